@@ -1,0 +1,336 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// FunctionSpec is what a person writes: the code, what it needs, and how it runs.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.code) != has(self.codeFrom)",message="exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code, or name a ConfigMap's key in spec.codeFrom.configMapKeyRef"
+type FunctionSpec struct {
+	// name is the display name: free text that need not be unique. Defaults to metadata.name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Name string `json:"name,omitempty"`
+
+	// runtime says which language and version runs the code: python27, python36, python311, node8, node20 and so on.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[a-z]+[0-9]+$`
+	Runtime string `json:"runtime"`
+
+	// image is the name of a FunctionImage in this namespace or in the catalogue's; the nearer one wins.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="spec.image must be the name of a FunctionImage (lower case letters, digits and '-'), not the path of an image in a registry"
+	Image string `json:"image"`
+
+	// code is the whole text of the module. It must define handler(event). Exactly one of code and codeFrom is set.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=921600
+	Code *string `json:"code,omitempty"`
+
+	// codeFrom names where the text of the module is kept, so that a Git repository can hold a real source file.
+	// +optional
+	CodeFrom *CodeSource `json:"codeFrom,omitempty"`
+
+	RunPolicy `json:",inline"`
+
+	// pod is the part of the workers' pods that a user may set.
+	// +optional
+	Pod *PodSettings `json:"pod,omitempty"`
+
+	// revisionHistoryLimit is how many revisions before the current one are kept to go back to. Default 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
+}
+
+// CodeSource names where the text of a module is kept.
+type CodeSource struct {
+	// configMapKeyRef is a key of a ConfigMap in the Function's namespace. A change of it makes a new revision.
+	// +required
+	ConfigMapKeyRef ConfigMapKeyRef `json:"configMapKeyRef"`
+}
+
+// ConfigMapKeyRef names a key of a ConfigMap in the same namespace.
+type ConfigMapKeyRef struct {
+	// name of the ConfigMap.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// key of the ConfigMap that holds the text.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key"`
+}
+
+// RunPolicy is how a function runs. A FunctionRun may say otherwise for itself.
+type RunPolicy struct {
+	// gpus is how many GPUs each worker gets. Default 1 where the image requires a GPU, else 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=64
+	GPUs *int32 `json:"gpus,omitempty"`
+
+	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Workers *int32 `json:"workers,omitempty"`
+
+	// timeoutSeconds is the time limit of one tuple in seconds; one that takes longer is ended and TimedOut. Default 1800.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=604800
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+
+	// retries is how many further attempts a tuple gets after an exception. Default 0. A crash of the process has a small
+	// budget of its own.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Retries *int32 `json:"retries,omitempty"`
+
+	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
+	// finished run stays.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+}
+
+// PodSettings is the part of the workers' pods that a user may set: a list of what is allowed, never a PodSpec.
+type PodSettings struct {
+	// env is added to the environment of the handler. Names that begin with SHAREDCLOUD_ are the operator's.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('SHAREDCLOUD_'))",message="spec.pod.env: names that begin with SHAREDCLOUD_ are the operator's own: choose another name"
+	Env []corev1.EnvVar `json:"env,omitempty"`
+
+	// volumes that volumeMounts may name.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Volumes []Volume `json:"volumes,omitempty"`
+
+	// volumeMounts says where the volumes are seen by the handler.
+	// +optional
+	// +listType=map
+	// +listMapKey=mountPath
+	// +kubebuilder:validation:MaxItems=64
+	VolumeMounts []VolumeMount `json:"volumeMounts,omitempty"`
+
+	// nodeSelector holds labels that a node must have.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// tolerations let the pods onto nodes with these taints.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// resources of the container, GPUs apart (spec.gpus).
+	// +optional
+	Resources *Resources `json:"resources,omitempty"`
+
+	// runtimeClassName of the pods.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
+
+	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which a namespace may refuse.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	RunAsUser *int64 `json:"runAsUser,omitempty"`
+}
+
+// Resources are requests and limits of the container.
+type Resources struct {
+	// requests is what a node must have free.
+	// +optional
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+
+	// limits is what the container may use at most.
+	// +optional
+	Limits corev1.ResourceList `json:"limits,omitempty"`
+}
+
+// Volume is a volume of a kind that opens nothing of the node.
+//
+// +kubebuilder:validation:ExactlyOneOf=configMap;secret;emptyDir;persistentVolumeClaim
+type Volume struct {
+	// name that volumeMounts use.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('sharedcloud-')",message="names of volumes that begin with sharedcloud- are the operator's own: choose another name"
+	Name string `json:"name"`
+
+	// configMap whose keys become files.
+	// +optional
+	ConfigMap *NamedSource `json:"configMap,omitempty"`
+
+	// secret whose keys become files.
+	// +optional
+	Secret *NamedSource `json:"secret,omitempty"`
+
+	// emptyDir is scratch space that lives as long as the pod.
+	// +optional
+	EmptyDir *EmptyDir `json:"emptyDir,omitempty"`
+
+	// persistentVolumeClaim is a claim in the same namespace.
+	// +optional
+	PersistentVolumeClaim *ClaimSource `json:"persistentVolumeClaim,omitempty"`
+}
+
+// NamedSource names an object of the same namespace.
+type NamedSource struct {
+	// name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// ClaimSource names a PersistentVolumeClaim of the same namespace.
+type ClaimSource struct {
+	// claimName is the name of the claim.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ClaimName string `json:"claimName"`
+
+	// readOnly mounts it so that nothing can be written.
+	// +optional
+	ReadOnly bool `json:"readOnly,omitempty"`
+}
+
+// EmptyDir is scratch space.
+type EmptyDir struct {
+	// medium is "" for the node's disk or Memory.
+	// +optional
+	// +kubebuilder:validation:Enum="";Memory
+	Medium string `json:"medium,omitempty"`
+
+	// sizeLimitMiB is the most it may hold, in MiB.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	SizeLimitMiB *int64 `json:"sizeLimitMiB,omitempty"`
+}
+
+// VolumeMount says where a volume is seen.
+type VolumeMount struct {
+	// name of the volume.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// mountPath is an absolute path in the container.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !(self + '/').startsWith('/sharedcloud/')",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own"
+	MountPath string `json:"mountPath"`
+
+	// subPath is a path inside the volume.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	SubPath string `json:"subPath,omitempty"`
+
+	// readOnly mounts it so that nothing can be written.
+	// +optional
+	ReadOnly bool `json:"readOnly,omitempty"`
+}
+
+// FunctionStatus is what the controller found.
+type FunctionStatus struct {
+	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration int64 `json:"observedGeneration"`
+
+	// conditions: Ready, Reconciling, Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// revision is what a run made now would execute.
+	// +optional
+	Revision *FunctionRevision `json:"revision,omitempty"`
+}
+
+// FunctionRevision names what exactly is executed.
+type FunctionRevision struct {
+	// name of the immutable ConfigMap that holds code, runner and settings.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// generation of the Function that it was made from.
+	// +required
+	Generation int64 `json:"generation"`
+
+	// registryPath is the OCI reference of the image.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	RegistryPath string `json:"registryPath"`
+}
+
+// Function is code with a runtime and an image, to be run over many inputs at once.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=fn,categories=sharedcloud
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must be no more than 63 characters: it becomes a label"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Runtime",type=string,JSONPath=`.spec.runtime`
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
+// +kubebuilder:printcolumn:name="Name",type=string,JSONPath=`.spec.name`,priority=1
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision.name`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Function struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what a person writes.
+	// +required
+	Spec FunctionSpec `json:"spec"`
+
+	// status is what the controller found.
+	// +optional
+	// +default={"observedGeneration": -1}
+	Status FunctionStatus `json:"status,omitempty"`
+}
+
+// FunctionList is a list of Functions.
+//
+// +kubebuilder:object:root=true
+type FunctionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Function `json:"items"`
+}

@@ -1,0 +1,270 @@
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Tuple is one input: a list of JSON values, which the handler gets as event.
+type Tuple []apiextensionsv1.JSON
+
+// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel and ttlSecondsAfterFinished is
+// immutable: what a run executes never changes under it.
+//
+// The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
+// whose items have no type.
+//
+// +kubebuilder:validation:XValidation:rule="self.functionRef == oldSelf.functionRef",message="spec.functionRef is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.parametersLiteral) == has(oldSelf.parametersLiteral) && (!has(self.parametersLiteral) || self.parametersLiteral == oldSelf.parametersLiteral)",message="spec.parametersLiteral is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",message="spec.gpus is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.workers) == has(oldSelf.workers) && (!has(self.workers) || self.workers == oldSelf.workers)",message="spec.workers is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="spec.timeoutSeconds is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.retries) == has(oldSelf.retries) && (!has(self.retries) || self.retries == oldSelf.retries)",message="spec.retries is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="spec.cancel cannot be taken back: make a new FunctionRun"
+type FunctionRunSpec struct {
+	// functionRef names the Function, in the run's namespace. The run pins the Function's revision when it starts.
+	// +required
+	FunctionRef FunctionReference `json:"functionRef"`
+
+	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters and parametersLiteral is set.
+	// +optional
+	// +listType=atomic
+	Parameters []Tuple `json:"parameters,omitempty"`
+
+	// parametersLiteral is the text of a Python tuple of tuples, kept as written: "((1, 2), (3, 4))". It is the only form
+	// that keeps tuples, bytes and integers of any size what they are.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=1400000
+	ParametersLiteral *string `json:"parametersLiteral,omitempty"`
+
+	RunPolicy `json:",inline"`
+
+	// suspend asks for no workers until it is false again. What has an outcome keeps it.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// cancel ends the run: what has no outcome yet becomes Cancelled. It cannot be taken back.
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
+}
+
+// FunctionReference names a Function of the same namespace.
+type FunctionReference struct {
+	// name of the Function.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+}
+
+// FunctionRunStatus is what became of the run. Results are not here: the subresource functionruns/results of
+// subresources.sharedcloud.io has them.
+type FunctionRunStatus struct {
+	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration int64 `json:"observedGeneration"`
+
+	// conditions: Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// revision is what this run executes, pinned before its Job is made.
+	// +optional
+	Revision *PinnedRevision `json:"revision,omitempty"`
+
+	// job is the latest Job of the run.
+	// +optional
+	Job *JobReference `json:"job,omitempty"`
+
+	// imageDigest is the digest of the image that the workers run, as the first pod reported it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	ImageDigest string `json:"imageDigest,omitempty"`
+
+	// startTime is when the first Job was made.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// completionTime is when the run became Complete or Failed.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// progress is the API server's report from the outcome store; nobody else writes it.
+	// +optional
+	Progress *RunProgress `json:"progress,omitempty"`
+}
+
+// PinnedRevision is what a run executes and how, decided once.
+type PinnedRevision struct {
+	// name of the immutable ConfigMap that holds code, runner and settings.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// functionUID is the uid of the Function that it was made from.
+	// +required
+	FunctionUID types.UID `json:"functionUID"`
+
+	// generation of the Function that it was made from.
+	// +required
+	Generation int64 `json:"generation"`
+
+	// registryPath is the OCI reference of the image.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	RegistryPath string `json:"registryPath"`
+
+	// tuples is n, how many inputs the run has.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Tuples int32 `json:"tuples"`
+
+	// workers is the number of the Job's completions: the smaller of tuples and the workers asked for.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Workers int32 `json:"workers"`
+
+	// gpus is how many GPUs each worker gets.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	GPUs int32 `json:"gpus"`
+
+	// timeoutSeconds is the time limit of one tuple.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	TimeoutSeconds int32 `json:"timeoutSeconds"`
+
+	// retries is how many further attempts a tuple gets after an exception.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Retries int32 `json:"retries"`
+}
+
+// JobReference names a run's Job.
+type JobReference struct {
+	// name of the Job.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// number of the Job among the run's, from 1. A Job deleted by hand or by a suspension is followed by the next.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Number int32 `json:"number"`
+
+	// uid of the Job; empty until it was seen to exist, which tells "not made yet" from "deleted".
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+}
+
+// RunProgress is derived from the outcome store: total = pending + running + succeeded + failed + timedOut + cancelled.
+type RunProgress struct {
+	// total is n, how many tuples the run has.
+	// +required
+	Total int32 `json:"total"`
+
+	// pending tuples wait to be executed.
+	// +required
+	Pending int32 `json:"pending"`
+
+	// running tuples are executed at this moment.
+	// +required
+	Running int32 `json:"running"`
+
+	// succeeded tuples have an answer.
+	// +required
+	Succeeded int32 `json:"succeeded"`
+
+	// failed tuples raised, or their process died.
+	// +required
+	Failed int32 `json:"failed"`
+
+	// timedOut tuples outlived their time limit.
+	// +required
+	TimedOut int32 `json:"timedOut"`
+
+	// cancelled tuples had no outcome when the run was ended.
+	// +required
+	Cancelled int32 `json:"cancelled"`
+
+	// failedIndexes lists the indexes that did not succeed, compressed: "0-3,7". Cut at 4 KiB, with "…" as the mark.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4200
+	FailedIndexes string `json:"failedIndexes,omitempty"`
+
+	// gpuSeconds is the time that workers held GPUs, times their number, from their first call to their last.
+	// +optional
+	GPUSeconds int64 `json:"gpuSeconds,omitempty"`
+
+	// workers is how many workers hold a lease at this moment.
+	// +optional
+	Workers int32 `json:"workers,omitempty"`
+
+	// message says what is wrong at this moment, if anything is: a module that cannot be loaded, workers that die.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Message string `json:"message,omitempty"`
+
+	// closed: every index has its outcome, and nothing changes any more.
+	// +optional
+	Closed bool `json:"closed,omitempty"`
+
+	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied, or the
+	// reason of the Ending condition.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+}
+
+// FunctionRun is one call of a function over n tuples of inputs.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=fnrun,categories=sharedcloud
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must be no more than 63 characters: it becomes a label"
+// +kubebuilder:selectablefield:JSONPath=`.spec.functionRef.name`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Function",type=string,JSONPath=`.spec.functionRef.name`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Total",type=integer,JSONPath=`.status.progress.total`
+// +kubebuilder:printcolumn:name="Succeeded",type=integer,JSONPath=`.status.progress.succeeded`
+// +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.progress.failed`
+// +kubebuilder:printcolumn:name="Running",type=integer,JSONPath=`.status.progress.running`,priority=1
+// +kubebuilder:printcolumn:name="Timed Out",type=integer,JSONPath=`.status.progress.timedOut`,priority=1
+// +kubebuilder:printcolumn:name="Cancelled",type=integer,JSONPath=`.status.progress.cancelled`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type FunctionRun struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what is called, and with what.
+	// +required
+	Spec FunctionRunSpec `json:"spec"`
+
+	// status is what became of the run.
+	// +optional
+	// +default={"observedGeneration": -1}
+	Status FunctionRunStatus `json:"status,omitempty"`
+}
+
+// FunctionRunList is a list of FunctionRuns.
+//
+// +kubebuilder:object:root=true
+type FunctionRunList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []FunctionRun `json:"items"`
+}

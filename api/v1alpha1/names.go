@@ -1,0 +1,131 @@
+package v1alpha1
+
+// Labels and annotations that the operator reads or writes.
+const (
+	// LabelUUID is the identity that REST clients have written down, where it differs from metadata.uid.
+	LabelUUID = "sharedcloud.io/uuid"
+	// LabelRun is the name of the FunctionRun that a Job or a pod belongs to.
+	LabelRun = "sharedcloud.io/run"
+	// LabelRunUID is the uid of the FunctionRun that a Job or a pod belongs to.
+	LabelRunUID = "sharedcloud.io/run-uid"
+	// LabelFunction is the name of the Function that a revision, a Job or a pod was made from.
+	LabelFunction = "sharedcloud.io/function"
+	// LabelFunctionUID is the uid of the Function that a revision was made from. A ConfigMap with this label is a revision.
+	LabelFunctionUID = "sharedcloud.io/function-uid"
+	// LabelTrust marks the ConfigMap, one in each namespace that has runs, with the certificate authority of the exchange.
+	LabelTrust = "sharedcloud.io/trust"
+	// AnnotationTuples is set by the caches on the copies they keep, never on stored objects: the number of tuples of a
+	// run whose inputs the cache has dropped.
+	AnnotationTuples = "cache.sharedcloud.io/tuples"
+	// AnnotationParametersError is set by the caches on the copies they keep, never on stored objects: why the inputs of
+	// a run cannot be read.
+	AnnotationParametersError = "cache.sharedcloud.io/parameters-error"
+)
+
+// Names that the components share.
+const (
+	// TrustConfigMap is the ConfigMap, one in each namespace that has runs, whose key ca.crt vouches for the exchange.
+	TrustConfigMap = "sharedcloud-ca"
+	// TrustKey is the key of TrustConfigMap that holds the certificates, PEM.
+	TrustKey = "ca.crt"
+	// ExchangeAudience is the audience of the token that a worker shows to the exchange.
+	ExchangeAudience = "exchange.sharedcloud.io"
+	// FieldManagerController is the field manager of what the controllers write.
+	FieldManagerController = "sharedcloud-controller"
+	// FieldManagerAPIServer is the field manager of what the API server reports on a run's status.
+	FieldManagerAPIServer = "sharedcloud-apiserver"
+)
+
+// Types of conditions.
+const (
+	// ConditionReady: the object is usable (Function, FunctionImage) or complete (FunctionRun). On every kind, for kstatus.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while the controllers or the workers are at it. For kstatus.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when nothing goes on without somebody's help. For kstatus.
+	ConditionStalled = "Stalled"
+	// ConditionComplete: every tuple of the run succeeded.
+	ConditionComplete = "Complete"
+	// ConditionFailed: the run is over and not every tuple succeeded.
+	ConditionFailed = "Failed"
+	// ConditionFinished: the run is over, well or not.
+	ConditionFinished = "Finished"
+	// ConditionSuspended: the run has no workers because spec.suspend asks so.
+	ConditionSuspended = "Suspended"
+	// ConditionEnding: the controller asks the API server to close the run; the reason says why. The API server then
+	// hands out nothing more, gives every missing index an outcome and reports status.progress.closed.
+	ConditionEnding = "Ending"
+)
+
+// Reasons of conditions on a Function or a FunctionImage.
+const (
+	ReasonReady             = "Ready"
+	ReasonImageMissing      = "ImageMissing"
+	ReasonConfigMapMissing  = "ConfigMapMissing"
+	ReasonConfigMapKey      = "ConfigMapKeyMissing"
+	ReasonCodeTooLarge      = "CodeTooLarge"
+	ReasonRuntimeUnknown    = "RuntimeUnknown"
+	ReasonRuntimeMismatch   = "RuntimeMismatch"
+	ReasonRevisionNameTaken = "RevisionNameTaken"
+	ReasonInvalid           = "Invalid"
+)
+
+// Reasons of conditions on a FunctionRun.
+const (
+	// ReasonFunctionMissing: waiting for the Function to be made.
+	ReasonFunctionMissing = "FunctionMissing"
+	// ReasonFunctionNotReady: waiting for the Function's Ready condition.
+	ReasonFunctionNotReady = "FunctionNotReady"
+	// ReasonParametersInvalid: the inputs cannot be read as tuples; a new run is needed.
+	ReasonParametersInvalid = "ParametersInvalid"
+	// ReasonPinned: the revision is pinned; the Job comes next.
+	ReasonPinned = "Pinned"
+	// ReasonJobNameTaken: a Job of the name that the run needs exists and is not the run's.
+	ReasonJobNameTaken = "JobNameTaken"
+	// ReasonJobRefused: the cluster refused the Job (quota, policy).
+	ReasonJobRefused = "JobRefused"
+	// ReasonStarting: the Job exists; no worker has taken a tuple yet.
+	ReasonStarting = "Starting"
+	// ReasonRunning: workers are at it.
+	ReasonRunning = "Running"
+	// ReasonPodsUnschedulable: no node has room for the workers' pods.
+	ReasonPodsUnschedulable = "PodsUnschedulable"
+	// ReasonImageUnavailable: a node cannot pull the image.
+	ReasonImageUnavailable = "ImageUnavailable"
+	// ReasonContainerCannotStart: a worker's container cannot be created or started.
+	ReasonContainerCannotStart = "ContainerCannotStart"
+	// ReasonModuleNotLoaded: the user's module cannot be loaded.
+	ReasonModuleNotLoaded = "ModuleNotLoaded"
+	// ReasonWorkersDied: workers died again and again without one outcome.
+	ReasonWorkersDied = "WorkersDied"
+	// ReasonSuspended: spec.suspend is set.
+	ReasonSuspended = "Suspended"
+	// ReasonJobFailed: the Job ended before every tuple had an outcome.
+	ReasonJobFailed = "JobFailed"
+	// ReasonCancelled: spec.cancel was set.
+	ReasonCancelled = "Cancelled"
+	// ReasonSucceeded: every tuple succeeded.
+	ReasonSucceeded = "Succeeded"
+	// ReasonTuplesFailed: the run is over and some tuples did not succeed.
+	ReasonTuplesFailed = "TuplesFailed"
+	// ReasonNotFinished: the value of conditions that wait for the end.
+	ReasonNotFinished = "NotFinished"
+	// ReasonNotEnding: nothing asks for an end.
+	ReasonNotEnding = "NotEnding"
+)
+
+// Statuses of an outcome.
+const (
+	OutcomeSucceeded = "Succeeded"
+	OutcomeFailed    = "Failed"
+	OutcomeTimedOut  = "TimedOut"
+	OutcomeCancelled = "Cancelled"
+)
+
+// Defaults of how a function runs, used where neither the run nor the Function says otherwise.
+const (
+	DefaultWorkers        int32 = 8
+	DefaultTimeoutSeconds int32 = 1800
+	DefaultRetries        int32 = 0
+	DefaultHistoryLimit   int32 = 10
+)
