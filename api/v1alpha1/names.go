@@ -110,6 +110,10 @@ const (
 	ReasonTuplesFailed = "TuplesFailed"
 	// ReasonNotFinished: the value of conditions that wait for the end.
 	ReasonNotFinished = "NotFinished"
+	// ReasonNotSuspended: spec.suspend is not set.
+	ReasonNotSuspended = "NotSuspended"
+	// ReasonRevisionMissing: the revision that the run pinned is gone, and tuples may have been executed with it.
+	ReasonRevisionMissing = "RevisionMissing"
 	// ReasonNotEnding: nothing asks for an end.
 	ReasonNotEnding = "NotEnding"
 )
