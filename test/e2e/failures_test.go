@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// steadyCode takes a moment and answers its input, so that a run lasts long enough to be disturbed.
+const steadyCode = "import time\ndef handler(event):\n  time.sleep(0.05)\n  return event[0]\n"
+
+// disturb starts a run of n tuples on 4 workers, disturbs it when some are done and checks every answer.
+func disturb(ctx SpecContext, n int, how func(run *v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
+	GinkgoHelper()
+	function := makeFunction(ctx, newNamespace(ctx), "steady", steadyCode)
+	run := startRun(ctx, function, tuples(n, position), withWorkers(4))
+	waitProgress(ctx, run, "some are done", someDone(20))
+	acknowledged := partialResults(ctx, run)
+	how(run)
+	run = waitComplete(ctx, run, 3*time.Minute)
+	all := results(ctx, run)
+	for i, o := range all {
+		Expect(decode[int](o)).To(Equal(i))
+	}
+	for _, o := range acknowledged {
+		Expect(all[o.Index]).To(Equal(o), "what was acknowledged is not executed again")
+	}
+	jobs := &batchv1.JobList{}
+	Expect(k8s.List(ctx, jobs, client.InNamespace(run.Namespace))).To(Succeed())
+	Expect(len(jobs.Items)).To(BeNumerically("<=", 1), "one run, one Job")
+	Expect(run.Status.Job.Number).To(BeEquivalentTo(1))
+	return run
+}
+
+var _ = Describe("Every answer is there", Serial, func() {
+	It("when a worker's pod is deleted while it works", func(ctx SpecContext) {
+		disturb(ctx, 600, func(run *v1alpha1.FunctionRun) {
+			victim := runningWorkers(ctx, run, 4)[0]
+			Expect(k8s.Delete(ctx, &victim)).To(Succeed())
+		})
+	}, SpecTimeout(4*time.Minute))
+
+	It("when a supervisor is killed from outside with a batch in hand", func(ctx SpecContext) {
+		disturb(ctx, 600, func(run *v1alpha1.FunctionRun) {
+			killContainer(ctx, runningWorkers(ctx, run, 4)[0])
+		})
+	}, SpecTimeout(4*time.Minute))
+
+	It("when the manager is killed", func(ctx SpecContext) {
+		disturb(ctx, 400, func(*v1alpha1.FunctionRun) {
+			killContainer(ctx, operatorPod(ctx, "controller-manager"))
+		})
+	}, SpecTimeout(4*time.Minute))
+
+	It("when the API server is killed and started again", func(ctx SpecContext) {
+		disturb(ctx, 600, func(*v1alpha1.FunctionRun) {
+			killContainer(ctx, operatorPod(ctx, "apiserver"))
+		})
+	}, SpecTimeout(4*time.Minute))
+
+	It("when the manager and the API server are killed at once", func(ctx SpecContext) {
+		disturb(ctx, 600, func(*v1alpha1.FunctionRun) {
+			killContainer(ctx, operatorPod(ctx, "controller-manager"))
+			killContainer(ctx, operatorPod(ctx, "apiserver"))
+		})
+	}, SpecTimeout(4*time.Minute))
+
+	It("when the node is drained, then uncordoned", func(ctx SpecContext) {
+		disturb(ctx, 600, func(run *v1alpha1.FunctionRun) {
+			nodes := &corev1.NodeList{}
+			Expect(k8s.List(ctx, nodes)).To(Succeed())
+			Expect(nodes.Items).To(HaveLen(1))
+			node := nodes.Items[0].Name
+			DeferCleanup(func(ctx SpecContext) { kubectl(ctx, "uncordon", node) })
+			kubectl(ctx, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=90s")
+			kubectl(ctx, "uncordon", node)
+			operatorPod(ctx, "apiserver")
+		})
+	}, SpecTimeout(5*time.Minute))
+})
+
+var _ = Describe("A run that cannot work says why within seconds", func() {
+	It("when the image cannot be pulled, and goes on when the cause is mended", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		image := &v1alpha1.FunctionImage{ObjectMeta: metav1.ObjectMeta{Name: "absent", Namespace: namespace},
+			Spec: v1alpha1.FunctionImageSpec{RegistryPath: "registry.invalid/nobody/absent:latest", Runtime: "python311", ImagePullPolicy: corev1.PullNever}}
+		Expect(k8s.Create(ctx, image)).To(Succeed())
+		function := makeFunction(ctx, namespace, "absent", steadyCode, func(f *v1alpha1.Function) { f.Spec.Image = "absent" })
+		run := startRun(ctx, function, tuples(3, position))
+		message := waitReadyReason(ctx, run, v1alpha1.ReasonImageUnavailable, 20*time.Second)
+		Expect(message).To(ContainSubstring("registry.invalid/nobody/absent:latest"))
+		// The image appears on the node: here under a second name of one that is there.
+		onNode(ctx, "ctr", "-n", "k8s.io", "images", "tag", "docker.io/sharedcloud/python:latest", "registry.invalid/nobody/absent:latest")
+		DeferCleanup(func(ctx SpecContext) {
+			onNode(ctx, "ctr", "-n", "k8s.io", "images", "rm", "registry.invalid/nobody/absent:latest")
+		})
+		waitComplete(ctx, run, 90*time.Second)
+	}, SpecTimeout(3*time.Minute))
+
+	It("when the code has a syntax error: every tuple fails with it", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "syntax", "def handler(event):\n  print 'Python 2'\n")
+		run := waitFinished(ctx, startRun(ctx, function, tuples(5, position)), 60*time.Second)
+		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonModuleNotLoaded, time.Second)).To(ContainSubstring("SyntaxError"))
+		for _, o := range results(ctx, run) {
+			Expect(o.Status).To(Equal(v1alpha1.OutcomeFailed))
+			Expect(o.Error.Type).To(Equal("SyntaxError"))
+			Expect(o.Error.Traceback).To(ContainSubstring("print 'Python 2'"))
+		}
+	}, SpecTimeout(2*time.Minute))
+
+	It("when the module has no handler", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "nohandler", "def main(event): pass\n")
+		run := waitFinished(ctx, startRun(ctx, function, tuples(2, position), withWorkers(1)), 60*time.Second)
+		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonModuleNotLoaded, time.Second)).To(ContainSubstring("def handler(event)"))
+	}, SpecTimeout(2*time.Minute))
+
+	It("when no node has the GPUs", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "toomany", steadyCode, func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](64) })
+		run := startRun(ctx, function, tuples(2, position))
+		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
+		Expect(message).To(ContainSubstring("nvidia.com/gpu"))
+	}, SpecTimeout(time.Minute))
+
+	It("when its Function is missing, and starts by itself when that appears", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		run := startRun(ctx, &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "late", Namespace: namespace}}, tuples(3, position))
+		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonFunctionMissing, 20*time.Second)).To(ContainSubstring("late"))
+		makeFunction(ctx, namespace, "late", steadyCode)
+		waitComplete(ctx, run, 60*time.Second)
+	}, SpecTimeout(2*time.Minute))
+})
+
+// storedRuns lists the uids of the runs that the outcome store holds, read from the store's file.
+func storedRuns(ctx SpecContext) string {
+	GinkgoHelper()
+	uids, err := readStore(repository, cluster)
+	Expect(err).NotTo(HaveOccurred())
+	return fmt.Sprint(uids)
+}

@@ -1,0 +1,287 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// outcome is one element of functionruns/results.
+type outcome struct {
+	Index    int             `json:"index"`
+	Status   string          `json:"status"`
+	Result   json.RawMessage `json:"result"`
+	Error    *outcomeError   `json:"error"`
+	Attempts int             `json:"attempts"`
+	Start    time.Time       `json:"startTime"`
+	End      time.Time       `json:"completionTime"`
+	Worker   string          `json:"worker"`
+	Node     string          `json:"node"`
+}
+
+type outcomeError struct {
+	Type      string `json:"type"`
+	Message   string `json:"message"`
+	Traceback string `json:"traceback"`
+}
+
+// makeFunction makes a Function of Python code on the catalogue's image.
+func makeFunction(ctx SpecContext, namespace, name, code string, change ...func(*v1alpha1.Function)) *v1alpha1.Function {
+	GinkgoHelper()
+	function := &v1alpha1.Function{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To(code)},
+	}
+	for _, f := range change {
+		f(function)
+	}
+	Expect(k8s.Create(ctx, function)).To(Succeed())
+	return function
+}
+
+// tuples makes n tuples of one value each.
+func tuples(n int, value func(i int) any) []v1alpha1.Tuple {
+	GinkgoHelper()
+	all := make([]v1alpha1.Tuple, n)
+	for i := range all {
+		raw, err := json.Marshal(value(i))
+		Expect(err).NotTo(HaveOccurred())
+		all[i] = v1alpha1.Tuple{apiextensionsv1.JSON{Raw: raw}}
+	}
+	return all
+}
+
+func position(i int) any { return i }
+
+// startRun makes a run of the function over the tuples.
+func startRun(ctx SpecContext, function *v1alpha1.Function, parameters []v1alpha1.Tuple, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
+	GinkgoHelper()
+	run := &v1alpha1.FunctionRun{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: function.Name + "-", Namespace: function.Namespace},
+		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: function.Name}, Parameters: parameters},
+	}
+	for _, f := range change {
+		f(run)
+	}
+	Expect(k8s.Create(ctx, run)).To(Succeed())
+	return run
+}
+
+func withWorkers(n int32) func(*v1alpha1.FunctionRun) {
+	return func(run *v1alpha1.FunctionRun) { run.Spec.Workers = ptr.To(n) }
+}
+
+// refresh reads the run again.
+func refresh(ctx SpecContext, g Gomega, run *v1alpha1.FunctionRun) *v1alpha1.FunctionRun {
+	fresh := &v1alpha1.FunctionRun{}
+	g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(run), fresh)).To(Succeed())
+	return fresh
+}
+
+// waitFinished waits for the run's end and checks that its counts add up.
+func waitFinished(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Duration) *v1alpha1.FunctionRun {
+	GinkgoHelper()
+	var fresh *v1alpha1.FunctionRun
+	Eventually(func(g Gomega) {
+		fresh = refresh(ctx, g, run)
+		g.Expect(meta.IsStatusConditionTrue(fresh.Status.Conditions, v1alpha1.ConditionFinished)).To(BeTrue(), "%s", statusText(fresh))
+	}).WithContext(ctx).WithTimeout(within).Should(Succeed())
+	p := fresh.Status.Progress
+	Expect(p).NotTo(BeNil())
+	Expect(p.Pending+p.Running).To(BeZero(), "a finished run has nothing to do: %+v", p)
+	Expect(p.Succeeded+p.Failed+p.TimedOut+p.Cancelled).To(Equal(p.Total), "the counts add up: %+v", p)
+	return fresh
+}
+
+// waitComplete waits for the run's end with every tuple succeeded.
+func waitComplete(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Duration) *v1alpha1.FunctionRun {
+	GinkgoHelper()
+	fresh := waitFinished(ctx, run, within)
+	Expect(meta.IsStatusConditionTrue(fresh.Status.Conditions, v1alpha1.ConditionComplete)).To(BeTrue(), "%s", statusText(fresh))
+	return fresh
+}
+
+// waitProgress waits until the condition on the run's counts holds.
+func waitProgress(ctx SpecContext, run *v1alpha1.FunctionRun, what string, holds func(p *v1alpha1.RunProgress) bool) *v1alpha1.FunctionRun {
+	GinkgoHelper()
+	var fresh *v1alpha1.FunctionRun
+	Eventually(func(g Gomega) {
+		fresh = refresh(ctx, g, run)
+		g.Expect(fresh.Status.Progress).NotTo(BeNil(), "%s", statusText(fresh))
+		g.Expect(holds(fresh.Status.Progress)).To(BeTrue(), "%s: %s", what, statusText(fresh))
+	}).WithContext(ctx).Should(Succeed())
+	return fresh
+}
+
+func someDone(n int32) func(p *v1alpha1.RunProgress) bool {
+	return func(p *v1alpha1.RunProgress) bool { return p.Succeeded >= n }
+}
+
+// waitReadyReason waits until the object's Ready condition has the reason, and returns its message.
+func waitReadyReason(ctx SpecContext, run *v1alpha1.FunctionRun, reason string, within time.Duration) string {
+	GinkgoHelper()
+	message := ""
+	Eventually(func(g Gomega) {
+		fresh := refresh(ctx, g, run)
+		ready := meta.FindStatusCondition(fresh.Status.Conditions, v1alpha1.ConditionReady)
+		g.Expect(ready).NotTo(BeNil())
+		g.Expect(ready.Reason).To(Equal(reason), "%s", statusText(fresh))
+		message = ready.Message
+	}).WithContext(ctx).WithTimeout(within).Should(Succeed())
+	return message
+}
+
+func statusText(run *v1alpha1.FunctionRun) string {
+	text, err := json.MarshalIndent(run.Status, "", "  ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// results reads every outcome of a run and checks that each index has exactly one, at its place.
+func results(ctx SpecContext, run *v1alpha1.FunctionRun) []outcome {
+	GinkgoHelper()
+	all := partialResults(ctx, run)
+	Expect(all).To(HaveLen(int(run.Status.Progress.Total)))
+	for i := range all {
+		Expect(all[i].Index).To(Equal(i), "results are in order, one an index")
+	}
+	return all
+}
+
+// partialResults reads the outcomes that there are so far.
+func partialResults(ctx SpecContext, run *v1alpha1.FunctionRun) []outcome {
+	GinkgoHelper()
+	config := rest.CopyConfig(restConfig)
+	config.GroupVersion = &v1alpha1.GroupVersion
+	config.APIPath = "/apis"
+	config.NegotiatedSerializer = clientgoscheme.Codecs.WithoutConversion()
+	c, err := rest.RESTClientFor(config)
+	Expect(err).NotTo(HaveOccurred())
+	raw, err := c.Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace, "functionruns", run.Name, "results").DoRaw(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	var all []outcome
+	Expect(json.Unmarshal(raw, &all)).To(Succeed())
+	return all
+}
+
+// decode reads a result as a value of type T.
+func decode[T any](o outcome) T {
+	GinkgoHelper()
+	var value T
+	Expect(o.Status).To(Equal(v1alpha1.OutcomeSucceeded), "index %d: %+v", o.Index, o.Error)
+	Expect(json.Unmarshal(o.Result, &value)).To(Succeed(), "index %d: %s", o.Index, o.Result)
+	return value
+}
+
+// workersOf lists the pods of a run.
+func workersOf(ctx SpecContext, run *v1alpha1.FunctionRun) []corev1.Pod {
+	GinkgoHelper()
+	pods := &corev1.PodList{}
+	Expect(k8s.List(ctx, pods, client.InNamespace(run.Namespace), client.MatchingLabels{v1alpha1.LabelRunUID: string(run.UID)})).To(Succeed())
+	return pods.Items
+}
+
+// runningWorkers waits until at least n workers of the run are running.
+func runningWorkers(ctx SpecContext, run *v1alpha1.FunctionRun, n int) []corev1.Pod {
+	GinkgoHelper()
+	var running []corev1.Pod
+	Eventually(func(g Gomega) {
+		running = nil
+		for _, pod := range workersOf(ctx, run) {
+			if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+				running = append(running, pod)
+			}
+		}
+		g.Expect(len(running)).To(BeNumerically(">=", n))
+	}).WithContext(ctx).Should(Succeed())
+	return running
+}
+
+// onNode runs a command inside the cluster's namespaces, as root on its node.
+func onNode(ctx SpecContext, command ...string) string {
+	GinkgoHelper()
+	driver := filepath.Join(repository, "bin", "cluster-driver")
+	args := append([]string{"exec", "--name", cluster, "--"}, command...)
+	cmd := exec.CommandContext(ctx, driver, args...)
+	cmd.Dir = repository
+	out, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s %s: %s", driver, strings.Join(args, " "), out)
+	return string(out)
+}
+
+// killContainer sends SIGKILL from the node to the first process of each of the pod's containers, the pause process
+// apart.
+func killContainer(ctx SpecContext, pod corev1.Pod) {
+	GinkgoHelper()
+	script := fmt.Sprintf(`killed=0
+for p in /proc/[0-9]*; do
+  grep -q 'pod%s' $p/cgroup 2>/dev/null || continue
+  [ "$(awk '/^NSpid/ {print $NF}' $p/status 2>/dev/null)" = 1 ] || continue
+  tr '\0' ' ' <$p/cmdline | grep -q pause && continue
+  kill -9 ${p#/proc/} && killed=$((killed+1))
+done
+echo killed $killed`, pod.UID)
+	Expect(onNode(ctx, "sh", "-c", script)).To(MatchRegexp(`killed [1-9]`), "a process of pod %s", pod.Name)
+}
+
+// kubectl runs kubectl and returns what it prints.
+func kubectl(ctx SpecContext, args ...string) string {
+	GinkgoHelper()
+	cmd := exec.CommandContext(ctx, "kubectl", args...)
+	cmd.Env = os.Environ()
+	out, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "kubectl %s: %s", strings.Join(args, " "), out)
+	return string(out)
+}
+
+// operatorPod is the running pod of one of the operator's Deployments.
+func operatorPod(ctx SpecContext, component string) corev1.Pod {
+	GinkgoHelper()
+	var found corev1.Pod
+	Eventually(func(g Gomega) {
+		pods := &corev1.PodList{}
+		g.Expect(k8s.List(ctx, pods, client.InNamespace("sharedcloud-system"), client.MatchingLabels{"app.kubernetes.io/component": component})).To(Succeed())
+		g.Expect(pods.Items).To(ContainElement(HaveField("Status.Phase", corev1.PodRunning), &[]corev1.Pod{}))
+		for _, pod := range pods.Items {
+			if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+				found = pod
+			}
+		}
+		g.Expect(found.Name).NotTo(BeEmpty())
+	}).WithContext(ctx).Should(Succeed())
+	return found
+}
+
+// describeNamespace prints what a person would look at after a failure.
+func describeNamespace(ctx SpecContext, namespace string) {
+	for _, args := range [][]string{
+		{"get", "functions,functionruns,jobs,pods", "-o", "wide", "-n", namespace},
+		{"get", "functionruns", "-o", "jsonpath={range .items[*]}{.metadata.name}{\"\\t\"}{.status}{\"\\n\"}{end}", "-n", namespace},
+		{"get", "events", "-n", namespace, "--sort-by=.lastTimestamp"},
+		{"logs", "-n", namespace, "-l", v1alpha1.LabelRunUID, "--tail=15", "--prefix"},
+		{"logs", "-n", "sharedcloud-system", "deployment/sharedcloud-apiserver", "--tail=40"},
+		{"logs", "-n", "sharedcloud-system", "deployment/sharedcloud-controller-manager", "--tail=40"},
+	} {
+		out, err := exec.CommandContext(ctx, "kubectl", args...).CombinedOutput()
+		fmt.Fprintf(GinkgoWriter, "$ kubectl %s\n%s%v\n", strings.Join(args, " "), out, err)
+	}
+}

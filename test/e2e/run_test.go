@@ -1,0 +1,212 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// countingCode answers its input, which load of the module answered, and how many answers that load has given.
+const countingCode = `
+import os, uuid
+LOAD, CALLS = uuid.uuid4().hex, 0
+
+def handler(event):
+    global CALLS
+    CALLS += 1
+    return [event[0], LOAD, CALLS]
+`
+
+var _ = Describe("A run", func() {
+	It("of 2,000 tuples over 8 workers answers each at its index, calls each handler once and loads the module once per worker", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "count", countingCode)
+		run := waitComplete(ctx, startRun(ctx, function, tuples(2000, position)), 2*time.Minute)
+
+		loads, workers, calls := map[string]float64{}, map[string]string{}, 0.0
+		for i, o := range results(ctx, run) {
+			answer := decode[[3]any](o)
+			Expect(answer[0]).To(BeEquivalentTo(i))
+			Expect(o.Attempts).To(Equal(1))
+			Expect(o.Node).NotTo(BeEmpty())
+			load, call := answer[1].(string), answer[2].(float64)
+			loads[load] = max(loads[load], call)
+			if worker, known := workers[load]; known {
+				Expect(o.Worker).To(Equal(worker), "one load of the module belongs to one worker")
+			}
+			workers[load] = o.Worker
+		}
+		for _, n := range loads {
+			calls += n
+		}
+		Expect(calls).To(BeEquivalentTo(2000), "every call of a handler became an answer, so none was executed twice")
+		distinct := map[string]bool{}
+		for _, worker := range workers {
+			distinct[worker] = true
+		}
+		Expect(loads).To(HaveLen(len(distinct)), "the module is loaded once per worker")
+		Expect(len(distinct)).To(BeNumerically("<=", 8))
+		Expect(run.Status.Progress.FailedIndexes).To(BeEmpty())
+		Expect(run.Status.ImageDigest).NotTo(BeEmpty())
+	}, SpecTimeout(3*time.Minute))
+
+	It("of 100,000 trivial tuples goes through the exchange", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "trivial", "def handler(event): return event[0] * 2\n")
+		run := waitComplete(ctx, startRun(ctx, function, tuples(100_000, position)), 4*time.Minute)
+		for i, o := range results(ctx, run) {
+			if string(o.Result) != fmt.Sprint(2*i) {
+				Fail(fmt.Sprintf("index %d: got %s, want %d", i, o.Result, 2*i))
+			}
+		}
+	}, SpecTimeout(5*time.Minute))
+
+	It("ends with its longest tuple: no worker holds a stripe", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "lengths", "import time\ndef handler(event): time.sleep(event[0])\n")
+		lengths := tuples(401, func(i int) any {
+			if i == 7 {
+				return 20
+			}
+			return 0.05
+		})
+		run := waitComplete(ctx, startRun(ctx, function, lengths, withWorkers(4)), 2*time.Minute)
+		all := results(ctx, run)
+		last := all[0].End
+		for _, o := range all {
+			if o.End.After(last) {
+				last = o.End
+			}
+		}
+		Expect(last.Sub(all[7].End)).To(BeNumerically("<=", 2*time.Second), "the last outcome comes within 2 s of the long one")
+		// completionTime has whole seconds, so up to one is lost to rounding.
+		Expect(run.Status.CompletionTime.Sub(all[7].End)).To(BeNumerically("<=", 2*time.Second))
+	}, SpecTimeout(3*time.Minute))
+
+	It("keeps Python's own types where its inputs are a literal", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "literal", "def handler(event): return [repr(event[0]), type(event).__name__]\n")
+		run := startRun(ctx, function, nil, func(run *v1alpha1.FunctionRun) {
+			run.Spec.ParametersLiteral = ptr.To("((b'\\xff',), ((1, 2),), (1234567890123456789012345678901234567890,), ('Grüße',))")
+		})
+		all := results(ctx, waitComplete(ctx, run, time.Minute))
+		want := []string{`b'\xff'`, "(1, 2)", "1234567890123456789012345678901234567890", "'Grüße'"}
+		for i, o := range all {
+			Expect(decode[[]string](o)).To(Equal([]string{want[i], "tuple"}))
+		}
+	}, SpecTimeout(2*time.Minute))
+
+	It("makes progress with fewer GPUs than its workers ask for, and ends with its last outcome", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "greedy", "import time\ndef handler(event): time.sleep(0.2)\n",
+			func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](4) })
+		run := waitComplete(ctx, startRun(ctx, function, tuples(40, position), withWorkers(6)), time.Minute)
+		all := results(ctx, run)
+		distinct := map[string]bool{}
+		last := all[0].End
+		for _, o := range all {
+			distinct[o.Worker] = true
+			if o.End.After(last) {
+				last = o.End
+			}
+		}
+		Expect(len(distinct)).To(BeNumerically("<=", 2), "8 GPUs are enough for two workers of 4")
+		Expect(run.Status.CompletionTime.Sub(last)).To(BeNumerically("<=", 2*time.Second), "it does not wait for pods that are pending")
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty(), "the pending pods go")
+	}, SpecTimeout(2*time.Minute))
+
+	It("ends its pods and loses its outcomes when it is deleted", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "deleted", "import time\ndef handler(event): time.sleep(0.1)\n")
+		run := startRun(ctx, function, tuples(1000, position))
+		waitProgress(ctx, run, "some are done", someDone(10))
+		Expect(storedRun(ctx, run)).To(BeTrue(), "the store knows the run")
+		Expect(k8s.Delete(ctx, run)).To(Succeed())
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
+		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(2*time.Minute).Should(BeFalse(), "its rows are swept")
+	}, SpecTimeout(4*time.Minute))
+
+	It("goes on to its end when its Function is deleted, for it pinned what it needs", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "orphan", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
+		run := startRun(ctx, function, tuples(200, position), withWorkers(2))
+		waitProgress(ctx, run, "some are done", someDone(5))
+		Expect(k8s.Delete(ctx, function)).To(Succeed())
+		// A worker that comes back needs the revision too.
+		victim := runningWorkers(ctx, run, 1)[0]
+		Expect(k8s.Delete(ctx, &victim)).To(Succeed())
+		run = waitComplete(ctx, run, 2*time.Minute)
+		for i, o := range results(ctx, run) {
+			Expect(decode[int](o)).To(Equal(i))
+		}
+		revision := &corev1.ConfigMap{}
+		Eventually(func() bool {
+			err := k8s.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Status.Revision.Name}, revision)
+			return apierrors.IsNotFound(err)
+		}).WithContext(ctx).Should(BeTrue(), "nobody names the revision any more")
+	}, SpecTimeout(4*time.Minute))
+
+	It("that is cancelled gives what has no outcome yet the outcome Cancelled", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "cancel", "import time\ndef handler(event): time.sleep(event[0])\n")
+		run := startRun(ctx, function, tuples(50, func(i int) any {
+			if i < 5 {
+				return 0
+			}
+			return 600
+		}), withWorkers(2))
+		waitProgress(ctx, run, "the short ones are done", someDone(5))
+		fresh := refresh(ctx, Default, run)
+		fresh.Spec.Cancel = true
+		Expect(k8s.Update(ctx, fresh)).To(Succeed())
+		run = waitFinished(ctx, run, 30*time.Second)
+		Expect(run.Status.Progress.Succeeded).To(BeEquivalentTo(5))
+		Expect(run.Status.Progress.Cancelled).To(BeEquivalentTo(45))
+		Expect(run.Status.Progress.FailedIndexes).To(Equal("5-49"))
+		failed := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionFailed)
+		Expect(failed.Reason).To(Equal(v1alpha1.ReasonCancelled))
+		Expect(results(ctx, run)[5].Status).To(Equal(v1alpha1.OutcomeCancelled))
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
+	}, SpecTimeout(2*time.Minute))
+
+	It("that is suspended has no workers until it is resumed, and loses nothing", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "pause", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
+		run := startRun(ctx, function, tuples(100, position), withWorkers(2))
+		waitProgress(ctx, run, "some are done", someDone(5))
+		suspend := func(to bool) {
+			Eventually(func(g Gomega) {
+				fresh := refresh(ctx, g, run)
+				fresh.Spec.Suspend = to
+				g.Expect(k8s.Update(ctx, fresh)).To(Succeed())
+			}).WithContext(ctx).Should(Succeed())
+		}
+		suspend(true)
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
+		Expect(meta.IsStatusConditionTrue(refresh(ctx, Default, run).Status.Conditions, v1alpha1.ConditionSuspended)).To(BeTrue())
+		before := partialResults(ctx, run)
+		Expect(len(before)).To(BeNumerically("<", 100))
+		suspend(false)
+		run = waitComplete(ctx, run, time.Minute)
+		all := results(ctx, run)
+		for _, o := range before {
+			Expect(all[o.Index]).To(Equal(o), "an outcome stays as it is")
+		}
+	}, SpecTimeout(3*time.Minute))
+})
+
+// storedRun says whether the outcome store holds rows of the run: its file lies on the node's volume.
+func storedRun(ctx SpecContext, run *v1alpha1.FunctionRun) bool {
+	GinkgoHelper()
+	runs := storedRuns(ctx)
+	return strings.Contains(runs, string(run.UID))
+}
+
+func init() {
+	// A cluster of another name keeps its own folder; say so early rather than fail in the middle.
+	if name := os.Getenv("CLUSTER"); strings.ContainsAny(name, "/ ") {
+		panic("CLUSTER must be the plain name of a local cluster")
+	}
+}
