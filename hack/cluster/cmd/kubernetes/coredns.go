@@ -7,7 +7,6 @@ import (
 
 	"github.com/coredns/caddy"
 	_ "github.com/coredns/coredns/core/dnsserver" // registers the server type "dns" with caddy
-	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/kubernetes"

@@ -1,0 +1,152 @@
+// Package sandbox runs a cluster in namespaces of its own (network, mounts,
+// processes, host name, IPC), so that nothing of it lands in the machine's
+// tables and two clusters don't meet:
+//
+//	outside  Run: holds the namespaces, listens on loopback, forwards inside
+//	inside   Init: the first process; furnishes the namespaces and keeps the
+//	         components running
+//
+// The kernel does the cleaning up: when Run ends, however it ends, Init is
+// killed; when Init ends, all other processes inside are killed, and with the
+// last of them go mounts, network and rules. Only the cgroups are left to
+// remove, and they're removed by name.
+//
+//	sandbox.go     Run
+//	forward.go     connections from outside to inside
+//	init.go        Init
+//	namespaces.go  mounts, sysctls, network
+//	cgroups.go     cgroups
+//	supervise.go   starting, reaping and starting again
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"sharedcloud.io/function-operator/hack/cluster/internal/node"
+)
+
+const namespaces = syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC
+
+// Run runs the cluster in dir until it's told to end, or its folder is gone.
+func Run(dir string) error {
+	lock, err := node.Lock(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	spec, err := node.Read(dir)
+	if err != nil {
+		return err
+	}
+	state, err := node.LastState(dir)
+	if err != nil {
+		return err
+	}
+	state.Pid, state.InitPid = os.Getpid(), 0
+	if err := node.WriteState(dir, state); err != nil {
+		return err
+	}
+	api, err := listen(state.APIPort)
+	if err != nil {
+		return err
+	}
+	facade, err := listen(state.FacadePort)
+	if err != nil {
+		return err
+	}
+	// Whatever an earlier run left when it was killed.
+	if err := RemoveCgroups(spec.Cgroup()); err != nil {
+		return err
+	}
+	if err := makeCgroups(spec.Cgroup()); err != nil {
+		return err
+	}
+	// The kernel ties the child's life to the thread that starts it.
+	runtime.LockOSThread()
+	child, err := startInit(spec)
+	if err != nil {
+		return err
+	}
+	state.InitPid, state.APIPort, state.FacadePort = child.Process.Pid, port(api), port(facade)
+	if err := node.WriteState(dir, state); err != nil {
+		return err
+	}
+	inside := &door{namespace: fmt.Sprintf("/proc/%d/ns/net", state.InitPid)}
+	go inside.forward(api, net.JoinHostPort(node.IP, node.APIPort))
+	go inside.forward(facade, net.JoinHostPort(node.FacadeIP, node.FacadePort))
+	waitForEnd(dir, child)
+	return cleanUp(dir, spec, state)
+}
+
+// listen takes the port of the last start if it's still free, so that
+// kubeconfigs stay good, else any.
+func listen(last int) (net.Listener, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(last)))
+	if err != nil && last != 0 {
+		return listen(0)
+	}
+	return listener, err
+}
+
+func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+func startInit(spec node.Spec) (*exec.Cmd, error) {
+	child := exec.Command(spec.Nodetool, "init", spec.Dir)
+	child.Env = spec.Environment()
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
+	if err := child.Start(); err != nil {
+		return nil, fmt.Errorf("starting in namespaces of its own (does this machine allow root to make them? in a container: run it privileged): %w", err)
+	}
+	return child, nil
+}
+
+// waitForEnd returns when the child has ended, by itself or for a reason
+// outside: a signal, or the cluster's folder removed by hand.
+func waitForEnd(dir string, child *exec.Cmd) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	ended := make(chan struct{})
+	go func() {
+		_ = child.Wait()
+		close(ended)
+	}()
+	folder := time.NewTicker(2 * time.Second)
+	defer folder.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+		case <-folder.C:
+			if _, err := os.Stat(filepath.Join(dir, node.SpecFile)); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
+		// etcd has handed all it acknowledged to the kernel: nothing is lost.
+		_ = child.Process.Kill()
+		<-ended
+		return
+	}
+}
+
+func cleanUp(dir string, spec node.Spec, state node.State) error {
+	err := RemoveCgroups(spec.Cgroup())
+	if _, gone := os.Stat(dir); gone != nil {
+		return err
+	}
+	state.Pid, state.InitPid = 0, 0
+	return errors.Join(err, node.WriteState(dir, state))
+}
