@@ -1,0 +1,120 @@
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Errors that the exchange's neighbours return and that its callers meet. They may be wrapped.
+var (
+	// ErrNoRun: there is no such run (any more). 404; the worker stops.
+	ErrNoRun = errors.New("there is no such run any more")
+	// ErrUnauthenticated: the token is missing, expired or not one of the cluster's. 401; the worker reads it again.
+	ErrUnauthenticated = errors.New("the token is not valid")
+	// ErrForbidden: the token is good, but not for the exchange of this run. 403.
+	ErrForbidden = errors.New("the token is not for this run")
+	// ErrSequence: a later call of the same pod was answered before. 409; the worker exits.
+	ErrSequence = errors.New("a later call of this pod has been answered: another supervisor speaks for it")
+)
+
+// Run is what the exchange needs to know of a FunctionRun, from its spec, its pinned revision and its status.
+type Run struct {
+	UID             types.UID
+	Namespace, Name string
+	// Total is n, how many tuples the run has.
+	Total int
+	// Workers is w, the number of the Job's completions.
+	Workers int
+	// Retries is how many further attempts a tuple gets after an exception.
+	Retries int
+	// TimeoutSeconds is the time limit of one tuple.
+	TimeoutSeconds int
+	// GPUs is how many GPUs each worker has.
+	GPUs int
+	// JobUID is the uid of the run's present Job.
+	JobUID types.UID
+	// Ending is the reason of the condition Ending while that is True; "" otherwise.
+	Ending string
+	// EndingMessage is the message of the condition Ending.
+	EndingMessage string
+	// Suspended: the run shall have no workers at present; what they hold goes back.
+	Suspended bool
+	// Finished: the run is Complete or Failed.
+	Finished bool
+}
+
+// Runs finds runs, from a cache.
+type Runs interface {
+	// Run returns the run of that name, or ErrNoRun. A run that has no pinned revision yet has no workers either: it may
+	// be reported with Total 0 or as ErrNoRun.
+	Run(ctx context.Context, namespace, name string) (Run, error)
+}
+
+// Tuple is one input: exactly one of the two is set.
+type Tuple struct {
+	// JSON is the text of a JSON array.
+	JSON json.RawMessage
+	// Literal is the text of a Python tuple.
+	Literal string
+}
+
+// Inputs reads the inputs of runs.
+type Inputs interface {
+	// Tuples returns the tuples from first to last, both included, in order.
+	Tuples(ctx context.Context, run Run, first, last int) ([]Tuple, error)
+}
+
+// FateState is what became of a worker's container.
+type FateState int
+
+const (
+	// FateUnknown: nothing could be found out at the moment (the API did not answer).
+	FateUnknown FateState = iota
+	// FateRunning: the pod is there and its container has not ended (or has not started).
+	FateRunning
+	// FateDisrupted: Kubernetes ended the pod: deleted, preempted, evicted, drained, node lost (the condition
+	// DisruptionTarget, or a deletion timestamp). Charges nobody.
+	FateDisrupted
+	// FateEnded: the container ended by itself, see ExitCode, Reason and Message.
+	FateEnded
+	// FateGone: the pod is not in the API any more, and how it ended was not seen.
+	FateGone
+)
+
+// Fate is what is known of a worker's pod.
+type Fate struct {
+	State FateState
+	// ExitCode, Reason ("OOMKilled", "Error", "DeadlineExceeded") and Message of the ended container; with FateEnded.
+	ExitCode        int32
+	Reason, Message string
+	// Terminating: the pod has a deletion timestamp or the condition DisruptionTarget: a SIGTERM is Kubernetes' own.
+	Terminating bool
+}
+
+// Fates tells what became of a worker's pod.
+type Fates interface {
+	// Fate of the pod. Another pod of the same name (another uid) means FateGone. It may ask the API live: it is called
+	// when a worker asks about a SIGTERM, when its completion index came back as another pod and when its lease ran out.
+	Fate(ctx context.Context, namespace, podName string, podUID types.UID) Fate
+}
+
+// Worker is the caller of the exchange: a pod of a run's Job, as its token and the pod itself say.
+type Worker struct {
+	Namespace, Run string
+	// RunUID is the pod's label sharedcloud.io/run-uid. A pod of an earlier run of the same name is told that its run
+	// does not exist. Empty: not checked.
+	RunUID          types.UID
+	PodName, Node   string
+	PodUID, JobUID  types.UID
+	CompletionIndex int
+}
+
+// Authenticator tells who calls the exchange of a run.
+type Authenticator interface {
+	// Worker returns the caller, ErrUnauthenticated or ErrForbidden; any other error means "try again" (503).
+	Worker(r *http.Request, namespace, run string) (Worker, error)
+}
