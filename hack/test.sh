@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Runs the stages of the tests that are named, one after the other, and ends with the counts. A stage that fails does
+# not keep the next from running. Full reports are in bin/test/STAGE.json.
+# usage: hack/test.sh STAGE…
+#   unit      every package but test/: with the race detector
+#   cluster   the local cluster's own programs (hack/cluster, a module of its own)
+#   specs     test/specs: the controllers and the admission rules against a real control plane
+#   e2e       test/e2e: everything, on the local cluster $CLUSTER
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+cluster=${CLUSTER:-default}
+
+make --no-print-directory bin/gotestsum
+mkdir -p bin/test
+# testcount and the tools are found by their folder, whatever a stage changes into.
+CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/testcount ./hack/testcount
+
+# report STAGE FORMAT GO_TEST_ARGUMENT…
+report() {
+	local stage=$1 format=$2
+	shift 2
+	"$root/bin/gotestsum" --format "$format" --hide-summary=output --jsonfile "$root/bin/test/$stage.json" -- "$@"
+}
+
+stage_unit() {
+	local packages
+	packages=$(go list ./... | grep -v '^[^/]*/[^/]*/test/')
+	# shellcheck disable=SC2086 # one word per package
+	report unit pkgname-and-test-fails -race -timeout 20m $packages
+}
+
+stage_cluster() {
+	# No race detector here: it would compile all of Kubernetes once more.
+	(cd hack/cluster && export CGO_ENABLED=0 GOWORK=off && report cluster pkgname-and-test-fails -trimpath -timeout 20m ./...)
+}
+
+stage_specs() {
+	make --no-print-directory bin/cluster-driver
+	bin/cluster-driver build
+	export KUBEBUILDER_ASSETS=$root/bin/cluster/assets
+	report specs pkgname-and-test-fails -race -count=1 -timeout 20m ./test/specs/...
+}
+
+stage_e2e() {
+	make --no-print-directory cluster deploy CLUSTER="$cluster"
+	local env
+	env=$(bin/cluster-driver env --name "$cluster")
+	eval "$env"
+	CGO_ENABLED=0 report e2e testname -trimpath -count=1 -timeout 40m ./test/e2e/...
+}
+
+# A stage exists when there is something in it to run.
+exists() {
+	case $1 in
+	specs | e2e) [[ -n $(find "test/$1" -name '*_test.go' -print -quit 2>/dev/null) ]] ;;
+	*) true ;;
+	esac
+}
+
+passed=0 failed=0 status=0 lines=()
+for stage in "$@"; do
+	[[ $(type -t "stage_$stage") == function ]] || { echo "there is no stage $stage: see the top of hack/test.sh" >&2; exit 2; }
+	exists "$stage" || continue
+	echo
+	echo "── $stage"
+	rm -f "bin/test/$stage.json"
+	start=$SECONDS flag=()
+	# In a process of its own: within `if`, bash would ignore set -e.
+	set +e
+	(set -e; "stage_$stage")
+	code=$?
+	set -e
+	((code == 0)) || { status=1; flag=(--stage-failed); }
+	read -r p f s < <(bin/testcount "${flag[@]}" "bin/test/$stage.json")
+	passed=$((passed + p)) failed=$((failed + f))
+	lines+=("$(printf '%-10s %5.1f min %7d passed %5d failed %5d skipped' "$stage" "$(awk "BEGIN { print ($SECONDS - $start) / 60 }")" "$p" "$f" "$s")")
+	echo "${lines[-1]}"
+done
+
+echo
+printf '%s\n' "${lines[@]}"
+((failed == 0)) || status=1
+echo "$passed passed, $failed failed"
+exit "$status"
