@@ -1,0 +1,322 @@
+// Command cluster measures, on the local cluster with the operator deployed, a run against the plain ways of doing the
+// same with a Job, side by side, and prints ratios.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/hack/benchmark/figures"
+)
+
+// image is what both sides run.
+const image = "docker.io/sharedcloud/python:latest"
+
+// trivial is the handler of both sides.
+const trivial = "def handler(event): return event[0] * 2\n"
+
+type bench struct {
+	c         client.WithWatch
+	namespace string
+	rounds    int
+}
+
+func main() {
+	rounds := flag.Int("rounds", 3, "how often the short measurements are repeated; medians are printed")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *rounds); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds int) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig (run `make bench`): %w", err)
+	}
+	config.QPS, config.Burst, config.WarningHandler = 500, 1000, rest.NoWarnings{}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
+	if err := c.Create(ctx, namespace); err != nil {
+		return fmt.Errorf("creating a namespace: %w", err)
+	}
+	defer func() { _ = c.Delete(context.WithoutCancel(ctx), namespace) }()
+	b := &bench{c: c, namespace: namespace.Name, rounds: rounds}
+	for _, measure := range []func(context.Context) (figures.Figure, error){b.jobLatency, b.loopingJob, b.podPerTuple} {
+		figure, err := measure(ctx)
+		if err != nil {
+			return err
+		}
+		figure.Print(os.Stdout)
+	}
+	return nil
+}
+
+// jobLatency: from a run's creation to its Job seen on a watch, against the same for a bare Job.
+func (b *bench) jobLatency(ctx context.Context) (figures.Figure, error) {
+	figure := figures.Figure{Name: "a run's creation to its Job on a watch / the same for a bare Job", AtMost: 2.5}
+	nowhere := map[string]string{"sharedcloud.io/no-such-node": "true"} // nothing is started: only the Job counts
+	function, err := b.function(ctx, "latency", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{NodeSelector: nowhere}
+	})
+	if err != nil {
+		return figure, err
+	}
+	jobs, err := b.c.Watch(ctx, &batchv1.JobList{}, client.InNamespace(b.namespace))
+	if err != nil {
+		return figure, err
+	}
+	defer jobs.Stop()
+	var ours, bare []time.Duration
+	for range 10 * b.rounds {
+		start := time.Now()
+		created, err := b.startRun(ctx, function, 1)
+		if err != nil {
+			return figure, err
+		}
+		if err := jobSeen(ctx, jobs, func(job *batchv1.Job) bool { return metav1.IsControlledBy(job, created) }); err != nil {
+			return figure, err
+		}
+		ours = append(ours, time.Since(start))
+		job := plainJob(b.namespace, 1, 1, "pass")
+		job.Spec.Template.Spec.NodeSelector = nowhere
+		start = time.Now()
+		if err := b.c.Create(ctx, job); err != nil {
+			return figure, err
+		}
+		if err := jobSeen(ctx, jobs, func(seen *batchv1.Job) bool { return seen.UID == job.UID }); err != nil {
+			return figure, err
+		}
+		bare = append(bare, time.Since(start))
+		if err := b.remove(ctx, created, job); err != nil {
+			return figure, err
+		}
+	}
+	figure.Ours, figure.Theirs = median(ours), median(bare)
+	return figure, nil
+}
+
+func jobSeen(ctx context.Context, jobs watch.Interface, wanted func(*batchv1.Job) bool) error {
+	timeout := time.After(time.Minute)
+	for {
+		select {
+		case event, open := <-jobs.ResultChan():
+			if !open {
+				return fmt.Errorf("the watch of Jobs ended")
+			}
+			if job, ok := event.Object.(*batchv1.Job); ok && event.Type == watch.Added && wanted(job) {
+				return nil
+			}
+		case <-timeout:
+			return fmt.Errorf("no Job within a minute")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// loopingJob: 8,000 trivial tuples on 8 workers, created to complete, against an Indexed Job of 8 pods that each loop
+// over 1,000 of them.
+func (b *bench) loopingJob(ctx context.Context) (figures.Figure, error) {
+	figure := figures.Figure{Name: "8,000 trivial tuples, created to complete / an Indexed Job of 8 pods that loop over 1,000 each", AtMost: 0.6}
+	function, err := b.function(ctx, "trivial", nil)
+	if err != nil {
+		return figure, err
+	}
+	loop := trivial + "import json\nfor i in range(1000): json.dumps(handler((i,)))\n"
+	var ours, plain []time.Duration
+	for range b.rounds {
+		took, err := b.timeRun(ctx, function, 8000)
+		if err != nil {
+			return figure, err
+		}
+		ours = append(ours, took)
+		if took, err = b.timeJob(ctx, 8, 8, loop); err != nil {
+			return figure, err
+		}
+		plain = append(plain, took)
+	}
+	figure.Ours, figure.Theirs = median(ours), median(plain)
+	return figure, nil
+}
+
+// podPerTuple: 100 tuples against an Indexed Job with one pod a tuple.
+func (b *bench) podPerTuple(ctx context.Context) (figures.Figure, error) {
+	figure := figures.Figure{Name: "100 tuples, created to complete / an Indexed Job with a pod for each", AtMost: 0.05}
+	function, err := b.function(ctx, "hundred", nil)
+	if err != nil {
+		return figure, err
+	}
+	var ours []time.Duration
+	for range b.rounds {
+		took, err := b.timeRun(ctx, function, 100)
+		if err != nil {
+			return figure, err
+		}
+		ours = append(ours, took)
+	}
+	plain, err := b.timeJob(ctx, 100, 8, trivial+"import json\njson.dumps(handler((1,)))\n")
+	figure.Ours, figure.Theirs = median(ours), plain
+	return figure, err
+}
+
+func (b *bench) function(ctx context.Context, name string, change func(*v1alpha1.Function)) (*v1alpha1.Function, error) {
+	function := &v1alpha1.Function{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: b.namespace},
+		Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To(trivial)},
+	}
+	function.Spec.GPUs, function.Spec.Workers = ptr.To[int32](0), ptr.To[int32](8)
+	if change != nil {
+		change(function)
+	}
+	if err := b.c.Create(ctx, function); err != nil {
+		return nil, fmt.Errorf("creating the function %s: %w", name, err)
+	}
+	return function, b.until(ctx, function, func() bool {
+		return meta.IsStatusConditionTrue(function.Status.Conditions, v1alpha1.ConditionReady)
+	})
+}
+
+func (b *bench) startRun(ctx context.Context, function *v1alpha1.Function, n int) (*v1alpha1.FunctionRun, error) {
+	run := &v1alpha1.FunctionRun{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: function.Name + "-", Namespace: b.namespace},
+		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: function.Name}},
+	}
+	for i := range n {
+		raw, err := json.Marshal(i)
+		if err != nil {
+			return nil, err
+		}
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: raw}})
+	}
+	if err := b.c.Create(ctx, run); err != nil {
+		return nil, fmt.Errorf("creating a run: %w", err)
+	}
+	return run, nil
+}
+
+// timeRun is the time from a run's creation to its condition Complete.
+func (b *bench) timeRun(ctx context.Context, function *v1alpha1.Function, n int) (time.Duration, error) {
+	start := time.Now()
+	run, err := b.startRun(ctx, function, n)
+	if err != nil {
+		return 0, err
+	}
+	err = b.until(ctx, run, func() bool { return meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionComplete) })
+	took := time.Since(start)
+	if err != nil {
+		return 0, err
+	}
+	return took, b.settle(ctx, run)
+}
+
+// timeJob is the time from a plain Indexed Job's creation to its condition Complete.
+func (b *bench) timeJob(ctx context.Context, completions, parallelism int32, code string) (time.Duration, error) {
+	job := plainJob(b.namespace, completions, parallelism, code)
+	start := time.Now()
+	if err := b.c.Create(ctx, job); err != nil {
+		return 0, fmt.Errorf("creating a Job: %w", err)
+	}
+	err := b.until(ctx, job, func() bool {
+		return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+			return c.Type == batchv1.JobComplete && c.Status == corev1.ConditionTrue
+		})
+	})
+	took := time.Since(start)
+	if err != nil {
+		return 0, err
+	}
+	return took, b.settle(ctx, job)
+}
+
+// settle deletes what was measured and waits until no pod is left, so that the next measurement finds the node idle.
+func (b *bench) settle(ctx context.Context, object client.Object) error {
+	if err := b.remove(ctx, object); err != nil {
+		return err
+	}
+	pods := &corev1.PodList{}
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if err := b.c.List(ctx, pods, client.InNamespace(b.namespace)); err != nil {
+			return err
+		}
+		if len(pods.Items) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%d pods do not go", len(pods.Items))
+}
+
+func (b *bench) remove(ctx context.Context, objects ...client.Object) error {
+	for _, object := range objects {
+		if err := b.c.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+	}
+	return nil
+}
+
+// until reads the object by watch until the condition holds.
+func (b *bench) until(ctx context.Context, object client.Object, holds func() bool) error {
+	deadline := time.Now().Add(5 * time.Minute)
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		if err := b.c.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+			return err
+		}
+		if holds() {
+			return nil
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	return fmt.Errorf("%s did not come to its end within 5 minutes", object.GetName())
+}
+
+func plainJob(namespace string, completions, parallelism int32, code string) *batchv1.Job {
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-", Namespace: namespace},
+		Spec: batchv1.JobSpec{
+			Completions: &completions, Parallelism: &parallelism, CompletionMode: ptr.To(batchv1.IndexedCompletion),
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever,
+				Containers: []corev1.Container{{Name: "plain", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
+					Command: []string{"python3", "-c", code}}},
+			}},
+		},
+	}
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
