@@ -1,0 +1,118 @@
+package controllers
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/trust"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// lastApplied is kubectl's copy of a whole object, code and inputs included.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// CacheOptions say what the manager keeps in memory: never code, never inputs of runs, of ConfigMaps nothing but names and
+// labels, of Jobs and pods only those of runs, of Secrets only the certificates in the operator's namespace.
+//
+// The transforms run in informers, where nobody recovers from a panic: they must bear whatever the API server can hold.
+func CacheOptions(options Options) cache.Options {
+	ofRuns := mustHaveLabel(v1alpha1.LabelRunUID)
+	return cache.Options{
+		ReaderFailOnMissingInformer: true,
+		DefaultTransform:            stripped(func(any) {}),
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.FunctionRun{}: {Transform: dropInputs},
+			&v1alpha1.Function{}:    {Transform: stripped(dropCode)},
+			&batchv1.Job{}:          {Label: ofRuns, Transform: stripped(dropTemplate)},
+			&corev1.Pod{}:           {Label: ofRuns, Transform: stripped(keepPod)},
+			// Asked for as metadata alone; both revisions and the sources of code are among them.
+			&corev1.ConfigMap{}: {Transform: stripped(func(any) {})},
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
+				options.Namespace: {LabelSelector: mustHaveLabel(v1alpha1.LabelTrust)},
+			}},
+			&apiregistrationv1.APIService{}: {Field: fields.OneTermEqualSelector("metadata.name", trust.APIServiceName)},
+		},
+	}
+}
+
+func mustHaveLabel(label string) labels.Selector {
+	requirement, err := labels.NewRequirement(label, selection.Exists, nil)
+	if err != nil {
+		panic(err) // a constant of ours that is no label
+	}
+	return labels.NewSelector().Add(*requirement)
+}
+
+// stripped is a transform that drops what is large and never read from any object, and then what drop drops.
+func stripped(drop func(any)) func(any) (any, error) {
+	return func(obj any) (any, error) {
+		if object, ok := obj.(metav1.Object); ok {
+			object.SetManagedFields(nil)
+			if annotations := object.GetAnnotations(); annotations[lastApplied] != "" {
+				delete(annotations, lastApplied)
+				object.SetAnnotations(annotations)
+			}
+			drop(obj)
+		}
+		return obj, nil
+	}
+}
+
+// dropInputs leaves the count of a run's tuples in place of the tuples.
+func dropInputs(obj any) (any, error) {
+	dropped, err := parameters.DropInputs(obj)
+	if err != nil {
+		return nil, err
+	}
+	return stripped(func(any) {})(dropped)
+}
+
+func dropCode(obj any) {
+	if function, ok := obj.(*v1alpha1.Function); ok && function.Spec.Code != nil {
+		function.Spec.Code = ptr.To("")
+	}
+}
+
+func dropTemplate(obj any) {
+	if job, ok := obj.(*batchv1.Job); ok {
+		job.Spec.Template = corev1.PodTemplateSpec{}
+		job.Status.CompletedIndexes, job.Status.FailedIndexes = "", nil
+		job.Status.UncountedTerminatedPods = nil
+	}
+}
+
+// keepPod keeps of a pod what crewOf and the images' digests need.
+func keepPod(obj any) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	var containers []corev1.Container
+	for _, container := range pod.Spec.Containers {
+		containers = append(containers, corev1.Container{Name: container.Name, Image: container.Image})
+	}
+	pod.Spec = corev1.PodSpec{Containers: containers}
+	pod.Finalizers = nil
+	var conditions []corev1.PodCondition
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled || condition.Type == corev1.DisruptionTarget {
+			conditions = append(conditions, condition)
+		}
+	}
+	pod.Status = corev1.PodStatus{
+		Phase:             pod.Status.Phase,
+		Reason:            pod.Status.Reason,
+		Message:           pod.Status.Message,
+		Conditions:        conditions,
+		ContainerStatuses: pod.Status.ContainerStatuses,
+	}
+}

@@ -1,0 +1,213 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/runtimes"
+)
+
+// RuntimeLookup finds a runtime by its name: runtimes.Lookup.
+type RuntimeLookup func(runtime string) (runtimes.Runtime, bool)
+
+// FunctionReconciler makes the revision of a function's present code, image and settings, and says whether it could.
+//
+// It reads the function and the source of its code from the API server in each pass: no cache holds code.
+type FunctionReconciler struct {
+	client.Client
+	live    client.Reader
+	lookup  RuntimeLookup
+	tell    announcer
+	metrics *Metrics
+	clock   clock.PassiveClock
+	options Options
+}
+
+// NewFunctionReconciler needs a client that reads from caches and a reader that does not.
+func NewFunctionReconciler(c client.Client, live client.Reader, lookup RuntimeLookup, tell EventRecorder, metrics *Metrics, clk clock.PassiveClock, options Options) *FunctionReconciler {
+	return &FunctionReconciler{Client: c, live: live, lookup: lookup, tell: announcer{tell}, metrics: metrics, clock: clk, options: options}
+}
+
+// Reconcile is the shell: get, decide, write the status once.
+func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	stored := &v1alpha1.Function{}
+	if err := r.live.Get(ctx, request.NamespacedName, stored); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if stored.DeletionTimestamp != nil {
+		return ctrl.Result{}, nil // the revision controller deletes what nothing names any more
+	}
+	function := stored.DeepCopy()
+	function.Status.ObservedGeneration = function.Generation
+	found, err := r.revise(ctx, function)
+	if err != nil {
+		return ctrl.Result{}, err // nothing is known but that the API server did not answer: the status stays
+	}
+	w := conditionWriter{conditions: &function.Status.Conditions, generation: function.Generation, now: r.clock.Now()}
+	changed := w.stand(found.standing, found.reason, found.message)
+	if equality.Semantic.DeepEqual(stored.Status, function.Status) {
+		return ctrl.Result{}, nil
+	}
+	err = r.Status().Apply(ctx, functionStatus(function), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	case err != nil:
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of the function: %w", err))
+	}
+	if changed {
+		r.tell.standing(function, found)
+		log.FromContext(ctx).Info("The function stands otherwise", "function", klog.KObj(function), "reason", found.reason)
+	}
+	return ctrl.Result{}, nil
+}
+
+// revise is the checklist. What is missing is awaited by watches: see watches.go.
+func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Function) (finding, error) {
+	current := function.Status.Revision
+	function.Status.Revision = nil
+	image, err := r.imageOf(ctx, function)
+	if err != nil {
+		return finding{}, err
+	}
+	if image == nil {
+		return imageMissing(function, r.options.CatalogueNamespace), nil
+	}
+	runtime, wrong := runtimeFinding(function, image, r.lookup)
+	if wrong != nil {
+		return *wrong, nil
+	}
+	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource); wrong != nil {
+		return *wrong, nil
+	}
+	code, wrong, err := r.codeOf(ctx, function)
+	if err != nil || wrong != nil {
+		return deref(wrong), err
+	}
+	revision, err := revisionFor(function, code, runtime.Runner, settingsFor(function, image, runtime, r.options.GPUResource))
+	if err != nil {
+		return finding{}, err
+	}
+	if size := revisionSize(revision); size > configMapLimit {
+		return codeTooLarge(size), nil
+	}
+	if wrong, err := r.ensure(ctx, function, revision); err != nil || wrong != nil {
+		return deref(wrong), err
+	}
+	function.Status.Revision = &v1alpha1.FunctionRevision{
+		Name:         revision.Name,
+		Generation:   function.Generation,
+		RegistryPath: image.Spec.RegistryPath,
+	}
+	if current != nil && current.Name == revision.Name {
+		// The same content under a newer generation (a change of the display name): what executes is the same.
+		function.Status.Revision.Generation = current.Generation
+	}
+	return finding{standingReady, v1alpha1.ReasonReady, fmt.Sprintf("Runs execute the revision %s.", revision.Name)}, nil
+}
+
+func deref(found *finding) finding {
+	if found == nil {
+		return finding{}
+	}
+	return *found
+}
+
+// imageOf looks the image up in the function's namespace, then in the catalogue: the nearer one wins.
+func (r *FunctionReconciler) imageOf(ctx context.Context, function *v1alpha1.Function) (*v1alpha1.FunctionImage, error) {
+	for _, namespace := range []string{function.Namespace, r.options.CatalogueNamespace} {
+		image := &v1alpha1.FunctionImage{}
+		err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: function.Spec.Image}, image)
+		if err == nil {
+			return image, nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("looking up the image %s in %s: %w", function.Spec.Image, namespace, err)
+		}
+	}
+	return nil, nil
+}
+
+// codeOf reads the code, byte for byte.
+func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Function) ([]byte, *finding, error) {
+	if function.Spec.Code != nil {
+		return []byte(*function.Spec.Code), nil, nil
+	}
+	if function.Spec.CodeFrom == nil {
+		return nil, &finding{standingStalled, v1alpha1.ReasonInvalid, "Neither spec.code nor spec.codeFrom is set: set one of them."}, nil
+	}
+	ref := function.Spec.CodeFrom.ConfigMapKeyRef
+	source := &corev1.ConfigMap{}
+	if err := r.live.Get(ctx, client.ObjectKey{Namespace: function.Namespace, Name: ref.Name}, source); err != nil {
+		if apierrors.IsNotFound(err) {
+			found := configMapMissing(function.Namespace, ref.Name)
+			return nil, &found, nil
+		}
+		return nil, nil, fmt.Errorf("reading the ConfigMap %s: %w", ref.Name, err)
+	}
+	text, found := source.Data[ref.Key]
+	code := []byte(text)
+	if !found {
+		code, found = source.BinaryData[ref.Key]
+	}
+	if !found {
+		missing := configMapKeyMissing(function.Namespace, ref.Name, ref.Key)
+		return nil, &missing, nil
+	}
+	if len(code) == 0 {
+		empty := codeEmpty(ref.Name, ref.Key)
+		return nil, &empty, nil
+	}
+	return code, nil, nil
+}
+
+// ensure sees to it that the revision exists. It is stored before the status names it. A ConfigMap of its name is the
+// revision if it carries the same hash: an immutable ConfigMap made by this controller can't have other content.
+func (r *FunctionReconciler) ensure(ctx context.Context, function *v1alpha1.Function, revision *corev1.ConfigMap) (*finding, error) {
+	key := client.ObjectKeyFromObject(revision)
+	known := configMapMetadata()
+	err := r.Get(ctx, key, known)
+	if err == nil && sameRevision(known.Annotations, known.Labels, revision) && known.DeletionTimestamp == nil {
+		return nil, nil
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("looking up the revision %s: %w", revision.Name, err)
+	}
+	name := revision.Name
+	switch err := r.Create(ctx, revision.DeepCopy(), client.FieldOwner(v1alpha1.FieldManagerController)); {
+	case err == nil:
+		r.metrics.revisionsCreated.Inc()
+		r.tell.normal(function, eventRevisionCreated, actionCreate, "Created the revision "+name)
+		log.FromContext(ctx).Info("Made the revision", "function", klog.KObj(function), "revision", name)
+		return nil, nil
+	case apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err):
+		return &finding{standingStalled, v1alpha1.ReasonInvalid,
+			"The revision cannot be stored: " + sentence(cut(err.Error(), foreignTextLimit))}, nil
+	case !apierrors.IsAlreadyExists(err):
+		return nil, fmt.Errorf("making the revision %s: %w", name, err)
+	}
+	existing := &corev1.ConfigMap{}
+	if err := r.live.Get(ctx, key, existing); err != nil {
+		return nil, fmt.Errorf("reading the revision %s: %w", name, err)
+	}
+	if !sameRevision(existing.Annotations, existing.Labels, revision) {
+		taken := revisionNameTaken(name)
+		return &taken, nil
+	}
+	return nil, nil
+}
+
+func sameRevision(annotations, labels map[string]string, revision *corev1.ConfigMap) bool {
+	return annotations[annotationContent] == revision.Annotations[annotationContent] &&
+		labels[v1alpha1.LabelFunctionUID] == revision.Labels[v1alpha1.LabelFunctionUID]
+}

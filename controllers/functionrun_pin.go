@@ -1,0 +1,83 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// pin decides what the run executes. The pass stores that and ends: the Job is built from a stored pin alone, so a manager
+// that dies in between builds the same one.
+func (r *RunReconciler) pin(ctx context.Context, p *runPass, tuples int) (ctrl.Result, error) {
+	run := p.run
+	function := &v1alpha1.Function{}
+	key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.FunctionRef.Name}
+	if err := r.Get(ctx, key, function); apierrors.IsNotFound(err) {
+		r.describe(p, functionMissing(run))
+		return ctrl.Result{}, nil // waiting for the Function; its watch wakes this run
+	} else if err != nil {
+		return ctrl.Result{}, fmt.Errorf("reading the Function %s: %w", key.Name, err)
+	}
+	if !functionReady(function) {
+		r.describe(p, functionNotReady(function))
+		return ctrl.Result{}, nil // waiting for the Function's controller; the Function's watch wakes this run
+	}
+	settings, err := r.revisions.read(ctx, run.Namespace, function.Status.Revision.Name)
+	if apierrors.IsNotFound(err) {
+		r.describe(p, functionNotReady(function))
+		return ctrl.Result{RequeueAfter: revisionPause}, nil // deleted by hand; the Function's controller makes it again
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	run.Status.Revision = pinFor(run, function, settings, tuples)
+	// The first Job's name is decided in the same breath: it follows from the run's name.
+	run.Status.Job = &v1alpha1.JobReference{Name: jobName(run.Name, 1), Number: 1}
+	r.describe(p, finding{standingProgressing, v1alpha1.ReasonPinned,
+		fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)})
+	return ctrl.Result{}, nil // the write wakes the next pass
+}
+
+// pinFor is what the run says itself, else the function.
+func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, tuples int) *v1alpha1.PinnedRevision {
+	return &v1alpha1.PinnedRevision{
+		Name:           function.Status.Revision.Name,
+		FunctionUID:    function.UID,
+		Generation:     function.Status.Revision.Generation,
+		RegistryPath:   settings.Image.RegistryPath,
+		Tuples:         int32(tuples),
+		Workers:        min(int32(tuples), ptr.Deref(run.Spec.Workers, settings.Workers)),
+		GPUs:           ptr.Deref(run.Spec.GPUs, settings.GPUs),
+		TimeoutSeconds: ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds),
+		Retries:        ptr.Deref(run.Spec.Retries, settings.Retries),
+	}
+}
+
+// functionReady: the controller has looked at what the function says now, and found nothing missing.
+func functionReady(function *v1alpha1.Function) bool {
+	return function.DeletionTimestamp == nil &&
+		function.Status.ObservedGeneration == function.Generation &&
+		function.Status.Revision != nil &&
+		meta.IsStatusConditionTrue(function.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+func functionMissing(run *v1alpha1.FunctionRun) finding {
+	return finding{standingProgressing, v1alpha1.ReasonFunctionMissing, fmt.Sprintf(
+		"There is no Function %q in the namespace %s: create it, and the run starts.", run.Spec.FunctionRef.Name, run.Namespace)}
+}
+
+func functionNotReady(function *v1alpha1.Function) finding {
+	why := "its controller has not looked at it yet."
+	ready := meta.FindStatusCondition(function.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.Status != "True" && function.Status.ObservedGeneration == function.Generation {
+		why = cut(ready.Message, foreignTextLimit)
+	}
+	return finding{standingProgressing, v1alpha1.ReasonFunctionNotReady, fmt.Sprintf(
+		"The Function %s is not ready: %s", function.Name, why)}
+}

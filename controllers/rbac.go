@@ -1,0 +1,31 @@
+package controllers
+
+// What the manager may do, all of it. config/rbac/manager_role.yaml is made from these markers.
+//
+// Of ConfigMaps it reads the metadata of all (revisions, sources of code, bundles), and the content only of a revision and
+// of a source that a Function names.
+//
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functions;functionimages,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functions/status;functionimages/status;functionruns/status,verbs=patch
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+//
+// The filters on list and watch (metadata.name) are what lets a rule with a name allow them.
+//
+// +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,resourceNames=v1alpha1.subresources.sharedcloud.io,verbs=get;list;watch;patch
+//
+// The endpoint of the metrics asks who reads them, and whether they may.
+//
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+//
+// Only in the operator's own namespace: the certificates, and the lease of the one manager that acts.
+//
+// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,verbs=list;watch;create
+// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,resourceNames=sharedcloud-ca;sharedcloud-apiserver-tls,verbs=get;update
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sharedcloud-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sharedcloud-system,resources=leases,resourceNames=sharedcloud-controller-manager,verbs=get;update

@@ -1,0 +1,212 @@
+package trust
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/klog/v2"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	apiregistrationac "k8s.io/kube-aggregator/pkg/client/applyconfiguration/apiregistration/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// APIServiceName is the APIService whose caBundle is kept.
+const APIServiceName = "v1alpha1.subresources.sharedcloud.io"
+
+// longestWait keeps a timer from being set for years.
+const longestWait = 12 * time.Hour
+
+// AuthorityReconciler owns the Secrets with the authority and the API server's certificate, and the APIService's caBundle.
+// It has one thing to reconcile: all of it.
+type AuthorityReconciler struct {
+	client.Client
+	live      client.Reader
+	clock     clock.PassiveClock
+	namespace string
+	names     []string
+	expiry    *prometheus.GaugeVec
+}
+
+// NewAuthorityReconciler needs a client whose cache holds the Secrets with the label v1alpha1.LabelTrust of the operator's
+// namespace. names are what the API server is reached by, the most usual first.
+func NewAuthorityReconciler(c client.Client, live client.Reader, registry prometheus.Registerer, clk clock.PassiveClock, namespace string, names []string) *AuthorityReconciler {
+	expiry := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "sharedcloud_certificate_expiry_timestamp_seconds",
+		Help: "When a certificate of the operator expires, in seconds since 1970.",
+	}, []string{"certificate"})
+	registry.MustRegister(expiry)
+	return &AuthorityReconciler{Client: c, live: live, clock: clk, namespace: namespace, names: names, expiry: expiry}
+}
+
+// ServerNames are what the API server is reached by: its Service, and a forwarded port on the loopback.
+func ServerNames(service, namespace string, more ...string) []string {
+	return append([]string{
+		service + "." + namespace + ".svc",
+		service + "." + namespace + ".svc.cluster.local",
+		service + "." + namespace,
+		service,
+		"localhost",
+		"127.0.0.1",
+	}, more...)
+}
+
+// Reconcile renews what is due, stores it before anything is signed with it, and looks again when the next is due.
+func (r *AuthorityReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	now := r.clock.Now()
+	a, err := r.ensureAuthority(ctx, now)
+	if err != nil {
+		return again(err)
+	}
+	leafDue, err := r.ensureLeaf(ctx, a, now)
+	if err != nil {
+		return again(err)
+	}
+	if err := r.ensureAPIService(ctx, a.bundle()); err != nil {
+		return again(err)
+	}
+	wait := min(earlier(a.due(), leafDue).Sub(now), longestWait)
+	return ctrl.Result{RequeueAfter: max(wait, time.Minute)}, nil
+}
+
+// again: what was decided from an old state is decided anew, without a word.
+func again(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+func (r *AuthorityReconciler) ensureAuthority(ctx context.Context, now time.Time) (authority, error) {
+	stored, err := r.secret(ctx, AuthoritySecret)
+	if err != nil {
+		return authority{}, err
+	}
+	var was authority
+	if stored != nil {
+		if was, err = authorityIn(stored); err != nil {
+			// Making another one here could cut off every worker: a person decides.
+			return authority{}, fmt.Errorf("the Secret %s/%s cannot be read; restore it, or delete it and a new authority is made: %w",
+				r.namespace, AuthoritySecret, err)
+		}
+	}
+	a, changed, err := was.renewed(now)
+	if err != nil {
+		return authority{}, err
+	}
+	if stored != nil && !changed {
+		// A bundle that was edited is written again.
+		changed = !bytes.Equal(stored.Data[v1alpha1.TrustKey], a.bundle())
+	}
+	if changed {
+		wanted, err := secretOfAuthority(r.namespace, a)
+		if err != nil {
+			return authority{}, err
+		}
+		if err := r.store(ctx, stored, wanted); err != nil {
+			return authority{}, err
+		}
+		log.FromContext(ctx).Info("Renewed the certificate authority", "secret", klog.KObj(wanted), "notAfter", a.signing.cert.NotAfter)
+	}
+	r.expiry.WithLabelValues("ca").Set(float64(a.signing.cert.NotAfter.Unix()))
+	return a, nil
+}
+
+func (r *AuthorityReconciler) ensureLeaf(ctx context.Context, a authority, now time.Time) (time.Time, error) {
+	stored, err := r.secret(ctx, ServingSecret)
+	if err != nil {
+		return now, err
+	}
+	var leaf *pair
+	if stored != nil {
+		// One that can't be read is simply made anew.
+		leaf, _ = decodePair(stored.Data[corev1.TLSCertKey], stored.Data[corev1.TLSPrivateKeyKey])
+	}
+	renew := !now.Before(a.leafDue(leaf, r.names, now))
+	if renew {
+		if leaf, err = a.issue(r.names, now); err != nil {
+			return now, err
+		}
+	}
+	if renew || !bytes.Equal(stored.Data[v1alpha1.TrustKey], a.bundle()) {
+		wanted, err := secretOfLeaf(r.namespace, leaf, a.bundle())
+		if err != nil {
+			return now, err
+		}
+		if err := r.store(ctx, stored, wanted); err != nil {
+			return now, err
+		}
+		log.FromContext(ctx).Info("Renewed the API server's certificate", "secret", klog.KObj(wanted), "notAfter", leaf.cert.NotAfter)
+	}
+	r.expiry.WithLabelValues("apiserver").Set(float64(leaf.cert.NotAfter.Unix()))
+	return a.leafDue(leaf, r.names, now), nil
+}
+
+// secret reads from the API server: twice a day at most, and nothing may be signed by an authority that is not the stored
+// one.
+func (r *AuthorityReconciler) secret(ctx context.Context, name string) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	err := r.live.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: name}, secret)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Secret %s: %w", name, err)
+	}
+	return secret, nil
+}
+
+// store creates the Secret, or replaces exactly the one that was read.
+func (r *AuthorityReconciler) store(ctx context.Context, stored, wanted *corev1.Secret) error {
+	if stored == nil {
+		if err := r.Create(ctx, wanted, client.FieldOwner(v1alpha1.FieldManagerController)); err != nil {
+			return fmt.Errorf("creating the Secret %s: %w", wanted.Name, err)
+		}
+		return nil
+	}
+	replacement := stored.DeepCopy()
+	replacement.Data = wanted.Data
+	if replacement.Labels == nil {
+		replacement.Labels = map[string]string{}
+	}
+	for label, value := range wanted.Labels {
+		replacement.Labels[label] = value
+	}
+	if err := r.Update(ctx, replacement, client.FieldOwner(v1alpha1.FieldManagerController)); err != nil {
+		return fmt.Errorf("replacing the Secret %s: %w", wanted.Name, err)
+	}
+	return nil
+}
+
+// ensureAPIService owns the caBundle and nothing else. The aggregated faces may be left out of an installation: then there
+// is no APIService, and its watch tells when there is one.
+func (r *AuthorityReconciler) ensureAPIService(ctx context.Context, bundle []byte) error {
+	service := &apiregistrationv1.APIService{}
+	err := r.Get(ctx, client.ObjectKey{Name: APIServiceName}, service)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the APIService: %w", err)
+	}
+	if bytes.Equal(service.Spec.CABundle, bundle) {
+		return nil
+	}
+	wanted := apiregistrationac.APIService(APIServiceName).
+		WithUID(service.UID).
+		WithSpec(apiregistrationac.APIServiceSpec().WithCABundle(bundle...))
+	if err := r.Apply(ctx, wanted, client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership); err != nil {
+		return fmt.Errorf("writing the caBundle of the APIService: %w", err)
+	}
+	log.FromContext(ctx).Info("Wrote the caBundle", "apiService", APIServiceName)
+	return nil
+}

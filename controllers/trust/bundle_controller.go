@@ -1,0 +1,101 @@
+package trust
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coreac "k8s.io/client-go/applyconfigurations/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// BundleReconciler writes the ConfigMap with the bundle into each namespace that has runs, and into the operator's. A
+// request's name is a namespace.
+//
+// Nobody waits for it: a pod whose volume names a ConfigMap that isn't there yet is started when it is.
+type BundleReconciler struct {
+	client.Client
+	namespace string
+
+	mutex sync.Mutex
+	// written is the bundle and the resourceVersion that this manager last wrote or saw right, by namespace. A ConfigMap of
+	// another resourceVersion is written again: of its content the cache holds nothing.
+	written map[string]writing
+}
+
+type writing struct {
+	bundle, resourceVersion string
+}
+
+// NewBundleReconciler needs a client whose cache holds the metadata of ConfigMaps and the operator's Secrets.
+func NewBundleReconciler(c client.Client, namespace string) *BundleReconciler {
+	return &BundleReconciler{Client: c, namespace: namespace, written: map[string]writing{}}
+}
+
+// Reconcile looks at one namespace.
+func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	namespace := request.Name
+	authority := &corev1.Secret{}
+	if err := r.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: AuthoritySecret}, authority); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err) // waiting for the authority; its watch wakes all namespaces
+	}
+	if namespace != r.namespace {
+		runs := &v1alpha1.FunctionRunList{}
+		if err := r.List(ctx, runs, client.InNamespace(namespace), client.Limit(1)); err != nil {
+			return ctrl.Result{}, fmt.Errorf("looking for runs in %s: %w", namespace, err)
+		}
+		if len(runs.Items) == 0 {
+			return ctrl.Result{}, nil
+		}
+	}
+	bundle := string(authority.Data[v1alpha1.TrustKey])
+	known := configMapMetadata()
+	err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.TrustConfigMap}, known)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return ctrl.Result{}, fmt.Errorf("looking up the ConfigMap of %s: %w", namespace, err)
+	}
+	if err == nil && r.isWritten(namespace, writing{bundle, known.ResourceVersion}) {
+		return ctrl.Result{}, nil
+	}
+	wanted := coreac.ConfigMap(v1alpha1.TrustConfigMap, namespace).
+		WithLabels(map[string]string{v1alpha1.LabelTrust: "true", labelManagedBy: managedBy}).
+		WithData(map[string]string{v1alpha1.TrustKey: bundle})
+	err = r.Apply(ctx, wanted, client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) || apierrors.IsNotFound(err) {
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("writing the ConfigMap %s of %s: %w", v1alpha1.TrustConfigMap, namespace, err)
+	}
+	if wanted.ResourceVersion != nil && r.note(namespace, writing{bundle, *wanted.ResourceVersion}) {
+		log.FromContext(ctx).Info("Wrote the bundle of the certificate authority", "namespace", namespace)
+	}
+	return ctrl.Result{}, nil
+}
+
+func (r *BundleReconciler) isWritten(namespace string, w writing) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.written[namespace] == w
+}
+
+func (r *BundleReconciler) note(namespace string, w writing) (changed bool) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	changed = r.written[namespace] != w
+	r.written[namespace] = w
+	return changed
+}
+
+func configMapMetadata() *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
+	return object
+}

@@ -1,0 +1,82 @@
+package trust
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// SetupWithManager adds both controllers.
+func SetupWithManager(mgr ctrl.Manager, authority *AuthorityReconciler, bundles *BundleReconciler) error {
+	all := func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{{}} }
+	// There may be neither Secret nor APIService yet to wake the first pass.
+	first := make(chan event.GenericEvent, 1)
+	first <- event.GenericEvent{Object: &corev1.Secret{}}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("trust").
+		WatchesRawSource(source.Channel(first, handler.EnqueueRequestsFromMapFunc(all))).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(all)).
+		Watches(&apiregistrationv1.APIService{}, handler.EnqueueRequestsFromMapFunc(all)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1, EnableWarmup: ptr.To(true)}).
+		Complete(authority)
+	if err != nil {
+		return fmt.Errorf("setting up the controller of the certificate authority: %w", err)
+	}
+	err = ctrl.NewControllerManagedBy(mgr).
+		Named("trust-bundle").
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(bundles.everywhere), builder.WithPredicates(named(AuthoritySecret))).
+		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(itsNamespace), builder.WithPredicates(onlyCreated)).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(itsNamespace), builder.WithPredicates(named(v1alpha1.TrustConfigMap))).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1, EnableWarmup: ptr.To(true)}).
+		Complete(bundles)
+	if err != nil {
+		return fmt.Errorf("setting up the controller of the certificate bundles: %w", err)
+	}
+	return nil
+}
+
+var onlyCreated = predicate.Funcs{
+	UpdateFunc: func(event.UpdateEvent) bool { return false },
+	DeleteFunc: func(event.DeleteEvent) bool { return false },
+}
+
+func named(name string) predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(object client.Object) bool { return object.GetName() == name })
+}
+
+func itsNamespace(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetNamespace()}}}
+}
+
+// everywhere is the operator's namespace and each that has runs.
+func (r *BundleReconciler) everywhere(ctx context.Context, _ client.Object) []reconcile.Request {
+	namespaces := map[string]bool{r.namespace: true}
+	runs := &v1alpha1.FunctionRunList{}
+	if err := r.List(ctx, runs); err != nil {
+		log.FromContext(ctx).Error(err, "Listing runs to find their namespaces")
+	}
+	for i := range runs.Items {
+		namespaces[runs.Items[i].Namespace] = true
+	}
+	requests := make([]reconcile.Request, 0, len(namespaces))
+	for namespace := range namespaces {
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: namespace}})
+	}
+	return requests
+}
