@@ -1,0 +1,6 @@
+"""How many primes are there in a range? One tuple is one range."""
+
+
+def handler(event):
+    start, end = event
+    return sum(1 for n in range(max(start, 2), end) if all(n % d for d in range(2, int(n**0.5) + 1)))
