@@ -96,7 +96,6 @@ func TestUnclean(t *testing.T) {
 		"an import of a package":            {`import "k8s.io/api/core/v1"`, false},
 		"a folder of ours of the same name": {"test/src/here/x.go", false},
 		"a longer name":                     {"/src/heresay/x", false},
-		"_":                                 {"apiserver/root/x.go", false},
 	}
 	folders := machineFolders("/src/here")
 	for name, tc := range tests {

@@ -1,0 +1,67 @@
+package parameters
+
+import (
+	"errors"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// DropInputs is a transform for informer caches (cache.TransformFunc): of a FunctionRun it keeps the number of tuples,
+// or why they can't be read, in place of the inputs, as annotations; managed fields and kubectl's copy of the last
+// applied object, which has the inputs in it once more, go too. So a copy from such a cache is for reading: what is
+// written back is an apply of the fields that are meant, never the copy.
+//
+// It changes the run in place, as transforms do, leaves any other object alone, is idempotent, and never panics or
+// fails: an informer recovers from neither.
+func DropInputs(obj any) (any, error) {
+	run, ok := obj.(*v1alpha1.FunctionRun)
+	if !ok || run == nil {
+		return obj, nil
+	}
+	if !dropped(run) {
+		count, err := Count(&run.Spec)
+		delete(run.Annotations, v1alpha1.AnnotationTuples)
+		delete(run.Annotations, v1alpha1.AnnotationParametersError)
+		if run.Annotations == nil {
+			run.Annotations = map[string]string{}
+		}
+		if err != nil {
+			run.Annotations[v1alpha1.AnnotationParametersError] = err.Error()
+		} else {
+			run.Annotations[v1alpha1.AnnotationTuples] = strconv.Itoa(count)
+		}
+		run.Spec.Parameters, run.Spec.ParametersLiteral = nil, nil
+	}
+	delete(run.Annotations, corev1.LastAppliedConfigAnnotation)
+	run.ManagedFields = nil
+	return run, nil
+}
+
+// CachedCount is Count for a run from a cache or from the API server.
+func CachedCount(run *v1alpha1.FunctionRun) (int, error) {
+	if !dropped(run) {
+		return Count(&run.Spec)
+	}
+	if problem, ok := run.Annotations[v1alpha1.AnnotationParametersError]; ok {
+		return 0, errors.New(problem)
+	}
+	count, err := strconv.Atoi(run.Annotations[v1alpha1.AnnotationTuples])
+	if err != nil || count < 1 {
+		return 0, errors.New("the annotation " + v1alpha1.AnnotationTuples + " is the operator's own and is no number: take it off the run")
+	}
+	return count, nil
+}
+
+// dropped tells that DropInputs has been here. Annotations of these names that a user set on a run with inputs mean
+// nothing. On a run without inputs, which admission refuses, they only take the place of the error that would tell so.
+func dropped(run *v1alpha1.FunctionRun) bool {
+	if run.Spec.Parameters != nil || run.Spec.ParametersLiteral != nil {
+		return false
+	}
+	_, counted := run.Annotations[v1alpha1.AnnotationTuples]
+	_, failed := run.Annotations[v1alpha1.AnnotationParametersError]
+	return counted || failed
+}

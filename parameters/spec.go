@@ -1,0 +1,114 @@
+package parameters
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// Input is one tuple, in the form in which it was given: exactly one of the two is set.
+type Input struct {
+	// JSON is an array of JSON values.
+	JSON json.RawMessage
+	// Literal is the text of a Python tuple.
+	Literal string
+}
+
+// Tuples are the inputs of a run.
+type Tuples interface {
+	// Len is n, at least 1.
+	Len() int
+	// Slice returns the tuples from first to last, both included. It panics where one of them does not exist.
+	Slice(first, last int) []Input
+}
+
+// FromSpec returns the inputs that a run was given. They share memory with the spec, which must not change any more.
+// The error is a sentence without a full stop that names the field and the mend.
+func FromSpec(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
+	tuples, err := given(spec)
+	if err != nil {
+		return nil, err
+	}
+	if tuples.Len() == 0 {
+		return nil, fmt.Errorf("%s has no tuple, and a run needs at least one: give it [[]] or ((),) for a single call without values", field(spec))
+	}
+	return tuples, nil
+}
+
+// Count is the number of tuples of a run, with the errors of FromSpec.
+func Count(spec *v1alpha1.FunctionRunSpec) (int, error) {
+	tuples, err := FromSpec(spec)
+	if err != nil {
+		return 0, err
+	}
+	return tuples.Len(), nil
+}
+
+func given(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
+	switch {
+	case spec.Parameters != nil && spec.ParametersLiteral != nil:
+		return nil, errors.New("both spec.parameters and spec.parametersLiteral are set: leave one of them out")
+	case spec.Parameters != nil:
+		return jsonTuples(spec.Parameters), nil
+	case spec.ParametersLiteral != nil:
+		literal, err := ParseLiteral(*spec.ParametersLiteral)
+		if err != nil {
+			return nil, fmt.Errorf("spec.parametersLiteral, %w", err)
+		}
+		return literalTuples{literal}, nil
+	}
+	return nil, errors.New("neither spec.parameters nor spec.parametersLiteral is set: give the inputs in one of them")
+}
+
+func field(spec *v1alpha1.FunctionRunSpec) string {
+	if spec.Parameters != nil {
+		return "spec.parameters"
+	}
+	return "spec.parametersLiteral"
+}
+
+// jsonTuples are spec.parameters as they are.
+type jsonTuples []v1alpha1.Tuple
+
+func (t jsonTuples) Len() int { return len(t) }
+
+func (t jsonTuples) Slice(first, last int) []Input {
+	inputs := make([]Input, 0, last-first+1)
+	for _, values := range t[first : last+1] {
+		inputs = append(inputs, Input{JSON: array(values)})
+	}
+	return inputs
+}
+
+// array joins values to one JSON array. Values that came through an API server are valid JSON.
+func array(values v1alpha1.Tuple) json.RawMessage {
+	size := 2
+	for _, value := range values {
+		size += len(value.Raw) + len("null,")
+	}
+	joined := append(make([]byte, 0, size), '[')
+	for i, value := range values {
+		if i > 0 {
+			joined = append(joined, ',')
+		}
+		if value.Raw == nil { // what the type makes of null
+			joined = append(joined, "null"...)
+		}
+		joined = append(joined, value.Raw...)
+	}
+	return append(joined, ']')
+}
+
+type literalTuples struct{ literal Literal }
+
+func (t literalTuples) Len() int { return t.literal.Len() }
+
+func (t literalTuples) Slice(first, last int) []Input {
+	inputs := make([]Input, 0, last-first+1)
+	for i := first; i <= last; i++ {
+		inputs = append(inputs, Input{Literal: t.literal.Tuple(i)})
+	}
+	return inputs
+}
