@@ -16,11 +16,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 
 	_ "time/tzdata" // CronJobs name time zones, and the machine may have no list of them
+
+	"sharedcloud.io/function-operator/hack/cluster/internal/multicall"
 )
 
 // programs maps the names to what they run. Each reads os.Args, as its
@@ -38,29 +39,14 @@ var programs = map[string]func(){
 }
 
 func main() {
-	run, args := choose(os.Args)
-	if run == nil {
+	run, args, found := multicall.Choose(programs, os.Args)
+	if !found {
 		fmt.Fprintf(os.Stderr, "kubernetes: call it by one of these names, or give one as the first argument: %s\n",
 			strings.Join(names(), ", "))
 		os.Exit(2)
 	}
 	os.Args = args
 	run()
-}
-
-// choose returns the program that args ask for, and the arguments as that
-// program is to see them; nil if they ask for none.
-func choose(args []string) (func(), []string) {
-	if len(args) == 0 {
-		return nil, nil
-	}
-	if run, ok := programs[filepath.Base(args[0])]; ok {
-		return run, args
-	}
-	if len(args) > 1 {
-		return programs[args[1]], args[1:]
-	}
-	return nil, nil
 }
 
 func names() []string {

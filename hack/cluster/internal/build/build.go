@@ -33,7 +33,7 @@ type Program struct {
 // Programs returns what a cluster is made of; version is Kubernetes'.
 func Programs(version string) []Program {
 	return []Program{
-		{Name: "kubernetes", Sources: []string{"go.mod", "go.sum", "cmd/kubernetes"}, LDFlags: "-s -w " + versionFlags(version)},
+		{Name: "kubernetes", Sources: []string{"go.mod", "go.sum", "cmd/kubernetes", "internal/multicall"}, LDFlags: "-s -w " + versionFlags(version)},
 		{Name: "nodetool", Sources: []string{"go.mod", "go.sum", "cmd/nodetool", "internal/gpu", "internal/node", "internal/sandbox"}, LDFlags: "-s -w"},
 		{Name: "pause", Sources: []string{"go.mod", "cmd/pause"}, LDFlags: "-s -w"},
 	}
@@ -178,11 +178,7 @@ func compile(ctx context.Context, repo layout.Repo, p Program, out string, r *sa
 		s.Fail()
 		return err
 	}
-	if c.total == 0 {
-		s.Done("linked")
-	} else {
-		s.Done("%d packages compiled", c.total)
-	}
+	s.Done("built, %d of its packages compiled anew", c.total)
 	return nil
 }
 
@@ -229,7 +225,7 @@ func (c *compilation) tick() func() {
 			}
 			switch compiled, downloads := int(c.compiled.Load()), c.downloads.Load(); {
 			case compiled > 0 && compiled >= c.total-1:
-				c.step.Progress("linking")
+				c.step.Progress("linking, which takes half a minute")
 			case compiled > 0:
 				c.step.Progress("%d of %d packages compiled", compiled, c.total)
 			case downloads > 0:

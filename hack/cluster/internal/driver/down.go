@@ -29,7 +29,7 @@ func (d *Driver) Down(ctx context.Context, c layout.Cluster) error {
 	}
 	defer unlock()
 	s := d.Report.Step("Removing the cluster %q", c.Name)
-	err = errors.Join(stop(ctx, c))
+	err = stop(ctx, c)
 	if err == nil {
 		err = sandbox.RemoveCgroups(node.CgroupName(c.Dir))
 	}

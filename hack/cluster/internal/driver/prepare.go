@@ -85,7 +85,7 @@ func (d *Driver) archives(ctx context.Context, pause string) ([]string, error) {
 		if _, err := os.Stat(path); err != nil {
 			s := d.Report.Step("Making the image %s from Debian packages", image.Name)
 			store := d.store(func(done, total int) { s.Progress("%d of %d packages downloaded", done, total) })
-			if path, err = image.Archive(ctx, store, d.Repo.Images()); err != nil {
+			if path, err = image.Archive(ctx, store, d.Repo.Images(), func(what string) { s.Progress("%s", what) }); err != nil {
 				s.Fail()
 				return nil, err
 			}

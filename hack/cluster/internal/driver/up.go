@@ -20,7 +20,7 @@ import (
 func (d *Driver) Up(ctx context.Context, c layout.Cluster, gpus int) error {
 	begin := time.Now()
 	m := thisMachine(d.Repo)
-	if err := errors.Join(m.checkBuild(d.built())); err != nil {
+	if err := m.checkBuild(d.built()); err != nil {
 		return err
 	}
 	if err := m.checkCluster(); err != nil {
@@ -148,7 +148,7 @@ func (d *Driver) furnish(spec node.Spec) error {
 	if err := os.Chmod(spec.Path("volumes/store"), 0o777); err != nil {
 		return err
 	}
-	return errors.Join(spec.WriteFiles(), spec.LinkPrograms(), spec.Write())
+	return errors.Join(spec.WriteFiles(), spec.PlacePrograms(), spec.Write())
 }
 
 // launch starts the process that holds the namespaces, and waits until it says
@@ -159,7 +159,7 @@ func (d *Driver) launch(ctx context.Context, spec node.Spec) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(spec.Nodetool, "run", spec.Dir)
+	cmd := exec.Command(spec.Program("nodetool"), "run", spec.Dir)
 	cmd.Dir = spec.Dir
 	cmd.Stdout, cmd.Stderr = log, log
 	// It outlives this command and an interrupt from its terminal.

@@ -122,7 +122,7 @@ func (w *waiter) addons(ctx context.Context) error {
 	if err := w.recycleVolume(ctx); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, w.spec.Kubernetes, "kubectl", "--kubeconfig", w.spec.Path("kubeconfig"),
+	cmd := exec.CommandContext(ctx, w.spec.Program("kubectl"), "--kubeconfig", w.spec.Path("kubeconfig"),
 		"apply", "--server-side", "--force-conflicts", "--validate=false", "-f", "-")
 	cmd.Stdin = strings.NewReader(w.spec.Addons())
 	cmd.Env = append(os.Environ(), "HOME="+w.spec.Path("home"))
@@ -152,7 +152,10 @@ func (w *waiter) recycleVolume(ctx context.Context) error {
 type nodeObject struct {
 	Status struct {
 		Allocatable map[string]string
-		Conditions  []struct{ Type, Status, Message string }
+		Conditions  []struct {
+			Type, Status, Message string
+			LastHeartbeatTime     time.Time
+		}
 	}
 }
 
@@ -168,11 +171,14 @@ func (w *waiter) nodeReady(ctx context.Context) error {
 		return err
 	}
 	for _, condition := range n.Status.Conditions {
-		if condition.Type == "Ready" {
-			if condition.Status == "True" {
-				return nil
-			}
+		switch {
+		case condition.Type != "Ready":
+		case condition.Status != "True":
 			return errors.New(condition.Message)
+		case condition.LastHeartbeatTime.Before(w.state.Started.Truncate(time.Second)):
+			return errors.New("the kubelet has not reported since the cluster was started")
+		default:
+			return nil
 		}
 	}
 	return errors.New("it has not registered")
@@ -204,7 +210,7 @@ func (w *waiter) serviceAccounts(ctx context.Context) error {
 // dns asks as a pod would: by the Service's address, which kube-proxy turns to
 // CoreDNS.
 func (w *waiter) dns(ctx context.Context) error {
-	cmd := inside(ctx, w.spec, w.state, w.spec.Nodetool, "lookup", "kubernetes.default.svc."+node.Domain+".")
+	cmd := inside(ctx, w.spec, w.state, w.spec.Program("nodetool"), "lookup", "kubernetes.default.svc."+node.Domain+".")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}

@@ -12,8 +12,9 @@ import (
 	"sharedcloud.io/function-operator/hack/cluster/internal/debian"
 )
 
-// Archive returns the image's archive in dir, made if it isn't there.
-func (d Debian) Archive(ctx context.Context, store debian.Store, dir string) (string, error) {
+// Archive returns the image's archive in dir, made if it isn't there; progress is
+// told what is being done.
+func (d Debian) Archive(ctx context.Context, store debian.Store, dir string, progress func(what string)) (string, error) {
 	archive := filepath.Join(dir, d.Key()+".tar")
 	if _, err := os.Stat(archive); err == nil {
 		return archive, nil
@@ -26,9 +27,10 @@ func (d Debian) Archive(ctx context.Context, store debian.Store, dir string) (st
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(root) }()
-	if err := d.fill(ctx, store, root); err != nil {
+	if err := d.fill(ctx, store, root, progress); err != nil {
 		return "", fmt.Errorf("making the image %s: %w", d.Name, err)
 	}
+	progress("packing")
 	config := Config{Env: append([]string{searchPath}, d.Env...), Cmd: d.Cmd}
 	if err := PackFolder(archive, root, d.Tags, config); err != nil {
 		return "", err
@@ -52,11 +54,12 @@ func removeOlder(dir, name, keep string) error {
 	return nil
 }
 
-func (d Debian) fill(ctx context.Context, store debian.Store, root string) error {
+func (d Debian) fill(ctx context.Context, store debian.Store, root string, progress func(string)) error {
 	packages, err := store.Closure(ctx, d.Packages, installOnly...)
 	if err != nil {
 		return err
 	}
+	progress(fmt.Sprintf("unpacking %d packages", len(packages)))
 	if err := debian.Unpack(ctx, packages, root, func(p string) bool { return !d.Drop(p) }); err != nil {
 		return err
 	}
@@ -70,6 +73,7 @@ func (d Debian) fill(ctx context.Context, store debian.Store, root string) error
 		return err
 	}
 	for _, command := range d.Commands {
+		progress("running " + filepath.Base(command[0]) + " in it")
 		if err := inside(ctx, root, command); err != nil {
 			return err
 		}

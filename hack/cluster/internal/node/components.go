@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -32,14 +34,14 @@ type Component struct {
 func (s Spec) Components() []Component {
 	return []Component{
 		{Name: "containerd", Path: s.Debian + "/usr/bin/containerd", Args: []string{"--config", s.Path("etc/containerd.toml")}},
-		{Name: "etcd", Path: s.program("etcd"), Args: s.etcd()},
-		{Name: "kube-apiserver", Path: s.program("kube-apiserver"), Args: s.apiServer(), After: EtcdUp},
-		{Name: "kubelet", Path: s.program("kubelet"), Args: s.kubeletArgs(), After: APIServing},
-		{Name: "kube-controller-manager", Path: s.program("kube-controller-manager"), Args: s.controllerManager(), After: APIServing},
-		{Name: "kube-scheduler", Path: s.program("kube-scheduler"), Args: s.scheduler(), After: APIServing},
-		{Name: "kube-proxy", Path: s.program("kube-proxy"), Args: []string{"--config=" + s.Path("etc/kube-proxy.json")}, After: APIServing},
-		{Name: "coredns", Path: s.program("coredns"), Args: []string{"-conf", s.Path("etc/Corefile")}, After: APIServing},
-		{Name: "device-plugin", Path: s.Nodetool, Args: []string{"device-plugin", "--gpus", fmt.Sprint(s.GPUs)}},
+		{Name: "etcd", Path: s.Program("etcd"), Args: s.etcd()},
+		{Name: "kube-apiserver", Path: s.Program("kube-apiserver"), Args: s.apiServer(), After: EtcdUp},
+		{Name: "kubelet", Path: s.Program("kubelet"), Args: s.kubeletArgs(), After: APIServing},
+		{Name: "kube-controller-manager", Path: s.Program("kube-controller-manager"), Args: s.controllerManager(), After: APIServing},
+		{Name: "kube-scheduler", Path: s.Program("kube-scheduler"), Args: s.scheduler(), After: APIServing},
+		{Name: "kube-proxy", Path: s.Program("kube-proxy"), Args: []string{"--config=" + s.Path("etc/kube-proxy.json")}, After: APIServing},
+		{Name: "coredns", Path: s.Program("coredns"), Args: []string{"-conf", s.Path("etc/Corefile")}, After: APIServing},
+		{Name: "device-plugin", Path: s.Program("nodetool"), Args: []string{"device-plugin", "--gpus", fmt.Sprint(s.GPUs)}},
 	}
 }
 
@@ -49,21 +51,50 @@ var multiCall = []string{
 	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl", "coredns", "kwok",
 }
 
-func (s Spec) program(name string) string { return s.Path("programs", name) }
+// Program is where a program of the cluster is.
+func (s Spec) Program(name string) string { return s.Path("programs", name) }
 
-// LinkPrograms makes the symlinks that the components start by.
-func (s Spec) LinkPrograms() error {
+// PlacePrograms puts the programs into the cluster's folder, under the names
+// they are started by: a running cluster then needs nothing of what a later
+// build replaces.
+func (s Spec) PlacePrograms() error {
 	if err := os.MkdirAll(s.Path("programs"), 0o755); err != nil {
 		return err
 	}
+	for name, from := range map[string]string{"kubernetes": s.Kubernetes, "nodetool": s.Nodetool} {
+		if err := place(from, s.Program(name)); err != nil {
+			return err
+		}
+	}
 	for _, name := range multiCall {
-		link := s.program(name)
-		if err := os.Remove(link); err != nil && !os.IsNotExist(err) {
+		if err := remove(s.Program(name)); err != nil {
 			return err
 		}
-		if err := os.Symlink(s.Kubernetes, link); err != nil {
+		if err := os.Symlink("kubernetes", s.Program(name)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// place makes a second name for the file, or a copy on another disk.
+func place(from, to string) error {
+	if err := remove(to); err != nil {
+		return err
+	}
+	if err := os.Link(from, to); err == nil {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

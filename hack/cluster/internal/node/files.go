@@ -116,6 +116,7 @@ func (s Spec) kubelet() string {
 		"imageGCLowThresholdPercent":  99,
 		"makeIPTablesUtilChains":      false,
 		"maxPods":                     250,
+		"oomScoreAdj":                 0, // root may not lower it everywhere
 		"volumePluginDir":             s.Path("volume-plugins"),
 		"healthzBindAddress":          "127.0.0.1",
 	})
@@ -130,6 +131,7 @@ func (s Spec) kubeProxy() string {
 		"detectLocalMode":    "ClusterCIDR",
 		"hostnameOverride":   s.NodeName,
 		"bindAddress":        IP,
+		"oomScoreAdj":        0,
 		"clientConnection":   object{"kubeconfig": s.Path("etc/proxy.kubeconfig")},
 		"healthzBindAddress": "127.0.0.1:10256",
 		"metricsBindAddress": "127.0.0.1:10249",

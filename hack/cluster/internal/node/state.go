@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // State is what a running cluster says of itself.
@@ -15,6 +16,8 @@ type State struct {
 	InitPid    int `json:"initPid"` // the first process inside them, likewise; 0: not running
 	APIPort    int `json:"apiPort"` // on 127.0.0.1, outside
 	FacadePort int `json:"facadePort"`
+
+	Started time.Time `json:"started"`
 }
 
 const (

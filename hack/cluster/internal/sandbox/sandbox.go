@@ -54,7 +54,7 @@ func Run(dir string) error {
 	if err != nil {
 		return err
 	}
-	state.Pid, state.InitPid = os.Getpid(), 0
+	state.Pid, state.InitPid, state.Started = os.Getpid(), 0, time.Now()
 	if err := node.WriteState(dir, state); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func listen(last int) (net.Listener, error) {
 func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 func startInit(spec node.Spec) (*exec.Cmd, error) {
-	child := exec.Command(spec.Nodetool, "init", spec.Dir)
+	child := exec.Command(spec.Program("nodetool"), "init", spec.Dir)
 	child.Env = spec.Environment()
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}

@@ -86,7 +86,7 @@ func (s *Step) Done(format string, args ...any) {
 }
 
 // Fail ends the step; the error itself is told by whoever gets it.
-func (s *Step) Fail() { s.end("failed") }
+func (s *Step) Fail() { s.end("not done") }
 
 func (s *Step) end(what string) {
 	s.r.mu.Lock()

@@ -1,0 +1,77 @@
+package gpu
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+)
+
+// kubelet takes registrations as the real one does.
+type kubelet struct {
+	api.UnimplementedRegistrationServer
+	registered chan *api.RegisterRequest
+}
+
+func (k *kubelet) Register(_ context.Context, r *api.RegisterRequest) (*api.Empty, error) {
+	k.registered <- r
+	return &api.Empty{}, nil
+}
+
+func TestThePluginRegistersAgainWithAKubeletThatStartsAgain(t *testing.T) {
+	dir, err := os.MkdirTemp("", "gpu") // t.TempDir's names are too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	listener, err := net.Listen("unix", filepath.Join(dir, "kubelet.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kubelet{registered: make(chan *api.RegisterRequest, 1)}
+	server := grpc.NewServer()
+	api.RegisterRegistrationServer(server, k)
+	go func() { _ = server.Serve(listener) }()
+	defer server.Stop()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	plugin := &Plugin{Resource: "nvidia.com/gpu", Count: 8, Dir: dir}
+	go func() { _ = plugin.Run(ctx) }()
+
+	for range 2 {
+		select {
+		case r := <-k.registered:
+			if r.ResourceName != "nvidia.com/gpu" || r.Endpoint != socketName {
+				t.Fatalf("registered %v", r)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("it did not register")
+		}
+		if err := os.Remove(filepath.Join(dir, socketName)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestContainersSeeTheirOwnGPUs(t *testing.T) {
+	response, err := (&Plugin{}).Allocate(context.Background(), &api.AllocateRequest{ContainerRequests: []*api.ContainerAllocateRequest{
+		{DevicesIds: []string{ID(7), ID(0)}}, {DevicesIds: []string{ID(3)}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, container := range response.ContainerResponses {
+		got = append(got, container.Envs["NVIDIA_VISIBLE_DEVICES"])
+	}
+	if diff := cmp.Diff([]string{"GPU-0,GPU-7", "GPU-3"}, got); diff != "" {
+		t.Errorf("visible devices (-want +got):\n%s", diff)
+	}
+}
