@@ -1,0 +1,81 @@
+package runtimes
+
+import (
+	_ "embed"
+	"regexp"
+	"slices"
+)
+
+//go:embed python/runner.py
+var pythonRunner string
+
+// Runtime is how the code of a function is run.
+type Runtime struct {
+	// Language of the code; an image and a function fit together when theirs is the same.
+	Language string
+	// Command is the interpreter with its flags; the path of the runner's file follows it.
+	Command []string
+	// HandlerFile is the name under which the user's code is mounted.
+	HandlerFile string
+	// RunnerFile is the name under which the runner is mounted.
+	RunnerFile string
+	// Runner is the text of the runner.
+	Runner string
+}
+
+// family is the runtimes of one language whose names differ in their version only.
+type family struct {
+	names       *regexp.Regexp
+	known       []string
+	language    string
+	interpreter string
+	flags       []string
+	handlerFile string
+	runnerFile  string
+	runner      *string
+}
+
+// pythonFlags keep the supervisor apart from what the image and the function's environment say about Python: no PYTHON*
+// variable, no site-packages, nothing written. The process that runs the function's code is started without them.
+var pythonFlags = []string{"-E", "-S", "-B"}
+
+var families = []family{
+	{
+		names: regexp.MustCompile(`^python27$`), known: []string{"python27"},
+		language: "python", interpreter: "python2.7", flags: pythonFlags,
+		handlerFile: "handler.py", runnerFile: "runner.py", runner: &pythonRunner,
+	},
+	{
+		names: regexp.MustCompile(`^python3[0-9]+$`),
+		known: []string{"python36", "python37", "python38", "python39", "python310", "python311", "python312",
+			"python313", "python314"},
+		language: "python", interpreter: "python3", flags: pythonFlags,
+		handlerFile: "handler.py", runnerFile: "runner.py", runner: &pythonRunner,
+	},
+}
+
+// Lookup finds the runtime of that name, as it stands in a Function's or a FunctionImage's spec.runtime.
+func Lookup(runtime string) (Runtime, bool) {
+	for _, f := range families {
+		if f.names.MatchString(runtime) {
+			return Runtime{
+				Language:    f.language,
+				Command:     append([]string{f.interpreter}, f.flags...),
+				HandlerFile: f.handlerFile,
+				RunnerFile:  f.runnerFile,
+				Runner:      *f.runner,
+			}, true
+		}
+	}
+	return Runtime{}, false
+}
+
+// Known lists names of runtimes for messages and catalogues, in order. Later versions of a language are found by Lookup
+// although they are not listed.
+func Known() []string {
+	var names []string
+	for _, f := range families {
+		names = append(names, f.known...)
+	}
+	return slices.Clip(names)
+}
