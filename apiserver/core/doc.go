@@ -1,0 +1,8 @@
+// Package core is what the API server knows of the cluster, for all its faces: FunctionRuns and the pods of their Jobs
+// from informers, the inputs of runs from live reads.
+//
+// What lives here: the informers with their transforms, the look-ups in them, the bounded live reads where a cache may
+// lag behind, and the cache of inputs. What must not: HTTP, SQL, types of the exchange or of any other face, and writes.
+//
+// Objects that come out of the caches are shared: nobody changes them.
+package core

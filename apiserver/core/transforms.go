@@ -1,0 +1,100 @@
+package core
+
+import (
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// WorkerContainer is the name of the container of a worker's pod that runs the supervisor.
+const WorkerContainer = "worker"
+
+// slimRun keeps of a FunctionRun what the API server asks for often: neither its inputs nor who wrote which field.
+// Nothing recovers a panic in an informer's transform, and an error would stop the cache: whatever goes wrong, the
+// object is kept without its inputs.
+func slimRun(obj any) (kept any, err error) {
+	run, ok := obj.(*sharedcloudv1alpha1.FunctionRun)
+	if !ok {
+		return obj, nil
+	}
+	run.ManagedFields = nil
+	defer func() {
+		problem := err
+		if p := recover(); p != nil {
+			problem = fmt.Errorf("panic: %v", p)
+		}
+		if problem != nil {
+			klog.Background().Error(problem, "Dropping a run's inputs failed", "run", klog.KObj(run))
+			run.Spec.Parameters, run.Spec.ParametersLiteral = nil, nil
+			kept, err = run, nil
+		}
+	}()
+	return parameters.DropInputs(run)
+}
+
+// slimPod keeps of a pod what identifies a worker and what says how it ended.
+func slimPod(obj any) (any, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil
+	}
+	return slim(pod), nil
+}
+
+func slim(pod *corev1.Pod) *corev1.Pod {
+	kept := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:                       pod.Name,
+			Namespace:                  pod.Namespace,
+			UID:                        pod.UID,
+			ResourceVersion:            pod.ResourceVersion,
+			CreationTimestamp:          pod.CreationTimestamp,
+			DeletionTimestamp:          pod.DeletionTimestamp,
+			DeletionGracePeriodSeconds: pod.DeletionGracePeriodSeconds,
+			OwnerReferences:            pod.OwnerReferences,
+			Labels: pick(pod.Labels, sharedcloudv1alpha1.LabelRun, sharedcloudv1alpha1.LabelRunUID,
+				batchv1.JobCompletionIndexAnnotation),
+			Annotations: pick(pod.Annotations, batchv1.JobCompletionIndexAnnotation),
+		},
+		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
+		Status: corev1.PodStatus{
+			Phase:   pod.Status.Phase,
+			Reason:  pod.Status.Reason,
+			Message: pod.Status.Message,
+		},
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.DisruptionTarget {
+			kept.Status.Conditions = []corev1.PodCondition{condition}
+		}
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if status := &pod.Status.ContainerStatuses[i]; status.Name == WorkerContainer {
+			kept.Status.ContainerStatuses = []corev1.ContainerStatus{{
+				Name:         status.Name,
+				State:        status.State,
+				RestartCount: status.RestartCount,
+			}}
+		}
+	}
+	return kept
+}
+
+func pick(from map[string]string, keys ...string) map[string]string {
+	var picked map[string]string
+	for _, key := range keys {
+		if value, ok := from[key]; ok {
+			if picked == nil {
+				picked = make(map[string]string, len(keys))
+			}
+			picked[key] = value
+		}
+	}
+	return picked
+}

@@ -1,0 +1,125 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	tokencache "k8s.io/apiserver/pkg/authentication/token/cache"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/plugin/pkg/authenticator/token/webhook"
+	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// Errors of tokens.
+var (
+	// ErrNoToken: the request has no bearer token, or one that the cluster does not accept for the exchange.
+	ErrNoToken = errors.New("the token is missing, expired, or not made for the exchange")
+	// ErrNotAPod: the token is good, but was not made for a pod.
+	ErrNotAPod = errors.New("the token is not bound to a pod")
+)
+
+const (
+	// acceptedTTL is for how long an accepted token is not asked about again: a token that was revoked opens the
+	// exchange for at most as long.
+	acceptedTTL = 30 * time.Second
+	// refusedTTL is short: a refused token may be refused because the API server's own cache lags.
+	refusedTTL = 5 * time.Second
+	// reviewTimeout bounds one TokenReview.
+	reviewTimeout = 10 * time.Second
+	// maxToken is far above any service account's token.
+	maxToken = 32 << 10
+)
+
+// Pod is a pod that a token speaks for.
+type Pod struct {
+	Namespace, Name string
+	UID             types.UID
+}
+
+// PodTokens authenticates pods by the tokens that were made for them with the exchange's audience.
+type PodTokens struct {
+	tokens authenticator.Token
+}
+
+// NewPodTokens asks the cluster by TokenReview. Answers are kept, by a keyed hash of the token, in a cache of bounded
+// size; a token that many connections bring at once is asked about once.
+func NewPodTokens(reviews authenticationv1client.AuthenticationV1Interface) (*PodTokens, error) {
+	// Few steps: the worker repeats its call anyway, and a call that hangs for long holds its outcomes back.
+	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 2}
+	review, err := webhook.NewFromInterface(reviews, nil, backoff, reviewTimeout, webhook.AuthenticatorMetrics{
+		RecordRequestTotal:   func(context.Context, string) {},
+		RecordRequestLatency: func(context.Context, string, float64) {},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the authenticator of workers: %w", err)
+	}
+	return newPodTokens(tokencache.New(review, false, acceptedTTL, refusedTTL)), nil
+}
+
+func newPodTokens(tokens authenticator.Token) *PodTokens { return &PodTokens{tokens: tokens} }
+
+// Authenticate returns the pod that the request's token was made for: ErrNoToken, ErrNotAPod, or any other error when
+// the cluster cannot be asked at the moment.
+func (p *PodTokens) Authenticate(r *http.Request) (Pod, error) {
+	token, ok := bearer(r)
+	if !ok {
+		return Pod{}, ErrNoToken
+	}
+	// The audience is what makes a token one for the exchange: another's answer is no answer.
+	ctx := authenticator.WithAudiences(r.Context(), authenticator.Audiences{sharedcloudv1alpha1.ExchangeAudience})
+	response, ok, err := p.tokens.AuthenticateToken(ctx, token)
+	if err != nil {
+		return Pod{}, fmt.Errorf("asking the cluster about a worker's token: %w", err)
+	}
+	if !ok {
+		return Pod{}, ErrNoToken
+	}
+	return podOf(response.User)
+}
+
+// podOf reads the pod out of what the cluster says of a bound service account token.
+func podOf(info user.Info) (Pod, error) {
+	namespace, _, err := serviceaccount.SplitUsername(info.GetName())
+	if err != nil {
+		return Pod{}, ErrNotAPod
+	}
+	pod := Pod{
+		Namespace: namespace,
+		Name:      single(info.GetExtra()[serviceaccount.PodNameKey]),
+		UID:       types.UID(single(info.GetExtra()[serviceaccount.PodUIDKey])),
+	}
+	if pod.Name == "" || pod.UID == "" {
+		return Pod{}, ErrNotAPod
+	}
+	return pod, nil
+}
+
+func single(values []string) string {
+	if len(values) != 1 {
+		return ""
+	}
+	return values[0]
+}
+
+func bearer(r *http.Request) (string, bool) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return "", false
+	}
+	scheme, token, found := strings.Cut(strings.TrimSpace(headers[0]), " ")
+	token = strings.TrimSpace(token)
+	if !found || !strings.EqualFold(scheme, "bearer") || token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t") {
+		return "", false
+	}
+	return token, true
+}

@@ -1,0 +1,204 @@
+package subresources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+const (
+	// aggregatedBudget is how long an answer through the aggregator may take. kube-apiserver cuts off what takes 60 s,
+	// in the middle of a line: the answer ends by itself before, at the end of one, and the caller goes on from there.
+	aggregatedBudget = 50 * time.Second
+	// writeSlack is what a caller gets beyond that to take what was written.
+	writeSlack = 5 * time.Second
+	// followInterval is how soon a new outcome is seen by a caller who waits for it.
+	followInterval = 250 * time.Millisecond
+	// maxStreams bounds the answers that are under way, and with them the memory: each holds one page of outcomes.
+	maxStreams = 64
+)
+
+// RunGetter finds the run that results are asked of: in the cache, else live.
+type RunGetter interface {
+	Get(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error)
+}
+
+// OutcomeReader yields the outcomes of a run in the order of their indexes, see outcomes.Read.
+type OutcomeReader interface {
+	Read(ctx context.Context, run types.UID, from, limit int, yield func(*outcomes.Outcome) bool) error
+}
+
+// Results is the subresource functionruns/results, see docs/results.md.
+type Results struct {
+	runs     RunGetter
+	outcomes OutcomeReader
+	clock    clock.WithTicker
+	budget   time.Duration
+	streams  chan struct{}
+}
+
+var (
+	_ rest.Storage         = (*Results)(nil)
+	_ rest.Connecter       = (*Results)(nil)
+	_ rest.StorageMetadata = (*Results)(nil)
+)
+
+// NewResults makes the subresource.
+func NewResults(runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
+	return &Results{runs: runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(chan struct{}, maxStreams)}
+}
+
+// New implements rest.Storage.
+func (*Results) New() runtime.Object { return &metav1.PartialObjectMetadata{} }
+
+// Destroy implements rest.Storage.
+func (*Results) Destroy() {}
+
+// ConnectMethods implements rest.Connecter.
+func (*Results) ConnectMethods() []string { return []string{http.MethodGet} }
+
+// NewConnectOptions implements rest.Connecter. The parameters are read by the handler, which knows the headers too.
+func (*Results) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
+
+// ProducesMIMETypes implements rest.StorageMetadata.
+func (*Results) ProducesMIMETypes(string) []string { return []string{contentJSON, contentNDJSON} }
+
+// ProducesObject implements rest.StorageMetadata.
+func (*Results) ProducesObject(string) any { return "" }
+
+// Connect implements rest.Connecter.
+func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
+	namespace := apirequest.NamespaceValue(ctx)
+	run, err := r.run(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		q, err := parseQuery(request.URL.Query(), request.Header.Values("Accept"))
+		if err != nil {
+			responder.Error(apierrors.NewBadRequest(err.Error()))
+			return
+		}
+		select {
+		case r.streams <- struct{}{}:
+			defer func() { <-r.streams }()
+		default:
+			responder.Error(apierrors.NewTooManyRequests("too many results are being read at the moment", 1))
+			return
+		}
+		if err := r.serve(w, request, run, q); err != nil {
+			responder.Error(err)
+		}
+	}), nil
+}
+
+// run finds the run, with the errors of the API.
+func (r *Results) run(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+	run, err := r.runs.Get(ctx, namespace, name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), name)
+	case errors.Is(err, core.ErrBusy):
+		return nil, apierrors.NewTooManyRequests(err.Error(), 1)
+	case err != nil:
+		return nil, unavailable("the Kubernetes API cannot be asked for the FunctionRun", err)
+	}
+	return run, nil
+}
+
+// serve writes the answer. It returns an error only while nothing was written yet; after that all it can do is to break
+// the connection, so that nobody takes the part for the whole.
+func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *sharedcloudv1alpha1.FunctionRun, q query) error {
+	ctx, cancel := context.WithTimeout(request.Context(), r.budget)
+	defer cancel()
+	// A caller who takes nothing more does not hold his place for ever.
+	_ = http.NewResponseController(w).SetWriteDeadline(r.clock.Now().Add(r.budget + writeSlack))
+	out := newStream(w, q)
+	var err error
+	if q.follow {
+		err = r.follow(ctx, out, run, q)
+	} else {
+		err = r.outcomes.Read(ctx, run.UID, q.from, q.limit, out.write)
+	}
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = nil // the time is up: the answer ends here, and the caller goes on from its last index
+	}
+	switch {
+	case out.broken != nil:
+		klog.FromContext(request.Context()).V(2).Info("A caller of results went away", "run", klog.KObj(run), "reason", out.broken.Error())
+		return nil
+	case err == nil:
+		out.end()
+		return nil
+	case !out.begun:
+		return readError(err)
+	case request.Context().Err() != nil:
+		return nil
+	default:
+		klog.FromContext(request.Context()).Error(err, "Reading outcomes failed in the middle of an answer", "run", klog.KObj(run))
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// follow writes one index after the other and waits for those that have no outcome yet, until all are written.
+func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alpha1.FunctionRun, q query) error {
+	ticker := r.clock.NewTicker(followInterval)
+	defer ticker.Stop()
+	next, left := q.from, q.limit
+	for {
+		err := r.outcomes.Read(ctx, run.UID, next, left, func(o *outcomes.Outcome) bool {
+			if o.Index != next || !out.write(o) {
+				return false
+			}
+			next++
+			return true
+		})
+		if err != nil || out.broken != nil {
+			return err
+		}
+		if q.limit > 0 {
+			if left = q.from + q.limit - next; left <= 0 {
+				return nil
+			}
+		}
+		current, err := r.runs.Get(ctx, run.Namespace, run.Name)
+		switch {
+		case apierrors.IsNotFound(err), err == nil && current.UID != run.UID:
+			return nil // the run is gone
+		case err == nil && current.Status.Revision != nil && next >= int(current.Status.Revision.Tuples):
+			return nil
+		}
+		out.flush()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C():
+		}
+	}
+}
+
+func readError(err error) error {
+	if errors.Is(err, outcomes.ErrNotReady) {
+		return apierrors.NewServiceUnavailable(err.Error())
+	}
+	return unavailable("the outcomes cannot be read", err)
+}
+
+func unavailable(what string, err error) error {
+	return apierrors.NewServiceUnavailable(fmt.Sprintf("%s at the moment: %v", what, err))
+}

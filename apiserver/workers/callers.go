@@ -1,0 +1,144 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/identity"
+	"sharedcloud.io/function-operator/apiserver/work"
+)
+
+// Callers tells the exchange who calls: a pod, by the token that was made for it, which belongs to the run that the path
+// names by its labels, and to a Job by its controller reference.
+type Callers struct {
+	tokens *identity.PodTokens
+	pods   *core.Pods
+	runs   *core.Runs
+}
+
+var _ work.Authenticator = (*Callers)(nil)
+
+// NewCallers authenticates the callers of the exchange.
+func NewCallers(tokens *identity.PodTokens, pods *core.Pods, runs *core.Runs) *Callers {
+	return &Callers{tokens: tokens, pods: pods, runs: runs}
+}
+
+// Worker returns the caller.
+func (c *Callers) Worker(r *http.Request, namespace, run string) (work.Worker, error) {
+	caller, err := c.tokens.Authenticate(r)
+	switch {
+	case errors.Is(err, identity.ErrNoToken):
+		return work.Worker{}, work.ErrUnauthenticated
+	case errors.Is(err, identity.ErrNotAPod):
+		return work.Worker{}, work.ErrForbidden
+	case err != nil:
+		return work.Worker{}, err
+	case caller.Namespace != namespace:
+		return work.Worker{}, work.ErrForbidden
+	}
+	pod, err := c.pod(r.Context(), caller)
+	if err != nil {
+		return work.Worker{}, err
+	}
+	worker, ok := workerOf(pod)
+	if !ok || worker.Run != run {
+		return work.Worker{}, work.ErrForbidden
+	}
+	if err := c.jobKnown(r.Context(), worker); err != nil {
+		return work.Worker{}, err
+	}
+	return worker, nil
+}
+
+// pod returns the pod that a token speaks for. One that the cache does not know may be newer than the cache: it is read
+// live before it is refused.
+func (c *Callers) pod(ctx context.Context, caller identity.Pod) (*corev1.Pod, error) {
+	if pod, ok := c.pods.Cached(caller.Namespace, caller.Name, caller.UID); ok {
+		return pod, nil
+	}
+	pod, err := c.pods.Live(ctx, caller.Namespace, caller.Name, caller.UID)
+	switch {
+	case apierrors.IsNotFound(err):
+		// A pod that is gone has no process that could call; whoever has its token is not it.
+		return nil, work.ErrUnauthenticated
+	case err != nil:
+		return nil, fmt.Errorf("reading the pod of a worker: %w", err)
+	}
+	return pod, nil
+}
+
+// jobKnown makes sure that the look-ups of runs know the Job that the worker belongs to, or a later one. The cache may
+// not have seen the pass that stored the Job's uid, and that pass may be still to come: then the worker tries again.
+func (c *Callers) jobKnown(ctx context.Context, worker work.Worker) error {
+	run, err := c.runs.Get(ctx, worker.Namespace, worker.Run)
+	if err == nil && !jobRecorded(run, worker) {
+		run, err = c.runs.Refresh(ctx, worker.Namespace, worker.Run)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // the exchange says so in its own words
+	case err != nil:
+		return fmt.Errorf("reading the FunctionRun of a worker: %w", err)
+	case run.UID == worker.RunUID && !ended(run) && (run.Status.Job == nil || run.Status.Job.UID == ""):
+		return fmt.Errorf("the Job of FunctionRun %s/%s is not recorded yet", run.Namespace, run.Name)
+	}
+	return nil
+}
+
+// jobRecorded says whether the run names the worker's Job, or is over.
+func jobRecorded(run *sharedcloudv1alpha1.FunctionRun, worker work.Worker) bool {
+	return run.UID == worker.RunUID && (ended(run) || run.Status.Job != nil && run.Status.Job.UID == worker.JobUID)
+}
+
+// ended says whether the run needs no workers, whichever Job they are of.
+func ended(run *sharedcloudv1alpha1.FunctionRun) bool {
+	known := RunOf(run)
+	return known.Finished || known.Ending != "" || known.Suspended
+}
+
+// workerOf reads what a pod says of itself: its labels, and the Job that controls it.
+func workerOf(pod *corev1.Pod) (work.Worker, bool) {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil || owner.Kind != "Job" || owner.APIVersion != batchv1.SchemeGroupVersion.String() {
+		return work.Worker{}, false
+	}
+	index, ok := completionIndex(pod)
+	if !ok {
+		return work.Worker{}, false
+	}
+	worker := work.Worker{
+		Namespace:       pod.Namespace,
+		Run:             pod.Labels[sharedcloudv1alpha1.LabelRun],
+		RunUID:          types.UID(pod.Labels[sharedcloudv1alpha1.LabelRunUID]),
+		PodName:         pod.Name,
+		Node:            pod.Spec.NodeName,
+		PodUID:          pod.UID,
+		JobUID:          owner.UID,
+		CompletionIndex: index,
+	}
+	return worker, worker.Run != "" && worker.RunUID != ""
+}
+
+// completionIndex is in a label since Kubernetes 1.28, and in an annotation always.
+func completionIndex(pod *corev1.Pod) (int, bool) {
+	text, ok := pod.Labels[batchv1.JobCompletionIndexAnnotation]
+	if !ok {
+		text, ok = pod.Annotations[batchv1.JobCompletionIndexAnnotation]
+	}
+	index, err := strconv.ParseInt(text, 10, 32)
+	return int(index), ok && err == nil && index >= 0
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

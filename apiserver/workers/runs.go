@@ -1,0 +1,94 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/work"
+)
+
+// Runs finds runs for the exchange.
+type Runs struct{ runs *core.Runs }
+
+var _ work.Runs = (*Runs)(nil)
+
+// NewRuns reads runs from the core.
+func NewRuns(runs *core.Runs) *Runs { return &Runs{runs: runs} }
+
+// Run returns the run of that name. One that the cache sees without a pin is read live before it is said to have none: a
+// worker exists, so a Job was built, so a revision was pinned before. The cache is behind.
+func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error) {
+	run, err := r.runs.Get(ctx, namespace, name)
+	if err == nil && run.Status.Revision == nil {
+		run, err = r.runs.Refresh(ctx, namespace, name)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return work.Run{}, work.ErrNoRun
+	case err != nil:
+		return work.Run{}, fmt.Errorf("finding FunctionRun %s/%s: %w", namespace, name, err)
+	case run.Status.Revision == nil:
+		return work.Run{}, work.ErrNoRun
+	}
+	return RunOf(run), nil
+}
+
+// RunOf is what the exchange needs to know of a run that has a pinned revision; of one that has none it knows the name.
+func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
+	known := work.Run{
+		UID:       run.UID,
+		Namespace: run.Namespace,
+		Name:      run.Name,
+		Suspended: run.Spec.Suspend,
+		Finished:  meta.IsStatusConditionTrue(run.Status.Conditions, sharedcloudv1alpha1.ConditionFinished),
+	}
+	if pinned := run.Status.Revision; pinned != nil {
+		known.Total = int(pinned.Tuples)
+		known.Workers = int(pinned.Workers)
+		known.Retries = int(pinned.Retries)
+		known.TimeoutSeconds = int(pinned.TimeoutSeconds)
+		known.GPUs = int(pinned.GPUs)
+	}
+	if job := run.Status.Job; job != nil {
+		known.JobUID = job.UID
+	}
+	if ending := meta.FindStatusCondition(run.Status.Conditions, sharedcloudv1alpha1.ConditionEnding); ending != nil && ending.Status == "True" {
+		known.Ending, known.EndingMessage = ending.Reason, ending.Message
+	}
+	return known
+}
+
+// Inputs reads the inputs of runs for the exchange.
+type Inputs struct{ inputs *core.Inputs }
+
+var _ work.Inputs = (*Inputs)(nil)
+
+// NewInputs reads inputs from the core.
+func NewInputs(inputs *core.Inputs) *Inputs { return &Inputs{inputs: inputs} }
+
+// Tuples returns the tuples from first to last, both included.
+func (i *Inputs) Tuples(ctx context.Context, run work.Run, first, last int) ([]work.Tuple, error) {
+	if run.Total < 0 || run.Total > math.MaxInt32 {
+		return nil, fmt.Errorf("FunctionRun %s/%s has %d tuples", run.Namespace, run.Name, run.Total)
+	}
+	inputs, err := i.inputs.Slice(ctx, run.Namespace, run.Name, run.UID, run.Total, first, last)
+	switch {
+	case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced):
+		return nil, work.ErrNoRun
+	case err != nil:
+		return nil, err
+	}
+	tuples := make([]work.Tuple, len(inputs))
+	for n, input := range inputs {
+		tuples[n] = work.Tuple{JSON: json.RawMessage(input.JSON), Literal: input.Literal}
+	}
+	return tuples, nil
+}
