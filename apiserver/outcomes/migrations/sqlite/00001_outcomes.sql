@@ -1,0 +1,109 @@
+-- +goose Up
+
+-- Times are integer microseconds since 1970, by the wall clock. Sets of indexes are text, "17,20-31". What comes from
+-- users' code is BLOB, not TEXT: it may hold what a text column of another engine refuses (a NUL).
+
+-- A run, as the exchange keeps it. Every index below total is in exactly one place: it has an outcome, it is in returned
+-- or in suspects, it is in the hands of a worker, or it is next or greater.
+CREATE TABLE runs (
+  id                INTEGER PRIMARY KEY,
+  uid               TEXT    NOT NULL UNIQUE,
+  namespace         TEXT    NOT NULL,
+  name              TEXT    NOT NULL,
+  total             INTEGER NOT NULL,
+  gpus              INTEGER NOT NULL,
+  next_index        INTEGER NOT NULL,           -- the smallest index never handed out
+  returned          TEXT    NOT NULL,           -- handed out before, in nobody's hands now
+  suspects          TEXT    NOT NULL,           -- the same, but to be handed out one at a time
+  succeeded         INTEGER NOT NULL,
+  failed            INTEGER NOT NULL,
+  timed_out         INTEGER NOT NULL,
+  cancelled         INTEGER NOT NULL,
+  unsuccessful      TEXT    NOT NULL,           -- the smallest indexes that did not succeed
+  unsuccessful_cut  INTEGER NOT NULL,           -- unsuccessful has no index from here on; -1: it has all
+  live              INTEGER NOT NULL,           -- workers with a lease
+  busy              INTEGER NOT NULL,           -- of them, those that hold an index
+  queued            INTEGER NOT NULL,           -- indexes held beyond the first of each worker
+  barren            INTEGER NOT NULL,           -- deaths since the last outcome that charged nobody
+  deaths            INTEGER NOT NULL,           -- deaths since the last outcome that a worker reported
+  trouble_load      INTEGER NOT NULL,           -- the latest trouble is a module that cannot be loaded
+  trouble_type      BLOB    NOT NULL,
+  trouble_message   BLOB    NOT NULL,
+  trouble_traceback BLOB    NOT NULL,
+  mean_us           REAL    NOT NULL,           -- what a tuple takes, the latest counting most
+  measured          INTEGER NOT NULL,           -- how many durations mean_us was made from
+  worked_us         INTEGER NOT NULL,           -- the time that workers lived, summed up
+  closing           TEXT    NOT NULL,           -- why the run is being closed; "" when it is not
+  closing_status    INTEGER NOT NULL,           -- the status of the indexes that had no outcome then
+  closing_type      BLOB    NOT NULL,
+  closing_message   BLOB    NOT NULL,
+  closing_traceback BLOB    NOT NULL,
+  fill_next         INTEGER NOT NULL,           -- every index below has its outcome
+  filled            INTEGER NOT NULL,           -- outcomes given by the closing
+  closed            INTEGER NOT NULL,
+  created_us        INTEGER NOT NULL
+);
+
+CREATE INDEX runs_closing ON runs (id) WHERE closing <> '' AND closed = 0;
+
+-- A pod that called. What it holds is its lease; the deadline is in the server's memory.
+CREATE TABLE workers (
+  id               INTEGER PRIMARY KEY,
+  run_id           INTEGER NOT NULL REFERENCES runs (id),
+  pod_uid          TEXT    NOT NULL,
+  pod_name         TEXT    NOT NULL,
+  node             TEXT    NOT NULL,
+  job_uid          TEXT    NOT NULL,
+  completion_index INTEGER NOT NULL,
+  device           TEXT    NOT NULL,
+  state            INTEGER NOT NULL,            -- 1 live, 2 left, 3 its lease ran out, 4 its pod is over
+  sequence         INTEGER NOT NULL,
+  held             TEXT    NOT NULL,            -- batches: "time:indexes;time:indexes"
+  alone            INTEGER NOT NULL,            -- it holds a suspect, and nothing else
+  executing        INTEGER NOT NULL,            -- as it said in its last call; -1 for nothing
+  answer_action    TEXT    NOT NULL,
+  answer_handed    TEXT    NOT NULL,
+  first_us         INTEGER NOT NULL,
+  last_us          INTEGER NOT NULL,
+  UNIQUE (run_id, pod_uid)
+);
+
+CREATE INDEX workers_live ON workers (run_id, job_uid, completion_index) WHERE state = 1;
+
+-- Only tuples that had an attempt and may get another.
+CREATE TABLE attempts (
+  run_id   INTEGER NOT NULL REFERENCES runs (id),
+  idx      INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  crashes  INTEGER NOT NULL,
+  PRIMARY KEY (run_id, idx)
+) WITHOUT ROWID;
+
+-- id is run_id * 4294967296 + index: one integer key, so that large results don't make looking for an index slow, and
+-- the rows of a run lie together, in order. worker_id has no foreign key: to delete a worker, the engine would look
+-- through every outcome there is.
+CREATE TABLE outcomes (
+  id              INTEGER PRIMARY KEY,
+  status          INTEGER NOT NULL,             -- 1 Succeeded, 2 Failed, 3 TimedOut, 4 Cancelled
+  by_closing      INTEGER NOT NULL DEFAULT 0,   -- 1: the closing of the run gave it; its error is the run's
+  attempts        INTEGER NOT NULL DEFAULT 0,
+  assigned_us     INTEGER NOT NULL DEFAULT 0,
+  start_us        INTEGER NOT NULL DEFAULT 0,
+  completion_us   INTEGER NOT NULL,
+  worker_id       INTEGER,
+  result          BLOB,
+  result_text     BLOB,
+  error_type      BLOB,
+  error_message   BLOB,
+  error_traceback BLOB,
+  stdout          BLOB,
+  stdout_dropped  INTEGER NOT NULL DEFAULT 0,
+  stderr          BLOB,
+  stderr_dropped  INTEGER NOT NULL DEFAULT 0
+);
+
+-- +goose Down
+DROP TABLE outcomes;
+DROP TABLE attempts;
+DROP TABLE workers;
+DROP TABLE runs;

@@ -1,0 +1,253 @@
+package outcomes
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+// Status is the status of an outcome, as it is stored.
+type Status int
+
+// The statuses.
+const (
+	Succeeded Status = 1 + iota
+	Failed
+	TimedOut
+	Cancelled
+)
+
+// String is the status as the API writes it.
+func (s Status) String() string {
+	switch s {
+	case Succeeded:
+		return sharedcloudv1alpha1.OutcomeSucceeded
+	case Failed:
+		return sharedcloudv1alpha1.OutcomeFailed
+	case TimedOut:
+		return sharedcloudv1alpha1.OutcomeTimedOut
+	case Cancelled:
+		return sharedcloudv1alpha1.OutcomeCancelled
+	}
+	return "Status" + strconv.Itoa(int(s))
+}
+
+// ErrorText says what went wrong.
+type ErrorText struct {
+	Type, Message, Traceback string
+}
+
+// Run is the row of a run, see migrations/ for the columns.
+type Run struct {
+	// ID is the row's own; 0 in a run that has no row yet.
+	ID              int64
+	UID             types.UID
+	Namespace, Name string
+	Total, GPUs     int
+
+	// Next is the smallest index never handed out; Returned and Suspects were, and are in nobody's hands.
+	Next               int
+	Returned, Suspects indexset.Set
+
+	Succeeded, Failed, TimedOut, Cancelled int
+	// Unsuccessful has the indexes that did not succeed; where UnsuccessfulCut isn't -1, only those below it.
+	Unsuccessful    indexset.Set
+	UnsuccessfulCut int
+
+	// Live workers have a lease, Busy ones hold something, Queued is what they hold beyond the first index of each.
+	Live, Busy, Queued int
+
+	// Barren and Deaths count deaths of workers since the last outcome, see package work.
+	Barren, Deaths int
+	// Trouble is the latest death's or load error's; TroubleLoad says that it is the latter.
+	Trouble     ErrorText
+	TroubleLoad bool
+
+	MeanMicros   float64
+	Measured     int64
+	WorkedMicros int64
+
+	// Closing is why the run is being closed: nothing is handed out any more, and what has no outcome gets
+	// ClosingStatus and ClosingError. FillNext and Filled say how far that is.
+	Closing       string
+	ClosingStatus Status
+	ClosingError  ErrorText
+	FillNext      int
+	Filled        int
+	// Closed: every index has its outcome.
+	Closed bool
+
+	CreatedMicros int64
+}
+
+// Done is how many indexes have an outcome.
+func (r *Run) Done() int { return r.Succeeded + r.Failed + r.TimedOut + r.Cancelled }
+
+// Count counts n more outcomes.
+func (r *Run) Count(status Status, n int) {
+	switch status {
+	case Succeeded:
+		r.Succeeded += n
+	case Failed:
+		r.Failed += n
+	case TimedOut:
+		r.TimedOut += n
+	case Cancelled:
+		r.Cancelled += n
+	}
+}
+
+// WorkerState is where a worker is in its life.
+type WorkerState int
+
+// The states of a worker.
+const (
+	// WorkerLive: it has a lease, which may hold nothing at the moment.
+	WorkerLive WorkerState = 1 + iota
+	// WorkerLeft: it was told to go and holds nothing.
+	WorkerLeft
+	// WorkerLapsed: its lease ran out. It may be alive behind a broken network.
+	WorkerLapsed
+	// WorkerOver: its pod has ended. Whatever still speaks for it gets nothing.
+	WorkerOver
+)
+
+// Batch is what was handed out at once, less what is reported or given back.
+type Batch struct {
+	AssignedMicros int64
+	Indexes        indexset.Set
+}
+
+// Worker is the row of a pod that called. What it holds is its lease.
+type Worker struct {
+	ID, RunID       int64
+	PodUID          types.UID
+	PodName, Node   string
+	JobUID          types.UID
+	CompletionIndex int
+	Device          string
+
+	State    WorkerState
+	Sequence int64
+	Batches  []Batch
+	// Alone: it holds one suspect and must be given nothing beside it.
+	Alone bool
+	// Executing is the index whose handler ran when it last called; -1 for none.
+	Executing int
+	// AnswerAction and AnswerHanded are the answer to Sequence.
+	AnswerAction string
+	AnswerHanded indexset.Set
+
+	FirstMicros, LastMicros int64
+}
+
+// Held is every index in the worker's hands.
+func (w *Worker) Held() indexset.Set {
+	switch len(w.Batches) {
+	case 0:
+		return indexset.Set{}
+	case 1:
+		return w.Batches[0].Indexes
+	}
+	held := indexset.Set{}
+	for _, batch := range w.Batches {
+		held = held.Union(batch.Indexes)
+	}
+	return held
+}
+
+// Keep lets the worker hold only what is in kept.
+func (w *Worker) Keep(kept indexset.Set) {
+	var batches []Batch
+	for _, batch := range w.Batches {
+		if indexes := batch.Indexes.And(kept); !indexes.Empty() {
+			batches = append(batches, Batch{batch.AssignedMicros, indexes})
+		}
+	}
+	w.Batches = batches
+	if len(batches) == 0 {
+		w.Alone = false
+	}
+	if !w.Held().Contains(w.Executing) {
+		w.Executing = -1
+	}
+}
+
+// Assigned is when the index was handed to the worker; 0 when the worker doesn't hold it.
+func (w *Worker) Assigned(index int) int64 {
+	for _, batch := range w.Batches {
+		if batch.Indexes.Contains(index) {
+			return batch.AssignedMicros
+		}
+	}
+	return 0
+}
+
+func formatBatches(batches []Batch) string {
+	if len(batches) == 0 {
+		return ""
+	}
+	var text strings.Builder
+	for i, batch := range batches {
+		if i > 0 {
+			text.WriteByte(';')
+		}
+		text.WriteString(strconv.FormatInt(batch.AssignedMicros, 10))
+		text.WriteByte(':')
+		text.WriteString(batch.Indexes.String())
+	}
+	return text.String()
+}
+
+func parseBatches(text string) ([]Batch, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var batches []Batch
+	for part := range strings.SplitSeq(text, ";") {
+		at, indexes, _ := strings.Cut(part, ":")
+		assigned, err := strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("the batch %q of a worker: %w", part, err)
+		}
+		set, err := indexset.Parse(indexes)
+		if err != nil {
+			return nil, fmt.Errorf("the batch %q of a worker: %w", part, err)
+		}
+		batches = append(batches, Batch{assigned, set})
+	}
+	return batches, nil
+}
+
+// Attempts counts the attempts of a tuple that has no outcome.
+type Attempts struct {
+	Index, Failures, Crashes int
+}
+
+// Outcome is what became of a tuple. A nil slice is an absent value; an empty one is an empty text.
+type Outcome struct {
+	Index  int
+	Status Status
+	// ByClosing: the tuple had no outcome when the run was closed. Error is the run's.
+	ByClosing bool
+	// Result is the JSON that the worker encoded, byte for byte; ResultText the value as text where that does not follow
+	// from Result.
+	Result, ResultText []byte
+	// Error is nil where nothing was said.
+	Error *ErrorText
+	// Stdout and Stderr are what the tuple wrote, the end of it; Dropped is how many bytes are missing before that.
+	Stdout, Stderr               []byte
+	StdoutDropped, StderrDropped int64
+	Attempts                     int
+	// AssignedMicros is when the tuple was handed to the worker, by the server's clock; StartMicros and
+	// CompletionMicros are by the worker's.
+	AssignedMicros, StartMicros, CompletionMicros int64
+
+	// WorkerID is the row of the worker; 0 where none had it. PodName, Node and Device are that row's, when read.
+	WorkerID              int64
+	PodName, Node, Device string
+}

@@ -1,0 +1,304 @@
+package outcomes
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pressly/goose/v3"
+	"k8s.io/apimachinery/pkg/types"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// oldestSQLite has the fix of the race between a checkpoint and a reset of the write-ahead log that could lose
+	// commits: https://www.sqlite.org/releaselog/3_51_3.html.
+	oldestSQLite = "3.51.3"
+	readers      = 4
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// SQLite is the store in a file of one machine. NewSQLite makes one at once, Open opens it; until then everything answers
+// ErrNotReady.
+type SQLite struct {
+	path string
+
+	// waiting is why the store is not open; nil when it is.
+	waiting atomic.Pointer[error]
+
+	// mu guards what follows; Update and View hold it for reading only to find the channels.
+	mu      sync.RWMutex
+	lock    *os.File
+	write   *sql.DB
+	read    *sql.DB
+	writer  *writer
+	readers chan *session
+}
+
+var _ Store = (*SQLite)(nil)
+
+// NewSQLite names the file. Its folder is made if it is missing; beside it lies the lock of the one server that may use it.
+func NewSQLite(path string) *SQLite {
+	s := &SQLite{path: path}
+	s.waitFor(fmt.Errorf("%w: it has not been opened yet", ErrNotReady))
+	return s
+}
+
+func (s *SQLite) waitFor(reason error) { s.waiting.Store(&reason) }
+
+// Ready is nil when the store is open, and otherwise says why it is not.
+func (s *SQLite) Ready() error {
+	if reason := s.waiting.Load(); reason != nil {
+		return *reason
+	}
+	return nil
+}
+
+// Open waits until no other server has the store, then brings its schema up to date. It returns when the store is ready,
+// when ctx ends or when the store cannot be opened; it may be called again after an error.
+func (s *SQLite) Open(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			s.waitFor(fmt.Errorf("%w: %w", ErrNotReady, err))
+		}
+	}()
+	folder := filepath.Dir(s.path)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("making the folder of the outcome store: %w", err)
+	}
+	if err := refuseNetworkFileSystem(folder); err != nil {
+		return err
+	}
+	lock, err := s.takeLock(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lock = lock
+	if err := s.open(ctx); err != nil {
+		return errors.Join(err, s.shut())
+	}
+	s.waiting.Store(nil)
+	return nil
+}
+
+func (s *SQLite) open(ctx context.Context) (err error) {
+	// Half the time of a commit, with the same promise: https://pkg.go.dev/modernc.org/sqlite#Fdatasync. Where the
+	// system has no fdatasync the error says that fsync goes on being used.
+	_, _ = sqlite.Fdatasync(true)
+
+	if err := s.migrate(ctx); err != nil {
+		return fmt.Errorf("bringing the outcome store's schema up to date: %w", sentence(err))
+	}
+	if s.write, err = sql.Open("sqlite", s.dsn("_txlock=immediate")); err != nil {
+		return err
+	}
+	conn, err := s.connect(ctx, s.write)
+	if err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite", s.dsn("_query_only=1")); err != nil {
+		return errors.Join(err, conn.close())
+	}
+	sessions := make(chan *session, readers)
+	for range readers {
+		reader, err := s.connect(ctx, s.read)
+		if err != nil {
+			return errors.Join(err, conn.close())
+		}
+		sessions <- reader
+	}
+	s.readers, s.writer = sessions, startWriter(conn)
+	return nil
+}
+
+func (s *SQLite) connect(ctx context.Context, db *sql.DB) (*session, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("opening the outcome store: %w", sentence(err))
+	}
+	var version, journal string
+	var synchronous int
+	err = errors.Join(
+		conn.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version),
+		conn.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&journal),
+		conn.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&synchronous))
+	if err != nil {
+		return nil, fmt.Errorf("opening the outcome store: %w", sentence(err))
+	}
+	switch {
+	case olderThan(version, oldestSQLite):
+		return nil, fmt.Errorf("this server was built with SQLite %s, which can lose commits: build it with %s or later", version, oldestSQLite)
+	case journal != "wal" || synchronous != 2:
+		return nil, fmt.Errorf("the outcome store works with journal mode %q and synchronous %d instead of wal and 2: its file system does not do what is needed; put it on a local disk", journal, synchronous)
+	}
+	return newSession(conn), nil
+}
+
+// dsn has synchronous FULL: an acknowledgement must survive a power cut.
+func (s *SQLite) dsn(more string) string {
+	path := s.path
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	file := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&" +
+		"_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_dqs=0&_error_rc=1&" + more}
+	return file.String()
+}
+
+func (s *SQLite) migrate(ctx context.Context) error {
+	folder, err := fs.Sub(migrations, "migrations/sqlite")
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", s.dsn(""))
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // nothing is pending
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, folder)
+	if err != nil {
+		return err
+	}
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > target {
+		return fmt.Errorf("it has version %d and this server knows %d: a newer server has used it; run that one, or restore a backup from before", current, target)
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// Close ends what runs, refuses what comes, and lets the next server in.
+func (s *SQLite) Close() error {
+	s.waitFor(fmt.Errorf("%w: it has been closed", ErrNotReady))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shut()
+}
+
+// shut closes whatever is open. mu is held, so no View is under way.
+func (s *SQLite) shut() error {
+	var errs []error
+	if s.writer != nil {
+		errs = append(errs, s.writer.stop())
+		s.writer = nil
+	}
+	if s.readers != nil {
+		for range readers {
+			errs = append(errs, (<-s.readers).close())
+		}
+		s.readers = nil
+	}
+	for _, db := range []*sql.DB{s.read, s.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	s.read, s.write = nil, nil
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Update runs fn in a transaction that can write, see Store.
+func (s *SQLite) Update(ctx context.Context, _ types.UID, fn func(*Tx) error) error {
+	s.mu.RLock()
+	writer := s.writer
+	s.mu.RUnlock()
+	if writer == nil {
+		return s.notReady()
+	}
+	// One writer: transactions don't overlap, whatever run they are on.
+	return writer.update(ctx, fn)
+}
+
+// View runs fn in a transaction that can only read, see Store.
+func (s *SQLite) View(ctx context.Context, fn func(*Tx) error) (err error) {
+	// Held throughout: Close waits for those who read.
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.readers == nil {
+		return s.notReady()
+	}
+	var reader *session
+	select {
+	case reader = <-s.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.readers <- reader }()
+	if _, err := reader.exec("BEGIN"); err != nil {
+		return fmt.Errorf("beginning to read: %w", sentence(err))
+	}
+	defer func() {
+		if _, ending := reader.exec("ROLLBACK"); ending != nil && err == nil {
+			err = fmt.Errorf("ending to read: %w", sentence(ending))
+		}
+	}()
+	return fn(&Tx{session: reader})
+}
+
+// Read yields a run's outcomes in order, see the function Read.
+func (s *SQLite) Read(ctx context.Context, run types.UID, from, limit int, yield func(*Outcome) bool) error {
+	return Read(ctx, s, run, from, limit, yield)
+}
+
+// notReady is never nil: the store may have been opened since.
+func (s *SQLite) notReady() error {
+	if reason := s.Ready(); reason != nil {
+		return reason
+	}
+	return ErrNotReady
+}
+
+// sentence puts what a person can do before what the engine says.
+func sentence(err error) error {
+	var engine *sqlite.Error
+	if !errors.As(err, &engine) {
+		return err
+	}
+	switch engine.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w (%w)", ErrFull, err)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w (%w)", ErrDamaged, err)
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("%w (%w)", ErrDisk, err)
+	}
+	return err
+}
+
+// olderThan compares versions like "3.51.3".
+func olderThan(version, other string) bool {
+	a, b := strings.Split(version, "."), strings.Split(other, ".")
+	for i := range b {
+		if i >= len(a) {
+			return true
+		}
+		have, err := strconv.Atoi(a[i])
+		want, _ := strconv.Atoi(b[i])
+		if err != nil || have != want {
+			return err != nil || have < want
+		}
+	}
+	return false
+}

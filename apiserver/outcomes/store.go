@@ -1,0 +1,92 @@
+// Package outcomes is the outcome store: what the exchange must not forget. Runs and how far they are, workers and what
+// they hold, attempts, and the outcome of every tuple.
+//
+// What lives where:
+//
+//   - store.go: the interface, and the errors that a user can meet;
+//   - rows.go: the rows as values;
+//   - tx.go, tx_*.go: what can be asked and written in a transaction, in SQL that every engine here understands;
+//   - sqlite*.go: the engine that is always there: one file, one server, one writer that shares each sync among all who
+//     wait for one;
+//   - migrations/: the schema, a folder an engine.
+//
+// What must not be here: any decision. The exchange (package work) decides what the rows say; this package keeps them.
+package outcomes
+
+import (
+	"context"
+	"errors"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Errors of a store. They are wrapped with what was being done.
+var (
+	// ErrNotReady: the store is not open (yet); Ready says why.
+	ErrNotReady = errors.New("the outcome store is not ready")
+	// ErrFull: no space for what was to be written. Nothing of the transaction was kept, nothing else was lost.
+	ErrFull = errors.New("the disk of the outcome store is full: make its volume larger or delete finished runs; nothing that was acknowledged is lost")
+	// ErrDamaged: the file is not (any more) what it should be.
+	ErrDamaged = errors.New("the outcome store is damaged: restore its volume from a backup, or empty it to start anew without the outcomes of earlier runs")
+	// ErrDisk: the disk refused to read or write.
+	ErrDisk = errors.New("the disk of the outcome store cannot be read or written: look at the node's kernel log and at the volume")
+)
+
+// Store keeps rows. Its methods may be called from any goroutine.
+type Store interface {
+	// Update runs fn in a transaction that can write, and returns when that is on disk: a nil error means that it survives
+	// a power cut. fn may be run more than once, so it must have no effects but those on the rows and on variables that it
+	// sets anew each time. An error from fn, returned as it is, undoes what fn wrote. The run is the one that fn
+	// concerns: transactions on one run don't overlap.
+	Update(ctx context.Context, run types.UID, fn func(*Tx) error) error
+	// View runs fn in a transaction that cannot write and sees one state of the store throughout: the latest that any
+	// Update has returned from, or a later one. It must be short.
+	View(ctx context.Context, fn func(*Tx) error) error
+	// Ready is nil when the store can be used, and otherwise says in a sentence what it is waiting for.
+	Ready() error
+}
+
+// PageOutcomes is how many outcomes a page of Read has at most.
+const PageOutcomes = 256
+
+// Read yields the outcomes of a run in the order of their indexes, from the index from on, at most limit of them (0: all).
+// It reads page by page, each in a transaction of its own: a caller who takes his time holds nothing up, and sees what
+// came in meanwhile. It returns the error of the store or ctx; a yield that returns false ends it with nil.
+func Read(ctx context.Context, store Store, run types.UID, from, limit int, yield func(*Outcome) bool) error {
+	for {
+		size := PageOutcomes
+		if limit > 0 {
+			size = min(size, limit)
+		}
+		var page []Outcome
+		err := store.View(ctx, func(tx *Tx) error {
+			row, err := tx.Run(run)
+			if err != nil || row == nil {
+				page = nil
+				return err
+			}
+			page, err = tx.Outcomes(row, from, size)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		for i := range page {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if !yield(&page[i]) {
+				return nil
+			}
+		}
+		from = page[len(page)-1].Index + 1
+		if limit > 0 {
+			if limit -= len(page); limit == 0 {
+				return nil
+			}
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package outcomes
+
+import (
+	"fmt"
+	"strings"
+
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+// key is the primary key of an outcome.
+func key(run int64, index int) int64 { return run<<32 | int64(index) }
+
+// HaveOutcome returns which of the indexes have an outcome.
+func (tx *Tx) HaveOutcome(run int64, indexes indexset.Set) (indexset.Set, error) {
+	var found []int
+	for r := range indexes.Ranges() {
+		err := tx.query("looking for outcomes", func(row func(...any) error) error {
+			var id int64
+			if err := row(&id); err != nil {
+				return err
+			}
+			found = append(found, int(id-key(run, 0)))
+			return nil
+		}, `SELECT id FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id`, key(run, r.First), key(run, r.Last))
+		if err != nil {
+			return indexset.Set{}, err
+		}
+	}
+	return indexset.Of(found...), nil
+}
+
+// Attempts returns what is recorded of earlier attempts at the indexes.
+func (tx *Tx) Attempts(run int64, indexes indexset.Set) (map[int]Attempts, error) {
+	var found map[int]Attempts
+	for r := range indexes.Ranges() {
+		err := tx.query("reading attempts", func(row func(...any) error) error {
+			a := Attempts{}
+			if err := row(&a.Index, &a.Failures, &a.Crashes); err != nil {
+				return err
+			}
+			if found == nil {
+				found = map[int]Attempts{}
+			}
+			found[a.Index] = a
+			return nil
+		}, `SELECT idx, failures, crashes FROM attempts WHERE run_id = $1 AND idx BETWEEN $2 AND $3`, run, r.First, r.Last)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// PutAttempts records attempts.
+func (tx *Tx) PutAttempts(run int64, attempts []Attempts) error {
+	for _, a := range attempts {
+		if _, err := tx.exec("recording an attempt", `INSERT INTO attempts (run_id, idx, failures, crashes) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (run_id, idx) DO UPDATE SET failures = excluded.failures, crashes = excluded.crashes`,
+			run, a.Index, a.Failures, a.Crashes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const outcomeColumns = 16
+
+// insertRows is how many rows one INSERT has while there are so many: engines look parameters up one by one, so that a
+// text with hundreds of them is slower, not faster.
+const insertRows = 8
+
+var insertOne, insertMany = insertOutcomes(1), insertOutcomes(insertRows)
+
+func insertOutcomes(rows int) string {
+	var text strings.Builder
+	text.WriteString(`INSERT INTO outcomes (id, status, attempts, assigned_us, start_us, completion_us, worker_id, result,
+		result_text, error_type, error_message, error_traceback, stdout, stdout_dropped, stderr, stderr_dropped) VALUES `)
+	for row := range rows {
+		separator := "("
+		if row > 0 {
+			separator = ", ("
+		}
+		for column := range outcomeColumns {
+			fmt.Fprintf(&text, "%s$%d", separator, row*outcomeColumns+column+1)
+			separator = ", "
+		}
+		text.WriteByte(')')
+	}
+	return text.String()
+}
+
+// InsertOutcomes adds outcomes. One that exists already is an error: the ledger never writes it.
+func (tx *Tx) InsertOutcomes(run int64, outcomes []Outcome) error {
+	args := make([]any, 0, outcomeColumns*insertRows)
+	for len(outcomes) > 0 {
+		rows, text := 1, insertOne
+		if len(outcomes) >= insertRows {
+			rows, text = insertRows, insertMany
+		}
+		args = args[:0]
+		for i := range outcomes[:rows] {
+			args = outcomes[i].append(args, run)
+		}
+		if _, err := tx.exec("adding outcomes", text, args...); err != nil {
+			return err
+		}
+		outcomes = outcomes[rows:]
+	}
+	return nil
+}
+
+func (o *Outcome) append(args []any, run int64) []any {
+	var worker any
+	if o.WorkerID != 0 {
+		worker = o.WorkerID
+	}
+	var errorType, errorMessage, errorTraceback any
+	if o.Error != nil {
+		errorType, errorMessage, errorTraceback = []byte(o.Error.Type), []byte(o.Error.Message), []byte(o.Error.Traceback)
+	}
+	return append(args, key(run, o.Index), int(o.Status), o.Attempts, o.AssignedMicros, o.StartMicros, o.CompletionMicros,
+		worker, blob(o.Result), blob(o.ResultText), errorType, errorMessage, errorTraceback, blob(o.Stdout), o.StdoutDropped,
+		blob(o.Stderr), o.StderrDropped)
+}
+
+// blob makes a nil slice NULL: as a []byte it would arrive as an empty blob.
+func blob(bytes []byte) any {
+	if bytes == nil {
+		return nil
+	}
+	return bytes
+}
+
+// FillOutcomes gives the indexes from first to last, none of which has an outcome, the one of the run's closing.
+func (tx *Tx) FillOutcomes(run int64, first, last int, status Status, nowMicros int64) error {
+	added, err := tx.exec("adding the outcomes of a closing", `INSERT INTO outcomes (id, status, by_closing, completion_us)
+		WITH RECURSIVE missing (id) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT id + 1 FROM missing WHERE id < $2)
+		SELECT id, $3, 1, $4 FROM missing`, key(run, first), key(run, last), int(status), nowMicros)
+	if err == nil && added != int64(last-first+1) {
+		return tx.fail("adding the outcomes of a closing", fmt.Errorf("%d rows became %d", last-first+1, added))
+	}
+	return err
+}
+
+const selectOutcomes = `SELECT outcomes.id, status, by_closing, attempts, assigned_us, start_us, completion_us,
+	COALESCE(worker_id, 0), COALESCE(pod_name, ''), COALESCE(node, ''), COALESCE(device, ''), result, result_text,
+	error_type IS NOT NULL, error_type, error_message, error_traceback, stdout, stdout_dropped, stderr, stderr_dropped
+	FROM outcomes LEFT JOIN workers ON workers.id = worker_id
+	WHERE outcomes.id BETWEEN $1 AND $2 ORDER BY outcomes.id LIMIT $3`
+
+// pageBytes is about how much of results and output a page has at most: a page of large results is shorter.
+const pageBytes = 16 << 20
+
+// Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
+// one at least where there is one.
+func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
+	var page []Outcome
+	size := 0
+	err := tx.query("reading outcomes", func(row func(...any) error) error {
+		if size >= pageBytes {
+			return errEnough
+		}
+		o := Outcome{}
+		var id int64
+		var hasError bool
+		var problem [3][]byte
+		if err := row(&id, &o.Status, &o.ByClosing, &o.Attempts, &o.AssignedMicros, &o.StartMicros, &o.CompletionMicros,
+			&o.WorkerID, &o.PodName, &o.Node, &o.Device, &o.Result, &o.ResultText, &hasError, &problem[0], &problem[1],
+			&problem[2], &o.Stdout, &o.StdoutDropped, &o.Stderr, &o.StderrDropped); err != nil {
+			return err
+		}
+		o.Index = int(id - key(run.ID, 0))
+		switch {
+		case o.ByClosing:
+			o.Error = &run.ClosingError
+		case hasError:
+			o.Error = &ErrorText{string(problem[0]), string(problem[1]), string(problem[2])}
+		}
+		size += len(o.Result) + len(o.Stdout) + len(o.Stderr)
+		page = append(page, o)
+		return nil
+	}, selectOutcomes, key(run.ID, max(from, 0)), key(run.ID, indexset.MaxIndex), limit)
+	return page, err
+}

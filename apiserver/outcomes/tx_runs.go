@@ -1,0 +1,158 @@
+package outcomes
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+const selectRun = `SELECT id, uid, namespace, name, total, gpus, next_index, returned, suspects,
+	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
+	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
+	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us
+	FROM runs WHERE uid = $1`
+
+// Run returns the row of a run; nil when there is none.
+func (tx *Tx) Run(uid types.UID) (*Run, error) {
+	var run *Run
+	err := tx.query("reading a run", func(row func(...any) error) error {
+		r := &Run{}
+		var returned, suspects, unsuccessful string
+		err := row(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.Total, &r.GPUs, &r.Next, &returned, &suspects,
+			&r.Succeeded, &r.Failed, &r.TimedOut, &r.Cancelled, &unsuccessful, &r.UnsuccessfulCut, &r.Live, &r.Busy, &r.Queued,
+			&r.Barren, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
+			&r.Measured, &r.WorkedMicros, &r.Closing, &r.ClosingStatus, &r.ClosingError.Type, &r.ClosingError.Message,
+			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros)
+		if err != nil {
+			return err
+		}
+		for _, set := range []struct {
+			text string
+			into *indexset.Set
+		}{{returned, &r.Returned}, {suspects, &r.Suspects}, {unsuccessful, &r.Unsuccessful}} {
+			if *set.into, err = indexset.Parse(set.text); err != nil {
+				return err
+			}
+		}
+		run = r
+		return nil
+	}, selectRun, string(uid))
+	return run, err
+}
+
+const insertRun = `INSERT INTO runs (uid, namespace, name, total, gpus, next_index, returned, suspects,
+	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
+	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
+	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+	$25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35) RETURNING id`
+
+const updateRun = `UPDATE runs SET next_index = $1, returned = $2, suspects = $3, succeeded = $4, failed = $5,
+	timed_out = $6, cancelled = $7, unsuccessful = $8, unsuccessful_cut = $9, live = $10, busy = $11, queued = $12,
+	barren = $13, deaths = $14, mean_us = $15, measured = $16, worked_us = $17, closing = $18, fill_next = $19,
+	filled = $20, closed = $21 WHERE id = $22`
+
+// The sentences of a run change rarely and may be long.
+const updateRunSentences = `UPDATE runs SET trouble_load = $1, trouble_type = $2, trouble_message = $3,
+	trouble_traceback = $4, closing_status = $5, closing_type = $6, closing_message = $7, closing_traceback = $8
+	WHERE id = $9`
+
+// InsertRun writes a new row and sets its ID.
+func (tx *Tx) InsertRun(r *Run) error {
+	id, err := tx.insert("adding a run", insertRun, string(r.UID), r.Namespace, r.Name, r.Total, r.GPUs, r.Next,
+		r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled, r.Unsuccessful.String(),
+		r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, number(r.TroubleLoad), []byte(r.Trouble.Type),
+		[]byte(r.Trouble.Message), []byte(r.Trouble.Traceback), r.MeanMicros, r.Measured, r.WorkedMicros, r.Closing,
+		int(r.ClosingStatus), []byte(r.ClosingError.Type), []byte(r.ClosingError.Message), []byte(r.ClosingError.Traceback),
+		r.FillNext, r.Filled, number(r.Closed), r.CreatedMicros)
+	r.ID = id
+	return err
+}
+
+// UpdateRun writes what changed between two states of a row. Who the run is, how many tuples it has and when it was added
+// never change.
+func (tx *Tx) UpdateRun(before, after *Run) error {
+	if before.Trouble != after.Trouble || before.TroubleLoad != after.TroubleLoad ||
+		before.ClosingStatus != after.ClosingStatus || before.ClosingError != after.ClosingError {
+		if _, err := tx.exec("writing a run", updateRunSentences, number(after.TroubleLoad), []byte(after.Trouble.Type),
+			[]byte(after.Trouble.Message), []byte(after.Trouble.Traceback), int(after.ClosingStatus),
+			[]byte(after.ClosingError.Type), []byte(after.ClosingError.Message), []byte(after.ClosingError.Traceback),
+			after.ID); err != nil {
+			return err
+		}
+	}
+	args := after.changing()
+	if before.ID == after.ID && args == before.changing() {
+		return nil
+	}
+	_, err := tx.exec("writing a run", updateRun, append(args[:], after.ID)...)
+	return err
+}
+
+// changing are the arguments of updateRun but the last.
+func (r *Run) changing() [21]any {
+	return [21]any{r.Next, r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled,
+		r.Unsuccessful.String(), r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, r.MeanMicros, r.Measured,
+		r.WorkedMicros, r.Closing, r.FillNext, r.Filled, number(r.Closed)}
+}
+
+// number is a truth value as every engine stores it.
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// RunUIDs lists the runs that the store has rows of.
+func (tx *Tx) RunUIDs() ([]types.UID, error) {
+	return tx.uids("listing runs", `SELECT uid FROM runs ORDER BY id`)
+}
+
+// ClosingRuns lists the runs whose closing has begun and not ended.
+func (tx *Tx) ClosingRuns() ([]types.UID, error) {
+	return tx.uids("listing runs that are being closed", `SELECT uid FROM runs WHERE closing <> '' AND closed = 0 ORDER BY id`)
+}
+
+func (tx *Tx) uids(doing, text string) ([]types.UID, error) {
+	var uids []types.UID
+	err := tx.query(doing, func(row func(...any) error) error {
+		var uid types.UID
+		if err := row(&uid); err != nil {
+			return err
+		}
+		uids = append(uids, uid)
+		return nil
+	}, text)
+	return uids, err
+}
+
+// DeleteSome deletes at most about limit rows of what belongs to a run, and the run at last. It says whether that is done:
+// a run of a million outcomes must not be one transaction.
+func (tx *Tx) DeleteSome(run *Run, limit int) (done bool, err error) {
+	first, last := key(run.ID, 0), key(run.ID, indexset.MaxIndex)
+	for _, step := range []struct {
+		text string
+		args []any
+	}{
+		{`DELETE FROM outcomes WHERE id IN (SELECT id FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3)`,
+			[]any{first, last, limit}},
+		{`DELETE FROM attempts WHERE run_id = $1 AND idx IN (SELECT idx FROM attempts WHERE run_id = $1 LIMIT $2)`,
+			[]any{run.ID, limit}},
+		{`DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
+	} {
+		deleted, err := tx.exec("deleting what belongs to a run", step.text, step.args...)
+		if err != nil {
+			return false, err
+		}
+		if deleted > 0 {
+			return false, nil
+		}
+	}
+	if _, err := tx.exec("deleting a run", `DELETE FROM runs WHERE id = $1`, run.ID); err != nil {
+		return false, fmt.Errorf("the run %s/%s: %w", run.Namespace, run.Name, err)
+	}
+	return true, nil
+}

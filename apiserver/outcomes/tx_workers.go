@@ -1,0 +1,103 @@
+package outcomes
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+const workerColumns = `id, run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state, sequence, held,
+	alone, executing, answer_action, answer_handed, first_us, last_us`
+
+const selectWorker = `SELECT ` + workerColumns + ` FROM workers WHERE run_id = $1 AND pod_uid = $2`
+
+// The index workers_live wants the literal: a planner does not know what $2 will be.
+const selectLiveWorkers = `SELECT ` + workerColumns + ` FROM workers WHERE run_id = $1 AND state = 1 ORDER BY id`
+
+const selectSiblings = `SELECT ` + workerColumns + ` FROM workers
+	WHERE run_id = $1 AND job_uid = $2 AND completion_index = $3 AND state = 1 ORDER BY id`
+
+const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.name, workers.pod_name
+	FROM workers JOIN runs ON runs.id = workers.run_id WHERE workers.state = 1 ORDER BY workers.id`
+
+const insertWorker = `INSERT INTO workers (run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state,
+	sequence, held, alone, executing, answer_action, answer_handed, first_us, last_us)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id`
+
+const updateWorker = `UPDATE workers SET device = $1, state = $2, sequence = $3, held = $4, alone = $5, executing = $6,
+	answer_action = $7, answer_handed = $8, last_us = $9 WHERE id = $10`
+
+// Worker returns the row of a pod; nil when it has none.
+func (tx *Tx) Worker(run int64, pod types.UID) (*Worker, error) {
+	workers, err := tx.workers("reading a worker", selectWorker, run, string(pod))
+	if err != nil || len(workers) == 0 {
+		return nil, err
+	}
+	return &workers[0], nil
+}
+
+// LiveWorkers returns the workers of a run that have a lease.
+func (tx *Tx) LiveWorkers(run int64) ([]Worker, error) {
+	return tx.workers("reading the workers of a run", selectLiveWorkers, run)
+}
+
+// Siblings returns the workers that have a lease and one of the job's completion indexes.
+func (tx *Tx) Siblings(run int64, job types.UID, completionIndex int) ([]Worker, error) {
+	return tx.workers("reading the workers of an index", selectSiblings, run, string(job), completionIndex)
+}
+
+func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
+	var workers []Worker
+	err := tx.query(doing, func(row func(...any) error) error {
+		w := Worker{}
+		var held, handed string
+		err := row(&w.ID, &w.RunID, &w.PodUID, &w.PodName, &w.Node, &w.JobUID, &w.CompletionIndex, &w.Device, &w.State,
+			&w.Sequence, &held, &w.Alone, &w.Executing, &w.AnswerAction, &handed, &w.FirstMicros, &w.LastMicros)
+		if err != nil {
+			return err
+		}
+		if w.Batches, err = parseBatches(held); err != nil {
+			return err
+		}
+		if w.AnswerHanded, err = indexset.Parse(handed); err != nil {
+			return err
+		}
+		workers = append(workers, w)
+		return nil
+	}, text, args...)
+	return workers, err
+}
+
+// PutWorker writes a row; one without an ID is added and gets one.
+func (tx *Tx) PutWorker(w *Worker) error {
+	if w.ID == 0 {
+		id, err := tx.insert("adding a worker", insertWorker, w.RunID, string(w.PodUID), w.PodName, w.Node, string(w.JobUID),
+			w.CompletionIndex, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches), number(w.Alone), w.Executing,
+			w.AnswerAction, w.AnswerHanded.String(), w.FirstMicros, w.LastMicros)
+		w.ID = id
+		return err
+	}
+	_, err := tx.exec("writing a worker", updateWorker, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches),
+		number(w.Alone), w.Executing, w.AnswerAction, w.AnswerHanded.String(), w.LastMicros, w.ID)
+	return err
+}
+
+// Lease names a worker that has one.
+type Lease struct {
+	Run, Pod                    types.UID
+	Namespace, RunName, PodName string
+}
+
+// Leases returns every lease there is: what a server that starts must give deadlines to.
+func (tx *Tx) Leases() ([]Lease, error) {
+	var leases []Lease
+	err := tx.query("listing leases", func(row func(...any) error) error {
+		l := Lease{}
+		if err := row(&l.Run, &l.Pod, &l.Namespace, &l.RunName, &l.PodName); err != nil {
+			return err
+		}
+		leases = append(leases, l)
+		return nil
+	}, selectLeases)
+	return leases, err
+}
