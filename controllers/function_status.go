@@ -51,7 +51,7 @@ func runtimeFinding(function *v1alpha1.Function, image *v1alpha1.FunctionImage, 
 	runtime, known := lookup(function.Spec.Runtime)
 	if !known {
 		return runtime, &finding{standingStalled, v1alpha1.ReasonRuntimeUnknown, fmt.Sprintf(
-			"spec.runtime %q is not a runtime that this operator knows: use one such as python36, python311 or node20.", function.Spec.Runtime)}
+			"spec.runtime %q is not a runtime that this operator knows: use one such as python311.", function.Spec.Runtime)}
 	}
 	provided, known := lookup(image.Spec.Runtime)
 	if !known {

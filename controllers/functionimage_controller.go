@@ -71,7 +71,7 @@ func imageFinding(image *v1alpha1.FunctionImage, lookup RuntimeLookup) finding {
 	}
 	if _, known := lookup(image.Spec.Runtime); !known {
 		return finding{standingStalled, v1alpha1.ReasonRuntimeUnknown, fmt.Sprintf(
-			"spec.runtime %q is not a runtime that this operator knows: use one such as python36, python311 or node20.", image.Spec.Runtime)}
+			"spec.runtime %q is not a runtime that this operator knows: use one such as python311.", image.Spec.Runtime)}
 	}
 	return finding{standingReady, v1alpha1.ReasonReady, "Functions may use this image."}
 }

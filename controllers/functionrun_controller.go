@@ -110,10 +110,6 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 		}
 		return r.pin(ctx, p, tuples)
 	}
-	if run.Status.Revision.Tuples == 0 {
-		r.finish(p, true, v1alpha1.ReasonSucceeded, "The run has no tuples: there is nothing to execute.")
-		return ctrl.Result{}, nil
-	}
 	return r.work(ctx, p)
 }
 

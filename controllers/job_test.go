@@ -1,0 +1,156 @@
+package controllers
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden manifests under testdata")
+
+// The manifests under testdata are the Jobs that runs become: read them to see one.
+func TestJobFor(t *testing.T) {
+	quantity := resource.MustParse
+	base := func() (*v1alpha1.Function, *v1alpha1.FunctionImage) {
+		return makeFunction("f").Obj(), makeImage("sharedcloud-catalogue", "python")
+	}
+	tests := []struct {
+		name      string
+		golden    string
+		function  func(*v1alpha1.Function)
+		image     func(*v1alpha1.FunctionImage)
+		run       func() *v1alpha1.FunctionRun
+		fruitless int32
+	}{
+		{
+			name:   "a run of a plain function is an Indexed Job of its workers",
+			golden: "job_plain.yaml",
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("digits-7k2xp").Pinned("f-0123456789", 1000, 8, 0).Job(1, "").Obj()
+			},
+		},
+		{
+			name:   "a run with GPUs asks for them in the limits and tolerates their taint",
+			golden: "job_gpu.yaml",
+			image:  func(image *v1alpha1.FunctionImage) { image.Spec.RequiresGPU = true },
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("train").Pinned("f-0123456789", 3, 3, 2).Job(1, "").Obj()
+			},
+		},
+		{
+			name:   "everything that a user may set of a pod arrives in it, and nothing else changes",
+			golden: "job_everything.yaml",
+			function: func(function *v1alpha1.Function) {
+				function.Spec.Runtime = "python36"
+				function.Spec.Pod = &v1alpha1.PodSettings{
+					Env: []corev1.EnvVar{
+						{Name: "PLAIN", Value: "text"},
+						{Name: "EMPTY"},
+						{Name: "SECRET", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "keys"}, Key: "token", Optional: ptr.To(true)}}},
+						{Name: "CONFIG", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "config"}, Key: "level"}}},
+						{Name: "NODE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}},
+						{Name: "CPUS", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu", Divisor: quantity("1m")}}},
+						{Name: "FROM_FILE", ValueFrom: &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{VolumeName: "scratch", Path: "env", Key: "A"}}},
+					},
+					Volumes: []v1alpha1.Volume{
+						{Name: "models", PersistentVolumeClaim: &v1alpha1.ClaimSource{ClaimName: "models", ReadOnly: true}},
+						{Name: "config", ConfigMap: &v1alpha1.NamedSource{Name: "config"}},
+						{Name: "keys", Secret: &v1alpha1.NamedSource{Name: "keys"}},
+						{Name: "scratch", EmptyDir: &v1alpha1.EmptyDir{}},
+						{Name: "shm", EmptyDir: &v1alpha1.EmptyDir{Medium: "Memory", SizeLimitMiB: ptr.To[int64](512)}},
+					},
+					VolumeMounts: []v1alpha1.VolumeMount{
+						{Name: "models", MountPath: "/models", ReadOnly: true},
+						{Name: "config", MountPath: "/etc/app.ini", SubPath: "app.ini"},
+						{Name: "shm", MountPath: "/dev/shm"},
+					},
+					NodeSelector: map[string]string{"pool": "gpu"},
+					Tolerations: []corev1.Toleration{
+						{Key: "dedicated", Operator: corev1.TolerationOpEqual, Value: "batch", Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To[int64](60)},
+						{Operator: corev1.TolerationOpExists},
+					},
+					Resources: &v1alpha1.Resources{
+						Requests: corev1.ResourceList{"cpu": quantity("500m"), "memory": quantity("1Gi")},
+						Limits:   corev1.ResourceList{"memory": quantity("2Gi")},
+					},
+					RuntimeClassName: ptr.To("nvidia"),
+					RunAsUser:        ptr.To[int64](1000),
+				}
+			},
+			image: func(image *v1alpha1.FunctionImage) {
+				image.Spec.ImagePullPolicy = corev1.PullAlways
+				image.Spec.ImagePullSecrets = []string{"registry", "mirror"}
+			},
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("sweep").Pinned("f-0123456789", 50, 4, 1).Job(1, "").Obj()
+			},
+		},
+		{
+			name:     "a user who asks for root gets root, and still no privileges",
+			golden:   "job_root.yaml",
+			function: func(f *v1alpha1.Function) { f.Spec.Pod = &v1alpha1.PodSettings{RunAsUser: ptr.To[int64](0)} },
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("rooted").Pinned("f-0123456789", 1, 1, 0).Job(1, "").Obj()
+			},
+		},
+		{
+			name:   "a later Job says what was done before it",
+			golden: "job_next.yaml",
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("again").Pinned("f-0123456789", 10, 2, 0).Job(3, "").
+					Progress(v1alpha1.RunProgress{Total: 10, Pending: 4, Succeeded: 5, Failed: 1}).Obj()
+			},
+			fruitless: 1,
+		},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			function, image := base()
+			if tc.function != nil {
+				tc.function(function)
+			}
+			if tc.image != nil {
+				tc.image(image)
+			}
+			runtime, _ := testLookup(function.Spec.Runtime)
+			settings := settingsFor(function, image, runtime, testOptions.GPUResource)
+			got, err := yaml.Marshal(jobFor(tc.run(), settings, testOptions.ExchangeURL, tc.fruitless))
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join("testdata", tc.golden)
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("the Job differs from testdata/%s (-want +got); run go test ./controllers -update if it should:\n%s", tc.golden, diff)
+			}
+		})
+	}
+}
+
+func TestJobForDoesNotShareTheUsersLimits(t *testing.T) {
+	function, image := makeFunction("f").Obj(), makeImage("team", "python")
+	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")}}}
+	runtime, _ := testLookup("python311")
+	settings := settingsFor(function, image, runtime, testOptions.GPUResource)
+	jobFor(makeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions.ExchangeURL, 0)
+	if _, leaked := function.Spec.Pod.Resources.Limits["nvidia.com/gpu"]; leaked {
+		t.Error("building a Job changed the limits that the settings hold: the next run without GPUs would ask for them")
+	}
+}
