@@ -82,6 +82,13 @@ func (tx *Tx) PutWorker(w *Worker) error {
 	return err
 }
 
+// FenceWorkers ends every lease of a run.
+func (tx *Tx) FenceWorkers(run int64) error {
+	_, err := tx.exec("ending the leases of a run",
+		`UPDATE workers SET state = 2, held = '', alone = 0, executing = -1 WHERE run_id = $1 AND state = 1`, run)
+	return err
+}
+
 // Lease names a worker that has one.
 type Lease struct {
 	Run, Pod                    types.UID

@@ -1,0 +1,340 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+const (
+	// DefaultLease is how long a worker may be silent.
+	DefaultLease = 30 * time.Second
+	// answerBytes is about how much of tuples an answer has at most. What does not fit is leased all the same; as the worker does
+	// not list it in its next call, it goes back.
+	answerBytes = 8 << 20
+)
+
+// Options of an exchange. The zero value has the defaults.
+type Options struct {
+	// Lease is how long a worker may be silent before what it holds goes to others. DefaultLease.
+	Lease time.Duration
+	// Limits are what an outcome may hold. DefaultLimits.
+	Limits Limits
+	// Clock is the time. Only its Since, which is monotonic, decides anything. The real clock.
+	Clock clock.WithTicker
+	// Changed is called after each commit that changed a run's Progress. It must not block.
+	Changed func(run types.UID)
+}
+
+// Exchange is the server's side of the work exchange. Its methods may be called from any goroutine.
+type Exchange struct {
+	store   outcomes.Store
+	runs    Runs
+	inputs  Inputs
+	fates   Fates
+	options Options
+
+	deadlines *deadlines
+	events    *events
+	// closing has an element when some run's closing may have to go on.
+	closing chan struct{}
+}
+
+// NewExchange makes an exchange. Run must be called for leases to run out.
+func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, options Options) *Exchange {
+	if options.Lease <= 0 {
+		options.Lease = DefaultLease
+	}
+	if options.Limits == (Limits{}) {
+		options.Limits = DefaultLimits
+	}
+	if options.Clock == nil {
+		options.Clock = clock.RealClock{}
+	}
+	if options.Changed == nil {
+		options.Changed = func(types.UID) {}
+	}
+	return &Exchange{
+		store:     store,
+		runs:      runs,
+		inputs:    inputs,
+		fates:     fates,
+		options:   options,
+		deadlines: newDeadlines(options.Clock, options.Lease),
+		events:    newEvents(),
+		closing:   make(chan struct{}, 1),
+	}
+}
+
+// Call is one call of a worker: docs/exchange.md. It returns ErrNoRun, ErrSequence, a *RequestError, or an error that says
+// that the worker shall try the same call again. Asked to wait, it waits: until there is something to hand out, for as
+// long as the request allows, or until ctx ends.
+func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*Answer, error) {
+	run, err := e.runOf(ctx, worker)
+	if err != nil {
+		return nil, err
+	}
+	lease := leaseKey{run.UID, worker.PodUID}
+	known := e.deadlines.enter(lease, leaseNames{run.Namespace, run.Name, worker.PodName})
+	defer e.deadlines.leave(lease)
+	if !known {
+		if err := e.buryPredecessors(ctx, run, worker); err != nil {
+			return nil, err
+		}
+	}
+	var fate Fate
+	if request.Leaving {
+		fate = e.fates.Fate(ctx, run.Namespace, worker.PodName, worker.PodUID)
+	}
+	var patience <-chan time.Time
+	if request.WaitSeconds > 0 {
+		timer := e.options.Clock.NewTimer(time.Duration(request.WaitSeconds) * time.Second)
+		defer timer.Stop()
+		patience = timer.C()
+	}
+	for patient := patience != nil; ; {
+		// Before the decision, so that nothing that happens after it is missed.
+		something, release := e.events.of(run.UID)
+		c, err := e.decide(ctx, run, worker, request, fate)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		// A worker that holds something must be able to report it: its call is never kept open.
+		if c.action != ActionWait || !patient || !c.self.Held().Empty() {
+			release()
+			return e.answer(ctx, run, c)
+		}
+		select {
+		case <-something:
+		case <-patience:
+			patient = false
+		case <-e.events.drained:
+			patient = false
+		case <-ctx.Done():
+		}
+		release()
+		// Nothing is handed to a caller who has gone: it would lie there until his next call.
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if run, err = e.runOf(ctx, worker); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
+	run, err := e.runs.Run(ctx, worker.Namespace, worker.Run)
+	if err != nil {
+		return Run{}, err
+	}
+	if worker.RunUID != "" && worker.RunUID != run.UID {
+		return Run{}, ErrNoRun
+	}
+	return run, nil
+}
+
+// decide is a call's transaction.
+func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *Request, fate Fate) (*call, error) {
+	lease := leaseKey{run.UID, worker.PodUID}
+	var c *call
+	var before outcomes.Run
+	wrote := false
+	err := e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
+		wrote = false
+		var err error
+		if c, err = e.gather(tx, run, worker, request); err != nil {
+			return err
+		}
+		c.fate = fate
+		before = c.row
+		if err := c.decide(); err != nil {
+			return err
+		}
+		if c.nothingNew() {
+			return nil
+		}
+		wrote = true
+		return c.write(tx, &before)
+	})
+	if err != nil {
+		return nil, e.unsettled(err)
+	}
+	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, wrote)
+	e.announce(c.ledger, &before)
+	return c, nil
+}
+
+// gather reads what a call is decided by.
+func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *Request) (*call, error) {
+	ledger, err := e.open(tx, run)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{ledger: ledger, request: request, limits: e.options.Limits, reported: request.reported()}
+	if ledger.row.ID != 0 {
+		if c.before, err = tx.Worker(ledger.row.ID, worker.PodUID); err != nil {
+			return nil, err
+		}
+		if c.have, err = tx.HaveOutcome(ledger.row.ID, c.reported); err != nil {
+			return nil, err
+		}
+		if ledger.attempts, err = tx.Attempts(ledger.row.ID, c.reported); err != nil {
+			return nil, err
+		}
+	}
+	if c.before == nil {
+		c.self = newWorker(worker, ledger.row.ID, ledger.now)
+		return c, nil
+	}
+	c.self = *c.before
+	c.elapsed = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, ledger.now-c.before.LastMicros)
+	if !c.elsewhere().Empty() {
+		if c.others, err = tx.LiveWorkers(ledger.row.ID); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// open reads a run's row, or makes one that is written with the rest.
+func (e *Exchange) open(tx *outcomes.Tx, run Run) (*ledger, error) {
+	l := &ledger{run: run, now: e.options.Clock.Now().UnixMicro()}
+	row, err := tx.Run(run.UID)
+	if err != nil {
+		return nil, err
+	}
+	if row == nil {
+		l.row = newRow(run, l.now)
+	} else {
+		l.row = *row
+	}
+	return l, nil
+}
+
+// nothingNew: a call that was kept open and still has nothing to get.
+func (c *call) nothingNew() bool {
+	return c.repeated() && c.action == ActionWait && c.self.AnswerAction == c.before.AnswerAction &&
+		c.self.State == c.before.State && c.self.Held().Equal(c.before.Held())
+}
+
+// write writes what a call has decided.
+func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
+	if err := c.ledger.write(tx, before); err != nil {
+		return err
+	}
+	c.self.RunID = c.row.ID
+	if err := tx.PutWorker(&c.self); err != nil {
+		return err
+	}
+	for i := range c.changedOthers {
+		if err := tx.PutWorker(&c.changedOthers[i]); err != nil {
+			return err
+		}
+	}
+	for i := range c.added {
+		if c.added[i].WorkerID == 0 {
+			c.added[i].WorkerID = c.self.ID
+		}
+	}
+	return tx.InsertOutcomes(c.row.ID, c.added)
+}
+
+// write writes what a ledger has decided, but the outcomes, which may need the row of their worker first.
+func (l *ledger) write(tx *outcomes.Tx, before *outcomes.Run) error {
+	if l.row.ID == 0 {
+		if err := tx.InsertRun(&l.row); err != nil {
+			return err
+		}
+	} else if err := tx.UpdateRun(before, &l.row); err != nil {
+		return err
+	}
+	if l.fenced {
+		if err := tx.FenceWorkers(l.row.ID); err != nil {
+			return err
+		}
+	}
+	return tx.PutAttempts(l.row.ID, l.attempted)
+}
+
+// announce tells those who wait for it what was committed.
+func (e *Exchange) announce(l *ledger, before *outcomes.Run) {
+	row := &l.row
+	if l.freed {
+		e.events.happened(row.UID)
+	}
+	if row.Closing != "" && !row.Closed {
+		e.closeSoon()
+	}
+	was, is := progressOf(before), progressOf(row)
+	// It grows with every call; the next change of anything else brings it along.
+	was.GPUSeconds = is.GPUSeconds
+	if was != is {
+		e.options.Changed(row.UID)
+	}
+}
+
+func (e *Exchange) closeSoon() {
+	select {
+	case e.closing <- struct{}{}:
+	default:
+	}
+}
+
+// unsettled takes note of an error of the store: workers that could not get through must not lose their leases for it.
+func (e *Exchange) unsettled(err error) error {
+	var request *RequestError
+	if errors.Is(err, ErrSequence) || errors.As(err, &request) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	e.deadlines.outage()
+	return err
+}
+
+// answer puts a decision into words, with the tuples that it hands out.
+func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error) {
+	answer := &Answer{
+		Action:         c.action,
+		Revoked:        Indexes{c.revoked},
+		LeaseSeconds:   e.options.Lease.Seconds(),
+		TimeoutSeconds: run.TimeoutSeconds,
+		HandBackMillis: handBack(c.row.MeanMicros).Milliseconds(),
+		Limits:         e.options.Limits,
+	}
+	size := 0
+	for r := range c.handed.Ranges() {
+		tuples, err := e.inputs.Tuples(ctx, run, r.First, r.Last)
+		if err != nil {
+			return nil, fmt.Errorf("reading the inputs %d to %d: %w", r.First, r.Last, err)
+		}
+		if len(tuples) != r.Len() {
+			return nil, fmt.Errorf("reading the inputs %d to %d: there are %d", r.First, r.Last, len(tuples))
+		}
+		for i, tuple := range tuples {
+			if size += len(tuple.JSON) + len(tuple.Literal); size > answerBytes && len(answer.Tuples) > 0 {
+				return answer, nil
+			}
+			answer.Tuples = append(answer.Tuples, TupleOut{Index: r.First + i, JSON: tuple.JSON, Literal: tuple.Literal})
+		}
+	}
+	return answer, nil
+}
+
+// RunChanged says that a run's Ending or Suspended may have changed: calls that are kept open look again.
+func (e *Exchange) RunChanged(run types.UID) { e.events.happened(run) }
+
+// Drain answers every call that is kept open and keeps none open from now on: the server is about to end.
+func (e *Exchange) Drain() { e.events.drain() }
+
+// logger is the context's, with the run.
+func logger(ctx context.Context, run Run) klog.Logger {
+	return klog.FromContext(ctx).WithValues("run", klog.KRef(run.Namespace, run.Name))
+}

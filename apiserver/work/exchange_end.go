@@ -1,0 +1,309 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+const (
+	// fillChunk is how many outcomes of a closing one transaction adds: calls are answered in between.
+	fillChunk = 4096
+	// forgetChunk is how many rows one transaction deletes; an outcome may have megabytes.
+	forgetChunk = 1024
+	// messageBytes is how long the message of a Progress may be, in bytes: no more than as many characters.
+	messageBytes = 4096
+)
+
+// PodOver takes note that a worker's pod is over: its container ended, it was deleted, or it is gone. It may be called as
+// often as that is seen; pods that never called count too, when they died by themselves. A pod that is only being deleted is
+// not over: it may still report.
+func (e *Exchange) PodOver(ctx context.Context, worker Worker, fate Fate) error {
+	run, err := e.runOf(ctx, worker)
+	if errors.Is(err, ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.bury(ctx, run, worker, fate, lossOver)
+}
+
+// buryPredecessors ends the leases of the pods that had the worker's completion index before: the Job makes a pod for an
+// index only when the one before is over.
+func (e *Exchange) buryPredecessors(ctx context.Context, run Run, worker Worker) error {
+	var predecessors []outcomes.Worker
+	err := e.store.View(ctx, func(tx *outcomes.Tx) error {
+		row, err := tx.Run(run.UID)
+		if err != nil || row == nil {
+			predecessors = nil
+			return err
+		}
+		predecessors, err = tx.Siblings(row.ID, worker.JobUID, worker.CompletionIndex)
+		return err
+	})
+	if err != nil {
+		return e.unsettled(err)
+	}
+	for _, p := range predecessors {
+		if p.PodUID == worker.PodUID {
+			continue
+		}
+		over := Worker{
+			Namespace: run.Namespace, Run: run.Name, RunUID: run.UID, PodName: p.PodName, Node: p.Node, PodUID: p.PodUID,
+			JobUID: p.JobUID, CompletionIndex: p.CompletionIndex,
+		}
+		fate := e.fates.Fate(ctx, run.Namespace, p.PodName, p.PodUID)
+		if err := e.bury(ctx, run, over, fate, lossOver); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bury is the transaction of a worker's end.
+func (e *Exchange) bury(ctx context.Context, run Run, worker Worker, fate Fate, why loss) error {
+	lease := leaseKey{run.UID, worker.PodUID}
+	var l *ledger
+	var before outcomes.Run
+	err := e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
+		var err error
+		if l, err = e.open(tx, run); err != nil {
+			return err
+		}
+		before = l.row
+		return e.buryIn(tx, l, worker, fate, why)
+	})
+	if err != nil {
+		return e.unsettled(err)
+	}
+	logger(ctx, run).V(1).Info("Worker over", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", fate.ExitCode,
+		"reason", fate.Reason, "barren", l.row.Barren, "deaths", l.row.Deaths)
+	e.deadlines.forget(lease)
+	e.announce(l, &before)
+	return nil
+}
+
+func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, why loss) error {
+	before := l.row
+	var row *outcomes.Worker
+	var err error
+	if l.row.ID != 0 {
+		if row, err = tx.Worker(l.row.ID, worker.PodUID); err != nil {
+			return err
+		}
+	}
+	switch {
+	case row == nil:
+		if fate.State != FateEnded || fate.ExitCode == 0 || fate.Terminating || l.row.Closed {
+			return nil
+		}
+		// It died before its first call. The row remembers that this was counted.
+		fresh := newWorker(worker, l.row.ID, l.now)
+		fresh.LastMicros, fresh.State = l.now, outcomes.WorkerLapsed
+		row = &fresh
+	case row.State == outcomes.WorkerOver:
+		return nil
+	case why == lossLapsed && (row.State != outcomes.WorkerLive || !e.deadlines.due(leaseKey{l.run.UID, worker.PodUID})):
+		// It has called since, or has left.
+		return nil
+	}
+	if held := row.Held(); held.Len() == 1 {
+		if l.attempts, err = tx.Attempts(l.row.ID, held); err != nil {
+			return err
+		}
+	}
+	after := l.bury(*row, fate, why)
+	if err := l.write(tx, &before); err != nil {
+		return err
+	}
+	after.RunID = l.row.ID
+	if err := tx.PutWorker(&after); err != nil {
+		return err
+	}
+	return tx.InsertOutcomes(l.row.ID, l.added)
+}
+
+// Close ends a run, see "The end is a handshake" in docs/exchange.md: it stops hand-outs, takes every lease back, and gives
+// each index without an outcome the one that says why. It returns when the run is closed; an error means that it must be
+// called again. A run that is closed stays as it is.
+func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) error {
+	status := outcomes.Failed
+	if reason == sharedcloudv1alpha1.ReasonCancelled {
+		status = outcomes.Cancelled
+	}
+	if message == "" {
+		message = "the run was ended before this input had an outcome"
+	}
+	var l *ledger
+	var before outcomes.Run
+	err := e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
+		var err error
+		if l, err = e.open(tx, run); err != nil {
+			return err
+		}
+		before = l.row
+		if l.settle(); !l.row.Closed {
+			l.beginClosing(reason, status, outcomes.ErrorText{Type: reason, Message: cutText(message, maxErrorMessage)})
+		}
+		return l.write(tx, &before)
+	})
+	if err != nil {
+		return fmt.Errorf("beginning to close the run %s/%s: %w", run.Namespace, run.Name, e.unsettled(err))
+	}
+	e.announce(l, &before)
+	return e.fill(ctx, run.UID)
+}
+
+// fill gives the indexes of a run that is being closed their outcomes, chunk by chunk.
+func (e *Exchange) fill(ctx context.Context, run types.UID) error {
+	for {
+		var l *ledger
+		var before outcomes.Run
+		err := e.store.Update(ctx, run, func(tx *outcomes.Tx) error {
+			l = nil
+			row, err := tx.Run(run)
+			if err != nil || row == nil || row.Closing == "" || row.Closed {
+				return err
+			}
+			before = *row
+			l = &ledger{row: *row, now: e.options.Clock.Now().UnixMicro()}
+			return l.fillChunk(tx)
+		})
+		if err != nil {
+			return fmt.Errorf("closing a run: %w", e.unsettled(err))
+		}
+		if l == nil {
+			return nil
+		}
+		e.announce(l, &before)
+		if l.row.Closed {
+			klog.FromContext(ctx).Info("Run closed", "run", klog.KRef(l.row.Namespace, l.row.Name), "reason", l.row.Closing,
+				"withoutOutcome", l.row.Filled)
+			return nil
+		}
+	}
+}
+
+func (l *ledger) fillChunk(tx *outcomes.Tx) error {
+	before := l.row
+	chunk := indexset.Span(l.row.FillNext, min(l.row.FillNext+fillChunk, l.row.Total)-1)
+	have, err := tx.HaveOutcome(l.row.ID, chunk)
+	if err != nil {
+		return err
+	}
+	missing := chunk.Minus(have)
+	for r := range missing.Ranges() {
+		if err := tx.FillOutcomes(l.row.ID, r.First, r.Last, l.row.ClosingStatus, l.now); err != nil {
+			return err
+		}
+	}
+	l.filled(chunk, missing)
+	return l.write(tx, &before)
+}
+
+// filled takes note of a chunk of a closing.
+func (l *ledger) filled(chunk, missing indexset.Set) {
+	l.row.FillNext += chunk.Len()
+	l.row.Filled += missing.Len()
+	l.row.Count(l.row.ClosingStatus, missing.Len())
+	l.unsuccessful(missing)
+	l.settle()
+}
+
+// Progress tells how far a run is; ErrNoRun when the store has nothing of it.
+func (e *Exchange) Progress(ctx context.Context, run types.UID) (sharedcloudv1alpha1.RunProgress, error) {
+	var progress sharedcloudv1alpha1.RunProgress
+	err := e.store.View(ctx, func(tx *outcomes.Tx) error {
+		row, err := tx.Run(run)
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			return ErrNoRun
+		}
+		progress = progressOf(row)
+		return nil
+	})
+	return progress, err
+}
+
+// Begin makes sure that the store knows a run, so that its progress says how much is pending before any worker has called.
+// A run without tuples is closed by it.
+func (e *Exchange) Begin(ctx context.Context, run Run) error {
+	return e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
+		l, err := e.open(tx, run)
+		if err != nil || l.row.ID != 0 {
+			return err
+		}
+		l.settle()
+		return l.write(tx, &l.row)
+	})
+}
+
+// progressOf is what a run's row says, in the API's terms.
+func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
+	progress := sharedcloudv1alpha1.RunProgress{
+		Total:         int32(row.Total),
+		Pending:       int32(row.Total - row.Done() - row.Busy),
+		Running:       int32(row.Busy),
+		Succeeded:     int32(row.Succeeded),
+		Failed:        int32(row.Failed),
+		TimedOut:      int32(row.TimedOut),
+		Cancelled:     int32(row.Cancelled),
+		FailedIndexes: row.Unsuccessful.String(),
+		GPUSeconds:    row.WorkedMicros * int64(row.GPUs) / 1e6,
+		Workers:       int32(row.Live),
+		Closed:        row.Closed,
+	}
+	if row.UnsuccessfulCut >= 0 {
+		progress.FailedIndexes += ",…"
+	}
+	switch {
+	case row.Closing != "" && row.Filled > 0:
+		progress.Message = cutText(row.ClosingError.Message, messageBytes)
+		progress.Reason = row.Closing
+	case row.Deaths > 0 && !row.Closed && row.TroubleLoad:
+		progress.Message = cutText("the module cannot be loaded: "+row.Trouble.Type+": "+row.Trouble.Message, messageBytes)
+	case row.Deaths > 0 && !row.Closed:
+		progress.Message = cutText(row.Trouble.Message, messageBytes)
+	}
+	return progress
+}
+
+// RunUIDs lists the runs that the store has something of.
+func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
+	err = e.store.View(ctx, func(tx *outcomes.Tx) error {
+		uids, err = tx.RunUIDs()
+		return err
+	})
+	return uids, err
+}
+
+// Forget deletes all that the store has of a run, in pieces. An error means that some may be left.
+func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
+	for done := false; !done; {
+		err := e.store.Update(ctx, run, func(tx *outcomes.Tx) error {
+			row, err := tx.Run(run)
+			if err != nil || row == nil {
+				done = err == nil
+				return err
+			}
+			done, err = tx.DeleteSome(row, forgetChunk)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("deleting the outcomes of a run: %w", err)
+		}
+	}
+	e.deadlines.forgetRun(run)
+	e.events.happened(run)
+	return nil
+}

@@ -1,0 +1,123 @@
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+
+	"k8s.io/klog/v2"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+// Path is the pattern of the exchange's address for http.ServeMux.
+const Path = "/work/v1/namespaces/{namespace}/runs/{run}/exchange"
+
+// Handler serves the exchange at Path; everything else below /work/ is 404. Calls that are kept open end when the client
+// goes, or when the exchange is drained.
+func Handler(exchange *Exchange, authenticator Authenticator) http.Handler {
+	h := &handler{exchange, authenticator}
+	mux := http.NewServeMux()
+	// Without a method: the mux's own 405 would be plain text.
+	mux.HandleFunc(Path, h.serve)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+Path)
+	})
+	return mux
+}
+
+type handler struct {
+	exchange      *Exchange
+	authenticator Authenticator
+}
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, "the exchange is called with POST")
+		return
+	}
+	// Who calls comes before what he says: a body of 32 MiB is read from a worker only.
+	worker, err := h.authenticator.Worker(r, r.PathValue("namespace"), r.PathValue("run"))
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		refuse(w, http.StatusUnsupportedMediaType, "the body must be application/json")
+		return
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		refuse(w, http.StatusUnsupportedMediaType, "the body must not be compressed")
+		return
+	}
+	if r.ContentLength > MaxBody {
+		h.fail(w, r, ErrTooLarge)
+		return
+	}
+	request, err := DecodeRequest(http.MaxBytesReader(w, r.Body, MaxBody+1), r.ContentLength)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	answer, err := h.exchange.Call(r.Context(), worker, request)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	write(w, http.StatusOK, answer)
+}
+
+// fail is the one place where errors become statuses.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var request *RequestError
+	switch {
+	case errors.As(err, &request):
+		refuse(w, http.StatusBadRequest, request.Sentence)
+	case errors.Is(err, ErrUnauthenticated):
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		refuse(w, http.StatusUnauthorized, ErrUnauthenticated.Error())
+	case errors.Is(err, ErrForbidden):
+		refuse(w, http.StatusForbidden, ErrForbidden.Error())
+	case errors.Is(err, ErrNoRun):
+		refuse(w, http.StatusNotFound, ErrNoRun.Error())
+	case errors.Is(err, ErrSequence):
+		refuse(w, http.StatusConflict, ErrSequence.Error())
+	case errors.Is(err, ErrTooLarge):
+		refuse(w, http.StatusRequestEntityTooLarge, ErrTooLarge.Error())
+	case r.Context().Err() != nil || errors.Is(err, context.Canceled):
+		// The client has gone; nobody reads this.
+		refuse(w, http.StatusServiceUnavailable, "the call ended before it was answered")
+	default:
+		klog.FromContext(r.Context()).Error(err, "Cannot answer a worker", "run", klog.KRef(r.PathValue("namespace"), r.PathValue("run")))
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, unavailable(err))
+	}
+}
+
+// unavailable says what a person who reads a worker's log can do about it, and nothing about the inside.
+func unavailable(err error) string {
+	for _, known := range []error{outcomes.ErrFull, outcomes.ErrDamaged, outcomes.ErrDisk, outcomes.ErrNotReady} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "the exchange cannot answer at the moment: try again; the API server's log says why"
+}
+
+func refuse(w http.ResponseWriter, status int, sentence string) {
+	write(w, status, map[string]string{"error": sentence})
+}
+
+func write(w http.ResponseWriter, status int, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		// Only what the stored inputs of a run are could make this fail.
+		status, body = http.StatusInternalServerError, []byte(`{"error":"an answer could not be written as JSON: the inputs of this run are damaged"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,298 @@
+package work
+
+import (
+	"time"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+// call is a worker's call on a ledger.
+type call struct {
+	*ledger
+	request *Request
+	limits  Limits
+	// self is the caller's row; before is how it was when the call came, nil when it was unknown.
+	self   outcomes.Worker
+	before *outcomes.Worker
+	// reported are the indexes in the request's outcomes; have are those of them that have an outcome.
+	reported, have indexset.Set
+	// others are the other live workers; only given where one of them may hold a reported index, see elsewhere.
+	others []outcomes.Worker
+	// fate of the caller's pod; only given where the request asks with leaving.
+	fate Fate
+	// elapsed is the time since the worker's last call.
+	elapsed time.Duration
+
+	// What was decided, besides self and the ledger.
+	changedOthers []outcomes.Worker
+	action        Action
+	handed        indexset.Set
+	revoked       indexset.Set
+}
+
+// newWorker is the row of a pod that calls for the first time.
+func newWorker(worker Worker, run int64, now int64) outcomes.Worker {
+	return outcomes.Worker{
+		RunID:           run,
+		PodUID:          worker.PodUID,
+		PodName:         worker.PodName,
+		Node:            worker.Node,
+		JobUID:          worker.JobUID,
+		CompletionIndex: worker.CompletionIndex,
+		State:           outcomes.WorkerLive,
+		Executing:       -1,
+		FirstMicros:     now,
+	}
+}
+
+// elsewhere are the reported indexes that another worker holds: the caller's lease on them ran out, and they were handed
+// out again.
+func (c *call) elsewhere() indexset.Set {
+	if c.row.Closing != "" || c.repeated() {
+		return indexset.Set{}
+	}
+	return c.reported.Minus(c.have).Minus(c.self.Held()).Minus(c.free())
+}
+
+// repeated: the caller did not get the answer to this very call.
+func (c *call) repeated() bool { return c.before != nil && c.request.Sequence == c.before.Sequence }
+
+// decide is the whole of a call. An error means that nothing was decided.
+func (c *call) decide() error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	repeated, over, idle := c.repeated(), c.self.State == outcomes.WorkerOver, c.idle()
+	if !over {
+		// Whoever calls is alive, whatever was thought of him.
+		c.self.State = outcomes.WorkerLive
+	}
+	if !repeated {
+		c.takeReports()
+		if c.request.LoadError != nil && c.row.Closing == "" && !c.row.Closed && !over {
+			c.loadFailed(c.request.LoadError)
+		}
+		c.self.Sequence = c.request.Sequence
+		c.self.Device = cutText(c.request.Device, 256)
+	}
+	c.row.WorkedMicros += max(0, c.elapsed.Microseconds())
+	c.self.LastMicros = c.now
+	c.settle()
+
+	switch {
+	case c.row.Closing != "" || c.row.Closed || over || c.run.stops():
+		c.dismiss()
+	case repeated && Action(c.self.AnswerAction) != ActionWait:
+		c.answerAgain()
+	default:
+		c.answerAnew()
+	}
+	c.account(c.before, &c.self)
+	if c.fenced {
+		c.row.Live, c.row.Busy, c.row.Queued = 0, 0, 0
+	}
+	// Those that wait may now be sent away.
+	c.freed = c.freed || (c.idle() && !idle)
+	return nil
+}
+
+// stops: the run takes no more work at present, or ever.
+func (r Run) stops() bool { return r.Ending != "" || r.Suspended || r.Finished }
+
+func (c *call) check() error {
+	if c.before != nil && c.request.Sequence < c.before.Sequence {
+		return ErrSequence
+	}
+	if last := c.reported.Max(); last >= c.row.Total {
+		return badRequest("an outcome has index %d; the run has %d tuples", last, c.row.Total)
+	}
+	if last := c.request.Held.Max(); last >= c.row.Total {
+		return badRequest("held has index %d; the run has %d tuples", last, c.row.Total)
+	}
+	return nil
+}
+
+// takeReports gives the reported indexes their outcomes, or their next attempts, and takes back what is not held any more.
+func (c *call) takeReports() {
+	held := c.self.Held()
+	var settled, again indexset.Set
+	var settledIndexes, againIndexes []int
+	for i := range c.request.Outcomes {
+		o := &c.request.Outcomes[i]
+		if c.have.Contains(o.Index) {
+			continue // the first outcome won; this one is acknowledged
+		}
+		if c.report(o) {
+			settledIndexes = append(settledIndexes, o.Index)
+		} else if held.Contains(o.Index) {
+			againIndexes = append(againIndexes, o.Index)
+		}
+	}
+	settled, again = indexset.Of(settledIndexes...), indexset.Of(againIndexes...)
+
+	// What was settled is nobody's any more. A report of a lease that had run out may find it free, or with another.
+	late := settled.Minus(held)
+	if !late.Empty() {
+		c.take(late)
+		c.takeFromOthers(late)
+	}
+	reported := c.reported
+	dropped := held.Minus(reported).Minus(c.request.Held.Set)
+	alone := c.self.Alone
+	c.self.Keep(held.Minus(reported).Minus(dropped))
+	// A tuple that the supervisor saw fail did not kill the container: no suspect any more.
+	c.giveBack(again, false)
+	c.giveBack(dropped, alone)
+	c.self.Executing = -1
+	if c.request.Executing != nil {
+		c.reclaim(*c.request.Executing)
+	}
+}
+
+// reclaim gives an index back to the worker that executes it and has lost it, as long as nobody else has taken it: a
+// handler that outlives an outage of the exchange goes on. Only the one that is executed: a list of a million others must
+// not fetch them.
+func (c *call) reclaim(index int) {
+	if c.reported.Contains(index) || c.self.State == outcomes.WorkerOver {
+		return
+	}
+	if !c.self.Held().Contains(index) {
+		if c.row.Closing != "" || c.run.stops() || !c.free().Contains(index) {
+			return
+		}
+		suspect := c.row.Suspects.Contains(index)
+		if suspect && !c.self.Held().Empty() {
+			return
+		}
+		c.take(indexset.Of(index))
+		c.hold(&c.self, indexset.Of(index))
+		c.self.Alone = suspect
+	}
+	c.self.Executing = index
+}
+
+// takeFromOthers takes indexes out of the hands of those that hold them now; they are told at their next call.
+func (c *call) takeFromOthers(indexes indexset.Set) {
+	for i := range c.others {
+		before := c.others[i]
+		if before.Held().And(indexes).Empty() {
+			continue
+		}
+		after := before
+		after.Keep(before.Held().Minus(indexes))
+		c.account(&before, &after)
+		c.others[i] = after
+		c.changedOthers = append(c.changedOthers, after)
+		c.freed = true
+	}
+}
+
+// report takes what the worker says of a tuple that has no outcome. It says whether that is the tuple's outcome; if not,
+// the tuple gets another attempt.
+func (c *call) report(o *Outcome) bool {
+	c.measure(o.DurationMicros)
+	over, attempts := true, 0
+	switch {
+	case o.Crash:
+		over, attempts = c.charge(o.Index)
+	case o.Status == sharedcloudv1alpha1.OutcomeFailed:
+		over, attempts = c.fail(o.Index)
+	default:
+		a := c.attemptsOf(o.Index)
+		attempts = a.Failures + a.Crashes + 1
+	}
+	if !over && c.row.Closing == "" && !c.run.ends() {
+		return false
+	}
+	stored := storedOutcome(o, c.limits)
+	stored.Attempts = attempts
+	stored.AssignedMicros = c.self.Assigned(o.Index)
+	stored.WorkerID = c.self.ID
+	c.add(stored)
+	// The module loads and a worker works: what died before is no pattern.
+	c.row.Barren, c.row.Deaths = 0, 0
+	return true
+}
+
+// ends: no tuple gets another attempt. What it said last is then its outcome, and truer than the end's.
+func (r Run) ends() bool { return r.Ending != "" || r.Finished }
+
+// dismiss sends the worker away and takes back what it holds.
+func (c *call) dismiss() {
+	c.action = ActionStop
+	if c.row.Closed && c.row.Filled == 0 && c.self.State != outcomes.WorkerOver {
+		c.action = ActionFinished
+	}
+	held, alone := c.self.Held(), c.self.Alone
+	c.self.Keep(indexset.Set{})
+	c.giveBack(held, alone)
+	c.answer(indexset.Set{})
+}
+
+// answerAgain gives the stored answer: what was handed out with it, less what has been lost since.
+func (c *call) answerAgain() {
+	c.action = Action(c.self.AnswerAction)
+	c.handed = c.self.AnswerHanded.And(c.self.Held())
+	c.revoked = c.request.Held.Minus(c.reported).Minus(c.self.Held())
+	c.rest()
+}
+
+func (c *call) answerAnew() {
+	ending := c.request.Leaving && (c.fate.Terminating || c.fate.State == FateDisrupted || c.fate.State == FateGone)
+	var handed indexset.Set
+	switch {
+	case ending:
+		c.action = ActionFinished
+		if c.self.Held().Empty() {
+			c.action = ActionStop
+		}
+	case c.request.Want:
+		handed = c.handOut(&c.self)
+		c.action = ActionWork
+		if handed.Empty() {
+			c.action = ActionWait
+		}
+	default:
+		c.action = ActionWork
+	}
+	if c.self.Held().Empty() && c.action != ActionStop && c.nothingLeft() {
+		c.action = ActionFinished
+	}
+	c.answer(handed)
+}
+
+// nothingLeft: nothing can come back to a worker that holds nothing. What another executes is that one's to finish, and
+// its pod's successor's; what it has queued behind that may still be handed back.
+func (c *call) nothingLeft() bool {
+	queued := c.row.Queued
+	if c.before != nil && c.before.State == outcomes.WorkerLive {
+		// The sum has the caller as he was.
+		queued -= max(0, c.before.Held().Len()-1)
+	}
+	return queued == 0 && c.drained()
+}
+
+// drained: every index has an outcome or is in somebody's hands; idle: those hands have one each.
+func (l *ledger) drained() bool {
+	return l.row.Returned.Empty() && l.row.Suspects.Empty() && l.row.Next >= l.row.Total
+}
+
+func (l *ledger) idle() bool { return l.row.Queued == 0 && l.drained() }
+
+// answer stores the answer, so that a repeated call gets it again.
+func (c *call) answer(handed indexset.Set) {
+	c.handed = handed
+	c.revoked = c.request.Held.Minus(c.reported).Minus(c.self.Held())
+	c.self.AnswerAction, c.self.AnswerHanded = string(c.action), handed
+	c.rest()
+}
+
+// rest ends the lease of a worker that goes.
+func (c *call) rest() {
+	goes := c.action == ActionStop || c.action == ActionFinished
+	if goes && c.self.Held().Empty() && c.self.State == outcomes.WorkerLive {
+		c.self.State = outcomes.WorkerLeft
+	}
+}

@@ -1,0 +1,165 @@
+package work
+
+import (
+	"fmt"
+	"strings"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+// Types of the errors that the exchange itself gives to a tuple.
+const (
+	// ErrorWorkerDied: the container died while it had this tuple alone.
+	ErrorWorkerDied = "WorkerDied"
+	// ErrorResultTooLarge: the result is more than an outcome may hold.
+	ErrorResultTooLarge = "ResultTooLarge"
+)
+
+// loss is how a worker's lease came to its end.
+type loss int
+
+const (
+	// lossOver: the pod has ended, or its completion index came back as another one.
+	lossOver loss = iota
+	// lossLapsed: the worker did not call in time.
+	lossLapsed
+)
+
+// bury ends a worker's lease: what it holds goes back, and whoever is to blame is charged. It returns the row to write.
+//
+// What each fate means:
+//
+//   - disrupted, or being ended by Kubernetes: charges nobody, everything goes back as it was;
+//   - ended with 0: a supervisor never does that while it holds something, unless it was told to stop: the same;
+//   - ended otherwise, nobody knows why: the only tuple in hand is charged; several become suspects;
+//   - running, and the lease ran out: the network is broken, or the node stands still. That is no crash: the same as
+//     disrupted;
+//   - running, and its index came back as another pod: the cache is behind, and how it ended cannot be told; so with a pod
+//     that is gone, and with an API that doesn't answer: suspects, uncharged.
+func (l *ledger) bury(worker outcomes.Worker, fate Fate, why loss) outcomes.Worker {
+	before := worker
+	held := worker.Held()
+	alone := worker.Alone
+	worker.State = outcomes.WorkerOver
+	if why == lossLapsed && fate.State != FateEnded {
+		// It may call again when the network is back; a pod that has ended cannot.
+		worker.State = outcomes.WorkerLapsed
+	}
+	worker.Keep(indexset.Set{})
+	l.account(&before, &worker)
+	defer l.settle()
+
+	suspect := held.Len() > 1 || alone
+	switch {
+	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerOver:
+		// It had nothing left to do, or this is known.
+	case fate.Terminating || fate.State == FateDisrupted,
+		fate.State == FateEnded && fate.ExitCode == 0,
+		fate.State == FateRunning && why == lossLapsed:
+		l.giveBack(held, alone)
+	case fate.State == FateEnded:
+		l.died(&before, held, fate)
+	case fate.State == FateGone, why == lossLapsed:
+		// A pod that is gone was deleted, most likely.
+		l.giveBack(held, suspect)
+	default:
+		l.giveBack(held, suspect)
+		l.row.Deaths++
+		l.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: "a worker's pod was replaced; how it ended could not be found out"}, false)
+		l.endBarren()
+	}
+	return worker
+}
+
+// died is an unexplained death.
+func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, fate Fate) {
+	l.row.Deaths++
+	cause := howItEnded(fate)
+	l.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
+	if held.Len() != 1 {
+		// Deaths that charge a tuple are counted in Deaths alone: they end by themselves when the budgets are used up.
+		l.row.Barren++
+		l.giveBack(held, true)
+		l.endBarren()
+		return
+	}
+	index := held.Min()
+	over, attempts := l.charge(index)
+	if !over {
+		l.giveBack(held, true)
+		l.endBarren()
+		return
+	}
+	l.add(outcomes.Outcome{
+		Index:            index,
+		Status:           outcomes.Failed,
+		Error:            &outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause + " while it had this input alone"},
+		Attempts:         attempts,
+		AssignedMicros:   worker.Assigned(index),
+		StartMicros:      worker.Assigned(index),
+		CompletionMicros: l.now,
+		WorkerID:         worker.ID,
+	})
+	// Not Deaths: where every tuple kills its container, the run must end before each has had its two.
+	l.row.Barren = 0
+	l.endBarren()
+}
+
+// howItEnded says in words how a container died.
+func howItEnded(fate Fate) string {
+	code := fmt.Sprintf("exit code %d", fate.ExitCode)
+	switch {
+	case fate.Reason == "OOMKilled":
+		return "the worker's container was killed by the kernel for memory (OOMKilled, " + code + ")"
+	case fate.ExitCode == 137:
+		return "the worker's container was killed (SIGKILL, " + code + ")"
+	case fate.ExitCode > 128 && fate.ExitCode < 160:
+		return fmt.Sprintf("the worker's container died of signal %d (%s)", fate.ExitCode-128, code)
+	}
+	sentence := "the worker's container ended by itself (" + code + ")"
+	if message := cutText(strings.TrimSpace(fate.Message), 512); message != "" {
+		sentence += ": " + message
+	}
+	return sentence
+}
+
+// trouble keeps what is wrong at the moment.
+func (l *ledger) trouble(text outcomes.ErrorText, load bool) {
+	l.row.Trouble, l.row.TroubleLoad = text, load
+}
+
+// loadFailed takes a worker's word that the module cannot be loaded. What it holds it keeps: nothing of it was executed.
+func (l *ledger) loadFailed(text *ErrorText) {
+	l.row.Deaths++
+	l.row.Barren++
+	l.trouble(storedError(text), true)
+	l.endBarren()
+}
+
+// endBarren ends a run whose workers die again and again without one outcome.
+func (l *ledger) endBarren() {
+	limit := max(l.run.Workers, 1) + 2
+	if l.row.Barren < limit && l.row.Deaths < 3*limit {
+		return
+	}
+	reason := sharedcloudv1alpha1.ReasonWorkersDied
+	if l.row.TroubleLoad {
+		reason = sharedcloudv1alpha1.ReasonModuleNotLoaded
+	}
+	l.beginClosing(reason, outcomes.Failed, l.row.Trouble)
+}
+
+// beginClosing ends hand-outs and all leases. What has no outcome gets the given one, chunk by chunk; until an index has it, a report
+// that is under way still comes first.
+func (l *ledger) beginClosing(reason string, status outcomes.Status, text outcomes.ErrorText) {
+	if l.row.Closing != "" || l.row.Closed {
+		return
+	}
+	l.row.Closing, l.row.ClosingStatus, l.row.ClosingError = reason, status, text
+	l.row.Returned, l.row.Suspects, l.row.Next = indexset.Set{}, indexset.Set{}, l.row.Total
+	l.row.Live, l.row.Busy, l.row.Queued = 0, 0, 0
+	l.row.FillNext = 0
+	l.fenced, l.freed = true, true
+}
