@@ -35,7 +35,7 @@ func Programs(version string) []Program {
 	return []Program{
 		{Name: "kubernetes", Sources: []string{"go.mod", "go.sum", "cmd/kubernetes", "internal/multicall"}, LDFlags: "-s -w " + versionFlags(version)},
 		{Name: "nodetool", Sources: []string{"go.mod", "go.sum", "cmd/nodetool", "internal/gpu", "internal/node", "internal/sandbox"}, LDFlags: "-s -w"},
-		{Name: "pause", Sources: []string{"go.mod", "cmd/pause"}, LDFlags: "-s -w"},
+		{Name: "pause", Sources: []string{"cmd/pause"}, LDFlags: "-s -w"},
 	}
 }
 

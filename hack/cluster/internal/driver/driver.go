@@ -50,7 +50,7 @@ func (d *Driver) running(c layout.Cluster) (node.Spec, node.State, error) {
 		return node.Spec{}, state, err
 	}
 	if !running {
-		return node.Spec{}, state, fmt.Errorf("the cluster %q isn't running: start it with `make cluster`, or `cluster up --name %s`", c.Name, c.Name)
+		return node.Spec{}, state, fmt.Errorf("the cluster %q isn't running: start it with `%s`", c.Name, makeHint("cluster", c.Name))
 	}
 	spec, err := node.Read(c.Dir)
 	return spec, state, err

@@ -32,6 +32,9 @@ func (d *Driver) Env(ctx context.Context, c layout.Cluster) error {
 	}
 	exports := []export{
 		{"KUBECONFIG", c.Kubeconfig()},
+		// kubectl caches what a server offers under its address, and the next
+		// cluster may get the same port.
+		{"KUBECACHEDIR", c.Path("kubectl-cache")},
 		{"KUBEBUILDER_ASSETS", d.Repo.Assets()},
 		{"SHAREDCLOUD_URL", fmt.Sprintf("https://127.0.0.1:%d", state.FacadePort)},
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"sharedcloud.io/function-operator/hack/cluster/internal/layout"
@@ -37,7 +38,27 @@ func (d *Driver) Exec(ctx context.Context, c layout.Cluster, command []string) e
 	}
 	cmd := inside(ctx, spec, state, command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	// nsenter doesn't pass signals on, and its child would outlive it.
+	cmd.Cancel = func() error { return signalChildren(cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
 	return cmd.Run()
+}
+
+func signalChildren(pid int, s syscall.Signal) error {
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return err
+	}
+	for _, field := range strings.Fields(string(list)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(child, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
 }
 
 // importArchive gives an archive's images to containerd, which may only just be

@@ -46,24 +46,18 @@ func (d *Driver) Up(ctx context.Context, c layout.Cluster, gpus int) error {
 	d.Report.Line("")
 	d.Report.Line("The cluster %q is up (%.0f s): Kubernetes at https://127.0.0.1:%d, node %s with %d GPUs.",
 		c.Name, time.Since(begin).Seconds(), state.APIPort, spec.NodeName, spec.GPUs)
-	d.Report.Line("Use it:      %s", envHint(c.Name))
+	d.Report.Line("Use it:      eval \"$(%s)\"", makeHint("-s cluster-env", c.Name))
 	d.Report.Line("Its logs:    %s", c.Path("logs"))
-	d.Report.Line("Remove it:   %s", downHint(c.Name))
+	d.Report.Line("Remove it:   %s", makeHint("cluster-down", c.Name))
 	return nil
 }
 
-func envHint(name string) string {
+// makeHint is how the Makefile is asked for something of this cluster.
+func makeHint(target, name string) string {
 	if name == DefaultName {
-		return `eval "$(make -s cluster-env)"`
+		return "make " + target
 	}
-	return fmt.Sprintf(`eval "$(make -s cluster-env NAME=%s)"`, name)
-}
-
-func downHint(name string) string {
-	if name == DefaultName {
-		return "make cluster-down"
-	}
-	return "make cluster-down NAME=" + name
+	return "make " + target + " CLUSTER=" + name
 }
 
 // DefaultName is the cluster that commands mean when none is named.
@@ -117,7 +111,7 @@ func (d *Driver) start(ctx context.Context, c layout.Cluster, spec node.Spec) (n
 	if running {
 		old, err := node.Read(c.Dir)
 		if err == nil && old != spec {
-			d.Report.Line("The cluster %q runs as it was started; `%s` and up again brings what changed since.", c.Name, downHint(c.Name))
+			d.Report.Line("The cluster %q runs as it was started; `%s` and up again brings what changed since.", c.Name, makeHint("cluster-down", c.Name))
 		}
 		return old, err
 	}

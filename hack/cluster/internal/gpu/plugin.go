@@ -37,7 +37,7 @@ func (p *Plugin) Run(ctx context.Context) error {
 		if err := p.serveOnce(ctx); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
-		sleep(ctx, 200*time.Millisecond)
+		sleep(ctx, 50*time.Millisecond)
 	}
 	return nil
 }

@@ -116,9 +116,13 @@ func (s Spec) kubelet() string {
 		"imageGCLowThresholdPercent":  99,
 		"makeIPTablesUtilChains":      false,
 		"maxPods":                     250,
-		"oomScoreAdj":                 0, // root may not lower it everywhere
-		"volumePluginDir":             s.Path("volume-plugins"),
-		"healthzBindAddress":          "127.0.0.1",
+		// GPUs that register just after the node are seen at the next update,
+		// which by default is 10 s later. Unchanged statuses aren't written.
+		"nodeStatusUpdateFrequency": "2s",
+		"nodeStatusReportFrequency": "5m",
+		"oomScoreAdj":               0, // root may not lower it everywhere
+		"volumePluginDir":           s.Path("volume-plugins"),
+		"healthzBindAddress":        "127.0.0.1",
 	})
 }
 
