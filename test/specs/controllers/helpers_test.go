@@ -1,0 +1,178 @@
+package controllers
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	ac "sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+)
+
+func decodeObjects(data []byte) ([]*unstructured.Unstructured, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
+}
+
+// newNamespace makes a namespace for one spec. Nobody empties it: there is no namespace controller here.
+func newNamespace(ctx SpecContext) string {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
+	Expect(k8s.Create(ctx, namespace)).To(Succeed())
+	return namespace.Name
+}
+
+func newFunction(namespace, name string, change ...func(*v1alpha1.Function)) *v1alpha1.Function {
+	function := &v1alpha1.Function{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To("def handler(event):\n    return event\n")},
+	}
+	for _, f := range change {
+		f(function)
+	}
+	return function
+}
+
+func newRun(namespace, name, function string, tuples int, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
+	run := &v1alpha1.FunctionRun{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: function}},
+	}
+	for range tuples {
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: []byte("1")}})
+	}
+	for _, f := range change {
+		f(run)
+	}
+	return run
+}
+
+// create makes the objects, in order.
+func create(ctx SpecContext, objects ...client.Object) {
+	GinkgoHelper()
+	for _, object := range objects {
+		Expect(k8s.Create(ctx, object)).To(Succeed())
+	}
+}
+
+// fresh reads an object again.
+func fresh[T client.Object](ctx SpecContext, g Gomega, object T) T {
+	g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+	return object
+}
+
+func condition(object client.Object, conditionType string) metav1.Condition {
+	var conditions []metav1.Condition
+	switch o := object.(type) {
+	case *v1alpha1.Function:
+		conditions = o.Status.Conditions
+	case *v1alpha1.FunctionImage:
+		conditions = o.Status.Conditions
+	case *v1alpha1.FunctionRun:
+		conditions = o.Status.Conditions
+	}
+	return ptr.Deref(meta.FindStatusCondition(conditions, conditionType), metav1.Condition{})
+}
+
+// waitReason waits until Ready has the reason, and returns the message.
+func waitReason[T client.Object](ctx SpecContext, object T, reason string) string {
+	GinkgoHelper()
+	message := ""
+	Eventually(func(g Gomega) {
+		ready := condition(fresh(ctx, g, object), v1alpha1.ConditionReady)
+		g.Expect(ready.Reason).To(Equal(reason), "%s", ready.Message)
+		message = ready.Message
+	}).WithContext(ctx).Should(Succeed())
+	return message
+}
+
+// waitCondition waits until a condition is True, and returns it.
+func waitCondition[T client.Object](ctx SpecContext, object T, conditionType string) metav1.Condition {
+	GinkgoHelper()
+	var found metav1.Condition
+	Eventually(func(g Gomega) {
+		found = condition(fresh(ctx, g, object), conditionType)
+		g.Expect(found.Status).To(Equal(metav1.ConditionTrue), "%+v", found)
+	}).WithContext(ctx).Should(Succeed())
+	return found
+}
+
+// jobsOf lists the Jobs of a run.
+func jobsOf(ctx SpecContext, g Gomega, run *v1alpha1.FunctionRun) []batchv1.Job {
+	list := &batchv1.JobList{}
+	g.Expect(k8s.List(ctx, list, client.InNamespace(run.Namespace), client.MatchingLabels{v1alpha1.LabelRunUID: string(run.UID)})).To(Succeed())
+	return list.Items
+}
+
+// waitJob waits until the run has exactly one Job, recorded in its status, and returns it.
+func waitJob(ctx SpecContext, run *v1alpha1.FunctionRun) *batchv1.Job {
+	GinkgoHelper()
+	job := &batchv1.Job{}
+	Eventually(func(g Gomega) {
+		fresh(ctx, g, run)
+		jobs := jobsOf(ctx, g, run)
+		g.Expect(jobs).To(HaveLen(1))
+		g.Expect(run.Status.Job).NotTo(BeNil())
+		g.Expect(run.Status.Job.UID).To(Equal(jobs[0].UID))
+		*job = jobs[0]
+	}).WithContext(ctx).Should(Succeed())
+	return job
+}
+
+// report plays the API server: it writes status.progress as its owner.
+func report(ctx SpecContext, run *v1alpha1.FunctionRun, progress *ac.RunProgressApplyConfiguration) {
+	GinkgoHelper()
+	Expect(k8s.Status().Apply(ctx, ac.FunctionRun(run.Name, run.Namespace).WithUID(run.UID).WithStatus(ac.FunctionRunStatus().WithProgress(progress)),
+		client.FieldOwner(v1alpha1.FieldManagerAPIServer), client.ForceOwnership)).To(Succeed())
+}
+
+func progress(total, succeeded, failed, cancelled int32) *ac.RunProgressApplyConfiguration {
+	return ac.RunProgress().WithTotal(total).WithPending(total - succeeded - failed - cancelled).WithRunning(0).
+		WithSucceeded(succeeded).WithFailed(failed).WithTimedOut(0).WithCancelled(cancelled)
+}
+
+// kstatus is what tools read out of the live object.
+func kstatus(ctx SpecContext, object client.Object) status.Status {
+	GinkgoHelper()
+	gvk, err := k8s.GroupVersionKindFor(object)
+	Expect(err).NotTo(HaveOccurred())
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(gvk)
+	Expect(k8s.Get(ctx, client.ObjectKeyFromObject(object), live)).To(Succeed())
+	result, err := status.Compute(live)
+	Expect(err).NotTo(HaveOccurred())
+	return result.Status
+}
+
+// revisionsOf lists the revisions of a function.
+func revisionsOf(ctx SpecContext, g Gomega, function *v1alpha1.Function) []corev1.ConfigMap {
+	list := &corev1.ConfigMapList{}
+	g.Expect(k8s.List(ctx, list, client.InNamespace(function.Namespace), client.MatchingLabels{v1alpha1.LabelFunctionUID: string(function.UID)})).To(Succeed())
+	return list.Items
+}

@@ -1,0 +1,189 @@
+// Package controllers shows against a real control plane (kube-apiserver and etcd) what unit tests with a fake one cannot:
+// what admission refuses, that what is awaited is woken by watches, and that a manager may die between any two writes.
+//
+// What lives here: specs of the controllers and of config/crd and config/policy. There is no Job controller, no kubelet and
+// no outcome store: specs play their parts. What needs real pods lives in test/e2e.
+package controllers
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	operator "sharedcloud.io/function-operator/controllers"
+	"sharedcloud.io/function-operator/controllers/trust"
+	"sharedcloud.io/function-operator/runtimes"
+)
+
+var (
+	k8s        client.Client
+	restConfig *rest.Config
+	scheme     = runtime.NewScheme()
+
+	// manager is the one that runs while specs don't kill it.
+	manager *runningManager
+)
+
+var options = operator.Options{
+	Namespace:          "sharedcloud-system",
+	CatalogueNamespace: "sharedcloud-catalogue",
+	GPUResource:        "nvidia.com/gpu",
+	ExchangeURL:        "https://sharedcloud-apiserver.sharedcloud-system.svc:443",
+}
+
+func TestControllers(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
+	SetDefaultConsistentlyDuration(400 * time.Millisecond)
+	EnforceDefaultTimeoutsWhenUsingContexts()
+	RunSpecs(t, "controllers")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	ctrl.SetLogger(klog.NewKlogr())
+	klog.SetOutput(GinkgoWriter)
+	klog.LogToStderr(false)
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
+		"KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run `make test-specs`")
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(apiregistrationv1.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+
+	root := filepath.Join("..", "..", "..")
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	var err error
+	restConfig, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		Expect(environment.Stop()).To(Succeed())
+	})
+	restConfig.QPS, restConfig.Burst = 1000, 2000
+	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+
+	for _, name := range []string{options.Namespace, options.CatalogueNamespace} {
+		Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
+	}
+	applyFile(ctx, filepath.Join(root, "config", "policy", "functionrun_parameters.yaml"))
+	applyFile(ctx, filepath.Join(root, "config", "apiserver", "apiservice.yaml"))
+	Expect(k8s.Create(ctx, &v1alpha1.FunctionImage{
+		ObjectMeta: metav1.ObjectMeta{Name: "python", Namespace: options.CatalogueNamespace},
+		Spec:       v1alpha1.FunctionImageSpec{RegistryPath: "sharedcloud/python:latest", Runtime: "python311"},
+	})).To(Succeed())
+	waitForPolicy(ctx)
+
+	manager = startManager(nil)
+	DeferCleanup(func() { manager.stop() })
+}, NodeTimeout(2*time.Minute))
+
+// applyFile applies every object of a file of manifests.
+func applyFile(ctx SpecContext, path string) {
+	GinkgoHelper()
+	objects, err := readObjects(path)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(objects).NotTo(BeEmpty())
+	for _, object := range objects {
+		Expect(k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("spec"))).To(Succeed())
+	}
+}
+
+func readObjects(path string) ([]*unstructured.Unstructured, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return decodeObjects(data)
+}
+
+// waitForPolicy waits until the API server has compiled the policy: it does so a little after it was applied.
+func waitForPolicy(ctx SpecContext) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		run := &v1alpha1.FunctionRun{
+			ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-", Namespace: "default"},
+			Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: "none"}},
+		}
+		err := k8s.Create(ctx, run, client.DryRunAll)
+		g.Expect(apierrors.IsInvalid(err)).To(BeTrue(), "%v", err)
+	}).WithContext(ctx).Should(Succeed())
+}
+
+// runningManager is a manager in this process, as cmd/manager wires it.
+type runningManager struct {
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// startManager starts one. wrap, if not nil, gets between its controllers and the API.
+func startManager(wrap func(client.Client) client.Client) *runningManager {
+	GinkgoHelper()
+	leave := 5 * time.Second
+	managerOptions := ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   operator.CacheOptions(options),
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		GracefulShutdownTimeout: &leave,
+		// Several managers have lived in this process by the end of the suite, and each registers its controllers' names.
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+	}
+	if wrap != nil {
+		managerOptions.NewClient = func(c *rest.Config, o client.Options) (client.Client, error) {
+			inner, err := client.New(c, o)
+			if err != nil {
+				return nil, err
+			}
+			return wrap(inner), nil
+		}
+	}
+	mgr, err := ctrl.NewManager(restConfig, managerOptions)
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(context.Background())
+	registry := prometheus.NewRegistry()
+	now := clock.RealClock{}
+	reconcilers := operator.NewReconcilers(mgr, runtimes.Lookup, operator.NewMetrics(registry), now, options)
+	reconcilers.Revision = operator.NewRevisionReconciler(mgr.GetClient(), operator.NewMetrics(prometheus.NewRegistry()), now, 300*time.Millisecond)
+	Expect(reconcilers.SetupWithManager(ctx, mgr, options)).To(Succeed())
+	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), registry, now, options.Namespace,
+		trust.ServerNames("sharedcloud-apiserver", options.Namespace))
+	Expect(trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), options.Namespace))).To(Succeed())
+	running := &runningManager{cancel: cancel, done: make(chan error, 1)}
+	go func() {
+		defer GinkgoRecover()
+		running.done <- mgr.Start(ctx)
+	}()
+	return running
+}
+
+// stop ends it and waits until nothing of it runs any more.
+func (m *runningManager) stop() {
+	GinkgoHelper()
+	m.cancel()
+	Eventually(m.done).WithTimeout(20 * time.Second).Should(Receive(Succeed()))
+}
