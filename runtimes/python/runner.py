@@ -56,6 +56,7 @@ FRAME = struct.Struct('<QIIB')   # number, microseconds, length of what follows,
 OUTCOME, OUTCOME_AND_OUTPUT, LOADED, NOT_LOADED = range(4)
 LENGTH = struct.Struct('<I')     # of a batch on the control socket; 0 is an acknowledgement
 
+POD_ENDED = 143                  # exit status: 0 would complete the worker's index, and no pod would take its place
 DESCRIPTORS_LOST = 197           # exit status: the handler closed what the child needs to report
 LIMITS = {'resultBytes': 16 << 20, 'outputBytes': 256 << 10}
 ERROR_TEXT = 64 << 10            # bounds of an error's message and of its traceback
@@ -1676,7 +1677,7 @@ class Supervisor(object):
             self.leaving = self.meant
         self.finished = action == 'finished'
         if action == 'stop':
-            self.exit_status = 0
+            self.exit_status = POD_ENDED if asked['leaving'] else 0
 
     # -- the end
 
@@ -1693,7 +1694,7 @@ class Supervisor(object):
 
     def consider_end(self):
         if self.finished and self.calling is None and self.exit_status is None and not self.held():
-            self.exit_status = 0
+            self.exit_status = POD_ENDED if self.meant else 0
 
     def end(self):
         if self.keeper is not None:
