@@ -12,7 +12,7 @@ func (s *scanner) str(start, quote int) (token, *fault) {
 		return token{}, f
 	}
 	close := s.text[quote : quote+1]
-	if triple := strings.Repeat(close, 3); strings.HasPrefix(s.text[quote:], triple) {
+	if triple := s.text[quote:min(quote+3, len(s.text))]; triple == `"""` || triple == "'''" {
 		close = triple
 	}
 	s.at = quote + len(close)
