@@ -59,7 +59,7 @@ func (p Package) each(ctx context.Context, do func(*tar.Header, io.Reader) error
 func eachFile(archive io.Reader, do func(*tar.Header, io.Reader) error) error {
 	for tr := tar.NewReader(archive); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ func read(t *testing.T, archive io.Reader) (map[string][]byte, map[string]*tar.H
 	files, headers := map[string][]byte{}, map[string]*tar.Header{}
 	for tr := tar.NewReader(archive); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files, headers
 		}
 		if err != nil {

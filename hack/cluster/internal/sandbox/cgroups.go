@@ -107,7 +107,7 @@ func RemoveCgroups(name string) error {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("a cgroup of the cluster can't be removed: %w", err)
 			}
-			time.Sleep(20 * time.Millisecond)
+			<-time.After(20 * time.Millisecond)
 		}
 	}
 	return nil

@@ -41,7 +41,7 @@ func (r *reaper) run() {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
 		if err == syscall.ECHILD {
-			time.Sleep(10 * time.Millisecond) // nothing is started yet
+			<-time.After(10 * time.Millisecond) // nothing is started yet
 			continue
 		}
 		if err != nil {
