@@ -3,6 +3,7 @@ package controllers
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -175,4 +176,65 @@ func revisionsOf(ctx SpecContext, g Gomega, function *v1alpha1.Function) []corev
 	list := &corev1.ConfigMapList{}
 	g.Expect(k8s.List(ctx, list, client.InNamespace(function.Namespace), client.MatchingLabels{v1alpha1.LabelFunctionUID: string(function.UID)})).To(Succeed())
 	return list.Items
+}
+
+func newImage(namespace, name string, change ...func(*v1alpha1.FunctionImage)) *v1alpha1.FunctionImage {
+	image := &v1alpha1.FunctionImage{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec:       v1alpha1.FunctionImageSpec{RegistryPath: "sharedcloud/python:latest", Runtime: "python311"},
+	}
+	for _, f := range change {
+		f(image)
+	}
+	return image
+}
+
+// newPod plays the Job controller: it makes the pod of an index from the Job's template.
+func newPod(ctx SpecContext, job *batchv1.Job, index int) *corev1.Pod {
+	GinkgoHelper()
+	pod := &corev1.Pod{ObjectMeta: *job.Spec.Template.ObjectMeta.DeepCopy(), Spec: *job.Spec.Template.Spec.DeepCopy()}
+	pod.Name, pod.Namespace = fmt.Sprintf("%s-%d-xxxxx", job.Name, index), job.Namespace
+	pod.Labels[batchv1.ControllerUidLabel] = string(job.UID)
+	pod.Labels[batchv1.JobNameLabel] = job.Name
+	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))}
+	pod.Spec.ServiceAccountName = "default" // as admission would
+	Expect(k8s.Create(ctx, pod)).To(Succeed())
+	return pod
+}
+
+// podStatus plays scheduler and kubelet.
+func podStatus(ctx SpecContext, pod *corev1.Pod, change func(*corev1.PodStatus)) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		fresh(ctx, g, pod)
+		change(&pod.Status)
+		g.Expect(k8s.Status().Update(ctx, pod)).To(Succeed())
+	}).WithContext(ctx).Should(Succeed())
+}
+
+func runPod(ctx SpecContext, pod *corev1.Pod, digest string) {
+	GinkgoHelper()
+	podStatus(ctx, pod, func(s *corev1.PodStatus) {
+		s.Phase = corev1.PodRunning
+		s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}}
+		s.ContainerStatuses = []corev1.ContainerStatus{{Name: "worker", Image: pod.Spec.Containers[0].Image, ImageID: digest,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+	})
+}
+
+func podWaits(ctx SpecContext, pod *corev1.Pod, reason, message string) {
+	GinkgoHelper()
+	podStatus(ctx, pod, func(s *corev1.PodStatus) {
+		s.Phase = corev1.PodPending
+		s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}}
+		s.ContainerStatuses = []corev1.ContainerStatus{{Name: "worker", Image: pod.Spec.Containers[0].Image,
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
+	})
+}
+
+func podUnschedulable(ctx SpecContext, pod *corev1.Pod, message string) {
+	GinkgoHelper()
+	podStatus(ctx, pod, func(s *corev1.PodStatus) {
+		s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: message}}
+	})
 }

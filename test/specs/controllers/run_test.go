@@ -5,28 +5,311 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
+// startedRun makes a function and a run of it, and waits for its Job.
+func startedRun(ctx SpecContext, tuples int, change ...func(*v1alpha1.FunctionRun)) (*v1alpha1.FunctionRun, *batchv1.Job) {
+	GinkgoHelper()
+	namespace := newNamespace(ctx)
+	run := newRun(namespace, "r", "f", tuples, change...)
+	create(ctx, newFunction(namespace, "f"), run)
+	return run, waitJob(ctx, run)
+}
+
+// changeRun changes the spec of a run that the controllers write to meanwhile.
+func changeRun(ctx SpecContext, run *v1alpha1.FunctionRun, change func(*v1alpha1.FunctionRun)) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		fresh(ctx, g, run)
+		change(run)
+		g.Expect(k8s.Update(ctx, run)).To(Succeed())
+	}).WithContext(ctx).Should(Succeed())
+}
+
+func noJobs(ctx SpecContext, run *v1alpha1.FunctionRun) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) { g.Expect(jobsOf(ctx, g, run)).To(BeEmpty()) }).WithContext(ctx).Should(Succeed())
+}
+
 var _ = Describe("A run", func() {
 	It("pins its revision, becomes a Job, and is complete when the API server says that all tuples succeeded", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
-		function, run := newFunction(namespace, "f"), newRun(namespace, "r", "f", 3)
-		create(ctx, function, run)
-		job := waitJob(ctx, run)
+		run, job := startedRun(ctx, 3)
 		Expect(job.Name).To(Equal("r-1"))
 		Expect(*job.Spec.Completions).To(BeEquivalentTo(3))
-		Expect(run.Status.Revision.Workers).To(BeEquivalentTo(3))
-		Expect(run.Status.Revision.Tuples).To(BeEquivalentTo(3))
+		Expect(*job.Spec.Parallelism).To(BeEquivalentTo(3))
+		Expect(metav1.IsControlledBy(job, run)).To(BeTrue())
+		Expect(*run.Status.Revision).To(SatisfyAll(
+			HaveField("Workers", BeEquivalentTo(3)), HaveField("Tuples", BeEquivalentTo(3)), HaveField("GPUs", BeEquivalentTo(0)),
+			HaveField("TimeoutSeconds", BeEquivalentTo(1800)), HaveField("Retries", BeEquivalentTo(0)),
+			HaveField("RegistryPath", "sharedcloud/python:latest")))
 		Expect(run.Status.StartTime).NotTo(BeNil())
+		Expect(run.Status.ObservedGeneration).To(Equal(run.Generation))
 		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
+		for _, end := range []string{v1alpha1.ConditionComplete, v1alpha1.ConditionFailed, v1alpha1.ConditionFinished} {
+			Expect(condition(run, end)).To(SatisfyAll(HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonNotFinished)))
+		}
 
 		report(ctx, run, progress(3, 3, 0, 0).WithClosed(true))
 		complete := waitCondition(ctx, run, v1alpha1.ConditionComplete)
 		Expect(complete.Message).To(Equal("All 3 tuples succeeded."))
+		Expect(condition(run, v1alpha1.ConditionFinished).Status).To(Equal(metav1.ConditionTrue))
+		Expect(run.Status.CompletionTime).NotTo(BeNil())
 		Expect(kstatus(ctx, run)).To(Equal(status.CurrentStatus))
-		Eventually(func(g Gomega) { g.Expect(jobsOf(ctx, g, run)).To(BeEmpty()) }).WithContext(ctx).Should(Succeed())
+		noJobs(ctx, run)
+	}, SpecTimeout(30*time.Second))
+
+	It("is failed when a tuple failed, and names the first indexes", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 10)
+		report(ctx, run, progress(10, 8, 2, 0).WithFailedIndexes("3,7").WithClosed(true))
+		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
+		Expect(failed.Reason).To(Equal(v1alpha1.ReasonTuplesFailed))
+		Expect(failed.Message).To(ContainSubstring("2 of 10 tuples did not succeed (2 failed): indexes 3,7."))
+		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
+		noJobs(ctx, run)
+	}, SpecTimeout(30*time.Second))
+
+	It("takes what it says itself over what its function says", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
+			f.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](1), Workers: ptr.To[int32](2), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](3)}
+		})
+		plain := newRun(namespace, "plain", "f", 5)
+		own := newRun(namespace, "own", "f", 5, func(r *v1alpha1.FunctionRun) {
+			r.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), Workers: ptr.To[int32](4), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0)}
+		})
+		create(ctx, function, plain, own)
+		waitJob(ctx, plain)
+		Expect(*plain.Status.Revision).To(SatisfyAll(HaveField("GPUs", BeEquivalentTo(1)), HaveField("Workers", BeEquivalentTo(2)),
+			HaveField("TimeoutSeconds", BeEquivalentTo(60)), HaveField("Retries", BeEquivalentTo(3))))
+		job := waitJob(ctx, own)
+		Expect(*own.Status.Revision).To(SatisfyAll(HaveField("GPUs", BeEquivalentTo(0)), HaveField("Workers", BeEquivalentTo(4)),
+			HaveField("TimeoutSeconds", BeEquivalentTo(7)), HaveField("Retries", BeEquivalentTo(0))))
+		Expect(job.Spec.Template.Spec.Containers[0].Resources.Limits).To(BeEmpty())
+	}, SpecTimeout(30*time.Second))
+
+	It("waits for its function, in words, and starts when that is ready", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		run := newRun(namespace, "r", "late", 1)
+		create(ctx, run)
+		Expect(waitReason(ctx, run, v1alpha1.ReasonFunctionMissing)).To(ContainSubstring(`no Function "late"`))
+		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
+		create(ctx, newFunction(namespace, "late", func(f *v1alpha1.Function) { f.Spec.Image = "later" }))
+		Eventually(func(g Gomega) {
+			ready := condition(fresh(ctx, g, run), v1alpha1.ConditionReady)
+			g.Expect(ready.Reason).To(Equal(v1alpha1.ReasonFunctionNotReady))
+			g.Expect(ready.Message).To(ContainSubstring(`no FunctionImage "later"`))
+		}).WithContext(ctx).Should(Succeed())
+		create(ctx, newImage(namespace, "later"))
+		waitJob(ctx, run)
+	}, SpecTimeout(30*time.Second))
+
+	It("whose inputs cannot be read is failed at once, and needs a new run", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		run := newRun(namespace, "r", "f", 0, func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1, 2), oops)") })
+		create(ctx, newFunction(namespace, "f"), run)
+		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
+		Expect(failed.Reason).To(Equal(v1alpha1.ReasonParametersInvalid))
+		Expect(failed.Message).To(SatisfyAll(ContainSubstring("spec.parametersLiteral"), ContainSubstring("Make a new FunctionRun")))
+		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
+		Expect(jobsOf(ctx, Default, run)).To(BeEmpty())
+	}, SpecTimeout(30*time.Second))
+
+	It("goes on after its function was deleted: it pinned what it needs", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 2)
+		Expect(k8s.Delete(ctx, &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: run.Namespace}})).To(Succeed())
+		revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: run.Status.Revision.Name, Namespace: run.Namespace}}
+		Consistently(func(g Gomega) { fresh(ctx, g, revision) }).WithContext(ctx).WithTimeout(time.Second).Should(Succeed())
+		Expect(k8s.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
+		}).WithContext(ctx).Should(Succeed())
+		report(ctx, run, progress(2, 2, 0, 0).WithClosed(true))
+		waitCondition(ctx, run, v1alpha1.ConditionComplete)
+		Eventually(func(g Gomega) {
+			g.Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(revision), revision))).To(BeTrue())
+		}).WithContext(ctx).Should(Succeed())
+	}, SpecTimeout(30*time.Second))
+
+	It("whose Job is deleted by hand goes on with the next", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 2)
+		Expect(k8s.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(fresh(ctx, g, run).Status.Job.Number).To(BeEquivalentTo(2))
+			g.Expect(jobsOf(ctx, g, run)).To(HaveLen(1))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
+	}, SpecTimeout(30*time.Second))
+
+	It("says when a Job of its name is somebody else's, and leaves that one alone", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		foreign := &batchv1.Job{
+			ObjectMeta: metav1.ObjectMeta{Name: "r-1", Namespace: namespace},
+			Spec: batchv1.JobSpec{Suspend: ptr.To(true), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "mine", Image: "mine"}}}}},
+		}
+		run := newRun(namespace, "r", "f", 1)
+		create(ctx, foreign, newFunction(namespace, "f"), run)
+		Expect(waitReason(ctx, run, v1alpha1.ReasonJobNameTaken)).To(ContainSubstring("The Job r-1 exists and does not belong to this run"))
+		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
+		before := foreign.ResourceVersion
+		Expect(fresh(ctx, Default, foreign).ResourceVersion).To(Equal(before))
+	}, SpecTimeout(30*time.Second))
+})
+
+var _ = Describe("The end of a run is a handshake", func() {
+	It("when it is cancelled: the Job stays until the API server has closed the run", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 4)
+		report(ctx, run, progress(4, 1, 0, 0))
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true })
+		ending := waitCondition(ctx, run, v1alpha1.ConditionEnding)
+		Expect(ending.Reason).To(Equal(v1alpha1.ReasonCancelled))
+		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
+		Consistently(func(g Gomega) {
+			g.Expect(jobsOf(ctx, g, run)).To(HaveLen(1))
+			g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionFinished).Status).To(Equal(metav1.ConditionFalse))
+		}).WithContext(ctx).Should(Succeed())
+		report(ctx, run, progress(4, 1, 0, 3).WithFailedIndexes("1-3").WithReason(v1alpha1.ReasonCancelled).WithClosed(true))
+		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
+		Expect(failed.Reason).To(Equal(v1alpha1.ReasonCancelled))
+		Expect(failed.Message).To(ContainSubstring("3 of 4 tuples did not succeed (3 cancelled)"))
+		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
+		noJobs(ctx, run)
+	}, SpecTimeout(30*time.Second))
+
+	It("when it is cancelled before it had a Job", func(ctx SpecContext) {
+		run := newRun(newNamespace(ctx), "r", "missing", 2, func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true })
+		create(ctx, run)
+		waitCondition(ctx, run, v1alpha1.ConditionEnding)
+		report(ctx, run, progress(2, 0, 0, 2).WithReason(v1alpha1.ReasonCancelled).WithClosed(true))
+		Expect(waitCondition(ctx, run, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonCancelled))
+	}, SpecTimeout(30*time.Second))
+
+	It("when its Job failed", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 2)
+		jobStatus(ctx, job, batchv1.JobFailureTarget, batchv1.JobFailed)
+		ending := waitCondition(ctx, run, v1alpha1.ConditionEnding)
+		Expect(ending.Reason).To(Equal(v1alpha1.ReasonJobFailed))
+		Expect(ending.Message).To(ContainSubstring("The Job r-1 failed (PodFailurePolicy): the words of the Job controller."))
+		report(ctx, run, progress(2, 0, 2, 0).WithReason(v1alpha1.ReasonJobFailed).WithClosed(true))
+		Expect(waitCondition(ctx, run, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonJobFailed))
+		noJobs(ctx, run)
+	}, SpecTimeout(30*time.Second))
+
+	It("and what was already complete stays complete when the cancellation came too late", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 1)
+		report(ctx, run, progress(1, 1, 0, 0).WithClosed(true))
+		waitCondition(ctx, run, v1alpha1.ConditionComplete)
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true })
+		Eventually(func(g Gomega) {
+			fresh(ctx, g, run)
+			g.Expect(run.Status.ObservedGeneration).To(Equal(run.Generation))
+			g.Expect(condition(run, v1alpha1.ConditionComplete).Status).To(Equal(metav1.ConditionTrue))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(kstatus(ctx, run)).To(Equal(status.CurrentStatus))
+	}, SpecTimeout(30*time.Second))
+})
+
+// jobStatus plays the Job controller's verdict: conditions that are True, in order.
+func jobStatus(ctx SpecContext, job *batchv1.Job, conditions ...batchv1.JobConditionType) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		fresh(ctx, g, job)
+		job.Status.StartTime = ptr.To(metav1.Now())
+		job.Status.Conditions = nil
+		for _, c := range conditions {
+			job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{Type: c, Status: corev1.ConditionTrue,
+				Reason: "PodFailurePolicy", Message: "the words of the Job controller", LastTransitionTime: metav1.Now()})
+		}
+		g.Expect(k8s.Status().Update(ctx, job)).To(Succeed())
+	}).WithContext(ctx).Should(Succeed())
+}
+
+var _ = Describe("A suspended run", func() {
+	It("loses its Job, keeps what is done, and goes on with the next Job", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 4)
+		report(ctx, run, progress(4, 1, 0, 0))
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
+		waitCondition(ctx, run, v1alpha1.ConditionSuspended)
+		noJobs(ctx, run)
+		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
+		Consistently(func(g Gomega) { g.Expect(jobsOf(ctx, g, run)).To(BeEmpty()) }).WithContext(ctx).Should(Succeed())
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })
+		Eventually(func(g Gomega) { g.Expect(jobsOf(ctx, g, run)).To(HaveLen(1)) }).WithContext(ctx).Should(Succeed())
+		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
+		Expect(condition(run, v1alpha1.ConditionSuspended).Status).To(Equal(metav1.ConditionFalse))
+		Expect(run.Status.Progress.Succeeded).To(BeEquivalentTo(1))
+	}, SpecTimeout(30*time.Second))
+
+	It("that never started pins nothing until it is resumed", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		run := newRun(namespace, "r", "f", 1, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
+		create(ctx, newFunction(namespace, "f"), run)
+		waitCondition(ctx, run, v1alpha1.ConditionSuspended)
+		Expect(run.Status.Revision).To(BeNil())
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })
+		waitJob(ctx, run)
+	}, SpecTimeout(30*time.Second))
+})
+
+var _ = Describe("A run says what its workers wait for", func() {
+	It("in Ready, within seconds, and back when it is cured", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 2)
+		Expect(waitReason(ctx, run, v1alpha1.ReasonStarting)).To(ContainSubstring("no worker has taken a tuple yet"))
+		pod := newPod(ctx, job, 0)
+		podUnschedulable(ctx, pod, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+		Expect(waitReason(ctx, run, v1alpha1.ReasonPodsUnschedulable)).To(Equal("No node has room: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))
+		podWaits(ctx, pod, "ErrImagePull", "failed to resolve reference: not found")
+		Expect(waitReason(ctx, run, v1alpha1.ReasonImageUnavailable)).To(SatisfyAll(
+			ContainSubstring("sharedcloud/python:latest"), ContainSubstring("failed to resolve reference: not found")))
+		podWaits(ctx, pod, "CreateContainerConfigError", `secret "keys" not found`)
+		Expect(waitReason(ctx, run, v1alpha1.ReasonContainerCannotStart)).To(ContainSubstring(`secret "keys" not found`))
+		runPod(ctx, pod, "")
+		Expect(waitReason(ctx, run, v1alpha1.ReasonRunning)).To(Equal("Workers are at it."))
+		other := newPod(ctx, job, 1)
+		podUnschedulable(ctx, other, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+		Eventually(func(g Gomega) {
+			ready := condition(fresh(ctx, g, run), v1alpha1.ConditionReady)
+			g.Expect(ready.Reason).To(Equal(v1alpha1.ReasonRunning))
+			g.Expect(ready.Message).To(Equal("Workers are at it; 1 of 2 wait: no node has room: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
+	}, SpecTimeout(40*time.Second))
+
+	It("and when its last outcome is in, a pod that waits for a GPU gets none any more", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 2)
+		Eventually(func(g Gomega) {
+			fresh(ctx, g, job)
+			job.Status.StartTime, job.Status.Active = ptr.To(metav1.Now()), 2
+			g.Expect(k8s.Status().Update(ctx, job)).To(Succeed())
+		}).WithContext(ctx).Should(Succeed())
+		runPod(ctx, newPod(ctx, job, 0), "")
+		podUnschedulable(ctx, newPod(ctx, job, 1), "0/1 nodes are available.")
+		waitReason(ctx, run, v1alpha1.ReasonRunning)
+		start := time.Now()
+		report(ctx, run, progress(2, 2, 0, 0).WithClosed(true))
+		noJobs(ctx, run)
+		Expect(time.Since(start)).To(BeNumerically("<", 5*time.Second), "the Job goes at once, not after the time that workers get to leave")
+	}, SpecTimeout(30*time.Second))
+})
+
+var _ = Describe("A finished run", func() {
+	It("stays, unless it has a time to live", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 1)
+		report(ctx, run, progress(1, 1, 0, 0).WithClosed(true))
+		waitCondition(ctx, run, v1alpha1.ConditionComplete)
+		Consistently(func(g Gomega) { fresh(ctx, g, run) }).WithContext(ctx).Should(Succeed())
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.TTLSecondsAfterFinished = ptr.To[int32](1) })
+		Eventually(func(g Gomega) {
+			g.Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(run), run))).To(BeTrue())
+		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(30*time.Second))
 })

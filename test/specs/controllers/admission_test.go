@@ -1,0 +1,201 @@
+package controllers
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// refused: the API server refuses the object before it exists, in words that name the field and the mend.
+func refused(ctx SpecContext, object client.Object, words ...string) {
+	GinkgoHelper()
+	object.SetNamespace("default")
+	if object.GetName() == "" {
+		object.SetName("refused")
+	}
+	err := k8s.Create(ctx, object, client.DryRunAll)
+	Expect(apierrors.IsInvalid(err)).To(BeTrue(), "want the object refused as invalid, got %v", err)
+	for _, word := range words {
+		Expect(err.Error()).To(ContainSubstring(word))
+	}
+}
+
+var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func(*v1alpha1.Function), words ...string) {
+	refused(ctx, newFunction("", "", change), words...)
+},
+	Entry("with neither code nor codeFrom", func(f *v1alpha1.Function) { f.Spec.Code = nil },
+		"exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code"),
+	Entry("with both code and codeFrom", func(f *v1alpha1.Function) {
+		f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
+	}, "exactly one of spec.code and spec.codeFrom must be set"),
+	Entry("with empty code", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To("") }, "spec.code"),
+	Entry("with code over the limit", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To(strings.Repeat("#", 921601)) }, "spec.code", "921600"),
+	Entry("without an image", func(f *v1alpha1.Function) { f.Spec.Image = "" }, "spec.image"),
+	Entry("with a registry's path for an image", func(f *v1alpha1.Function) { f.Spec.Image = "docker.io/library/python:3" },
+		"spec.image must be the name of a FunctionImage", "not the path of an image in a registry"),
+	Entry("with a runtime that is no word and number", func(f *v1alpha1.Function) { f.Spec.Runtime = "python" }, "spec.runtime"),
+	Entry("with a name that is no label", func(f *v1alpha1.Function) { f.Name = strings.Repeat("a", 64) },
+		"metadata.name must be no more than 63 characters"),
+	Entry("with more GPUs than any node has", func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](65) }, "spec.gpus"),
+	Entry("with no workers", func(f *v1alpha1.Function) { f.Spec.Workers = ptr.To[int32](0) }, "spec.workers"),
+	Entry("with no time", func(f *v1alpha1.Function) { f.Spec.TimeoutSeconds = ptr.To[int32](0) }, "spec.timeoutSeconds"),
+	Entry("with a negative number of retries", func(f *v1alpha1.Function) { f.Spec.Retries = ptr.To[int32](-1) }, "spec.retries"),
+	Entry("with an empty history", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.revisionHistoryLimit"),
+	Entry("with a variable of the operator's", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{Env: []corev1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
+	}, "spec.pod.env", "choose another name"),
+	Entry("with a volume of the operator's name", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "sharedcloud-code", EmptyDir: &v1alpha1.EmptyDir{}}}}
+	}, "sharedcloud- are the operator's own"),
+	Entry("with a volume of two kinds", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}, Secret: &v1alpha1.NamedSource{Name: "s"}}}}
+	}, "exactly one of the fields in [configMap secret emptyDir persistentVolumeClaim] must be set"),
+	Entry("with a volume of no kind", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v"}}}
+	}, "exactly one of the fields in [configMap secret emptyDir persistentVolumeClaim] must be set"),
+	Entry("with a mount over the operator's own files", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "/sharedcloud/code"}}}
+	}, "mountPath must be absolute and outside /sharedcloud"),
+	Entry("with a mount at a relative path", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "data"}}}
+	}, "mountPath must be absolute"),
+	Entry("with a medium that no emptyDir has", func(f *v1alpha1.Function) {
+		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{Medium: "Disk"}}}}
+	}, "medium"),
+)
+
+// A list of what is allowed, never a PodSpec: what is not in it can't even be written down.
+var _ = DescribeTable("A Function cannot say", func(ctx SpecContext, path ...string) {
+	function := newFunction("default", "strict")
+	function.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
+	raw, err := json.Marshal(function)
+	Expect(err).NotTo(HaveOccurred())
+	object := &unstructured.Unstructured{}
+	Expect(json.Unmarshal(raw, object)).To(Succeed())
+	unstructured.RemoveNestedField(object.Object, "status")
+	Expect(unstructured.SetNestedField(object.Object, map[string]any{}, append([]string{"spec", "pod"}, path...)...)).To(Succeed())
+	err = k8s.Create(ctx, object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
+	Expect(err).To(MatchError(ContainSubstring("unknown field")))
+},
+	Entry("hostNetwork", "hostNetwork"),
+	Entry("securityContext", "securityContext"),
+	Entry("containers", "containers"),
+	Entry("initContainers", "initContainers"),
+	Entry("serviceAccountName", "serviceAccountName"),
+	Entry("affinity", "affinity"),
+)
+
+var _ = DescribeTable("A FunctionImage is refused", func(ctx SpecContext, change func(*v1alpha1.FunctionImage), words ...string) {
+	image := &v1alpha1.FunctionImage{Spec: v1alpha1.FunctionImageSpec{RegistryPath: "sharedcloud/python:latest", Runtime: "python311"}}
+	change(image)
+	refused(ctx, image, words...)
+},
+	Entry("without a path", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "" }, "spec.registryPath"),
+	Entry("with a space in its path", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "a b" }, "spec.registryPath"),
+	Entry("without a runtime", func(i *v1alpha1.FunctionImage) { i.Spec.Runtime = "" }, "spec.runtime"),
+	Entry("with a policy that the kubelet doesn't know", func(i *v1alpha1.FunctionImage) { i.Spec.ImagePullPolicy = "Sometimes" }, "spec.imagePullPolicy"),
+	Entry("with a name that is no label", func(i *v1alpha1.FunctionImage) { i.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
+)
+
+var _ = DescribeTable("A FunctionRun is refused", func(ctx SpecContext, change func(*v1alpha1.FunctionRun), words ...string) {
+	refused(ctx, newRun("", "", "f", 1, change), words...)
+},
+	Entry("without inputs", func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
+		"neither spec.parameters nor spec.parametersLiteral is set: put a list of tuples such as [[1, 2], [3, 4]] into spec.parameters"),
+	Entry("with both forms of inputs", func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1,),)") },
+		"spec.parameters and spec.parametersLiteral are both set: leave one of them out"),
+	Entry("without a function", func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "" }, "spec.functionRef"),
+	Entry("with a name that is no label", func(r *v1alpha1.FunctionRun) { r.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
+	Entry("with a literal too short to be a tuple", func(r *v1alpha1.FunctionRun) {
+		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("(")
+	}, "spec.parametersLiteral"),
+	Entry("with a negative time to live", func(r *v1alpha1.FunctionRun) { r.Spec.TTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.ttlSecondsAfterFinished"),
+)
+
+var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecContext, before, change func(*v1alpha1.FunctionRun), words ...string) {
+	run := newRun(newNamespace(ctx), "r", "missing", 2, before)
+	create(ctx, run)
+	Eventually(func(g Gomega) { // the controllers write the status meanwhile
+		fresh(ctx, g, run)
+		change(run)
+		err := k8s.Update(ctx, run)
+		g.Expect(apierrors.IsInvalid(err)).To(BeTrue(), "want the change refused as invalid, got %v", err)
+		for _, word := range words {
+			g.Expect(err.Error()).To(ContainSubstring(word))
+		}
+	}).WithContext(ctx).Should(Succeed())
+},
+	Entry("of an input", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters[1][0].Raw = []byte("2") },
+		"spec.parameters is immutable: make a new FunctionRun"),
+	Entry("of the number of inputs", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = r.Spec.Parameters[:1] },
+		"spec.parameters is immutable: make a new FunctionRun"),
+	Entry("from one form of inputs to the other", none, func(r *v1alpha1.FunctionRun) {
+		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("((1,),)")
+	}, "spec.parametersLiteral is immutable: make a new FunctionRun"),
+	Entry("that takes the inputs away", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
+		"neither spec.parameters nor spec.parametersLiteral is set"),
+	Entry("of the literal", literal, func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((2,),)") },
+		"spec.parametersLiteral is immutable: make a new FunctionRun"),
+	Entry("of the function", none, func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "another" },
+		"spec.functionRef is immutable: make a new FunctionRun"),
+	Entry("of the GPUs", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUs = ptr.To[int32](1) }, "spec.gpus is immutable: make a new FunctionRun"),
+	Entry("of the workers", none, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](1) }, "spec.workers is immutable: make a new FunctionRun"),
+	Entry("of the time limit", none, func(r *v1alpha1.FunctionRun) { r.Spec.TimeoutSeconds = ptr.To[int32](1) }, "spec.timeoutSeconds is immutable: make a new FunctionRun"),
+	Entry("of the retries", none, func(r *v1alpha1.FunctionRun) { r.Spec.Retries = ptr.To[int32](1) }, "spec.retries is immutable: make a new FunctionRun"),
+	Entry("that takes a cancellation back", func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true },
+		func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = false }, "spec.cancel cannot be taken back: make a new FunctionRun"),
+)
+
+func none(*v1alpha1.FunctionRun) {}
+
+func literal(r *v1alpha1.FunctionRun) {
+	r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("((1,),)")
+}
+
+var _ = Describe("Admission takes", func() {
+	It("every JSON value as an input, as it is", func(ctx SpecContext) {
+		run := newRun(newNamespace(ctx), "values", "missing", 0)
+		for _, value := range []string{"null", "true", "-1.5e300", "12345678901234567", `"ä\u0000"`, "[]", `[1, [null]]`, `{}`, `{"a": null, "b": {"c": []}}`} {
+			run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: []byte(value)}})
+		}
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{})
+		want, err := json.Marshal(run.Spec.Parameters)
+		Expect(err).NotTo(HaveOccurred())
+		create(ctx, run)
+		got, err := json.Marshal(fresh(ctx, Default, run).Spec.Parameters)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(got).To(MatchJSON(want))
+	}, SpecTimeout(20*time.Second))
+
+	It("a literal, suspension, cancellation and a time to live, and changes of the last three", func(ctx SpecContext) {
+		run := newRun(newNamespace(ctx), "changes", "missing", 0, literal)
+		create(ctx, run)
+		Eventually(func(g Gomega) {
+			fresh(ctx, g, run)
+			run.Spec.Suspend, run.Spec.Cancel, run.Spec.TTLSecondsAfterFinished = true, true, ptr.To[int32](5)
+			g.Expect(k8s.Update(ctx, run)).To(Succeed())
+		}).WithContext(ctx).Should(Succeed())
+	}, SpecTimeout(20*time.Second))
+
+	It("a change of labels of a run with many inputs", func(ctx SpecContext) {
+		run := newRun(newNamespace(ctx), "large", "missing", 100_000)
+		create(ctx, run)
+		Eventually(func(g Gomega) {
+			fresh(ctx, g, run)
+			run.Labels = map[string]string{"a": "b"}
+			g.Expect(k8s.Update(ctx, run)).To(Succeed())
+		}).WithContext(ctx).Should(Succeed())
+	}, SpecTimeout(30*time.Second))
+})
