@@ -37,7 +37,8 @@ func NewScheme() *runtime.Scheme {
 }
 
 // Group is what the generic API server installs.
-func Group(scheme *runtime.Scheme, results *Results) *genericapiserver.APIGroupInfo {
+func Group(results *Results) *genericapiserver.APIGroupInfo {
+	scheme := NewScheme()
 	group := genericapiserver.NewDefaultAPIGroupInfo(GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
 	group.VersionedResourcesStorageMap[GroupVersion.Version] = map[string]rest.Storage{
 		"functionruns":         parent{},

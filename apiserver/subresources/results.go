@@ -30,8 +30,11 @@ const (
 	// followInterval is how soon a new outcome is seen by a caller who waits for it.
 	followInterval = 250 * time.Millisecond
 	// maxStreams bounds the answers that are under way, and with them the memory: each holds one page of outcomes.
-	maxStreams = 64
+	maxStreams = 16
 )
+
+// errTimeUp is why an answer ends before all is said.
+var errTimeUp = errors.New("the time of this answer is up")
 
 // RunGetter finds the run that results are asked of: in the cache, else live.
 type RunGetter interface {
@@ -50,6 +53,8 @@ type Results struct {
 	clock    clock.WithTicker
 	budget   time.Duration
 	streams  chan struct{}
+	// ending is done when the server ends: answers that are under way end too, as when their time is up.
+	ending context.Context
 }
 
 var (
@@ -58,9 +63,11 @@ var (
 	_ rest.StorageMetadata = (*Results)(nil)
 )
 
-// NewResults makes the subresource.
-func NewResults(runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
-	return &Results{runs: runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(chan struct{}, maxStreams)}
+// NewResults makes the subresource. When ending is done, answers that are under way end as when their time is up.
+func NewResults(ending context.Context, runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
+	return &Results{
+		runs: runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(chan struct{}, maxStreams), ending: ending,
+	}
 }
 
 // New implements rest.Storage.
@@ -124,8 +131,11 @@ func (r *Results) run(ctx context.Context, namespace, name string) (*sharedcloud
 // serve writes the answer. It returns an error only while nothing was written yet; after that all it can do is to break
 // the connection, so that nobody takes the part for the whole.
 func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *sharedcloudv1alpha1.FunctionRun, q query) error {
-	ctx, cancel := context.WithTimeout(request.Context(), r.budget)
+	ctx, cancel := context.WithTimeoutCause(request.Context(), r.budget, errTimeUp)
 	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer context.AfterFunc(r.ending, func() { end(errTimeUp) })()
+	defer end(nil)
 	// A caller who takes nothing more does not hold his place for ever.
 	_ = http.NewResponseController(w).SetWriteDeadline(r.clock.Now().Add(r.budget + writeSlack))
 	out := newStream(w, q)
@@ -135,8 +145,8 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *share
 	} else {
 		err = r.outcomes.Read(ctx, run.UID, q.from, q.limit, out.write)
 	}
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = nil // the time is up: the answer ends here, and the caller goes on from its last index
+	if err != nil && errors.Is(context.Cause(ctx), errTimeUp) {
+		err = nil // the answer ends here, and the caller goes on from its last index
 	}
 	switch {
 	case out.broken != nil:
@@ -160,8 +170,13 @@ func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alp
 	ticker := r.clock.NewTicker(followInterval)
 	defer ticker.Stop()
 	next, left := q.from, q.limit
-	for {
-		err := r.outcomes.Read(ctx, run.UID, next, left, func(o *outcomes.Outcome) bool {
+	for waiting := false; ; {
+		most := left
+		if waiting {
+			most = 1 // whether it is there; what lies behind it is not read in vain
+		}
+		before := next
+		err := r.outcomes.Read(ctx, run.UID, next, most, func(o *outcomes.Outcome) bool {
 			if o.Index != next || !out.write(o) {
 				return false
 			}
@@ -176,6 +191,11 @@ func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alp
 				return nil
 			}
 		}
+		if waiting && next > before {
+			waiting = false
+			continue
+		}
+		waiting = true
 		current, err := r.runs.Get(ctx, run.Namespace, run.Name)
 		switch {
 		case apierrors.IsNotFound(err), err == nil && current.UID != run.UID:

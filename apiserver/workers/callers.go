@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/utils/clock"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
@@ -26,13 +28,24 @@ type Callers struct {
 	tokens *identity.PodTokens
 	pods   *core.Pods
 	runs   *core.Runs
+	// jobs holds the Jobs that a run was seen to name: the pods of one that a suspension has ended still report what they
+	// have done.
+	jobs *utilcache.LRUExpireCache
 }
+
+// jobKey is a Job of a run.
+type jobKey struct{ run, job types.UID }
+
+const (
+	jobsSize = 16384
+	jobsTTL  = time.Hour
+)
 
 var _ work.Authenticator = (*Callers)(nil)
 
 // NewCallers authenticates the callers of the exchange.
-func NewCallers(tokens *identity.PodTokens, pods *core.Pods, runs *core.Runs) *Callers {
-	return &Callers{tokens: tokens, pods: pods, runs: runs}
+func NewCallers(tokens *identity.PodTokens, pods *core.Pods, runs *core.Runs, clock clock.PassiveClock) *Callers {
+	return &Callers{tokens: tokens, pods: pods, runs: runs, jobs: utilcache.NewLRUExpireCacheWithClock(jobsSize, clock)}
 }
 
 // Worker returns the caller.
@@ -56,7 +69,7 @@ func (c *Callers) Worker(r *http.Request, namespace, run string) (work.Worker, e
 	if !ok || worker.Run != run {
 		return work.Worker{}, work.ErrForbidden
 	}
-	if err := c.jobKnown(r.Context(), worker); err != nil {
+	if err := c.ownJob(r.Context(), worker); err != nil {
 		return work.Worker{}, err
 	}
 	return worker, nil
@@ -79,33 +92,41 @@ func (c *Callers) pod(ctx context.Context, caller identity.Pod) (*corev1.Pod, er
 	return pod, nil
 }
 
-// jobKnown makes sure that the look-ups of runs know the Job that the worker belongs to, or a later one. The cache may
-// not have seen the pass that stored the Job's uid, and that pass may be still to come: then the worker tries again.
-func (c *Callers) jobKnown(ctx context.Context, worker work.Worker) error {
+// ownJob makes sure that the worker's Job is the run's: anybody who may make Jobs can label their pods. The cache may not
+// have seen the pass that stored the Job's uid, and that pass may be still to come: then the worker tries again.
+func (c *Callers) ownJob(ctx context.Context, worker work.Worker) error {
 	run, err := c.runs.Get(ctx, worker.Namespace, worker.Run)
-	if err == nil && !jobRecorded(run, worker) {
+	if err == nil && !c.named(run, worker) {
 		run, err = c.runs.Refresh(ctx, worker.Namespace, worker.Run)
 	}
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil // the exchange says so in its own words
+		return work.ErrNoRun
 	case err != nil:
 		return fmt.Errorf("reading the FunctionRun of a worker: %w", err)
-	case run.UID == worker.RunUID && !ended(run) && (run.Status.Job == nil || run.Status.Job.UID == ""):
+	case run.UID != worker.RunUID:
+		return work.ErrNoRun
+	case c.named(run, worker):
+		return nil
+	case run.Status.Job == nil || run.Status.Job.UID == "":
 		return fmt.Errorf("the Job of FunctionRun %s/%s is not recorded yet", run.Namespace, run.Name)
+	default:
+		return work.ErrForbidden
 	}
-	return nil
 }
 
-// jobRecorded says whether the run names the worker's Job, or is over.
-func jobRecorded(run *sharedcloudv1alpha1.FunctionRun, worker work.Worker) bool {
-	return run.UID == worker.RunUID && (ended(run) || run.Status.Job != nil && run.Status.Job.UID == worker.JobUID)
-}
-
-// ended says whether the run needs no workers, whichever Job they are of.
-func ended(run *sharedcloudv1alpha1.FunctionRun) bool {
-	known := RunOf(run)
-	return known.Finished || known.Ending != "" || known.Suspended
+// named says whether the run names the worker's Job, or did so before.
+func (c *Callers) named(run *sharedcloudv1alpha1.FunctionRun, worker work.Worker) bool {
+	if run.UID != worker.RunUID {
+		return false
+	}
+	key := jobKey{run.UID, worker.JobUID}
+	if run.Status.Job != nil && run.Status.Job.UID == worker.JobUID {
+		c.jobs.Add(key, true, jobsTTL)
+		return true
+	}
+	_, before := c.jobs.Get(key)
+	return before
 }
 
 // workerOf reads what a pod says of itself: its labels, and the Job that controls it.

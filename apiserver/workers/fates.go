@@ -58,6 +58,18 @@ func (f *Fates) gone(podUID types.UID, cached *corev1.Pod) work.Fate {
 	return fate
 }
 
+// over is the fate of a pod that is over, by the caches alone. false: it is not over, or never was one of ours.
+func (f *Fates) over(namespace, podName string, podUID types.UID) (*corev1.Pod, work.Fate, bool) {
+	if pod, ok := f.pods.Cached(namespace, podName, podUID); ok {
+		return pod, FateOf(pod), core.PodOver(pod)
+	}
+	pod, ok := f.pods.Deleted(podUID)
+	if !ok {
+		return nil, work.Fate{State: work.FateGone}, false
+	}
+	return pod, f.gone(podUID, nil), true
+}
+
 // FateOf says what became of a pod by what is stored of it.
 func FateOf(pod *corev1.Pod) work.Fate {
 	ended := core.Terminated(pod)
@@ -65,13 +77,8 @@ func FateOf(pod *corev1.Pod) work.Fate {
 	case disruptedBefore(pod, ended):
 		return work.Fate{State: work.FateDisrupted, Terminating: true}
 	case ended != nil:
-		return work.Fate{
-			State:       work.FateEnded,
-			ExitCode:    ended.ExitCode,
-			Reason:      ended.Reason,
-			Message:     ended.Message,
-			Terminating: terminating(pod),
-		}
+		// What Kubernetes did to the pod after that does not matter.
+		return work.Fate{State: work.FateEnded, ExitCode: ended.ExitCode, Reason: ended.Reason, Message: ended.Message}
 	case pod.Status.Phase == corev1.PodFailed && noFault(pod.Status.Reason):
 		return work.Fate{State: work.FateDisrupted, Terminating: true}
 	case pod.Status.Phase == corev1.PodFailed:

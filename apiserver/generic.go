@@ -1,0 +1,58 @@
+package apiserver
+
+import (
+	"net/http"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/endpoints/openapi"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/util/compatibility"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	aggregatoropenapi "k8s.io/kube-aggregator/pkg/generated/openapi"
+
+	"sharedcloud.io/function-operator/apiserver/subresources"
+)
+
+// workPrefix is the path of the exchange. It is nothing to the library: no API group, no RequestInfo that says so, and
+// no rule of RBAC lets anybody in.
+const workPrefix = "/work/v1/"
+
+// NewGenericConfig is the configuration of the library's server, as far as no flags and no cluster are needed for it.
+func NewGenericConfig() *genericapiserver.Config {
+	scheme := subresources.NewScheme()
+	config := genericapiserver.NewConfig(serializer.NewCodecFactory(scheme))
+	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
+	config.FeatureGate = utilfeature.DefaultFeatureGate
+	// The definitions are those of discovery and errors, which the aggregator's own package has.
+	namer := openapi.NewDefinitionNamer(scheme)
+	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(aggregatoropenapi.GetOpenAPIDefinitions, namer)
+	config.OpenAPIConfig.Info.Title = "SharedCloud"
+	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(aggregatoropenapi.GetOpenAPIDefinitions, namer)
+	config.OpenAPIV3Config.Info.Title = "SharedCloud"
+	config.EnableIndex = false
+	// Nothing is persisted, so nothing need be admitted, and nobody's request is retried against another storage version.
+	config.LongRunningFunc = longRunning
+	return config
+}
+
+// longRunning says which requests bound their own time: streams, which end cleanly before the aggregator cuts them off.
+func longRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
+	return info != nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName &&
+		(info.Subresource == "results" || info.Subresource == "log")
+}
+
+// withExchange gives the exchange a chain of handlers of its own, in front of the library's.
+func withExchange(exchange http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
+	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
+		rest := genericapiserver.DefaultBuildHandlerChain(api, config)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, workPrefix) {
+				exchange.ServeHTTP(w, r)
+				return
+			}
+			rest.ServeHTTP(w, r)
+		})
+	}
+}

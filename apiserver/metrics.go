@@ -1,0 +1,115 @@
+package apiserver
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work"
+)
+
+const metricsPrefix = "sharedcloud"
+
+var (
+	exchangeCalls = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem: metricsPrefix, Name: "exchange_requests_total", StabilityLevel: metrics.ALPHA,
+		Help: "Calls of workers, by the status of the answer.",
+	}, []string{"code"})
+	exchangeSeconds = metrics.NewHistogram(&metrics.HistogramOpts{
+		Subsystem: metricsPrefix, Name: "exchange_request_duration_seconds", StabilityLevel: metrics.ALPHA,
+		Help:    "Time to answer a call of a worker, also while it was kept open because there was nothing to hand out.",
+		Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30},
+	})
+	exchangeOpen = metrics.NewGauge(&metrics.GaugeOpts{
+		Subsystem: metricsPrefix, Name: "exchange_requests_in_flight", StabilityLevel: metrics.ALPHA,
+		Help: "Calls of workers that are being answered or kept open.",
+	})
+	storeSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Subsystem: metricsPrefix, Name: "outcome_store_transaction_duration_seconds", StabilityLevel: metrics.ALPHA,
+		Help:    "Time of a transaction on the outcome store, waiting for its turn and its sync included.",
+		Buckets: []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5},
+	}, []string{"kind"})
+	storeErrors = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem: metricsPrefix, Name: "outcome_store_errors_total", StabilityLevel: metrics.ALPHA,
+		Help: "Transactions on the outcome store that failed, by what failed: full, damaged, disk.",
+	}, []string{"reason"})
+)
+
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(exchangeCalls, exchangeSeconds, exchangeOpen, storeSeconds, storeErrors)
+})
+
+func observeTransaction(kind string, began time.Time, err error) {
+	storeSeconds.WithLabelValues(kind).Observe(time.Since(began).Seconds())
+	for reason, known := range map[string]error{"full": outcomes.ErrFull, "damaged": outcomes.ErrDamaged, "disk": outcomes.ErrDisk} {
+		if errors.Is(err, known) {
+			storeErrors.WithLabelValues(reason).Inc()
+		}
+	}
+}
+
+// instrument counts and measures the calls of workers.
+func instrument(next http.Handler) http.Handler {
+	registerMetrics()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		exchangeOpen.Inc()
+		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			exchangeOpen.Dec()
+			exchangeSeconds.Observe(time.Since(began).Seconds())
+			exchangeCalls.WithLabelValues(strconv.Itoa(recorder.status)).Inc()
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusRecorder) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController through.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+const (
+	// exchangeBodies is how many bytes of requests may be in memory at the same time. Thousands of workers call at a
+	// time with a few hundred bytes each; a few at a time with all that the protocol allows.
+	exchangeBodies = 256 << 20
+	// leastBody is what any request counts as.
+	leastBody = 4 << 10
+)
+
+// limitBodies bounds the memory that requests take: whoever finds no room tries again in a moment.
+func limitBodies(next http.Handler, bytes int64) http.Handler {
+	room := semaphore.NewWeighted(bytes)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size := r.ContentLength
+		if size < 0 || size > work.MaxBody {
+			size = work.MaxBody // not said, or refused
+		}
+		size = max(size, leastBody)
+		if !room.TryAcquire(size) {
+			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte(`{"error":"too much is being reported at the moment: try again"}`))
+			return
+		}
+		defer room.Release(size)
+		next.ServeHTTP(w, r)
+	})
+}

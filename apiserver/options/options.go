@@ -1,0 +1,200 @@
+// Package options turns the API server's flags into its configuration.
+//
+// What lives here: flags, their defaults, their checks, and what can be made of them without serving anything. What must
+// not: behaviour of the server.
+package options
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/wait"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"sharedcloud.io/function-operator/apiserver"
+)
+
+// Options are the API server's flags.
+type Options struct {
+	SecureServing  *genericoptions.SecureServingOptions
+	Authentication *genericoptions.DelegatingAuthenticationOptions
+	Authorization  *genericoptions.DelegatingAuthorizationOptions
+
+	// Kubeconfig names the Kubernetes API; empty inside a cluster.
+	Kubeconfig string
+	// StorePath is the file of the outcome store.
+	StorePath string
+	// LeaseDuration is for how long a tuple is a worker's that does not call.
+	LeaseDuration time.Duration
+	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
+	SweepInterval time.Duration
+	// CatalogueNamespace is the namespace whose FunctionImages all namespaces may use.
+	CatalogueNamespace string
+	// Drain is for how long the server goes on serving after it was told to end.
+	Drain time.Duration
+	// InputsMiB bounds the memory for the inputs of runs that are being handed out.
+	InputsMiB int64
+	// ResultBytes and OutputBytes bound what an outcome may hold.
+	ResultBytes, OutputBytes int
+	// Profiling serves /debug/pprof to those who may read it.
+	Profiling bool
+}
+
+// New returns the defaults.
+func New() *Options {
+	defaults := apiserver.Defaults()
+	o := &Options{
+		SecureServing:      genericoptions.NewSecureServingOptions(),
+		Authentication:     genericoptions.NewDelegatingAuthenticationOptions(),
+		Authorization:      genericoptions.NewDelegatingAuthorizationOptions(),
+		StorePath:          "/var/lib/sharedcloud/outcomes.db",
+		LeaseDuration:      defaults.LeaseDuration,
+		SweepInterval:      defaults.SweepInterval,
+		CatalogueNamespace: "sharedcloud-catalogue",
+		Drain:              5 * time.Second,
+		InputsMiB:          defaults.InputsBytes >> 20,
+		ResultBytes:        defaults.ResultBytes,
+		OutputBytes:        defaults.OutputBytes,
+	}
+	o.SecureServing.BindPort = 8443
+	o.SecureServing.Required = true
+	// Nothing is generated: the certificate is the one that the APIService and the workers trust.
+	o.SecureServing.ServerCert.CertDirectory = ""
+	o.SecureServing.ServerCert.PairName = ""
+	return o
+}
+
+// AddFlags adds the flags.
+func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	o.SecureServing.AddFlags(fs)
+	o.Authentication.AddFlags(fs)
+	o.Authorization.AddFlags(fs)
+	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig,
+		"File that says where the Kubernetes API is. Not needed inside a cluster.")
+	fs.StringVar(&o.StorePath, "store-path", o.StorePath,
+		"File of the outcome store (SQLite), on a volume that outlives the pod and is not a network file system.")
+	fs.DurationVar(&o.LeaseDuration, "lease-duration", o.LeaseDuration,
+		"How long a tuple stays with a worker that does not call. Workers call at least every third of it.")
+	fs.DurationVar(&o.SweepInterval, "sweep-interval", o.SweepInterval,
+		"The outcomes of a deleted run are deleted when the run was seen to be gone twice, this far apart.")
+	fs.StringVar(&o.CatalogueNamespace, "catalogue-namespace", o.CatalogueNamespace,
+		"Namespace of the FunctionImages that functions of all namespaces may use.")
+	fs.DurationVar(&o.Drain, "drain", o.Drain,
+		"How long the server goes on serving after it was told to end, until everybody has noticed.")
+	fs.Int64Var(&o.InputsMiB, "inputs-cache-mib", o.InputsMiB,
+		"Most memory, in MiB, for the inputs of the runs that are being handed out.")
+	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Most bytes that the result of one tuple may have.")
+	fs.IntVar(&o.OutputBytes, "output-bytes", o.OutputBytes,
+		"Most bytes that are kept of what one tuple writes to stdout, and the same again for stderr.")
+	fs.BoolVar(&o.Profiling, "profiling", o.Profiling, "Serve /debug/pprof to callers who may get that path.")
+}
+
+// Validate says what is wrong with the flags, all of it.
+func (o *Options) Validate() error {
+	var errs []error
+	errs = append(errs, o.SecureServing.Validate()...)
+	errs = append(errs, o.Authentication.Validate()...)
+	errs = append(errs, o.Authorization.Validate()...)
+	pair := o.SecureServing.ServerCert.CertKey
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(pair.CertFile != "" && pair.KeyFile != "",
+		"--tls-cert-file and --tls-private-key-file must name the serving certificate and its key: the manager keeps both in the Secret sharedcloud-apiserver-tls")
+	check(o.StorePath != "", "--store-path must name a file")
+	check(o.LeaseDuration >= time.Second && o.LeaseDuration <= time.Hour, "--lease-duration is %v; it must be between 1s and 1h", o.LeaseDuration)
+	check(o.SweepInterval >= time.Second, "--sweep-interval is %v; it must be at least 1s", o.SweepInterval)
+	check(len(validation.IsDNS1123Label(o.CatalogueNamespace)) == 0, "--catalogue-namespace is %q, which is not the name of a namespace", o.CatalogueNamespace)
+	check(o.Drain >= 0 && o.Drain <= 5*time.Minute, "--drain is %v; it must be between 0s and 5m", o.Drain)
+	check(o.InputsMiB >= 1 && o.InputsMiB <= 1<<20, "--inputs-cache-mib is %d; it must be between 1 and %d", o.InputsMiB, 1<<20)
+	// A request that carries one outcome with all its output, in base64, must fit into the exchange's 32 MiB.
+	check(o.ResultBytes >= 1024 && o.ResultBytes <= 16<<20, "--result-bytes is %d; it must be between 1024 and %d", o.ResultBytes, 16<<20)
+	check(o.OutputBytes >= 1024 && o.OutputBytes <= 2<<20, "--output-bytes is %d; it must be between 1024 and %d", o.OutputBytes, 2<<20)
+	return errors.Join(errs...)
+}
+
+// Config makes the server's configuration. It opens the port, and waits until the Kubernetes API has said whom its front
+// proxy is to be known by: a server that starts without would take every caller for nobody.
+func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
+	clientConfig, err := o.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	if o.Authentication.RemoteKubeConfigFile == "" {
+		o.Authentication.RemoteKubeConfigFile = o.Kubeconfig
+	}
+	if o.Authorization.RemoteKubeConfigFile == "" {
+		o.Authorization.RemoteKubeConfigFile = o.Kubeconfig
+	}
+	generic := apiserver.NewGenericConfig()
+	generic.ShutdownDelayDuration = o.Drain
+	generic.EnableProfiling = o.Profiling
+	if err := o.SecureServing.WithLoopback().ApplyToConfig(generic); err != nil {
+		return nil, fmt.Errorf("opening the secure port: %w", err)
+	}
+	if err := waitForFrontProxy(ctx, clientConfig); err != nil {
+		return nil, err
+	}
+	if err := o.Authentication.ApplyTo(&generic.Authentication, generic.SecureServing, generic.OpenAPIConfig); err != nil {
+		return nil, fmt.Errorf("setting up authentication: %w", err)
+	}
+	if err := o.Authorization.ApplyTo(&generic.Authorization); err != nil {
+		return nil, fmt.Errorf("setting up authorization: %w", err)
+	}
+	return &apiserver.Config{
+		Generic:       generic,
+		ClientConfig:  clientConfig,
+		StorePath:     o.StorePath,
+		LeaseDuration: o.LeaseDuration,
+		SweepInterval: o.SweepInterval,
+		InputsBytes:   o.InputsMiB << 20,
+		ResultBytes:   o.ResultBytes,
+		OutputBytes:   o.OutputBytes,
+		Drain:         o.Drain,
+	}, nil
+}
+
+func (o *Options) clientConfig() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("finding the Kubernetes API (--kubeconfig says where it is, outside a cluster): %w", err)
+	}
+	config.QPS, config.Burst = 200, 400
+	config.UserAgent = "sharedcloud-apiserver"
+	return config, nil
+}
+
+// waitForFrontProxy waits for the ConfigMap in which the Kubernetes API says how its front proxy is known. It exists in
+// every cluster: what can be missing is the API, or the permission to read it.
+func waitForFrontProxy(ctx context.Context, config *rest.Config) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("making a client of the Kubernetes API: %w", err)
+	}
+	logger := klog.FromContext(ctx)
+	var last error
+	err = wait.PollUntilContextCancel(ctx, 2*time.Second, true, func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		_, last = client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "extension-apiserver-authentication", metav1.GetOptions{})
+		if last != nil {
+			logger.Info("Waiting for the Kubernetes API to say how its front proxy is known", "reason", last.Error())
+		}
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the ConfigMap kube-system/extension-apiserver-authentication: %w", errors.Join(err, last))
+	}
+	return nil
+}

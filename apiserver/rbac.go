@@ -1,0 +1,9 @@
+package apiserver
+
+// What the API server may do by itself. That it may ask who calls and what he may do comes from the ClusterRole
+// system:auth-delegator, and how to know the aggregator from the Role extension-apiserver-authentication-reader of
+// kube-system: both are bound in config/rbac.
+
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch

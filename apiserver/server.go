@@ -1,0 +1,241 @@
+// Package apiserver is the extension API server: the exchange for workers, and the aggregated API for people.
+//
+// What lives here: the server's construction and its life, from the port that opens to the store that is closed. What
+// lies below it: options (flags), identity (who calls, and what he may do), core (what is known of the cluster), the faces
+// subresources and work, workers (what the exchange must know of the cluster), report (progress and the end of runs) and
+// outcomes (the store). What must not be here: any behaviour of one of these.
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/identity"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/report"
+	"sharedcloud.io/function-operator/apiserver/subresources"
+	"sharedcloud.io/function-operator/apiserver/work"
+	"sharedcloud.io/function-operator/apiserver/workers"
+)
+
+const (
+	// reporters is how many runs' progress is written at a time.
+	reporters = 4
+	// openRetry is how soon the store is tried again after an error.
+	openRetry = 5 * time.Second
+)
+
+// Config is what a server is made of.
+type Config struct {
+	// Generic is the library's configuration, from NewGenericConfig, with its port and its delegated authentication and
+	// authorization.
+	Generic *genericapiserver.Config
+	// ClientConfig is how the Kubernetes API is reached.
+	ClientConfig *rest.Config
+	// StorePath is the file of the outcome store.
+	StorePath string
+	// LeaseDuration is for how long a tuple is a worker's that does not call.
+	LeaseDuration time.Duration
+	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
+	SweepInterval time.Duration
+	// InputsBytes bounds the inputs that are kept in memory.
+	InputsBytes int64
+	// ResultBytes and OutputBytes bound what an outcome may hold.
+	ResultBytes, OutputBytes int
+	// Drain is for how long the server goes on serving after it was told to end.
+	Drain time.Duration
+	// Clock is the time; nil for the real one.
+	Clock clock.WithTicker
+}
+
+// Defaults are the values of what flags may change.
+func Defaults() Config {
+	return Config{
+		LeaseDuration: work.DefaultLease,
+		SweepInterval: time.Hour,
+		InputsBytes:   128 << 20,
+		ResultBytes:   work.DefaultLimits.ResultBytes,
+		OutputBytes:   work.DefaultLimits.OutputBytes,
+		Drain:         5 * time.Second,
+	}
+}
+
+// Server is the API server.
+type Server struct {
+	generic  *genericapiserver.GenericAPIServer
+	cluster  *core.Cluster
+	store    *outcomes.SQLite
+	exchange *work.Exchange
+	watcher  *workers.Watcher
+	reporter *report.Reporter
+	sweeper  *report.Sweeper
+	drain    time.Duration
+	clock    clock.WithTicker
+	// ending is cancelled when requests that take their time shall come to their end.
+	ending context.Context
+	end    context.CancelFunc
+}
+
+// New makes a server. It starts nothing but the port that the configuration has opened.
+func New(config *Config) (*Server, error) {
+	s := &Server{store: outcomes.NewSQLite(config.StorePath), drain: config.Drain, clock: config.Clock}
+	if s.clock == nil {
+		s.clock = clock.RealClock{}
+	}
+	s.ending, s.end = context.WithCancel(context.Background())
+	var err error
+	if s.cluster, err = core.NewCluster(config.ClientConfig, config.InputsBytes, s.clock); err != nil {
+		return nil, err
+	}
+	store := measured{s.store}
+	fates := workers.NewFates(s.cluster.Pods)
+	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
+	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), fates, work.Options{
+		Lease:   config.LeaseDuration,
+		Limits:  work.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
+		Clock:   s.clock,
+		Changed: func(run types.UID) { s.reporter.Enqueue(run) },
+	})
+	s.reporter = report.NewReporter(s.cluster.Runs, s.exchange, s.cluster.Client, workers.RunOf, s.clock)
+	if _, err := s.reporter.Watch(s.cluster.Runs.Informer()); err != nil {
+		return nil, err
+	}
+	if s.watcher, err = workers.NewWatcher(s.cluster, fates, s.exchange, store, s.clock); err != nil {
+		return nil, err
+	}
+	s.sweeper = report.NewSweeper(stored{s.exchange, store}, s.cluster.Client, s.known, s.cluster.Inputs.Forget, config.SweepInterval, s.clock)
+	return s, s.serveWith(config, store)
+}
+
+// serveWith puts the faces in front of it all.
+func (s *Server) serveWith(config *Config, store measured) error {
+	reviews, err := authenticationv1client.NewForConfig(config.ClientConfig)
+	if err != nil {
+		return fmt.Errorf("making a client for TokenReviews: %w", err)
+	}
+	tokens, err := identity.NewPodTokens(reviews)
+	if err != nil {
+		return err
+	}
+	callers := workers.NewCallers(tokens, s.cluster.Pods, s.cluster.Runs, s.clock)
+	exchange := limitBodies(instrument(work.Handler(s.exchange, callers)), exchangeBodies)
+
+	generic := config.Generic
+	generic.BuildHandlerChainFunc = withExchange(exchange)
+	generic.Authentication.Authenticator = identity.RefuseAnonymous(generic.Authentication.Authenticator, "/healthz", "/livez", "/readyz")
+	generic.Authorization.Authorizer = identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Verbs)
+	generic.AddReadyzChecks(
+		healthz.NamedCheck("caches", func(*http.Request) error {
+			if !s.cluster.Synced() {
+				return errors.New("the caches of runs and pods are being filled")
+			}
+			return nil
+		}),
+		healthz.NamedCheck("outcome-store", func(*http.Request) error { return s.store.Ready() }),
+	)
+	if s.generic, err = generic.Complete(nil).New("sharedcloud-apiserver", genericapiserver.NewEmptyDelegate()); err != nil {
+		return fmt.Errorf("making the server: %w", err)
+	}
+	results := subresources.NewResults(s.ending, s.cluster.Runs, reading{store}, s.clock)
+	if err := s.generic.InstallAPIGroup(subresources.Group(results)); err != nil {
+		return fmt.Errorf("installing %s: %w", subresources.GroupVersion, err)
+	}
+	return nil
+}
+
+// Run serves until ctx ends and then until everybody has noticed. It answers discovery at once; all else when the caches
+// are filled and the store is open, which may be another server's still.
+func (s *Server) Run(ctx context.Context) error {
+	// What is done beside requests goes on until the last of them is answered.
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	group.Go(func() { s.cluster.Run(beside) })
+	group.Go(func() { s.work(beside) })
+	group.Go(func() { s.drainWhenDone(ctx, beside) })
+	err := s.generic.PrepareRun().RunWithContext(ctx)
+	stop()
+	group.Wait()
+	return errors.Join(err, s.store.Close())
+}
+
+// work does what is done beside requests, as soon as there is something to do it with.
+func (s *Server) work(ctx context.Context) {
+	if !s.openStore(ctx) || !s.waitForCaches(ctx) {
+		return
+	}
+	klog.FromContext(ctx).Info("The outcome store is open and the caches are filled")
+	var group sync.WaitGroup
+	group.Go(func() { s.exchange.Run(ctx) })
+	group.Go(func() { s.watcher.Run(ctx) })
+	group.Go(func() { s.reporter.Run(ctx, reporters) })
+	group.Go(func() { s.sweeper.Run(ctx) })
+	group.Wait()
+}
+
+// openStore waits until no other server has the store. What keeps it from opening may be mended meanwhile.
+func (s *Server) openStore(ctx context.Context) bool {
+	for {
+		err := s.store.Open(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		klog.FromContext(ctx).Error(err, "The outcome store cannot be opened; it is tried again", "after", openRetry)
+		if !s.sleep(ctx, openRetry) {
+			return false
+		}
+	}
+}
+
+func (s *Server) waitForCaches(ctx context.Context) bool {
+	for !s.cluster.Synced() {
+		if !s.sleep(ctx, 50*time.Millisecond) {
+			return false
+		}
+	}
+	return true
+}
+
+// drainWhenDone lets calls that are kept open and answers that follow a run come to their end, when whoever chooses
+// between servers has had the time to choose another.
+func (s *Server) drainWhenDone(ctx, beside context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-beside.Done():
+		return
+	}
+	s.sleep(beside, s.drain)
+	s.exchange.Drain()
+	s.end()
+}
+
+func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
+	timer := s.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C():
+		return true
+	}
+}
+
+func (s *Server) known(uid types.UID) bool {
+	_, ok := s.cluster.Runs.CachedUID(uid)
+	return ok
+}

@@ -1,0 +1,191 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work"
+)
+
+// Exchange is what the watcher brings the news to.
+type Exchange interface {
+	PodOver(ctx context.Context, worker work.Worker, fate work.Fate) error
+	RunChanged(run types.UID)
+}
+
+// Watcher tells the exchange of pods that are over, within moments: what they held goes to others long before a lease
+// runs out. And it tells it of runs that shall end or pause: calls that are kept open look again.
+type Watcher struct {
+	fates    *Fates
+	runs     *core.Runs
+	exchange Exchange
+	store    outcomes.Store
+	queue    workqueue.TypedRateLimitingInterface[podKey]
+}
+
+type podKey struct {
+	namespace, name string
+	uid             types.UID
+	// run is set for pods that the store names and the cache may not know.
+	run    string
+	runUID types.UID
+}
+
+// NewWatcher makes a watcher and lets it watch. Run lets it speak.
+func NewWatcher(cluster *core.Cluster, fates *Fates, exchange Exchange, store outcomes.Store, clock clock.WithTicker) (*Watcher, error) {
+	w := &Watcher{
+		fates:    fates,
+		runs:     cluster.Runs,
+		exchange: exchange,
+		store:    store,
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[podKey](100*time.Millisecond, 30*time.Second),
+			workqueue.TypedRateLimitingQueueConfig[podKey]{Name: "pods", Clock: clock}),
+	}
+	if _, err := cluster.Pods.Informer().AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { w.podChanged(obj, false) },
+		UpdateFunc: func(_, obj any) { w.podChanged(obj, false) },
+		DeleteFunc: func(obj any) { w.podChanged(obj, true) },
+	}); err != nil {
+		return nil, fmt.Errorf("watching pods: %w", err)
+	}
+	if _, err := cluster.Runs.Informer().AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		UpdateFunc: w.runChanged,
+		DeleteFunc: func(obj any) {
+			if run, ok := last[*sharedcloudv1alpha1.FunctionRun](obj); ok && run != nil {
+				w.exchange.RunChanged(run.UID)
+			}
+		},
+	}); err != nil {
+		return nil, fmt.Errorf("watching FunctionRuns: %w", err)
+	}
+	return w, nil
+}
+
+// last is the last known state of an object, also of one whose deletion was missed.
+func last[T any](obj any) (T, bool) {
+	if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	typed, ok := obj.(T)
+	return typed, ok
+}
+
+func (w *Watcher) podChanged(obj any, deleted bool) {
+	if pod, ok := last[*corev1.Pod](obj); ok && pod != nil && (deleted || core.PodOver(pod)) {
+		w.queue.Add(podKey{namespace: pod.Namespace, name: pod.Name, uid: pod.UID})
+	}
+}
+
+// runChanged wakes calls that wait when what they wait for may never come any more.
+func (w *Watcher) runChanged(before, after any) {
+	old, okOld := before.(*sharedcloudv1alpha1.FunctionRun)
+	run, ok := after.(*sharedcloudv1alpha1.FunctionRun)
+	if !ok || !okOld || old == nil || run == nil {
+		return
+	}
+	was, is := RunOf(old), RunOf(run)
+	if was.Ending != is.Ending || was.Suspended != is.Suspended || was.Finished != is.Finished || was.UID != is.UID {
+		w.exchange.RunChanged(was.UID)
+	}
+}
+
+// Run brings news until ctx ends. The caches must be filled and the store open: it begins with the workers whose end was
+// missed because no server was there.
+func (w *Watcher) Run(ctx context.Context) {
+	if err := w.missed(ctx); err != nil && ctx.Err() == nil {
+		klog.FromContext(ctx).Error(err, "Looking for workers whose end was missed failed; their leases run out instead")
+	}
+	const speakers = 4
+	var group sync.WaitGroup
+	for range speakers {
+		group.Go(func() {
+			for w.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	w.queue.ShutDown()
+	group.Wait()
+}
+
+// missed enqueues the workers that have a lease in the store and no pod in the cluster.
+func (w *Watcher) missed(ctx context.Context) error {
+	var leases []outcomes.Lease
+	err := w.store.View(ctx, func(tx *outcomes.Tx) (err error) {
+		leases, err = tx.Leases()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, lease := range leases {
+		if _, ok := w.fates.pods.Cached(lease.Namespace, lease.PodName, lease.Pod); !ok {
+			w.queue.Add(podKey{namespace: lease.Namespace, name: lease.PodName, uid: lease.Pod, run: lease.RunName, runUID: lease.Run})
+		}
+	}
+	return nil
+}
+
+func (w *Watcher) next(ctx context.Context) bool {
+	key, shutdown := w.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer w.queue.Done(key)
+	switch err := w.tell(ctx, key); {
+	case ctx.Err() != nil:
+	case err != nil:
+		klog.FromContext(ctx).Error(err, "Telling the exchange of a pod's end failed; it is told again", "pod", klog.KRef(key.namespace, key.name))
+		w.queue.AddRateLimited(key)
+	default:
+		w.queue.Forget(key)
+	}
+	return true
+}
+
+// tell the exchange of one pod.
+func (w *Watcher) tell(ctx context.Context, key podKey) error {
+	worker, fate, over := w.known(key)
+	if !over && key.run != "" {
+		// The store has a lease for it and the cache no pod: ask, before what it holds is given away.
+		worker = work.Worker{Namespace: key.namespace, Run: key.run, RunUID: key.runUID, PodName: key.name, PodUID: key.uid}
+		switch fate = w.fates.Fate(ctx, key.namespace, key.name, key.uid); fate.State {
+		case work.FateUnknown:
+			return fmt.Errorf("the Kubernetes API cannot be asked about the pod at the moment")
+		case work.FateRunning:
+			return nil // the cache will see how it ends
+		}
+		over = true
+	}
+	if !over {
+		return nil
+	}
+	run, ok := w.runs.CachedUID(worker.RunUID)
+	if !ok || run.Status.Progress != nil && run.Status.Progress.Closed {
+		return nil // nothing of the run is in anybody's hands
+	}
+	return w.exchange.PodOver(ctx, worker, fate)
+}
+
+// known is what the caches know of a pod that is over.
+func (w *Watcher) known(key podKey) (work.Worker, work.Fate, bool) {
+	pod, fate, over := w.fates.over(key.namespace, key.name, key.uid)
+	if !over {
+		return work.Worker{}, fate, false
+	}
+	worker, ok := workerOf(pod)
+	return worker, fate, ok
+}

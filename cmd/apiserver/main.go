@@ -1,0 +1,59 @@
+// Command apiserver is the extension API server: the exchange for workers, and the aggregated API for people.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/component-base/cli"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register"
+
+	"sharedcloud.io/function-operator/apiserver"
+	"sharedcloud.io/function-operator/apiserver/options"
+)
+
+func main() {
+	os.Exit(cli.Run(newCommand(genericapiserver.SetupSignalContext())))
+}
+
+func newCommand(ctx context.Context) *cobra.Command {
+	o := options.New()
+	logging := logsapi.NewLoggingConfiguration()
+	features := featuregate.NewFeatureGate()
+	command := &cobra.Command{
+		Use:           "apiserver",
+		Short:         "Serves the work exchange and subresources.sharedcloud.io",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(*cobra.Command, []string) error {
+			if err := logsapi.ValidateAndApply(logging, features); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			config, err := o.Config(ctx)
+			if err != nil {
+				return err
+			}
+			server, err := apiserver.New(config)
+			if err != nil {
+				return err
+			}
+			return server.Run(ctx)
+		},
+	}
+	logs.InitLogs()
+	if err := logsapi.AddFeatureGates(features); err != nil {
+		panic(err) // two gates of one name: a mistake of the programmer
+	}
+	logsapi.AddFlags(logging, command.Flags())
+	o.AddFlags(command.Flags())
+	return command
+}
