@@ -107,6 +107,10 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 			release()
 			return nil, err
 		}
+		if c.refused != nil {
+			release()
+			return nil, c.refused
+		}
 		// A worker that holds something must be able to report it: its call is never kept open.
 		if c.action != ActionWait || !patient || !c.self.Held().Empty() {
 			release()
@@ -193,10 +197,10 @@ func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *Requ
 	}
 	if c.before == nil {
 		c.self = newWorker(worker, ledger.row.ID, ledger.now)
-		return c, nil
+	} else {
+		c.self = *c.before
+		c.elapsed = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, ledger.now-c.before.LastMicros)
 	}
-	c.self = *c.before
-	c.elapsed = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, ledger.now-c.before.LastMicros)
 	if !c.elsewhere().Empty() {
 		if c.others, err = tx.LiveWorkers(ledger.row.ID); err != nil {
 			return nil, err

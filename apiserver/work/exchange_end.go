@@ -36,14 +36,18 @@ func (e *Exchange) PodOver(ctx context.Context, worker Worker, fate Fate) error 
 	return e.bury(ctx, run, worker, fate, lossOver)
 }
 
-// buryPredecessors ends the leases of the pods that had the worker's completion index before: the Job makes a pod for an
-// index only when the one before is over.
+// buryPredecessors ends the leases of the pods that had the completion index of a new worker before: the Job makes a pod for
+// an index only when the one before is over. A pod of which that cannot be seen keeps its lease until it runs out: the
+// caller might be the older one, with a call that was long under way.
 func (e *Exchange) buryPredecessors(ctx context.Context, run Run, worker Worker) error {
 	var predecessors []outcomes.Worker
 	err := e.store.View(ctx, func(tx *outcomes.Tx) error {
+		predecessors = nil
 		row, err := tx.Run(run.UID)
 		if err != nil || row == nil {
-			predecessors = nil
+			return err
+		}
+		if known, err := tx.Worker(row.ID, worker.PodUID); err != nil || known != nil {
 			return err
 		}
 		predecessors, err = tx.Siblings(row.ID, worker.JobUID, worker.CompletionIndex)
@@ -53,14 +57,14 @@ func (e *Exchange) buryPredecessors(ctx context.Context, run Run, worker Worker)
 		return e.unsettled(err)
 	}
 	for _, p := range predecessors {
-		if p.PodUID == worker.PodUID {
+		fate := e.fates.Fate(ctx, run.Namespace, p.PodName, p.PodUID)
+		if fate.State == FateRunning || fate.State == FateUnknown {
 			continue
 		}
 		over := Worker{
 			Namespace: run.Namespace, Run: run.Name, RunUID: run.UID, PodName: p.PodName, Node: p.Node, PodUID: p.PodUID,
 			JobUID: p.JobUID, CompletionIndex: p.CompletionIndex,
 		}
-		fate := e.fates.Fate(ctx, run.Namespace, p.PodName, p.PodUID)
 		if err := e.bury(ctx, run, over, fate, lossOver); err != nil {
 			return err
 		}
@@ -218,34 +222,19 @@ func (l *ledger) filled(chunk, missing indexset.Set) {
 	l.settle()
 }
 
-// Progress tells how far a run is; ErrNoRun when the store has nothing of it.
-func (e *Exchange) Progress(ctx context.Context, run types.UID) (sharedcloudv1alpha1.RunProgress, error) {
-	var progress sharedcloudv1alpha1.RunProgress
-	err := e.store.View(ctx, func(tx *outcomes.Tx) error {
-		row, err := tx.Run(run)
-		if err != nil {
-			return err
-		}
-		if row == nil {
-			return ErrNoRun
-		}
-		progress = progressOf(row)
-		return nil
+// Progress tells how far a run is, whether or not a worker has called for it yet.
+func (e *Exchange) Progress(ctx context.Context, run Run) (sharedcloudv1alpha1.RunProgress, error) {
+	var l *ledger
+	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {
+		l, err = e.open(tx, run)
+		return err
 	})
-	return progress, err
-}
-
-// Begin makes sure that the store knows a run, so that its progress says how much is pending before any worker has called.
-// A run without tuples is closed by it.
-func (e *Exchange) Begin(ctx context.Context, run Run) error {
-	return e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
-		l, err := e.open(tx, run)
-		if err != nil || l.row.ID != 0 {
-			return err
-		}
-		l.settle()
-		return l.write(tx, &l.row)
-	})
+	if err != nil {
+		return sharedcloudv1alpha1.RunProgress{}, err
+	}
+	// A run without tuples is closed before it began.
+	l.settle()
+	return progressOf(&l.row), nil
 }
 
 // progressOf is what a run's row says, in the API's terms.

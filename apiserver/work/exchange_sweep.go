@@ -60,8 +60,8 @@ func (e *Exchange) loadLeases(ctx context.Context) error {
 // Sweep ends the leases that have run out. Run calls it.
 func (e *Exchange) Sweep(ctx context.Context) error {
 	var errs []error
-	for lease, names := range e.deadlines.dues() {
-		errs = append(errs, e.lapse(ctx, lease, names))
+	for _, lease := range e.deadlines.dues() {
+		errs = append(errs, e.lapse(ctx, lease, e.deadlines.names(lease)))
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,8 @@
 package work
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,7 +151,7 @@ func (d *deadlines) outage() {
 
 // dues are the leases that have run out. It must be called every sixth of a lease or so: that it was not means that this
 // process stood still (or the machine slept), and with it the calls that came.
-func (d *deadlines) dues() map[leaseKey]leaseNames {
+func (d *deadlines) dues() []leaseKey {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
@@ -157,13 +159,26 @@ func (d *deadlines) dues() map[leaseKey]leaseNames {
 		d.floor = max(d.floor, now+d.lease)
 	}
 	d.swept = now
-	due := map[leaseKey]leaseNames{}
+	var due []leaseKey
 	for key, entry := range d.leases {
 		if d.dueLocked(entry, now) {
-			due[key] = entry.leaseNames
+			due = append(due, key)
 		}
 	}
+	slices.SortFunc(due, func(a, b leaseKey) int {
+		return cmp.Or(cmp.Compare(a.run, b.run), cmp.Compare(a.pod, b.pod))
+	})
 	return due
+}
+
+// names are those of a lease.
+func (d *deadlines) names(key leaseKey) leaseNames {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if entry, ok := d.leases[key]; ok {
+		return entry.leaseNames
+	}
+	return leaseNames{}
 }
 
 // due says whether the lease has still run out: the worker may have called since.

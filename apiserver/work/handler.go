@@ -85,6 +85,8 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusNotFound, ErrNoRun.Error())
 	case errors.Is(err, ErrSequence):
 		refuse(w, http.StatusConflict, ErrSequence.Error())
+	case errors.Is(err, ErrPodOver):
+		refuse(w, http.StatusConflict, ErrPodOver.Error())
 	case errors.Is(err, ErrTooLarge):
 		refuse(w, http.StatusRequestEntityTooLarge, ErrTooLarge.Error())
 	case r.Context().Err() != nil || errors.Is(err, context.Canceled):

@@ -30,6 +30,8 @@ type call struct {
 	action        Action
 	handed        indexset.Set
 	revoked       indexset.Set
+	// refused is what the caller gets instead of an answer, although what he reported is taken.
+	refused error
 }
 
 // newWorker is the row of a pod that calls for the first time.
@@ -82,11 +84,15 @@ func (c *call) decide() error {
 	c.settle()
 
 	switch {
-	case c.row.Closing != "" || c.row.Closed || over || c.run.stops():
+	case c.row.Closing != "" || c.row.Closed || c.run.stops():
 		c.dismiss()
+	case over:
+		c.refused = ErrPodOver
 	case repeated && Action(c.self.AnswerAction) != ActionWait:
+		c.reclaim()
 		c.answerAgain()
 	default:
+		c.reclaim()
 		c.answerAnew()
 	}
 	c.account(c.before, &c.self)
@@ -145,32 +151,30 @@ func (c *call) takeReports() {
 	// A tuple that the supervisor saw fail did not kill the container: no suspect any more.
 	c.giveBack(again, false)
 	c.giveBack(dropped, alone)
-	c.self.Executing = -1
-	if c.request.Executing != nil {
-		c.reclaim(*c.request.Executing)
-	}
 }
 
-// reclaim gives an index back to the worker that executes it and has lost it, as long as nobody else has taken it: a
-// handler that outlives an outage of the exchange goes on. Only the one that is executed: a list of a million others must
-// not fetch them.
-func (c *call) reclaim(index int) {
-	if c.reported.Contains(index) || c.self.State == outcomes.WorkerOver {
-		return
-	}
-	if !c.self.Held().Contains(index) {
-		if c.row.Closing != "" || c.run.stops() || !c.free().Contains(index) {
-			return
+// reclaim gives back to the worker what it says it holds and has lost (its lease had run out), as long as nobody else has
+// taken it: a handler that outlives an outage of the exchange goes on, and what was done meanwhile is not done again. What
+// it cannot have is revoked. No more than a worker ever holds: a list of a million must not fetch them.
+func (c *call) reclaim() {
+	lost := c.request.Held.Minus(c.reported).Minus(c.self.Held())
+	if c.row.Closing == "" && !c.row.Closed && !c.run.stops() && !c.self.Alone && !lost.Empty() {
+		back, _ := lost.And(c.row.Returned.Union(c.unissued())).Take(2*maxBatch - c.self.Held().Len())
+		if suspects := lost.And(c.row.Suspects); back.Empty() && c.self.Held().Empty() && !suspects.Empty() {
+			back, _ = suspects.Take(1)
+			c.self.Alone = true
 		}
-		suspect := c.row.Suspects.Contains(index)
-		if suspect && !c.self.Held().Empty() {
-			return
+		if !back.Empty() {
+			c.take(back)
+			c.hold(&c.self, back)
 		}
-		c.take(indexset.Of(index))
-		c.hold(&c.self, indexset.Of(index))
-		c.self.Alone = suspect
 	}
-	c.self.Executing = index
+	held := c.self.Held()
+	c.self.Executing = -1
+	if e := c.request.Executing; e != nil && held.Contains(*e) {
+		c.self.Executing = *e
+	}
+	c.revoked = c.request.Held.Minus(c.reported).Minus(held)
 }
 
 // takeFromOthers takes indexes out of the hands of those that hold them now; they are told at their next call.
@@ -222,12 +226,13 @@ func (r Run) ends() bool { return r.Ending != "" || r.Finished }
 // dismiss sends the worker away and takes back what it holds.
 func (c *call) dismiss() {
 	c.action = ActionStop
-	if c.row.Closed && c.row.Filled == 0 && c.self.State != outcomes.WorkerOver {
+	if c.row.Closed && c.row.Filled == 0 {
 		c.action = ActionFinished
 	}
 	held, alone := c.self.Held(), c.self.Alone
 	c.self.Keep(indexset.Set{})
 	c.giveBack(held, alone)
+	c.revoked = c.request.Held.Minus(c.reported)
 	c.answer(indexset.Set{})
 }
 
@@ -235,7 +240,6 @@ func (c *call) dismiss() {
 func (c *call) answerAgain() {
 	c.action = Action(c.self.AnswerAction)
 	c.handed = c.self.AnswerHanded.And(c.self.Held())
-	c.revoked = c.request.Held.Minus(c.reported).Minus(c.self.Held())
 	c.rest()
 }
 
@@ -284,7 +288,6 @@ func (l *ledger) idle() bool { return l.row.Queued == 0 && l.drained() }
 // answer stores the answer, so that a repeated call gets it again.
 func (c *call) answer(handed indexset.Set) {
 	c.handed = handed
-	c.revoked = c.request.Held.Minus(c.reported).Minus(c.self.Held())
 	c.self.AnswerAction, c.self.AnswerHanded = string(c.action), handed
 	c.rest()
 }

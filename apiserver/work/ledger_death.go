@@ -36,8 +36,7 @@ const (
 //   - ended otherwise, nobody knows why: the only tuple in hand is charged; several become suspects;
 //   - running, and the lease ran out: the network is broken, or the node stands still. That is no crash: the same as
 //     disrupted;
-//   - running, and its index came back as another pod: the cache is behind, and how it ended cannot be told; so with a pod
-//     that is gone, and with an API that doesn't answer: suspects, uncharged.
+//   - gone, or nobody knows: how it ended cannot be told: suspects, uncharged.
 func (l *ledger) bury(worker outcomes.Worker, fate Fate, why loss) outcomes.Worker {
 	before := worker
 	held := worker.Held()
@@ -51,24 +50,16 @@ func (l *ledger) bury(worker outcomes.Worker, fate Fate, why loss) outcomes.Work
 	l.account(&before, &worker)
 	defer l.settle()
 
-	suspect := held.Len() > 1 || alone
 	switch {
 	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerOver:
 		// It had nothing left to do, or this is known.
-	case fate.Terminating || fate.State == FateDisrupted,
-		fate.State == FateEnded && fate.ExitCode == 0,
-		fate.State == FateRunning && why == lossLapsed:
+	case fate.Terminating, fate.State == FateDisrupted, fate.State == FateRunning,
+		fate.State == FateEnded && fate.ExitCode == 0:
 		l.giveBack(held, alone)
 	case fate.State == FateEnded:
 		l.died(&before, held, fate)
-	case fate.State == FateGone, why == lossLapsed:
-		// A pod that is gone was deleted, most likely.
-		l.giveBack(held, suspect)
 	default:
-		l.giveBack(held, suspect)
-		l.row.Deaths++
-		l.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: "a worker's pod was replaced; how it ended could not be found out"}, false)
-		l.endBarren()
+		l.giveBack(held, held.Len() > 1 || alone)
 	}
 	return worker
 }

@@ -1,0 +1,482 @@
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+// cluster is what surrounds the exchange in tests: a store in a file, a clock that only tests move, one run, and pods.
+type cluster struct {
+	t        testing.TB
+	path     string
+	clock    *steppedClock
+	store    *outcomes.SQLite
+	exchange *Exchange
+
+	mu    sync.Mutex
+	run   Run
+	gone  bool
+	fates map[types.UID]Fate
+	// changed counts notifications.
+	changed int
+	// inputsFail makes the inputs unreadable.
+	inputsFail error
+	pods       int
+}
+
+// steppedClock has a wall clock that can be stepped, beside a monotonic one.
+type steppedClock struct {
+	*clocktesting.FakeClock
+	mu     sync.Mutex
+	offset time.Duration
+}
+
+func (c *steppedClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.FakeClock.Now().Add(c.offset)
+}
+
+// Since is right for times taken before the first step, as the real one is for all.
+func (c *steppedClock) Since(t time.Time) time.Duration { return c.FakeClock.Since(t) }
+
+func (c *steppedClock) stepWall(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset += by
+}
+
+var testStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func newCluster(t testing.TB, change func(*Run)) *cluster {
+	t.Helper()
+	c := &cluster{
+		t:     t,
+		path:  filepath.Join(t.TempDir(), "outcomes.db"),
+		clock: &steppedClock{FakeClock: clocktesting.NewFakeClock(testStart)},
+		run: Run{
+			UID: "run-uid", Namespace: "ns", Name: "run", Total: 10, Workers: 2, TimeoutSeconds: 60, GPUs: 1, JobUID: "job-1",
+		},
+		fates: map[types.UID]Fate{},
+	}
+	if change != nil {
+		change(&c.run)
+	}
+	c.start()
+	t.Cleanup(func() {
+		if err := c.check(); err != nil {
+			t.Errorf("the invariant: %v", err)
+		}
+		if err := c.store.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	return c
+}
+
+// start starts a server on the cluster's store.
+func (c *cluster) start() {
+	c.t.Helper()
+	c.store = outcomes.NewSQLite(c.path)
+	if err := c.store.Open(context.Background()); err != nil {
+		c.t.Fatalf("opening the store: %v", err)
+	}
+	c.exchange = NewExchange(c.store, c, c, c, Options{Clock: c.clock, Changed: func(types.UID) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.changed++
+	}})
+	if err := c.exchange.loadLeases(context.Background()); err != nil {
+		c.t.Fatalf("loading leases: %v", err)
+	}
+}
+
+// restart ends the server and starts another.
+func (c *cluster) restart() {
+	c.t.Helper()
+	if err := c.store.Close(); err != nil {
+		c.t.Fatalf("closing the store: %v", err)
+	}
+	c.start()
+}
+
+func (c *cluster) Run(_ context.Context, namespace, name string) (Run, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone || namespace != c.run.Namespace || name != c.run.Name {
+		return Run{}, ErrNoRun
+	}
+	return c.run, nil
+}
+
+func (c *cluster) Tuples(_ context.Context, _ Run, first, last int) ([]Tuple, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inputsFail != nil {
+		return nil, c.inputsFail
+	}
+	tuples := make([]Tuple, 0, last-first+1)
+	for index := first; index <= last; index++ {
+		tuples = append(tuples, Tuple{JSON: json.RawMessage("[" + strconv.Itoa(index) + "]")})
+	}
+	return tuples, nil
+}
+
+func (c *cluster) Fate(_ context.Context, _, _ string, podUID types.UID) Fate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if fate, ok := c.fates[podUID]; ok {
+		return fate
+	}
+	return Fate{State: FateRunning}
+}
+
+func (c *cluster) change(change func(*Run)) {
+	c.mu.Lock()
+	change(&c.run)
+	uid := c.run.UID
+	c.mu.Unlock()
+	c.exchange.RunChanged(uid)
+}
+
+// advance moves the monotonic clock in steps that a sweeper would make, and sweeps after each.
+func (c *cluster) advance(d time.Duration) {
+	c.t.Helper()
+	step := c.exchange.options.Lease / sweepsPerLease
+	for ; d > 0; d -= step {
+		c.clock.Step(min(d, step))
+		if err := c.exchange.Sweep(context.Background()); err != nil {
+			c.t.Fatalf("sweeping: %v", err)
+		}
+	}
+}
+
+// row is the run's row.
+func (c *cluster) row() *outcomes.Run {
+	c.t.Helper()
+	var row *outcomes.Run
+	c.view(func(tx *outcomes.Tx) (err error) {
+		row, err = tx.Run(c.run.UID)
+		return err
+	})
+	if row == nil {
+		c.t.Fatalf("the run has no row")
+	}
+	return row
+}
+
+func (c *cluster) view(fn func(*outcomes.Tx) error) {
+	c.t.Helper()
+	if err := c.store.View(context.Background(), fn); err != nil {
+		c.t.Fatalf("reading the store: %v", err)
+	}
+}
+
+func (c *cluster) progress() sharedcloudv1alpha1.RunProgress {
+	c.t.Helper()
+	progress, err := c.exchange.Progress(context.Background(), c.run)
+	if err != nil {
+		c.t.Fatalf("reading the progress: %v", err)
+	}
+	return progress
+}
+
+// outcomes are all outcomes, by index.
+func (c *cluster) outcomes() map[int]outcomes.Outcome {
+	c.t.Helper()
+	all := map[int]outcomes.Outcome{}
+	last := -1
+	err := c.store.Read(context.Background(), c.run.UID, 0, 0, func(o *outcomes.Outcome) bool {
+		if o.Index <= last {
+			c.t.Fatalf("the outcome of index %d comes after that of %d", o.Index, last)
+		}
+		last = o.Index
+		all[o.Index] = *o
+		return true
+	})
+	if err != nil {
+		c.t.Fatalf("reading outcomes: %v", err)
+	}
+	return all
+}
+
+// pod is a worker's supervisor, as far as the exchange sees it.
+type pod struct {
+	c        *cluster
+	worker   Worker
+	sequence int64
+	held     indexset.Set
+	// last is the latest request, so that it can be repeated.
+	last *Request
+}
+
+// pod starts a pod at a completion index.
+func (c *cluster) pod(completionIndex int) *pod {
+	c.pods++
+	name := fmt.Sprintf("run-1-%d-%d", completionIndex, c.pods)
+	return &pod{c: c, worker: Worker{
+		Namespace: "ns", Run: "run", RunUID: c.run.UID, PodName: name, PodUID: types.UID(name + "-uid"), Node: "node",
+		JobUID: c.run.JobUID, CompletionIndex: completionIndex,
+	}}
+}
+
+// request changes the next request.
+type request func(*Request)
+
+// done reports indexes as succeeded.
+func done(indexes ...int) request {
+	return func(r *Request) {
+		for _, index := range indexes {
+			r.Outcomes = append(r.Outcomes, succeeded(index))
+		}
+	}
+}
+
+func succeeded(index int) Outcome {
+	return Outcome{
+		Index: index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(strconv.Itoa(index * index)),
+		StartTime: testStart.UnixMicro(), DurationMicros: 1000,
+	}
+}
+
+// raised reports an exception, crashed a dead process.
+func raised(index int) request { return failed(index, false) }
+
+func crashed(index int) request { return failed(index, true) }
+
+func failed(index int, crash bool) request {
+	return func(r *Request) {
+		r.Outcomes = append(r.Outcomes, Outcome{
+			Index: index, Status: sharedcloudv1alpha1.OutcomeFailed, Crash: crash, StartTime: testStart.UnixMicro(), DurationMicros: 1000,
+			Error: &ErrorText{Type: "ValueError", Message: "no", Traceback: "Traceback"},
+		})
+	}
+}
+
+func want(r *Request) { r.Want = true }
+
+func leaving(r *Request) { r.Leaving = true }
+
+func executing(index int) request { return func(r *Request) { r.Executing = &index } }
+
+func waiting(seconds int) request { return func(r *Request) { r.WaitSeconds = seconds } }
+
+// keeping says what is held, instead of what a good supervisor would say.
+func keeping(text string) request {
+	return func(r *Request) { r.Held = Indexes{indexes(text)} }
+}
+
+func cannotLoad(r *Request) {
+	r.LoadError = &ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}
+}
+
+func indexes(text string) indexset.Set {
+	set, err := indexset.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
+// prepare makes the next request.
+func (p *pod) prepare(changes ...request) *Request {
+	r := &Request{Protocol: Protocol, Sequence: p.sequence + 1}
+	r.Held = Indexes{p.held}
+	for _, change := range changes {
+		change(r)
+	}
+	r.Held = Indexes{r.Held.Minus(r.reported())}
+	p.last = r
+	return r
+}
+
+// send makes a call whose answer arrives.
+func (p *pod) send(r *Request) (*Answer, error) {
+	return p.sendIn(context.Background(), r)
+}
+
+func (p *pod) sendIn(ctx context.Context, r *Request) (*Answer, error) {
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	answer, err := p.c.exchange.Call(ctx, p.worker, r)
+	if err != nil {
+		return nil, err
+	}
+	p.sequence = r.Sequence
+	p.held = r.Held.Minus(answer.Revoked.Set).Union(handedOut(answer))
+	return answer, nil
+}
+
+func handedOut(answer *Answer) indexset.Set {
+	var all []int
+	for _, tuple := range answer.Tuples {
+		all = append(all, tuple.Index)
+	}
+	return indexset.Of(all...)
+}
+
+// call makes a call that must be answered.
+func (p *pod) call(changes ...request) *Answer {
+	p.c.t.Helper()
+	answer, err := p.send(p.prepare(changes...))
+	if err != nil {
+		p.c.t.Fatalf("the call of %s: %v", p.worker.PodName, err)
+	}
+	return answer
+}
+
+// lost makes a call whose answer does not arrive, after it was committed.
+func (p *pod) lost(changes ...request) {
+	p.c.t.Helper()
+	r := p.prepare(changes...)
+	if _, err := p.c.exchange.Call(context.Background(), p.worker, r); err != nil {
+		p.c.t.Fatalf("the call of %s: %v", p.worker.PodName, err)
+	}
+}
+
+// over tells the exchange that the pod is over.
+func (p *pod) over(fate Fate) {
+	p.c.t.Helper()
+	p.c.mu.Lock()
+	p.c.fates[p.worker.PodUID] = fate
+	p.c.mu.Unlock()
+	if err := p.c.exchange.PodOver(context.Background(), p.worker, fate); err != nil {
+		p.c.t.Fatalf("the end of %s: %v", p.worker.PodName, err)
+	}
+}
+
+var (
+	oomKilled = Fate{State: FateEnded, ExitCode: 137, Reason: "OOMKilled"}
+	killed    = Fate{State: FateEnded, ExitCode: 137, Reason: "Error"}
+	exitedOne = Fate{State: FateEnded, ExitCode: 1, Reason: "Error"}
+	completed = Fate{State: FateEnded, Reason: "Completed"}
+	disrupted = Fate{State: FateDisrupted, Terminating: true}
+)
+
+// expect compares what an answer says.
+func expect(t testing.TB, answer *Answer, action Action, handed string) {
+	t.Helper()
+	if got := handedOut(answer).String(); answer.Action != action || got != handed {
+		t.Fatalf("the answer is %s with %q; want %s with %q", answer.Action, got, action, handed)
+	}
+}
+
+// batchesOf makes the exchange hand out n at once: it teaches it how long tuples take, which makes n of them the least
+// that is worth a round trip.
+func (c *cluster) batchesOf(n int) {
+	c.t.Helper()
+	err := c.store.Update(context.Background(), c.run.UID, func(tx *outcomes.Tx) error {
+		l, err := c.exchange.open(tx, c.run)
+		if err != nil {
+			return err
+		}
+		before := l.row
+		l.row.MeanMicros, l.row.Measured = micros(leastBatchTime)/float64(n), 100
+		return l.write(tx, &before)
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// check says what of the ledger's invariant does not hold.
+func (c *cluster) check() error {
+	var row *outcomes.Run
+	var live []outcomes.Worker
+	var have indexset.Set
+	err := c.store.View(context.Background(), func(tx *outcomes.Tx) (err error) {
+		if row, err = tx.Run(c.run.UID); err != nil || row == nil {
+			return err
+		}
+		if live, err = tx.LiveWorkers(row.ID); err != nil {
+			return err
+		}
+		have, err = tx.HaveOutcome(row.ID, indexset.Span(0, indexset.MaxIndex))
+		return err
+	})
+	if err != nil || row == nil {
+		return err
+	}
+	places := []struct {
+		name string
+		set  indexset.Set
+	}{
+		{"has an outcome", have},
+		{"is returned", row.Returned},
+		{"is a suspect", row.Suspects},
+		{"was never handed out", indexset.Span(row.Next, row.Total-1)},
+	}
+	busy, queued := 0, 0
+	for i := range live {
+		held := live[i].Held()
+		places = append(places, struct {
+			name string
+			set  indexset.Set
+		}{"is held by " + live[i].PodName, held})
+		if !held.Empty() {
+			busy++
+			queued += held.Len() - 1
+		}
+		if live[i].Alone && held.Len() != 1 {
+			return fmt.Errorf("%s holds a suspect and %d in all", live[i].PodName, held.Len())
+		}
+		if live[i].Executing >= 0 && !held.Contains(live[i].Executing) {
+			return fmt.Errorf("%s executes %d and holds %q", live[i].PodName, live[i].Executing, held)
+		}
+	}
+	all := indexset.Set{}
+	for i, place := range places {
+		for _, other := range places[:i] {
+			if both := place.set.And(other.set); !both.Empty() {
+				return fmt.Errorf("%q %s and %s", both, place.name, other.name)
+			}
+		}
+		all = all.Union(place.set)
+	}
+	if lost := indexset.Span(0, row.Total-1).Minus(all); row.Closing == "" && !lost.Empty() {
+		return fmt.Errorf("%q is nowhere", lost)
+	}
+	if row.Live != len(live) || row.Busy != busy || row.Queued != queued {
+		return fmt.Errorf("the run counts %d live, %d busy, %d queued; there are %d, %d, %d", row.Live, row.Busy, row.Queued, len(live), busy, queued)
+	}
+	return c.checkCounts(row)
+}
+
+func (c *cluster) checkCounts(row *outcomes.Run) error {
+	counts := map[outcomes.Status]int{}
+	var unsuccessful []int
+	for index, o := range c.outcomes() {
+		counts[o.Status]++
+		if o.Status != outcomes.Succeeded {
+			unsuccessful = append(unsuccessful, index)
+		}
+	}
+	for status, count := range map[outcomes.Status]int{
+		outcomes.Succeeded: row.Succeeded, outcomes.Failed: row.Failed, outcomes.TimedOut: row.TimedOut, outcomes.Cancelled: row.Cancelled,
+	} {
+		if counts[status] != count {
+			return fmt.Errorf("the run counts %d %s; there are %d", count, status, counts[status])
+		}
+	}
+	if want := indexset.Of(unsuccessful...); row.UnsuccessfulCut < 0 && !row.Unsuccessful.Equal(want) {
+		return fmt.Errorf("the run says that %q did not succeed; it is %q", row.Unsuccessful, want)
+	}
+	if row.Closed != (row.Done() == row.Total) {
+		return fmt.Errorf("closed is %v with %d outcomes of %d", row.Closed, row.Done(), row.Total)
+	}
+	return nil
+}

@@ -1,0 +1,738 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+// The model test plays random episodes of everything that can happen to a run (workers that claim, report, die, are cut
+// off, repeat and lie; servers that restart; clocks that jump; ends and suspensions) against the real store, and checks
+// after every step and at the end what must hold whatever happened.
+//
+// WORK_MODEL_SECONDS says for how long (8), WORK_MODEL_SEED plays one episode again.
+
+// kind is what a tuple does when it is executed.
+type kind int
+
+const (
+	normal kind = iota
+	raises
+	raisesOnce
+	crashes
+	hangs
+	kills // the whole container
+	kinds
+)
+
+// model is one episode.
+type model struct {
+	*cluster
+	random *rand.Rand
+	log    []string
+
+	kinds []kind
+	pods  []*simulated
+	// finished are the completion indexes whose pod exited with 0.
+	finished map[int]bool
+	// unseen are ends of pods that the watch has not brought yet.
+	unseen []*simulated
+	// delayed are calls that arrive late, or once more.
+	delayed []delayedCall
+	jobs    int
+
+	executions map[int]int
+	// seen are the outcomes that were in the store after some step; they must stay as they are.
+	seen map[int]string
+	// charges are how often an index may have been charged with a crash, failures how often an exception of it arrived.
+	charges, failures map[int]int
+	// innocents had outcomes forged by a hostile worker.
+	forged                    map[int]bool
+	deaths, loadErrors, ended int
+}
+
+type delayedCall struct {
+	worker  Worker
+	request *Request
+}
+
+// simulated is a pod with its supervisor.
+type simulated struct {
+	*pod
+	queue    []int
+	pending  []Outcome
+	inFlight *Request
+	leaving  bool // told that it is finished
+	dead     bool
+	fate     Fate
+	hostile  bool
+}
+
+func TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome(t *testing.T) {
+	seconds := 8.0
+	if text := os.Getenv("WORK_MODEL_SECONDS"); text != "" {
+		var err error
+		if seconds, err = strconv.ParseFloat(text, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := os.Getenv("WORK_MODEL_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newModel(t, seed).play()
+		return
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("the first seed is %d", seed)
+	for lane := range 3 {
+		t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
+			t.Parallel()
+			begun, episodes := time.Now(), 0
+			for ; time.Since(begun).Seconds() < seconds; episodes++ {
+				newModel(t, seed+uint64(lane)+3*uint64(episodes)).play()
+			}
+			t.Logf("%d episodes", episodes)
+			if episodes == 0 {
+				t.Error("no episode was played")
+			}
+		})
+	}
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	random := rand.New(rand.NewPCG(seed, 1))
+	total, workers := 1+random.IntN(30), 1+random.IntN(4)
+	m := &model{
+		random: random, finished: map[int]bool{}, jobs: 1, executions: map[int]int{}, seen: map[int]string{},
+		charges: map[int]int{}, failures: map[int]int{}, forged: map[int]bool{},
+	}
+	m.cluster = newCluster(t, func(r *Run) {
+		r.UID = types.UID(fmt.Sprintf("seed-%d", seed))
+		r.Total, r.Workers, r.Retries = total, min(total, workers), random.IntN(3)
+	})
+	m.say("WORK_MODEL_SEED=%d: %d tuples, %d workers, %d retries", seed, total, m.run.Workers, m.run.Retries)
+	m.kinds = make([]kind, total)
+	for index := range m.kinds {
+		if m.chance(0.25) {
+			m.kinds[index] = kind(m.random.IntN(int(kinds)))
+		}
+	}
+	m.say("the tuples that are not normal: %v", m.kinds)
+	if m.chance(0.7) {
+		m.batchesOf(1 + m.random.IntN(12))
+	}
+	return m
+}
+
+func (m *model) chance(p float64) bool { return m.random.Float64() < p }
+
+func (m *model) say(format string, args ...any) { m.log = append(m.log, fmt.Sprintf(format, args...)) }
+
+func (m *model) fatal(format string, args ...any) {
+	m.t.Helper()
+	m.t.Fatalf("%s\n\nafter these steps:\n  %s", fmt.Sprintf(format, args...), strings.Join(m.log, "\n  "))
+}
+
+// play plays the wild part, then lets the run come to its end without further faults.
+func (m *model) play() {
+	for range 40 + m.random.IntN(80) {
+		m.step()
+		m.verify()
+	}
+	m.say("-- no more faults")
+	if m.run.Suspended {
+		m.resume()
+	}
+	for round := 0; !m.row().Closed; round++ {
+		if round > 400 {
+			m.fatal("the run does not come to an end")
+		}
+		m.fairRound()
+		m.verify()
+	}
+	m.verifyEnd()
+	m.unwind()
+}
+
+// step is one thing that happens.
+func (m *model) step() {
+	alive := m.alive()
+	roll := m.random.Float64()
+	switch {
+	case roll < 0.12 || len(alive) == 0:
+		m.startPod()
+	case roll < 0.40:
+		m.callOf(m.pick(alive))
+	case roll < 0.70:
+		m.execute(m.pick(alive))
+	case roll < 0.76:
+		m.die(m.pick(alive), m.fateOf())
+	case roll < 0.80:
+		m.watch()
+	case roll < 0.84:
+		m.arriveLate()
+	case roll < 0.92:
+		d := time.Duration(m.random.IntN(25)) * time.Second
+		m.say("%v pass", d)
+		m.advance(d)
+	case roll < 0.93:
+		m.say("everything stands still for a minute")
+		m.clock.Step(time.Minute)
+	case roll < 0.94:
+		m.say("the wall clock is stepped")
+		m.clock.stepWall(time.Duration(m.random.IntN(7200)-3600) * time.Second)
+	case roll < 0.965:
+		m.say("the server restarts")
+		m.restart()
+	case roll < 0.975:
+		if m.run.Suspended {
+			m.resume()
+		} else {
+			m.say("the run is suspended")
+			m.change(func(r *Run) { r.Suspended = true })
+		}
+	case roll < 0.98:
+		m.end(sharedcloudv1alpha1.ReasonCancelled)
+	default:
+		if p := m.pick(alive); p.inFlight == nil {
+			p.hostile = true
+			m.callOf(p)
+			p.hostile = false
+		}
+	}
+}
+
+func (m *model) alive() (alive []*simulated) {
+	for _, p := range m.pods {
+		if !p.dead {
+			alive = append(alive, p)
+		}
+	}
+	return alive
+}
+
+func (m *model) pick(pods []*simulated) *simulated { return pods[m.random.IntN(len(pods))] }
+
+// startPod does what the Job controller does: a pod for a completion index that has none and did not finish.
+func (m *model) startPod() {
+	if m.run.Suspended {
+		return
+	}
+	taken := map[int]bool{}
+	for _, p := range m.alive() {
+		taken[p.worker.CompletionIndex] = true
+	}
+	for index := range m.run.Workers {
+		if !taken[index] && !m.finished[index] {
+			p := &simulated{pod: m.pod(index)}
+			m.say("%s starts", p.worker.PodName)
+			m.pods = append(m.pods, p)
+			return
+		}
+	}
+}
+
+func (m *model) end(reason string) {
+	if m.run.Ending == "" {
+		m.ended++
+		m.say("the run is ending: %s", reason)
+		m.change(func(r *Run) { r.Ending = reason })
+	}
+	if m.chance(0.5) {
+		m.closeRun()
+	}
+}
+
+func (m *model) closeRun() {
+	m.say("the run is closed")
+	if err := m.exchange.Close(context.Background(), m.run, m.run.Ending, "the end"); err != nil {
+		m.fatal("closing: %v", err)
+	}
+}
+
+// resume makes the next Job; the pods of the one before are deleted.
+func (m *model) resume() {
+	m.say("the run goes on with the next Job")
+	for _, p := range m.alive() {
+		m.die(p, disrupted)
+	}
+	m.jobs++
+	m.finished = map[int]bool{}
+	m.change(func(r *Run) { r.Suspended, r.JobUID = false, types.UID(fmt.Sprintf("job-%d", m.jobs)) })
+}
+
+// callOf is a call of a pod: a new one, or the one whose answer did not arrive.
+func (m *model) callOf(p *simulated) {
+	if p.inFlight == nil {
+		p.inFlight = m.compose(p)
+	}
+	request := p.inFlight
+	m.say("%s calls: %s", p.worker.PodName, describe(request))
+	fault := m.random.Float64()
+	if fault < 0.08 {
+		m.say("  the call is lost")
+		return
+	}
+	answer := m.deliver(p.worker, request)
+	if fault < 0.20 && answer != nil {
+		m.say("  the answer is lost: %s", describeAnswer(answer))
+		if m.chance(0.3) {
+			m.delayed = append(m.delayed, delayedCall{p.worker, request})
+		}
+		return
+	}
+	p.inFlight = nil
+	if answer == nil {
+		return
+	}
+	m.say("  %s", describeAnswer(answer))
+	m.take(p, request, answer)
+}
+
+func (m *model) compose(p *simulated) *Request {
+	if p.hostile {
+		return m.lie(p)
+	}
+	reported := m.random.IntN(len(p.pending) + 1)
+	if m.chance(0.6) {
+		reported = len(p.pending)
+	}
+	kept := len(p.queue)
+	if m.chance(0.1) {
+		kept = m.random.IntN(len(p.queue) + 1)
+	}
+	p.queue = p.queue[:kept]
+	request := &Request{
+		Protocol: Protocol, Sequence: p.sequence + 1, Want: !p.leaving && m.chance(0.8), Outcomes: p.pending[:reported:reported],
+	}
+	held := indexset.Of(p.queue...)
+	for _, o := range p.pending[reported:] {
+		held = held.Union(indexset.Of(o.Index))
+	}
+	request.Held = Indexes{held}
+	if len(p.queue) > 0 && m.chance(0.7) {
+		request.Executing = &p.queue[0]
+	}
+	if len(p.queue) == 0 && len(p.pending) == 0 && m.chance(0.03) {
+		request.LoadError = &ErrorText{Type: "ImportError", Message: "no module"}
+	}
+	if m.chance(0.05) {
+		request.Leaving = true
+	}
+	return request
+}
+
+// lie is a call of a worker whose user's code has taken over the supervisor.
+func (m *model) lie(p *simulated) *Request {
+	some := func() indexset.Set {
+		var set indexset.Set
+		for range m.random.IntN(4) {
+			first := m.random.IntN(m.run.Total)
+			set = set.Union(indexset.Span(first, min(m.run.Total-1, first+m.random.IntN(5))))
+		}
+		return set
+	}
+	request := &Request{Protocol: Protocol, Sequence: p.sequence + 1 + int64(m.random.IntN(3)), Want: m.chance(0.5)}
+	reported := some()
+	for index := range reported.All() {
+		switch m.random.IntN(4) {
+		case 0:
+			request.Outcomes = append(request.Outcomes, succeeded(index))
+		case 1:
+			crashed(index)(request)
+		case 2:
+			raised(index)(request)
+		}
+		m.forged[index] = true
+	}
+	held := some().Union(indexset.Of(p.queue...))
+	for _, o := range p.pending {
+		held = held.Union(indexset.Of(o.Index))
+	}
+	request.Held = Indexes{held.Minus(request.reported())}
+	if held := request.Held.Set; !held.Empty() && m.chance(0.5) {
+		executing := held.Max()
+		request.Executing = &executing
+	}
+	return request
+}
+
+// deliver brings a call to the server and checks what it did; nil means that it was refused.
+func (m *model) deliver(worker Worker, request *Request) *Answer {
+	if err := request.validate(); err != nil {
+		m.fatal("the model made a bad request: %v", err)
+	}
+	row, before := m.lookAt(worker)
+	answer, err := m.exchange.Call(context.Background(), worker, request)
+	if before != nil && request.Sequence < before.Sequence {
+		if !errors.Is(err, ErrSequence) {
+			m.fatal("an older call was answered: %v", err)
+		}
+		return nil
+	}
+	if errors.Is(err, ErrPodOver) && before != nil && before.State == outcomes.WorkerOver {
+		if request.Sequence > before.Sequence {
+			m.count(request)
+		}
+		return nil
+	}
+	if err != nil {
+		m.fatal("a call failed: %v", err)
+	}
+	if repeated := before != nil && request.Sequence == before.Sequence; !repeated {
+		m.count(request)
+		if request.LoadError != nil {
+			m.loadErrors++
+		}
+	} else if got := handedOut(answer); before.AnswerAction != string(ActionWait) && !got.Minus(before.AnswerHanded).Empty() {
+		m.fatal("the same sequence got %q the second time and %q the first", got, before.AnswerHanded)
+	}
+	for index := range handedOut(answer).All() {
+		if _, ok := m.seen[index]; ok {
+			m.fatal("index %d, which has an outcome, is handed out", index)
+		}
+	}
+	if row != nil && row.Closed && answer.Action != ActionStop && answer.Action != ActionFinished {
+		m.fatal("a run that is closed answers %s", answer.Action)
+	}
+	return answer
+}
+
+// count notes what a committed report may charge, and that it is in the store.
+func (m *model) count(request *Request) {
+	for _, o := range request.Outcomes {
+		switch {
+		case o.Crash:
+			m.charges[o.Index]++
+		case o.Status == sharedcloudv1alpha1.OutcomeFailed:
+			m.failures[o.Index]++
+		default:
+			if _, ok := m.outcomes()[o.Index]; !ok {
+				m.fatal("the report of index %d was acknowledged, and there is no outcome", o.Index)
+			}
+		}
+	}
+}
+
+func (m *model) lookAt(worker Worker) (row *outcomes.Run, pod *outcomes.Worker) {
+	m.view(func(tx *outcomes.Tx) (err error) {
+		if row, err = tx.Run(m.run.UID); err != nil || row == nil {
+			return err
+		}
+		pod, err = tx.Worker(row.ID, worker.PodUID)
+		return err
+	})
+	return row, pod
+}
+
+// take is what a supervisor does with an answer.
+func (m *model) take(p *simulated, request *Request, answer *Answer) {
+	p.sequence = request.Sequence
+	reported := request.reported()
+	var pending []Outcome
+	for _, o := range p.pending {
+		if !reported.Contains(o.Index) && !answer.Revoked.Contains(o.Index) {
+			pending = append(pending, o)
+		}
+	}
+	p.pending = pending
+	var queue []int
+	for _, index := range p.queue {
+		if !answer.Revoked.Contains(index) && !reported.Contains(index) {
+			queue = append(queue, index)
+		}
+	}
+	for _, tuple := range answer.Tuples {
+		queue = append(queue, tuple.Index)
+	}
+	p.queue = queue
+	p.leaving = answer.Action == ActionFinished
+	switch {
+	case answer.Action == ActionStop:
+		p.queue, p.pending = nil, nil
+		m.exit(p)
+	case p.leaving && len(p.queue)+len(p.pending) == 0:
+		m.exit(p)
+	}
+}
+
+// exit ends a pod well; its completion index is then done, for the Job.
+func (m *model) exit(p *simulated) {
+	m.say("%s exits with 0", p.worker.PodName)
+	m.finished[p.worker.CompletionIndex] = true
+	m.die(p, completed)
+	row := m.row()
+	if len(m.finished) == m.run.Workers && !row.Closed && row.Closing == "" && m.run.Ending == "" && !m.run.Suspended && m.ended == 0 {
+		// Suspensions that were lifted before the pod saw them leave the Job with fewer completions; the controller
+		// makes the next one then.
+		if m.jobs == 1 && len(m.alive()) == 0 && !m.wasSuspended() {
+			m.fatal("every worker was sent away and %d outcomes are missing", row.Total-row.Done())
+		}
+		m.resume()
+	}
+}
+
+func (m *model) wasSuspended() bool {
+	for _, step := range m.log {
+		if strings.HasPrefix(step, "the run is suspended") || strings.Contains(step, "leaving") {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *model) fateOf() Fate {
+	return []Fate{disrupted, disrupted, killed, exitedOne, oomKilled, {State: FateGone}, {State: FateUnknown}}[m.random.IntN(7)]
+}
+
+// die ends a pod. The watch may bring it at once, later, or never.
+func (m *model) die(p *simulated, fate Fate) {
+	m.say("%s is over: %+v", p.worker.PodName, fate)
+	p.dead, p.fate = true, fate
+	m.mu.Lock()
+	m.fates[p.worker.PodUID] = fate
+	m.mu.Unlock()
+	_, row := m.lookAt(p.worker)
+	unexplained := fate.State == FateEnded && fate.ExitCode != 0
+	if unexplained {
+		m.deaths++
+		// What it holds alone by the time that its death is noticed may be charged; a call of it may still be under way.
+		if row != nil && row.State == outcomes.WorkerLive {
+			for index := range row.Held().All() {
+				m.charges[index]++
+			}
+		}
+	}
+	if p.inFlight != nil {
+		m.delayed = append(m.delayed, delayedCall{p.worker, p.inFlight})
+	}
+	if m.chance(0.6) {
+		p.over(fate)
+	} else {
+		m.unseen = append(m.unseen, p)
+	}
+}
+
+// watch brings the end of a pod that was not seen yet.
+func (m *model) watch() {
+	if len(m.unseen) == 0 {
+		return
+	}
+	p := m.unseen[0]
+	m.unseen = m.unseen[1:]
+	m.say("the end of %s is seen", p.worker.PodName)
+	p.over(p.fate)
+}
+
+// arriveLate delivers an old call.
+func (m *model) arriveLate() {
+	if len(m.delayed) == 0 {
+		return
+	}
+	late := m.delayed[0]
+	m.delayed = m.delayed[1:]
+	m.say("a call of %s arrives late: %s", late.worker.PodName, describe(late.request))
+	if answer := m.deliver(late.worker, late.request); answer != nil {
+		m.say("  %s, which nobody reads", describeAnswer(answer))
+		// It may hold more now than when it died.
+		if _, row := m.lookAt(late.worker); row != nil {
+			for index := range row.Held().All() {
+				m.charges[index]++
+			}
+		}
+	}
+}
+
+// execute runs the next tuple of a pod.
+func (m *model) execute(p *simulated) {
+	if len(p.queue) == 0 || p.inFlight != nil {
+		return
+	}
+	index := p.queue[0]
+	m.executions[index]++
+	m.say("%s executes %d", p.worker.PodName, index)
+	if m.kinds[index] == kills {
+		m.die(p, oomKilled)
+		return
+	}
+	p.queue = p.queue[1:]
+	r := &Request{}
+	switch m.kinds[index] {
+	case raises:
+		raised(index)(r)
+	case raisesOnce:
+		if m.executions[index] == 1 {
+			raised(index)(r)
+		} else {
+			done(index)(r)
+		}
+	case crashes:
+		crashed(index)(r)
+	case hangs:
+		done(index)(r)
+		r.Outcomes[0].Status, r.Outcomes[0].Result = sharedcloudv1alpha1.OutcomeTimedOut, nil
+	default:
+		done(index)(r)
+	}
+	r.Outcomes[0].DurationMicros = int64(m.random.ExpFloat64() * 2000)
+	p.pending = append(p.pending, r.Outcomes...)
+}
+
+// fairRound lets everybody do what is to be done, without faults.
+func (m *model) fairRound() {
+	if m.run.Ending != "" {
+		m.closeRun()
+		return
+	}
+	m.watch()
+	for range m.run.Workers {
+		m.startPod()
+	}
+	for _, p := range m.alive() {
+		if p.inFlight == nil {
+			m.execute(p)
+		}
+		if p.dead {
+			continue
+		}
+		if p.inFlight == nil {
+			p.inFlight = m.compose(p)
+			p.inFlight.Want, p.inFlight.Leaving, p.inFlight.LoadError = !p.leaving, false, nil
+		}
+		request := p.inFlight
+		m.say("%s calls: %s", p.worker.PodName, describe(request))
+		answer := m.deliver(p.worker, request)
+		p.inFlight = nil
+		if answer == nil {
+			continue
+		}
+		m.say("  %s", describeAnswer(answer))
+		m.take(p, request, answer)
+	}
+	m.advance(5 * time.Second)
+	if err := m.exchange.finishClosings(context.Background()); err != nil {
+		m.fatal("closings: %v", err)
+	}
+}
+
+// verify checks what holds after every step.
+func (m *model) verify() {
+	if err := m.check(); err != nil {
+		m.fatal("the invariant: %v", err)
+	}
+	now := m.outcomes()
+	for index, before := range m.seen {
+		o, ok := now[index]
+		if !ok {
+			m.fatal("the outcome of index %d is gone", index)
+		}
+		if after := print(o); after != before {
+			m.fatal("the outcome of index %d was %s and is %s", index, before, after)
+		}
+	}
+	for index, o := range now {
+		m.seen[index] = print(o)
+	}
+}
+
+func print(o outcomes.Outcome) string {
+	return fmt.Sprintf("%s %s %v after %d attempts by %s", o.Status, o.Result, o.Error, o.Attempts, o.PodName)
+}
+
+// verifyEnd checks what holds at the end.
+func (m *model) verifyEnd() {
+	row := m.row()
+	all := m.outcomes()
+	if len(all) != m.run.Total {
+		m.fatal("there are %d outcomes of %d", len(all), m.run.Total)
+	}
+	switch row.Closing {
+	case "":
+	case sharedcloudv1alpha1.ReasonWorkersDied:
+		if m.deaths+m.loadErrors < m.run.Workers+2 {
+			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
+		}
+	case sharedcloudv1alpha1.ReasonModuleNotLoaded:
+		if m.loadErrors == 0 {
+			m.fatal("the run was ended for a module that always loaded")
+		}
+	default:
+		if m.ended == 0 {
+			m.fatal("the run was closed for %s, which nobody asked", row.Closing)
+		}
+	}
+	for index, o := range all {
+		m.verifyOutcome(index, o)
+	}
+}
+
+func (m *model) verifyOutcome(index int, o outcomes.Outcome) {
+	most := min(m.charges[index], crashBudget) + min(m.failures[index], m.run.Retries+1) + 1
+	switch {
+	case o.Attempts > most:
+		m.fatal("index %d has %d attempts; %d crashes and %d exceptions came", index, o.Attempts, m.charges[index], m.failures[index])
+	case o.ByClosing || m.forged[index]:
+		return
+	}
+	// Charged twice while a random death found it alone.
+	unlucky := o.Status == outcomes.Failed && o.Error.Type == ErrorWorkerDied && m.charges[index] >= crashBudget
+	want := map[kind]outcomes.Status{
+		normal: outcomes.Succeeded, raises: outcomes.Failed, raisesOnce: outcomes.Succeeded, crashes: outcomes.Failed,
+		hangs: outcomes.TimedOut, kills: outcomes.Failed,
+	}[m.kinds[index]]
+	if m.kinds[index] == raisesOnce && o.Status == outcomes.Failed && m.run.Retries < m.failures[index] {
+		return
+	}
+	ending := m.run.Ending != "" && (m.kinds[index] == raisesOnce || m.kinds[index] == crashes)
+	if o.Status != want && !unlucky && !ending {
+		m.fatal("index %d, of kind %d, is %s (%v)", index, m.kinds[index], o.Status, o.Error)
+	}
+}
+
+// unwind deletes what the episode left.
+func (m *model) unwind() {
+	if err := m.exchange.Forget(context.Background(), m.run.UID); err != nil {
+		m.fatal("forgetting: %v", err)
+	}
+	if uids, err := m.exchange.RunUIDs(context.Background()); err != nil || len(uids) != 0 {
+		m.fatal("after forgetting there are %v, %v", uids, err)
+	}
+}
+
+func describe(r *Request) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "sequence %d held %q", r.Sequence, r.Held.String())
+	if r.Executing != nil {
+		fmt.Fprintf(&text, " executing %d", *r.Executing)
+	}
+	for _, o := range r.Outcomes {
+		fmt.Fprintf(&text, " %d=%s", o.Index, o.Status)
+		if o.Crash {
+			text.WriteString("(crash)")
+		}
+	}
+	for name, is := range map[string]bool{" want": r.Want, " leaving": r.Leaving, " load error": r.LoadError != nil} {
+		if is {
+			text.WriteString(name)
+		}
+	}
+	return text.String()
+}
+
+func describeAnswer(a *Answer) string {
+	return fmt.Sprintf("%s %q, revoked %q", a.Action, handedOut(a), a.Revoked)
+}

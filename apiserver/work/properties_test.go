@@ -1,0 +1,548 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+// The tests of this file are the specification of docs/exchange.md, "What holds", sentence by sentence.
+
+func TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer(t *testing.T) {
+	c := newCluster(t, nil)
+	c.batchesOf(4)
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0-3")
+	expect(t, b.call(want), ActionWork, "4-7")
+
+	c.restart()
+	if got := a.call().Revoked; !got.Empty() {
+		t.Errorf("the restart took %q from its worker", got)
+	}
+	d := c.pod(2)
+	expect(t, d.call(want), ActionWork, "8-9")
+	expect(t, c.pod(3).call(want), ActionWait, "")
+}
+
+func TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	a.call(done(0))
+	first := c.outcomes()[0]
+
+	a.call(raised(0))
+	b := c.pod(1)
+	b.call(func(r *Request) {
+		o := succeeded(0)
+		o.Result = []byte(`"another"`)
+		r.Outcomes = append(r.Outcomes, o)
+	})
+	if diff := cmp.Diff(first, c.outcomes()[0]); diff != "" {
+		t.Errorf("a repeat changed the outcome (-first +now):\n%s", diff)
+	}
+	if got := c.progress().Succeeded; got != 1 {
+		t.Errorf("%d are counted as succeeded; want 1", got)
+	}
+}
+
+func TestProperty3ATupleIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	a.call(want)
+	report := a.prepare(done(0), want)
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := a.send(report); err == nil {
+		t.Fatalf("a report that could not be stored was acknowledged with %+v", answer)
+	}
+	c.start()
+	if got := c.outcomes(); len(got) != 0 {
+		t.Fatalf("an outcome came from nowhere: %v", got)
+	}
+	if _, err := a.send(report); err != nil {
+		t.Fatalf("the repeated report: %v", err)
+	}
+	if _, ok := c.outcomes()[0]; !ok {
+		t.Errorf("an acknowledged outcome is not in the store")
+	}
+}
+
+func TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 2, 1 })
+	c.batchesOf(2)
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0-1")
+	expect(t, a.call(done(0), want), ActionWait, "")
+	expect(t, a.call(done(1), want), ActionFinished, "")
+}
+
+func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Retries = 1 })
+	c.batchesOf(3)
+	a := c.pod(0)
+	a.lost(want)
+	first, err := a.send(a.last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, first, ActionWork, "0-2")
+
+	// The report of a failure that gets another attempt must not be counted twice.
+	a.lost(raised(0), want)
+	second, err := a.send(a.last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third, err := a.send(a.last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(second.Tuples, third.Tuples); diff != "" {
+		t.Errorf("the same call got another answer (-first +then):\n%s", diff)
+	}
+	if got := c.outcomes(); len(got) != 0 {
+		t.Errorf("a repeated report of one failure used up the retry: %v", got)
+	}
+	c.restart()
+	fourth, err := a.send(a.last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(second.Tuples, fourth.Tuples); diff != "" {
+		t.Errorf("after a restart the same call got another answer (-first +then):\n%s", diff)
+	}
+}
+
+func TestProperty4AnOlderSequenceIsRefused(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	old := a.prepare(want)
+	a.call(want)
+	a.call()
+	if _, err := c.exchange.Call(context.Background(), a.worker, old); !errors.Is(err, ErrSequence) {
+		t.Errorf("an older call got the error %v; want ErrSequence", err)
+	}
+}
+
+func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 4 })
+	c.batchesOf(4)
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0-3")
+	a.call(keeping("0"))
+	expect(t, b.call(want), ActionWork, "1-3")
+	if got := a.call(keeping("0-3")).Revoked.String(); got != "1-3" {
+		t.Errorf("of what it had given back %q is revoked; want 1-3", got)
+	}
+	b.call(done(1, 2, 3))
+	for index, o := range c.outcomes() {
+		if o.Attempts != 1 {
+			t.Errorf("index %d has %d attempts; want 1", index, o.Attempts)
+		}
+	}
+}
+
+func TestProperty5AWorkerThatVanishedLosesItsTuplesToTheOthers(t *testing.T) {
+	for name, vanish := range map[string]func(*cluster, *pod){
+		"its completion index came back as another pod": func(c *cluster, a *pod) {
+			c.fates[a.worker.PodUID] = disrupted
+			c.pod(a.worker.CompletionIndex).call()
+		},
+		"its pod is over":    func(_ *cluster, a *pod) { a.over(disrupted) },
+		"its lease ran out":  func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
+		"its pod is gone":    func(_ *cluster, a *pod) { a.over(Fate{State: FateGone}) },
+		"it ended well":      func(_ *cluster, a *pod) { a.over(completed) },
+		"it cannot be asked": func(c *cluster, a *pod) { c.fates[a.worker.PodUID] = Fate{}; c.advance(31 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total = 2 })
+			c.batchesOf(2)
+			a := c.pod(0)
+			expect(t, a.call(want), ActionWork, "0-1")
+			// One lease after the server's start has passed, in which nothing runs out.
+			c.advance(29 * time.Second)
+			a.call()
+			c.advance(29 * time.Second)
+			if got := c.progress().Workers; got != 1 {
+				t.Fatalf("a worker that called in time has lost its lease")
+			}
+			vanish(c, a)
+			b := c.pod(1)
+			got := handedOut(b.call(want))
+			if c.row().Suspects.Len() > 0 {
+				got = got.Union(handedOut(b.call(done(got.Min()), want)))
+			}
+			if got.String() != "0-1" {
+				t.Errorf("another worker got %q; want 0-1", got)
+			}
+			if got := c.row().Deaths; got != 0 {
+				t.Errorf("%d deaths are counted", got)
+			}
+		})
+	}
+}
+
+func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndASteppedClockExpiresNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		outage  func(*cluster)
+		minutes time.Duration
+	}{
+		"a server that was away for an hour": {outage: func(c *cluster) {
+			if err := c.store.Close(); err != nil {
+				c.t.Fatal(err)
+			}
+			c.clock.Step(time.Hour)
+			c.start()
+		}},
+		"a process that stood still for an hour": {outage: func(c *cluster) { c.clock.Step(time.Hour) }},
+		"a store that could not be written for an hour": {outage: func(c *cluster) {
+			if err := c.store.Close(); err != nil {
+				c.t.Fatal(err)
+			}
+			other := c.pod(1)
+			for range 120 {
+				c.clock.Step(30 * time.Second / sweepsPerLease)
+				if _, err := other.send(other.prepare()); err == nil {
+					c.t.Fatal("a call was answered without a store")
+				}
+			}
+			if err := c.store.Open(context.Background()); err != nil {
+				c.t.Fatal(err)
+			}
+		}},
+		"a clock stepped forward by a day":  {outage: func(c *cluster) { c.clock.stepWall(24 * time.Hour) }},
+		"a clock stepped backward by a day": {outage: func(c *cluster) { c.clock.stepWall(-24 * time.Hour) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, nil)
+			a := c.pod(0)
+			expect(t, a.call(want), ActionWork, "0")
+			c.advance(20 * time.Second)
+			a.call()
+			tc.outage(c)
+			c.advance(29 * time.Second)
+			if got := c.row().Live; got != 1 {
+				t.Fatalf("the lease ran out within one period after the outage")
+			}
+			c.advance(31 * time.Second)
+			if got := c.row().Live; got != 0 {
+				t.Errorf("the lease never ran out afterwards")
+			}
+		})
+	}
+}
+
+func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsTuple(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 3 })
+	c.batchesOf(3)
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0-2")
+	a.call(executing(0))
+	c.advance(time.Minute)
+	if got := c.row().Live; got != 0 {
+		t.Fatalf("the lease did not run out")
+	}
+	if got := a.call(executing(0)).Revoked; !got.Empty() {
+		t.Errorf("%q is revoked though nobody else has it", got)
+	}
+	expect(t, c.pod(1).call(want), ActionWait, "")
+
+	c.advance(time.Minute)
+	c.batchesOf(2)
+	expect(t, c.pod(2).call(want), ActionWork, "0-1")
+	if got := a.call(executing(0)).Revoked.String(); got != "0-1" {
+		t.Errorf("%q is revoked from the one who lost it; want what another has, 0-1", got)
+	}
+	expect(t, c.pod(3).call(want), ActionWait, "")
+}
+
+func TestProperty5AFencedWorkersLateReportIsTakenAndTheTupleIsTakenFromWhoeverHasItNow(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries = 2, 1 })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	c.advance(time.Minute)
+	b := c.pod(1)
+	expect(t, b.call(want), ActionWork, "0")
+
+	a.call(done(0))
+	if got := c.outcomes()[0]; got.PodName != a.worker.PodName {
+		t.Fatalf("the late report was not taken: the outcome is of %q", got.PodName)
+	}
+	if got := b.call(executing(0)).Revoked.String(); got != "0" {
+		t.Errorf("%q is revoked from the one who has it now; want 0", got)
+	}
+	b.call(raised(0))
+	if got := c.outcomes()[0].Status; got != outcomes.Succeeded {
+		t.Errorf("the first outcome did not win: it is %s", got)
+	}
+}
+
+func TestProperty6APoisonTupleFailsAlone(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 4, 1 })
+	c.batchesOf(4)
+	const poison = 2
+	finished := false
+	for deaths := 0; !finished; {
+		if deaths > 3 {
+			t.Fatalf("the tuple killed %d workers; want 3: once among others, and twice alone", deaths)
+		}
+		p := c.pod(0)
+		for alive := true; alive && !finished; {
+			answer := p.call(want)
+			finished = answer.Action == ActionFinished
+			if p.held.Contains(poison) {
+				// It kills the container before anything is reported.
+				p.over(oomKilled)
+				deaths++
+				alive = false
+			}
+			for _, tuple := range answer.Tuples {
+				if alive {
+					p.call(done(tuple.Index))
+				}
+			}
+		}
+	}
+	for index, o := range c.outcomes() {
+		if index != poison {
+			if o.Status != outcomes.Succeeded || o.Attempts != 1 {
+				t.Errorf("index %d, a neighbour of the poison, is %s after %d attempts", index, o.Status, o.Attempts)
+			}
+			continue
+		}
+		want := &outcomes.ErrorText{
+			Type:    "WorkerDied",
+			Message: "the worker's container was killed by the kernel for memory (OOMKilled, exit code 137) while it had this input alone",
+		}
+		if o.Status != outcomes.Failed || o.Attempts != 2 {
+			t.Errorf("the poison is %s after %d charged attempts; want Failed after 2", o.Status, o.Attempts)
+		}
+		if diff := cmp.Diff(want, o.Error); diff != "" {
+			t.Errorf("the poison's error (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestProperty6SuspectsAreHandedOutOneAtATime(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 6 })
+	c.batchesOf(3)
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0-2")
+	a.over(killed)
+	// One that holds something else gets none.
+	expect(t, b.call(want), ActionWork, "0")
+	expect(t, b.call(want), ActionWait, "")
+	d := c.pod(2)
+	expect(t, d.call(want), ActionWork, "1")
+	expect(t, d.call(done(1), want), ActionWork, "2")
+	expect(t, b.call(done(0), want), ActionWork, "3-4")
+}
+
+func TestProperty6WhoIsCharged(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fate         Fate
+		held         int
+		wantCharged  bool
+		wantSuspects bool
+	}{
+		"nobody, when the pod was disrupted with one tuple in hand":       {fate: disrupted, held: 1},
+		"nobody, when the pod was disrupted with several in hand":         {fate: disrupted, held: 3},
+		"nobody, when a pod being ended by Kubernetes was killed at last": {fate: Fate{State: FateEnded, ExitCode: 137, Terminating: true}, held: 1},
+		"nobody, when the container ended with 0":                         {fate: completed, held: 1},
+		"nobody yet, when several were in hand":                           {fate: exitedOne, held: 3, wantSuspects: true},
+		"nobody yet, when a pod with several in hand is gone":             {fate: Fate{State: FateGone}, held: 3, wantSuspects: true},
+		"nobody, when nothing can be found out":                           {fate: Fate{State: FateUnknown}, held: 1},
+		"the only tuple in hand, when the container died by itself":       {fate: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total = 3 })
+			c.batchesOf(tc.held)
+			a := c.pod(0)
+			a.call(want)
+			a.over(tc.fate)
+			var charged bool
+			c.view(func(tx *outcomes.Tx) error {
+				attempts, err := tx.Attempts(c.row().ID, indexes("0-2"))
+				charged = len(attempts) > 0
+				return err
+			})
+			if charged != tc.wantCharged {
+				t.Errorf("charged: %v; want %v", charged, tc.wantCharged)
+			}
+			if got := !c.row().Suspects.Empty(); got != tc.wantSuspects {
+				t.Errorf("suspects: %v; want %v", got, tc.wantSuspects)
+			}
+		})
+	}
+}
+
+func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fate Fate
+		held string
+		want Action
+	}{
+		"the pod runs: the worker carries on":                                       {fate: Fate{State: FateRunning}, held: "0", want: ActionWait},
+		"the pod is being ended, and the worker has nothing: it stops":              {fate: Fate{State: FateRunning, Terminating: true}, held: "", want: ActionStop},
+		"the pod is being ended, and the worker wants to finish one: it may":        {fate: disrupted, held: "0", want: ActionFinished},
+		"the pod is gone: it stops":                                                 {fate: Fate{State: FateGone}, held: "", want: ActionStop},
+		"nothing can be found out: it carries on, and its pod's end will be seen":   {fate: Fate{State: FateUnknown}, held: "0", want: ActionWait},
+		"the pod is being ended with nothing handed out though there is more to do": {fate: disrupted, held: "", want: ActionStop},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, nil)
+			a := c.pod(0)
+			expect(t, a.call(want), ActionWork, "0")
+			c.fates[a.worker.PodUID] = tc.fate
+			expect(t, a.call(leaving, want, keeping(tc.held)), tc.want, "")
+		})
+	}
+}
+
+func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 3 })
+	c.batchesOf(2)
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0-1")
+	expect(t, b.call(want), ActionWork, "2")
+	// What waits behind the tuple that the other executes may still be given back.
+	expect(t, b.call(done(2), want), ActionWait, "")
+	a.call(done(0), executing(1))
+	// What it executes will not.
+	expect(t, b.call(want), ActionFinished, "")
+	if got := c.progress(); got.Closed || got.Workers != 1 || got.Running != 1 {
+		t.Errorf("with one tuple under way the progress is %+v", got)
+	}
+	expect(t, a.call(done(1)), ActionFinished, "")
+	want := sharedcloudv1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}
+	if diff := cmp.Diff(want, c.progress()); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+}
+
+func TestProperty8ASuspectKeepsWorkersFromBeingSentAway(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 2 })
+	c.batchesOf(2)
+	a, b := c.pod(0), c.pod(1)
+	a.call(want)
+	a.over(killed)
+	expect(t, b.call(want), ActionWork, "0")
+	expect(t, b.call(done(0), want), ActionWork, "1")
+	expect(t, c.pod(2).call(want), ActionFinished, "")
+}
+
+func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason     string
+		wantStatus outcomes.Status
+	}{
+		"cancelled":           {reason: sharedcloudv1alpha1.ReasonCancelled, wantStatus: outcomes.Cancelled},
+		"the Job has failed":  {reason: sharedcloudv1alpha1.ReasonJobFailed, wantStatus: outcomes.Failed},
+		"for another reason":  {reason: "DeadlineExceeded", wantStatus: outcomes.Failed},
+		"an unknown reason …": {reason: "SomethingNew", wantStatus: outcomes.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total = 3*fillChunk + 7 })
+			c.batchesOf(3)
+			a, b := c.pod(0), c.pod(1)
+			if got := handedOut(a.call(want)); !got.Contains(1) {
+				t.Fatalf("the first worker got %q", got)
+			}
+			a.call(done(1), want)
+
+			c.change(func(r *Run) { r.Ending, r.EndingMessage = tc.reason, "because of the test" })
+			expect(t, b.call(want), ActionStop, "")
+			if c.progress().Closed {
+				t.Fatal("the run is closed before anybody closed it")
+			}
+			ctx := context.Background()
+			for range 2 {
+				if err := c.exchange.Close(ctx, c.run, tc.reason, "because of the test"); err != nil {
+					t.Fatalf("closing: %v", err)
+				}
+			}
+			// Late: every index has its outcome.
+			expect(t, a.call(done(0), want), ActionStop, "")
+
+			progress := c.progress()
+			if !progress.Closed || progress.Reason != tc.reason || progress.Succeeded != 1 ||
+				progress.Failed+progress.Cancelled != progress.Total-1 || progress.Workers != 0 || progress.Running != 0 {
+				t.Errorf("the progress is %+v", progress)
+			}
+			for index, o := range c.outcomes() {
+				switch {
+				case index == 1 && o.Status != outcomes.Succeeded:
+					t.Errorf("the outcome that was there has become %s", o.Status)
+				case index != 1 && (o.Status != tc.wantStatus || o.Error == nil || o.Error.Type != tc.reason || o.Error.Message != "because of the test"):
+					t.Fatalf("index %d is %s with %+v", index, o.Status, o.Error)
+				}
+			}
+		})
+	}
+}
+
+func TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	c.change(func(r *Run) { r.Ending = sharedcloudv1alpha1.ReasonCancelled })
+	expect(t, a.call(done(0)), ActionStop, "")
+	if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonCancelled, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.progress(); got.Succeeded != 1 || got.Cancelled != 9 {
+		t.Errorf("%d succeeded and %d are cancelled; want 1 and 9", got.Succeeded, got.Cancelled)
+	}
+}
+
+func TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 1 })
+	a := c.pod(0)
+	a.call(want)
+	a.call(done(0))
+	if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonJobFailed, "too late"); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.progress(); !got.Closed || got.Reason != "" || got.Succeeded != 1 {
+		t.Errorf("a close of what was closed made it %+v", got)
+	}
+}
+
+func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 3 * fillChunk })
+	a := c.pod(0)
+	a.call(want)
+	ctx := context.Background()
+	// The first two transactions of a Close, and then the crash.
+	err := c.store.Update(ctx, c.run.UID, func(tx *outcomes.Tx) error {
+		l, err := c.exchange.open(tx, c.run)
+		if err != nil {
+			return err
+		}
+		before := l.row
+		l.beginClosing(sharedcloudv1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
+		return errors.Join(l.write(tx, &before), l.fillChunk(tx))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.progress(); got.Closed || got.Cancelled != fillChunk {
+		t.Fatalf("in the middle of the closing the progress is %+v", got)
+	}
+	expect(t, a.call(done(2*fillChunk)), ActionStop, "")
+	c.restart()
+	if err := c.exchange.finishClosings(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.progress(); !got.Closed || got.Cancelled != 3*fillChunk-1 || got.Succeeded != 1 {
+		t.Errorf("after the restart the progress is %+v", got)
+	}
+}
