@@ -20,14 +20,14 @@ type FunctionSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^[a-z]+[0-9]+$`
-	Runtime string `json:"runtime"`
+	Runtime string `json:"runtime,omitempty"`
 
 	// image is the name of a FunctionImage in this namespace or in the catalogue's; the nearer one wins.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="spec.image must be the name of a FunctionImage (lower case letters, digits and '-'), not the path of an image in a registry"
-	Image string `json:"image"`
+	Image string `json:"image,omitempty"`
 
 	// code is the whole text of the module. It must define handler(event). Exactly one of code and codeFrom is set.
 	// +optional
@@ -56,7 +56,7 @@ type FunctionSpec struct {
 type CodeSource struct {
 	// configMapKeyRef is a key of a ConfigMap in the Function's namespace. A change of it makes a new revision.
 	// +required
-	ConfigMapKeyRef ConfigMapKeyRef `json:"configMapKeyRef"`
+	ConfigMapKeyRef ConfigMapKeyRef `json:"configMapKeyRef,omitzero"`
 }
 
 // ConfigMapKeyRef names a key of a ConfigMap in the same namespace.
@@ -65,13 +65,13 @@ type ConfigMapKeyRef struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// key of the ConfigMap that holds the text.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Key string `json:"key"`
+	Key string `json:"key,omitempty"`
 }
 
 // RunPolicy is how a function runs. A FunctionRun may say otherwise for itself.
@@ -179,7 +179,7 @@ type Volume struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('sharedcloud-')",message="names of volumes that begin with sharedcloud- are the operator's own: choose another name"
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// configMap whose keys become files.
 	// +optional
@@ -204,7 +204,7 @@ type NamedSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
 // ClaimSource names a PersistentVolumeClaim of the same namespace.
@@ -213,7 +213,7 @@ type ClaimSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	ClaimName string `json:"claimName"`
+	ClaimName string `json:"claimName,omitempty"`
 
 	// readOnly mounts it so that nothing can be written.
 	// +optional
@@ -239,14 +239,14 @@ type VolumeMount struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// mountPath is an absolute path in the container.
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !(self + '/').startsWith('/sharedcloud/')",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own"
-	MountPath string `json:"mountPath"`
+	MountPath string `json:"mountPath,omitempty"`
 
 	// subPath is a path inside the volume.
 	// +optional
@@ -262,10 +262,10 @@ type VolumeMount struct {
 type FunctionStatus struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	// +optional
-	// +kubebuilder:default=-1
+	// +default=-1
 	ObservedGeneration int64 `json:"observedGeneration"`
 
-	// conditions: Ready, Reconciling, Stalled.
+	// conditions are Ready, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -283,17 +283,18 @@ type FunctionRevision struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// generation of the Function that it was made from.
 	// +required
-	Generation int64 `json:"generation"`
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
 
 	// registryPath is the OCI reference of the image.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	RegistryPath string `json:"registryPath"`
+	RegistryPath string `json:"registryPath,omitempty"`
 }
 
 // Function is code with a runtime and an image, to be run over many inputs at once.
@@ -318,12 +319,12 @@ type Function struct {
 
 	// spec is what a person writes.
 	// +required
-	Spec FunctionSpec `json:"spec"`
+	Spec FunctionSpec `json:"spec,omitzero"`
 
 	// status is what the controller found.
 	// +optional
 	// +default={"observedGeneration": -1}
-	Status FunctionStatus `json:"status,omitempty"`
+	Status FunctionStatus `json:"status,omitzero"`
 }
 
 // FunctionList is a list of Functions.

@@ -12,22 +12,22 @@ type FunctionImageSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^[^\s]+$`
-	RegistryPath string `json:"registryPath"`
+	RegistryPath string `json:"registryPath,omitempty"`
 
 	// runtime that the image's interpreter is: python36, node8 and so on. A function of another language is refused.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^[a-z]+[0-9]+$`
-	Runtime string `json:"runtime"`
+	Runtime string `json:"runtime,omitempty"`
 
-	// requiresGPU: functions of this image get one GPU a worker unless they say otherwise.
+	// requiresGPU says that functions of this image get one GPU a worker unless they say otherwise.
 	// +optional
 	RequiresGPU bool `json:"requiresGPU,omitempty"`
 
 	// imagePullPolicy of the workers' container. Default IfNotPresent, also for :latest.
 	// +optional
-	// +kubebuilder:default=IfNotPresent
+	// +default="IfNotPresent"
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
@@ -54,10 +54,10 @@ type FunctionImageSpec struct {
 type FunctionImageStatus struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	// +optional
-	// +kubebuilder:default=-1
+	// +default=-1
 	ObservedGeneration int64 `json:"observedGeneration"`
 
-	// conditions: Ready, Reconciling, Stalled.
+	// conditions are Ready, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -91,12 +91,12 @@ type FunctionImage struct {
 
 	// spec is the entry of the catalogue.
 	// +required
-	Spec FunctionImageSpec `json:"spec"`
+	Spec FunctionImageSpec `json:"spec,omitzero"`
 
 	// status is what the controllers found.
 	// +optional
 	// +default={"observedGeneration": -1}
-	Status FunctionImageStatus `json:"status,omitempty"`
+	Status FunctionImageStatus `json:"status,omitzero"`
 }
 
 // FunctionImageList is a list of FunctionImages.

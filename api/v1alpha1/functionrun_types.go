@@ -25,7 +25,7 @@ type Tuple []apiextensionsv1.JSON
 type FunctionRunSpec struct {
 	// functionRef names the Function, in the run's namespace. The run pins the Function's revision when it starts.
 	// +required
-	FunctionRef FunctionReference `json:"functionRef"`
+	FunctionRef FunctionReference `json:"functionRef,omitzero"`
 
 	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters and parametersLiteral is set.
 	// +optional
@@ -56,7 +56,7 @@ type FunctionReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
 // FunctionRunStatus is what became of the run. Results are not here: the subresource functionruns/results of
@@ -64,10 +64,10 @@ type FunctionReference struct {
 type FunctionRunStatus struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	// +optional
-	// +kubebuilder:default=-1
+	// +default=-1
 	ObservedGeneration int64 `json:"observedGeneration"`
 
-	// conditions: Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
+	// conditions are Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -106,7 +106,7 @@ type PinnedRevision struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// functionUID is the uid of the Function that it was made from.
 	// +required
@@ -114,13 +114,14 @@ type PinnedRevision struct {
 
 	// generation of the Function that it was made from.
 	// +required
-	Generation int64 `json:"generation"`
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
 
 	// registryPath is the OCI reference of the image.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	RegistryPath string `json:"registryPath"`
+	RegistryPath string `json:"registryPath,omitempty"`
 
 	// tuples is n, how many inputs the run has.
 	// +required
@@ -140,7 +141,7 @@ type PinnedRevision struct {
 	// timeoutSeconds is the time limit of one tuple.
 	// +required
 	// +kubebuilder:validation:Minimum=1
-	TimeoutSeconds int32 `json:"timeoutSeconds"`
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
 
 	// retries is how many further attempts a tuple gets after an exception.
 	// +required
@@ -154,12 +155,12 @@ type JobReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 
 	// number of the Job among the run's, from 1. A Job deleted by hand or by a suspension is followed by the next.
 	// +required
 	// +kubebuilder:validation:Minimum=1
-	Number int32 `json:"number"`
+	Number int32 `json:"number,omitempty"`
 
 	// uid of the Job; empty until it was seen to exist, which tells "not made yet" from "deleted".
 	// +optional
@@ -170,30 +171,37 @@ type JobReference struct {
 type RunProgress struct {
 	// total is n, how many tuples the run has.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	Total int32 `json:"total"`
 
 	// pending tuples wait to be executed.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	Pending int32 `json:"pending"`
 
 	// running tuples are executed at this moment.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	Running int32 `json:"running"`
 
 	// succeeded tuples have an answer.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	Succeeded int32 `json:"succeeded"`
 
 	// failed tuples raised, or their process died.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	Failed int32 `json:"failed"`
 
 	// timedOut tuples outlived their time limit.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	TimedOut int32 `json:"timedOut"`
 
 	// cancelled tuples had no outcome when the run was ended.
 	// +required
+	// +kubebuilder:validation:Minimum=0
 	Cancelled int32 `json:"cancelled"`
 
 	// failedIndexes lists the indexes that did not succeed, compressed: "0-3,7". Cut at 4 KiB, with "…" as the mark.
@@ -214,7 +222,7 @@ type RunProgress struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
 
-	// closed: every index has its outcome, and nothing changes any more.
+	// closed says that every index has its outcome, and nothing changes any more.
 	// +optional
 	Closed bool `json:"closed,omitempty"`
 
@@ -252,12 +260,12 @@ type FunctionRun struct {
 
 	// spec is what is called, and with what.
 	// +required
-	Spec FunctionRunSpec `json:"spec"`
+	Spec FunctionRunSpec `json:"spec,omitzero"`
 
 	// status is what became of the run.
 	// +optional
 	// +default={"observedGeneration": -1}
-	Status FunctionRunStatus `json:"status,omitempty"`
+	Status FunctionRunStatus `json:"status,omitzero"`
 }
 
 // FunctionRunList is a list of FunctionRuns.

@@ -15,7 +15,7 @@ type FunctionImageSpecApplyConfiguration struct {
 	RegistryPath *string `json:"registryPath,omitempty"`
 	// runtime that the image's interpreter is: python36, node8 and so on. A function of another language is refused.
 	Runtime *string `json:"runtime,omitempty"`
-	// requiresGPU: functions of this image get one GPU a worker unless they say otherwise.
+	// requiresGPU says that functions of this image get one GPU a worker unless they say otherwise.
 	RequiresGPU *bool `json:"requiresGPU,omitempty"`
 	// imagePullPolicy of the workers' container. Default IfNotPresent, also for :latest.
 	ImagePullPolicy *v1.PullPolicy `json:"imagePullPolicy,omitempty"`

@@ -13,7 +13,7 @@ import (
 type FunctionImageStatusApplyConfiguration struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, Reconciling, Stalled.
+	// conditions are Ready, Reconciling and Stalled.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// digest of the image, recorded from the latest pod that ran it. No registry is asked.
 	Digest *string `json:"digest,omitempty"`

@@ -15,7 +15,7 @@ import (
 type FunctionRunStatusApplyConfiguration struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
+	// conditions are Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// revision is what this run executes, pinned before its Job is made.
 	Revision *PinnedRevisionApplyConfiguration `json:"revision,omitempty"`

@@ -13,7 +13,7 @@ import (
 type FunctionStatusApplyConfiguration struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, Reconciling, Stalled.
+	// conditions are Ready, Reconciling and Stalled.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// revision is what a run made now would execute.
 	Revision *FunctionRevisionApplyConfiguration `json:"revision,omitempty"`

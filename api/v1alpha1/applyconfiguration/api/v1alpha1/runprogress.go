@@ -29,7 +29,7 @@ type RunProgressApplyConfiguration struct {
 	Workers *int32 `json:"workers,omitempty"`
 	// message says what is wrong at this moment, if anything is: a module that cannot be loaded, workers that die.
 	Message *string `json:"message,omitempty"`
-	// closed: every index has its outcome, and nothing changes any more.
+	// closed says that every index has its outcome, and nothing changes any more.
 	Closed *bool `json:"closed,omitempty"`
 	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied, or the
 	// reason of the Ending condition.
