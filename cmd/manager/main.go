@@ -135,7 +135,7 @@ func run(ctx context.Context, config *rest.Config, f flags) error {
 	}
 	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), metrics.Registry, now, f.Namespace,
 		trust.ServerNames(f.service, f.Namespace, more...))
-	if err := trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), f.Namespace)); err != nil {
+	if err := trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), f.Namespace)); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

@@ -22,11 +22,12 @@ import (
 // Nobody waits for it: a pod whose volume names a ConfigMap that isn't there yet is started when it is.
 type BundleReconciler struct {
 	client.Client
+	live      client.Reader
 	namespace string
 
 	mutex sync.Mutex
-	// written is the bundle and the resourceVersion that this manager last wrote or saw right, by namespace. A ConfigMap of
-	// another resourceVersion is written again: of its content the cache holds nothing.
+	// written is the bundle and the resourceVersion that this manager last wrote or saw right, by namespace. Of a ConfigMap's
+	// content the cache holds nothing, so one of another resourceVersion is read, and written if it is not right.
 	written map[string]writing
 }
 
@@ -34,9 +35,10 @@ type writing struct {
 	bundle, resourceVersion string
 }
 
-// NewBundleReconciler needs a client whose cache holds the metadata of ConfigMaps and the operator's Secrets.
-func NewBundleReconciler(c client.Client, namespace string) *BundleReconciler {
-	return &BundleReconciler{Client: c, namespace: namespace, written: map[string]writing{}}
+// NewBundleReconciler needs a client whose cache holds the metadata of ConfigMaps and the operator's Secrets, and a reader
+// that has no cache.
+func NewBundleReconciler(c client.Client, live client.Reader, namespace string) *BundleReconciler {
+	return &BundleReconciler{Client: c, live: live, namespace: namespace, written: map[string]writing{}}
 }
 
 // Reconcile looks at one namespace.
@@ -56,13 +58,9 @@ func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		}
 	}
 	bundle := string(authority.Data[v1alpha1.TrustKey])
-	known := configMapMetadata()
-	err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.TrustConfigMap}, known)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return ctrl.Result{}, fmt.Errorf("looking up the ConfigMap of %s: %w", namespace, err)
-	}
-	if err == nil && r.isWritten(namespace, writing{bundle, known.ResourceVersion}) {
-		return ctrl.Result{}, nil
+	right, err := r.right(ctx, namespace, bundle)
+	if err != nil || right {
+		return ctrl.Result{}, err
 	}
 	wanted := coreac.ConfigMap(v1alpha1.TrustConfigMap, namespace).
 		WithLabels(map[string]string{v1alpha1.LabelTrust: "true", labelManagedBy: managedBy}).
@@ -78,6 +76,33 @@ func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		log.FromContext(ctx).Info("Wrote the bundle of the certificate authority", "namespace", namespace)
 	}
 	return ctrl.Result{}, nil
+}
+
+// right: the namespace has the bundle.
+func (r *BundleReconciler) right(ctx context.Context, namespace, bundle string) (bool, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: v1alpha1.TrustConfigMap}
+	known := configMapMetadata()
+	if err := r.Get(ctx, key, known); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("looking up the ConfigMap of %s: %w", namespace, err)
+	}
+	if r.isWritten(namespace, writing{bundle, known.ResourceVersion}) {
+		return true, nil
+	}
+	stored := &corev1.ConfigMap{}
+	if err := r.live.Get(ctx, key, stored); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("reading the ConfigMap of %s: %w", namespace, err)
+	}
+	if stored.Data[v1alpha1.TrustKey] != bundle {
+		return false, nil
+	}
+	r.note(namespace, writing{bundle, stored.ResourceVersion})
+	return true, nil
 }
 
 func (r *BundleReconciler) isWritten(namespace string, w writing) bool {

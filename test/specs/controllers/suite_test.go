@@ -64,9 +64,8 @@ func TestControllers(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrl.SetLogger(klog.NewKlogr())
-	klog.SetOutput(GinkgoWriter)
-	klog.LogToStderr(false)
+	ctrl.SetLogger(GinkgoLogr)
+	klog.SetLogger(GinkgoLogr)
 	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
 		"KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run `make test-specs`")
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
@@ -172,7 +171,7 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 	Expect(reconcilers.SetupWithManager(ctx, mgr, options)).To(Succeed())
 	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), registry, now, options.Namespace,
 		trust.ServerNames("sharedcloud-apiserver", options.Namespace))
-	Expect(trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), options.Namespace))).To(Succeed())
+	Expect(trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), options.Namespace))).To(Succeed())
 	running := &runningManager{cancel: cancel, done: make(chan error, 1)}
 	go func() {
 		defer GinkgoRecover()

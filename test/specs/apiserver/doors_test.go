@@ -1,0 +1,174 @@
+package apiserver
+
+import (
+	"context"
+	"net/http"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// The two rules that reading results takes.
+var (
+	door = rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"functionruns/results"}, Verbs: []string{"get"}}
+	may  = rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functionruns"}, Verbs: []string{"get"}}
+)
+
+// results reads functionruns/results through the aggregator.
+func results(ctx context.Context, config *rest.Config, run *v1alpha1.FunctionRun, parameters map[string]string, accept ...string) ([]byte, error) {
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	request := c.RESTClient().Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace, "functionruns", run.Name, "results")
+	for name, value := range parameters {
+		request = request.Param(name, value)
+	}
+	if len(accept) > 0 {
+		request = request.SetHeader("Accept", accept...)
+	}
+	return request.DoRaw(ctx)
+}
+
+var _ = Describe("The aggregated API", func() {
+	It("is found by discovery, and leaves FunctionRuns to the custom resource", func(ctx SpecContext) {
+		client, err := discovery.NewDiscoveryClientForConfig(restConfig)
+		Expect(err).NotTo(HaveOccurred())
+		list, err := client.ServerResourcesForGroupVersion("subresources.sharedcloud.io/v1alpha1")
+		Expect(err).NotTo(HaveOccurred())
+		verbs := map[string][]string{}
+		for _, resource := range list.APIResources {
+			Expect(resource.Namespaced).To(BeTrue(), resource.Name)
+			verbs[resource.Name] = resource.Verbs
+		}
+		// No list and no delete: a namespace's deletion would wait for the answer.
+		Expect(verbs).To(HaveKeyWithValue("functionruns/results", []string{"get"}))
+		Expect(verbs["functionruns"]).To(BeEmpty())
+		Expect(len(verbs)).To(BeNumerically("<=", 2))
+
+		groups, err := restmapper.GetAPIGroupResources(client)
+		Expect(err).NotTo(HaveOccurred())
+		mapper := restmapper.NewDiscoveryRESTMapper(groups)
+		for _, name := range []string{"functionruns", "functionrun"} {
+			gvr, err := mapper.ResourceFor(schema.GroupVersionResource{Resource: name})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(gvr.Group).To(Equal(v1alpha1.GroupName), name)
+		}
+	}, SpecTimeout(timeout))
+
+	It("describes itself as OpenAPI", func(ctx SpecContext) {
+		paths, err := clientset.Discovery().OpenAPIV3().Paths()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(paths).To(HaveKey("apis/subresources.sharedcloud.io/v1alpha1"))
+		document, err := paths["apis/subresources.sharedcloud.io/v1alpha1"].Schema("application/json")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(document)).To(ContainSubstring("/namespaces/{namespace}/functionruns/{name}/results"))
+	}, SpecTimeout(timeout))
+
+	It("lets in who may get the run, and says what others lack", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		run := newRun(ctx, namespace, 1)
+		both := person(ctx, namespace+"-both", namespace, door, may)
+		Eventually(func(g Gomega) {
+			data, err := results(ctx, both, run, nil)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(data).To(MatchJSON(`[]`))
+		}).WithContext(ctx).Should(Succeed())
+
+		_, err := results(ctx, person(ctx, namespace+"-door", namespace, door), run, nil)
+		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+		Expect(err).To(MatchError(ContainSubstring("the right to get functionruns in the API group sharedcloud.io")))
+
+		_, err = results(ctx, person(ctx, namespace+"-may", namespace, may), run, nil)
+		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+	}, SpecTimeout(timeout))
+
+	It("answers an unknown run with 404, and a parameter that cannot be with 400", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		run := newRun(ctx, namespace, 1)
+		_, err := results(ctx, restConfig, &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "unknown", Namespace: namespace}}, nil)
+		Expect(apierrors.IsNotFound(err)).To(BeTrue(), "%v", err)
+		Expect(err).To(MatchError(ContainSubstring(`functionruns.sharedcloud.io "unknown" not found`)))
+		_, err = results(ctx, restConfig, run, map[string]string{"from": "-1"})
+		Expect(apierrors.IsBadRequest(err)).To(BeTrue(), "%v", err)
+		Expect(err).To(MatchError(ContainSubstring("the parameter from")))
+	}, SpecTimeout(timeout))
+
+	It("tells who comes without a token, directly, that he needs one, and lets probes in", func(ctx SpecContext) {
+		status, body := get(api.client(), api.url()+"/apis/subresources.sharedcloud.io/v1alpha1/namespaces/a/functionruns/b/results")
+		Expect(status).To(Equal(http.StatusUnauthorized), body)
+		Expect(body).To(ContainSubstring(`"kind":"Status"`))
+		status, body = get(api.client(), api.url()+"/metrics")
+		Expect(status).To(Equal(http.StatusUnauthorized), body)
+		for _, path := range []string{"/livez", "/readyz"} {
+			status, body = get(api.client(), api.url()+path)
+			Expect(status).To(Equal(http.StatusOK), body)
+		}
+	}, SpecTimeout(timeout))
+})
+
+var _ = Describe("The exchange", func() {
+	It("is open to a worker of the run, by its own token, and to nobody else", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		run, other := newRun(ctx, namespace, 3), newRun(ctx, namespace, 1)
+		job := start(ctx, run, 1)
+		start(ctx, other, 1)
+		w := newWorker(ctx, run, job, 0)
+		first := map[string]any{"protocol": 1, "sequence": 1, "held": "", "want": true}
+		refused := func(who *worker, run string, want int) {
+			GinkgoHelper()
+			status, said := who.post(ctx, run, first)
+			Expect(status).To(Equal(want), "%+v", said)
+			Expect(said.Error).NotTo(BeEmpty())
+		}
+		// Whatever the other run is to it: the token is for its own.
+		refused(w, other.Name, http.StatusForbidden)
+
+		By("calling without a token, and with tokens of other audiences")
+		stranger := *w
+		stranger.token = ""
+		refused(&stranger, run.Name, http.StatusUnauthorized)
+		stranger.token = "not.a.token"
+		refused(&stranger, run.Name, http.StatusUnauthorized)
+		stranger.token = tokenOf(ctx, w.pod)
+		refused(&stranger, run.Name, http.StatusUnauthorized)
+
+		By("calling from a pod of a Job that is not the run's")
+		foreign := newWorker(ctx, run, newJob(ctx, namespace, "foreign"), 0)
+		refused(foreign, run.Name, http.StatusForbidden)
+
+		By("opening another door with a worker's token")
+		config := rest.AnonymousClientConfig(restConfig)
+		config.BearerToken = w.token
+		_, err := results(ctx, config, run, nil)
+		Expect(apierrors.IsUnauthorized(err)).To(BeTrue(), "%v", err)
+		direct, err := http.NewRequestWithContext(ctx, http.MethodGet, api.url()+"/apis/subresources.sharedcloud.io/v1alpha1", nil)
+		Expect(err).NotTo(HaveOccurred())
+		direct.Header.Set("Authorization", "Bearer "+w.token)
+		response, err := api.client().Do(direct)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(response.Body.Close()).To(Succeed())
+		Expect(response.StatusCode).To(Equal(http.StatusUnauthorized))
+
+		By("calling as the worker")
+		said := w.call(ctx, "", true)
+		Expect(said.Action).To(Equal("work"))
+
+		By("calling when its pod is gone")
+		Expect(k8s.Delete(ctx, w.pod, graceless)).To(Succeed())
+		Eventually(func(g Gomega) {
+			status, said := w.post(ctx, run.Name, map[string]any{"protocol": 1, "sequence": 2, "held": "", "want": true})
+			g.Expect(status).To(Equal(http.StatusUnauthorized), "%+v", said)
+		}).WithContext(ctx).Should(Succeed())
+	}, SpecTimeout(timeout))
+})

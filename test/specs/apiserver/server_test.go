@@ -1,0 +1,221 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// serverVariable makes this program an API server.
+const serverVariable = "SHAREDCLOUD_SPECS_SERVE"
+
+// serverName is the name that the certificate vouches for.
+const serverName = serviceName + "." + systemNamespace + ".svc"
+
+// server is an API server as a process of its own.
+type server struct {
+	folder  string
+	port    int
+	serving pair
+	// gate is between the server and the Kubernetes API.
+	gate    *gate
+	process *exec.Cmd
+	exited  chan error
+	// more are arguments beside the usual.
+	more []string
+}
+
+func newServer(folder string) *server {
+	s := &server{folder: folder, port: freePort()}
+	s.serving = pki.server(filepath.Join(folder, "serving"), serverName, net.ParseIP(serviceAddress))
+	s.gate = newGate(restConfig.Host)
+	DeferCleanup(s.gate.stop)
+	kubeconfig, err := s.user().KubeConfig()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(filepath.Join(folder, "kubeconfig"), kubeconfig, 0o600)).To(Succeed())
+	return s
+}
+
+// user is the server's service account, as far as RBAC goes. It reaches the API through the gate.
+func (s *server) user() *envtest.AuthenticatedUser {
+	config := *restConfig
+	config.Host = s.gate.address
+	user, err := environment.ControlPlane.AddUser(envtest.User{Name: serverUser}, &config)
+	Expect(err).NotTo(HaveOccurred())
+	user.Config().Host = s.gate.address
+	return user
+}
+
+func freePort() int {
+	listener, err := net.Listen("tcp", serviceAddress+":0")
+	Expect(err).NotTo(HaveOccurred())
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func (s *server) storePath() string { return filepath.Join(s.folder, "store", "outcomes.db") }
+
+func (s *server) url() string { return fmt.Sprintf("https://%s:%d", serviceAddress, s.port) }
+
+// start starts the process. It does not wait until it is ready.
+func (s *server) start() {
+	GinkgoHelper()
+	program, err := os.Executable()
+	Expect(err).NotTo(HaveOccurred())
+	args := append([]string{
+		"--bind-address=" + serviceAddress,
+		"--secure-port=" + strconv.Itoa(s.port),
+		"--kubeconfig=" + filepath.Join(s.folder, "kubeconfig"),
+		"--tls-cert-file=" + s.serving.certFile,
+		"--tls-private-key-file=" + s.serving.keyFile,
+		"--store-path=" + s.storePath(),
+		"--lease-duration=3s",
+		"--sweep-interval=1s",
+		"--drain=0s",
+	}, s.more...)
+	s.process = exec.Command(program, args...)
+	s.process.Env = append(os.Environ(), serverVariable+"=1")
+	s.process.Stdout, s.process.Stderr = GinkgoWriter, GinkgoWriter
+	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	Expect(s.process.Start()).To(Succeed())
+	exited, process := make(chan error, 1), s.process
+	s.exited = exited
+	go func() { exited <- process.Wait() }()
+}
+
+// kill ends the process as a crash of the machine would.
+func (s *server) kill() {
+	GinkgoHelper()
+	if s.process == nil {
+		return
+	}
+	Expect(s.process.Process.Kill()).To(Succeed())
+	<-s.exited
+	s.process = nil
+}
+
+// stop ends the process as Kubernetes would, and expects it to end well.
+func (s *server) stop() {
+	GinkgoHelper()
+	Expect(s.process.Process.Signal(syscall.SIGTERM)).To(Succeed())
+	Eventually(s.exited).WithTimeout(15 * time.Second).Should(Receive(BeNil()))
+	s.process = nil
+}
+
+// restart kills the process and starts another.
+func (s *server) restart() {
+	GinkgoHelper()
+	s.kill()
+	s.start()
+	s.waitReady()
+}
+
+func (s *server) waitReady() {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		status, body := get(s.client(), s.url()+"/readyz?verbose")
+		g.Expect(status).To(Equal(http.StatusOK), body)
+	}).WithTimeout(30 * time.Second).Should(Succeed())
+}
+
+// client trusts the server by its name.
+func (s *server) client() *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(pki.ca)
+	return &http.Client{
+		Timeout: 30 * time.Second,
+		Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{RootCAs: roots, ServerName: serverName, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives: true,
+		},
+	}
+}
+
+// get reads an address without any credentials; 0 when there was no answer.
+func get(c *http.Client, address string) (int, string) {
+	response, err := c.Get(address)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(body)
+}
+
+// register makes the Service and the APIService by which the aggregator finds the server.
+func register(ctx context.Context, s *server) {
+	GinkgoHelper()
+	Expect(k8s.Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: serviceName, Namespace: systemNamespace},
+		Spec: corev1.ServiceSpec{
+			ClusterIP: serviceAddress,
+			Ports:     []corev1.ServicePort{{Name: "https", Port: int32(s.port), TargetPort: intstr.FromInt(s.port)}},
+		},
+	})).To(Succeed())
+	// Only that there is one is looked at: the connection goes to the cluster IP.
+	Expect(k8s.Create(ctx, &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: serviceName + "-1", Namespace: systemNamespace,
+			Labels: map[string]string{discoveryv1.LabelServiceName: serviceName},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.1"}}},
+		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("https"), Port: ptr.To(int32(s.port))}},
+	})).To(Succeed())
+	Expect(k8s.Create(ctx, &apiregistrationv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: "v1alpha1.subresources.sharedcloud.io"},
+		Spec: apiregistrationv1.APIServiceSpec{
+			Group: "subresources.sharedcloud.io", Version: "v1alpha1",
+			GroupPriorityMinimum: 10, VersionPriority: 10,
+			CABundle: pki.caPEM,
+			Service:  &apiregistrationv1.ServiceReference{Name: serviceName, Namespace: systemNamespace, Port: ptr.To(int32(s.port))},
+		},
+	})).To(Succeed())
+}
+
+// available says why an APIService is not available; "" when it is.
+func available(service *apiregistrationv1.APIService) string {
+	for _, condition := range service.Status.Conditions {
+		if condition.Type == apiregistrationv1.Available {
+			if condition.Status == apiregistrationv1.ConditionTrue {
+				return ""
+			}
+			return condition.Reason + ": " + condition.Message
+		}
+	}
+	return "nothing is known yet"
+}
+
+// copyStore copies the file of a store that is in use, with what is not in the file itself yet.
+func copyStore(g Gomega, path string) string {
+	folder := GinkgoT().TempDir()
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(path + suffix)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(os.WriteFile(filepath.Join(folder, "outcomes.db"+suffix), data, 0o600)).To(Succeed())
+	}
+	return filepath.Join(folder, "outcomes.db")
+}

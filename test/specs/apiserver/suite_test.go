@@ -1,0 +1,157 @@
+// Package apiserver shows the API server against a real control plane (kube-apiserver with its aggregator, and etcd): who
+// gets in by which door, what a worker's calls become in a run's status and in functionruns/results, and what is left after
+// the server was killed, the Kubernetes API was away, or a run was deleted.
+//
+// What lives here: specs of cmd/apiserver as a process of its own, which can be killed. There is no Job controller and no
+// kubelet: specs play their parts, and the workers'. What needs real pods lives in test/e2e.
+package apiserver
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	operator "sharedcloud.io/function-operator/apiserver"
+	serveroptions "sharedcloud.io/function-operator/apiserver/options"
+)
+
+const (
+	// systemNamespace is where the API server's Service is.
+	systemNamespace = "sharedcloud-system"
+	// serviceName is the API server's Service, and with the namespace the name in its certificate.
+	serviceName = "sharedcloud-apiserver"
+	// serviceAddress is on loopback, and the cluster IP of the Service: the aggregator connects to that, and there is no
+	// proxy of Services between. Endpoints may not be on loopback, cluster IPs may.
+	serviceCIDR    = "127.77.0.0/24"
+	serviceAddress = "127.77.0.10"
+)
+
+var (
+	environment *envtest.Environment
+	restConfig  *rest.Config
+	k8s         client.Client
+	clientset   kubernetes.Interface
+	pki         *authority
+	// api is the server under test.
+	api *server
+)
+
+// TestMain is the API server, where a spec starts this very program as one: it can be killed without ending the specs.
+func TestMain(m *testing.M) {
+	if os.Getenv(serverVariable) == "" {
+		os.Exit(m.Run())
+	}
+	if err := serve(genericapiserver.SetupSignalContext(), os.Args[1:]); err != nil {
+		klog.ErrorS(err, "The API server failed")
+		os.Exit(1)
+	}
+}
+
+// serve is cmd/apiserver.
+func serve(ctx context.Context, args []string) error {
+	o := serveroptions.New()
+	flags := pflag.NewFlagSet("apiserver", pflag.ContinueOnError)
+	o.AddFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	config, err := o.Config(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := operator.New(config)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+func TestAPIServer(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
+	SetDefaultConsistentlyDuration(400 * time.Millisecond)
+	EnforceDefaultTimeoutsWhenUsingContexts()
+	RunSpecs(t, "API server")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	ctrl.SetLogger(klog.NewKlogr())
+	klog.LogToStderr(false)
+	klog.SetOutput(GinkgoWriter)
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
+		"KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run `make test-specs`")
+	pki = newAuthority(GinkgoT().TempDir())
+	startControlPlane()
+	startAggregated(ctx)
+}, NodeTimeout(3*time.Minute))
+
+// startControlPlane starts kube-apiserver, with its aggregator as any cluster has it, and etcd.
+func startControlPlane() {
+	scheme := runtime.NewScheme()
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(apiregistrationv1.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	environment = &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	frontProxy := pki.client("front-proxy-client")
+	environment.ControlPlane.GetAPIServer().Configure().
+		Set("service-cluster-ip-range", serviceCIDR).
+		Set("requestheader-client-ca-file", pki.caFile).
+		Set("requestheader-allowed-names", "front-proxy-client").
+		Set("requestheader-username-headers", "X-Remote-User").
+		Set("requestheader-group-headers", "X-Remote-Group").
+		Set("requestheader-extra-headers-prefix", "X-Remote-Extra-").
+		Set("proxy-client-cert-file", frontProxy.certFile).
+		Set("proxy-client-key-file", frontProxy.keyFile)
+	var err error
+	restConfig, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		Expect(environment.Stop()).To(Succeed())
+	})
+	restConfig.QPS, restConfig.Burst = 1000, 2000
+	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	clientset, err = kubernetes.NewForConfig(restConfig)
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// startAggregated starts the API server and puts it behind the aggregator.
+func startAggregated(ctx context.Context) {
+	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}})).To(Succeed())
+	installRoles(ctx)
+	api = newServer(GinkgoT().TempDir())
+	api.start()
+	DeferCleanup(func() { api.kill() })
+	register(ctx, api)
+	Eventually(func(g Gomega) {
+		service := &apiregistrationv1.APIService{}
+		g.Expect(k8s.Get(ctx, client.ObjectKey{Name: "v1alpha1.subresources.sharedcloud.io"}, service)).To(Succeed())
+		g.Expect(available(service)).To(BeEmpty())
+	}).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+}

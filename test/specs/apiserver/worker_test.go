@@ -1,0 +1,120 @@
+package apiserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// worker plays the supervisor of a pod.
+type worker struct {
+	run      *v1alpha1.FunctionRun
+	pod      *corev1.Pod
+	token    string
+	server   *server
+	sequence int
+}
+
+// answer is what a worker reads of an answer.
+type answer struct {
+	Action string `json:"action"`
+	Tuples []struct {
+		Index int             `json:"index"`
+		JSON  json.RawMessage `json:"json"`
+	} `json:"tuples"`
+	Revoked string `json:"revoked"`
+	Error   string `json:"error"`
+}
+
+// indexes are those of the tuples handed out.
+func (a answer) indexes() []int {
+	indexes := []int{}
+	for _, tuple := range a.Tuples {
+		indexes = append(indexes, tuple.Index)
+	}
+	return indexes
+}
+
+func newWorker(ctx context.Context, run *v1alpha1.FunctionRun, job *batchv1.Job, index int) *worker {
+	GinkgoHelper()
+	pod := newPod(ctx, run, job, index)
+	return &worker{run: run, pod: pod, token: tokenOf(ctx, pod, v1alpha1.ExchangeAudience), server: api}
+}
+
+// post makes a call, and returns the status and what was said.
+func (w *worker) post(ctx context.Context, run string, body map[string]any) (int, answer) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return 0, answer{Error: err.Error()}
+	}
+	address := fmt.Sprintf("%s/work/v1/namespaces/%s/runs/%s/exchange", w.server.url(), w.run.Namespace, run)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(data))
+	if err != nil {
+		return 0, answer{Error: err.Error()}
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if w.token != "" {
+		request.Header.Set("Authorization", "Bearer "+w.token)
+	}
+	response, err := w.server.client().Do(request)
+	if err != nil {
+		return 0, answer{Error: err.Error()}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, answer{Error: err.Error()}
+	}
+	said := answer{}
+	if err := json.Unmarshal(text, &said); err != nil {
+		return response.StatusCode, answer{Error: string(text)}
+	}
+	return response.StatusCode, said
+}
+
+// call makes the next call, and repeats it as a worker does until it is answered.
+func (w *worker) call(ctx context.Context, held string, want bool, outcomes ...map[string]any) answer {
+	GinkgoHelper()
+	w.sequence++
+	return w.again(ctx, held, want, outcomes...)
+}
+
+// again makes the last call once more.
+func (w *worker) again(ctx context.Context, held string, want bool, outcomes ...map[string]any) answer {
+	GinkgoHelper()
+	body := map[string]any{"protocol": 1, "sequence": w.sequence, "held": held, "want": want, "outcomes": outcomes}
+	var said answer
+	Eventually(func(g Gomega) {
+		var status int
+		status, said = w.post(ctx, w.run.Name, body)
+		g.Expect(status).To(Equal(http.StatusOK), said.Error)
+	}).WithContext(ctx).WithTimeout(20 * time.Second).WithPolling(100 * time.Millisecond).Should(Succeed())
+	return said
+}
+
+// succeeded is the outcome of a tuple that went well.
+func succeeded(index int, result any) map[string]any {
+	return map[string]any{
+		"index": index, "status": "Succeeded", "result": result,
+		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC).UnixMicro() + int64(index), "durationMicros": 1000,
+	}
+}
+
+// failed is the outcome of a tuple that raised.
+func failed(index int) map[string]any {
+	return map[string]any{
+		"index": index, "status": "Failed", "error": map[string]any{"type": "ValueError", "message": "no", "traceback": "here"},
+		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro(), "durationMicros": 1000,
+	}
+}
