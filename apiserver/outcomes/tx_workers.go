@@ -46,6 +46,15 @@ func (tx *Tx) Siblings(run int64, job types.UID, completionIndex int) ([]Worker,
 	return tx.workers("reading the workers of an index", selectSiblings, run, string(job), completionIndex)
 }
 
+// Orphans says whether a live worker other than this one holds something and is of another Job, or has the same completion
+// index.
+func (tx *Tx) Orphans(run int64, self *Worker) (found bool, err error) {
+	err = tx.query("looking for workers of earlier pods", func(row func(...any) error) error { return row(&found) },
+		`SELECT EXISTS (SELECT 1 FROM workers WHERE run_id = $1 AND state = 1 AND held <> '' AND pod_uid <> $2
+		AND (job_uid <> $3 OR completion_index = $4))`, run, string(self.PodUID), string(self.JobUID), self.CompletionIndex)
+	return found, err
+}
+
 func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
 	var workers []Worker
 	err := tx.query(doing, func(row func(...any) error) error {

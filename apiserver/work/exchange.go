@@ -201,6 +201,11 @@ func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *Requ
 		c.self = *c.before
 		c.elapsed = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, ledger.now-c.before.LastMicros)
 	}
+	if ledger.row.ID != 0 && ledger.row.Next >= ledger.row.Total {
+		if c.orphans, err = tx.Orphans(ledger.row.ID, &c.self); err != nil {
+			return nil, err
+		}
+	}
 	if !c.elsewhere().Empty() {
 		if c.others, err = tx.LiveWorkers(ledger.row.ID); err != nil {
 			return nil, err

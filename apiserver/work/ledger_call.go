@@ -20,6 +20,10 @@ type call struct {
 	reported, have indexset.Set
 	// others are the other live workers; only given where one of them may hold a reported index, see elsewhere.
 	others []outcomes.Worker
+	// orphans: another live worker holds something, and should it be dead, no successor of its own would come for that: it
+	// had the caller's completion index before, or belongs to an earlier Job. Only looked up where everything was handed
+	// out once.
+	orphans bool
 	// fate of the caller's pod; only given where the request asks with leaving.
 	fate Fate
 	// elapsed is the time since the worker's last call.
@@ -268,8 +272,11 @@ func (c *call) answerAnew() {
 }
 
 // nothingLeft: nothing can come back to a worker that holds nothing. What another executes is that one's to finish, and
-// its pod's successor's; what it has queued behind that may still be handed back.
+// its pod's successor's (which the caller may be); what it has queued behind that may still be handed back.
 func (c *call) nothingLeft() bool {
+	if c.orphans {
+		return false
+	}
 	queued := c.row.Queued
 	if c.before != nil && c.before.State == outcomes.WorkerLive {
 		// The sum has the caller as he was.

@@ -439,6 +439,31 @@ func TestProperty8ASuspectKeepsWorkersFromBeingSentAway(t *testing.T) {
 	expect(t, c.pod(2).call(want), ActionFinished, "")
 }
 
+func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *testing.T) {
+	for name, successor := range map[string]func(*cluster) *pod{
+		"at the same completion index": func(c *cluster) *pod { return c.pod(0) },
+		"in the next Job": func(c *cluster) *pod {
+			c.change(func(r *Run) { r.JobUID = "job-2" })
+			return c.pod(1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total = 1 })
+			a := c.pod(0)
+			expect(t, a.call(want), ActionWork, "0")
+			// It is dead, and the API does not say so.
+			c.fates[a.worker.PodUID] = Fate{State: FateUnknown}
+			b := successor(c)
+			expect(t, b.call(want), ActionWait, "")
+			for range 7 {
+				c.advance(5 * time.Second)
+				b.call()
+			}
+			expect(t, b.call(want), ActionWork, "0")
+		})
+	}
+}
+
 func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason     string
