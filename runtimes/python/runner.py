@@ -18,13 +18,14 @@ Between the two processes:
 
   claim    pipe, 8 bytes a tuple. Whoever reads a record owns the tuple: the child to run it, the supervisor to take it
            back. The kernel decides, so what is handed back is never executed.
-  result   pipe, one frame an outcome, written before the next tuple is claimed. So what a dying child had finished is
-           never lost, and the first claimed tuple without an outcome is the one that it died of.
+  result   pipe, a line an outcome, written before the next tuple is claimed. So what a dying child had finished is never
+           lost, and the first claimed tuple without an outcome is the one that it died of.
   control  socket. To the child: tuples in batches, and acknowledgements. From the child: single bytes, "look now";
            without one the supervisor leaves the result pipe alone, so that short tuples do not wake it one by one.
-  out, err what the child and all it starts print. The child looks whether they hold anything at the end of each tuple.
-  noted    pipe. The supervisor puts a byte in before it reads out or err. So a tuple that printed nothing is one for
-           which nothing of the three is readable; only one that printed waits until its output has been collected.
+  out, err what the child and all that it starts print. The child looks whether they hold anything at the end of each
+           tuple, and reads that itself if the supervisor has read nothing, which short tuples give it no time to.
+  noted    pipe. The supervisor puts a byte in before it reads out or err. A child that sees it at the end of a tuple
+           waits until the supervisor has collected what that tuple printed.
 """
 import binascii
 import collections
@@ -52,11 +53,14 @@ SIGNATURE = 'the code needs to have the following signature: def handler(event)'
 # 1  Both processes
 
 CLAIM = struct.Struct('<Q')      # twice the number of the tuple, plus one where the child shall say that it began
-FRAME = struct.Struct('<QIIB')   # number, microseconds, length of what follows, kind
-OUTCOME, OUTCOME_AND_OUTPUT, LOADED, NOT_LOADED = range(4)
 LENGTH = struct.Struct('<I')     # of a batch on the control socket; 0 is an acknowledgement
+# How a line on the result pipe begins. ASCII, and JSON has no line breaks of its own.
+OUTCOME = b'{'                   # an outcome, whole
+OUTCOME_PRINTED = b'='           # two words in base64, stdout and stderr, and an outcome without its closing brace
+OUTCOME_COLLECT = b'+'           # the same, but more was printed: collect it, then acknowledge
+LOADED = b'>'                    # collect and acknowledge, too
+NOT_LOADED = b'<'                # an error follows
 
-POD_ENDED = 143                  # exit status: 0 would complete the worker's index, and no pod would take its place
 DESCRIPTORS_LOST = 197           # exit status: the handler closed what the child needs to report
 LIMITS = {'resultBytes': 16 << 20, 'outputBytes': 256 << 10}
 ERROR_TEXT = 64 << 10            # bounds of an error's message and of its traceback
@@ -114,7 +118,10 @@ def write_all(fd, data):
 def compress(indexes):
     """[17, 20, 21, 22] as "17,20-22"."""
     parts, first, last = [], None, None
-    for index in sorted(indexes):
+    indexes = sorted(indexes)
+    if len(indexes) > 1 and indexes[-1] - indexes[0] == len(indexes) - 1:
+        return '%d-%d' % (indexes[0], indexes[-1])
+    for index in indexes:
         if last is not None and index == last + 1:
             last = index
             continue
@@ -258,7 +265,10 @@ def encode(value):
 
 
 def encoded(value, limit):
-    """encode(), within the limit and with integers of any length."""
+    """The fields result and resultText of a value, within the limit and with integers of any length."""
+    kind = type(value)
+    if kind is int and -1 << 63 < value < 1 << 63:
+        return '"result":%d,' % value
     try:
         result, shown = encode(value)
     except ValueError as error:
@@ -269,9 +279,10 @@ def encoded(value, limit):
     size = max(len(result or ''), len(shown or ''))
     # Both together have to fit into one call beside the output.
     if size > limit or len(result or '') + len(shown or '') > limit * 7 // 4:
-        raise ResultTooLarge('the result takes %d bytes and may take %d: return less, or put it where a reference to it can be returned'
-                             % (size, limit))
-    return result, shown
+        raise ResultTooLarge('the result takes %d bytes and may take %d: return less, or put it where a reference to it '
+                             'can be returned' % (size, limit))
+    return (('"result":%s,' % result if result is not None else '') +
+            ('"resultText":%s,' % shown if shown is not None else ''))
 
 
 class Child(object):
@@ -291,7 +302,7 @@ class Child(object):
         self.by_pid = not hasattr(os, 'register_at_fork')
         self.pid = os.getpid()
         self.announce_at = fcntl.fcntl(self.result, F_GETPIPE_SZ) // 4
-        self.main = sys.modules['__main__']   # Python 2 empties a module that nobody holds
+        self.modules = list(sys.modules.values())    # Python 2 empties a module that nobody holds
         self.source = Source(b'')
         self.poller = select.poll()
         for fd in (self.claim, self.noted, self.out, self.err):
@@ -399,6 +410,7 @@ class Child(object):
             self.refuse(describe(error, sys.exc_info()[2], self.source))
         self.running = False
         self.stay_one()
+        self.modules += sys.modules.values()
         handler = module.__dict__.get('handler')
         if handler is None:
             self.refuse(error_object('HandlerMissing', SIGNATURE + ': there is no handler in it'))
@@ -415,7 +427,7 @@ class Child(object):
         self.stay_one(error)
         self.flush(True)
         self.show(error)
-        self.report(0, 0, NOT_LOADED, dumps(error).encode('ascii'))
+        self.report(NOT_LOADED + dumps(error).encode('ascii') + b'\n')
         self.poke()
         os._exit(1)
 
@@ -452,7 +464,7 @@ class Child(object):
 
     def work(self, handler):
         """Claims and runs tuples until the supervisor closes the claim pipe."""
-        poll, read, clock, wall, claim = self.poller.poll, os.read, CLOCK, time.time, self.claim
+        read, clock, wall, claim, batch = os.read, CLOCK, time.time, self.claim, self.batch
         ready = [(claim, select.POLLIN)]
         events = None
         while True:
@@ -468,25 +480,25 @@ class Child(object):
                 continue         # the supervisor took it back
             if not record:
                 return
-            number, announce = divmod(CLAIM.unpack(record)[0], 2)
-            if announce:
+            number = CLAIM.unpack(record)[0]
+            if number & 1:
                 self.poke()
-            index, literal, value = self.take(number)
+            item = batch.pop(number >> 1, None)
+            while item is None:
+                self.receive()
+                item = batch.pop(number >> 1, None)
+            index, literal, value = item
             started = wall()
-            before = coarse = clock()
-            if PYTHON2:
-                coarse = monotonic()
+            before = clock()
+            coarse = monotonic() if PYTHON2 else 0
             try:
                 self.running = True
                 event = literal_eval(value) if literal else tuple(value)
+                before = clock()
                 value = handler(event)
                 spent = clock() - before
-                result, shown = encoded(value, self.limit)
+                fields = encoded(value, self.limit)
                 self.running = False
-                head = '{"index":%d,"status":"Succeeded",%s"startTime":%d,"durationMicros":%d' % (
-                    index, ('"result":%s,' % result if shown is None else
-                            '"resultText":%s,' % shown if result is None else
-                            '"result":%s,"resultText":%s,' % (result, shown)), micros(started), micros(spent))
                 failure = None
             except SystemExit as error:
                 self.running = False
@@ -495,44 +507,38 @@ class Child(object):
                 self.running = False
                 spent = clock() - before
                 failure = error, sys.exc_info()[2]
-            value = event = result = shown = None    # what the handler made may be large: let go of it now
+            item = value = event = None              # what the handler made may be large: let go of it now
             if PYTHON2 and abs(monotonic() - coarse - spent) > 0.1:
                 spent = monotonic() - coarse         # somebody set the clock
             if failure:
-                head = self.failed(index, failure, started, spent)
+                status, fields = 'Failed', self.failed(failure)
                 failure = None
-            elif self.forked or self.by_pid:
-                self.stay_one()
+            else:
+                status = 'Succeeded'
+                if self.forked or self.by_pid:
+                    self.stay_one()
             if self.timer_set:
                 self.stop_timer()
             self.flush(spent > 0.0002)
-            events = retried(poll, 0)
-            if events != ready and [event for event in events if event[0] != claim]:
-                self.report(number, micros(spent), OUTCOME_AND_OUTPUT, head.encode('ascii'))
-                self.wait_for_collection(events)
-                events = retried(poll, 0)
+            head = ('{"index":%d,"status":"%s",%s"startTime":%d,"durationMicros":%d'
+                    % (index, status, fields, started * 1e6, spent * 1e6)).encode('ascii')
+            events = retried(self.poller.poll, 0) if PYTHON2 else self.poller.poll(0)
+            if events == ready or not events:
+                self.report(head + b'}\n')
             else:
-                self.report(number, micros(spent), OUTCOME, head.encode('ascii'))
-
-    def take(self, number):
-        """The tuple of that number, from the batches that came before its claim."""
-        while number not in self.batch:
-            self.receive()
-        return self.batch.pop(number)
+                self.report_printed(head, events)
+                events = retried(self.poller.poll, 0)
 
     def receive(self):
         """Reads one message from the supervisor; True for an acknowledgement."""
         size = LENGTH.unpack(self.read_exactly(LENGTH.size))[0]
         if not size:
             return True
-        limit, batch = marshal.loads(self.read_exactly(size))
-        self.limit = limit
+        first, self.limit, items = marshal.loads(self.read_exactly(size))
         # The supervisor may have taken back what an earlier batch brought.
-        first = batch[0][0]
         for number in [number for number in self.batch if number < first - MOST_CLAIMS]:
             del self.batch[number]
-        for number, index, literal, value in batch:
-            self.batch[number] = index, literal, value
+        self.batch.update(enumerate(literals_read(items), first))
         return False
 
     def read_exactly(self, size):
@@ -548,8 +554,8 @@ class Child(object):
             size -= len(part)
         return b''.join(parts)
 
-    def failed(self, index, failure, started, spent):
-        """The outcome of a handler that raised; its traceback goes to the tuple's stderr, too."""
+    def failed(self, failure):
+        """The error of a handler that raised, as a field; its traceback goes to the tuple's stderr, too."""
         try:
             error = describe(failure[0], failure[1], self.source)
         except BaseException:
@@ -559,8 +565,7 @@ class Child(object):
         self.stay_one(error)
         self.flush(True)
         self.show(error)
-        return '{"index":%d,"status":"Failed","error":%s,"startTime":%d,"durationMicros":%d' % (
-            index, dumps(error), micros(started), micros(spent))
+        return '"error":%s,' % dumps(error)
 
     # -- the end of a tuple
 
@@ -612,15 +617,47 @@ class Child(object):
         if not self.keep_timer:
             self.alarm(0)
 
-    def report(self, number, spent, kind, data):
-        size = FRAME.size + len(data)
-        self.unannounced += size
+    def report(self, line):
+        self.unannounced += len(line)
         if self.unannounced > self.announce_at:
             self.poke()
         try:
-            write_all(self.result, FRAME.pack(number, min(spent, 0xffffffff), len(data), kind) + data)
+            written = os.write(self.result, line)
+            if written != len(line):
+                write_all(self.result, line[written:])
         except OSError:
             self.lost()
+
+    def report_printed(self, head, events):
+        """The outcome of a tuple that printed something, or that damaged its streams."""
+        for fd, event in events:
+            if fd in (0, 1, 2):
+                self.restore()
+            elif event & (select.POLLNVAL | select.POLLERR):
+                self.lost()
+        printed = [self.printed(self.out), self.printed(self.err)]
+        # Looked at after reading: now whatever is missing here is with the supervisor, and comes before it.
+        collect = any(fd == self.noted for fd, _ in retried(self.poller.poll, 0))
+        if not collect and not any(printed):
+            self.report(head + b'}\n')
+            return
+        self.report((OUTCOME_COLLECT if collect else OUTCOME_PRINTED) +
+                    b' '.join([binascii.b2a_base64(data)[:-1] for data in printed] + [head]) + b'\n')
+        if collect:
+            self.wait_for_collection()
+
+    @staticmethod
+    def printed(fd):
+        """All that is in one of the pipes, in one read: it holds no more."""
+        try:
+            return retried(os.read, fd, PIPE)
+        except OSError:
+            return b''           # EAGAIN
+
+    def wait_for_collection(self):
+        self.poke()
+        while not self.receive():
+            pass
 
     def poke(self):
         """Tells the supervisor to look at the result pipe."""
@@ -632,23 +669,13 @@ class Child(object):
                 os._exit(0)      # the supervisor is gone
             self.lost()
 
-    def wait_for_collection(self, events):
-        """Until the supervisor has all that this tuple printed."""
-        for fd, event in events:
-            if fd in (0, 1, 2):
-                self.restore()
-            elif event & (select.POLLNVAL | select.POLLERR):
-                self.lost()
-        self.poke()
-        while not self.receive():
-            pass
-
     def lost(self):
         os._exit(DESCRIPTORS_LOST)
 
 
 CLOCK = getattr(time, 'perf_counter', None) or time.time
 MOST_CLAIMS = 4096               # tuples in the child's hands, at most
+PIPE = 64 << 10                  # what a pipe holds
 F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032   # Linux's own, which only later versions of Python name
 # What the supervisor ignores. The child gets the default back.
 IGNORED_SIGNALS = ('SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGTSTP',
@@ -666,6 +693,27 @@ def literal_eval(text):
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
+def literals_read(items):
+    """A batch with its literals evaluated, in one go where they are plain: one by one takes four times as long.
+
+    What is odd is left as it is, to fail, if it does, as the input that it belongs to.
+    """
+    texts = [text for _, literal, text in items if literal]
+    if len(texts) < 2 or len(texts) != len(items):
+        return items
+    for text in texts:
+        if len(text) > 1000 or text[:1] != '(' or text[-1:] != ')' or text.count('(') + text.count('[') > 20 or '{' in text:
+            return items
+    try:
+        import ast
+        values = ast.literal_eval('[' + ',\n'.join(texts) + ']')
+    except Exception:
+        return items
+    if len(values) != len(texts) or not all(type(value) is tuple for value in values):
+        return items
+    return [(item[0], False, value) for item, value in zip(items, values)]
+
+
 def child_main(path, descriptors):
     child = Child(path, descriptors)
     child.settle()
@@ -677,8 +725,8 @@ def child_main(path, descriptors):
         del os.environ['PYTHONIOENCODING']
     handler = child.load()
     child.flush(True)
-    child.report(0, 0, LOADED, b'')
-    child.wait_for_collection([])
+    child.report(LOADED + b'\n')
+    child.wait_for_collection()
     child.work(handler)
 
 
@@ -749,29 +797,34 @@ class Stream(object):
 
     def __init__(self, name, fd, live):
         self.name, self.fd, self.live, self.tail, self.open = name, fd, live, Tail(), True
+        self.fresh = []          # read, and not yet known to be of which tuple
 
-    def read(self, most, limit):
+    def read(self, most):
         try:
             data = retried(os.read, self.fd, most)
         except OSError:
             return 0             # EAGAIN: empty
         self.open = bool(data)
         if data:
-            self.add(data, limit)
+            self.fresh.append(data)
+            self.live.write(data)
         return len(data)
 
-    def add(self, data, limit):
-        self.tail.add(data, limit)
-        self.live.write(data)
+    def settle(self, limit):
+        """What was read is of the tuple that is at its end, or that runs."""
+        for data in self.fresh:
+            self.tail.add(data, limit)
+        self.fresh = []
 
     def drain(self, limit):
         """Reads what is there now, and not for ever: something left behind may print without end."""
         left = unread(self.fd)
         while left > 0:
-            size = self.read(min(left, 1 << 16), limit)
+            size = self.read(min(left, PIPE))
             if not size:
-                return
+                break
             left -= size
+        self.settle(limit)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -823,9 +876,9 @@ class Keeper(object):
     def __init__(self, code, limits, live):
         self.limits = limits
         self.number = 0
-        self.given = collections.deque()    # (number, tuple), in the order of their claims
+        self.given = collections.deque()    # in the order of their claims
         self.unsent = b''                   # for the control socket
-        self.frames = bytearray()
+        self.lines = b''                    # of the result pipe, not whole yet
         self.loading, self.error, self.status, self.noted = True, None, None, False
         self.started = monotonic()
         claim, self.claim_end = os.pipe()
@@ -880,28 +933,27 @@ class Keeper(object):
         return unread(self.claim) // CLAIM.size
 
     def executing(self):
-        """The (number, tuple) whose handler runs, or None."""
+        """The tuple whose handler runs, or None."""
         return self.given[0] if len(self.given) > self.waiting() else None
 
     def feed(self, queue, at_once, announced):
-        """Gives tuples to the child, as many as it may hold. It says so when it begins one with that few behind it.
+        """Gives tuples to the child, as many as it may hold, at_once in one message.
 
-        at_once is how many travel in one message; announced is a predicate of the number that waits behind a tuple.
+        It says so when it begins one behind which that many wait; where `announced` is None, when it begins any.
         """
         room = MOST_CLAIMS - len(self.given)
         while queue and room > 0 and len(self.unsent) < 1 << 20:
-            batch, claims = [], []
-            for _ in range(min(len(queue), room, at_once)):
-                item = queue.popleft()
-                self.number += 1
-                self.given.append((self.number, item))
-                batch.append((self.number,) + item)
-                claims.append(CLAIM.pack(self.number * 2 + bool(announced(len(queue)))))
+            batch = [queue.popleft() for _ in range(min(len(queue), room, at_once))]
+            first, self.number = self.number, self.number + len(batch)
             room -= len(batch)
-            message = marshal.dumps((self.limits['resultBytes'], batch), 2)
+            self.given.extend(batch)
+            message = marshal.dumps((first, self.limits['resultBytes'], batch), 2)
             self.unsent += LENGTH.pack(len(message)) + message
+            claims = [number * 2 + (announced is None) for number in range(first, self.number)]
+            if announced is not None and 0 <= announced - len(queue) < len(batch):
+                claims[-1 - announced + len(queue)] += 1
             # The pipe holds MOST_CLAIMS of them; a claim may arrive before its tuple, which the child then waits for.
-            os.write(self.claim_end, b''.join(claims))
+            os.write(self.claim_end, struct.pack('<%dQ' % len(claims), *claims))
         self.send()
 
     def recall(self):
@@ -910,10 +962,8 @@ class Keeper(object):
             records = os.read(self.claim, CLAIM.size * MOST_CLAIMS * 2)
         except OSError:
             return []            # EAGAIN: all is claimed
-        count = len(records) // CLAIM.size
-        items = [item for _, item in list(self.given)[len(self.given) - count:]]
-        for _ in items:
-            self.given.pop()
+        items = [self.given.pop() for _ in range(len(records) // CLAIM.size)]
+        items.reverse()
         return items
 
     def send(self):
@@ -927,40 +977,51 @@ class Keeper(object):
     # -- outcomes
 
     def collect(self):
-        """The outcomes that the child wrote since the last time: (tuple, microseconds, the outcome's JSON)."""
+        """The outcomes that the child wrote since the last time: (index, JSON) in order."""
+        parts = [self.lines]
         try:
             while True:
-                data = retried(os.read, self.result, 1 << 20)
-                self.frames += data
-                if not data:
+                parts.append(retried(os.read, self.result, 1 << 20))
+                if not parts[-1]:
                     break
         except OSError:
             pass                 # EAGAIN: that was all
-        done, start = [], 0
-        while len(self.frames) - start >= FRAME.size:
-            number, spent, size, kind = FRAME.unpack_from(self.frames, start)
-            end = start + FRAME.size + size
-            if len(self.frames) < end:
-                break
-            data = bytes(self.frames[start + FRAME.size:end])
-            start = end
-            if kind == NOT_LOADED:
-                self.error = json.loads(data.decode('ascii'))
-                continue
-            if kind == LOADED:
+        data, lines = b''.join(parts), []
+        if any(b'\n' in part for part in parts[1:]):
+            lines = data.split(b'\n')
+            data = lines.pop()
+        self.lines = data
+        done = []
+        for line in lines:
+            kind = line[:1]
+            if kind == OUTCOME and self.given:
+                done.append((self.given.popleft()[0], line))
+            elif kind in (OUTCOME_PRINTED, OUTCOME_COLLECT) and self.given:
+                words = line[1:].split(b' ', 2)
+                if kind == OUTCOME_COLLECT:
+                    self.collect_output(words)
+                else:
+                    self.add_output(words)
+                done.append((self.given.popleft()[0], words[2] + self.output() + b'}'))
+            elif kind == LOADED:
                 self.loading = False
                 self.collect_output()
                 for stream in self.streams:
                     stream.tail = Tail()     # what loading printed belongs to no tuple
-                continue
-            if not self.given or self.given[0][0] != number:
-                continue         # it cannot be: somebody else wrote into the pipe
-            if kind == OUTCOME_AND_OUTPUT:
-                self.collect_output()
-                data += self.output()
-            done.append((self.given.popleft()[1], spent, data + b'}'))
-        del self.frames[:start]
+            elif kind == NOT_LOADED:
+                self.error = json.loads(line[1:].decode('ascii'))
+        # Only now: what was printed after these outcomes is not of these tuples.
+        for stream in self.streams:
+            stream.settle(self.limits['outputBytes'])
         return done
+
+    def add_output(self, words):
+        """What the child read itself, in base64."""
+        for stream, word in zip(self.streams, words):
+            if word:
+                data = binascii.a2b_base64(word)
+                stream.tail.add(data, self.limits['outputBytes'])
+                stream.live.write(data)
 
     def note(self):
         """Tells the child, before anything is read, that it must ask for what it printed to be collected."""
@@ -970,10 +1031,13 @@ class Keeper(object):
 
     def read_output(self, stream):
         self.note()
-        stream.read(1 << 16, self.limits['outputBytes'])
+        stream.read(PIPE)
 
-    def collect_output(self):
+    def collect_output(self, words=()):
         """Everything that the tuple at its end has printed; then the child may go on."""
+        for stream in self.streams:
+            stream.settle(self.limits['outputBytes'])
+        self.add_output(words)
         for stream in self.streams:
             stream.drain(self.limits['outputBytes'])
         if self.noted:
@@ -1265,6 +1329,8 @@ class Verdict(object):
 
 
 NO_OUTCOME = Verdict(None, None, None)
+AT_ONCE = 128                    # tuples in one message to the child
+BRIEF = 0.005                    # seconds
 BODY = 8 << 20                   # what a call's body may take before outcomes are left for the next
 HARVEST = 0.1                    # seconds that a finished outcome waits for others to travel with
 LEAVING = 20                     # seconds that the executing tuple gets after a SIGTERM that Kubernetes means
@@ -1291,7 +1357,7 @@ class Supervisor(object):
         self.executing, self.since, self.wall = None, self.now, time.time()
         self.load_error, self.load_delay, self.spawn_at = None, 0, self.now
         self.average = None                 # seconds that a tuple takes
-        self.at_once = 128                  # tuples in one message to the child
+        self.busy_since = self.now          # since when the child works without a pause, or since the last outcome
 
         self.sequence, self.calling, self.reporting = 0, None, []
         self.called_at = None
@@ -1368,9 +1434,10 @@ class Supervisor(object):
                 poller.register(live.fd, select.POLLOUT)
         if keeper is not None:
             poller.register(keeper.control, select.POLLIN | (select.POLLOUT if keeper.unsent else 0))
-            for stream in keeper.streams:
-                if stream.open:
-                    poller.register(stream.fd, select.POLLIN)
+            if not keeper.given or not self.brief() or self.now - self.since > HARVEST / 2:
+                for stream in keeper.streams:
+                    if stream.open:
+                        poller.register(stream.fd, select.POLLIN)
         timeout = max(0, self.alarm - monotonic())
         try:
             events = dict(poller.poll(int(timeout * 1000) + 1 if timeout else 0))
@@ -1413,10 +1480,14 @@ class Supervisor(object):
         if done:
             if not self.done:
                 self.done_since = self.now
-            for item, _, data in done:
-                self.done.append((item[0], data))
-            mean = sum(spent for _, spent, _ in done) / 1e6 / len(done)
-            self.average = mean if self.average is None else (self.average + mean) / 2
+            self.done.extend(done)
+            each = (self.now - self.busy_since) / len(done)
+            self.average = each if self.average is None else (self.average + each) / 2
+            self.busy_since = self.now
+
+    def brief(self):
+        """Whether tuples are so short that to be woken for each, or for what it prints, would cost more than it does."""
+        return self.average is not None and self.average < BRIEF
 
     def watch_child(self):
         keeper = self.keeper
@@ -1436,8 +1507,8 @@ class Supervisor(object):
             executing = keeper.executing()
             if executing is not self.executing:
                 self.executing, self.since, self.wall = executing, self.now, time.time()
-            if len(keeper.given) > 1:
-                self.reached(self.now + HARVEST / 2)     # the next may begin without a word
+            if keeper.given and self.brief():
+                self.reached(self.now + HARVEST / 2)     # it may be with the next already, and prints unheard
             if executing is not None and self.timeout and self.reached(self.since + self.timeout):
                 self.end_child(Verdict('TimedOut', 'TimeLimitExceeded',
                                        'the handler was ended at its time limit of %g s' % self.timeout))
@@ -1488,13 +1559,16 @@ class Supervisor(object):
         begun = keeper.given[0] is self.executing
         spent = monotonic() - self.since if begun else 0
         # Where a program knows nothing but stderr, it has to find the reason there.
-        keeper.streams[1].add(('sharedcloud: %s\n' % verdict.sentence).encode('utf-8'), self.limits['outputBytes'])
-        head = json.dumps({'index': keeper.given[0][1][0], 'status': verdict.status, 'crash': verdict.crash,
+        sentence = ('sharedcloud: %s\n' % verdict.sentence).encode('utf-8')
+        keeper.streams[1].tail.add(sentence, self.limits['outputBytes'])
+        self.live[1].write(sentence)
+        index = keeper.given[0][0]
+        head = json.dumps({'index': index, 'status': verdict.status, 'crash': verdict.crash,
                            'error': error_object(verdict.kind, verdict.sentence),
                            'startTime': micros(self.wall if begun else time.time()), 'durationMicros': micros(spent)})
         if not self.done:
             self.done_since = self.now
-        self.done.append((keeper.given[0][1][0], head[:-1].encode('ascii') + keeper.output() + b'}'))
+        self.done.append((index, head[:-1].encode('ascii') + keeper.output() + b'}'))
 
     def not_loaded(self, error):
         self.load_error = error
@@ -1518,7 +1592,7 @@ class Supervisor(object):
     def held(self):
         indexes = [item[0] for item in self.queue] + [index for index, _ in self.done]
         if self.keeper is not None:
-            indexes.extend(item[0] for _, item in self.keeper.given)
+            indexes.extend([item[0] for item in self.keeper.given])
         return indexes
 
     def overlong(self):
@@ -1538,10 +1612,10 @@ class Supervisor(object):
         keeper = self.keeper
         if not self.queue or keeper is None or keeper.loading:
             return
-        average = self.average
-        few = int(self.time_to_call() / max(average, 1e-6)) if average is not None else 0
-        brief = average is not None and average < 0.005
-        keeper.feed(self.queue, self.at_once, lambda behind: not brief or behind == few)
+        if not keeper.given:
+            self.busy_since = self.now
+        keeper.feed(self.queue, AT_ONCE,
+                    int(self.time_to_call() / max(self.average, 1e-6)) if self.brief() else None)
 
     def time_to_call(self):
         """How many seconds of work are left in the queue when the next call should be made."""
@@ -1554,7 +1628,7 @@ class Supervisor(object):
         if keeper is not None:
             self.queue.extendleft(reversed(keeper.recall()))
         self.queue = collections.deque(item for item in self.queue if item[0] not in revoked)
-        if keeper is not None and keeper.given and keeper.given[0][1][0] in revoked:
+        if keeper is not None and keeper.given and keeper.given[0][0] in revoked:
             self.end_child(NO_OUTCOME)
             # It may have finished while it was being ended.
             self.done = collections.deque(pair for pair in self.done if pair[0] not in revoked)
@@ -1601,7 +1675,7 @@ class Supervisor(object):
         fields = {'protocol': PROTOCOL, 'sequence': self.sequence + 1, 'held': compress(self.held()), 'want': want,
                   'waitSeconds': wait, 'leaving': self.leaving}
         if self.executing is not None:
-            fields['executing'] = self.executing[1][0]
+            fields['executing'] = self.executing[0]
         if self.load_error is not None:
             fields['loadError'], self.load_error = self.load_error, None
         if self.device is not None:
@@ -1656,9 +1730,8 @@ class Supervisor(object):
         tuples = answer.get('tuples') or []
         if answer.get('revoked'):
             self.drop(expand(answer['revoked']))
-        for one in tuples:
-            literal = 'literal' in one
-            self.queue.append((one['index'], literal, one['literal'] if literal else one['json']))
+        self.queue.extend([(one['index'], False, one['json']) if 'json' in one else (one['index'], True, one['literal'])
+                           for one in tuples])
         took = monotonic() - called
         if tuples or not asked['waitSeconds']:
             self.round_trip += (min(took, 1) - self.round_trip) / 4

@@ -1,0 +1,422 @@
+package runtimes_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// call is the request of docs/exchange.md. Unknown fields are an error.
+type call struct {
+	Protocol    int       `json:"protocol"`
+	Sequence    int       `json:"sequence"`
+	Held        string    `json:"held"`
+	Executing   *int      `json:"executing"`
+	Want        bool      `json:"want"`
+	WaitSeconds int       `json:"waitSeconds"`
+	Outcomes    []outcome `json:"outcomes"`
+	Leaving     bool      `json:"leaving"`
+	LoadError   *fault    `json:"loadError"`
+	Device      string    `json:"device"`
+}
+
+type fault struct {
+	Type      string `json:"type"`
+	Message   string `json:"message"`
+	Traceback string `json:"traceback"`
+}
+
+type outcome struct {
+	Index          int             `json:"index"`
+	Status         string          `json:"status"`
+	Result         json.RawMessage `json:"result"`
+	ResultText     *string         `json:"resultText"`
+	Error          *fault          `json:"error"`
+	Crash          bool            `json:"crash"`
+	StartTime      int64           `json:"startTime"`
+	DurationMicros int64           `json:"durationMicros"`
+	Stdout         []byte          `json:"stdout"`
+	Stderr         []byte          `json:"stderr"`
+	StdoutDropped  int64           `json:"stdoutDropped"`
+	StderrDropped  int64           `json:"stderrDropped"`
+}
+
+// tuple is one input as it is handed out.
+type tuple struct {
+	Index   int             `json:"index"`
+	JSON    json.RawMessage `json:"json,omitempty"`
+	Literal string          `json:"literal,omitempty"`
+}
+
+type answer struct {
+	Action         string         `json:"action"`
+	Tuples         []tuple        `json:"tuples,omitempty"`
+	Revoked        string         `json:"revoked,omitempty"`
+	LeaseSeconds   float64        `json:"leaseSeconds"`
+	TimeoutSeconds int            `json:"timeoutSeconds"`
+	HandBackMillis int            `json:"handBackMillis"`
+	Limits         map[string]int `json:"limits"`
+}
+
+// accident is what befalls one HTTP request.
+type accident int
+
+const (
+	none         accident = iota
+	lostCall              // the connection breaks before the server has read the call
+	lostAnswer            // the call is processed, and the connection breaks before its answer
+	unavailable           // 503
+	throttled             // 429
+	unauthorized          // 401
+	tooLarge              // 413
+)
+
+// exchange is the server's side of the protocol for one run, kept in memory, which notes whatever a worker does wrong.
+// A crash is an outcome at once: there is no second try.
+type exchange struct {
+	// How the run is served. Set before the first worker starts.
+	tuples    []tuple
+	batch     int // tuples in one answer, at most
+	lease     float64
+	timeout   int
+	handBack  int
+	limits    map[string]int
+	accidents func(request int, body []byte) accident
+	// decide may change an answer, or send an error status with a text instead; it runs under the lock.
+	decide func(c call, a *answer) (status int, text string)
+	// ending says that Kubernetes ends the pods.
+	ending bool
+
+	url string
+
+	mu       sync.Mutex
+	changed  chan struct{}
+	requests int
+	calls    []call
+	pending  []int
+	outcomes map[int]outcome
+	back     []int // what was handed back, in order
+	revoked  map[int]bool
+	workers  map[string]*lease
+	idle     int // calls that are kept open
+	wrongs   []string
+	tokens   map[string]string // token by worker
+}
+
+// lease is what the server knows of one worker.
+type lease struct {
+	sequence int
+	body     []byte
+	answer   []byte
+	leased   map[int]bool
+	last     time.Time
+}
+
+// newExchange serves n tuples [i] over plain HTTP until the test ends.
+func newExchange(t testing.TB, n int) *exchange {
+	t.Helper()
+	e := &exchange{
+		batch: 4, lease: 30, timeout: 60, handBack: 10_000,
+		limits:   map[string]int{"resultBytes": 16 << 20, "outputBytes": 256 << 10},
+		changed:  make(chan struct{}),
+		outcomes: map[int]outcome{}, revoked: map[int]bool{}, workers: map[string]*lease{}, tokens: map[string]string{},
+	}
+	for i := range n {
+		e.tuples = append(e.tuples, tuple{Index: i, JSON: json.RawMessage(fmt.Sprintf("[%d]", i))})
+		e.pending = append(e.pending, i)
+	}
+	server := httptest.NewServer(e)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	e.url = server.URL
+	return e
+}
+
+// literals replaces the inputs by the texts of Python tuples.
+func (e *exchange) literals(texts ...string) {
+	e.tuples, e.pending = nil, nil
+	for i, text := range texts {
+		e.tuples = append(e.tuples, tuple{Index: i, Literal: text})
+		e.pending = append(e.pending, i)
+	}
+}
+
+func (e *exchange) wrong(format string, args ...any) {
+	e.wrongs = append(e.wrongs, fmt.Sprintf(format, args...))
+}
+
+func (e *exchange) notify() {
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	request := e.requests
+	e.requests++
+	e.mu.Unlock()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	befalls := none
+	if e.accidents != nil {
+		befalls = e.accidents(request, body)
+	}
+	switch befalls {
+	case lostCall:
+		panic(http.ErrAbortHandler)
+	case unavailable:
+		http.Error(w, "not now", http.StatusServiceUnavailable)
+		return
+	case throttled:
+		http.Error(w, "slowly", http.StatusTooManyRequests)
+		return
+	case unauthorized:
+		http.Error(w, "who?", http.StatusUnauthorized)
+		return
+	case tooLarge:
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	status, text := e.process(r, body)
+	if befalls == lostAnswer {
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+// process answers one call, which may take as long as the call allows.
+func (e *exchange) process(r *http.Request, body []byte) (int, []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	worker, known := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if name, ok := e.tokens[worker]; ok {
+		worker = name
+	}
+	if !known || worker == "" || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" {
+		e.wrong("a call with %s and the header %v", r.Method, r.Header)
+	}
+	var c call
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil || c.Protocol != 1 {
+		e.wrong("a call that is none (%v): %.300s", err, body)
+		return http.StatusBadRequest, []byte(`{"error": "not a call"}`)
+	}
+	l := e.workers[worker]
+	if l == nil {
+		l = &lease{leased: map[int]bool{}}
+		e.workers[worker] = l
+	}
+	switch c.Sequence {
+	case l.sequence + 1:
+	case l.sequence:
+		if !bytes.Equal(body, l.body) {
+			e.wrong("call %d was repeated with another body", c.Sequence)
+		}
+		return http.StatusOK, l.answer
+	default:
+		e.wrong("call %d came after %d", c.Sequence, l.sequence)
+		return http.StatusConflict, []byte(`{"error": "another sequence"}`)
+	}
+	e.calls = append(e.calls, c)
+	e.settle(l, c)
+	a := e.answerFor(l, c, r)
+	if e.decide != nil {
+		if status, text := e.decide(c, &a); status != 0 {
+			return status, []byte(text)
+		}
+	}
+	for _, index := range indexes(a.Revoked) {
+		delete(l.leased, index)
+	}
+	for _, t := range a.Tuples {
+		l.leased[t.Index] = true
+	}
+	text, err := json.Marshal(a)
+	if err != nil {
+		e.wrong("the test's answer: %v", err)
+	}
+	l.sequence, l.body, l.answer, l.last = c.Sequence, body, text, time.Now()
+	e.notify()
+	return http.StatusOK, text
+}
+
+// settle takes the outcomes of a call and what it hands back.
+func (e *exchange) settle(l *lease, c call) {
+	if gap := time.Since(l.last).Seconds(); !l.last.IsZero() && gap > e.lease/2 {
+		e.wrong("%.1f s between two calls with a lease of %g s", gap, e.lease)
+	}
+	for _, o := range c.Outcomes {
+		_, repeated := e.outcomes[o.Index]
+		switch {
+		case e.revoked[o.Index]:
+			e.wrong("index %d was reported although it was revoked", o.Index)
+		case repeated:
+			e.wrong("index %d was reported twice", o.Index)
+		case !l.leased[o.Index]:
+			e.wrong("index %d was reported and not leased", o.Index)
+		default:
+			e.outcomes[o.Index] = o
+		}
+		delete(l.leased, o.Index)
+	}
+	held := indexes(c.Held)
+	for _, index := range held {
+		if !l.leased[index] {
+			e.wrong("index %d is held and not leased", index)
+		}
+	}
+	if c.Executing != nil && !slices.Contains(held, *c.Executing) {
+		e.wrong("index %d is executing and not held: %q", *c.Executing, c.Held)
+	}
+	for index := range l.leased {
+		if !slices.Contains(held, index) {
+			delete(l.leased, index)
+			e.back = append(e.back, index)
+			e.pending = append(e.pending, index)
+		}
+	}
+	slices.Sort(e.pending)
+	e.notify()
+}
+
+// answerFor decides an answer, waiting where the call allows it.
+func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
+	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, Limits: e.limits}
+	deadline, open := time.After(time.Duration(c.WaitSeconds)*time.Second), false
+	for {
+		if len(e.outcomes)+len(e.revoked) == len(e.tuples) {
+			a.Action = "finished"
+			return a
+		}
+		if c.Leaving && e.ending {
+			a.Action = "finished"
+			if c.Held == "" {
+				a.Action = "stop"
+			}
+			return a
+		}
+		if !c.Want {
+			return a
+		}
+		if n := min(len(e.pending), e.batch); n > 0 {
+			for _, index := range e.pending[:n] {
+				a.Tuples = append(a.Tuples, e.tuples[index])
+			}
+			e.pending = e.pending[n:]
+			return a
+		}
+		a.Action = "wait"
+		if c.WaitSeconds == 0 {
+			return a
+		}
+		if !open {
+			open = true
+			e.idle++
+			defer func() { e.idle-- }()
+			e.notify()
+		}
+		changed := e.changed
+		e.mu.Unlock()
+		select {
+		case <-changed:
+			e.mu.Lock()
+		case <-deadline:
+			e.mu.Lock()
+			return a
+		case <-r.Context().Done():
+			e.mu.Lock()
+			return a
+		}
+	}
+}
+
+// indexes expands "17,20-31".
+func indexes(text string) []int {
+	var all []int
+	for part := range strings.SplitSeq(text, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if part == "" {
+			continue
+		}
+		from, err := strconv.Atoi(first)
+		to := from
+		if isRange && err == nil {
+			to, err = strconv.Atoi(last)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("not a list of indexes: %q", text))
+		}
+		for i := from; i <= to; i++ {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// check fails the test for all that a worker did wrong.
+func (e *exchange) check(t testing.TB) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, wrong := range e.wrongs {
+		t.Errorf("against the protocol: %s", wrong)
+	}
+}
+
+// counts is how many outcomes there are of each status.
+func (e *exchange) counts() map[string]int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	counts := map[string]int{}
+	for _, o := range e.outcomes {
+		counts[o.Status]++
+	}
+	return counts
+}
+
+// outcome of an index that must have one.
+func (e *exchange) outcome(t testing.TB, index int) outcome {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o, ok := e.outcomes[index]
+	if !ok {
+		t.Fatalf("index %d has no outcome; there are %d", index, len(e.outcomes))
+	}
+	return o
+}
+
+// until waits for a state of the exchange, which is looked at after each call.
+func (e *exchange) until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		e.mu.Lock()
+		done, changed := holds(), e.changed
+		e.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("after 30 s there is still no %s", what)
+		}
+	}
+}

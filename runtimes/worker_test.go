@@ -1,0 +1,204 @@
+package runtimes_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sharedcloud.io/function-operator/runtimes"
+)
+
+// python3 is the interpreter that every test needs; python2 is used where there is one.
+var (
+	python3 = sync.OnceValues(func() (string, error) { return interpreter("python3", "3.") })
+	python2 = sync.OnceValues(func() (string, error) { return interpreter("python2.7", "2.7") })
+)
+
+// interpreter finds a working one: on PATH, or where pyenv keeps its versions.
+func interpreter(name, version string) (string, error) {
+	candidates := []string{name}
+	if root := os.Getenv("PYENV_ROOT"); root != "" {
+		found, err := filepath.Glob(filepath.Join(root, "versions", version+"*", "bin", name))
+		if err != nil {
+			return "", err
+		}
+		candidates = append(candidates, found...)
+	}
+	for _, candidate := range candidates {
+		// What is on PATH may be a script that starts another: ask for the program itself.
+		path, err := exec.Command(candidate, "-c", "import sys; sys.stdout.write(sys.executable)").Output()
+		if err == nil {
+			return string(path), nil
+		}
+	}
+	return "", fmt.Errorf("the tests of the runners need a working %s on PATH (Debian: apt-get install %s)", name, name)
+}
+
+func needPython3(t testing.TB) string {
+	t.Helper()
+	path, err := python3()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// eachPython runs a test with Python 3, and with Python 2.7 where that is installed.
+func eachPython(t *testing.T, test func(t *testing.T, python string)) {
+	t.Run("python3", func(t *testing.T) {
+		t.Parallel()
+		test(t, needPython3(t))
+	})
+	t.Run("python2.7", func(t *testing.T) {
+		t.Parallel()
+		path, err := python2()
+		if err != nil {
+			t.Skipf("not run with Python 2.7, for which only the grammar is checked: %v", err)
+		}
+		test(t, path)
+	})
+}
+
+// worker is a supervisor and all that belongs to it.
+type worker struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	first  bool // process 1 of its own namespace
+	folder string
+	stdout bytes.Buffer
+	stderr bytes.Buffer
+	ended  chan struct{}
+	token  string
+}
+
+type option func(*worker)
+
+// asProcessOne starts the supervisor as it runs in a container: as process 1 of a process namespace.
+func asProcessOne(w *worker) { w.first = true }
+
+func withEnv(pairs ...string) option {
+	return func(w *worker) { w.cmd.Env = append(w.cmd.Env, pairs...) }
+}
+
+func named(token string) option {
+	return func(w *worker) { w.token = token }
+}
+
+// start runs a worker of the exchange with this code until the test ends.
+func start(t testing.TB, python string, e *exchange, code string, options ...option) *worker {
+	t.Helper()
+	runtime, ok := runtimes.Lookup("python311")
+	if !ok {
+		t.Fatal("python311 is not a runtime")
+	}
+	w := &worker{t: t, folder: t.TempDir(), ended: make(chan struct{}), token: "worker"}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cmd = exec.CommandContext(ctx, python)
+	for _, o := range options {
+		o(w)
+	}
+	w.write("code/"+runtime.HandlerFile, code)
+	w.write("runner/"+runtime.RunnerFile, runtime.Runner)
+	w.write("identity/token", w.token)
+	arguments := append([]string{python}, runtime.Command[1:]...)
+	arguments = append(arguments, w.path("runner/"+runtime.RunnerFile))
+	if w.first {
+		// The supervisor goes when unshare goes.
+		arguments = append([]string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}, arguments...)
+		if os.Geteuid() != 0 {
+			arguments = append([]string{"unshare", "--user", "--map-root-user"}, arguments[1:]...)
+		}
+	}
+	path, err := exec.LookPath(arguments[0])
+	if err != nil {
+		t.Fatalf("%v (Debian: apt-get install util-linux)", err)
+	}
+	w.cmd.Path, w.cmd.Args = path, arguments
+	w.cmd.Env = append(append(os.Environ(), w.cmd.Env...),
+		"SHAREDCLOUD_EXCHANGE_URL="+e.url+"/work/v1/namespaces/ns/runs/run/exchange",
+		"SHAREDCLOUD_TOKEN_FILE="+w.path("identity/token"),
+		"SHAREDCLOUD_CODE="+w.path("code/"+runtime.HandlerFile))
+	w.cmd.Stdout, w.cmd.Stderr = &w.stdout, &w.stderr
+	w.cmd.WaitDelay = 2 * time.Second
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = w.cmd.Wait()
+		close(w.ended)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-w.ended
+		if t.Failed() {
+			t.Logf("the worker's stderr:\n%.4000s", w.stderr.String())
+		}
+	})
+	return w
+}
+
+func (w *worker) path(name string) string { return filepath.Join(w.folder, name) }
+
+func (w *worker) write(name, text string) {
+	w.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(w.path(name)), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(w.path(name), []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// pid of the supervisor, as this process sees it.
+func (w *worker) pid() int {
+	w.t.Helper()
+	pid := w.cmd.Process.Pid
+	if !w.first {
+		return pid
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	inner, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	if err != nil {
+		w.t.Fatalf("unshare has the children %q: %v", children, err)
+	}
+	return inner
+}
+
+// wait returns the exit status of the supervisor, which must end by itself.
+func (w *worker) wait() int {
+	w.t.Helper()
+	select {
+	case <-w.ended:
+	case <-time.After(90 * time.Second):
+		w.t.Fatalf("the worker has not ended after 90 s; its stderr:\n%.4000s", w.stderr.String())
+	}
+	return w.cmd.ProcessState.ExitCode()
+}
+
+// finish waits for the end that a worker comes to when nothing is left for it.
+func (w *worker) finish() {
+	w.t.Helper()
+	if status := w.wait(); status != 0 {
+		w.t.Fatalf("the worker exited with %d; its stderr:\n%.4000s", status, w.stderr.String())
+	}
+}
+
+// run works through the whole run with one worker.
+func run(t testing.TB, python string, e *exchange, code string, options ...option) *worker {
+	t.Helper()
+	w := start(t, python, e, code, options...)
+	w.finish()
+	e.check(t)
+	return w
+}
