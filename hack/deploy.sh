@@ -22,12 +22,17 @@ cat >"$overlay/kustomization.yaml" <<EOF
 resources:
 - ../../config/local
 patches:
-- target: {kind: Deployment, namespace: $namespace}
+- target: {kind: Deployment}
   patch: |
-    - op: add
-      path: /spec/template/metadata/annotations
-      value:
-        sharedcloud.io/build: "$build"
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: any
+    spec:
+      template:
+        metadata:
+          annotations:
+            sharedcloud.io/build: "$build"
 EOF
 
 apply() { kubectl apply --server-side --force-conflicts --field-manager=deploy "$@"; }

@@ -29,6 +29,9 @@ type rule struct {
 	reasons string
 }
 
+// indexsets are values, "0-3,7", that everybody who speaks of tuples may use; they know nothing of the exchange.
+var indexsets = []string{"./apiserver/work/indexset"}
+
 func TestImportDirections(t *testing.T) {
 	rules := map[string]rule{
 		"api knows nothing of ours": {
@@ -53,11 +56,11 @@ func TestImportDirections(t *testing.T) {
 			reasons: "the custom resource is the channel between the two",
 		},
 		"REST does not reach the other faces": {
-			of: []string{"apiserver/rest"}, not: []string{"./apiserver/subresources", "./apiserver/work"},
+			of: []string{"apiserver/rest"}, not: []string{"./apiserver/subresources", "./apiserver/work"}, except: indexsets,
 			reasons: "the faces use the core, never each other",
 		},
 		"the subresources do not reach the other faces": {
-			of: []string{"apiserver/subresources"}, not: []string{"./apiserver/rest", "./apiserver/work"},
+			of: []string{"apiserver/subresources"}, not: []string{"./apiserver/rest", "./apiserver/work"}, except: indexsets,
 			reasons: "the faces use the core, never each other",
 		},
 		"the exchange does not reach the other faces": {
@@ -65,7 +68,7 @@ func TestImportDirections(t *testing.T) {
 			reasons: "the faces use the core, never each other",
 		},
 		"the core does not reach the faces": {
-			of: []string{"apiserver/core"}, not: []string{"./apiserver/rest", "./apiserver/subresources", "./apiserver/work"},
+			of: []string{"apiserver/core"}, not: []string{"./apiserver/rest", "./apiserver/subresources", "./apiserver/work"}, except: indexsets,
 			reasons: "the core is below the faces",
 		},
 		"the command line reaches neither component": {
