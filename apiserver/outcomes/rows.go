@@ -228,7 +228,7 @@ type Attempts struct {
 	Index, Failures, Crashes int
 }
 
-// Outcome is what became of a tuple. A nil slice is an absent value; an empty one is an empty text.
+// Outcome is what became of a tuple. A nil slice is an absent value; an empty ResultText is an empty text.
 type Outcome struct {
 	Index  int
 	Status Status

@@ -1,15 +1,32 @@
 package outcomes
 
 import (
+	"bufio"
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
+
+var ctx = context.Background()
 
 func openStore(t testing.TB, path string) *SQLite {
 	t.Helper()
 	store := NewSQLite(path)
-	if err := store.Open(context.Background()); err != nil {
+	if err := store.Open(ctx); err != nil {
 		t.Fatalf("opening the store: %v", err)
 	}
 	t.Cleanup(func() {
@@ -20,16 +37,530 @@ func openStore(t testing.TB, path string) *SQLite {
 	return store
 }
 
+// newStore opens a store under a name that a connection string must quote.
 func newStore(t testing.TB) *SQLite {
 	t.Helper()
 	return openStore(t, filepath.Join(t.TempDir(), "a folder? with #odd% names", "outcomes.db"))
 }
 
-func TestTheStoreOpensAndKeepsARun(t *testing.T) {
+func write(t testing.TB, store Store, fn func(*Tx) error) {
+	t.Helper()
+	if err := store.Update(ctx, "", fn); err != nil {
+		t.Fatalf("writing: %v", err)
+	}
+}
+
+func addRun(t testing.TB, store Store, uid types.UID) *Run {
+	t.Helper()
+	run := &Run{UID: uid, Namespace: "ns", Name: "run-" + string(uid), Total: 1 << 20, UnsuccessfulCut: -1}
+	write(t, store, func(tx *Tx) error { return tx.InsertRun(run) })
+	return run
+}
+
+func add(t testing.TB, store Store, run *Run, outcomes ...Outcome) {
+	t.Helper()
+	write(t, store, func(tx *Tx) error { return tx.InsertOutcomes(run.ID, outcomes) })
+}
+
+func set(text string) indexset.Set {
+	s, err := indexset.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func outcomesOf(t testing.TB, store Store, uid types.UID, from, limit int) (all []Outcome) {
+	t.Helper()
+	err := Read(ctx, store, uid, from, limit, func(o *Outcome) bool {
+		all = append(all, *o)
+		return true
+	})
+	if err != nil {
+		t.Fatalf("reading outcomes: %v", err)
+	}
+	return all
+}
+
+func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
 	store := newStore(t)
-	ctx := context.Background()
-	want := &Run{UID: "u", Namespace: "ns", Name: "r", Total: 3, UnsuccessfulCut: -1}
-	if err := store.Update(ctx, "u", func(tx *Tx) error { return tx.InsertRun(want) }); err != nil {
+	before := Run{
+		UID: "uid", Namespace: "ns", Name: "run", Total: 100, GPUs: 2, Next: 40, Returned: set("3-5"), Suspects: set("7,9"),
+		Succeeded: 1, Failed: 2, TimedOut: 3, Cancelled: 4, Unsuccessful: set("1-2"), UnsuccessfulCut: -1, Live: 5, Busy: 4, Queued: 3,
+		Barren: 1, Deaths: 2, Trouble: ErrorText{"T", "message\x00with a NUL", "trace"}, TroubleLoad: true, MeanMicros: 12.5, Measured: 7,
+		WorkedMicros: 99, Closing: "JobFailed", ClosingStatus: Failed, ClosingError: ErrorText{"C", "m", "t"}, FillNext: 8, Filled: 6,
+		CreatedMicros: 1,
+	}
+	write(t, store, func(tx *Tx) error { return tx.InsertRun(&before) })
+	after := before
+	after.Next, after.Returned, after.Suspects, after.Unsuccessful, after.UnsuccessfulCut = 50, set("1"), set(""), set("5"), 9
+	after.Succeeded, after.Failed, after.TimedOut, after.Cancelled, after.Live, after.Busy, after.Queued = 5, 6, 7, 8, 9, 10, 11
+	after.Barren, after.Deaths, after.Trouble, after.TroubleLoad, after.MeanMicros = 12, 13, ErrorText{"x", "y", "z"}, false, 0.25
+	after.Measured, after.WorkedMicros, after.Closing, after.ClosingStatus = 14, 15, "Cancelled", Cancelled
+	after.ClosingError, after.FillNext, after.Filled, after.Closed = ErrorText{"1", "2", "3"}, 16, 17, true
+	for _, want := range []Run{before, after} {
+		write(t, store, func(tx *Tx) error { return tx.UpdateRun(&before, &want) })
+		var got *Run
+		err := store.View(ctx, func(tx *Tx) (err error) {
+			got, err = tx.Run("uid")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&want, got); diff != "" {
+			t.Errorf("the row (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	want := Worker{
+		RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", JobUID: "job", CompletionIndex: 3, Device: "GPU-0", State: WorkerLive,
+		Sequence: 9, Batches: []Batch{{5, set("1-3,9")}, {6, set("20")}}, Executing: 2, AnswerAction: "work", AnswerHanded: set("20"),
+		FirstMicros: 1, LastMicros: 2,
+	}
+	read := func() (workers []Worker) {
+		t.Helper()
+		err := store.View(ctx, func(tx *Tx) error {
+			one, err := tx.Worker(run.ID, "pod")
+			if err != nil {
+				return err
+			}
+			live, err := tx.LiveWorkers(run.ID)
+			siblings, err2 := tx.Siblings(run.ID, "job", 3)
+			workers = append(append([]Worker{*one}, live...), siblings...)
+			return errors.Join(err, err2)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return workers
+	}
+	write(t, store, func(tx *Tx) error { return tx.PutWorker(&want) })
+	if diff := cmp.Diff([]Worker{want, want, want}, read()); diff != "" {
+		t.Errorf("the rows (-want +got):\n%s", diff)
+	}
+	want.State, want.Sequence, want.Batches, want.Alone, want.Executing, want.AnswerAction = WorkerOver, 10, nil, true, -1, "stop"
+	want.AnswerHanded, want.LastMicros, want.Device = set(""), 3, "GPU-1"
+	write(t, store, func(tx *Tx) error { return tx.PutWorker(&want) })
+	if diff := cmp.Diff([]Worker{want}, read()); diff != "" {
+		t.Errorf("the rows after it was over (-want +got):\n%s", diff)
+	}
+}
+
+func TestOutcomesComeBackAsTheyWereWrittenInOrder(t *testing.T) {
+	store := newStore(t)
+	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
+	worker := &Worker{RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", Device: "GPU-0"}
+	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
+	full := Outcome{
+		Index: 7, Status: Failed, Result: []byte(`{"a": [1, "\u0000"]}`), ResultText: []byte("text\x00"), Error: &ErrorText{"T", "m", "t"},
+		Stdout: []byte{0, 1, 255}, Stderr: []byte("err"), StdoutDropped: 1, StderrDropped: 2, Attempts: 3, AssignedMicros: 4, StartMicros: 5,
+		CompletionMicros: 6, WorkerID: worker.ID, PodName: "name", Node: "node", Device: "GPU-0",
+	}
+	absent := Outcome{Index: 2, Status: Succeeded, CompletionMicros: 1}
+	empty := Outcome{Index: 5, Status: TimedOut, ResultText: []byte{}, Error: &ErrorText{}}
+	add(t, store, run, full, absent, empty)
+	add(t, store, other, Outcome{Index: 3, Status: Succeeded})
+	write(t, store, func(tx *Tx) error { return tx.FillOutcomes(run.ID, 8, 9, Cancelled, 77) })
+	filled := Outcome{Status: Cancelled, ByClosing: true, CompletionMicros: 77, Error: &ErrorText{}}
+	eight, nine := filled, filled
+	eight.Index, nine.Index = 8, 9
+
+	if diff := cmp.Diff([]Outcome{absent, empty, full, eight, nine}, outcomesOf(t, store, "uid", 0, 0)); diff != "" {
+		t.Errorf("the outcomes (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Outcome{full, eight}, outcomesOf(t, store, "uid", 6, 2)); diff != "" {
+		t.Errorf("two outcomes from 6 on (-want +got):\n%s", diff)
+	}
+	if got := outcomesOf(t, store, "nobody", 0, 0); got != nil {
+		t.Errorf("a run that is not there has %v", got)
+	}
+}
+
+func TestReadingGoesThroughPagesOfAnySize(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	const total = 3*PageOutcomes + 5
+	var all []Outcome
+	for index := range total {
+		o := Outcome{Index: index, Status: Succeeded, Result: []byte(strconv.Itoa(index))}
+		if index == 10 || index == 11 {
+			// Larger than a page should be.
+			o.Result = []byte(strings.Repeat("x", pageBytes))
+		}
+		all = append(all, o)
+	}
+	add(t, store, run, all...)
+	next := 0
+	err := Read(ctx, store, "uid", 0, 0, func(o *Outcome) bool {
+		if o.Index != next {
+			t.Fatalf("index %d comes where %d should", o.Index, next)
+		}
+		next++
+		return next < total-1
+	})
+	if err != nil || next != total-1 {
+		t.Errorf("reading stopped at %d with %v; want at %d, where the reader stopped it", next, err, total-1)
+	}
+}
+
+func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	refused := errors.New("refused")
+	var wait sync.WaitGroup
+	errs := make([]error, 60)
+	for i := range errs {
+		wait.Go(func() {
+			errs[i] = store.Update(ctx, "", func(tx *Tx) error {
+				if i%10 == 3 {
+					return refused // before it wrote anything
+				}
+				if err := tx.InsertOutcomes(run.ID, []Outcome{{Index: i, Status: Succeeded}}); err != nil {
+					return err
+				}
+				switch i % 10 {
+				case 5:
+					return refused // afterwards
+				case 6:
+					panic("a bug")
+				case 7:
+					return tx.InsertOutcomes(run.ID, []Outcome{{Index: i, Status: Failed}}) // refused by the engine
+				}
+				return nil
+			})
+		})
+	}
+	wait.Wait()
+	have := map[int]bool{}
+	for _, o := range outcomesOf(t, store, "uid", 0, 0) {
+		have[o.Index] = true
+	}
+	for i, err := range errs {
+		wantErr := map[int]string{3: "refused", 5: "refused", 6: "panic in a transaction: a bug", 7: "UNIQUE constraint"}[i%10]
+		switch {
+		case wantErr == "" && (err != nil || !have[i]):
+			t.Errorf("the transaction of %d got %v; in the store: %v", i, err, have[i])
+		case wantErr != "" && (err == nil || !strings.Contains(err.Error(), wantErr) || have[i]):
+			t.Errorf("the transaction of %d got %v; in the store: %v; want the error %q and nothing in the store", i, err, have[i], wantErr)
+		}
+	}
+}
+
+func TestACallerWhoGoesBeforeItsTurnChangesNothing(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	busy, release := make(chan struct{}), make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		_ = store.Update(ctx, "", func(*Tx) error {
+			close(busy)
+			<-release
+			return nil
+		})
+	})
+	<-busy
+	going, cancel := context.WithCancel(ctx)
+	result := make(chan error)
+	go func() {
+		result <- store.Update(going, "", func(tx *Tx) error {
+			return tx.InsertOutcomes(run.ID, []Outcome{{Index: 1, Status: Succeeded}})
+		})
+	}()
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller who went got %v", err)
+	}
+	close(release)
+	wait.Wait()
+	write(t, store, func(*Tx) error { return nil })
+	if got := outcomesOf(t, store, "uid", 0, 0); len(got) != 0 {
+		t.Errorf("it has written %v", got)
+	}
+}
+
+func TestAViewCannotWrite(t *testing.T) {
+	store := newStore(t)
+	err := store.View(ctx, func(tx *Tx) error { return tx.InsertRun(&Run{UID: "uid"}) })
+	if err == nil || !strings.Contains(err.Error(), "readonly") {
+		t.Errorf("writing in a view got the error %v", err)
+	}
+	if err := store.View(ctx, func(*Tx) error { return nil }); err != nil {
+		t.Errorf("the next view got the error %v", err)
+	}
+}
+
+func TestDeleteSomeDeletesARunPieceByPieceAndNoOther(t *testing.T) {
+	store := newStore(t)
+	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
+	for _, r := range []*Run{run, other} {
+		write(t, store, func(tx *Tx) error {
+			return errors.Join(tx.FillOutcomes(r.ID, 0, 24, Failed, 1), tx.PutWorker(&Worker{RunID: r.ID, PodUID: "pod"}),
+				tx.PutAttempts(r.ID, []Attempts{{Index: 1, Crashes: 1}}))
+		})
+	}
+	pieces := 0
+	for done := false; !done; pieces++ {
+		write(t, store, func(tx *Tx) (err error) {
+			done, err = tx.DeleteSome(run, 10)
+			return err
+		})
+	}
+	if pieces < 5 {
+		t.Errorf("25 outcomes in pieces of 10 and the rest took %d transactions", pieces)
+	}
+	var uids []types.UID
+	_ = store.View(ctx, func(tx *Tx) (err error) {
+		uids, err = tx.RunUIDs()
+		return err
+	})
+	if diff := cmp.Diff([]types.UID{"other"}, uids); diff != "" {
+		t.Errorf("the runs that are left (-want +got):\n%s", diff)
+	}
+	if got := len(outcomesOf(t, store, "other", 0, 0)); got != 25 {
+		t.Errorf("the other run has %d outcomes left of 25", got)
+	}
+}
+
+func TestASecondServerWaitsForTheFirst(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outcomes.db")
+	first := openStore(t, path)
+	addRun(t, first, "uid")
+	second := NewSQLite(path)
+	if err := second.Update(ctx, "", func(*Tx) error { return nil }); !errors.Is(err, ErrNotReady) {
+		t.Errorf("a store that is not open got %v; want ErrNotReady", err)
+	}
+	opened := make(chan error, 1)
+	go func() { opened <- second.Open(ctx) }()
+	for second.Ready() == nil || !strings.Contains(second.Ready().Error(), "another server has it") {
+		select {
+		case err := <-opened:
+			t.Fatalf("the second server did not wait: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := <-opened; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = second.Close() })
+	if err := second.Ready(); err != nil {
+		t.Errorf("the second server is not ready: %v", err)
+	}
+	if err := first.View(ctx, func(*Tx) error { return nil }); !errors.Is(err, ErrNotReady) {
+		t.Errorf("the first server, closed, got %v; want ErrNotReady", err)
+	}
+}
+
+func TestWaitingForTheLockEndsWithItsContext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outcomes.db")
+	openStore(t, path)
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := NewSQLite(path).Open(over); !errors.Is(err, context.Canceled) {
+		t.Errorf("opening got %v; want the context's error", err)
+	}
+}
+
+func TestAFullDiskSaysSoAndLosesNothingAcknowledged(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	// The engine's own limit stands for the disk's: the same error, by the same way.
+	write(t, store, func(tx *Tx) error {
+		return tx.query("", func(func(...any) error) error { return nil }, `PRAGMA max_page_count = 60`)
+	})
+	acknowledged, full := 0, false
+	for index := 0; !full && index < 1000; index++ {
+		err := store.Update(ctx, "", func(tx *Tx) error {
+			return tx.InsertOutcomes(run.ID, []Outcome{{Index: index, Status: Succeeded, Result: []byte(strings.Repeat("x", 9000))}})
+		})
+		switch {
+		case err == nil:
+			acknowledged++
+		case errors.Is(err, ErrFull):
+			full = true
+		default:
+			t.Fatalf("a full disk got the error %v", err)
+		}
+	}
+	if !full || acknowledged == 0 {
+		t.Fatalf("the disk was never full, after %d outcomes", acknowledged)
+	}
+	if got := len(outcomesOf(t, store, "uid", 0, 0)); got != acknowledged {
+		t.Errorf("%d outcomes are there; %d were acknowledged", got, acknowledged)
+	}
+	write(t, store, func(tx *Tx) error {
+		return tx.query("", func(func(...any) error) error { return nil }, `PRAGMA max_page_count = 6000`)
+	})
+	add(t, store, run, Outcome{Index: 5000, Status: Succeeded})
+}
+
+func TestAFileThatIsNoStoreIsRefusedInWords(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(t *testing.T, path string)
+		want    error
+		words   string
+	}{
+		"another file": {prepare: func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, want: ErrDamaged, words: "restore its volume from a backup"},
+		"a store of a newer server": {prepare: func(t *testing.T, path string) {
+			store := NewSQLite(path)
+			if err := store.Open(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db, err := sql.Open("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close() //nolint:errcheck // a test
+			if _, err := db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
+				t.Fatal(err)
+			}
+		}, words: "a newer server has used it"},
+		"a folder": {prepare: func(t *testing.T, path string) {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, want: ErrDisk},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "outcomes.db")
+			tc.prepare(t, path)
+			store := NewSQLite(path)
+			err := store.Open(ctx)
+			if err == nil || !strings.Contains(err.Error(), tc.words) || (tc.want != nil && !errors.Is(err, tc.want)) {
+				t.Errorf("opening it got %v; want %v, in words with %q", err, tc.want, tc.words)
+			}
+			if ready := store.Ready(); !errors.Is(ready, ErrNotReady) || !strings.Contains(ready.Error(), tc.words) {
+				t.Errorf("it says of itself: %v", ready)
+			}
+		})
+	}
+}
+
+func TestNetworkFileSystemsAreRefused(t *testing.T) {
+	for magic, name := range map[uint32]string{0x6969: "NFS", 0xff534d42: "CIFS", 0x65735546: "FUSE"} {
+		if err := refuse("/data", magic); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "disk of the node") {
+			t.Errorf("%s got the error %v", name, err)
+		}
+	}
+	for magic, name := range map[uint32]string{0xef53: "ext4", 0x58465342: "xfs", 0x01021994: "tmpfs", 0x794c7630: "overlay"} {
+		if err := refuse("/data", magic); err != nil {
+			t.Errorf("%s is refused: %v", name, err)
+		}
+	}
+}
+
+func TestOlderThanComparesNumbersNotText(t *testing.T) {
+	for version, want := range map[string]bool{
+		"3.51.2": true, "3.51.3": false, "3.51.10": false, "3.9.9": true, "4.0": false, "3.51": true, "": true, "3.100.0": false,
+	} {
+		if got := olderThan(version, "3.51.3"); got != want {
+			t.Errorf("%q is older than 3.51.3: %v; want %v", version, got, want)
+		}
+	}
+}
+
+// TestParametersAreBoundByTheirNumbers: an engine that takes $2, $1 by order of appearance would mix up every statement.
+func TestParametersAreBoundByTheirNumbers(t *testing.T) {
+	store := newStore(t)
+	var first, second string
+	err := store.View(ctx, func(tx *Tx) error {
+		return tx.query("", func(row func(...any) error) error { return row(&first, &second) }, `SELECT $2, $1`, "one", "two")
+	})
+	if err != nil || first != "two" || second != "one" {
+		t.Errorf("$2, $1 gave %q, %q, %v", first, second, err)
+	}
+}
+
+// TestEveryAcknowledgedOutcomeSurvivesAKilledServer runs this test's binary as a server that writes and says what was
+// acknowledged, kills it with SIGKILL in the middle, and looks.
+func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
+	if path := os.Getenv("OUTCOMES_TEST_CHILD"); path != "" {
+		writeUntilKilled(t, path)
+	}
+	path := filepath.Join(t.TempDir(), "outcomes.db")
+	acknowledged := map[int]bool{}
+	for life := range 3 {
+		child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // this binary
+		child.Env = append(os.Environ(), "OUTCOMES_TEST_CHILD="+path, fmt.Sprintf("OUTCOMES_TEST_FROM=%d", life*1_000_000))
+		output, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		child.Stderr = os.Stderr
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(output)
+		for enough := len(acknowledged) + 400; lines.Scan(); {
+			index, err := strconv.Atoi(lines.Text())
+			if err != nil {
+				t.Fatalf("the child says %q", lines.Text())
+			}
+			acknowledged[index] = true
+			if len(acknowledged) == enough {
+				if err := child.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_ = child.Wait()
+	}
+	store := openStore(t, path)
+	have := map[int]bool{}
+	for _, o := range outcomesOf(t, store, "uid", 0, 0) {
+		have[o.Index] = true
+		if string(o.Result) != strconv.Itoa(o.Index) {
+			t.Errorf("the outcome of %d has the result %q", o.Index, o.Result)
+		}
+	}
+	for index := range acknowledged {
+		if !have[index] {
+			t.Errorf("the outcome of %d was acknowledged and is lost", index)
+		}
+	}
+	if len(acknowledged) < 1200 {
+		t.Errorf("only %d outcomes were acknowledged in three lives", len(acknowledged))
+	}
+}
+
+func writeUntilKilled(t *testing.T, path string) {
+	store := NewSQLite(path)
+	if err := store.Open(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var run *Run
+	write(t, store, func(tx *Tx) (err error) {
+		if run, err = tx.Run("uid"); err == nil && run == nil {
+			run = &Run{UID: "uid", Total: 1 << 30, UnsuccessfulCut: -1}
+			err = tx.InsertRun(run)
+		}
+		return err
+	})
+	from, err := strconv.Atoi(os.Getenv("OUTCOMES_TEST_FROM"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for writer := range 4 {
+		go func() {
+			for index := from + writer; ; index += 4 {
+				add(t, store, run, Outcome{Index: index, Status: Succeeded, Result: []byte(strconv.Itoa(index))})
+				fmt.Println(index)
+			}
+		}()
+	}
+	select {}
 }

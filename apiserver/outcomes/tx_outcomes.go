@@ -118,14 +118,18 @@ func (o *Outcome) append(args []any, run int64) []any {
 	if o.Error != nil {
 		errorType, errorMessage, errorTraceback = []byte(o.Error.Type), []byte(o.Error.Message), []byte(o.Error.Traceback)
 	}
+	var resultText any
+	if o.ResultText != nil {
+		resultText = o.ResultText
+	}
 	return append(args, key(run, o.Index), int(o.Status), o.Attempts, o.AssignedMicros, o.StartMicros, o.CompletionMicros,
-		worker, blob(o.Result), blob(o.ResultText), errorType, errorMessage, errorTraceback, blob(o.Stdout), o.StdoutDropped,
+		worker, blob(o.Result), resultText, errorType, errorMessage, errorTraceback, blob(o.Stdout), o.StdoutDropped,
 		blob(o.Stderr), o.StderrDropped)
 }
 
-// blob makes a nil slice NULL: as a []byte it would arrive as an empty blob.
+// blob makes nothing NULL: as a []byte it would arrive as an empty blob.
 func blob(bytes []byte) any {
-	if bytes == nil {
+	if len(bytes) == 0 {
 		return nil
 	}
 	return bytes
@@ -143,8 +147,8 @@ func (tx *Tx) FillOutcomes(run int64, first, last int, status Status, nowMicros 
 }
 
 const selectOutcomes = `SELECT outcomes.id, status, by_closing, attempts, assigned_us, start_us, completion_us,
-	COALESCE(worker_id, 0), COALESCE(pod_name, ''), COALESCE(node, ''), COALESCE(device, ''), result, result_text,
-	error_type IS NOT NULL, error_type, error_message, error_traceback, stdout, stdout_dropped, stderr, stderr_dropped
+	COALESCE(worker_id, 0), COALESCE(pod_name, ''), COALESCE(node, ''), COALESCE(device, ''), result, result_text IS NOT NULL,
+	result_text, error_type IS NOT NULL, error_type, error_message, error_traceback, stdout, stdout_dropped, stderr, stderr_dropped
 	FROM outcomes LEFT JOIN workers ON workers.id = worker_id
 	WHERE outcomes.id BETWEEN $1 AND $2 ORDER BY outcomes.id LIMIT $3`
 
@@ -162,14 +166,18 @@ func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
 		}
 		o := Outcome{}
 		var id int64
-		var hasError bool
+		var hasText, hasError bool
 		var problem [3][]byte
 		if err := row(&id, &o.Status, &o.ByClosing, &o.Attempts, &o.AssignedMicros, &o.StartMicros, &o.CompletionMicros,
-			&o.WorkerID, &o.PodName, &o.Node, &o.Device, &o.Result, &o.ResultText, &hasError, &problem[0], &problem[1],
+			&o.WorkerID, &o.PodName, &o.Node, &o.Device, &o.Result, &hasText, &o.ResultText, &hasError, &problem[0], &problem[1],
 			&problem[2], &o.Stdout, &o.StdoutDropped, &o.Stderr, &o.StderrDropped); err != nil {
 			return err
 		}
 		o.Index = int(id - key(run.ID, 0))
+		if hasText && o.ResultText == nil {
+			// Drivers make an empty blob nil; a value whose text is empty is not one without a text.
+			o.ResultText = []byte{}
+		}
 		switch {
 		case o.ByClosing:
 			o.Error = &run.ClosingError
