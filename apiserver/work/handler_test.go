@@ -1,0 +1,199 @@
+package work
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+// onlyWorker lets one worker in.
+type onlyWorker struct {
+	worker Worker
+	err    error
+}
+
+func (a *onlyWorker) Worker(_ *http.Request, namespace, run string) (Worker, error) {
+	if a.err != nil {
+		return Worker{}, a.err
+	}
+	if namespace != a.worker.Namespace || run != a.worker.Run {
+		return Worker{}, ErrForbidden
+	}
+	return a.worker, nil
+}
+
+type server struct {
+	c     *cluster
+	auth  *onlyWorker
+	serve http.Handler
+}
+
+func newServer(t *testing.T) *server {
+	c := newCluster(t, nil)
+	auth := &onlyWorker{worker: c.pod(0).worker}
+	return &server{c: c, auth: auth, serve: Handler(c.exchange, auth)}
+}
+
+const address = "/work/v1/namespaces/ns/runs/run/exchange"
+
+func (s *server) post(body string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, address, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	for _, change := range change {
+		change(r)
+	}
+	w := httptest.NewRecorder()
+	s.serve.ServeHTTP(w, r)
+	return w
+}
+
+func TestACallOverHTTP(t *testing.T) {
+	s := newServer(t)
+	w := s.post(`{"protocol": 1, "sequence": 1, "held": "", "want": true, "unknown": [1]}`)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("status %d, %s: %s", w.Code, w.Header(), w.Body)
+	}
+	want := `{"action":"work","tuples":[{"index":0,"json":[0]}],"leaseSeconds":30,"timeoutSeconds":60,"handBackMillis":200,` +
+		`"limits":{"resultBytes":16777216,"outputBytes":262144}}`
+	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
+		t.Errorf("the answer (-want +got):\n%s", diff)
+	}
+
+	w = s.post(`{"protocol": 1, "sequence": 2, "held": "3", "outcomes": [{"index": 0, "status": "Succeeded", "result": {"a":  1.50, "a": null},
+		"startTime": 5, "durationMicros": 7, "stdout": "aGk="}]}`)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"revoked":`) == strings.Contains(w.Body.String(), `"tuples"`) {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	got := s.c.outcomes()[0]
+	if string(got.Result) != `{"a":  1.50, "a": null}` || string(got.Stdout) != "hi" || got.CompletionMicros != 12 {
+		t.Errorf("the outcome is %+v with the result %s", got, got.Result)
+	}
+}
+
+func TestCallsThatAreRefused(t *testing.T) {
+	call := func(fields string) string { return `{"protocol": 1, "sequence": 2, "held": "", ` + fields + `}` }
+	outcome := func(fields string) string {
+		return call(`"outcomes": [{"startTime": 1, "durationMicros": 1, ` + fields + `}]`)
+	}
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	for name, tc := range map[string]struct {
+		body    string
+		change  func(*http.Request)
+		prepare func(*server)
+		want    int
+		words   string
+	}{
+		"another method":                    {change: func(r *http.Request) { r.Method = http.MethodGet }, want: 405, words: "POST"},
+		"another address":                   {change: func(r *http.Request) { r.URL.Path = "/work/v1/elsewhere" }, want: 404, words: "nothing at this address"},
+		"no token":                          {prepare: func(s *server) { s.auth.err = fmt.Errorf("x: %w", ErrUnauthenticated) }, want: 401, words: "token"},
+		"another run's token":               {change: func(r *http.Request) { r.URL.Path = strings.Replace(address, "runs/run", "runs/other", 1) }, want: 403, words: "not for this run"},
+		"an authenticator that cannot tell": {prepare: func(s *server) { s.auth.err = fmt.Errorf("the API is away") }, want: 503, words: "try again"},
+		"another content type":              {change: header("Content-Type", "text/plain"), want: 415, words: "application/json"},
+		"a compressed body":                 {change: header("Content-Encoding", "gzip"), want: 415, words: "compressed"},
+		"a body announced as too large":     {change: func(r *http.Request) { r.ContentLength = MaxBody + 1 }, want: 413, words: "32 MiB"},
+		"a body that is too large":          {change: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(io.LimitReader(zeros{}, MaxBody+2)), -1 }, want: 413, words: "several calls"},
+		"a body that cannot be read":        {change: func(r *http.Request) { r.Body = io.NopCloser(brokenBody{}) }, want: 503, words: "try again"},
+		"no JSON":                           {body: `nonsense`, want: 400, words: "not a request of the exchange"},
+		"something after the JSON":          {body: call(`"want": true`) + "x", want: 400, words: "not a request"},
+		"JSON nested without end":           {body: call(`"x": ` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001)), want: 400, words: "depth"},
+		"bytes that are not UTF-8":          {body: call("\"device\": \"\xff\""), want: 400, words: "UTF-8"},
+		"a field of another type":           {body: call(`"want": "yes"`), want: 400, words: `the field "want" cannot be a JSON string`},
+		"another protocol":                  {body: `{"protocol": 2, "sequence": 1}`, want: 400, words: "protocol is 2; this server speaks 1"},
+		"no sequence":                       {body: `{"protocol": 1}`, want: 400, words: "sequence is 0"},
+		"a wait of minutes":                 {body: call(`"waitSeconds": 100`), want: 400, words: "from 0 to 20"},
+		"held that cannot be read":          {body: `{"protocol": 1, "sequence": 2, "held": "1;2"}`, want: 400, words: "17,20-31"},
+		"held that is no text":              {body: `{"protocol": 1, "sequence": 2, "held": [1]}`, want: 400, words: "17,20-31"},
+		"held beyond the end":               {body: `{"protocol": 1, "sequence": 2, "held": "5-10"}`, want: 400, words: "the run has 10 tuples"},
+		"executing what is not held":        {body: call(`"executing": 3`), want: 400, words: "executing is 3"},
+		"an outcome beyond the end":         {body: outcome(`"index": 10, "status": "Succeeded"`), want: 400, words: "the run has 10 tuples"},
+		"an outcome before the beginning":   {body: outcome(`"index": -1, "status": "Succeeded"`), want: 400, words: "index -1"},
+		"an outcome of a strange status":    {body: outcome(`"index": 1, "status": "Cancelled"`), want: 400, words: "Succeeded, Failed or TimedOut"},
+		"a crash that succeeded":            {body: outcome(`"index": 1, "status": "Succeeded", "crash": true`), want: 400, words: "a crash is Failed"},
+		"an outcome that took no time ever": {body: outcome(`"index": 1, "status": "Succeeded", "durationMicros": -1`), want: 400, words: "negative"},
+		"an index reported twice": {body: call(`"outcomes": [{"index": 1, "status": "Succeeded"}, {"index": 1, "status": "Failed"}]`),
+			want: 400, words: "reported twice"},
+		"an older sequence":      {body: `{"protocol": 1, "sequence": 1, "held": ""}`, want: 409, words: "another supervisor"},
+		"a run that is gone":     {body: call(`"want": true`), prepare: func(s *server) { s.c.gone = true }, want: 404, words: "no such run"},
+		"a run of the same name": {body: call(`"want": true`), prepare: func(s *server) { s.auth.worker.RunUID = "an earlier one" }, want: 404, words: "no such run"},
+		"a pod that is over": {body: call(`"want": true`), prepare: func(s *server) {
+			if err := s.c.exchange.PodOver(s.c.t.Context(), s.auth.worker, disrupted); err != nil {
+				s.c.t.Fatal(err)
+			}
+		}, want: 409, words: "this pod is over"},
+		"a store that is not open": {body: call(`"want": true`), prepare: func(s *server) { _ = s.c.store.Close() }, want: 503, words: outcomes.ErrNotReady.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			for sequence := 1; sequence <= 2; sequence++ {
+				if w := s.post(fmt.Sprintf(`{"protocol": 1, "sequence": %d, "held": ""}`, sequence)); w.Code != http.StatusOK {
+					t.Fatalf("the first calls: %d %s", w.Code, w.Body)
+				}
+			}
+			if tc.prepare != nil {
+				tc.prepare(s)
+			}
+			if tc.change == nil {
+				tc.change = func(*http.Request) {}
+			}
+			w := s.post(tc.body, tc.change)
+			var refusal struct{ Error string }
+			if err := json.Unmarshal(w.Body.Bytes(), &refusal); err != nil {
+				t.Fatalf("the body is %q: %v", w.Body, err)
+			}
+			if w.Code != tc.want || !strings.Contains(refusal.Error, tc.words) {
+				t.Errorf("%d %q; want %d with %q", w.Code, refusal.Error, tc.want, tc.words)
+			}
+			if w.Code == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") != "Bearer" {
+				t.Error("401 without WWW-Authenticate")
+			}
+			if w.Code == http.StatusMethodNotAllowed && w.Header().Get("Allow") != http.MethodPost {
+				t.Error("405 without Allow")
+			}
+			s.c.check() //nolint:errcheck // the store may be closed
+			s.c.restartIfClosed()
+		})
+	}
+}
+
+func (c *cluster) restartIfClosed() {
+	if c.store.Ready() != nil {
+		c.start()
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+type brokenBody struct{}
+
+func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestARequestOfTheGreatestSizeIsTaken(t *testing.T) {
+	s := newServer(t)
+	s.post(`{"protocol": 1, "sequence": 1, "held": "", "want": true}`)
+	var body bytes.Buffer
+	body.WriteString(`{"protocol": 1, "sequence": 2, "held": "", "outcomes": [{"index": 0, "status": "Succeeded", "startTime": 1, "durationMicros": 1, "result": "`)
+	size := DefaultLimits.ResultBytes - 2
+	body.WriteString(strings.Repeat("x", size))
+	body.WriteString(`"}], "ignored": "`)
+	body.WriteString(strings.Repeat("y", MaxBody-body.Len()-2))
+	body.WriteString(`"}`)
+	if w := s.post(body.String()); w.Code != http.StatusOK {
+		t.Fatalf("%d bytes got %d %s", body.Len(), w.Code, w.Body)
+	}
+	if got := s.c.outcomes()[0]; got.Status != outcomes.Succeeded || len(got.Result) != DefaultLimits.ResultBytes {
+		t.Errorf("the outcome is %s with %d bytes", got.Status, len(got.Result))
+	}
+}

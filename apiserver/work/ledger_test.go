@@ -1,0 +1,456 @@
+package work
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+func TestProperty7BatchesAreSizedByTheServer(t *testing.T) {
+	us := func(d time.Duration) float64 { return micros(d) }
+	for name, tc := range map[string]struct {
+		mean      float64
+		measured  int64
+		remaining int
+		workers   int
+		holding   int
+		want      int
+	}{
+		"one while nothing is known":                                     {remaining: 1000, workers: 2, want: 1},
+		"none ahead while nothing is known":                              {remaining: 1000, workers: 2, holding: 1, want: 0},
+		"fifty of a millisecond, that is 50 ms of work":                  {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, want: 50},
+		"no more than a thousand of no time at all":                      {mean: 1, measured: 9, remaining: 100000, workers: 2, want: 1000},
+		"one where they are long":                                        {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, want: 1},
+		"none ahead where they are long":                                 {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, holding: 1, want: 0},
+		"one ahead where a round trip is felt":                           {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, holding: 1, want: 1},
+		"no second one ahead":                                            {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, holding: 2, want: 0},
+		"remaining/(4w) when that is less":                               {mean: us(time.Millisecond), measured: 9, remaining: 160, workers: 8, want: 5},
+		"two milliseconds of work at least":                              {mean: us(10 * time.Microsecond), measured: 9, remaining: 400, workers: 8, want: 200},
+		"what there is at most":                                          {mean: us(10 * time.Microsecond), measured: 9, remaining: 7, workers: 8, want: 7},
+		"one of a few":                                                   {mean: us(time.Millisecond), measured: 9, remaining: 3, workers: 8, want: 2},
+		"none ahead of the last ones, which another may come for":        {mean: us(time.Millisecond), measured: 9, remaining: 8, workers: 8, holding: 1, want: 0},
+		"none where there is none":                                       {mean: us(time.Millisecond), measured: 9, remaining: 0, workers: 8, want: 0},
+		"no more than twice a batch in one hand":                         {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, holding: 80, want: 20},
+		"a number of workers that makes no sense does not divide by nil": {mean: us(time.Millisecond), measured: 9, remaining: 100, workers: 0, want: 25},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := batchSize(tc.mean, tc.measured, tc.remaining, tc.workers, tc.holding); got != tc.want {
+				t.Errorf("got %d; want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestHandBackIsFourTimesTheMeanAndAFifthOfASecondAtLeast(t *testing.T) {
+	for mean, want := range map[time.Duration]time.Duration{0: 200 * time.Millisecond, 10 * time.Millisecond: 200 * time.Millisecond, time.Second: 4 * time.Second} {
+		if got := handBack(micros(mean)); got != want {
+			t.Errorf("with a mean of %v it is %v; want %v", mean, got, want)
+		}
+	}
+}
+
+func TestTheMeanFollowsAndOneOutlierDoesNotUpsetIt(t *testing.T) {
+	l := &ledger{}
+	for range 100 {
+		l.measure(50_000)
+	}
+	l.measure(20_000_000)
+	if got := l.row.MeanMicros; got < 50_000 || got > 100_000 {
+		t.Errorf("after one of 20 s among a hundred of 50 ms the mean is %.0f µs", got)
+	}
+	for range 100 {
+		l.measure(1_000_000)
+	}
+	if got := l.row.MeanMicros; got < 900_000 || got > 1_000_000 {
+		t.Errorf("after a hundred of 1 s the mean is %.0f µs", got)
+	}
+	for _, hostile := range []int64{0, -5, 1 << 62} {
+		l.measure(hostile)
+	}
+	if got := l.row.MeanMicros; got < 1 {
+		t.Errorf("hostile durations made the mean %f", got)
+	}
+}
+
+func TestAttempts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		retries      int
+		reports      []request
+		wantStatus   outcomes.Status
+		wantAttempts int
+	}{
+		"an exception without retries is the outcome":               {reports: []request{raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 1},
+		"an exception with a retry left gets another attempt":       {retries: 1, reports: []request{raised(0), done(0)}, wantStatus: outcomes.Succeeded, wantAttempts: 2},
+		"the exception after the last retry is the outcome":         {retries: 2, reports: []request{raised(0), raised(0), raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 3},
+		"one crash gets another attempt even without retries":       {reports: []request{crashed(0), done(0)}, wantStatus: outcomes.Succeeded, wantAttempts: 2},
+		"the second crash is the outcome":                           {retries: 5, reports: []request{crashed(0), crashed(0)}, wantStatus: outcomes.Failed, wantAttempts: 2},
+		"crashes and exceptions have budgets of their own":          {retries: 1, reports: []request{crashed(0), raised(0), raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 3},
+		"a timeout is the outcome, whatever is left":                {retries: 5, reports: []request{timedOut(0)}, wantStatus: outcomes.TimedOut, wantAttempts: 1},
+		"attempts count all, also those before a time limit is hit": {retries: 5, reports: []request{raised(0), crashed(0), timedOut(0)}, wantStatus: outcomes.TimedOut, wantAttempts: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total, r.Retries = 1, tc.retries })
+			a := c.pod(0)
+			answer := a.call(want)
+			for _, report := range tc.reports {
+				expect(t, answer, ActionWork, "0")
+				if _, ok := c.outcomes()[0]; ok {
+					t.Fatal("there is an outcome though another attempt is left")
+				}
+				answer = a.call(report, want)
+			}
+			expect(t, answer, ActionFinished, "")
+			if got := c.outcomes()[0]; got.Status != tc.wantStatus || got.Attempts != tc.wantAttempts {
+				t.Errorf("the outcome is %s after %d attempts; want %s after %d", got.Status, got.Attempts, tc.wantStatus, tc.wantAttempts)
+			}
+		})
+	}
+}
+
+func timedOut(index int) request {
+	return func(r *Request) {
+		o := succeeded(index)
+		o.Status, o.Result, o.Error = sharedcloudv1alpha1.OutcomeTimedOut, nil, &ErrorText{Type: "TimedOut", Message: "60 s"}
+		r.Outcomes = append(r.Outcomes, o)
+	}
+}
+
+func TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	a.call(want, func(r *Request) { r.Device = "GPU-7" })
+	c.clock.Step(time.Second)
+	text := "text"
+	a.call(func(r *Request) {
+		r.Device = "GPU-7"
+		r.Outcomes = []Outcome{{
+			Index: 0, Status: "Succeeded", Result: []byte(`{"b":1, "a":  [1e400]}`), ResultText: &text, StartTime: 1000, DurationMicros: 50,
+			Stdout: []byte("out"), Stderr: []byte("err"), StdoutDropped: 3, StderrDropped: 4,
+		}}
+	})
+	want := outcomes.Outcome{
+		Index: 0, Status: outcomes.Succeeded, Result: []byte(`{"b":1, "a":  [1e400]}`), ResultText: []byte("text"), Stdout: []byte("out"),
+		Stderr: []byte("err"), StdoutDropped: 3, StderrDropped: 4, Attempts: 1, AssignedMicros: testStart.UnixMicro(), StartMicros: 1000,
+		CompletionMicros: 1050, WorkerID: 1, PodName: a.worker.PodName, Node: "node", Device: "GPU-7",
+	}
+	if diff := cmp.Diff(want, c.outcomes()[0]); diff != "" {
+		t.Errorf("the outcome (-want +got):\n%s", diff)
+	}
+}
+
+func TestAWorkerThatIgnoresTheLimitsNeitherFillsTheStoreNorLosesItsOutcome(t *testing.T) {
+	limits := Limits{ResultBytes: 10, OutputBytes: 4}
+	long := strings.Repeat("x", 400<<10)
+	text := "longer than ten bytes"
+	for name, tc := range map[string]struct {
+		reported Outcome
+		want     outcomes.Outcome
+	}{
+		"a result that is too large is a failure that says so": {
+			reported: Outcome{Status: "Succeeded", Result: []byte(`"0123456789"`)},
+			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
+				Message: "the result has 12 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
+		},
+		"so is a text": {
+			reported: Outcome{Status: "Succeeded", ResultText: &text},
+			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
+				Message: "the result has 21 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
+		},
+		"of output the end is kept and the rest counted": {
+			reported: Outcome{Status: "Succeeded", Stdout: []byte("123456"), StdoutDropped: 10, Stderr: []byte("1234")},
+			want:     outcomes.Outcome{Status: outcomes.Succeeded, Stdout: []byte("3456"), StdoutDropped: 12, Stderr: []byte("1234")},
+		},
+		"an error is cut": {
+			reported: Outcome{Status: "Failed", Error: &ErrorText{Type: long, Message: long, Traceback: long}, Result: []byte("1")},
+			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: long[:maxErrorType-3] + "…",
+				Message: long[:maxErrorMessage-3] + "…", Traceback: long[:maxErrorTraceback-3] + "…"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, storedOutcome(&tc.reported, limits)); diff != "" {
+				t.Errorf("what is stored (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCutTextCutsBetweenCharacters(t *testing.T) {
+	for text, want := range map[string]string{"abcdefgh": "abcdefgh", "abcdefghi": "abcde…", "abcdäöüß": "abcd…", "abc     defg": "abc…"} {
+		if got := cutText(text, 8); got != want {
+			t.Errorf("%q became %q; want %q", text, got, want)
+		}
+	}
+}
+
+func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
+	load := func(c *cluster) { c.pod(0).call(cannotLoad) }
+	silent := func(c *cluster) { c.pod(0).over(exitedOne) }
+	disruptedPod := func(c *cluster) { c.pod(0).over(disrupted) }
+	holding := func(c *cluster) {
+		p := c.pod(0)
+		p.call(want)
+		p.over(exitedOne)
+	}
+	outcome := func(c *cluster) {
+		p := c.pod(0)
+		answer := p.call(want)
+		p.call(done(answer.Tuples[0].Index))
+		p.over(completed)
+	}
+	times := func(n int, what func(*cluster)) func(*cluster) {
+		return func(c *cluster) {
+			for range n {
+				what(c)
+			}
+		}
+	}
+	for name, tc := range map[string]struct {
+		happens    []func(*cluster)
+		wantReason string
+		wantError  outcomes.ErrorText
+	}{
+		"w+1 load errors do not":              {happens: []func(*cluster){times(3, load)}},
+		"w+2 load errors do":                  {happens: []func(*cluster){times(4, load)}, wantReason: "ModuleNotLoaded", wantError: outcomes.ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}},
+		"w+2 deaths before the first call do": {happens: []func(*cluster){times(4, silent)}, wantReason: "WorkersDied", wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"}},
+		"an outcome in between starts over":   {happens: []func(*cluster){times(3, silent), outcome, times(3, silent)}},
+		"disruptions never do":                {happens: []func(*cluster){times(40, disruptedPod)}},
+		"a container that dies of every tuple ends the run before each had its two": {
+			happens: []func(*cluster){times(12, holding)}, wantReason: "WorkersDied",
+			wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"},
+		},
+		"three poison tuples in a row are no such container": {happens: []func(*cluster){times(6, holding), outcome, times(6, holding)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total = 100 })
+			for _, happens := range tc.happens {
+				happens(c)
+			}
+			if err := c.exchange.finishClosings(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			progress := c.progress()
+			if progress.Reason != tc.wantReason || progress.Closed != (tc.wantReason != "") {
+				t.Fatalf("the reason is %q, closed %v; want the reason %q", progress.Reason, progress.Closed, tc.wantReason)
+			}
+			if tc.wantReason == "" {
+				return
+			}
+			expect(t, c.pod(0).call(want), ActionStop, "")
+			last := c.outcomes()[99]
+			if diff := cmp.Diff(&tc.wantError, last.Error); diff != "" || last.Status != outcomes.Failed {
+				t.Errorf("an index that was never tried is %s (-want +got):\n%s", last.Status, diff)
+			}
+			if progress.Message != tc.wantError.Message {
+				t.Errorf("the progress says %q; want %q", progress.Message, tc.wantError.Message)
+			}
+		})
+	}
+}
+
+func TestADeathIsCountedOnceHoweverOftenItIsSeen(t *testing.T) {
+	c := newCluster(t, nil)
+	p, never := c.pod(0), c.pod(1)
+	p.call(want)
+	for range 10 {
+		p.over(killed)
+		never.over(killed)
+		c.restart()
+	}
+	if got := c.row().Deaths; got != 2 {
+		t.Errorf("%d deaths are counted; want 2", got)
+	}
+	if got := c.progress(); got.Closed || got.Message != "the worker's container was killed (SIGKILL, exit code 137)" {
+		t.Errorf("the progress is %+v", got)
+	}
+}
+
+func TestHowItEndedIsSaidInWords(t *testing.T) {
+	for want, fate := range map[string]Fate{
+		"the worker's container was killed by the kernel for memory (OOMKilled, exit code 137)": oomKilled,
+		"the worker's container was killed (SIGKILL, exit code 137)":                            killed,
+		"the worker's container died of signal 11 (exit code 139)":                              {State: FateEnded, ExitCode: 139},
+		"the worker's container ended by itself (exit code 1)":                                  exitedOne,
+		"the worker's container ended by itself (exit code 3): python3: not found":              {State: FateEnded, ExitCode: 3, Message: "python3: not found\n"},
+	} {
+		if got := howItEnded(fate); got != want {
+			t.Errorf("it is %q; want %q", got, want)
+		}
+	}
+}
+
+func TestAWorkerOfAPodThatIsOverIsTakenAtItsWordAndRefusedMore(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	a.call(want)
+	a.over(disrupted)
+	if _, err := a.send(a.prepare(done(0), want)); err == nil || !strings.Contains(err.Error(), "this pod is over") {
+		t.Errorf("the call got the error %v", err)
+	}
+	if _, ok := c.outcomes()[0]; !ok {
+		t.Error("what it reported is lost")
+	}
+	if got := c.row().Live; got != 0 {
+		t.Errorf("%d workers are live", got)
+	}
+}
+
+func TestALateFirstCallOfADeadPodDoesNotBuryItsSuccessor(t *testing.T) {
+	c := newCluster(t, nil)
+	dead, successor := c.pod(0), c.pod(0)
+	expect(t, successor.call(want), ActionWork, "0")
+	dead.call()
+	if got := successor.call().Revoked; !got.Empty() {
+		t.Errorf("%q was taken from the successor", got)
+	}
+}
+
+func TestSuspendingTakesEverythingBackUncharged(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 3 })
+	c.batchesOf(3)
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0-2")
+	c.change(func(r *Run) { r.Suspended = true })
+	expect(t, a.call(done(0), executing(1), want), ActionStop, "")
+	c.change(func(r *Run) { r.Suspended, r.JobUID = false, "job-2" })
+	b := c.pod(0)
+	expect(t, b.call(want), ActionWork, "1-2")
+	b.call(done(1, 2))
+	for index, o := range c.outcomes() {
+		if o.Attempts != 1 {
+			t.Errorf("index %d has %d attempts", index, o.Attempts)
+		}
+	}
+}
+
+func TestProgressListsTheFirstUnsuccessfulIndexesAndMarksTheCut(t *testing.T) {
+	l := &ledger{row: outcomes.Run{Total: 100_000, UnsuccessfulCut: -1}}
+	for index := 99_998; index >= 0; index -= 2 {
+		l.unsuccessful(indexset.Of(index))
+	}
+	got := progressOf(&l.row).FailedIndexes
+	if len(got) > 4200 || !strings.HasPrefix(got, "0,2,4,6,") || !strings.HasSuffix(got, ",…") {
+		t.Errorf("of 50,000 failed indexes it lists %d bytes: %.40q…%q", len(got), got, got[len(got)-10:])
+	}
+	// What is filled in later, below the cut, is still listed.
+	l.unsuccessful(indexset.Span(0, 9))
+	if got := progressOf(&l.row).FailedIndexes; !strings.HasPrefix(got, "0-10,12,") {
+		t.Errorf("it begins with %.20q", got)
+	}
+}
+
+func TestProgressCountsWhatWorkersCostAndHowManyThereAre(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.GPUs = 2 })
+	c.batchesOf(2)
+	a, b := c.pod(0), c.pod(1)
+	a.call(want)
+	b.call()
+	c.clock.Step(10 * time.Second)
+	c.clock.stepWall(time.Hour)
+	a.call(done(0))
+	b.call()
+	want := sharedcloudv1alpha1.RunProgress{Total: 10, Pending: 8, Running: 1, Succeeded: 1, Workers: 2, GPUSeconds: 40}
+	if diff := cmp.Diff(want, c.progress()); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+}
+
+func TestProgressOfARunThatNoWorkerHasCalledFor(t *testing.T) {
+	for total, want := range map[int]sharedcloudv1alpha1.RunProgress{
+		5: {Total: 5, Pending: 5},
+		0: {Closed: true},
+	} {
+		c := newCluster(t, func(r *Run) { r.Total = total })
+		if diff := cmp.Diff(want, c.progress()); diff != "" {
+			t.Errorf("progress of %d tuples (-want +got):\n%s", total, diff)
+		}
+	}
+}
+
+func TestChangedIsToldOfEachChangeAndOfNothingElse(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	told := func(do func()) int {
+		before := c.changed
+		do()
+		return c.changed - before
+	}
+	for _, step := range []struct {
+		name string
+		do   func()
+		want int
+	}{
+		{"a worker takes a tuple", func() { a.call(want) }, 1},
+		{"a worker says that it is alive", func() { c.clock.Step(10 * time.Second); a.call(executing(0)) }, 0},
+		{"a worker reports", func() { a.call(done(0)) }, 1},
+		{"a call is repeated", func() { _, _ = a.send(a.last) }, 0},
+		{"a worker is gone", func() { a.over(completed) }, 1},
+		{"the run is closed", func() { _ = c.exchange.Close(context.Background(), c.run, "Cancelled", "") }, 1},
+	} {
+		if got := told(step.do); got != step.want {
+			t.Errorf("%s: told %d times; want %d", step.name, got, step.want)
+		}
+	}
+}
+
+func TestForgetDeletesARunAndWhatItsWorkersHold(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 3 * forgetChunk })
+	a := c.pod(0)
+	a.call(want)
+	a.call(crashed(0))
+	ctx := context.Background()
+	if err := c.exchange.Close(ctx, c.run, "Cancelled", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.exchange.Forget(ctx, c.run.UID); err != nil {
+		t.Fatal(err)
+	}
+	if uids, err := c.exchange.RunUIDs(ctx); err != nil || len(uids) != 0 {
+		t.Errorf("the store still has %v, %v", uids, err)
+	}
+	c.gone = true
+	if _, err := a.send(a.prepare(want)); err == nil {
+		t.Error("a worker of a run that is gone got an answer")
+	}
+	c.advance(time.Minute)
+}
+
+func TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 4 })
+	c.batchesOf(4)
+	c.exchange.inputs = largeInputs{}
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0-1")
+	expect(t, a.call(done(0, 1), want), ActionWork, "2-3")
+}
+
+type largeInputs struct{}
+
+func (largeInputs) Tuples(_ context.Context, _ Run, first, last int) (tuples []Tuple, _ error) {
+	for range last - first + 1 {
+		tuples = append(tuples, Tuple{Literal: fmt.Sprintf("(%q,)", strings.Repeat("x", answerBytes/3))})
+	}
+	return tuples, nil
+}
+
+func TestAHandOutWhoseInputsCannotBeReadIsRepeated(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	c.inputsFail = fmt.Errorf("the API does not answer")
+	if _, err := a.send(a.prepare(want)); err == nil {
+		t.Fatal("an answer without its tuples")
+	}
+	c.inputsFail = nil
+	answer, err := a.send(a.last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, answer, ActionWork, "0")
+}

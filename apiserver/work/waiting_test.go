@@ -1,0 +1,262 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+// parked is a call that is kept open.
+type parked struct {
+	answer *Answer
+	err    error
+	done   chan struct{}
+	cancel context.CancelFunc
+}
+
+// park makes a call and returns when the exchange keeps it open.
+func (p *pod) park(changes ...request) *parked {
+	p.c.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	call := &parked{done: make(chan struct{}), cancel: cancel}
+	p.c.t.Cleanup(cancel)
+	request := p.prepare(changes...)
+	waiters := p.c.watchers()
+	go func() {
+		defer close(call.done)
+		call.answer, call.err = p.sendIn(ctx, request)
+	}()
+	p.c.until("the call is kept open", func() bool {
+		select {
+		case <-call.done:
+			p.c.t.Fatalf("the call was not kept open: %+v, %v", call.answer, call.err)
+		default:
+		}
+		return p.c.watchers() > waiters && p.c.row().Live > 0
+	})
+	return call
+}
+
+func (c *cluster) watchers() int {
+	c.exchange.events.mu.Lock()
+	defer c.exchange.events.mu.Unlock()
+	n := 0
+	for _, e := range c.exchange.events.waiting {
+		n += e.watchers
+	}
+	return n
+}
+
+// until waits for what another goroutine does.
+func (c *cluster) until(what string, is func() bool) {
+	c.t.Helper()
+	for begun := time.Now(); !is(); time.Sleep(time.Millisecond) {
+		if time.Since(begun) > 20*time.Second {
+			c.t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+func (p *parked) wait(t *testing.T) *Answer {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the call is still kept open")
+	}
+	if p.err != nil {
+		t.Fatalf("the call that was kept open: %v", p.err)
+	}
+	return p.answer
+}
+
+func TestACallThatIsKeptOpenIsAnsweredWhen(t *testing.T) {
+	type setting struct {
+		c       *cluster
+		a, idle *pod
+		call    *parked
+	}
+	for name, tc := range map[string]struct {
+		happens func(*setting)
+		action  Action
+		handed  string
+	}{
+		"something is given back": {
+			happens: func(s *setting) { s.a.call(keeping("0"), executing(0)) }, action: ActionWork, handed: "1",
+		},
+		"a worker that holds something dies": {
+			happens: func(s *setting) { s.a.over(disrupted) }, action: ActionWork, handed: "0-1",
+		},
+		"nothing can come back any more": {
+			happens: func(s *setting) { s.a.call(done(0), executing(1)) }, action: ActionFinished,
+		},
+		"the run is ending": {
+			happens: func(s *setting) { s.c.change(func(r *Run) { r.Ending = "Cancelled" }) }, action: ActionStop,
+		},
+		"the run is suspended": {
+			happens: func(s *setting) { s.c.change(func(r *Run) { r.Suspended = true }) }, action: ActionStop,
+		},
+		"its time is up": {
+			happens: func(s *setting) { s.c.clock.Step(5 * time.Second) }, action: ActionWait,
+		},
+		"the server is about to end": {
+			happens: func(s *setting) { s.c.exchange.Drain() }, action: ActionWait,
+		},
+		"a lease runs out": {
+			happens: func(s *setting) {
+				// In one sweep after the other, and before its time is up.
+				s.c.exchange.deadlines.mu.Lock()
+				s.c.exchange.deadlines.floor = 0
+				s.c.exchange.deadlines.leases[leaseKey{s.c.run.UID, s.a.worker.PodUID}].deadline = 0
+				s.c.exchange.deadlines.mu.Unlock()
+				if err := s.c.exchange.Sweep(context.Background()); err != nil {
+					s.c.t.Fatal(err)
+				}
+			}, action: ActionWork, handed: "0-1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total = 2 })
+			c.batchesOf(2)
+			s := &setting{c: c, a: c.pod(0), idle: c.pod(1)}
+			expect(t, s.a.call(want), ActionWork, "0-1")
+			s.call = s.idle.park(want, waiting(5))
+			tc.happens(s)
+			expect(t, s.call.wait(t), tc.action, tc.handed)
+			if got := c.watchers(); got != 0 {
+				t.Errorf("%d calls are still waited for", got)
+			}
+		})
+	}
+}
+
+func TestNothingIsHandedToACallerWhoHasGone(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 2 })
+	c.batchesOf(2)
+	a, idle := c.pod(0), c.pod(1)
+	a.call(want)
+	call := idle.park(want, waiting(20))
+	call.cancel()
+	<-call.done
+	if !errors.Is(call.err, context.Canceled) {
+		t.Errorf("the call got %v", call.err)
+	}
+	a.over(disrupted)
+	expect(t, c.pod(2).call(want), ActionWork, "0-1")
+}
+
+func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 1 })
+	c.batchesOf(1)
+	a, idle := c.pod(0), c.pod(1)
+	a.call(want)
+	// Queued elsewhere, so that the idle one is not sent away.
+	c.fates[a.worker.PodUID] = Fate{State: FateRunning}
+	idle.worker.JobUID = "job-2"
+	call := idle.park(want, waiting(20))
+	for range 8 {
+		a.call(executing(0))
+		c.advance(5 * time.Second)
+		if got := c.row().Live; got != 2 {
+			t.Fatalf("%d workers have a lease; want 2", got)
+		}
+	}
+	expect(t, call.wait(t), ActionWait, "")
+}
+
+func TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 2 })
+	a, b := c.pod(0), c.pod(1)
+	a.call(want)
+	b.call(want)
+	expect(t, a.call(executing(0), want, waiting(20)), ActionWait, "")
+}
+
+// TestManyWorkersAtOnceDoEachTupleOnce lets real goroutines work, with answers that are lost, calls that are kept open, and the
+// sweeper and the reporter beside them: what a data race needs to be found.
+func TestManyWorkersAtOnceDoEachTupleOnce(t *testing.T) {
+	const tuples, workers = 3000, 8
+	c := newCluster(t, func(r *Run) { r.Total, r.Workers = tuples, workers })
+	ctx, cancel := context.WithCancel(context.Background())
+	var beside sync.WaitGroup
+	beside.Go(func() { c.exchange.Run(ctx) })
+	beside.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := c.exchange.Progress(ctx, c.run); err != nil && ctx.Err() == nil {
+				t.Errorf("progress: %v", err)
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	var executed [tuples]atomic.Int32
+	var wait sync.WaitGroup
+	for index := range workers {
+		p := c.pod(index)
+		random := rand.New(rand.NewPCG(uint64(index), 1))
+		wait.Go(func() {
+			if err := p.workThrough(ctx, random, func(index int) { executed[index].Add(1) }); err != nil {
+				t.Errorf("worker %d: %v", index, err)
+			}
+		})
+	}
+	wait.Wait()
+	cancel()
+	beside.Wait()
+	for index := range executed {
+		if got := executed[index].Load(); got != 1 {
+			t.Fatalf("index %d was executed %d times", index, got)
+		}
+	}
+	if got := c.progress(); !got.Closed || got.Succeeded != tuples {
+		t.Errorf("the progress is %+v", got)
+	}
+}
+
+// workThrough is a supervisor: it works until it is sent away.
+func (p *pod) workThrough(ctx context.Context, random *rand.Rand, execute func(int)) error {
+	var results []request
+	for calls := 0; ; calls++ {
+		if calls > 100_000 {
+			return fmt.Errorf("it is never sent away")
+		}
+		request := p.prepare(append(results, want, waiting(5))...)
+		if random.IntN(5) == 0 {
+			// The answer is lost.
+			if _, err := p.c.exchange.Call(ctx, p.worker, request); err != nil {
+				return err
+			}
+		}
+		answer, err := p.sendIn(ctx, request)
+		if err != nil {
+			return err
+		}
+		results = nil
+		switch answer.Action {
+		case ActionFinished:
+			return nil
+		case ActionStop:
+			return fmt.Errorf("it was told to stop")
+		}
+		for _, tuple := range answer.Tuples {
+			execute(tuple.Index)
+			results = append(results, doneIn(tuple.Index, 20))
+		}
+		p.held = indexset.Set{}
+	}
+}
+
+func doneIn(index int, micros int64) request {
+	return func(r *Request) {
+		o := succeeded(index)
+		o.DurationMicros = micros
+		r.Outcomes = append(r.Outcomes, o)
+	}
+}
