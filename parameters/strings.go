@@ -134,5 +134,6 @@ func (s *scanner) named(start int) *fault {
 }
 
 func notInNames(r rune) bool {
-	return !(r == ' ' || r == '-' || r < utf8.RuneSelf && (isDigit(byte(r)) || r|0x20 >= 'a' && r|0x20 <= 'z'))
+	letter, digit := 'a' <= r|0x20 && r|0x20 <= 'z', '0' <= r && r <= '9'
+	return r != ' ' && r != '-' && !letter && !digit
 }
