@@ -257,14 +257,21 @@ func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
 	}
 	switch {
 	case row.Closing != "" && row.Filled > 0:
-		progress.Message = cutText(row.ClosingError.Message, messageBytes)
+		progress.Message = troubleText(row.ClosingError, row.Closing == sharedcloudv1alpha1.ReasonModuleNotLoaded)
 		progress.Reason = row.Closing
-	case row.Deaths > 0 && !row.Closed && row.TroubleLoad:
-		progress.Message = cutText("the module cannot be loaded: "+row.Trouble.Type+": "+row.Trouble.Message, messageBytes)
 	case row.Deaths > 0 && !row.Closed:
-		progress.Message = cutText(row.Trouble.Message, messageBytes)
+		progress.Message = troubleText(row.Trouble, row.TroubleLoad)
 	}
 	return progress
+}
+
+// troubleText says what is wrong in one sentence. An exception that keeps a module from being loaded needs its type to be
+// understood; the other errors are sentences of the exchange itself.
+func troubleText(text outcomes.ErrorText, load bool) string {
+	if load {
+		return cutText("the module cannot be loaded: "+text.Type+": "+text.Message, messageBytes)
+	}
+	return cutText(text.Message, messageBytes)
 }
 
 // RunUIDs lists the runs that the store has something of.

@@ -9,10 +9,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
@@ -143,11 +141,6 @@ var _ = Describe("A run", func() {
 		for i, o := range results(ctx, run) {
 			Expect(decode[int](o)).To(Equal(i))
 		}
-		revision := &corev1.ConfigMap{}
-		Eventually(func() bool {
-			err := k8s.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Status.Revision.Name}, revision)
-			return apierrors.IsNotFound(err)
-		}).WithContext(ctx).Should(BeTrue(), "nobody names the revision any more")
 	}, SpecTimeout(4*time.Minute))
 
 	It("that is cancelled gives what has no outcome yet the outcome Cancelled", func(ctx SpecContext) {
