@@ -50,6 +50,9 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	function := stored.DeepCopy()
 	function.Status.ObservedGeneration = function.Generation
 	found, err := r.revise(ctx, function)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return ctrl.Result{}, nil // the function goes with its namespace
+	}
 	if err != nil {
 		return ctrl.Result{}, err // nothing is known but that the API server did not answer: the status stays
 	}

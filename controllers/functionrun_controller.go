@@ -64,6 +64,11 @@ func (r *RunReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	if stored.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // the garbage collector ends the Job, the API server sweeps the outcomes
 	}
+	if terminating, err := r.namespaceTerminating(ctx, stored.Namespace); err != nil {
+		return ctrl.Result{}, err
+	} else if terminating {
+		return ctrl.Result{}, r.leaveNamespace(ctx, stored)
+	}
 	p := &runPass{run: stored.DeepCopy(), now: r.clock.Now()}
 	result, err := r.advance(ctx, p)
 	if writeErr := r.writeStatus(ctx, stored, p); writeErr != nil {

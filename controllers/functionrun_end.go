@@ -149,6 +149,37 @@ func (r *RunReconciler) expire(ctx context.Context, p *runPass) (time.Duration, 
 	return 0, nil
 }
 
+// namespaceTerminating: the run goes with its namespace.
+func (r *RunReconciler) namespaceTerminating(ctx context.Context, name string) (bool, error) {
+	namespace := namespaceMetadata()
+	if err := r.Get(ctx, client.ObjectKey{Name: name}, namespace); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil // newer than the cache
+		}
+		return false, fmt.Errorf("looking up the namespace: %w", err)
+	}
+	return namespace.DeletionTimestamp != nil, nil
+}
+
+// leaveNamespace deletes the Jobs of a run whose namespace is being deleted. Kubernetes deletes pods before anything else
+// there, and a Job that counts failures per index holds on to each of its ended pods until it has made the next, which it
+// may not do there any more: each would wait for the other, and the namespace would stay for ever.
+func (r *RunReconciler) leaveNamespace(ctx context.Context, run *v1alpha1.FunctionRun) error {
+	list := &batchv1.JobList{}
+	if err := r.List(ctx, list, client.InNamespace(run.Namespace), client.MatchingFields{indexJobRun: string(run.UID)}); err != nil {
+		return fmt.Errorf("listing the Jobs of a run whose namespace is being deleted: %w", err)
+	}
+	for i := range list.Items {
+		if list.Items[i].DeletionTimestamp != nil {
+			continue
+		}
+		if err := r.deleteJob(ctx, &list.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // deleteJob deletes a Job and, by the garbage collector, its pods. One that is gone or was replaced is left alone.
 func (r *RunReconciler) deleteJob(ctx context.Context, job *batchv1.Job) error {
 	err := r.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground), client.Preconditions{UID: &job.UID})

@@ -61,3 +61,10 @@ func configMapMetadata() *metav1.PartialObjectMetadata {
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
 	return object
 }
+
+// namespaceMetadata is what the cache holds of namespaces.
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return object
+}

@@ -75,6 +75,20 @@ func (w waker) runsOfFunction(ctx context.Context, function client.Object) []rec
 	return requests
 }
 
+// runsOfNamespace: all of them, since their Jobs must go.
+func (w waker) runsOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	list := &v1alpha1.FunctionRunList{}
+	if err := w.cached.List(ctx, list, client.InNamespace(namespace.GetName())); err != nil {
+		log.FromContext(ctx).Error(err, "Listing runs of a namespace to wake")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, request(list.Items[i].Namespace, list.Items[i].Name))
+	}
+	return requests
+}
+
 func runOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 	if name := pod.GetLabels()[v1alpha1.LabelRun]; name != "" {
 		return []reconcile.Request{request(pod.GetNamespace(), name)}
@@ -156,6 +170,10 @@ var functionLetsGo = predicate.Funcs{
 			!equality.Semantic.DeepEqual(before.Spec.RevisionHistoryLimit, after.Spec.RevisionHistoryLimit))
 	},
 }
+
+var isTerminating = predicate.NewPredicateFuncs(func(object client.Object) bool {
+	return object.GetDeletionTimestamp() != nil
+})
 
 var isRevision = predicate.NewPredicateFuncs(func(object client.Object) bool {
 	return object.GetLabels()[v1alpha1.LabelFunctionUID] != ""

@@ -2,7 +2,11 @@ package apiserver
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -30,14 +34,18 @@ func results(ctx context.Context, config *rest.Config, run *v1alpha1.FunctionRun
 	if err != nil {
 		return nil, err
 	}
-	request := c.RESTClient().Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace, "functionruns", run.Name, "results")
+	request := c.CoreV1().RESTClient().Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace, "functionruns", run.Name, "results")
 	for name, value := range parameters {
 		request = request.Param(name, value)
 	}
 	if len(accept) > 0 {
 		request = request.SetHeader("Accept", accept...)
 	}
-	return request.DoRaw(ctx)
+	data, err := request.DoRaw(ctx)
+	if status := (&metav1.Status{}); err != nil && json.Unmarshal(data, status) == nil && status.Kind == "Status" {
+		err = &apierrors.StatusError{ErrStatus: *status} // in the server's own words
+	}
+	return data, err
 }
 
 var _ = Describe("The aggregated API", func() {
@@ -67,12 +75,16 @@ var _ = Describe("The aggregated API", func() {
 	}, SpecTimeout(timeout))
 
 	It("describes itself as OpenAPI", func(ctx SpecContext) {
-		paths, err := clientset.Discovery().OpenAPIV3().Paths()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(paths).To(HaveKey("apis/subresources.sharedcloud.io/v1alpha1"))
-		document, err := paths["apis/subresources.sharedcloud.io/v1alpha1"].Schema("application/json")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(string(document)).To(ContainSubstring("/namespaces/{namespace}/functionruns/{name}/results"))
+		// The aggregator fetches it some time after the APIService has become available.
+		Eventually(func(g Gomega) {
+			paths, err := clientset.Discovery().OpenAPIV3().Paths()
+			g.Expect(err).NotTo(HaveOccurred())
+			const path = "apis/subresources.sharedcloud.io/v1alpha1"
+			g.Expect(slices.Collect(maps.Keys(paths))).To(ContainElement(path))
+			document, err := paths[path].Schema("application/json")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(string(document)).To(ContainSubstring("/namespaces/{namespace}/functionruns/{name}/results"))
+		}).WithContext(ctx).WithTimeout(time.Minute).WithPolling(500 * time.Millisecond).Should(Succeed())
 	}, SpecTimeout(timeout))
 
 	It("lets in who may get the run, and says what others lack", func(ctx SpecContext) {

@@ -27,7 +27,7 @@ func newGate(host string) *gate {
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
-	g := &gate{address: listener.Addr().String(), target: target, listener: listener, conns: map[net.Conn]bool{}}
+	g := &gate{address: "https://" + listener.Addr().String(), target: target, listener: listener, conns: map[net.Conn]bool{}}
 	go g.accept()
 	return g
 }

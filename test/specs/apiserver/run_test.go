@@ -57,9 +57,9 @@ var _ = Describe("A run", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(data).To(MatchJSON(fmt.Sprintf(`[
 			{"index":0,"status":"Succeeded","result":{"a":1},"attempts":1,
-			 "startTime":"2026-11-24T12:00:00.123456Z","completionTime":"2026-11-24T12:00:00.124456Z","worker":%[1]q},
+			 "startTime":"2026-11-24T12:00:00.123456Z","completionTime":"2026-11-24T12:00:10.123456Z","worker":%[1]q},
 			{"index":1,"status":"Failed","error":{"type":"ValueError","message":"no","traceback":"here"},"attempts":1,
-			 "startTime":"2026-11-24T12:00:00.000000Z","completionTime":"2026-11-24T12:00:00.001000Z","worker":%[1]q}]`, w.pod.Name)))
+			 "startTime":"2026-11-24T12:00:00.000000Z","completionTime":"2026-11-24T12:00:10.000000Z","worker":%[1]q}]`, w.pod.Name)))
 		data, err = results(ctx, restConfig, run, map[string]string{"from": "1", "limit": "1", "format": "ndjson"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(strings.Count(string(data), "\n")).To(Equal(1))
@@ -149,17 +149,18 @@ var _ = Describe("A run", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(read(ctx, g, run).Status.Progress.Message).To(ContainSubstring("memory"))
 		}).WithContext(ctx).Should(Succeed())
-		Expect(second.call(ctx, "", true).indexes()).To(Equal([]int{1}))
-		Expect(second.call(ctx, "", true, succeeded(1, 1)).indexes()).To(Equal([]int{0}))
+		one := second.call(ctx, "", true).indexes()
+		Expect(one).To(HaveLen(1))
+		other := second.call(ctx, "", true, succeeded(one[0], 1)).indexes()
+		Expect(append(one, other...)).To(ConsistOf(0, 1))
 		Expect(time.Since(began)).To(BeNumerically("<", 3*time.Second), "the lease would have run out by itself")
 
 		api.kill()
 		Expect(k8s.Delete(ctx, second.pod, graceless)).To(Succeed())
 		api.start()
 		third := newWorker(ctx, run, newerJob(ctx, run), 0)
-		Expect(third.call(ctx, "", true).Action).To(BeElementOf("work", "wait"))
 		Eventually(func(g Gomega) {
-			g.Expect(third.call(ctx, "", true).indexes()).To(Equal([]int{0}))
+			g.Expect(third.call(ctx, "", true).indexes()).To(Equal(other))
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 

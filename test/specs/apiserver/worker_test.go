@@ -103,11 +103,14 @@ func (w *worker) again(ctx context.Context, held string, want bool, outcomes ...
 	return said
 }
 
+// tupleMicros is how long a tuple takes. Tuples as long as that are handed out one by one.
+const tupleMicros = 10_000_000
+
 // succeeded is the outcome of a tuple that went well.
 func succeeded(index int, result any) map[string]any {
 	return map[string]any{
 		"index": index, "status": "Succeeded", "result": result,
-		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC).UnixMicro() + int64(index), "durationMicros": 1000,
+		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC).UnixMicro() + int64(index), "durationMicros": tupleMicros,
 	}
 }
 
@@ -115,6 +118,6 @@ func succeeded(index int, result any) map[string]any {
 func failed(index int) map[string]any {
 	return map[string]any{
 		"index": index, "status": "Failed", "error": map[string]any{"type": "ValueError", "message": "no", "traceback": "here"},
-		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro(), "durationMicros": 1000,
+		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro(), "durationMicros": tupleMicros,
 	}
 }

@@ -301,6 +301,17 @@ var _ = Describe("A run says what its workers wait for", func() {
 	}, SpecTimeout(30*time.Second))
 })
 
+var _ = Describe("A namespace that is deleted", func() {
+	It("loses the Jobs of its runs, which would otherwise keep it for ever", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 2)
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: run.Namespace}}
+		Expect(k8s.Delete(ctx, namespace)).To(Succeed())
+		Eventually(func(g Gomega) { g.Expect(fresh(ctx, g, namespace).DeletionTimestamp).NotTo(BeNil()) }).WithContext(ctx).Should(Succeed())
+		noJobs(ctx, run)
+		Consistently(func(g Gomega) { g.Expect(jobsOf(ctx, g, run)).To(BeEmpty()) }).WithContext(ctx).Should(Succeed())
+	}, SpecTimeout(30*time.Second))
+})
+
 var _ = Describe("A finished run", func() {
 	It("stays, unless it has a time to live", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 1)
