@@ -1,0 +1,149 @@
+package core
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	toolscache "k8s.io/client-go/tools/cache"
+	testclock "k8s.io/utils/clock/testing"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+func newRuns(t *testing.T, reader *gets) (*Runs, *testclock.FakeClock) {
+	t.Helper()
+	clock := testclock.NewFakeClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+	runs, err := NewRuns(idle(&sharedcloudv1alpha1.FunctionRun{}), reader, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs, clock
+}
+
+func TestRunsAreFoundInTheCacheAndElseLive(t *testing.T) {
+	reader := newGets(t, makeRun("live", "uid-live", ""))
+	runs, _ := newRuns(t, reader)
+	add(t, runs.informer, makeRun("cached", "uid-cached", "5"))
+	ctx := t.Context()
+
+	if run, err := runs.Get(ctx, "space", "cached"); err != nil || run.UID != "uid-cached" {
+		t.Errorf("the cached run: %v, %v", run, err)
+	}
+	if reader.count != 0 {
+		t.Errorf("the API was asked %d times for a run that the cache knows", reader.count)
+	}
+	run, err := runs.Get(ctx, "space", "live")
+	if err != nil || run.UID != "uid-live" {
+		t.Fatalf("the run that only the API knows: %v, %v", run, err)
+	}
+	if run.Spec.Parameters != nil || run.Annotations[sharedcloudv1alpha1.AnnotationTuples] != "2" {
+		t.Errorf("its inputs were not dropped: %+v %v", run.Spec, run.Annotations)
+	}
+	if _, err := runs.Get(ctx, "space", "live"); err != nil || reader.count != 1 {
+		t.Errorf("what was read live is not remembered: %d reads, %v", reader.count, err)
+	}
+	if _, err := runs.Get(ctx, "space", "nowhere"); !apierrors.IsNotFound(err) {
+		t.Errorf("the run that nobody knows: %v", err)
+	}
+}
+
+func TestRunsRememberWhatWasReadLive(t *testing.T) {
+	read := func(version string) *sharedcloudv1alpha1.FunctionRun { return makeRun("run", "uid", version) }
+	for name, tc := range map[string]struct {
+		act         func(t *testing.T, runs *Runs, clock *testclock.FakeClock)
+		wantVersion string
+	}{
+		"an older cache does not hide it": {
+			act:         func(*testing.T, *Runs, *testclock.FakeClock) {},
+			wantVersion: "999",
+		},
+		"a cache that has caught up takes over": {
+			act: func(t *testing.T, runs *Runs, _ *testclock.FakeClock) {
+				add(t, runs.informer, read("1001"))
+				runs.caughtUp(read("1001"), false)
+			},
+			wantVersion: "1001",
+		},
+		"an event that is older still changes nothing": {
+			act:         func(_ *testing.T, runs *Runs, _ *testclock.FakeClock) { runs.caughtUp(read("500"), false) },
+			wantVersion: "999",
+		},
+		"a deletion forgets it": {
+			act: func(t *testing.T, runs *Runs, _ *testclock.FakeClock) {
+				if err := runs.informer.GetIndexer().Delete(read("1")); err != nil {
+					t.Fatal(err)
+				}
+				runs.caughtUp(toolscache.DeletedFinalStateUnknown{Obj: read("998")}, true)
+			},
+		},
+		"time forgets it": {
+			act:         func(_ *testing.T, _ *Runs, clock *testclock.FakeClock) { clock.Step(newerTTL + time.Second) },
+			wantVersion: "1",
+		},
+		"an event about nothing does no harm": {
+			act: func(_ *testing.T, runs *Runs, _ *testclock.FakeClock) {
+				runs.caughtUp(nil, false)
+				runs.caughtUp((*sharedcloudv1alpha1.FunctionRun)(nil), true)
+				runs.caughtUp(toolscache.DeletedFinalStateUnknown{}, true)
+			},
+			wantVersion: "999",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// The fake API's objects begin with version 999.
+			runs, clock := newRuns(t, newGets(t, read("")))
+			add(t, runs.informer, read("1"))
+			if _, err := runs.Refresh(t.Context(), "space", "run"); err != nil {
+				t.Fatal(err)
+			}
+			tc.act(t, runs, clock)
+			got := ""
+			if run, ok := runs.Cached("space", "run"); ok {
+				got = run.ResourceVersion
+			}
+			if diff := cmp.Diff(tc.wantVersion, got); diff != "" {
+				t.Errorf("resource version (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLiveReadsAreBounded(t *testing.T) {
+	reader := newGets(t)
+	runs, _ := newRuns(t, reader)
+	var last error
+	for range 200 {
+		if _, last = runs.Get(t.Context(), "space", "guess"); errors.Is(last, ErrBusy) {
+			break
+		}
+	}
+	if !errors.Is(last, ErrBusy) {
+		t.Errorf("200 guesses of names are answered by live reads: %v", last)
+	}
+	if reader.count > 120 {
+		t.Errorf("%d live reads", reader.count)
+	}
+}
+
+func TestTransformsNeverPanicOnAnything(t *testing.T) {
+	broken := makeRun("run", "uid", "1")
+	broken.Spec.ParametersLiteral = new(string)
+	for name, obj := range map[string]any{
+		"nothing":                     nil,
+		"a tombstone":                 toolscache.DeletedFinalStateUnknown{Key: "a/b"},
+		"a run of two kinds of input": broken,
+		"a run without anything":      &sharedcloudv1alpha1.FunctionRun{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := slimRun(obj); err != nil {
+				t.Errorf("slimRun: %v", err)
+			}
+			if _, err := slimPod(obj); err != nil {
+				t.Errorf("slimPod: %v", err)
+			}
+		})
+	}
+}

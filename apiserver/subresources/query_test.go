@@ -1,0 +1,63 @@
+package subresources
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseQuery(t *testing.T) {
+	for name, tc := range map[string]struct {
+		query   string
+		accept  []string
+		want    query
+		wantErr string
+	}{
+		"nothing asked for is all as an array":              {want: query{}},
+		"a cursor":                                          {query: "from=7&limit=100", want: query{from: 7, limit: 100}},
+		"everything at once":                                {query: "from=0&limit=1&format=ndjson&output=true&follow=1", want: query{limit: 1, lines: true, output: true, follow: true}},
+		"a flag without a value is set":                     {query: "follow", want: query{follow: true}},
+		"a flag may be false":                               {query: "output=false", want: query{}},
+		"unknown parameters are somebody else's":            {query: "pretty=1&timeout=10s", want: query{}},
+		"lines by header":                                   {accept: []string{"application/x-ndjson"}, want: query{lines: true}},
+		"lines by header among others":                      {accept: []string{"text/html, Application/X-NDJSON ; q=0.5"}, want: query{lines: true}},
+		"who accepts anything gets an array":                {accept: []string{"*/*", "application/*"}, want: query{}},
+		"who refuses lines gets an array":                   {accept: []string{"application/x-ndjson; q=0"}, want: query{}},
+		"the parameter beats the header":                    {query: "format=json", accept: []string{"application/x-ndjson"}, want: query{}},
+		"a negative index":                                  {query: "from=-1", wantErr: `the parameter from is "-1": it must be a number from 0 to 2147483647`},
+		"an index that is too large":                        {query: "from=2147483648", wantErr: "must be a number"},
+		"an index of many digits":                           {query: "from=99999999999999999999999999", wantErr: "must be a number"},
+		"an index in hexadecimal":                           {query: "from=0x10", wantErr: "must be a number"},
+		"an index with a plus":                              {query: "from=%2B1", wantErr: "must be a number"},
+		"an index in other digits":                          {query: "from=" + url.QueryEscape("١"), wantErr: "must be a number"},
+		"no index":                                          {query: "from=", wantErr: "must be a number"},
+		"a limit of nothing":                                {query: "limit=0", wantErr: `the parameter limit is "0": it must be a number from 1`},
+		"an index given twice":                              {query: "from=1&from=2", wantErr: "the parameter from is given 2 times"},
+		"a format that there is not":                        {query: "format=xml", wantErr: `the parameter format is "xml": it must be json or ndjson`},
+		"a flag that is neither":                            {query: "output=yes", wantErr: `the parameter output is "yes": it must be true or false`},
+		"a value of a thousand letters is not echoed whole": {query: "format=" + strings.Repeat("a", 1000), wantErr: strings.Repeat("a", 40) + `": it`},
+		"a value with a line break is quoted":               {query: "format=a%0Ab", wantErr: `"a\nb"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			values, err := url.ParseQuery(tc.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := parseQuery(values, tc.accept)
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Fatalf("error %v, want %q", err, tc.wantErr)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(query{})); diff != "" {
+				t.Errorf("query (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
