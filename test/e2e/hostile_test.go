@@ -91,7 +91,7 @@ var _ = Describe("Hostile handlers", func() {
 			"closes":         {status: "Succeeded", result: `"closed"`},
 			"raises":         {status: "Failed", errorType: "ValueError", message: "no such luck"},
 			"returns_object": {status: "Succeeded", result: `"(1+2j)"`},
-			"sleeps":         {status: "TimedOut", message: "5 s"},
+			"sleeps":         {status: "TimedOut", message: "15 s"},
 			"forks":          {status: "Succeeded", result: `"forked"`},
 			"signals":        {status: "Succeeded", result: `"signalled"`},
 			"kills_group":    {status: "Failed", message: "SIGTERM"},
@@ -103,7 +103,7 @@ var _ = Describe("Hostile handlers", func() {
 			names = append(names, name, "fine", "fine", "fine", "fine")
 		}
 		function := makeFunction(ctx, newNamespace(ctx), "hostile", hostileCode, func(f *v1alpha1.Function) {
-			f.Spec.TimeoutSeconds = ptr.To[int32](5)
+			f.Spec.TimeoutSeconds = ptr.To[int32](15)
 			f.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{
 				Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}}}
 		})
