@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -284,7 +285,7 @@ func (e *exchange) settle(l *lease, c call) {
 	if c.Executing != nil && !slices.Contains(held, *c.Executing) {
 		e.wrong("index %d is executing and not held: %q", *c.Executing, c.Held)
 	}
-	for index := range l.leased {
+	for _, index := range slices.Sorted(maps.Keys(l.leased)) {
 		if !slices.Contains(held, index) {
 			delete(l.leased, index)
 			e.back = append(e.back, index)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,10 +74,30 @@ type worker struct {
 	cmd    *exec.Cmd
 	first  bool // process 1 of its own namespace
 	folder string
-	stdout bytes.Buffer
-	stderr bytes.Buffer
+	stdout buffer
+	stderr buffer
 	ended  chan struct{}
 	token  string
+	edits  []string // replacements in the runner's text
+	prefix []string // a command that starts the worker
+}
+
+// buffer may be read while it is written.
+type buffer struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.String()
 }
 
 type option func(*worker)
@@ -86,6 +107,11 @@ func asProcessOne(w *worker) { w.first = true }
 
 func withEnv(pairs ...string) option {
 	return func(w *worker) { w.cmd.Env = append(w.cmd.Env, pairs...) }
+}
+
+// edited replaces a constant of the runner, so that a test need not wait for as long as it says.
+func edited(old, text string) option {
+	return func(w *worker) { w.edits = append(w.edits, old, text) }
 }
 
 func named(token string) option {
@@ -106,7 +132,11 @@ func start(t testing.TB, python string, e *exchange, code string, options ...opt
 		o(w)
 	}
 	w.write("code/"+runtime.HandlerFile, code)
-	w.write("runner/"+runtime.RunnerFile, runtime.Runner)
+	runner := strings.NewReplacer(w.edits...).Replace(runtime.Runner)
+	if len(w.edits) > 0 && runner == runtime.Runner {
+		t.Fatalf("the runner does not contain what the test edits: %q", w.edits)
+	}
+	w.write("runner/"+runtime.RunnerFile, runner)
 	w.write("identity/token", w.token)
 	arguments := append([]string{python}, runtime.Command[1:]...)
 	arguments = append(arguments, w.path("runner/"+runtime.RunnerFile))
@@ -117,6 +147,7 @@ func start(t testing.TB, python string, e *exchange, code string, options ...opt
 			arguments = append([]string{"unshare", "--user", "--map-root-user"}, arguments[1:]...)
 		}
 	}
+	arguments = append(w.prefix, arguments...)
 	path, err := exec.LookPath(arguments[0])
 	if err != nil {
 		t.Fatalf("%v (Debian: apt-get install util-linux)", err)
@@ -139,6 +170,7 @@ func start(t testing.TB, python string, e *exchange, code string, options ...opt
 		cancel()
 		<-w.ended
 		if t.Failed() {
+			e.check(t)
 			t.Logf("the worker's stderr:\n%.4000s", w.stderr.String())
 		}
 	})
@@ -194,6 +226,14 @@ func (w *worker) finish() {
 	}
 }
 
+// leaves waits for the end of a worker whose pod is ended: with 0 its index would count as completed.
+func (w *worker) leaves() {
+	w.t.Helper()
+	if status := w.wait(); status != 143 {
+		w.t.Fatalf("the worker exited with %d, not 143; its stderr:\n%.4000s", status, w.stderr.String())
+	}
+}
+
 // run works through the whole run with one worker.
 func run(t testing.TB, python string, e *exchange, code string, options ...option) *worker {
 	t.Helper()
@@ -201,4 +241,56 @@ func run(t testing.TB, python string, e *exchange, code string, options ...optio
 	w.finish()
 	e.check(t)
 	return w
+}
+
+func readFile(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitFor looks for a file that a handler makes: nothing but the handler can say that it has begun.
+func waitFor(t testing.TB, path string) {
+	t.Helper()
+	poll(t, path, func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
+}
+
+// waitForText looks for what the worker is to say on its stderr.
+func waitForText(t testing.TB, w *worker, text string) {
+	t.Helper()
+	poll(t, text, func() bool { return strings.Contains(w.stderr.String(), text) })
+}
+
+func poll(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(60 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("after 60 s there is still no %s", what)
+		}
+	}
+}
+
+func signalTo(t testing.TB, w *worker, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(w.pid(), signal); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -61,6 +61,7 @@ OUTCOME_COLLECT = b'+'           # the same, but more was printed: collect it, t
 LOADED = b'>'                    # collect and acknowledge, too
 NOT_LOADED = b'<'                # an error follows
 
+POD_ENDED = 143                  # exit status: 0 would complete the worker's index, and no pod would take its place
 DESCRIPTORS_LOST = 197           # exit status: the handler closed what the child needs to report
 LIMITS = {'resultBytes': 16 << 20, 'outputBytes': 256 << 10}
 ERROR_TEXT = 64 << 10            # bounds of an error's message and of its traceback
@@ -257,6 +258,8 @@ def encode(value):
             return None, quote(as_text(value))
     try:
         result = dumps(value)
+        if PYTHON2:
+            json.loads(result)   # there str() of an integer's subclass is written as it is
     except Exception as error:
         if DIGITS in str(error):
             raise
@@ -487,13 +490,13 @@ class Child(object):
             while item is None:
                 self.receive()
                 item = batch.pop(number >> 1, None)
-            index, literal, value = item
+            index, form, value = item
             started = wall()
             before = clock()
             coarse = monotonic() if PYTHON2 else 0
             try:
                 self.running = True
-                event = literal_eval(value) if literal else tuple(value)
+                event = read_text(form, value) if form else tuple(value)
                 before = clock()
                 value = handler(event)
                 spent = clock() - before
@@ -682,8 +685,13 @@ IGNORED_SIGNALS = ('SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM
                    'SIGTTIN', 'SIGTTOU')
 
 
-def literal_eval(text):
-    """A tuple from its text, as ast.literal_eval reads it, with integers of any length."""
+LITERAL, JSON_TEXT = 1, 2        # how a tuple's text is to be read; 0 is a value
+
+
+def read_text(form, text):
+    """A tuple from its text, literals as ast.literal_eval reads them, with integers of any length."""
+    if form == JSON_TEXT:
+        return tuple(json.loads(text))
     import ast
     if len(text) > 4000:
         with UnlimitedDigits():
@@ -698,7 +706,7 @@ def literals_read(items):
 
     What is odd is left as it is, to fail, if it does, as the input that it belongs to.
     """
-    texts = [text for _, literal, text in items if literal]
+    texts = [text for _, form, text in items if form == LITERAL]
     if len(texts) < 2 or len(texts) != len(items):
         return items
     for text in texts:
@@ -711,7 +719,7 @@ def literals_read(items):
         return items
     if len(values) != len(texts) or not all(type(value) is tuple for value in values):
         return items
-    return [(item[0], False, value) for item, value in zip(items, values)]
+    return [(item[0], 0, value) for item, value in zip(items, values)]
 
 
 def child_main(path, descriptors):
@@ -870,6 +878,21 @@ def signal_name(number):
     return 'SIG%d' % number
 
 
+def packed(first, limit, batch):
+    """A batch as a message to the child."""
+    try:
+        return marshal.dumps((first, limit, batch), 2)
+    except ValueError:
+        # Something is nested more deeply than marshal goes. It travels as text, and fails in the child if it has to.
+        def shallow(item):
+            try:
+                marshal.dumps(item, 2)
+                return item
+            except ValueError:
+                return item[0], JSON_TEXT, json.dumps(item[2])
+        return marshal.dumps((first, limit, [shallow(item) for item in batch]), 2)
+
+
 class Keeper(object):
     """One child: its process, its pipes, and the tuples that it was given and has not answered for."""
 
@@ -947,7 +970,7 @@ class Keeper(object):
             first, self.number = self.number, self.number + len(batch)
             room -= len(batch)
             self.given.extend(batch)
-            message = marshal.dumps((first, self.limits['resultBytes'], batch), 2)
+            message = packed(first, self.limits['resultBytes'], batch)
             self.unsent += LENGTH.pack(len(message)) + message
             claims = [number * 2 + (announced is None) for number in range(first, self.number)]
             if announced is not None and 0 <= announced - len(queue) < len(batch):
@@ -1350,7 +1373,7 @@ class Supervisor(object):
         self.alarm = self.now
         self.exit_status = None
 
-        self.queue = collections.deque()    # (index, literal or not, value): not given to the child
+        self.queue = collections.deque()    # (index, form, value): not given to the child
         self.done = collections.deque()     # (index, JSON): not reported
         self.done_since = self.now
         self.keeper = None
@@ -1434,6 +1457,8 @@ class Supervisor(object):
                 poller.register(live.fd, select.POLLOUT)
         if keeper is not None:
             poller.register(keeper.control, select.POLLIN | (select.POLLOUT if keeper.unsent else 0))
+            if keeper.lines:
+                poller.register(keeper.result, select.POLLIN)    # the rest of a long line
             if not keeper.given or not self.brief() or self.now - self.since > HARVEST / 2:
                 for stream in keeper.streams:
                     if stream.open:
@@ -1730,7 +1755,7 @@ class Supervisor(object):
         tuples = answer.get('tuples') or []
         if answer.get('revoked'):
             self.drop(expand(answer['revoked']))
-        self.queue.extend([(one['index'], False, one['json']) if 'json' in one else (one['index'], True, one['literal'])
+        self.queue.extend([(one['index'], 0, one['json']) if 'json' in one else (one['index'], LITERAL, one['literal'])
                            for one in tuples])
         took = monotonic() - called
         if tuples or not asked['waitSeconds']:
@@ -1745,9 +1770,11 @@ class Supervisor(object):
             self.idle_until = self.now + self.idle_delay
         action = answer.get('action')
         if asked['leaving']:
-            # `finished` before and after says nothing about the pod.
-            self.meant = action == 'finished' and not self.finished
-            self.leaving = self.meant
+            # Without its being meant, `finished` is for those alone who hold nothing.
+            if action == 'finished' and asked['held']:
+                self.meant = True
+            elif action not in ('finished', 'stop'):
+                self.leaving = self.meant = False
         self.finished = action == 'finished'
         if action == 'stop':
             self.exit_status = POD_ENDED if asked['leaving'] else 0

@@ -1,0 +1,392 @@
+package runtimes_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// told is the part of an outcome that says what was returned.
+type told struct {
+	Status string
+	JSON   string // "" where there is none
+	Text   string // "-" where there is none
+}
+
+func toldBy(o outcome) told {
+	got := told{Status: o.Status, JSON: string(o.Result), Text: "-"}
+	if o.ResultText != nil {
+		got.Text = *o.ResultText
+	}
+	return got
+}
+
+var returnedValues = map[string]struct {
+	expression string
+	want       told
+	want2      told // of Python 2.7, where its own str says it otherwise
+}{
+	"an integer":                        {expression: `42`, want: told{JSON: `42`, Text: "-"}},
+	"an integer of 5,000 digits":        {expression: `10 ** 4999`, want: told{JSON: "1" + strings.Repeat("0", 4999), Text: "-"}},
+	"a list with a very long integer":   {expression: `[10 ** 4999]`, want: told{JSON: "[1" + strings.Repeat("0", 4999) + "]", Text: "[1" + strings.Repeat("0", 4999) + "]"}, want2: told{JSON: "[1" + strings.Repeat("0", 4999) + "]", Text: "[1" + strings.Repeat("0", 4999) + "L]"}},
+	"a float":                           {expression: `0.9755`, want: told{JSON: `0.9755`, Text: "-"}},
+	"a float that str shortens":         {expression: `0.1 + 0.2`, want: told{JSON: `0.30000000000000004`, Text: "-"}, want2: told{JSON: `0.30000000000000004`, Text: "0.3"}},
+	"not a number":                      {expression: `float('nan')`, want: told{Text: "nan"}},
+	"infinity in a list":                {expression: `[float('inf')]`, want: told{Text: "[inf]"}},
+	"a text":                            {expression: `'Hello Michael'`, want: told{JSON: `"Hello Michael"`, Text: "-"}},
+	"a text that is not ASCII":          {expression: `u'\xe9\u20ac\U0001f600'`, want: told{JSON: `"\u00e9\u20ac\ud83d\ude00"`, Text: "-"}},
+	"a lone surrogate":                  {expression: `u'\ud800'`, want: told{JSON: `"\ud800"`, Text: "-"}},
+	"a text with line breaks":           {expression: `'a\nb\x00'`, want: told{JSON: `"a\nb\u0000"`, Text: "-"}},
+	"bytes":                             {expression: `b'\xff'`, want: told{Text: `b'\xff'`}, want2: told{Text: "\ufffd"}},
+	"nothing":                           {expression: `None`, want: told{JSON: `null`, Text: "None"}},
+	"a truth":                           {expression: `True`, want: told{JSON: `true`, Text: "True"}},
+	"a list":                            {expression: `[1, 'a', None]`, want: told{JSON: `[1,"a",null]`, Text: "[1, 'a', None]"}},
+	"a tuple":                           {expression: `(1, 2)`, want: told{JSON: `[1,2]`, Text: "(1, 2)"}},
+	"a dictionary":                      {expression: `{'a': [1.5]}`, want: told{JSON: `{"a":[1.5]}`, Text: "{'a': [1.5]}"}},
+	"a dictionary with numbers as keys": {expression: `{1: 2}`, want: told{JSON: `{"1":2}`, Text: "{1: 2}"}},
+	"a dictionary with tuples as keys":  {expression: `{(1, 2): 3}`, want: told{Text: "{(1, 2): 3}"}},
+	"a complex number":                  {expression: `1 + 2j`, want: told{Text: "(1+2j)"}},
+	"an object":                         {expression: `Thing()`, want: told{Text: "a thing"}},
+	"an integer of a class of its own":  {expression: `Number(7)`, want: told{JSON: `7`, Text: "seven"}, want2: told{Text: "seven"}},
+	"what contains itself":              {expression: `circle`, want: told{Text: "[[...]]"}},
+	"what is nested too deeply":         {expression: `(lambda f: f(f, 3000))(lambda f, n: 0 if not n else deeper(n))`, want: told{Text: "deep"}},
+}
+
+func TestResultsSayWhatJSONCanSayAndTheRestAsText(t *testing.T) {
+	var code strings.Builder
+	code.WriteString(`
+class Thing(object):
+    def __str__(self):
+        return 'a thing'
+class Number(int):
+    def __str__(self):
+        return 'seven'
+class Deep(list):
+    def __str__(self):
+        return 'deep'
+def deeper(n):
+    nested = []
+    for _ in range(100000):
+        nested = [nested]
+    return Deep([nested])
+circle = []
+circle.append(circle)
+def handler(event):
+    return VALUES[event[0]]()
+VALUES = [
+`)
+	var names []string
+	for name, tc := range returnedValues {
+		names = append(names, name)
+		fmt.Fprintf(&code, "    lambda: %s,\n", tc.expression)
+	}
+	code.WriteString("]\n")
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, len(names))
+		e.batch = 100
+		run(t, python, e, code.String())
+		for i, name := range names {
+			tc := returnedValues[name]
+			want := tc.want
+			if strings.HasSuffix(t.Name(), "python2.7") && tc.want2 != (told{}) {
+				want = tc.want2
+			}
+			want.Status = "Succeeded"
+			if diff := cmp.Diff(want, toldBy(e.outcome(t, i))); diff != "" {
+				t.Errorf("%s (-want +got):\n%.2000s", name, diff)
+			}
+		}
+	})
+}
+
+func TestTheEventIsTheTuple(t *testing.T) {
+	t.Run("of JSON values", func(t *testing.T) {
+		eachPython(t, func(t *testing.T, python string) {
+			e := newExchange(t, 3)
+			e.tuples[0].JSON = json.RawMessage(`[1, [2.5, null], {"a": true}]`)
+			e.tuples[1].JSON = json.RawMessage(`[]`)
+			e.tuples[2].JSON = json.RawMessage("[1" + strings.Repeat("0", 5000) + "]")
+			run(t, python, e, `
+def handler(event):
+    if len(event) == 3:
+        return [type(event) is tuple, len(event), event[0], event[1], event[2]]
+    return [len(event)] + [value == 10 ** 5000 for value in event]
+`)
+			var got []string
+			for i := range 3 {
+				got = append(got, string(e.outcome(t, i).Result))
+			}
+			want := []string{`[true,3,1,[2.5,null],{"a":true}]`, `[0]`, `[1,true]`}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("results (-want +got):\n%s", diff)
+			}
+		})
+	})
+	t.Run("of Python literals", func(t *testing.T) {
+		eachPython(t, func(t *testing.T, python string) {
+			e := newExchange(t, 0)
+			e.batch = 100
+			texts := []string{"(1, 2, 3)", "('Michael',)", "((1, 2), b'x', None)", "()", "(1" + strings.Repeat("0", 5000) + ",)",
+				"(1, 2)  # said", "(-1.5, 1e3, 'a' 'b')", "(,", "(open('x'),)", "(\"(1,), (2,)\",)"}
+			e.literals(texts...)
+			run(t, python, e, `
+def handler(event):
+    assert type(event) is tuple
+    return [len(event), event[0] == 10 ** 5000 if event else None, type(event[0]).__name__ if event else None]
+`)
+			var got []string
+			for i := range texts {
+				o := e.outcome(t, i)
+				got = append(got, string(o.Result))
+				if o.Error != nil {
+					got[i] = o.Error.Type
+				}
+			}
+			want := []string{`[3,false,"int"]`, `[1,false,"str"]`, `[3,false,"tuple"]`, `[0,null,null]`, `[1,true,"int"]`,
+				`[2,false,"int"]`, `[3,false,"float"]`, "SyntaxError", "ValueError", `[1,false,"str"]`}
+			for i := range got {
+				got[i] = strings.Replace(got[i], `"long"`, `"int"`, 1)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("results (-want +got):\n%s", diff)
+			}
+		})
+	})
+	t.Run("as deep as JSON may be", func(t *testing.T) {
+		e := newExchange(t, 3)
+		e.tuples[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
+		run(t, needPython3(t), e, trivial)
+		if got := e.counts(); got["Succeeded"] != 2 || got["Failed"] != 1 {
+			t.Errorf("the outcomes are %v: the deep tuple alone is to fail", got)
+		}
+	})
+}
+
+func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 1)
+		w := run(t, python, e, "def inner():\n    raise Exception('This is a test Exception')\n\ndef handler(event):\n    print('before')\n    inner()\n")
+		o := e.outcome(t, 0)
+		traceback := o.Error.Traceback
+		lines := []string{"Traceback (most recent call last):\n", `  File "handler.py", line 6, in handler`, "    inner()\n",
+			`  File "handler.py", line 2, in inner`, "    raise Exception('This is a test Exception')\n", "Exception: This is a test Exception\n"}
+		position := 0
+		for _, line := range lines {
+			found := strings.Index(traceback[position:], line)
+			if found < 0 {
+				t.Fatalf("the traceback lacks %q in its place:\n%s", line, traceback)
+			}
+			position += found
+		}
+		if strings.Contains(traceback, "runner.py") {
+			t.Errorf("the traceback shows the runner:\n%s", traceback)
+		}
+		if string(o.Stderr) != traceback {
+			t.Errorf("stderr is %q, not the traceback", o.Stderr)
+		}
+		if string(o.Stdout) != "before\n" {
+			t.Errorf("stdout is %q", o.Stdout)
+		}
+		if !strings.Contains(w.stdout.String(), "before\n") || !strings.Contains(w.stderr.String(), traceback) {
+			t.Errorf("the container's streams did not get it live: %q, %q", w.stdout.String(), w.stderr.String())
+		}
+	})
+}
+
+func TestOutputIsKeptToTheEndAndTheCutIsCounted(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 3)
+		e.limits["outputBytes"] = 1000
+		run(t, python, e, `
+import os, sys
+def handler(event):
+    if event[0] == 1:
+        block = b'0123456789abcdef' * 65536
+        for _ in range(50):
+            os.write(1, block)
+        sys.stderr.write('e' * 1001)
+    else:
+        sys.stdout.write('o' * 1000)
+`)
+		o := e.outcome(t, 1)
+		if want := bytes.Repeat([]byte("0123456789abcdef"), 63)[8:]; !bytes.Equal(o.Stdout, want) {
+			t.Errorf("stdout has %d bytes: %.100q", len(o.Stdout), o.Stdout)
+		}
+		if got, want := o.StdoutDropped, int64(50<<20-1000); got != want {
+			t.Errorf("%d bytes of stdout were dropped, not %d", got, want)
+		}
+		if len(o.Stderr) != 1000 || o.StderrDropped != 1 {
+			t.Errorf("%d bytes of stderr are kept and %d dropped", len(o.Stderr), o.StderrDropped)
+		}
+		for _, index := range []int{0, 2} {
+			if o := e.outcome(t, index); len(o.Stdout) != 1000 || o.StdoutDropped != 0 || o.Stderr != nil {
+				t.Errorf("the outcome of %d has %d bytes of stdout, %d dropped", index, len(o.Stdout), o.StdoutDropped)
+			}
+		}
+	})
+}
+
+func TestWhatShortTuplesPrintStaysTheirs(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		const n = 2000
+		e := newExchange(t, n)
+		e.batch = 250
+		run(t, python, e, `
+import os
+def handler(event):
+    if event[0] % 3 == 0:
+        os.write(1, b'out %d ' % event[0] if bytes is not str else 'out %d ' % event[0])
+        print('line')
+    if event[0] % 5 == 0:
+        os.write(2, ('err %d' % event[0]).encode())
+`)
+		for i := range n {
+			stdout, stderr := "", ""
+			if i%3 == 0 {
+				stdout = fmt.Sprintf("out %d line\n", i)
+			}
+			if i%5 == 0 {
+				stderr = fmt.Sprintf("err %d", i)
+			}
+			if o := e.outcome(t, i); string(o.Stdout) != stdout || string(o.Stderr) != stderr {
+				t.Fatalf("tuple %d printed %q and %q, not %q and %q", i, o.Stdout, o.Stderr, stdout, stderr)
+			}
+		}
+	})
+}
+
+func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 3)
+		e.limits["resultBytes"] = 1000
+		run(t, python, e, "def handler(event):\n    return 'x' * (998 + event[0])\n")
+		if o := e.outcome(t, 0); o.Status != "Succeeded" || len(o.Result) != 1000 {
+			t.Errorf("a result of the limit's size is %s: %+v", o.Status, o.Error)
+		}
+		o := e.outcome(t, 1)
+		if o.Status != "Failed" || o.Error.Type != "ResultTooLarge" || !strings.Contains(o.Error.Message, "1001 bytes and may take 1000") {
+			t.Errorf("a result over the limit is %s: %+v", o.Status, o.Error)
+		}
+	})
+}
+
+func TestLargeResultsTravelInSeveralCalls(t *testing.T) {
+	e := newExchange(t, 6)
+	e.batch = 6
+	run(t, needPython3(t), e, "def handler(event):\n    return chr(97 + event[0]) * 6000000\n")
+	for i := range 6 {
+		if o := e.outcome(t, i); len(o.Result) != 6000002 || o.Result[1] != byte('a'+i) {
+			t.Errorf("the result of %d has %d bytes", i, len(o.Result))
+		}
+	}
+	for _, c := range e.calls {
+		if len(c.Outcomes) > 1 {
+			t.Errorf("call %d carries %d outcomes of 6 MB", c.Sequence, len(c.Outcomes))
+		}
+	}
+}
+
+func TestTheModuleIsLoadedOnceAndEachHandlerRunsOnce(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		const n, workers = 2000, 8
+		e := newExchange(t, n)
+		e.batch = 60
+		folder := t.TempDir()
+		code := fmt.Sprintf(`
+import os
+def note(name, text):
+    handle = os.open(os.path.join(%q, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, text.encode())
+    os.close(handle)
+note('loads', 'x')
+calls = 0
+def handler(event):
+    global calls
+    calls += 1
+    note('calls', '%%d\n' %% event[0])
+    return calls
+`, folder)
+		var all []*worker
+		for i := range workers {
+			all = append(all, start(t, python, e, code, named(fmt.Sprint("worker-", i))))
+		}
+		for _, w := range all {
+			w.finish()
+		}
+		e.check(t)
+		if got := e.counts()["Succeeded"]; got != n {
+			t.Errorf("%d tuples succeeded, not %d", got, n)
+		}
+		if loads := readFile(t, folder+"/loads"); len(loads) != workers {
+			t.Errorf("the module was loaded %d times by %d workers", len(loads), workers)
+		}
+		calls := map[string]int{}
+		for line := range strings.Lines(readFile(t, folder+"/calls")) {
+			calls[line]++
+		}
+		for i := range n {
+			if got := calls[fmt.Sprintf("%d\n", i)]; got != 1 {
+				t.Errorf("the handler ran %d times for %d", got, i)
+			}
+		}
+	})
+}
+
+func TestTheChildHasTheUsersSurroundings(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 1)
+		modules := t.TempDir()
+		run(t, python, e, `
+# -*- coding: latin-1 -*-
+import os, sys, pickle
+import helper
+def function():
+    pass
+def handler(event):
+    return [helper.NAME, os.environ['GREETING'], os.environ['PYTHONPATH'] == os.path.dirname(helper.__file__),
+            'PYTHONIOENCODING' in os.environ, __name__, os.path.basename(sys.path[0]), os.path.basename(__file__),
+            pickle.loads(pickle.dumps(function)) is function, len(u'`+"\xe9"+`'), sys.argv == [__file__],
+            [name for name in os.environ if name.startswith('SHAREDCLOUD_ENC')]]
+`, withEnv("GREETING=hello", "PYTHONPATH="+modules, "PYTHONDONTWRITEBYTECODE=1"), func(w *worker) {
+			w.write("x", "")
+			writeFile(t, modules+"/helper.py", "NAME = 'helped'\n")
+		})
+		want := `["helped","hello",true,false,"handler","code","handler.py",true,1,true,[]]`
+		if got := string(e.outcome(t, 0).Result); got != want {
+			t.Errorf("the handler sees %s, not %s (%+v)", got, want, e.outcome(t, 0).Error)
+		}
+	})
+}
+
+func TestProcessesOfMultiprocessingFindTheModule(t *testing.T) {
+	for _, method := range []string{"fork", "spawn"} {
+		t.Run(method, func(t *testing.T) {
+			e := newExchange(t, 2)
+			run(t, needPython3(t), e, `
+import multiprocessing
+def square(x):
+    return x * x
+def handler(event):
+    with multiprocessing.get_context('`+method+`').Pool(2) as pool:
+        return pool.map(square, [1, 2, 3])
+`)
+			if got := string(e.outcome(t, 1).Result); got != "[1,4,9]" {
+				t.Errorf("the result is %s (%+v)", got, e.outcome(t, 1).Error)
+			}
+		})
+	}
+}
+
+func TestTheSourceIsFoundByInspect(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 1)
+		run(t, python, e, "import inspect\n\ndef add(a, b):\n    return a + b\n\nTEXT = inspect.getsource(add)\n\ndef handler(event):\n    return TEXT\n")
+		if got := string(e.outcome(t, 0).Result); got != `"def add(a, b):\n    return a + b\n"` {
+			t.Errorf("the source is %s", got)
+		}
+	})
+}

@@ -1,0 +1,197 @@
+package runtimes_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// withMemory makes a memory cgroup of that size for a worker, where this machine lets the test do so.
+func withMemory(t *testing.T, bytes int) option {
+	t.Helper()
+	own := ""
+	for line := range strings.Lines(readFile(t, "/proc/self/cgroup")) {
+		if fields := strings.SplitN(strings.TrimSpace(line), ":", 3); fields[1] == "memory" {
+			own = fields[2]
+		}
+	}
+	folder := filepath.Join("/sys/fs/cgroup/memory", own, fmt.Sprintf("runtimes-test-%d", os.Getpid()))
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Skipf("not run: it needs a memory cgroup of version 1 that this user may divide (%v)", err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(folder); err != nil {
+			t.Errorf("the cgroup is left behind: %v", err)
+		}
+	})
+	writeFile(t, folder+"/memory.limit_in_bytes", fmt.Sprint(bytes))
+	return func(w *worker) {
+		// Everything that the test's shell starts is in the cgroup.
+		w.prefix = []string{"sh", "-c", `echo $$ > "$0"/cgroup.procs; exec "$@"`, folder}
+	}
+}
+
+func TestATupleThatRunsOutOfMemoryFailsAlone(t *testing.T) {
+	e := newExchange(t, 5)
+	e.batch = 5
+	run(t, needPython3(t), e, `
+def handler(event):
+    if event[0] == 2:
+        kept = []
+        while True:
+            kept.append(bytearray(1 << 20))
+    return event[0]
+`, asProcessOne, withMemory(t, 160<<20))
+	for _, index := range []int{0, 1, 3, 4} {
+		if o := e.outcome(t, index); o.Status != "Succeeded" {
+			t.Errorf("the outcome of %d is %s: %+v", index, o.Status, o.Error)
+		}
+	}
+	expected{status: "Failed", crash: true, kind: "OutOfMemory", message: "the container ran out of memory (its limit is 160 MiB)",
+		stderr: "out of memory"}.compare(t, e.outcome(t, 2))
+}
+
+// unifiedCgroup is what a container sees of a cgroup of version 2, in a folder of ours. The handler fills it.
+const unifiedCgroup = `
+import os
+FOLDER = %q
+def handler(event):
+    if event[0] == 1:
+        with open(os.path.join(FOLDER, 'memory.current'), 'w') as current:
+            current.write('%d')
+        import time
+        time.sleep(%g)
+    return event[0]
+`
+
+func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		current int
+		stat    string
+		ended   bool
+	}{
+		"memory that is in use":             {current: 1000 << 20, stat: "anon 1048576000\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n", ended: true},
+		"memory that the kernel takes back": {current: 1000 << 20, stat: "anon 104857600\nactive_file 524288000\ninactive_file 419430400\nslab_reclaimable 0\n"},
+		"memory that is far from the limit": {current: 700 << 20, stat: "anon 734003200\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPython(t, func(t *testing.T, python string) {
+				folder := t.TempDir()
+				for file, text := range map[string]string{
+					"cgroup.controllers": "memory\n", "memory.max": fmt.Sprintln(1 << 30), "memory.current": "1048576\n",
+					"memory.events": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n", "memory.stat": tc.stat,
+				} {
+					writeFile(t, filepath.Join(folder, file), text)
+				}
+				e := newExchange(t, 3)
+				e.batch = 3
+				sleep := 0.7
+				if tc.ended {
+					sleep = 600
+				}
+				// What the child held is given back when it is ended.
+				given := fmt.Sprintf("time.sleep(0.002); open(%q, 'w').write('1048576')", folder+"/memory.current")
+				run(t, python, e, fmt.Sprintf(unifiedCgroup, folder, tc.current, sleep), asProcessOne,
+					edited("root='/sys/fs/cgroup'", fmt.Sprintf("root=%q", folder)),
+					edited("time.sleep(0.002)", given))
+				if !tc.ended {
+					if got := e.counts()["Succeeded"]; got != 3 {
+						t.Errorf("%d tuples succeeded, not 3: %+v", got, e.outcome(t, 1).Error)
+					}
+					return
+				}
+				expected{status: "Failed", crash: true, kind: "OutOfMemory", message: "(its limit is 1024 MiB)"}.compare(t, e.outcome(t, 1))
+				if got := e.counts()["Succeeded"]; got != 2 {
+					t.Errorf("%d of the other tuples succeeded, not 2", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAChildIsTheFirstThatTheKernelEnds(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 1)
+		run(t, python, e, "def handler(event):\n    return open('/proc/self/oom_score_adj').read().strip()\n")
+		if got := string(e.outcome(t, 0).Result); got != `"1000"` {
+			t.Errorf("its oom_score_adj is %s", got)
+		}
+	})
+}
+
+func TestATimeLimitEndsAllThatTheHandlerStarted(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		folder := t.TempDir()
+		e := newExchange(t, 2)
+		e.timeout = 1
+		run(t, python, e, fmt.Sprintf(`
+import os, time
+FOLDER = %q
+def note(name):
+    with open(os.path.join(FOLDER, name), 'w') as file:
+        file.write(str(os.getpid()))
+def handler(event):
+    if event[0] == 1:
+        left = []
+        for name in os.listdir(FOLDER):
+            pid = open(os.path.join(FOLDER, name)).read()
+            try:
+                state = open('/proc/%%s/stat' %% pid).read().rpartition(')')[2].split()[0]
+            except IOError:
+                continue
+            left.append([name, state])
+        return left
+    if not os.fork():
+        note('child')
+        time.sleep(600)
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            note('daemon')
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    note('handler')
+    time.sleep(600)
+`, folder), asProcessOne)
+		if o := e.outcome(t, 0); o.Status != "TimedOut" {
+			t.Errorf("the first is %s: %+v", o.Status, o.Error)
+		}
+		if got := string(e.outcome(t, 1).Result); got != "[]" {
+			t.Errorf("left are %s", got)
+		}
+		if names, _ := filepath.Glob(folder + "/*"); len(names) != 3 {
+			t.Errorf("only %v were started", names)
+		}
+	})
+}
+
+func TestAStreamThatNobodyReadsHoldsNothingUp(t *testing.T) {
+	e := newExchange(t, 3)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	run(t, needPython3(t), e, "def handler(event):\n    print('x' * 3000000)\n", func(w *worker) { w.cmd.ExtraFiles = []*os.File{write} },
+		func(w *worker) { w.prefix = []string{"sh", "-c", `exec "$@" >&3`, "sh"} })
+	if got := e.counts()["Succeeded"]; got != 3 {
+		t.Errorf("%d tuples succeeded, not 3", got)
+	}
+	if o := e.outcome(t, 2); o.StdoutDropped != 3000001-256<<10 {
+		t.Errorf("%d bytes were dropped", o.StdoutDropped)
+	}
+}
+
+func TestWithoutItsEnvironmentTheRunnerSaysWhatItIs(t *testing.T) {
+	command := exec.Command(needPython3(t), "python/runner.py")
+	command.Env = []string{"PATH=" + os.Getenv("PATH")}
+	out, err := command.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "started by the operator, with SHAREDCLOUD_EXCHANGE_URL") {
+		t.Errorf("it says %q (%v)", out, err)
+	}
+}

@@ -1,0 +1,485 @@
+package runtimes_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// gated is a handler that notes what it begins and waits, for the input `held`, until the test opens the gate.
+const gated = `
+import os, time
+FOLDER = %q
+def note(name, text):
+    handle = os.open(os.path.join(FOLDER, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, text.encode())
+    os.close(handle)
+def handler(event):
+    note('begun', '%%d\n' %% event[0])
+    while event[0] == %d and not os.path.exists(os.path.join(FOLDER, 'gate')):
+        time.sleep(0.005)
+    return event[0]
+`
+
+func open(t testing.TB, folder string) { writeFile(t, folder+"/gate", "") }
+
+// has says whether a call fulfils something, as a condition for until.
+func (e *exchange) has(condition func(call) bool) func() bool {
+	return func() bool {
+		for _, c := range e.calls {
+			if condition(c) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func TestNothingIsLostOrRepeatedWhateverBefallsTheCalls(t *testing.T) {
+	for name, accidents := range map[string]func(request int, body []byte) accident{
+		"answers are lost": every(3, lostAnswer),
+		"calls are lost":   every(3, lostCall),
+		"the server is away": func(request int, _ []byte) accident {
+			return map[bool]accident{true: unavailable}[request >= 4 && request < 9]
+		},
+		"calls are throttled":      every(2, throttled),
+		"tokens are refused":       every(4, unauthorized),
+		"everything at once":       func(request int, _ []byte) accident { return accident(request % int(unauthorized+1)) },
+		"the first answer is lost": func(request int, _ []byte) accident { return map[bool]accident{true: lostAnswer}[request == 0] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPython(t, func(t *testing.T, python string) {
+				const n = 120
+				folder := t.TempDir()
+				e := newExchange(t, n)
+				e.batch = 20
+				e.accidents = accidents
+				run(t, python, e, fmt.Sprintf(gated, folder, -1))
+				if got := e.counts()["Succeeded"]; got != n {
+					t.Errorf("%d tuples succeeded, not %d", got, n)
+				}
+				begun := map[string]int{}
+				for line := range strings.Lines(readFile(t, folder+"/begun")) {
+					begun[line]++
+				}
+				for i := range n {
+					if got := begun[fmt.Sprintf("%d\n", i)]; got != 1 {
+						t.Errorf("the handler ran %d times for %d", got, i)
+					}
+				}
+			})
+		})
+	}
+}
+
+func every(n int, a accident) func(int, []byte) accident {
+	return func(request int, _ []byte) accident {
+		if request%n == n-1 {
+			return a
+		}
+		return none
+	}
+}
+
+func TestTheTokenIsReadAgainAfterARefusal(t *testing.T) {
+	e := newExchange(t, 20)
+	e.batch = 1
+	var w *worker
+	rotated := make(chan struct{})
+	e.tokens["renewed"] = "worker"
+	e.accidents = func(request int, _ []byte) accident {
+		switch {
+		case request < 5:
+			return none
+		case request == 5:
+			<-rotated
+			w.write("identity/token", "renewed\n")
+			delete(e.tokens, "worker")
+			return unauthorized
+		}
+		return none
+	}
+	w = start(t, needPython3(t), e, trivial)
+	close(rotated)
+	w.finish()
+	e.check(t)
+	if len(e.outcomes) != 20 || len(e.workers) != 1 {
+		t.Errorf("%d outcomes of the workers %v", len(e.outcomes), e.workers)
+	}
+}
+
+func TestAnswersThatEndAWorker(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		text   string
+		exit   int
+		says   string
+	}{
+		"400 is said and ends it with 1": {status: http.StatusBadRequest, text: `{"error": "unreadable"}`, exit: 1, says: "unreadable"},
+		"409 is said and ends it with 1": {status: http.StatusConflict, text: `{"error": "another speaks"}`, exit: 1, says: "another speaks"},
+		"404 ends it with 0":             {status: http.StatusNotFound, text: `{"error": "no such run"}`, exit: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newExchange(t, 4)
+			e.lease = 1
+			e.decide = func(c call, _ *answer) (int, string) {
+				if c.Executing != nil {
+					return tc.status, tc.text
+				}
+				return 0, ""
+			}
+			w := start(t, needPython3(t), e, fmt.Sprintf(gated, t.TempDir(), 0), asProcessOne)
+			if got := w.wait(); got != tc.exit {
+				t.Errorf("the worker exited with %d, not %d", got, tc.exit)
+			}
+			if !strings.Contains(w.stderr.String(), tc.says) {
+				t.Errorf("the worker says %q, which does not contain %q", w.stderr.String(), tc.says)
+			}
+			e.check(t)
+		})
+	}
+}
+
+func TestACallThatIsTooLargeIsSplit(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 10)
+		e.batch = 10
+		e.accidents = func(_ int, body []byte) accident {
+			if len(body) > 150_000 {
+				return tooLarge
+			}
+			return none
+		}
+		run(t, python, e, "def handler(event):\n    return 'x' * (200000 if event[0] == 7 else 60000)\n")
+		for i := range 10 {
+			o := e.outcome(t, i)
+			if i == 7 {
+				if o.Status != "Failed" || o.Error.Type != "ResultTooLarge" {
+					t.Errorf("what never fits is %s: %+v", o.Status, o.Error)
+				}
+			} else if o.Status != "Succeeded" || len(o.Result) != 60_002 {
+				t.Errorf("the outcome of %d is %s with %d bytes", i, o.Status, len(o.Result))
+			}
+		}
+	})
+}
+
+func TestTheNextTupleIsFetchedWhileOneRuns(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		const n = 12
+		e := newExchange(t, n)
+		e.batch = 1
+		run(t, python, e, "import time\ndef handler(event):\n    time.sleep(0.1)\n")
+		for _, c := range e.calls {
+			if len(c.Outcomes) > 0 && c.Outcomes[0].Index < n-2 && c.Executing == nil {
+				t.Errorf("call %d reports %d and nothing runs meanwhile", c.Sequence, c.Outcomes[0].Index)
+			}
+			if len(indexes(c.Held)) > 2 {
+				t.Errorf("call %d holds %s: one runs and one waits is enough", c.Sequence, c.Held)
+			}
+		}
+	})
+}
+
+func TestWhatWaitsBehindALongHandlerIsHandedBack(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		folder := t.TempDir()
+		e := newExchange(t, 5)
+		e.batch = 5
+		e.handBack = 200
+		w := start(t, python, e, fmt.Sprintf(gated, folder, 0))
+		e.until(t, "hand-back", func() bool { return len(e.back) == 4 })
+		e.mu.Lock()
+		for _, c := range e.calls[1:] {
+			if c.Want && c.Executing != nil {
+				t.Errorf("call %d wants more although 0 still runs: %+v", c.Sequence, c)
+			}
+		}
+		e.mu.Unlock()
+		if begun := readFile(t, folder+"/begun"); begun != "0\n" {
+			t.Errorf("begun are %q", begun)
+		}
+		open(t, folder)
+		w.finish()
+		e.check(t)
+		if begun := readFile(t, folder+"/begun"); begun != "0\n1\n2\n3\n4\n" {
+			t.Errorf("begun are %q in the end", begun)
+		}
+	})
+}
+
+func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		folder := t.TempDir()
+		e := newExchange(t, 1)
+		e.lease = 2
+		w := start(t, python, e, fmt.Sprintf(gated, folder, 0), withEnv("NVIDIA_VISIBLE_DEVICES=GPU-7"))
+		calls := func() int {
+			count := 0
+			for _, c := range e.calls {
+				if c.Executing != nil && c.Held == "0" && c.Device == "GPU-7" {
+					count++
+				}
+			}
+			return count
+		}
+		e.until(t, "third call while 0 runs", func() bool { return calls() >= 3 })
+		open(t, folder)
+		w.finish()
+		e.check(t)
+	})
+}
+
+func TestWhatIsRevokedIsDropped(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		folder := t.TempDir()
+		e := newExchange(t, 6)
+		e.batch = 4
+		e.lease = 2
+		e.decide = func(c call, a *answer) (int, string) {
+			if c.Executing != nil && *c.Executing == 0 && len(e.revoked) == 0 {
+				e.revoked[0], e.revoked[2] = true, true
+				a.Revoked = "0,2"
+			}
+			return 0, ""
+		}
+		w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+		w.finish()
+		e.check(t)
+		if begun := readFile(t, folder+"/begun"); begun != "0\n1\n3\n4\n5\n" {
+			t.Errorf("begun are %q", begun)
+		}
+	})
+}
+
+func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 2)
+		e.lease = 1
+		e.decide = func(c call, a *answer) (int, string) {
+			if c.Executing != nil {
+				a.Action, a.Tuples = "stop", nil
+			}
+			return 0, ""
+		}
+		run(t, python, e, fmt.Sprintf(gated, t.TempDir(), 0), asProcessOne)
+		if len(e.outcomes) != 0 {
+			t.Errorf("outcomes came nevertheless: %v", e.outcomes)
+		}
+	})
+}
+
+func TestAnIdleWorkerWaitsOnTheServer(t *testing.T) {
+	e := newExchange(t, 3)
+	e.pending = nil
+	w := start(t, needPython3(t), e, trivial)
+	e.until(t, "call that is kept open", func() bool { return e.idle == 1 })
+	e.mu.Lock()
+	e.pending = []int{0, 1, 2}
+	e.notify()
+	e.mu.Unlock()
+	w.finish()
+	e.check(t)
+	if len(e.calls) > 6 {
+		t.Errorf("it took %d calls", len(e.calls))
+	}
+}
+
+func TestAWorkerThatIsToldToEnd(t *testing.T) {
+	t.Run("finishes what it executes and hands back the rest", func(t *testing.T) {
+		eachPython(t, func(t *testing.T, python string) {
+			folder := t.TempDir()
+			e := newExchange(t, 5)
+			e.batch = 5
+			w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+			waitFor(t, folder+"/begun")
+			e.mu.Lock()
+			e.ending = true
+			e.mu.Unlock()
+			signalTo(t, w, syscall.SIGTERM)
+			e.until(t, "call that asks whether to leave", e.has(func(c call) bool { return c.Leaving && c.Held == "0" && !c.Want }))
+			open(t, folder)
+			w.leaves()
+			e.check(t)
+			if diff := cmp.Diff([]int{1, 2, 3, 4}, e.back); diff != "" {
+				t.Errorf("handed back (-want +got):\n%s", diff)
+			}
+			if o := e.outcome(t, 0); o.Status != "Succeeded" {
+				t.Errorf("what it executed is %s", o.Status)
+			}
+		})
+	})
+	t.Run("ends what does not finish in time, and hands it back", func(t *testing.T) {
+		folder := t.TempDir()
+		e := newExchange(t, 3)
+		e.batch = 3
+		w := start(t, needPython3(t), e, fmt.Sprintf(gated, folder, 0), asProcessOne, edited("LEAVING = 20 ", "LEAVING = 0.5 "))
+		waitFor(t, folder+"/begun")
+		e.mu.Lock()
+		e.ending = true
+		e.mu.Unlock()
+		signalTo(t, w, syscall.SIGTERM)
+		w.leaves()
+		e.check(t)
+		if diff := cmp.Diff([]int{1, 2, 0}, e.back); diff != "" || len(e.outcomes) != 0 {
+			t.Errorf("handed back (-want +got), with %d outcomes:\n%s", len(e.outcomes), diff)
+		}
+	})
+	t.Run("carries on where Kubernetes did not mean it", func(t *testing.T) {
+		eachPython(t, func(t *testing.T, python string) {
+			folder := t.TempDir()
+			e := newExchange(t, 5)
+			e.batch = 5
+			w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+			waitFor(t, folder+"/begun")
+			signalTo(t, w, syscall.SIGTERM)
+			e.until(t, "call that asks whether to leave", e.has(func(c call) bool { return c.Leaving }))
+			open(t, folder)
+			w.finish()
+			e.check(t)
+			if got := e.counts()["Succeeded"]; got != 5 {
+				t.Errorf("%d tuples succeeded, not 5", got)
+			}
+			if last := e.calls[len(e.calls)-1]; last.Leaving {
+				t.Error("its last call still asks whether to leave")
+			}
+		})
+	})
+	t.Run("ends at once when it holds nothing", func(t *testing.T) {
+		e := newExchange(t, 1)
+		e.pending = nil
+		e.lease = 3
+		w := start(t, needPython3(t), e, trivial, asProcessOne)
+		e.until(t, "call that is kept open", func() bool { return e.idle == 1 })
+		e.mu.Lock()
+		e.ending = true
+		e.mu.Unlock()
+		signalTo(t, w, syscall.SIGTERM)
+		w.leaves()
+		e.check(t)
+	})
+}
+
+func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
+	for name, tc := range map[string]struct {
+		code string
+		want fault
+	}{
+		"a syntax error":                {"def handler(event):\n    return (\n", fault{Type: "SyntaxError", Traceback: `File "handler.py", line`}},
+		"Python 2's print statement":    {"def handler(event):\n    exec 'print 1' in {}, {}, {}, {}\n", fault{Type: "SyntaxError", Traceback: "exec 'print 1'"}},
+		"no handler":                    {"def handle(event):\n    pass\n", fault{Type: "HandlerMissing", Message: "needs to have the following signature: def handler(event)"}},
+		"a handler that is no function": {"handler = 5\n", fault{Type: "HandlerNotCallable", Message: "needs to have the following signature: def handler(event)"}},
+		"an import that fails":          {"import nothing_of_this_name\n", fault{Message: "nothing_of_this_name", Traceback: "line 1, in <module>\n    import nothing_of_this_name\n"}},
+		"a module that exits":           {"import sys\nsys.exit(4)\n", fault{Type: "ProcessExited", Message: "exited with status 4 while it loaded the module"}},
+		"a module that dies":            {"import os\nos.kill(os.getpid(), 11)\n", fault{Type: "ProcessKilled", Message: "signal 11 (SIGSEGV) while it loaded the module"}},
+		"a module with a null byte":     {"\x00", fault{}},
+		"a module that takes for ever":  {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "time limit of 1 s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPython(t, func(t *testing.T, python string) {
+				e := newExchange(t, 3)
+				e.timeout = 1
+				e.decide = func(c call, a *answer) (int, string) {
+					if c.LoadError != nil {
+						a.Action = "finished"
+					}
+					return 0, ""
+				}
+				w := run(t, python, e, tc.code)
+				if len(e.outcomes) != 0 {
+					t.Errorf("outcomes came: %v", e.outcomes)
+				}
+				last := e.calls[len(e.calls)-1]
+				if last.LoadError == nil || last.Held != "" || last.Want {
+					t.Fatalf("the last call is %+v", last)
+				}
+				got := *last.LoadError
+				if tc.want.Type != "" && got.Type != tc.want.Type || !strings.Contains(got.Message, tc.want.Message) || !strings.Contains(got.Traceback, tc.want.Traceback) {
+					t.Errorf("the error is %+v, not like %+v", got, tc.want)
+				}
+				if !strings.Contains(w.stderr.String(), "the module could not be loaded") {
+					t.Errorf("the container's stderr does not say it: %q", w.stderr.String())
+				}
+			})
+		})
+	}
+}
+
+func TestAModuleIsTriedAgainAndThenUsed(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		folder := t.TempDir()
+		e := newExchange(t, 3)
+		run(t, python, e, fmt.Sprintf(`
+import os, sys
+sys.stdout.write('loading')
+if not os.path.exists(%[1]q):
+    os.mkdir(%[1]q)
+    raise RuntimeError('not yet')
+def handler(event):
+    return event[0]
+`, folder+"/tried"))
+		errors := 0
+		for _, c := range e.calls {
+			if c.LoadError != nil {
+				errors++
+			}
+		}
+		if got := e.counts()["Succeeded"]; got != 3 || errors != 1 {
+			t.Errorf("%d tuples succeeded after %d errors", got, errors)
+		}
+		if o := e.outcome(t, 0); o.Stdout != nil {
+			t.Errorf("what loading printed is in a tuple's stdout: %q", o.Stdout)
+		}
+	})
+}
+
+func TestTheExchangeIsTrustedByItsName(t *testing.T) {
+	for name, tc := range map[string]struct {
+		host    string
+		other   bool // the authority that the worker trusts is another
+		trusted bool
+	}{
+		"its certificate, by its name":  {host: "localhost", trusted: true},
+		"its certificate, another name": {host: "127.0.0.1"},
+		"another authority":             {host: "localhost", other: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPython(t, func(t *testing.T, python string) {
+				e := newExchange(t, 3)
+				authority := newAuthority(t)
+				server := httptest.NewUnstartedServer(e)
+				server.TLS = &tls.Config{Certificates: []tls.Certificate{authority.certificateFor(t, "localhost")}}
+				server.Config.ErrorLog = log.New(io.Discard, "", 0)
+				server.StartTLS()
+				t.Cleanup(server.Close)
+				if tc.other {
+					authority = newAuthority(t)
+				}
+				file := t.TempDir() + "/ca.crt"
+				writeFile(t, file, authority.pem())
+				e.url = strings.Replace(server.URL, "127.0.0.1", tc.host, 1)
+				w := start(t, python, e, trivial, withEnv("SHAREDCLOUD_CA_FILE="+file))
+				if tc.trusted {
+					w.finish()
+					e.check(t)
+					return
+				}
+				waitForText(t, w, "the exchange does not take a call")
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				if e.requests != 0 {
+					t.Errorf("%d requests came although the name or the authority is wrong", e.requests)
+				}
+			})
+		})
+	}
+}
