@@ -43,6 +43,8 @@ type Exchange struct {
 
 	deadlines *deadlines
 	events    *events
+	// fillChunk is how many outcomes of a closing one transaction adds: calls are answered in between.
+	fillChunk int
 	// closing has an element when some run's closing may have to go on.
 	closing chan struct{}
 }
@@ -69,6 +71,7 @@ func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, op
 		options:   options,
 		deadlines: newDeadlines(options.Clock, options.Lease),
 		events:    newEvents(),
+		fillChunk: 4096,
 		closing:   make(chan struct{}, 1),
 	}
 }

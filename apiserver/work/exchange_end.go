@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// fillChunk is how many outcomes of a closing one transaction adds: calls are answered in between.
-	fillChunk = 4096
 	// forgetChunk is how many rows one transaction deletes; an outcome may have megabytes.
 	forgetChunk = 1024
 	// messageBytes is how long the message of a Progress may be, in bytes: no more than as many characters.
@@ -179,7 +177,7 @@ func (e *Exchange) fill(ctx context.Context, run types.UID) error {
 			}
 			before = *row
 			l = &ledger{row: *row, now: e.options.Clock.Now().UnixMicro()}
-			return l.fillChunk(tx)
+			return l.fillChunk(tx, e.fillChunk)
 		})
 		if err != nil {
 			return fmt.Errorf("closing a run: %w", e.unsettled(err))
@@ -196,9 +194,9 @@ func (e *Exchange) fill(ctx context.Context, run types.UID) error {
 	}
 }
 
-func (l *ledger) fillChunk(tx *outcomes.Tx) error {
+func (l *ledger) fillChunk(tx *outcomes.Tx, size int) error {
 	before := l.row
-	chunk := indexset.Span(l.row.FillNext, min(l.row.FillNext+fillChunk, l.row.Total)-1)
+	chunk := indexset.Span(l.row.FillNext, min(l.row.FillNext+size, l.row.Total)-1)
 	have, err := tx.HaveOutcome(l.row.ID, chunk)
 	if err != nil {
 		return err

@@ -182,18 +182,23 @@ func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestARequestOfTheGreatestSizeIsTaken(t *testing.T) {
 	s := newServer(t)
-	s.post(`{"protocol": 1, "sequence": 1, "held": "", "want": true}`)
-	var body bytes.Buffer
-	body.WriteString(`{"protocol": 1, "sequence": 2, "held": "", "outcomes": [{"index": 0, "status": "Succeeded", "startTime": 1, "durationMicros": 1, "result": "`)
-	size := DefaultLimits.ResultBytes - 2
-	body.WriteString(strings.Repeat("x", size))
-	body.WriteString(`"}], "ignored": "`)
-	body.WriteString(strings.Repeat("y", MaxBody-body.Len()-2))
-	body.WriteString(`"}`)
-	if w := s.post(body.String()); w.Code != http.StatusOK {
-		t.Fatalf("%d bytes got %d %s", body.Len(), w.Code, w.Body)
+	call := []byte(`{"protocol": 1, "sequence": 1, "held": "", "want": true}`)
+	body := append(bytes.Repeat([]byte(" "), MaxBody-len(call)), call...)
+	if w := s.post(string(body)); w.Code != http.StatusOK {
+		t.Fatalf("%d bytes got %d %s", len(body), w.Code, w.Body)
 	}
-	if got := s.c.outcomes()[0]; got.Status != outcomes.Succeeded || len(got.Result) != DefaultLimits.ResultBytes {
-		t.Errorf("the outcome is %s with %d bytes", got.Status, len(got.Result))
+}
+
+func TestTheLargestOutcomeFitsARequest(t *testing.T) {
+	outcome := succeeded(1 << 30)
+	outcome.Result = nil
+	outcome.Stdout = make([]byte, DefaultLimits.OutputBytes)
+	outcome.Stderr = outcome.Stdout
+	request, err := json.Marshal(Request{Outcomes: []Outcome{outcome}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := len(request) + DefaultLimits.ResultBytes; size > MaxBody {
+		t.Errorf("it has %d bytes; a request has at most %d", size, MaxBody)
 	}
 }

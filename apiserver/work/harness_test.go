@@ -3,7 +3,9 @@ package work
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -59,6 +61,24 @@ func (c *steppedClock) stepWall(by time.Duration) {
 	c.offset += by
 }
 
+// fillChunk makes closings of a few hundred indexes go in several pieces.
+const fillChunk = 50
+
+// emptyStore is a file with the schema, so that not every test has to make one.
+var emptyStore = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "outcomes")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
+	path := filepath.Join(folder, "outcomes.db")
+	store := outcomes.NewSQLite(path)
+	if err := errors.Join(store.Open(context.Background()), store.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 var testStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func newCluster(t testing.TB, change func(*Run)) *cluster {
@@ -74,6 +94,13 @@ func newCluster(t testing.TB, change func(*Run)) *cluster {
 	}
 	if change != nil {
 		change(&c.run)
+	}
+	empty, err := emptyStore()
+	if err == nil {
+		err = os.WriteFile(c.path, empty, 0o600)
+	}
+	if err != nil {
+		t.Fatalf("making a store: %v", err)
 	}
 	c.start()
 	t.Cleanup(func() {
@@ -99,6 +126,7 @@ func (c *cluster) start() {
 		defer c.mu.Unlock()
 		c.changed++
 	}})
+	c.exchange.fillChunk = fillChunk
 	if err := c.exchange.loadLeases(context.Background()); err != nil {
 		c.t.Fatalf("loading leases: %v", err)
 	}

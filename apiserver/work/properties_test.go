@@ -554,7 +554,7 @@ func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *
 		}
 		before := l.row
 		l.beginClosing(sharedcloudv1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
-		return errors.Join(l.write(tx, &before), l.fillChunk(tx))
+		return errors.Join(l.write(tx, &before), l.fillChunk(tx, fillChunk))
 	})
 	if err != nil {
 		t.Fatal(err)

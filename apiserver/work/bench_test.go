@@ -1,0 +1,184 @@
+package work
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+// BenchmarkExchange measures what the server spends on a run of trivial tuples over 8 workers: requests decoded, decided,
+// stored and synced, answers encoded. Beside it, in the same run, the same outcomes as bare prepared multi-row inserts in
+// transactions of the mean batch size, one after the other, on the same engine with the same settings.
+//
+//	go test -run '^$' -bench Exchange ./apiserver/work
+func BenchmarkExchange(b *testing.B) {
+	for _, tuples := range []int{8000, 100_000} {
+		b.Run(strconv.Itoa(tuples), func(b *testing.B) {
+			for b.Loop() {
+				var calls int
+				run, runCPU := measured(b, func() time.Duration {
+					spent, made := exchangeAll(b, tuples, 8)
+					calls = made
+					return spent
+				})
+				bare, bareCPU := measured(b, func() time.Duration { return bareInserts(b, tuples, max(1, tuples/calls)) })
+				b.ReportMetric(float64(tuples)/run.Seconds(), "outcomes/s")
+				b.ReportMetric(float64(tuples)/bare.Seconds(), "bare-outcomes/s")
+				b.ReportMetric(bare.Seconds()/run.Seconds(), "of-bare-speed")
+				b.ReportMetric(runCPU.Seconds(), "cpu-s")
+				b.ReportMetric(bareCPU.Seconds(), "bare-cpu-s")
+				b.ReportMetric(bareCPU.Seconds()/runCPU.Seconds(), "of-bare-cpu")
+				b.ReportMetric(float64(calls), "calls")
+				b.ReportMetric(0, "ns/op")
+			}
+		})
+	}
+}
+
+// measured gives the time that do says, and the processor time that this process spent meanwhile: on a machine that others use
+// too, only the latter says much.
+func measured(b *testing.B, do func() time.Duration) (wall, cpu time.Duration) {
+	b.Helper()
+	runtime.GC()
+	used := func() time.Duration {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	before := used()
+	wall = do()
+	return wall, used() - before
+}
+
+// exchangeAll runs a run through the handler with workers that need no time, and says how long that took.
+func exchangeAll(b *testing.B, tuples, workers int) (spent time.Duration, calls int) {
+	b.Helper()
+	c := newCluster(b, func(r *Run) { r.Total, r.Workers = tuples, workers })
+	var count sync.Mutex
+	var wait sync.WaitGroup
+	begun := time.Now()
+	for index := range workers {
+		p := c.pod(index)
+		serve := Handler(c.exchange, &onlyWorker{worker: p.worker})
+		wait.Go(func() {
+			made, err := p.post(serve)
+			if err != nil {
+				b.Error(err)
+			}
+			count.Lock()
+			calls += made
+			count.Unlock()
+		})
+	}
+	wait.Wait()
+	spent = time.Since(begun)
+	if got := c.progress(); got.Succeeded != int32(tuples) {
+		b.Fatalf("%d succeeded of %d", got.Succeeded, tuples)
+	}
+	return spent, calls
+}
+
+// post works through what it gets, over HTTP but without a network. Bodies are written as text, as another program would,
+// so that no time of this side is measured that a server does not have.
+func (p *pod) post(serve http.Handler) (calls int, err error) {
+	var done bytes.Buffer
+	for sequence := 1; ; sequence++ {
+		body := fmt.Sprintf(`{"protocol":1,"sequence":%d,"held":"","want":true,"waitSeconds":5,"outcomes":[%s]}`, sequence, done.Bytes())
+		r := httptest.NewRequest(http.MethodPost, address, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		serve.ServeHTTP(w, r)
+		var answer Answer
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK {
+			return calls, fmt.Errorf("%d %s: %w", w.Code, w.Body, err)
+		}
+		calls++
+		if answer.Action == ActionFinished || answer.Action == ActionStop {
+			return calls, nil
+		}
+		done.Reset()
+		for i, tuple := range answer.Tuples {
+			if i > 0 {
+				done.WriteByte(',')
+			}
+			fmt.Fprintf(&done, `{"index":%d,"status":"Succeeded","result":%d,"startTime":1795521600000000,"durationMicros":12}`, tuple.Index, tuple.Index*tuple.Index)
+		}
+	}
+}
+
+func bareInserts(b *testing.B, tuples, batch int) time.Duration {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "bare.db")
+	store := outcomes.NewSQLite(path)
+	if err := store.Open(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		b.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // a benchmark
+	db.SetMaxOpenConns(1)
+	const columns, rows = 8, 8
+	statement := func(rows int) *sql.Stmt {
+		var text strings.Builder
+		text.WriteString(`INSERT INTO outcomes (id, status, attempts, assigned_us, start_us, completion_us, worker_id, result) VALUES `)
+		for row := range rows {
+			if row > 0 {
+				text.WriteByte(',')
+			}
+			text.WriteString("(?" + strings.Repeat(",?", columns-1) + ")")
+		}
+		prepared, err := db.Prepare(text.String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		return prepared
+	}
+	one, many := statement(1), statement(rows)
+	begun := time.Now()
+	for first := 0; first < tuples; first += batch {
+		tx, err := db.Begin()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for index, last := first, min(first+batch, tuples); index < last; {
+			n, prepared := 1, one
+			if last-index >= rows {
+				n, prepared = rows, many
+			}
+			args := make([]any, 0, columns*n)
+			for i := range n {
+				args = append(args, int64(1)<<32+int64(index+i), 1, 1, int64(1795521600000000), int64(1795521600000000), int64(1795521600000012),
+					int64(1), []byte(strconv.Itoa((index+i)*(index+i))))
+			}
+			if _, err := tx.Stmt(prepared).Exec(args...); err != nil {
+				b.Fatal(err)
+			}
+			index += n
+		}
+		if err := tx.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(begun)
+}
