@@ -46,6 +46,10 @@ func TestDropInputs(t *testing.T) {
 			`{parameters: [[1]]}`, map[string]string{v1alpha1.AnnotationTuples: "1000000", v1alpha1.AnnotationParametersError: "x"},
 			map[string]string{v1alpha1.AnnotationTuples: "1"},
 		},
+		"nor beside inputs that can't be read": {
+			`{parameters: []}`, map[string]string{v1alpha1.AnnotationTuples: "1000000"},
+			map[string]string{v1alpha1.AnnotationParametersError: "spec.parameters has no tuple, and a run needs at least one: give it [[]] or ((),) for a single call without values"},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
