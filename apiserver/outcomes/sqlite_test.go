@@ -181,6 +181,28 @@ func TestOutcomesComeBackAsTheyWereWrittenInOrder(t *testing.T) {
 	}
 }
 
+func TestOutcomesOfAllKindsAreAddedAtOnceInAnyNumber(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	index := 0
+	for n := range 30 {
+		var want []Outcome
+		first := index
+		for i := range n {
+			o := Outcome{Index: index, Status: Succeeded, Result: []byte(strconv.Itoa(index)), Attempts: 1}
+			if i%3 == 0 {
+				o.Stdout = []byte("out of " + strconv.Itoa(index))
+			}
+			want = append(want, o)
+			index++
+		}
+		add(t, store, run, want...)
+		if diff := cmp.Diff(want, outcomesOf(t, store, "uid", first, 0)); diff != "" {
+			t.Fatalf("%d at once (-want +got):\n%s", n, diff)
+		}
+	}
+}
+
 func TestReadingGoesThroughPagesOfAnySize(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")

@@ -63,25 +63,38 @@ func (tx *Tx) PutAttempts(run int64, attempts []Attempts) error {
 	return nil
 }
 
-const outcomeColumns = 16
+// insertion is a prepared INSERT of outcomes, in two lengths. Engines look parameters up one by one, so that a text with
+// hundreds of them is slower, not faster.
+type insertion struct {
+	rows, columns int
+	one, many     string
+}
 
-// insertRows is how many rows one INSERT has while there are so many: engines look parameters up one by one, so that a
-// text with hundreds of them is slower, not faster.
-const insertRows = 8
+// Most outcomes are plain: they succeeded and wrote nothing. Half the parameters are half the time.
+var (
+	insertPlain = newInsertion(8, plainColumns)
+	insertFull  = newInsertion(4, plainColumns+`, result_text, error_type, error_message, error_traceback, stdout, stdout_dropped,
+		stderr, stderr_dropped`)
+)
 
-var insertOne, insertMany = insertOutcomes(1), insertOutcomes(insertRows)
+const plainColumns = `id, status, attempts, assigned_us, start_us, completion_us, worker_id, result`
 
-func insertOutcomes(rows int) string {
+func newInsertion(rows int, columns string) insertion {
+	i := insertion{rows: rows, columns: strings.Count(columns, ",") + 1}
+	i.one, i.many = i.text(1, columns), i.text(rows, columns)
+	return i
+}
+
+func (i insertion) text(rows int, columns string) string {
 	var text strings.Builder
-	text.WriteString(`INSERT INTO outcomes (id, status, attempts, assigned_us, start_us, completion_us, worker_id, result,
-		result_text, error_type, error_message, error_traceback, stdout, stdout_dropped, stderr, stderr_dropped) VALUES `)
+	fmt.Fprintf(&text, "INSERT INTO outcomes (%s) VALUES ", columns)
 	for row := range rows {
 		separator := "("
 		if row > 0 {
 			separator = ", ("
 		}
-		for column := range outcomeColumns {
-			fmt.Fprintf(&text, "%s$%d", separator, row*outcomeColumns+column+1)
+		for column := range i.columns {
+			fmt.Fprintf(&text, "%s$%d", separator, row*i.columns+column+1)
 			separator = ", "
 		}
 		text.WriteByte(')')
@@ -91,15 +104,30 @@ func insertOutcomes(rows int) string {
 
 // InsertOutcomes adds outcomes. One that exists already is an error: the ledger never writes it.
 func (tx *Tx) InsertOutcomes(run int64, outcomes []Outcome) error {
-	args := make([]any, 0, outcomeColumns*insertRows)
+	var plain, full []*Outcome
+	for i := range outcomes {
+		if o := &outcomes[i]; o.plain() {
+			plain = append(plain, o)
+		} else {
+			full = append(full, o)
+		}
+	}
+	if err := tx.insertAll(insertPlain, run, plain, (*Outcome).appendPlain); err != nil {
+		return err
+	}
+	return tx.insertAll(insertFull, run, full, (*Outcome).appendFull)
+}
+
+func (tx *Tx) insertAll(i insertion, run int64, outcomes []*Outcome, arguments func(*Outcome, []any, int64) []any) error {
+	args := make([]any, 0, i.columns*i.rows)
 	for len(outcomes) > 0 {
-		rows, text := 1, insertOne
-		if len(outcomes) >= insertRows {
-			rows, text = insertRows, insertMany
+		rows, text := 1, i.one
+		if len(outcomes) >= i.rows {
+			rows, text = i.rows, i.many
 		}
 		args = args[:0]
-		for i := range outcomes[:rows] {
-			args = outcomes[i].append(args, run)
+		for _, o := range outcomes[:rows] {
+			args = arguments(o, args, run)
 		}
 		if _, err := tx.exec("adding outcomes", text, args...); err != nil {
 			return err
@@ -109,21 +137,28 @@ func (tx *Tx) InsertOutcomes(run int64, outcomes []Outcome) error {
 	return nil
 }
 
-func (o *Outcome) append(args []any, run int64) []any {
+func (o *Outcome) plain() bool {
+	return o.ResultText == nil && o.Error == nil && len(o.Stdout)+len(o.Stderr) == 0 && o.StdoutDropped == 0 && o.StderrDropped == 0
+}
+
+func (o *Outcome) appendPlain(args []any, run int64) []any {
 	var worker any
 	if o.WorkerID != 0 {
 		worker = o.WorkerID
 	}
-	var errorType, errorMessage, errorTraceback any
-	if o.Error != nil {
-		errorType, errorMessage, errorTraceback = []byte(o.Error.Type), []byte(o.Error.Message), []byte(o.Error.Traceback)
-	}
-	var resultText any
+	return append(args, key(run, o.Index), int(o.Status), o.Attempts, o.AssignedMicros, o.StartMicros, o.CompletionMicros,
+		worker, blob(o.Result))
+}
+
+func (o *Outcome) appendFull(args []any, run int64) []any {
+	var resultText, errorType, errorMessage, errorTraceback any
 	if o.ResultText != nil {
 		resultText = o.ResultText
 	}
-	return append(args, key(run, o.Index), int(o.Status), o.Attempts, o.AssignedMicros, o.StartMicros, o.CompletionMicros,
-		worker, blob(o.Result), resultText, errorType, errorMessage, errorTraceback, blob(o.Stdout), o.StdoutDropped,
+	if o.Error != nil {
+		errorType, errorMessage, errorTraceback = []byte(o.Error.Type), []byte(o.Error.Message), []byte(o.Error.Traceback)
+	}
+	return append(o.appendPlain(args, run), resultText, errorType, errorMessage, errorTraceback, blob(o.Stdout), o.StdoutDropped,
 		blob(o.Stderr), o.StderrDropped)
 }
 
