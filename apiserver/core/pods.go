@@ -41,16 +41,16 @@ func NewPods(informer toolscache.SharedIndexInformer, reader client.Reader, cloc
 		}
 		return slim(pod), nil
 	})
-	_, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: p.remember})
+	_, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: p.Remember})
 	if err != nil {
 		return nil, fmt.Errorf("watching pods: %w", err)
 	}
 	return p, nil
 }
 
-// remember keeps the last state of a pod that is gone. A tombstone's state is what the cache happened to have before it
+// Remember keeps the last state of a pod that is gone. A tombstone's state is what the cache happened to have before it
 // missed the deletion: it says how the pod ended only where it had already ended.
-func (p *Pods) remember(obj any) {
+func (p *Pods) Remember(obj any) {
 	tombstone, stale := obj.(toolscache.DeletedFinalStateUnknown)
 	if stale {
 		obj = tombstone.Obj

@@ -41,7 +41,7 @@ func TestPodsRememberHowDeletedOnesEnded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pods.remember(tc.event)
+			pods.Remember(tc.event)
 			clock.Step(tc.after)
 			if _, got := pods.Deleted("uid"); got != tc.want {
 				t.Errorf("remembered: %v, want %v", got, tc.want)

@@ -63,10 +63,11 @@ func NewPodTokens(reviews authenticationv1client.AuthenticationV1Interface) (*Po
 	if err != nil {
 		return nil, fmt.Errorf("making the authenticator of workers: %w", err)
 	}
-	return newPodTokens(tokencache.New(review, false, acceptedTTL, refusedTTL)), nil
+	return NewPodTokensOf(tokencache.New(review, false, acceptedTTL, refusedTTL)), nil
 }
 
-func newPodTokens(tokens authenticator.Token) *PodTokens { return &PodTokens{tokens: tokens} }
+// NewPodTokensOf asks any authenticator of tokens.
+func NewPodTokensOf(tokens authenticator.Token) *PodTokens { return &PodTokens{tokens: tokens} }
 
 // Authenticate returns the pod that the request's token was made for: ErrNoToken, ErrNotAPod, or any other error when
 // the cluster cannot be asked at the moment.

@@ -147,16 +147,12 @@ func (r *Reporter) next(ctx context.Context) bool {
 // there is news.
 func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration, error) {
 	run, ok := r.runs.CachedUID(uid)
-	if !ok || run.DeletionTimestamp != nil && run.Status.Progress != nil && run.Status.Progress.Closed {
+	if !ok || run.Status.Progress != nil && run.Status.Progress.Closed {
 		r.forget(uid)
-		return 0, nil
+		return 0, nil // nothing changes any more
 	}
 	if run.Status.Revision == nil {
 		return 0, nil // waiting for the controller to pin a revision; its write is an event
-	}
-	if run.Status.Progress != nil && run.Status.Progress.Closed {
-		r.forget(uid)
-		return 0, nil // nothing changes any more
 	}
 	if wait := r.look(uid); wait > 0 {
 		return wait, nil

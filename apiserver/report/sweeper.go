@@ -127,8 +127,12 @@ func (s *Sweeper) isGone(ctx context.Context, uid types.UID, name types.Namespac
 }
 
 // notFoundObject tells "there is no such run" from "there is no such kind": while the CRD is not installed (any more)
-// the API answers every name with a 404 that has no details of the object.
+// every name is answered with a 404 that is nobody's Status, which the client marks by a cause.
 func notFoundObject(err error) bool {
-	status := apierrors.APIStatus(nil)
-	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Name != "" && status.Status().Details.UID == "" && len(status.Status().Details.Causes) == 0
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Name != "" && len(details.Causes) == 0
 }

@@ -1,0 +1,88 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+func TestResourceRules(t *testing.T) {
+	alice := &user.DefaultInfo{Name: "alice"}
+	results := authorizer.AttributesRecord{
+		User: alice, Verb: "get", Namespace: "space", APIGroup: "subresources.sharedcloud.io", APIVersion: "v1alpha1",
+		Resource: "functionruns", Subresource: "results", Name: "run", ResourceRequest: true, Path: "/apis/x",
+	}
+	with := func(change func(*authorizer.AttributesRecord)) authorizer.AttributesRecord {
+		changed := results
+		change(&changed)
+		return changed
+	}
+	for name, tc := range map[string]struct {
+		asked, want authorizer.AttributesRecord
+	}{
+		"results take the right to get the run": {
+			asked: results,
+			want: authorizer.AttributesRecord{
+				User: alice, Verb: "get", Namespace: "space", APIGroup: "sharedcloud.io", APIVersion: "v1alpha1",
+				Resource: "functionruns", Name: "run", ResourceRequest: true, Path: "/apis/x",
+			},
+		},
+		"what the group does not have is asked as it is": {
+			asked: with(func(a *authorizer.AttributesRecord) { a.Subresource = "log" }),
+			want:  with(func(a *authorizer.AttributesRecord) { a.Subresource = "log" }),
+		},
+		"another group is asked as it is": {
+			asked: with(func(a *authorizer.AttributesRecord) { a.APIGroup = "other" }),
+			want:  with(func(a *authorizer.AttributesRecord) { a.APIGroup = "other" }),
+		},
+		"a path is asked as it is": {
+			asked: with(func(a *authorizer.AttributesRecord) { a.ResourceRequest = false }),
+			want:  with(func(a *authorizer.AttributesRecord) { a.ResourceRequest = false }),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got authorizer.Attributes
+			rules := ResourceRules(authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+				got = a
+				return authorizer.DecisionAllow, "", nil
+			}), "subresources.sharedcloud.io", map[string]string{"functionruns/results": "get"})
+			if decision, _, err := rules.Authorize(t.Context(), tc.asked); decision != authorizer.DecisionAllow || err != nil {
+				t.Errorf("decision %v, %v", decision, err)
+			}
+			if diff := cmp.Diff(authorizer.Attributes(tc.want), got); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestResourceRulesSayWhatIsMissing(t *testing.T) {
+	boom := errors.New("boom")
+	for name, tc := range map[string]struct {
+		decision   authorizer.Decision
+		reason     string
+		err        error
+		wantReason string
+	}{
+		"a refusal":               {authorizer.DecisionNoOpinion, "", nil, "it takes the right to get functionruns in the API group sharedcloud.io"},
+		"a refusal with a reason": {authorizer.DecisionDeny, "no rule", nil, "it takes the right to get functionruns in the API group sharedcloud.io: no rule"},
+		"an error":                {authorizer.DecisionNoOpinion, "r", boom, "r"},
+		"a permission":            {authorizer.DecisionAllow, "by a rule", nil, "by a rule"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := ResourceRules(authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+				return tc.decision, tc.reason, tc.err
+			}), "g", map[string]string{"functionruns/results": "get"})
+			decision, reason, err := rules.Authorize(t.Context(), authorizer.AttributesRecord{
+				APIGroup: "g", Resource: "functionruns", Subresource: "results", ResourceRequest: true,
+			})
+			if decision != tc.decision || reason != tc.wantReason || !errors.Is(err, tc.err) {
+				t.Errorf("%v %q %v, want %v %q %v", decision, reason, err, tc.decision, tc.wantReason, tc.err)
+			}
+		})
+	}
+}

@@ -1,0 +1,254 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/work"
+)
+
+// world is all that a reporter sees and does.
+type world struct {
+	client.SubResourceWriter
+
+	run       *sharedcloudv1alpha1.FunctionRun
+	refreshed *sharedcloudv1alpha1.FunctionRun
+	ending    string
+	progress  sharedcloudv1alpha1.RunProgress
+	problem   error
+
+	closings []string
+	// failures are the errors of the next writes.
+	failures []error
+	written  []string
+}
+
+func (w *world) CachedUID(uid types.UID) (*sharedcloudv1alpha1.FunctionRun, bool) {
+	return w.run, w.run != nil && w.run.UID == uid
+}
+
+func (w *world) Refresh(context.Context, string, string) (*sharedcloudv1alpha1.FunctionRun, error) {
+	if w.refreshed != nil {
+		w.run = w.refreshed
+	}
+	return w.run, nil
+}
+
+func (w *world) Progress(context.Context, work.Run) (sharedcloudv1alpha1.RunProgress, error) {
+	return w.progress, w.problem
+}
+
+func (w *world) Close(_ context.Context, _ work.Run, reason, message string) error {
+	w.closings = append(w.closings, reason+": "+message)
+	w.progress.Closed, w.progress.Reason = true, reason
+	return nil
+}
+
+func (w *world) Status() client.SubResourceWriter { return w }
+
+func (w *world) Apply(_ context.Context, obj runtime.ApplyConfiguration, options ...client.SubResourceApplyOption) error {
+	if len(w.failures) > 0 {
+		err := w.failures[0]
+		w.failures = w.failures[1:]
+		if err != nil {
+			return err
+		}
+	}
+	applied := client.SubResourceApplyOptions{}
+	applied.ApplyOpts(options)
+	if applied.FieldManager != sharedcloudv1alpha1.FieldManagerAPIServer {
+		return errors.New("written as " + applied.FieldManager)
+	}
+	data, err := json.Marshal(obj)
+	w.written = append(w.written, string(data))
+	return err
+}
+
+func (w *world) runOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
+	return work.Run{UID: run.UID, Namespace: run.Namespace, Name: run.Name, Ending: w.ending, EndingMessage: "because"}
+}
+
+func makeRun(version string, progress *sharedcloudv1alpha1.RunProgress) *sharedcloudv1alpha1.FunctionRun {
+	run := &sharedcloudv1alpha1.FunctionRun{}
+	run.Namespace, run.Name, run.UID, run.ResourceVersion = "space", "run", "uid", version
+	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Tuples: 4}
+	run.Status.Progress = progress
+	return run
+}
+
+func newReporter(w *world) (*Reporter, *testclock.FakeClock) {
+	clock := testclock.NewFakeClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+	return NewReporter(w, w, w, w.runOf, clock), clock
+}
+
+const head = `{"kind":"FunctionRun","apiVersion":"sharedcloud.io/v1alpha1","metadata":{"name":"run","namespace":"space","uid":"uid","resourceVersion":"7"},"status":{"progress":`
+
+func TestReports(t *testing.T) {
+	some := sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 3, Succeeded: 1}
+	notFound := apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), "run")
+	for name, tc := range map[string]struct {
+		world        world
+		uid          types.UID
+		wantWritten  []string
+		wantClosings []string
+		wantErr      bool
+	}{
+		"what is pending, before any worker calls": {
+			world:       world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}},
+			wantWritten: []string{head + `{"total":4,"pending":4,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":0}}}`},
+		},
+		"all that there is to say": {
+			world: world{run: makeRun("7", &some), progress: sharedcloudv1alpha1.RunProgress{
+				Total: 4, Pending: 1, Running: 1, Succeeded: 1, TimedOut: 1, FailedIndexes: "2", GPUSeconds: 9, Workers: 2, Message: "m",
+			}},
+			wantWritten: []string{head + `{"total":4,"pending":1,"running":1,"succeeded":1,"failed":0,"timedOut":1,"cancelled":0,` +
+				`"failedIndexes":"2","gpuSeconds":9,"workers":2,"message":"m"}}}`},
+		},
+		"nothing that is known": {world: world{run: makeRun("7", &some), progress: some}},
+		"nothing of a run that has no revision yet": {
+			world: world{run: func() *sharedcloudv1alpha1.FunctionRun {
+				run := makeRun("7", nil)
+				run.Status.Revision = nil
+				return run
+			}(), progress: some},
+		},
+		"nothing of a run that is gone": {world: world{progress: some}},
+		"nothing of another run":        {world: world{run: makeRun("7", nil), progress: some}, uid: "other"},
+		"nothing of a run that is closed, whatever the store says": {
+			world: world{run: makeRun("7", &sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}), progress: some, ending: "JobFailed"},
+		},
+		"the end, when a controller asks for it": {
+			world:        world{run: makeRun("7", &some), progress: some, ending: "Cancelled"},
+			wantClosings: []string{"Cancelled: because"},
+			wantWritten: []string{head + `{"total":4,"pending":3,"running":0,"succeeded":1,"failed":0,"timedOut":0,"cancelled":0,` +
+				`"closed":true,"reason":"Cancelled"}}}`},
+		},
+		"the end that came before anybody asked": {
+			world:       world{run: makeRun("7", &some), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}, ending: "JobFailed"},
+			wantWritten: []string{head + `{"total":4,"pending":0,"running":0,"succeeded":4,"failed":0,"timedOut":0,"cancelled":0,"closed":true}}}`},
+		},
+		"nothing while the store cannot be read":         {world: world{run: makeRun("7", nil), problem: errors.New("disk")}, wantErr: true},
+		"nothing of a run that goes at that very moment": {world: world{run: makeRun("7", nil), progress: some, failures: []error{notFound}}},
+		"an error where the API refuses":                 {world: world{run: makeRun("7", nil), progress: some, failures: []error{errors.New("refused")}}, wantErr: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := tc.world
+			reporter, _ := newReporter(&w)
+			uid := tc.uid
+			if uid == "" {
+				uid = "uid"
+			}
+			_, err := reporter.reconcile(t.Context(), uid)
+			if (err != nil) != tc.wantErr {
+				t.Errorf("error %v", err)
+			}
+			if diff := cmp.Diff(tc.wantWritten, w.written); diff != "" {
+				t.Errorf("written (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.wantClosings, w.closings); diff != "" {
+				t.Errorf("closed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReportsComeAboutOnceASecond(t *testing.T) {
+	w := &world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}}
+	reporter, clock := newReporter(w)
+	step := func(d time.Duration, change func(*sharedcloudv1alpha1.RunProgress), wantWrites int, wantAfter time.Duration) {
+		t.Helper()
+		clock.Step(d)
+		change(&w.progress)
+		after, err := reporter.reconcile(t.Context(), "uid")
+		if err != nil || len(w.written) != wantWrites || after != wantAfter {
+			t.Fatalf("%d writes, again after %v, %v; want %d, %v", len(w.written), after, err, wantWrites, wantAfter)
+		}
+	}
+	same := func(*sharedcloudv1alpha1.RunProgress) {}
+	step(0, same, 1, 0)
+	// It is not looked at again for every of thousands of changes.
+	step(10*time.Millisecond, same, 1, 40*time.Millisecond)
+	step(90*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Pending, p.Running = 3, 1 }, 1, 900*time.Millisecond)
+	// The first outcome is worth a report at once, the second is not.
+	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Succeeded, p.Running = 1, 0 }, 2, 0)
+	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Succeeded = 2 }, 2, 900*time.Millisecond)
+	step(900*time.Millisecond, same, 3, 0)
+	// The cache has not seen that yet; that is no reason to write it again.
+	step(100*time.Millisecond, same, 3, settle-100*time.Millisecond)
+	// The end is.
+	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Closed = true }, 4, 0)
+	// Somebody has overwritten it, or the cache is very late: write it again.
+	step(settle, same, 5, 0)
+	w.run = makeRun("8", &sharedcloudv1alpha1.RunProgress{Closed: true})
+	step(time.Second, same, 5, 0)
+	if len(reporter.written) != 0 {
+		t.Errorf("a closed run is remembered: %v", reporter.written)
+	}
+}
+
+func TestReportsAfterAConflictBuildOnWhatIsStored(t *testing.T) {
+	conflict := apierrors.NewConflict(sharedcloudv1alpha1.Resource("functionruns"), "run", errors.New("changed"))
+	w := &world{
+		run: makeRun("6", nil), refreshed: makeRun("7", nil),
+		progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}, failures: []error{conflict},
+	}
+	reporter, clock := newReporter(w)
+	if _, err := reporter.reconcile(t.Context(), "uid"); !apierrors.IsConflict(err) {
+		t.Fatalf("error %v, want the conflict", err)
+	}
+	clock.Step(lookInterval)
+	if _, err := reporter.reconcile(t.Context(), "uid"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{head + `{"total":4,"pending":4,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":0}}}`}
+	if diff := cmp.Diff(want, w.written); diff != "" {
+		t.Errorf("written (-want +got):\n%s", diff)
+	}
+}
+
+func TestReporterRunsUntilItIsTold(t *testing.T) {
+	w := &world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}, failures: []error{errors.New("refused")}}
+	reporter, clock := newReporter(w)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		reporter.Run(ctx, 2)
+	}()
+	reporter.Enqueue("uid")
+	// What failed is tried again, after a while.
+	deadline := time.After(10 * time.Second)
+	for reporter.writes() == 0 {
+		select {
+		case <-deadline:
+			t.Fatal("nothing was written")
+		case <-time.After(time.Millisecond):
+			clock.Step(lookInterval)
+		}
+	}
+	cancel()
+	<-done
+}
+
+// writes is how many runs this process has written of.
+func (r *Reporter) writes() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, last := range r.written {
+		if !last.at.IsZero() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,506 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	toolscache "k8s.io/client-go/tools/cache"
+	testclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/identity"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work"
+)
+
+// world is a cluster as caches and a live API see it, which need not be the same.
+type world struct {
+	runs  *core.Runs
+	pods  *core.Pods
+	live  client.Client
+	away  error
+	clock *testclock.FakeClock
+	// informers are filled by the test.
+	runInformer, podInformer toolscache.SharedIndexInformer
+}
+
+func newWorld(t *testing.T, live ...client.Object) *world {
+	t.Helper()
+	w := &world{clock: testclock.NewFakeClock(noon)}
+	w.live = fake.NewClientBuilder().WithScheme(core.NewScheme()).WithObjects(live...).WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if w.away != nil {
+				return w.away
+			}
+			return c.Get(ctx, key, obj, opts...)
+		},
+	}).Build()
+	idle := func(object runtime.Object) toolscache.SharedIndexInformer {
+		return toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
+			ListFunc:  func(metav1.ListOptions) (runtime.Object, error) { return &metav1.List{}, nil },
+			WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
+		}, object, 0, toolscache.Indexers{"uid": func(obj any) ([]string, error) {
+			return []string{string(obj.(metav1.Object).GetUID())}, nil
+		}})
+	}
+	w.runInformer, w.podInformer = idle(&sharedcloudv1alpha1.FunctionRun{}), idle(&corev1.Pod{})
+	var err error
+	if w.runs, err = core.NewRuns(w.runInformer, w.live, w.clock); err != nil {
+		t.Fatal(err)
+	}
+	if w.pods, err = core.NewPods(w.podInformer, w.live, w.clock); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) cache(t *testing.T, objects ...client.Object) {
+	t.Helper()
+	for _, object := range objects {
+		informer := w.podInformer
+		if _, ok := object.(*sharedcloudv1alpha1.FunctionRun); ok {
+			informer = w.runInformer
+		}
+		if err := informer.GetIndexer().Add(object); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// runBuilder builds runs.
+type runBuilder struct {
+	run sharedcloudv1alpha1.FunctionRun
+}
+
+func makeRun() *runBuilder {
+	b := &runBuilder{}
+	b.run.Namespace, b.run.Name, b.run.UID = "space", "run", "run-uid"
+	b.run.Spec.FunctionRef.Name = "f"
+	return b
+}
+
+func (b *runBuilder) uid(uid types.UID) *runBuilder { b.run.UID = uid; return b }
+
+func (b *runBuilder) pinned() *runBuilder {
+	b.run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Name: "r", Tuples: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3}
+	return b
+}
+
+func (b *runBuilder) job(uid types.UID) *runBuilder {
+	b.run.Status.Job = &sharedcloudv1alpha1.JobReference{Name: "job", Number: 1, UID: uid}
+	return b
+}
+
+func (b *runBuilder) condition(kind, status, reason string) *runBuilder {
+	b.run.Status.Conditions = append(b.run.Status.Conditions, metav1.Condition{
+		Type: kind, Status: metav1.ConditionStatus(status), Reason: reason, Message: "m",
+	})
+	return b
+}
+
+func (b *runBuilder) closed() *runBuilder {
+	b.run.Status.Progress = &sharedcloudv1alpha1.RunProgress{Closed: true}
+	return b
+}
+
+func (b *runBuilder) obj() *sharedcloudv1alpha1.FunctionRun { return b.run.DeepCopy() }
+
+// workerPod is a pod as the Job controller makes it.
+func workerPod(change ...func(*corev1.Pod)) *corev1.Pod {
+	pod := makePod().obj()
+	pod.Labels = map[string]string{
+		sharedcloudv1alpha1.LabelRun: "run", sharedcloudv1alpha1.LabelRunUID: "run-uid", batchv1.JobCompletionIndexAnnotation: "4",
+	}
+	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "job", UID: "job-uid", Controller: ptr.To(true)}}
+	pod.Spec.NodeName = "node"
+	for _, f := range change {
+		f(pod)
+	}
+	return pod
+}
+
+func TestRunOf(t *testing.T) {
+	base := work.Run{UID: "run-uid", Namespace: "space", Name: "run", Total: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3, JobUID: "job-uid"}
+	with := func(change func(*work.Run)) work.Run {
+		changed := base
+		change(&changed)
+		return changed
+	}
+	for name, tc := range map[string]struct {
+		run  *runBuilder
+		want work.Run
+	}{
+		"a run that works":      {makeRun().pinned().job("job-uid"), base},
+		"a run that was made":   {makeRun(), work.Run{UID: "run-uid", Namespace: "space", Name: "run"}},
+		"a run that shall end":  {makeRun().pinned().job("job-uid").condition("Ending", "True", "JobFailed"), with(func(r *work.Run) { r.Ending, r.EndingMessage = "JobFailed", "m" })},
+		"a run that need not":   {makeRun().pinned().job("job-uid").condition("Ending", "False", "NotEnding"), base},
+		"a run that is over":    {makeRun().pinned().job("job-uid").condition("Finished", "True", "Succeeded"), with(func(r *work.Run) { r.Finished = true })},
+		"a run that is not yet": {makeRun().pinned().job("job-uid").condition("Finished", "Unknown", "NotFinished"), base},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, RunOf(tc.run.obj())); diff != "" {
+				t.Errorf("run (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("a run that pauses", func(t *testing.T) {
+		run := makeRun().pinned().obj()
+		run.Spec.Suspend = true
+		if !RunOf(run).Suspended {
+			t.Error("not suspended")
+		}
+	})
+}
+
+func TestRunsAreReadLiveWhenTheCacheIsBehind(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cached, live *runBuilder
+		away         error
+		wantTotal    int
+		wantErr      error
+		wantOther    bool
+	}{
+		"the cache knows it":                  {cached: makeRun().pinned(), away: errors.New("away"), wantTotal: 5},
+		"the cache has not seen it":           {live: makeRun().pinned(), wantTotal: 5},
+		"the cache has not seen its revision": {cached: makeRun(), live: makeRun().pinned(), wantTotal: 5},
+		"it has no revision":                  {cached: makeRun(), live: makeRun(), wantErr: work.ErrNoRun},
+		"it is gone":                          {wantErr: work.ErrNoRun},
+		"nobody knows":                        {away: errors.New("away"), wantOther: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var live []client.Object
+			if tc.live != nil {
+				live = append(live, tc.live.obj())
+			}
+			w := newWorld(t, live...)
+			w.away = tc.away
+			if tc.cached != nil {
+				w.cache(t, tc.cached.obj())
+			}
+			run, err := NewRuns(w.runs).Run(t.Context(), "space", "run")
+			switch {
+			case tc.wantOther && (err == nil || errors.Is(err, work.ErrNoRun)):
+				t.Errorf("error %v, want one that says: try again", err)
+			case !tc.wantOther && !errors.Is(err, tc.wantErr):
+				t.Errorf("error %v, want %v", err, tc.wantErr)
+			case run.Total != tc.wantTotal:
+				t.Errorf("%d tuples, want %d", run.Total, tc.wantTotal)
+			}
+		})
+	}
+}
+
+// tokenFunc authenticates tokens.
+type tokenFunc func(token string) (*authenticator.Response, bool, error)
+
+func (f tokenFunc) AuthenticateToken(_ context.Context, token string) (*authenticator.Response, bool, error) {
+	return f(token)
+}
+
+// podToken is a token of the pod, whatever its text.
+func podToken(namespace string, uid types.UID) tokenFunc {
+	return func(string) (*authenticator.Response, bool, error) {
+		return &authenticator.Response{User: &user.DefaultInfo{
+			Name: "system:serviceaccount:" + namespace + ":default",
+			Extra: map[string][]string{
+				"authentication.kubernetes.io/pod-name": {"pod"}, "authentication.kubernetes.io/pod-uid": {string(uid)},
+			},
+		}}, true, nil
+	}
+}
+
+func TestCallers(t *testing.T) {
+	good := podToken("space", "pod-uid")
+	known := func() *runBuilder { return makeRun().pinned().job("job-uid") }
+	is := work.Worker{
+		Namespace: "space", Run: "run", RunUID: "run-uid", PodName: "pod", Node: "node", PodUID: "pod-uid", JobUID: "job-uid", CompletionIndex: 4,
+	}
+	for name, tc := range map[string]struct {
+		token              tokenFunc
+		cachedPod, livePod *corev1.Pod
+		cachedRun, liveRun *runBuilder
+		path               string
+		want               work.Worker
+		wantErr            error
+		wantOther          bool
+	}{
+		"a worker":                               {token: good, cachedPod: workerPod(), cachedRun: known(), want: is},
+		"a worker that is newer than the caches": {token: good, livePod: workerPod(), liveRun: known(), want: is},
+		"a worker whose index only the annotation has": {
+			token: good, cachedRun: known(), want: is,
+			cachedPod: workerPod(func(p *corev1.Pod) {
+				delete(p.Labels, batchv1.JobCompletionIndexAnnotation)
+				p.Annotations = map[string]string{batchv1.JobCompletionIndexAnnotation: "4"}
+			}),
+		},
+		"a Job that the cache has not seen yet":  {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned(), liveRun: known(), want: is},
+		"a Job that was not stored yet":          {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job(""), liveRun: makeRun().pinned().job(""), wantOther: true},
+		"a Job that is not the run's":            {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job("other"), liveRun: makeRun().pinned().job("other"), wantErr: work.ErrForbidden},
+		"a pod of an earlier run of the name":    {token: good, cachedPod: workerPod(), cachedRun: known().uid("run-uid-2"), liveRun: makeRun().uid("run-uid-2").pinned().job("job-uid"), wantErr: work.ErrNoRun},
+		"a run that is gone":                     {token: good, cachedPod: workerPod(), wantErr: work.ErrNoRun},
+		"a pod that is gone":                     {token: good, cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
+		"another pod under the name":             {token: podToken("space", "uid-2"), cachedPod: workerPod(), livePod: workerPod(), cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
+		"another namespace":                      {token: podToken("elsewhere", "pod-uid"), cachedPod: workerPod(), wantErr: work.ErrForbidden},
+		"another run":                            {token: good, path: "other", cachedPod: workerPod(), wantErr: work.ErrForbidden},
+		"a pod without labels":                   {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels = nil }), wantErr: work.ErrForbidden},
+		"a pod without a Job":                    {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }), wantErr: work.ErrForbidden},
+		"a pod of something else":                {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "ReplicaSet" }), wantErr: work.ErrForbidden},
+		"a pod that a Job owns but not controls": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Controller = nil }), wantErr: work.ErrForbidden},
+		"a pod whose index is no number":         {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels[batchv1.JobCompletionIndexAnnotation] = "-1" }), wantErr: work.ErrForbidden},
+		"a token that is not good":               {token: func(string) (*authenticator.Response, bool, error) { return nil, false, nil }, wantErr: work.ErrUnauthenticated},
+		"a person": {token: func(string) (*authenticator.Response, bool, error) {
+			return &authenticator.Response{User: &user.DefaultInfo{Name: "alice"}}, true, nil
+		}, wantErr: work.ErrForbidden},
+		"a cluster that cannot be asked": {token: func(string) (*authenticator.Response, bool, error) { return nil, false, errors.New("away") }, wantOther: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var live []client.Object
+			if tc.livePod != nil {
+				live = append(live, tc.livePod)
+			}
+			if tc.liveRun != nil {
+				live = append(live, tc.liveRun.obj())
+			}
+			w := newWorld(t, live...)
+			if tc.cachedPod != nil {
+				w.cache(t, tc.cachedPod)
+			}
+			if tc.cachedRun != nil {
+				w.cache(t, tc.cachedRun.obj())
+			}
+			path := tc.path
+			if path == "" {
+				path = "run"
+			}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+			r.Header.Set("Authorization", "Bearer abc")
+			callers := NewCallers(identity.NewPodTokensOf(tc.token), w.pods, w.runs, w.clock)
+			got, err := callers.Worker(r, "space", path)
+			switch {
+			case tc.wantOther:
+				for _, said := range []error{nil, work.ErrForbidden, work.ErrNoRun, work.ErrUnauthenticated} {
+					if errors.Is(err, said) {
+						t.Errorf("error %v, want one that says: try again", err)
+					}
+				}
+			case !errors.Is(err, tc.wantErr):
+				t.Errorf("error %v, want %v", err, tc.wantErr)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("worker (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCallersOfAJobThatASuspensionEndedStillReport(t *testing.T) {
+	w := newWorld(t, makeRun().pinned().job("next").obj())
+	w.cache(t, workerPod(), makeRun().pinned().job("job-uid").obj())
+	callers := NewCallers(identity.NewPodTokensOf(podToken("space", "pod-uid")), w.pods, w.runs, w.clock)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+	r.Header.Set("Authorization", "Bearer abc")
+	if _, err := callers.Worker(r, "space", "run"); err != nil {
+		t.Fatal(err)
+	}
+	w.cache(t, makeRun().pinned().job("next").obj())
+	if _, err := callers.Worker(r, "space", "run"); err != nil {
+		t.Errorf("the Job that was the run's: %v", err)
+	}
+	w.clock.Step(jobsTTL + time.Second)
+	if _, err := callers.Worker(r, "space", "run"); !errors.Is(err, work.ErrForbidden) {
+		t.Errorf("long after: %v", err)
+	}
+}
+
+func TestFates(t *testing.T) {
+	oom := func() *corev1.Pod { return makePod().ended(137, "OOMKilled", noon).obj() }
+	running := func() *corev1.Pod { return makePod().running().obj() }
+	leaving := func() *corev1.Pod { return makePod().running().deleted(noon, 30).obj() }
+	for name, tc := range map[string]struct {
+		cached, live, deleted *corev1.Pod
+		away                  error
+		want                  work.Fate
+	}{
+		"it is over, as the cache has it; nobody is asked": {cached: oom(), away: errors.New("away"), want: work.Fate{State: work.FateEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"the cache is behind":                              {cached: running(), live: leaving(), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
+		"it is well":                                       {cached: running(), live: running(), want: work.Fate{State: work.FateRunning}},
+		"the cache has never seen it":                      {live: running(), want: work.Fate{State: work.FateRunning}},
+		"it was deleted, and had ended before":             {deleted: oom(), want: work.Fate{State: work.FateEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"it was deleted without a grace period":            {deleted: running(), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
+		"it was deleted, and the cache is behind":          {cached: running(), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
+		"it is gone, and nobody saw how":                   {want: work.Fate{State: work.FateGone}},
+		"another pod has the name":                         {live: func() *corev1.Pod { p := running(); p.UID = "other"; return p }(), want: work.Fate{State: work.FateGone}},
+		"the API does not answer":                          {cached: running(), away: errors.New("away"), want: work.Fate{State: work.FateUnknown}},
+		"the API does not answer, but so much is sure":     {cached: leaving(), away: errors.New("away"), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var live []client.Object
+			if tc.live != nil {
+				tc.live.Finalizers = []string{"sharedcloud.io/spec"} // the fake API has no deleted objects without
+				live = append(live, tc.live)
+			}
+			w := newWorld(t, live...)
+			w.away = tc.away
+			if tc.cached != nil {
+				w.cache(t, tc.cached)
+			}
+			if tc.deleted != nil {
+				deletePod(t, w, tc.deleted)
+			}
+			got := NewFates(w.pods).Fate(t.Context(), "space", "pod", "pod-uid")
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("fate (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// deletePod lets the cache see a pod's deletion.
+func deletePod(t *testing.T, w *world, pod *corev1.Pod) {
+	t.Helper()
+	w.pods.Remember(pod)
+}
+
+// news is what an exchange was told.
+type news struct {
+	mu      sync.Mutex
+	over    []string
+	changed []types.UID
+	refuse  int
+}
+
+func (n *news) PodOver(_ context.Context, worker work.Worker, fate work.Fate) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.refuse > 0 {
+		n.refuse--
+		return errors.New("the store is full")
+	}
+	n.over = append(n.over, string(worker.RunUID)+" "+worker.PodName+" "+fate.Reason)
+	return nil
+}
+
+func (n *news) RunChanged(run types.UID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.changed = append(n.changed, run)
+}
+
+func (n *news) told() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.over)
+}
+
+// noLeases is a store in which nobody has a lease.
+type noLeases struct{ outcomes.Store }
+
+func (noLeases) View(context.Context, func(*outcomes.Tx) error) error { return nil }
+
+func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
+	for name, tc := range map[string]struct {
+		run     *runBuilder
+		pod     *corev1.Pod
+		deleted bool
+		refuse  int
+		want    []string
+	}{
+		"a pod whose container ended":   {run: makeRun(), pod: over(workerPod()), want: []string{"run-uid pod OOMKilled"}},
+		"told again when that failed":   {run: makeRun(), pod: over(workerPod()), refuse: 2, want: []string{"run-uid pod OOMKilled"}},
+		"a pod that was deleted":        {run: makeRun(), pod: workerPod(), deleted: true, want: []string{"run-uid pod "}},
+		"a pod that works":              {run: makeRun(), pod: workerPod()},
+		"a pod of a run that is closed": {run: makeRun().closed(), pod: over(workerPod())},
+		"a pod of a run that is gone":   {pod: over(workerPod())},
+		"a pod that is no worker":       {run: makeRun(), pod: over(workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if tc.run != nil {
+				w.cache(t, tc.run.obj())
+			}
+			told := &news{refuse: tc.refuse}
+			watcher, err := NewWatcher(&core.Cluster{Runs: w.runs, Pods: w.pods}, NewFates(w.pods), told, noLeases{}, w.clock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.deleted {
+				deletePod(t, w, tc.pod)
+			} else {
+				w.cache(t, tc.pod)
+			}
+			watcher.podChanged(tc.pod, tc.deleted)
+			watcher.podChanged(nil, true)
+			watcher.podChanged(toolscache.DeletedFinalStateUnknown{}, true)
+			for range 5 {
+				for watcher.queue.Len() > 0 {
+					watcher.next(t.Context())
+				}
+				w.clock.Step(time.Minute)
+				waitFor(t, func() bool { return watcher.queue.Len() > 0 || len(told.told()) == len(tc.want) })
+			}
+			if diff := cmp.Diff(tc.want, told.told()); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func over(pod *corev1.Pod) *corev1.Pod {
+	ended := makePod().ended(137, "OOMKilled", noon).obj()
+	pod.Status = ended.Status
+	return pod
+}
+
+// waitFor waits for another goroutine to get as far.
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not happen")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestWatcherWakesCallsWhenTheirRunChanges(t *testing.T) {
+	base := makeRun().pinned().job("job-uid")
+	for name, tc := range map[string]struct {
+		before, after any
+		want          []types.UID
+	}{
+		"it shall end":          {base.obj(), makeRun().pinned().job("job-uid").condition("Ending", "True", "Cancelled").obj(), []types.UID{"run-uid"}},
+		"it is over":            {base.obj(), makeRun().pinned().job("job-uid").condition("Finished", "True", "Succeeded").obj(), []types.UID{"run-uid"}},
+		"another took its name": {base.obj(), makeRun().uid("other").pinned().obj(), []types.UID{"run-uid"}},
+		"it got on":             {base.obj(), makeRun().pinned().job("job-uid").closed().obj(), nil},
+		"nothing":               {nil, nil, nil},
+		"something else":        {&corev1.Pod{}, &corev1.Pod{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := &news{}
+			(&Watcher{exchange: told}).runChanged(tc.before, tc.after)
+			if diff := cmp.Diff(tc.want, told.changed); diff != "" {
+				t.Errorf("woken (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
