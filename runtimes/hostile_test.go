@@ -15,13 +15,13 @@ const neighbours = `
 import ctypes, errno, os, signal, subprocess, sys, threading, time
 
 def hostile(event):
-%s
+%BODY
 
 def handler(event):
     if event[0] == 3:
         return hostile(event)
-    sys.stdout.write('out %%d\n' %% event[0])
-    sys.stderr.write('err %%d\n' %% event[0])
+    sys.stdout.write('out %d\n' % event[0])
+    sys.stderr.write('err %d\n' % event[0])
     return event[0] * 10
 `
 
@@ -226,6 +226,18 @@ var hostileHandlers = map[string]struct {
     return os.WEXITSTATUS(os.waitpid(pid, 0)[1])`,
 		want: expected{status: "Succeeded", result: `7`},
 	},
+	"one that multiplies": {
+		body: `
+    for _ in range(40):
+        if not os.fork():
+            while True:
+                if os.fork():
+                    os._exit(0)
+                os.setsid()
+    time.sleep(600)`,
+		timeout: 1,
+		want:    expected{status: "TimedOut"},
+	},
 	"one that leaves a daemon with its descriptors": {
 		body: `
     if not os.fork():
@@ -267,6 +279,10 @@ var hostileHandlers = map[string]struct {
 		body: `subprocess.check_call('echo out; echo err >&2', shell=True)`,
 		want: expected{status: "Succeeded", stdout: "out\n", stderr: "err\n"},
 	},
+	"one whose C code prints": {
+		body: `ctypes.CDLL(None).printf(b'%s', b'from C'); time.sleep(0.001)`,
+		want: expected{status: "Succeeded", stdout: "from C"},
+	},
 	"one that prints bytes that are no text": {
 		body: `os.write(1, b'\xff\x00\xfe'); os.write(2, b'\x80')`,
 		want: expected{status: "Succeeded", stdout: "\xff\x00\xfe", stderr: "\x80"},
@@ -307,7 +323,7 @@ func TestEachHostileHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testing.T
 				if !strings.HasPrefix(body, "\n") {
 					body = "    " + body
 				}
-				run(t, python, e, fmt.Sprintf(neighbours, body), asProcessOne)
+				run(t, python, e, strings.Replace(neighbours, "%BODY", body, 1), asProcessOne)
 				tc.want.compare(t, e.outcome(t, 3))
 				for _, index := range []int{0, 1, 2, 4, 5, 6} {
 					got := e.outcome(t, index)

@@ -382,19 +382,23 @@ func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
 		"a module that exits":           {"import sys\nsys.exit(4)\n", fault{Type: "ProcessExited", Message: "exited with status 4 while it loaded the module"}},
 		"a module that dies":            {"import os\nos.kill(os.getpid(), 11)\n", fault{Type: "ProcessKilled", Message: "signal 11 (SIGSEGV) while it loaded the module"}},
 		"a module with a null byte":     {"\x00", fault{}},
-		"a module that takes for ever":  {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "time limit of 1 s"}},
+		"a module that takes for ever":  {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachPython(t, func(t *testing.T, python string) {
 				e := newExchange(t, 3)
-				e.timeout = 1
+				var options []option
+				if tc.want.Type == "LoadTimedOut" {
+					e.timeout = 1
+					options = append(options, edited("LOADING = 600 ", "LOADING = 1 "))
+				}
 				e.decide = func(c call, a *answer) (int, string) {
 					if c.LoadError != nil {
 						a.Action = "finished"
 					}
 					return 0, ""
 				}
-				w := run(t, python, e, tc.code)
+				w := run(t, python, e, tc.code, options...)
 				if len(e.outcomes) != 0 {
 					t.Errorf("outcomes came: %v", e.outcomes)
 				}

@@ -88,10 +88,12 @@ func ask(t *testing.T, results *Results, query string) (answer said) {
 	}
 	recorder := httptest.NewRecorder()
 	defer func() {
-		if p := recover(); p == http.ErrAbortHandler {
+		if p := recover(); p != nil {
+			err, ok := p.(error)
+			if !ok || !errors.Is(err, http.ErrAbortHandler) {
+				panic(p)
+			}
 			answer.aborted = true
-		} else if p != nil {
-			panic(p)
 		}
 		answer.status, answer.body = recorder.Code, recorder.Body.String()
 		answer.kind = recorder.Header().Get("Content-Type")

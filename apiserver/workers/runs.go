@@ -2,7 +2,6 @@ package workers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -88,7 +87,7 @@ func (i *Inputs) Tuples(ctx context.Context, run work.Run, first, last int) ([]w
 	}
 	tuples := make([]work.Tuple, len(inputs))
 	for n, input := range inputs {
-		tuples[n] = work.Tuple{JSON: json.RawMessage(input.JSON), Literal: input.Literal}
+		tuples[n] = work.Tuple{JSON: input.JSON, Literal: input.Literal}
 	}
 	return tuples, nil
 }

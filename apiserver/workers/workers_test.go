@@ -57,8 +57,8 @@ func newWorld(t *testing.T, live ...client.Object) *world {
 	}).Build()
 	idle := func(object runtime.Object) toolscache.SharedIndexInformer {
 		return toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
-			ListFunc:  func(metav1.ListOptions) (runtime.Object, error) { return &metav1.List{}, nil },
-			WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
+			ListWithContextFunc:  func(context.Context, metav1.ListOptions) (runtime.Object, error) { return &metav1.List{}, nil },
+			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
 		}, object, 0, toolscache.Indexers{"uid": func(obj any) ([]string, error) {
 			return []string{string(obj.(metav1.Object).GetUID())}, nil
 		}})
@@ -474,11 +474,15 @@ func over(pod *corev1.Pod) *corev1.Pod {
 // waitFor waits for another goroutine to get as far.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !done(); {
-		if time.Now().After(deadline) {
+	tick, late := time.NewTicker(time.Millisecond), time.NewTimer(5*time.Second)
+	defer tick.Stop()
+	defer late.Stop()
+	for !done() {
+		select {
+		case <-late.C:
 			t.Fatal("it did not happen")
+		case <-tick.C:
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

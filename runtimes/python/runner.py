@@ -582,9 +582,24 @@ class Child(object):
         except Exception:
             self.mend_streams()
         if restore:
+            self.flush_c()
             self.restore()
 
     streams = None, None
+    c_flush = None
+
+    def flush_c(self):
+        """Writes out what C code left in its own buffers."""
+        if self.c_flush is None:
+            try:
+                import ctypes
+                self.c_flush = ctypes.CDLL(None).fflush
+            except Exception:
+                self.c_flush = bool      # there is no ctypes, or no such C library
+        try:
+            self.c_flush(None)
+        except Exception:
+            pass
 
     def mend_streams(self):
         replaced = sys.stdout, sys.stderr
@@ -621,12 +636,13 @@ class Child(object):
             self.alarm(0)
 
     def report(self, line):
-        self.unannounced += len(line)
-        if self.unannounced > self.announce_at:
-            self.poke()
         try:
-            written = os.write(self.result, line)
-            if written != len(line):
+            # So much there is always room for. The supervisor that sees a part of a line reads until it has the rest.
+            written = retried(os.write, self.result, line if len(line) <= self.announce_at else line[:self.announce_at])
+            self.unannounced += written
+            if self.unannounced > self.announce_at or written < len(line):
+                self.poke()
+            if written < len(line):
                 write_all(self.result, line[written:])
         except OSError:
             self.lost()
@@ -1106,9 +1122,11 @@ class Keeper(object):
 
     def kill(self):
         """Ends the child and all that it started. What the kernel cannot end within 5 s is left to itself."""
-        deadline = monotonic() + 5
-        while monotonic() < deadline:
+        started = monotonic()
+        while monotonic() < started + 5:
             victims = tree(self.pid)
+            if victims and os.getpid() == 1 and monotonic() > started + 1:
+                victims = [-1]   # they multiply faster than they can be counted: everything but process 1, at a stroke
             for pid in victims:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -1207,6 +1225,7 @@ class Memory(object):
         """Bytes until the child should be ended; None where nobody has to look."""
         if not self.unified or self.limit is None:
             return None
+        self.limit = self.number('memory.max') or self.limit     # it may be changed while the container runs
         margin = min(max(self.limit // 32, 8 << 20), 256 << 20)
         used = self.number('memory.current') or 0
         if used > self.limit // 2:
@@ -1356,6 +1375,7 @@ AT_ONCE = 128                    # tuples in one message to the child
 BRIEF = 0.005                    # seconds
 BODY = 8 << 20                   # what a call's body may take before outcomes are left for the next
 HARVEST = 0.1                    # seconds that a finished outcome waits for others to travel with
+LOADING = 600                    # seconds that loading may take; as long as a tuple may, where that is longer
 LEAVING = 20                     # seconds that the executing tuple gets after a SIGTERM that Kubernetes means
 MEMORY_SPEED = 4 << 30           # bytes a second that a child is believed able to fill
 
@@ -1413,6 +1433,8 @@ class Supervisor(object):
         signal.set_wakeup_fd(wake_end)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self.terminated)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.siginterrupt(number, False)   # Python 2 would lose the answer to a call
 
     def terminated(self, *_):
         self.told_to_end = True
@@ -1490,8 +1512,12 @@ class Supervisor(object):
     # -- the child
 
     def spawn(self):
-        self.keeper = Keeper(self.code, self.limits, self.live)
         self.memory.killed_since()
+        try:
+            self.keeper = Keeper(self.code, self.limits, self.live)
+        except (OSError, IOError) as error:
+            # No process or no descriptor is to be had. Whatever takes them all may let go of some.
+            self.not_loaded(error_object('ProcessNotStarted', 'no process could be started for the module: %s' % error))
 
     def collect(self):
         keeper = self.keeper
@@ -1524,9 +1550,9 @@ class Supervisor(object):
             self.bury()
             return
         if keeper.loading:
-            if self.timeout and self.reached(keeper.started + self.timeout):
-                self.end_child(Verdict('TimedOut', 'LoadTimedOut',
-                                       'the module was not loaded within the time limit of %g s' % self.timeout))
+            patience = max(LOADING, self.timeout or 0)
+            if self.reached(keeper.started + patience):
+                self.end_child(Verdict('TimedOut', 'LoadTimedOut', 'the module was not loaded within %g s' % patience))
                 return
         else:
             executing = keeper.executing()

@@ -258,7 +258,7 @@ func managers(run *v1alpha1.FunctionRun) map[string]string {
 	owned := map[string]string{}
 	for _, entry := range run.ManagedFields {
 		if entry.Subresource == "status" && entry.FieldsV1 != nil {
-			text := string(entry.FieldsV1.Raw)
+			text := entry.FieldsV1.GetRawString()
 			owned[entry.Manager] = text[:min(len(text), len(`{"f:status":{"f:progress":`))]
 		}
 	}

@@ -110,7 +110,7 @@ func (s *server) kill() {
 		return
 	}
 	Expect(s.process.Process.Kill()).To(Succeed())
-	<-s.exited
+	Eventually(s.exited).Should(Receive(HaveOccurred()))
 	s.process = nil
 }
 
