@@ -267,7 +267,7 @@ func (b *bench) settle(ctx context.Context, object client.Object) error {
 		return err
 	}
 	pods := &corev1.PodList{}
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); pause(ctx, 200*time.Millisecond) {
 		if err := b.c.List(ctx, pods, client.InNamespace(b.namespace)); err != nil {
 			return err
 		}
@@ -297,9 +297,17 @@ func (b *bench) until(ctx context.Context, object client.Object, holds func() bo
 		if holds() {
 			return nil
 		}
-		time.Sleep(25 * time.Millisecond)
+		pause(ctx, 25*time.Millisecond)
 	}
 	return fmt.Errorf("%s did not come to its end within 5 minutes", object.GetName())
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, length time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(length):
+	}
 }
 
 func plainJob(namespace string, completions, parallelism int32, code string) *batchv1.Job {
