@@ -272,6 +272,17 @@ func TestADeathIsCountedOnceHoweverOftenItIsSeen(t *testing.T) {
 	}
 }
 
+func TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 1 })
+	a, idle := c.pod(0), c.pod(1)
+	a.call(want)
+	expect(t, idle.call(want), ActionFinished, "")
+	idle.over(exitedOne)
+	if got := c.row().Deaths; got != 0 {
+		t.Errorf("%d deaths are counted", got)
+	}
+}
+
 func TestHowItEndedIsSaidInWords(t *testing.T) {
 	for want, fate := range map[string]Fate{
 		"the worker's container was killed by the kernel for memory (OOMKilled, exit code 137)": oomKilled,
@@ -343,6 +354,13 @@ func TestProgressListsTheFirstUnsuccessfulIndexesAndMarksTheCut(t *testing.T) {
 	l.unsuccessful(indexset.Span(0, 9))
 	if got := progressOf(&l.row).FailedIndexes; !strings.HasPrefix(got, "0-10,12,") {
 		t.Errorf("it begins with %.20q", got)
+	}
+	// What lies beyond the cut is not listed even when there is room again: what lies between is not known any more.
+	cut := l.row.UnsuccessfulCut
+	l.unsuccessful(indexset.Span(0, 500))
+	l.unsuccessful(indexset.Of(3999))
+	if got := l.row.Unsuccessful.Max(); got >= cut {
+		t.Errorf("index %d is listed beyond the cut at %d", got, cut)
 	}
 }
 

@@ -160,14 +160,17 @@ func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
 	// Queued elsewhere, so that the idle one is not sent away.
 	c.fates[a.worker.PodUID] = Fate{State: FateRunning}
 	idle.worker.JobUID = "job-2"
+	// A lease that is shorter than the call is kept open.
+	c.exchange.options.Lease, c.exchange.deadlines.lease, c.exchange.deadlines.floor = 6*time.Second, 6*time.Second, 0
 	call := idle.park(want, waiting(20))
-	for range 8 {
+	for range 6 {
 		a.call(executing(0))
-		c.advance(5 * time.Second)
+		c.advance(3 * time.Second)
 		if got := c.row().Live; got != 2 {
 			t.Fatalf("%d workers have a lease; want 2", got)
 		}
 	}
+	c.clock.Step(3 * time.Second)
 	expect(t, call.wait(t), ActionWait, "")
 }
 
