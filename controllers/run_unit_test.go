@@ -1,0 +1,262 @@
+package controllers
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
+
+// ownJob is a Job of the run, as the controllers make it.
+func ownJob(run *v1alpha1.FunctionRun, number, before, fruitlessBefore string, conditions ...batchv1.JobCondition) *batchv1.Job {
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: run.Name + "-" + number, Namespace: run.Namespace, UID: "job", CreationTimestamp: metav1.NewTime(testNow.Add(-time.Minute)),
+			Annotations:     map[string]string{annotationNumber: number, annotationOutcomes: before, annotationFruitless: fruitlessBefore},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("FunctionRun"))},
+		},
+		Status: batchv1.JobStatus{Conditions: conditions},
+	}
+}
+
+func jobDone(at time.Time) batchv1.JobCondition {
+	return batchv1.JobCondition{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(at)}
+}
+
+// look runs one pass over the run "r" and returns it as it is stored then.
+func look(t *testing.T, w *world, now time.Time) (*v1alpha1.FunctionRun, time.Duration) {
+	t.Helper()
+	r := NewRunReconciler(w.client, w.client, noEvents{}, NewMetrics(prometheus.NewRegistry()), clocktesting.NewFakePassiveClock(now), testOptions)
+	result, err := r.Reconcile(context.Background(), request("team", "r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &v1alpha1.FunctionRun{}
+	if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "r"}, run); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return run, result.RequeueAfter
+}
+
+// Workers that exit with 0 mean "nothing is left for me", never "the run is done".
+func TestAJobThatIsOverBeforeItsRun(t *testing.T) {
+	pinned := func() *v1alpha1.FunctionRun {
+		return makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 3, 0).Job(2, "job").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
+	}
+	tests := []struct {
+		name                    string
+		since                   time.Duration
+		before, fruitlessBefore string
+		wantReason              string
+		wantJob                 int32
+		wantEnding              bool
+		wantWait                time.Duration
+	}{
+		{name: "just now: the API server is about to report", since: 5 * time.Second, before: "1", wantReason: v1alpha1.ReasonRunning, wantJob: 2, wantWait: 10 * time.Second},
+		{name: "for a while: its workers were sent away with outcomes missing, and the next Job goes on", since: time.Minute, before: "1", wantReason: v1alpha1.ReasonStarting, wantJob: 3},
+		{name: "for a while without an outcome: the next one may do better", since: time.Minute, before: "4", fruitlessBefore: "1", wantReason: v1alpha1.ReasonStarting, wantJob: 3},
+		{name: "for the third time without an outcome: it never will", since: time.Minute, before: "4", fruitlessBefore: "2", wantReason: v1alpha1.ReasonJobFailed, wantJob: 2, wantEnding: true},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			run := pinned()
+			w := newWorld(run, ownJob(run, "2", tc.before, tc.fruitlessBefore, jobDone(testNow.Add(-tc.since))))
+			got, wait := look(t, w, testNow)
+			ready := conditionOf(got, v1alpha1.ConditionReady)
+			if ready.Reason != tc.wantReason || got.Status.Job.Number != tc.wantJob || runEnding(got) != tc.wantEnding || wait != tc.wantWait {
+				t.Errorf("reason %s (%s), Job %d, ending %v, again after %v; want %s, %d, %v, %v",
+					ready.Reason, ready.Message, got.Status.Job.Number, runEnding(got), wait, tc.wantReason, tc.wantJob, tc.wantEnding, tc.wantWait)
+			}
+		})
+	}
+}
+
+func conditionOf(run *v1alpha1.FunctionRun, name string) metav1.Condition {
+	for _, c := range run.Status.Conditions {
+		if c.Type == name {
+			return c
+		}
+	}
+	return metav1.Condition{}
+}
+
+// The Job before the current one stays until the current one is there, since that says of itself what the one before did.
+func TestTheNextJobKnowsWhatTheOneBeforeDid(t *testing.T) {
+	run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 3, 0).Job(3, "").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
+	revision := testRevision(t)
+	run.Status.Revision.Name = revision.Name
+	w := newWorld(run, revision, ownJob(run, "2", "4", "1", jobDone(testNow.Add(-time.Minute))))
+	if got, _ := look(t, w, testNow); got.Status.Job.UID == "" {
+		t.Fatalf("no Job was made: %+v", got.Status.Conditions)
+	}
+	job := &batchv1.Job{}
+	if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "r-3"}, job); err != nil {
+		t.Fatal(err)
+	}
+	if job.Annotations[annotationFruitless] != "2" || job.Annotations[annotationOutcomes] != "4" {
+		t.Errorf("the third Job says %v", job.Annotations)
+	}
+	look(t, w, testNow)
+	if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "r-2"}, job); !apierrors.IsNotFound(err) {
+		t.Errorf("the second Job stays beside the third: %v", err)
+	}
+}
+
+func testRevision(t *testing.T) *corev1.ConfigMap {
+	t.Helper()
+	function, image := makeFunction("f").Obj(), makeImage("team", "python")
+	rt, _ := testLookup("python311")
+	revision, err := revisionFor(function, []byte("code"), rt.Runner, settingsFor(function, image, rt, testOptions.GPUResource))
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision.UID = "revision"
+	return revision
+}
+
+func TestARunWhoseRevisionWasDeleted(t *testing.T) {
+	t.Run("pins again as long as nothing was executed", func(t *testing.T) {
+		w := newWorld(makeRun("r").Tuples(1).Obj())
+		// Pinned by the controllers: nobody unsets what is not his own.
+		pinned := makeRun("r").Pinned("gone-0123456789", 1, 1, 0).Job(1, "").Obj()
+		if err := w.client.Status().Apply(context.Background(), runStatus(pinned), client.FieldOwner(v1alpha1.FieldManagerController)); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := look(t, w, testNow)
+		if got.Status.Revision != nil || got.Status.Job != nil || conditionOf(got, v1alpha1.ConditionReady).Reason != v1alpha1.ReasonRevisionMissing {
+			t.Errorf("status %+v", got.Status)
+		}
+	})
+	t.Run("ends when tuples may have been executed with it", func(t *testing.T) {
+		run := makeRun("r").Tuples(1).Pinned("gone-0123456789", 1, 1, 0).Job(2, "").With(func(r *v1alpha1.FunctionRun) {
+			r.Status.StartTime = &metav1.Time{Time: testNow}
+		}).Obj()
+		got, _ := look(t, newWorld(run), testNow)
+		if ending := conditionOf(got, v1alpha1.ConditionEnding); ending.Status != metav1.ConditionTrue || !strings.Contains(ending.Message, "gone-0123456789") {
+			t.Errorf("Ending is %+v", ending)
+		}
+	})
+}
+
+func TestAJobThatTheClusterRefuses(t *testing.T) {
+	refuse := func(err error) *world {
+		run := makeRun("r").Tuples(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+		revision := testRevision(t)
+		run.Status.Revision.Name = revision.Name
+		w := newWorld(run, revision)
+		w.client = interceptor.NewClient(w.client, interceptor.Funcs{
+			Apply: func(context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption) error {
+				return err
+			},
+		})
+		return w
+	}
+	resource := batchv1.Resource("jobs")
+	t.Run("is told in its words, and asked for again", func(t *testing.T) {
+		got, wait := look(t, refuse(apierrors.NewForbidden(resource, "r-1", errQuota)), testNow)
+		ready := conditionOf(got, v1alpha1.ConditionReady)
+		if ready.Reason != v1alpha1.ReasonJobRefused || !strings.Contains(ready.Message, "exceeded quota: jobs") || wait != refusedPause {
+			t.Errorf("%+v, again after %v", ready, wait)
+		}
+		if got.Status.Job.UID != "" {
+			t.Error("a Job that does not exist is recorded")
+		}
+	})
+	t.Run("because the namespace is going is nothing to talk about", func(t *testing.T) {
+		err := apierrors.NewForbidden(resource, "r-1", errQuota)
+		err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+		got, wait := look(t, refuse(err), testNow)
+		if wait != 0 || conditionOf(got, v1alpha1.ConditionStalled).Status == metav1.ConditionTrue {
+			t.Errorf("%+v, again after %v", got.Status.Conditions, wait)
+		}
+	})
+}
+
+var errQuota = &quotaError{}
+
+type quotaError struct{}
+
+func (*quotaError) Error() string { return "exceeded quota: jobs" }
+
+// A write that was decided from an old state is refused whole: the API server's report and what was stored since stay.
+func TestAnOldStateUnsetsNothing(t *testing.T) {
+	ctx := context.Background()
+	run := makeRun("r").Tuples(2).Obj()
+	w := newWorld(run)
+	old := &v1alpha1.FunctionRun{}
+	if err := w.client.Get(ctx, client.ObjectKeyFromObject(run), old); err != nil {
+		t.Fatal(err)
+	}
+	stored := old.DeepCopy()
+	stored.Status.Revision = makeRun("r").Pinned("f-0123456789", 2, 2, 0).Status.Revision
+	stored.Status.Job = &v1alpha1.JobReference{Name: "r-1", Number: 1, UID: "job"}
+	if err := w.client.Status().Update(ctx, stored); err != nil {
+		t.Fatal(err)
+	}
+	describeUnfinished(old, functionMissing(old), testNow)
+	err := w.client.Status().Apply(ctx, runStatus(old), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
+	if !apierrors.IsConflict(err) {
+		t.Errorf("a status decided from an old state was taken: %v", err)
+	}
+	if err := w.client.Get(ctx, client.ObjectKeyFromObject(run), stored); err != nil {
+		t.Fatal(err)
+	}
+	if stored.Status.Revision == nil || stored.Status.Job == nil {
+		t.Errorf("the old state has unset what was stored: %+v", stored.Status)
+	}
+}
+
+func TestTTL(t *testing.T) {
+	finished := func(ttl int32, before time.Duration) *v1alpha1.FunctionRun {
+		run := makeRun("r").Tuples(1).With(func(r *v1alpha1.FunctionRun) {
+			r.Spec.TTLSecondsAfterFinished = ptr.To(ttl)
+			r.Status.ObservedGeneration = 1
+		}).Obj()
+		finishRun(run, true, v1alpha1.ReasonSucceeded, "x", testNow.Add(-before))
+		return run
+	}
+	got, wait := look(t, newWorld(finished(60, 20*time.Second)), testNow)
+	if got.Name == "" || wait != 40*time.Second {
+		t.Errorf("a run with 40 s to live: exists %v, again after %v", got.Name != "", wait)
+	}
+	if got, _ := look(t, newWorld(finished(60, time.Minute)), testNow); got.Name != "" {
+		t.Error("a run at the end of its time to live stays")
+	}
+}
+
+func TestMetricsAreWellNamed(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry)
+	m.runFinished(true, v1alpha1.ReasonSucceeded, time.Second)
+	m.runFinished(false, v1alpha1.ReasonCancelled, time.Second)
+	m.runFinished(false, "whatever an API server may say", time.Second)
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("problems %v, error %v", problems, err)
+	}
+	if n := testutil.CollectAndCount(m.runsFinished); n != 3 {
+		t.Errorf("%d results, want the closed set of complete, cancelled and failed", n)
+	}
+}
