@@ -70,6 +70,7 @@ type report struct {
 
 // NewReporter makes a reporter. Enqueue and the informer's events tell it what may have changed.
 func NewReporter(runs Runs, exchange Exchange, writer StatusWriter, runOf func(*sharedcloudv1alpha1.FunctionRun) work.Run, clock clock.WithTicker) *Reporter {
+	registerMetrics()
 	return &Reporter{
 		runs:     runs,
 		exchange: exchange,
@@ -232,6 +233,7 @@ func (r *Reporter) write(ctx context.Context, run *sharedcloudv1alpha1.FunctionR
 	switch {
 	case err == nil:
 		r.note(run.UID, progress)
+		count(run.Status.Progress, &progress)
 		if progress.Closed {
 			klog.FromContext(ctx).Info("Reported the end of a run", "run", klog.KObj(run), "reason", progress.Reason,
 				"succeeded", progress.Succeeded, "failed", progress.Failed, "timedOut", progress.TimedOut, "cancelled", progress.Cancelled)

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-base/metrics/testutil"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -214,6 +215,40 @@ func TestReportsAfterAConflictBuildOnWhatIsStored(t *testing.T) {
 	want := []string{head + `{"total":4,"pending":4,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":0}}}`}
 	if diff := cmp.Diff(want, w.written); diff != "" {
 		t.Errorf("written (-want +got):\n%s", diff)
+	}
+}
+
+func TestReportsAreCountedOnce(t *testing.T) {
+	conflict := apierrors.NewConflict(sharedcloudv1alpha1.Resource("functionruns"), "run", errors.New("changed"))
+	w := &world{
+		run:      makeRun("7", &sharedcloudv1alpha1.RunProgress{Total: 9, Succeeded: 2, Failed: 3}),
+		progress: sharedcloudv1alpha1.RunProgress{Total: 9, Succeeded: 5, Failed: 2, Cancelled: 2, Closed: true},
+		failures: []error{conflict, nil},
+	}
+	reporter, clock := newReporter(w)
+	value := func(status string) float64 {
+		n, err := testutil.GetCounterMetricValue(outcomesTotal.WithLabelValues(status))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := map[string]float64{}
+	for _, status := range []string{"Succeeded", "Failed", "TimedOut", "Cancelled"} {
+		before[status] = value(status)
+	}
+	for range 3 {
+		_, _ = reporter.reconcile(t.Context(), "uid")
+		clock.Step(lookInterval)
+	}
+	if len(w.written) != 1 {
+		t.Fatalf("%d writes", len(w.written))
+	}
+	// A store that has lost a failure takes nothing back.
+	for status, want := range map[string]float64{"Succeeded": 3, "Failed": 0, "TimedOut": 0, "Cancelled": 2} {
+		if got := value(status) - before[status]; got != want {
+			t.Errorf("%v outcomes %s were counted, want %v", got, status, want)
+		}
 	}
 }
 

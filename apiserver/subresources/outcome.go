@@ -66,10 +66,8 @@ func (e *encoder) result(o *outcomes.Outcome) {
 	switch {
 	case o.Result != nil:
 		e.buffer.WriteString(`,"result":`)
-		start := e.buffer.Len()
-		// Compact refuses what is no JSON, or nested so deep that few could read it.
+		// Compact refuses what is no JSON, or nested so deep that few could read it, and then writes nothing.
 		if err := json.Compact(&e.buffer, o.Result); err != nil {
-			e.buffer.Truncate(start)
 			e.text(string(o.Result))
 		}
 	case o.ResultText != nil:

@@ -1,0 +1,47 @@
+package report
+
+import (
+	"sync"
+
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+var (
+	outcomesTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem: "sharedcloud", Name: "outcomes_total", StabilityLevel: metrics.ALPHA,
+		Help: "Outcomes that were reported in the status of runs, by their status.",
+	}, []string{"status"})
+	closedTotal = metrics.NewCounter(&metrics.CounterOpts{
+		Subsystem: "sharedcloud", Name: "runs_closed_total", StabilityLevel: metrics.ALPHA,
+		Help: "Runs that were reported to be closed: every tuple has its outcome.",
+	})
+)
+
+var registerMetrics = sync.OnceFunc(func() {
+	legacyregistry.MustRegister(outcomesTotal, closedTotal)
+})
+
+// count counts what a report has added to the one before. That was made for exactly that one, by the resource version, so
+// nothing is counted twice, and nothing is left out over a restart.
+func count(before, after *sharedcloudv1alpha1.RunProgress) {
+	if before == nil {
+		before = &sharedcloudv1alpha1.RunProgress{}
+	}
+	for status, added := range map[string]int32{
+		sharedcloudv1alpha1.OutcomeSucceeded: after.Succeeded - before.Succeeded,
+		sharedcloudv1alpha1.OutcomeFailed:    after.Failed - before.Failed,
+		sharedcloudv1alpha1.OutcomeTimedOut:  after.TimedOut - before.TimedOut,
+		sharedcloudv1alpha1.OutcomeCancelled: after.Cancelled - before.Cancelled,
+	} {
+		// A store that was restored from a backup has fewer than were reported: a counter does not go back.
+		if added > 0 {
+			outcomesTotal.WithLabelValues(status).Add(float64(added))
+		}
+	}
+	if after.Closed && !before.Closed {
+		closedTotal.Inc()
+	}
+}
