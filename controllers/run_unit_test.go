@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -192,6 +193,54 @@ func TestAJobThatTheClusterRefuses(t *testing.T) {
 			t.Errorf("%+v, again after %v", got.Status.Conditions, wait)
 		}
 	})
+}
+
+// The cache hears of a Job later than the API server, and of somebody else's never.
+func TestAJobThatTheCacheDoesNotKnow(t *testing.T) {
+	owner := func(kind, name string, uid types.UID) []metav1.OwnerReference {
+		return []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: uid, Controller: ptr.To(true)}}
+	}
+	tests := []struct {
+		name       string
+		change     func(job *batchv1.Job)
+		wantUID    types.UID
+		wantReason string
+		wantWait   time.Duration
+	}{
+		{name: "and is the run's, made by an earlier manager from another template, is recorded", change: func(*batchv1.Job) {},
+			wantUID: "job", wantReason: v1alpha1.ReasonStarting},
+		{name: "and is somebody else's is left alone", change: func(job *batchv1.Job) { job.OwnerReferences = nil },
+			wantReason: v1alpha1.ReasonJobNameTaken, wantWait: refusedPause},
+		{name: "and is of a deleted run of this name is waited for", change: func(job *batchv1.Job) { job.OwnerReferences = owner("FunctionRun", "r", "the-deleted") },
+			wantReason: v1alpha1.ReasonStarting, wantWait: namesakePause},
+		{name: "and is of another run is left alone", change: func(job *batchv1.Job) { job.OwnerReferences = owner("FunctionRun", "other", "other") },
+			wantReason: v1alpha1.ReasonJobNameTaken, wantWait: refusedPause},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			run := makeRun("r").Tuples(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+			revision := testRevision(t)
+			run.Status.Revision.Name = revision.Name
+			job := ownJob(run, "1", "0", "0")
+			tc.change(job)
+			w := newWorld(run, revision, job)
+			w.client = interceptor.NewClient(w.client, interceptor.Funcs{
+				Apply: func(context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption) error {
+					return apierrors.NewInvalid(batchv1.SchemeGroupVersion.WithKind("Job").GroupKind(), "r-1", nil)
+				},
+				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+					if _, jobs := list.(*batchv1.JobList); jobs {
+						return nil
+					}
+					return c.List(ctx, list, opts...)
+				},
+			})
+			got, wait := look(t, w, testNow)
+			if reason := conditionOf(got, v1alpha1.ConditionReady).Reason; reason != tc.wantReason || got.Status.Job.UID != tc.wantUID || wait != tc.wantWait {
+				t.Errorf("reason %s, uid %q, again after %v; want %s, %q, %v", reason, got.Status.Job.UID, wait, tc.wantReason, tc.wantUID, tc.wantWait)
+			}
+		})
+	}
 }
 
 var errQuota = &quotaError{}
