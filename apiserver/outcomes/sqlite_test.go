@@ -236,6 +236,20 @@ func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *test
 	refused := errors.New("refused")
 	var wait sync.WaitGroup
 	errs := make([]error, 60)
+	// One that holds the writer until all the others wait, so that they are one group.
+	busy, release := make(chan struct{}), make(chan struct{})
+	wait.Go(func() {
+		_ = store.Update(ctx, "", func(*Tx) error {
+			select {
+			case <-busy:
+			default:
+				close(busy)
+			}
+			<-release
+			return nil
+		})
+	})
+	<-busy
 	for i := range errs {
 		wait.Go(func() {
 			errs[i] = store.Update(ctx, "", func(tx *Tx) error {
@@ -257,6 +271,10 @@ func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *test
 			})
 		})
 	}
+	for len(store.writer.requests) < len(errs) {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
 	wait.Wait()
 	have := map[int]bool{}
 	for _, o := range outcomesOf(t, store, "uid", 0, 0) {
