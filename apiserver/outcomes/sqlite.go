@@ -169,7 +169,7 @@ func (s *SQLite) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // nothing is pending
+	defer db.Close()
 	provider, err := goose.NewProvider(goose.DialectSQLite3, db, folder)
 	if err != nil {
 		return err

@@ -272,7 +272,7 @@ func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *test
 		})
 	}
 	for len(store.writer.requests) < len(errs) {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	close(release)
 	wait.Wait()
@@ -464,7 +464,7 @@ func TestAFileThatIsNoStoreIsRefusedInWords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer db.Close() //nolint:errcheck // a test
+			defer db.Close()
 			if _, err := db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
 				t.Fatal(err)
 			}

@@ -31,7 +31,7 @@ func (s *session) prepared(text string) (*sql.Stmt, error) {
 }
 
 func (s *session) exec(text string, args ...any) (sql.Result, error) {
-	statement, err := s.prepared(text)
+	statement, err := s.prepared(text) //nolint:sqlclosecheck // closed with the session
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (tx *Tx) query(doing string, scan func(row func(dest ...any) error) error, 
 	if tx.failed != nil {
 		return tx.failed
 	}
-	statement, err := tx.session.prepared(text)
+	statement, err := tx.session.prepared(text) //nolint:sqlclosecheck // closed with the session
 	if err != nil {
 		return tx.fail(doing, err)
 	}
@@ -87,9 +87,9 @@ func (tx *Tx) query(doing string, scan func(row func(dest ...any) error) error, 
 	if err != nil {
 		return tx.fail(doing, err)
 	}
-	defer rows.Close() //nolint:errcheck // Err below has what matters
+	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows.Scan); err == errEnough {
+		if err := scan(rows.Scan); errors.Is(err, errEnough) {
 			return nil
 		} else if err != nil {
 			return tx.fail(doing, err)

@@ -136,7 +136,7 @@ func bareInserts(b *testing.B, tuples, batch int) time.Duration {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // a benchmark
+	defer db.Close()
 	db.SetMaxOpenConns(1)
 	const columns, rows = 8, 8
 	statement := func(rows int) *sql.Stmt {
@@ -171,7 +171,7 @@ func bareInserts(b *testing.B, tuples, batch int) time.Duration {
 				args = append(args, int64(1)<<32+int64(index+i), 1, 1, int64(1795521600000000), int64(1795521600000000), int64(1795521600000012),
 					int64(1), []byte(strconv.Itoa((index+i)*(index+i))))
 			}
-			if _, err := tx.Stmt(prepared).Exec(args...); err != nil {
+			if _, err := tx.Stmt(prepared).Exec(args...); err != nil { //nolint:sqlclosecheck // closed with its transaction
 				b.Fatal(err)
 			}
 			index += n

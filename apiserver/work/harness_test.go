@@ -70,7 +70,7 @@ var emptyStore = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "outcomes.db")
 	store := outcomes.NewSQLite(path)
 	if err := errors.Join(store.Open(context.Background()), store.Close()); err != nil {

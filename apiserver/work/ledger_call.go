@@ -201,7 +201,8 @@ func (c *call) takeFromOthers(indexes indexset.Set) {
 // the tuple gets another attempt.
 func (c *call) report(o *Outcome) bool {
 	c.measure(o.DurationMicros)
-	over, attempts := true, 0
+	over := true
+	var attempts int
 	switch {
 	case o.Crash:
 		over, attempts = c.charge(o.Index)

@@ -57,7 +57,7 @@ func (c *cluster) watchers() int {
 // until waits for what another goroutine does.
 func (c *cluster) until(what string, is func() bool) {
 	c.t.Helper()
-	for begun := time.Now(); !is(); time.Sleep(time.Millisecond) {
+	for begun := time.Now(); !is(); <-time.After(time.Millisecond) {
 		if time.Since(begun) > 20*time.Second {
 			c.t.Fatalf("it never came to this: %s", what)
 		}
@@ -196,7 +196,7 @@ func TestManyWorkersAtOnceDoEachTupleOnce(t *testing.T) {
 				t.Errorf("progress: %v", err)
 				return
 			}
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 		}
 	})
 	var executed [tuples]atomic.Int32
