@@ -104,27 +104,6 @@ func (w *world) funcs() interceptor.Funcs {
 			w.writes++
 			return w.call(func() error { return c.Delete(ctx, o, opts...) })
 		},
-		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			w.writes++
-			return w.call(func() error {
-				if err := c.Apply(ctx, o, opts...); err != nil {
-					return err
-				}
-				applied, ok := o.(interface {
-					GetName() *string
-					GetNamespace() *string
-				})
-				if !ok {
-					return fmt.Errorf("an apply of %T", o)
-				}
-				job := &batchv1.Job{}
-				job.Name, job.Namespace = *applied.GetName(), *applied.GetNamespace()
-				if err := w.identify(ctx, c, job); err != nil {
-					return err
-				}
-				return c.Apply(ctx, o, opts...) // once more, for the answer that has the uid
-			})
-		},
 		SubResourceApply: func(ctx context.Context, c client.Client, name string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
 			w.writes++
 			return w.call(func() error { return c.SubResource(name).Apply(ctx, o, opts...) })

@@ -10,7 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	batchac "k8s.io/client-go/applyconfigurations/batch/v1"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -132,9 +135,8 @@ func (r *RunReconciler) nextJob(p *runPass, number int32) {
 		fmt.Sprintf("The Job %s comes next.", p.run.Status.Job.Name)})
 }
 
-// makeJob writes the Job that status.job names. There is no "apply only if absent", so the write is not forced: on
-// somebody else's Job it meets that owner's fields and is refused, and on the run's own (made by a manager that died before
-// it recorded the uid, or not yet in this cache) it changes nothing and returns the uid.
+// makeJob writes the Job that status.job names. It is created and not applied: an apply has no "only if absent", and the Job
+// may be there, made by a manager that died before it recorded the uid, or by somebody else.
 func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batchv1.Job) (ctrl.Result, error) {
 	run := p.run
 	settings, err := r.revisions.read(ctx, run.Namespace, run.Status.Revision.Name)
@@ -143,32 +145,43 @@ func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batch
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	wanted := jobFor(run, settings, r.options.ExchangeURL, fruitless(previous, outcomes(run)))
-	applyErr := r.Apply(ctx, wanted, client.FieldOwner(v1alpha1.FieldManagerController))
-	if applyErr == nil && wanted.UID != nil {
-		r.recordJob(p, *wanted.UID)
-		r.describe(p, startingFinding(run))
-		p.afterWrite(func() {
-			r.metrics.jobsCreated.Inc()
-			r.tell.normal(run, eventJobCreated, actionCreate, "Created the Job "+run.Status.Job.Name)
-		})
-		log.FromContext(ctx).Info("Made the Job", "run", klog.KObj(run), "job", run.Status.Job.Name)
-		return ctrl.Result{}, nil // the Job controller makes the pods
+	job, err := asWritten(jobFor(run, settings, r.options.ExchangeURL, fruitless(previous, outcomes(run))))
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	return r.refusedJob(ctx, p, applyErr)
+	if err := r.Create(ctx, job, client.FieldOwner(v1alpha1.FieldManagerController)); err != nil {
+		return r.refusedJob(ctx, p, err)
+	}
+	r.recordJob(p, job.GetUID())
+	r.describe(p, startingFinding(run))
+	p.afterWrite(func() {
+		r.metrics.jobsCreated.Inc()
+		r.tell.normal(run, eventJobCreated, actionCreate, "Created the Job "+run.Status.Job.Name)
+	})
+	log.FromContext(ctx).Info("Made the Job", "run", klog.KObj(run), "job", run.Status.Job.Name)
+	return ctrl.Result{}, nil // the Job controller makes the pods
+}
+
+// asWritten is the apply configuration as an object: with what it says, and without the zero values of a typed one.
+func asWritten(configuration *batchac.JobApplyConfiguration) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(configuration)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the Job: %w", err)
+	}
+	return &unstructured.Unstructured{Object: content}, nil
 }
 
 // refusedJob finds out why a Job could not be written: because there is one of that name, or because of what it says.
 func (r *RunReconciler) refusedJob(ctx context.Context, p *runPass, refusal error) (ctrl.Result, error) {
 	run := p.run
-	if !apierrors.IsConflict(refusal) && !apierrors.IsInvalid(refusal) && !apierrors.IsForbidden(refusal) {
+	if !apierrors.IsAlreadyExists(refusal) && !apierrors.IsInvalid(refusal) && !apierrors.IsForbidden(refusal) {
 		return ctrl.Result{}, fmt.Errorf("making the Job %s: %w", run.Status.Job.Name, refusal)
 	}
 	existing := &batchv1.Job{}
 	err := r.live.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Status.Job.Name}, existing)
 	switch {
 	case err == nil && metav1.IsControlledBy(existing, run):
-		// Made by an earlier manager whose template differed: the run goes on with that one.
+		// Made by an earlier manager, or not yet in this cache.
 		r.recordJob(p, existing.UID)
 		r.describe(p, startingFinding(run))
 		return ctrl.Result{}, nil
@@ -182,6 +195,8 @@ func (r *RunReconciler) refusedJob(ctx context.Context, p *runPass, refusal erro
 		return ctrl.Result{RequeueAfter: refusedPause}, nil // a Job of somebody else is not in the cache: no watch tells
 	case !apierrors.IsNotFound(err):
 		return ctrl.Result{}, fmt.Errorf("reading the Job %s: %w", run.Status.Job.Name, err)
+	case apierrors.IsAlreadyExists(refusal):
+		return ctrl.Result{RequeueAfter: conflictPause}, nil // gone in this moment
 	case apierrors.HasStatusCause(refusal, corev1.NamespaceTerminatingCause):
 		return ctrl.Result{}, nil // the run goes with its namespace
 	default:

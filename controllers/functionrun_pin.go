@@ -39,8 +39,12 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, tuples int) (ctrl.R
 	run.Status.Revision = pinFor(run, function, settings, tuples)
 	// The first Job's name is decided in the same breath: it follows from the run's name.
 	run.Status.Job = &v1alpha1.JobReference{Name: jobName(run.Name, 1), Number: 1}
-	r.describe(p, finding{standingProgressing, v1alpha1.ReasonPinned,
-		fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)})
+	// Every condition makes this write dearer, and the Job waits for it: here only what kstatus reads. The next write, which
+	// nobody waits for, has them all.
+	pinned := finding{standingProgressing, v1alpha1.ReasonPinned, fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)}
+	if runConditions(run, p.now).stand(pinned.standing, pinned.reason, pinned.message) {
+		p.afterWrite(func() { r.tell.standing(run, pinned) })
+	}
 	return ctrl.Result{}, nil // the write wakes the next pass
 }
 

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -168,9 +167,7 @@ func TestAJobThatTheClusterRefuses(t *testing.T) {
 		run.Status.Revision.Name = revision.Name
 		w := newWorld(run, revision)
 		w.client = interceptor.NewClient(w.client, interceptor.Funcs{
-			Apply: func(context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption) error {
-				return err
-			},
+			Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return err },
 		})
 		return w
 	}
@@ -207,7 +204,7 @@ func TestAJobThatTheCacheDoesNotKnow(t *testing.T) {
 		wantReason string
 		wantWait   time.Duration
 	}{
-		{name: "and is the run's, made by an earlier manager from another template, is recorded", change: func(*batchv1.Job) {},
+		{name: "and is the run's, made by an earlier manager, is recorded", change: func(*batchv1.Job) {},
 			wantUID: "job", wantReason: v1alpha1.ReasonStarting},
 		{name: "and is somebody else's is left alone", change: func(job *batchv1.Job) { job.OwnerReferences = nil },
 			wantReason: v1alpha1.ReasonJobNameTaken, wantWait: refusedPause},
@@ -225,9 +222,6 @@ func TestAJobThatTheCacheDoesNotKnow(t *testing.T) {
 			tc.change(job)
 			w := newWorld(run, revision, job)
 			w.client = interceptor.NewClient(w.client, interceptor.Funcs{
-				Apply: func(context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption) error {
-					return apierrors.NewInvalid(batchv1.SchemeGroupVersion.WithKind("Job").GroupKind(), "r-1", nil)
-				},
 				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 					if _, jobs := list.(*batchv1.JobList); jobs {
 						return nil
