@@ -84,7 +84,7 @@ func measure(ctx context.Context, code string, jobs []job) (took time.Duration, 
 
 func (b *bench) closed(ctx context.Context, exchange *work.Exchange) (bool, error) {
 	for i := range b.jobs {
-		progress, err := exchange.Progress(ctx, uidOf(i))
+		progress, err := exchange.Progress(ctx, b.run(i))
 		if err != nil || !progress.Closed {
 			return false, err
 		}
@@ -151,13 +151,17 @@ func (b *bench) gated(next http.Handler) http.Handler {
 func uidOf(i int) types.UID { return types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)) }
 
 // Run implements work.Runs.
-func (b *bench) Run(_ context.Context, namespace, name string) (work.Run, error) {
+func (b *bench) Run(_ context.Context, _, name string) (work.Run, error) {
 	i, err := strconv.Atoi(name)
 	if err != nil || i >= len(b.jobs) {
 		return work.Run{}, work.ErrNoRun
 	}
-	return work.Run{UID: uidOf(i), Namespace: namespace, Name: name, Total: len(b.jobs[i].inputs), Workers: b.jobs[i].workers,
-		TimeoutSeconds: 600, JobUID: "job"}, nil
+	return b.run(i), nil
+}
+
+func (b *bench) run(i int) work.Run {
+	return work.Run{UID: uidOf(i), Namespace: "bench", Name: strconv.Itoa(i), Total: len(b.jobs[i].inputs), Workers: b.jobs[i].workers,
+		TimeoutSeconds: 600, JobUID: "job"}
 }
 
 // Tuples implements work.Inputs.
