@@ -41,6 +41,8 @@ import (
 var (
 	k8s        client.Client
 	restConfig *rest.Config
+	// managerConfig is of a user who may do what config/rbac lets the manager do, and nothing else.
+	managerConfig *rest.Config
 	scheme     = runtime.NewScheme()
 
 	// manager is the one that runs while specs don't kill it.
@@ -97,10 +99,23 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		Spec:       v1alpha1.FunctionImageSpec{RegistryPath: "sharedcloud/python:latest", Runtime: "python311"},
 	})).To(Succeed())
 	waitForPolicy(ctx)
+	allowManager(ctx, environment, root)
 
 	manager = startManager(nil)
 	DeferCleanup(func() { manager.stop() })
 }, NodeTimeout(2*time.Minute))
+
+// allowManager makes the manager's user, with the roles that are generated for it.
+func allowManager(ctx SpecContext, environment *envtest.Environment, root string) {
+	GinkgoHelper()
+	applyFile(ctx, filepath.Join(root, "config", "rbac", "manager_role.yaml"))
+	applyFile(ctx, filepath.Join(root, "config", "rbac", "manager_binding.yaml"))
+	account := "system:serviceaccount:" + options.Namespace + ":sharedcloud-controller-manager"
+	user, err := environment.AddUser(envtest.User{Name: account, Groups: []string{"system:serviceaccounts"}}, nil)
+	Expect(err).NotTo(HaveOccurred())
+	managerConfig = user.Config()
+	managerConfig.QPS, managerConfig.Burst = 1000, 2000
+}
 
 // applyFile applies every object of a file of manifests.
 func applyFile(ctx SpecContext, path string) {
@@ -161,7 +176,7 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 			return wrap(inner), nil
 		}
 	}
-	mgr, err := ctrl.NewManager(restConfig, managerOptions)
+	mgr, err := ctrl.NewManager(managerConfig, managerOptions)
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	registry := prometheus.NewRegistry()
