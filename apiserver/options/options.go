@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"sharedcloud.io/function-operator/apiserver"
+	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
 // Options are the API server's flags.
@@ -149,6 +151,7 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 	if err := o.Authentication.ApplyTo(&generic.Authentication, generic.SecureServing, generic.OpenAPIConfig); err != nil {
 		return nil, fmt.Errorf("setting up authentication: %w", err)
 	}
+	watchClientCAs(ctx, generic)
 	if err := o.Authorization.ApplyTo(&generic.Authorization); err != nil {
 		return nil, fmt.Errorf("setting up authorization: %w", err)
 	}
@@ -173,6 +176,18 @@ func (o *Options) clientConfig() (*rest.Config, error) {
 	config.QPS, config.Burst = 200, 400
 	config.UserAgent = "sharedcloud-apiserver"
 	return config, nil
+}
+
+// watchClientCAs lets the server begin with the authority of the front proxy, see identity.ClientCAs.
+func watchClientCAs(ctx context.Context, generic *genericapiserver.Config) {
+	proxy := generic.Authentication.RequestHeaderConfig
+	if generic.SecureServing.ClientCA == nil || proxy == nil {
+		return
+	}
+	generic.SecureServing.ClientCA = identity.WatchClientCAs(ctx, generic.SecureServing.ClientCA, func() bool {
+		_, ok := proxy.CAContentProvider.VerifyOptions()
+		return ok
+	})
 }
 
 // waitForFrontProxy waits for the ConfigMap in which the Kubernetes API says how its front proxy is known. It exists in

@@ -35,11 +35,8 @@ var _ = Describe("The server", func() {
 			status, body := get(second.client(), second.url()+"/livez")
 			g.Expect(status).To(Equal(http.StatusOK), body)
 		}).WithContext(ctx).Should(Succeed())
-		// In the first moments it is still learning whom the front proxy's certificates are from.
-		Eventually(func(g Gomega) {
-			status, body := asAggregator(ctx, second, "/apis/subresources.sharedcloud.io/v1alpha1")
-			g.Expect(status).To(Equal(http.StatusOK), body)
-		}).WithContext(ctx).WithTimeout(5 * time.Second).Should(Succeed())
+		code, text := asAggregator(ctx, second, "/apis/subresources.sharedcloud.io/v1alpha1")
+		Expect(code).To(Equal(http.StatusOK), text)
 		status, body := get(second.client(), second.url()+"/readyz")
 		Expect(status).To(Equal(http.StatusInternalServerError), body)
 		Expect(body).To(ContainSubstring("[-]outcome-store failed"))
@@ -100,8 +97,7 @@ func servedSerial(s *server) string {
 // asAggregator reads a path directly, with the front proxy's certificate.
 func asAggregator(ctx context.Context, s *server, path string) (int, string) {
 	GinkgoHelper()
-	proxy := pki.client("front-proxy-client")
-	certificate, err := tls.LoadX509KeyPair(proxy.certFile, proxy.keyFile)
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(pki.folder, "front-proxy-client.crt"), filepath.Join(pki.folder, "front-proxy-client.key"))
 	Expect(err).NotTo(HaveOccurred())
 	c := s.client()
 	transport, ok := c.Transport.(*http.Transport)

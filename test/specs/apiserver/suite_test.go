@@ -148,6 +148,7 @@ func startAggregated(ctx context.Context) {
 	api = newServer(GinkgoT().TempDir())
 	api.start()
 	DeferCleanup(func() { api.kill() })
+	api.waitReady()
 	register(ctx, api)
 	Eventually(func(g Gomega) {
 		service := &apiregistrationv1.APIService{}
