@@ -43,7 +43,7 @@ var (
 	restConfig *rest.Config
 	// managerConfig is of a user who may do what config/rbac lets the manager do, and nothing else.
 	managerConfig *rest.Config
-	scheme     = runtime.NewScheme()
+	scheme        = runtime.NewScheme()
 
 	// manager is the one that runs while specs don't kill it.
 	manager *runningManager
