@@ -42,9 +42,7 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, tuples int) (ctrl.R
 	// Every condition makes this write dearer, and the Job waits for it: here only what kstatus reads. The next write, which
 	// nobody waits for, has them all.
 	pinned := finding{standingProgressing, v1alpha1.ReasonPinned, fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)}
-	if runConditions(run, p.now).stand(pinned.standing, pinned.reason, pinned.message) {
-		p.afterWrite(func() { r.tell.standing(run, pinned) })
-	}
+	runConditions(run, p.now).stand(pinned.standing, pinned.reason, pinned.message)
 	return ctrl.Result{}, nil // the write wakes the next pass
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path"
 	"strconv"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -25,13 +26,12 @@ const (
 	// The kubelet renews the worker's token when 80 % of this is over.
 	tokenSeconds = int64(3600)
 
-	codeDir     = "/sharedcloud/code"
-	runnerDir   = "/sharedcloud/runner"
-	identityDir = "/sharedcloud/identity"
-
-	volumeCode     = "sharedcloud-code"
-	volumeRunner   = "sharedcloud-runner"
-	volumeIdentity = "sharedcloud-identity"
+	// All that a worker gets from the operator is one volume: each one more costs the kubelet time at every start.
+	mountDir     = "/sharedcloud"
+	volumeWorker = "sharedcloud-worker"
+	codeDir      = "code"
+	runnerDir    = "runner"
+	identityDir  = "identity"
 
 	// annotationImage names the FunctionImage, NAMESPACE/NAME, that a pod runs; its digest is recorded there.
 	annotationImage = "sharedcloud.io/image"
@@ -43,6 +43,11 @@ const (
 	// row before it were over without adding one.
 	annotationOutcomes  = "sharedcloud.io/outcomes-before"
 	annotationFruitless = "sharedcloud.io/fruitless-jobs"
+	// annotationMade is when the Job was built, µs since 1970: creationTimestamp has whole seconds.
+	annotationMade = "sharedcloud.io/made"
+
+	// A Job begins with so many workers; see widen.
+	firstWorkers = int32(1)
 
 	// Failures of pods never end a Job: the exchange counts them and ends the run.
 	outOfReach = int32(1_000_000)
@@ -50,7 +55,7 @@ const (
 
 // jobFor builds the latest Job of a run, as status.job names it, from what the run has pinned. It is written once: what it
 // leaves out is the API's to default and, as spec.suspend, somebody else's to own.
-func jobFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string, fruitlessBefore int32) *batchac.JobApplyConfiguration {
+func jobFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string, fruitlessBefore int32, now time.Time) *batchac.JobApplyConfiguration {
 	pin := run.Status.Revision
 	labels := map[string]string{
 		v1alpha1.LabelRun:      run.Name,
@@ -65,6 +70,7 @@ func jobFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string, fr
 			annotationNumber:    strconv.Itoa(int(run.Status.Job.Number)),
 			annotationOutcomes:  strconv.Itoa(int(outcomes(run))),
 			annotationFruitless: strconv.Itoa(int(fruitlessBefore)),
+			annotationMade:      strconv.FormatInt(now.UnixMicro(), 10),
 		}).
 		WithOwnerReferences(metaac.OwnerReference().
 			WithAPIVersion(v1alpha1.GroupVersion.String()).
@@ -76,7 +82,7 @@ func jobFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string, fr
 		WithSpec(batchac.JobSpec().
 			WithCompletionMode(batchv1.IndexedCompletion).
 			WithCompletions(pin.Workers).
-			WithParallelism(pin.Workers).
+			WithParallelism(min(pin.Workers, firstWorkers)).
 			WithBackoffLimitPerIndex(outOfReach).
 			WithPodReplacementPolicy(batchv1.Failed).
 			WithPodFailurePolicy(batchac.PodFailurePolicy().
@@ -105,20 +111,17 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) *c
 		WithSecurityContext(podSecurity(pod)).
 		WithNodeSelector(pod.NodeSelector).
 		WithTolerations(tolerations(pod, settings.GPUResource, gpus)...).
-		WithVolumes(ownVolumes(run.Status.Revision.Name, settings)...).
+		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
 		WithVolumes(userVolumes(pod)...).
 		WithContainers(coreac.Container().
 			WithName(workerContainer).
 			WithImage(settings.Image.RegistryPath).
 			WithImagePullPolicy(settings.Image.PullPolicy).
 			WithCommand(settings.Command...).
-			WithCommand(path.Join(runnerDir, settings.RunnerFile)).
+			WithCommand(path.Join(mountDir, runnerDir, settings.RunnerFile)).
 			WithEnv(ownEnv(run, settings, exchangeURL)...).
 			WithEnv(userEnv(pod)...).
-			WithVolumeMounts(
-				coreac.VolumeMount().WithName(volumeCode).WithMountPath(codeDir).WithReadOnly(true),
-				coreac.VolumeMount().WithName(volumeRunner).WithMountPath(runnerDir).WithReadOnly(true),
-				coreac.VolumeMount().WithName(volumeIdentity).WithMountPath(identityDir).WithReadOnly(true)).
+			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
 			WithVolumeMounts(userMounts(pod)...).
 			WithResources(resources(pod, settings.GPUResource, gpus)).
 			WithSecurityContext(coreac.SecurityContext().
@@ -199,31 +202,27 @@ func ownEnv(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) []
 	exchange := exchangeURL + "/work/v1/namespaces/" + run.Namespace + "/runs/" + run.Name + "/exchange"
 	return []*coreac.EnvVarApplyConfiguration{
 		coreac.EnvVar().WithName("SHAREDCLOUD_EXCHANGE_URL").WithValue(exchange),
-		coreac.EnvVar().WithName("SHAREDCLOUD_TOKEN_FILE").WithValue(path.Join(identityDir, "token")),
-		coreac.EnvVar().WithName("SHAREDCLOUD_CA_FILE").WithValue(path.Join(identityDir, v1alpha1.TrustKey)),
-		coreac.EnvVar().WithName("SHAREDCLOUD_CODE").WithValue(path.Join(codeDir, settings.HandlerFile)),
+		coreac.EnvVar().WithName("SHAREDCLOUD_TOKEN_FILE").WithValue(path.Join(mountDir, identityDir, "token")),
+		coreac.EnvVar().WithName("SHAREDCLOUD_CA_FILE").WithValue(path.Join(mountDir, identityDir, v1alpha1.TrustKey)),
+		coreac.EnvVar().WithName("SHAREDCLOUD_CODE").WithValue(path.Join(mountDir, codeDir, settings.HandlerFile)),
 	}
 }
 
-// ownVolumes are the code, the runner and what a worker identifies itself and the exchange with.
-func ownVolumes(revision string, settings Settings) []*coreac.VolumeApplyConfiguration {
-	file := func(volume, key string) *coreac.VolumeApplyConfiguration {
-		return coreac.Volume().WithName(volume).WithConfigMap(coreac.ConfigMapVolumeSource().
+// ownVolume is the code, the runner and what a worker identifies itself and the exchange with.
+func ownVolume(revision string, settings Settings) *coreac.VolumeApplyConfiguration {
+	return coreac.Volume().WithName(volumeWorker).WithProjected(coreac.ProjectedVolumeSource().WithSources(
+		coreac.VolumeProjection().WithConfigMap(coreac.ConfigMapProjection().
 			WithName(revision).
-			WithItems(coreac.KeyToPath().WithKey(key).WithPath(key)))
-	}
-	return []*coreac.VolumeApplyConfiguration{
-		file(volumeCode, settings.HandlerFile),
-		file(volumeRunner, settings.RunnerFile),
-		coreac.Volume().WithName(volumeIdentity).WithProjected(coreac.ProjectedVolumeSource().WithSources(
-			coreac.VolumeProjection().WithServiceAccountToken(coreac.ServiceAccountTokenProjection().
-				WithAudience(v1alpha1.ExchangeAudience).
-				WithExpirationSeconds(tokenSeconds).
-				WithPath("token")),
-			coreac.VolumeProjection().WithConfigMap(coreac.ConfigMapProjection().
-				WithName(v1alpha1.TrustConfigMap).
-				WithItems(coreac.KeyToPath().WithKey(v1alpha1.TrustKey).WithPath(v1alpha1.TrustKey))))),
-	}
+			WithItems(
+				coreac.KeyToPath().WithKey(settings.HandlerFile).WithPath(path.Join(codeDir, settings.HandlerFile)),
+				coreac.KeyToPath().WithKey(settings.RunnerFile).WithPath(path.Join(runnerDir, settings.RunnerFile)))),
+		coreac.VolumeProjection().WithServiceAccountToken(coreac.ServiceAccountTokenProjection().
+			WithAudience(v1alpha1.ExchangeAudience).
+			WithExpirationSeconds(tokenSeconds).
+			WithPath(path.Join(identityDir, "token"))),
+		coreac.VolumeProjection().WithConfigMap(coreac.ConfigMapProjection().
+			WithName(v1alpha1.TrustConfigMap).
+			WithItems(coreac.KeyToPath().WithKey(v1alpha1.TrustKey).WithPath(path.Join(identityDir, v1alpha1.TrustKey))))))
 }
 
 // nonZero is a pointer to the value, or nil where nothing was set: never own a zero value.

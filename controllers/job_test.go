@@ -123,7 +123,7 @@ func TestJobFor(t *testing.T) {
 			}
 			runtime, _ := testLookup(function.Spec.Runtime)
 			settings := settingsFor(function, image, runtime, testOptions.GPUResource)
-			got, err := yaml.Marshal(jobFor(tc.run(), settings, testOptions.ExchangeURL, tc.fruitless))
+			got, err := yaml.Marshal(jobFor(tc.run(), settings, testOptions.ExchangeURL, tc.fruitless, testNow))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +149,7 @@ func TestJobForDoesNotShareTheUsersLimits(t *testing.T) {
 	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")}}}
 	runtime, _ := testLookup("python311")
 	settings := settingsFor(function, image, runtime, testOptions.GPUResource)
-	jobFor(makeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions.ExchangeURL, 0)
+	jobFor(makeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions.ExchangeURL, 0, testNow)
 	if _, leaked := function.Spec.Pod.Resources.Limits["nvidia.com/gpu"]; leaked {
 		t.Error("building a Job changed the limits that the settings hold: the next run without GPUs would ask for them")
 	}

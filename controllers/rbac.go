@@ -10,7 +10,7 @@ package controllers
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions/status;functionimages/status;functionruns/status,verbs=patch
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

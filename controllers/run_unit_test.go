@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,38 @@ func TestAJobThatIsOverBeforeItsRun(t *testing.T) {
 			if ready.Reason != tc.wantReason || got.Status.Job.Number != tc.wantJob || runEnding(got) != tc.wantEnding || wait != tc.wantWait {
 				t.Errorf("reason %s (%s), Job %d, ending %v, again after %v; want %s, %d, %v, %v",
 					ready.Reason, ready.Message, got.Status.Job.Number, runEnding(got), wait, tc.wantReason, tc.wantJob, tc.wantEnding, tc.wantWait)
+			}
+		})
+	}
+}
+
+// One worker begins; a run that it is done with at once costs no more pods and no more GPUs.
+func TestTheOtherWorkersFollowTheFirst(t *testing.T) {
+	tests := []struct {
+		name                 string
+		age                  time.Duration
+		parallelism, workers int32
+		want                 int32
+		wantWait             time.Duration
+	}{
+		{name: "not while it is alone for a moment only", age: 400 * time.Millisecond, parallelism: 1, workers: 3, want: 1, wantWait: 600 * time.Millisecond},
+		{name: "after a second", age: time.Second, parallelism: 1, workers: 3, want: 3},
+		{name: "once: what somebody made wider stays", age: time.Hour, parallelism: 5, workers: 3, want: 5},
+		{name: "and a run of one worker has none", age: time.Second, parallelism: 1, workers: 1, want: 1},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, tc.workers, 0).Job(1, "job").Obj()
+			job := ownJob(run, "1", "0", "0")
+			job.Annotations[annotationMade] = strconv.FormatInt(testNow.Add(-tc.age).UnixMicro(), 10)
+			job.Spec.Completions, job.Spec.Parallelism = &tc.workers, &tc.parallelism
+			w := newWorld(run, job)
+			_, wait := look(t, w, testNow)
+			if err := w.client.Get(context.Background(), client.ObjectKeyFromObject(job), job); err != nil {
+				t.Fatal(err)
+			}
+			if *job.Spec.Parallelism != tc.want || tc.wantWait != 0 && wait != tc.wantWait {
+				t.Errorf("parallelism %d, again after %v; want %d after %v", *job.Spec.Parallelism, wait, tc.want, tc.wantWait)
 			}
 		})
 	}

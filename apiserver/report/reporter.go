@@ -155,6 +155,9 @@ func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration,
 	if run.Status.Revision == nil {
 		return 0, nil // waiting for the controller to pin a revision; its write is an event
 	}
+	if run.Status.Progress == nil && !jobMade(run) && r.runOf(run).Ending == "" {
+		return 0, nil // waiting for the controller's Job, which a report would only delay; the note of its uid is an event
+	}
 	if wait := r.look(uid); wait > 0 {
 		return wait, nil
 	}
@@ -169,6 +172,10 @@ func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration,
 		return wait, nil
 	}
 	return 0, r.write(ctx, run, progress)
+}
+
+func jobMade(run *sharedcloudv1alpha1.FunctionRun) bool {
+	return run.Status.Job != nil && run.Status.Job.UID != ""
 }
 
 // progress is how far the store says that a run is. A run that shall end is closed first.

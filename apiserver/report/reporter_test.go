@@ -84,7 +84,13 @@ func makeRun(version string, progress *sharedcloudv1alpha1.RunProgress) *sharedc
 	run := &sharedcloudv1alpha1.FunctionRun{}
 	run.Namespace, run.Name, run.UID, run.ResourceVersion = "space", "run", "uid", version
 	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Tuples: 4}
+	run.Status.Job = &sharedcloudv1alpha1.JobReference{Name: "run-1", Number: 1, UID: "job"}
 	run.Status.Progress = progress
+	return run
+}
+
+func withoutJob(run *sharedcloudv1alpha1.FunctionRun) *sharedcloudv1alpha1.FunctionRun {
+	run.Status.Job.UID = ""
 	return run
 }
 
@@ -123,6 +129,13 @@ func TestReports(t *testing.T) {
 				run.Status.Revision = nil
 				return run
 			}(), progress: some},
+		},
+		"nothing of a run whose Job is not made yet": {world: world{run: withoutJob(makeRun("7", nil)), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}}},
+		"the end of a run that is cancelled before its Job is made": {
+			world:        world{run: withoutJob(makeRun("7", nil)), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Cancelled: 4}, ending: "Cancelled"},
+			wantClosings: []string{"Cancelled: because"},
+			wantWritten: []string{head + `{"total":4,"pending":0,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":4,` +
+				`"closed":true,"reason":"Cancelled"}}}`},
 		},
 		"nothing of a run that is gone": {world: world{progress: some}},
 		"nothing of another run":        {world: world{run: makeRun("7", nil), progress: some}, uid: "other"},

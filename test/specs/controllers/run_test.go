@@ -45,7 +45,10 @@ var _ = Describe("A run", func() {
 		run, job := startedRun(ctx, 3)
 		Expect(job.Name).To(Equal("r-1"))
 		Expect(*job.Spec.Completions).To(BeEquivalentTo(3))
-		Expect(*job.Spec.Parallelism).To(BeEquivalentTo(3))
+		Eventually(func(g Gomega) {
+			g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(job), job)).To(Succeed())
+			g.Expect(*job.Spec.Parallelism).To(BeEquivalentTo(3), "the other workers follow the first")
+		}).Should(Succeed())
 		Expect(metav1.IsControlledBy(job, run)).To(BeTrue())
 		Expect(*run.Status.Revision).To(SatisfyAll(
 			HaveField("Workers", BeEquivalentTo(3)), HaveField("Tuples", BeEquivalentTo(3)), HaveField("GPUs", BeEquivalentTo(0)),
