@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -120,6 +121,10 @@ func keptRevisions(function *v1alpha1.Function, revisions []metav1.PartialObject
 	history := slices.DeleteFunc(slices.Clone(revisions), func(r metav1.PartialObjectMetadata) bool { return kept[r.Name] })
 	slices.SortFunc(history, func(a, b metav1.PartialObjectMetadata) int {
 		if order := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); order != 0 {
+			return order
+		}
+		// Of one second: an immutable object that nobody touched has the resource version of its creation.
+		if order, err := resourceversion.CompareResourceVersion(b.ResourceVersion, a.ResourceVersion); err == nil && order != 0 {
 			return order
 		}
 		return cmp.Compare(a.Name, b.Name)

@@ -55,6 +55,23 @@ func TestKeptRevisions(t *testing.T) {
 	}
 }
 
+// A time of creation has whole seconds, and a person who saves twice in one of them has two revisions of it.
+func TestOfRevisionsOfOneSecondTheLaterOneIsNewer(t *testing.T) {
+	var revisions []metav1.PartialObjectMetadata
+	for name, version := range map[string]string{"a": "99", "b": "100", "c": "98", "present": "101"} {
+		revisions = append(revisions, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Name: name, ResourceVersion: version, CreationTimestamp: metav1.NewTime(testNow)}})
+	}
+	function := makeFunction("f").With(func(f *v1alpha1.Function) {
+		f.Spec.RevisionHistoryLimit = ptr.To[int32](2)
+		f.Status.Revision = &v1alpha1.FunctionRevision{Name: "present"}
+	}).Obj()
+	want := map[string]bool{"present": true, "b": true, "a": true}
+	if diff := cmp.Diff(want, keptRevisions(function, revisions)); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
+
 // A run may be pinning a revision in a pass whose write the cache has not seen: nothing is deleted before its time.
 func TestARevisionIsDeletedOnlyWhenNothingHasNamedItForAWhile(t *testing.T) {
 	ctx := context.Background()
