@@ -1,0 +1,132 @@
+package contract
+
+import (
+	"bytes"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// isError: the answer carries what was wrong.
+func isError(r response) bool {
+	if len(r.Content) == 0 {
+		return false
+	}
+	content := r.Content[0].Value.Schema
+	refs := []string{name(content.Ref)}
+	for _, one := range content.OneOf {
+		refs = append(refs, name(one.Ref))
+	}
+	return slices.Contains(refs, "Detail")
+}
+
+// statusNamed finds the status that a component is named for: "MethodNotAllowed" is 405.
+func statusNamed(component string) string {
+	for code := http.StatusBadRequest; code < 600; code++ {
+		if strings.ReplaceAll(http.StatusText(code), " ", "") == component {
+			return strconv.Itoa(code)
+		}
+	}
+	return ""
+}
+
+func (d *document) errorOf(status string, r response) errorView {
+	view := errorView{ID: "error-" + status, Status: status, Meaning: r.Description}
+	for _, h := range r.Headers {
+		resolved := d.header(h.Value)
+		field := d.field(h.Key, resolved.Schema)
+		field.Meaning, field.Example = resolved.Description, text(resolved.Example)
+		view.Headers = append(view.Headers, field)
+	}
+	content := r.Content[0].Value
+	if content.Example != nil {
+		view.Examples = append(view.Examples, exampleView{Value: string(content.Example)})
+	}
+	for _, example := range content.Examples {
+		view.Examples = append(view.Examples, exampleView{example.Value.Summary, string(example.Value.Value)})
+	}
+	return view
+}
+
+func (d *document) field(key string, given schema) fieldView {
+	whole := d.schema(given)
+	field := fieldView{Name: key, Kind: d.kind(whole), Meaning: whole.Description}
+	if len(whole.Examples) > 0 {
+		field.Example = text(whole.Examples[0])
+	}
+	return field
+}
+
+// kind says in words what values there are: "string, at most 256 characters".
+func (d *document) kind(s schema) string {
+	var kind string
+	switch {
+	case len(s.AnyOf) > 0:
+		var kinds []string
+		for _, one := range s.AnyOf {
+			kinds = append(kinds, d.kind(d.schema(one)))
+		}
+		return strings.Join(kinds, "; or ")
+	case s.Items != nil && len(d.schema(*s.Items).Type) > 0:
+		return "array of " + d.kind(d.schema(*s.Items)) + "s"
+	case name(s.Ref) == "UUID":
+		return "UUID"
+	case name(s.Ref) == "Date":
+		return "date"
+	case name(s.Ref) == "DateOrNull":
+		return "date or null"
+	default:
+		kind = strings.Join(s.Type, " or ")
+	}
+	if s.MaxLength != nil {
+		kind += ", at most " + strconv.Itoa(*s.MaxLength) + " characters"
+	}
+	if s.Minimum != nil && s.Minimum.String() != "0" {
+		kind += ", at least " + s.Minimum.String()
+	}
+	return kind
+}
+
+// example is an object made of its fields' examples, in their order.
+func (d *document) example(s schema) string {
+	var out bytes.Buffer
+	out.WriteString("{")
+	for i, property := range s.Properties {
+		value := json.RawMessage("null")
+		if examples := d.schema(property.Value).Examples; len(examples) > 0 {
+			value = examples[0]
+		}
+		if i > 0 {
+			out.WriteString(",")
+		}
+		out.WriteString("\n  " + strconv.Quote(property.Key) + ": ")
+		out.Write(value)
+	}
+	out.WriteString("\n}")
+	return out.String()
+}
+
+// text is a JSON value as a table shows it: a string without its quotes, unless nothing would be left.
+func text(value json.RawMessage) string {
+	var s string
+	if err := json.Unmarshal(value, &s); err != nil || s == "" {
+		return string(value)
+	}
+	return s
+}
+
+// prose sets what stands in backticks as code.
+func prose(sentence string) template.HTML {
+	var out strings.Builder
+	for i, part := range strings.Split(sentence, "`") {
+		if i%2 == 1 {
+			out.WriteString("<code>" + template.HTMLEscapeString(part) + "</code>")
+		} else {
+			out.WriteString(template.HTMLEscapeString(part))
+		}
+	}
+	return template.HTML(out.String()) // every part of it is escaped
+}
