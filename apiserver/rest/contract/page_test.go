@@ -43,7 +43,7 @@ func TestPageHoldsEveryPathFieldParameterHeaderAndSentence(t *testing.T) {
 		for header := range response.Value.Headers {
 			has("header", header)
 		}
-		says("the answer "+name, response.Value.Description)
+		says("the answer "+name, *response.Value.Description)
 	}
 	for _, status := range strings.Fields("400 401 403 404 405 406 408 409 412 413 415 429 503") {
 		if !strings.Contains(shown, `id="error-`+status+`"`) {
