@@ -7,3 +7,5 @@ package apiserver
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list

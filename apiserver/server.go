@@ -22,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -55,6 +56,8 @@ type Config struct {
 	InputsBytes int64
 	// ResultBytes and OutputBytes bound what an outcome may hold.
 	ResultBytes, OutputBytes int
+	// GPUProductLabel is the label of a node that says what GPUs it has.
+	GPUProductLabel string
 	// Drain is for how long the server goes on serving after it was told to end.
 	Drain time.Duration
 	// Clock is the time; nil for the real one.
@@ -64,12 +67,13 @@ type Config struct {
 // Defaults are the values of what flags may change.
 func Defaults() Config {
 	return Config{
-		LeaseDuration: work.DefaultLease,
-		SweepInterval: time.Hour,
-		InputsBytes:   128 << 20,
-		ResultBytes:   work.DefaultLimits.ResultBytes,
-		OutputBytes:   work.DefaultLimits.OutputBytes,
-		Drain:         5 * time.Second,
+		LeaseDuration:   work.DefaultLease,
+		SweepInterval:   time.Hour,
+		InputsBytes:     128 << 20,
+		ResultBytes:     work.DefaultLimits.ResultBytes,
+		OutputBytes:     work.DefaultLimits.OutputBytes,
+		GPUProductLabel: sharedcloudv1alpha1.DefaultGPUProductLabel,
+		Drain:           5 * time.Second,
 	}
 }
 
@@ -80,6 +84,7 @@ type Server struct {
 	store    *outcomes.SQLite
 	exchange *work.Exchange
 	watcher  *workers.Watcher
+	births   *workers.Births
 	reporter *report.Reporter
 	sweeper  *report.Sweeper
 	drain    time.Duration
@@ -102,12 +107,14 @@ func New(config *Config) (*Server, error) {
 	}
 	store := measured{s.store}
 	fates := workers.NewFates(s.cluster.Pods)
+	s.births = workers.NewBirths(s.cluster.Client, store, config.GPUProductLabel, s.clock)
 	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
 	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), fates, work.Options{
 		Lease:   config.LeaseDuration,
 		Limits:  work.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
 		Clock:   s.clock,
 		Changed: func(run types.UID) { s.reporter.Enqueue(run) },
+		Joined:  s.births.Joined,
 	})
 	s.reporter = report.NewReporter(s.cluster.Runs, s.exchange, s.cluster.Client, workers.RunOf, s.clock)
 	if _, err := s.reporter.Watch(s.cluster.Runs.Informer()); err != nil {
@@ -180,6 +187,7 @@ func (s *Server) work(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { s.exchange.Run(ctx) })
 	group.Go(func() { s.watcher.Run(ctx) })
+	group.Go(func() { s.births.Run(ctx) })
 	group.Go(func() { s.reporter.Run(ctx, reporters) })
 	group.Go(func() { s.sweeper.Run(ctx) })
 	group.Wait()

@@ -64,6 +64,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 			WithTuples(pin.Tuples).
 			WithWorkers(pin.Workers).
 			WithGPUs(pin.GPUs).
+			WithGPUProducts(pin.GPUProducts...).
 			WithTimeoutSeconds(pin.TimeoutSeconds).
 			WithRetries(pin.Retries))
 	}

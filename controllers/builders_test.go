@@ -21,6 +21,7 @@ var testOptions = Options{
 	Namespace:          "sharedcloud-system",
 	CatalogueNamespace: "sharedcloud-catalogue",
 	GPUResource:        "nvidia.com/gpu",
+	GPUProductLabel:    "nvidia.com/gpu.product",
 	ExchangeURL:        "https://sharedcloud-apiserver.sharedcloud-system.svc:443",
 }
 

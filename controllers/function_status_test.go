@@ -93,6 +93,10 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 		return revision
 	}
 	base := build(nil)
+	// The revisions of functions that ask for no product are those of before there were products.
+	if strings.Contains(base.Data[revisionKey], "gpuProducts") {
+		t.Errorf("a function that names no GPU products has settings with them: %s", base.Data[revisionKey])
+	}
 	text := func(s string) *string { return &s }
 	number := func(n int32) *int32 { return &n }
 	same := map[string]func(f *v1alpha1.Function, i *v1alpha1.FunctionImage){
@@ -115,6 +119,8 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 		"another runtime":     func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.Runtime = "python36" },
 		"another time limit":  func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.TimeoutSeconds = number(9) },
 		"GPUs":                func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUs = number(2) },
+		"a GPU product":       func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUProducts = []string{"A"} },
+		"another GPU product": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUProducts = []string{"B"} },
 		"an image with GPUs":  func(_ *v1alpha1.Function, i *v1alpha1.FunctionImage) { i.Spec.RequiresGPU = true },
 		"another path":        func(_ *v1alpha1.Function, i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "other" },
 		"another pull policy": func(_ *v1alpha1.Function, i *v1alpha1.FunctionImage) { i.Spec.ImagePullPolicy = corev1.PullAlways },
@@ -137,6 +143,7 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 func TestSettingsSurviveTheRevision(t *testing.T) {
 	function, image := makeFunction("f").Obj(), makeImage("team", "python")
 	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")}}}
+	function.Spec.GPUProducts = []string{"B", "A"}
 	runtime, _ := testLookup("python311")
 	want := settingsFor(function, image, runtime, "nvidia.com/gpu")
 	revision, err := revisionFor(function, []byte("code"), runtime.Runner, want)

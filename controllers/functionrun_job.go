@@ -145,7 +145,7 @@ func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batch
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	job, err := asWritten(jobFor(run, settings, r.options.ExchangeURL, fruitless(previous, outcomes(run)), p.now))
+	job, err := asWritten(jobFor(run, settings, r.options, fruitless(previous, outcomes(run)), p.now))
 	if err != nil {
 		return ctrl.Result{}, err
 	}

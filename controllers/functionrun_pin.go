@@ -48,6 +48,10 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, tuples int) (ctrl.R
 
 // pinFor is what the run says itself, else the function.
 func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, tuples int) *v1alpha1.PinnedRevision {
+	products := settings.GPUProducts
+	if len(run.Spec.GPUProducts) > 0 {
+		products = sorted(run.Spec.GPUProducts)
+	}
 	return &v1alpha1.PinnedRevision{
 		Name:           function.Status.Revision.Name,
 		FunctionUID:    function.UID,
@@ -56,6 +60,7 @@ func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Set
 		Tuples:         int32(tuples),
 		Workers:        min(int32(tuples), ptr.Deref(run.Spec.Workers, settings.Workers)),
 		GPUs:           ptr.Deref(run.Spec.GPUs, settings.GPUs),
+		GPUProducts:    products,
 		TimeoutSeconds: ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds),
 		Retries:        ptr.Deref(run.Spec.Retries, settings.Retries),
 	}

@@ -55,7 +55,7 @@ const (
 
 // jobFor builds the latest Job of a run, as status.job names it, from what the run has pinned. It is written once: what it
 // leaves out is the API's to default and, as spec.suspend, somebody else's to own.
-func jobFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string, fruitlessBefore int32, now time.Time) *batchac.JobApplyConfiguration {
+func jobFor(run *v1alpha1.FunctionRun, settings Settings, options Options, fruitlessBefore int32, now time.Time) *batchac.JobApplyConfiguration {
 	pin := run.Status.Revision
 	labels := map[string]string{
 		v1alpha1.LabelRun:      run.Name,
@@ -97,10 +97,10 @@ func jobFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string, fr
 					annotationImage:    settings.Image.Namespace + "/" + settings.Image.Name,
 					annotationRevision: pin.Name,
 				}).
-				WithSpec(podFor(run, settings, exchangeURL))))
+				WithSpec(podFor(run, settings, options))))
 }
 
-func podFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) *coreac.PodSpecApplyConfiguration {
+func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *coreac.PodSpecApplyConfiguration {
 	pod := podSettings(settings)
 	gpus := run.Status.Revision.GPUs
 	spec := coreac.PodSpec().
@@ -119,7 +119,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) *c
 			WithImagePullPolicy(settings.Image.PullPolicy).
 			WithCommand(settings.Command...).
 			WithCommand(path.Join(mountDir, runnerDir, settings.RunnerFile)).
-			WithEnv(ownEnv(run, settings, exchangeURL)...).
+			WithEnv(ownEnv(run, settings, options.ExchangeURL)...).
 			WithEnv(userEnv(pod)...).
 			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
 			WithVolumeMounts(userMounts(pod)...).
@@ -127,6 +127,9 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) *c
 			WithSecurityContext(coreac.SecurityContext().
 				WithAllowPrivilegeEscalation(false).
 				WithCapabilities(coreac.Capabilities().WithDrop("ALL"))))
+	if products := run.Status.Revision.GPUProducts; len(products) > 0 {
+		spec.WithAffinity(nodesWith(options.GPUProductLabel, products))
+	}
 	if pod.RuntimeClassName != nil {
 		spec.WithRuntimeClassName(*pod.RuntimeClassName)
 	}
@@ -176,6 +179,17 @@ func tolerations(pod v1alpha1.PodSettings, gpuResource string, gpus int32) []*co
 		list = append(list, toleration)
 	}
 	return list
+}
+
+// nodesWith requires nodes whose label has one of the values.
+func nodesWith(label string, values []string) *coreac.AffinityApplyConfiguration {
+	return coreac.Affinity().WithNodeAffinity(coreac.NodeAffinity().
+		WithRequiredDuringSchedulingIgnoredDuringExecution(coreac.NodeSelector().
+			WithNodeSelectorTerms(coreac.NodeSelectorTerm().
+				WithMatchExpressions(coreac.NodeSelectorRequirement().
+					WithKey(label).
+					WithOperator(corev1.NodeSelectorOpIn).
+					WithValues(values...)))))
 }
 
 // resources are the user's, and GPUs in the limits alone: an extended resource's request follows its limit.

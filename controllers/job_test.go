@@ -47,6 +47,16 @@ func TestJobFor(t *testing.T) {
 			},
 		},
 		{
+			name:   "a run that asks for GPU products runs on nodes whose label has one of them",
+			golden: "job_gpu_products.yaml",
+			image:  func(image *v1alpha1.FunctionImage) { image.Spec.RequiresGPU = true },
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
+					r.Status.Revision.GPUProducts = []string{"NVIDIA-A100-SXM4-80GB", "NVIDIA-H100-80GB-HBM3"}
+				}).Obj()
+			},
+		},
+		{
 			name:   "everything that a user may set of a pod arrives in it, and nothing else changes",
 			golden: "job_everything.yaml",
 			function: func(function *v1alpha1.Function) {
@@ -123,7 +133,7 @@ func TestJobFor(t *testing.T) {
 			}
 			runtime, _ := testLookup(function.Spec.Runtime)
 			settings := settingsFor(function, image, runtime, testOptions.GPUResource)
-			got, err := yaml.Marshal(jobFor(tc.run(), settings, testOptions.ExchangeURL, tc.fruitless, testNow))
+			got, err := yaml.Marshal(jobFor(tc.run(), settings, testOptions, tc.fruitless, testNow))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +159,7 @@ func TestJobForDoesNotShareTheUsersLimits(t *testing.T) {
 	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")}}}
 	runtime, _ := testLookup("python311")
 	settings := settingsFor(function, image, runtime, testOptions.GPUResource)
-	jobFor(makeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions.ExchangeURL, 0, testNow)
+	jobFor(makeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions, 0, testNow)
 	if _, leaked := function.Spec.Pod.Resources.Limits["nvidia.com/gpu"]; leaked {
 		t.Error("building a Job changed the limits that the settings hold: the next run without GPUs would ask for them")
 	}

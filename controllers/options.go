@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // Options are what an administrator decides for all functions.
@@ -15,6 +19,8 @@ type Options struct {
 	CatalogueNamespace string
 	// GPUResource is the extended resource that one GPU is: nvidia.com/gpu.
 	GPUResource string
+	// GPUProductLabel is the label of a node that says what GPUs it has: nvidia.com/gpu.product.
+	GPUProductLabel string
 	// ExchangeURL is where workers reach the work exchange: scheme, host and port, no path.
 	ExchangeURL string
 }
@@ -30,6 +36,9 @@ func (o Options) Validate() error {
 	}
 	if !strings.Contains(o.GPUResource, "/") {
 		errs = append(errs, fmt.Errorf("--gpu-resource must be the name of an extended resource such as nvidia.com/gpu, not %q", o.GPUResource))
+	}
+	if wrong := validation.IsQualifiedName(o.GPUProductLabel); len(wrong) > 0 {
+		errs = append(errs, fmt.Errorf("--gpu-product-label must be the name of a label such as %s, not %q", v1alpha1.DefaultGPUProductLabel, o.GPUProductLabel))
 	}
 	if u, err := url.Parse(o.ExchangeURL); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		errs = append(errs, fmt.Errorf("--exchange-url must be of the form https://host:port, not %q", o.ExchangeURL))

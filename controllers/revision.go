@@ -40,6 +40,7 @@ type Settings struct {
 	RunnerFile     string                `json:"runnerFile"`
 	GPUResource    string                `json:"gpuResource"`
 	GPUs           int32                 `json:"gpus"`
+	GPUProducts    []string              `json:"gpuProducts,omitempty"`
 	Workers        int32                 `json:"workers"`
 	TimeoutSeconds int32                 `json:"timeoutSeconds"`
 	Retries        int32                 `json:"retries"`
@@ -79,11 +80,17 @@ func settingsFor(function *v1alpha1.Function, image *v1alpha1.FunctionImage, run
 		RunnerFile:     runtime.RunnerFile,
 		GPUResource:    gpuResource,
 		GPUs:           ptr.Deref(function.Spec.GPUs, gpus),
+		GPUProducts:    sorted(function.Spec.GPUProducts),
 		Workers:        ptr.Deref(function.Spec.Workers, v1alpha1.DefaultWorkers),
 		TimeoutSeconds: ptr.Deref(function.Spec.TimeoutSeconds, v1alpha1.DefaultTimeoutSeconds),
 		Retries:        ptr.Deref(function.Spec.Retries, v1alpha1.DefaultRetries),
 		Pod:            function.Spec.Pod,
 	}
+}
+
+// sorted is a copy of a set in order: two that differ in their order alone are the same content. nil for an empty one.
+func sorted(set []string) []string {
+	return slices.Sorted(slices.Values(set))
 }
 
 // revisionFor builds the immutable ConfigMap that says what exactly is executed. Its name and the annotation with its

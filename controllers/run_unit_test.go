@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	batchv1 "k8s.io/api/batch/v1"
@@ -154,6 +156,60 @@ func TestTheNextJobKnowsWhatTheOneBeforeDid(t *testing.T) {
 	look(t, w, testNow)
 	if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "r-2"}, job); !apierrors.IsNotFound(err) {
 		t.Errorf("the second Job stays beside the third: %v", err)
+	}
+}
+
+// What a run says itself wins; what it does not say is its function's.
+func TestPinFor(t *testing.T) {
+	function, image := makeFunction("f").Ready("f-0123456789").Obj(), makeImage("team", "python")
+	function.Spec.RunPolicy = v1alpha1.RunPolicy{
+		GPUs: ptr.To[int32](2), GPUProducts: []string{"T4", "A100"}, Workers: ptr.To[int32](3), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](1),
+	}
+	base := v1alpha1.PinnedRevision{
+		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Tuples: 9,
+		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
+	}
+	tests := []struct {
+		name   string
+		policy v1alpha1.RunPolicy
+		want   func(*v1alpha1.PinnedRevision)
+	}{
+		{name: "a run that says nothing", want: func(*v1alpha1.PinnedRevision) {}},
+		{name: "a run that says everything",
+			policy: v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), GPUProducts: []string{"L4", "H100"}, Workers: ptr.To[int32](20), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0)},
+			want: func(p *v1alpha1.PinnedRevision) {
+				p.GPUs, p.GPUProducts, p.Workers, p.TimeoutSeconds, p.Retries = 0, []string{"H100", "L4"}, 9, 7, 0
+			}},
+		{name: "a run that names no product in a list of none", policy: v1alpha1.RunPolicy{GPUProducts: []string{}}, want: func(*v1alpha1.PinnedRevision) {}},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			rt, _ := testLookup("python311")
+			run := makeRun("r").With(func(r *v1alpha1.FunctionRun) { r.Spec.RunPolicy = tc.policy }).Obj()
+			want := base
+			tc.want(&want)
+			got := pinFor(run, function, settingsFor(function, image, rt, testOptions.GPUResource), 9)
+			if diff := cmp.Diff(&want, got); diff != "" {
+				t.Errorf("the pin (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Server-side apply unsets what is left out: every write of the status must carry the whole pin.
+func TestRunStatusCarriesTheWholePin(t *testing.T) {
+	run := makeRun("r").Pinned("f-0123456789", 9, 3, 2).Obj()
+	run.Status.Revision.GPUProducts, run.Status.Revision.Retries = []string{"A100", "T4"}, 4
+	text, err := json.Marshal(runStatus(run))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got v1alpha1.FunctionRun
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(run.Status.Revision, got.Status.Revision); diff != "" {
+		t.Errorf("the pin (-want +got):\n%s", diff)
 	}
 }
 

@@ -82,6 +82,16 @@ type RunPolicy struct {
 	// +kubebuilder:validation:Maximum=64
 	GPUs *int32 `json:"gpus,omitempty"`
 
+	// gpuProducts are GPU products as nodes name them in the label nvidia.com/gpu.product: a worker's node must have one of
+	// them. Empty: what the Function says, and any node where that says nothing either.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	GPUProducts []string `json:"gpuProducts,omitempty"`
+
 	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8.
 	// +optional
 	// +kubebuilder:validation:Minimum=1

@@ -31,6 +31,8 @@ func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, erro
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun"), meta.RESTScopeNamespace)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
 	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
 		return nil, fmt.Errorf("making a client of the Kubernetes API: %w", err)

@@ -47,6 +47,8 @@ type Options struct {
 	InputsMiB int64
 	// ResultBytes and OutputBytes bound what an outcome may hold.
 	ResultBytes, OutputBytes int
+	// GPUProductLabel is the label of a node that says what GPUs it has.
+	GPUProductLabel string
 	// Profiling serves /debug/pprof to those who may read it.
 	Profiling bool
 }
@@ -66,6 +68,7 @@ func New() *Options {
 		InputsMiB:          defaults.InputsBytes >> 20,
 		ResultBytes:        defaults.ResultBytes,
 		OutputBytes:        defaults.OutputBytes,
+		GPUProductLabel:    defaults.GPUProductLabel,
 	}
 	o.SecureServing.BindPort = 8443
 	o.SecureServing.Required = true
@@ -97,6 +100,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Most bytes that the result of one tuple may have.")
 	fs.IntVar(&o.OutputBytes, "output-bytes", o.OutputBytes,
 		"Most bytes that are kept of what one tuple writes to stdout, and the same again for stderr.")
+	fs.StringVar(&o.GPUProductLabel, "gpu-product-label", o.GPUProductLabel,
+		"Label of a node that says what GPUs it has. The same as the manager's.")
 	fs.BoolVar(&o.Profiling, "profiling", o.Profiling, "Serve /debug/pprof to callers who may get that path.")
 }
 
@@ -123,6 +128,7 @@ func (o *Options) Validate() error {
 	// A request that carries one outcome with all its output, in base64, must fit into the exchange's 32 MiB.
 	check(o.ResultBytes >= 1024 && o.ResultBytes <= 16<<20, "--result-bytes is %d; it must be between 1024 and %d", o.ResultBytes, 16<<20)
 	check(o.OutputBytes >= 1024 && o.OutputBytes <= 2<<20, "--output-bytes is %d; it must be between 1024 and %d", o.OutputBytes, 2<<20)
+	check(len(validation.IsQualifiedName(o.GPUProductLabel)) == 0, "--gpu-product-label is %q, which is not the name of a label", o.GPUProductLabel)
 	return errors.Join(errs...)
 }
 
@@ -156,15 +162,16 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 		return nil, fmt.Errorf("setting up authorization: %w", err)
 	}
 	return &apiserver.Config{
-		Generic:       generic,
-		ClientConfig:  clientConfig,
-		StorePath:     o.StorePath,
-		LeaseDuration: o.LeaseDuration,
-		SweepInterval: o.SweepInterval,
-		InputsBytes:   o.InputsMiB << 20,
-		ResultBytes:   o.ResultBytes,
-		OutputBytes:   o.OutputBytes,
-		Drain:         o.Drain,
+		Generic:         generic,
+		ClientConfig:    clientConfig,
+		StorePath:       o.StorePath,
+		LeaseDuration:   o.LeaseDuration,
+		SweepInterval:   o.SweepInterval,
+		InputsBytes:     o.InputsMiB << 20,
+		ResultBytes:     o.ResultBytes,
+		OutputBytes:     o.OutputBytes,
+		GPUProductLabel: o.GPUProductLabel,
+		Drain:           o.Drain,
 	}, nil
 }
 

@@ -18,6 +18,7 @@ func TestFlags(t *testing.T) {
 		"everything that may be said": {flags: append([]string{
 			"--store-path=/x/y.db", "--lease-duration=10s", "--sweep-interval=1s", "--catalogue-namespace=images", "--drain=0s",
 			"--inputs-cache-mib=1", "--result-bytes=1024", "--output-bytes=1024", "--profiling", "--secure-port=9443",
+			"--gpu-product-label=amd.com/gpu.product-name",
 		}, tls...)},
 		"no certificate":                    {want: []string{"--tls-cert-file and --tls-private-key-file", "sharedcloud-apiserver-tls"}},
 		"a certificate without its key":     {flags: tls[:1], want: []string{"--tls-private-key-file"}},
@@ -28,6 +29,7 @@ func TestFlags(t *testing.T) {
 		"a drain of the past":               {flags: append([]string{"--drain=-1s"}, tls...), want: []string{"--drain is -1s"}},
 		"no memory":                         {flags: append([]string{"--inputs-cache-mib=0"}, tls...), want: []string{"--inputs-cache-mib is 0"}},
 		"more than a request can hold":      {flags: append([]string{"--result-bytes=16777217", "--output-bytes=9999999"}, tls...), want: []string{"--result-bytes is 16777217", "--output-bytes is 9999999"}},
+		"a label that cannot be":            {flags: append([]string{"--gpu-product-label=no label"}, tls...), want: []string{`--gpu-product-label is "no label"`}},
 		"no store":                          {flags: append([]string{"--store-path="}, tls...), want: []string{"--store-path must name a file"}},
 		"all that is wrong is said at once": {flags: []string{"--store-path=", "--drain=1h"}, want: []string{"--store-path", "--drain", "--tls-cert-file"}},
 	} {

@@ -137,13 +137,31 @@ type Worker struct {
 	Batches  []Batch
 	// Alone: it holds one suspect and must be given nothing beside it.
 	Alone bool
-	// Executing is the index whose handler ran when it last called; -1 for none.
-	Executing int
+	// Executing is the index whose handler ran when it last called; -1 for none. ExecutingMicros is since when, as far as
+	// the server knows: when a call first said so, by the server's clock; 0 for none. See Execute.
+	Executing       int
+	ExecutingMicros int64
 	// AnswerAction and AnswerHanded are the answer to Sequence.
 	AnswerAction string
 	AnswerHanded indexset.Set
 
 	FirstMicros, LastMicros int64
+
+	// Born: it was looked up how the worker came to be. GPUProduct is what its node's label says, "" where it says nothing;
+	// BuildLog is the life of its pod before the code ran, a line an event. PutWorker writes these three for a new row
+	// only; see SetBirth.
+	Born                 bool
+	GPUProduct, BuildLog string
+}
+
+// Execute notes that the worker executes the index, -1 for none. Since when stays as it is while the index does.
+func (w *Worker) Execute(index int, nowMicros int64) {
+	switch {
+	case index < 0:
+		w.Executing, w.ExecutingMicros = -1, 0
+	case index != w.Executing || w.ExecutingMicros == 0:
+		w.Executing, w.ExecutingMicros = index, nowMicros
+	}
 }
 
 // Held is every index in the worker's hands.
@@ -174,7 +192,7 @@ func (w *Worker) Keep(kept indexset.Set) {
 		w.Alone = false
 	}
 	if !w.Held().Contains(w.Executing) {
-		w.Executing = -1
+		w.Execute(-1, 0)
 	}
 }
 
@@ -248,7 +266,8 @@ type Outcome struct {
 	// CompletionMicros are by the worker's.
 	AssignedMicros, StartMicros, CompletionMicros int64
 
-	// WorkerID is the row of the worker; 0 where none had it. PodName, Node and Device are that row's, when read.
-	WorkerID              int64
-	PodName, Node, Device string
+	// WorkerID is the row of the worker; 0 where none had it. PodName, Node, Device and GPUProduct are that row's, when
+	// read. Its BuildLog is among Workers: it would be repeated here for each of thousands of outcomes.
+	WorkerID                          int64
+	PodName, Node, Device, GPUProduct string
 }

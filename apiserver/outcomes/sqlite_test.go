@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,7 +121,7 @@ func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
 	want := Worker{
 		RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", JobUID: "job", CompletionIndex: 3, Device: "GPU-0", State: WorkerLive,
 		Sequence: 9, Batches: []Batch{{5, set("1-3,9")}, {6, set("20")}}, Executing: 2, AnswerAction: "work", AnswerHanded: set("20"),
-		FirstMicros: 1, LastMicros: 2,
+		ExecutingMicros: 7, FirstMicros: 1, LastMicros: 2, Born: true, GPUProduct: "A100", BuildLog: "line\nline",
 	}
 	read := func() (workers []Worker) {
 		t.Helper()
@@ -131,8 +132,9 @@ func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
 			}
 			live, err := tx.LiveWorkers(run.ID)
 			siblings, err2 := tx.Siblings(run.ID, "job", 3)
-			workers = append(append([]Worker{*one}, live...), siblings...)
-			return errors.Join(err, err2)
+			all, err3 := tx.Workers(run.ID)
+			workers = append(append(append([]Worker{*one}, live...), siblings...), all...)
+			return errors.Join(err, err2, err3)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -140,13 +142,13 @@ func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
 		return workers
 	}
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(&want) })
-	if diff := cmp.Diff([]Worker{want, want, want}, read()); diff != "" {
+	if diff := cmp.Diff([]Worker{want, want, want, want}, read()); diff != "" {
 		t.Errorf("the rows (-want +got):\n%s", diff)
 	}
 	want.State, want.Sequence, want.Batches, want.Alone, want.Executing, want.AnswerAction = WorkerOver, 10, nil, true, -1, "stop"
-	want.AnswerHanded, want.LastMicros, want.Device = set(""), 3, "GPU-1"
+	want.AnswerHanded, want.LastMicros, want.Device, want.ExecutingMicros = set(""), 3, "GPU-1", 0
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(&want) })
-	if diff := cmp.Diff([]Worker{want}, read()); diff != "" {
+	if diff := cmp.Diff([]Worker{want, want}, read()); diff != "" {
 		t.Errorf("the rows after it was over (-want +got):\n%s", diff)
 	}
 }
@@ -154,12 +156,12 @@ func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
 func TestOutcomesComeBackAsTheyWereWrittenInOrder(t *testing.T) {
 	store := newStore(t)
 	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
-	worker := &Worker{RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", Device: "GPU-0"}
+	worker := &Worker{RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", Device: "GPU-0", GPUProduct: "A100"}
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
 	full := Outcome{
 		Index: 7, Status: Failed, Result: []byte(`{"a": [1, "\u0000"]}`), ResultText: []byte("text\x00"), Error: &ErrorText{"T", "m", "t"},
 		Stdout: []byte{0, 1, 255}, Stderr: []byte("err"), StdoutDropped: 1, StderrDropped: 2, Attempts: 3, AssignedMicros: 4, StartMicros: 5,
-		CompletionMicros: 6, WorkerID: worker.ID, PodName: "name", Node: "node", Device: "GPU-0",
+		CompletionMicros: 6, WorkerID: worker.ID, PodName: "name", Node: "node", Device: "GPU-0", GPUProduct: "A100",
 	}
 	absent := Outcome{Index: 2, Status: Succeeded, CompletionMicros: 1}
 	empty := Outcome{Index: 5, Status: TimedOut, ResultText: []byte{}, Error: &ErrorText{}}
@@ -178,6 +180,53 @@ func TestOutcomesComeBackAsTheyWereWrittenInOrder(t *testing.T) {
 	}
 	if got := outcomesOf(t, store, "nobody", 0, 0); got != nil {
 		t.Errorf("a run that is not there has %v", got)
+	}
+
+	for name, tc := range map[string]struct {
+		before, limit int
+		want          []Outcome
+	}{
+		"all, from the end":                {math.MaxInt, 100, []Outcome{nine, eight, full, empty, absent}},
+		"two":                              {10, 2, []Outcome{nine, eight}},
+		"the two before those":             {8, 2, []Outcome{full, empty}},
+		"the last page":                    {5, 2, []Outcome{absent}},
+		"below the first":                  {2, 2, nil},
+		"below all, not another run's":     {0, 2, nil},
+		"below what there can be, neither": {-5, 2, nil},
+	} {
+		t.Run("before an index: "+name, func(t *testing.T) {
+			var got []Outcome
+			if err := store.View(ctx, func(tx *Tx) (err error) {
+				got, err = tx.OutcomesBefore(run, tc.before, tc.limit)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("the outcomes below %d (-want +got):\n%s", tc.before, diff)
+			}
+		})
+	}
+}
+
+func TestOutcomesBeforeAnIndexComeInPagesOfLimitedSize(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	large := []byte(strings.Repeat("x", pageBytes))
+	for index := range 3 {
+		add(t, store, run, Outcome{Index: index, Status: Succeeded, Result: large})
+	}
+	for before := 3; before > 0; before-- {
+		var got []Outcome
+		if err := store.View(ctx, func(tx *Tx) (err error) {
+			got, err = tx.OutcomesBefore(run, before, 10)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || got[0].Index != before-1 {
+			t.Errorf("below %d there are %d at once; want the greatest alone", before, len(got))
+		}
 	}
 }
 

@@ -182,10 +182,11 @@ func (tx *Tx) FillOutcomes(run int64, first, last int, status Status, nowMicros 
 }
 
 const selectOutcomes = `SELECT outcomes.id, status, by_closing, attempts, assigned_us, start_us, completion_us,
-	COALESCE(worker_id, 0), COALESCE(pod_name, ''), COALESCE(node, ''), COALESCE(device, ''), result, result_text IS NOT NULL,
-	result_text, error_type IS NOT NULL, error_type, error_message, error_traceback, stdout, stdout_dropped, stderr, stderr_dropped
+	COALESCE(worker_id, 0), COALESCE(pod_name, ''), COALESCE(node, ''), COALESCE(device, ''), COALESCE(gpu_product, ''),
+	result, result_text IS NOT NULL, result_text, error_type IS NOT NULL, error_type, error_message, error_traceback,
+	stdout, stdout_dropped, stderr, stderr_dropped
 	FROM outcomes LEFT JOIN workers ON workers.id = worker_id
-	WHERE outcomes.id BETWEEN $1 AND $2 ORDER BY outcomes.id LIMIT $3`
+	WHERE outcomes.id BETWEEN $1 AND $2 ORDER BY outcomes.id`
 
 // pageBytes is about how much of results and output a page has at most: a page of large results is shorter.
 const pageBytes = 16 << 20
@@ -193,6 +194,20 @@ const pageBytes = 16 << 20
 // Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
 // one at least where there is one.
 func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
+	return tx.outcomes(run, selectOutcomes+` LIMIT $3`, max(from, 0), indexset.MaxIndex, limit)
+}
+
+// OutcomesBefore returns a run's outcomes below the index before, the greatest first: at most limit, and fewer when they
+// are large, but one at least where there is one.
+func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
+	if before <= 0 {
+		return nil, nil
+	}
+	return tx.outcomes(run, selectOutcomes+` DESC LIMIT $3`, 0, min(before-1, indexset.MaxIndex), limit)
+}
+
+// outcomes runs a statement that selects outcomes from the first to the last index.
+func (tx *Tx) outcomes(run *Run, text string, first, last, limit int) ([]Outcome, error) {
 	var page []Outcome
 	size := 0
 	err := tx.query("reading outcomes", func(row func(...any) error) error {
@@ -204,8 +219,8 @@ func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
 		var hasText, hasError bool
 		var problem [3][]byte
 		if err := row(&id, &o.Status, &o.ByClosing, &o.Attempts, &o.AssignedMicros, &o.StartMicros, &o.CompletionMicros,
-			&o.WorkerID, &o.PodName, &o.Node, &o.Device, &o.Result, &hasText, &o.ResultText, &hasError, &problem[0], &problem[1],
-			&problem[2], &o.Stdout, &o.StdoutDropped, &o.Stderr, &o.StderrDropped); err != nil {
+			&o.WorkerID, &o.PodName, &o.Node, &o.Device, &o.GPUProduct, &o.Result, &hasText, &o.ResultText, &hasError,
+			&problem[0], &problem[1], &problem[2], &o.Stdout, &o.StdoutDropped, &o.Stderr, &o.StderrDropped); err != nil {
 			return err
 		}
 		o.Index = int(id - key(run.ID, 0))
@@ -222,6 +237,6 @@ func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
 		size += len(o.Result) + len(o.Stdout) + len(o.Stderr)
 		page = append(page, o)
 		return nil
-	}, selectOutcomes, key(run.ID, max(from, 0)), key(run.ID, indexset.MaxIndex), limit)
+	}, text, key(run.ID, first), key(run.ID, last), limit)
 	return page, err
 }

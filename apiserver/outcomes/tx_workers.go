@@ -7,9 +7,11 @@ import (
 )
 
 const workerColumns = `id, run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state, sequence, held,
-	alone, executing, answer_action, answer_handed, first_us, last_us`
+	alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, born, gpu_product, build_log`
 
 const selectWorker = `SELECT ` + workerColumns + ` FROM workers WHERE run_id = $1 AND pod_uid = $2`
+
+const selectWorkers = `SELECT ` + workerColumns + ` FROM workers WHERE run_id = $1 ORDER BY id`
 
 // The index workers_live wants the literal: a planner does not know what $2 will be.
 const selectLiveWorkers = `SELECT ` + workerColumns + ` FROM workers WHERE run_id = $1 AND state = 1 ORDER BY id`
@@ -17,15 +19,18 @@ const selectLiveWorkers = `SELECT ` + workerColumns + ` FROM workers WHERE run_i
 const selectSiblings = `SELECT ` + workerColumns + ` FROM workers
 	WHERE run_id = $1 AND job_uid = $2 AND completion_index = $3 AND state = 1 ORDER BY id`
 
-const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.name, workers.pod_name
-	FROM workers JOIN runs ON runs.id = workers.run_id WHERE workers.state = 1 ORDER BY workers.id`
+const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.name, workers.pod_name, workers.node
+	FROM workers JOIN runs ON runs.id = workers.run_id WHERE workers.state = 1`
 
 const insertWorker = `INSERT INTO workers (run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state,
-	sequence, held, alone, executing, answer_action, answer_handed, first_us, last_us)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id`
+	sequence, held, alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, born, gpu_product, build_log)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) RETURNING id`
 
 const updateWorker = `UPDATE workers SET device = $1, state = $2, sequence = $3, held = $4, alone = $5, executing = $6,
-	answer_action = $7, answer_handed = $8, last_us = $9 WHERE id = $10`
+	answer_action = $7, answer_handed = $8, last_us = $9, executing_us = $10 WHERE id = $11`
+
+const updateBirth = `UPDATE workers SET born = 1, gpu_product = $1, build_log = $2
+	WHERE pod_uid = $3 AND run_id = (SELECT id FROM runs WHERE uid = $4)`
 
 // Worker returns the row of a pod; nil when it has none.
 func (tx *Tx) Worker(run int64, pod types.UID) (*Worker, error) {
@@ -34,6 +39,11 @@ func (tx *Tx) Worker(run int64, pod types.UID) (*Worker, error) {
 		return nil, err
 	}
 	return &workers[0], nil
+}
+
+// Workers returns all workers of a run, whatever became of them, in the order of their first calls.
+func (tx *Tx) Workers(run int64) ([]Worker, error) {
+	return tx.workers("reading all workers of a run", selectWorkers, run)
 }
 
 // LiveWorkers returns the workers of a run that have a lease.
@@ -61,7 +71,8 @@ func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
 		w := Worker{}
 		var held, handed string
 		err := row(&w.ID, &w.RunID, &w.PodUID, &w.PodName, &w.Node, &w.JobUID, &w.CompletionIndex, &w.Device, &w.State,
-			&w.Sequence, &held, &w.Alone, &w.Executing, &w.AnswerAction, &handed, &w.FirstMicros, &w.LastMicros)
+			&w.Sequence, &held, &w.Alone, &w.Executing, &w.AnswerAction, &handed, &w.FirstMicros, &w.LastMicros,
+			&w.ExecutingMicros, &w.Born, &w.GPUProduct, &w.BuildLog)
 		if err != nil {
 			return err
 		}
@@ -82,38 +93,55 @@ func (tx *Tx) PutWorker(w *Worker) error {
 	if w.ID == 0 {
 		id, err := tx.insert("adding a worker", insertWorker, w.RunID, string(w.PodUID), w.PodName, w.Node, string(w.JobUID),
 			w.CompletionIndex, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches), number(w.Alone), w.Executing,
-			w.AnswerAction, w.AnswerHanded.String(), w.FirstMicros, w.LastMicros)
+			w.AnswerAction, w.AnswerHanded.String(), w.FirstMicros, w.LastMicros, w.ExecutingMicros,
+			number(w.Born), w.GPUProduct, w.BuildLog)
 		w.ID = id
 		return err
 	}
 	_, err := tx.exec("writing a worker", updateWorker, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches),
-		number(w.Alone), w.Executing, w.AnswerAction, w.AnswerHanded.String(), w.LastMicros, w.ID)
+		number(w.Alone), w.Executing, w.AnswerAction, w.AnswerHanded.String(), w.LastMicros, w.ExecutingMicros, w.ID)
 	return err
+}
+
+// SetBirth records how a worker came to be: the product of its GPUs and the life of its pod before the code ran. false: the
+// worker has no row (any more).
+func (tx *Tx) SetBirth(run, pod types.UID, gpuProduct, buildLog string) (bool, error) {
+	changed, err := tx.exec("recording how a worker came to be", updateBirth, gpuProduct, buildLog, string(pod), string(run))
+	return changed > 0, err
 }
 
 // FenceWorkers ends every lease of a run.
 func (tx *Tx) FenceWorkers(run int64) error {
 	_, err := tx.exec("ending the leases of a run",
-		`UPDATE workers SET state = 2, held = '', alone = 0, executing = -1 WHERE run_id = $1 AND state = 1`, run)
+		`UPDATE workers SET state = 2, held = '', alone = 0, executing = -1, executing_us = 0 WHERE run_id = $1 AND state = 1`, run)
 	return err
 }
 
 // Lease names a worker that has one.
 type Lease struct {
-	Run, Pod                    types.UID
-	Namespace, RunName, PodName string
+	Run, Pod                          types.UID
+	Namespace, RunName, PodName, Node string
 }
 
 // Leases returns every lease there is: what a server that starts must give deadlines to.
 func (tx *Tx) Leases() ([]Lease, error) {
+	return tx.leases("listing leases", selectLeases+` ORDER BY workers.id`)
+}
+
+// Unborn returns the leases of workers of which nobody has looked up yet how they came to be.
+func (tx *Tx) Unborn() ([]Lease, error) {
+	return tx.leases("listing new workers", selectLeases+` AND workers.born = 0 ORDER BY workers.id`)
+}
+
+func (tx *Tx) leases(doing, text string) ([]Lease, error) {
 	var leases []Lease
-	err := tx.query("listing leases", func(row func(...any) error) error {
+	err := tx.query(doing, func(row func(...any) error) error {
 		l := Lease{}
-		if err := row(&l.Run, &l.Pod, &l.Namespace, &l.RunName, &l.PodName); err != nil {
+		if err := row(&l.Run, &l.Pod, &l.Namespace, &l.RunName, &l.PodName, &l.Node); err != nil {
 			return err
 		}
 		leases = append(leases, l)
 		return nil
-	}, selectLeases)
+	}, text)
 	return leases, err
 }

@@ -31,6 +31,9 @@ type Options struct {
 	Clock clock.WithTicker
 	// Changed is called after each commit that changed a run's Progress. It must not block.
 	Changed func(run types.UID)
+	// Joined is called after the commit of a worker's first call. It must not block. A server that ends in between never
+	// calls it.
+	Joined func(run types.UID, worker Worker)
 }
 
 // Exchange is the server's side of the work exchange. Its methods may be called from any goroutine.
@@ -62,6 +65,9 @@ func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, op
 	}
 	if options.Changed == nil {
 		options.Changed = func(types.UID) {}
+	}
+	if options.Joined == nil {
+		options.Joined = func(types.UID, Worker) {}
 	}
 	return &Exchange{
 		store:     store,
@@ -177,6 +183,9 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 	}
 	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, wrote)
 	e.announce(c.ledger, &before)
+	if c.before == nil {
+		e.options.Joined(run.UID, worker)
+	}
 	return c, nil
 }
 

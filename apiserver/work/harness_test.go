@@ -32,8 +32,9 @@ type cluster struct {
 	run   Run
 	gone  bool
 	fates map[types.UID]Fate
-	// changed counts notifications.
+	// changed counts notifications; joined are the pods that were announced as new workers.
 	changed int
+	joined  []string
 	// inputsFail makes the inputs unreadable.
 	inputsFail error
 	pods       int
@@ -121,11 +122,19 @@ func (c *cluster) start() {
 	if err := c.store.Open(context.Background()); err != nil {
 		c.t.Fatalf("opening the store: %v", err)
 	}
-	c.exchange = NewExchange(c.store, c, c, c, Options{Clock: c.clock, Changed: func(types.UID) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.changed++
-	}})
+	c.exchange = NewExchange(c.store, c, c, c, Options{
+		Clock: c.clock,
+		Changed: func(types.UID) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.changed++
+		},
+		Joined: func(run types.UID, worker Worker) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.joined = append(c.joined, string(run)+" "+worker.PodName)
+		},
+	})
 	c.exchange.fillChunk = fillChunk
 	if err := c.exchange.loadLeases(context.Background()); err != nil {
 		c.t.Fatalf("loading leases: %v", err)
@@ -464,6 +473,9 @@ func (c *cluster) check() error {
 		}
 		if live[i].Executing >= 0 && !held.Contains(live[i].Executing) {
 			return fmt.Errorf("%s executes %d and holds %q", live[i].PodName, live[i].Executing, held)
+		}
+		if (live[i].Executing >= 0) != (live[i].ExecutingMicros != 0) {
+			return fmt.Errorf("%s executes %d since %d", live[i].PodName, live[i].Executing, live[i].ExecutingMicros)
 		}
 	}
 	all := indexset.Set{}

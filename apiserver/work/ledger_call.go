@@ -174,10 +174,11 @@ func (c *call) reclaim() {
 		}
 	}
 	held := c.self.Held()
-	c.self.Executing = -1
+	executing := -1
 	if e := c.request.Executing; e != nil && held.Contains(*e) {
-		c.self.Executing = *e
+		executing = *e
 	}
+	c.self.Execute(executing, c.now)
 	c.revoked = c.request.Held.Minus(c.reported).Minus(held)
 }
 

@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -414,6 +415,70 @@ func TestChangedIsToldOfEachChangeAndOfNothingElse(t *testing.T) {
 	} {
 		if got := told(step.do); got != step.want {
 			t.Errorf("%s: told %d times; want %d", step.name, got, step.want)
+		}
+	}
+}
+
+func TestAWorkerJoinsOnceWithItsFirstCall(t *testing.T) {
+	c := newCluster(t, nil)
+	a, b, dead := c.pod(0), c.pod(1), c.pod(1)
+	told := func() []string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return slices.Clone(c.joined)
+	}
+	_ = c.store.Close()
+	if _, err := a.send(a.prepare(want)); err == nil {
+		t.Fatal("a call was answered without a store")
+	}
+	if got := told(); got != nil {
+		t.Errorf("told of %q, of whom nothing is written down", got)
+	}
+	c.start()
+	a.lost(want)
+	_, _ = a.send(a.last)
+	a.call(done(0))
+	dead.over(oomKilled) // it never called
+	b.call()
+	c.restart()
+	a.call()
+	if diff := cmp.Diff([]string{"run-uid " + a.worker.PodName, "run-uid " + b.worker.PodName}, told()); diff != "" {
+		t.Errorf("told of (-want +got):\n%s", diff)
+	}
+}
+
+func TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 3 })
+	c.batchesOf(3)
+	a := c.pod(0)
+	seconds := func(n int64) int64 { return testStart.UnixMicro() + n*1_000_000 }
+	for _, step := range []struct {
+		name      string
+		do        func()
+		executing int
+		since     int64
+	}{
+		{"it was handed three", func() { a.call(want) }, -1, 0},
+		{"it executes the first", func() { a.call(executing(0)) }, 0, seconds(2)},
+		{"it goes on with the first", func() { a.call(executing(0)) }, 0, seconds(2)},
+		{"the answer is lost and the call repeated", func() { _, _ = a.send(a.last) }, 0, seconds(2)},
+		{"it goes on after the server was restarted", func() { c.restart(); a.call(executing(0)) }, 0, seconds(2)},
+		{"it reports the first and executes the second", func() { a.call(done(0), executing(1)) }, 1, seconds(6)},
+		{"it executes nothing", func() { a.call() }, -1, 0},
+		{"it executes the second again", func() { a.call(executing(1)) }, 1, seconds(8)},
+		{"it reports the second and is idle", func() { a.call(done(1)) }, -1, 0},
+		{"it executes the third", func() { a.call(executing(2)) }, 2, seconds(10)},
+		{"the run is closed", func() { _ = c.exchange.Close(context.Background(), c.run, "Cancelled", "") }, -1, 0},
+	} {
+		c.clock.Step(time.Second)
+		step.do()
+		var row *outcomes.Worker
+		c.view(func(tx *outcomes.Tx) (err error) {
+			row, err = tx.Worker(c.row().ID, a.worker.PodUID)
+			return err
+		})
+		if row.Executing != step.executing || row.ExecutingMicros != step.since {
+			t.Errorf("%s: it executes %d since %d; want %d since %d", step.name, row.Executing, row.ExecutingMicros, step.executing, step.since)
 		}
 	}
 }

@@ -51,6 +51,7 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 	set.StringVar(&f.Namespace, "namespace", "sharedcloud-system", "the namespace that the operator runs in; certificates and the leader's lease live there")
 	set.StringVar(&f.CatalogueNamespace, "catalogue-namespace", "sharedcloud-catalogue", "the namespace of the FunctionImages that every namespace may use")
 	set.StringVar(&f.GPUResource, "gpu-resource", "nvidia.com/gpu", "the extended resource that one GPU is")
+	set.StringVar(&f.GPUProductLabel, "gpu-product-label", v1alpha1.DefaultGPUProductLabel, "the label of a node that says what GPUs it has")
 	set.StringVar(&f.ExchangeURL, "exchange-url", "", "where workers reach the API server, https://host:port; by default its Service")
 	set.StringVar(&f.service, "apiserver-service", "sharedcloud-apiserver", "the name of the API server's Service")
 	set.StringVar(&f.extraNames, "apiserver-names", "", "more host names and addresses that the API server's certificate is good for, separated by commas")

@@ -83,19 +83,23 @@ var _ = Describe("A run", func() {
 	It("takes what it says itself over what its function says", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
-			f.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](1), Workers: ptr.To[int32](2), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](3)}
+			f.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](1), GPUProducts: []string{"A100"}, Workers: ptr.To[int32](2), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](3)}
 		})
 		plain := newRun(namespace, "plain", "f", 5)
 		own := newRun(namespace, "own", "f", 5, func(r *v1alpha1.FunctionRun) {
-			r.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), Workers: ptr.To[int32](4), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0)}
+			r.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), GPUProducts: []string{"T4", "L4"}, Workers: ptr.To[int32](4), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0)}
 		})
 		create(ctx, function, plain, own)
 		waitJob(ctx, plain)
 		Expect(*plain.Status.Revision).To(SatisfyAll(HaveField("GPUs", BeEquivalentTo(1)), HaveField("Workers", BeEquivalentTo(2)),
-			HaveField("TimeoutSeconds", BeEquivalentTo(60)), HaveField("Retries", BeEquivalentTo(3))))
+			HaveField("TimeoutSeconds", BeEquivalentTo(60)), HaveField("Retries", BeEquivalentTo(3)), HaveField("GPUProducts", Equal([]string{"A100"}))))
 		job := waitJob(ctx, own)
 		Expect(*own.Status.Revision).To(SatisfyAll(HaveField("GPUs", BeEquivalentTo(0)), HaveField("Workers", BeEquivalentTo(4)),
-			HaveField("TimeoutSeconds", BeEquivalentTo(7)), HaveField("Retries", BeEquivalentTo(0))))
+			HaveField("TimeoutSeconds", BeEquivalentTo(7)), HaveField("Retries", BeEquivalentTo(0)), HaveField("GPUProducts", Equal([]string{"L4", "T4"}))))
+		required := job.Spec.Template.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+		Expect(required).To(HaveExactElements(HaveField("MatchExpressions", HaveExactElements(corev1.NodeSelectorRequirement{
+			Key: v1alpha1.DefaultGPUProductLabel, Operator: corev1.NodeSelectorOpIn, Values: []string{"L4", "T4"},
+		}))))
 		Expect(job.Spec.Template.Spec.Containers[0].Resources.Limits).To(BeEmpty())
 	}, SpecTimeout(30*time.Second))
 

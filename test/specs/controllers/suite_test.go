@@ -53,6 +53,7 @@ var options = operator.Options{
 	Namespace:          "sharedcloud-system",
 	CatalogueNamespace: "sharedcloud-catalogue",
 	GPUResource:        "nvidia.com/gpu",
+	GPUProductLabel:    v1alpha1.DefaultGPUProductLabel,
 	ExchangeURL:        "https://sharedcloud-apiserver.sharedcloud-system.svc:443",
 }
 

@@ -485,6 +485,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: functionRef
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.FunctionReference
+    - name: gpuProducts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: gpus
       type:
         scalar: numeric
@@ -554,6 +560,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: codeFrom
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.CodeSource
+    - name: gpuProducts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: gpus
       type:
         scalar: numeric
@@ -629,6 +641,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: generation
       type:
         scalar: numeric
+    - name: gpuProducts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
     - name: gpus
       type:
         scalar: numeric

@@ -69,6 +69,16 @@ func (b *FunctionRunSpecApplyConfiguration) WithGPUs(value int32) *FunctionRunSp
 	return b
 }
 
+// WithGPUProducts adds the given value to the GPUProducts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the GPUProducts field.
+func (b *FunctionRunSpecApplyConfiguration) WithGPUProducts(values ...string) *FunctionRunSpecApplyConfiguration {
+	for i := range values {
+		b.RunPolicyApplyConfiguration.GPUProducts = append(b.RunPolicyApplyConfiguration.GPUProducts, values[i])
+	}
+	return b
+}
+
 // WithWorkers sets the Workers field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Workers field is set to the value of the last call.

@@ -25,6 +25,8 @@ type PinnedRevisionApplyConfiguration struct {
 	Workers *int32 `json:"workers,omitempty"`
 	// gpus is how many GPUs each worker gets.
 	GPUs *int32 `json:"gpus,omitempty"`
+	// gpuProducts are the GPU products of which a worker's node must have one; empty: any node will do.
+	GPUProducts []string `json:"gpuProducts,omitempty"`
 	// timeoutSeconds is the time limit of one tuple.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 	// retries is how many further attempts a tuple gets after an exception.
@@ -90,6 +92,16 @@ func (b *PinnedRevisionApplyConfiguration) WithWorkers(value int32) *PinnedRevis
 // If called multiple times, the GPUs field is set to the value of the last call.
 func (b *PinnedRevisionApplyConfiguration) WithGPUs(value int32) *PinnedRevisionApplyConfiguration {
 	b.GPUs = &value
+	return b
+}
+
+// WithGPUProducts adds the given value to the GPUProducts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the GPUProducts field.
+func (b *PinnedRevisionApplyConfiguration) WithGPUProducts(values ...string) *PinnedRevisionApplyConfiguration {
+	for i := range values {
+		b.GPUProducts = append(b.GPUProducts, values[i])
+	}
 	return b
 }
 

@@ -9,6 +9,9 @@ package v1alpha1
 type RunPolicyApplyConfiguration struct {
 	// gpus is how many GPUs each worker gets. Default 1 where the image requires a GPU, else 0.
 	GPUs *int32 `json:"gpus,omitempty"`
+	// gpuProducts are GPU products as nodes name them in the label nvidia.com/gpu.product: a worker's node must have one of
+	// them. Empty: what the Function says, and any node where that says nothing either.
+	GPUProducts []string `json:"gpuProducts,omitempty"`
 	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8.
 	Workers *int32 `json:"workers,omitempty"`
 	// timeoutSeconds is the time limit of one tuple in seconds; one that takes longer is ended and TimedOut. Default 1800.
@@ -32,6 +35,16 @@ func RunPolicy() *RunPolicyApplyConfiguration {
 // If called multiple times, the GPUs field is set to the value of the last call.
 func (b *RunPolicyApplyConfiguration) WithGPUs(value int32) *RunPolicyApplyConfiguration {
 	b.GPUs = &value
+	return b
+}
+
+// WithGPUProducts adds the given value to the GPUProducts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the GPUProducts field.
+func (b *RunPolicyApplyConfiguration) WithGPUProducts(values ...string) *RunPolicyApplyConfiguration {
+	for i := range values {
+		b.GPUProducts = append(b.GPUProducts, values[i])
+	}
 	return b
 }
 
