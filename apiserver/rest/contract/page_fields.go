@@ -81,10 +81,8 @@ func (d *document) kind(s schema) string {
 		return strings.Join(kinds, "; or ")
 	case s.Items != nil && len(d.schema(*s.Items).Type) > 0:
 		return "array of " + d.kind(d.schema(*s.Items)) + "s"
-	case name(s.Ref) == "UUID":
-		return "UUID"
-	case name(s.Ref) == "UUIDOrNull":
-		return "UUID or null"
+	case s.Format == "uuid":
+		return strings.Replace(strings.Join(s.Type, " or "), "string", "UUID", 1)
 	case name(s.Ref) == "Date":
 		return "date"
 	case name(s.Ref) == "DateOrNull":
