@@ -99,6 +99,7 @@ type mediaType struct {
 type schema struct {
 	Ref         string            `json:"$ref"`
 	Type        words             `json:"type"`
+	Format      string            `json:"format"`
 	Description string            `json:"description"`
 	Properties  ordered[schema]   `json:"properties"`
 	Required    []string          `json:"required"`

@@ -22,6 +22,7 @@ type (
 		*document
 		Base     string
 		Dialects []dialectView
+		Common   []fieldView // headers that nearly every call takes
 		Sections []sectionView
 		Errors   []errorView
 	}
@@ -61,12 +62,18 @@ type (
 		List     bool
 	}
 	errorView struct {
-		ID, Status, Meaning string
-		Headers             []fieldView
-		Examples            []exampleView
+		ID, Status, Title, Meaning string
+		Body                       string // where there is one and no more to say about it
+		Headers                    []fieldView
+		Examples                   []exampleView
 	}
 	exampleView struct{ Summary, Value string }
 )
+
+// What is said once instead of at every call: parameters by the names of their components, and a header of all answers.
+var sharedHeaders = []string{"Namespace", "RequestId"}
+
+const requestIDHeader = "X-Request-Id"
 
 func render(source []byte) ([]byte, error) {
 	var doc document
@@ -89,6 +96,11 @@ func viewOf(doc *document) (*pageView, error) {
 		return nil, fmt.Errorf("the document names no server")
 	}
 	view := &pageView{document: doc, Base: doc.Servers[0].URL}
+	for _, shared := range sharedHeaders {
+		if header := doc.Components.Parameters[shared]; header != nil {
+			view.Common = append(view.Common, doc.parameterField(*header))
+		}
+	}
 	statuses := map[string]string{} // of errors, by the name of their component
 	for _, tag := range doc.Tags {
 		section := sectionView{Name: tag.Name, Description: tag.Description}
@@ -153,10 +165,9 @@ func (p pairOf) endpoint(statuses map[string]string) *endpointView {
 		Public: p.without.Security != nil && len(*p.without.Security) == 0,
 	}
 	for _, given := range slices.Concat(p.common, p.without.Parameters) {
-		parameter := p.doc.parameter(given)
-		field := p.doc.field(parameter.Name, parameter.Schema)
-		field.Meaning, field.Example, field.Needed = parameter.Description, text(parameter.Example), parameter.In
-		endpoint.Parameters = append(endpoint.Parameters, field)
+		if !slices.Contains(sharedHeaders, name(given.Ref)) {
+			endpoint.Parameters = append(endpoint.Parameters, p.doc.parameterField(p.doc.parameter(given)))
+		}
 	}
 	if body := p.doc.requestBody(p.without.RequestBody); body != nil {
 		for _, content := range body.Content {
@@ -212,7 +223,9 @@ func (p pairOf) answers(statuses map[string]string) []answerView {
 			statuses[name(r.Value.Ref)] = r.Key
 		}
 		for _, header := range resolved.Headers {
-			answer.Headers = append(answer.Headers, header.Key)
+			if header.Key != requestIDHeader {
+				answer.Headers = append(answer.Headers, header.Key)
+			}
 		}
 		answers = append(answers, answer)
 	}

@@ -34,21 +34,30 @@ func statusNamed(component string) string {
 }
 
 func (d *document) errorOf(status string, r response) errorView {
-	view := errorView{ID: "error-" + status, Status: status, Meaning: r.Description}
+	code, _ := strconv.Atoi(status)
+	view := errorView{ID: "error-" + status, Status: status, Title: http.StatusText(code), Meaning: r.Description}
 	for _, h := range r.Headers {
+		if h.Key == requestIDHeader {
+			continue
+		}
 		resolved := d.header(h.Value)
 		field := d.field(h.Key, resolved.Schema)
 		field.Meaning, field.Example = resolved.Description, text(resolved.Example)
 		view.Headers = append(view.Headers, field)
 	}
 	content := r.Content[0].Value
-	if content.Example != nil {
-		view.Examples = append(view.Examples, exampleView{Value: string(content.Example)})
-	}
+	view.Body = compact(content.Example)
 	for _, example := range content.Examples {
-		view.Examples = append(view.Examples, exampleView{example.Value.Summary, string(example.Value.Value)})
+		view.Examples = append(view.Examples, exampleView{example.Value.Summary, compact(example.Value.Value)})
 	}
 	return view
+}
+
+// parameterField says where the parameter stands in place of whether it is needed.
+func (d *document) parameterField(p parameter) fieldView {
+	field := d.field(p.Name, p.Schema)
+	field.Meaning, field.Example, field.Needed = p.Description, text(p.Example), p.In
+	return field
 }
 
 func (d *document) field(key string, given schema) fieldView {
@@ -72,8 +81,8 @@ func (d *document) kind(s schema) string {
 		return strings.Join(kinds, "; or ")
 	case s.Items != nil && len(d.schema(*s.Items).Type) > 0:
 		return "array of " + d.kind(d.schema(*s.Items)) + "s"
-	case name(s.Ref) == "UUID":
-		return "UUID"
+	case s.Format == "uuid":
+		return strings.Replace(strings.Join(s.Type, " or "), "string", "UUID", 1)
 	case name(s.Ref) == "Date":
 		return "date"
 	case name(s.Ref) == "DateOrNull":
@@ -116,6 +125,13 @@ func text(value json.RawMessage) string {
 		return string(value)
 	}
 	return s
+}
+
+// compact is the value as the server writes it.
+func compact(value json.RawMessage) string {
+	var out bytes.Buffer
+	_ = json.Compact(&out, value) // it was decoded, so it is JSON; what is not there stays empty
+	return out.String()
 }
 
 // prose sets what stands in backticks as code.

@@ -45,7 +45,7 @@ func TestPageHoldsEveryPathFieldParameterHeaderAndSentence(t *testing.T) {
 		}
 		says("the answer "+name, *response.Value.Description)
 	}
-	for _, status := range strings.Fields("400 401 403 404 405 406 408 409 412 413 415 429 503") {
+	for _, status := range strings.Fields("400 401 403 404 405 406 408 409 412 413 415 429 500 503") {
 		if !strings.Contains(shown, `id="error-`+status+`"`) {
 			t.Errorf("the page lacks the error %s", status)
 		}
