@@ -14,9 +14,12 @@ import (
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
-// workPrefix is the path of the exchange. It is nothing to the library: no API group, no RequestInfo that says so, and
-// no rule of RBAC lets anybody in.
-const workPrefix = "/work/v1/"
+// workPrefix and restPrefix are the paths of the exchange and of the documented API. They are nothing to the library: no
+// API group, no RequestInfo that says so, and no rule of RBAC lets anybody in.
+const (
+	workPrefix = "/work/v1/"
+	restPrefix = "/api"
+)
 
 // NewGenericConfig is the configuration of the library's server, as far as no flags and no cluster are needed for it.
 func NewGenericConfig() *genericapiserver.Config {
@@ -41,16 +44,19 @@ func longRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
 		(info.Subresource == "results" || info.Subresource == "log")
 }
 
-// withExchange gives the exchange a chain of handlers of its own, in front of the library's.
-func withExchange(exchange http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
+// withOwnFaces gives the exchange and the documented API a chain of handlers of their own, in front of the library's.
+func withOwnFaces(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
 	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
-		rest := genericapiserver.DefaultBuildHandlerChain(api, config)
+		others := genericapiserver.DefaultBuildHandlerChain(api, config)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasPrefix(r.URL.Path, workPrefix) {
+			switch path := r.URL.Path; {
+			case strings.HasPrefix(path, workPrefix):
 				exchange.ServeHTTP(w, r)
-				return
+			case path == restPrefix || strings.HasPrefix(path, restPrefix+"/"):
+				documented.ServeHTTP(w, r)
+			default:
+				others.ServeHTTP(w, r)
 			}
-			rest.ServeHTTP(w, r)
 		})
 	}
 }

@@ -12,21 +12,29 @@ import (
 	"k8s.io/component-base/metrics/testutil"
 )
 
-func TestOnlyTheExchangesPathLeavesTheLibrarysChain(t *testing.T) {
+func TestOnlyTheOwnFacesPathsLeaveTheLibrarysChain(t *testing.T) {
 	config := NewGenericConfig()
 	exchange := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	documented := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusLoopDetected) })
 	// What is not the exchange's ends at authentication, of which there is none here.
 	config.Authentication.Authenticator = nobody{}
 	config.RequestInfoResolver = genericapiserver.NewRequestInfoResolver(config)
-	handler := withExchange(exchange)(http.NotFoundHandler(), config)
+	handler := withOwnFaces(exchange, documented)(http.NotFoundHandler(), config)
 	for path, want := range map[string]int{
-		"/work/v1/namespaces/a/runs/b/exchange": http.StatusTeapot,
-		"/work/v1/":                             http.StatusTeapot,
-		"/work/v2/":                             http.StatusUnauthorized,
-		"/work":                                 http.StatusUnauthorized,
-		"/apis/work/v1/":                        http.StatusUnauthorized,
-		"//work/v1/":                            http.StatusUnauthorized,
-		"/":                                     http.StatusUnauthorized,
+		"/work/v1/namespaces/a/runs/b/exchange":  http.StatusTeapot,
+		"/work/v1/":                              http.StatusTeapot,
+		"/work/v2/":                              http.StatusUnauthorized,
+		"/work":                                  http.StatusUnauthorized,
+		"/apis/work/v1/":                         http.StatusUnauthorized,
+		"//work/v1/":                             http.StatusUnauthorized,
+		"/":                                      http.StatusUnauthorized,
+		"/api":                                   http.StatusLoopDetected,
+		"/api/":                                  http.StatusLoopDetected,
+		"/api/v1/functions":                      http.StatusLoopDetected,
+		"/api/v2/functions":                      http.StatusLoopDetected,
+		"/apis":                                  http.StatusUnauthorized,
+		"/apis/rest.sharedcloud.io/v1/functions": http.StatusUnauthorized,
+		"//api/v1/functions":                     http.StatusUnauthorized,
 	} {
 		t.Run(path, func(t *testing.T) {
 			recorder := httptest.NewRecorder()

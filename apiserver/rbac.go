@@ -4,7 +4,13 @@ package apiserver
 // system:auth-delegator, and how to know the aggregator from the Role extension-apiserver-authentication-reader of
 // kube-system: both are bound in config/rbac.
 
-// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch
+// What REST writes it writes for a caller, who was asked whether he may. Of ConfigMaps it reads revisions, one at a time.
+//
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functions,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionimages,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
+// +kubebuilder:rbac:groups="",resources=namespaces;nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch

@@ -14,11 +14,12 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
-	"k8s.io/client-go/rest"
+	clientrest "k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
@@ -27,6 +28,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/report"
+	"sharedcloud.io/function-operator/apiserver/rest"
 	"sharedcloud.io/function-operator/apiserver/subresources"
 	"sharedcloud.io/function-operator/apiserver/work"
 	"sharedcloud.io/function-operator/apiserver/workers"
@@ -45,7 +47,7 @@ type Config struct {
 	// authorization.
 	Generic *genericapiserver.Config
 	// ClientConfig is how the Kubernetes API is reached.
-	ClientConfig *rest.Config
+	ClientConfig *clientrest.Config
 	// StorePath is the file of the outcome store.
 	StorePath string
 	// LeaseDuration is for how long a tuple is a worker's that does not call.
@@ -58,6 +60,14 @@ type Config struct {
 	ResultBytes, OutputBytes int
 	// GPUProductLabel is the label of a node that says what GPUs it has.
 	GPUProductLabel string
+	// CatalogueNamespace is the namespace of the FunctionImages that all functions may use; DefaultNamespace is where
+	// callers of REST work to whom no namespace belongs, "" for nowhere.
+	CatalogueNamespace, DefaultNamespace string
+	// GPUResource is the resource by which pods ask for GPUs; Prices are what a minute of one costs.
+	GPUResource corev1.ResourceName
+	Prices      core.Prices
+	// ReadsPerSecond and WritesPerSecond are what one caller of REST may ask for.
+	ReadsPerSecond, WritesPerSecond float64
 	// Drain is for how long the server goes on serving after it was told to end.
 	Drain time.Duration
 	// Clock is the time; nil for the real one.
@@ -67,13 +77,17 @@ type Config struct {
 // Defaults are the values of what flags may change.
 func Defaults() Config {
 	return Config{
-		LeaseDuration:   work.DefaultLease,
-		SweepInterval:   time.Hour,
-		InputsBytes:     128 << 20,
-		ResultBytes:     work.DefaultLimits.ResultBytes,
-		OutputBytes:     work.DefaultLimits.OutputBytes,
-		GPUProductLabel: sharedcloudv1alpha1.DefaultGPUProductLabel,
-		Drain:           5 * time.Second,
+		LeaseDuration:      work.DefaultLease,
+		SweepInterval:      time.Hour,
+		InputsBytes:        128 << 20,
+		ResultBytes:        work.DefaultLimits.ResultBytes,
+		OutputBytes:        work.DefaultLimits.OutputBytes,
+		CatalogueNamespace: "sharedcloud-catalogue",
+		GPUResource:        "nvidia.com/gpu",
+		GPUProductLabel:    sharedcloudv1alpha1.DefaultGPUProductLabel,
+		ReadsPerSecond:     5000,
+		WritesPerSecond:    100,
+		Drain:              5 * time.Second,
 	}
 }
 
@@ -102,7 +116,7 @@ func New(config *Config) (*Server, error) {
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	var err error
-	if s.cluster, err = core.NewCluster(config.ClientConfig, config.InputsBytes, s.clock); err != nil {
+	if s.cluster, err = core.NewCluster(config.ClientConfig, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
 		return nil, err
 	}
 	store := measured{s.store}
@@ -141,9 +155,11 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	exchange := limitBodies(instrument(work.Handler(s.exchange, callers)), exchangeBodies)
 
 	generic := config.Generic
-	generic.BuildHandlerChainFunc = withExchange(exchange)
+	face := s.newREST(config, store, reviews)
+	generic.BuildHandlerChainFunc = withOwnFaces(exchange, face.Handler())
 	generic.Authentication.Authenticator = identity.RefuseAnonymous(generic.Authentication.Authenticator, "/healthz", "/livez", "/readyz")
-	generic.Authorization.Authorizer = identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Verbs)
+	generic.Authorization.Authorizer = identity.OwnRules(
+		identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Verbs), rest.GroupVersion.Group)
 	generic.AddReadyzChecks(
 		healthz.NamedCheck("caches", func(*http.Request) error {
 			if !s.cluster.Synced() {
@@ -160,7 +176,30 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	if err := s.generic.InstallAPIGroup(subresources.Group(results)); err != nil {
 		return fmt.Errorf("installing %s: %w", subresources.GroupVersion, err)
 	}
+	rest.Install(s.generic, face)
 	return nil
+}
+
+// newREST makes the face of the documented API.
+func (s *Server) newREST(config *Config, store measured, reviews *authenticationv1client.AuthenticationV1Client) *rest.API {
+	code := core.NewCode(s.cluster.Client)
+	return rest.New(rest.Config{
+		Cluster:         s.cluster,
+		Writer:          core.NewWriter(s.cluster, code, s.clock),
+		Catalogue:       core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
+		Code:            code,
+		Inputs:          s.cluster.Inputs,
+		Store:           store,
+		Contact:         core.NewContact(s.cluster.Client, s.clock),
+		Callers:         identity.NewCallers(reviews, s.clock),
+		Tenancy:         identity.NewTenancy(s.cluster.Namespaces, config.DefaultNamespace),
+		Rules:           identity.NewRules(config.Generic.Authorization.Authorizer, s.clock),
+		Prices:          config.Prices,
+		ReadsPerSecond:  config.ReadsPerSecond,
+		WritesPerSecond: config.WritesPerSecond,
+		Synced:          s.cluster.Synced,
+		Clock:           s.clock,
+	})
 }
 
 // Run serves until ctx ends and then until everybody has noticed. It answers discovery at once; all else when the caches

@@ -4,7 +4,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -39,7 +38,7 @@ func CacheOptions(options Options) cache.Options {
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
 				options.Namespace: {LabelSelector: mustHaveLabel(v1alpha1.LabelTrust)},
 			}},
-			&apiregistrationv1.APIService{}: {Field: fields.OneTermEqualSelector("metadata.name", trust.APIServiceName)},
+			&apiregistrationv1.APIService{}: {Label: labels.SelectorFromSet(labels.Set{trust.LabelPartOf: trust.PartOf})},
 		},
 	}
 }

@@ -15,9 +15,10 @@ package controllers
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 //
-// The filters on list and watch (metadata.name) are what lets a rule with a name allow them.
+// The two APIServices are found by their label, which no rule can name.
 //
-// +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,resourceNames=v1alpha1.subresources.sharedcloud.io,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,verbs=list;watch
+// +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,resourceNames=v1alpha1.subresources.sharedcloud.io;v1.rest.sharedcloud.io,verbs=get;patch
 //
 // The endpoint of the metrics asks who reads them, and whether they may.
 //

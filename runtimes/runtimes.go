@@ -70,6 +70,20 @@ func Lookup(runtime string) (Runtime, bool) {
 	return Runtime{}, false
 }
 
+// nodeNames are the runtimes of Node. There is no runner for them yet: what asks for one is told so by Lookup.
+var nodeNames = regexp.MustCompile(`^node[0-9]+$`)
+
+// Language is the language of a runtime, python or node, whether or not there is a runner for it.
+func Language(runtime string) (string, bool) {
+	if found, ok := Lookup(runtime); ok {
+		return found.Language, true
+	}
+	if nodeNames.MatchString(runtime) {
+		return "node", true
+	}
+	return "", false
+}
+
 // Known lists names of runtimes for messages and catalogues, in order. Later versions of a language are found by Lookup
 // although they are not listed.
 func Known() []string {

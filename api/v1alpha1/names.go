@@ -4,6 +4,20 @@ package v1alpha1
 const (
 	// LabelUUID is the identity that REST clients have written down, where it differs from metadata.uid.
 	LabelUUID = "sharedcloud.io/uuid"
+	// AnnotationCreated is when an object was made, µs since 1970, where its creationTimestamp is too coarse or is that of
+	// a restored cluster.
+	AnnotationCreated = "sharedcloud.io/created"
+	// AnnotationTenants of a namespace says whose it is for callers of REST that no namespace follows from otherwise:
+	// "user:alice, group:vision".
+	AnnotationTenants = "sharedcloud.io/tenants"
+	// AnnotationRequestedBy is who asked for what REST last did to an object.
+	AnnotationRequestedBy = "sharedcloud.io/requested-by"
+	// AnnotationRequest is a hash of the body that made an object by REST with an Idempotency-Key.
+	AnnotationRequest = "sharedcloud.io/request"
+	// AnnotationBidPrice and AnnotationBaseGPU are what a run was given by REST: the price as it was written, and the
+	// product of the weakest GPU that will do.
+	AnnotationBidPrice = "sharedcloud.io/bid-price"
+	AnnotationBaseGPU  = "sharedcloud.io/base-gpu"
 	// LabelRun is the name of the FunctionRun that a Job or a pod belongs to.
 	LabelRun = "sharedcloud.io/run"
 	// LabelRunUID is the uid of the FunctionRun that a Job or a pod belongs to.
@@ -19,6 +33,9 @@ const (
 	// AnnotationTuples is set by the caches on the copies they keep, never on stored objects: the number of tuples of a
 	// run whose inputs the cache has dropped.
 	AnnotationTuples = "cache.sharedcloud.io/tuples"
+	// AnnotationUpdated is set by the caches on the copies they keep, never on stored objects: when somebody last wrote the
+	// object, its status apart, µs since 1970.
+	AnnotationUpdated = "cache.sharedcloud.io/updated"
 	// AnnotationParametersError is set by the caches on the copies they keep, never on stored objects: why the inputs of
 	// a run cannot be read.
 	AnnotationParametersError = "cache.sharedcloud.io/parameters-error"
@@ -36,6 +53,8 @@ const (
 	FieldManagerController = "sharedcloud-controller"
 	// FieldManagerAPIServer is the field manager of what the API server reports on a run's status.
 	FieldManagerAPIServer = "sharedcloud-apiserver"
+	// FieldManagerREST is the field manager of what REST writes.
+	FieldManagerREST = "sharedcloud-rest"
 )
 
 // Types of conditions.

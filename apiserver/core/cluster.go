@@ -2,13 +2,17 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,9 +33,12 @@ func NewScheme() *runtime.Scheme {
 // them would make the start depend on the discovery of every other API server of the cluster.
 func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, error) {
 	mapper := meta.NewDefaultRESTMapper(nil)
-	mapper.Add(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun"), meta.RESTScopeNamespace)
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace)
+	for _, kind := range []string{"Function", "FunctionImage", "FunctionRun"} {
+		mapper.Add(sharedcloudv1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	for _, kind := range []string{"Pod", "ConfigMap", "Event"} {
+		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
 	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
@@ -43,47 +50,71 @@ func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, erro
 // Cluster is what the API server knows of the cluster.
 type Cluster struct {
 	Client client.Client
+	// Runs and Inputs are what the exchange asks; Pods say what became of workers.
 	Runs   *Runs
 	Pods   *Pods
 	Inputs *Inputs
+	// Functions, Images and FunctionRuns are what REST asks. FunctionRuns are the same objects as in Runs, found by
+	// functionKey and jobKey.
+	Functions    *Table[*sharedcloudv1alpha1.Function]
+	Images       *Table[*sharedcloudv1alpha1.FunctionImage]
+	FunctionRuns *Table[*sharedcloudv1alpha1.FunctionRun]
+	Nodes        *Nodes
+	Namespaces   *Namespaces
+
+	informers []toolscache.SharedIndexInformer
 }
 
-// NewCluster makes the caches. Run fills them.
-func NewCluster(config *rest.Config, inputsBytes int64, clock clock.Clock) (*Cluster, error) {
+// NewCluster makes the caches. Run fills them. gpus is the resource by which pods ask for GPUs, and productLabel the label
+// of a node that says which product they are.
+func NewCluster(config *rest.Config, inputsBytes int64, gpus corev1.ResourceName, productLabel string, clk clock.WithTicker) (*Cluster, error) {
 	scheme := NewScheme()
-	c, err := NewClient(config, scheme)
+	live, err := NewClient(config, scheme)
 	if err != nil {
 		return nil, err
 	}
-	runInformer, err := newRunInformer(config, scheme)
-	if err != nil {
+	c := &Cluster{
+		Client:       live,
+		Inputs:       NewInputs(live, inputsBytes),
+		Functions:    NewTable[*sharedcloudv1alpha1.Function](clk, nil),
+		Images:       NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil),
+		FunctionRuns: NewTable(clk, runKeys),
+	}
+	nodes := nodeSource
+	nodes.transform = slimNode(productLabel)
+	made := map[string]toolscache.SharedIndexInformer{}
+	for _, s := range []source{runSource, podSource, functionSource, imageSource, nodes, namespaceSource} {
+		informer, err := s.informer(config, scheme)
+		if err != nil {
+			return nil, err
+		}
+		made[s.resource] = informer
+		c.informers = append(c.informers, informer)
+	}
+	c.Nodes = &Nodes{informer: made[nodeSource.resource], resource: gpus, label: productLabel}
+	c.Namespaces = &Namespaces{informer: made[namespaceSource.resource]}
+	if c.Runs, err = NewRuns(made[runSource.resource], live, clk); err != nil {
 		return nil, err
 	}
-	podInformer, err := newPodInformer(config, scheme)
-	if err != nil {
+	if c.Pods, err = NewPods(made[podSource.resource], live, clk); err != nil {
 		return nil, err
 	}
-	runs, err := NewRuns(runInformer, c, clock)
-	if err != nil {
-		return nil, err
-	}
-	pods, err := NewPods(podInformer, c, clock)
-	if err != nil {
-		return nil, err
-	}
-	return &Cluster{Client: c, Runs: runs, Pods: pods, Inputs: NewInputs(c, inputsBytes)}, nil
+	return c, errors.Join(
+		c.Functions.Feed(made[functionSource.resource]),
+		c.Images.Feed(made[imageSource.resource]),
+		c.FunctionRuns.Feed(made[runSource.resource]))
 }
 
 // Run keeps the caches filled until ctx ends. While the Kubernetes API does not answer they keep what they have.
 func (c *Cluster) Run(ctx context.Context) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.Pods.informer.RunWithContext(ctx)
-	}()
-	c.Runs.informer.RunWithContext(ctx)
-	<-done
+	var group sync.WaitGroup
+	for _, informer := range c.informers {
+		group.Go(func() { informer.RunWithContext(ctx) })
+	}
+	group.Wait()
 }
 
 // Synced says whether the caches have seen everything once.
-func (c *Cluster) Synced() bool { return c.Runs.Synced() && c.Pods.Synced() }
+func (c *Cluster) Synced() bool {
+	return !slices.ContainsFunc(c.informers, func(i toolscache.SharedIndexInformer) bool { return !i.HasSynced() })
+}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,28 +20,42 @@ import (
 // resync is 0: what happened is in the events, and what was missed is found by the reconcilers' own rounds.
 const resync time.Duration = 0
 
-// newRunInformer watches all FunctionRuns. The inputs are dropped before anything is kept.
-func newRunInformer(config *rest.Config, scheme *runtime.Scheme) (toolscache.SharedIndexInformer, error) {
-	restClient, err := restClientFor(config, scheme, "/apis", sharedcloudv1alpha1.GroupVersion)
-	if err != nil {
-		return nil, err
-	}
-	listWatch := toolscache.NewFilteredListWatchFromClient(restClient, "functionruns", metav1.NamespaceAll, func(*metav1.ListOptions) {})
-	informer := toolscache.NewSharedIndexInformer(listWatch, &sharedcloudv1alpha1.FunctionRun{}, resync, toolscache.Indexers{indexUID: indexByUID})
-	return informer, informer.SetTransform(slimRun)
+// source says what an informer watches, and what it keeps of it.
+type source struct {
+	path      string // of the API: /api or /apis
+	version   schema.GroupVersion
+	resource  string
+	object    runtime.Object
+	transform toolscache.TransformFunc
+	selector  string // of labels; "" for all
+	indexers  toolscache.Indexers
 }
 
-// newPodInformer watches the pods of runs: those with the label sharedcloud.io/run-uid.
-func newPodInformer(config *rest.Config, scheme *runtime.Scheme) (toolscache.SharedIndexInformer, error) {
-	restClient, err := restClientFor(config, scheme, "/api", corev1.SchemeGroupVersion)
+var (
+	// runSource: the inputs are dropped before anything is kept.
+	runSource      = source{path: "/apis", version: sharedcloudv1alpha1.GroupVersion, resource: "functionruns", object: &sharedcloudv1alpha1.FunctionRun{}, transform: slimRun}
+	functionSource = source{path: "/apis", version: sharedcloudv1alpha1.GroupVersion, resource: "functions", object: &sharedcloudv1alpha1.Function{}, transform: slimFunction}
+	imageSource    = source{path: "/apis", version: sharedcloudv1alpha1.GroupVersion, resource: "functionimages", object: &sharedcloudv1alpha1.FunctionImage{}, transform: slimImage}
+	// podSource: the pods of runs.
+	podSource       = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "pods", object: &corev1.Pod{}, transform: slimPod, selector: sharedcloudv1alpha1.LabelRunUID}
+	nodeSource      = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "nodes", object: &corev1.Node{}}
+	namespaceSource = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "namespaces", object: &corev1.Namespace{}, transform: slimNamespace,
+		indexers: toolscache.Indexers{indexTenant: indexByTenant}}
+)
+
+// informer makes an informer of all objects that the source means, in all namespaces.
+func (s source) informer(config *rest.Config, scheme *runtime.Scheme) (toolscache.SharedIndexInformer, error) {
+	restClient, err := restClientFor(config, scheme, s.path, s.version)
 	if err != nil {
 		return nil, err
 	}
-	listWatch := toolscache.NewFilteredListWatchFromClient(restClient, "pods", metav1.NamespaceAll, func(options *metav1.ListOptions) {
-		options.LabelSelector = sharedcloudv1alpha1.LabelRunUID
+	listWatch := toolscache.NewFilteredListWatchFromClient(restClient, s.resource, metav1.NamespaceAll, func(options *metav1.ListOptions) {
+		options.LabelSelector = s.selector
 	})
-	informer := toolscache.NewSharedIndexInformer(listWatch, &corev1.Pod{}, resync, toolscache.Indexers{indexUID: indexByUID})
-	return informer, informer.SetTransform(slimPod)
+	indexers := toolscache.Indexers{indexUID: indexByUID}
+	maps.Copy(indexers, s.indexers)
+	informer := toolscache.NewSharedIndexInformer(listWatch, s.object, resync, indexers)
+	return informer, informer.SetTransform(s.transform)
 }
 
 // indexUID finds an object by metadata.uid.

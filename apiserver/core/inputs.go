@@ -1,11 +1,9 @@
 package core
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -32,80 +30,62 @@ const (
 	perTuple = 64
 )
 
-// Inputs keeps the parsed inputs of the runs that are handed out at the moment, so many bytes of them.
+// Inputs keeps the parsed inputs of the runs that were asked for last, so many bytes of them.
 type Inputs struct {
 	reader  client.Reader
 	limiter *rate.Limiter
 	flights singleflight.Group
-
-	mu       sync.Mutex
-	capacity int64
-	used     int64
-	entries  map[types.UID]*list.Element
-	recent   *list.List // of *inputsEntry; the front was used last
+	kept    *sizedCache[types.UID, *Given]
 }
 
-type inputsEntry struct {
-	uid    types.UID
-	tuples parameters.Tuples
-	size   int64
+// Given is what a run was given.
+type Given struct {
+	Tuples parameters.Tuples
+	// Literal is the text of all of them, where they were given as one.
+	Literal *string
 }
 
-// NewInputs makes a cache of at most capacity bytes. Inputs that are larger than that are read for each hand-out.
+// NewInputs makes a cache of at most capacity bytes. Inputs that are larger than that are read each time.
 func NewInputs(reader client.Reader, capacity int64) *Inputs {
 	return &Inputs{
-		reader:   reader,
-		limiter:  rate.NewLimiter(20, 40),
-		capacity: capacity,
-		entries:  map[types.UID]*list.Element{},
-		recent:   list.New(),
+		reader:  reader,
+		limiter: rate.NewLimiter(100, 200),
+		kept:    newSizedCache[types.UID, *Given](capacity),
 	}
 }
 
 // Slice returns the tuples of a run from first to last, both included. count is the number that was pinned.
 func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UID, count, first, last int) ([]parameters.Input, error) {
-	tuples, ok := i.cached(uid)
-	if !ok {
-		var err error
-		if tuples, err = i.fetch(ctx, namespace, name, uid); err != nil {
-			return nil, err
-		}
+	given, err := i.Given(ctx, namespace, name, uid)
+	if err != nil {
+		return nil, err
 	}
-	if tuples.Len() != count {
-		return nil, fmt.Errorf("%w: %d tuples, pinned with %d", ErrInputsChanged, tuples.Len(), count)
+	if given.Tuples.Len() != count {
+		return nil, fmt.Errorf("%w: %d tuples, pinned with %d", ErrInputsChanged, given.Tuples.Len(), count)
 	}
 	if first < 0 || last >= count || first > last {
 		return nil, fmt.Errorf("tuples %d to %d of %d were asked for", first, last, count)
 	}
-	return tuples.Slice(first, last), nil
+	return given.Tuples.Slice(first, last), nil
+}
+
+// Given returns all inputs of a run. They are shared: nobody changes them.
+func (i *Inputs) Given(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
+	if given, ok := i.kept.get(uid); ok {
+		return given, nil
+	}
+	return i.fetch(ctx, namespace, name, uid)
 }
 
 // Forget drops the inputs of a run that needs them no more.
-func (i *Inputs) Forget(uid types.UID) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if element, ok := i.entries[uid]; ok {
-		i.drop(element)
-	}
-}
-
-func (i *Inputs) cached(uid types.UID) (parameters.Tuples, bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	element, ok := i.entries[uid]
-	if !ok {
-		return nil, false
-	}
-	i.recent.MoveToFront(element)
-	return element.Value.(*inputsEntry).tuples, true
-}
+func (i *Inputs) Forget(uid types.UID) { i.kept.forget(uid) }
 
 // fetch reads and parses a run's inputs once for all that wait for them.
-func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UID) (parameters.Tuples, error) {
+func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
 	flight := i.flights.DoChan(string(uid), func() (any, error) {
 		// Another flight may have ended between the look and this one.
-		if tuples, ok := i.cached(uid); ok {
-			return tuples, nil
+		if given, ok := i.kept.get(uid); ok {
+			return given, nil
 		}
 		if !i.limiter.Allow() {
 			return nil, ErrBusy
@@ -123,8 +103,9 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 		if err != nil {
 			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s: %w", namespace, name, err)
 		}
-		i.keep(uid, tuples, inputsSize(&run.Spec, tuples.Len()))
-		return tuples, nil
+		given := &Given{Tuples: tuples, Literal: run.Spec.ParametersLiteral}
+		i.kept.put(uid, given, inputsSize(&run.Spec, tuples.Len()))
+		return given, nil
 	})
 	select {
 	case <-ctx.Done():
@@ -133,31 +114,12 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 		if result.Err != nil {
 			return nil, result.Err
 		}
-		tuples, ok := result.Val.(parameters.Tuples)
+		given, ok := result.Val.(*Given)
 		if !ok {
 			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s gave a %T", namespace, name, result.Val)
 		}
-		return tuples, nil
+		return given, nil
 	}
-}
-
-func (i *Inputs) keep(uid types.UID, tuples parameters.Tuples, size int64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if _, ok := i.entries[uid]; ok || size > i.capacity {
-		return
-	}
-	i.entries[uid] = i.recent.PushFront(&inputsEntry{uid: uid, tuples: tuples, size: size})
-	i.used += size
-	for i.used > i.capacity {
-		i.drop(i.recent.Back())
-	}
-}
-
-func (i *Inputs) drop(element *list.Element) {
-	entry := i.recent.Remove(element).(*inputsEntry)
-	delete(i.entries, entry.uid)
-	i.used -= entry.size
 }
 
 // inputsSize estimates what parsed inputs hold in memory: their text, and something for each tuple and each value.

@@ -91,8 +91,8 @@ func TestInputsStayWithinTheirBytes(t *testing.T) {
 		if _, err := inputs.Slice(t.Context(), "space", name, types.UID("uid-"+name), 1, 0, 0); err != nil {
 			t.Fatal(err)
 		}
-		if inputs.used > inputs.capacity {
-			t.Fatalf("%d of %d bytes are used", inputs.used, inputs.capacity)
+		if inputs.kept.used > inputs.kept.capacity {
+			t.Fatalf("%d of %d bytes are used", inputs.kept.used, inputs.kept.capacity)
 		}
 	}
 	var reads []int
@@ -106,7 +106,7 @@ func TestInputsStayWithinTheirBytes(t *testing.T) {
 	}
 	inputs.Forget("uid-run-1")
 	inputs.Forget("uid-unknown")
-	if inputs.used != one || len(inputs.entries) != 1 {
-		t.Errorf("after forgetting one of two: %d bytes in %d entries", inputs.used, len(inputs.entries))
+	if inputs.kept.used != one || len(inputs.kept.entries) != 1 {
+		t.Errorf("after forgetting one of two: %d bytes in %d entries", inputs.kept.used, len(inputs.kept.entries))
 	}
 }

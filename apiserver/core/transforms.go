@@ -23,7 +23,7 @@ func slimRun(obj any) (kept any, err error) {
 	if !ok {
 		return obj, nil
 	}
-	run.ManagedFields = nil
+	noteUpdated(run)
 	defer func() {
 		problem := err
 		if p := recover(); p != nil {
@@ -36,6 +36,23 @@ func slimRun(obj any) (kept any, err error) {
 		}
 	}()
 	return parameters.DropInputs(run)
+}
+
+// slimFunction keeps a Function with its code, which REST shows in lists too.
+func slimFunction(obj any) (any, error) {
+	if function, ok := obj.(*sharedcloudv1alpha1.Function); ok {
+		noteUpdated(function)
+		delete(function.Annotations, corev1.LastAppliedConfigAnnotation)
+	}
+	return obj, nil
+}
+
+func slimImage(obj any) (any, error) {
+	if image, ok := obj.(*sharedcloudv1alpha1.FunctionImage); ok {
+		noteUpdated(image)
+		delete(image.Annotations, corev1.LastAppliedConfigAnnotation)
+	}
+	return obj, nil
 }
 
 // slimPod keeps of a pod what identifies a worker and what says how it ended.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"sharedcloud.io/function-operator/apiserver"
+	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
@@ -41,6 +43,13 @@ type Options struct {
 	SweepInterval time.Duration
 	// CatalogueNamespace is the namespace whose FunctionImages all namespaces may use.
 	CatalogueNamespace string
+	// DefaultNamespace is where callers of REST work to whom no namespace belongs; empty for nowhere.
+	DefaultNamespace string
+	// GPUResource is the resource by which pods ask for GPUs, GPUPrices what a minute of one costs, by product.
+	GPUResource string
+	GPUPrices   []string
+	// ReadsPerSecond and WritesPerSecond are what one caller of REST may ask for.
+	ReadsPerSecond, WritesPerSecond float64
 	// Drain is for how long the server goes on serving after it was told to end.
 	Drain time.Duration
 	// InputsMiB bounds the memory for the inputs of runs that are being handed out.
@@ -63,7 +72,10 @@ func New() *Options {
 		StorePath:          "/var/lib/sharedcloud/outcomes.db",
 		LeaseDuration:      defaults.LeaseDuration,
 		SweepInterval:      defaults.SweepInterval,
-		CatalogueNamespace: "sharedcloud-catalogue",
+		CatalogueNamespace: defaults.CatalogueNamespace,
+		GPUResource:        string(defaults.GPUResource),
+		ReadsPerSecond:     defaults.ReadsPerSecond,
+		WritesPerSecond:    defaults.WritesPerSecond,
 		Drain:              5 * time.Second,
 		InputsMiB:          defaults.InputsBytes >> 20,
 		ResultBytes:        defaults.ResultBytes,
@@ -93,6 +105,13 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"The outcomes of a deleted run are deleted when the run was seen to be gone twice, this far apart.")
 	fs.StringVar(&o.CatalogueNamespace, "catalogue-namespace", o.CatalogueNamespace,
 		"Namespace of the FunctionImages that functions of all namespaces may use.")
+	fs.StringVar(&o.DefaultNamespace, "default-namespace", o.DefaultNamespace,
+		"Namespace in which callers of REST work who are no service account and whom no namespace's annotation names. Empty: they are refused.")
+	fs.StringVar(&o.GPUResource, "gpu-resource", o.GPUResource, "Resource by which pods ask for GPUs, as the manager has it.")
+	fs.StringSliceVar(&o.GPUPrices, "gpu-price", o.GPUPrices,
+		"PRODUCT=PRICE: what a minute of one GPU of that product (the node label nvidia.com/gpu.product) costs, for the cost that REST shows of a job. May be given several times.")
+	fs.Float64Var(&o.ReadsPerSecond, "rest-reads-per-second", o.ReadsPerSecond, "How many reads a second one caller of REST may ask for.")
+	fs.Float64Var(&o.WritesPerSecond, "rest-writes-per-second", o.WritesPerSecond, "How many writes a second one caller of REST may ask for.")
 	fs.DurationVar(&o.Drain, "drain", o.Drain,
 		"How long the server goes on serving after it was told to end, until everybody has noticed.")
 	fs.Int64Var(&o.InputsMiB, "inputs-cache-mib", o.InputsMiB,
@@ -123,6 +142,13 @@ func (o *Options) Validate() error {
 	check(o.LeaseDuration >= time.Second && o.LeaseDuration <= time.Hour, "--lease-duration is %v; it must be between 1s and 1h", o.LeaseDuration)
 	check(o.SweepInterval >= time.Second, "--sweep-interval is %v; it must be at least 1s", o.SweepInterval)
 	check(len(validation.IsDNS1123Label(o.CatalogueNamespace)) == 0, "--catalogue-namespace is %q, which is not the name of a namespace", o.CatalogueNamespace)
+	check(o.DefaultNamespace == "" || len(validation.IsDNS1123Label(o.DefaultNamespace)) == 0,
+		"--default-namespace is %q, which is not the name of a namespace", o.DefaultNamespace)
+	check(len(validation.IsQualifiedName(o.GPUResource)) == 0, "--gpu-resource is %q, which is not the name of a resource", o.GPUResource)
+	check(o.ReadsPerSecond >= 1 && o.WritesPerSecond >= 1, "--rest-reads-per-second and --rest-writes-per-second must be at least 1")
+	if _, err := core.ParsePrices(o.GPUPrices); err != nil {
+		errs = append(errs, fmt.Errorf("--gpu-price: %w", err))
+	}
 	check(o.Drain >= 0 && o.Drain <= 5*time.Minute, "--drain is %v; it must be between 0s and 5m", o.Drain)
 	check(o.InputsMiB >= 1 && o.InputsMiB <= 1<<20, "--inputs-cache-mib is %d; it must be between 1 and %d", o.InputsMiB, 1<<20)
 	// A request that carries one outcome with all its output, in base64, must fit into the exchange's 32 MiB.
@@ -161,17 +187,27 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 	if err := o.Authorization.ApplyTo(&generic.Authorization); err != nil {
 		return nil, fmt.Errorf("setting up authorization: %w", err)
 	}
+	prices, err := core.ParsePrices(o.GPUPrices)
+	if err != nil {
+		return nil, err
+	}
 	return &apiserver.Config{
-		Generic:         generic,
-		ClientConfig:    clientConfig,
-		StorePath:       o.StorePath,
-		LeaseDuration:   o.LeaseDuration,
-		SweepInterval:   o.SweepInterval,
-		InputsBytes:     o.InputsMiB << 20,
-		ResultBytes:     o.ResultBytes,
-		OutputBytes:     o.OutputBytes,
-		GPUProductLabel: o.GPUProductLabel,
-		Drain:           o.Drain,
+		Generic:            generic,
+		ClientConfig:       clientConfig,
+		StorePath:          o.StorePath,
+		LeaseDuration:      o.LeaseDuration,
+		SweepInterval:      o.SweepInterval,
+		InputsBytes:        o.InputsMiB << 20,
+		ResultBytes:        o.ResultBytes,
+		OutputBytes:        o.OutputBytes,
+		CatalogueNamespace: o.CatalogueNamespace,
+		DefaultNamespace:   o.DefaultNamespace,
+		GPUResource:        corev1.ResourceName(o.GPUResource),
+		Prices:             prices,
+		GPUProductLabel:    o.GPUProductLabel,
+		ReadsPerSecond:     o.ReadsPerSecond,
+		WritesPerSecond:    o.WritesPerSecond,
+		Drain:              o.Drain,
 	}, nil
 }
 

@@ -20,8 +20,14 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// APIServiceName is the APIService whose caBundle is kept.
-const APIServiceName = "v1alpha1.subresources.sharedcloud.io"
+// APIServiceNames are the APIServices whose caBundle is kept. They are found by a label: a filter can't name two.
+var APIServiceNames = []string{"v1alpha1.subresources.sharedcloud.io", "v1.rest.sharedcloud.io"}
+
+// LabelPartOf is on everything that is installed with this operator.
+const (
+	LabelPartOf = "app.kubernetes.io/part-of"
+	PartOf      = "sharedcloud"
+)
 
 // longestWait keeps a timer from being set for years.
 const longestWait = 12 * time.Hour
@@ -71,8 +77,10 @@ func (r *AuthorityReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ct
 	if err != nil {
 		return again(err)
 	}
-	if err := r.ensureAPIService(ctx, a.bundle()); err != nil {
-		return again(err)
+	for _, name := range APIServiceNames {
+		if err := r.ensureAPIService(ctx, name, a.bundle()); err != nil {
+			return again(err)
+		}
 	}
 	wait := min(earlier(a.due(), leafDue).Sub(now), longestWait)
 	return ctrl.Result{RequeueAfter: max(wait, time.Minute)}, nil
@@ -189,24 +197,24 @@ func (r *AuthorityReconciler) store(ctx context.Context, stored, wanted *corev1.
 
 // ensureAPIService owns the caBundle and nothing else. The aggregated faces may be left out of an installation: then there
 // is no APIService, and its watch tells when there is one.
-func (r *AuthorityReconciler) ensureAPIService(ctx context.Context, bundle []byte) error {
+func (r *AuthorityReconciler) ensureAPIService(ctx context.Context, name string, bundle []byte) error {
 	service := &apiregistrationv1.APIService{}
-	err := r.Get(ctx, client.ObjectKey{Name: APIServiceName}, service)
+	err := r.Get(ctx, client.ObjectKey{Name: name}, service)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading the APIService: %w", err)
+		return fmt.Errorf("reading the APIService %s: %w", name, err)
 	}
 	if bytes.Equal(service.Spec.CABundle, bundle) {
 		return nil
 	}
-	wanted := apiregistrationac.APIService(APIServiceName).
+	wanted := apiregistrationac.APIService(name).
 		WithUID(service.UID).
 		WithSpec(apiregistrationac.APIServiceSpec().WithCABundle(bundle...))
 	if err := r.Apply(ctx, wanted, client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership); err != nil {
-		return fmt.Errorf("writing the caBundle of the APIService: %w", err)
+		return fmt.Errorf("writing the caBundle of the APIService %s: %w", name, err)
 	}
-	log.FromContext(ctx).Info("Wrote the caBundle", "apiService", APIServiceName)
+	log.FromContext(ctx).Info("Wrote the caBundle", "apiService", name)
 	return nil
 }

@@ -185,15 +185,17 @@ func register(ctx context.Context, s *server) {
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.1"}}},
 		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("https"), Port: ptr.To(int32(s.port))}},
 	})).To(Succeed())
-	Expect(k8s.Create(ctx, &apiregistrationv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: "v1alpha1.subresources.sharedcloud.io"},
-		Spec: apiregistrationv1.APIServiceSpec{
-			Group: "subresources.sharedcloud.io", Version: "v1alpha1",
-			GroupPriorityMinimum: 10, VersionPriority: 10,
-			CABundle: pki.caPEM,
-			Service:  &apiregistrationv1.ServiceReference{Name: serviceName, Namespace: systemNamespace, Port: ptr.To(int32(s.port))},
-		},
-	})).To(Succeed())
+	for group, version := range map[string]string{"subresources.sharedcloud.io": "v1alpha1", "rest.sharedcloud.io": "v1"} {
+		Expect(k8s.Create(ctx, &apiregistrationv1.APIService{
+			ObjectMeta: metav1.ObjectMeta{Name: version + "." + group},
+			Spec: apiregistrationv1.APIServiceSpec{
+				Group: group, Version: version,
+				GroupPriorityMinimum: 10, VersionPriority: 10,
+				CABundle: pki.caPEM,
+				Service:  &apiregistrationv1.ServiceReference{Name: serviceName, Namespace: systemNamespace, Port: ptr.To(int32(s.port))},
+			},
+		})).To(Succeed())
+	}
 }
 
 // available says why an APIService is not available; "" when it is.

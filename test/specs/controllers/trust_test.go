@@ -42,11 +42,14 @@ var _ = Describe("Trust", func() {
 			_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "sharedcloud-apiserver." + options.Namespace + ".svc"})
 			Expect(err).NotTo(HaveOccurred())
 		}
-		service := &apiregistrationv1.APIService{ObjectMeta: metav1.ObjectMeta{Name: trust.APIServiceName}}
-		Eventually(func(g Gomega) {
-			g.Expect(fresh(ctx, g, service).Spec.CABundle).To(Equal(secret.Data["ca.crt"]))
-		}).WithContext(ctx).Should(Succeed())
-		Expect(service.Spec.InsecureSkipTLSVerify).To(BeFalse())
+		Expect(trust.APIServiceNames).To(HaveLen(2))
+		for _, name := range trust.APIServiceNames {
+			service := &apiregistrationv1.APIService{ObjectMeta: metav1.ObjectMeta{Name: name}}
+			Eventually(func(g Gomega) {
+				g.Expect(fresh(ctx, g, service).Spec.CABundle).To(Equal(secret.Data["ca.crt"]))
+			}).WithContext(ctx).Should(Succeed())
+			Expect(service.Spec.InsecureSkipTLSVerify).To(BeFalse())
+		}
 	}, SpecTimeout(30*time.Second))
 
 	It("is written again where somebody deleted or changed it", func(ctx SpecContext) {

@@ -1,0 +1,82 @@
+package core
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/singleflight"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/runtimes"
+)
+
+// codeBytes bounds the code that is kept of functions whose code lies in a ConfigMap.
+const codeBytes = 32 << 20
+
+// Code finds the code of functions: in the Function itself, else in the revision that was made of its ConfigMap, which is
+// named after its content and so never stale.
+type Code struct {
+	reader  client.Reader
+	flights singleflight.Group
+	kept    *sizedCache[string, string]
+}
+
+// NewCode makes the look-up.
+func NewCode(reader client.Reader) *Code {
+	return &Code{reader: reader, kept: newSizedCache[string, string](codeBytes)}
+}
+
+// Of returns a function's code; "" while there is none, because its ConfigMap is missing. The error is ErrUnavailable, or
+// ctx's.
+func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string, error) {
+	if f.Spec.Code != nil {
+		return *f.Spec.Code, nil
+	}
+	revision := f.Status.Revision
+	runtime, known := runtimes.Lookup(f.Spec.Runtime)
+	if revision == nil || !known {
+		return "", nil
+	}
+	key := f.Namespace + "/" + revision.Name
+	if code, ok := c.kept.get(key); ok {
+		return code, nil
+	}
+	flight := c.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), liveTimeout)
+		defer cancel()
+		found := &corev1.ConfigMap{}
+		err := c.reader.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: revision.Name}, found)
+		if apierrors.IsNotFound(err) {
+			return "", nil
+		}
+		if err != nil {
+			return "", apiError("reading the code of a function", err)
+		}
+		// The name could be another's by now: what is no revision of this function is not shown.
+		if found.Labels[sharedcloudv1alpha1.LabelFunctionUID] != string(f.UID) {
+			return "", nil
+		}
+		code, ok := found.Data[runtime.HandlerFile]
+		if !ok {
+			code = string(found.BinaryData[runtime.HandlerFile])
+		}
+		c.kept.put(key, code, int64(len(code)+len(key)))
+		return code, nil
+	})
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case result := <-flight:
+		if result.Err != nil {
+			return "", result.Err
+		}
+		code, ok := result.Val.(string)
+		if !ok {
+			return "", fmt.Errorf("the code of a function is a %T", result.Val)
+		}
+		return code, nil
+	}
+}

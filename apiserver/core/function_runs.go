@@ -1,0 +1,80 @@
+package core
+
+import (
+	"context"
+	"fmt"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// RunFields is what REST says of a run that it makes.
+type RunFields struct {
+	// Function is the function that is called.
+	Function *sharedcloudv1alpha1.Function
+	// Literal is the text of a Python tuple of tuples; JSON the tuples, where they were given as JSON. One of them is set.
+	Literal *string
+	JSON    []sharedcloudv1alpha1.Tuple
+	// BidPrice is the number as it was written; "" for none.
+	BidPrice string
+	// BaseGPU is the label of the weakest product that will do, Products those that do; empty where any will.
+	BaseGPU  string
+	Products []string
+}
+
+// CreateRun makes a FunctionRun. With a key the same request finds what it made before: again is true then.
+func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) (run *sharedcloudv1alpha1.FunctionRun, again bool, err error) {
+	function := fields.Function
+	run = &sharedcloudv1alpha1.FunctionRun{
+		ObjectMeta: w.metadata(function.Namespace, by),
+		Spec: sharedcloudv1alpha1.FunctionRunSpec{
+			FunctionRef:       sharedcloudv1alpha1.FunctionReference{Name: function.Name},
+			ParametersLiteral: fields.Literal,
+			Parameters:        fields.JSON,
+			RunPolicy:         sharedcloudv1alpha1.RunPolicy{GPUProducts: fields.Products},
+		},
+	}
+	if fields.BidPrice != "" {
+		run.Annotations[sharedcloudv1alpha1.AnnotationBidPrice] = fields.BidPrice
+	}
+	if fields.BaseGPU != "" {
+		run.Annotations[sharedcloudv1alpha1.AnnotationBaseGPU] = fields.BaseGPU
+	}
+	again, err = w.create(ctx, run, by, func() { run.Name = newName(FunctionName(function), "run") })
+	if err != nil {
+		return nil, false, err
+	}
+	kept, err := slimRun(run)
+	if slim, ok := kept.(*sharedcloudv1alpha1.FunctionRun); ok && err == nil {
+		w.cluster.FunctionRuns.Wrote(slim)
+		return slim, again, nil
+	}
+	return nil, false, fmt.Errorf("a FunctionRun became a %T", kept)
+}
+
+// DeleteRun deletes a run.
+func (w *Writer) DeleteRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) error {
+	if err := w.remove(ctx, run); err != nil {
+		return err
+	}
+	w.cluster.FunctionRuns.Deleted(run.UID)
+	return nil
+}
+
+// RunOfJob finds the run and the index that a job's uuid means.
+func (c *Cluster) RunOfJob(namespace, job string) (*sharedcloudv1alpha1.FunctionRun, int, bool) {
+	prefix, index, ok := jobOf(job)
+	if !ok {
+		return nil, 0, false
+	}
+	for _, run := range c.FunctionRuns.ListBy(namespace, jobKey(prefix)) {
+		if JobUUID(UUIDOf(run), index) == job {
+			return run, index, true
+		}
+	}
+	return nil, 0, false
+}
+
+// FunctionOf is the function that a run calls, if it is still there.
+func (c *Cluster) FunctionOf(run *sharedcloudv1alpha1.FunctionRun) (*sharedcloudv1alpha1.Function, bool) {
+	return c.Functions.Named(run.Namespace, run.Spec.FunctionRef.Name)
+}

@@ -1,0 +1,67 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// Catalogue finds FunctionImages as functions do: in their own namespace, then in the catalogue's; the nearer one wins.
+type Catalogue struct {
+	images    *Table[*sharedcloudv1alpha1.FunctionImage]
+	namespace string
+}
+
+// NewCatalogue looks in the table; namespace is the one whose images all others may use.
+func NewCatalogue(images *Table[*sharedcloudv1alpha1.FunctionImage], namespace string) *Catalogue {
+	return &Catalogue{images: images, namespace: namespace}
+}
+
+// Named is the image that a function in the namespace means by the name.
+func (c *Catalogue) Named(namespace, name string) (*sharedcloudv1alpha1.FunctionImage, bool) {
+	if image, ok := c.images.Named(namespace, name); ok {
+		return image, true
+	}
+	return c.images.Named(c.namespace, name)
+}
+
+// Get is the image of that uuid. shadowed is the nearer one of its name, if there is one: then no function can mean it.
+// own says whether images of the caller's namespace count.
+func (c *Catalogue) Get(namespace, id string, own bool) (image, shadowed *sharedcloudv1alpha1.FunctionImage, found bool) {
+	if own {
+		if image, ok := c.images.Get(namespace, id); ok {
+			return image, nil, true
+		}
+	}
+	image, ok := c.images.Get(c.namespace, id)
+	if !ok {
+		return nil, nil, false
+	}
+	if nearer, ok := c.Named(namespace, image.Name); ok && nearer.UID != image.UID {
+		return image, nearer, true
+	}
+	return image, nil, true
+}
+
+// List are the images that a function in the namespace may use, newest first. own says whether images of the caller's
+// namespace count.
+func (c *Catalogue) List(namespace string, own bool) []*sharedcloudv1alpha1.FunctionImage {
+	var list []*sharedcloudv1alpha1.FunctionImage
+	if own && namespace != c.namespace {
+		list = c.images.List(namespace)
+	}
+	nearer := map[string]bool{}
+	for _, image := range list {
+		nearer[image.Name] = true
+	}
+	for _, image := range c.images.List(c.namespace) {
+		if !nearer[image.Name] {
+			list = append(list, image)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *sharedcloudv1alpha1.FunctionImage) int {
+		return cmp.Compare(CreatedMicros(b), CreatedMicros(a))
+	})
+	return list
+}

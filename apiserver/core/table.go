@@ -1,0 +1,322 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+const (
+	// unconfirmedFor is how long an object that this server wrote is shown although the informer has not seen it. One that
+	// is not seen by then was deleted in a gap of the watch.
+	unconfirmedFor = 30 * time.Second
+	// goneSize and goneTTL bound what is remembered of deletions.
+	goneSize = 16384
+	goneTTL  = 5 * time.Minute
+)
+
+// Table holds the objects of one kind by the identity that REST knows them by. It is filled by an informer, and by this
+// server's own writes, which the informer sees a moment later: a caller reads what he wrote.
+//
+// Of two states of an object the later one stays, whoever brings it; and what was deleted does not come back with an event
+// that was under way. Objects in it are shared: nobody changes them.
+type Table[T client.Object] struct {
+	clock clock.PassiveClock
+	// by gives the keys of an object in the table's index; nil where there is none.
+	by func(T) []string
+
+	mu      sync.RWMutex
+	rows    map[types.UID]*row[T]
+	names   map[types.NamespacedName]*row[T]
+	uuids   map[types.NamespacedName]map[types.UID]*row[T] // namespace and uuid
+	spaces  map[string]map[types.UID]*row[T]
+	indexed map[types.NamespacedName]map[types.UID]*row[T] // namespace and key
+	gone    *utilcache.LRUExpireCache                      // uids
+}
+
+type row[T client.Object] struct {
+	object  T
+	uuid    string
+	keys    []string
+	created int64
+	// unconfirmed is since when only this server knows the object; zero when the informer does.
+	unconfirmed time.Time
+}
+
+// NewTable makes an empty table. by gives the keys under which ListBy finds an object; it may be nil, and never panics.
+func NewTable[T client.Object](clk clock.WithTicker, by func(T) []string) *Table[T] {
+	return &Table[T]{
+		clock: clk, by: by,
+		rows: map[types.UID]*row[T]{}, names: map[types.NamespacedName]*row[T]{}, spaces: map[string]map[types.UID]*row[T]{},
+		uuids: map[types.NamespacedName]map[types.UID]*row[T]{}, indexed: map[types.NamespacedName]map[types.UID]*row[T]{},
+		gone: utilcache.NewLRUExpireCacheWithClock(goneSize, clk),
+	}
+}
+
+// Feed fills the table from an informer.
+func (t *Table[T]) Feed(informer toolscache.SharedIndexInformer) error {
+	_, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { t.seen(obj) },
+		UpdateFunc: func(_, obj any) { t.seen(obj) },
+		DeleteFunc: func(obj any) {
+			if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+				obj = tombstone.Obj
+			}
+			if object, ok := obj.(T); ok {
+				t.Deleted(object.GetUID())
+			}
+		},
+	})
+	return err
+}
+
+func (t *Table[T]) seen(obj any) {
+	if object, ok := obj.(T); ok {
+		t.put(object, time.Time{})
+	}
+}
+
+// Wrote brings an object as the API answered a write of this server.
+func (t *Table[T]) Wrote(object T) { t.put(object, t.clock.Now()) }
+
+// Deleted takes an object out, for good.
+func (t *Table[T]) Deleted(uid types.UID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone.Add(uid, true, goneTTL)
+	if old, ok := t.rows[uid]; ok {
+		t.remove(old)
+	}
+}
+
+func (t *Table[T]) put(object T, unconfirmed time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	uid := object.GetUID()
+	if _, deleted := t.gone.Get(uid); deleted {
+		return
+	}
+	namespace := object.GetNamespace()
+	name := types.NamespacedName{Namespace: namespace, Name: object.GetName()}
+	if owner, ok := t.names[name]; ok {
+		sameOne := owner.object.GetUID() == uid
+		if sameOne && unconfirmed.IsZero() {
+			owner.unconfirmed = time.Time{}
+		}
+		if !laterThan(object.GetResourceVersion(), owner.object.GetResourceVersion()) {
+			return
+		}
+		if sameOne {
+			unconfirmed = owner.unconfirmed
+		} else {
+			t.gone.Add(owner.object.GetUID(), true, goneTTL) // it was deleted, or the name would not be another's
+		}
+		t.remove(owner)
+	}
+	fresh := &row[T]{object: object, uuid: UUIDOf(object), created: CreatedMicros(object), unconfirmed: unconfirmed}
+	if t.by != nil {
+		fresh.keys = t.by(object)
+	}
+	t.rows[uid] = fresh
+	t.names[name] = fresh
+	enter(t.spaces, namespace, uid, fresh)
+	enter(t.uuids, types.NamespacedName{Namespace: namespace, Name: fresh.uuid}, uid, fresh)
+	for _, key := range fresh.keys {
+		enter(t.indexed, types.NamespacedName{Namespace: namespace, Name: key}, uid, fresh)
+	}
+}
+
+// remove takes a row out of every map. The lock is held.
+func (t *Table[T]) remove(r *row[T]) {
+	uid, namespace := r.object.GetUID(), r.object.GetNamespace()
+	delete(t.rows, uid)
+	delete(t.names, types.NamespacedName{Namespace: namespace, Name: r.object.GetName()})
+	leave(t.spaces, namespace, uid)
+	leave(t.uuids, types.NamespacedName{Namespace: namespace, Name: r.uuid}, uid)
+	for _, key := range r.keys {
+		leave(t.indexed, types.NamespacedName{Namespace: namespace, Name: key}, uid)
+	}
+}
+
+func enter[K comparable, T client.Object](in map[K]map[types.UID]*row[T], key K, uid types.UID, r *row[T]) {
+	rows := in[key]
+	if rows == nil {
+		rows = map[types.UID]*row[T]{}
+		in[key] = rows
+	}
+	rows[uid] = r
+}
+
+func leave[K comparable, T client.Object](in map[K]map[types.UID]*row[T], key K, uid types.UID) {
+	rows := in[key]
+	delete(rows, uid)
+	if len(rows) == 0 {
+		delete(in, key)
+	}
+}
+
+// Get returns the object of that uuid in the namespace. Where several claim one, copies of a manifest, it is the oldest's.
+func (t *Table[T]) Get(namespace, id string) (T, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var found *row[T]
+	for _, r := range t.uuids[types.NamespacedName{Namespace: namespace, Name: id}] {
+		if t.shown(r) && (found == nil || newerFirst(found, r) < 0) {
+			found = r
+		}
+	}
+	if found == nil {
+		var none T
+		return none, false
+	}
+	return found.object, true
+}
+
+// Named returns the object of that name.
+func (t *Table[T]) Named(namespace, name string) (T, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if r, ok := t.names[types.NamespacedName{Namespace: namespace, Name: name}]; ok && t.shown(r) {
+		return r.object, true
+	}
+	var none T
+	return none, false
+}
+
+// List returns the objects of a namespace, newest first.
+func (t *Table[T]) List(namespace string) []T {
+	t.mu.RLock()
+	rows := t.some(t.spaces[namespace])
+	t.mu.RUnlock()
+	return objects(rows)
+}
+
+// ListBy returns the objects of a namespace that have the key in the table's index, newest first.
+func (t *Table[T]) ListBy(namespace, key string) []T {
+	t.mu.RLock()
+	rows := t.some(t.indexed[types.NamespacedName{Namespace: namespace, Name: key}])
+	t.mu.RUnlock()
+	return objects(rows)
+}
+
+// CountBy is how many objects ListBy would return.
+func (t *Table[T]) CountBy(namespace, key string) int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	count := 0
+	for _, r := range t.indexed[types.NamespacedName{Namespace: namespace, Name: key}] {
+		if t.shown(r) {
+			count++
+		}
+	}
+	return count
+}
+
+func (t *Table[T]) some(from map[types.UID]*row[T]) []*row[T] {
+	rows := make([]*row[T], 0, len(from))
+	for _, r := range from {
+		if t.shown(r) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+func (t *Table[T]) shown(r *row[T]) bool {
+	return r.unconfirmed.IsZero() || t.clock.Since(r.unconfirmed) < unconfirmedFor
+}
+
+func objects[T client.Object](rows []*row[T]) []T {
+	slices.SortFunc(rows, newerFirst[T])
+	list := make([]T, len(rows))
+	for i, r := range rows {
+		list[i] = r.object
+	}
+	return list
+}
+
+func newerFirst[T client.Object](a, b *row[T]) int {
+	if order := cmp.Compare(b.created, a.created); order != 0 {
+		return order
+	}
+	return cmp.Compare(b.object.GetUID(), a.object.GetUID())
+}
+
+// laterThan says whether a was stored after b. Versions that cannot be compared count as later: what comes last wins.
+func laterThan(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	return err != nil || order > 0
+}
+
+// UUIDOf is the identity of an object for REST: its label where that is a uuid, otherwise its uid.
+func UUIDOf(object metav1.Object) string {
+	if label, ok := object.GetLabels()[sharedcloudv1alpha1.LabelUUID]; ok {
+		if id, ok := CanonicalUUID(label); ok {
+			return id
+		}
+	}
+	return string(object.GetUID())
+}
+
+// CanonicalUUID returns the uuid in lower case, where the text is one in the usual form of 36 characters.
+func CanonicalUUID(text string) (string, bool) {
+	if len(text) != 36 {
+		return "", false
+	}
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return "", false
+	}
+	return id.String(), true
+}
+
+// CreatedMicros is when the object was made, µs since 1970: as it says of itself, since creationTimestamp has whole
+// seconds.
+func CreatedMicros(object metav1.Object) int64 {
+	if text, ok := object.GetAnnotations()[sharedcloudv1alpha1.AnnotationCreated]; ok {
+		if micros, err := strconv.ParseInt(text, 10, 64); err == nil && micros > 0 && micros < 1<<53 {
+			return micros
+		}
+	}
+	return object.GetCreationTimestamp().UnixMicro()
+}
+
+// UpdatedMicros is when somebody last wrote the object, other than its status.
+func UpdatedMicros(object metav1.Object) int64 {
+	if micros, err := strconv.ParseInt(object.GetAnnotations()[sharedcloudv1alpha1.AnnotationUpdated], 10, 64); err == nil {
+		return max(micros, CreatedMicros(object))
+	}
+	return CreatedMicros(object)
+}
+
+// noteUpdated keeps the time of the last write in place of the managed fields that say so.
+func noteUpdated(object metav1.Object) {
+	latest := int64(0)
+	for _, entry := range object.GetManagedFields() {
+		if entry.Subresource == "" && entry.Time != nil {
+			latest = max(latest, entry.Time.UnixMicro())
+		}
+	}
+	annotations := object.GetAnnotations()
+	if latest > 0 {
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[sharedcloudv1alpha1.AnnotationUpdated] = strconv.FormatInt(latest, 10)
+		object.SetAnnotations(annotations)
+	}
+	object.SetManagedFields(nil)
+}

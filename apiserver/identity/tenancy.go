@@ -1,0 +1,55 @@
+package identity
+
+import (
+	"slices"
+
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// Namespaces says which namespaces there are, and whose.
+type Namespaces interface {
+	Exists(name string) bool
+	// OfTenant returns the namespaces of "user:NAME" or "group:NAME", in order.
+	OfTenant(entry string) []string
+}
+
+// Tenancy finds the namespace that a caller works in.
+type Tenancy struct {
+	namespaces Namespaces
+	// otherwise is the namespace of callers to whom none belongs; "" for none.
+	otherwise string
+}
+
+// NewTenancy uses the namespace otherwise for callers to whom none belongs.
+func NewTenancy(namespaces Namespaces, otherwise string) *Tenancy {
+	return &Tenancy{namespaces: namespaces, otherwise: otherwise}
+}
+
+// Of returns the caller's namespace: the one that he chose, else the service account's own, else the first that names him
+// or one of his groups, else the default. chosen says that he chose it; whether he may use it is for the rules to say.
+func (t *Tenancy) Of(caller user.Info, choice string) (namespace string, chosen bool, err error) {
+	if choice != "" {
+		if !t.namespaces.Exists(choice) {
+			return "", true, ErrNoNamespace
+		}
+		return choice, true, nil
+	}
+	if own, _, err := serviceaccount.SplitUsername(caller.GetName()); err == nil {
+		return own, false, nil
+	}
+	if names := t.namespaces.OfTenant("user:" + caller.GetName()); len(names) > 0 {
+		return names[0], false, nil
+	}
+	var ofGroups []string
+	for _, group := range caller.GetGroups() {
+		ofGroups = append(ofGroups, t.namespaces.OfTenant("group:"+group)...)
+	}
+	if len(ofGroups) > 0 {
+		return slices.Min(ofGroups), false, nil
+	}
+	if t.otherwise == "" {
+		return "", false, ErrNoNamespace
+	}
+	return t.otherwise, false, nil
+}

@@ -1,0 +1,304 @@
+package rest
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"k8s.io/klog/v2"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/runtimes"
+)
+
+const (
+	resourceFunctions = "functions"
+	maxName           = 256
+	maxCode           = 921600
+)
+
+// appendFunction writes a function.
+func (c *call) appendFunction(b []byte, f *sharedcloudv1alpha1.Function, code string) []byte {
+	imageID, registryPath := "", ""
+	if image, ok := c.api.Catalogue.Named(f.Namespace, f.Spec.Image); ok {
+		imageID, registryPath = core.UUIDOf(image), image.Spec.RegistryPath
+	} else if f.Status.Revision != nil {
+		registryPath = f.Status.Revision.RegistryPath
+	}
+	o := newObject(b)
+	o.text("uuid", core.UUIDOf(f))
+	o.date("current_server_time", c.now.UnixMicro())
+	o.text("registry_path", registryPath)
+	o.text("runtime", f.Spec.Runtime)
+	o.number("num_runs", c.api.Cluster.CountRunsOf(f))
+	o.date("updated_at", core.UpdatedMicros(f))
+	o.date("created_at", core.CreatedMicros(f))
+	o.text("name", core.FunctionName(f))
+	o.text("code", code)
+	o.textOrNull("image", imageID)
+	return o.end()
+}
+
+// etag changes with everything that a caller can change of a function, and with code in a ConfigMap.
+func etag(f *sharedcloudv1alpha1.Function) string {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(f.UID))
+	if f.Spec.CodeFrom != nil && f.Status.Revision != nil {
+		_, _ = hash.Write([]byte(f.Status.Revision.Name))
+	}
+	return `"` + strconv.FormatInt(f.Generation, 10) + "-" + strconv.FormatUint(hash.Sum64(), 36) + `"`
+}
+
+func (c *call) answerFunction(status int, f *sharedcloudv1alpha1.Function) error {
+	code, err := c.api.Code.Of(c.ctx(), f)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("ETag", etag(f))
+	c.answer(status, c.appendFunction(make([]byte, 0, len(code)+len(code)/8+640), f, code))
+	return nil
+}
+
+func listFunctions(c *call) error {
+	if err := c.require("list", resourceFunctions, ""); err != nil {
+		return err
+	}
+	page, err := c.page()
+	if err != nil {
+		return err
+	}
+	functions := slice(page, c.api.Cluster.Functions.List(c.namespace))
+	out := c.newStream(http.StatusOK)
+	for _, f := range functions {
+		code, err := c.api.Code.Of(c.ctx(), f)
+		if err != nil {
+			return err
+		}
+		if !out.item(func(b []byte) []byte { return c.appendFunction(b, f, code) }) {
+			return nil
+		}
+	}
+	out.end()
+	return nil
+}
+
+// function finds the function of the path, if the caller may see it.
+func (c *call) function() (*sharedcloudv1alpha1.Function, error) {
+	f, ok := c.api.Cluster.Functions.Get(c.namespace, c.id)
+	if !ok {
+		return nil, c.unknown()
+	}
+	allowed, err := c.may("get", resourceFunctions, f.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !allowed {
+		return nil, notFound()
+	}
+	return f, nil
+}
+
+func getFunction(c *call) error {
+	f, err := c.function()
+	if err != nil {
+		return err
+	}
+	return c.answerFunction(http.StatusOK, f)
+}
+
+// functionBody reads the fields of a body into what a function has. present is nil for a new one; all says that each field
+// is required.
+func (c *call) functionBody(b body, present *core.FunctionFields, all bool) (core.FunctionFields, error) {
+	wrong := problems{}
+	var fields core.FunctionFields
+	if present != nil {
+		fields = *present
+	}
+	text := func(name string, most int, required bool, into *string) (given bool) {
+		value, given, problem := b.text(name, most)
+		switch {
+		case !given && !required:
+		case problem != "":
+			wrong.add(name, problem)
+		default:
+			*into = value
+		}
+		return given
+	}
+	text("name", maxName, all, &fields.Name)
+	text("code", maxCode, all, &fields.Code)
+	image := c.imageOf(b, all, &fields, wrong)
+	// The client of 2018 never says the runtime: its image's is meant.
+	if !text("runtime", 32, all && !c.slash, &fields.Runtime) && all && c.slash && image != nil {
+		fields.Runtime = image.Spec.Runtime
+	}
+	if len(wrong["runtime"]) == 0 && len(wrong["image"]) == 0 {
+		checkRuntime(fields, image, wrong)
+	}
+	if len(wrong) == 0 {
+		language, _ := runtimes.Language(fields.Runtime)
+		if problem := signatureProblem(language, fields.Code); problem != "" {
+			wrong.add("code", problem)
+		}
+	}
+	return fields, wrong.orNil()
+}
+
+// imageOf reads the field image, and returns the image that is in force after the change; nil where there is none.
+func (c *call) imageOf(b body, required bool, fields *core.FunctionFields, wrong problems) *sharedcloudv1alpha1.FunctionImage {
+	id, given, problem := b.uuid("image")
+	if !given && !required {
+		image, _ := c.api.Catalogue.Named(c.namespace, fields.Image)
+		return image
+	}
+	if problem != "" {
+		wrong.add("image", problem)
+		return nil
+	}
+	own, err := c.may("get", resourceImages, "")
+	image, shadowed, found := c.api.Catalogue.Get(c.namespace, id, own && err == nil)
+	switch {
+	case !found:
+		wrong.add("image", sentenceNoObject(id))
+		return nil
+	case shadowed != nil:
+		wrong.add("image", fmt.Sprintf("This image is hidden by the one of the same name in your namespace, %s.", core.UUIDOf(shadowed)))
+		return nil
+	}
+	fields.Image = image.Name
+	return image
+}
+
+// checkRuntime: the runtime is known, and of the language that the image has.
+func checkRuntime(fields core.FunctionFields, image *sharedcloudv1alpha1.FunctionImage, wrong problems) {
+	language, known := runtimes.Language(fields.Runtime)
+	if !known {
+		wrong.add("runtime", sentenceNoChoice(fields.Runtime))
+		return
+	}
+	if image == nil {
+		return
+	}
+	if provided, known := runtimes.Language(image.Spec.Runtime); known && provided != language {
+		wrong.add("runtime", sentenceNoChoice(fields.Runtime)+fmt.Sprintf(" The image runs %s.", image.Spec.Runtime))
+	}
+}
+
+func createFunction(c *call) error {
+	if err := c.require("create", resourceFunctions, ""); err != nil {
+		return err
+	}
+	read, data, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	fields, err := c.functionBody(read, nil, true)
+	if err != nil {
+		return err
+	}
+	by, err := c.requester(data)
+	if err != nil {
+		return err
+	}
+	f, again, err := c.api.Writer.CreateFunction(c.ctx(), c.namespace, fields, by)
+	if err != nil {
+		return err
+	}
+	klog.FromContext(c.ctx()).Info("Made a Function for a caller", "function", klog.KObj(f), "caller", by.User, "again", again)
+	return c.answerFunction(c.created(), f)
+}
+
+func replaceFunction(c *call) error { return c.changeFunction("update", true) }
+func patchFunction(c *call) error   { return c.changeFunction("patch", false) }
+
+func (c *call) changeFunction(verb string, all bool) error {
+	f, err := c.function()
+	if err != nil {
+		return err
+	}
+	if err := c.require(verb, resourceFunctions, f.Name); err != nil {
+		return err
+	}
+	read, _, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	changed, err := c.api.Writer.ChangeFunction(c.ctx(), f, core.Requester{User: c.caller.GetName()},
+		func(current *sharedcloudv1alpha1.Function, present core.FunctionFields) (core.FunctionFields, error) {
+			if err := c.matches(current); err != nil {
+				return present, err
+			}
+			return c.functionBody(read, &present, all)
+		})
+	if err != nil {
+		return err
+	}
+	klog.FromContext(c.ctx()).Info("Changed a Function for a caller", "function", klog.KObj(f), "caller", c.caller.GetName())
+	return c.answerFunction(http.StatusOK, changed)
+}
+
+// matches says whether the function is one of those that If-Match names.
+func (c *call) matches(f *sharedcloudv1alpha1.Function) error {
+	headers := c.r.Header.Values("If-Match")
+	if len(headers) == 0 {
+		return nil
+	}
+	for _, header := range headers {
+		for tag := range strings.SplitSeq(header, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || tag == etag(f) {
+				return nil
+			}
+		}
+	}
+	return core.ErrPrecondition
+}
+
+func deleteFunction(c *call) error {
+	f, err := c.function()
+	if err != nil {
+		return err
+	}
+	if err := c.require("delete", resourceFunctions, f.Name); err != nil {
+		return err
+	}
+	if err := c.matches(f); err != nil {
+		return err
+	}
+	runs := c.api.Cluster.RunsOf(f)
+	if len(runs) > 0 {
+		if err := c.require("delete", resourceRuns, ""); err != nil {
+			return err
+		}
+	}
+	for _, run := range runs {
+		if err := c.notInProgress(run, "function"); err != nil {
+			return err
+		}
+	}
+	if err := c.api.Writer.DeleteFunction(c.ctx(), f); err != nil {
+		return err
+	}
+	klog.FromContext(c.ctx()).Info("Deleted a Function for a caller", "function", klog.KObj(f), "caller", c.caller.GetName())
+	return c.deleted()
+}
+
+// created is the status of a success on POST in the dialect of the call.
+func (c *call) created() int {
+	if c.slash {
+		return http.StatusCreated
+	}
+	return http.StatusOK
+}
+
+// deleted answers a DELETE in the dialect of the call.
+func (c *call) deleted() error {
+	if c.slash {
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	c.answer(http.StatusOK, []byte("{}"))
+	return nil
+}

@@ -1,0 +1,349 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// The statuses of a job.
+const (
+	jobCreated    = 1
+	jobInProgress = 2
+	jobSucceeded  = 3
+	jobFailed     = 4
+	jobTimeout    = 5
+)
+
+// jobsPage is how many outcomes are in memory at a time.
+const jobsPage = 64
+
+// jobsOf is what is known of a run, to write its jobs from.
+type jobsOf struct {
+	run            *sharedcloudv1alpha1.FunctionRun
+	runID          string
+	functionName   string
+	created        int64
+	gpus           int
+	given          *core.Given
+	row            *outcomes.Run
+	workers        map[int64]*outcomes.Worker
+	handed         []*outcomes.Worker // that hold something
+	executingIndex map[int]*outcomes.Worker
+}
+
+// loadJobs reads what the jobs of a run have in common.
+func (c *call) loadJobs(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
+	j := &jobsOf{run: run, runID: core.UUIDOf(run), created: core.CreatedMicros(run)}
+	j.functionName, _ = c.functionNameOf(run)
+	if run.Status.Revision != nil {
+		j.gpus = int(run.Status.Revision.GPUs)
+	}
+	var err error
+	if j.given, err = c.given(ctx, run); err != nil {
+		return nil, err
+	}
+	err = c.api.Store.View(ctx, func(tx *outcomes.Tx) error {
+		j.workers, j.executingIndex, j.handed = map[int64]*outcomes.Worker{}, map[int]*outcomes.Worker{}, nil
+		row, err := tx.Run(run.UID)
+		j.row = row
+		if err != nil || row == nil {
+			return err
+		}
+		workers, err := tx.Workers(row.ID)
+		for i := range workers {
+			w := &workers[i]
+			j.workers[w.ID] = w
+			if w.State != outcomes.WorkerLive || w.Held().Empty() {
+				continue
+			}
+			j.handed = append(j.handed, w)
+			if w.Executing >= 0 {
+				j.executingIndex[w.Executing] = w
+			}
+		}
+		return err
+	})
+	return j, err
+}
+
+// count is how many jobs the run has.
+func (j *jobsOf) count() int {
+	if j.given == nil {
+		return 0
+	}
+	return j.given.Tuples.Len()
+}
+
+// job is one tuple of a run.
+type job struct {
+	of       *jobsOf
+	index    int
+	outcome  *outcomes.Outcome // nil while there is none
+	worker   *outcomes.Worker  // that has it, or had it; nil for none
+	assigned int64
+}
+
+func (j *jobsOf) at(index int, outcome *outcomes.Outcome) job {
+	it := job{of: j, index: index, outcome: outcome}
+	if outcome != nil {
+		it.worker, it.assigned = j.workers[outcome.WorkerID], outcome.AssignedMicros
+		return it
+	}
+	for _, w := range j.handed {
+		if at := w.Assigned(index); at > 0 {
+			it.worker, it.assigned = w, at
+			break
+		}
+	}
+	return it
+}
+
+func (it job) status() int {
+	if it.outcome == nil {
+		if it.of.executingIndex[it.index] != nil {
+			return jobInProgress
+		}
+		return jobCreated
+	}
+	switch it.outcome.Status {
+	case outcomes.Succeeded:
+		return jobSucceeded
+	case outcomes.TimedOut:
+		return jobTimeout
+	}
+	return jobFailed
+}
+
+func (c *call) appendJob(b []byte, it job) []byte {
+	var started, finished int64
+	var stdout, stderr, result, node, product string
+	cost := 0.0
+	duration := "null"
+	if done := it.outcome; done != nil {
+		started, finished, node, product = done.StartMicros, done.CompletionMicros, done.Node, done.GPUProduct
+		stdout, stderr = string(done.Stdout), stderrOf(done)
+		if started > 0 {
+			took := time.Duration(max(0, finished-started)) * time.Microsecond
+			duration = strconv.Itoa(int(took / time.Second))
+			cost = c.api.Prices.Cost(product, it.of.gpus, took)
+		}
+		if done.Status == outcomes.Succeeded {
+			result = resultText(done.Result, done.ResultText)
+		}
+	} else if w := it.of.executingIndex[it.index]; w != nil {
+		started, node = w.ExecutingMicros, w.Node
+	} else if it.worker != nil {
+		node = it.worker.Node
+	}
+	buildLogs := ""
+	if it.worker != nil {
+		buildLogs = it.worker.BuildLog
+	}
+	arguments := ""
+	if it.of.given != nil {
+		arguments = argumentsText(oneInput(it.of.given, it.index))
+	}
+	o := newObject(b)
+	o.text("uuid", core.JobUUID(it.of.runID, it.index))
+	o.date("current_server_time", c.now.UnixMicro())
+	o.text("function_name", it.of.functionName)
+	o.raw("duration", duration)
+	o.date("started_at", started)
+	o.date("assigned_at", it.assigned)
+	o.date("created_at", it.of.created)
+	o.date("finished_at", finished)
+	o.number("incremental_id", it.index)
+	o.number("status", it.status())
+	o.text("arguments", arguments)
+	o.money("cost", cost)
+	o.text("build_logs", buildLogs)
+	o.text("stdout", stdout)
+	o.text("stderr", stderr)
+	o.text("result", result)
+	o.textOrNull("instance", string(c.api.Cluster.Nodes.UID(node)))
+	o.text("run", it.of.runID)
+	return o.end()
+}
+
+func oneInput(given *core.Given, index int) parameters.Input {
+	return given.Tuples.Slice(index, index)[0]
+}
+
+// stderrOf is what the tuple wrote there, and then what went wrong: its traceback, or a sentence.
+func stderrOf(o *outcomes.Outcome) string {
+	text := string(o.Stderr)
+	if o.Error == nil {
+		return text
+	}
+	why := o.Error.Traceback
+	if why == "" {
+		why = o.Error.Message
+		if why == "" {
+			why = o.Error.Type
+		}
+	}
+	if strings.Contains(text, strings.TrimSpace(why)) {
+		return text // the runner of the language has written it already
+	}
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return text + why
+}
+
+// jobFilter is what a list of jobs is asked for.
+type jobFilter struct {
+	run    string
+	status int // 0: any
+}
+
+func (c *call) jobFilter() (jobFilter, error) {
+	wrong := problems{}
+	var filter jobFilter
+	filter.run, _ = c.queryUUID("run", wrong)
+	if text, given := c.query("status", wrong); given {
+		number, err := strconv.Atoi(text)
+		if err != nil || number < jobCreated || number > jobTimeout {
+			wrong.add("status", sentenceNoChoice(strings.ToValidUTF8(text, "?")))
+		}
+		filter.status = number
+	}
+	return filter, wrong.orNil()
+}
+
+func listJobs(c *call) error {
+	if err := c.require("list", resourceRuns, ""); err != nil {
+		return err
+	}
+	page, err := c.page()
+	if err != nil {
+		return err
+	}
+	filter, err := c.jobFilter()
+	if err != nil {
+		return err
+	}
+	runs, err := c.runsAskedFor()
+	if err != nil {
+		return err
+	}
+	if filter.run != "" {
+		runs = onlyRun(runs, filter.run)
+	}
+	leave, err := c.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	out := c.newStream(http.StatusOK)
+	skip, left := page.offset, page.limit
+	var failed error
+	err = ahead(c.ctx(), runs, c.loadJobs, func(_ *sharedcloudv1alpha1.FunctionRun, j *jobsOf) bool {
+		if filter.status == 0 && skip >= j.count() {
+			skip -= j.count()
+			return true
+		}
+		more := true
+		failed = c.eachJob(j, func(it job) bool {
+			if filter.status != 0 && it.status() != filter.status {
+				return true
+			}
+			if skip > 0 {
+				skip--
+				return true
+			}
+			more = out.item(func(b []byte) []byte { return c.appendJob(b, it) })
+			if page.limit > 0 {
+				left--
+				more = more && left > 0
+			}
+			return more
+		})
+		return failed == nil && more
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil || out.broken != nil {
+		return err
+	}
+	out.end()
+	return nil
+}
+
+func onlyRun(runs []*sharedcloudv1alpha1.FunctionRun, id string) []*sharedcloudv1alpha1.FunctionRun {
+	for _, run := range runs {
+		if core.UUIDOf(run) == id {
+			return []*sharedcloudv1alpha1.FunctionRun{run}
+		}
+	}
+	return nil
+}
+
+// eachJob yields the jobs of a run, the highest index first, with a page of outcomes in memory.
+func (c *call) eachJob(j *jobsOf, yield func(job) bool) error {
+	for before := j.count(); before > 0; before = max(0, before-jobsPage) {
+		first := max(0, before-jobsPage)
+		var page []outcomes.Outcome
+		if j.row != nil {
+			err := c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) (err error) {
+				page, err = tx.OutcomesBefore(j.row, before, before-first)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for index := before - 1; index >= first; index-- {
+			var outcome *outcomes.Outcome
+			if len(page) > 0 && page[0].Index == index {
+				outcome, page = &page[0], page[1:]
+			}
+			if !yield(j.at(index, outcome)) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+func getJob(c *call) error {
+	run, index, ok := c.api.Cluster.RunOfJob(c.namespace, c.id)
+	if !ok {
+		return c.unknown()
+	}
+	if err := c.seeRun(run); err != nil {
+		return err
+	}
+	j, err := c.loadJobs(c.ctx(), run)
+	if err != nil {
+		return err
+	}
+	if index >= j.count() {
+		return notFound()
+	}
+	var page []outcomes.Outcome
+	if j.row != nil {
+		err = c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) (err error) {
+			page, err = tx.Outcomes(j.row, index, 1)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	it := j.at(index, nil)
+	if len(page) == 1 && page[0].Index == index {
+		it = j.at(index, &page[0])
+	}
+	c.answer(http.StatusOK, c.appendJob(nil, it))
+	return nil
+}

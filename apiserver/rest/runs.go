@@ -1,0 +1,433 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/klog/v2"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+const (
+	resourceRuns = "functionruns"
+	// maxParameters is how many characters inputs may have: as many as a FunctionRun holds.
+	maxParameters = 1_400_000
+	// leastBid is the least price that may be bidden, in dollars.
+	leastBid = 0.001
+	// inputsAhead is how many runs' inputs are read ahead while a list is written.
+	inputsAhead = 8
+	// busyPause is how soon inputs are asked for again where too many are being read.
+	busyPause = 50 * time.Millisecond
+)
+
+func (c *call) appendRun(b []byte, run *sharedcloudv1alpha1.FunctionRun, given *core.Given) []byte {
+	base, baseID := "n/a", ""
+	if label := run.Annotations[sharedcloudv1alpha1.AnnotationBaseGPU]; label != "" {
+		product := core.GPUProductOf(label)
+		base, baseID = product.Name, product.UUID()
+	}
+	jobs := 0
+	if given != nil {
+		jobs = given.Tuples.Len()
+	}
+	name, functionID := c.functionNameOf(run)
+	o := newObject(b)
+	o.text("uuid", core.UUIDOf(run))
+	o.date("current_server_time", c.now.UnixMicro())
+	o.text("base_gpu_name", base)
+	o.number("num_jobs", jobs)
+	o.text("function_name", name)
+	o.date("created_at", core.CreatedMicros(run))
+	o.name("parameters")
+	o.b = appendGiven(o.b, given)
+	o.money("bid_price", bidOf(run))
+	o.textOrNull("function", functionID)
+	o.textOrNull("base_gpu", baseID)
+	return o.end()
+}
+
+// functionNameOf is what is known of the function that a run calls, which may be gone.
+func (c *call) functionNameOf(run *sharedcloudv1alpha1.FunctionRun) (name, id string) {
+	if f, ok := c.api.Cluster.FunctionOf(run); ok {
+		return core.FunctionName(f), core.UUIDOf(f)
+	}
+	if pin := run.Status.Revision; pin != nil {
+		return run.Spec.FunctionRef.Name, string(pin.FunctionUID)
+	}
+	return run.Spec.FunctionRef.Name, ""
+}
+
+// appendGiven writes inputs as the text of a Python tuple of tuples: that which was given, or one that means the same.
+func appendGiven(b []byte, given *core.Given) []byte {
+	switch {
+	case given == nil:
+		return append(b, `""`...)
+	case given.Literal != nil:
+		return appendText(b, *given.Literal)
+	}
+	var text strings.Builder
+	text.WriteByte('(')
+	count := given.Tuples.Len()
+	for i := range count {
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		text.WriteString(argumentsText(oneInput(given, i)))
+	}
+	if count == 1 {
+		text.WriteByte(',')
+	}
+	text.WriteByte(')')
+	return appendText(b, text.String())
+}
+
+func bidOf(run *sharedcloudv1alpha1.FunctionRun) float64 {
+	price, err := strconv.ParseFloat(run.Annotations[sharedcloudv1alpha1.AnnotationBidPrice], 64)
+	if err != nil {
+		return 0
+	}
+	return price
+}
+
+// given reads the inputs of a run. A run that cannot be read as tuples, or is gone meanwhile, has none: nil.
+func (c *call) given(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*core.Given, error) {
+	for {
+		given, err := c.api.Inputs.Given(ctx, run.Namespace, run.Name, run.UID)
+		switch {
+		case err == nil:
+			return given, nil
+		case errors.Is(err, core.ErrBusy):
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-c.api.Clock.After(busyPause):
+			}
+		case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced), unreadable(run):
+			return nil, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		default:
+			return nil, fmt.Errorf("%w: %w", core.ErrUnavailable, err)
+		}
+	}
+}
+
+func unreadable(run *sharedcloudv1alpha1.FunctionRun) bool {
+	_, err := parameters.CachedCount(run)
+	return err != nil
+}
+
+func listRuns(c *call) error {
+	if err := c.require("list", resourceRuns, ""); err != nil {
+		return err
+	}
+	page, err := c.page()
+	if err != nil {
+		return err
+	}
+	runs, err := c.runsAskedFor()
+	if err != nil {
+		return err
+	}
+	leave, err := c.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	runs = slice(page, runs)
+	out := c.newStream(http.StatusOK)
+	err = ahead(c.ctx(), runs, c.given, func(run *sharedcloudv1alpha1.FunctionRun, given *core.Given) bool {
+		return out.item(func(b []byte) []byte { return c.appendRun(b, run, given) })
+	})
+	if err != nil || out.broken != nil {
+		return err
+	}
+	out.end()
+	return nil
+}
+
+// enter takes a place among the lists that are under way.
+func (c *call) enter() (leave func(), err error) {
+	select {
+	case c.api.streams <- struct{}{}:
+		return func() { <-c.api.streams }, nil
+	default:
+		return nil, throttled(retrySoon)
+	}
+}
+
+// ahead gives each item with what is loaded for it to use, in order, and loads some ahead. It ends when use says so.
+func ahead[T, V any](ctx context.Context, items []T, load func(context.Context, T) (V, error), use func(T, V) bool) error {
+	type loaded struct {
+		value V
+		err   error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	waiting := make(chan chan loaded, inputsAhead)
+	go func() {
+		defer close(waiting)
+		for _, item := range items {
+			next := make(chan loaded, 1)
+			select {
+			case waiting <- next:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				value, err := load(ctx, item)
+				next <- loaded{value, err}
+			}()
+		}
+	}()
+	for _, item := range items {
+		next, ok := <-waiting
+		if !ok {
+			return ctx.Err()
+		}
+		got := <-next
+		if got.err != nil {
+			return got.err
+		}
+		if !use(item, got.value) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// runsAskedFor are the caller's runs, or those of one function.
+func (c *call) runsAskedFor() ([]*sharedcloudv1alpha1.FunctionRun, error) {
+	wrong := problems{}
+	id, given := c.queryUUID("function", wrong)
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	if !given {
+		return c.api.Cluster.FunctionRuns.List(c.namespace), nil
+	}
+	f, ok := c.api.Cluster.Functions.Get(c.namespace, id)
+	if !ok {
+		return nil, nil
+	}
+	return c.api.Cluster.RunsOf(f), nil
+}
+
+// run finds the run of the path, if the caller may see it.
+func (c *call) run() (*sharedcloudv1alpha1.FunctionRun, error) {
+	run, ok := c.api.Cluster.FunctionRuns.Get(c.namespace, c.id)
+	if !ok {
+		return nil, c.unknown()
+	}
+	return run, c.seeRun(run)
+}
+
+func (c *call) seeRun(run *sharedcloudv1alpha1.FunctionRun) error {
+	allowed, err := c.may("get", resourceRuns, run.Name)
+	if err == nil && !allowed {
+		return notFound()
+	}
+	return err
+}
+
+func getRun(c *call) error {
+	run, err := c.run()
+	if err != nil {
+		return err
+	}
+	return c.answerRun(http.StatusOK, run)
+}
+
+func (c *call) answerRun(status int, run *sharedcloudv1alpha1.FunctionRun) error {
+	given, err := c.given(c.ctx(), run)
+	if err != nil {
+		return err
+	}
+	c.answer(status, c.appendRun(nil, run, given))
+	return nil
+}
+
+func createRun(c *call) error {
+	if err := c.require("create", resourceRuns, ""); err != nil {
+		return err
+	}
+	read, data, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	fields, err := c.runBody(read)
+	if err != nil {
+		return err
+	}
+	by, err := c.requester(data)
+	if err != nil {
+		return err
+	}
+	run, again, err := c.api.Writer.CreateRun(c.ctx(), fields, by)
+	if err != nil {
+		return err
+	}
+	klog.FromContext(c.ctx()).Info("Made a FunctionRun for a caller", "run", klog.KObj(run), "caller", by.User, "again", again)
+	return c.answerRun(c.created(), run)
+}
+
+func (c *call) runBody(b body) (core.RunFields, error) {
+	wrong := problems{}
+	fields := core.RunFields{Function: c.functionField(b, wrong)}
+	c.parametersField(b, &fields, wrong)
+	price, given, problem := b.number("bid_price")
+	switch {
+	case problem != "":
+		wrong.add("bid_price", problem)
+	case given && price < leastBid:
+		wrong.add("bid_price", "The bid price cannot be smaller than $0.001")
+	case given:
+		fields.BidPrice = strconv.FormatFloat(price, 'f', -1, 64)
+	}
+	c.baseField(b, &fields, wrong)
+	return fields, wrong.orNil()
+}
+
+func (c *call) functionField(b body, wrong problems) *sharedcloudv1alpha1.Function {
+	id, _, problem := b.uuid("function")
+	if problem != "" {
+		wrong.add("function", problem)
+		return nil
+	}
+	f, ok := c.api.Cluster.Functions.Get(c.namespace, id)
+	if ok {
+		if allowed, err := c.may("get", resourceFunctions, f.Name); err != nil || !allowed {
+			ok = false
+		}
+	}
+	if !ok {
+		wrong.add("function", sentenceNoObject(id))
+		return nil
+	}
+	return f
+}
+
+// parametersField reads the text of a Python tuple of tuples, or an array of arrays.
+func (c *call) parametersField(b body, fields *core.RunFields, wrong problems) {
+	v, ok := b.fields["parameters"]
+	if ok && !b.form && kindOf(v.json) == "list" {
+		tuples, err := tuplesOf(v.json)
+		switch {
+		case err != nil:
+			wrong.add("parameters", "This must be an array of arrays, or the text of a Python tuple of tuples.")
+		case len(tuples) == 0:
+			wrong.add("parameters", "There is no tuple: give [[]] for a single call without values.")
+		case len(v.json) > maxParameters:
+			wrong.add("parameters", sentenceTooLong(maxParameters))
+		}
+		for i, values := range tuples {
+			if values == nil {
+				wrong.add("parameters", fmt.Sprintf("Item %d is null: it must be an array.", i))
+				break
+			}
+			tuple := sharedcloudv1alpha1.Tuple{}
+			for _, raw := range values {
+				var compact bytes.Buffer
+				compact.Write(bytes.TrimSpace(raw))
+				tuple = append(tuple, apiextensionsv1.JSON{Raw: compact.Bytes()})
+			}
+			fields.JSON = append(fields.JSON, tuple)
+		}
+		return
+	}
+	text, _, problem := b.text("parameters", maxParameters)
+	if problem != "" {
+		wrong.add("parameters", problem)
+		return
+	}
+	literal, err := parameters.ParseLiteral(text)
+	switch {
+	case err != nil:
+		wrong.add("parameters", "This must be the text of a Python tuple of tuples: "+err.Error()+".")
+	case literal.Len() == 0:
+		wrong.add("parameters", "There is no tuple: write ((),) for a single call without values.")
+	case !utf8.ValidString(text):
+		wrong.add("parameters", sentenceNotText)
+	}
+	fields.Literal = &text
+}
+
+// baseField reads the weakest GPU that will do.
+func (c *call) baseField(b body, fields *core.RunFields, wrong problems) {
+	id, given, problem := b.uuid("base_gpu")
+	switch {
+	case !given, problem == sentenceNull: // any will do
+		return
+	case problem != "":
+		wrong.add("base_gpu", problem)
+		return
+	case fields.Function == nil:
+		return
+	}
+	if image, ok := c.api.Catalogue.Named(c.namespace, fields.Function.Spec.Image); ok && !image.Spec.RequiresGPU {
+		wrong.add("base_gpu", "A base GPU is unnecessary because the function is not using an image that requires GPU")
+		return
+	}
+	if fields.BaseGPU, fields.Products, problem = c.gpusFor(id); problem != "" {
+		wrong.add("base_gpu", problem)
+	}
+}
+
+func deleteRun(c *call) error {
+	run, err := c.run()
+	if err != nil {
+		return err
+	}
+	if err := c.require("delete", resourceRuns, run.Name); err != nil {
+		return err
+	}
+	if err := c.notInProgress(run, "run"); err != nil {
+		return err
+	}
+	if err := c.api.Writer.DeleteRun(c.ctx(), run); err != nil {
+		return err
+	}
+	klog.FromContext(c.ctx()).Info("Deleted a FunctionRun for a caller", "run", klog.KObj(run), "caller", c.caller.GetName())
+	return c.deleted()
+}
+
+// notInProgress refuses to delete what has a job that is being executed.
+func (c *call) notInProgress(run *sharedcloudv1alpha1.FunctionRun, what string) error {
+	if meta.IsStatusConditionTrue(run.Status.Conditions, sharedcloudv1alpha1.ConditionFinished) {
+		return nil
+	}
+	busy := false
+	err := c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) error {
+		busy = false
+		row, err := tx.Run(run.UID)
+		if err != nil || row == nil || row.Closed {
+			return err
+		}
+		live, err := tx.LiveWorkers(row.ID)
+		for i := range live {
+			busy = busy || live[i].Executing >= 0
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if busy {
+		return refuse(http.StatusBadRequest, "This %s has jobs that are in progress. Please wait until they are finished.", what)
+	}
+	return nil
+}

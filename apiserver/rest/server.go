@@ -1,0 +1,310 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/identity"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+const (
+	// Prefix is where the face is on its own port, AggregatedPrefix where it is through the aggregator.
+	Prefix           = "/api/v1"
+	AggregatedPrefix = "/apis/rest.sharedcloud.io/v1"
+
+	headerRequestID = "X-Request-Id"
+
+	// maxBody is how many bytes a body may have: the longest inputs, escaped.
+	maxBody = 6 << 20
+	// readPatience is how long a body may take.
+	readPatience = 30 * time.Second
+	// maxStreams bounds the lists of jobs and runs that are under way; each holds a page of outcomes, or some inputs.
+	maxStreams = 32
+)
+
+// Store is what the face reads of outcomes.
+type Store interface {
+	View(ctx context.Context, fn func(*outcomes.Tx) error) error
+}
+
+// Inputs finds what runs were given.
+type Inputs interface {
+	Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error)
+}
+
+// Config is what the face is made of.
+type Config struct {
+	Cluster   *core.Cluster
+	Writer    *core.Writer
+	Catalogue *core.Catalogue
+	Code      *core.Code
+	Inputs    Inputs
+	Store     Store
+	Contact   *core.Contact
+	Callers   *identity.Callers
+	Tenancy   *identity.Tenancy
+	Rules     *identity.Rules
+	Prices    core.Prices
+	// ReadsPerSecond and WritesPerSecond are what one caller may ask for.
+	ReadsPerSecond, WritesPerSecond float64
+	// Synced says whether the caches have seen everything once; until then there is nothing to answer from.
+	Synced func() bool
+	Clock  clock.WithTicker
+}
+
+// API is the face.
+type API struct {
+	Config
+	limits  *limits
+	streams chan struct{}
+	routes  map[string]*resource
+}
+
+// New makes the face.
+func New(config Config) *API {
+	a := &API{Config: config, limits: newLimits(config), streams: make(chan struct{}, maxStreams)}
+	a.routes = a.resources()
+	return a
+}
+
+// call is one request on its way to an answer.
+type call struct {
+	api     *API
+	w       http.ResponseWriter
+	r       *http.Request
+	control *http.ResponseController
+	// slash: the path ends with one, which chooses the dialect.
+	slash bool
+	// id is what the path has after the resource, "" for the collection.
+	id string
+	// caller and namespace are known once the call was let in; chosen says that the caller chose the namespace.
+	caller    user.Info
+	namespace string
+	chosen    bool
+	now       time.Time
+}
+
+func (c *call) ctx() context.Context { return c.r.Context() }
+
+// Handler serves the face at Prefix, to callers who show a token.
+func (a *API) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.serve(w, r, Prefix, func(r *http.Request) (user.Info, error) {
+			return a.Callers.Authenticate(r, func() bool { return a.limits.unknownToken(r) })
+		})
+	})
+}
+
+// Aggregated serves the face at AggregatedPrefix, to callers whom the library's chain of handlers has found out.
+func (a *API) Aggregated() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.serve(w, r, AggregatedPrefix, func(r *http.Request) (user.Info, error) {
+			caller, ok := apirequest.UserFrom(r.Context())
+			if !ok || caller.GetName() == user.Anonymous {
+				return nil, identity.ErrNoCredentials
+			}
+			return caller, nil
+		})
+	})
+}
+
+func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who func(*http.Request) (user.Info, error)) {
+	began := a.Clock.Now()
+	id := requestID(r)
+	w.Header().Set(headerRequestID, id)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	recorder := &recorder{ResponseWriter: w, head: r.Method == http.MethodHead}
+	logger := klog.FromContext(r.Context()).WithValues("request", id)
+	c := &call{api: a, w: recorder, r: r.WithContext(klog.NewContext(r.Context(), logger)), control: http.NewResponseController(w), now: began}
+	route := "unknown"
+	defer func() {
+		problem := recover()
+		if problem == http.ErrAbortHandler {
+			panic(problem)
+		}
+		if problem != nil {
+			logger.Error(nil, "A request of REST panicked", "panic", problem, "stack", string(debug.Stack()))
+			if recorder.status != 0 {
+				panic(http.ErrAbortHandler) // nobody takes the part for the whole
+			}
+			refuse(http.StatusInternalServerError, "Something went wrong here, and it is not your request: its id is in the log of the API server.").write(recorder)
+		}
+		observe(route, r.Method, recorder.status, a.Clock.Since(began))
+	}()
+	_ = c.control.SetReadDeadline(time.Now().Add(readPatience))
+	c.r.Body = http.MaxBytesReader(recorder, r.Body, maxBody)
+	found, err := c.route(prefix)
+	if err == nil {
+		route = found.name
+		err = c.handle(found, who)
+	}
+	if err == nil {
+		return
+	}
+	if recorder.status != 0 {
+		if r.Context().Err() == nil {
+			logger.Error(err, "A request of REST failed in the middle of its answer", "path", cut(r.URL.Path, 200))
+		}
+		panic(http.ErrAbortHandler)
+	}
+	if r.Context().Err() != nil {
+		return // the caller has gone
+	}
+	refusalOf(err).write(recorder)
+}
+
+// handle lets a call in and has it answered.
+func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error)) error {
+	methods := found.collection
+	if c.id != "" {
+		methods = found.item
+	}
+	if !found.open && !c.api.Synced() {
+		return later(http.StatusServiceUnavailable, retrySoon, "The server is starting: try again in a second.")
+	}
+	if !found.open {
+		if err := c.admit(who); err != nil {
+			return err
+		}
+	} else if err := c.api.limits.guest(c.r); err != nil {
+		return err
+	}
+	method := c.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if method == http.MethodOptions {
+		return c.options(found, methods)
+	}
+	serve, ok := methods[method]
+	if !ok {
+		return notAllowed(c.r.Method, allowed(methods))
+	}
+	if !found.page && !acceptsJSON(c.r.Header.Values("Accept")) {
+		return refuse(http.StatusNotAcceptable, "Could not satisfy the request Accept header.")
+	}
+	return serve(c)
+}
+
+// admit finds out who calls, and where he works.
+func (c *call) admit(who func(*http.Request) (user.Info, error)) error {
+	caller, err := who(c.r)
+	if err != nil {
+		return err
+	}
+	if err := c.api.limits.caller(caller, c.r.Method); err != nil {
+		return err
+	}
+	c.caller = caller
+	choices := c.r.Header.Values(identity.HeaderNamespace)
+	if len(choices) > 1 {
+		return refuse(http.StatusBadRequest, "The header %s is given %d times: give it once.", identity.HeaderNamespace, len(choices))
+	}
+	choice := strings.Join(choices, "")
+	c.namespace, c.chosen, err = c.api.Tenancy.Of(caller, choice)
+	switch {
+	case err != nil && c.chosen:
+		return notFound()
+	case err != nil:
+		return refuse(http.StatusForbidden, "No namespace belongs to you: ask an administrator of the cluster to name you in the annotation %s of one.", sharedcloudv1alpha1.AnnotationTenants)
+	}
+	return nil
+}
+
+// may asks whether the caller may do that. name is "" for what concerns all of a namespace.
+func (c *call) may(verb, resource, name string) (bool, error) {
+	return c.api.Rules.May(c.ctx(), c.caller, verb, resource, c.namespace, name)
+}
+
+// require refuses what the caller may not do: what he chose and may not use does not exist for him.
+func (c *call) require(verb, resource, name string) error {
+	allowed, err := c.may(verb, resource, name)
+	switch {
+	case err != nil:
+		return err
+	case allowed:
+		return nil
+	case c.chosen:
+		return notFound()
+	default:
+		return forbidden()
+	}
+}
+
+// unknown is the answer for what the caches do not know: 404, or 503 while they may be behind.
+func (c *call) unknown() error {
+	if err := c.api.Contact.Check(c.ctx()); err != nil {
+		return err
+	}
+	return notFound()
+}
+
+var sound = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
+// requestID is the caller's own, where it is one, or a new one.
+func requestID(r *http.Request) string {
+	if ids := r.Header.Values(headerRequestID); len(ids) == 1 && sound.MatchString(ids[0]) {
+		return ids[0]
+	}
+	return uuid.NewString()
+}
+
+// recorder knows what was answered, and keeps bodies from those who want none.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	head   bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+		r.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (r *recorder) Write(data []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	if r.head {
+		return len(data), nil
+	}
+	return r.ResponseWriter.Write(data)
+}
+
+// Unwrap lets http.ResponseController through.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func acceptsJSON(accept []string) bool {
+	if len(accept) == 0 {
+		return true
+	}
+	for _, header := range accept {
+		for part := range strings.SplitSeq(header, ",") {
+			media, parameters, _ := strings.Cut(part, ";")
+			switch strings.ToLower(strings.TrimSpace(media)) {
+			case contentJSON, "application/*", "*/*", "*", "":
+				if strings.TrimRight(strings.ReplaceAll(parameters, " ", ""), "0.") != "q=" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

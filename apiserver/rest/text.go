@@ -1,0 +1,198 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// Values as Python writes them: what a client reads as the arguments and the result of a job.
+
+// argumentsText is a tuple as text.
+func argumentsText(input parameters.Input) string {
+	if input.JSON == nil {
+		return strings.TrimSpace(input.Literal)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(input.JSON))
+	decoder.UseNumber()
+	var b strings.Builder
+	if _, err := decoder.Token(); err != nil || writeItems(&b, decoder, "(", ")", true) != nil {
+		return string(input.JSON)
+	}
+	return b.String()
+}
+
+// writeItems writes the items of an array whose bracket was read.
+func writeItems(b *strings.Builder, decoder *json.Decoder, open, closed string, tuple bool) error {
+	b.WriteString(open)
+	count := 0
+	for ; decoder.More(); count++ {
+		if count > 0 {
+			b.WriteString(", ")
+		}
+		if err := writeValue(b, decoder); err != nil {
+			return err
+		}
+	}
+	if tuple && count == 1 {
+		b.WriteByte(',')
+	}
+	b.WriteString(closed)
+	_, err := decoder.Token()
+	return err
+}
+
+func writeValue(b *strings.Builder, decoder *json.Decoder) error {
+	token, err := decoder.Token()
+	if err != nil {
+		return err
+	}
+	switch v := token.(type) {
+	case nil:
+		b.WriteString("None")
+	case bool:
+		if v {
+			b.WriteString("True")
+		} else {
+			b.WriteString("False")
+		}
+	case json.Number:
+		b.WriteString(numberText(v.String()))
+	case string:
+		b.WriteString(quoteText(v))
+	case json.Delim:
+		if v == '[' {
+			return writeItems(b, decoder, "[", "]", false)
+		}
+		return writePairs(b, decoder)
+	}
+	return nil
+}
+
+func writePairs(b *strings.Builder, decoder *json.Decoder) error {
+	b.WriteByte('{')
+	for count := 0; decoder.More(); count++ {
+		if count > 0 {
+			b.WriteString(", ")
+		}
+		if err := writeValue(b, decoder); err != nil {
+			return err
+		}
+		b.WriteString(": ")
+		if err := writeValue(b, decoder); err != nil {
+			return err
+		}
+	}
+	b.WriteByte('}')
+	_, err := decoder.Token()
+	return err
+}
+
+// numberText is repr() of what Python's json reads: an integer of any size, or a float.
+func numberText(text string) string {
+	if !strings.ContainsAny(text, ".eE") {
+		if text == "-0" {
+			return "0"
+		}
+		return text
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	if math.IsInf(value, 0) {
+		return strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(value, 'f', -1, 64), "+"))
+	}
+	if err != nil {
+		return text
+	}
+	return floatText(value)
+}
+
+// floatText is repr() of a float: the shortest digits that mean it, with an exponent below 1e-4 and from 1e16.
+func floatText(value float64) string {
+	if size := math.Abs(value); size != 0 && (size < 1e-4 || size >= 1e16) {
+		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(value, 'e', -1, 64), "e")
+		return mantissa + "e" + exponent
+	}
+	text := strconv.FormatFloat(value, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
+}
+
+// quoteText is repr() of a string.
+func quoteText(text string) string {
+	quote := '\''
+	if strings.Contains(text, "'") && !strings.Contains(text, `"`) {
+		quote = '"'
+	}
+	var b strings.Builder
+	b.WriteRune(quote)
+	for _, c := range text {
+		switch {
+		case c == quote || c == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(c)
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '\r':
+			b.WriteString(`\r`)
+		case c == '\t':
+			b.WriteString(`\t`)
+		case c == ' ' || unicode.IsPrint(c):
+			b.WriteRune(c)
+		case c < 0x100:
+			b.WriteString(`\x` + pad(c, 2))
+		case c < 0x10000:
+			b.WriteString(`\u` + pad(c, 4))
+		default:
+			b.WriteString(`\U` + pad(c, 8))
+		}
+	}
+	b.WriteRune(quote)
+	return b.String()
+}
+
+func pad(c rune, width int) string {
+	digits := strconv.FormatInt(int64(c), 16)
+	return strings.Repeat("0", width-len(digits)) + digits
+}
+
+// resultText is what a handler returned, as its language's str() writes it. The runner sends that text along wherever it
+// does not follow from the JSON.
+func resultText(result, text []byte) string {
+	if text != nil {
+		return string(text)
+	}
+	if len(result) == 0 {
+		return ""
+	}
+	if result[0] == '"' {
+		var value string
+		if err := json.Unmarshal(result, &value); err == nil {
+			return value
+		}
+	}
+	return string(result)
+}
+
+var errMoreJSON = errors.New("more than one value")
+
+// tuplesOf reads an array of arrays.
+func tuplesOf(data []byte) ([][]json.RawMessage, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	var tuples [][]json.RawMessage
+	if err := decoder.Decode(&tuples); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errMoreJSON
+	}
+	return tuples, nil
+}

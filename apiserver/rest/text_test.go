@@ -1,0 +1,90 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os/exec"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// tuples are JSON whose text is what Python makes of it.
+var tuples = map[string]string{
+	`[]`:                      `()`,
+	`[1]`:                     `(1,)`,
+	`[1,2,3]`:                 `(1, 2, 3)`,
+	`["a","it's","\"","'\""]`: `('a', "it's", '"', '\'"')`,
+	`[true,false,null]`:       `(True, False, None)`,
+	`[1.0,0.1,1e22,1e-5,123456789012345680000.0,1e16,0.0001,-0.0,2.5e-7]`: `(1.0, 0.1, 1e+22, 1e-05, 1.2345678901234568e+20, 1e+16, 0.0001, -0.0, 2.5e-07)`,
+	`[123456789012345678901234567890123456789012]`:                        `(123456789012345678901234567890123456789012,)`,
+	`[1e400,-1e400]`:                         `(inf, -inf)`,
+	`[[1],[],[1,[2]]]`:                       `([1], [], [1, [2]])`,
+	`[{"a":1,"b":[{}]},{}]`:                  `({'a': 1, 'b': [{}]}, {})`,
+	`["\n\t\r\\\u0000\u007f\u00a0é😀\u2028"]`: `('\n\t\r\\\x00\x7f\xa0é😀\u2028',)`,
+	`[-0,0]`: `(0, 0)`,
+}
+
+func TestArgumentsAreWrittenAsPythonWritesThem(t *testing.T) {
+	for data, want := range tuples {
+		if diff := cmp.Diff(want, argumentsText(parameters.Input{JSON: json.RawMessage(data)})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", data, diff)
+		}
+	}
+	if got := argumentsText(parameters.Input{Literal: " (1, b'x') "}); got != "(1, b'x')" {
+		t.Errorf("a literal is kept: %q", got)
+	}
+}
+
+// The table above is what a real Python says.
+func TestPythonWritesThemSo(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Fatal("this test compares with the real Python: install python3 (3.9 or newer)")
+	}
+	questions := slices.Sorted(maps.Keys(tuples))
+	command := exec.CommandContext(t.Context(), python, "-c", "import json,sys\nprint(json.dumps([repr(tuple(json.loads(q))) for q in json.load(sys.stdin)]))")
+	asked, err := json.Marshal(questions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stdin = bytes.NewReader(asked)
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	if err := json.Unmarshal(output, &said); err != nil || len(said) != len(questions) {
+		t.Fatalf("%d answers, %v", len(said), err)
+	}
+	for i, question := range questions {
+		if diff := cmp.Diff(said[i], tuples[question]); diff != "" {
+			t.Errorf("%s (-python +table):\n%s", question, diff)
+		}
+	}
+}
+
+func TestResultText(t *testing.T) {
+	for name, tc := range map[string]struct{ result, text, want string }{
+		"an integer":                {`42`, "", "42"},
+		"a string":                  {`"Hello \u00e4"`, "", "Hello ä"},
+		"a string of a digit":       {`"42"`, "", "42"},
+		"what the runner spelt out": {`[1,2]`, "(1, 2)", "(1, 2)"},
+		"nothing":                   {"", "", ""},
+	} {
+		var text []byte
+		if tc.text != "" {
+			text = []byte(tc.text)
+		}
+		if got := resultText([]byte(tc.result), text); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+	if got := resultText([]byte(`"x"`), []byte{}); got != "" {
+		t.Errorf("an empty text is a text: %q", got)
+	}
+}

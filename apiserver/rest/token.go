@@ -1,0 +1,44 @@
+package rest
+
+import (
+	"errors"
+	"net/http"
+
+	"sharedcloud.io/function-operator/apiserver/identity"
+)
+
+// login gives a caller back the token that he showed as a password, if the cluster knows it.
+func login(c *call) error {
+	read, _, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	wrong := problems{}
+	token := ""
+	for _, name := range []string{"username", "password"} {
+		text, _, problem := read.text(name, maxPassword)
+		if problem != "" {
+			wrong.add(name, problem)
+		}
+		token = text
+	}
+	if len(wrong) > 0 {
+		return wrong
+	}
+	_, err = c.api.Callers.Of(c.ctx(), token, func() bool { return c.api.limits.unknownToken(c.r) })
+	if errors.Is(err, identity.ErrInvalidToken) {
+		return problems{"non_field_errors": {"Unable to log in with provided credentials."}}
+	}
+	if err != nil {
+		return err
+	}
+	body, err := encodeJSON(map[string]string{"token": token})
+	if err != nil {
+		return err
+	}
+	c.answer(http.StatusOK, body)
+	return nil
+}
+
+// maxPassword is how long a token may be.
+const maxPassword = 32 << 10
