@@ -110,7 +110,7 @@ func has(entry *metav1.ManagedFieldsEntry, field []string) bool {
 		return false
 	}
 	set := &fieldpath.Set{}
-	if err := set.FromJSON(strings.NewReader(string(entry.FieldsV1.Raw))); err != nil {
+	if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 		return false
 	}
 	path := make(fieldpath.Path, len(field))

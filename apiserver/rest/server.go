@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -134,7 +135,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who f
 	route := "unknown"
 	defer func() {
 		problem := recover()
-		if problem == http.ErrAbortHandler {
+		if err, ok := problem.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(problem)
 		}
 		if problem != nil {
