@@ -59,7 +59,7 @@ troubles() {
 }
 if ! kubectl -n "$namespace" rollout status --timeout=180s deployment/sharedcloud-controller-manager >/dev/null ||
 	! kubectl -n "$namespace" rollout status --timeout=180s deployment/sharedcloud-apiserver >/dev/null ||
-	! kubectl wait --for=condition=Available --timeout=120s apiservice/v1alpha1.subresources.sharedcloud.io >/dev/null; then
+	! kubectl wait --for=condition=Available --timeout=120s apiservice/v1alpha1.subresources.sharedcloud.io apiservice/v1.rest.sharedcloud.io >/dev/null; then
 	troubles
 	exit 1
 fi

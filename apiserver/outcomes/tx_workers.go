@@ -46,6 +46,11 @@ func (tx *Tx) Workers(run int64) ([]Worker, error) {
 	return tx.workers("reading all workers of a run", selectWorkers, run)
 }
 
+// WorkerByID returns the worker of a run that has the row; none where the row is another run's, or gone.
+func (tx *Tx) WorkerByID(run, id int64) ([]Worker, error) {
+	return tx.workers("reading the worker of an outcome", `SELECT `+workerColumns+` FROM workers WHERE id = $2 AND run_id = $1`, run, id)
+}
+
 // LiveWorkers returns the workers of a run that have a lease.
 func (tx *Tx) LiveWorkers(run int64) ([]Worker, error) {
 	return tx.workers("reading the workers of a run", selectLiveWorkers, run)

@@ -27,51 +27,79 @@ const jobsPage = 64
 
 // jobsOf is what is known of a run, to write its jobs from.
 type jobsOf struct {
-	run            *sharedcloudv1alpha1.FunctionRun
-	runID          string
-	functionName   string
-	created        int64
-	gpus           int
-	given          *core.Given
-	row            *outcomes.Run
-	workers        map[int64]*outcomes.Worker
-	handed         []*outcomes.Worker // that hold something
-	executingIndex map[int]*outcomes.Worker
+	run          *sharedcloudv1alpha1.FunctionRun
+	runID        string
+	functionName string
+	created      int64
+	gpus         int
+	given        *core.Given
+	// row is the run's in the store; nil before its first worker called.
+	row     *outcomes.Run
+	workers map[int64]*outcomes.Worker
+	// handed are the workers that hold something.
+	handed []*outcomes.Worker
+	// busy are the workers by the index that they execute.
+	busy map[int]*outcomes.Worker
 }
 
-// loadJobs reads what the jobs of a run have in common.
-func (c *call) loadJobs(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
+// jobsOf reads what the jobs of a run have in common, but for the workers.
+func (c *call) jobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
 	j := &jobsOf{run: run, runID: core.UUIDOf(run), created: core.CreatedMicros(run)}
 	j.functionName, _ = c.functionNameOf(run)
 	if run.Status.Revision != nil {
 		j.gpus = int(run.Status.Revision.GPUs)
 	}
 	var err error
-	if j.given, err = c.given(ctx, run); err != nil {
+	j.given, err = c.given(ctx, run)
+	return j, err
+}
+
+// allJobsOf is jobsOf with all workers that there ever were.
+func (c *call) allJobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
+	j, err := c.jobsOf(ctx, run)
+	if err != nil {
 		return nil, err
 	}
 	err = c.api.Store.View(ctx, func(tx *outcomes.Tx) error {
-		j.workers, j.executingIndex, j.handed = map[int64]*outcomes.Worker{}, map[int]*outcomes.Worker{}, nil
-		row, err := tx.Run(run.UID)
-		j.row = row
-		if err != nil || row == nil {
+		if err := j.find(tx); err != nil || j.row == nil {
 			return err
 		}
-		workers, err := tx.Workers(row.ID)
-		for i := range workers {
-			w := &workers[i]
-			j.workers[w.ID] = w
-			if w.State != outcomes.WorkerLive || w.Held().Empty() {
-				continue
-			}
-			j.handed = append(j.handed, w)
-			if w.Executing >= 0 {
-				j.executingIndex[w.Executing] = w
-			}
-		}
+		workers, err := tx.Workers(j.row.ID)
+		j.employ(workers)
 		return err
 	})
 	return j, err
+}
+
+// find reads the run's row. A transaction may be run more than once, and begins anew here.
+func (j *jobsOf) find(tx *outcomes.Tx) (err error) {
+	j.workers, j.busy, j.handed = map[int64]*outcomes.Worker{}, map[int]*outcomes.Worker{}, nil
+	j.row, err = tx.Run(j.run.UID)
+	return err
+}
+
+func (j *jobsOf) employ(workers []outcomes.Worker) {
+	for i := range workers {
+		w := &workers[i]
+		j.workers[w.ID] = w
+		if index, _ := executing(w); index >= 0 {
+			j.handed = append(j.handed, w)
+			j.busy[index] = w
+		}
+	}
+}
+
+// executing is the index that a worker executes, and since when: the one that it named in its last call, else the first
+// of those that it was handed in answer to it. -1 where it holds none.
+func executing(w *outcomes.Worker) (index int, since int64) {
+	held := w.Held()
+	switch {
+	case w.State != outcomes.WorkerLive || held.Empty():
+		return -1, 0
+	case w.Executing >= 0:
+		return w.Executing, w.ExecutingMicros
+	}
+	return held.Min(), w.Assigned(held.Min())
 }
 
 // count is how many jobs the run has.
@@ -108,7 +136,7 @@ func (j *jobsOf) at(index int, outcome *outcomes.Outcome) job {
 
 func (it job) status() int {
 	if it.outcome == nil {
-		if it.of.executingIndex[it.index] != nil {
+		if it.of.busy[it.index] != nil {
 			return jobInProgress
 		}
 		return jobCreated
@@ -138,8 +166,9 @@ func (c *call) appendJob(b []byte, it job) []byte {
 		if done.Status == outcomes.Succeeded {
 			result = resultText(done.Result, done.ResultText)
 		}
-	} else if w := it.of.executingIndex[it.index]; w != nil {
-		started, node = w.ExecutingMicros, w.Node
+	} else if w := it.of.busy[it.index]; w != nil {
+		_, started = executing(w)
+		node = w.Node
 	} else if it.worker != nil {
 		node = it.worker.Node
 	}
@@ -246,7 +275,7 @@ func listJobs(c *call) error {
 	out := c.newStream(http.StatusOK)
 	skip, left := page.offset, page.limit
 	var failed error
-	err = ahead(c.ctx(), runs, c.loadJobs, func(_ *sharedcloudv1alpha1.FunctionRun, j *jobsOf) bool {
+	err = ahead(c.ctx(), runs, c.allJobsOf, func(_ *sharedcloudv1alpha1.FunctionRun, j *jobsOf) bool {
 		if filter.status == 0 && skip >= j.count() {
 			skip -= j.count()
 			return true
@@ -323,27 +352,36 @@ func getJob(c *call) error {
 	if err := c.seeRun(run); err != nil {
 		return err
 	}
-	j, err := c.loadJobs(c.ctx(), run)
+	j, err := c.jobsOf(c.ctx(), run)
 	if err != nil {
 		return err
 	}
 	if index >= j.count() {
 		return notFound()
 	}
-	var page []outcomes.Outcome
-	if j.row != nil {
-		err = c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) (err error) {
-			page, err = tx.Outcomes(j.row, index, 1)
+	var outcome *outcomes.Outcome
+	err = c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) error {
+		outcome = nil
+		if err := j.find(tx); err != nil || j.row == nil {
 			return err
-		})
-	}
+		}
+		page, err := tx.Outcomes(j.row, index, 1)
+		if err != nil {
+			return err
+		}
+		var workers []outcomes.Worker
+		if len(page) == 1 && page[0].Index == index {
+			outcome = &page[0]
+			workers, err = tx.WorkerByID(j.row.ID, outcome.WorkerID)
+		} else {
+			workers, err = tx.LiveWorkers(j.row.ID)
+		}
+		j.employ(workers)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	it := j.at(index, nil)
-	if len(page) == 1 && page[0].Index == index {
-		it = j.at(index, &page[0])
-	}
-	c.answer(http.StatusOK, c.appendJob(nil, it))
+	c.answer(http.StatusOK, c.appendJob(nil, j.at(index, outcome)))
 	return nil
 }

@@ -419,7 +419,8 @@ func (c *call) notInProgress(run *sharedcloudv1alpha1.FunctionRun, what string) 
 		}
 		live, err := tx.LiveWorkers(row.ID)
 		for i := range live {
-			busy = busy || live[i].Executing >= 0
+			index, _ := executing(&live[i])
+			busy = busy || index >= 0
 		}
 		return err
 	})

@@ -212,11 +212,10 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) error {
 		return err
 	}
 	c.caller = caller
-	choices := c.r.Header.Values(identity.HeaderNamespace)
-	if len(choices) > 1 {
-		return refuse(http.StatusBadRequest, "The header %s is given %d times: give it once.", identity.HeaderNamespace, len(choices))
+	choice, err := c.choice()
+	if err != nil {
+		return err
 	}
-	choice := strings.Join(choices, "")
 	c.namespace, c.chosen, err = c.api.Tenancy.Of(caller, choice)
 	switch {
 	case err != nil && c.chosen:
@@ -225,6 +224,19 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) error {
 		return refuse(http.StatusForbidden, "No namespace belongs to you: ask an administrator of the cluster to name you in the annotation %s of one.", sharedcloudv1alpha1.AnnotationTenants)
 	}
 	return nil
+}
+
+// choice is the namespace that the caller chose, by a header, or where he can send none (kubectl get --raw) by a parameter.
+func (c *call) choice() (string, error) {
+	choices := c.r.Header.Values(identity.HeaderNamespace)
+	wrong := problems{}
+	if text, given := c.query("namespace", wrong); given {
+		choices = append(choices, text)
+	}
+	if len(choices) > 1 {
+		return "", refuse(http.StatusBadRequest, "The namespace is given %d times, by the header %s or the parameter namespace: give it once.", len(choices), identity.HeaderNamespace)
+	}
+	return strings.Join(choices, ""), wrong.orNil()
 }
 
 // may asks whether the caller may do that. name is "" for what concerns all of a namespace.

@@ -161,7 +161,7 @@ func parametersOf(method, path string) []string {
 	if open := path == "/api-token-auth" || path == "/openapi.json" || path == "/docs"; open {
 		return []string{"X-Request-Id"}
 	}
-	names = append(names, "X-Sharedcloud-Namespace", "X-Request-Id")
+	names = append(names, "X-Sharedcloud-Namespace", "namespace", "X-Request-Id")
 	switch {
 	case method == "POST":
 		names = append(names, "Idempotency-Key")
