@@ -1,0 +1,42 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// sides makes the same client for both: HTTP/1.1 over TLS with a token, connections kept.
+func sides(config *rest.Config, token string) (facade, kube side, err error) {
+	facadeCA, err := os.ReadFile(os.Getenv("SHAREDCLOUD_CA"))
+	if err != nil {
+		return side{}, side{}, fmt.Errorf("reading $SHAREDCLOUD_CA (run `make bench`): %w", err)
+	}
+	kubeCA := config.CAData
+	if len(kubeCA) == 0 {
+		if kubeCA, err = os.ReadFile(config.CAFile); err != nil {
+			return side{}, side{}, err
+		}
+	}
+	facade = side{url: os.Getenv("SHAREDCLOUD_URL"), token: token, client: clientOf(facadeCA)}
+	kube = side{url: config.Host, token: token, client: clientOf(kubeCA)}
+	return facade, kube, nil
+}
+
+func clientOf(authority []byte) *http.Client {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	return &http.Client{
+		Timeout: 5 * time.Minute,
+		Transport: &http.Transport{
+			TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			MaxIdleConnsPerHost: connections,
+			DisableCompression:  true,
+		},
+	}
+}
