@@ -51,11 +51,15 @@ deploy: build bin/cluster-driver ## Build the operator and put it on the local c
 
 .PHONY: test
 test: ## Everything: unit tests, specs, end-to-end. Ends with the counts.
-	@hack/test.sh unit cluster specs e2e
+	@hack/test.sh unit fuzz cluster specs e2e
 
 .PHONY: test-unit
 test-unit: ## Unit tests, with the race detector.
 	@hack/test.sh unit
+
+.PHONY: test-fuzz
+test-fuzz: ## The parsers of what strangers send, on random input, $$FUZZTIME (200000x) each.
+	@hack/test.sh fuzz
 
 .PHONY: test-cluster
 test-cluster: ## Unit tests of the local cluster's own programs (hack/cluster).

@@ -5,6 +5,7 @@
 #   unit      every package but test/: with the race detector
 #   cluster   the local cluster's own programs (hack/cluster, a module of its own)
 #   specs     test/specs: the controllers and the admission rules against a real control plane
+#   fuzz      the parsers of what strangers send, each $FUZZTIME (200000x: so many inputs; time limits end in an error of Go now and then)
 #   e2e       test/e2e: everything, on the local cluster $CLUSTER
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,6 +44,15 @@ stage_specs() {
 	bin/cluster-driver build
 	export KUBEBUILDER_ASSETS=$root/bin/cluster/assets
 	report specs pkgname-and-test-fails -race -count=1 -timeout 20m ./test/specs/...
+}
+
+stage_fuzz() {
+	local target name
+	for target in parameters:FuzzParseLiteral apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths; do
+		name=${target#*:}
+		report "fuzz-$name" testname -trimpath -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-200000x}" "./${target%:*}"
+		cat "bin/test/fuzz-$name.json" >>bin/test/fuzz.json
+	done
 }
 
 stage_e2e() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
 // RunFields is what REST says of a run that it makes.
@@ -62,12 +63,12 @@ func (w *Writer) DeleteRun(ctx context.Context, run *sharedcloudv1alpha1.Functio
 
 // RunOfJob finds the run and the index that a job's uuid means.
 func (c *Cluster) RunOfJob(namespace, job string) (*sharedcloudv1alpha1.FunctionRun, int, bool) {
-	prefix, index, ok := jobOf(job)
+	prefix, index, ok := uuids.OfJob(job)
 	if !ok {
 		return nil, 0, false
 	}
 	for _, run := range c.FunctionRuns.ListBy(namespace, jobKey(prefix)) {
-		if JobUUID(UUIDOf(run), index) == job {
+		if uuids.Job(UUIDOf(run), index) == job {
 			return run, index, true
 		}
 	}
@@ -77,4 +78,17 @@ func (c *Cluster) RunOfJob(namespace, job string) (*sharedcloudv1alpha1.Function
 // FunctionOf is the function that a run calls, if it is still there.
 func (c *Cluster) FunctionOf(run *sharedcloudv1alpha1.FunctionRun) (*sharedcloudv1alpha1.Function, bool) {
 	return c.Functions.Named(run.Namespace, run.Spec.FunctionRef.Name)
+}
+
+// Keys of FunctionRuns in their table.
+
+func functionKey(name string) string { return "function/" + name }
+func jobKey(prefix string) string    { return "job/" + prefix }
+
+func runKeys(run *sharedcloudv1alpha1.FunctionRun) []string {
+	keys := []string{functionKey(run.Spec.FunctionRef.Name)}
+	if prefix := uuids.Prefix(UUIDOf(run)); prefix != "" {
+		keys = append(keys, jobKey(prefix))
+	}
+	return keys
 }

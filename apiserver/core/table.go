@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
 const (
@@ -264,23 +264,11 @@ func laterThan(a, b string) bool {
 // UUIDOf is the identity of an object for REST: its label where that is a uuid, otherwise its uid.
 func UUIDOf(object metav1.Object) string {
 	if label, ok := object.GetLabels()[sharedcloudv1alpha1.LabelUUID]; ok {
-		if id, ok := CanonicalUUID(label); ok {
+		if id, ok := uuids.Canonical(label); ok {
 			return id
 		}
 	}
 	return string(object.GetUID())
-}
-
-// CanonicalUUID returns the uuid in lower case, where the text is one in the usual form of 36 characters.
-func CanonicalUUID(text string) (string, bool) {
-	if len(text) != 36 {
-		return "", false
-	}
-	id, err := uuid.Parse(text)
-	if err != nil {
-		return "", false
-	}
-	return id.String(), true
 }
 
 // CreatedMicros is when the object was made, µs since 1970: as it says of itself, since creationTimestamp has whole

@@ -146,22 +146,6 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-func TestCanonicalUUID(t *testing.T) {
-	for text, want := range map[string]string{
-		idA:                                      idA,
-		"8B9420DA-A848-4523-A138-DDBF33007631":   idA,
-		"{8b9420da-a848-4523-a138-ddbf33007631}": "",
-		"urn:uuid:8b9420da-a848-4523-a138-ddbf33007631": "",
-		"8b9420daa8484523a138ddbf33007631":              "",
-		"8b9420da-a848-4523-a138-ddbf3300763g":          "",
-		"":                                              "",
-	} {
-		if got, ok := CanonicalUUID(text); got != want || ok != (want != "") {
-			t.Errorf("%q is %q, %v", text, got, ok)
-		}
-	}
-}
-
 func TestTheTimeOfTheLastWriteIsKept(t *testing.T) {
 	at := func(micros int64) *metav1.Time { return &metav1.Time{Time: time.UnixMicro(micros)} }
 	f := makeFunction("f", idA, "1", madeAt(5))

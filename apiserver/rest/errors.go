@@ -15,6 +15,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
 )
 
 // refusal is an answer other than success.
@@ -42,7 +43,7 @@ func forbidden() *refusal {
 	return refuse(http.StatusForbidden, "You do not have permission to perform this action.")
 }
 func notAllowed(method string, allowed []string) *refusal {
-	r := refuse(http.StatusMethodNotAllowed, "Method %q not allowed.", cut(method, 32))
+	r := refuse(http.StatusMethodNotAllowed, "Method %q not allowed.", wire.Cut(method, 32))
 	r.headers = []string{"Allow", strings.Join(allowed, ", ")}
 	return r
 }
@@ -73,12 +74,20 @@ func refusalOf(err error) *refusal {
 	var fields problems
 	var token *identity.TokenError
 	var owned *core.OwnedError
+	var body *wire.Error
+	var media *wire.MediaTypeError
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &refused):
 		return refused
 	case errors.As(err, &fields):
 		return &refusal{status: http.StatusBadRequest, body: map[string][]string(fields)}
+	case errors.As(err, &body) && body.OfNoField:
+		return &refusal{status: http.StatusBadRequest, body: map[string][]string{"non_field_errors": {body.Sentence}}}
+	case errors.As(err, &body):
+		return refuse(http.StatusBadRequest, "%s", body.Sentence)
+	case errors.As(err, &media):
+		return refuse(http.StatusUnsupportedMediaType, "Unsupported media type %q in request.", wire.Cut(media.Given, 100))
 	case errors.As(err, &token):
 		return &refusal{status: http.StatusUnauthorized, body: detail{token.Sentence}, headers: []string{"WWW-Authenticate", "Token"}}
 	case errors.As(err, &owned):
@@ -108,7 +117,7 @@ func refusalOfAPI(err error) *refusal {
 		klog.Background().Error(err, "A request of REST failed")
 		return refuse(http.StatusInternalServerError, "Something went wrong here, and it is not your request: its id is in the log of the API server.")
 	}
-	message := cut(status.Status().Message, 2000)
+	message := wire.Cut(status.Status().Message, 2000)
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return refuse(http.StatusBadRequest, "%s", message)
@@ -157,15 +166,4 @@ func upper(text string) string {
 		return text
 	}
 	return strings.ToUpper(text[:1]) + text[1:]
-}
-
-// cut shortens foreign text, between characters.
-func cut(text string, length int) string {
-	if len(text) <= length {
-		return text
-	}
-	for length > 0 && text[length]&0xc0 == 0x80 {
-		length--
-	}
-	return text[:length] + "…"
 }

@@ -11,6 +11,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -111,14 +112,14 @@ func getFunction(c *call) error {
 
 // functionBody reads the fields of a body into what a function has. present is nil for a new one; all says that each field
 // is required.
-func (c *call) functionBody(b body, present *core.FunctionFields, all bool) (core.FunctionFields, error) {
+func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool) (core.FunctionFields, error) {
 	wrong := problems{}
 	var fields core.FunctionFields
 	if present != nil {
 		fields = *present
 	}
 	text := func(name string, most int, required bool, into *string) (given bool) {
-		value, given, problem := b.text(name, most)
+		value, given, problem := b.Text(name, most)
 		switch {
 		case !given && !required:
 		case problem != "":
@@ -130,9 +131,11 @@ func (c *call) functionBody(b body, present *core.FunctionFields, all bool) (cor
 	}
 	text("name", maxName, all, &fields.Name)
 	text("code", maxCode, all, &fields.Code)
+	before := fields.Image
 	image := c.imageOf(b, all, &fields, wrong)
-	// The client of 2018 never says the runtime: its image's is meant.
-	if !text("runtime", 32, all && !c.slash, &fields.Runtime) && all && c.slash && image != nil {
+	// The client of 2018 never says the runtime: its image's is meant, also where another image is chosen.
+	follows := all && c.slash || !all && fields.Image != before
+	if !text("runtime", 32, all && !c.slash, &fields.Runtime) && follows && image != nil {
 		fields.Runtime = image.Spec.Runtime
 	}
 	if len(wrong["runtime"]) == 0 && len(wrong["image"]) == 0 {
@@ -148,8 +151,8 @@ func (c *call) functionBody(b body, present *core.FunctionFields, all bool) (cor
 }
 
 // imageOf reads the field image, and returns the image that is in force after the change; nil where there is none.
-func (c *call) imageOf(b body, required bool, fields *core.FunctionFields, wrong problems) *sharedcloudv1alpha1.FunctionImage {
-	id, given, problem := b.uuid("image")
+func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, wrong problems) *sharedcloudv1alpha1.FunctionImage {
+	id, given, problem := b.UUID("image")
 	if !given && !required {
 		image, _ := c.api.Catalogue.Named(c.namespace, fields.Image)
 		return image
@@ -162,7 +165,7 @@ func (c *call) imageOf(b body, required bool, fields *core.FunctionFields, wrong
 	image, shadowed, found := c.api.Catalogue.Get(c.namespace, id, own && err == nil)
 	switch {
 	case !found:
-		wrong.add("image", sentenceNoObject(id))
+		wrong.add("image", wire.SentenceNoObject(id))
 		return nil
 	case shadowed != nil:
 		wrong.add("image", fmt.Sprintf("This image is hidden by the one of the same name in your namespace, %s.", core.UUIDOf(shadowed)))
@@ -176,14 +179,14 @@ func (c *call) imageOf(b body, required bool, fields *core.FunctionFields, wrong
 func checkRuntime(fields core.FunctionFields, image *sharedcloudv1alpha1.FunctionImage, wrong problems) {
 	language, known := runtimes.Language(fields.Runtime)
 	if !known {
-		wrong.add("runtime", sentenceNoChoice(fields.Runtime))
+		wrong.add("runtime", wire.SentenceNoChoice(fields.Runtime))
 		return
 	}
 	if image == nil {
 		return
 	}
 	if provided, known := runtimes.Language(image.Spec.Runtime); known && provided != language {
-		wrong.add("runtime", sentenceNoChoice(fields.Runtime)+fmt.Sprintf(" The image runs %s.", image.Spec.Runtime))
+		wrong.add("runtime", wire.SentenceNoChoice(fields.Runtime)+fmt.Sprintf(" The image runs %s.", image.Spec.Runtime))
 	}
 }
 

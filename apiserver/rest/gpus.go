@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
 )
 
 func (c *call) appendGPU(b []byte, gpu core.GPU) []byte {
@@ -57,7 +58,7 @@ func (c *call) gpusFor(id string) (base string, products []string, problem strin
 		}
 	}
 	if found == nil {
-		return "", nil, sentenceNoObject(id)
+		return "", nil, wire.SentenceNoObject(id)
 	}
 	for _, product := range core.AtLeastAsStrong(found.GPUProduct, available) {
 		products = append(products, product.Product)

@@ -10,6 +10,8 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/uuids"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -181,7 +183,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 		arguments = argumentsText(oneInput(it.of.given, it.index))
 	}
 	o := newObject(b)
-	o.text("uuid", core.JobUUID(it.of.runID, it.index))
+	o.text("uuid", uuids.Job(it.of.runID, it.index))
 	o.date("current_server_time", c.now.UnixMicro())
 	o.text("function_name", it.of.functionName)
 	o.raw("duration", duration)
@@ -241,7 +243,7 @@ func (c *call) jobFilter() (jobFilter, error) {
 	if text, given := c.query("status", wrong); given {
 		number, err := strconv.Atoi(text)
 		if err != nil || number < jobCreated || number > jobTimeout {
-			wrong.add("status", sentenceNoChoice(strings.ToValidUTF8(text, "?")))
+			wrong.add("status", wire.SentenceNoChoice(strings.ToValidUTF8(text, "?")))
 		}
 		filter.status = number
 	}

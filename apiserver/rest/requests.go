@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
 // What requests say beyond the contract: which part of a list, and that they are a repetition.
@@ -61,9 +63,9 @@ func (c *call) queryUUID(name string, wrong problems) (id string, given bool) {
 	if !given {
 		return "", false
 	}
-	id, ok := core.CanonicalUUID(text)
+	id, ok := uuids.Canonical(text)
 	if !ok {
-		wrong.add(name, sentenceNotUUID(strings.ToValidUTF8(text, "?")))
+		wrong.add(name, wire.SentenceNotUUID(strings.ToValidUTF8(text, "?")))
 	}
 	return id, ok
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/contract"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
 )
 
 // handler answers a call, or says why not. It returns nil once it has begun to answer.
@@ -84,19 +84,15 @@ func (a *API) resources() map[string]*resource {
 
 // route finds what the path names. Both dialects are told apart here: a path that ends with a slash, and one that does not.
 func (c *call) route(prefix string) (*resource, error) {
-	path, ok := strings.CutPrefix(c.r.URL.Path, prefix+"/")
-	if !ok {
+	path, ok := wire.ParsePath(c.r.URL.Path, prefix)
+	found := c.api.routes[path.Resource]
+	if !ok || found == nil || path.HasID && found.item == nil {
 		return nil, notFound()
 	}
-	path, c.slash = strings.CutSuffix(path, "/")
-	name, id, hasID := strings.Cut(path, "/")
-	found, ok := c.api.routes[name]
-	if !ok || hasID && found.item == nil {
-		return nil, notFound()
-	}
-	if hasID {
-		// What is no uuid names nothing: to find out more takes credentials.
-		if c.id, ok = core.CanonicalUUID(id); !ok {
+	c.slash = path.Slash
+	if path.HasID {
+		c.id = path.ID
+		if c.id == "" { // it names nothing: to find out more takes credentials
 			c.id = noUUID
 		}
 	}
@@ -128,7 +124,7 @@ func (c *call) options(found *resource, methods map[string]handler) error {
 		Description string   `json:"description"`
 		Renders     []string `json:"renders"`
 		Parses      []string `json:"parses"`
-	}{found.name, found.description, []string{contentJSON}, []string{contentJSON, contentForm, contentMultipart}})
+	}{found.name, found.description, []string{contentJSON}, []string{contentJSON, wire.ContentForm, wire.ContentMultipart}})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -285,11 +286,11 @@ func createRun(c *call) error {
 	return c.answerRun(c.created(), run)
 }
 
-func (c *call) runBody(b body) (core.RunFields, error) {
+func (c *call) runBody(b wire.Body) (core.RunFields, error) {
 	wrong := problems{}
 	fields := core.RunFields{Function: c.functionField(b, wrong)}
 	c.parametersField(b, &fields, wrong)
-	price, given, problem := b.number("bid_price")
+	price, given, problem := b.Number("bid_price")
 	switch {
 	case problem != "":
 		wrong.add("bid_price", problem)
@@ -302,8 +303,8 @@ func (c *call) runBody(b body) (core.RunFields, error) {
 	return fields, wrong.orNil()
 }
 
-func (c *call) functionField(b body, wrong problems) *sharedcloudv1alpha1.Function {
-	id, _, problem := b.uuid("function")
+func (c *call) functionField(b wire.Body, wrong problems) *sharedcloudv1alpha1.Function {
+	id, _, problem := b.UUID("function")
 	if problem != "" {
 		wrong.add("function", problem)
 		return nil
@@ -315,24 +316,23 @@ func (c *call) functionField(b body, wrong problems) *sharedcloudv1alpha1.Functi
 		}
 	}
 	if !ok {
-		wrong.add("function", sentenceNoObject(id))
+		wrong.add("function", wire.SentenceNoObject(id))
 		return nil
 	}
 	return f
 }
 
 // parametersField reads the text of a Python tuple of tuples, or an array of arrays.
-func (c *call) parametersField(b body, fields *core.RunFields, wrong problems) {
-	v, ok := b.fields["parameters"]
-	if ok && !b.form && kindOf(v.json) == "list" {
-		tuples, err := tuplesOf(v.json)
+func (c *call) parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
+	if list, ok := b.List("parameters"); ok {
+		tuples, err := tuplesOf(list)
 		switch {
 		case err != nil:
 			wrong.add("parameters", "This must be an array of arrays, or the text of a Python tuple of tuples.")
 		case len(tuples) == 0:
 			wrong.add("parameters", "There is no tuple: give [[]] for a single call without values.")
-		case len(v.json) > maxParameters:
-			wrong.add("parameters", sentenceTooLong(maxParameters))
+		case len(list) > maxParameters:
+			wrong.add("parameters", wire.SentenceTooLong(maxParameters))
 		}
 		for i, values := range tuples {
 			if values == nil {
@@ -349,7 +349,7 @@ func (c *call) parametersField(b body, fields *core.RunFields, wrong problems) {
 		}
 		return
 	}
-	text, _, problem := b.text("parameters", maxParameters)
+	text, _, problem := b.Text("parameters", maxParameters)
 	if problem != "" {
 		wrong.add("parameters", problem)
 		return
@@ -361,16 +361,16 @@ func (c *call) parametersField(b body, fields *core.RunFields, wrong problems) {
 	case literal.Len() == 0:
 		wrong.add("parameters", "There is no tuple: write ((),) for a single call without values.")
 	case !utf8.ValidString(text):
-		wrong.add("parameters", sentenceNotText)
+		wrong.add("parameters", wire.SentenceNotText)
 	}
 	fields.Literal = &text
 }
 
 // baseField reads the weakest GPU that will do.
-func (c *call) baseField(b body, fields *core.RunFields, wrong problems) {
-	id, given, problem := b.uuid("base_gpu")
+func (c *call) baseField(b wire.Body, fields *core.RunFields, wrong problems) {
+	id, given, problem := b.UUID("base_gpu")
 	switch {
-	case !given, problem == sentenceNull: // any will do
+	case !given, problem == wire.SentenceNull: // any will do
 		return
 	case problem != "":
 		wrong.add("base_gpu", problem)

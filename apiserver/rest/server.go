@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -20,6 +21,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
 )
 
 const (
@@ -33,6 +35,8 @@ const (
 	maxBody = 6 << 20
 	// readPatience is how long a body may take.
 	readPatience = 30 * time.Second
+	// drainPatience is how long one may take that is refused already.
+	drainPatience = 5 * time.Second
 	// maxStreams bounds the lists of jobs and runs that are under way; each holds a page of outcomes, or some inputs.
 	maxStreams = 32
 )
@@ -154,17 +158,24 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who f
 		route = found.name
 		err = c.handle(found, who)
 	}
-	if err == nil {
-		return
+	if err != nil {
+		c.refuse(recorder, err)
 	}
-	if recorder.status != 0 {
-		if r.Context().Err() == nil {
-			logger.Error(err, "A request of REST failed in the middle of its answer", "path", cut(r.URL.Path, 200))
+}
+
+// refuse answers with what is wrong, where nothing was answered yet. A part is not left for the whole.
+func (c *call) refuse(recorder *recorder, err error) {
+	gone := c.r.Context().Err() != nil && errors.Is(err, c.r.Context().Err())
+	if recorder.status != 0 || gone {
+		if !gone {
+			klog.FromContext(c.ctx()).Error(err, "A request of REST failed in the middle of its answer", "path", wire.Cut(c.r.URL.Path, 200))
 		}
 		panic(http.ErrAbortHandler)
 	}
-	if r.Context().Err() != nil {
-		return // the caller has gone
+	// Who is still sending when the connection is closed may not get to see the answer.
+	if c.r.Header.Get("Expect") == "" && c.r.ContentLength > 0 && c.r.ContentLength <= maxBody {
+		_ = c.control.SetReadDeadline(time.Now().Add(drainPatience))
+		_, _ = io.Copy(io.Discard, c.r.Body)
 	}
 	refusalOf(err).write(recorder)
 }

@@ -16,7 +16,7 @@ func login(c *call) error {
 	wrong := problems{}
 	token := ""
 	for _, name := range []string{"username", "password"} {
-		text, _, problem := read.text(name, maxPassword)
+		text, _, problem := read.Text(name, maxPassword)
 		if problem != "" {
 			wrong.add(name, problem)
 		}

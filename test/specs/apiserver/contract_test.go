@@ -11,8 +11,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/contract"
+	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
 var document = sync.OnceValues(func() (*openapi3.T, error) { return openapi3.NewLoader().LoadFromData(contract.JSON()) })
@@ -54,7 +54,7 @@ func promised(method, path string, got answered) {
 func template(path string) string {
 	parts := strings.Split(path, "/")
 	if len(parts) > 2 {
-		if _, ok := core.CanonicalUUID(parts[2]); ok {
+		if _, ok := uuids.Canonical(parts[2]); ok {
 			parts[2] = "{uuid}"
 		}
 	}

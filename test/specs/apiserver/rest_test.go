@@ -231,7 +231,18 @@ var _ = Describe("The documented API", func() {
 		got = c.do(ctx, http.MethodPost, "/functions", form)
 		Expect(got).To(And(HaveField("Status", http.StatusBadRequest), HaveField("Body", `{"runtime":["This field is required."]}`)))
 		created := c.do(ctx, http.MethodPost, "/functions/", form).object()
-		got = c.do(ctx, http.MethodDelete, fmt.Sprintf("/functions/%s/", created["uuid"]), nil)
+
+		By("following the image where another is chosen")
+		node := newImage(ctx, namespace, "node", "node8")
+		path := fmt.Sprintf("/functions/%s/", created["uuid"])
+		Eventually(func(g Gomega) {
+			got = c.do(ctx, http.MethodPatch, path, url.Values{"image": {node}})
+			g.Expect(got.Body).To(HavePrefix(`{"code":["The code needs to have the following signature: function handler(event)`))
+		}).WithContext(ctx).Should(Succeed())
+		got = c.do(ctx, http.MethodPatch, path, url.Values{"image": {node}, "code": {"function handler(event) { return 42 }"}})
+		Expect(got.object()).To(And(HaveKeyWithValue("runtime", "node8"), HaveKeyWithValue("image", node)))
+
+		got = c.do(ctx, http.MethodDelete, path, nil)
 		Expect(got).To(And(HaveField("Status", http.StatusNoContent), HaveField("Body", "")))
 	}, SpecTimeout(timeout))
 

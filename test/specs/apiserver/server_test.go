@@ -92,6 +92,7 @@ func (s *server) start() {
 		"--lease-duration=3s",
 		"--sweep-interval=1s",
 		"--drain=0s",
+		"--rest-writes-per-second=10000",
 	}, s.more...)
 	s.process = exec.Command(program, args...)
 	s.process.Env = append(os.Environ(), serverVariable+"=1")

@@ -1,20 +1,33 @@
-package core
+// Package uuids is the identities that REST speaks of, as text: which texts are uuids, and which uuid a job has.
+//
+// What must not live here: objects, and anything that knows of Kubernetes.
+package uuids
 
 import (
 	"encoding/binary"
 	"encoding/hex"
 
 	"github.com/google/uuid"
-
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
+
+// Canonical returns the uuid in lower case, where the text is one in the usual form of 36 characters.
+func Canonical(text string) (string, bool) {
+	if len(text) != 36 {
+		return "", false
+	}
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return "", false
+	}
+	return id.String(), true
+}
 
 // The uuid of a job, one tuple of a run, is computed and not stored: version 8 of RFC 9562, whose 122 free bits are the
 // first 90 free bits of the run's uuid, which lie in its first 12 bytes, and the tuple's index in the last 4. So a job is
 // found by its run's prefix, and its uuid stays for as long as its run's.
 
-// JobUUID is the uuid of the tuple at index of the run with that uuid; "" where that is no uuid.
-func JobUUID(run string, index int) string {
+// Job is the uuid of the tuple at index of the run with that uuid; "" where that is no uuid.
+func Job(run string, index int) string {
 	id, err := uuid.Parse(run)
 	if err != nil || index < 0 {
 		return ""
@@ -25,8 +38,8 @@ func JobUUID(run string, index int) string {
 	return id.String()
 }
 
-// jobOf takes a job's uuid apart: the prefix that its run has (see jobPrefix), and the index.
-func jobOf(job string) (prefix string, index int, ok bool) {
+// OfJob takes a job's uuid apart: the prefix that its run has (see Prefix), and the index.
+func OfJob(job string) (prefix string, index int, ok bool) {
 	id, err := uuid.Parse(job)
 	if err != nil || id.Version() != 8 || id.Variant() != uuid.RFC4122 {
 		return "", 0, false
@@ -34,8 +47,8 @@ func jobOf(job string) (prefix string, index int, ok bool) {
 	return prefixOf(id), int(binary.BigEndian.Uint32(id[12:])), true
 }
 
-// jobPrefix is the first 90 free bits of a run's uuid, as text; "" where it is no uuid.
-func jobPrefix(run string) string {
+// Prefix is the first 90 free bits of a run's uuid, as text; "" where it is no uuid.
+func Prefix(run string) string {
 	id, err := uuid.Parse(run)
 	if err != nil {
 		return ""
@@ -47,17 +60,4 @@ func prefixOf(id uuid.UUID) string {
 	id[6] &= 0x0f
 	id[8] &= 0x3f
 	return hex.EncodeToString(id[:12])
-}
-
-// Keys of FunctionRuns in their table.
-
-func functionKey(name string) string { return "function/" + name }
-func jobKey(prefix string) string    { return "job/" + prefix }
-
-func runKeys(run *sharedcloudv1alpha1.FunctionRun) []string {
-	keys := []string{functionKey(run.Spec.FunctionRef.Name)}
-	if prefix := jobPrefix(UUIDOf(run)); prefix != "" {
-		keys = append(keys, jobKey(prefix))
-	}
-	return keys
 }

@@ -1,4 +1,4 @@
-package core
+package uuids
 
 import (
 	"math"
@@ -12,7 +12,7 @@ func TestAJobsUUIDSaysWhichTupleOfWhichRun(t *testing.T) {
 	for range 200 {
 		run := uuid.NewString()
 		for _, index := range []int{0, 1, 2, 63, 64, 255, 1 << 16, 999_999, math.MaxInt32} {
-			job := JobUUID(run, index)
+			job := Job(run, index)
 			id, err := uuid.Parse(job)
 			if err != nil || id.Version() != 8 || id.Variant() != uuid.RFC4122 {
 				t.Fatalf("%q is no uuid of version 8", job)
@@ -21,9 +21,9 @@ func TestAJobsUUIDSaysWhichTupleOfWhichRun(t *testing.T) {
 				t.Fatalf("%s twice", job)
 			}
 			seen[job] = true
-			prefix, got, ok := jobOf(job)
-			if !ok || got != index || prefix != jobPrefix(run) {
-				t.Fatalf("the job %d of %s is %s, and that is %d of %s (%s)", index, run, job, got, prefix, jobPrefix(run))
+			prefix, got, ok := OfJob(job)
+			if !ok || got != index || prefix != Prefix(run) {
+				t.Fatalf("the job %d of %s is %s, and that is %d of %s (%s)", index, run, job, got, prefix, Prefix(run))
 			}
 		}
 	}
@@ -36,7 +36,7 @@ func TestAJobsUUIDIsForEver(t *testing.T) {
 		1: "8b9420da-a848-8523-a138-ddbf00000001",
 		7: "8b9420da-a848-8523-a138-ddbf00000007",
 	} {
-		if got := JobUUID(run, index); got != want {
+		if got := Job(run, index); got != want {
 			t.Errorf("job %d is %s, and clients have written down %s", index, got, want)
 		}
 	}
@@ -44,11 +44,28 @@ func TestAJobsUUIDIsForEver(t *testing.T) {
 
 func TestWhatIsNoJobsUUID(t *testing.T) {
 	for _, text := range []string{"", "x", "8b9420da-a848-4523-a138-ddbf33007631", "8b9420da-a848-8523-0138-ddbf00000000"} {
-		if prefix, index, ok := jobOf(text); ok {
+		if prefix, index, ok := OfJob(text); ok {
 			t.Errorf("%q is %d of %s", text, index, prefix)
 		}
 	}
-	if got := JobUUID("uid-of-a-test", 1); got != "" {
+	if got := Job("uid-of-a-test", 1); got != "" {
 		t.Errorf("the job of what is no uuid: %q", got)
+	}
+}
+
+func TestCanonical(t *testing.T) {
+	const id = "8b9420da-a848-4523-a138-ddbf33007631"
+	for text, want := range map[string]string{
+		id:                                       id,
+		"8B9420DA-A848-4523-A138-DDBF33007631":   id,
+		"{8b9420da-a848-4523-a138-ddbf33007631}": "",
+		"urn:uuid:8b9420da-a848-4523-a138-ddbf33007631": "",
+		"8b9420daa8484523a138ddbf33007631":              "",
+		"8b9420da-a848-4523-a138-ddbf3300763g":          "",
+		"":                                              "",
+	} {
+		if got, ok := Canonical(text); got != want || ok != (want != "") {
+			t.Errorf("%q is %q, %v", text, got, ok)
+		}
 	}
 }

@@ -1,0 +1,265 @@
+package wire
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sharedcloud.io/function-operator/apiserver/uuids"
+)
+
+func TestBodiesOfAllKindsHaveFields(t *testing.T) {
+	multipart := strings.ReplaceAll(`--X
+Content-Disposition: form-data; name="a"
+
+1
+--X
+Content-Disposition: form-data; name="b"; filename="handler.py"
+Content-Type: text/x-python
+
+def handler(event): pass
+--X--
+`, "\n", "\r\n")
+	for name, tc := range map[string]struct {
+		read func() (Body, error)
+		want map[string]string
+	}{
+		"JSON":                        {func() (Body, error) { return jsonBody([]byte(`{"a":"1","b":"x","A":"other"}`)) }, map[string]string{"a": "1", "b": "x", "A": "other"}},
+		"JSON with a key twice":       {func() (Body, error) { return jsonBody([]byte(`{"a":"1","a":"2"}`)) }, map[string]string{"a": "2"}},
+		"a form":                      {func() (Body, error) { return formBody([]byte(`a=1&b=x+y%C3%A4`)) }, map[string]string{"a": "1", "b": "x yä"}},
+		"a form with a key twice":     {func() (Body, error) { return formBody([]byte(`a=1&a=2`)) }, map[string]string{"a": "2"}},
+		"a form with a file":          {func() (Body, error) { return multipartBody([]byte(multipart), "X") }, map[string]string{"a": "1", "b": "def handler(event): pass"}},
+		"an object without any field": {func() (Body, error) { return jsonBody([]byte(` {} `)) }, map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read, err := tc.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for field := range read.fields {
+				text, _, problem := read.Text(field, 100)
+				if problem != "" {
+					t.Errorf("%s: %s", field, problem)
+				}
+				got[field] = text
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestBodiesThatAreNone(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, maxDepth+1)
+	for name, tc := range map[string]struct {
+		read func() (Body, error)
+		want string
+	}{
+		"a number":               {func() (Body, error) { return jsonBody([]byte("5")) }, "Invalid data. Expected a dictionary, but got int."},
+		"a float":                {func() (Body, error) { return jsonBody([]byte("5.0")) }, "Invalid data. Expected a dictionary, but got float."},
+		"null":                   {func() (Body, error) { return jsonBody([]byte("null")) }, "Invalid data. Expected a dictionary, but got NoneType."},
+		"text behind the object": {func() (Body, error) { return jsonBody([]byte("{} x")) }, "JSON parse error - invalid character 'x' after top-level value at byte 4"},
+		"only white space":       {func() (Body, error) { return jsonBody([]byte("  ")) }, "JSON parse error - unexpected end of JSON input at byte 2"},
+		"what is too deep":       {func() (Body, error) { return jsonBody([]byte(deep)) }, "JSON parse error - the body is nested deeper than 200 levels"},
+		"a form with an escape":  {func() (Body, error) { return formBody([]byte("a=%zz")) }, "Form parse error - the body is not urlencoded."},
+		"a form of bytes":        {func() (Body, error) { return formBody([]byte("a=%ff")) }, "Form parse error - the field \"a\" is not UTF-8."},
+		"too many fields":        {func() (Body, error) { return formBody([]byte(strings.Repeat("a=1&", maxFields))) }, "The form has more than 1000 fields."},
+		"parts without boundary": {func() (Body, error) { return multipartBody([]byte("x"), "") }, "Multipart form parse error - Invalid boundary in multipart: None"},
+		"parts that do not end": {func() (Body, error) {
+			return multipartBody([]byte("--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx"), "X")
+		}, "Multipart form parse error - the body ends before it is complete."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := tc.read()
+			if err == nil {
+				t.Fatal("it was taken for one")
+			}
+			wrong := new(Error)
+			if !errors.As(err, &wrong) {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, wrong.Sentence); diff != "" || wrong.OfNoField != strings.HasPrefix(tc.want, "Invalid data.") {
+				t.Errorf("of no field: %v (-want +got):\n%s", wrong.OfNoField, diff)
+			}
+		})
+	}
+}
+
+func TestTexts(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"f":"ok"}`:                "",
+		`{"f":"12345678901"}`:       "Ensure this field has no more than 10 characters.",
+		`{"f":"ääääääääää"}`:        "",
+		`{"f":" \n\t "}`:            SentenceBlank,
+		`{"f":""}`:                  SentenceBlank,
+		`{"f":null}`:                SentenceNull,
+		`{"f":1}`:                   SentenceNotText,
+		`{"f":true}`:                SentenceNotText,
+		`{"f":["x"]}`:               SentenceNotText,
+		`{"f":{"x":1}}`:             SentenceNotText,
+		`{"f":"a\u0000"}`:           SentenceNUL,
+		`{"f":"\ud83d\ude00"}`:      "",
+		`{"f":"\ud83d"}`:            SentenceNotText,
+		`{"f":"\ude00"}`:            SentenceNotText,
+		`{"f":"\\ud83d"}`:           "",
+		`{"f":"\ud83d\ud83d"}`:      SentenceNotText,
+		`{"g":"another, not this"}`: SentenceRequired,
+	} {
+		read, err := jsonBody([]byte(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, problem := read.Text("f", 10); problem != want {
+			t.Errorf("%s: %q, want %q", data, problem, want)
+		}
+	}
+}
+
+func TestUUIDs(t *testing.T) {
+	const id = "8b9420da-a848-4523-a138-ddbf33007631"
+	for data, want := range map[string]string{
+		`{"f":"` + id + `"}`:                  "",
+		`{"f":"` + strings.ToUpper(id) + `"}`: "",
+		`{"f":"x"}`:                           `"x" is not a valid UUID.`,
+		`{"f":5}`:                             `"5" is not a valid UUID.`,
+		`{"f":null}`:                          SentenceNull,
+		`{"f":""}`:                            SentenceNull,
+		`{}`:                                  SentenceRequired,
+	} {
+		read, err := jsonBody([]byte(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, problem := read.UUID("f")
+		if problem != want || problem == "" && got != id {
+			t.Errorf("%s: %q %q, want %q", data, got, problem, want)
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for data, want := range map[string]float64{`1`: 1, `0.001`: 0.001, `"2.50"`: 2.5, `1e3`: 1000, `" 7 "`: 7, `-1`: -1} {
+		read, err := jsonBody([]byte(`{"f":` + data + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, given, problem := read.Number("f"); got != want || !given || problem != "" {
+			t.Errorf("%s: %v %v %q", data, got, given, problem)
+		}
+	}
+	for _, data := range []string{`"x"`, `true`, `[]`, `{}`, `"inf"`, `"nan"`, `1e999`, `"0x10"`, `"1_000"`, `""`} {
+		read, err := jsonBody([]byte(`{"f":` + data + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, problem := read.Number("f"); problem != SentenceNumber {
+			t.Errorf("%s: %q", data, problem)
+		}
+	}
+}
+
+// What is sent may be anything, and is never more than refused.
+func FuzzBodies(f *testing.F) {
+	for _, seed := range []string{`{"name":"x","code":null}`, `[1,2`, `a=1&b=%zz`, "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--X--", `{"a":"\ud800"}`, ""} {
+		f.Add([]byte(seed), byte(0))
+		f.Add([]byte(seed), byte(1))
+		f.Add([]byte(seed), byte(2))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, kind byte) {
+		var read Body
+		var err error
+		switch kind % 3 {
+		case 0:
+			read, err = jsonBody(data)
+		case 1:
+			read, err = formBody(data)
+		default:
+			read, err = multipartBody(data, "X")
+		}
+		if err != nil {
+			if wrong := new(Error); !errors.As(err, &wrong) || !utf8.ValidString(wrong.Sentence) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		for name := range read.fields {
+			if text, _, problem := read.Text(name, 100); problem == "" && !utf8.ValidString(text) {
+				t.Errorf("%q is not UTF-8", text)
+			}
+			read.UUID(name)
+			read.Number(name)
+		}
+	})
+}
+
+// A path may be anything too.
+func FuzzPaths(f *testing.F) {
+	for _, seed := range []string{"/api/v1/functions/8b9420da-a848-4523-a138-ddbf33007631/", "/api/v1//", "/api/v1/functions/{x}", "/api"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		p, ok := ParsePath(path, "/api/v1")
+		if !ok {
+			return
+		}
+		if canonical, ok := uuids.Canonical(p.ID); p.ID != "" && (!ok || canonical != p.ID) {
+			t.Errorf("%q leads to %q", path, p.ID)
+		}
+		if strings.Contains(p.Resource, "/") || !p.HasID && p.ID != "" {
+			t.Errorf("%q is %+v", path, p)
+		}
+	})
+}
+
+func TestPaths(t *testing.T) {
+	const id = "8b9420da-a848-4523-a138-ddbf33007631"
+	for path, want := range map[string]Path{
+		"/api/v1/functions":              {Resource: "functions"},
+		"/api/v1/functions/":             {Resource: "functions", Slash: true},
+		"/api/v1/functions/" + id:        {Resource: "functions", HasID: true, ID: id},
+		"/api/v1/functions/" + id + "/":  {Resource: "functions", HasID: true, ID: id, Slash: true},
+		"/api/v1/functions/" + id + "//": {Resource: "functions", HasID: true, Slash: true},
+		"/api/v1/functions/x":            {Resource: "functions", HasID: true},
+		"/api/v1/":                       {Slash: false},
+		"/api/v1//":                      {Slash: true},
+	} {
+		if got, ok := ParsePath(path, "/api/v1"); !ok || got != want {
+			t.Errorf("%q: %+v %v, want %+v", path, got, ok, want)
+		}
+	}
+	for _, path := range []string{"", "/api/v1", "/api/v2/functions", "api/v1/functions", "//api/v1/functions"} {
+		if got, ok := ParsePath(path, "/api/v1"); ok {
+			t.Errorf("%q: %+v", path, got)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	for contentType, want := range map[string]string{
+		"application/json":                  "x",
+		"Application/JSON; charset=utf-8":   "x",
+		"application/x-www-form-urlencoded": "",
+		"text/plain":                        "unsupported media type \"text/plain\"",
+		"":                                  "unsupported media type \"\"",
+		"///":                               "unsupported media type \"///\"",
+	} {
+		read, err := Parse(contentType, []byte(`{"f":"x"}`))
+		if err != nil {
+			if err.Error() != want {
+				t.Errorf("%q: %v, want %q", contentType, err, want)
+			}
+			continue
+		}
+		if got, _, _ := read.Text("f", 10); got != want {
+			t.Errorf("%q: %q, want %q", contentType, got, want)
+		}
+	}
+	if _, err := Parse("text/plain", nil); err != nil {
+		t.Errorf("no body is one without fields: %v", err)
+	}
+}
