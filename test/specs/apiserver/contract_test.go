@@ -50,6 +50,22 @@ func promised(method, path string, got answered) {
 	Expect(content.Schema.Value.VisitJSON(value, openapi3.MultiErrors())).To(Succeed(), "%s %s answers %d %s", method, path, got.Status, got.Body)
 }
 
+// asked holds the body of a request that succeeded to the document.
+func asked(method, path string, body any) {
+	GinkgoHelper()
+	doc, err := document()
+	Expect(err).NotTo(HaveOccurred())
+	path, _, _ = strings.Cut(path, "?")
+	item := doc.Paths.Value(template(path))
+	Expect(item).NotTo(BeNil(), "%s %s succeeds, and the document does not have it", method, path)
+	data, err := json.Marshal(body)
+	Expect(err).NotTo(HaveOccurred())
+	var value any
+	Expect(json.Unmarshal(data, &value)).To(Succeed())
+	content := item.GetOperation(method).RequestBody.Value.Content.Get("application/json")
+	Expect(content.Schema.Value.VisitJSON(value, openapi3.MultiErrors())).To(Succeed(), "%s %s", method, path)
+}
+
 // template is a path as the document writes it.
 func template(path string) string {
 	parts := strings.Split(path, "/")

@@ -243,7 +243,7 @@ var _ = Describe("A POST of the documented API that dies", Serial, func() {
 					_ = response.Body.Close()
 				}
 			})
-			time.Sleep(delay)
+			<-time.After(delay) // somewhere on its way
 			api.restart()
 			group.Wait()
 			var got answered

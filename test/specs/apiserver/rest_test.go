@@ -119,6 +119,9 @@ func (c *caller) do(ctx context.Context, method, path string, body any) answered
 	Expect(err).NotTo(HaveOccurred())
 	got := answered{response.StatusCode, string(data), response.Header}
 	promised(method, path, got)
+	if fields, ok := body.(map[string]any); ok && got.Status < 300 {
+		asked(method, path, fields)
+	}
 	return got
 }
 
