@@ -107,7 +107,7 @@ func (w *Writer) createOnce(ctx context.Context, object client.Object, by Reques
 	if err := w.cluster.Client.Get(ctx, key, object); err != nil {
 		return false, apiError("reading what the key made before", err)
 	}
-	if object.GetAnnotations()[sharedcloudv1alpha1.AnnotationRequest] != by.Body || object.GetAnnotations()[sharedcloudv1alpha1.AnnotationRequestedBy] != by.User {
+	if object.GetAnnotations()[sharedcloudv1alpha1.AnnotationRequest] != by.Body {
 		return false, ErrKeyReused
 	}
 	return true, nil

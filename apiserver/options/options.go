@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/net/netutil"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -58,6 +59,8 @@ type Options struct {
 	ResultBytes, OutputBytes int
 	// GPUProductLabel is the label of a node that says what GPUs it has.
 	GPUProductLabel string
+	// MaxConnections bounds the connections that are open at the same time: one more waits until another closes.
+	MaxConnections int
 	// Profiling serves /debug/pprof to those who may read it.
 	Profiling bool
 }
@@ -74,6 +77,7 @@ func New() *Options {
 		SweepInterval:      defaults.SweepInterval,
 		CatalogueNamespace: defaults.CatalogueNamespace,
 		GPUResource:        string(defaults.GPUResource),
+		MaxConnections:     16384,
 		ReadsPerSecond:     defaults.ReadsPerSecond,
 		WritesPerSecond:    defaults.WritesPerSecond,
 		Drain:              5 * time.Second,
@@ -121,6 +125,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"Most bytes that are kept of what one tuple writes to stdout, and the same again for stderr.")
 	fs.StringVar(&o.GPUProductLabel, "gpu-product-label", o.GPUProductLabel,
 		"Label of a node that says what GPUs it has. The same as the manager's.")
+	fs.IntVar(&o.MaxConnections, "max-connections", o.MaxConnections,
+		"Most connections that are open at the same time, each worker's among them. One more waits until another closes.")
 	fs.BoolVar(&o.Profiling, "profiling", o.Profiling, "Serve /debug/pprof to callers who may get that path.")
 }
 
@@ -145,6 +151,7 @@ func (o *Options) Validate() error {
 	check(o.DefaultNamespace == "" || len(validation.IsDNS1123Label(o.DefaultNamespace)) == 0,
 		"--default-namespace is %q, which is not the name of a namespace", o.DefaultNamespace)
 	check(len(validation.IsQualifiedName(o.GPUResource)) == 0, "--gpu-resource is %q, which is not the name of a resource", o.GPUResource)
+	check(o.MaxConnections >= 16 && o.MaxConnections <= 1<<20, "--max-connections is %d; it must be between 16 and %d", o.MaxConnections, 1<<20)
 	check(o.ReadsPerSecond >= 1 && o.WritesPerSecond >= 1, "--rest-reads-per-second and --rest-writes-per-second must be at least 1")
 	if _, err := core.ParsePrices(o.GPUPrices); err != nil {
 		errs = append(errs, fmt.Errorf("--gpu-price: %w", err))
@@ -177,6 +184,7 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 	if err := o.SecureServing.WithLoopback().ApplyToConfig(generic); err != nil {
 		return nil, fmt.Errorf("opening the secure port: %w", err)
 	}
+	generic.SecureServing.Listener = netutil.LimitListener(generic.SecureServing.Listener, o.MaxConnections)
 	if err := waitForFrontProxy(ctx, clientConfig); err != nil {
 		return nil, err
 	}

@@ -132,7 +132,10 @@ func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool)
 	text("name", maxName, all, &fields.Name)
 	text("code", maxCode, all, &fields.Code)
 	before := fields.Image
-	image := c.imageOf(b, all, &fields, wrong)
+	image, err := c.imageOf(b, all, &fields, wrong)
+	if err != nil {
+		return fields, err
+	}
 	// The client of 2018 never says the runtime: its image's is meant, also where another image is chosen.
 	follows := all && c.slash || !all && fields.Image != before
 	if !text("runtime", 32, all && !c.slash, &fields.Runtime) && follows && image != nil {
@@ -150,29 +153,33 @@ func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool)
 	return fields, wrong.orNil()
 }
 
-// imageOf reads the field image, and returns the image that is in force after the change; nil where there is none.
-func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, wrong problems) *sharedcloudv1alpha1.FunctionImage {
+// imageOf reads the field image, and returns the image that is in force after the change; nil where there is none. The error
+// is that it cannot be found out which images the caller may see.
+func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, wrong problems) (*sharedcloudv1alpha1.FunctionImage, error) {
 	id, given, problem := b.UUID("image")
 	if !given && !required {
 		image, _ := c.api.Catalogue.Named(c.namespace, fields.Image)
-		return image
+		return image, nil
 	}
 	if problem != "" {
 		wrong.add("image", problem)
-		return nil
+		return nil, nil
 	}
-	own, err := c.may("get", resourceImages, "")
-	image, shadowed, found := c.api.Catalogue.Get(c.namespace, id, own && err == nil)
+	own, err := c.ownImages()
+	if err != nil {
+		return nil, err
+	}
+	image, shadowed, found := c.api.Catalogue.Get(c.namespace, id, own)
 	switch {
 	case !found:
 		wrong.add("image", wire.SentenceNoObject(id))
-		return nil
+		return nil, nil
 	case shadowed != nil:
 		wrong.add("image", fmt.Sprintf("This image is hidden by the one of the same name in your namespace, %s.", core.UUIDOf(shadowed)))
-		return nil
+		return nil, nil
 	}
 	fields.Image = image.Name
-	return image
+	return image, nil
 }
 
 // checkRuntime: the runtime is known, and of the language that the image has.

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/klog/v2"
@@ -19,7 +16,6 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -284,107 +280,6 @@ func createRun(c *call) error {
 	}
 	klog.FromContext(c.ctx()).Info("Made a FunctionRun for a caller", "run", klog.KObj(run), "caller", by.User, "again", again)
 	return c.answerRun(c.created(), run)
-}
-
-func (c *call) runBody(b wire.Body) (core.RunFields, error) {
-	wrong := problems{}
-	fields := core.RunFields{Function: c.functionField(b, wrong)}
-	c.parametersField(b, &fields, wrong)
-	price, given, problem := b.Number("bid_price")
-	switch {
-	case problem != "":
-		wrong.add("bid_price", problem)
-	case given && price < leastBid:
-		wrong.add("bid_price", "The bid price cannot be smaller than $0.001")
-	case given:
-		fields.BidPrice = strconv.FormatFloat(price, 'f', -1, 64)
-	}
-	c.baseField(b, &fields, wrong)
-	return fields, wrong.orNil()
-}
-
-func (c *call) functionField(b wire.Body, wrong problems) *sharedcloudv1alpha1.Function {
-	id, _, problem := b.UUID("function")
-	if problem != "" {
-		wrong.add("function", problem)
-		return nil
-	}
-	f, ok := c.api.Cluster.Functions.Get(c.namespace, id)
-	if ok {
-		if allowed, err := c.may("get", resourceFunctions, f.Name); err != nil || !allowed {
-			ok = false
-		}
-	}
-	if !ok {
-		wrong.add("function", wire.SentenceNoObject(id))
-		return nil
-	}
-	return f
-}
-
-// parametersField reads the text of a Python tuple of tuples, or an array of arrays.
-func (c *call) parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
-	if list, ok := b.List("parameters"); ok {
-		tuples, err := tuplesOf(list)
-		switch {
-		case err != nil:
-			wrong.add("parameters", "This must be an array of arrays, or the text of a Python tuple of tuples.")
-		case len(tuples) == 0:
-			wrong.add("parameters", "There is no tuple: give [[]] for a single call without values.")
-		case len(list) > maxParameters:
-			wrong.add("parameters", wire.SentenceTooLong(maxParameters))
-		}
-		for i, values := range tuples {
-			if values == nil {
-				wrong.add("parameters", fmt.Sprintf("Item %d is null: it must be an array.", i))
-				break
-			}
-			tuple := sharedcloudv1alpha1.Tuple{}
-			for _, raw := range values {
-				var compact bytes.Buffer
-				compact.Write(bytes.TrimSpace(raw))
-				tuple = append(tuple, apiextensionsv1.JSON{Raw: compact.Bytes()})
-			}
-			fields.JSON = append(fields.JSON, tuple)
-		}
-		return
-	}
-	text, _, problem := b.Text("parameters", maxParameters)
-	if problem != "" {
-		wrong.add("parameters", problem)
-		return
-	}
-	literal, err := parameters.ParseLiteral(text)
-	switch {
-	case err != nil:
-		wrong.add("parameters", "This must be the text of a Python tuple of tuples: "+err.Error()+".")
-	case literal.Len() == 0:
-		wrong.add("parameters", "There is no tuple: write ((),) for a single call without values.")
-	case !utf8.ValidString(text):
-		wrong.add("parameters", wire.SentenceNotText)
-	}
-	fields.Literal = &text
-}
-
-// baseField reads the weakest GPU that will do.
-func (c *call) baseField(b wire.Body, fields *core.RunFields, wrong problems) {
-	id, given, problem := b.UUID("base_gpu")
-	switch {
-	case !given, problem == wire.SentenceNull: // any will do
-		return
-	case problem != "":
-		wrong.add("base_gpu", problem)
-		return
-	case fields.Function == nil:
-		return
-	}
-	if image, ok := c.api.Catalogue.Named(c.namespace, fields.Function.Spec.Image); ok && !image.Spec.RequiresGPU {
-		wrong.add("base_gpu", "A base GPU is unnecessary because the function is not using an image that requires GPU")
-		return
-	}
-	if fields.BaseGPU, fields.Products, problem = c.gpusFor(id); problem != "" {
-		wrong.add("base_gpu", problem)
-	}
 }
 
 func deleteRun(c *call) error {

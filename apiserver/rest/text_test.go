@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -86,5 +88,52 @@ func TestResultText(t *testing.T) {
 	}
 	if got := resultText([]byte(`"x"`), []byte{}); got != "" {
 		t.Errorf("an empty text is a text: %q", got)
+	}
+}
+
+func TestWhatAJobShowsOnStderr(t *testing.T) {
+	for name, tc := range map[string]struct {
+		outcome outcomes.Outcome
+		want    string
+		status  int
+	}{
+		"a success that warned":   {outcomes.Outcome{Status: outcomes.Succeeded, Stderr: []byte("careful\n")}, "careful\n", jobSucceeded},
+		"an exception":            {outcomes.Outcome{Status: outcomes.Failed, Stderr: []byte("careful"), Error: &outcomes.ErrorText{Type: "E", Message: "m", Traceback: "Traceback\nE: m\n"}}, "careful\nTraceback\nE: m\n", jobFailed},
+		"one that the code wrote": {outcomes.Outcome{Status: outcomes.Failed, Stderr: []byte("x\nE: m\n"), Error: &outcomes.ErrorText{Traceback: "E: m\n"}}, "x\nE: m\n", jobFailed},
+		"what was cancelled":      {outcomes.Outcome{Status: outcomes.Cancelled, ByClosing: true, Error: &outcomes.ErrorText{Type: "Cancelled", Message: "spec.cancel is set."}}, "spec.cancel is set.", jobFailed},
+		"what took too long":      {outcomes.Outcome{Status: outcomes.TimedOut, Error: &outcomes.ErrorText{Type: "TimeLimit"}}, "TimeLimit", jobTimeout},
+		"bytes that are no UTF-8": {outcomes.Outcome{Status: outcomes.Succeeded, Stderr: []byte("\xff")}, "\xff", jobSucceeded},
+	} {
+		if got := stderrOf(&tc.outcome); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+		if got := (job{of: &jobsOf{}, outcome: &tc.outcome}).status(); got != tc.status {
+			t.Errorf("%s: status %d, want %d", name, got, tc.status)
+		}
+	}
+}
+
+func TestAJobIsInProgressWhereItsWorkerIsAtIt(t *testing.T) {
+	set := func(text string) indexset.Set {
+		s, err := indexset.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	j := &jobsOf{workers: map[int64]*outcomes.Worker{}, busy: map[int]*outcomes.Worker{}}
+	j.employ([]outcomes.Worker{
+		{ID: 1, State: outcomes.WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: []outcomes.Batch{{AssignedMicros: 10, Indexes: set("4-6")}}},
+		{ID: 2, State: outcomes.WorkerLive, Executing: -1, Batches: []outcomes.Batch{{AssignedMicros: 20, Indexes: set("8-9")}}},
+		{ID: 3, State: outcomes.WorkerLive, Executing: -1},
+		{ID: 4, State: outcomes.WorkerOver, Executing: 1, Batches: []outcomes.Batch{{AssignedMicros: 30, Indexes: set("1")}}},
+	})
+	for index, want := range map[int]struct {
+		status   int
+		assigned int64
+	}{1: {jobCreated, 0}, 4: {jobCreated, 10}, 5: {jobInProgress, 10}, 8: {jobInProgress, 20}, 9: {jobCreated, 20}, 20: {jobCreated, 0}} {
+		if it := j.at(index, nil); it.status() != want.status || it.assigned != want.assigned {
+			t.Errorf("job %d: status %d, assigned %d, want %+v", index, it.status(), it.assigned, want)
+		}
 	}
 }

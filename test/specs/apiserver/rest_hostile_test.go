@@ -146,6 +146,43 @@ var _ = Describe("The documented API and hostile requests", func() {
 		Expect(time.Since(began)).To(BeNumerically("<", 40*time.Second))
 	}, SpecTimeout(timeout))
 
+	It("keeps so many connections open and no more", func(ctx SpecContext) {
+		limited := newServer(GinkgoT().TempDir())
+		limited.more = []string{"--max-connections=16"}
+		limited.start()
+		DeferCleanup(limited.kill)
+		limited.waitReady()
+		roots := x509.NewCertPool()
+		roots.AddCert(pki.ca)
+		dial := func() (*tls.Conn, error) {
+			dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{RootCAs: roots, ServerName: serverName, MinVersion: tls.VersionTLS12}}
+			conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(serviceAddress, strconv.Itoa(limited.port)))
+			if err != nil {
+				return nil, err
+			}
+			DeferCleanup(conn.Close)
+			encrypted, ok := conn.(*tls.Conn)
+			Expect(ok).To(BeTrue())
+			return encrypted, nil
+		}
+		var open []*tls.Conn
+		for {
+			conn, err := dial()
+			if err != nil {
+				break
+			}
+			open = append(open, conn)
+			Expect(len(open)).To(BeNumerically("<=", 16))
+		}
+		Expect(open).NotTo(BeEmpty())
+		for range 2 { // one for whoever came too late and is waiting still
+			Expect(open[0].Close()).To(Succeed())
+			open = open[1:]
+		}
+		_, err := dial()
+		Expect(err).NotTo(HaveOccurred())
+	}, SpecTimeout(timeout))
+
 	It("compresses what is long for who takes it so", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36")

@@ -1,0 +1,116 @@
+package rest
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// runBody reads what a new run is to be, and says all that is wrong with it.
+func (c *call) runBody(b wire.Body) (core.RunFields, error) {
+	wrong := problems{}
+	function, err := c.functionField(b, wrong)
+	if err != nil {
+		return core.RunFields{}, err
+	}
+	fields := core.RunFields{Function: function}
+	c.parametersField(b, &fields, wrong)
+	price, given, problem := b.Number("bid_price")
+	switch {
+	case problem != "":
+		wrong.add("bid_price", problem)
+	case given && price < leastBid:
+		wrong.add("bid_price", "The bid price cannot be smaller than $0.001")
+	case given:
+		fields.BidPrice = strconv.FormatFloat(price, 'f', -1, 64)
+	}
+	c.baseField(b, &fields, wrong)
+	return fields, wrong.orNil()
+}
+
+// functionField finds the function that is called. The error is that it cannot be found out whether the caller may see it.
+func (c *call) functionField(b wire.Body, wrong problems) (*sharedcloudv1alpha1.Function, error) {
+	id, _, problem := b.UUID("function")
+	if problem != "" {
+		wrong.add("function", problem)
+		return nil, nil
+	}
+	if f, ok := c.api.Cluster.Functions.Get(c.namespace, id); ok {
+		if allowed, err := c.may("get", resourceFunctions, f.Name); err != nil || allowed {
+			return f, err
+		}
+	}
+	wrong.add("function", wire.SentenceNoObject(id))
+	return nil, nil
+}
+
+// parametersField reads the text of a Python tuple of tuples, or an array of arrays.
+func (c *call) parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
+	if list, ok := b.List("parameters"); ok {
+		tuples, err := tuplesOf(list)
+		switch {
+		case err != nil:
+			wrong.add("parameters", "This must be an array of arrays, or the text of a Python tuple of tuples.")
+		case len(tuples) == 0:
+			wrong.add("parameters", "There is no tuple: give [[]] for a single call without values.")
+		case len(list) > maxParameters:
+			wrong.add("parameters", wire.SentenceTooLong(maxParameters))
+		}
+		for i, values := range tuples {
+			if values == nil {
+				wrong.add("parameters", fmt.Sprintf("Item %d is null: it must be an array.", i))
+				break
+			}
+			tuple := sharedcloudv1alpha1.Tuple{}
+			for _, raw := range values {
+				tuple = append(tuple, apiextensionsv1.JSON{Raw: bytes.TrimSpace(raw)})
+			}
+			fields.JSON = append(fields.JSON, tuple)
+		}
+		return
+	}
+	text, _, problem := b.Text("parameters", maxParameters)
+	if problem != "" {
+		wrong.add("parameters", problem)
+		return
+	}
+	literal, err := parameters.ParseLiteral(text)
+	switch {
+	case err != nil:
+		wrong.add("parameters", "This must be the text of a Python tuple of tuples: "+err.Error()+".")
+	case literal.Len() == 0:
+		wrong.add("parameters", "There is no tuple: write ((),) for a single call without values.")
+	case !utf8.ValidString(text):
+		wrong.add("parameters", wire.SentenceNotText)
+	}
+	fields.Literal = &text
+}
+
+// baseField reads the weakest GPU that will do.
+func (c *call) baseField(b wire.Body, fields *core.RunFields, wrong problems) {
+	id, given, problem := b.UUID("base_gpu")
+	switch {
+	case !given, problem == wire.SentenceNull: // any will do
+		return
+	case problem != "":
+		wrong.add("base_gpu", problem)
+		return
+	case fields.Function == nil:
+		return
+	}
+	if image, ok := c.api.Catalogue.Named(c.namespace, fields.Function.Spec.Image); ok && !image.Spec.RequiresGPU {
+		wrong.add("base_gpu", "A base GPU is unnecessary because the function is not using an image that requires GPU")
+		return
+	}
+	if fields.BaseGPU, fields.Products, problem = c.gpusFor(id); problem != "" {
+		wrong.add("base_gpu", problem)
+	}
+}
