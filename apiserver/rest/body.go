@@ -15,7 +15,9 @@ func (c *call) readBody() (wire.Body, []byte, error) {
 		return wire.Body{}, nil, later(http.StatusTooManyRequests, retrySoon, "Too many bodies are being read at the moment: try again.")
 	}
 	defer release(c.api.limits.bodies, c.r.ContentLength)
-	data, err := io.ReadAll(c.r.Body)
+	var data []byte
+	var err error
+	c.within(readPatience, func() { data, err = io.ReadAll(c.r.Body) })
 	switch {
 	case err == nil:
 	case errors.As(err, new(*http.MaxBytesError)):

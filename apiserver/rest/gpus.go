@@ -20,6 +20,9 @@ func (c *call) appendGPU(b []byte, gpu core.GPU) []byte {
 }
 
 func listGPUs(c *call) error {
+	if err := c.visible(); err != nil {
+		return err
+	}
 	page, err := c.page()
 	if err != nil {
 		return err
@@ -35,6 +38,9 @@ func listGPUs(c *call) error {
 }
 
 func getGPU(c *call) error {
+	if err := c.visible(); err != nil {
+		return err
+	}
 	for _, gpu := range c.api.Cluster.Nodes.GPUs() {
 		if gpu.UUID() == c.id {
 			c.answer(http.StatusOK, c.appendGPU(nil, gpu))

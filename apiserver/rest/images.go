@@ -29,6 +29,9 @@ func (c *call) appendImage(b []byte, image *sharedcloudv1alpha1.FunctionImage) [
 func (c *call) ownImages() (bool, error) { return c.may("list", resourceImages, "") }
 
 func listImages(c *call) error {
+	if err := c.visible(); err != nil {
+		return err
+	}
 	own, err := c.ownImages()
 	if err != nil {
 		return err
@@ -48,6 +51,9 @@ func listImages(c *call) error {
 }
 
 func getImage(c *call) error {
+	if err := c.visible(); err != nil {
+		return err
+	}
 	own, err := c.ownImages()
 	if err != nil {
 		return err

@@ -151,7 +151,6 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who f
 		}
 		observe(route, r.Method, recorder.status, a.Clock.Since(began))
 	}()
-	_ = c.control.SetReadDeadline(time.Now().Add(readPatience))
 	c.r.Body = http.MaxBytesReader(recorder, r.Body, maxBody)
 	found, err := c.route(prefix)
 	if err == nil {
@@ -174,10 +173,17 @@ func (c *call) refuse(recorder *recorder, err error) {
 	}
 	// Who is still sending when the connection is closed may not get to see the answer.
 	if c.r.Header.Get("Expect") == "" && c.r.ContentLength > 0 && c.r.ContentLength <= maxBody {
-		_ = c.control.SetReadDeadline(time.Now().Add(drainPatience))
-		_, _ = io.Copy(io.Discard, c.r.Body)
+		c.within(drainPatience, func() { _, _ = io.Copy(io.Discard, c.r.Body) })
 	}
 	refusalOf(err).write(recorder)
+}
+
+// within reads from the caller, who gets so long for it. The limit is taken back: a connection that hits it while an answer
+// is being written would be taken for one whose caller has gone.
+func (c *call) within(patience time.Duration, read func()) {
+	_ = c.control.SetReadDeadline(time.Now().Add(patience))
+	read()
+	_ = c.control.SetReadDeadline(time.Time{})
 }
 
 // handle lets a call in and has it answered.
@@ -268,6 +274,19 @@ func (c *call) require(verb, resource, name string) error {
 	default:
 		return forbidden()
 	}
+}
+
+// visible refuses a namespace that the caller chose and may not use, where what he asks for is the same for all.
+func (c *call) visible() error {
+	if !c.chosen {
+		return nil
+	}
+	for _, resource := range []string{resourceFunctions, resourceRuns, resourceImages} {
+		if allowed, err := c.may("list", resource, ""); err != nil || allowed {
+			return err
+		}
+	}
+	return notFound()
 }
 
 // unknown is the answer for what the caches do not know: 404, or 503 while they may be behind.

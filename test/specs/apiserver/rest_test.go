@@ -329,7 +329,11 @@ var _ = Describe("The documented API", func() {
 			Expect(stranger.do(ctx, method, path, nil)).To(missing)
 			Expect(stranger.with("X-Sharedcloud-Namespace", namespace).do(ctx, method, path, nil)).To(missing)
 		}
-		Expect(stranger.with("X-Sharedcloud-Namespace", namespace).do(ctx, http.MethodGet, "/functions", nil)).To(missing)
+		for _, where := range []string{"/functions", "/runs", "/jobs", "/images", "/gpus"} {
+			Expect(stranger.with("X-Sharedcloud-Namespace", namespace).do(ctx, http.MethodGet, where, nil)).To(missing)
+			Expect(stranger.do(ctx, http.MethodGet, where+"?namespace="+namespace, nil)).To(missing)
+		}
+		Expect(writer.with("X-Sharedcloud-Namespace", namespace).do(ctx, http.MethodGet, "/images", nil).Status).To(Equal(http.StatusOK))
 		Expect(stranger.with("X-Sharedcloud-Namespace", "no-such").do(ctx, http.MethodGet, "/functions", nil)).To(missing)
 		Expect(stranger.do(ctx, http.MethodGet, "/functions", nil).Body).To(Equal("[]"))
 		Expect(stranger.do(ctx, http.MethodPatch, path, map[string]any{"name": "x"})).To(missing)
