@@ -55,12 +55,9 @@ func (w *Writer) CreateFunction(ctx context.Context, namespace string, fields Fu
 	if err != nil {
 		return nil, false, err
 	}
-	kept, err := slimFunction(f)
-	if function, ok := kept.(*sharedcloudv1alpha1.Function); ok && err == nil {
-		w.cluster.Functions.Wrote(function)
-		return function, again, nil
-	}
-	return nil, false, fmt.Errorf("a Function became a %T", kept)
+	slimMetadata(f)
+	w.cluster.Functions.Wrote(f)
+	return f, again, nil
 }
 
 // metadata is that of an object made through REST.
@@ -165,12 +162,9 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1
 		if err != nil {
 			return nil, apiError("changing the Function", err)
 		}
-		kept, err := slimFunction(function)
-		if function, ok := kept.(*sharedcloudv1alpha1.Function); ok && err == nil {
-			w.cluster.Functions.Wrote(function)
-			return function, nil
-		}
-		return nil, fmt.Errorf("a Function became a %T", kept)
+		slimMetadata(function)
+		w.cluster.Functions.Wrote(function)
+		return function, nil
 	}
 	return nil, ErrChanged
 }

@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -159,9 +158,5 @@ func (r *Runs) caughtUp(obj any, deleted bool) {
 // older says whether a was stored before b. Versions that cannot be compared count as older: what was read live wins,
 // for as long as it is remembered.
 func older(a, b *sharedcloudv1alpha1.FunctionRun) bool {
-	if a.ResourceVersion == b.ResourceVersion {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
-	return err != nil || order < 0
+	return laterThan(b.ResourceVersion, a.ResourceVersion)
 }

@@ -257,6 +257,9 @@ func newerFirst[T client.Object](a, b *row[T]) int {
 
 // laterThan says whether a was stored after b. Versions that cannot be compared count as later: what comes last wins.
 func laterThan(a, b string) bool {
+	if a == b {
+		return false
+	}
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err != nil || order > 0
 }

@@ -41,16 +41,20 @@ func slimRun(obj any) (kept any, err error) {
 // slimFunction keeps a Function with its code, which REST shows in lists too.
 func slimFunction(obj any) (any, error) {
 	if function, ok := obj.(*sharedcloudv1alpha1.Function); ok {
-		noteUpdated(function)
-		delete(function.Annotations, corev1.LastAppliedConfigAnnotation)
+		slimMetadata(function)
 	}
 	return obj, nil
 }
 
+// slimMetadata drops what is large and never asked for, and keeps the time of the last write.
+func slimMetadata(object metav1.Object) {
+	noteUpdated(object)
+	delete(object.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+}
+
 func slimImage(obj any) (any, error) {
 	if image, ok := obj.(*sharedcloudv1alpha1.FunctionImage); ok {
-		noteUpdated(image)
-		delete(image.Annotations, corev1.LastAppliedConfigAnnotation)
+		slimMetadata(image)
 	}
 	return obj, nil
 }
