@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -38,10 +39,11 @@ func NewGenericConfig() *genericapiserver.Config {
 	return config
 }
 
-// longRunning says which requests bound their own time: streams, which end cleanly before the aggregator cuts them off.
+// longRunning says which requests bound their own time: streams, of which those that the aggregator cuts off end cleanly
+// before it does, and uploads, which take as long as something comes.
 func longRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
 	return info != nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName &&
-		(info.Subresource == "results" || info.Subresource == "log")
+		slices.Contains([]string{"results", "log", "run"}, info.Subresource)
 }
 
 // withOwnFaces gives the exchange and the documented API a chain of handlers of their own, in front of the library's.

@@ -8,7 +8,7 @@ package apiserver
 //
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionimages,verbs=get;list;watch
-// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 // +kubebuilder:rbac:groups="",resources=namespaces;nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns/status,verbs=patch

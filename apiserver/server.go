@@ -30,6 +30,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/report"
 	"sharedcloud.io/function-operator/apiserver/rest"
 	"sharedcloud.io/function-operator/apiserver/subresources"
+	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/apiserver/work"
 	"sharedcloud.io/function-operator/apiserver/workers"
 )
@@ -56,6 +57,8 @@ type Config struct {
 	SweepInterval time.Duration
 	// InputsBytes bounds the inputs that are kept in memory.
 	InputsBytes int64
+	// UploadBytes is how much inputs that are uploaded at once may have.
+	UploadBytes int64
 	// ResultBytes and OutputBytes bound what an outcome may hold.
 	ResultBytes, OutputBytes int
 	// GPUProductLabel is the label of a node that says what GPUs it has.
@@ -80,6 +83,7 @@ func Defaults() Config {
 		LeaseDuration:      work.DefaultLease,
 		SweepInterval:      time.Hour,
 		InputsBytes:        128 << 20,
+		UploadBytes:        uploads.DefaultMostBytes,
 		ResultBytes:        work.DefaultLimits.ResultBytes,
 		OutputBytes:        work.DefaultLimits.OutputBytes,
 		CatalogueNamespace: "sharedcloud-catalogue",
@@ -101,6 +105,8 @@ type Server struct {
 	births   *workers.Births
 	reporter *report.Reporter
 	sweeper  *report.Sweeper
+	uploads  *uploads.Store
+	unused   *uploads.Sweeper
 	drain    time.Duration
 	clock    clock.WithTicker
 	// ending is cancelled when requests that take their time shall come to their end.
@@ -116,10 +122,11 @@ func New(config *Config) (*Server, error) {
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	var err error
-	if s.cluster, err = core.NewCluster(config.ClientConfig, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
+	store := measured{s.store}
+	s.uploads = uploads.New(store, config.UploadBytes, config.InputsBytes, s.clock)
+	if s.cluster, err = core.NewCluster(config.ClientConfig, s.uploads, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
 		return nil, err
 	}
-	store := measured{s.store}
 	fates := workers.NewFates(s.cluster.Pods)
 	s.births = workers.NewBirths(s.cluster.Client, store, config.GPUProductLabel, s.clock)
 	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
@@ -138,6 +145,7 @@ func New(config *Config) (*Server, error) {
 		return nil, err
 	}
 	s.sweeper = report.NewSweeper(stored{s.exchange, store}, s.cluster.Client, s.known, s.cluster.Inputs.Forget, config.SweepInterval, s.clock)
+	s.unused = uploads.NewSweeper(s.uploads, s.namedUploads, config.SweepInterval, s.clock)
 	return s, s.serveWith(config, store)
 }
 
@@ -155,11 +163,13 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	exchange := limitBodies(instrument(work.Handler(s.exchange, callers)), exchangeBodies)
 
 	generic := config.Generic
-	face := s.newREST(config, store, reviews)
+	code := core.NewCode(s.cluster.Client)
+	writer := core.NewWriter(s.cluster, code, s.clock)
+	face := s.newREST(config, store, reviews, code, writer)
 	generic.BuildHandlerChainFunc = withOwnFaces(exchange, face.Handler())
 	generic.Authentication.Authenticator = identity.RefuseAnonymous(generic.Authentication.Authenticator, "/healthz", "/livez", "/readyz")
 	generic.Authorization.Authorizer = identity.OwnRules(
-		identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Verbs), rest.GroupVersion.Group)
+		identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Rules), rest.GroupVersion.Group)
 	generic.AddReadyzChecks(
 		healthz.NamedCheck("caches", func(*http.Request) error {
 			if !s.cluster.Synced() {
@@ -172,8 +182,14 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	if s.generic, err = generic.Complete(nil).New("sharedcloud-apiserver", genericapiserver.NewEmptyDelegate()); err != nil {
 		return fmt.Errorf("making the server: %w", err)
 	}
-	results := subresources.NewResults(s.ending, s.cluster.Runs, reading{store}, s.clock)
-	if err := s.generic.InstallAPIGroup(subresources.Group(results)); err != nil {
+	storages := subresources.Storages{
+		Results: subresources.NewResults(s.ending, s.cluster.Runs, reading{store}, s.clock),
+		Log:     subresources.NewLog(s.ending, s.cluster.Runs, reading{store}, s.clock),
+		Rerun:   subresources.NewRerun(s.cluster.Runs, reading{store}, s.cluster.Inputs, s.uploads, writer),
+		Cancel:  subresources.NewCancel(writer),
+		Run:     subresources.NewRun(s.uploads, writer, config.UploadBytes, s.clock),
+	}
+	if err := s.generic.InstallAPIGroup(subresources.Group(storages)); err != nil {
 		return fmt.Errorf("installing %s: %w", subresources.GroupVersion, err)
 	}
 	rest.Install(s.generic, face)
@@ -181,11 +197,10 @@ func (s *Server) serveWith(config *Config, store measured) error {
 }
 
 // newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, reviews *authenticationv1client.AuthenticationV1Client) *rest.API {
-	code := core.NewCode(s.cluster.Client)
+func (s *Server) newREST(config *Config, store measured, reviews *authenticationv1client.AuthenticationV1Client, code *core.Code, writer *core.Writer) *rest.API {
 	return rest.New(rest.Config{
 		Cluster:         s.cluster,
-		Writer:          core.NewWriter(s.cluster, code, s.clock),
+		Writer:          writer,
 		Catalogue:       core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
 		Code:            code,
 		Inputs:          s.cluster.Inputs,
@@ -229,6 +244,7 @@ func (s *Server) work(ctx context.Context) {
 	group.Go(func() { s.births.Run(ctx) })
 	group.Go(func() { s.reporter.Run(ctx, reporters) })
 	group.Go(func() { s.sweeper.Run(ctx) })
+	group.Go(func() { s.unused.Run(ctx) })
 	group.Wait()
 }
 
@@ -285,4 +301,18 @@ func (s *Server) sleep(ctx context.Context, d time.Duration) bool {
 func (s *Server) known(uid types.UID) bool {
 	_, ok := s.cluster.Runs.CachedUID(uid)
 	return ok
+}
+
+// namedUploads are the uploads that runs name, by what the cache knows.
+func (s *Server) namedUploads() (map[[2]string]bool, error) {
+	if !s.cluster.Synced() {
+		return nil, errors.New("the caches of runs are being filled")
+	}
+	named := map[[2]string]bool{}
+	for _, run := range s.cluster.Runs.List() {
+		if from := run.Spec.ParametersFrom; from != nil && from.Upload != nil {
+			named[[2]string{run.Namespace, from.Upload.Digest}] = true
+		}
+	}
+	return named, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/report"
 	"sharedcloud.io/function-operator/apiserver/subresources"
 	"sharedcloud.io/function-operator/apiserver/work"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
 // measured is a store whose transactions are measured.
@@ -37,8 +38,64 @@ type reading struct{ store outcomes.Store }
 var _ subresources.OutcomeReader = reading{}
 
 // Read implements subresources.OutcomeReader.
-func (r reading) Read(ctx context.Context, run types.UID, from, limit int, yield func(*outcomes.Outcome) bool) error {
-	return outcomes.Read(ctx, r.store, run, from, limit, yield)
+func (r reading) Read(ctx context.Context, run types.UID, selected outcomes.Selection, limit int, yield func(*outcomes.Outcome) bool) error {
+	return outcomes.Read(ctx, r.store, run, selected, limit, yield)
+}
+
+var (
+	_ subresources.LogReader     = reading{}
+	_ subresources.FailureReader = reading{}
+)
+
+// Finished implements subresources.LogReader.
+func (r reading) Finished(ctx context.Context, run types.UID, indexes indexset.Set) (found indexset.Set, err error) {
+	err = r.store.View(ctx, func(tx *outcomes.Tx) error {
+		found = indexset.Set{}
+		row, err := tx.Run(run)
+		if err != nil || row == nil {
+			return err
+		}
+		found, err = tx.HaveOutcome(row.ID, indexes)
+		return err
+	})
+	return found, err
+}
+
+// Unsuccessful implements subresources.FailureReader.
+func (r reading) Unsuccessful(ctx context.Context, run types.UID) (indexset.Set, error) {
+	const atOnce = 1 << 16
+	all := indexset.Set{}
+	for from := 0; ; {
+		var page []int
+		err := r.store.View(ctx, func(tx *outcomes.Tx) error {
+			page = nil
+			row, err := tx.Run(run)
+			if err != nil || row == nil {
+				return err
+			}
+			page, err = tx.Unsuccessful(row.ID, from, atOnce)
+			return err
+		})
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		all = all.Union(indexset.Of(page...))
+		from = page[len(page)-1] + 1
+	}
+}
+
+// Live implements subresources.LogReader.
+func (r reading) Live(ctx context.Context, run types.UID) (all []outcomes.LiveOutput, err error) {
+	err = r.store.View(ctx, func(tx *outcomes.Tx) error {
+		all = nil
+		row, err := tx.Run(run)
+		if err != nil || row == nil {
+			return err
+		}
+		all, err = tx.LiveOutputs(row.ID)
+		return err
+	})
+	return all, err
 }
 
 // stored gives the sweeper the names of what the store has.

@@ -119,11 +119,13 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	return finding{standingReady, v1alpha1.ReasonReady, fmt.Sprintf("Runs execute the revision %s.", revision.Name)}, nil
 }
 
-func deref(found *finding) finding {
-	if found == nil {
-		return finding{}
+// deref is what is pointed to, or the zero value.
+func deref[T any](value *T) T {
+	if value == nil {
+		var zero T
+		return zero
 	}
-	return *found
+	return *value
 }
 
 // imageOf looks the image up in the function's namespace, then in the catalogue: the nearer one wins.

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,7 +93,7 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 		return r.tidy(ctx, p)
 	}
 	tuples, err := parameters.CachedCount(run)
-	if err != nil {
+	if err != nil && !errors.Is(err, parameters.ErrElsewhere) {
 		r.finish(p, false, v1alpha1.ReasonParametersInvalid, sentence(cut(err.Error(), foreignTextLimit))+" Make a new FunctionRun with inputs that can be read.")
 		return ctrl.Result{}, nil
 	}
@@ -113,7 +114,11 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 			r.describe(p, suspendedFinding(nil))
 			return ctrl.Result{}, nil // waiting for spec.suspend to become false
 		}
-		return r.pin(ctx, p, tuples)
+		inputs, wait, err := r.inputs(ctx, p, tuples)
+		if wait != nil || err != nil {
+			return deref(wait), err
+		}
+		return r.pin(ctx, p, inputs)
 	}
 	return r.work(ctx, p)
 }

@@ -15,7 +15,7 @@ import (
 
 // pin decides what the run executes. The pass stores that and ends: the Job is built from a stored pin alone, so a manager
 // that dies in between builds the same one.
-func (r *RunReconciler) pin(ctx context.Context, p *runPass, tuples int) (ctrl.Result, error) {
+func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs) (ctrl.Result, error) {
 	run := p.run
 	function := &v1alpha1.Function{}
 	key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.FunctionRef.Name}
@@ -36,7 +36,7 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, tuples int) (ctrl.R
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	run.Status.Revision = pinFor(run, function, settings, tuples)
+	run.Status.Revision = pinFor(run, function, settings, inputs)
 	// The first Job's name is decided in the same breath: it follows from the run's name.
 	run.Status.Job = &v1alpha1.JobReference{Name: jobName(run.Name, 1), Number: 1}
 	// Every condition makes this write dearer, and the Job waits for it: here only what kstatus reads. The next write, which
@@ -47,7 +47,7 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, tuples int) (ctrl.R
 }
 
 // pinFor is what the run says itself, else the function.
-func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, tuples int) *v1alpha1.PinnedRevision {
+func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, inputs foundInputs) *v1alpha1.PinnedRevision {
 	products := settings.GPUProducts
 	if len(run.Spec.GPUProducts) > 0 {
 		products = sorted(run.Spec.GPUProducts)
@@ -57,8 +57,9 @@ func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Set
 		FunctionUID:    function.UID,
 		Generation:     function.Status.Revision.Generation,
 		RegistryPath:   settings.Image.RegistryPath,
-		Tuples:         int32(tuples),
-		Workers:        min(int32(tuples), ptr.Deref(run.Spec.Workers, settings.Workers)),
+		Inputs:         inputs.configMap,
+		Tuples:         int32(inputs.tuples),
+		Workers:        min(int32(inputs.tuples), ptr.Deref(run.Spec.Workers, settings.Workers)),
 		GPUs:           ptr.Deref(run.Spec.GPUs, settings.GPUs),
 		GPUProducts:    products,
 		TimeoutSeconds: ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds),

@@ -17,6 +17,7 @@ const (
 	indexFunctionImage    = "function.spec.image"
 	indexFunctionSource   = "function.spec.codeFrom.configMap"
 	indexRunFunction      = "run.waitsForFunction"
+	indexRunInputs        = "run.waitsForConfigMap"
 	indexRunRevision      = "run.needsRevision"
 	indexJobRun           = "job.controller"
 	indexPodRun           = "pod.runUID"
@@ -51,6 +52,13 @@ func indexes() []index {
 				return []string{run.Spec.FunctionRef.Name}
 			}
 			return nil
+		}},
+		{&v1alpha1.FunctionRun{}, indexRunInputs, func(object client.Object) []string {
+			run, ok := object.(*v1alpha1.FunctionRun)
+			if !ok || run.Status.Revision != nil || runFinished(run) || run.Spec.ParametersFrom == nil || run.Spec.ParametersFrom.ConfigMapKeyRef == nil {
+				return nil
+			}
+			return []string{run.Spec.ParametersFrom.ConfigMapKeyRef.Name, inputsName(run.Name)}
 		}},
 		{&v1alpha1.FunctionRun{}, indexRunRevision, func(object client.Object) []string {
 			if run, ok := object.(*v1alpha1.FunctionRun); ok && run.Status.Revision != nil && !runFinished(run) {

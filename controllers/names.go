@@ -38,6 +38,9 @@ func revisionName(function, contentHash string) string {
 	return strings.TrimRight(head, "-.") + "-" + contentHash[:revisionHash]
 }
 
+// inputsName is the name of the ConfigMap with the copy of a run's inputs.
+func inputsName(run string) string { return run + "-inputs" }
+
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])

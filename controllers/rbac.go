@@ -2,8 +2,8 @@ package controllers
 
 // What the manager may do, all of it. config/rbac/manager_role.yaml is made from these markers.
 //
-// Of ConfigMaps it reads the metadata of all (revisions, sources of code, bundles), and the content only of a revision and
-// of a source that a Function names.
+// Of ConfigMaps it reads the metadata of all (revisions, sources of code, bundles), and the content only of a revision
+// and of a source of code or inputs that a Function or a FunctionRun names.
 //
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions;functionimages,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch;delete

@@ -166,7 +166,7 @@ func TestPinFor(t *testing.T) {
 		GPUs: ptr.To[int32](2), GPUProducts: []string{"T4", "A100"}, Workers: ptr.To[int32](3), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](1),
 	}
 	base := v1alpha1.PinnedRevision{
-		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Tuples: 9,
+		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Inputs: "kept", Tuples: 9,
 		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
 	}
 	tests := []struct {
@@ -188,7 +188,7 @@ func TestPinFor(t *testing.T) {
 			run := makeRun("r").With(func(r *v1alpha1.FunctionRun) { r.Spec.RunPolicy = tc.policy }).Obj()
 			want := base
 			tc.want(&want)
-			got := pinFor(run, function, settingsFor(function, image, rt, testOptions.GPUResource), 9)
+			got := pinFor(run, function, settingsFor(function, image, rt, testOptions.GPUResource), foundInputs{tuples: 9, configMap: "kept"})
 			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Errorf("the pin (-want +got):\n%s", diff)
 			}

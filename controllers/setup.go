@@ -90,6 +90,7 @@ func (r Reconcilers) setupRuns(mgr ctrl.Manager, wake waker) error {
 		Owns(&batchv1.Job{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(runOfPod), builder.WithPredicates(podSaysSomethingNew)).
 		Watches(&v1alpha1.Function{}, handler.EnqueueRequestsFromMapFunc(wake.runsOfFunction)).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(wake.runsOfConfigMap)).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(wake.runsOfNamespace), builder.WithPredicates(isTerminating)).
 		WithOptions(workers(8)).
 		Complete(r.Run)

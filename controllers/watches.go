@@ -62,24 +62,23 @@ func (w waker) functions(ctx context.Context, options ...client.ListOption) []re
 
 // runsOfFunction: those that have not pinned a revision yet.
 func (w waker) runsOfFunction(ctx context.Context, function client.Object) []reconcile.Request {
-	list := &v1alpha1.FunctionRunList{}
-	if err := w.cached.List(ctx, list, client.InNamespace(function.GetNamespace()),
-		client.MatchingFields{indexRunFunction: function.GetName()}); err != nil {
-		log.FromContext(ctx).Error(err, "Listing runs to wake")
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		requests = append(requests, request(list.Items[i].Namespace, list.Items[i].Name))
-	}
-	return requests
+	return w.runs(ctx, client.InNamespace(function.GetNamespace()), client.MatchingFields{indexRunFunction: function.GetName()})
+}
+
+// runsOfConfigMap: those that have not pinned their inputs yet.
+func (w waker) runsOfConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
+	return w.runs(ctx, client.InNamespace(configMap.GetNamespace()), client.MatchingFields{indexRunInputs: configMap.GetName()})
 }
 
 // runsOfNamespace: all of them, since their Jobs must go.
 func (w waker) runsOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	return w.runs(ctx, client.InNamespace(namespace.GetName()))
+}
+
+func (w waker) runs(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	list := &v1alpha1.FunctionRunList{}
-	if err := w.cached.List(ctx, list, client.InNamespace(namespace.GetName())); err != nil {
-		log.FromContext(ctx).Error(err, "Listing runs of a namespace to wake")
+	if err := w.cached.List(ctx, list, options...); err != nil {
+		log.FromContext(ctx).Error(err, "Listing runs to wake")
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(list.Items))

@@ -10,7 +10,7 @@ import (
 )
 
 // DropInputs is a transform for informer caches (cache.TransformFunc): of a FunctionRun it keeps the number of tuples,
-// or why they can't be read, in place of the inputs, as annotations; managed fields and kubectl's copy of the last
+// or why they can't be read, in place of inputs in its spec, as annotations; managed fields and kubectl's copy of the last
 // applied object, which has the inputs in it once more, go too. So a copy from such a cache is for reading: what is
 // written back is an apply of the fields that are meant, never the copy.
 //
@@ -25,6 +25,9 @@ func DropInputs(obj any) (any, error) {
 		count, err := Count(&run.Spec)
 		delete(run.Annotations, v1alpha1.AnnotationTuples)
 		delete(run.Annotations, v1alpha1.AnnotationParametersError)
+		if errors.Is(err, ErrElsewhere) {
+			return slimmed(run), nil // what names the inputs is small, and stays
+		}
 		if run.Annotations == nil {
 			run.Annotations = map[string]string{}
 		}
@@ -33,17 +36,31 @@ func DropInputs(obj any) (any, error) {
 		} else {
 			run.Annotations[v1alpha1.AnnotationTuples] = strconv.Itoa(count)
 		}
-		run.Spec.Parameters, run.Spec.ParametersLiteral = nil, nil
+		run.Spec.Parameters, run.Spec.ParametersLiteral, run.Spec.ParametersFrom = nil, nil, nil
 	}
-	delete(run.Annotations, corev1.LastAppliedConfigAnnotation)
-	run.ManagedFields = nil
-	return run, nil
+	return slimmed(run), nil
 }
 
-// CachedCount is Count for a run from a cache or from the API server.
+func slimmed(run *v1alpha1.FunctionRun) *v1alpha1.FunctionRun {
+	delete(run.Annotations, corev1.LastAppliedConfigAnnotation)
+	run.ManagedFields = nil
+	return run
+}
+
+// CachedCount is Count for a run from a cache or from the API server, also where its inputs are elsewhere: an upload says
+// how many they are, and of a ConfigMap it is known once the run is pinned. Before that it is ErrElsewhere.
 func CachedCount(run *v1alpha1.FunctionRun) (int, error) {
 	if !dropped(run) {
-		return Count(&run.Spec)
+		count, err := Count(&run.Spec)
+		switch {
+		case !errors.Is(err, ErrElsewhere):
+			return count, err
+		case run.Spec.ParametersFrom.Upload != nil:
+			return int(run.Spec.ParametersFrom.Upload.Tuples), nil
+		case run.Status.Revision != nil:
+			return int(run.Status.Revision.Tuples), nil
+		}
+		return 0, err
 	}
 	if problem, ok := run.Annotations[v1alpha1.AnnotationParametersError]; ok {
 		return 0, errors.New(problem)
@@ -58,7 +75,7 @@ func CachedCount(run *v1alpha1.FunctionRun) (int, error) {
 // dropped tells that DropInputs has been here. Annotations of these names that a user set on a run with inputs mean
 // nothing. On a run without inputs, which admission refuses, they only take the place of the error that would tell so.
 func dropped(run *v1alpha1.FunctionRun) bool {
-	if run.Spec.Parameters != nil || run.Spec.ParametersLiteral != nil {
+	if run.Spec.Parameters != nil || run.Spec.ParametersLiteral != nil || run.Spec.ParametersFrom != nil {
 		return false
 	}
 	_, counted := run.Annotations[v1alpha1.AnnotationTuples]

@@ -33,7 +33,7 @@ func TestDropInputs(t *testing.T) {
 		"JSON inputs become their number":    {`{parameters: [[1], [2]]}`, nil, map[string]string{v1alpha1.AnnotationTuples: "2"}},
 		"a literal becomes its number":       {`{parametersLiteral: "((1,),)"}`, nil, map[string]string{v1alpha1.AnnotationTuples: "1"}},
 		"inputs that can't be read, why":     {`{parametersLiteral: "((1)"}`, nil, map[string]string{v1alpha1.AnnotationParametersError: "spec.parametersLiteral, line 1, column 5: the text ends, and the ( of line 1, column 1 is open: close it with )"}},
-		"a run without inputs gets the word": {`{}`, nil, map[string]string{v1alpha1.AnnotationParametersError: "neither spec.parameters nor spec.parametersLiteral is set: give the inputs in one of them"}},
+		"a run without inputs gets the word": {`{}`, nil, map[string]string{v1alpha1.AnnotationParametersError: "none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: give the inputs in one of them"}},
 		"other annotations stay": {
 			`{parameters: [[1]]}`, map[string]string{"a": "b"},
 			map[string]string{"a": "b", v1alpha1.AnnotationTuples: "1"},

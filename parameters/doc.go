@@ -5,6 +5,7 @@
 //	scanner.go   the words of a text: white space, names, and the lines and columns of errors
 //	strings.go   string and bytes literals
 //	numbers.go   numbers
+//	stream.go    Reader: tuples one after the other out of a text of any length, in any format
 //	spec.go      FromSpec and Count: the inputs of a FunctionRun, whichever way they are given
 //	cache.go     DropInputs and CachedCount: what the informer caches keep in place of the inputs
 //

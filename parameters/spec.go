@@ -24,7 +24,10 @@ type Tuples interface {
 	Slice(first, last int) []Input
 }
 
-// FromSpec returns the inputs that a run was given. They share memory with the spec, which must not change any more.
+// ErrElsewhere: the inputs of the run are not in its spec, which names where they are.
+var ErrElsewhere = errors.New("the inputs are where spec.parametersFrom says")
+
+// FromSpec returns the inputs that a run was given in its spec; ErrElsewhere where they are not there. They share memory with the spec, which must not change any more.
 // The error is a sentence without a full stop that names the field and the mend.
 func FromSpec(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
 	tuples, err := given(spec)
@@ -47,9 +50,10 @@ func Count(spec *v1alpha1.FunctionRunSpec) (int, error) {
 }
 
 func given(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
+	if err := oneSource(spec); err != nil {
+		return nil, err
+	}
 	switch {
-	case spec.Parameters != nil && spec.ParametersLiteral != nil:
-		return nil, errors.New("both spec.parameters and spec.parametersLiteral are set: leave one of them out")
 	case spec.Parameters != nil:
 		return jsonTuples(spec.Parameters), nil
 	case spec.ParametersLiteral != nil:
@@ -59,7 +63,24 @@ func given(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
 		}
 		return literalTuples{literal}, nil
 	}
-	return nil, errors.New("neither spec.parameters nor spec.parametersLiteral is set: give the inputs in one of them")
+	return nil, ErrElsewhere
+}
+
+// oneSource says what is wrong where the inputs are not given in exactly one way.
+func oneSource(spec *v1alpha1.FunctionRunSpec) error {
+	ways := 0
+	for _, given := range []bool{spec.Parameters != nil, spec.ParametersLiteral != nil, spec.ParametersFrom != nil} {
+		if given {
+			ways++
+		}
+	}
+	switch ways {
+	case 0:
+		return errors.New("none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: give the inputs in one of them")
+	case 1:
+		return nil
+	}
+	return errors.New("more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: leave all but one of them out")
 }
 
 func field(spec *v1alpha1.FunctionRunSpec) string {

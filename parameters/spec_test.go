@@ -64,8 +64,8 @@ func TestCount(t *testing.T) {
 		"a literal":         {spec: `{parametersLiteral: "((1,), ())"}`, want: 2},
 		"no JSON tuple":     {spec: `{parameters: []}`, problem: "spec.parameters has no tuple, and a run needs at least one"},
 		"no tuple":          {spec: `{parametersLiteral: "()"}`, problem: "spec.parametersLiteral has no tuple, and a run needs at least one"},
-		"neither":           {spec: `{}`, problem: "neither spec.parameters nor spec.parametersLiteral is set"},
-		"both":              {spec: `{parameters: [[1]], parametersLiteral: "((1,),)"}`, problem: "both spec.parameters and spec.parametersLiteral are set"},
+		"neither":           {spec: `{}`, problem: "none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
+		"both":              {spec: `{parameters: [[1]], parametersLiteral: "((1,),)"}`, problem: "more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
 		"a literal's error": {spec: `{parametersLiteral: "((1,), (x,))"}`, problem: `spec.parametersLiteral, line 1, column 9: "x" is a name`},
 	}
 	for name, tc := range tests {

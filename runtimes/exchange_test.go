@@ -28,6 +28,16 @@ type call struct {
 	Leaving     bool      `json:"leaving"`
 	LoadError   *fault    `json:"loadError"`
 	Device      string    `json:"device"`
+	Live        *live     `json:"live"`
+}
+
+type live struct {
+	Index      int    `json:"index"`
+	StartTime  int64  `json:"startTime"`
+	Stdout     []byte `json:"stdout"`
+	StdoutFrom int64  `json:"stdoutFrom"`
+	Stderr     []byte `json:"stderr"`
+	StderrFrom int64  `json:"stderrFrom"`
 }
 
 type fault struct {
@@ -65,6 +75,7 @@ type answer struct {
 	LeaseSeconds   float64        `json:"leaseSeconds"`
 	TimeoutSeconds int            `json:"timeoutSeconds"`
 	HandBackMillis int            `json:"handBackMillis"`
+	LiveMillis     int            `json:"liveMillis,omitempty"`
 	Limits         map[string]int `json:"limits"`
 }
 
@@ -90,6 +101,7 @@ type exchange struct {
 	lease     float64
 	timeout   int
 	handBack  int
+	liveAfter int // milliseconds
 	limits    map[string]int
 	accidents func(request int, body []byte) accident
 	// decide may change an answer, or send an error status with a text instead; it runs under the lock.
@@ -298,7 +310,7 @@ func (e *exchange) settle(l *lease, c call) {
 
 // answerFor decides an answer, waiting where the call allows it.
 func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
-	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, Limits: e.limits}
+	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, LiveMillis: e.liveAfter, Limits: e.limits}
 	deadline, open := time.After(time.Duration(c.WaitSeconds)*time.Second), false
 	for {
 		if len(e.outcomes)+len(e.revoked) == len(e.tuples) {

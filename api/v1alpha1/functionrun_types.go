@@ -17,6 +17,7 @@ type Tuple []apiextensionsv1.JSON
 //
 // +kubebuilder:validation:XValidation:rule="self.functionRef == oldSelf.functionRef",message="spec.functionRef is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.parametersLiteral) == has(oldSelf.parametersLiteral) && (!has(self.parametersLiteral) || self.parametersLiteral == oldSelf.parametersLiteral)",message="spec.parametersLiteral is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.parametersFrom) == has(oldSelf.parametersFrom) && (!has(self.parametersFrom) || self.parametersFrom == oldSelf.parametersFrom)",message="spec.parametersFrom is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",message="spec.gpus is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.gpuProducts) == has(oldSelf.gpuProducts) && (!has(self.gpuProducts) || self.gpuProducts == oldSelf.gpuProducts)",message="spec.gpuProducts is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.workers) == has(oldSelf.workers) && (!has(self.workers) || self.workers == oldSelf.workers)",message="spec.workers is immutable: make a new FunctionRun"
@@ -28,7 +29,8 @@ type FunctionRunSpec struct {
 	// +required
 	FunctionRef FunctionReference `json:"functionRef,omitzero"`
 
-	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters and parametersLiteral is set.
+	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters, parametersLiteral and
+	// parametersFrom is set.
 	// +optional
 	// +listType=atomic
 	Parameters []Tuple `json:"parameters,omitempty"`
@@ -40,6 +42,10 @@ type FunctionRunSpec struct {
 	// +kubebuilder:validation:MaxLength=1400000
 	ParametersLiteral *string `json:"parametersLiteral,omitempty"`
 
+	// parametersFrom names where the tuples are kept, for more of them than an object can hold.
+	// +optional
+	ParametersFrom *ParametersSource `json:"parametersFrom,omitempty"`
+
 	RunPolicy `json:",inline"`
 
 	// suspend asks for no workers until it is false again. What has an outcome keeps it.
@@ -49,6 +55,58 @@ type FunctionRunSpec struct {
 	// cancel ends the run: what has no outcome yet becomes Cancelled. It cannot be taken back.
 	// +optional
 	Cancel bool `json:"cancel,omitempty"`
+}
+
+// ParametersFormat is how tuples are written as a text.
+//
+// +kubebuilder:validation:Enum=JSON;NDJSON;CSV;Python
+type ParametersFormat string
+
+// The formats of a text with tuples.
+const (
+	// FormatJSON is one array of tuples. An element that is no array is a tuple of one value.
+	FormatJSON ParametersFormat = "JSON"
+	// FormatNDJSON is one tuple a line.
+	FormatNDJSON ParametersFormat = "NDJSON"
+	// FormatCSV is one tuple a row, of strings.
+	FormatCSV ParametersFormat = "CSV"
+	// FormatPython is a Python tuple of tuples.
+	FormatPython ParametersFormat = "Python"
+)
+
+// ParametersSource names where a run's tuples are kept.
+//
+// +kubebuilder:validation:ExactlyOneOf=configMapKeyRef;upload
+type ParametersSource struct {
+	// configMapKeyRef is a key of a ConfigMap in the run's namespace. What it holds when the run is pinned is copied: a
+	// later change of it changes nothing.
+	// +optional
+	ConfigMapKeyRef *ConfigMapKeyRef `json:"configMapKeyRef,omitempty"`
+
+	// format is how the text under configMapKeyRef is to be read. By default the end of the key says so (.json, .ndjson,
+	// .jsonl, .csv, .py); a key without any is Python where the text begins with "(", else JSON.
+	// +optional
+	Format ParametersFormat `json:"format,omitempty"`
+
+	// upload is what functions/run of subresources.sharedcloud.io has stored in this namespace.
+	// +optional
+	Upload *UploadReference `json:"upload,omitempty"`
+}
+
+// UploadReference names tuples that the outcome store holds.
+type UploadReference struct {
+	// digest of the tuples: "sha256:" and 64 hexadecimal digits. It opens nothing in another namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
+
+	// tuples is how many there are.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	Tuples int32 `json:"tuples,omitempty"`
 }
 
 // FunctionReference names a Function of the same namespace.
@@ -123,6 +181,12 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	RegistryPath string `json:"registryPath,omitempty"`
+
+	// inputs is the immutable ConfigMap, the run's own, that holds the copy of what spec.parametersFrom.configMapKeyRef held;
+	// empty where the inputs are elsewhere.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Inputs string `json:"inputs,omitempty"`
 
 	// tuples is n, how many inputs the run has.
 	// +required

@@ -26,6 +26,14 @@ const (
 	LabelFunction = "sharedcloud.io/function"
 	// LabelFunctionUID is the uid of the Function that a revision was made from. A ConfigMap with this label is a revision.
 	LabelFunctionUID = "sharedcloud.io/function-uid"
+	// LabelInputs marks the ConfigMap with the copy of a run's inputs; its value is the run's uid.
+	LabelInputs = "sharedcloud.io/inputs-of"
+	// LabelRerunOf is the name of the FunctionRun whose unsuccessful tuples a run takes again.
+	LabelRerunOf = "sharedcloud.io/rerun-of"
+	// AnnotationRerunOf is the uid of the FunctionRun whose unsuccessful tuples a run takes again, AnnotationRerunIndexes
+	// their indexes there, in the order of this run's: "3,17-20"; cut at 4 KiB with "…" as the mark.
+	AnnotationRerunOf      = "sharedcloud.io/rerun-of-uid"
+	AnnotationRerunIndexes = "sharedcloud.io/rerun-indexes"
 	// LabelTrust marks the ConfigMap, one in each namespace that has runs, with the certificate authority of the exchange.
 	LabelTrust = "sharedcloud.io/trust"
 	// DefaultGPUProductLabel is the label of a node that says what GPUs it has, as NVIDIA's GPU feature discovery sets it.
@@ -47,6 +55,9 @@ const (
 	TrustConfigMap = "sharedcloud-ca"
 	// TrustKey is the key of TrustConfigMap that holds the certificates, PEM.
 	TrustKey = "ca.crt"
+	// InputsKey and InputsFormatKey are the keys of the ConfigMap with the copy of a run's inputs: the text, and its format.
+	InputsKey       = "inputs"
+	InputsFormatKey = "format"
 	// ExchangeAudience is the audience of the token that a worker shows to the exchange.
 	ExchangeAudience = "exchange.sharedcloud.io"
 	// FieldManagerController is the field manager of what the controllers write.
@@ -55,6 +66,8 @@ const (
 	FieldManagerAPIServer = "sharedcloud-apiserver"
 	// FieldManagerREST is the field manager of what REST writes.
 	FieldManagerREST = "sharedcloud-rest"
+	// FieldManagerSubresources is the field manager of runs that the subresources make.
+	FieldManagerSubresources = "sharedcloud-subresources"
 )
 
 // Types of conditions.
@@ -119,6 +132,10 @@ const (
 	ReasonModuleNotLoaded = "ModuleNotLoaded"
 	// ReasonWorkersDied: workers died again and again without one outcome.
 	ReasonWorkersDied = "WorkersDied"
+	// ReasonInputsMissing: what spec.parametersFrom names is not there.
+	ReasonInputsMissing = "InputsMissing"
+	// ReasonInputsUnavailable: the inputs that the run was pinned with are gone.
+	ReasonInputsUnavailable = "InputsUnavailable"
 	// ReasonSuspended: spec.suspend is set.
 	ReasonSuspended = "Suspended"
 	// ReasonJobFailed: the Job ended before every tuple had an outcome.

@@ -65,9 +65,9 @@ type Cluster struct {
 	informers []toolscache.SharedIndexInformer
 }
 
-// NewCluster makes the caches. Run fills them. gpus is the resource by which pods ask for GPUs, and productLabel the label
+// NewCluster makes the caches. Run fills them. uploads are inputs that are kept elsewhere, gpus is the resource by which pods ask for GPUs, and productLabel the label
 // of a node that says which product they are.
-func NewCluster(config *rest.Config, inputsBytes int64, gpus corev1.ResourceName, productLabel string, clk clock.WithTicker) (*Cluster, error) {
+func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus corev1.ResourceName, productLabel string, clk clock.WithTicker) (*Cluster, error) {
 	scheme := NewScheme()
 	live, err := NewClient(config, scheme)
 	if err != nil {
@@ -75,7 +75,7 @@ func NewCluster(config *rest.Config, inputsBytes int64, gpus corev1.ResourceName
 	}
 	c := &Cluster{
 		Client:       live,
-		Inputs:       NewInputs(live, inputsBytes),
+		Inputs:       NewInputs(live, uploads, inputsBytes),
 		Functions:    NewTable[*sharedcloudv1alpha1.Function](clk, nil),
 		Images:       NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil),
 		FunctionRuns: NewTable(clk, runKeys),

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/sized"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -21,12 +22,12 @@ const codeBytes = 32 << 20
 type Code struct {
 	reader  client.Reader
 	flights singleflight.Group
-	kept    *sizedCache[string, string]
+	kept    *sized.Cache[string, string]
 }
 
 // NewCode makes the look-up.
 func NewCode(reader client.Reader) *Code {
-	return &Code{reader: reader, kept: newSizedCache[string, string](codeBytes)}
+	return &Code{reader: reader, kept: sized.New[string, string](codeBytes)}
 }
 
 // Of returns a function's code; "" while there is none, because its ConfigMap is missing. The error is ErrUnavailable, or
@@ -41,7 +42,7 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 		return "", nil
 	}
 	key := f.Namespace + "/" + revision.Name
-	if code, ok := c.kept.get(key); ok {
+	if code, ok := c.kept.Get(key); ok {
 		return code, nil
 	}
 	flight := c.flights.DoChan(key, func() (any, error) {
@@ -63,7 +64,7 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 		if !ok {
 			code = string(found.BinaryData[runtime.HandlerFile])
 		}
-		c.kept.put(key, code, int64(len(code)+len(key)))
+		c.kept.Put(key, code, int64(len(code)+len(key)))
 		return code, nil
 	})
 	select {

@@ -3,6 +3,11 @@ package core
 import (
 	"context"
 	"fmt"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/uuids"
@@ -50,6 +55,55 @@ func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) 
 		return slim, again, nil
 	}
 	return nil, false, fmt.Errorf("a FunctionRun became a %T", kept)
+}
+
+// StartRun makes a run that a user of Kubernetes asked for. Its function must exist; dry only looks whether it could be
+// made. The errors are the API's own, but for ErrUnavailable.
+func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, user string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	function := &sharedcloudv1alpha1.Function{}
+	key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.FunctionRef.Name}
+	if _, ok := w.cluster.Functions.Named(key.Namespace, key.Name); !ok {
+		if err := w.cluster.Client.Get(ctx, key, function); err != nil {
+			return nil, err
+		}
+	}
+	if run.Annotations == nil {
+		run.Annotations = map[string]string{}
+	}
+	run.Annotations[sharedcloudv1alpha1.AnnotationRequestedBy] = user
+	run.Annotations[sharedcloudv1alpha1.AnnotationCreated] = strconv.FormatInt(w.clock.Now().UnixMicro(), 10)
+	options := []client.CreateOption{client.FieldOwner(sharedcloudv1alpha1.FieldManagerSubresources)}
+	if dry {
+		options = append(options, client.DryRunAll)
+	}
+	if err := w.cluster.Client.Create(ctx, run, options...); err != nil {
+		return nil, err
+	}
+	if dry {
+		return run, nil
+	}
+	slim, err := slimRun(run.DeepCopy())
+	if kept, ok := slim.(*sharedcloudv1alpha1.FunctionRun); ok && err == nil {
+		w.cluster.FunctionRuns.Wrote(kept)
+	}
+	run.SetGroupVersionKind(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun")) // for whoever is shown it
+	return run, nil
+}
+
+// CancelRun sets spec.cancel. The errors are the API's own.
+func (w *Writer) CancelRun(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	run := &sharedcloudv1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	err := w.cluster.Client.Patch(ctx, run, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cancel":true}}`)),
+		client.FieldOwner(sharedcloudv1alpha1.FieldManagerSubresources))
+	if err != nil {
+		return nil, err
+	}
+	run.SetGroupVersionKind(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun"))
+	return run, nil
 }
 
 // DeleteRun deletes a run.

@@ -1,17 +1,23 @@
 package core
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/sized"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -19,6 +25,8 @@ import (
 var (
 	// ErrInputsChanged: the run's inputs are not those that it was pinned with.
 	ErrInputsChanged = errors.New("the inputs of the run are not those that it was pinned with")
+	// ErrInputsGone: what the run names as its inputs is not there, and nothing brings it back by itself.
+	ErrInputsGone = errors.New("the inputs of the run are gone")
 	// ErrRunReplaced: another run has taken the name.
 	ErrRunReplaced = errors.New("another run has taken the name")
 )
@@ -30,27 +38,63 @@ const (
 	perTuple = 64
 )
 
+// Uploads are inputs that the outcome store keeps, see package uploads.
+type Uploads interface {
+	// Tuples is how many an upload of the namespace has. There being no such upload is an error that Gone recognises.
+	Tuples(ctx context.Context, namespace, digest string) (int, error)
+	// Slice returns the tuples from first to last, both included.
+	Slice(ctx context.Context, namespace, digest string, first, last int) ([]parameters.Input, error)
+	// Gone says whether an error means that there is no such upload.
+	Gone(err error) bool
+}
+
 // Inputs keeps the parsed inputs of the runs that were asked for last, so many bytes of them.
 type Inputs struct {
 	reader  client.Reader
+	uploads Uploads
 	limiter *rate.Limiter
 	flights singleflight.Group
-	kept    *sizedCache[types.UID, *Given]
+	kept    *sized.Cache[types.UID, *Given]
 }
 
-// Given is what a run was given.
+// Given is what a run was given. It is shared: nobody changes it.
 type Given struct {
-	Tuples parameters.Tuples
-	// Literal is the text of all of them, where they were given as one.
+	// Literal is the text of all tuples, where they were given as one.
 	Literal *string
+	// Stored is the digest of inputs that the store keeps, "" for others: they may be too many to be read at once.
+	Stored string
+
+	count     int
+	tuples    parameters.Tuples // nil where they are stored
+	namespace string
+	uploads   Uploads
+}
+
+// Len is how many tuples there are.
+func (g *Given) Len() int { return g.count }
+
+// Slice returns the tuples from first to last, both included.
+func (g *Given) Slice(ctx context.Context, first, last int) ([]parameters.Input, error) {
+	if first < 0 || last >= g.count || first > last {
+		return nil, fmt.Errorf("tuples %d to %d of %d were asked for", first, last, g.count)
+	}
+	if g.tuples != nil {
+		return g.tuples.Slice(first, last), nil
+	}
+	inputs, err := g.uploads.Slice(ctx, g.namespace, g.Stored, first, last)
+	if err != nil && g.uploads.Gone(err) {
+		return nil, fmt.Errorf("%w: %w", ErrInputsGone, err)
+	}
+	return inputs, err
 }
 
 // NewInputs makes a cache of at most capacity bytes. Inputs that are larger than that are read each time.
-func NewInputs(reader client.Reader, capacity int64) *Inputs {
+func NewInputs(reader client.Reader, uploads Uploads, capacity int64) *Inputs {
 	return &Inputs{
 		reader:  reader,
+		uploads: uploads,
 		limiter: rate.NewLimiter(100, 200),
-		kept:    newSizedCache[types.UID, *Given](capacity),
+		kept:    sized.New[types.UID, *Given](capacity),
 	}
 }
 
@@ -60,31 +104,28 @@ func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UI
 	if err != nil {
 		return nil, err
 	}
-	if given.Tuples.Len() != count {
-		return nil, fmt.Errorf("%w: %d tuples, pinned with %d", ErrInputsChanged, given.Tuples.Len(), count)
+	if given.Len() != count {
+		return nil, fmt.Errorf("%w: %d tuples, pinned with %d", ErrInputsChanged, given.Len(), count)
 	}
-	if first < 0 || last >= count || first > last {
-		return nil, fmt.Errorf("tuples %d to %d of %d were asked for", first, last, count)
-	}
-	return given.Tuples.Slice(first, last), nil
+	return given.Slice(ctx, first, last)
 }
 
-// Given returns all inputs of a run. They are shared: nobody changes them.
+// Given returns what a run was given.
 func (i *Inputs) Given(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
-	if given, ok := i.kept.get(uid); ok {
+	if given, ok := i.kept.Get(uid); ok {
 		return given, nil
 	}
 	return i.fetch(ctx, namespace, name, uid)
 }
 
 // Forget drops the inputs of a run that needs them no more.
-func (i *Inputs) Forget(uid types.UID) { i.kept.forget(uid) }
+func (i *Inputs) Forget(uid types.UID) { i.kept.Forget(uid) }
 
 // fetch reads and parses a run's inputs once for all that wait for them.
 func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
 	flight := i.flights.DoChan(string(uid), func() (any, error) {
 		// Another flight may have ended between the look and this one.
-		if given, ok := i.kept.get(uid); ok {
+		if given, ok := i.kept.Get(uid); ok {
 			return given, nil
 		}
 		if !i.limiter.Allow() {
@@ -92,19 +133,13 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inputsTimeout)
 		defer cancel()
-		run := &sharedcloudv1alpha1.FunctionRun{}
-		if err := i.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, run); err != nil {
-			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s: %w", namespace, name, err)
-		}
-		if run.UID != uid {
-			return nil, ErrRunReplaced
-		}
-		tuples, err := parameters.FromSpec(&run.Spec)
+		given, size, err := i.read(ctx, namespace, name, uid)
 		if err != nil {
 			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s: %w", namespace, name, err)
 		}
-		given := &Given{Tuples: tuples, Literal: run.Spec.ParametersLiteral}
-		i.kept.put(uid, given, inputsSize(&run.Spec, tuples.Len()))
+		if size > 0 {
+			i.kept.Put(uid, given, size)
+		}
 		return given, nil
 	})
 	select {
@@ -121,6 +156,79 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 		return given, nil
 	}
 }
+
+// read reads a run's inputs from where they are. size is what they take in memory; 0 for what must be looked at again.
+func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID) (given *Given, size int64, err error) {
+	run := &sharedcloudv1alpha1.FunctionRun{}
+	if err := i.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, run); err != nil {
+		return nil, 0, err
+	}
+	if run.UID != uid {
+		return nil, 0, ErrRunReplaced
+	}
+	tuples, err := parameters.FromSpec(&run.Spec)
+	switch {
+	case err == nil:
+		given = &Given{Literal: run.Spec.ParametersLiteral, tuples: tuples, count: tuples.Len()}
+		return given, inputsSize(&run.Spec, tuples.Len()), nil
+	case !errors.Is(err, parameters.ErrElsewhere):
+		return nil, 0, err
+	case run.Spec.ParametersFrom.Upload != nil:
+		return i.stored(ctx, run, run.Spec.ParametersFrom.Upload)
+	}
+	return i.copied(ctx, run)
+}
+
+// stored finds inputs that were uploaded. How many the run says they are is only its word.
+func (i *Inputs) stored(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, upload *sharedcloudv1alpha1.UploadReference) (*Given, int64, error) {
+	count, err := i.uploads.Tuples(ctx, run.Namespace, upload.Digest)
+	switch {
+	case err != nil && i.uploads.Gone(err):
+		return nil, 0, fmt.Errorf("%w: %w", ErrInputsGone, err)
+	case err != nil:
+		return nil, 0, err
+	}
+	return &Given{Stored: upload.Digest, count: count, namespace: run.Namespace, uploads: i.uploads}, 512, nil
+}
+
+// copied reads the copy of a ConfigMap's inputs that the run was pinned with.
+func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*Given, int64, error) {
+	if run.Status.Revision == nil || run.Status.Revision.Inputs == "" {
+		return &Given{tuples: none{}}, 0, nil // not pinned yet
+	}
+	name := run.Status.Revision.Inputs
+	configMap := &corev1.ConfigMap{}
+	err := i.reader.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: name}, configMap)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, 0, fmt.Errorf("%w: the ConfigMap %s, which held the copy of them, was deleted", ErrInputsGone, name)
+	case err != nil:
+		// Not the API's own error: a NotFound would be taken for the run's.
+		return nil, 0, err
+	case !metav1.IsControlledBy(configMap, run):
+		return nil, 0, fmt.Errorf("%w: the ConfigMap %s does not belong to the run", ErrInputsGone, name)
+	}
+	text := configMap.BinaryData[sharedcloudv1alpha1.InputsKey]
+	if text == nil {
+		text = []byte(configMap.Data[sharedcloudv1alpha1.InputsKey])
+	}
+	format := sharedcloudv1alpha1.ParametersFormat(configMap.Data[sharedcloudv1alpha1.InputsFormatKey])
+	tuples, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: the ConfigMap %s cannot be read: %w", ErrInputsGone, name, err)
+	}
+	given := &Given{tuples: tuples, count: tuples.Len()}
+	if literal := strings.TrimSpace(string(text)); format == sharedcloudv1alpha1.FormatPython {
+		given.Literal = &literal
+	}
+	return given, int64(len(text)) + int64(tuples.Len())*perTuple, nil
+}
+
+type none struct{}
+
+func (none) Len() int { return 0 }
+
+func (none) Slice(int, int) []parameters.Input { return nil }
 
 // inputsSize estimates what parsed inputs hold in memory: their text, and something for each tuple and each value.
 func inputsSize(spec *sharedcloudv1alpha1.FunctionRunSpec, count int) int64 {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,15 +9,19 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/parameters"
 )
 
-// sized is a run with n tuples of one string of so many bytes.
-func sized(name string, n, bytes int) *sharedcloudv1alpha1.FunctionRun {
+// runOfSize is a run with n tuples of one string of so many bytes.
+func runOfSize(name string, n, bytes int) *sharedcloudv1alpha1.FunctionRun {
 	run := makeRun(name, types.UID("uid-"+name), "")
 	run.Spec.Parameters = nil
 	for range n {
@@ -29,7 +34,7 @@ func TestInputsAreReadOnceForAllThatWait(t *testing.T) {
 	reader := newGets(t, makeRun("run", "uid", ""))
 	gate := make(chan struct{})
 	reader.before = func() { <-gate }
-	inputs := NewInputs(reader, 1<<20)
+	inputs := NewInputs(reader, noUploads{}, 1<<20)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -69,7 +74,7 @@ func TestInputsThatCannotBeHandedOut(t *testing.T) {
 		"the last comes before the first": {"run", "uid-run", 2, 1, 0, func(err error) bool { return err != nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := NewInputs(reader, 1<<20).Slice(t.Context(), "space", tc.run, tc.uid, tc.count, tc.first, tc.last)
+			got, err := NewInputs(reader, noUploads{}, 1<<20).Slice(t.Context(), "space", tc.run, tc.uid, tc.count, tc.first, tc.last)
 			if !tc.want(err) || got != nil {
 				t.Errorf("got %v, %v", got, err)
 			}
@@ -80,19 +85,16 @@ func TestInputsThatCannotBeHandedOut(t *testing.T) {
 func TestInputsStayWithinTheirBytes(t *testing.T) {
 	var objects []client.Object
 	for i := range 4 {
-		objects = append(objects, sized(fmt.Sprint("run-", i), 1, 1000))
+		objects = append(objects, runOfSize(fmt.Sprint("run-", i), 1, 1000))
 	}
-	objects = append(objects, sized("huge", 1, 100_000))
+	objects = append(objects, runOfSize("huge", 1, 100_000))
 	reader := newGets(t, objects...)
-	one := inputsSize(&sized("any", 1, 1000).Spec, 1)
-	inputs := NewInputs(reader, 2*one)
+	one := inputsSize(&runOfSize("any", 1, 1000).Spec, 1)
+	inputs := NewInputs(reader, noUploads{}, 2*one)
 	ask := func(name string) {
 		t.Helper()
 		if _, err := inputs.Slice(t.Context(), "space", name, types.UID("uid-"+name), 1, 0, 0); err != nil {
 			t.Fatal(err)
-		}
-		if inputs.kept.used > inputs.kept.capacity {
-			t.Fatalf("%d of %d bytes are used", inputs.kept.used, inputs.kept.capacity)
 		}
 	}
 	var reads []int
@@ -105,8 +107,95 @@ func TestInputsStayWithinTheirBytes(t *testing.T) {
 		t.Errorf("reads (-want +got):\n%s", diff)
 	}
 	inputs.Forget("uid-run-1")
-	inputs.Forget("uid-unknown")
-	if inputs.kept.used != one || len(inputs.kept.entries) != 1 {
-		t.Errorf("after forgetting one of two: %d bytes in %d entries", inputs.kept.used, len(inputs.kept.entries))
+	if ask("run-1"); reader.count != 7 {
+		t.Errorf("what was forgotten was not read again: %d reads", reader.count)
 	}
+}
+
+// noUploads are none.
+type noUploads struct{}
+
+var errNoUpload = errors.New("no such upload")
+
+func (noUploads) Tuples(context.Context, string, string) (int, error) { return 0, errNoUpload }
+
+func (noUploads) Slice(context.Context, string, string, int, int) ([]parameters.Input, error) {
+	return nil, errNoUpload
+}
+
+func (noUploads) Gone(err error) bool { return errors.Is(err, errNoUpload) }
+
+// uploadOf3 is one upload, of the namespace "space".
+type uploadOf3 struct{ noUploads }
+
+func (uploadOf3) Tuples(_ context.Context, namespace, digest string) (int, error) {
+	if namespace != "space" || digest != "sha256:x" {
+		return 0, errNoUpload
+	}
+	return 3, nil
+}
+
+func (uploadOf3) Slice(_ context.Context, _, _ string, first, last int) (inputs []parameters.Input, _ error) {
+	for i := first; i <= last; i++ {
+		inputs = append(inputs, parameters.Input{JSON: fmt.Appendf(nil, "[%d]", i)})
+	}
+	return inputs, nil
+}
+
+func TestInputsThatAreElsewhere(t *testing.T) {
+	run := func(name string, from *sharedcloudv1alpha1.ParametersSource, kept string) *sharedcloudv1alpha1.FunctionRun {
+		run := makeRun(name, types.UID("uid-"+name), "")
+		run.Spec.Parameters, run.Spec.ParametersFrom = nil, from
+		run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Inputs: kept}
+		return run
+	}
+	uploaded := func(digest string) *sharedcloudv1alpha1.ParametersSource {
+		return &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: digest, Tuples: 3}}
+	}
+	copied := &sharedcloudv1alpha1.ParametersSource{ConfigMapKeyRef: &sharedcloudv1alpha1.ConfigMapKeyRef{Name: "source", Key: "k"}}
+	configMap := func(name, owner, text string, format sharedcloudv1alpha1.ParametersFormat) *corev1.ConfigMap {
+		return &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: name, OwnerReferences: []metav1.OwnerReference{{UID: types.UID("uid-" + owner), Controller: ptr.To(true)}}},
+			Data:       map[string]string{sharedcloudv1alpha1.InputsKey: text, sharedcloudv1alpha1.InputsFormatKey: string(format)},
+		}
+	}
+	reader := newGets(t,
+		run("upload", uploaded("sha256:x"), ""), run("swept", uploaded("sha256:y"), ""),
+		run("lines", copied, "lines-inputs"), configMap("lines-inputs", "lines", "[0]\n[1]\n[2]\n", sharedcloudv1alpha1.FormatNDJSON),
+		run("python", copied, "python-inputs"), configMap("python-inputs", "python", " ((0,), (1,), (2,))\n", sharedcloudv1alpha1.FormatPython),
+		run("deleted", copied, "deleted-inputs"),
+		run("foreign", copied, "foreign-inputs"), configMap("foreign-inputs", "another", "[[0],[1],[2]]", sharedcloudv1alpha1.FormatJSON),
+		run("damaged", copied, "damaged-inputs"), configMap("damaged-inputs", "damaged", "[[0],", sharedcloudv1alpha1.FormatJSON))
+	for name, tc := range map[string]struct {
+		count int
+		want  string
+		err   error
+	}{
+		"upload":  {3, `[1]`, nil},
+		"lines":   {3, `[1]`, nil},
+		"python":  {3, `(1,)`, nil},
+		"swept":   {3, "", ErrInputsGone},
+		"deleted": {3, "", ErrInputsGone},
+		"foreign": {3, "", ErrInputsGone},
+		"damaged": {3, "", ErrInputsGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inputs := NewInputs(reader, uploadOf3{}, 1<<20)
+			got, err := inputs.Slice(t.Context(), "space", name, types.UID("uid-"+name), tc.count, 1, 1)
+			if tc.err != nil {
+				if !errors.Is(err, tc.err) || apierrors.IsNotFound(err) {
+					t.Errorf("the error is %v", err)
+				}
+				return
+			}
+			if err != nil || len(got) != 1 || string(got[0].JSON)+got[0].Literal != tc.want {
+				t.Errorf("tuple 1: %v, %v", got, err)
+			}
+		})
+	}
+	t.Run("an upload of which the run says that it has more", func(t *testing.T) {
+		if _, err := NewInputs(reader, uploadOf3{}, 1<<20).Slice(t.Context(), "space", "upload", "uid-upload", 4, 3, 3); !errors.Is(err, ErrInputsChanged) {
+			t.Errorf("the error is %v", err)
+		}
+	})
 }

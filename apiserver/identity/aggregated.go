@@ -30,32 +30,52 @@ func RefuseAnonymous(delegate authenticator.Request, paths ...string) authentica
 	})
 }
 
-// ResourceRules authorizes a request for a subresource of the group by the rule for what it is a subresource of:
-// reading functionruns/results of subresources.sharedcloud.io takes the right to get functionruns of sharedcloud.io,
-// by RBAC as for everything else. verbs maps resource/subresource to the verb that is asked for on the resource.
-func ResourceRules(delegate authorizer.Authorizer, group string, verbs map[string]string) authorizer.Authorizer {
+// Rule is a right on a custom resource of sharedcloud.io.
+type Rule struct{ Verb, Resource string }
+
+// ResourceRules authorizes a request for a subresource of the group by a rule for the custom resources themselves: reading
+// functionruns/results of subresources.sharedcloud.io takes the right to get functionruns of sharedcloud.io, by RBAC as
+// for everything else. rules maps resource/subresource to the rights that it takes, all of them.
+func ResourceRules(delegate authorizer.Authorizer, group string, rules map[string][]Rule) authorizer.Authorizer {
 	return authorizer.AuthorizerFunc(func(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
-		verb, ok := verbs[attributes.GetResource()+"/"+attributes.GetSubresource()]
+		needed, ok := rules[attributes.GetResource()+"/"+attributes.GetSubresource()]
 		if !ok || !attributes.IsResourceRequest() || attributes.GetAPIGroup() != group {
 			return delegate.Authorize(ctx, attributes)
 		}
-		decision, reason, err := delegate.Authorize(ctx, authorizer.AttributesRecord{
-			User:            attributes.GetUser(),
-			Verb:            verb,
-			Namespace:       attributes.GetNamespace(),
-			APIGroup:        sharedcloudv1alpha1.GroupName,
-			APIVersion:      sharedcloudv1alpha1.GroupVersion.Version,
-			Resource:        attributes.GetResource(),
-			Name:            attributes.GetName(),
-			ResourceRequest: true,
-			Path:            attributes.GetPath(),
-		})
-		if decision != authorizer.DecisionAllow && err == nil {
-			reason = strings.TrimSuffix(fmt.Sprintf("it takes the right to %s %s in the API group %s: %s",
-				verb, attributes.GetResource(), sharedcloudv1alpha1.GroupName, reason), ": ")
+		decision, reason := authorizer.DecisionNoOpinion, ""
+		for _, rule := range needed {
+			var err error
+			decision, reason, err = delegate.Authorize(ctx, rule.on(attributes))
+			if err != nil {
+				return decision, reason, err
+			}
+			if decision != authorizer.DecisionAllow {
+				reason = strings.TrimSuffix(fmt.Sprintf("it takes the right to %s %s in the API group %s: %s",
+					rule.Verb, rule.Resource, sharedcloudv1alpha1.GroupName, reason), ": ")
+				return decision, reason, nil
+			}
 		}
-		return decision, reason, err
+		return decision, reason, nil
 	})
+}
+
+// on is the rule as a question about what the request names.
+func (r Rule) on(attributes authorizer.Attributes) authorizer.AttributesRecord {
+	name := attributes.GetName()
+	if r.Resource != attributes.GetResource() || r.Verb == "create" {
+		name = "" // the name of something else
+	}
+	return authorizer.AttributesRecord{
+		User:            attributes.GetUser(),
+		Verb:            r.Verb,
+		Namespace:       attributes.GetNamespace(),
+		APIGroup:        sharedcloudv1alpha1.GroupName,
+		APIVersion:      sharedcloudv1alpha1.GroupVersion.Version,
+		Resource:        r.Resource,
+		Name:            name,
+		ResourceRequest: true,
+		Path:            attributes.GetPath(),
+	}
 }
 
 // OwnRules lets everybody who is somebody in to the group, whose handlers find out themselves what he may do: with the

@@ -49,7 +49,7 @@ func TestResourceRules(t *testing.T) {
 			rules := ResourceRules(authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 				got = a
 				return authorizer.DecisionAllow, "", nil
-			}), "subresources.sharedcloud.io", map[string]string{"functionruns/results": "get"})
+			}), "subresources.sharedcloud.io", map[string][]Rule{"functionruns/results": {{"get", "functionruns"}}, "functionruns/rerun": {{"get", "functionruns"}, {"create", "functionruns"}}})
 			if decision, _, err := rules.Authorize(t.Context(), tc.asked); decision != authorizer.DecisionAllow || err != nil {
 				t.Errorf("decision %v, %v", decision, err)
 			}
@@ -76,7 +76,7 @@ func TestResourceRulesSayWhatIsMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rules := ResourceRules(authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
 				return tc.decision, tc.reason, tc.err
-			}), "g", map[string]string{"functionruns/results": "get"})
+			}), "g", map[string][]Rule{"functionruns/results": {{"get", "functionruns"}}, "functionruns/rerun": {{"get", "functionruns"}, {"create", "functionruns"}}})
 			decision, reason, err := rules.Authorize(t.Context(), authorizer.AttributesRecord{
 				APIGroup: "g", Resource: "functionruns", Subresource: "results", ResourceRequest: true,
 			})

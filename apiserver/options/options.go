@@ -55,6 +55,8 @@ type Options struct {
 	Drain time.Duration
 	// InputsMiB bounds the memory for the inputs of runs that are being handed out.
 	InputsMiB int64
+	// UploadMiB is how much inputs that are uploaded at once may have.
+	UploadMiB int64
 	// ResultBytes and OutputBytes bound what an outcome may hold.
 	ResultBytes, OutputBytes int
 	// GPUProductLabel is the label of a node that says what GPUs it has.
@@ -82,6 +84,7 @@ func New() *Options {
 		WritesPerSecond:    defaults.WritesPerSecond,
 		Drain:              5 * time.Second,
 		InputsMiB:          defaults.InputsBytes >> 20,
+		UploadMiB:          defaults.UploadBytes >> 20,
 		ResultBytes:        defaults.ResultBytes,
 		OutputBytes:        defaults.OutputBytes,
 		GPUProductLabel:    defaults.GPUProductLabel,
@@ -118,6 +121,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.Float64Var(&o.WritesPerSecond, "rest-writes-per-second", o.WritesPerSecond, "How many writes a second one caller of REST may ask for.")
 	fs.DurationVar(&o.Drain, "drain", o.Drain,
 		"How long the server goes on serving after it was told to end, until everybody has noticed.")
+	fs.Int64Var(&o.UploadMiB, "upload-mib", o.UploadMiB,
+		"How much inputs that are uploaded at once may have, in MiB.")
 	fs.Int64Var(&o.InputsMiB, "inputs-cache-mib", o.InputsMiB,
 		"Most memory, in MiB, for the inputs of the runs that are being handed out.")
 	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Most bytes that the result of one tuple may have.")
@@ -157,6 +162,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--gpu-price: %w", err))
 	}
 	check(o.Drain >= 0 && o.Drain <= 5*time.Minute, "--drain is %v; it must be between 0s and 5m", o.Drain)
+	check(o.UploadMiB >= 1 && o.UploadMiB <= 1<<20, "--upload-mib is %d; it must be between 1 and %d", o.UploadMiB, 1<<20)
 	check(o.InputsMiB >= 1 && o.InputsMiB <= 1<<20, "--inputs-cache-mib is %d; it must be between 1 and %d", o.InputsMiB, 1<<20)
 	// A request that carries one outcome with all its output, in base64, must fit into the exchange's 32 MiB.
 	check(o.ResultBytes >= 1024 && o.ResultBytes <= 16<<20, "--result-bytes is %d; it must be between 1024 and %d", o.ResultBytes, 16<<20)
@@ -206,6 +212,7 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 		LeaseDuration:      o.LeaseDuration,
 		SweepInterval:      o.SweepInterval,
 		InputsBytes:        o.InputsMiB << 20,
+		UploadBytes:        o.UploadMiB << 20,
 		ResultBytes:        o.ResultBytes,
 		OutputBytes:        o.OutputBytes,
 		CatalogueNamespace: o.CatalogueNamespace,

@@ -258,8 +258,8 @@ func (s *SQLite) View(ctx context.Context, fn func(*Tx) error) (err error) {
 }
 
 // Read yields a run's outcomes in order, see the function Read.
-func (s *SQLite) Read(ctx context.Context, run types.UID, from, limit int, yield func(*Outcome) bool) error {
-	return Read(ctx, s, run, from, limit, yield)
+func (s *SQLite) Read(ctx context.Context, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
+	return Read(ctx, s, run, selected, limit, yield)
 }
 
 // notReady is never nil: the store may have been opened since.

@@ -73,7 +73,7 @@ func set(text string) indexset.Set {
 
 func outcomesOf(t testing.TB, store Store, uid types.UID, from, limit int) (all []Outcome) {
 	t.Helper()
-	err := Read(ctx, store, uid, from, limit, func(o *Outcome) bool {
+	err := Read(ctx, store, uid, All(from), limit, func(o *Outcome) bool {
 		all = append(all, *o)
 		return true
 	})
@@ -267,7 +267,7 @@ func TestReadingGoesThroughPagesOfAnySize(t *testing.T) {
 	}
 	add(t, store, run, all...)
 	next := 0
-	err := Read(ctx, store, "uid", 0, 0, func(o *Outcome) bool {
+	err := Read(ctx, store, "uid", All(0), 0, func(o *Outcome) bool {
 		if o.Index != next {
 			t.Fatalf("index %d comes where %d should", o.Index, next)
 		}

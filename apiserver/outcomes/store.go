@@ -18,6 +18,8 @@ import (
 	"errors"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
 // Errors of a store. They are wrapped with what was being done.
@@ -49,10 +51,21 @@ type Store interface {
 // PageOutcomes is how many outcomes a page of Read has at most.
 const PageOutcomes = 256
 
-// Read yields the outcomes of a run in the order of their indexes, from the index from on, at most limit of them (0: all).
+// Selection is which outcomes of a run are wanted.
+type Selection struct {
+	// First and Last are the indexes between which they lie, both included. All has every index.
+	First, Last int
+	// Unsuccessful: only those that are not Succeeded.
+	Unsuccessful bool
+}
+
+// All selects every outcome from an index on.
+func All(from int) Selection { return Selection{First: from, Last: indexset.MaxIndex} }
+
+// Read yields the outcomes of a run that are selected, in the order of their indexes, at most limit of them (0: all).
 // It reads page by page, each in a transaction of its own: a caller who takes his time holds nothing up, and sees what
 // came in meanwhile. It returns the error of the store or ctx; a yield that returns false ends it with nil.
-func Read(ctx context.Context, store Store, run types.UID, from, limit int, yield func(*Outcome) bool) error {
+func Read(ctx context.Context, store Store, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
 	for {
 		size := PageOutcomes
 		if limit > 0 {
@@ -65,7 +78,7 @@ func Read(ctx context.Context, store Store, run types.UID, from, limit int, yiel
 				page = nil
 				return err
 			}
-			page, err = tx.Outcomes(row, from, size)
+			page, err = tx.Selected(row, selected, size)
 			return err
 		})
 		if err != nil {
@@ -82,7 +95,7 @@ func Read(ctx context.Context, store Store, run types.UID, from, limit int, yiel
 				return nil
 			}
 		}
-		from = page[len(page)-1].Index + 1
+		selected.First = page[len(page)-1].Index + 1
 		if limit > 0 {
 			if limit -= len(page); limit == 0 {
 				return nil

@@ -186,7 +186,7 @@ const selectOutcomes = `SELECT outcomes.id, status, by_closing, attempts, assign
 	result, result_text IS NOT NULL, result_text, error_type IS NOT NULL, error_type, error_message, error_traceback,
 	stdout, stdout_dropped, stderr, stderr_dropped
 	FROM outcomes LEFT JOIN workers ON workers.id = worker_id
-	WHERE outcomes.id BETWEEN $1 AND $2 ORDER BY outcomes.id`
+	WHERE outcomes.id BETWEEN $1 AND $2`
 
 // pageBytes is about how much of results and output a page has at most: a page of large results is shorter.
 const pageBytes = 16 << 20
@@ -194,7 +194,34 @@ const pageBytes = 16 << 20
 // Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
 // one at least where there is one.
 func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
-	return tx.outcomes(run, selectOutcomes+` LIMIT $3`, max(from, 0), indexset.MaxIndex, limit)
+	return tx.outcomes(run, selectOutcomes+` ORDER BY outcomes.id LIMIT $3`, max(from, 0), indexset.MaxIndex, limit)
+}
+
+// Selected returns the outcomes of a run that are selected, in order: at most limit, and fewer when they are large, but one
+// at least where there is one.
+func (tx *Tx) Selected(run *Run, s Selection, limit int) ([]Outcome, error) {
+	if s.Last < s.First {
+		return nil, nil
+	}
+	text := selectOutcomes
+	if s.Unsuccessful {
+		text += ` AND status <> 1` // as the index says it
+	}
+	return tx.outcomes(run, text+` ORDER BY outcomes.id LIMIT $3`, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit)
+}
+
+// Unsuccessful returns the indexes, from the given one on, whose outcomes are not Succeeded: at most limit.
+func (tx *Tx) Unsuccessful(run int64, from, limit int) (indexes []int, err error) {
+	err = tx.query("looking for what failed", func(row func(...any) error) error {
+		var id int64
+		if err := row(&id); err != nil {
+			return err
+		}
+		indexes = append(indexes, int(id-key(run, 0)))
+		return nil
+	}, `SELECT id FROM outcomes WHERE id BETWEEN $1 AND $2 AND status <> 1 ORDER BY id LIMIT $3`,
+		key(run, from), key(run, indexset.MaxIndex), limit)
+	return indexes, err
 }
 
 // OutcomesBefore returns a run's outcomes below the index before, the greatest first: at most limit, and fewer when they
@@ -203,7 +230,7 @@ func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
 	if before <= 0 {
 		return nil, nil
 	}
-	return tx.outcomes(run, selectOutcomes+` DESC LIMIT $3`, 0, min(before-1, indexset.MaxIndex), limit)
+	return tx.outcomes(run, selectOutcomes+` ORDER BY outcomes.id DESC LIMIT $3`, 0, min(before-1, indexset.MaxIndex), limit)
 }
 
 // outcomes runs a statement that selects outcomes from the first to the last index.

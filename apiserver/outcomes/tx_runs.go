@@ -141,6 +141,7 @@ func (tx *Tx) DeleteSome(run *Run, limit int) (done bool, err error) {
 			[]any{first, last, limit}},
 		{`DELETE FROM attempts WHERE run_id = $1 AND idx IN (SELECT idx FROM attempts WHERE run_id = $1 LIMIT $2)`,
 			[]any{run.ID, limit}},
+		{`DELETE FROM live_output WHERE worker_id IN (SELECT worker_id FROM live_output WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
 		{`DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
 	} {
 		deleted, err := tx.exec("deleting what belongs to a run", step.text, step.args...)

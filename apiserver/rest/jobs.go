@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -109,7 +110,7 @@ func (j *jobsOf) count() int {
 	if j.given == nil {
 		return 0
 	}
-	return j.given.Tuples.Len()
+	return j.given.Len()
 }
 
 // job is one tuple of a run.
@@ -119,10 +120,12 @@ type job struct {
 	outcome  *outcomes.Outcome // nil while there is none
 	worker   *outcomes.Worker  // that has it, or had it; nil for none
 	assigned int64
+	// input is the tuple; nil where it is gone.
+	input *parameters.Input
 }
 
-func (j *jobsOf) at(index int, outcome *outcomes.Outcome) job {
-	it := job{of: j, index: index, outcome: outcome}
+func (j *jobsOf) at(index int, outcome *outcomes.Outcome, input *parameters.Input) job {
+	it := job{of: j, index: index, outcome: outcome, input: input}
 	if outcome != nil {
 		it.worker, it.assigned = j.workers[outcome.WorkerID], outcome.AssignedMicros
 		return it
@@ -179,8 +182,8 @@ func (c *call) appendJob(b []byte, it job) []byte {
 		buildLogs = it.worker.BuildLog
 	}
 	arguments := ""
-	if it.of.given != nil {
-		arguments = argumentsText(oneInput(it.of.given, it.index))
+	if it.input != nil {
+		arguments = argumentsText(*it.input)
 	}
 	o := newObject(b)
 	o.text("uuid", uuids.Job(it.of.runID, it.index))
@@ -204,8 +207,16 @@ func (c *call) appendJob(b []byte, it job) []byte {
 	return o.end()
 }
 
-func oneInput(given *core.Given, index int) parameters.Input {
-	return given.Tuples.Slice(index, index)[0]
+// inputs reads the tuples from first to last; nil where the run has none any more.
+func (j *jobsOf) inputs(ctx context.Context, first, last int) ([]parameters.Input, error) {
+	if j.given == nil {
+		return nil, nil
+	}
+	inputs, err := j.given.Slice(ctx, first, last)
+	if errors.Is(err, core.ErrInputsGone) {
+		return nil, nil
+	}
+	return inputs, err
 }
 
 // stderrOf is what the tuple wrote there, and then what went wrong: its traceback, or a sentence.
@@ -333,12 +344,20 @@ func (c *call) eachJob(j *jobsOf, yield func(job) bool) error {
 				return err
 			}
 		}
+		inputs, err := j.inputs(c.ctx(), first, before-1)
+		if err != nil {
+			return err
+		}
 		for index := before - 1; index >= first; index-- {
 			var outcome *outcomes.Outcome
+			var input *parameters.Input
+			if inputs != nil {
+				input = &inputs[index-first]
+			}
 			if len(page) > 0 && page[0].Index == index {
 				outcome, page = &page[0], page[1:]
 			}
-			if !yield(j.at(index, outcome)) {
+			if !yield(j.at(index, outcome, input)) {
 				return nil
 			}
 		}
@@ -384,6 +403,14 @@ func getJob(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.answer(http.StatusOK, c.appendJob(nil, j.at(index, outcome)))
+	inputs, err := j.inputs(c.ctx(), index, index)
+	if err != nil {
+		return err
+	}
+	var input *parameters.Input
+	if inputs != nil {
+		input = &inputs[0]
+	}
+	c.answer(http.StatusOK, c.appendJob(nil, j.at(index, outcome, input)))
 	return nil
 }

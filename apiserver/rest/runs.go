@@ -39,7 +39,7 @@ func (c *call) appendRun(b []byte, run *sharedcloudv1alpha1.FunctionRun, given *
 	}
 	jobs := 0
 	if given != nil {
-		jobs = given.Tuples.Len()
+		jobs = given.Len()
 	}
 	name, functionID := c.functionNameOf(run)
 	o := newObject(b)
@@ -69,21 +69,29 @@ func (c *call) functionNameOf(run *sharedcloudv1alpha1.FunctionRun) (name, id st
 }
 
 // appendGiven writes inputs as the text of a Python tuple of tuples: that which was given, or one that means the same.
+// Of inputs that the store keeps it says how many there are: they may be millions.
 func appendGiven(b []byte, given *core.Given) []byte {
 	switch {
 	case given == nil:
 		return append(b, `""`...)
 	case given.Literal != nil:
 		return appendText(b, *given.Literal)
+	case given.Stored != "":
+		return appendText(b, fmt.Sprintf("<%d tuples, %s>", given.Len(), given.Stored))
 	}
 	var text strings.Builder
 	text.WriteByte('(')
-	count := given.Tuples.Len()
+	count := given.Len()
 	for i := range count {
 		if i > 0 {
 			text.WriteString(", ")
 		}
-		text.WriteString(argumentsText(oneInput(given, i)))
+		// These are in memory: nothing is asked for.
+		inputs, err := given.Slice(context.Background(), i, i)
+		if err != nil {
+			return append(b, `""`...)
+		}
+		text.WriteString(argumentsText(inputs[0]))
 	}
 	if count == 1 {
 		text.WriteByte(',')
@@ -113,7 +121,7 @@ func (c *call) given(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) 
 				return nil, ctx.Err()
 			case <-c.api.Clock.After(busyPause):
 			}
-		case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced), unreadable(run):
+		case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced), errors.Is(err, core.ErrInputsGone), unreadable(run):
 			return nil, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()

@@ -132,7 +132,7 @@ func TestAJobIsInProgressWhereItsWorkerIsAtIt(t *testing.T) {
 		status   int
 		assigned int64
 	}{1: {jobCreated, 0}, 4: {jobCreated, 10}, 5: {jobInProgress, 10}, 8: {jobInProgress, 20}, 9: {jobCreated, 20}, 20: {jobCreated, 0}} {
-		if it := j.at(index, nil); it.status() != want.status || it.assigned != want.assigned {
+		if it := j.at(index, nil, nil); it.status() != want.status || it.assigned != want.assigned {
 			t.Errorf("job %d: status %d, assigned %d, want %+v", index, it.status(), it.assigned, want)
 		}
 	}

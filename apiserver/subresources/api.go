@@ -1,18 +1,28 @@
 // Package subresources is the aggregated face subresources.sharedcloud.io/v1alpha1: what users of kubectl need and a
 // custom resource cannot give, as connect subresources of FunctionRuns.
 //
-// What lives here: the API group with its discovery and OpenAPI, the subresource functionruns/results, and how an
-// outcome is written as JSON. What must not: who may do it (package identity), what a run is (package core), what the
+//	api.go            the API group with its discovery
+//	results.go        functionruns/results: outcomes in order (query.go: what is asked for, stream.go, outcome.go, csv.go: the answer)
+//	log.go            functionruns/log: what tuples printed
+//	run.go            functions/run: inputs come in, a run comes out
+//	rerun.go          functionruns/rerun: a new run of what did not succeed
+//	cancel.go         functionruns/cancel
+//
+// What lives here: the subresources, and how what they answer is written. What must not: who may do it (package identity), what a run is (package core), what the
 // store is (package outcomes).
 package subresources
 
 import (
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
 // GroupName is the API group of this face. An APIService owns a whole group and version, so it is not the CRDs' own.
@@ -21,8 +31,24 @@ const GroupName = "subresources.sharedcloud.io"
 // GroupVersion is the group and version of this face.
 var GroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 
-// Verbs says which verb on the custom resource each subresource stands for.
-var Verbs = map[string]string{"functionruns/results": "get"}
+// Rules says which rights on the custom resources each subresource takes.
+var Rules = map[string][]identity.Rule{
+	"functionruns/results": {getRun},
+	"functionruns/log":     {getRun},
+	"functionruns/rerun":   {getRun, createRun},
+	"functionruns/cancel":  {{Verb: "patch", Resource: "functionruns"}},
+	"functions/run":        {{Verb: "get", Resource: "functions"}, createRun},
+}
+
+var (
+	getRun    = identity.Rule{Verb: "get", Resource: "functionruns"}
+	createRun = identity.Rule{Verb: "create", Resource: "functionruns"}
+)
+
+const (
+	kindRun      = "FunctionRun"
+	kindFunction = "Function"
+)
 
 // NewScheme returns the types that this face speaks: those of discovery and of errors. What its subresources answer is
 // no API object, and what they belong to is the custom resource, of which this face knows no more than metadata.
@@ -31,25 +57,60 @@ func NewScheme() *runtime.Scheme {
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
 	scheme.AddUnversionedTypes(schema.GroupVersion{Version: "v1"},
 		&metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
-	scheme.AddKnownTypeWithName(GroupVersion.WithKind("FunctionRun"), &metav1.PartialObjectMetadata{})
+	for _, kind := range []string{kindRun, kindFunction} {
+		scheme.AddKnownTypeWithName(GroupVersion.WithKind(kind), &metav1.PartialObjectMetadata{})
+	}
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return scheme
 }
 
+// Storages are the subresources.
+type Storages struct {
+	Results *Results
+	Log     *Log
+	Rerun   *Rerun
+	Cancel  *Cancel
+	Run     *Run
+}
+
 // Group is what the generic API server installs.
-func Group(results *Results) *genericapiserver.APIGroupInfo {
+func Group(storages Storages) *genericapiserver.APIGroupInfo {
 	scheme := NewScheme()
 	group := genericapiserver.NewDefaultAPIGroupInfo(GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
 	group.VersionedResourcesStorageMap[GroupVersion.Version] = map[string]rest.Storage{
-		"functionruns":         parent{},
-		"functionruns/results": results,
+		"functionruns":         parent{storage{kindRun}},
+		"functionruns/results": storages.Results,
+		"functionruns/log":     storages.Log,
+		"functionruns/rerun":   storages.Rerun,
+		"functionruns/cancel":  storages.Cancel,
+		"functions":            parent{storage{kindFunction}},
+		"functions/run":        storages.Run,
 	}
 	return &group
 }
 
+// storage is what all have in common that belong to objects of a kind.
+type storage struct{ kind string }
+
+var _ rest.GroupVersionKindProvider = storage{}
+
+// New implements rest.Storage.
+func (storage) New() runtime.Object { return &metav1.PartialObjectMetadata{} }
+
+// Destroy implements rest.Storage.
+func (storage) Destroy() {}
+
+// GroupVersionKind implements rest.GroupVersionKindProvider: the type alone does not tell.
+func (s storage) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
+	return GroupVersion.WithKind(s.kind)
+}
+
+// NewConnectOptions implements rest.Connecter. The parameters are read by the handlers, which know the headers too.
+func (storage) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
+
 // parent is what the subresources belong to. It has no verbs, above all not list and delete: an aggregated kind that
 // advertises these and then does not answer stops the deletion of every namespace in the cluster.
-type parent struct{}
+type parent struct{ storage }
 
 var (
 	_ rest.Storage              = parent{}
@@ -57,14 +118,8 @@ var (
 	_ rest.SingularNameProvider = parent{}
 )
 
-// New implements rest.Storage.
-func (parent) New() runtime.Object { return &metav1.PartialObjectMetadata{} }
-
-// Destroy implements rest.Storage.
-func (parent) Destroy() {}
-
 // NamespaceScoped implements rest.Scoper.
 func (parent) NamespaceScoped() bool { return true }
 
 // GetSingularName implements rest.SingularNameProvider.
-func (parent) GetSingularName() string { return "functionrun" }
+func (p parent) GetSingularName() string { return strings.ToLower(p.kind) }

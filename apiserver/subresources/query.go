@@ -1,57 +1,114 @@
 package subresources
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
+
+// maxIndexesText is how long a list of indexes may be.
+const maxIndexesText = 16 << 10
 
 // Content types of results.
 const (
 	contentJSON   = "application/json"
 	contentNDJSON = "application/x-ndjson"
+	contentCSV    = "text/csv"
 )
 
 // query is what a caller of functionruns/results asked for.
 type query struct {
 	// from is the first index of interest; limit the most outcomes wanted, 0 for all.
 	from, limit int
-	// lines: one JSON object a line, instead of one array.
-	lines bool
+	// indexes are those of interest; empty for all.
+	indexes indexset.Set
+	// failed: only those that did not succeed.
+	failed bool
+	// format is the content type of the answer.
+	format string
 	// output: stdout and stderr too.
 	output bool
 	// follow: strictly one index after the other, waiting for those that have no outcome yet.
 	follow bool
 }
 
+var resultFormats = map[string]string{"json": contentJSON, "ndjson": contentNDJSON, "csv": contentCSV}
+
 // parseQuery reads the parameters, and says in a sentence which one cannot be. Unknown ones are other programs' business.
 func parseQuery(values url.Values, accept []string) (query, error) {
-	var q query
-	for name, set := range map[string]func(string) error{
-		"from":   number(&q.from, 0),
-		"limit":  number(&q.limit, 1),
-		"output": truth(&q.output),
-		"follow": truth(&q.follow),
-	} {
-		if err := once(values, name, set); err != nil {
-			return query{}, err
+	q := query{format: contentJSON}
+	for _, format := range []string{contentNDJSON, contentCSV} {
+		if accepts(accept, format) {
+			q.format = format
 		}
 	}
-	q.lines = accepts(accept, contentNDJSON)
-	err := once(values, "format", func(text string) error {
-		switch text {
-		case "json", "ndjson":
-			q.lines = text == "ndjson"
+	err := parseAll(values, map[string]func(string) error{
+		"from":    number(&q.from, 0),
+		"limit":   number(&q.limit, 1),
+		"indexes": setOf(&q.indexes),
+		"failed":  truth(&q.failed),
+		"output":  truth(&q.output),
+		"follow":  truth(&q.follow),
+		"format": func(text string) error {
+			format, ok := resultFormats[text]
+			if !ok {
+				return errors.New("must be json, ndjson or csv")
+			}
+			q.format = format
 			return nil
-		}
-		return fmt.Errorf("must be json or ndjson")
+		},
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return query{}, err
+	case q.follow && !q.indexes.Empty():
+		return query{}, errors.New("the parameters follow and indexes exclude each other: follow waits for every index from the parameter from on")
 	}
 	return q, nil
+}
+
+// selected are the outcomes that a query is about, range by range.
+func (q query) selected() []outcomes.Selection {
+	if q.indexes.Empty() {
+		all := outcomes.All(q.from)
+		all.Unsuccessful = q.failed
+		return []outcomes.Selection{all}
+	}
+	var all []outcomes.Selection
+	for r := range q.indexes.Ranges() {
+		all = append(all, outcomes.Selection{First: max(r.First, q.from), Last: r.Last, Unsuccessful: q.failed})
+	}
+	return all
+}
+
+// parseAll reads parameters, each of which may be given once.
+func parseAll(values url.Values, parsers map[string]func(string) error) error {
+	for _, name := range slices.Sorted(maps.Keys(parsers)) {
+		if err := once(values, name, parsers[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setOf(into *indexset.Set) func(string) error {
+	return func(text string) (err error) {
+		if len(text) > maxIndexesText {
+			return fmt.Errorf("has more than %d characters: ask in several steps", maxIndexesText)
+		}
+		if *into, err = indexset.Parse(text); err != nil || into.Empty() {
+			return errors.New(`must be indexes such as "0-3,17"`)
+		}
+		return nil
+	}
 }
 
 func once(values url.Values, name string, set func(string) error) error {
@@ -105,11 +162,4 @@ func accepts(accept []string, contentType string) bool {
 		}
 	}
 	return false
-}
-
-func contentType(lines bool) string {
-	if lines {
-		return contentNDJSON
-	}
-	return contentJSON
 }

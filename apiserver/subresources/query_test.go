@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
 func TestParseQuery(t *testing.T) {
@@ -15,17 +17,26 @@ func TestParseQuery(t *testing.T) {
 		want    query
 		wantErr string
 	}{
-		"nothing asked for is all as an array":              {want: query{}},
-		"a cursor":                                          {query: "from=7&limit=100", want: query{from: 7, limit: 100}},
-		"everything at once":                                {query: "from=0&limit=1&format=ndjson&output=true&follow=1", want: query{limit: 1, lines: true, output: true, follow: true}},
-		"a flag without a value is set":                     {query: "follow", want: query{follow: true}},
-		"a flag may be false":                               {query: "output=false", want: query{}},
-		"unknown parameters are somebody else's":            {query: "pretty=1&timeout=10s", want: query{}},
-		"lines by header":                                   {accept: []string{"application/x-ndjson"}, want: query{lines: true}},
-		"lines by header among others":                      {accept: []string{"text/html, Application/X-NDJSON ; q=0.5"}, want: query{lines: true}},
-		"who accepts anything gets an array":                {accept: []string{"*/*", "application/*"}, want: query{}},
-		"who refuses lines gets an array":                   {accept: []string{"application/x-ndjson; q=0"}, want: query{}},
-		"the parameter beats the header":                    {query: "format=json", accept: []string{"application/x-ndjson"}, want: query{}},
+		"nothing asked for is all as an array":              {want: query{format: contentJSON}},
+		"a cursor":                                          {query: "from=7&limit=100", want: query{format: contentJSON, from: 7, limit: 100}},
+		"everything at once":                                {query: "from=0&limit=1&format=ndjson&output=true&follow=1", want: query{limit: 1, format: contentNDJSON, output: true, follow: true}},
+		"a flag without a value is set":                     {query: "follow", want: query{format: contentJSON, follow: true}},
+		"a flag may be false":                               {query: "output=false", want: query{format: contentJSON}},
+		"unknown parameters are somebody else's":            {query: "pretty=1&timeout=10s", want: query{format: contentJSON}},
+		"lines by header":                                   {accept: []string{"application/x-ndjson"}, want: query{format: contentNDJSON}},
+		"lines by header among others":                      {accept: []string{"text/html, Application/X-NDJSON ; q=0.5"}, want: query{format: contentNDJSON}},
+		"who accepts anything gets an array":                {accept: []string{"*/*", "application/*"}, want: query{format: contentJSON}},
+		"who refuses lines gets an array":                   {accept: []string{"application/x-ndjson; q=0"}, want: query{format: contentJSON}},
+		"the parameter beats the header":                    {query: "format=json", accept: []string{"application/x-ndjson"}, want: query{format: contentJSON}},
+		"a table":                                           {query: "format=csv", want: query{format: contentCSV}},
+		"a table by header":                                 {accept: []string{"text/csv"}, want: query{format: contentCSV}},
+		"only what failed":                                  {query: "failed", want: query{format: contentJSON, failed: true}},
+		"some indexes":                                      {query: "indexes=3,7-9", want: query{format: contentJSON, indexes: indexset.Of(3, 7, 8, 9)}},
+		"no indexes":                                        {query: "indexes=", wantErr: `must be indexes such as "0-3,17"`},
+		"indexes that are none":                             {query: "indexes=1-x", wantErr: `must be indexes such as "0-3,17"`},
+		"indexes backwards":                                 {query: "indexes=9-7", wantErr: `must be indexes such as "0-3,17"`},
+		"more indexes than a line has":                      {query: "indexes=" + strings.Repeat("1,", 10000), wantErr: "ask in several steps"},
+		"some indexes, and to follow":                       {query: "indexes=3&follow", wantErr: "exclude each other"},
 		"a negative index":                                  {query: "from=-1", wantErr: `the parameter from is "-1": it must be a number from 0 to 2147483647`},
 		"an index that is too large":                        {query: "from=2147483648", wantErr: "must be a number"},
 		"an index of many digits":                           {query: "from=99999999999999999999999999", wantErr: "must be a number"},
@@ -35,7 +46,7 @@ func TestParseQuery(t *testing.T) {
 		"no index":                                          {query: "from=", wantErr: "must be a number"},
 		"a limit of nothing":                                {query: "limit=0", wantErr: `the parameter limit is "0": it must be a number from 1`},
 		"an index given twice":                              {query: "from=1&from=2", wantErr: "the parameter from is given 2 times"},
-		"a format that there is not":                        {query: "format=xml", wantErr: `the parameter format is "xml": it must be json or ndjson`},
+		"a format that there is not":                        {query: "format=xml", wantErr: `the parameter format is "xml": it must be json, ndjson or csv`},
 		"a flag that is neither":                            {query: "output=yes", wantErr: `the parameter output is "yes": it must be true or false`},
 		"a value of a thousand letters is not echoed whole": {query: "format=" + strings.Repeat("a", 1000), wantErr: strings.Repeat("a", 40) + `": it`},
 		"a value with a line break is quoted":               {query: "format=a%0Ab", wantErr: `"a\nb"`},
@@ -55,7 +66,7 @@ func TestParseQuery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(query{})); diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(query{}, indexset.Set{})); diff != "" {
 				t.Errorf("query (-want +got):\n%s", diff)
 			}
 		})

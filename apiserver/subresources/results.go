@@ -43,11 +43,12 @@ type RunGetter interface {
 
 // OutcomeReader yields the outcomes of a run in the order of their indexes, see outcomes.Read.
 type OutcomeReader interface {
-	Read(ctx context.Context, run types.UID, from, limit int, yield func(*outcomes.Outcome) bool) error
+	Read(ctx context.Context, run types.UID, selected outcomes.Selection, limit int, yield func(*outcomes.Outcome) bool) error
 }
 
 // Results is the subresource functionruns/results, see docs/results.md.
 type Results struct {
+	storage
 	runs     RunGetter
 	outcomes OutcomeReader
 	clock    clock.WithTicker
@@ -66,24 +67,18 @@ var (
 // NewResults makes the subresource. When ending is done, answers that are under way end as when their time is up.
 func NewResults(ending context.Context, runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
 	return &Results{
-		runs: runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(chan struct{}, maxStreams), ending: ending,
+		storage: storage{kindRun},
+		runs:    runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(chan struct{}, maxStreams), ending: ending,
 	}
 }
-
-// New implements rest.Storage.
-func (*Results) New() runtime.Object { return &metav1.PartialObjectMetadata{} }
-
-// Destroy implements rest.Storage.
-func (*Results) Destroy() {}
 
 // ConnectMethods implements rest.Connecter.
 func (*Results) ConnectMethods() []string { return []string{http.MethodGet} }
 
-// NewConnectOptions implements rest.Connecter. The parameters are read by the handler, which knows the headers too.
-func (*Results) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
-
 // ProducesMIMETypes implements rest.StorageMetadata.
-func (*Results) ProducesMIMETypes(string) []string { return []string{contentJSON, contentNDJSON} }
+func (*Results) ProducesMIMETypes(string) []string {
+	return []string{contentJSON, contentNDJSON, contentCSV}
+}
 
 // ProducesObject implements rest.StorageMetadata.
 func (*Results) ProducesObject(string) any { return "" }
@@ -91,7 +86,7 @@ func (*Results) ProducesObject(string) any { return "" }
 // Connect implements rest.Connecter.
 func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
 	namespace := apirequest.NamespaceValue(ctx)
-	run, err := r.run(ctx, namespace, name)
+	run, err := findRun(ctx, r.runs, namespace, name)
 	if err != nil {
 		return nil, err
 	}
@@ -114,9 +109,9 @@ func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, re
 	}), nil
 }
 
-// run finds the run, with the errors of the API.
-func (r *Results) run(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
-	run, err := r.runs.Get(ctx, namespace, name)
+// findRun finds a run, with the errors of the API.
+func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+	run, err := runs.Get(ctx, namespace, name)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), name)
@@ -143,7 +138,7 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *share
 	if q.follow {
 		err = r.follow(ctx, out, run, q)
 	} else {
-		err = r.outcomes.Read(ctx, run.UID, q.from, q.limit, out.write)
+		err = r.read(ctx, out, run, q)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errTimeUp) {
 		err = nil // the answer ends here, and the caller goes on from its last index
@@ -165,6 +160,23 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *share
 	}
 }
 
+// read writes what is there now.
+func (r *Results) read(ctx context.Context, out *stream, run *sharedcloudv1alpha1.FunctionRun, q query) error {
+	left := q.limit
+	for _, selected := range q.selected() {
+		written := out.written
+		if err := r.outcomes.Read(ctx, run.UID, selected, left, out.write); err != nil || out.broken != nil {
+			return err
+		}
+		if q.limit > 0 {
+			if left -= out.written - written; left <= 0 {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
 // follow writes one index after the other and waits for those that have no outcome yet, until all are written.
 func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alpha1.FunctionRun, q query) error {
 	ticker := r.clock.NewTicker(followInterval)
@@ -176,8 +188,11 @@ func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alp
 			most = 1 // whether it is there; what lies behind it is not read in vain
 		}
 		before := next
-		err := r.outcomes.Read(ctx, run.UID, next, most, func(o *outcomes.Outcome) bool {
-			if o.Index != next || !out.write(o) {
+		err := r.outcomes.Read(ctx, run.UID, outcomes.All(next), most, func(o *outcomes.Outcome) bool {
+			if o.Index != next {
+				return false
+			}
+			if !(q.failed && o.Status == outcomes.Succeeded) && !out.write(o) {
 				return false
 			}
 			next++
@@ -217,6 +232,14 @@ func readError(err error) error {
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
 	return unavailable("the outcomes cannot be read", err)
+}
+
+// apiError leaves the API's own errors as they are, and says of any other that it is for the moment.
+func apiError(what string, err error) error {
+	if apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
+		return err
+	}
+	return unavailable(what, err)
 }
 
 func unavailable(what string, err error) error {

@@ -40,8 +40,19 @@ func theRun(tuples int32) runsFunc {
 // readerFunc is an OutcomeReader.
 type readerFunc func(ctx context.Context, from, limit int, yield func(*outcomes.Outcome) bool) error
 
-func (f readerFunc) Read(ctx context.Context, _ types.UID, from, limit int, yield func(*outcomes.Outcome) bool) error {
-	return f(ctx, from, limit, yield)
+func (f readerFunc) Read(ctx context.Context, _ types.UID, selected outcomes.Selection, limit int, yield func(*outcomes.Outcome) bool) error {
+	most := limit
+	return f(ctx, selected.First, 0, func(o *outcomes.Outcome) bool {
+		if o.Index > selected.Last {
+			return false
+		}
+		if selected.Unsuccessful && o.Status == outcomes.Succeeded {
+			return true
+		}
+		more := yield(o)
+		most--
+		return more && most != 0
+	})
 }
 
 // these yields the outcomes of the given indexes.
@@ -54,7 +65,11 @@ func these(indexes ...int) readerFunc {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if !yield(&outcomes.Outcome{Index: index, Status: outcomes.Succeeded, Result: []byte("0"), Attempts: 1}) {
+			o := &outcomes.Outcome{Index: index, Status: outcomes.Succeeded, Result: []byte("0"), Attempts: 1}
+			if index%10 == 3 { // every index that ends in 3 fails
+				o.Status, o.Result = outcomes.Failed, nil
+			}
+			if !yield(o) {
 				return nil
 			}
 			if limit--; limit == 0 {
@@ -127,10 +142,16 @@ func TestResultsAreAnArrayOrLines(t *testing.T) {
 		"two, and one between them": {these(0, 2), "", said{status: 200, kind: "application/json", body: "[\n" + zero + ",\n" + two + "\n]\n"}},
 		"two in lines":              {these(0, 2), "format=ndjson", said{status: 200, kind: "application/x-ndjson", body: zero + "\n" + two + "\n"}},
 		"from a cursor":             {these(0, 2), "from=1", said{status: 200, kind: "application/json", body: "[\n" + two + "\n]\n"}},
-		"no more than asked for":    {these(0, 2), "limit=1", said{status: 200, kind: "application/json", body: "[\n" + zero + "\n]\n"}},
+		"some indexes":              {these(0, 1, 2), "indexes=0,2", said{status: 200, kind: "application/json", body: "[\n" + zero + ",\n" + two + "\n]\n"}},
+		"some indexes, from a cursor and no more than asked for": {these(0, 1, 2, 3), "indexes=0,2-3&from=1&limit=1", said{status: 200, kind: "application/json", body: "[\n" + two + "\n]\n"}},
+		"only what failed":       {these(0, 2, 3, 4, 13), "failed=true&format=ndjson", said{status: 200, kind: "application/x-ndjson", body: `{"index":3,"status":"Failed","attempts":1}` + "\n" + `{"index":13,"status":"Failed","attempts":1}` + "\n"}},
+		"what failed, followed":  {these(0, 1, 2, 3, 4), "failed=true&format=ndjson&follow=true", said{status: 200, kind: "application/x-ndjson", body: `{"index":3,"status":"Failed","attempts":1}` + "\n"}},
+		"a table":                {these(0, 3), "format=csv", said{status: 200, kind: "text/csv", body: "index,status,result,error_type,error_message,attempts,start_time,completion_time,worker,node\n0,Succeeded,0,,,1,,,,\n3,Failed,,,,1,,,,\n"}},
+		"an empty table":         {these(), "format=csv", said{status: 200, kind: "text/csv", body: "index,status,result,error_type,error_message,attempts,start_time,completion_time,worker,node\n"}},
+		"no more than asked for": {these(0, 2), "limit=1", said{status: 200, kind: "application/json", body: "[\n" + zero + "\n]\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := ask(t, NewResults(t.Context(), theRun(3), tc.reader, clock.RealClock{}), tc.query)
+			got := ask(t, NewResults(t.Context(), theRun(5), tc.reader, clock.RealClock{}), tc.query)
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(said{})); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}

@@ -10,13 +10,64 @@ import (
 // streamBuffer is how much is written at once.
 const streamBuffer = 64 << 10
 
-// stream writes outcomes to a caller, as an array or one a line. The header is sent with the first of them, so that
-// until then an error can still be answered as one.
+// format is how an answer of many outcomes is written.
+type format interface {
+	// beginning, one outcome (the first or not), and the end after so many. What is returned is valid until the next call.
+	beginning() []byte
+	one(o *outcomes.Outcome, first bool) []byte
+	end(written int) []byte
+}
+
+// newFormat finds a format by its content type.
+func newFormat(q query) format {
+	switch q.format {
+	case contentCSV:
+		return newTable(q.output)
+	case contentNDJSON:
+		return lines{newEncoder(q.output)}
+	}
+	return array{newEncoder(q.output)}
+}
+
+// lines is one JSON object a line.
+type lines struct{ *encoder }
+
+func (lines) beginning() []byte { return nil }
+
+func (l lines) one(o *outcomes.Outcome, _ bool) []byte {
+	l.encode(o)
+	l.buffer.WriteByte('\n')
+	return l.buffer.Bytes()
+}
+
+func (lines) end(int) []byte { return nil }
+
+// array is one JSON array: an outcome a line there too, for people look at it.
+type array struct{ *encoder }
+
+func (array) beginning() []byte { return []byte("[") }
+
+func (a array) one(o *outcomes.Outcome, first bool) []byte {
+	if first {
+		return append([]byte("\n"), a.encode(o)...)
+	}
+	return append([]byte(",\n"), a.encode(o)...)
+}
+
+func (array) end(written int) []byte {
+	if written > 0 {
+		return []byte("\n]\n")
+	}
+	return []byte("]\n")
+}
+
+// stream writes outcomes to a caller. The header is sent with the first of them, so that until then an error can still be
+// answered as one.
 type stream struct {
 	response http.ResponseWriter
 	buffered *bufio.Writer
-	encoder  *encoder
-	lines    bool
+	format   format
+	kind     string
 	begun    bool
 	written  int
 	// broken is why the caller gets nothing more.
@@ -24,12 +75,7 @@ type stream struct {
 }
 
 func newStream(w http.ResponseWriter, q query) *stream {
-	return &stream{
-		response: w,
-		buffered: bufio.NewWriterSize(w, streamBuffer),
-		encoder:  newEncoder(q.output),
-		lines:    q.lines,
-	}
+	return &stream{response: w, buffered: bufio.NewWriterSize(w, streamBuffer), format: newFormat(q), kind: q.format}
 }
 
 func (s *stream) begin() {
@@ -37,27 +83,15 @@ func (s *stream) begin() {
 		return
 	}
 	s.begun = true
-	s.response.Header().Set("Content-Type", contentType(s.lines))
+	s.response.Header().Set("Content-Type", s.kind)
 	s.response.WriteHeader(http.StatusOK)
-	if !s.lines {
-		s.put([]byte("["))
-	}
+	s.put(s.format.beginning())
 }
 
 // write writes one more outcome. It returns false when the caller takes no more.
 func (s *stream) write(o *outcomes.Outcome) bool {
 	s.begin()
-	if !s.lines && s.written > 0 {
-		s.put([]byte(","))
-	}
-	if !s.lines {
-		// A line an outcome in the array too: people look at it.
-		s.put([]byte("\n"))
-	}
-	s.put(s.encoder.encode(o))
-	if s.lines {
-		s.put([]byte("\n"))
-	}
+	s.put(s.format.one(o, s.written == 0))
 	s.written++
 	return s.broken == nil
 }
@@ -79,12 +113,7 @@ func (s *stream) flush() {
 // end makes a whole of it.
 func (s *stream) end() {
 	s.begin()
-	if !s.lines {
-		if s.written > 0 {
-			s.put([]byte("\n"))
-		}
-		s.put([]byte("]\n"))
-	}
+	s.put(s.format.end(s.written))
 	if s.broken == nil {
 		s.broken = s.buffered.Flush()
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
@@ -261,6 +262,9 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 			return err
 		}
 	}
+	if err := c.writeLive(tx); err != nil {
+		return err
+	}
 	for i := range c.added {
 		if c.added[i].WorkerID == 0 {
 			c.added[i].WorkerID = c.self.ID
@@ -328,11 +332,16 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error
 		LeaseSeconds:   e.options.Lease.Seconds(),
 		TimeoutSeconds: run.TimeoutSeconds,
 		HandBackMillis: handBack(c.row.MeanMicros).Milliseconds(),
+		LiveMillis:     liveEvery(c.row.Live).Milliseconds(),
 		Limits:         e.options.Limits,
 	}
 	size := 0
 	for r := range c.handed.Ranges() {
 		tuples, err := e.inputs.Tuples(ctx, run, r.First, r.Last)
+		if errors.Is(err, ErrInputs) {
+			// Whoever repeats this call is told to stop.
+			err = errors.Join(err, e.Close(ctx, run, sharedcloudv1alpha1.ReasonInputsUnavailable, err.Error()))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the inputs %d to %d: %w", r.First, r.Last, err)
 		}

@@ -236,7 +236,7 @@ func (c *cluster) outcomes() map[int]outcomes.Outcome {
 	c.t.Helper()
 	all := map[int]outcomes.Outcome{}
 	last := -1
-	err := c.store.Read(context.Background(), c.run.UID, 0, 0, func(o *outcomes.Outcome) bool {
+	err := c.store.Read(context.Background(), c.run.UID, outcomes.All(0), 0, func(o *outcomes.Outcome) bool {
 		if o.Index <= last {
 			c.t.Fatalf("the outcome of index %d comes after that of %d", o.Index, last)
 		}

@@ -17,6 +17,8 @@ var (
 	ErrUnauthenticated = errors.New("the token is not valid")
 	// ErrForbidden: the token is good, but not for the exchange of this run. 403.
 	ErrForbidden = errors.New("the token is not for this run")
+	// ErrInputs: the inputs of the run cannot be had, and will not be. The exchange ends the run.
+	ErrInputs = errors.New("the inputs cannot be read")
 	// ErrSequence: a later call of the same pod was answered before. 409; the worker exits.
 	ErrSequence = errors.New("a later call of this pod has been answered: another supervisor speaks for it")
 	// ErrPodOver: the pod has ended, by what Kubernetes says. 409; should the worker be alive after all, it exits with 1
@@ -67,7 +69,7 @@ type Tuple struct {
 
 // Inputs reads the inputs of runs.
 type Inputs interface {
-	// Tuples returns the tuples from first to last, both included, in order.
+	// Tuples returns the tuples from first to last, both included, in order; ErrInputs where they are gone for good.
 	Tuples(ctx context.Context, run Run, first, last int) ([]Tuple, error)
 }
 

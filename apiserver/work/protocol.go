@@ -35,6 +35,19 @@ type Request struct {
 	Leaving     bool       `json:"leaving,omitempty"`
 	LoadError   *ErrorText `json:"loadError,omitempty"`
 	Device      string     `json:"device,omitempty"`
+	Live        *Live      `json:"live,omitempty"`
+}
+
+// Live is what the tuple that is being executed has printed since the last call that said so.
+type Live struct {
+	Index int `json:"index"`
+	// StartTime is when it began, by the worker's clock.
+	StartTime int64 `json:"startTime"`
+	// StdoutFrom and StderrFrom are how many bytes the tuple had printed before.
+	Stdout     []byte `json:"stdout,omitempty"`
+	StdoutFrom int64  `json:"stdoutFrom,omitempty"`
+	Stderr     []byte `json:"stderr,omitempty"`
+	StderrFrom int64  `json:"stderrFrom,omitempty"`
 }
 
 // Outcome is what a worker reports of one tuple.
@@ -81,6 +94,7 @@ type Answer struct {
 	LeaseSeconds   float64    `json:"leaseSeconds"`
 	TimeoutSeconds int        `json:"timeoutSeconds"`
 	HandBackMillis int64      `json:"handBackMillis"`
+	LiveMillis     int64      `json:"liveMillis"`
 	Limits         Limits     `json:"limits"`
 }
 
@@ -179,6 +193,10 @@ func (r *Request) validate() error {
 		return badRequest("outcomes has %d items; at most %d are allowed", len(r.Outcomes), MaxOutcomes)
 	case r.Executing != nil && !r.Held.Contains(*r.Executing):
 		return badRequest("executing is %d, which is not in held", *r.Executing)
+	case r.Live != nil && (r.Executing == nil || r.Live.Index != *r.Executing):
+		return badRequest("live is of %d, which is not executing", r.Live.Index)
+	case r.Live != nil && (r.Live.StdoutFrom < 0 || r.Live.StderrFrom < 0):
+		return badRequest("live begins before the beginning")
 	}
 	indexes := make([]int, len(r.Outcomes))
 	for i := range r.Outcomes {

@@ -82,6 +82,8 @@ func (i *Inputs) Tuples(ctx context.Context, run work.Run, first, last int) ([]w
 	switch {
 	case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced):
 		return nil, work.ErrNoRun
+	case errors.Is(err, core.ErrInputsGone), errors.Is(err, core.ErrInputsChanged):
+		return nil, fmt.Errorf("%w: %w", work.ErrInputs, err)
 	case err != nil:
 		return nil, err
 	}

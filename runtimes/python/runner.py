@@ -840,6 +840,17 @@ class Stream(object):
             self.tail.add(data, limit)
         self.fresh = []
 
+    def printed(self):
+        """How many bytes the tuple that runs has printed, as far as they were read."""
+        return self.tail.total + sum([len(data) for data in self.fresh])
+
+    def since(self, start, most):
+        """What the tuple that runs has printed from byte `start` on, the end of it: (number of its first byte, bytes)."""
+        data = b''.join(list(self.tail.parts) + self.fresh)
+        end = self.printed()
+        data = data[-min(len(data), end - start, most):] if end > start else b''
+        return end - len(data), data
+
     def drain(self, limit):
         """Reads what is there now, and not for ever: something left behind may print without end."""
         left = unread(self.fd)
@@ -1375,6 +1386,7 @@ AT_ONCE = 128                    # tuples in one message to the child
 BRIEF = 0.005                    # seconds
 BODY = 8 << 20                   # what a call's body may take before outcomes are left for the next
 HARVEST = 0.1                    # seconds that a finished outcome waits for others to travel with
+LIVE = 64 << 10                  # bytes of each stream that one call tells of the tuple that runs
 LOADING = 600                    # seconds that loading may take; as long as a tuple may, where that is longer
 LEAVING = 20                     # seconds that the executing tuple gets after a SIGTERM that Kubernetes means
 MEMORY_SPEED = 4 << 30           # bytes a second that a child is believed able to fill
@@ -1399,6 +1411,8 @@ class Supervisor(object):
         self.keeper = None
         self.executing, self.since, self.wall = None, self.now, time.time()
         self.load_error, self.load_delay, self.spawn_at = None, 0, self.now
+        self.live_delay = None              # seconds after which new output of the tuple that runs is told; None: never
+        self.told, self.told_at = None, self.now    # what was told of which tuple, (stdout, stderr) in bytes, and when
         self.average = None                 # seconds that a tuple takes
         self.busy_since = self.now          # since when the child works without a pause, or since the last outcome
 
@@ -1702,12 +1716,37 @@ class Supervisor(object):
         busy = bool(self.queue or keeper is not None and keeper.given)
         want = self.hungry()
         due = self.urgent or self.reached(self.heartbeat())
+        if not due and self.live_delay is not None and self.unheard():
+            due = self.reached(max(self.told_at, self.since) + self.live_delay)
         if self.done:
             due = due or not busy or self.reached(self.done_since + HARVEST)
         if want:
             due = due or (not self.dry if busy else self.reached(self.idle_until))
         if due:
             self.call(want, 0 if busy or not want else self.patience())
+
+    def unheard(self):
+        """Whether the tuple that runs has printed something that the server does not know of."""
+        if self.executing is None or self.keeper is None or self.keeper.loading:
+            return False
+        known = self.told[1:] if self.told and self.told[0] is self.executing else (0, 0)
+        return tuple(stream.printed() for stream in self.keeper.streams) > known
+
+    def live_output(self):
+        """The field `live` of a call, or None."""
+        if self.live_delay is None or not self.unheard():
+            return None
+        if not self.told or self.told[0] is not self.executing:
+            self.told = self.executing, 0, 0
+        fields = {'index': self.executing[0], 'startTime': micros(self.wall)}
+        for position, stream in enumerate(self.keeper.streams):
+            start, data = stream.since(self.told[1 + position], LIVE)
+            if data:
+                fields[stream.name] = binascii.b2a_base64(data)[:-1].decode('ascii')
+                fields[stream.name + 'From'] = start
+        self.told = (self.executing,) + tuple(stream.printed() for stream in self.keeper.streams)
+        self.told_at = self.now
+        return fields
 
     def heartbeat(self):
         if self.called_at is None:
@@ -1727,6 +1766,9 @@ class Supervisor(object):
                   'waitSeconds': wait, 'leaving': self.leaving}
         if self.executing is not None:
             fields['executing'] = self.executing[0]
+            live = self.live_output()
+            if live:
+                fields['live'] = live
         if self.load_error is not None:
             fields['loadError'], self.load_error = self.load_error, None
         if self.device is not None:
@@ -1777,6 +1819,8 @@ class Supervisor(object):
         self.timeout = answer.get('timeoutSeconds') or self.timeout
         if answer.get('handBackMillis'):
             self.hand_back = answer['handBackMillis'] / 1000.0
+        if answer.get('liveMillis'):
+            self.live_delay = answer['liveMillis'] / 1000.0
         self.limits.update(answer.get('limits') or {})
         tuples = answer.get('tuples') or []
         if answer.get('revoked'):

@@ -50,6 +50,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.JobReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NamedSource"):
 		return &apiv1alpha1.NamedSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ParametersSource"):
+		return &apiv1alpha1.ParametersSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PinnedRevision"):
 		return &apiv1alpha1.PinnedRevisionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodSettings"):
@@ -60,6 +62,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RunPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RunProgress"):
 		return &apiv1alpha1.RunProgressApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("UploadReference"):
+		return &apiv1alpha1.UploadReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Volume"):
 		return &apiv1alpha1.VolumeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("VolumeMount"):

@@ -115,9 +115,9 @@ var _ = DescribeTable("A FunctionRun is refused", func(ctx SpecContext, change f
 	refused(ctx, newRun("", "", "f", 1, change), words...)
 },
 	Entry("without inputs", func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
-		"neither spec.parameters nor spec.parametersLiteral is set: put a list of tuples such as [[1, 2], [3, 4]] into spec.parameters"),
+		"none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: put a list of tuples such as [[1, 2], [3, 4]] into spec.parameters"),
 	Entry("with both forms of inputs", func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1,),)") },
-		"spec.parameters and spec.parametersLiteral are both set: leave one of them out"),
+		"more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: leave all but one of them out"),
 	Entry("without a function", func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "" }, "spec.functionRef"),
 	Entry("with a name that is no label", func(r *v1alpha1.FunctionRun) { r.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
 	Entry("with a literal too short to be a tuple", func(r *v1alpha1.FunctionRun) {
@@ -147,7 +147,7 @@ var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecConte
 		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("((1,),)")
 	}, "spec.parametersLiteral is immutable: make a new FunctionRun"),
 	Entry("that takes the inputs away", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
-		"neither spec.parameters nor spec.parametersLiteral is set"),
+		"none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"),
 	Entry("of the literal", literal, func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((2,),)") },
 		"spec.parametersLiteral is immutable: make a new FunctionRun"),
 	Entry("of the function", none, func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "another" },

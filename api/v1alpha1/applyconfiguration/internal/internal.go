@@ -500,6 +500,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: io.sharedcloud.function-operator.api.v1alpha1.Tuple
           elementRelationship: atomic
+    - name: parametersFrom
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ParametersSource
     - name: parametersLiteral
       type:
         scalar: string
@@ -632,6 +635,20 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: io.sharedcloud.function-operator.api.v1alpha1.ParametersFormat
+  scalar: string
+- name: io.sharedcloud.function-operator.api.v1alpha1.ParametersSource
+  map:
+    fields:
+    - name: configMapKeyRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapKeyRef
+    - name: format
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ParametersFormat
+    - name: upload
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.UploadReference
 - name: io.sharedcloud.function-operator.api.v1alpha1.PinnedRevision
   map:
     fields:
@@ -650,6 +667,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: gpus
       type:
         scalar: numeric
+    - name: inputs
+      type:
+        scalar: string
     - name: name
       type:
         scalar: string
@@ -771,6 +791,15 @@ var schemaYAML = typed.YAMLObject(`types:
     elementType:
       namedType: io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
     elementRelationship: atomic
+- name: io.sharedcloud.function-operator.api.v1alpha1.UploadReference
+  map:
+    fields:
+    - name: digest
+      type:
+        scalar: string
+    - name: tuples
+      type:
+        scalar: numeric
 - name: io.sharedcloud.function-operator.api.v1alpha1.Volume
   map:
     fields:

@@ -17,11 +17,14 @@ import (
 type FunctionRunSpecApplyConfiguration struct {
 	// functionRef names the Function, in the run's namespace. The run pins the Function's revision when it starts.
 	FunctionRef *FunctionReferenceApplyConfiguration `json:"functionRef,omitempty"`
-	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters and parametersLiteral is set.
+	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters, parametersLiteral and
+	// parametersFrom is set.
 	Parameters []apiv1alpha1.Tuple `json:"parameters,omitempty"`
 	// parametersLiteral is the text of a Python tuple of tuples, kept as written: "((1, 2), (3, 4))". It is the only form
 	// that keeps tuples, bytes and integers of any size what they are.
-	ParametersLiteral           *string `json:"parametersLiteral,omitempty"`
+	ParametersLiteral *string `json:"parametersLiteral,omitempty"`
+	// parametersFrom names where the tuples are kept, for more of them than an object can hold.
+	ParametersFrom              *ParametersSourceApplyConfiguration `json:"parametersFrom,omitempty"`
 	RunPolicyApplyConfiguration `json:""`
 	// suspend asks for no workers until it is false again. What has an outcome keeps it.
 	Suspend *bool `json:"suspend,omitempty"`
@@ -58,6 +61,14 @@ func (b *FunctionRunSpecApplyConfiguration) WithParameters(values ...apiv1alpha1
 // If called multiple times, the ParametersLiteral field is set to the value of the last call.
 func (b *FunctionRunSpecApplyConfiguration) WithParametersLiteral(value string) *FunctionRunSpecApplyConfiguration {
 	b.ParametersLiteral = &value
+	return b
+}
+
+// WithParametersFrom sets the ParametersFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ParametersFrom field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithParametersFrom(value *ParametersSourceApplyConfiguration) *FunctionRunSpecApplyConfiguration {
+	b.ParametersFrom = value
 	return b
 }
 

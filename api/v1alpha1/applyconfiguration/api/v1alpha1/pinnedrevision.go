@@ -19,6 +19,9 @@ type PinnedRevisionApplyConfiguration struct {
 	Generation *int64 `json:"generation,omitempty"`
 	// registryPath is the OCI reference of the image.
 	RegistryPath *string `json:"registryPath,omitempty"`
+	// inputs is the immutable ConfigMap, the run's own, that holds the copy of what spec.parametersFrom.configMapKeyRef held;
+	// empty where the inputs are elsewhere.
+	Inputs *string `json:"inputs,omitempty"`
 	// tuples is n, how many inputs the run has.
 	Tuples *int32 `json:"tuples,omitempty"`
 	// workers is the number of the Job's completions: the smaller of tuples and the workers asked for.
@@ -68,6 +71,14 @@ func (b *PinnedRevisionApplyConfiguration) WithGeneration(value int64) *PinnedRe
 // If called multiple times, the RegistryPath field is set to the value of the last call.
 func (b *PinnedRevisionApplyConfiguration) WithRegistryPath(value string) *PinnedRevisionApplyConfiguration {
 	b.RegistryPath = &value
+	return b
+}
+
+// WithInputs sets the Inputs field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Inputs field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithInputs(value string) *PinnedRevisionApplyConfiguration {
+	b.Inputs = &value
 	return b
 }
 

@@ -1,0 +1,121 @@
+package outcomes
+
+// Upload is the row of inputs that were uploaded to a namespace, see package uploads.
+type Upload struct {
+	ID        int64
+	Namespace string
+	// Digest is "" while the tuples arrive.
+	Digest        string
+	Tuples        int
+	Bytes         int64
+	Complete      bool
+	CreatedMicros int64
+	// UsedMicros is when a run was last seen to name it, or when something last arrived.
+	UsedMicros int64
+}
+
+// Chunk is a piece of an upload.
+type Chunk struct {
+	// First is the index of its first tuple.
+	First, Tuples int
+	Data          []byte
+}
+
+const uploadColumns = `id, namespace, digest, tuples, bytes, complete, created_us, used_us FROM uploads`
+
+// InsertUpload adds the row of an upload that arrives.
+func (tx *Tx) InsertUpload(namespace string, nowMicros int64) (id int64, err error) {
+	return tx.insert("adding an upload", `INSERT INTO uploads (namespace, digest, tuples, bytes, complete, created_us, used_us)
+		VALUES ($1, '', 0, 0, 0, $2, $2) RETURNING id`, namespace, nowMicros)
+}
+
+// AddChunk adds a piece to an upload that arrives. It says whether that is still there: one of which nothing came for
+// long is swept.
+func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (there bool, err error) {
+	changed, err := tx.exec("adding to an upload", `UPDATE uploads SET tuples = tuples + $1, bytes = bytes + $2, used_us = $3
+		WHERE id = $4 AND complete = 0`, chunk.Tuples, len(chunk.Data), nowMicros, upload)
+	if err != nil || changed == 0 {
+		return false, err
+	}
+	_, err = tx.exec("adding to an upload", `INSERT INTO upload_chunks (id, tuples, data) VALUES ($1, $2, $3)`,
+		key(upload, chunk.First), chunk.Tuples, chunk.Data)
+	return err == nil, err
+}
+
+// CompleteUpload gives an upload its digest. It says whether that is still there.
+func (tx *Tx) CompleteUpload(upload int64, digest string, nowMicros int64) (there bool, err error) {
+	changed, err := tx.exec("completing an upload", `UPDATE uploads SET digest = $1, complete = 1, used_us = $2
+		WHERE id = $3 AND complete = 0`, digest, nowMicros, upload)
+	return changed > 0, err
+}
+
+// Upload returns the complete upload of a namespace with that digest; nil when there is none.
+func (tx *Tx) Upload(namespace, digest string) (*Upload, error) {
+	found, err := tx.uploads(`SELECT `+uploadColumns+` WHERE namespace = $1 AND digest = $2 AND complete = 1`, namespace, digest)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// UploadsUsedBefore lists the uploads, complete or not, that nobody has used since, the longest unused first.
+func (tx *Tx) UploadsUsedBefore(micros int64, limit int) ([]Upload, error) {
+	return tx.uploads(`SELECT `+uploadColumns+` WHERE used_us < $1 ORDER BY used_us LIMIT $2`, micros, limit)
+}
+
+func (tx *Tx) uploads(text string, args ...any) (all []Upload, err error) {
+	err = tx.query("reading uploads", func(row func(...any) error) error {
+		u := Upload{}
+		if err := row(&u.ID, &u.Namespace, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros); err != nil {
+			return err
+		}
+		all = append(all, u)
+		return nil
+	}, text, args...)
+	return all, err
+}
+
+// UseUpload notes that an upload is used now.
+func (tx *Tx) UseUpload(upload, nowMicros int64) error {
+	_, err := tx.exec("noting the use of an upload", `UPDATE uploads SET used_us = $1 WHERE id = $2`, nowMicros, upload)
+	return err
+}
+
+// Chunk returns the piece of an upload that begins with the tuple of that index; nil when there is none.
+func (tx *Tx) Chunk(upload int64, first int) (*Chunk, error) {
+	var found *Chunk
+	err := tx.query("reading an upload", func(row func(...any) error) error {
+		found = &Chunk{First: first}
+		return row(&found.Tuples, &found.Data)
+	}, `SELECT tuples, data FROM upload_chunks WHERE id = $1`, key(upload, first))
+	return found, err
+}
+
+// DeleteUploadSome deletes at most limit pieces of an upload, and its row at last. It says whether that is done.
+func (tx *Tx) DeleteUploadSome(upload int64, limit int) (done bool, err error) {
+	// Nobody finds it any more, whatever is left of it.
+	if _, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '' WHERE id = $1`, upload); err != nil {
+		return false, err
+	}
+	deleted, err := tx.exec("deleting an upload", `DELETE FROM upload_chunks WHERE id IN
+		(SELECT id FROM upload_chunks WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3)`, key(upload, 0), key(upload+1, 0)-1, limit)
+	if err != nil || deleted > 0 {
+		return false, err
+	}
+	_, err = tx.exec("deleting an upload", `DELETE FROM uploads WHERE id = $1`, upload)
+	return err == nil, err
+}
+
+// Chunks lists the pieces of an upload in order, without what is in them.
+func (tx *Tx) Chunks(upload int64) (all []Chunk, err error) {
+	err = tx.query("reading an upload", func(row func(...any) error) error {
+		c, id := Chunk{}, int64(0)
+		if err := row(&id, &c.Tuples); err != nil {
+			return err
+		}
+		c.First = int(id - key(upload, 0))
+		all = append(all, c)
+		return nil
+	}, `SELECT id, tuples FROM upload_chunks WHERE id BETWEEN $1 AND $2 ORDER BY id`, key(upload, 0), key(upload+1, 0)-1)
+	return all, err
+}

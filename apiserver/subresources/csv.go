@@ -1,0 +1,75 @@
+package subresources
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+// table writes outcomes as CSV (RFC 4180 with line feeds), under a row with the names of the columns.
+type table struct {
+	buffer bytes.Buffer
+	csv    *csv.Writer
+	output bool
+}
+
+func newTable(output bool) *table {
+	t := &table{output: output}
+	t.csv = csv.NewWriter(&t.buffer)
+	return t
+}
+
+func (t *table) beginning() []byte {
+	columns := []string{"index", "status", "result", "error_type", "error_message", "attempts", "start_time", "completion_time", "worker", "node"}
+	if t.output {
+		columns = append(columns, "stdout", "stderr")
+	}
+	return t.row(columns)
+}
+
+func (t *table) one(o *outcomes.Outcome, _ bool) []byte {
+	cells := []string{strconv.Itoa(o.Index), o.Status.String(), cellOf(o), "", "", strconv.Itoa(o.Attempts),
+		momentText(o.StartMicros), momentText(o.CompletionMicros), o.PodName, o.Node}
+	if o.Error != nil {
+		cells[3], cells[4] = o.Error.Type, o.Error.Message
+	}
+	if t.output {
+		cells = append(cells, string(o.Stdout), string(o.Stderr))
+	}
+	return t.row(cells)
+}
+
+func (*table) end(int) []byte { return nil }
+
+func (t *table) row(cells []string) []byte {
+	t.buffer.Reset()
+	_ = t.csv.Write(cells) // a bytes.Buffer does not fail
+	t.csv.Flush()
+	return t.buffer.Bytes()
+}
+
+// cellOf is a result as the text of a cell: of a string what it says, of anything else its JSON; where JSON cannot say it,
+// the text that the language has for it.
+func cellOf(o *outcomes.Outcome) string {
+	if o.Result == nil {
+		return string(o.ResultText)
+	}
+	var text string
+	if o.Result[0] == '"' && json.Unmarshal(o.Result, &text) == nil {
+		return text
+	}
+	return string(o.Result)
+}
+
+func momentText(micros int64) string {
+	if micros <= 0 {
+		return ""
+	}
+	return time.UnixMicro(micros).UTC().Format(metav1.RFC3339Micro)
+}

@@ -1,0 +1,166 @@
+package subresources
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// rerunIndexesBytes is how long the list may be of the indexes that a run takes again.
+const rerunIndexesBytes = 4096
+
+// FailureReader finds what did not succeed.
+type FailureReader interface {
+	// Unsuccessful are the indexes of a run that did not succeed.
+	Unsuccessful(ctx context.Context, run types.UID) (indexset.Set, error)
+}
+
+// InputReader reads what a run was given.
+type InputReader interface {
+	Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error)
+}
+
+// Rerun is the subresource functionruns/rerun: a new run of the tuples that did not succeed. The new run's indexes count
+// them from 0; annotations say of which run and which indexes they were.
+type Rerun struct {
+	storage
+	runs     RunGetter
+	outcomes FailureReader
+	inputs   InputReader
+	uploader Uploader
+	starter  RunStarter
+}
+
+var (
+	_ rest.Storage   = (*Rerun)(nil)
+	_ rest.Connecter = (*Rerun)(nil)
+)
+
+// NewRerun makes the subresource.
+func NewRerun(runs RunGetter, reader FailureReader, inputs InputReader, uploader Uploader, starter RunStarter) *Rerun {
+	return &Rerun{storage: storage{kindRun}, runs: runs, outcomes: reader, inputs: inputs, uploader: uploader, starter: starter}
+}
+
+// ConnectMethods implements rest.Connecter.
+func (*Rerun) ConnectMethods() []string { return []string{http.MethodPost} }
+
+// Connect implements rest.Connecter.
+func (r *Rerun) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
+	old, err := findRun(ctx, r.runs, apirequest.NamespaceValue(ctx), name)
+	if err != nil {
+		return nil, err
+	}
+	who := callerOf(ctx)
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		run, err := r.serve(request, old, who)
+		if err != nil {
+			responder.Error(apiError("the run cannot be made", err))
+			return
+		}
+		answer(w, responder, http.StatusCreated, run)
+	}), nil
+}
+
+func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRun, who string) (*sharedcloudv1alpha1.FunctionRun, error) {
+	ctx := request.Context()
+	run := &sharedcloudv1alpha1.FunctionRun{Spec: sharedcloudv1alpha1.FunctionRunSpec{RunPolicy: old.Spec.RunPolicy}}
+	if err := parseAll(request.URL.Query(), map[string]func(string) error{
+		"name": func(text string) error { run.Name = text; return nil },
+		"spec": func(text string) error { return specFrom(text, &run.Spec) },
+	}); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	if !meta.IsStatusConditionTrue(old.Status.Conditions, sharedcloudv1alpha1.ConditionFinished) {
+		return nil, conflict(old.Name, errors.New("the run is not over: wait for its end, or cancel it"))
+	}
+	run.Namespace = old.Namespace
+	run.Spec.FunctionRef = old.Spec.FunctionRef
+	if run.Name == "" {
+		run.GenerateName = old.Name[:min(len(old.Name), 50)] + "-again-"
+	}
+	failed, err := r.outcomes.Unsuccessful(ctx, old.UID)
+	if err != nil {
+		return nil, readError(err)
+	}
+	if failed.Empty() {
+		return nil, conflict(old.Name, errors.New("every tuple of the run succeeded: there is nothing to run again"))
+	}
+	indexes, rest := failed.Cut(rerunIndexesBytes)
+	text := indexes.String()
+	if !rest.Empty() {
+		text += ",…"
+	}
+	run.Labels = map[string]string{sharedcloudv1alpha1.LabelRerunOf: old.Name}
+	run.Annotations = map[string]string{
+		sharedcloudv1alpha1.AnnotationRerunOf:      string(old.UID),
+		sharedcloudv1alpha1.AnnotationRerunIndexes: text,
+	}
+	given, err := r.inputs.Given(ctx, old.Namespace, old.Name, old.UID)
+	if err != nil {
+		return nil, inputsError(old.Name, err)
+	}
+	upload, err := r.uploader.Write(ctx, old.Namespace, &picked{ctx: ctx, given: given, left: failed})
+	if err != nil {
+		return nil, inputsError(old.Name, err)
+	}
+	run.Spec.ParametersFrom = uploadedAs(upload)
+	return r.starter.StartRun(ctx, run, who, false)
+}
+
+func inputsError(name string, err error) error {
+	if errors.Is(err, core.ErrInputsGone) {
+		return conflict(name, err)
+	}
+	return uploadError(err)
+}
+
+func conflict(name string, err error) error {
+	return apierrors.NewConflict(sharedcloudv1alpha1.Resource("functionruns"), name, err)
+}
+
+// picked yields some of the tuples that a run was given.
+type picked struct {
+	ctx    context.Context //nolint:containedctx // it lives as long as one upload
+	given  *core.Given
+	left   indexset.Set
+	loaded []parameters.Input
+}
+
+// pickedAtOnce is how many neighbours are read at once.
+const pickedAtOnce = 1024
+
+// Next returns the next tuple, or io.EOF after the last.
+func (p *picked) Next() (parameters.Input, error) {
+	if len(p.loaded) == 0 {
+		if p.left.Empty() {
+			return parameters.Input{}, io.EOF
+		}
+		var first indexset.Range
+		for first = range p.left.Ranges() {
+			break
+		}
+		first.Last = min(first.Last, first.First+pickedAtOnce-1)
+		inputs, err := p.given.Slice(p.ctx, first.First, first.Last)
+		if err != nil {
+			return parameters.Input{}, err
+		}
+		p.loaded = inputs
+		p.left = p.left.Minus(indexset.Span(first.First, first.Last))
+	}
+	next := p.loaded[0]
+	p.loaded = p.loaded[1:]
+	return next, nil
+}

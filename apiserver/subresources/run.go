@@ -1,0 +1,266 @@
+package subresources
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/clock"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/uploads"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+const (
+	// readPatience is how long nothing may come from somebody who uploads.
+	readPatience = time.Minute
+	// maxUploads bounds the uploads that are under way: each holds a piece in memory.
+	maxUploads = 16
+)
+
+// Uploader stores inputs, see package uploads.
+type Uploader interface {
+	Write(ctx context.Context, namespace string, tuples uploads.Tuples) (uploads.Upload, error)
+}
+
+// RunStarter makes FunctionRuns.
+type RunStarter interface {
+	// StartRun makes the run, whose function must exist; dry only looks whether it could. The errors are the API's own.
+	StartRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, user string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error)
+}
+
+// Run is the subresource functions/run, see docs/inputs.md: inputs come in, a run of the function comes out.
+type Run struct {
+	storage
+	uploader  Uploader
+	starter   RunStarter
+	clock     clock.PassiveClock
+	mostBytes int64
+	uploads   chan struct{}
+}
+
+var (
+	_ rest.Storage   = (*Run)(nil)
+	_ rest.Connecter = (*Run)(nil)
+)
+
+// NewRun makes the subresource. mostBytes is how much an upload may have.
+func NewRun(uploader Uploader, starter RunStarter, mostBytes int64, clk clock.PassiveClock) *Run {
+	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes, uploads: make(chan struct{}, maxUploads)}
+}
+
+// ConnectMethods implements rest.Connecter.
+func (*Run) ConnectMethods() []string { return []string{http.MethodPost} }
+
+// Connect implements rest.Connecter.
+func (r *Run) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
+	namespace := apirequest.NamespaceValue(ctx)
+	who := callerOf(ctx)
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		run, err := r.serve(w, request, namespace, name, who)
+		if err != nil {
+			responder.Error(apiError("the run cannot be made", err))
+			return
+		}
+		answer(w, responder, http.StatusCreated, run)
+	}), nil
+}
+
+// callerOf is the name of who asks.
+func callerOf(ctx context.Context) string {
+	if caller, ok := apirequest.UserFrom(ctx); ok {
+		return caller.GetName()
+	}
+	return ""
+}
+
+// answer writes an object.
+func answer(w http.ResponseWriter, responder rest.Responder, status int, run *sharedcloudv1alpha1.FunctionRun) {
+	body, err := json.Marshal(run)
+	if err != nil {
+		responder.Error(apierrors.NewInternalError(err))
+		return
+	}
+	w.Header().Set("Content-Type", contentJSON)
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, who string) (*sharedcloudv1alpha1.FunctionRun, error) {
+	ctx := request.Context()
+	asked, err := askedRun(request.URL.Query(), request.Header)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	select {
+	case r.uploads <- struct{}{}:
+		defer func() { <-r.uploads }()
+	default:
+		return nil, apierrors.NewTooManyRequests("too many inputs are being uploaded at the moment", 1)
+	}
+	run := asked.run
+	run.Namespace = namespace
+	run.Spec.FunctionRef.Name = function
+	if run.Name == "" {
+		run.GenerateName = function + "-"
+	}
+	// Before the inputs are read: who forgot something need not wait until they have all come.
+	run.Spec.ParametersFrom = uploadedAs(uploads.Upload{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 1})
+	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), who, true); err != nil {
+		return nil, err
+	}
+	body := &patientReader{
+		body:     http.MaxBytesReader(w, request.Body, 2*r.mostBytes),
+		response: http.NewResponseController(w),
+		clock:    r.clock,
+	}
+	upload, err := r.uploader.Write(ctx, namespace, parameters.NewReader(body, asked.stream))
+	if err != nil {
+		return nil, uploadError(err)
+	}
+	run.Spec.ParametersFrom = uploadedAs(upload)
+	return r.starter.StartRun(ctx, run, who, false)
+}
+
+func uploadedAs(upload uploads.Upload) *sharedcloudv1alpha1.ParametersSource {
+	return &sharedcloudv1alpha1.ParametersSource{
+		Upload: &sharedcloudv1alpha1.UploadReference{Digest: upload.Digest, Tuples: int32(upload.Tuples)},
+	}
+}
+
+func uploadError(err error) error {
+	var format *parameters.FormatError
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &format):
+		return apierrors.NewBadRequest("the inputs cannot be read: " + format.Sentence + ". Nothing was kept.")
+	case errors.Is(err, uploads.ErrTooLarge):
+		return apierrors.NewRequestEntityTooLargeError(err.Error())
+	case errors.As(err, &long):
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the body has more than %d bytes: split the run", long.Limit))
+	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrFull):
+		return apierrors.NewServiceUnavailable(err.Error())
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return apierrors.NewBadRequest("the body ended before all of it had come. Nothing was kept.")
+	}
+	return unavailable("the inputs cannot be stored", err)
+}
+
+// asked is what a caller of functions/run asks for, beside the inputs.
+type asked struct {
+	run    *sharedcloudv1alpha1.FunctionRun
+	stream parameters.Stream
+}
+
+func askedRun(values url.Values, header http.Header) (asked, error) {
+	a := asked{run: &sharedcloudv1alpha1.FunctionRun{}}
+	err := parseAll(values, map[string]func(string) error{
+		"name": func(text string) error { a.run.Name = text; return nil },
+		"spec": func(text string) error { return specFrom(text, &a.run.Spec) },
+		"format": func(text string) (err error) {
+			a.stream.Format, err = formatNamed(text)
+			return err
+		},
+		"header": truth(&a.stream.Header),
+		"cells": func(text string) error {
+			if a.stream.TypedCells = text == "json"; !a.stream.TypedCells && text != "text" {
+				return errors.New("must be text or json")
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return asked{}, err
+	}
+	if header.Get("Content-Encoding") != "" {
+		return asked{}, errors.New("the body is compressed: send it as it is")
+	}
+	if a.stream.Format == "" {
+		if err := contentFormat(header.Get("Content-Type"), &a.stream); err != nil {
+			return asked{}, err
+		}
+	}
+	return a, nil
+}
+
+// specFrom reads how the run is to run: fields of a FunctionRun's spec, but what the address and the body say.
+func specFrom(text string, spec *sharedcloudv1alpha1.FunctionRunSpec) error {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(spec); err != nil {
+		return fmt.Errorf("must be a JSON object with fields of a FunctionRun's spec, such as {\"workers\": 4}: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("must be one JSON object, and there is more behind it")
+	}
+	if spec.Parameters != nil || spec.ParametersLiteral != nil || spec.ParametersFrom != nil || spec.FunctionRef.Name != "" {
+		return errors.New("must have neither inputs, which are the body, nor functionRef, which is in the address")
+	}
+	return nil
+}
+
+var formats = map[string]sharedcloudv1alpha1.ParametersFormat{
+	"json":   sharedcloudv1alpha1.FormatJSON,
+	"ndjson": sharedcloudv1alpha1.FormatNDJSON,
+	"csv":    sharedcloudv1alpha1.FormatCSV,
+	"python": sharedcloudv1alpha1.FormatPython,
+}
+
+func formatNamed(text string) (sharedcloudv1alpha1.ParametersFormat, error) {
+	if format, ok := formats[strings.ToLower(text)]; ok {
+		return format, nil
+	}
+	return "", errors.New("must be json, ndjson, csv or python")
+}
+
+// contentFormat reads the format off a Content-Type. Without one it is JSON.
+func contentFormat(contentType string, stream *parameters.Stream) error {
+	if contentType == "" {
+		stream.Format = sharedcloudv1alpha1.FormatJSON
+		return nil
+	}
+	media, details, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return fmt.Errorf("the Content-Type %.100q cannot be read", contentType)
+	}
+	switch media {
+	case contentJSON:
+		stream.Format = sharedcloudv1alpha1.FormatJSON
+	case contentNDJSON, "application/jsonl", "application/x-jsonlines":
+		stream.Format = sharedcloudv1alpha1.FormatNDJSON
+	case contentCSV:
+		stream.Format = sharedcloudv1alpha1.FormatCSV
+		stream.Header = stream.Header || details["header"] == "present"
+	case "text/x-python":
+		stream.Format = sharedcloudv1alpha1.FormatPython
+	default:
+		return fmt.Errorf("the Content-Type is %.100q: send application/json, application/x-ndjson, text/csv or text/x-python, or say the format by the parameter format", media)
+	}
+	return nil
+}
+
+// patientReader reads a body that may take as long as it likes, as long as something comes.
+type patientReader struct {
+	body     io.Reader
+	response *http.ResponseController
+	clock    clock.PassiveClock
+}
+
+func (p *patientReader) Read(b []byte) (int, error) {
+	// What cannot set deadlines (a recorder of a test) needs none.
+	_ = p.response.SetReadDeadline(p.clock.Now().Add(readPatience))
+	return p.body.Read(b)
+}

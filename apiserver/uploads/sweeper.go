@@ -1,0 +1,123 @@
+package uploads
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+const (
+	// unusedFor is how long an upload stays that no run names: a run that names it may follow. It is also long enough for
+	// a cluster whose runs are being restored from a backup.
+	unusedFor = 24 * time.Hour
+	// silentFor is how long an upload may be under way without anything coming.
+	silentFor = time.Hour
+	// sweptAtOnce bounds one sweep.
+	sweptAtOnce = 1000
+)
+
+// Named says which uploads runs name, as (namespace, digest).
+type Named func() (map[[2]string]bool, error)
+
+// Sweeper deletes uploads that no run has named for a day. That a run names one is noted in each sweep: what counts is
+// when it was last seen, not whether it is seen at this moment, so that an empty cache empties nothing.
+type Sweeper struct {
+	uploads  *Store
+	named    Named
+	clock    clock.WithTicker
+	interval time.Duration
+}
+
+// NewSweeper sweeps every interval.
+func NewSweeper(uploads *Store, named Named, interval time.Duration, clk clock.WithTicker) *Sweeper {
+	return &Sweeper{uploads: uploads, named: named, clock: clk, interval: interval}
+}
+
+// Run sweeps until ctx ends, once at the start.
+func (s *Sweeper) Run(ctx context.Context) {
+	ticker := s.clock.NewTicker(s.interval)
+	defer ticker.Stop()
+	for {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Sweeping unused uploads failed; it is tried again", "after", s.interval)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+	}
+}
+
+func (s *Sweeper) sweep(ctx context.Context) error {
+	named, err := s.named()
+	if err != nil {
+		return err
+	}
+	now := s.clock.Now()
+	var errs []error
+	for key := range named {
+		errs = append(errs, s.use(ctx, key[0], key[1], now))
+	}
+	var silent []outcomes.Upload
+	err = s.uploads.store.View(ctx, func(tx *outcomes.Tx) (err error) {
+		silent, err = tx.UploadsUsedBefore(now.Add(-silentFor).UnixMicro(), sweptAtOnce)
+		return err
+	})
+	errs = append(errs, err)
+	for i := range silent {
+		u := &silent[i]
+		if u.Complete && now.UnixMicro()-u.UsedMicros < unusedFor.Microseconds() {
+			continue
+		}
+		if gone, err := s.release(ctx, u); err != nil || !gone {
+			errs = append(errs, err)
+			continue
+		}
+		klog.FromContext(ctx).Info("Deleted inputs that no run names", "namespace", u.Namespace, "digest", u.Digest, "tuples", u.Tuples)
+	}
+	return errors.Join(errs...)
+}
+
+// release deletes an upload, unless somebody has used it since it was looked at.
+func (s *Sweeper) release(ctx context.Context, u *outcomes.Upload) (gone bool, err error) {
+	err = s.uploads.store.Update(ctx, lockOf(u.Namespace, u.Digest), func(tx *outcomes.Tx) error {
+		gone = false
+		if u.Complete {
+			now, err := tx.Upload(u.Namespace, u.Digest)
+			if err != nil || now == nil || now.UsedMicros != u.UsedMicros {
+				return err
+			}
+		}
+		_, err := tx.DeleteUploadSome(u.ID, 1) // nobody finds it any more
+		gone = err == nil
+		return err
+	})
+	if err != nil || !gone {
+		return gone, err
+	}
+	return true, s.uploads.remove(ctx, u.ID)
+}
+
+// use notes that an upload is named, unless that was noted a short while ago.
+func (s *Sweeper) use(ctx context.Context, namespace, digest string, now time.Time) error {
+	var upload *outcomes.Upload
+	find := func(tx *outcomes.Tx) (err error) {
+		upload, err = tx.Upload(namespace, digest)
+		return err
+	}
+	if err := s.uploads.store.View(ctx, find); err != nil || upload == nil {
+		return err
+	}
+	if now.UnixMicro()-upload.UsedMicros < silentFor.Microseconds()/2 {
+		return nil
+	}
+	return s.uploads.store.Update(ctx, lockOf(namespace, digest), func(tx *outcomes.Tx) error {
+		return tx.UseUpload(upload.ID, now.UnixMicro())
+	})
+}

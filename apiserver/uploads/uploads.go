@@ -1,0 +1,278 @@
+// Package uploads keeps inputs that are too many for an object of the API in the outcome store: once for each namespace
+// and content, in pieces, so that neither memory nor a transaction grows with their number.
+//
+//	uploads.go   Write, and Slice, which reads any range of an upload
+//	frames.go    how tuples lie in a piece
+//	sweeper.go   deletes what no run names any more
+//
+// What must not be here: who may upload (package subresources asks), which run takes what (package core), SQL (package
+// outcomes has it).
+package uploads
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/sized"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+var (
+	// ErrNotFound: the namespace has no such upload.
+	ErrNotFound = errors.New("these inputs are not stored in the run's namespace (any more): upload them again, with functions/run")
+	// ErrTooLarge: the inputs are more than one upload may have.
+	ErrTooLarge = errors.New("the inputs are too large")
+	// ErrSwept: nothing came for so long that what was there was deleted.
+	ErrSwept = errors.New("nothing came for too long: upload the inputs again")
+)
+
+const (
+	// chunkBytes is how much a piece has, unless one tuple is longer.
+	chunkBytes = 1 << 20
+	// DefaultMostBytes is how many bytes an upload may have, unless a flag says otherwise.
+	DefaultMostBytes = 4 << 30
+	// perTuple is what a tuple costs in memory beside its text.
+	perTuple = 64
+)
+
+// Upload names inputs that are stored.
+type Upload struct {
+	// Digest is "sha256:" and 64 hexadecimal digits.
+	Digest string
+	Tuples int
+}
+
+// Tuples yields tuples one after the other, and io.EOF after the last: a parameters.Reader does.
+type Tuples interface {
+	Next() (parameters.Input, error)
+}
+
+// Store keeps uploads.
+type Store struct {
+	store outcomes.Store
+	clock clock.PassiveClock
+	most  int64
+	// tables and pieces are what was read last.
+	tables *sized.Cache[types.NamespacedName, *table]
+	pieces *sized.Cache[pieceKey, []parameters.Input]
+}
+
+type pieceKey struct {
+	upload int64
+	first  int
+}
+
+// table is where the tuples of an upload lie.
+type table struct {
+	id     int64
+	tuples int
+	// firsts are the indexes of the first tuples of its pieces.
+	firsts []int
+}
+
+// New keeps uploads of at most that many bytes in the store, and in memory what was read last, up to cacheBytes.
+func New(store outcomes.Store, most, cacheBytes int64, clk clock.PassiveClock) *Store {
+	return &Store{
+		store:  store,
+		clock:  clk,
+		most:   most,
+		tables: sized.New[types.NamespacedName, *table](cacheBytes / 4),
+		pieces: sized.New[pieceKey, []parameters.Input](cacheBytes),
+	}
+}
+
+// Write stores all that comes. What the namespace has already is not stored twice. An error of what yields them is
+// returned as it is, and nothing is kept then.
+func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upload Upload, err error) {
+	w := &writer{s: s, digest: sha256.New()}
+	err = s.store.Update(ctx, "", func(tx *outcomes.Tx) (err error) {
+		w.id, err = tx.InsertUpload(namespace, s.now())
+		return err
+	})
+	if err != nil {
+		return Upload{}, err
+	}
+	kept := false
+	defer func() {
+		if !kept {
+			// Whoever asked may be gone; what he left goes all the same. The sweeper takes what this cannot.
+			if err := s.remove(context.WithoutCancel(ctx), w.id); err != nil {
+				klog.FromContext(ctx).Error(err, "Deleting the rest of an upload", "namespace", namespace)
+			}
+		}
+	}()
+	for {
+		input, err := tuples.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Upload{}, err
+		}
+		if err := w.add(ctx, input); err != nil {
+			return Upload{}, err
+		}
+	}
+	if err := w.flush(ctx); err != nil {
+		return Upload{}, err
+	}
+	upload = Upload{Digest: "sha256:" + hex.EncodeToString(w.digest.Sum(nil)), Tuples: w.tuples}
+	kept, err = s.complete(ctx, w.id, namespace, upload)
+	return upload, err
+}
+
+// complete makes an upload findable, unless there is one of the same content. It says which of the two is kept.
+func (s *Store) complete(ctx context.Context, id int64, namespace string, upload Upload) (kept bool, err error) {
+	err = s.store.Update(ctx, lockOf(namespace, upload.Digest), func(tx *outcomes.Tx) error {
+		kept = false
+		same, err := tx.Upload(namespace, upload.Digest)
+		if err != nil {
+			return err
+		}
+		if same != nil {
+			return tx.UseUpload(same.ID, s.now())
+		}
+		there, err := tx.CompleteUpload(id, upload.Digest, s.now())
+		if err == nil && !there {
+			return ErrSwept
+		}
+		kept = err == nil
+		return err
+	})
+	return kept, err
+}
+
+// lockOf makes transactions on the same content follow one another.
+func lockOf(namespace, digest string) types.UID {
+	return types.UID("upload/" + namespace + "/" + digest)
+}
+
+// Tuples is how many tuples an upload has.
+func (s *Store) Tuples(ctx context.Context, namespace, digest string) (int, error) {
+	t, err := s.table(ctx, namespace, digest)
+	if err != nil {
+		return 0, err
+	}
+	return t.tuples, nil
+}
+
+// Slice returns the tuples from first to last, both included. They are shared: nobody changes them.
+func (s *Store) Slice(ctx context.Context, namespace, digest string, first, last int) ([]parameters.Input, error) {
+	t, err := s.table(ctx, namespace, digest)
+	if err != nil {
+		return nil, err
+	}
+	if first < 0 || last >= t.tuples || first > last {
+		return nil, fmt.Errorf("tuples %d to %d of %d were asked for", first, last, t.tuples)
+	}
+	found := make([]parameters.Input, 0, last-first+1)
+	for number, after := t.pieceOf(first), first; after <= last; number++ {
+		piece, err := s.piece(ctx, t, number)
+		if errors.Is(err, ErrNotFound) {
+			s.tables.Forget(types.NamespacedName{Namespace: namespace, Name: digest})
+		}
+		if err != nil {
+			return nil, err
+		}
+		from := after - t.firsts[number]
+		taken := piece[from:min(len(piece), last-t.firsts[number]+1)]
+		found = append(found, taken...)
+		after += len(taken)
+	}
+	return found, nil
+}
+
+func (t *table) pieceOf(index int) int {
+	number, exact := slices.BinarySearch(t.firsts, index)
+	if !exact {
+		number--
+	}
+	return number
+}
+
+// table finds an upload.
+func (s *Store) table(ctx context.Context, namespace, digest string) (*table, error) {
+	key := types.NamespacedName{Namespace: namespace, Name: digest}
+	if t, ok := s.tables.Get(key); ok {
+		return t, nil
+	}
+	var t *table
+	err := s.store.View(ctx, func(tx *outcomes.Tx) error {
+		t = nil
+		upload, err := tx.Upload(namespace, digest)
+		if err != nil || upload == nil {
+			return err
+		}
+		chunks, err := tx.Chunks(upload.ID)
+		t = &table{id: upload.ID, tuples: upload.Tuples}
+		for _, c := range chunks {
+			t.firsts = append(t.firsts, c.First)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, ErrNotFound
+	}
+	s.tables.Put(key, t, int64(len(t.firsts)*8+256))
+	return t, nil
+}
+
+func (s *Store) piece(ctx context.Context, t *table, number int) ([]parameters.Input, error) {
+	key := pieceKey{t.id, t.firsts[number]}
+	if piece, ok := s.pieces.Get(key); ok {
+		return piece, nil
+	}
+	var chunk *outcomes.Chunk
+	err := s.store.View(ctx, func(tx *outcomes.Tx) (err error) {
+		chunk, err = tx.Chunk(t.id, key.first)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if chunk == nil {
+		return nil, ErrNotFound
+	}
+	piece, err := unframe(chunk.Data, chunk.Tuples)
+	if err != nil {
+		return nil, fmt.Errorf("the stored inputs from %d on: %w", key.first, err)
+	}
+	s.pieces.Put(key, piece, int64(len(chunk.Data)+len(piece)*perTuple))
+	return piece, nil
+}
+
+// remove deletes an upload in steps that hold nobody up.
+func (s *Store) remove(ctx context.Context, id int64) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for done := false; !done; {
+		err := s.store.Update(ctx, types.UID("upload/"+strconv.FormatInt(id, 10)), func(tx *outcomes.Tx) (err error) {
+			done, err = tx.DeleteUploadSome(id, 8)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("deleting an upload: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) now() int64 { return s.clock.Now().UnixMicro() }
+
+// Gone says whether an error means that there is no such upload.
+func (s *Store) Gone(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -1,0 +1,105 @@
+package runtimes_test
+
+import (
+	"bytes"
+	"testing"
+)
+
+// liveText is what the calls told of an index, put together by their offsets.
+func liveText(e *exchange, index int) (stdout, stderr []byte) {
+	put := func(text, more []byte, from int64) []byte {
+		for int64(len(text)) < from {
+			text = append(text, '?') // nothing was told of it
+		}
+		return append(text[:from], more...)
+	}
+	for _, c := range e.calls {
+		if c.Live != nil && c.Live.Index == index {
+			if len(c.Live.Stdout) > 0 {
+				stdout = put(stdout, c.Live.Stdout, c.Live.StdoutFrom)
+			}
+			if len(c.Live.Stderr) > 0 {
+				stderr = put(stderr, c.Live.Stderr, c.Live.StderrFrom)
+			}
+		}
+	}
+	return stdout, stderr
+}
+
+func TestWhatAHandlerPrintsIsToldWhileItRuns(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 2)
+		e.liveAfter = 20
+		e.batch = 2
+		run(t, python, e, `
+import sys, time
+def handler(event):
+    for step in range(5):
+        sys.stdout.write('step %d of %d\n' % (step, event[0]))
+        sys.stdout.flush()
+        sys.stderr.write('!')
+        sys.stderr.flush()
+        time.sleep(0.2)
+`)
+		for index, want := range []string{"0", "1"} {
+			stdout, stderr := liveText(e, index)
+			o := e.outcome(t, index)
+			if !bytes.HasPrefix(o.Stdout, stdout) || !bytes.Contains(stdout, []byte("step 3 of "+want+"\n")) || bytes.Contains(stdout, []byte("?")) {
+				t.Errorf("told of %d was %q, and it printed %q", index, stdout, o.Stdout)
+			}
+			if len(stderr) < 4 {
+				t.Errorf("told of the stderr of %d was %q", index, stderr)
+			}
+		}
+		told := 0
+		for _, c := range e.calls {
+			if c.Live != nil {
+				told++
+				if c.Executing == nil || *c.Executing != c.Live.Index {
+					t.Errorf("call %d tells of %d, which it does not say it executes", c.Sequence, c.Live.Index)
+				}
+			}
+		}
+		if told < 6 || told > 40 {
+			t.Errorf("%d calls told of output", told)
+		}
+	})
+}
+
+func TestOfMuchOutputTheEndIsTold(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 1)
+		e.liveAfter = 20
+		run(t, python, e, `
+import sys, time
+def handler(event):
+    sys.stdout.write('x' * 1000000 + 'end')
+    sys.stdout.flush()
+    time.sleep(0.5)
+`)
+		var last *live
+		for _, c := range e.calls {
+			if c.Live != nil {
+				if len(c.Live.Stdout) > 64<<10 {
+					t.Errorf("a call told %d bytes", len(c.Live.Stdout))
+				}
+				last = c.Live
+			}
+		}
+		if last == nil || last.StdoutFrom+int64(len(last.Stdout)) != 1000003 || !bytes.HasSuffix(last.Stdout, []byte("xend")) {
+			t.Errorf("the last that was told is %+v", last)
+		}
+	})
+}
+
+func TestWithoutBeingAskedAWorkerTellsNothing(t *testing.T) {
+	eachPython(t, func(t *testing.T, python string) {
+		e := newExchange(t, 1)
+		run(t, python, e, "import sys, time\ndef handler(event):\n    sys.stdout.write('x')\n    sys.stdout.flush()\n    time.sleep(0.5)\n")
+		for _, c := range e.calls {
+			if c.Live != nil {
+				t.Errorf("call %d tells %q", c.Sequence, c.Live.Stdout)
+			}
+		}
+	})
+}
