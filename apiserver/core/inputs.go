@@ -243,3 +243,8 @@ func inputsSize(spec *sharedcloudv1alpha1.FunctionRunSpec, count int) int64 {
 	}
 	return size
 }
+
+// GivenTuples is what a run was given that has these in its spec.
+func GivenTuples(tuples parameters.Tuples) *Given {
+	return &Given{tuples: tuples, count: tuples.Len()}
+}

@@ -285,6 +285,7 @@ func (w *logWriter) outcome(o *outcomes.Outcome) bool {
 		seen = &openTuple{}
 	}
 	w.add(o.Index, seen, 0, outcomes.LiveText{From: o.StdoutDropped, Bytes: o.Stdout})
+	w.closeStream(o.Index, seen, 0)
 	w.add(o.Index, seen, 1, outcomes.LiveText{From: o.StderrDropped, Bytes: o.Stderr})
 	w.close(o.Index, seen)
 	return w.broken == nil
@@ -313,10 +314,7 @@ func (w *logWriter) add(index int, seen *openTuple, number int, text outcomes.Li
 	bytes := text.Bytes
 	switch missing := text.From - stream.written; {
 	case missing > 0:
-		if len(stream.rest) > 0 {
-			w.line(index, number, stream.rest)
-			stream.rest = nil
-		}
+		w.closeStream(index, seen, number)
 		w.line(index, number, fmt.Appendf(nil, "[… %d bytes are left out here]", missing))
 	case -missing < int64(len(bytes)):
 		bytes = bytes[-missing:]
@@ -363,9 +361,14 @@ func (w *logWriter) line(index, number int, text []byte) {
 // close ends the lines of a tuple that nothing follows.
 func (w *logWriter) close(index int, seen *openTuple) {
 	for number := range seen.streams {
-		if rest := seen.streams[number].rest; len(rest) > 0 {
-			w.line(index, number, rest)
-		}
+		w.closeStream(index, seen, number)
+	}
+}
+
+func (w *logWriter) closeStream(index int, seen *openTuple, number int) {
+	if rest := seen.streams[number].rest; len(rest) > 0 {
+		w.line(index, number, rest)
+		seen.streams[number].rest = nil
 	}
 }
 

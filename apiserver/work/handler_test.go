@@ -62,7 +62,7 @@ func TestACallOverHTTP(t *testing.T) {
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
 		t.Fatalf("status %d, %s: %s", w.Code, w.Header(), w.Body)
 	}
-	want := `{"action":"work","tuples":[{"index":0,"json":[0]}],"leaseSeconds":30,"timeoutSeconds":60,"handBackMillis":200,` +
+	want := `{"action":"work","tuples":[{"index":0,"json":[0]}],"leaseSeconds":30,"timeoutSeconds":60,"handBackMillis":200,"liveMillis":302,` +
 		`"limits":{"resultBytes":16777216,"outputBytes":262144}}`
 	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
 		t.Errorf("the answer (-want +got):\n%s", diff)

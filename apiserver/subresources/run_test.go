@@ -1,0 +1,282 @@
+package subresources
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/uploads"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// shelf keeps what was uploaded, and starter what was started.
+type shelf struct {
+	tuples []string
+	err    error
+}
+
+func (s *shelf) Write(_ context.Context, namespace string, tuples uploads.Tuples) (uploads.Upload, error) {
+	for {
+		input, err := tuples.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return uploads.Upload{}, err
+		}
+		s.tuples = append(s.tuples, string(input.JSON)+input.Literal)
+	}
+	return uploads.Upload{Digest: "sha256:of-" + namespace, Tuples: len(s.tuples)}, s.err
+}
+
+type starter struct {
+	dry, made *sharedcloudv1alpha1.FunctionRun
+	who       string
+	err       error
+}
+
+func (s *starter) StartRun(_ context.Context, run *sharedcloudv1alpha1.FunctionRun, who string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error) {
+	if dry {
+		s.dry = run.DeepCopy()
+		return run, s.err
+	}
+	s.made, s.who = run.DeepCopy(), who
+	return run, nil
+}
+
+func post(t *testing.T, storage rest.Connecter, name, query, contentType string, body io.Reader) (answer said) {
+	t.Helper()
+	ctx := apirequest.WithUser(apirequest.WithNamespace(t.Context(), "space"), &user.DefaultInfo{Name: "alice"})
+	handler, err := storage.Connect(ctx, name, nil, responder{&answer})
+	if err != nil {
+		return said{refused: err}
+	}
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/?"+query, body)
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	handler.ServeHTTP(recorder, request)
+	answer.status, answer.body = recorder.Code, recorder.Body.String()
+	return answer
+}
+
+func TestInputsInARunOut(t *testing.T) {
+	for name, tc := range map[string]struct {
+		query, contentType, body string
+		want                     []string
+		spec                     func(*sharedcloudv1alpha1.FunctionRunSpec)
+		runName, generateName    string
+	}{
+		"JSON, by default":                   {body: `[[1],[2]]`, want: []string{"[1]", "[2]"}, generateName: "hello-"},
+		"lines by their type":                {contentType: "application/x-ndjson; charset=utf-8", body: "[1]\n2\n", want: []string{"[1]", "[2]"}, generateName: "hello-"},
+		"a table by its type, with a header": {contentType: "text/csv; header=present", body: "a\n1\n", want: []string{`[{"a":"1"}]`}, generateName: "hello-"},
+		"a table by parameters":              {query: "format=csv&header=true&cells=json", contentType: "application/octet-stream", body: "a\n1\n", want: []string{`[{"a":1}]`}, generateName: "hello-"},
+		"a Python tuple":                     {query: "format=python", body: "((1,),)", want: []string{"(1,)"}, generateName: "hello-"},
+		"a name, and how to run": {
+			query: "name=mine&spec=" + url.QueryEscape(`{"workers": 3, "retries": 1}`), body: `[[]]`, want: []string{"[]"}, runName: "mine",
+			spec: func(s *sharedcloudv1alpha1.FunctionRunSpec) {
+				s.Workers, s.Retries = ptr.To[int32](3), ptr.To[int32](1)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept, runs := &shelf{}, &starter{}
+			got := post(t, NewRun(kept, runs, 1<<20, clock.RealClock{}), "hello", tc.query, tc.contentType, strings.NewReader(tc.body))
+			if got.refused != nil || got.status != http.StatusCreated {
+				t.Fatalf("answer %+v", got)
+			}
+			if diff := cmp.Diff(tc.want, kept.tuples); diff != "" {
+				t.Errorf("tuples (-want +got):\n%s", diff)
+			}
+			want := &sharedcloudv1alpha1.FunctionRun{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: tc.runName, GenerateName: tc.generateName},
+				Spec: sharedcloudv1alpha1.FunctionRunSpec{
+					FunctionRef:    sharedcloudv1alpha1.FunctionReference{Name: "hello"},
+					ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Tuples: int32(len(tc.want))}},
+				},
+			}
+			if tc.spec != nil {
+				tc.spec(&want.Spec)
+			}
+			if diff := cmp.Diff(want, runs.made); diff != "" || runs.who != "alice" {
+				t.Errorf("the run, by %q (-want +got):\n%s", runs.who, diff)
+			}
+			answered := &sharedcloudv1alpha1.FunctionRun{}
+			if err := json.Unmarshal([]byte(got.body), answered); err != nil || cmp.Diff(want, answered) != "" {
+				t.Errorf("answer %s", got.body)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
+	taken := apierrors.NewAlreadyExists(sharedcloudv1alpha1.Resource("functionruns"), "mine")
+	for name, tc := range map[string]struct {
+		query, contentType string
+		body               io.Reader
+		starter            starter
+		shelf              shelf
+		want               func(error) bool
+		says               string
+		unread             bool // before anything of the body was read
+	}{
+		"a line that is no JSON":       {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is no JSON"},
+		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "there is no tuple in it"},
+		"a format that there is not":   {query: "format=xml", want: apierrors.IsBadRequest, says: `the parameter format is "xml": it must be json, ndjson, csv or python`, unread: true},
+		"a type that there is not":     {contentType: "text/html", want: apierrors.IsBadRequest, says: `the Content-Type is "text/html": send`, unread: true},
+		"a type that is none":          {contentType: "a/b/c", want: apierrors.IsBadRequest, says: `the Content-Type "a/b/c" cannot be read`, unread: true},
+		"cells that there are not":     {query: "cells=numbers", want: apierrors.IsBadRequest, says: "it must be text or json", unread: true},
+		"a spec that is no JSON":       {query: "spec=workers", want: apierrors.IsBadRequest, says: "it must be a JSON object", unread: true},
+		"a field that there is not":    {query: "spec=" + url.QueryEscape(`{"worker": 1}`), want: apierrors.IsBadRequest, says: `unknown field "worker"`, unread: true},
+		"a spec and more":              {query: "spec=" + url.QueryEscape(`{} {}`), want: apierrors.IsBadRequest, says: "one JSON object", unread: true},
+		"inputs in the spec":           {query: "spec=" + url.QueryEscape(`{"parameters": [[1]]}`), want: apierrors.IsBadRequest, says: "neither inputs", unread: true},
+		"another function in the spec": {query: "spec=" + url.QueryEscape(`{"functionRef": {"name": "x"}}`), want: apierrors.IsBadRequest, says: "nor functionRef", unread: true},
+		"a name that is taken":         {query: "name=mine", starter: starter{err: taken}, want: apierrors.IsAlreadyExists, says: "already exists", unread: true},
+		"a cluster that is away":       {starter: starter{err: errors.New("connection refused")}, want: apierrors.IsServiceUnavailable, says: "the run cannot be made at the moment", unread: true},
+		"more than may come":           {query: "format=ndjson", body: strings.NewReader(strings.Repeat("[1]\n", 1<<20)), want: apierrors.IsRequestEntityTooLargeError, says: "the body has more than 2097152 bytes"},
+		"more than may be kept":        {body: strings.NewReader("[1]"), shelf: shelf{err: fmt.Errorf("%w: so many", uploads.ErrTooLarge)}, want: apierrors.IsRequestEntityTooLargeError, says: "so many"},
+		"a full disk":                  {body: strings.NewReader("[1]"), shelf: shelf{err: outcomes.ErrFull}, want: apierrors.IsServiceUnavailable, says: "make its volume larger"},
+		"a body that breaks off":       {body: iotest.ErrReader(io.ErrUnexpectedEOF), want: apierrors.IsBadRequest, says: "the body ended before all of it had come"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := tc.body
+			if tc.unread {
+				body = readerFuncFails{t}
+			}
+			got := post(t, NewRun(&tc.shelf, &tc.starter, 1<<20, clock.RealClock{}), "hello", tc.query, tc.contentType, body)
+			if got.refused == nil || !tc.want(got.refused) || !strings.Contains(got.refused.Error(), tc.says) {
+				t.Errorf("error %v, want one that says %q", got.refused, tc.says)
+			}
+			if tc.starter.made != nil {
+				t.Error("a run was made")
+			}
+		})
+	}
+}
+
+type readerFuncFails struct{ t *testing.T }
+
+func (r readerFuncFails) Read([]byte) (int, error) {
+	r.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+func TestACompressedBodyIsRefused(t *testing.T) {
+	_, err := askedRun(url.Values{}, http.Header{"Content-Encoding": {"gzip"}})
+	if err == nil || !strings.Contains(err.Error(), "send it as it is") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// failures are the indexes that did not succeed.
+type failures indexset.Set
+
+func (f failures) Unsuccessful(context.Context, types.UID) (indexset.Set, error) {
+	return indexset.Set(f), nil
+}
+
+type inputsOf map[types.UID]error
+
+func (i inputsOf) Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error) {
+	if err := i[uid]; err != nil {
+		return nil, err
+	}
+	return core.GivenTuples(numbers(5000)), nil
+}
+
+// numbers are the tuples [0], [1], …
+type numbers int
+
+func (n numbers) Len() int { return int(n) }
+
+func (n numbers) Slice(first, last int) (inputs []parameters.Input) {
+	for i := first; i <= last; i++ {
+		inputs = append(inputs, parameters.Input{JSON: fmt.Appendf(nil, "[%d]", i)})
+	}
+	return inputs
+}
+
+func finishedRun() runsFunc {
+	run := &sharedcloudv1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "run", UID: "uid"}}
+	run.Spec.FunctionRef.Name = "hello"
+	run.Spec.Workers = ptr.To[int32](7)
+	run.Status.Conditions = []metav1.Condition{{Type: sharedcloudv1alpha1.ConditionFinished, Status: metav1.ConditionTrue}}
+	return func(string) (*sharedcloudv1alpha1.FunctionRun, error) { return run, nil }
+}
+
+func TestARerunTakesWhatDidNotSucceed(t *testing.T) {
+	failed := indexset.Of(3).Union(indexset.Span(10, 3000))
+	kept, runs := &shelf{}, &starter{}
+	got := post(t, NewRerun(finishedRun(), failures(failed), inputsOf{}, kept, runs), "run", "spec="+url.QueryEscape(`{"timeoutSeconds": 5}`), "", nil)
+	if got.refused != nil || got.status != http.StatusCreated {
+		t.Fatalf("answer %+v", got)
+	}
+	var want []string
+	for index := range failed.All() {
+		want = append(want, fmt.Sprintf("[%d]", index))
+	}
+	if diff := cmp.Diff(want, kept.tuples); diff != "" {
+		t.Errorf("tuples (-want +got):\n%s", diff)
+	}
+	wantRun := &sharedcloudv1alpha1.FunctionRun{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "space", GenerateName: "run-again-",
+			Labels:      map[string]string{"sharedcloud.io/rerun-of": "run"},
+			Annotations: map[string]string{"sharedcloud.io/rerun-of-uid": "uid", "sharedcloud.io/rerun-indexes": "3,10-3000"},
+		},
+		Spec: sharedcloudv1alpha1.FunctionRunSpec{
+			FunctionRef:    sharedcloudv1alpha1.FunctionReference{Name: "hello"},
+			ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Tuples: 2992}},
+			RunPolicy:      sharedcloudv1alpha1.RunPolicy{Workers: ptr.To[int32](7), TimeoutSeconds: ptr.To[int32](5)},
+		},
+	}
+	if diff := cmp.Diff(wantRun, runs.made); diff != "" {
+		t.Errorf("the run (-want +got):\n%s", diff)
+	}
+}
+
+func TestARerunThatCannotBe(t *testing.T) {
+	for name, tc := range map[string]struct {
+		runs   runsFunc
+		failed indexset.Set
+		inputs inputsOf
+		want   func(error) bool
+		says   string
+	}{
+		"a run that goes on":       {theRun(3), indexset.Of(1), nil, apierrors.IsConflict, "the run is not over"},
+		"nothing failed":           {finishedRun(), indexset.Set{}, nil, apierrors.IsConflict, "every tuple of the run succeeded"},
+		"inputs that are gone":     {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "are gone"},
+		"inputs that are far away": {finishedRun(), indexset.Of(1), inputsOf{"uid": errors.New("refused")}, apierrors.IsServiceUnavailable, "at the moment"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := &starter{}
+			got := post(t, NewRerun(tc.runs, failures(tc.failed), tc.inputs, &shelf{}, runs), "run", "", "", nil)
+			if got.refused == nil || !tc.want(got.refused) || !strings.Contains(got.refused.Error(), tc.says) || runs.made != nil {
+				t.Errorf("error %v, want one that says %q; made %v", got.refused, tc.says, runs.made)
+			}
+		})
+	}
+}

@@ -1,0 +1,115 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/work/indexset"
+)
+
+func printed(index int, start int64, from int64, stdout string) func(*Request) {
+	return func(r *Request) {
+		r.Executing = &index
+		r.Live = &Live{Index: index, StartTime: start, StdoutFrom: from, Stdout: []byte(stdout)}
+	}
+}
+
+func (c *cluster) liveOutputs() (all []outcomes.LiveOutput) {
+	c.t.Helper()
+	c.view(func(tx *outcomes.Tx) error {
+		row, err := tx.Run(c.run.UID)
+		if err != nil {
+			return err
+		}
+		all, err = tx.LiveOutputs(row.ID)
+		return err
+	})
+	return all
+}
+
+func TestWhatIsBeingPrintedIsKeptUntilTheOutcome(t *testing.T) {
+	c := newCluster(t, nil)
+	c.batchesOf(2)
+	a := c.pod(0)
+	answer := a.call(want)
+	expect(t, answer, ActionWork, "0-1")
+	if answer.LiveMillis < 300 {
+		t.Errorf("output is to be told every %d ms", answer.LiveMillis)
+	}
+	expectLive := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, l := range c.liveOutputs() {
+			got = append(got, fmt.Sprintf("%d %d %q", l.Index, l.Stdout.From, l.Stdout.Bytes))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("live output (-want +got):\n%s", diff)
+		}
+	}
+	a.call(printed(0, 5, 0, "one "))
+	a.call(printed(0, 5, 4, "two "))
+	expectLive(`0 0 "one two "`)
+	a.call(printed(0, 5, 2, "e two three")) // some of it is known
+	expectLive(`0 0 "one two three"`)
+	a.call(printed(0, 5, 100, "later")) // something is missing
+	expectLive(`0 100 "later"`)
+	a.call(printed(0, 9, 0, "anew")) // another attempt
+	expectLive(`0 0 "anew"`)
+	c.restart()
+	expectLive(`0 0 "anew"`)
+	a.call(done(0), printed(1, 20, 0, strings.Repeat("x", liveBytes)))
+	a.call(printed(1, 20, liveBytes, "yy"))
+	expectLive(fmt.Sprintf("1 2 %q", strings.Repeat("x", liveBytes-2)+"yy"))
+	a.call(done(1))
+	expectLive()
+	if err := c.exchange.Forget(context.Background(), c.run.UID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLiveOutputOfWhatIsNotExecutedIsRefused(t *testing.T) {
+	for name, change := range map[string]func(*Request){
+		"nothing is executed":      func(r *Request) { r.Live = &Live{Index: 0} },
+		"something else is":        func(r *Request) { r.Executing = new(int); r.Live = &Live{Index: 1} },
+		"it begins before nothing": func(r *Request) { r.Executing = new(int); r.Live = &Live{StdoutFrom: -1} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := &Request{Protocol: 1, Sequence: 1}
+			request.Held.Set = indexset.Span(0, 1)
+			change(request)
+			var refused *RequestError
+			if err := request.validate(); !errors.As(err, &refused) {
+				t.Errorf("it is taken: %v", err)
+			}
+		})
+	}
+}
+
+func TestALotOfWorkersTellTheirOutputLessOften(t *testing.T) {
+	if few, many := liveEvery(1), liveEvery(2000); many < 10*few {
+		t.Errorf("every %s and every %s", few, many)
+	}
+}
+
+func TestARunWhoseInputsAreGoneEndsAndSaysSo(t *testing.T) {
+	c := newCluster(t, nil)
+	a := c.pod(0)
+	c.inputsFail = fmt.Errorf("%w: somebody deleted them", ErrInputs)
+	request := a.prepare(want)
+	if _, err := c.exchange.Call(context.Background(), a.worker, request); err == nil || errors.Is(err, ErrNoRun) {
+		t.Errorf("the error is %v", err)
+	}
+	if answer, err := c.exchange.Call(context.Background(), a.worker, request); err != nil || answer.Action != ActionStop {
+		t.Errorf("the call that is repeated gets %+v, %v", answer, err)
+	}
+	progress := c.progress()
+	if !progress.Closed || progress.Failed != 10 || progress.Reason != "InputsUnavailable" || !strings.Contains(progress.Message, "somebody deleted them") {
+		t.Errorf("the progress is %+v", progress)
+	}
+}
