@@ -104,6 +104,9 @@ func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UI
 	if err != nil {
 		return nil, err
 	}
+	if given.Len() == 0 {
+		return nil, errors.New("the run's inputs are not pinned yet, by what the API says: it lags behind")
+	}
 	if given.Len() != count {
 		return nil, fmt.Errorf("%w: %d tuples, pinned with %d", ErrInputsChanged, given.Len(), count)
 	}
