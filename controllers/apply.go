@@ -56,7 +56,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 		WithObservedGeneration(run.Status.ObservedGeneration).
 		WithConditions(conditionConfigurations(run.Status.Conditions)...)
 	if pin := run.Status.Revision; pin != nil {
-		status.WithRevision(ac.PinnedRevision().
+		pinned := ac.PinnedRevision().
 			WithName(pin.Name).
 			WithFunctionUID(pin.FunctionUID).
 			WithGeneration(pin.Generation).
@@ -66,7 +66,14 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 			WithGPUs(pin.GPUs).
 			WithGPUProducts(pin.GPUProducts...).
 			WithTimeoutSeconds(pin.TimeoutSeconds).
-			WithRetries(pin.Retries))
+			WithRetries(pin.Retries).
+			WithNonRetryableErrors(pin.NonRetryableErrors...)
+		pinned.RetryDelaySeconds = pin.RetryDelaySeconds
+		pinned.MaxFailures = pin.MaxFailures
+		pinned.ActiveDeadlineSeconds = pin.ActiveDeadlineSeconds
+		pinned.PriorityClassName = nonZero(pin.PriorityClassName)
+		pinned.GPUResource = nonZero(pin.GPUResource)
+		status.WithRevision(pinned)
 	}
 	if job := run.Status.Job; job != nil {
 		reference := ac.JobReference().WithName(job.Name).WithNumber(job.Number)

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -90,7 +91,7 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if wrong != nil {
 		return *wrong, nil
 	}
-	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource); wrong != nil {
+	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource, ptr.Deref(function.Spec.GPUResource, "")); wrong != nil {
 		return *wrong, nil
 	}
 	code, wrong, err := r.codeOf(ctx, function)

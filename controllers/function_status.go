@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/runtimes"
@@ -68,7 +69,7 @@ func runtimeFinding(function *v1alpha1.Function, image *v1alpha1.FunctionImage, 
 }
 
 // podFinding checks what the schema cannot: that the pod settings fit together. It returns nil where they do.
-func podFinding(pod *v1alpha1.PodSettings, gpuResource string) *finding {
+func podFinding(pod *v1alpha1.PodSettings, gpuResources ...string) *finding {
 	if pod == nil {
 		return nil
 	}
@@ -88,13 +89,13 @@ func podFinding(pod *v1alpha1.PodSettings, gpuResource string) *finding {
 		return nil
 	}
 	for name := range pod.Resources.Limits {
-		if string(name) == gpuResource {
-			return invalid("spec.pod.resources.limits names %s: use spec.gpus instead.", gpuResource)
+		if slices.Contains(gpuResources, string(name)) {
+			return invalid("spec.pod.resources.limits names %s: use spec.gpus instead.", name)
 		}
 	}
 	for name, request := range pod.Resources.Requests {
-		if string(name) == gpuResource {
-			return invalid("spec.pod.resources.requests names %s: use spec.gpus instead.", gpuResource)
+		if slices.Contains(gpuResources, string(name)) {
+			return invalid("spec.pod.resources.requests names %s: use spec.gpus instead.", name)
 		}
 		if limit, limited := pod.Resources.Limits[name]; limited && request.Cmp(limit) > 0 {
 			return invalid("spec.pod.resources.requests.%s is %s, more than the limit %s: lower it or raise the limit.", name, request.String(), limit.String())

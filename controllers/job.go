@@ -3,6 +3,7 @@ package controllers
 import (
 	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -102,7 +103,10 @@ func jobFor(run *v1alpha1.FunctionRun, settings Settings, options Options, fruit
 
 func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *coreac.PodSpecApplyConfiguration {
 	pod := podSettings(settings)
-	gpus := run.Status.Revision.GPUs
+	gpus, gpuResource := run.Status.Revision.GPUs, settings.GPUResource
+	if run.Status.Revision.GPUResource != "" {
+		gpuResource = run.Status.Revision.GPUResource
+	}
 	spec := coreac.PodSpec().
 		WithRestartPolicy(corev1.RestartPolicyNever).
 		WithTerminationGracePeriodSeconds(workerGraceSeconds).
@@ -110,7 +114,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 		WithEnableServiceLinks(false).
 		WithSecurityContext(podSecurity(pod)).
 		WithNodeSelector(pod.NodeSelector).
-		WithTolerations(tolerations(pod, settings.GPUResource, gpus)...).
+		WithTolerations(tolerations(pod, gpus, gpuResource, options.GPUResource)...).
 		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
 		WithVolumes(userVolumes(pod)...).
 		WithContainers(coreac.Container().
@@ -123,12 +127,15 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 			WithEnv(userEnv(pod)...).
 			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
 			WithVolumeMounts(userMounts(pod)...).
-			WithResources(resources(pod, settings.GPUResource, gpus)).
+			WithResources(resources(pod, gpuResource, gpus)).
 			WithSecurityContext(coreac.SecurityContext().
 				WithAllowPrivilegeEscalation(false).
 				WithCapabilities(coreac.Capabilities().WithDrop("ALL"))))
 	if products := run.Status.Revision.GPUProducts; len(products) > 0 {
 		spec.WithAffinity(nodesWith(options.GPUProductLabel, products))
+	}
+	if class := run.Status.Revision.PriorityClassName; class != "" {
+		spec.WithPriorityClassName(class)
 	}
 	if pod.RuntimeClassName != nil {
 		spec.WithRuntimeClassName(*pod.RuntimeClassName)
@@ -160,14 +167,17 @@ func podSecurity(pod v1alpha1.PodSettings) *coreac.PodSecurityContextApplyConfig
 	return security
 }
 
-// tolerations adds to the user's own the one for the taint that GPU nodes usually carry.
-func tolerations(pod v1alpha1.PodSettings, gpuResource string, gpus int32) []*coreac.TolerationApplyConfiguration {
+// tolerations adds to the user's own those for the taints that GPU nodes usually carry: the name of the resource, and
+// where that is a part of a GPU (nvidia.com/mig-1g.10gb), of the whole (nvidia.com/gpu).
+func tolerations(pod v1alpha1.PodSettings, gpus int32, resources ...string) []*coreac.TolerationApplyConfiguration {
 	var list []*coreac.TolerationApplyConfiguration
 	if gpus > 0 {
-		list = append(list, coreac.Toleration().
-			WithKey(gpuResource).
-			WithOperator(corev1.TolerationOpExists).
-			WithEffect(corev1.TaintEffectNoSchedule))
+		for _, key := range slices.Compact(resources) {
+			list = append(list, coreac.Toleration().
+				WithKey(key).
+				WithOperator(corev1.TolerationOpExists).
+				WithEffect(corev1.TaintEffectNoSchedule))
+		}
 	}
 	for _, t := range pod.Tolerations {
 		toleration := coreac.Toleration()

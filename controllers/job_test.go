@@ -57,6 +57,18 @@ func TestJobFor(t *testing.T) {
 			},
 		},
 		{
+			name:   "a run on parts of GPUs asks for those, tolerates the taints of both and has its priority",
+			golden: "job_gpu_part.yaml",
+			function: func(function *v1alpha1.Function) {
+				function.Spec.GPUResource = ptr.To("nvidia.com/gpu.shared")
+			},
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
+					r.Status.Revision.GPUResource, r.Status.Revision.PriorityClassName = "nvidia.com/mig-1g.10gb", "batch"
+				}).Obj()
+			},
+		},
+		{
 			name:   "everything that a user may set of a pod arrives in it, and nothing else changes",
 			golden: "job_everything.yaml",
 			function: func(function *v1alpha1.Function) {

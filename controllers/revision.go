@@ -33,18 +33,26 @@ const (
 // Settings are everything that shapes a run's pods beside code and runner. They are part of a revision: a change of any
 // of them is a new one.
 type Settings struct {
-	Runtime        string                `json:"runtime"`
-	Image          ImageSettings         `json:"image"`
-	Command        []string              `json:"command"`
-	HandlerFile    string                `json:"handlerFile"`
-	RunnerFile     string                `json:"runnerFile"`
-	GPUResource    string                `json:"gpuResource"`
-	GPUs           int32                 `json:"gpus"`
-	GPUProducts    []string              `json:"gpuProducts,omitempty"`
-	Workers        int32                 `json:"workers"`
-	TimeoutSeconds int32                 `json:"timeoutSeconds"`
-	Retries        int32                 `json:"retries"`
-	Pod            *v1alpha1.PodSettings `json:"pod,omitempty"`
+	Runtime        string        `json:"runtime"`
+	Image          ImageSettings `json:"image"`
+	Command        []string      `json:"command"`
+	HandlerFile    string        `json:"handlerFile"`
+	RunnerFile     string        `json:"runnerFile"`
+	GPUResource    string        `json:"gpuResource"`
+	GPUs           int32         `json:"gpus"`
+	GPUProducts    []string      `json:"gpuProducts,omitempty"`
+	Workers        int32         `json:"workers"`
+	TimeoutSeconds int32         `json:"timeoutSeconds"`
+	Retries        int32         `json:"retries"`
+
+	// Absent where the function says nothing, or the default: a field that is new then makes no new revision of what is old.
+	RetryDelaySeconds     *int32   `json:"retryDelaySeconds,omitempty"`
+	NonRetryableErrors    []string `json:"nonRetryableErrors,omitempty"`
+	MaxFailures           *int32   `json:"maxFailures,omitempty"`
+	ActiveDeadlineSeconds *int32   `json:"activeDeadlineSeconds,omitempty"`
+	PriorityClassName     *string  `json:"priorityClassName,omitempty"`
+
+	Pod *v1alpha1.PodSettings `json:"pod,omitempty"`
 }
 
 // ImageSettings are what a revision takes from a FunctionImage.
@@ -78,14 +86,29 @@ func settingsFor(function *v1alpha1.Function, image *v1alpha1.FunctionImage, run
 		Command:        runtime.Command,
 		HandlerFile:    runtime.HandlerFile,
 		RunnerFile:     runtime.RunnerFile,
-		GPUResource:    gpuResource,
+		GPUResource:    ptr.Deref(function.Spec.GPUResource, gpuResource),
 		GPUs:           ptr.Deref(function.Spec.GPUs, gpus),
 		GPUProducts:    sorted(function.Spec.GPUProducts),
 		Workers:        ptr.Deref(function.Spec.Workers, v1alpha1.DefaultWorkers),
 		TimeoutSeconds: ptr.Deref(function.Spec.TimeoutSeconds, v1alpha1.DefaultTimeoutSeconds),
 		Retries:        ptr.Deref(function.Spec.Retries, v1alpha1.DefaultRetries),
-		Pod:            function.Spec.Pod,
+
+		RetryDelaySeconds:     unlessIs(v1alpha1.DefaultRetryDelaySeconds, function.Spec.RetryDelaySeconds),
+		NonRetryableErrors:    sorted(function.Spec.NonRetryableErrors),
+		MaxFailures:           function.Spec.MaxFailures,
+		ActiveDeadlineSeconds: function.Spec.ActiveDeadlineSeconds,
+		PriorityClassName:     function.Spec.PriorityClassName,
+
+		Pod: function.Spec.Pod,
 	}
+}
+
+// unlessIs is nil where the value is the usual one, said or not.
+func unlessIs(usual int32, value *int32) *int32 {
+	if value != nil && *value == usual {
+		return nil
+	}
+	return value
 }
 
 // sorted is a copy of a set in order: two that differ in their order alone are the same content. nil for an empty one.

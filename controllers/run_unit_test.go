@@ -164,10 +164,14 @@ func TestPinFor(t *testing.T) {
 	function, image := makeFunction("f").Ready("f-0123456789").Obj(), makeImage("team", "python")
 	function.Spec.RunPolicy = v1alpha1.RunPolicy{
 		GPUs: ptr.To[int32](2), GPUProducts: []string{"T4", "A100"}, Workers: ptr.To[int32](3), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](1),
+		NonRetryableErrors: []string{"KeyError", "AssertionError"}, MaxFailures: ptr.To[int32](5), ActiveDeadlineSeconds: ptr.To[int32](90),
+		PriorityClassName: ptr.To("batch"), GPUResource: ptr.To("nvidia.com/gpu.shared"),
 	}
 	base := v1alpha1.PinnedRevision{
 		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Tuples: 9,
 		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
+		RetryDelaySeconds: ptr.To[int32](1), NonRetryableErrors: []string{"AssertionError", "KeyError"}, MaxFailures: ptr.To[int32](5),
+		ActiveDeadlineSeconds: ptr.To[int32](90), PriorityClassName: "batch",
 	}
 	tests := []struct {
 		name   string
@@ -176,8 +180,12 @@ func TestPinFor(t *testing.T) {
 	}{
 		{name: "a run that says nothing", want: func(*v1alpha1.PinnedRevision) {}},
 		{name: "a run that says everything",
-			policy: v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), GPUProducts: []string{"L4", "H100"}, Workers: ptr.To[int32](20), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0)},
+			policy: v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), GPUProducts: []string{"L4", "H100"}, Workers: ptr.To[int32](20), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0),
+				RetryDelaySeconds: ptr.To[int32](0), NonRetryableErrors: []string{"OSError"}, MaxFailures: ptr.To[int32](0),
+				ActiveDeadlineSeconds: ptr.To[int32](1), PriorityClassName: ptr.To("now"), GPUResource: ptr.To("nvidia.com/mig-1g.10gb")},
 			want: func(p *v1alpha1.PinnedRevision) {
+				p.RetryDelaySeconds, p.NonRetryableErrors, p.MaxFailures = ptr.To[int32](0), []string{"OSError"}, ptr.To[int32](0)
+				p.ActiveDeadlineSeconds, p.PriorityClassName, p.GPUResource = ptr.To[int32](1), "now", "nvidia.com/mig-1g.10gb"
 				p.GPUs, p.GPUProducts, p.Workers, p.TimeoutSeconds, p.Retries = 0, []string{"H100", "L4"}, 9, 7, 0
 			}},
 		{name: "a run that names no product in a list of none", policy: v1alpha1.RunPolicy{GPUProducts: []string{}}, want: func(*v1alpha1.PinnedRevision) {}},
@@ -200,6 +208,9 @@ func TestPinFor(t *testing.T) {
 func TestRunStatusCarriesTheWholePin(t *testing.T) {
 	run := makeRun("r").Pinned("f-0123456789", 9, 3, 2).Obj()
 	run.Status.Revision.GPUProducts, run.Status.Revision.Retries = []string{"A100", "T4"}, 4
+	run.Status.Revision.RetryDelaySeconds, run.Status.Revision.NonRetryableErrors = ptr.To[int32](0), []string{"OSError"}
+	run.Status.Revision.MaxFailures, run.Status.Revision.ActiveDeadlineSeconds = ptr.To[int32](0), ptr.To[int32](60)
+	run.Status.Revision.PriorityClassName, run.Status.Revision.GPUResource = "batch", "nvidia.com/gpu.shared"
 	text, err := json.Marshal(runStatus(run))
 	if err != nil {
 		t.Fatal(err)

@@ -111,6 +111,50 @@ type RunPolicy struct {
 	// +kubebuilder:validation:Maximum=100
 	Retries *int32 `json:"retries,omitempty"`
 
+	// retryDelaySeconds is how long a tuple that raised waits before its second attempt. The wait doubles with each further
+	// one, up to 300 seconds. Default 1; 0 is at once. A tuple whose process died is tried again at once in any case.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=300
+	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
+
+	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt, whatever retries says: the
+	// name of the class alone, as the outcome's error.type has it (ValueError). Empty: what the Function says.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
+
+	// maxFailures ends the run when more tuples than this have failed or timed out: 0 ends it with the first. What has no
+	// outcome then becomes Cancelled. By default a run goes on to its last tuple.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MaxFailures *int32 `json:"maxFailures,omitempty"`
+
+	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
+	// becomes Cancelled. As with a Job, the time while the run is suspended does not count, and a run that is resumed has the
+	// whole of it again. By default there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
+
+	// priorityClassName of the workers' pods: a PriorityClass of the cluster.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.priorityClassName must be the name of a PriorityClass (kubectl get priorityclasses)"
+	PriorityClassName *string `json:"priorityClassName,omitempty"`
+
+	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
+	// nvidia.com/gpu.shared, amd.com/gpu. Default: what the operator was started with, nvidia.com/gpu.
+	// +optional
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && !self.contains('kubernetes.io/')",message="spec.gpuResource must be an extended resource with the domain of its device plugin, such as nvidia.com/mig-1g.10gb"
+	GPUResource *string `json:"gpuResource,omitempty"`
+
 	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
 	// finished run stays.
 	// +optional

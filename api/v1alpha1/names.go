@@ -119,6 +119,10 @@ const (
 	ReasonModuleNotLoaded = "ModuleNotLoaded"
 	// ReasonWorkersDied: workers died again and again without one outcome.
 	ReasonWorkersDied = "WorkersDied"
+	// ReasonMaxFailuresExceeded: more tuples failed or timed out than spec.maxFailures allows.
+	ReasonMaxFailuresExceeded = "MaxFailuresExceeded"
+	// ReasonDeadlineExceeded: the run took longer than spec.activeDeadlineSeconds.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
 	// ReasonSuspended: spec.suspend is set.
 	ReasonSuspended = "Suspended"
 	// ReasonJobFailed: the Job ended before every tuple had an outcome.
@@ -153,4 +157,7 @@ const (
 	DefaultTimeoutSeconds int32 = 1800
 	DefaultRetries        int32 = 0
 	DefaultHistoryLimit   int32 = 10
+	// DefaultRetryDelaySeconds is before the second attempt; MaxRetryDelaySeconds is the most that doubling comes to.
+	DefaultRetryDelaySeconds int32 = 1
+	MaxRetryDelaySeconds     int32 = 300
 )

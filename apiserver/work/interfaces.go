@@ -34,6 +34,12 @@ type Run struct {
 	Workers int
 	// Retries is how many further attempts a tuple gets after an exception.
 	Retries int
+	// RetryDelaySeconds is how long a tuple waits for the first of them; the wait doubles with each further one.
+	RetryDelaySeconds int
+	// NonRetryable are types of exceptions after which a tuple gets no further attempt.
+	NonRetryable []string
+	// MaxFailures is how many tuples may fail or time out before the run is ended; nil: all.
+	MaxFailures *int
 	// TimeoutSeconds is the time limit of one tuple.
 	TimeoutSeconds int
 	// GPUs is how many GPUs each worker has.

@@ -126,8 +126,20 @@ func newModel(t *testing.T, seed uint64) *model {
 	m.cluster = newCluster(t, func(r *Run) {
 		r.UID = types.UID(fmt.Sprintf("seed-%d", seed))
 		r.Total, r.Workers, r.Retries = total, min(total, workers), random.IntN(3)
+		r.RetryDelaySeconds = max(0, random.IntN(7)-3)
+		if random.IntN(4) == 0 {
+			most := random.IntN(4)
+			r.MaxFailures = &most
+		}
+		if random.IntN(8) == 0 {
+			r.NonRetryable = []string{"ValueError"}
+		}
 	})
-	m.say("WORK_MODEL_SEED=%d: %d tuples, %d workers, %d retries", seed, total, m.run.Workers, m.run.Retries)
+	m.say("WORK_MODEL_SEED=%d: %d tuples, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
+		m.run.Retries, m.run.RetryDelaySeconds, m.run.NonRetryable)
+	if m.run.MaxFailures != nil {
+		m.say("at most %d may fail", *m.run.MaxFailures)
+	}
 	m.kinds = make([]kind, total)
 	for index := range m.kinds {
 		if m.chance(0.25) {
@@ -669,6 +681,10 @@ func (m *model) verifyEnd() {
 		if m.deaths+m.loadErrors < m.run.Workers+2 {
 			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
 		}
+	case sharedcloudv1alpha1.ReasonMaxFailuresExceeded:
+		if m.run.MaxFailures == nil || row.Failed+row.TimedOut <= *m.run.MaxFailures {
+			m.fatal("the run was ended for %d failures", row.Failed+row.TimedOut)
+		}
 	case sharedcloudv1alpha1.ReasonModuleNotLoaded:
 		if m.loadErrors == 0 {
 			m.fatal("the run was ended for a module that always loaded")
@@ -679,11 +695,11 @@ func (m *model) verifyEnd() {
 		}
 	}
 	for index, o := range all {
-		m.verifyOutcome(index, o)
+		m.verifyOutcome(index, o, row.Closing != "")
 	}
 }
 
-func (m *model) verifyOutcome(index int, o outcomes.Outcome) {
+func (m *model) verifyOutcome(index int, o outcomes.Outcome, closed bool) {
 	most := min(m.charges[index], crashBudget) + min(m.failures[index], m.run.Retries+1) + 1
 	switch {
 	case o.Attempts > most:
@@ -697,10 +713,10 @@ func (m *model) verifyOutcome(index int, o outcomes.Outcome) {
 		normal: outcomes.Succeeded, raises: outcomes.Failed, raisesOnce: outcomes.Succeeded, crashes: outcomes.Failed,
 		hangs: outcomes.TimedOut, kills: outcomes.Failed,
 	}[m.kinds[index]]
-	if m.kinds[index] == raisesOnce && o.Status == outcomes.Failed && m.run.Retries < m.failures[index] {
+	if m.kinds[index] == raisesOnce && o.Status == outcomes.Failed && (m.run.Retries < m.failures[index] || len(m.run.NonRetryable) > 0) {
 		return
 	}
-	ending := m.run.Ending != "" && (m.kinds[index] == raisesOnce || m.kinds[index] == crashes)
+	ending := (m.run.Ending != "" || closed) && (m.kinds[index] == raisesOnce || m.kinds[index] == crashes)
 	if o.Status != want && !unlucky && !ending {
 		m.fatal("index %d, of kind %d, is %s (%v)", index, m.kinds[index], o.Status, o.Error)
 	}

@@ -479,6 +479,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.sharedcloud.function-operator.api.v1alpha1.FunctionRunSpec
   map:
     fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
     - name: cancel
       type:
         scalar: boolean
@@ -491,9 +494,21 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: gpuResource
+      type:
+        scalar: string
     - name: gpus
       type:
         scalar: numeric
+    - name: maxFailures
+      type:
+        scalar: numeric
+    - name: nonRetryableErrors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: parameters
       type:
         list:
@@ -503,7 +518,13 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: parametersLiteral
       type:
         scalar: string
+    - name: priorityClassName
+      type:
+        scalar: string
     - name: retries
+      type:
+        scalar: numeric
+    - name: retryDelaySeconds
       type:
         scalar: numeric
     - name: suspend
@@ -554,6 +575,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.sharedcloud.function-operator.api.v1alpha1.FunctionSpec
   map:
     fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
     - name: code
       type:
         scalar: string
@@ -566,19 +590,37 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: gpuResource
+      type:
+        scalar: string
     - name: gpus
       type:
         scalar: numeric
     - name: image
       type:
         scalar: string
+    - name: maxFailures
+      type:
+        scalar: numeric
     - name: name
       type:
         scalar: string
+    - name: nonRetryableErrors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: pod
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.PodSettings
+    - name: priorityClassName
+      type:
+        scalar: string
     - name: retries
+      type:
+        scalar: numeric
+    - name: retryDelaySeconds
       type:
         scalar: numeric
     - name: revisionHistoryLimit
@@ -635,6 +677,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.sharedcloud.function-operator.api.v1alpha1.PinnedRevision
   map:
     fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
     - name: functionUID
       type:
         namedType: io.k8s.apimachinery.pkg.types.UID
@@ -647,16 +692,34 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: atomic
+    - name: gpuResource
+      type:
+        scalar: string
     - name: gpus
       type:
         scalar: numeric
+    - name: maxFailures
+      type:
+        scalar: numeric
     - name: name
+      type:
+        scalar: string
+    - name: nonRetryableErrors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: priorityClassName
       type:
         scalar: string
     - name: registryPath
       type:
         scalar: string
     - name: retries
+      type:
+        scalar: numeric
+    - name: retryDelaySeconds
       type:
         scalar: numeric
     - name: timeoutSeconds

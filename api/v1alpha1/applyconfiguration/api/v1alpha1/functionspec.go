@@ -112,6 +112,56 @@ func (b *FunctionSpecApplyConfiguration) WithRetries(value int32) *FunctionSpecA
 	return b
 }
 
+// WithRetryDelaySeconds sets the RetryDelaySeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RetryDelaySeconds field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithRetryDelaySeconds(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.RetryDelaySeconds = &value
+	return b
+}
+
+// WithNonRetryableErrors adds the given value to the NonRetryableErrors field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the NonRetryableErrors field.
+func (b *FunctionSpecApplyConfiguration) WithNonRetryableErrors(values ...string) *FunctionSpecApplyConfiguration {
+	for i := range values {
+		b.RunPolicyApplyConfiguration.NonRetryableErrors = append(b.RunPolicyApplyConfiguration.NonRetryableErrors, values[i])
+	}
+	return b
+}
+
+// WithMaxFailures sets the MaxFailures field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxFailures field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithMaxFailures(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.MaxFailures = &value
+	return b
+}
+
+// WithActiveDeadlineSeconds sets the ActiveDeadlineSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ActiveDeadlineSeconds field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithActiveDeadlineSeconds(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.ActiveDeadlineSeconds = &value
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithPriorityClassName(value string) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.PriorityClassName = &value
+	return b
+}
+
+// WithGPUResource sets the GPUResource field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GPUResource field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithGPUResource(value string) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.GPUResource = &value
+	return b
+}
+
 // WithTTLSecondsAfterFinished sets the TTLSecondsAfterFinished field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the TTLSecondsAfterFinished field is set to the value of the last call.
