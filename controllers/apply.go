@@ -80,6 +80,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 		reference.UID = nonZero[types.UID](job.UID)
 		status.WithJob(reference)
 	}
+	status.Workers = nonZero(run.Status.Workers)
 	if run.Status.ImageDigest != "" {
 		status.WithImageDigest(run.Status.ImageDigest)
 	}

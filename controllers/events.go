@@ -14,12 +14,14 @@ type EventRecorder interface {
 const (
 	eventRevisionCreated = "RevisionCreated"
 	eventJobCreated      = "JobCreated"
+	eventResized         = "Resized"
 	eventEnding          = "Ending"
 	eventComplete        = "Complete"
 	eventFailed          = "Failed"
 
 	actionCreate    = "Create"
 	actionReconcile = "Reconcile"
+	actionResize    = "Resize"
 	actionEnd       = "End"
 	actionFinish    = "Finish"
 )

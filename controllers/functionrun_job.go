@@ -168,6 +168,7 @@ func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batch
 		return r.refusedJob(ctx, p, err)
 	}
 	r.recordJob(p, job.GetUID())
+	run.Status.Workers = wantedWorkers(run)
 	r.describe(p, startingFinding(run))
 	p.afterWrite(func() {
 		r.metrics.jobsCreated.Inc()

@@ -47,7 +47,7 @@ const (
 	// annotationMade is when the Job was built, µs since 1970: creationTimestamp has whole seconds.
 	annotationMade = "sharedcloud.io/made"
 
-	// A Job begins with so many workers; see widen.
+	// A Job begins with so many workers; see resize.
 	firstWorkers = int32(1)
 
 	// Failures of pods never end a Job: the exchange counts them and ends the run.
@@ -82,8 +82,8 @@ func jobFor(run *v1alpha1.FunctionRun, settings Settings, options Options, fruit
 			WithBlockOwnerDeletion(true)).
 		WithSpec(batchac.JobSpec().
 			WithCompletionMode(batchv1.IndexedCompletion).
-			WithCompletions(pin.Workers).
-			WithParallelism(min(pin.Workers, firstWorkers)).
+			WithCompletions(wantedWorkers(run)).
+			WithParallelism(min(wantedWorkers(run), firstWorkers)).
 			WithBackoffLimitPerIndex(outOfReach).
 			WithPodReplacementPolicy(batchv1.Failed).
 			WithPodFailurePolicy(batchac.PodFailurePolicy().

@@ -92,7 +92,8 @@ type RunPolicy struct {
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	GPUProducts []string `json:"gpuProducts,omitempty"`
 
-	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8.
+	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8. That of a
+	// FunctionRun may be changed while it runs.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000

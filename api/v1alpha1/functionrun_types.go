@@ -9,7 +9,7 @@ import (
 // Tuple is one input: a list of JSON values, which the handler gets as event.
 type Tuple []apiextensionsv1.JSON
 
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel and ttlSecondsAfterFinished is
+// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers and ttlSecondsAfterFinished is
 // immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
@@ -19,7 +19,6 @@ type Tuple []apiextensionsv1.JSON
 // +kubebuilder:validation:XValidation:rule="has(self.parametersLiteral) == has(oldSelf.parametersLiteral) && (!has(self.parametersLiteral) || self.parametersLiteral == oldSelf.parametersLiteral)",message="spec.parametersLiteral is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",message="spec.gpus is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.gpuProducts) == has(oldSelf.gpuProducts) && (!has(self.gpuProducts) || self.gpuProducts == oldSelf.gpuProducts)",message="spec.gpuProducts is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.workers) == has(oldSelf.workers) && (!has(self.workers) || self.workers == oldSelf.workers)",message="spec.workers is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="spec.timeoutSeconds is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.retries) == has(oldSelf.retries) && (!has(self.retries) || self.retries == oldSelf.retries)",message="spec.retries is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.retryDelaySeconds) == has(oldSelf.retryDelaySeconds) && (!has(self.retryDelaySeconds) || self.retryDelaySeconds == oldSelf.retryDelaySeconds)",message="spec.retryDelaySeconds is immutable: make a new FunctionRun"
@@ -89,6 +88,11 @@ type FunctionRunStatus struct {
 	// +optional
 	Job *JobReference `json:"job,omitempty"`
 
+	// workers is how many workers the run's Job has: the smaller of tuples and spec.workers as it is now.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Workers int32 `json:"workers,omitempty"`
+
 	// imageDigest is the digest of the image that the workers run, as the first pod reported it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -135,7 +139,7 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:Minimum=0
 	Tuples int32 `json:"tuples"`
 
-	// workers is the number of the Job's completions: the smaller of tuples and the workers asked for.
+	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Workers int32 `json:"workers"`

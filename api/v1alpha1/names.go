@@ -28,6 +28,8 @@ const (
 	LabelFunctionUID = "sharedcloud.io/function-uid"
 	// LabelTrust marks the ConfigMap, one in each namespace that has runs, with the certificate authority of the exchange.
 	LabelTrust = "sharedcloud.io/trust"
+	// LabelQueue is Kueue's: the name of the queue that admits a Job, on the FunctionRun or on the Job itself.
+	LabelQueue = "kueue.x-k8s.io/queue-name"
 	// DefaultGPUProductLabel is the label of a node that says what GPUs it has, as NVIDIA's GPU feature discovery sets it.
 	DefaultGPUProductLabel = "nvidia.com/gpu.product"
 	// AnnotationTuples is set by the caches on the copies they keep, never on stored objects: the number of tuples of a

@@ -30,7 +30,7 @@ type Run struct {
 	Namespace, Name string
 	// Total is n, how many tuples the run has.
 	Total int
-	// Workers is w, the number of the Job's completions.
+	// Workers is w, the number of the Job's completions. It may change while the run goes on.
 	Workers int
 	// Retries is how many further attempts a tuple gets after an exception.
 	Retries int

@@ -61,6 +61,8 @@ type model struct {
 	// innocents had outcomes forged by a hostile worker.
 	forged                    map[int]bool
 	deaths, loadErrors, ended int
+	// leastWorkers is the smallest number of workers that the run ever had.
+	leastWorkers int
 }
 
 type delayedCall struct {
@@ -140,6 +142,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	if m.run.MaxFailures != nil {
 		m.say("at most %d may fail", *m.run.MaxFailures)
 	}
+	m.leastWorkers = m.run.Workers
 	m.kinds = make([]kind, total)
 	for index := range m.kinds {
 		if m.chance(0.25) {
@@ -220,7 +223,9 @@ func (m *model) step() {
 			m.say("the run is suspended")
 			m.change(func(r *Run) { r.Suspended = true })
 		}
-	case roll < 0.98:
+	case roll < 0.977:
+		m.scale(1 + m.random.IntN(min(m.run.Total, 5)))
+	case roll < 0.982:
 		m.end(sharedcloudv1alpha1.ReasonCancelled)
 	default:
 		if p := m.pick(alive); p.inFlight == nil {
@@ -288,6 +293,27 @@ func (m *model) resume() {
 	m.jobs++
 	m.finished = map[int]bool{}
 	m.change(func(r *Run) { r.Suspended, r.JobUID = false, types.UID(fmt.Sprintf("job-%d", m.jobs)) })
+}
+
+// scale gives the Job another number of workers: the pods with the highest indexes are deleted, or there are more.
+func (m *model) scale(workers int) {
+	m.say("the run is scaled to %d workers", workers)
+	for _, p := range m.alive() {
+		if p.worker.CompletionIndex >= workers {
+			m.die(p, disrupted)
+		}
+	}
+	for index := range m.finished {
+		if index >= workers {
+			delete(m.finished, index)
+		}
+	}
+	m.leastWorkers = min(m.leastWorkers, workers)
+	m.change(func(r *Run) { r.Workers = workers })
+	if len(m.finished) == workers && !m.run.Suspended {
+		// The Job is complete without those that are gone.
+		m.resume()
+	}
 }
 
 // callOf is a call of a pod: a new one, or the one whose answer did not arrive.
@@ -503,7 +529,7 @@ func (m *model) exit(p *simulated) {
 
 func (m *model) wasSuspended() bool {
 	for _, step := range m.log {
-		if strings.HasPrefix(step, "the run is suspended") || strings.Contains(step, "leaving") {
+		if strings.HasPrefix(step, "the run is suspended") || strings.HasPrefix(step, "the run is scaled") || strings.Contains(step, "leaving") {
 			return true
 		}
 	}
@@ -678,7 +704,7 @@ func (m *model) verifyEnd() {
 	switch row.Closing {
 	case "":
 	case sharedcloudv1alpha1.ReasonWorkersDied:
-		if m.deaths+m.loadErrors < m.run.Workers+2 {
+		if m.deaths+m.loadErrors < m.leastWorkers+2 {
 			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
 		}
 	case sharedcloudv1alpha1.ReasonMaxFailuresExceeded:

@@ -62,6 +62,9 @@ func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 			known.MaxFailures = ptr.To(int(*pinned.MaxFailures))
 		}
 	}
+	if now := run.Status.Workers; now > 0 {
+		known.Workers = int(now)
+	}
 	if job := run.Status.Job; job != nil {
 		known.JobUID = job.UID
 	}

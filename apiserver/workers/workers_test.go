@@ -163,6 +163,13 @@ func TestRunOf(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a run that has other workers now than it began with", func(t *testing.T) {
+		run := makeRun().pinned().obj()
+		run.Status.Workers = 7
+		if got := RunOf(run).Workers; got != 7 {
+			t.Errorf("got %d workers", got)
+		}
+	})
 	t.Run("a run that bears no failures, and waits for no retry", func(t *testing.T) {
 		run := makeRun().pinned().obj()
 		run.Status.Revision.RetryDelaySeconds, run.Status.Revision.MaxFailures = ptr.To[int32](0), ptr.To[int32](0)

@@ -167,7 +167,7 @@ var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecConte
 		"spec.gpuProducts is immutable: make a new FunctionRun"),
 	Entry("of one of the GPU products", func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"A", "B"} },
 		func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"A", "C"} }, "spec.gpuProducts is immutable: make a new FunctionRun"),
-	Entry("of the workers", none, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](1) }, "spec.workers is immutable: make a new FunctionRun"),
+	Entry("to no workers", none, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](0) }, "spec.workers"),
 	Entry("of the time limit", none, func(r *v1alpha1.FunctionRun) { r.Spec.TimeoutSeconds = ptr.To[int32](1) }, "spec.timeoutSeconds is immutable: make a new FunctionRun"),
 	Entry("of the retries", none, func(r *v1alpha1.FunctionRun) { r.Spec.Retries = ptr.To[int32](1) }, "spec.retries is immutable: make a new FunctionRun"),
 	Entry("of the delay", none, func(r *v1alpha1.FunctionRun) { r.Spec.RetryDelaySeconds = ptr.To[int32](1) }, "spec.retryDelaySeconds is immutable: make a new FunctionRun"),
@@ -203,12 +203,13 @@ var _ = Describe("Admission takes", func() {
 		Expect(got).To(MatchJSON(want))
 	}, SpecTimeout(20*time.Second))
 
-	It("a literal, suspension, cancellation and a time to live, and changes of the last three", func(ctx SpecContext) {
+	It("a literal, suspension, cancellation, workers and a time to live, and changes of the last four", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "changes", "missing", 0, literal)
 		create(ctx, run)
 		Eventually(func(g Gomega) {
 			fresh(ctx, g, run)
 			run.Spec.Suspend, run.Spec.Cancel, run.Spec.TTLSecondsAfterFinished = true, true, ptr.To[int32](5)
+			run.Spec.Workers = ptr.To[int32](3)
 			g.Expect(k8s.Update(ctx, run)).To(Succeed())
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(20*time.Second))

@@ -270,6 +270,50 @@ func jobStatus(ctx SpecContext, job *batchv1.Job, conditions ...batchv1.JobCondi
 	}).WithContext(ctx).Should(Succeed())
 }
 
+// sized waits until the Job has so many workers.
+func sized(ctx SpecContext, run *v1alpha1.FunctionRun, job *batchv1.Job, workers int32) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		fresh(ctx, g, job)
+		g.Expect(*job.Spec.Completions).To(Equal(workers))
+		g.Expect(*job.Spec.Parallelism).To(Equal(workers))
+		g.Expect(fresh(ctx, g, run).Status.Workers).To(Equal(workers))
+	}).WithContext(ctx).Should(Succeed())
+}
+
+var _ = Describe("The workers of a run", func() {
+	It("become fewer and more while it runs, with the same Job, and it keeps what it pinned", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 20, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](4) })
+		sized(ctx, run, job, 4)
+		for _, workers := range []int32{2, 6, 1, 20} {
+			changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To(workers) })
+			sized(ctx, run, job, workers)
+		}
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](500) })
+		Eventually(func(g Gomega) {
+			fresh(ctx, g, run)
+			g.Expect(run.Status.ObservedGeneration).To(Equal(run.Generation))
+		}).WithContext(ctx).Should(Succeed())
+		sized(ctx, run, job, 20)
+		Expect(run.Status.Revision.Workers).To(BeEquivalentTo(4))
+		Expect(run.Status.Job.Name).To(Equal("r-1"))
+		Expect(jobsOf(ctx, Default, run)).To(HaveLen(1))
+	}, SpecTimeout(40*time.Second))
+
+	It("stay as a queue has admitted them, which is said", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) {
+			r.Labels, r.Spec.Workers = map[string]string{v1alpha1.LabelQueue: "team"}, ptr.To[int32](4)
+		})
+		sized(ctx, run, job, 4)
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](2) })
+		Eventually(func(g Gomega) {
+			g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionReady).Message).To(ContainSubstring(
+				"spec.workers asks for 2 workers, and the queue team has admitted the run with 4: that stays until the run is suspended and resumed."))
+		}).WithContext(ctx).Should(Succeed())
+		sized(ctx, run, job, 4)
+	}, SpecTimeout(30*time.Second))
+})
+
 var _ = Describe("A suspended run", func() {
 	It("loses its Job, keeps what is done, and goes on with the next Job", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 4)

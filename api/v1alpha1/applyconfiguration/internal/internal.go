@@ -572,6 +572,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: startTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: workers
+      type:
+        scalar: numeric
 - name: io.sharedcloud.function-operator.api.v1alpha1.FunctionSpec
   map:
     fields:

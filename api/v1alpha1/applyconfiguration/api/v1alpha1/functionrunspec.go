@@ -9,7 +9,7 @@ import (
 // FunctionRunSpecApplyConfiguration represents a declarative configuration of the FunctionRunSpec type for use
 // with apply.
 //
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel and ttlSecondsAfterFinished is
+// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers and ttlSecondsAfterFinished is
 // immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists

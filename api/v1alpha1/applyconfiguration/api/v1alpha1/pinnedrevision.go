@@ -21,7 +21,7 @@ type PinnedRevisionApplyConfiguration struct {
 	RegistryPath *string `json:"registryPath,omitempty"`
 	// tuples is n, how many inputs the run has.
 	Tuples *int32 `json:"tuples,omitempty"`
-	// workers is the number of the Job's completions: the smaller of tuples and the workers asked for.
+	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
 	Workers *int32 `json:"workers,omitempty"`
 	// gpus is how many GPUs each worker gets.
 	GPUs *int32 `json:"gpus,omitempty"`

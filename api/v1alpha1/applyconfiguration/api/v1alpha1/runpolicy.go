@@ -12,7 +12,8 @@ type RunPolicyApplyConfiguration struct {
 	// gpuProducts are GPU products as nodes name them in the label nvidia.com/gpu.product: a worker's node must have one of
 	// them. Empty: what the Function says, and any node where that says nothing either.
 	GPUProducts []string `json:"gpuProducts,omitempty"`
-	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8.
+	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8. That of a
+	// FunctionRun may be changed while it runs.
 	Workers *int32 `json:"workers,omitempty"`
 	// timeoutSeconds is the time limit of one tuple in seconds; one that takes longer is ended and TimedOut. Default 1800.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
