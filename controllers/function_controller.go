@@ -94,7 +94,7 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource, ptr.Deref(function.Spec.GPUResource, "")); wrong != nil {
 		return *wrong, nil
 	}
-	code, wrong, err := r.codeOf(ctx, function)
+	code, wrong, err := r.codeOf(ctx, function, runtime)
 	if err != nil || wrong != nil {
 		return deref(wrong), err
 	}
@@ -143,36 +143,25 @@ func (r *FunctionReconciler) imageOf(ctx context.Context, function *v1alpha1.Fun
 }
 
 // codeOf reads the code, byte for byte.
-func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Function) ([]byte, *finding, error) {
+func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Function, runtime runtimes.Runtime) (source, *finding, error) {
 	if function.Spec.Code != nil {
-		return []byte(*function.Spec.Code), nil, nil
+		code, wrong := inlineSource(function, runtime)
+		return code, wrong, nil
 	}
 	if function.Spec.CodeFrom == nil {
-		return nil, &finding{standingStalled, v1alpha1.ReasonInvalid, "Neither spec.code nor spec.codeFrom is set: set one of them."}, nil
+		return source{}, &finding{standingStalled, v1alpha1.ReasonInvalid, "Neither spec.code nor spec.codeFrom is set: set one of them."}, nil
 	}
-	ref := function.Spec.CodeFrom.ConfigMapKeyRef
-	source := &corev1.ConfigMap{}
-	if err := r.live.Get(ctx, client.ObjectKey{Namespace: function.Namespace, Name: ref.Name}, source); err != nil {
+	configMap := &corev1.ConfigMap{}
+	name := function.Spec.CodeFrom.ConfigMapName()
+	if err := r.live.Get(ctx, client.ObjectKey{Namespace: function.Namespace, Name: name}, configMap); err != nil {
 		if apierrors.IsNotFound(err) {
-			found := configMapMissing(function.Namespace, ref.Name)
-			return nil, &found, nil
+			found := configMapMissing(function.Namespace, *function.Spec.CodeFrom)
+			return source{}, &found, nil
 		}
-		return nil, nil, fmt.Errorf("reading the ConfigMap %s: %w", ref.Name, err)
+		return source{}, nil, fmt.Errorf("reading the ConfigMap %s: %w", name, err)
 	}
-	text, found := source.Data[ref.Key]
-	code := []byte(text)
-	if !found {
-		code, found = source.BinaryData[ref.Key]
-	}
-	if !found {
-		missing := configMapKeyMissing(function.Namespace, ref.Name, ref.Key)
-		return nil, &missing, nil
-	}
-	if len(code) == 0 {
-		empty := codeEmpty(ref.Name, ref.Key)
-		return nil, &empty, nil
-	}
-	return code, nil, nil
+	code, wrong := sourceIn(configMap, *function.Spec.CodeFrom, runtime)
+	return code, wrong, nil
 }
 
 // ensure sees to it that the revision exists. It is stored before the status names it. A ConfigMap of its name is the

@@ -21,9 +21,19 @@ func imageMissing(function *v1alpha1.Function, catalogue string) finding {
 		function.Spec.Image, function.Namespace, catalogue)}
 }
 
-func configMapMissing(namespace, name string) finding {
+func configMapMissing(namespace string, from v1alpha1.CodeSource) finding {
+	field := "configMapKeyRef"
+	if from.ConfigMapRef.Name != "" {
+		field = "configMapRef"
+	}
 	return finding{standingProgressing, v1alpha1.ReasonConfigMapMissing, fmt.Sprintf(
-		"There is no ConfigMap %q in the namespace %s: create it, or correct spec.codeFrom.configMapKeyRef.name.", name, namespace)}
+		"There is no ConfigMap %q in the namespace %s: create it, or correct spec.codeFrom.%s.name.", from.ConfigMapName(), namespace, field)}
+}
+
+func handlerMissing(namespace, name, handlerFile string) finding {
+	return finding{standingProgressing, v1alpha1.ReasonConfigMapKey, fmt.Sprintf(
+		"The ConfigMap %q in the namespace %s has no key %q, the file that defines handler(event): add it, or name another ConfigMap in spec.codeFrom.configMapRef.name.",
+		name, namespace, handlerFile)}
 }
 
 func configMapKeyMissing(namespace, name, key string) finding {
@@ -38,7 +48,7 @@ func codeEmpty(name, key string) finding {
 
 func codeTooLarge(size int) finding {
 	return finding{standingStalled, v1alpha1.ReasonCodeTooLarge, fmt.Sprintf(
-		"The code with its runner takes %d bytes, and a ConfigMap holds %d: make the module smaller, or put what is large into the image.", size, configMapLimit)}
+		"The code with its runner takes %d bytes, and a ConfigMap holds %d: make the files smaller, or put what is large into the image.", size, configMapLimit)}
 }
 
 func revisionNameTaken(name string) finding {

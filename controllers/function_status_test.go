@@ -86,7 +86,7 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 			change(function, image)
 		}
 		runtime, _ := testLookup(function.Spec.Runtime)
-		revision, err := revisionFor(function, []byte(*function.Spec.Code), runtime.Runner, settingsFor(function, image, runtime, "nvidia.com/gpu"))
+		revision, err := revisionFor(function, source{handler: []byte(*function.Spec.Code)}, runtime.Runner, settingsFor(function, image, runtime, "nvidia.com/gpu"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestSettingsSurviveTheRevision(t *testing.T) {
 	function.Spec.GPUProducts = []string{"B", "A"}
 	runtime, _ := testLookup("python311")
 	want := settingsFor(function, image, runtime, "nvidia.com/gpu")
-	revision, err := revisionFor(function, []byte("code"), runtime.Runner, want)
+	revision, err := revisionFor(function, source{handler: []byte("code")}, runtime.Runner, want)
 	if err != nil {
 		t.Fatal(err)
 	}

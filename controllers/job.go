@@ -234,12 +234,17 @@ func ownEnv(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) []
 
 // ownVolume is the code, the runner and what a worker identifies itself and the exchange with.
 func ownVolume(revision string, settings Settings) *coreac.VolumeApplyConfiguration {
+	items := []*coreac.KeyToPathApplyConfiguration{
+		coreac.KeyToPath().WithKey(settings.HandlerFile).WithPath(path.Join(codeDir, settings.HandlerFile)),
+	}
+	for _, name := range settings.Files {
+		items = append(items, coreac.KeyToPath().WithKey(name).WithPath(path.Join(codeDir, name)))
+	}
+	items = append(items, coreac.KeyToPath().WithKey(settings.RunnerFile).WithPath(path.Join(runnerDir, settings.RunnerFile)))
 	return coreac.Volume().WithName(volumeWorker).WithProjected(coreac.ProjectedVolumeSource().WithSources(
 		coreac.VolumeProjection().WithConfigMap(coreac.ConfigMapProjection().
 			WithName(revision).
-			WithItems(
-				coreac.KeyToPath().WithKey(settings.HandlerFile).WithPath(path.Join(codeDir, settings.HandlerFile)),
-				coreac.KeyToPath().WithKey(settings.RunnerFile).WithPath(path.Join(runnerDir, settings.RunnerFile)))),
+			WithItems(items...)),
 		coreac.VolumeProjection().WithServiceAccountToken(coreac.ServiceAccountTokenProjection().
 			WithAudience(v1alpha1.ExchangeAudience).
 			WithExpirationSeconds(tokenSeconds).

@@ -33,17 +33,19 @@ const (
 // Settings are everything that shapes a run's pods beside code and runner. They are part of a revision: a change of any
 // of them is a new one.
 type Settings struct {
-	Runtime        string        `json:"runtime"`
-	Image          ImageSettings `json:"image"`
-	Command        []string      `json:"command"`
-	HandlerFile    string        `json:"handlerFile"`
-	RunnerFile     string        `json:"runnerFile"`
-	GPUResource    string        `json:"gpuResource"`
-	GPUs           int32         `json:"gpus"`
-	GPUProducts    []string      `json:"gpuProducts,omitempty"`
-	Workers        int32         `json:"workers"`
-	TimeoutSeconds int32         `json:"timeoutSeconds"`
-	Retries        int32         `json:"retries"`
+	Runtime     string        `json:"runtime"`
+	Image       ImageSettings `json:"image"`
+	Command     []string      `json:"command"`
+	HandlerFile string        `json:"handlerFile"`
+	RunnerFile  string        `json:"runnerFile"`
+	// Files are the names of what lies beside the handler\'s file, in order.
+	Files          []string `json:"files,omitempty"`
+	GPUResource    string   `json:"gpuResource"`
+	GPUs           int32    `json:"gpus"`
+	GPUProducts    []string `json:"gpuProducts,omitempty"`
+	Workers        int32    `json:"workers"`
+	TimeoutSeconds int32    `json:"timeoutSeconds"`
+	Retries        int32    `json:"retries"`
 
 	// Absent where the function says nothing, or the default: a field that is new then makes no new revision of what is old.
 	RetryDelaySeconds     *int32   `json:"retryDelaySeconds,omitempty"`
@@ -121,7 +123,8 @@ func sorted(set []string) []string {
 //
 // It has no owner: thousands of runs would outgrow the list of owners, and it must outlive its function while a run needs
 // it. The revision controller deletes it.
-func revisionFor(function *v1alpha1.Function, code []byte, runner string, settings Settings) (*corev1.ConfigMap, error) {
+func revisionFor(function *v1alpha1.Function, code source, runner string, settings Settings) (*corev1.ConfigMap, error) {
+	settings.Files = code.names()
 	encoded, err := json.Marshal(settings)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the settings: %w", err)
@@ -141,11 +144,20 @@ func revisionFor(function *v1alpha1.Function, code []byte, runner string, settin
 			revisionKey:         string(encoded),
 		},
 	}
-	// A source file may be in another encoding than UTF-8 and say so in its first line: it is kept byte for byte.
-	if utf8.Valid(code) {
-		revision.Data[settings.HandlerFile] = string(code)
-	} else {
-		revision.BinaryData = map[string][]byte{settings.HandlerFile: code}
+	put := func(name string, content []byte) {
+		// A source file may be in another encoding than UTF-8 and say so in its first line: it is kept byte for byte.
+		if utf8.Valid(content) {
+			revision.Data[name] = string(content)
+			return
+		}
+		if revision.BinaryData == nil {
+			revision.BinaryData = map[string][]byte{}
+		}
+		revision.BinaryData[name] = content
+	}
+	put(settings.HandlerFile, code.handler)
+	for _, name := range settings.Files {
+		put(name, code.beside[name])
 	}
 	hash := contentHash(string(function.UID), revision)
 	revision.Name = revisionName(function.Name, hash)

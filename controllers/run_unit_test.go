@@ -312,7 +312,7 @@ func testRevision(t *testing.T) *corev1.ConfigMap {
 	t.Helper()
 	function, image := makeFunction("f").Obj(), makeImage("team", "python")
 	rt, _ := testLookup("python311")
-	revision, err := revisionFor(function, []byte("code"), rt.Runner, settingsFor(function, image, rt, testOptions.GPUResource))
+	revision, err := revisionFor(function, source{handler: []byte("code")}, rt.Runner, settingsFor(function, image, rt, testOptions.GPUResource))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 // FunctionSpec is what a person writes: the code, what it needs, and how it runs.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.code) != has(self.codeFrom)",message="exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code, or name a ConfigMap's key in spec.codeFrom.configMapKeyRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.files) || has(self.code)",message="spec.files goes with spec.code: files beside code that is in a ConfigMap belong into that ConfigMap, which spec.codeFrom.configMapRef names"
 type FunctionSpec struct {
 	// name is the display name: free text that need not be unique. Defaults to metadata.name.
 	// +optional
@@ -35,6 +36,14 @@ type FunctionSpec struct {
 	// +kubebuilder:validation:MaxLength=921600
 	Code *string `json:"code,omitempty"`
 
+	// files are further files beside code, by their names: modules that it imports, data that it reads. They lie in the same
+	// folder. Names are those that keys of a ConfigMap may have, so there are no subfolders; handler.py (handler.js) is
+	// code's own, runner.py (runner.js) and revision.json are the operator's.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=64
+	Files map[string]FileText `json:"files,omitempty"`
+
 	// codeFrom names where the text of the module is kept, so that a Git repository can hold a real source file.
 	// +optional
 	CodeFrom *CodeSource `json:"codeFrom,omitempty"`
@@ -52,11 +61,40 @@ type FunctionSpec struct {
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
 }
 
-// CodeSource names where the text of a module is kept.
+// FileText is the text of one of a Function's files.
+//
+// +kubebuilder:validation:MaxLength=921600
+type FileText string
+
+// CodeSource names where the text of a module is kept. A change of it makes a new revision.
+//
+// +kubebuilder:validation:ExactlyOneOf=configMapKeyRef;configMapRef
 type CodeSource struct {
-	// configMapKeyRef is a key of a ConfigMap in the Function's namespace. A change of it makes a new revision.
-	// +required
+	// configMapKeyRef is a key of a ConfigMap in the Function's namespace: the module alone.
+	// +optional
 	ConfigMapKeyRef ConfigMapKeyRef `json:"configMapKeyRef,omitzero"`
+
+	// configMapRef is a ConfigMap in the Function's namespace, all of whose keys become files in the folder of the module:
+	// handler.py (handler.js for Node) is the module, which imports the others. Keys have no slashes, so there are no subfolders.
+	// +optional
+	ConfigMapRef ConfigMapRef `json:"configMapRef,omitzero"`
+}
+
+// ConfigMapName is the ConfigMap that is named in either way.
+func (s *CodeSource) ConfigMapName() string {
+	if s.ConfigMapRef.Name != "" {
+		return s.ConfigMapRef.Name
+	}
+	return s.ConfigMapKeyRef.Name
+}
+
+// ConfigMapRef names a ConfigMap of the same namespace.
+type ConfigMapRef struct {
+	// name of the ConfigMap.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
 }
 
 // ConfigMapKeyRef names a key of a ConfigMap in the same namespace.

@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
@@ -85,5 +86,37 @@ var _ = Describe("A run", func() {
 		Expect(meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
 		Expect(run.Status.Progress.Cancelled).To(BeEquivalentTo(2))
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
+	}, SpecTimeout(2*time.Minute))
+})
+
+var _ = Describe("A function of several files", func() {
+	const handler = "import json, os\nimport util\nwith open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'factor.json')) as f: FACTOR = json.load(f)\ndef handler(event): return util.times(event[0], FACTOR)\n"
+	files := map[string]string{"util.py": "def times(a, b): return a * b\n", "factor.json": "3\n"}
+
+	It("imports what lies beside its code", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "files", handler, func(f *v1alpha1.Function) {
+			f.Spec.Files = map[string]v1alpha1.FileText{}
+			for name, text := range files {
+				f.Spec.Files[name] = v1alpha1.FileText(text)
+			}
+		})
+		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(20, position)), time.Minute)) {
+			Expect(decode[int](o)).To(Equal(3 * i))
+		}
+	}, SpecTimeout(2*time.Minute))
+
+	It("imports what lies beside it in its ConfigMap", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		code := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, Data: map[string]string{"handler.py": handler}}
+		for name, text := range files {
+			code.Data[name] = text
+		}
+		Expect(k8s.Create(ctx, code)).To(Succeed())
+		function := makeFunction(ctx, namespace, "files", "", func(f *v1alpha1.Function) {
+			f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: v1alpha1.ConfigMapRef{Name: code.Name}}
+		})
+		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(20, position)), time.Minute)) {
+			Expect(decode[int](o)).To(Equal(3 * i))
+		}
 	}, SpecTimeout(2*time.Minute))
 })

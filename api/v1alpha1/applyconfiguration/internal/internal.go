@@ -334,12 +334,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: configMapKeyRef
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapKeyRef
+    - name: configMapRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapRef
 - name: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapKeyRef
   map:
     fields:
     - name: key
       type:
         scalar: string
+    - name: name
+      type:
+        scalar: string
+- name: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapRef
+  map:
+    fields:
     - name: name
       type:
         scalar: string
@@ -352,6 +361,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sizeLimitMiB
       type:
         scalar: numeric
+- name: io.sharedcloud.function-operator.api.v1alpha1.FileText
+  scalar: string
 - name: io.sharedcloud.function-operator.api.v1alpha1.Function
   map:
     fields:
@@ -587,6 +598,11 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: codeFrom
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.CodeSource
+    - name: files
+      type:
+        map:
+          elementType:
+            namedType: io.sharedcloud.function-operator.api.v1alpha1.FileText
     - name: gpuProducts
       type:
         list:
