@@ -26,10 +26,12 @@ func functionStatus(function *v1alpha1.Function) *ac.FunctionApplyConfiguration 
 		WithObservedGeneration(function.Status.ObservedGeneration).
 		WithConditions(conditionConfigurations(function.Status.Conditions)...)
 	if revision := function.Status.Revision; revision != nil {
-		status.WithRevision(ac.FunctionRevision().
+		present := ac.FunctionRevision().
 			WithName(revision.Name).
 			WithGeneration(revision.Generation).
-			WithRegistryPath(revision.RegistryPath))
+			WithRegistryPath(revision.RegistryPath)
+		present.Number = nonZero(revision.Number)
+		status.WithRevision(present)
 	}
 	return ac.Function(function.Name, function.Namespace).
 		WithUID(function.UID).

@@ -105,11 +105,13 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if size := revisionSize(revision); size > configMapLimit {
 		return codeTooLarge(size), nil
 	}
-	if wrong, err := r.ensure(ctx, function, revision); err != nil || wrong != nil {
+	number, wrong, err := r.ensure(ctx, function, revision, current)
+	if err != nil || wrong != nil {
 		return deref(wrong), err
 	}
 	function.Status.Revision = &v1alpha1.FunctionRevision{
 		Name:         revision.Name,
+		Number:       number,
 		Generation:   function.Generation,
 		RegistryPath: image.Spec.RegistryPath,
 	}
@@ -162,45 +164,4 @@ func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Func
 	}
 	code, wrong := sourceIn(configMap, *function.Spec.CodeFrom, runtime)
 	return code, wrong, nil
-}
-
-// ensure sees to it that the revision exists. It is stored before the status names it. A ConfigMap of its name is the
-// revision if it carries the same hash: an immutable ConfigMap made by this controller can't have other content.
-func (r *FunctionReconciler) ensure(ctx context.Context, function *v1alpha1.Function, revision *corev1.ConfigMap) (*finding, error) {
-	key := client.ObjectKeyFromObject(revision)
-	known := configMapMetadata()
-	err := r.Get(ctx, key, known)
-	if err == nil && sameRevision(known.Annotations, known.Labels, revision) && known.DeletionTimestamp == nil {
-		return nil, nil
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("looking up the revision %s: %w", revision.Name, err)
-	}
-	name := revision.Name
-	switch err := r.Create(ctx, revision.DeepCopy(), client.FieldOwner(v1alpha1.FieldManagerController)); {
-	case err == nil:
-		r.metrics.revisionsCreated.Inc()
-		r.tell.normal(function, eventRevisionCreated, actionCreate, "Created the revision "+name)
-		log.FromContext(ctx).Info("Made the revision", "function", klog.KObj(function), "revision", name)
-		return nil, nil
-	case apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err):
-		return &finding{standingStalled, v1alpha1.ReasonInvalid,
-			"The revision cannot be stored: " + sentence(cut(err.Error(), foreignTextLimit))}, nil
-	case !apierrors.IsAlreadyExists(err):
-		return nil, fmt.Errorf("making the revision %s: %w", name, err)
-	}
-	existing := &corev1.ConfigMap{}
-	if err := r.live.Get(ctx, key, existing); err != nil {
-		return nil, fmt.Errorf("reading the revision %s: %w", name, err)
-	}
-	if !sameRevision(existing.Annotations, existing.Labels, revision) {
-		taken := revisionNameTaken(name)
-		return &taken, nil
-	}
-	return nil, nil
-}
-
-func sameRevision(annotations, labels map[string]string, revision *corev1.ConfigMap) bool {
-	return annotations[annotationContent] == revision.Annotations[annotationContent] &&
-		labels[v1alpha1.LabelFunctionUID] == revision.Labels[v1alpha1.LabelFunctionUID]
 }

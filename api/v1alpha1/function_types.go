@@ -378,6 +378,12 @@ type FunctionRevision struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
+	// number counts the Function's revisions from 1, in the order in which they became the present one: what a revision has
+	// that is gone back to is a new number.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Number int64 `json:"number,omitempty"`
+
 	// generation of the Function that it was made from.
 	// +required
 	// +kubebuilder:validation:Minimum=1
@@ -399,8 +405,9 @@ type FunctionRevision struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Runtime",type=string,JSONPath=`.spec.runtime`
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
+// +kubebuilder:printcolumn:name="Revision",type=integer,JSONPath=`.status.revision.number`
 // +kubebuilder:printcolumn:name="Name",type=string,JSONPath=`.spec.name`,priority=1
-// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision.name`,priority=1
+// +kubebuilder:printcolumn:name="Revision Name",type=string,JSONPath=`.status.revision.name`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Function struct {

@@ -26,6 +26,13 @@ const (
 	LabelFunction = "sharedcloud.io/function"
 	// LabelFunctionUID is the uid of the Function that a revision was made from. A ConfigMap with this label is a revision.
 	LabelFunctionUID = "sharedcloud.io/function-uid"
+	// AnnotationRevisionNumber of a revision says the how manieth of its Function it is, from 1: the greatest is the one that
+	// became the present one last.
+	AnnotationRevisionNumber = "sharedcloud.io/revision-number"
+	// AnnotationRevisionGeneration of a revision is the generation of the Function when it last became the present one;
+	// AnnotationRevisionSince is when that was, RFC 3339.
+	AnnotationRevisionGeneration = "sharedcloud.io/function-generation"
+	AnnotationRevisionSince      = "sharedcloud.io/present-since"
 	// LabelTrust marks the ConfigMap, one in each namespace that has runs, with the certificate authority of the exchange.
 	LabelTrust = "sharedcloud.io/trust"
 	// LabelQueue is Kueue's: the name of the queue that admits a Job, on the FunctionRun or on the Job itself.

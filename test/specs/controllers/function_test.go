@@ -89,7 +89,14 @@ var _ = Describe("A Function", func() {
 		Expect(k8s.Update(ctx, code)).To(Succeed())
 		Eventually(func(g Gomega) {
 			g.Expect(fresh(ctx, g, function).Status.Revision.Name).To(Equal(first), "the same content is the same revision")
+			g.Expect(function.Status.Revision.Number).To(BeEquivalentTo(3), "and what is gone back to gets a new number")
 		}).WithContext(ctx).Should(Succeed())
+		numbers := map[string]string{}
+		for _, revision := range revisionsOf(ctx, Default, function) {
+			numbers[revision.Name] = revision.Annotations[v1alpha1.AnnotationRevisionNumber]
+			Expect(revision.Annotations).To(HaveKey(v1alpha1.AnnotationRevisionSince))
+		}
+		Expect(numbers).To(SatisfyAll(HaveLen(2), HaveKeyWithValue(first, "3"), ContainElement("2")))
 	}, SpecTimeout(30*time.Second))
 
 	It("of several files has all of a ConfigMap in its revision, and a new one when any of them changes", func(ctx SpecContext) {

@@ -464,6 +464,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: number
+      type:
+        scalar: numeric
     - name: registryPath
       type:
         scalar: string
