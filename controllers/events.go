@@ -42,8 +42,10 @@ func (a announcer) warning(object runtime.Object, reason, action, text string) {
 	a.recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, action, "%s", cut(text, eventLimit))
 }
 
-// Reasons of conditions that are no trouble.
+// Reasons of conditions that are no trouble. A run that is made in the same breath as its Function finds that not ready,
+// and where it stays so the Function itself warns.
 var calmReasons = map[string]bool{
+	"FunctionNotReady": true,
 	"Ready": true, "Pinned": true, "Starting": true, "Running": true, "Suspended": true, "Succeeded": true, "Cancelled": true,
 }
 

@@ -299,6 +299,7 @@ type RunProgress struct {
 // +kubebuilder:printcolumn:name="Total",type=integer,JSONPath=`.status.progress.total`
 // +kubebuilder:printcolumn:name="Succeeded",type=integer,JSONPath=`.status.progress.succeeded`
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.progress.failed`
+// +kubebuilder:printcolumn:name="Workers",type=integer,JSONPath=`.status.workers`,priority=1
 // +kubebuilder:printcolumn:name="Running",type=integer,JSONPath=`.status.progress.running`,priority=1
 // +kubebuilder:printcolumn:name="Timed Out",type=integer,JSONPath=`.status.progress.timedOut`,priority=1
 // +kubebuilder:printcolumn:name="Cancelled",type=integer,JSONPath=`.status.progress.cancelled`,priority=1
