@@ -46,7 +46,7 @@ func (a announcer) warning(object runtime.Object, reason, action, text string) {
 // and where it stays so the Function itself warns.
 var calmReasons = map[string]bool{
 	"FunctionNotReady": true,
-	"Ready": true, "Pinned": true, "Starting": true, "Running": true, "Suspended": true, "Succeeded": true, "Cancelled": true,
+	"Ready":            true, "Pinned": true, "Starting": true, "Running": true, "Suspended": true, "Succeeded": true, "Cancelled": true,
 }
 
 // standing tells how an object stands now.

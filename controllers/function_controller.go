@@ -150,7 +150,7 @@ func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Func
 		code, wrong := inlineSource(function, runtime)
 		return code, wrong, nil
 	}
-	if function.Spec.CodeFrom == nil {
+	if function.Spec.CodeFrom == nil || function.Spec.CodeFrom.ConfigMapName() == "" {
 		return source{}, &finding{standingStalled, v1alpha1.ReasonInvalid, "Neither spec.code nor spec.codeFrom is set: set one of them."}, nil
 	}
 	configMap := &corev1.ConfigMap{}

@@ -23,7 +23,7 @@ func imageMissing(function *v1alpha1.Function, catalogue string) finding {
 
 func configMapMissing(namespace string, from v1alpha1.CodeSource) finding {
 	field := "configMapKeyRef"
-	if from.ConfigMapRef.Name != "" {
+	if from.ConfigMapRef != nil {
 		field = "configMapRef"
 	}
 	return finding{standingProgressing, v1alpha1.ReasonConfigMapMissing, fmt.Sprintf(

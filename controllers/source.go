@@ -48,14 +48,14 @@ func sourceIn(configMap *corev1.ConfigMap, from v1alpha1.CodeSource, runtime run
 	}
 	maps.Copy(content, configMap.BinaryData)
 
-	key := from.ConfigMapKeyRef.Key
-	if from.ConfigMapRef.Name != "" {
-		key = runtime.HandlerFile
+	whole, key := from.ConfigMapRef != nil, runtime.HandlerFile
+	if !whole {
+		key = from.ConfigMapKeyRef.Key
 	}
 	handler, found := content[key]
 	if !found {
 		missing := configMapKeyMissing(configMap.Namespace, configMap.Name, key)
-		if from.ConfigMapRef.Name != "" {
+		if whole {
 			missing = handlerMissing(configMap.Namespace, configMap.Name, key)
 		}
 		return source{}, &missing
@@ -65,7 +65,7 @@ func sourceIn(configMap *corev1.ConfigMap, from v1alpha1.CodeSource, runtime run
 		return source{}, &empty
 	}
 	code := source{handler: handler}
-	if from.ConfigMapRef.Name == "" {
+	if !whole {
 		return code, nil
 	}
 	delete(content, key)

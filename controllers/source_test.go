@@ -17,8 +17,8 @@ func TestTheSourceOfAFunction(t *testing.T) {
 	configMap := func(data map[string]string, binary map[string][]byte) *corev1.ConfigMap {
 		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: "team"}, Data: data, BinaryData: binary}
 	}
-	all := v1alpha1.CodeSource{ConfigMapRef: v1alpha1.ConfigMapRef{Name: "code"}}
-	key := v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "main.py"}}
+	all := v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
+	key := v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "main.py"}}
 	many := map[string]string{"handler.py": "x"}
 	for i := range mostFiles + 1 {
 		many[fmt.Sprintf("m%d.py", i)] = "x"

@@ -72,20 +72,23 @@ type FileText string
 type CodeSource struct {
 	// configMapKeyRef is a key of a ConfigMap in the Function's namespace: the module alone.
 	// +optional
-	ConfigMapKeyRef ConfigMapKeyRef `json:"configMapKeyRef,omitzero"`
+	ConfigMapKeyRef *ConfigMapKeyRef `json:"configMapKeyRef,omitempty"`
 
 	// configMapRef is a ConfigMap in the Function's namespace, all of whose keys become files in the folder of the module:
 	// handler.py (handler.js for Node) is the module, which imports the others. Keys have no slashes, so there are no subfolders.
 	// +optional
-	ConfigMapRef ConfigMapRef `json:"configMapRef,omitzero"`
+	ConfigMapRef *ConfigMapRef `json:"configMapRef,omitempty"`
 }
 
 // ConfigMapName is the ConfigMap that is named in either way.
 func (s *CodeSource) ConfigMapName() string {
-	if s.ConfigMapRef.Name != "" {
+	switch {
+	case s.ConfigMapRef != nil:
 		return s.ConfigMapRef.Name
+	case s.ConfigMapKeyRef != nil:
+		return s.ConfigMapKeyRef.Name
 	}
-	return s.ConfigMapKeyRef.Name
+	return ""
 }
 
 // ConfigMapRef names a ConfigMap of the same namespace.

@@ -113,7 +113,7 @@ var _ = Describe("A function of several files", func() {
 		}
 		Expect(k8s.Create(ctx, code)).To(Succeed())
 		function := makeFunction(ctx, namespace, "files", "", func(f *v1alpha1.Function) {
-			f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: v1alpha1.ConfigMapRef{Name: code.Name}}
+			f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: code.Name}}
 		})
 		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(20, position)), time.Minute)) {
 			Expect(decode[int](o)).To(Equal(3 * i))

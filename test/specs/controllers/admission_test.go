@@ -38,18 +38,18 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with neither code nor codeFrom", func(f *v1alpha1.Function) { f.Spec.Code = nil },
 		"exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code"),
 	Entry("with both code and codeFrom", func(f *v1alpha1.Function) {
-		f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
+		f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 	}, "exactly one of spec.code and spec.codeFrom must be set"),
 	Entry("with a key and a whole ConfigMap", func(f *v1alpha1.Function) {
 		f.Spec.Code = nil
 		f.Spec.CodeFrom = &v1alpha1.CodeSource{
-			ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}, ConfigMapRef: v1alpha1.ConfigMapRef{Name: "code"},
+			ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}, ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"},
 		}
 	}, "spec.codeFrom", "exactly one of the fields in [configMapKeyRef configMapRef] must be set"),
 	Entry("with code from nowhere", func(f *v1alpha1.Function) { f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{} },
 		"exactly one of the fields in [configMapKeyRef configMapRef] must be set"),
 	Entry("with files beside code that is in a ConfigMap", func(f *v1alpha1.Function) {
-		f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: v1alpha1.ConfigMapRef{Name: "code"}}
+		f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
 		f.Spec.Files = map[string]v1alpha1.FileText{"util.py": ""}
 	}, "spec.files goes with spec.code"),
 	Entry("with empty code", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To("") }, "spec.code"),

@@ -68,7 +68,7 @@ var _ = Describe("A Function", func() {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
-			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 		})
 		create(ctx, function)
 		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapMissing)).To(ContainSubstring(`no ConfigMap "code"`))
@@ -103,7 +103,7 @@ var _ = Describe("A Function", func() {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
-			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapRef: v1alpha1.ConfigMapRef{Name: "code"}}
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
 		})
 		code := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, Data: map[string]string{"util.py": "A = 1\n"}}
 		create(ctx, function)
@@ -144,7 +144,7 @@ var _ = Describe("A Function", func() {
 		text := []byte("# -*- coding: latin-1 -*-\ndef handler(event): return '\xe9'\n")
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
-			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 		})
 		create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, BinaryData: map[string][]byte{"handler.py": text}}, function)
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
