@@ -26,10 +26,12 @@ func functionStatus(function *v1alpha1.Function) *ac.FunctionApplyConfiguration 
 		WithObservedGeneration(function.Status.ObservedGeneration).
 		WithConditions(conditionConfigurations(function.Status.Conditions)...)
 	if revision := function.Status.Revision; revision != nil {
-		status.WithRevision(ac.FunctionRevision().
+		present := ac.FunctionRevision().
 			WithName(revision.Name).
 			WithGeneration(revision.Generation).
-			WithRegistryPath(revision.RegistryPath))
+			WithRegistryPath(revision.RegistryPath)
+		present.Number = nonZero(revision.Number)
+		status.WithRevision(present)
 	}
 	return ac.Function(function.Name, function.Namespace).
 		WithUID(function.UID).
@@ -56,7 +58,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 		WithObservedGeneration(run.Status.ObservedGeneration).
 		WithConditions(conditionConfigurations(run.Status.Conditions)...)
 	if pin := run.Status.Revision; pin != nil {
-		revision := ac.PinnedRevision().
+		pinned := ac.PinnedRevision().
 			WithName(pin.Name).
 			WithFunctionUID(pin.FunctionUID).
 			WithGeneration(pin.Generation).
@@ -66,15 +68,22 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 			WithGPUs(pin.GPUs).
 			WithGPUProducts(pin.GPUProducts...).
 			WithTimeoutSeconds(pin.TimeoutSeconds).
-			WithRetries(pin.Retries)
-		revision.Inputs = nonZero(pin.Inputs)
-		status.WithRevision(revision)
+			WithRetries(pin.Retries).
+			WithNonRetryableErrors(pin.NonRetryableErrors...)
+		pinned.Inputs = nonZero(pin.Inputs)
+		pinned.RetryDelaySeconds = pin.RetryDelaySeconds
+		pinned.MaxFailures = pin.MaxFailures
+		pinned.ActiveDeadlineSeconds = pin.ActiveDeadlineSeconds
+		pinned.PriorityClassName = nonZero(pin.PriorityClassName)
+		pinned.GPUResource = nonZero(pin.GPUResource)
+		status.WithRevision(pinned)
 	}
 	if job := run.Status.Job; job != nil {
 		reference := ac.JobReference().WithName(job.Name).WithNumber(job.Number)
 		reference.UID = nonZero[types.UID](job.UID)
 		status.WithJob(reference)
 	}
+	status.Workers = nonZero(run.Status.Workers)
 	if run.Status.ImageDigest != "" {
 		status.WithImageDigest(run.Status.ImageDigest)
 	}

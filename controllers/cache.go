@@ -76,9 +76,14 @@ func dropInputs(obj any) (any, error) {
 }
 
 func dropCode(obj any) {
-	if function, ok := obj.(*v1alpha1.Function); ok && function.Spec.Code != nil {
+	function, ok := obj.(*v1alpha1.Function)
+	if !ok {
+		return
+	}
+	if function.Spec.Code != nil {
 		function.Spec.Code = ptr.To("")
 	}
+	function.Spec.Files = nil
 }
 
 func dropTemplate(obj any) {

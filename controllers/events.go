@@ -14,12 +14,14 @@ type EventRecorder interface {
 const (
 	eventRevisionCreated = "RevisionCreated"
 	eventJobCreated      = "JobCreated"
+	eventResized         = "Resized"
 	eventEnding          = "Ending"
 	eventComplete        = "Complete"
 	eventFailed          = "Failed"
 
 	actionCreate    = "Create"
 	actionReconcile = "Reconcile"
+	actionResize    = "Resize"
 	actionEnd       = "End"
 	actionFinish    = "Finish"
 )
@@ -40,9 +42,11 @@ func (a announcer) warning(object runtime.Object, reason, action, text string) {
 	a.recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, action, "%s", cut(text, eventLimit))
 }
 
-// Reasons of conditions that are no trouble.
+// Reasons of conditions that are no trouble. A run that is made in the same breath as its Function finds that not ready,
+// and where it stays so the Function itself warns.
 var calmReasons = map[string]bool{
-	"Ready": true, "Pinned": true, "Starting": true, "Running": true, "Suspended": true, "Succeeded": true, "Cancelled": true,
+	"FunctionNotReady": true,
+	"Ready":            true, "Pinned": true, "Starting": true, "Running": true, "Suspended": true, "Succeeded": true, "Cancelled": true,
 }
 
 // standing tells how an object stands now.

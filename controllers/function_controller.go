@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -90,10 +91,10 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if wrong != nil {
 		return *wrong, nil
 	}
-	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource); wrong != nil {
+	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource, ptr.Deref(function.Spec.GPUResource, "")); wrong != nil {
 		return *wrong, nil
 	}
-	code, wrong, err := r.codeOf(ctx, function)
+	code, wrong, err := r.codeOf(ctx, function, runtime)
 	if err != nil || wrong != nil {
 		return deref(wrong), err
 	}
@@ -104,11 +105,13 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if size := revisionSize(revision); size > configMapLimit {
 		return codeTooLarge(size), nil
 	}
-	if wrong, err := r.ensure(ctx, function, revision); err != nil || wrong != nil {
+	number, wrong, err := r.ensure(ctx, function, revision, current)
+	if err != nil || wrong != nil {
 		return deref(wrong), err
 	}
 	function.Status.Revision = &v1alpha1.FunctionRevision{
 		Name:         revision.Name,
+		Number:       number,
 		Generation:   function.Generation,
 		RegistryPath: image.Spec.RegistryPath,
 	}
@@ -144,75 +147,23 @@ func (r *FunctionReconciler) imageOf(ctx context.Context, function *v1alpha1.Fun
 }
 
 // codeOf reads the code, byte for byte.
-func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Function) ([]byte, *finding, error) {
+func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Function, runtime runtimes.Runtime) (source, *finding, error) {
 	if function.Spec.Code != nil {
-		return []byte(*function.Spec.Code), nil, nil
+		code, wrong := inlineSource(function, runtime)
+		return code, wrong, nil
 	}
-	if function.Spec.CodeFrom == nil {
-		return nil, &finding{standingStalled, v1alpha1.ReasonInvalid, "Neither spec.code nor spec.codeFrom is set: set one of them."}, nil
+	if function.Spec.CodeFrom == nil || function.Spec.CodeFrom.ConfigMapName() == "" {
+		return source{}, &finding{standingStalled, v1alpha1.ReasonInvalid, "Neither spec.code nor spec.codeFrom is set: set one of them."}, nil
 	}
-	ref := function.Spec.CodeFrom.ConfigMapKeyRef
-	source := &corev1.ConfigMap{}
-	if err := r.live.Get(ctx, client.ObjectKey{Namespace: function.Namespace, Name: ref.Name}, source); err != nil {
+	configMap := &corev1.ConfigMap{}
+	name := function.Spec.CodeFrom.ConfigMapName()
+	if err := r.live.Get(ctx, client.ObjectKey{Namespace: function.Namespace, Name: name}, configMap); err != nil {
 		if apierrors.IsNotFound(err) {
-			found := configMapMissing(function.Namespace, ref.Name)
-			return nil, &found, nil
+			found := configMapMissing(function.Namespace, *function.Spec.CodeFrom)
+			return source{}, &found, nil
 		}
-		return nil, nil, fmt.Errorf("reading the ConfigMap %s: %w", ref.Name, err)
+		return source{}, nil, fmt.Errorf("reading the ConfigMap %s: %w", name, err)
 	}
-	text, found := source.Data[ref.Key]
-	code := []byte(text)
-	if !found {
-		code, found = source.BinaryData[ref.Key]
-	}
-	if !found {
-		missing := configMapKeyMissing(function.Namespace, ref.Name, ref.Key)
-		return nil, &missing, nil
-	}
-	if len(code) == 0 {
-		empty := codeEmpty(ref.Name, ref.Key)
-		return nil, &empty, nil
-	}
-	return code, nil, nil
-}
-
-// ensure sees to it that the revision exists. It is stored before the status names it. A ConfigMap of its name is the
-// revision if it carries the same hash: an immutable ConfigMap made by this controller can't have other content.
-func (r *FunctionReconciler) ensure(ctx context.Context, function *v1alpha1.Function, revision *corev1.ConfigMap) (*finding, error) {
-	key := client.ObjectKeyFromObject(revision)
-	known := configMapMetadata()
-	err := r.Get(ctx, key, known)
-	if err == nil && sameRevision(known.Annotations, known.Labels, revision) && known.DeletionTimestamp == nil {
-		return nil, nil
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("looking up the revision %s: %w", revision.Name, err)
-	}
-	name := revision.Name
-	switch err := r.Create(ctx, revision.DeepCopy(), client.FieldOwner(v1alpha1.FieldManagerController)); {
-	case err == nil:
-		r.metrics.revisionsCreated.Inc()
-		r.tell.normal(function, eventRevisionCreated, actionCreate, "Created the revision "+name)
-		log.FromContext(ctx).Info("Made the revision", "function", klog.KObj(function), "revision", name)
-		return nil, nil
-	case apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err):
-		return &finding{standingStalled, v1alpha1.ReasonInvalid,
-			"The revision cannot be stored: " + sentence(cut(err.Error(), foreignTextLimit))}, nil
-	case !apierrors.IsAlreadyExists(err):
-		return nil, fmt.Errorf("making the revision %s: %w", name, err)
-	}
-	existing := &corev1.ConfigMap{}
-	if err := r.live.Get(ctx, key, existing); err != nil {
-		return nil, fmt.Errorf("reading the revision %s: %w", name, err)
-	}
-	if !sameRevision(existing.Annotations, existing.Labels, revision) {
-		taken := revisionNameTaken(name)
-		return &taken, nil
-	}
-	return nil, nil
-}
-
-func sameRevision(annotations, labels map[string]string, revision *corev1.ConfigMap) bool {
-	return annotations[annotationContent] == revision.Annotations[annotationContent] &&
-		labels[v1alpha1.LabelFunctionUID] == revision.Labels[v1alpha1.LabelFunctionUID]
+	code, wrong := sourceIn(configMap, *function.Spec.CodeFrom, runtime)
+	return code, wrong, nil
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/runtimes"
@@ -20,9 +21,19 @@ func imageMissing(function *v1alpha1.Function, catalogue string) finding {
 		function.Spec.Image, function.Namespace, catalogue)}
 }
 
-func configMapMissing(namespace, name string) finding {
+func configMapMissing(namespace string, from v1alpha1.CodeSource) finding {
+	field := "configMapKeyRef"
+	if from.ConfigMapRef != nil {
+		field = "configMapRef"
+	}
 	return finding{standingProgressing, v1alpha1.ReasonConfigMapMissing, fmt.Sprintf(
-		"There is no ConfigMap %q in the namespace %s: create it, or correct spec.codeFrom.configMapKeyRef.name.", name, namespace)}
+		"There is no ConfigMap %q in the namespace %s: create it, or correct spec.codeFrom.%s.name.", from.ConfigMapName(), namespace, field)}
+}
+
+func handlerMissing(namespace, name, handlerFile string) finding {
+	return finding{standingProgressing, v1alpha1.ReasonConfigMapKey, fmt.Sprintf(
+		"The ConfigMap %q in the namespace %s has no key %q, the file that defines handler(event): add it, or name another ConfigMap in spec.codeFrom.configMapRef.name.",
+		name, namespace, handlerFile)}
 }
 
 func configMapKeyMissing(namespace, name, key string) finding {
@@ -37,7 +48,7 @@ func codeEmpty(name, key string) finding {
 
 func codeTooLarge(size int) finding {
 	return finding{standingStalled, v1alpha1.ReasonCodeTooLarge, fmt.Sprintf(
-		"The code with its runner takes %d bytes, and a ConfigMap holds %d: make the module smaller, or put what is large into the image.", size, configMapLimit)}
+		"The code with its runner takes %d bytes, and a ConfigMap holds %d: make the files smaller, or put what is large into the image.", size, configMapLimit)}
 }
 
 func revisionNameTaken(name string) finding {
@@ -68,7 +79,7 @@ func runtimeFinding(function *v1alpha1.Function, image *v1alpha1.FunctionImage, 
 }
 
 // podFinding checks what the schema cannot: that the pod settings fit together. It returns nil where they do.
-func podFinding(pod *v1alpha1.PodSettings, gpuResource string) *finding {
+func podFinding(pod *v1alpha1.PodSettings, gpuResources ...string) *finding {
 	if pod == nil {
 		return nil
 	}
@@ -88,13 +99,13 @@ func podFinding(pod *v1alpha1.PodSettings, gpuResource string) *finding {
 		return nil
 	}
 	for name := range pod.Resources.Limits {
-		if string(name) == gpuResource {
-			return invalid("spec.pod.resources.limits names %s: use spec.gpus instead.", gpuResource)
+		if slices.Contains(gpuResources, string(name)) {
+			return invalid("spec.pod.resources.limits names %s: use spec.gpus instead.", name)
 		}
 	}
 	for name, request := range pod.Resources.Requests {
-		if string(name) == gpuResource {
-			return invalid("spec.pod.resources.requests names %s: use spec.gpus instead.", gpuResource)
+		if slices.Contains(gpuResources, string(name)) {
+			return invalid("spec.pod.resources.requests names %s: use spec.gpus instead.", name)
 		}
 		if limit, limited := pod.Resources.Limits[name]; limited && request.Cmp(limit) > 0 {
 			return invalid("spec.pod.resources.requests.%s is %s, more than the limit %s: lower it or raise the limit.", name, request.String(), limit.String())

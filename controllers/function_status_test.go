@@ -86,7 +86,7 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 			change(function, image)
 		}
 		runtime, _ := testLookup(function.Spec.Runtime)
-		revision, err := revisionFor(function, []byte(*function.Spec.Code), runtime.Runner, settingsFor(function, image, runtime, "nvidia.com/gpu"))
+		revision, err := revisionFor(function, source{handler: []byte(*function.Spec.Code)}, runtime.Runner, settingsFor(function, image, runtime, "nvidia.com/gpu"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,6 +106,8 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 		"another history":      func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.RevisionHistoryLimit = number(3) },
 		"a default that is said": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
 			f.Spec.Workers = number(v1alpha1.DefaultWorkers)
+			f.Spec.RetryDelaySeconds = number(v1alpha1.DefaultRetryDelaySeconds)
+			f.Spec.GPUResource = text("nvidia.com/gpu")
 		},
 		"another image description": func(_ *v1alpha1.Function, i *v1alpha1.FunctionImage) { i.Spec.Description = "Other" },
 	}
@@ -115,10 +117,18 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 		}
 	}
 	other := map[string]func(f *v1alpha1.Function, i *v1alpha1.FunctionImage){
-		"other code":          func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.Code = text("# other") },
-		"another runtime":     func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.Runtime = "python36" },
-		"another time limit":  func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.TimeoutSeconds = number(9) },
-		"GPUs":                func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUs = number(2) },
+		"other code":         func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.Code = text("# other") },
+		"another runtime":    func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.Runtime = "python36" },
+		"another time limit": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.TimeoutSeconds = number(9) },
+		"GPUs":               func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUs = number(2) },
+		"another delay":      func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.RetryDelaySeconds = number(0) },
+		"a final error": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
+			f.Spec.NonRetryableErrors = []string{"KeyError"}
+		},
+		"a bound of failures": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.MaxFailures = number(0) },
+		"a deadline":          func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.ActiveDeadlineSeconds = number(60) },
+		"a priority":          func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.PriorityClassName = text("batch") },
+		"another resource":    func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUResource = text("amd.com/gpu") },
 		"a GPU product":       func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUProducts = []string{"A"} },
 		"another GPU product": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.GPUProducts = []string{"B"} },
 		"an image with GPUs":  func(_ *v1alpha1.Function, i *v1alpha1.FunctionImage) { i.Spec.RequiresGPU = true },
@@ -146,7 +156,7 @@ func TestSettingsSurviveTheRevision(t *testing.T) {
 	function.Spec.GPUProducts = []string{"B", "A"}
 	runtime, _ := testLookup("python311")
 	want := settingsFor(function, image, runtime, "nvidia.com/gpu")
-	revision, err := revisionFor(function, []byte("code"), runtime.Runner, want)
+	revision, err := revisionFor(function, source{handler: []byte("code")}, runtime.Runner, want)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"strconv"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -35,7 +34,7 @@ func (r *RunReconciler) watchJob(ctx context.Context, p *runPass, job *batchv1.J
 	if done := jobCondition(job, batchv1.JobComplete); done != nil {
 		return r.jobOver(p, job, done)
 	}
-	left, err := r.widen(ctx, p, job)
+	left, kept, err := r.resize(ctx, p, job)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -45,40 +44,9 @@ func (r *RunReconciler) watchJob(ctx context.Context, p *runPass, job *batchv1.J
 	}
 	noteDigest(run, pods)
 	f, recheck := workingFinding(run, job, crewOf(pods, job.UID, p.now), p.now)
+	f.message = strings.TrimSpace(f.message + " " + kept)
 	r.describe(p, f)
 	return ctrl.Result{RequeueAfter: soonest(left, recheck)}, nil
-}
-
-// aloneTime is what the first worker gets before the others follow it.
-const aloneTime = time.Second
-
-// widen lets the other workers follow the first. A run that one worker is done with at once would otherwise start pods, and
-// take GPUs, for nothing, and they would take the node's processors from the one that works. It says how long that is yet.
-//
-// Nobody else writes parallelism: a queue that admits Jobs by it needs the Job to have all workers from the beginning.
-func (r *RunReconciler) widen(ctx context.Context, p *runPass, job *batchv1.Job) (time.Duration, error) {
-	workers := ptr.Deref(job.Spec.Completions, 0)
-	if ptr.Deref(job.Spec.Parallelism, 0) >= workers {
-		return 0, nil
-	}
-	if left := aloneTime - p.now.Sub(madeAt(job)); left > 0 {
-		return left, nil
-	}
-	wide := job.DeepCopy()
-	wide.Spec.Parallelism = &workers
-	if err := r.Patch(ctx, wide, client.MergeFrom(job), client.FieldOwner(v1alpha1.FieldManagerController)); client.IgnoreNotFound(err) != nil {
-		return 0, fmt.Errorf("letting the other workers of the Job %s follow: %w", job.Name, err)
-	}
-	return 0, nil
-}
-
-// madeAt is when the Job was built; where its annotation was lost, when it was created.
-func madeAt(job *batchv1.Job) time.Time {
-	micros, err := strconv.ParseInt(job.Annotations[annotationMade], 10, 64)
-	if err != nil {
-		return job.CreationTimestamp.Time
-	}
-	return time.UnixMicro(micros)
 }
 
 // jobOver: every worker has exited with 0, which means "nothing is left for me" and not "the run is done". Usually the API

@@ -45,6 +45,21 @@ func (r *RunReconciler) work(ctx context.Context, p *runPass) (ctrl.Result, erro
 	if run.Spec.Suspend {
 		return r.suspend(ctx, p, jobs)
 	}
+	left, limited := timeLeft(run, jobs.current, p.now)
+	if limited && left <= 0 {
+		r.end(p, v1alpha1.ReasonDeadlineExceeded, deadlineMessage(run))
+		r.describe(p, endingFinding(run))
+		return ctrl.Result{}, nil // waiting for the API server's closing report
+	}
+	result, err := r.workOn(ctx, p, jobs)
+	if err == nil && limited {
+		result.RequeueAfter = soonest(result.RequeueAfter, left)
+	}
+	return result, err
+}
+
+func (r *RunReconciler) workOn(ctx context.Context, p *runPass, jobs runJobs) (ctrl.Result, error) {
+	run := p.run
 	if run.Status.Job == nil {
 		r.nextJob(p, 1)
 		return ctrl.Result{}, nil // the write wakes the next pass
@@ -153,6 +168,7 @@ func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batch
 		return r.refusedJob(ctx, p, err)
 	}
 	r.recordJob(p, job.GetUID())
+	run.Status.Workers = wantedWorkers(run)
 	r.describe(p, startingFinding(run))
 	p.afterWrite(func() {
 		r.metrics.jobsCreated.Inc()

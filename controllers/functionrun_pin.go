@@ -48,10 +48,6 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs)
 
 // pinFor is what the run says itself, else the function.
 func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, inputs foundInputs) *v1alpha1.PinnedRevision {
-	products := settings.GPUProducts
-	if len(run.Spec.GPUProducts) > 0 {
-		products = sorted(run.Spec.GPUProducts)
-	}
 	return &v1alpha1.PinnedRevision{
 		Name:           function.Status.Revision.Name,
 		FunctionUID:    function.UID,
@@ -61,10 +57,33 @@ func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Set
 		Tuples:         int32(inputs.tuples),
 		Workers:        min(int32(inputs.tuples), ptr.Deref(run.Spec.Workers, settings.Workers)),
 		GPUs:           ptr.Deref(run.Spec.GPUs, settings.GPUs),
-		GPUProducts:    products,
+		GPUProducts:    eitherSet(run.Spec.GPUProducts, settings.GPUProducts),
 		TimeoutSeconds: ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds),
 		Retries:        ptr.Deref(run.Spec.Retries, settings.Retries),
+
+		RetryDelaySeconds: ptr.To(ptr.Deref(either(run.Spec.RetryDelaySeconds, settings.RetryDelaySeconds),
+			v1alpha1.DefaultRetryDelaySeconds)),
+		NonRetryableErrors:    eitherSet(run.Spec.NonRetryableErrors, settings.NonRetryableErrors),
+		MaxFailures:           either(run.Spec.MaxFailures, settings.MaxFailures),
+		ActiveDeadlineSeconds: either(run.Spec.ActiveDeadlineSeconds, settings.ActiveDeadlineSeconds),
+		PriorityClassName:     ptr.Deref(either(run.Spec.PriorityClassName, settings.PriorityClassName), ""),
+		GPUResource:           ptr.Deref(run.Spec.GPUResource, ""),
 	}
+}
+
+// either is what the run says, else what the function does, else nil.
+func either[T any](run, function *T) *T {
+	if run != nil {
+		return run
+	}
+	return function
+}
+
+func eitherSet(run, function []string) []string {
+	if len(run) > 0 {
+		return sorted(run)
+	}
+	return function
 }
 
 // functionReady: the controller has looked at what the function says now, and found nothing missing.

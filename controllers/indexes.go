@@ -43,7 +43,7 @@ func indexes() []index {
 		}},
 		{&v1alpha1.Function{}, indexFunctionSource, func(object client.Object) []string {
 			if function, ok := object.(*v1alpha1.Function); ok && function.Spec.CodeFrom != nil {
-				return []string{function.Spec.CodeFrom.ConfigMapKeyRef.Name}
+				return present(function.Spec.CodeFrom.ConfigMapName())
 			}
 			return nil
 		}},

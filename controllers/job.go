@@ -3,6 +3,7 @@ package controllers
 import (
 	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,7 +47,7 @@ const (
 	// annotationMade is when the Job was built, µs since 1970: creationTimestamp has whole seconds.
 	annotationMade = "sharedcloud.io/made"
 
-	// A Job begins with so many workers; see widen.
+	// A Job begins with so many workers; see resize.
 	firstWorkers = int32(1)
 
 	// Failures of pods never end a Job: the exchange counts them and ends the run.
@@ -81,8 +82,8 @@ func jobFor(run *v1alpha1.FunctionRun, settings Settings, options Options, fruit
 			WithBlockOwnerDeletion(true)).
 		WithSpec(batchac.JobSpec().
 			WithCompletionMode(batchv1.IndexedCompletion).
-			WithCompletions(pin.Workers).
-			WithParallelism(min(pin.Workers, firstWorkers)).
+			WithCompletions(wantedWorkers(run)).
+			WithParallelism(min(wantedWorkers(run), firstWorkers)).
 			WithBackoffLimitPerIndex(outOfReach).
 			WithPodReplacementPolicy(batchv1.Failed).
 			WithPodFailurePolicy(batchac.PodFailurePolicy().
@@ -102,7 +103,10 @@ func jobFor(run *v1alpha1.FunctionRun, settings Settings, options Options, fruit
 
 func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *coreac.PodSpecApplyConfiguration {
 	pod := podSettings(settings)
-	gpus := run.Status.Revision.GPUs
+	gpus, gpuResource := run.Status.Revision.GPUs, settings.GPUResource
+	if run.Status.Revision.GPUResource != "" {
+		gpuResource = run.Status.Revision.GPUResource
+	}
 	spec := coreac.PodSpec().
 		WithRestartPolicy(corev1.RestartPolicyNever).
 		WithTerminationGracePeriodSeconds(workerGraceSeconds).
@@ -110,7 +114,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 		WithEnableServiceLinks(false).
 		WithSecurityContext(podSecurity(pod)).
 		WithNodeSelector(pod.NodeSelector).
-		WithTolerations(tolerations(pod, settings.GPUResource, gpus)...).
+		WithTolerations(tolerations(pod, gpus, gpuResource, options.GPUResource)...).
 		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
 		WithVolumes(userVolumes(pod)...).
 		WithContainers(coreac.Container().
@@ -123,12 +127,15 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 			WithEnv(userEnv(pod)...).
 			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
 			WithVolumeMounts(userMounts(pod)...).
-			WithResources(resources(pod, settings.GPUResource, gpus)).
+			WithResources(resources(pod, gpuResource, gpus)).
 			WithSecurityContext(coreac.SecurityContext().
 				WithAllowPrivilegeEscalation(false).
 				WithCapabilities(coreac.Capabilities().WithDrop("ALL"))))
 	if products := run.Status.Revision.GPUProducts; len(products) > 0 {
 		spec.WithAffinity(nodesWith(options.GPUProductLabel, products))
+	}
+	if class := run.Status.Revision.PriorityClassName; class != "" {
+		spec.WithPriorityClassName(class)
 	}
 	if pod.RuntimeClassName != nil {
 		spec.WithRuntimeClassName(*pod.RuntimeClassName)
@@ -160,14 +167,17 @@ func podSecurity(pod v1alpha1.PodSettings) *coreac.PodSecurityContextApplyConfig
 	return security
 }
 
-// tolerations adds to the user's own the one for the taint that GPU nodes usually carry.
-func tolerations(pod v1alpha1.PodSettings, gpuResource string, gpus int32) []*coreac.TolerationApplyConfiguration {
+// tolerations adds to the user's own those for the taints that GPU nodes usually carry: the name of the resource, and
+// where that is a part of a GPU (nvidia.com/mig-1g.10gb), of the whole (nvidia.com/gpu).
+func tolerations(pod v1alpha1.PodSettings, gpus int32, resources ...string) []*coreac.TolerationApplyConfiguration {
 	var list []*coreac.TolerationApplyConfiguration
 	if gpus > 0 {
-		list = append(list, coreac.Toleration().
-			WithKey(gpuResource).
-			WithOperator(corev1.TolerationOpExists).
-			WithEffect(corev1.TaintEffectNoSchedule))
+		for _, key := range slices.Compact(resources) {
+			list = append(list, coreac.Toleration().
+				WithKey(key).
+				WithOperator(corev1.TolerationOpExists).
+				WithEffect(corev1.TaintEffectNoSchedule))
+		}
 	}
 	for _, t := range pod.Tolerations {
 		toleration := coreac.Toleration()
@@ -224,12 +234,17 @@ func ownEnv(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) []
 
 // ownVolume is the code, the runner and what a worker identifies itself and the exchange with.
 func ownVolume(revision string, settings Settings) *coreac.VolumeApplyConfiguration {
+	items := []*coreac.KeyToPathApplyConfiguration{
+		coreac.KeyToPath().WithKey(settings.HandlerFile).WithPath(path.Join(codeDir, settings.HandlerFile)),
+	}
+	for _, name := range settings.Files {
+		items = append(items, coreac.KeyToPath().WithKey(name).WithPath(path.Join(codeDir, name)))
+	}
+	items = append(items, coreac.KeyToPath().WithKey(settings.RunnerFile).WithPath(path.Join(runnerDir, settings.RunnerFile)))
 	return coreac.Volume().WithName(volumeWorker).WithProjected(coreac.ProjectedVolumeSource().WithSources(
 		coreac.VolumeProjection().WithConfigMap(coreac.ConfigMapProjection().
 			WithName(revision).
-			WithItems(
-				coreac.KeyToPath().WithKey(settings.HandlerFile).WithPath(path.Join(codeDir, settings.HandlerFile)),
-				coreac.KeyToPath().WithKey(settings.RunnerFile).WithPath(path.Join(runnerDir, settings.RunnerFile)))),
+			WithItems(items...)),
 		coreac.VolumeProjection().WithServiceAccountToken(coreac.ServiceAccountTokenProjection().
 			WithAudience(v1alpha1.ExchangeAudience).
 			WithExpirationSeconds(tokenSeconds).

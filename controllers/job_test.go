@@ -29,6 +29,7 @@ func TestJobFor(t *testing.T) {
 		function  func(*v1alpha1.Function)
 		image     func(*v1alpha1.FunctionImage)
 		run       func() *v1alpha1.FunctionRun
+		files     []string
 		fruitless int32
 	}{
 		{
@@ -54,6 +55,26 @@ func TestJobFor(t *testing.T) {
 				return makeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
 					r.Status.Revision.GPUProducts = []string{"NVIDIA-A100-SXM4-80GB", "NVIDIA-H100-80GB-HBM3"}
 				}).Obj()
+			},
+		},
+		{
+			name:   "a run on parts of GPUs asks for those, tolerates the taints of both and has its priority",
+			golden: "job_gpu_part.yaml",
+			function: func(function *v1alpha1.Function) {
+				function.Spec.GPUResource = ptr.To("nvidia.com/gpu.shared")
+			},
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
+					r.Status.Revision.GPUResource, r.Status.Revision.PriorityClassName = "nvidia.com/mig-1g.10gb", "batch"
+				}).Obj()
+			},
+		},
+		{
+			name:   "files beside the module lie in its folder",
+			golden: "job_files.yaml",
+			files:  []string{"labels.json", "util.py"},
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("digits").Pinned("f-0123456789", 3, 3, 0).Job(1, "").Obj()
 			},
 		},
 		{
@@ -133,6 +154,7 @@ func TestJobFor(t *testing.T) {
 			}
 			runtime, _ := testLookup(function.Spec.Runtime)
 			settings := settingsFor(function, image, runtime, testOptions.GPUResource)
+			settings.Files = tc.files
 			got, err := yaml.Marshal(jobFor(tc.run(), settings, testOptions, tc.fruitless, testNow))
 			if err != nil {
 				t.Fatal(err)

@@ -33,18 +33,28 @@ const (
 // Settings are everything that shapes a run's pods beside code and runner. They are part of a revision: a change of any
 // of them is a new one.
 type Settings struct {
-	Runtime        string                `json:"runtime"`
-	Image          ImageSettings         `json:"image"`
-	Command        []string              `json:"command"`
-	HandlerFile    string                `json:"handlerFile"`
-	RunnerFile     string                `json:"runnerFile"`
-	GPUResource    string                `json:"gpuResource"`
-	GPUs           int32                 `json:"gpus"`
-	GPUProducts    []string              `json:"gpuProducts,omitempty"`
-	Workers        int32                 `json:"workers"`
-	TimeoutSeconds int32                 `json:"timeoutSeconds"`
-	Retries        int32                 `json:"retries"`
-	Pod            *v1alpha1.PodSettings `json:"pod,omitempty"`
+	Runtime     string        `json:"runtime"`
+	Image       ImageSettings `json:"image"`
+	Command     []string      `json:"command"`
+	HandlerFile string        `json:"handlerFile"`
+	RunnerFile  string        `json:"runnerFile"`
+	// Files are the names of what lies beside the handler\'s file, in order.
+	Files          []string `json:"files,omitempty"`
+	GPUResource    string   `json:"gpuResource"`
+	GPUs           int32    `json:"gpus"`
+	GPUProducts    []string `json:"gpuProducts,omitempty"`
+	Workers        int32    `json:"workers"`
+	TimeoutSeconds int32    `json:"timeoutSeconds"`
+	Retries        int32    `json:"retries"`
+
+	// Absent where the function says nothing, or the default: a field that is new then makes no new revision of what is old.
+	RetryDelaySeconds     *int32   `json:"retryDelaySeconds,omitempty"`
+	NonRetryableErrors    []string `json:"nonRetryableErrors,omitempty"`
+	MaxFailures           *int32   `json:"maxFailures,omitempty"`
+	ActiveDeadlineSeconds *int32   `json:"activeDeadlineSeconds,omitempty"`
+	PriorityClassName     *string  `json:"priorityClassName,omitempty"`
+
+	Pod *v1alpha1.PodSettings `json:"pod,omitempty"`
 }
 
 // ImageSettings are what a revision takes from a FunctionImage.
@@ -78,14 +88,29 @@ func settingsFor(function *v1alpha1.Function, image *v1alpha1.FunctionImage, run
 		Command:        runtime.Command,
 		HandlerFile:    runtime.HandlerFile,
 		RunnerFile:     runtime.RunnerFile,
-		GPUResource:    gpuResource,
+		GPUResource:    ptr.Deref(function.Spec.GPUResource, gpuResource),
 		GPUs:           ptr.Deref(function.Spec.GPUs, gpus),
 		GPUProducts:    sorted(function.Spec.GPUProducts),
 		Workers:        ptr.Deref(function.Spec.Workers, v1alpha1.DefaultWorkers),
 		TimeoutSeconds: ptr.Deref(function.Spec.TimeoutSeconds, v1alpha1.DefaultTimeoutSeconds),
 		Retries:        ptr.Deref(function.Spec.Retries, v1alpha1.DefaultRetries),
-		Pod:            function.Spec.Pod,
+
+		RetryDelaySeconds:     unlessIs(v1alpha1.DefaultRetryDelaySeconds, function.Spec.RetryDelaySeconds),
+		NonRetryableErrors:    sorted(function.Spec.NonRetryableErrors),
+		MaxFailures:           function.Spec.MaxFailures,
+		ActiveDeadlineSeconds: function.Spec.ActiveDeadlineSeconds,
+		PriorityClassName:     function.Spec.PriorityClassName,
+
+		Pod: function.Spec.Pod,
 	}
+}
+
+// unlessIs is nil where the value is the usual one, said or not.
+func unlessIs(usual int32, value *int32) *int32 {
+	if value != nil && *value == usual {
+		return nil
+	}
+	return value
 }
 
 // sorted is a copy of a set in order: two that differ in their order alone are the same content. nil for an empty one.
@@ -98,7 +123,8 @@ func sorted(set []string) []string {
 //
 // It has no owner: thousands of runs would outgrow the list of owners, and it must outlive its function while a run needs
 // it. The revision controller deletes it.
-func revisionFor(function *v1alpha1.Function, code []byte, runner string, settings Settings) (*corev1.ConfigMap, error) {
+func revisionFor(function *v1alpha1.Function, code source, runner string, settings Settings) (*corev1.ConfigMap, error) {
+	settings.Files = code.names()
 	encoded, err := json.Marshal(settings)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the settings: %w", err)
@@ -118,11 +144,20 @@ func revisionFor(function *v1alpha1.Function, code []byte, runner string, settin
 			revisionKey:         string(encoded),
 		},
 	}
-	// A source file may be in another encoding than UTF-8 and say so in its first line: it is kept byte for byte.
-	if utf8.Valid(code) {
-		revision.Data[settings.HandlerFile] = string(code)
-	} else {
-		revision.BinaryData = map[string][]byte{settings.HandlerFile: code}
+	put := func(name string, content []byte) {
+		// A source file may be in another encoding than UTF-8 and say so in its first line: it is kept byte for byte.
+		if utf8.Valid(content) {
+			revision.Data[name] = string(content)
+			return
+		}
+		if revision.BinaryData == nil {
+			revision.BinaryData = map[string][]byte{}
+		}
+		revision.BinaryData[name] = content
+	}
+	put(settings.HandlerFile, code.handler)
+	for _, name := range settings.Files {
+		put(name, code.beside[name])
 	}
 	hash := contentHash(string(function.UID), revision)
 	revision.Name = revisionName(function.Name, hash)

@@ -120,6 +120,10 @@ func keptRevisions(function *v1alpha1.Function, revisions []metav1.PartialObject
 	}
 	history := slices.DeleteFunc(slices.Clone(revisions), func(r metav1.PartialObjectMetadata) bool { return kept[r.Name] })
 	slices.SortFunc(history, func(a, b metav1.PartialObjectMetadata) int {
+		// One that was gone back to is newer than it is old.
+		if order := cmp.Compare(revisionNumber(&b), revisionNumber(&a)); order != 0 {
+			return order
+		}
 		if order := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); order != 0 {
 			return order
 		}

@@ -55,6 +55,22 @@ func TestKeptRevisions(t *testing.T) {
 	}
 }
 
+func TestARevisionThatWasGoneBackToIsNewerThanItIsOld(t *testing.T) {
+	var revisions []metav1.PartialObjectMetadata
+	for i, number := range []string{"5", "2", "3", "4"} { // r0 is the oldest
+		revisions = append(revisions, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Name: fmt.Sprintf("r%d", i), CreationTimestamp: metav1.NewTime(testNow.Add(time.Duration(i) * time.Minute)),
+			Annotations: map[string]string{v1alpha1.AnnotationRevisionNumber: number}}})
+	}
+	function := makeFunction("f").With(func(f *v1alpha1.Function) {
+		f.Spec.RevisionHistoryLimit = ptr.To[int32](1)
+		f.Status.Revision = &v1alpha1.FunctionRevision{Name: "r3"}
+	}).Obj()
+	if diff := cmp.Diff(map[string]bool{"r3": true, "r0": true}, keptRevisions(function, revisions)); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
+
 // A time of creation has whole seconds, and a person who saves twice in one of them has two revisions of it.
 func TestOfRevisionsOfOneSecondTheLaterOneIsNewer(t *testing.T) {
 	var revisions []metav1.PartialObjectMetadata

@@ -162,7 +162,7 @@ func workingFinding(run *v1alpha1.FunctionRun, job *batchv1.Job, c crew, now tim
 	case c.running > 0 || progress.Running > 0:
 		f.reason, f.message = v1alpha1.ReasonRunning, "Workers are at it."
 		if c.trouble != nil && c.waiting > 0 {
-			f.message = fmt.Sprintf("Workers are at it; %d of %d wait: %s.", c.waiting, run.Status.Revision.Workers, trimStop(c.trouble.message))
+			f.message = fmt.Sprintf("Workers are at it; %d of %d wait: %s.", c.waiting, ptr.Deref(nonZero(run.Status.Workers), run.Status.Revision.Workers), trimStop(c.trouble.message))
 		}
 	case c.trouble != nil:
 		f.reason, f.message = c.trouble.reason, sentence(upper(c.trouble.message))

@@ -128,6 +128,90 @@ func TestTheOtherWorkersFollowTheFirst(t *testing.T) {
 	}
 }
 
+// A run's workers follow spec.workers while it runs.
+func TestTheJobGetsTheWorkersThatTheRunAsksForNow(t *testing.T) {
+	tests := []struct {
+		name        string
+		age         time.Duration
+		asked       *int32
+		labels      map[string]string
+		jobLabels   map[string]string
+		want        jobSize
+		wantWorkers int32
+		wantMessage string
+	}{
+		{name: "fewer", asked: ptr.To[int32](2), age: time.Minute, want: jobSize{2, 2}, wantWorkers: 2},
+		{name: "more", asked: ptr.To[int32](8), age: time.Minute, want: jobSize{8, 8}, wantWorkers: 8},
+		{name: "no more than it has tuples", asked: ptr.To[int32](100), age: time.Minute, want: jobSize{9, 9}, wantWorkers: 9},
+		{name: "those that it started with when it asks for none any more", age: time.Minute, want: jobSize{4, 4}, wantWorkers: 4},
+		{name: "not before the first has had its moment", asked: ptr.To[int32](2), age: 0, want: jobSize{4, 4}, wantWorkers: 4},
+		{name: "not where its queue has admitted it", asked: ptr.To[int32](2), age: time.Minute, labels: map[string]string{v1alpha1.LabelQueue: "team"},
+			want: jobSize{4, 4}, wantWorkers: 4,
+			wantMessage: "spec.workers asks for 2 workers, and the queue team has admitted the run with 4: that stays until the run is suspended and resumed."},
+		{name: "not where a queue has admitted its Job", asked: ptr.To[int32](2), age: time.Minute, jobLabels: map[string]string{v1alpha1.LabelQueue: "default"},
+			want: jobSize{4, 4}, wantWorkers: 4,
+			wantMessage: "spec.workers asks for 2 workers, and the queue default has admitted the run with 4: that stays until the run is suspended and resumed."},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
+			run.Spec.Workers, run.Labels = tc.asked, tc.labels
+			job := ownJob(run, "1", "0", "0")
+			job.Annotations[annotationMade] = strconv.FormatInt(testNow.Add(-tc.age).UnixMicro(), 10)
+			job.Labels = tc.jobLabels
+			job.Spec.Completions, job.Spec.Parallelism = ptr.To[int32](4), ptr.To[int32](4)
+			w := newWorld(run, job)
+			got, wait := look(t, w, testNow)
+			if err := w.client.Get(context.Background(), client.ObjectKeyFromObject(job), job); err != nil {
+				t.Fatal(err)
+			}
+			if sizeOf(job) != tc.want || got.Status.Workers != tc.wantWorkers {
+				t.Errorf("the Job has %+v, the status %d workers; want %+v and %d", sizeOf(job), got.Status.Workers, tc.want, tc.wantWorkers)
+			}
+			if message := conditionOf(got, v1alpha1.ConditionReady).Message; !strings.HasSuffix(message, tc.wantMessage) {
+				t.Errorf("Ready says %q; want it to end with %q", message, tc.wantMessage)
+			}
+			if tc.age == 0 && wait != aloneTime {
+				t.Errorf("again after %v; want %v", wait, aloneTime)
+			}
+		})
+	}
+}
+
+func TestTheNextJobHasTheWorkersThatTheRunAsksForNow(t *testing.T) {
+	run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 4, 0).Job(2, "").Obj()
+	revision := testRevision(t)
+	run.Status.Revision.Name, run.Spec.Workers = revision.Name, ptr.To[int32](6)
+	w := newWorld(run, revision)
+	got, _ := look(t, w, testNow)
+	job := &batchv1.Job{}
+	if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "r-2"}, job); err != nil {
+		t.Fatal(err)
+	}
+	if want := (jobSize{6, 1}); sizeOf(job) != want || got.Status.Workers != 6 {
+		t.Errorf("the Job has %+v, the status %d workers; want %+v and 6", sizeOf(job), got.Status.Workers, want)
+	}
+}
+
+// A cluster may refuse what the run asks for: that is said, and the run goes on with the workers that it has.
+func TestARefusedNumberOfWorkersIsTold(t *testing.T) {
+	run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
+	run.Spec.Workers = ptr.To[int32](2)
+	job := ownJob(run, "1", "0", "0")
+	job.Spec.Completions, job.Spec.Parallelism = ptr.To[int32](4), ptr.To[int32](4)
+	w := newWorld(run, job)
+	w.client = interceptor.NewClient(w.client, interceptor.Funcs{
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return apierrors.NewForbidden(batchv1.Resource("jobs"), "r-1", errQuota)
+		},
+	})
+	got, wait := look(t, w, testNow)
+	if message := conditionOf(got, v1alpha1.ConditionReady).Message; !strings.Contains(message, "The cluster refused to give the Job r-1 2 workers: ") ||
+		got.Status.Workers != 4 || wait <= 0 || wait > refusedPause {
+		t.Errorf("%q, %d workers, again after %v", message, got.Status.Workers, wait)
+	}
+}
+
 func conditionOf(run *v1alpha1.FunctionRun, name string) metav1.Condition {
 	for _, c := range run.Status.Conditions {
 		if c.Type == name {
@@ -164,10 +248,14 @@ func TestPinFor(t *testing.T) {
 	function, image := makeFunction("f").Ready("f-0123456789").Obj(), makeImage("team", "python")
 	function.Spec.RunPolicy = v1alpha1.RunPolicy{
 		GPUs: ptr.To[int32](2), GPUProducts: []string{"T4", "A100"}, Workers: ptr.To[int32](3), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](1),
+		NonRetryableErrors: []string{"KeyError", "AssertionError"}, MaxFailures: ptr.To[int32](5), ActiveDeadlineSeconds: ptr.To[int32](90),
+		PriorityClassName: ptr.To("batch"), GPUResource: ptr.To("nvidia.com/gpu.shared"),
 	}
 	base := v1alpha1.PinnedRevision{
 		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Inputs: "kept", Tuples: 9,
 		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
+		RetryDelaySeconds: ptr.To[int32](1), NonRetryableErrors: []string{"AssertionError", "KeyError"}, MaxFailures: ptr.To[int32](5),
+		ActiveDeadlineSeconds: ptr.To[int32](90), PriorityClassName: "batch",
 	}
 	tests := []struct {
 		name   string
@@ -176,8 +264,12 @@ func TestPinFor(t *testing.T) {
 	}{
 		{name: "a run that says nothing", want: func(*v1alpha1.PinnedRevision) {}},
 		{name: "a run that says everything",
-			policy: v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), GPUProducts: []string{"L4", "H100"}, Workers: ptr.To[int32](20), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0)},
+			policy: v1alpha1.RunPolicy{GPUs: ptr.To[int32](0), GPUProducts: []string{"L4", "H100"}, Workers: ptr.To[int32](20), TimeoutSeconds: ptr.To[int32](7), Retries: ptr.To[int32](0),
+				RetryDelaySeconds: ptr.To[int32](0), NonRetryableErrors: []string{"OSError"}, MaxFailures: ptr.To[int32](0),
+				ActiveDeadlineSeconds: ptr.To[int32](1), PriorityClassName: ptr.To("now"), GPUResource: ptr.To("nvidia.com/mig-1g.10gb")},
 			want: func(p *v1alpha1.PinnedRevision) {
+				p.RetryDelaySeconds, p.NonRetryableErrors, p.MaxFailures = ptr.To[int32](0), []string{"OSError"}, ptr.To[int32](0)
+				p.ActiveDeadlineSeconds, p.PriorityClassName, p.GPUResource = ptr.To[int32](1), "now", "nvidia.com/mig-1g.10gb"
 				p.GPUs, p.GPUProducts, p.Workers, p.TimeoutSeconds, p.Retries = 0, []string{"H100", "L4"}, 9, 7, 0
 			}},
 		{name: "a run that names no product in a list of none", policy: v1alpha1.RunPolicy{GPUProducts: []string{}}, want: func(*v1alpha1.PinnedRevision) {}},
@@ -200,6 +292,9 @@ func TestPinFor(t *testing.T) {
 func TestRunStatusCarriesTheWholePin(t *testing.T) {
 	run := makeRun("r").Pinned("f-0123456789", 9, 3, 2).Obj()
 	run.Status.Revision.GPUProducts, run.Status.Revision.Retries = []string{"A100", "T4"}, 4
+	run.Status.Revision.RetryDelaySeconds, run.Status.Revision.NonRetryableErrors = ptr.To[int32](0), []string{"OSError"}
+	run.Status.Revision.MaxFailures, run.Status.Revision.ActiveDeadlineSeconds = ptr.To[int32](0), ptr.To[int32](60)
+	run.Status.Revision.PriorityClassName, run.Status.Revision.GPUResource = "batch", "nvidia.com/gpu.shared"
 	text, err := json.Marshal(runStatus(run))
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +312,7 @@ func testRevision(t *testing.T) *corev1.ConfigMap {
 	t.Helper()
 	function, image := makeFunction("f").Obj(), makeImage("team", "python")
 	rt, _ := testLookup("python311")
-	revision, err := revisionFor(function, []byte("code"), rt.Runner, settingsFor(function, image, rt, testOptions.GPUResource))
+	revision, err := revisionFor(function, source{handler: []byte("code")}, rt.Runner, settingsFor(function, image, rt, testOptions.GPUResource))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 // FunctionSpec is what a person writes: the code, what it needs, and how it runs.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.code) != has(self.codeFrom)",message="exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code, or name a ConfigMap's key in spec.codeFrom.configMapKeyRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.files) || has(self.code)",message="spec.files goes with spec.code: files beside code that is in a ConfigMap belong into that ConfigMap, which spec.codeFrom.configMapRef names"
 type FunctionSpec struct {
 	// name is the display name: free text that need not be unique. Defaults to metadata.name.
 	// +optional
@@ -35,6 +36,14 @@ type FunctionSpec struct {
 	// +kubebuilder:validation:MaxLength=921600
 	Code *string `json:"code,omitempty"`
 
+	// files are further files beside code, by their names: modules that it imports, data that it reads. They lie in the same
+	// folder. Names are those that keys of a ConfigMap may have, so there are no subfolders; handler.py (handler.js) is
+	// code's own, runner.py (runner.js) and revision.json are the operator's.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=64
+	Files map[string]FileText `json:"files,omitempty"`
+
 	// codeFrom names where the text of the module is kept, so that a Git repository can hold a real source file.
 	// +optional
 	CodeFrom *CodeSource `json:"codeFrom,omitempty"`
@@ -52,11 +61,43 @@ type FunctionSpec struct {
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
 }
 
-// CodeSource names where the text of a module is kept.
+// FileText is the text of one of a Function's files.
+//
+// +kubebuilder:validation:MaxLength=921600
+type FileText string
+
+// CodeSource names where the text of a module is kept. A change of it makes a new revision.
+//
+// +kubebuilder:validation:ExactlyOneOf=configMapKeyRef;configMapRef
 type CodeSource struct {
-	// configMapKeyRef is a key of a ConfigMap in the Function's namespace. A change of it makes a new revision.
+	// configMapKeyRef is a key of a ConfigMap in the Function's namespace: the module alone.
+	// +optional
+	ConfigMapKeyRef *ConfigMapKeyRef `json:"configMapKeyRef,omitempty"`
+
+	// configMapRef is a ConfigMap in the Function's namespace, all of whose keys become files in the folder of the module:
+	// handler.py (handler.js for Node) is the module, which imports the others. Keys have no slashes, so there are no subfolders.
+	// +optional
+	ConfigMapRef *ConfigMapRef `json:"configMapRef,omitempty"`
+}
+
+// ConfigMapName is the ConfigMap that is named in either way.
+func (s *CodeSource) ConfigMapName() string {
+	switch {
+	case s.ConfigMapRef != nil:
+		return s.ConfigMapRef.Name
+	case s.ConfigMapKeyRef != nil:
+		return s.ConfigMapKeyRef.Name
+	}
+	return ""
+}
+
+// ConfigMapRef names a ConfigMap of the same namespace.
+type ConfigMapRef struct {
+	// name of the ConfigMap.
 	// +required
-	ConfigMapKeyRef ConfigMapKeyRef `json:"configMapKeyRef,omitzero"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
 }
 
 // ConfigMapKeyRef names a key of a ConfigMap in the same namespace.
@@ -92,7 +133,8 @@ type RunPolicy struct {
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	GPUProducts []string `json:"gpuProducts,omitempty"`
 
-	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8.
+	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8. That of a
+	// FunctionRun may be changed while it runs.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
@@ -110,6 +152,50 @@ type RunPolicy struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Retries *int32 `json:"retries,omitempty"`
+
+	// retryDelaySeconds is how long a tuple that raised waits before its second attempt. The wait doubles with each further
+	// one, up to 300 seconds. Default 1; 0 is at once. A tuple whose process died is tried again at once in any case.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=300
+	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
+
+	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt, whatever retries says: the
+	// name of the class alone, as the outcome's error.type has it (ValueError). Empty: what the Function says.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
+
+	// maxFailures ends the run when more tuples than this have failed or timed out: 0 ends it with the first. What has no
+	// outcome then becomes Cancelled. By default a run goes on to its last tuple.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MaxFailures *int32 `json:"maxFailures,omitempty"`
+
+	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
+	// becomes Cancelled. As with a Job, the time while the run is suspended does not count, and a run that is resumed has the
+	// whole of it again. By default there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
+
+	// priorityClassName of the workers' pods: a PriorityClass of the cluster.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.priorityClassName must be the name of a PriorityClass (kubectl get priorityclasses)"
+	PriorityClassName *string `json:"priorityClassName,omitempty"`
+
+	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
+	// nvidia.com/gpu.shared, amd.com/gpu. Default: what the operator was started with, nvidia.com/gpu.
+	// +optional
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && !self.contains('kubernetes.io/')",message="spec.gpuResource must be an extended resource with the domain of its device plugin, such as nvidia.com/mig-1g.10gb"
+	GPUResource *string `json:"gpuResource,omitempty"`
 
 	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
 	// finished run stays.
@@ -295,6 +381,12 @@ type FunctionRevision struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
+	// number counts the Function's revisions from 1, in the order in which they became the present one: what a revision has
+	// that is gone back to is a new number.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Number int64 `json:"number,omitempty"`
+
 	// generation of the Function that it was made from.
 	// +required
 	// +kubebuilder:validation:Minimum=1
@@ -316,8 +408,9 @@ type FunctionRevision struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Runtime",type=string,JSONPath=`.spec.runtime`
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
+// +kubebuilder:printcolumn:name="Revision",type=integer,JSONPath=`.status.revision.number`
 // +kubebuilder:printcolumn:name="Name",type=string,JSONPath=`.spec.name`,priority=1
-// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision.name`,priority=1
+// +kubebuilder:printcolumn:name="Revision Name",type=string,JSONPath=`.status.revision.name`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Function struct {

@@ -9,7 +9,7 @@ import (
 // Tuple is one input: a list of JSON values, which the handler gets as event.
 type Tuple []apiextensionsv1.JSON
 
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel and ttlSecondsAfterFinished is
+// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers and ttlSecondsAfterFinished is
 // immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
@@ -20,9 +20,14 @@ type Tuple []apiextensionsv1.JSON
 // +kubebuilder:validation:XValidation:rule="has(self.parametersFrom) == has(oldSelf.parametersFrom) && (!has(self.parametersFrom) || self.parametersFrom == oldSelf.parametersFrom)",message="spec.parametersFrom is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",message="spec.gpus is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.gpuProducts) == has(oldSelf.gpuProducts) && (!has(self.gpuProducts) || self.gpuProducts == oldSelf.gpuProducts)",message="spec.gpuProducts is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.workers) == has(oldSelf.workers) && (!has(self.workers) || self.workers == oldSelf.workers)",message="spec.workers is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="spec.timeoutSeconds is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.retries) == has(oldSelf.retries) && (!has(self.retries) || self.retries == oldSelf.retries)",message="spec.retries is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.retryDelaySeconds) == has(oldSelf.retryDelaySeconds) && (!has(self.retryDelaySeconds) || self.retryDelaySeconds == oldSelf.retryDelaySeconds)",message="spec.retryDelaySeconds is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.nonRetryableErrors) == has(oldSelf.nonRetryableErrors) && (!has(self.nonRetryableErrors) || self.nonRetryableErrors == oldSelf.nonRetryableErrors)",message="spec.nonRetryableErrors is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.maxFailures) == has(oldSelf.maxFailures) && (!has(self.maxFailures) || self.maxFailures == oldSelf.maxFailures)",message="spec.maxFailures is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.activeDeadlineSeconds) == has(oldSelf.activeDeadlineSeconds) && (!has(self.activeDeadlineSeconds) || self.activeDeadlineSeconds == oldSelf.activeDeadlineSeconds)",message="spec.activeDeadlineSeconds is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.priorityClassName) == has(oldSelf.priorityClassName) && (!has(self.priorityClassName) || self.priorityClassName == oldSelf.priorityClassName)",message="spec.priorityClassName is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.gpuResource) == has(oldSelf.gpuResource) && (!has(self.gpuResource) || self.gpuResource == oldSelf.gpuResource)",message="spec.gpuResource is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="spec.cancel cannot be taken back: make a new FunctionRun"
 type FunctionRunSpec struct {
 	// functionRef names the Function, in the run's namespace. The run pins the Function's revision when it starts.
@@ -141,6 +146,11 @@ type FunctionRunStatus struct {
 	// +optional
 	Job *JobReference `json:"job,omitempty"`
 
+	// workers is how many workers the run's Job has: the smaller of tuples and spec.workers as it is now.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Workers int32 `json:"workers,omitempty"`
+
 	// imageDigest is the digest of the image that the workers run, as the first pod reported it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -193,7 +203,7 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:Minimum=0
 	Tuples int32 `json:"tuples"`
 
-	// workers is the number of the Job's completions: the smaller of tuples and the workers asked for.
+	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Workers int32 `json:"workers"`
@@ -220,6 +230,40 @@ type PinnedRevision struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Retries int32 `json:"retries"`
+
+	// retryDelaySeconds is how long a tuple that raised waits before its second attempt; the wait doubles with each further
+	// one. What is pinned without it waits for 1 second.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
+
+	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
+
+	// maxFailures is how many tuples may fail or time out before the run is ended; absent: all of them.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MaxFailures *int32 `json:"maxFailures,omitempty"`
+
+	// activeDeadlineSeconds is the time limit of the whole run; absent: it has none.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
+
+	// priorityClassName of the workers' pods.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+
+	// gpuResource is the extended resource that gpus counts; empty: the one of the revision.
+	// +optional
+	// +kubebuilder:validation:MaxLength=317
+	GPUResource string `json:"gpuResource,omitempty"`
 }
 
 // JobReference names a run's Job.
@@ -299,8 +343,8 @@ type RunProgress struct {
 	// +optional
 	Closed bool `json:"closed,omitempty"`
 
-	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied, or the
-	// reason of the Ending condition.
+	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied,
+	// MaxFailuresExceeded, or the reason of the Ending condition.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
@@ -319,6 +363,7 @@ type RunProgress struct {
 // +kubebuilder:printcolumn:name="Total",type=integer,JSONPath=`.status.progress.total`
 // +kubebuilder:printcolumn:name="Succeeded",type=integer,JSONPath=`.status.progress.succeeded`
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.progress.failed`
+// +kubebuilder:printcolumn:name="Workers",type=integer,JSONPath=`.status.workers`,priority=1
 // +kubebuilder:printcolumn:name="Running",type=integer,JSONPath=`.status.progress.running`,priority=1
 // +kubebuilder:printcolumn:name="Timed Out",type=integer,JSONPath=`.status.progress.timedOut`,priority=1
 // +kubebuilder:printcolumn:name="Cancelled",type=integer,JSONPath=`.status.progress.cancelled`,priority=1

@@ -34,8 +34,17 @@ const (
 	// their indexes there, in the order of this run's: "3,17-20"; cut at 4 KiB with "…" as the mark.
 	AnnotationRerunOf      = "sharedcloud.io/rerun-of-uid"
 	AnnotationRerunIndexes = "sharedcloud.io/rerun-indexes"
+	// AnnotationRevisionNumber of a revision says the how manieth of its Function it is, from 1: the greatest is the one that
+	// became the present one last.
+	AnnotationRevisionNumber = "sharedcloud.io/revision-number"
+	// AnnotationRevisionGeneration of a revision is the generation of the Function when it last became the present one;
+	// AnnotationRevisionSince is when that was, RFC 3339.
+	AnnotationRevisionGeneration = "sharedcloud.io/function-generation"
+	AnnotationRevisionSince      = "sharedcloud.io/present-since"
 	// LabelTrust marks the ConfigMap, one in each namespace that has runs, with the certificate authority of the exchange.
 	LabelTrust = "sharedcloud.io/trust"
+	// LabelQueue is Kueue's: the name of the queue that admits a Job, on the FunctionRun or on the Job itself.
+	LabelQueue = "kueue.x-k8s.io/queue-name"
 	// DefaultGPUProductLabel is the label of a node that says what GPUs it has, as NVIDIA's GPU feature discovery sets it.
 	DefaultGPUProductLabel = "nvidia.com/gpu.product"
 	// AnnotationTuples is set by the caches on the copies they keep, never on stored objects: the number of tuples of a
@@ -136,6 +145,10 @@ const (
 	ReasonInputsMissing = "InputsMissing"
 	// ReasonInputsUnavailable: the inputs that the run was pinned with are gone.
 	ReasonInputsUnavailable = "InputsUnavailable"
+	// ReasonMaxFailuresExceeded: more tuples failed or timed out than spec.maxFailures allows.
+	ReasonMaxFailuresExceeded = "MaxFailuresExceeded"
+	// ReasonDeadlineExceeded: the run took longer than spec.activeDeadlineSeconds.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
 	// ReasonSuspended: spec.suspend is set.
 	ReasonSuspended = "Suspended"
 	// ReasonJobFailed: the Job ended before every tuple had an outcome.
@@ -170,4 +183,7 @@ const (
 	DefaultTimeoutSeconds int32 = 1800
 	DefaultRetries        int32 = 0
 	DefaultHistoryLimit   int32 = 10
+	// DefaultRetryDelaySeconds is before the second attempt; MaxRetryDelaySeconds is the most that doubling comes to.
+	DefaultRetryDelaySeconds int32 = 1
+	MaxRetryDelaySeconds     int32 = 300
 )

@@ -189,7 +189,7 @@ func (w *Writer) applyFunction(ctx context.Context, current *sharedcloudv1alpha1
 		return nil, owned
 	}
 	if source := current.Spec.CodeFrom; source != nil && wanted.Code != present.Code {
-		return nil, &OwnedError{Field: "spec.code", Owner: "ConfigMap " + source.ConfigMapKeyRef.Name}
+		return nil, &OwnedError{Field: "spec.code", Owner: "ConfigMap " + source.ConfigMapName()}
 	}
 	content := map[string]any{}
 	for _, path := range append(append(ownFields(current.ManagedFields, restPaths), changed...), pathAsked) {

@@ -53,6 +53,8 @@ type Run struct {
 	// Next is the smallest index never handed out; Returned and Suspects were, and are in nobody's hands.
 	Next               int
 	Returned, Suspects indexset.Set
+	// Delayed are in nobody's hands either, and are not to be handed out before their time; the soonest first.
+	Delayed []Delay
 
 	Succeeded, Failed, TimedOut, Cancelled int
 	// Unsuccessful has the indexes that did not succeed; where UnsuccessfulCut isn't -1, only those below it.
@@ -83,6 +85,21 @@ type Run struct {
 	Closed bool
 
 	CreatedMicros int64
+}
+
+// Delay is indexes that are not to be handed out before a time.
+type Delay struct {
+	DueMicros int64
+	Indexes   indexset.Set
+}
+
+// Waiting are all delayed indexes.
+func (r *Run) Waiting() indexset.Set {
+	waiting := indexset.Set{}
+	for _, delay := range r.Delayed {
+		waiting = waiting.Union(delay.Indexes)
+	}
+	return waiting
 }
 
 // Done is how many indexes have an outcome.
@@ -231,15 +248,39 @@ func parseBatches(text string) ([]Batch, error) {
 		at, indexes, _ := strings.Cut(part, ":")
 		assigned, err := strconv.ParseInt(at, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("the batch %q of a worker: %w", part, err)
+			return nil, fmt.Errorf("the batch %q: %w", part, err)
 		}
 		set, err := indexset.Parse(indexes)
 		if err != nil {
-			return nil, fmt.Errorf("the batch %q of a worker: %w", part, err)
+			return nil, fmt.Errorf("the batch %q: %w", part, err)
 		}
 		batches = append(batches, Batch{assigned, set})
 	}
 	return batches, nil
+}
+
+// Delays are written as batches are.
+func formatDelays(delays []Delay) string {
+	if len(delays) == 0 {
+		return ""
+	}
+	batches := make([]Batch, len(delays))
+	for i, delay := range delays {
+		batches[i] = Batch{delay.DueMicros, delay.Indexes}
+	}
+	return formatBatches(batches)
+}
+
+func parseDelays(text string) ([]Delay, error) {
+	batches, err := parseBatches(text)
+	if err != nil || len(batches) == 0 {
+		return nil, err
+	}
+	delays := make([]Delay, len(batches))
+	for i, batch := range batches {
+		delays[i] = Delay{batch.AssignedMicros, batch.Indexes}
+	}
+	return delays, nil
 }
 
 // Attempts counts the attempts of a tuple that has no outcome.

@@ -87,6 +87,7 @@ func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
 	store := newStore(t)
 	before := Run{
 		UID: "uid", Namespace: "ns", Name: "run", Total: 100, GPUs: 2, Next: 40, Returned: set("3-5"), Suspects: set("7,9"),
+		Delayed:   []Delay{{DueMicros: 10, Indexes: set("10-11")}, {DueMicros: 20, Indexes: set("6,8")}},
 		Succeeded: 1, Failed: 2, TimedOut: 3, Cancelled: 4, Unsuccessful: set("1-2"), UnsuccessfulCut: -1, Live: 5, Busy: 4, Queued: 3,
 		Barren: 1, Deaths: 2, Trouble: ErrorText{"T", "message\x00with a NUL", "trace"}, TroubleLoad: true, MeanMicros: 12.5, Measured: 7,
 		WorkedMicros: 99, Closing: "JobFailed", ClosingStatus: Failed, ClosingError: ErrorText{"C", "m", "t"}, FillNext: 8, Filled: 6,
@@ -95,6 +96,7 @@ func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
 	write(t, store, func(tx *Tx) error { return tx.InsertRun(&before) })
 	after := before
 	after.Next, after.Returned, after.Suspects, after.Unsuccessful, after.UnsuccessfulCut = 50, set("1"), set(""), set("5"), 9
+	after.Delayed = []Delay{{DueMicros: 20, Indexes: set("8")}}
 	after.Succeeded, after.Failed, after.TimedOut, after.Cancelled, after.Live, after.Busy, after.Queued = 5, 6, 7, 8, 9, 10, 11
 	after.Barren, after.Deaths, after.Trouble, after.TroubleLoad, after.MeanMicros = 12, 13, ErrorText{"x", "y", "z"}, false, 0.25
 	after.Measured, after.WorkedMicros, after.Closing, after.ClosingStatus = 14, 15, "Cancelled", Cancelled

@@ -11,7 +11,7 @@ import (
 const selectRun = `SELECT id, uid, namespace, name, total, gpus, next_index, returned, suspects,
 	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
-	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us
+	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed
 	FROM runs WHERE uid = $1`
 
 // Run returns the row of a run; nil when there is none.
@@ -19,12 +19,12 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 	var run *Run
 	err := tx.query("reading a run", func(row func(...any) error) error {
 		r := &Run{}
-		var returned, suspects, unsuccessful string
+		var returned, suspects, unsuccessful, delayed string
 		err := row(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.Total, &r.GPUs, &r.Next, &returned, &suspects,
 			&r.Succeeded, &r.Failed, &r.TimedOut, &r.Cancelled, &unsuccessful, &r.UnsuccessfulCut, &r.Live, &r.Busy, &r.Queued,
 			&r.Barren, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
 			&r.Measured, &r.WorkedMicros, &r.Closing, &r.ClosingStatus, &r.ClosingError.Type, &r.ClosingError.Message,
-			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros)
+			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros, &delayed)
 		if err != nil {
 			return err
 		}
@@ -36,6 +36,9 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 				return err
 			}
 		}
+		if r.Delayed, err = parseDelays(delayed); err != nil {
+			return err
+		}
 		run = r
 		return nil
 	}, selectRun, string(uid))
@@ -45,14 +48,14 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 const insertRun = `INSERT INTO runs (uid, namespace, name, total, gpus, next_index, returned, suspects,
 	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
-	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us)
+	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-	$25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35) RETURNING id`
+	$25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36) RETURNING id`
 
 const updateRun = `UPDATE runs SET next_index = $1, returned = $2, suspects = $3, succeeded = $4, failed = $5,
 	timed_out = $6, cancelled = $7, unsuccessful = $8, unsuccessful_cut = $9, live = $10, busy = $11, queued = $12,
 	barren = $13, deaths = $14, mean_us = $15, measured = $16, worked_us = $17, closing = $18, fill_next = $19,
-	filled = $20, closed = $21 WHERE id = $22`
+	filled = $20, closed = $21, delayed = $22 WHERE id = $23`
 
 // The sentences of a run change rarely and may be long.
 const updateRunSentences = `UPDATE runs SET trouble_load = $1, trouble_type = $2, trouble_message = $3,
@@ -66,7 +69,7 @@ func (tx *Tx) InsertRun(r *Run) error {
 		r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, number(r.TroubleLoad), []byte(r.Trouble.Type),
 		[]byte(r.Trouble.Message), []byte(r.Trouble.Traceback), r.MeanMicros, r.Measured, r.WorkedMicros, r.Closing,
 		int(r.ClosingStatus), []byte(r.ClosingError.Type), []byte(r.ClosingError.Message), []byte(r.ClosingError.Traceback),
-		r.FillNext, r.Filled, number(r.Closed), r.CreatedMicros)
+		r.FillNext, r.Filled, number(r.Closed), r.CreatedMicros, formatDelays(r.Delayed))
 	r.ID = id
 	return err
 }
@@ -92,10 +95,10 @@ func (tx *Tx) UpdateRun(before, after *Run) error {
 }
 
 // changing are the arguments of updateRun but the last.
-func (r *Run) changing() [21]any {
-	return [21]any{r.Next, r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled,
+func (r *Run) changing() [22]any {
+	return [22]any{r.Next, r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled,
 		r.Unsuccessful.String(), r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, r.MeanMicros, r.Measured,
-		r.WorkedMicros, r.Closing, r.FillNext, r.Filled, number(r.Closed)}
+		r.WorkedMicros, r.Closing, r.FillNext, r.Filled, number(r.Closed), formatDelays(r.Delayed)}
 }
 
 // number is a truth value as every engine stores it.

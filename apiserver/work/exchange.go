@@ -126,14 +126,17 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 			release()
 			return e.answer(ctx, run, c)
 		}
+		ripe, stop := e.when(c.nextDue())
 		select {
 		case <-something:
+		case <-ripe:
 		case <-patience:
 			patient = false
 		case <-e.events.drained:
 			patient = false
 		case <-ctx.Done():
 		}
+		stop()
 		release()
 		// Nothing is handed to a caller who has gone: it would lie there until his next call.
 		if err := ctx.Err(); err != nil {
@@ -143,6 +146,15 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 			return nil, err
 		}
 	}
+}
+
+// when is a channel that tells when the time is over; nil, which never tells, where there is none.
+func (e *Exchange) when(left time.Duration) (<-chan time.Time, func()) {
+	if left <= 0 {
+		return nil, func() {}
+	}
+	timer := e.options.Clock.NewTimer(left)
+	return timer.C(), func() { timer.Stop() }
 }
 
 func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {

@@ -138,7 +138,7 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 // called again. A run that is closed stays as it is.
 func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) error {
 	status := outcomes.Failed
-	if reason == sharedcloudv1alpha1.ReasonCancelled {
+	if reason == sharedcloudv1alpha1.ReasonCancelled || reason == sharedcloudv1alpha1.ReasonDeadlineExceeded {
 		status = outcomes.Cancelled
 	}
 	if message == "" {

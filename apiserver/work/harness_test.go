@@ -455,7 +455,13 @@ func (c *cluster) check() error {
 		{"has an outcome", have},
 		{"is returned", row.Returned},
 		{"is a suspect", row.Suspects},
+		{"is delayed", row.Waiting()},
 		{"was never handed out", indexset.Span(row.Next, row.Total-1)},
+	}
+	for i, delay := range row.Delayed {
+		if delay.Indexes.Empty() || i > 0 && (delay.DueMicros <= row.Delayed[i-1].DueMicros || !delay.Indexes.And(row.Delayed[i-1].Indexes).Empty()) {
+			return fmt.Errorf("the delays %v are not in order", row.Delayed)
+		}
 	}
 	busy, queued := 0, 0
 	for i := range live {
@@ -492,6 +498,9 @@ func (c *cluster) check() error {
 	}
 	if row.Live != len(live) || row.Busy != busy || row.Queued != queued {
 		return fmt.Errorf("the run counts %d live, %d busy, %d queued; there are %d, %d, %d", row.Live, row.Busy, row.Queued, len(live), busy, queued)
+	}
+	if failures := row.Failed + row.TimedOut; c.run.MaxFailures != nil && failures > *c.run.MaxFailures && row.Closing == "" && !row.Closed {
+		return fmt.Errorf("the run goes on with %d failures; it bears %d", failures, *c.run.MaxFailures)
 	}
 	return c.checkCounts(row)
 }

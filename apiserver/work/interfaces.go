@@ -32,10 +32,16 @@ type Run struct {
 	Namespace, Name string
 	// Total is n, how many tuples the run has.
 	Total int
-	// Workers is w, the number of the Job's completions.
+	// Workers is w, the number of the Job's completions. It may change while the run goes on.
 	Workers int
 	// Retries is how many further attempts a tuple gets after an exception.
 	Retries int
+	// RetryDelaySeconds is how long a tuple waits for the first of them; the wait doubles with each further one.
+	RetryDelaySeconds int
+	// NonRetryable are types of exceptions after which a tuple gets no further attempt.
+	NonRetryable []string
+	// MaxFailures is how many tuples may fail or time out before the run is ended; nil: all.
+	MaxFailures *int
 	// TimeoutSeconds is the time limit of one tuple.
 	TimeoutSeconds int
 	// GPUs is how many GPUs each worker has.

@@ -2,6 +2,7 @@ package work
 
 import (
 	"math"
+	"slices"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
@@ -18,12 +19,13 @@ const (
 // rows, changed by the methods of the files ledger*.go, and then written.
 //
 // Its invariant: every index of the run is in exactly one place: it has an outcome, it is in row.Returned, in
-// row.Suspects, in the hands of one live worker, or it is row.Next or greater. While row.Closing is set nobody holds
-// anything and nothing is returned.
+// row.Suspects, in row.Delayed, in the hands of one live worker, or it is row.Next or greater. While row.Closing is set
+// nobody holds anything and nothing is returned.
 type ledger struct {
 	run Run
 	row outcomes.Run
-	// now is the wall clock, µs since 1970. It is written down; nothing is decided by it.
+	// now is the wall clock, µs since 1970. It is written down; nothing is decided by it but which delays are over, and
+	// there a stepped clock costs no more than one delay: see ledger_delay.go.
 	now int64
 	// attempts has what is recorded of the indexes at hand.
 	attempts map[int]outcomes.Attempts
@@ -72,7 +74,7 @@ func (l *ledger) unissued() indexset.Set { return indexset.Span(l.row.Next, l.ro
 
 // free are the indexes in nobody's hands that have no outcome.
 func (l *ledger) free() indexset.Set {
-	return l.row.Returned.Union(l.row.Suspects).Union(l.unissued())
+	return l.row.Returned.Union(l.row.Suspects).Union(l.row.Waiting()).Union(l.unissued())
 }
 
 // giveBack puts indexes, taken out of a worker's hands before, where they are handed out again from.
@@ -101,6 +103,7 @@ func (l *ledger) take(indexes indexset.Set) {
 	}
 	l.row.Returned = l.row.Returned.Minus(indexes)
 	l.row.Suspects = l.row.Suspects.Minus(indexes)
+	l.row.Delayed = withoutIndexes(l.row.Delayed, indexes)
 }
 
 // add gives an index, which has none and is in nobody's hands, its outcome.
@@ -142,12 +145,13 @@ func (l *ledger) charge(index int) (over bool, attempts int) {
 	return a.Crashes >= crashBudget, a.Failures + a.Crashes
 }
 
-// fail records one more exception of an index. It says whether the retries are used up, and how many attempts there were.
-func (l *ledger) fail(index int) (over bool, attempts int) {
+// fail records one more exception of an index, of the given type. It says whether that was the last attempt, and how many
+// there were.
+func (l *ledger) fail(index int, errorType string) (over bool, attempts int) {
 	a := l.attemptsOf(index)
 	a.Failures++
 	l.record(a)
-	return a.Failures > l.run.Retries, a.Failures + a.Crashes
+	return a.Failures > l.run.Retries || slices.Contains(l.run.NonRetryable, errorType), a.Failures + a.Crashes
 }
 
 func (l *ledger) attemptsOf(index int) outcomes.Attempts {

@@ -70,6 +70,7 @@ func (c *call) decide() error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	c.ripen()
 	repeated, over, idle := c.repeated(), c.self.State == outcomes.WorkerOver, c.idle()
 	if !over {
 		// Whoever calls is alive, whatever was thought of him.
@@ -77,6 +78,7 @@ func (c *call) decide() error {
 	}
 	if !repeated {
 		c.takeReports()
+		c.endFailing()
 		if c.request.LoadError != nil && c.row.Closing == "" && !c.row.Closed && !over {
 			c.loadFailed(c.request.LoadError)
 		}
@@ -128,16 +130,20 @@ func (c *call) check() error {
 func (c *call) takeReports() {
 	held := c.self.Held()
 	var settled, again indexset.Set
-	var settledIndexes, againIndexes []int
+	var settledIndexes, againIndexes, laterIndexes []int
 	for i := range c.request.Outcomes {
 		o := &c.request.Outcomes[i]
 		if c.have.Contains(o.Index) {
 			continue // the first outcome won; this one is acknowledged
 		}
-		if c.report(o) {
+		switch settled := c.report(o); {
+		case settled:
 			settledIndexes = append(settledIndexes, o.Index)
-		} else if held.Contains(o.Index) {
+		case !held.Contains(o.Index):
+		case o.Crash:
 			againIndexes = append(againIndexes, o.Index)
+		default:
+			laterIndexes = append(laterIndexes, o.Index)
 		}
 	}
 	settled, again = indexset.Of(settledIndexes...), indexset.Of(againIndexes...)
@@ -155,6 +161,9 @@ func (c *call) takeReports() {
 	// A tuple that the supervisor saw fail did not kill the container: no suspect any more.
 	c.giveBack(again, false)
 	c.giveBack(dropped, alone)
+	for _, index := range laterIndexes {
+		c.postpone(index)
+	}
 }
 
 // reclaim gives back to the worker what it says it holds and has lost (its lease had run out), as long as nobody else has
@@ -208,7 +217,7 @@ func (c *call) report(o *Outcome) bool {
 	case o.Crash:
 		over, attempts = c.charge(o.Index)
 	case o.Status == sharedcloudv1alpha1.OutcomeFailed:
-		over, attempts = c.fail(o.Index)
+		over, attempts = c.fail(o.Index, errorType(o))
 	default:
 		a := c.attemptsOf(o.Index)
 		attempts = a.Failures + a.Crashes + 1
@@ -224,6 +233,13 @@ func (c *call) report(o *Outcome) bool {
 	// The module loads and a worker works: what died before is no pattern.
 	c.row.Barren, c.row.Deaths = 0, 0
 	return true
+}
+
+func errorType(o *Outcome) string {
+	if o.Error == nil {
+		return ""
+	}
+	return o.Error.Type
 }
 
 // ends: no tuple gets another attempt. What it said last is then its outcome, and truer than the end's.
@@ -289,7 +305,7 @@ func (c *call) nothingLeft() bool {
 
 // drained: every index has an outcome or is in somebody's hands; idle: those hands have one each.
 func (l *ledger) drained() bool {
-	return l.row.Returned.Empty() && l.row.Suspects.Empty() && l.row.Next >= l.row.Total
+	return l.row.Returned.Empty() && l.row.Suspects.Empty() && len(l.row.Delayed) == 0 && l.row.Next >= l.row.Total
 }
 
 func (l *ledger) idle() bool { return l.row.Queued == 0 && l.drained() }

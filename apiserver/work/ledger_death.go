@@ -93,6 +93,7 @@ func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, fate Fate) {
 		CompletionMicros: l.now,
 		WorkerID:         worker.ID,
 	})
+	l.endFailing()
 	// Not Deaths: where every tuple kills its container, the run must end before each has had its two.
 	l.row.Barren = 0
 	l.endBarren()
@@ -142,6 +143,29 @@ func (l *ledger) endBarren() {
 	l.beginClosing(reason, outcomes.Failed, l.row.Trouble)
 }
 
+// endFailing ends a run of which more tuples have failed or timed out than it bears.
+func (l *ledger) endFailing() {
+	if l.run.MaxFailures == nil || l.row.Done() >= l.row.Total {
+		return
+	}
+	most, failures := *l.run.MaxFailures, l.row.Failed+l.row.TimedOut
+	if failures <= most {
+		return
+	}
+	l.beginClosing(sharedcloudv1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
+		Type: sharedcloudv1alpha1.ReasonMaxFailuresExceeded,
+		Message: fmt.Sprintf("%s failed or timed out, and the run bears %d (spec.maxFailures): the inputs without an outcome were not executed to their end",
+			counted(failures, "input"), most),
+	})
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // beginClosing ends hand-outs and all leases. What has no outcome gets the given one, chunk by chunk; until an index has it, a report
 // that is under way still comes first.
 func (l *ledger) beginClosing(reason string, status outcomes.Status, text outcomes.ErrorText) {
@@ -149,7 +173,7 @@ func (l *ledger) beginClosing(reason string, status outcomes.Status, text outcom
 		return
 	}
 	l.row.Closing, l.row.ClosingStatus, l.row.ClosingError = reason, status, text
-	l.row.Returned, l.row.Suspects, l.row.Next = indexset.Set{}, indexset.Set{}, l.row.Total
+	l.row.Returned, l.row.Suspects, l.row.Delayed, l.row.Next = indexset.Set{}, indexset.Set{}, nil, l.row.Total
 	l.row.Live, l.row.Busy, l.row.Queued = 0, 0, 0
 	l.row.FillNext = 0
 	l.fenced, l.freed = true, true

@@ -61,6 +61,8 @@ type model struct {
 	// innocents had outcomes forged by a hostile worker.
 	forged                    map[int]bool
 	deaths, loadErrors, ended int
+	// leastWorkers is the smallest number of workers that the run ever had.
+	leastWorkers int
 }
 
 type delayedCall struct {
@@ -126,8 +128,21 @@ func newModel(t *testing.T, seed uint64) *model {
 	m.cluster = newCluster(t, func(r *Run) {
 		r.UID = types.UID(fmt.Sprintf("seed-%d", seed))
 		r.Total, r.Workers, r.Retries = total, min(total, workers), random.IntN(3)
+		r.RetryDelaySeconds = max(0, random.IntN(7)-3)
+		if random.IntN(4) == 0 {
+			most := random.IntN(4)
+			r.MaxFailures = &most
+		}
+		if random.IntN(8) == 0 {
+			r.NonRetryable = []string{"ValueError"}
+		}
 	})
-	m.say("WORK_MODEL_SEED=%d: %d tuples, %d workers, %d retries", seed, total, m.run.Workers, m.run.Retries)
+	m.say("WORK_MODEL_SEED=%d: %d tuples, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
+		m.run.Retries, m.run.RetryDelaySeconds, m.run.NonRetryable)
+	if m.run.MaxFailures != nil {
+		m.say("at most %d may fail", *m.run.MaxFailures)
+	}
+	m.leastWorkers = m.run.Workers
 	m.kinds = make([]kind, total)
 	for index := range m.kinds {
 		if m.chance(0.25) {
@@ -208,7 +223,9 @@ func (m *model) step() {
 			m.say("the run is suspended")
 			m.change(func(r *Run) { r.Suspended = true })
 		}
-	case roll < 0.98:
+	case roll < 0.977:
+		m.scale(1 + m.random.IntN(min(m.run.Total, 5)))
+	case roll < 0.982:
 		m.end(sharedcloudv1alpha1.ReasonCancelled)
 	default:
 		if p := m.pick(alive); p.inFlight == nil {
@@ -276,6 +293,27 @@ func (m *model) resume() {
 	m.jobs++
 	m.finished = map[int]bool{}
 	m.change(func(r *Run) { r.Suspended, r.JobUID = false, types.UID(fmt.Sprintf("job-%d", m.jobs)) })
+}
+
+// scale gives the Job another number of workers: the pods with the highest indexes are deleted, or there are more.
+func (m *model) scale(workers int) {
+	m.say("the run is scaled to %d workers", workers)
+	for _, p := range m.alive() {
+		if p.worker.CompletionIndex >= workers {
+			m.die(p, disrupted)
+		}
+	}
+	for index := range m.finished {
+		if index >= workers {
+			delete(m.finished, index)
+		}
+	}
+	m.leastWorkers = min(m.leastWorkers, workers)
+	m.change(func(r *Run) { r.Workers = workers })
+	if len(m.finished) == workers && !m.run.Suspended {
+		// The Job is complete without those that are gone.
+		m.resume()
+	}
 }
 
 // callOf is a call of a pod: a new one, or the one whose answer did not arrive.
@@ -491,7 +529,7 @@ func (m *model) exit(p *simulated) {
 
 func (m *model) wasSuspended() bool {
 	for _, step := range m.log {
-		if strings.HasPrefix(step, "the run is suspended") || strings.Contains(step, "leaving") {
+		if strings.HasPrefix(step, "the run is suspended") || strings.HasPrefix(step, "the run is scaled") || strings.Contains(step, "leaving") {
 			return true
 		}
 	}
@@ -666,8 +704,12 @@ func (m *model) verifyEnd() {
 	switch row.Closing {
 	case "":
 	case sharedcloudv1alpha1.ReasonWorkersDied:
-		if m.deaths+m.loadErrors < m.run.Workers+2 {
+		if m.deaths+m.loadErrors < m.leastWorkers+2 {
 			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
+		}
+	case sharedcloudv1alpha1.ReasonMaxFailuresExceeded:
+		if m.run.MaxFailures == nil || row.Failed+row.TimedOut <= *m.run.MaxFailures {
+			m.fatal("the run was ended for %d failures", row.Failed+row.TimedOut)
 		}
 	case sharedcloudv1alpha1.ReasonModuleNotLoaded:
 		if m.loadErrors == 0 {
@@ -679,11 +721,11 @@ func (m *model) verifyEnd() {
 		}
 	}
 	for index, o := range all {
-		m.verifyOutcome(index, o)
+		m.verifyOutcome(index, o, row.Closing != "")
 	}
 }
 
-func (m *model) verifyOutcome(index int, o outcomes.Outcome) {
+func (m *model) verifyOutcome(index int, o outcomes.Outcome, closed bool) {
 	most := min(m.charges[index], crashBudget) + min(m.failures[index], m.run.Retries+1) + 1
 	switch {
 	case o.Attempts > most:
@@ -697,10 +739,10 @@ func (m *model) verifyOutcome(index int, o outcomes.Outcome) {
 		normal: outcomes.Succeeded, raises: outcomes.Failed, raisesOnce: outcomes.Succeeded, crashes: outcomes.Failed,
 		hangs: outcomes.TimedOut, kills: outcomes.Failed,
 	}[m.kinds[index]]
-	if m.kinds[index] == raisesOnce && o.Status == outcomes.Failed && m.run.Retries < m.failures[index] {
+	if m.kinds[index] == raisesOnce && o.Status == outcomes.Failed && (m.run.Retries < m.failures[index] || len(m.run.NonRetryable) > 0) {
 		return
 	}
-	ending := m.run.Ending != "" && (m.kinds[index] == raisesOnce || m.kinds[index] == crashes)
+	ending := (m.run.Ending != "" || closed) && (m.kinds[index] == raisesOnce || m.kinds[index] == crashes)
 	if o.Status != want && !unlucky && !ending {
 		m.fatal("index %d, of kind %d, is %s (%v)", index, m.kinds[index], o.Status, o.Error)
 	}

@@ -473,7 +473,7 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 	}{
 		"cancelled":           {reason: sharedcloudv1alpha1.ReasonCancelled, wantStatus: outcomes.Cancelled},
 		"the Job has failed":  {reason: sharedcloudv1alpha1.ReasonJobFailed, wantStatus: outcomes.Failed},
-		"for another reason":  {reason: "DeadlineExceeded", wantStatus: outcomes.Failed},
+		"past its deadline":   {reason: sharedcloudv1alpha1.ReasonDeadlineExceeded, wantStatus: outcomes.Cancelled},
 		"an unknown reason …": {reason: "SomethingNew", wantStatus: outcomes.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {

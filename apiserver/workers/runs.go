@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
@@ -55,6 +56,14 @@ func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 		known.Retries = int(pinned.Retries)
 		known.TimeoutSeconds = int(pinned.TimeoutSeconds)
 		known.GPUs = int(pinned.GPUs)
+		known.RetryDelaySeconds = int(ptr.Deref(pinned.RetryDelaySeconds, sharedcloudv1alpha1.DefaultRetryDelaySeconds))
+		known.NonRetryable = pinned.NonRetryableErrors
+		if pinned.MaxFailures != nil {
+			known.MaxFailures = ptr.To(int(*pinned.MaxFailures))
+		}
+	}
+	if now := run.Status.Workers; now > 0 {
+		known.Workers = int(now)
 	}
 	if job := run.Status.Job; job != nil {
 		known.JobUID = job.UID

@@ -140,7 +140,7 @@ func workerPod(change ...func(*corev1.Pod)) *corev1.Pod {
 }
 
 func TestRunOf(t *testing.T) {
-	base := work.Run{UID: "run-uid", Namespace: "space", Name: "run", Total: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3, JobUID: "job-uid"}
+	base := work.Run{UID: "run-uid", Namespace: "space", Name: "run", Total: 5, Workers: 2, Retries: 1, RetryDelaySeconds: 1, TimeoutSeconds: 60, GPUs: 3, JobUID: "job-uid"}
 	with := func(change func(*work.Run)) work.Run {
 		changed := base
 		change(&changed)
@@ -163,6 +163,22 @@ func TestRunOf(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a run that has other workers now than it began with", func(t *testing.T) {
+		run := makeRun().pinned().obj()
+		run.Status.Workers = 7
+		if got := RunOf(run).Workers; got != 7 {
+			t.Errorf("got %d workers", got)
+		}
+	})
+	t.Run("a run that bears no failures, and waits for no retry", func(t *testing.T) {
+		run := makeRun().pinned().obj()
+		run.Status.Revision.RetryDelaySeconds, run.Status.Revision.MaxFailures = ptr.To[int32](0), ptr.To[int32](0)
+		run.Status.Revision.NonRetryableErrors = []string{"KeyError"}
+		got := RunOf(run)
+		if got.RetryDelaySeconds != 0 || got.MaxFailures == nil || *got.MaxFailures != 0 || !cmp.Equal(got.NonRetryable, []string{"KeyError"}) {
+			t.Errorf("got %+v", got)
+		}
+	})
 	t.Run("a run that pauses", func(t *testing.T) {
 		run := makeRun().pinned().obj()
 		run.Spec.Suspend = true

@@ -38,8 +38,20 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with neither code nor codeFrom", func(f *v1alpha1.Function) { f.Spec.Code = nil },
 		"exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code"),
 	Entry("with both code and codeFrom", func(f *v1alpha1.Function) {
-		f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
+		f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 	}, "exactly one of spec.code and spec.codeFrom must be set"),
+	Entry("with a key and a whole ConfigMap", func(f *v1alpha1.Function) {
+		f.Spec.Code = nil
+		f.Spec.CodeFrom = &v1alpha1.CodeSource{
+			ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}, ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"},
+		}
+	}, "spec.codeFrom", "exactly one of the fields in [configMapKeyRef configMapRef] must be set"),
+	Entry("with code from nowhere", func(f *v1alpha1.Function) { f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{} },
+		"exactly one of the fields in [configMapKeyRef configMapRef] must be set"),
+	Entry("with files beside code that is in a ConfigMap", func(f *v1alpha1.Function) {
+		f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
+		f.Spec.Files = map[string]v1alpha1.FileText{"util.py": ""}
+	}, "spec.files goes with spec.code"),
 	Entry("with empty code", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To("") }, "spec.code"),
 	Entry("with code over the limit", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To(strings.Repeat("#", 921601)) }, "spec.code", "921600"),
 	Entry("without an image", func(f *v1alpha1.Function) { f.Spec.Image = "" }, "spec.image"),
@@ -54,6 +66,16 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with no workers", func(f *v1alpha1.Function) { f.Spec.Workers = ptr.To[int32](0) }, "spec.workers"),
 	Entry("with no time", func(f *v1alpha1.Function) { f.Spec.TimeoutSeconds = ptr.To[int32](0) }, "spec.timeoutSeconds"),
 	Entry("with a negative number of retries", func(f *v1alpha1.Function) { f.Spec.Retries = ptr.To[int32](-1) }, "spec.retries"),
+	Entry("with a delay over five minutes", func(f *v1alpha1.Function) { f.Spec.RetryDelaySeconds = ptr.To[int32](301) }, "spec.retryDelaySeconds"),
+	Entry("with an error that has no name", func(f *v1alpha1.Function) { f.Spec.NonRetryableErrors = []string{""} }, "spec.nonRetryableErrors[0]"),
+	Entry("with a negative bound of failures", func(f *v1alpha1.Function) { f.Spec.MaxFailures = ptr.To[int32](-1) }, "spec.maxFailures"),
+	Entry("with no time for a whole run", func(f *v1alpha1.Function) { f.Spec.ActiveDeadlineSeconds = ptr.To[int32](0) }, "spec.activeDeadlineSeconds"),
+	Entry("with a priority class that cannot be", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("High!") },
+		"spec.priorityClassName must be the name of a PriorityClass"),
+	Entry("with CPUs for GPUs", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("cpu") },
+		"spec.gpuResource must be an extended resource with the domain of its device plugin, such as nvidia.com/mig-1g.10gb"),
+	Entry("with a resource of Kubernetes' own for GPUs", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("kubernetes.io/gpu") },
+		"spec.gpuResource must be an extended resource"),
 	Entry("with an empty history", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.revisionHistoryLimit"),
 	Entry("with a variable of the operator's", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Env: []corev1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
@@ -157,9 +179,17 @@ var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecConte
 		"spec.gpuProducts is immutable: make a new FunctionRun"),
 	Entry("of one of the GPU products", func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"A", "B"} },
 		func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"A", "C"} }, "spec.gpuProducts is immutable: make a new FunctionRun"),
-	Entry("of the workers", none, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](1) }, "spec.workers is immutable: make a new FunctionRun"),
+	Entry("to no workers", none, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](0) }, "spec.workers"),
 	Entry("of the time limit", none, func(r *v1alpha1.FunctionRun) { r.Spec.TimeoutSeconds = ptr.To[int32](1) }, "spec.timeoutSeconds is immutable: make a new FunctionRun"),
 	Entry("of the retries", none, func(r *v1alpha1.FunctionRun) { r.Spec.Retries = ptr.To[int32](1) }, "spec.retries is immutable: make a new FunctionRun"),
+	Entry("of the delay", none, func(r *v1alpha1.FunctionRun) { r.Spec.RetryDelaySeconds = ptr.To[int32](1) }, "spec.retryDelaySeconds is immutable: make a new FunctionRun"),
+	Entry("of the final errors", none, func(r *v1alpha1.FunctionRun) { r.Spec.NonRetryableErrors = []string{"KeyError"} },
+		"spec.nonRetryableErrors is immutable: make a new FunctionRun"),
+	Entry("of the bound of failures", none, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) }, "spec.maxFailures is immutable: make a new FunctionRun"),
+	Entry("of the deadline", none, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](1) },
+		"spec.activeDeadlineSeconds is immutable: make a new FunctionRun"),
+	Entry("of the priority", none, func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("high") }, "spec.priorityClassName is immutable: make a new FunctionRun"),
+	Entry("of the resource", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUResource = ptr.To("amd.com/gpu") }, "spec.gpuResource is immutable: make a new FunctionRun"),
 	Entry("that takes a cancellation back", func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true },
 		func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = false }, "spec.cancel cannot be taken back: make a new FunctionRun"),
 )
@@ -185,12 +215,13 @@ var _ = Describe("Admission takes", func() {
 		Expect(got).To(MatchJSON(want))
 	}, SpecTimeout(20*time.Second))
 
-	It("a literal, suspension, cancellation and a time to live, and changes of the last three", func(ctx SpecContext) {
+	It("a literal, suspension, cancellation, workers and a time to live, and changes of the last four", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "changes", "missing", 0, literal)
 		create(ctx, run)
 		Eventually(func(g Gomega) {
 			fresh(ctx, g, run)
 			run.Spec.Suspend, run.Spec.Cancel, run.Spec.TTLSecondsAfterFinished = true, true, ptr.To[int32](5)
+			run.Spec.Workers = ptr.To[int32](3)
 			g.Expect(k8s.Update(ctx, run)).To(Succeed())
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(20*time.Second))

@@ -68,7 +68,7 @@ var _ = Describe("A Function", func() {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
-			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 		})
 		create(ctx, function)
 		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapMissing)).To(ContainSubstring(`no ConfigMap "code"`))
@@ -89,7 +89,54 @@ var _ = Describe("A Function", func() {
 		Expect(k8s.Update(ctx, code)).To(Succeed())
 		Eventually(func(g Gomega) {
 			g.Expect(fresh(ctx, g, function).Status.Revision.Name).To(Equal(first), "the same content is the same revision")
+			g.Expect(function.Status.Revision.Number).To(BeEquivalentTo(3), "and what is gone back to gets a new number")
 		}).WithContext(ctx).Should(Succeed())
+		numbers := map[string]string{}
+		for _, revision := range revisionsOf(ctx, Default, function) {
+			numbers[revision.Name] = revision.Annotations[v1alpha1.AnnotationRevisionNumber]
+			Expect(revision.Annotations).To(HaveKey(v1alpha1.AnnotationRevisionSince))
+		}
+		Expect(numbers).To(SatisfyAll(HaveLen(2), HaveKeyWithValue(first, "3"), ContainElement("2")))
+	}, SpecTimeout(30*time.Second))
+
+	It("of several files has all of a ConfigMap in its revision, and a new one when any of them changes", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
+			f.Spec.Code = nil
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
+		})
+		code := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, Data: map[string]string{"util.py": "A = 1\n"}}
+		create(ctx, function)
+		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapMissing)).To(ContainSubstring("correct spec.codeFrom.configMapRef.name"))
+		create(ctx, code)
+		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapKey)).To(ContainSubstring(`has no key "handler.py", the file that defines handler(event)`))
+		code.Data["handler.py"] = "import util\ndef handler(event): return util.A\n"
+		Expect(k8s.Update(ctx, code)).To(Succeed())
+		waitCondition(ctx, function, v1alpha1.ConditionReady)
+		first := function.Status.Revision.Name
+		run := newRun(namespace, "r", "f", 1)
+		create(ctx, run)
+		job := waitJob(ctx, run)
+		Expect(job.Spec.Template.Spec.Volumes[0].Projected.Sources[0].ConfigMap.Items).To(ContainElement(
+			corev1.KeyToPath{Key: "util.py", Path: "code/util.py"}))
+
+		code.Data["util.py"] = "A = 2\n"
+		Expect(k8s.Update(ctx, code)).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(fresh(ctx, g, function).Status.Revision.Name).NotTo(Equal(first))
+		}).WithContext(ctx).Should(Succeed())
+		code.Data["runner.py"] = "# mine\n"
+		Expect(k8s.Update(ctx, code)).To(Succeed())
+		Expect(waitReason(ctx, function, v1alpha1.ReasonInvalid)).To(ContainSubstring(`The ConfigMap "code" has runner.py, a name that is the operator's own`))
+	}, SpecTimeout(30*time.Second))
+
+	It("with files beside its code has them in its revision", func(ctx SpecContext) {
+		function := newFunction(newNamespace(ctx), "f", func(f *v1alpha1.Function) {
+			f.Spec.Files = map[string]v1alpha1.FileText{"util.py": "A = 1\n"}
+		})
+		create(ctx, function)
+		waitCondition(ctx, function, v1alpha1.ConditionReady)
+		Expect(revisionsOf(ctx, Default, function)[0].Data).To(HaveKeyWithValue("util.py", "A = 1\n"))
 	}, SpecTimeout(30*time.Second))
 
 	It("keeps code that is not UTF-8 byte for byte", func(ctx SpecContext) {
@@ -97,7 +144,7 @@ var _ = Describe("A Function", func() {
 		text := []byte("# -*- coding: latin-1 -*-\ndef handler(event): return '\xe9'\n")
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
-			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 		})
 		create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, BinaryData: map[string][]byte{"handler.py": text}}, function)
 		waitCondition(ctx, function, v1alpha1.ConditionReady)

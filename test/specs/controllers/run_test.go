@@ -211,6 +211,36 @@ var _ = Describe("The end of a run is a handshake", func() {
 		noJobs(ctx, run)
 	}, SpecTimeout(30*time.Second))
 
+	It("when its time is over, not counting the time that it was suspended", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 4, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](2) })
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
+		waitCondition(ctx, run, v1alpha1.ConditionSuspended)
+		Consistently(func(g Gomega) {
+			g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse))
+		}).WithContext(ctx).WithTimeout(3 * time.Second).Should(Succeed())
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })
+		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
+		Expect(condition(run, v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse), "it has the whole of its time again")
+		ending := waitCondition(ctx, run, v1alpha1.ConditionEnding)
+		Expect(ending.Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
+		report(ctx, run, progress(4, 1, 0, 3).WithReason(ending.Reason).WithMessage(ending.Message).WithFailedIndexes("1-3").WithClosed(true))
+		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
+		Expect(failed.Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
+		Expect(failed.Message).To(HavePrefix("The run took longer than its time limit of 2 seconds (spec.activeDeadlineSeconds). 3 of 4 tuples did not succeed (3 cancelled): indexes 1-3."))
+		noJobs(ctx, run)
+	}, SpecTimeout(40*time.Second))
+
+	It("when more tuples failed than it bears: the API server closes it", func(ctx SpecContext) {
+		run, _ := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) })
+		Expect(*run.Status.Revision.MaxFailures).To(BeEquivalentTo(1))
+		report(ctx, run, progress(9, 1, 2, 6).WithReason(v1alpha1.ReasonMaxFailuresExceeded).
+			WithMessage("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures)").WithFailedIndexes("1-8").WithClosed(true))
+		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
+		Expect(failed.Reason).To(Equal(v1alpha1.ReasonMaxFailuresExceeded))
+		Expect(failed.Message).To(HavePrefix("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures). 8 of 9 tuples did not succeed (2 failed, 6 cancelled)"))
+		noJobs(ctx, run)
+	}, SpecTimeout(30*time.Second))
+
 	It("and what was already complete stays complete when the cancellation came too late", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 1)
 		report(ctx, run, progress(1, 1, 0, 0).WithClosed(true))
@@ -239,6 +269,50 @@ func jobStatus(ctx SpecContext, job *batchv1.Job, conditions ...batchv1.JobCondi
 		g.Expect(k8s.Status().Update(ctx, job)).To(Succeed())
 	}).WithContext(ctx).Should(Succeed())
 }
+
+// sized waits until the Job has so many workers.
+func sized(ctx SpecContext, run *v1alpha1.FunctionRun, job *batchv1.Job, workers int32) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		fresh(ctx, g, job)
+		g.Expect(*job.Spec.Completions).To(Equal(workers))
+		g.Expect(*job.Spec.Parallelism).To(Equal(workers))
+		g.Expect(fresh(ctx, g, run).Status.Workers).To(Equal(workers))
+	}).WithContext(ctx).Should(Succeed())
+}
+
+var _ = Describe("The workers of a run", func() {
+	It("become fewer and more while it runs, with the same Job, and it keeps what it pinned", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 20, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](4) })
+		sized(ctx, run, job, 4)
+		for _, workers := range []int32{2, 6, 1, 20} {
+			changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To(workers) })
+			sized(ctx, run, job, workers)
+		}
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](500) })
+		Eventually(func(g Gomega) {
+			fresh(ctx, g, run)
+			g.Expect(run.Status.ObservedGeneration).To(Equal(run.Generation))
+		}).WithContext(ctx).Should(Succeed())
+		sized(ctx, run, job, 20)
+		Expect(run.Status.Revision.Workers).To(BeEquivalentTo(4))
+		Expect(run.Status.Job.Name).To(Equal("r-1"))
+		Expect(jobsOf(ctx, Default, run)).To(HaveLen(1))
+	}, SpecTimeout(40*time.Second))
+
+	It("stay as a queue has admitted them, which is said", func(ctx SpecContext) {
+		run, job := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) {
+			r.Labels, r.Spec.Workers = map[string]string{v1alpha1.LabelQueue: "team"}, ptr.To[int32](4)
+		})
+		sized(ctx, run, job, 4)
+		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](2) })
+		Eventually(func(g Gomega) {
+			g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionReady).Message).To(ContainSubstring(
+				"spec.workers asks for 2 workers, and the queue team has admitted the run with 4: that stays until the run is suspended and resumed."))
+		}).WithContext(ctx).Should(Succeed())
+		sized(ctx, run, job, 4)
+	}, SpecTimeout(30*time.Second))
+})
 
 var _ = Describe("A suspended run", func() {
 	It("loses its Job, keeps what is done, and goes on with the next Job", func(ctx SpecContext) {

@@ -334,12 +334,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: configMapKeyRef
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapKeyRef
+    - name: configMapRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapRef
 - name: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapKeyRef
   map:
     fields:
     - name: key
       type:
         scalar: string
+    - name: name
+      type:
+        scalar: string
+- name: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapRef
+  map:
+    fields:
     - name: name
       type:
         scalar: string
@@ -352,6 +361,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sizeLimitMiB
       type:
         scalar: numeric
+- name: io.sharedcloud.function-operator.api.v1alpha1.FileText
+  scalar: string
 - name: io.sharedcloud.function-operator.api.v1alpha1.Function
   map:
     fields:
@@ -453,6 +464,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: number
+      type:
+        scalar: numeric
     - name: registryPath
       type:
         scalar: string
@@ -479,6 +493,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.sharedcloud.function-operator.api.v1alpha1.FunctionRunSpec
   map:
     fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
     - name: cancel
       type:
         scalar: boolean
@@ -491,9 +508,21 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: gpuResource
+      type:
+        scalar: string
     - name: gpus
       type:
         scalar: numeric
+    - name: maxFailures
+      type:
+        scalar: numeric
+    - name: nonRetryableErrors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: parameters
       type:
         list:
@@ -506,7 +535,13 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: parametersLiteral
       type:
         scalar: string
+    - name: priorityClassName
+      type:
+        scalar: string
     - name: retries
+      type:
+        scalar: numeric
+    - name: retryDelaySeconds
       type:
         scalar: numeric
     - name: suspend
@@ -554,34 +589,63 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: startTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: workers
+      type:
+        scalar: numeric
 - name: io.sharedcloud.function-operator.api.v1alpha1.FunctionSpec
   map:
     fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
     - name: code
       type:
         scalar: string
     - name: codeFrom
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.CodeSource
+    - name: files
+      type:
+        map:
+          elementType:
+            namedType: io.sharedcloud.function-operator.api.v1alpha1.FileText
     - name: gpuProducts
       type:
         list:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: gpuResource
+      type:
+        scalar: string
     - name: gpus
       type:
         scalar: numeric
     - name: image
       type:
         scalar: string
+    - name: maxFailures
+      type:
+        scalar: numeric
     - name: name
       type:
         scalar: string
+    - name: nonRetryableErrors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: pod
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.PodSettings
+    - name: priorityClassName
+      type:
+        scalar: string
     - name: retries
+      type:
+        scalar: numeric
+    - name: retryDelaySeconds
       type:
         scalar: numeric
     - name: revisionHistoryLimit
@@ -652,6 +716,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.sharedcloud.function-operator.api.v1alpha1.PinnedRevision
   map:
     fields:
+    - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
     - name: functionUID
       type:
         namedType: io.k8s.apimachinery.pkg.types.UID
@@ -664,19 +731,37 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: atomic
+    - name: gpuResource
+      type:
+        scalar: string
     - name: gpus
       type:
         scalar: numeric
     - name: inputs
       type:
         scalar: string
+    - name: maxFailures
+      type:
+        scalar: numeric
     - name: name
+      type:
+        scalar: string
+    - name: nonRetryableErrors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: priorityClassName
       type:
         scalar: string
     - name: registryPath
       type:
         scalar: string
     - name: retries
+      type:
+        scalar: numeric
+    - name: retryDelaySeconds
       type:
         scalar: numeric
     - name: timeoutSeconds

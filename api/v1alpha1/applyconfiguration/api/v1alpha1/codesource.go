@@ -5,10 +5,13 @@ package v1alpha1
 // CodeSourceApplyConfiguration represents a declarative configuration of the CodeSource type for use
 // with apply.
 //
-// CodeSource names where the text of a module is kept.
+// CodeSource names where the text of a module is kept. A change of it makes a new revision.
 type CodeSourceApplyConfiguration struct {
-	// configMapKeyRef is a key of a ConfigMap in the Function's namespace. A change of it makes a new revision.
+	// configMapKeyRef is a key of a ConfigMap in the Function's namespace: the module alone.
 	ConfigMapKeyRef *ConfigMapKeyRefApplyConfiguration `json:"configMapKeyRef,omitempty"`
+	// configMapRef is a ConfigMap in the Function's namespace, all of whose keys become files in the folder of the module:
+	// handler.py (handler.js for Node) is the module, which imports the others. Keys have no slashes, so there are no subfolders.
+	ConfigMapRef *ConfigMapRefApplyConfiguration `json:"configMapRef,omitempty"`
 }
 
 // CodeSourceApplyConfiguration constructs a declarative configuration of the CodeSource type for use with
@@ -22,5 +25,13 @@ func CodeSource() *CodeSourceApplyConfiguration {
 // If called multiple times, the ConfigMapKeyRef field is set to the value of the last call.
 func (b *CodeSourceApplyConfiguration) WithConfigMapKeyRef(value *ConfigMapKeyRefApplyConfiguration) *CodeSourceApplyConfiguration {
 	b.ConfigMapKeyRef = value
+	return b
+}
+
+// WithConfigMapRef sets the ConfigMapRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ConfigMapRef field is set to the value of the last call.
+func (b *CodeSourceApplyConfiguration) WithConfigMapRef(value *ConfigMapRefApplyConfiguration) *CodeSourceApplyConfiguration {
+	b.ConfigMapRef = value
 	return b
 }

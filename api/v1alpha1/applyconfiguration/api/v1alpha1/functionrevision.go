@@ -9,6 +9,9 @@ package v1alpha1
 type FunctionRevisionApplyConfiguration struct {
 	// name of the immutable ConfigMap that holds code, runner and settings.
 	Name *string `json:"name,omitempty"`
+	// number counts the Function's revisions from 1, in the order in which they became the present one: what a revision has
+	// that is gone back to is a new number.
+	Number *int64 `json:"number,omitempty"`
 	// generation of the Function that it was made from.
 	Generation *int64 `json:"generation,omitempty"`
 	// registryPath is the OCI reference of the image.
@@ -26,6 +29,14 @@ func FunctionRevision() *FunctionRevisionApplyConfiguration {
 // If called multiple times, the Name field is set to the value of the last call.
 func (b *FunctionRevisionApplyConfiguration) WithName(value string) *FunctionRevisionApplyConfiguration {
 	b.Name = &value
+	return b
+}
+
+// WithNumber sets the Number field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Number field is set to the value of the last call.
+func (b *FunctionRevisionApplyConfiguration) WithNumber(value int64) *FunctionRevisionApplyConfiguration {
+	b.Number = &value
 	return b
 }
 

@@ -9,7 +9,7 @@ import (
 // FunctionRunSpecApplyConfiguration represents a declarative configuration of the FunctionRunSpec type for use
 // with apply.
 //
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel and ttlSecondsAfterFinished is
+// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers and ttlSecondsAfterFinished is
 // immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
@@ -111,6 +111,56 @@ func (b *FunctionRunSpecApplyConfiguration) WithTimeoutSeconds(value int32) *Fun
 // If called multiple times, the Retries field is set to the value of the last call.
 func (b *FunctionRunSpecApplyConfiguration) WithRetries(value int32) *FunctionRunSpecApplyConfiguration {
 	b.RunPolicyApplyConfiguration.Retries = &value
+	return b
+}
+
+// WithRetryDelaySeconds sets the RetryDelaySeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RetryDelaySeconds field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithRetryDelaySeconds(value int32) *FunctionRunSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.RetryDelaySeconds = &value
+	return b
+}
+
+// WithNonRetryableErrors adds the given value to the NonRetryableErrors field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the NonRetryableErrors field.
+func (b *FunctionRunSpecApplyConfiguration) WithNonRetryableErrors(values ...string) *FunctionRunSpecApplyConfiguration {
+	for i := range values {
+		b.RunPolicyApplyConfiguration.NonRetryableErrors = append(b.RunPolicyApplyConfiguration.NonRetryableErrors, values[i])
+	}
+	return b
+}
+
+// WithMaxFailures sets the MaxFailures field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxFailures field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithMaxFailures(value int32) *FunctionRunSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.MaxFailures = &value
+	return b
+}
+
+// WithActiveDeadlineSeconds sets the ActiveDeadlineSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ActiveDeadlineSeconds field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithActiveDeadlineSeconds(value int32) *FunctionRunSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.ActiveDeadlineSeconds = &value
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithPriorityClassName(value string) *FunctionRunSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.PriorityClassName = &value
+	return b
+}
+
+// WithGPUResource sets the GPUResource field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GPUResource field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithGPUResource(value string) *FunctionRunSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.GPUResource = &value
 	return b
 }
 

@@ -21,6 +21,8 @@ type FunctionRunStatusApplyConfiguration struct {
 	Revision *PinnedRevisionApplyConfiguration `json:"revision,omitempty"`
 	// job is the latest Job of the run.
 	Job *JobReferenceApplyConfiguration `json:"job,omitempty"`
+	// workers is how many workers the run's Job has: the smaller of tuples and spec.workers as it is now.
+	Workers *int32 `json:"workers,omitempty"`
 	// imageDigest is the digest of the image that the workers run, as the first pod reported it.
 	ImageDigest *string `json:"imageDigest,omitempty"`
 	// startTime is when the first Job was made.
@@ -71,6 +73,14 @@ func (b *FunctionRunStatusApplyConfiguration) WithRevision(value *PinnedRevision
 // If called multiple times, the Job field is set to the value of the last call.
 func (b *FunctionRunStatusApplyConfiguration) WithJob(value *JobReferenceApplyConfiguration) *FunctionRunStatusApplyConfiguration {
 	b.Job = value
+	return b
+}
+
+// WithWorkers sets the Workers field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Workers field is set to the value of the last call.
+func (b *FunctionRunStatusApplyConfiguration) WithWorkers(value int32) *FunctionRunStatusApplyConfiguration {
+	b.Workers = &value
 	return b
 }
 

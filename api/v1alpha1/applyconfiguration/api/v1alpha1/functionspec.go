@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
 // FunctionSpecApplyConfiguration represents a declarative configuration of the FunctionSpec type for use
 // with apply.
 //
@@ -15,6 +19,10 @@ type FunctionSpecApplyConfiguration struct {
 	Image *string `json:"image,omitempty"`
 	// code is the whole text of the module. It must define handler(event). Exactly one of code and codeFrom is set.
 	Code *string `json:"code,omitempty"`
+	// files are further files beside code, by their names: modules that it imports, data that it reads. They lie in the same
+	// folder. Names are those that keys of a ConfigMap may have, so there are no subfolders; handler.py (handler.js) is
+	// code's own, runner.py (runner.js) and revision.json are the operator's.
+	Files map[string]apiv1alpha1.FileText `json:"files,omitempty"`
 	// codeFrom names where the text of the module is kept, so that a Git repository can hold a real source file.
 	CodeFrom                    *CodeSourceApplyConfiguration `json:"codeFrom,omitempty"`
 	RunPolicyApplyConfiguration `json:""`
@@ -59,6 +67,20 @@ func (b *FunctionSpecApplyConfiguration) WithImage(value string) *FunctionSpecAp
 // If called multiple times, the Code field is set to the value of the last call.
 func (b *FunctionSpecApplyConfiguration) WithCode(value string) *FunctionSpecApplyConfiguration {
 	b.Code = &value
+	return b
+}
+
+// WithFiles puts the entries into the Files field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the Files field,
+// overwriting an existing map entries in Files field with the same key.
+func (b *FunctionSpecApplyConfiguration) WithFiles(entries map[string]apiv1alpha1.FileText) *FunctionSpecApplyConfiguration {
+	if b.Files == nil && len(entries) > 0 {
+		b.Files = make(map[string]apiv1alpha1.FileText, len(entries))
+	}
+	for k, v := range entries {
+		b.Files[k] = v
+	}
 	return b
 }
 
@@ -109,6 +131,56 @@ func (b *FunctionSpecApplyConfiguration) WithTimeoutSeconds(value int32) *Functi
 // If called multiple times, the Retries field is set to the value of the last call.
 func (b *FunctionSpecApplyConfiguration) WithRetries(value int32) *FunctionSpecApplyConfiguration {
 	b.RunPolicyApplyConfiguration.Retries = &value
+	return b
+}
+
+// WithRetryDelaySeconds sets the RetryDelaySeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RetryDelaySeconds field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithRetryDelaySeconds(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.RetryDelaySeconds = &value
+	return b
+}
+
+// WithNonRetryableErrors adds the given value to the NonRetryableErrors field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the NonRetryableErrors field.
+func (b *FunctionSpecApplyConfiguration) WithNonRetryableErrors(values ...string) *FunctionSpecApplyConfiguration {
+	for i := range values {
+		b.RunPolicyApplyConfiguration.NonRetryableErrors = append(b.RunPolicyApplyConfiguration.NonRetryableErrors, values[i])
+	}
+	return b
+}
+
+// WithMaxFailures sets the MaxFailures field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxFailures field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithMaxFailures(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.MaxFailures = &value
+	return b
+}
+
+// WithActiveDeadlineSeconds sets the ActiveDeadlineSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ActiveDeadlineSeconds field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithActiveDeadlineSeconds(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.ActiveDeadlineSeconds = &value
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithPriorityClassName(value string) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.PriorityClassName = &value
+	return b
+}
+
+// WithGPUResource sets the GPUResource field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GPUResource field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithGPUResource(value string) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.GPUResource = &value
 	return b
 }
 

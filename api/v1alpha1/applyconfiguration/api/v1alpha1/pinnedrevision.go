@@ -24,7 +24,7 @@ type PinnedRevisionApplyConfiguration struct {
 	Inputs *string `json:"inputs,omitempty"`
 	// tuples is n, how many inputs the run has.
 	Tuples *int32 `json:"tuples,omitempty"`
-	// workers is the number of the Job's completions: the smaller of tuples and the workers asked for.
+	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
 	Workers *int32 `json:"workers,omitempty"`
 	// gpus is how many GPUs each worker gets.
 	GPUs *int32 `json:"gpus,omitempty"`
@@ -34,6 +34,19 @@ type PinnedRevisionApplyConfiguration struct {
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 	// retries is how many further attempts a tuple gets after an exception.
 	Retries *int32 `json:"retries,omitempty"`
+	// retryDelaySeconds is how long a tuple that raised waits before its second attempt; the wait doubles with each further
+	// one. What is pinned without it waits for 1 second.
+	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
+	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt.
+	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
+	// maxFailures is how many tuples may fail or time out before the run is ended; absent: all of them.
+	MaxFailures *int32 `json:"maxFailures,omitempty"`
+	// activeDeadlineSeconds is the time limit of the whole run; absent: it has none.
+	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
+	// priorityClassName of the workers' pods.
+	PriorityClassName *string `json:"priorityClassName,omitempty"`
+	// gpuResource is the extended resource that gpus counts; empty: the one of the revision.
+	GPUResource *string `json:"gpuResource,omitempty"`
 }
 
 // PinnedRevisionApplyConfiguration constructs a declarative configuration of the PinnedRevision type for use with
@@ -129,5 +142,55 @@ func (b *PinnedRevisionApplyConfiguration) WithTimeoutSeconds(value int32) *Pinn
 // If called multiple times, the Retries field is set to the value of the last call.
 func (b *PinnedRevisionApplyConfiguration) WithRetries(value int32) *PinnedRevisionApplyConfiguration {
 	b.Retries = &value
+	return b
+}
+
+// WithRetryDelaySeconds sets the RetryDelaySeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RetryDelaySeconds field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithRetryDelaySeconds(value int32) *PinnedRevisionApplyConfiguration {
+	b.RetryDelaySeconds = &value
+	return b
+}
+
+// WithNonRetryableErrors adds the given value to the NonRetryableErrors field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the NonRetryableErrors field.
+func (b *PinnedRevisionApplyConfiguration) WithNonRetryableErrors(values ...string) *PinnedRevisionApplyConfiguration {
+	for i := range values {
+		b.NonRetryableErrors = append(b.NonRetryableErrors, values[i])
+	}
+	return b
+}
+
+// WithMaxFailures sets the MaxFailures field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxFailures field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithMaxFailures(value int32) *PinnedRevisionApplyConfiguration {
+	b.MaxFailures = &value
+	return b
+}
+
+// WithActiveDeadlineSeconds sets the ActiveDeadlineSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ActiveDeadlineSeconds field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithActiveDeadlineSeconds(value int32) *PinnedRevisionApplyConfiguration {
+	b.ActiveDeadlineSeconds = &value
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithPriorityClassName(value string) *PinnedRevisionApplyConfiguration {
+	b.PriorityClassName = &value
+	return b
+}
+
+// WithGPUResource sets the GPUResource field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GPUResource field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithGPUResource(value string) *PinnedRevisionApplyConfiguration {
+	b.GPUResource = &value
 	return b
 }

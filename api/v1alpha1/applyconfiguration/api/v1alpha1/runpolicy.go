@@ -12,13 +12,32 @@ type RunPolicyApplyConfiguration struct {
 	// gpuProducts are GPU products as nodes name them in the label nvidia.com/gpu.product: a worker's node must have one of
 	// them. Empty: what the Function says, and any node where that says nothing either.
 	GPUProducts []string `json:"gpuProducts,omitempty"`
-	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8.
+	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8. That of a
+	// FunctionRun may be changed while it runs.
 	Workers *int32 `json:"workers,omitempty"`
 	// timeoutSeconds is the time limit of one tuple in seconds; one that takes longer is ended and TimedOut. Default 1800.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 	// retries is how many further attempts a tuple gets after an exception. Default 0. A crash of the process has a small
 	// budget of its own.
 	Retries *int32 `json:"retries,omitempty"`
+	// retryDelaySeconds is how long a tuple that raised waits before its second attempt. The wait doubles with each further
+	// one, up to 300 seconds. Default 1; 0 is at once. A tuple whose process died is tried again at once in any case.
+	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
+	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt, whatever retries says: the
+	// name of the class alone, as the outcome's error.type has it (ValueError). Empty: what the Function says.
+	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
+	// maxFailures ends the run when more tuples than this have failed or timed out: 0 ends it with the first. What has no
+	// outcome then becomes Cancelled. By default a run goes on to its last tuple.
+	MaxFailures *int32 `json:"maxFailures,omitempty"`
+	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
+	// becomes Cancelled. As with a Job, the time while the run is suspended does not count, and a run that is resumed has the
+	// whole of it again. By default there is none.
+	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
+	// priorityClassName of the workers' pods: a PriorityClass of the cluster.
+	PriorityClassName *string `json:"priorityClassName,omitempty"`
+	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
+	// nvidia.com/gpu.shared, amd.com/gpu. Default: what the operator was started with, nvidia.com/gpu.
+	GPUResource *string `json:"gpuResource,omitempty"`
 	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
 	// finished run stays.
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
@@ -69,6 +88,56 @@ func (b *RunPolicyApplyConfiguration) WithTimeoutSeconds(value int32) *RunPolicy
 // If called multiple times, the Retries field is set to the value of the last call.
 func (b *RunPolicyApplyConfiguration) WithRetries(value int32) *RunPolicyApplyConfiguration {
 	b.Retries = &value
+	return b
+}
+
+// WithRetryDelaySeconds sets the RetryDelaySeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RetryDelaySeconds field is set to the value of the last call.
+func (b *RunPolicyApplyConfiguration) WithRetryDelaySeconds(value int32) *RunPolicyApplyConfiguration {
+	b.RetryDelaySeconds = &value
+	return b
+}
+
+// WithNonRetryableErrors adds the given value to the NonRetryableErrors field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the NonRetryableErrors field.
+func (b *RunPolicyApplyConfiguration) WithNonRetryableErrors(values ...string) *RunPolicyApplyConfiguration {
+	for i := range values {
+		b.NonRetryableErrors = append(b.NonRetryableErrors, values[i])
+	}
+	return b
+}
+
+// WithMaxFailures sets the MaxFailures field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxFailures field is set to the value of the last call.
+func (b *RunPolicyApplyConfiguration) WithMaxFailures(value int32) *RunPolicyApplyConfiguration {
+	b.MaxFailures = &value
+	return b
+}
+
+// WithActiveDeadlineSeconds sets the ActiveDeadlineSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ActiveDeadlineSeconds field is set to the value of the last call.
+func (b *RunPolicyApplyConfiguration) WithActiveDeadlineSeconds(value int32) *RunPolicyApplyConfiguration {
+	b.ActiveDeadlineSeconds = &value
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *RunPolicyApplyConfiguration) WithPriorityClassName(value string) *RunPolicyApplyConfiguration {
+	b.PriorityClassName = &value
+	return b
+}
+
+// WithGPUResource sets the GPUResource field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GPUResource field is set to the value of the last call.
+func (b *RunPolicyApplyConfiguration) WithGPUResource(value string) *RunPolicyApplyConfiguration {
+	b.GPUResource = &value
 	return b
 }
 

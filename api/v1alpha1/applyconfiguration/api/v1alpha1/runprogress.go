@@ -31,8 +31,8 @@ type RunProgressApplyConfiguration struct {
 	Message *string `json:"message,omitempty"`
 	// closed says that every index has its outcome, and nothing changes any more.
 	Closed *bool `json:"closed,omitempty"`
-	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied, or the
-	// reason of the Ending condition.
+	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied,
+	// MaxFailuresExceeded, or the reason of the Ending condition.
 	Reason *string `json:"reason,omitempty"`
 }
 

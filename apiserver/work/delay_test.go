@@ -1,0 +1,243 @@
+package work
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		seconds, failures int
+		want              time.Duration
+	}{
+		"the delay itself after the first":        {seconds: 3, failures: 1, want: 3 * time.Second},
+		"twice that after the second":             {seconds: 3, failures: 2, want: 6 * time.Second},
+		"eight times that after the fourth":       {seconds: 3, failures: 4, want: 24 * time.Second},
+		"five minutes at most":                    {seconds: 200, failures: 2, want: 300 * time.Second},
+		"five minutes after the hundredth":        {seconds: 1, failures: 100, want: 300 * time.Second},
+		"none, however often, where there is 0":   {seconds: 0, failures: 7, want: 0},
+		"none where the number makes no sense":    {seconds: -5, failures: 2, want: 0},
+		"the delay itself where nothing is known": {seconds: 3, failures: 0, want: 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := retryDelay(tc.seconds, tc.failures); got != tc.want {
+				t.Errorf("got %v; want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestATupleThatRaisedWaitsForItsNextAttempt(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 2, 10 })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(raised(0), want), ActionWork, "1")
+	if got := c.progress(); got.Pending != 1 || got.Running != 1 {
+		t.Errorf("with one delayed and one under way there are %d pending and %d running; want 1 and 1", got.Pending, got.Running)
+	}
+	// It is not sent away: something will come back to it.
+	expect(t, a.call(done(1), want), ActionWait, "")
+	c.restart()
+	c.advance(9 * time.Second)
+	expect(t, a.call(want), ActionWait, "")
+	c.advance(2 * time.Second)
+	expect(t, a.call(want), ActionWork, "0")
+	// The second wait is twice as long.
+	expect(t, a.call(raised(0), want), ActionWait, "")
+	c.advance(19 * time.Second)
+	expect(t, a.call(want), ActionWait, "")
+	c.advance(3 * time.Second)
+	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(raised(0), want), ActionFinished, "")
+	if got := c.outcomes()[0]; got.Status != outcomes.Failed || got.Attempts != 3 {
+		t.Errorf("after its last attempt the tuple is %s after %d; want Failed after 3", got.Status, got.Attempts)
+	}
+}
+
+func TestACrashIsTriedAgainAtOnceWhateverTheDelay(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 2, 10 })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(crashed(0), want), ActionWork, "0")
+}
+
+func TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 4 })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	call := a.park(raised(0), want, waiting(20))
+	c.until("the exchange waits for its time and the delay", func() bool { return c.clock.Waiters() >= 2 })
+	c.clock.Step(5 * time.Second)
+	expect(t, call.wait(t), ActionWork, "0")
+}
+
+func TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 1, 4 })
+	c.batchesOf(2)
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0-1")
+	call := b.park(want, waiting(20))
+	a.call(raised(0), executing(1))
+	// Its time and the delay of the one that is kept open.
+	c.until("the exchange waits for the delay", func() bool { return c.clock.Waiters() >= 2 })
+	c.clock.Step(5 * time.Second)
+	expect(t, call.wait(t), ActionWork, "0")
+}
+
+func TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 10 })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(raised(0), want), ActionWait, "")
+	c.clock.stepWall(-24 * time.Hour)
+	expect(t, a.call(want), ActionWork, "0")
+}
+
+func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
+	l := &ledger{run: Run{Total: 2000, Retries: 1, RetryDelaySeconds: 4}, row: outcomes.Run{Total: 2000, Next: 2000}, now: testStart.UnixMicro()}
+	for index := range 2000 {
+		l.now += 1000
+		l.fail(index, "ValueError")
+		l.postpone(index)
+	}
+	// Two seconds are half of the delay.
+	if got := len(l.row.Delayed); got > delayGrain/2+2 {
+		t.Errorf("2000 tuples that raised within two seconds have %d times", got)
+	}
+	if got := l.row.Waiting(); got.String() != "0-1999" {
+		t.Errorf("of 0-1999 %q wait", got)
+	}
+	l.now += 4_300_000
+	if l.ripen(); l.row.Returned.String() != "0-1999" || len(l.row.Delayed) != 0 {
+		t.Errorf("when all have waited %q may be handed out", l.row.Returned)
+	}
+}
+
+func TestALateOutcomeOfADelayedTupleIsItsOutcome(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 3, 10 })
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0")
+	c.advance(time.Minute)
+	expect(t, b.call(want), ActionWork, "0")
+	expect(t, b.call(raised(0), want), ActionWait, "")
+	a.call(done(0))
+	expect(t, b.call(want), ActionFinished, "")
+	if got := c.outcomes()[0].Status; got != outcomes.Succeeded {
+		t.Errorf("the tuple is %s; want Succeeded", got)
+	}
+}
+
+func TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 5 })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	a.call(raised(0))
+	c.change(func(r *Run) { r.Suspended = true })
+	expect(t, a.call(want), ActionStop, "")
+	c.advance(time.Minute)
+	c.change(func(r *Run) { r.Suspended, r.JobUID = false, "job-2" })
+	expect(t, c.pod(0).call(want), ActionWork, "0")
+}
+
+func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		listed []string
+		want   Action
+	}{
+		"a type that is listed":                    {listed: []string{"KeyError", "ValueError"}, want: ActionFinished},
+		"a type that is not":                       {listed: []string{"KeyError"}, want: ActionWork},
+		"a type that is listed by its module only": {listed: []string{"builtins.ValueError"}, want: ActionWork},
+		"none is listed":                           {want: ActionWork},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.NonRetryable = 1, 3, tc.listed })
+			a := c.pod(0)
+			expect(t, a.call(want), ActionWork, "0")
+			if got := a.call(raised(0), want).Action; got != tc.want {
+				t.Errorf("a ValueError is answered with %s; want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestARunEndsWhenMoreTuplesFailedThanItBears(t *testing.T) {
+	timedOut := func(index int) request {
+		return func(r *Request) {
+			done(index)(r)
+			r.Outcomes[0].Status, r.Outcomes[0].Result = sharedcloudv1alpha1.OutcomeTimedOut, nil
+		}
+	}
+	for name, tc := range map[string]struct {
+		most      int
+		reports   []request
+		wantEnded bool
+		message   string
+	}{
+		"the first failure, where none is borne": {
+			most: 0, reports: []request{raised(0)}, wantEnded: true,
+			message: "1 input failed or timed out, and the run bears 0 (spec.maxFailures): the inputs without an outcome were not executed to their end",
+		},
+		"the second of either kind, where one is borne": {
+			most: 1, reports: []request{raised(0), timedOut(1)}, wantEnded: true,
+			message: "2 inputs failed or timed out, and the run bears 1 (spec.maxFailures): the inputs without an outcome were not executed to their end",
+		},
+		"as many as are borne": {most: 2, reports: []request{raised(0), timedOut(1)}},
+		"none failed":          {most: 0, reports: []request{done(0), done(1)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 5, &tc.most })
+			a, b := c.pod(0), c.pod(1)
+			expect(t, a.call(want), ActionWork, "0")
+			var last *Answer
+			for _, report := range tc.reports {
+				last = a.call(report, want)
+			}
+			if ended := last.Action == ActionStop; ended != tc.wantEnded {
+				t.Fatalf("the answer is %s", last.Action)
+			}
+			if !tc.wantEnded {
+				return
+			}
+			expect(t, b.call(want), ActionStop, "")
+			if err := c.exchange.finishClosings(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			got := c.progress()
+			if !got.Closed || got.Reason != sharedcloudv1alpha1.ReasonMaxFailuresExceeded || got.Message != tc.message {
+				t.Errorf("the progress is %+v", got)
+			}
+			if want := 5 - len(tc.reports); int(got.Cancelled) != want {
+				t.Errorf("%d are cancelled; want %d", got.Cancelled, want)
+			}
+			if o := c.outcomes()[4]; o.Error == nil || o.Error.Message != tc.message || o.Attempts != 0 {
+				t.Errorf("what was not executed has the outcome %+v with %+v", o, o.Error)
+			}
+		})
+	}
+}
+
+func TestTheLastFailureOfARunIsItsOwnEnd(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 1, new(int) })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(raised(0), want), ActionFinished, "")
+	if got := c.progress(); !got.Closed || got.Reason != "" {
+		t.Errorf("the progress is %+v; want closed, and no reason but the failure", got)
+	}
+}
+
+func TestADeathThatIsOneFailureTooManyEndsTheRun(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
+	for range crashBudget {
+		a := c.pod(0)
+		expect(t, a.call(want), ActionWork, "0")
+		a.over(oomKilled)
+	}
+	if got := c.row().Closing; got != sharedcloudv1alpha1.ReasonMaxFailuresExceeded {
+		t.Errorf("the run is closing for %q", got)
+	}
+}

@@ -1,0 +1,54 @@
+package controllers
+
+import (
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// timeLeft is what is left of a run's time limit. It is not limited before its first Job, without a limit, and while a
+// queue keeps its Job suspended.
+func timeLeft(run *v1alpha1.FunctionRun, job *batchv1.Job, now time.Time) (left time.Duration, limited bool) {
+	limit := run.Status.Revision.ActiveDeadlineSeconds
+	if limit == nil || run.Status.StartTime == nil || job != nil && ptr.Deref(job.Spec.Suspend, false) {
+		return 0, false
+	}
+	return activeSince(run, job, now).Add(time.Duration(*limit) * time.Second).Sub(now), true
+}
+
+// activeSince is when the run's time began: with its first Job, and again whenever it was resumed, by its own suspend or
+// by the queue that suspends its Job. That is how a Job's activeDeadlineSeconds is counted.
+func activeSince(run *v1alpha1.FunctionRun, job *batchv1.Job, now time.Time) time.Time {
+	since := run.Status.StartTime.Time
+	later := func(t time.Time) {
+		if t.After(since) {
+			since = t
+		}
+	}
+	if suspended := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionSuspended); suspended != nil {
+		if suspended.Status == "True" {
+			return now // resumed in this pass
+		}
+		later(suspended.LastTransitionTime.Time)
+	}
+	if job == nil {
+		return since
+	}
+	for i := range job.Status.Conditions {
+		if c := &job.Status.Conditions[i]; c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionFalse {
+			later(c.LastTransitionTime.Time)
+		}
+	}
+	return since
+}
+
+func deadlineMessage(run *v1alpha1.FunctionRun) string {
+	return fmt.Sprintf("The run took longer than its time limit of %d seconds (spec.activeDeadlineSeconds).",
+		*run.Status.Revision.ActiveDeadlineSeconds)
+}

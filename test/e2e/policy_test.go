@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// flakyCode fails at the first attempt at each input, and says when each attempt began. A worker keeps it apart by files.
+const flakyCode = `
+import os, time
+
+def handler(event):
+    mark = "/tmp/seen-%d" % event[0]
+    if not os.path.exists(mark):
+        with open(mark, "w") as f:
+            f.write(repr(time.time()))
+        raise ConnectionError("not at the first time")
+    with open(mark) as f:
+        return time.time() - float(f.read())
+`
+
+// changeWorkers gives a running run another number of workers.
+func changeWorkers(ctx SpecContext, run *v1alpha1.FunctionRun, n int32) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		fresh := refresh(ctx, g, run)
+		fresh.Spec.Workers = ptr.To(n)
+		g.Expect(k8s.Update(ctx, fresh)).To(Succeed())
+	}).WithContext(ctx).Should(Succeed())
+}
+
+var _ = Describe("A run", func() {
+	It("gets fewer and more workers while it runs; nothing is lost and nobody is charged", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "elastic", "import time\ndef handler(event):\n  time.sleep(0.2)\n  return event[0]\n")
+		run := startRun(ctx, function, tuples(300, position), withWorkers(4))
+		runningWorkers(ctx, run, 4)
+		waitProgress(ctx, run, "some are done", someDone(5))
+		changeWorkers(ctx, run, 1)
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).WithTimeout(time.Minute).Should(HaveLen(1), "the others leave")
+		changeWorkers(ctx, run, 6)
+		runningWorkers(ctx, run, 6)
+		run = waitComplete(ctx, run, 2*time.Minute)
+		for i, o := range results(ctx, run) {
+			Expect(decode[int](o)).To(Equal(i))
+			Expect(o.Attempts).To(Equal(1), "index %d", i)
+		}
+		Expect(run.Status.Job.Number).To(BeEquivalentTo(1), "it is the same Job throughout")
+	}, SpecTimeout(4*time.Minute))
+
+	It("waits before it tries again what raised, and does other tuples meanwhile", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "flaky", flakyCode, func(f *v1alpha1.Function) {
+			f.Spec.Retries, f.Spec.RetryDelaySeconds, f.Spec.Workers = ptr.To[int32](1), ptr.To[int32](3), ptr.To[int32](1)
+		})
+		begun := time.Now()
+		run := waitComplete(ctx, startRun(ctx, function, tuples(20, position)), time.Minute)
+		for _, o := range results(ctx, run) {
+			Expect(o.Attempts).To(Equal(2))
+			Expect(decode[float64](o)).To(BeNumerically(">=", 3))
+		}
+		Expect(time.Since(begun)).To(BeNumerically("<", 40*time.Second), "they waited together, not one after the other")
+	}, SpecTimeout(2*time.Minute))
+
+	It("ends when more tuples failed than it bears", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "broken", "import time\ndef handler(event):\n  time.sleep(0.3)\n  raise ValueError(event[0])\n")
+		run := startRun(ctx, function, tuples(500, position), withWorkers(2), func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](3) })
+		run = waitFinished(ctx, run, time.Minute)
+		Expect(meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonMaxFailuresExceeded))
+		Expect(run.Status.Progress.Failed).To(BeNumerically(">", 3))
+		Expect(run.Status.Progress.Cancelled).To(BeNumerically(">", 450))
+		Expect(results(ctx, run)[499].Error.Message).To(ContainSubstring("spec.maxFailures"))
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
+	}, SpecTimeout(2*time.Minute))
+
+	It("ends when its time is over", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "slow", "import time\ndef handler(event): time.sleep(600)\n")
+		run := startRun(ctx, function, tuples(2, position), func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](8) })
+		run = waitFinished(ctx, run, time.Minute)
+		Expect(meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
+		Expect(run.Status.Progress.Cancelled).To(BeEquivalentTo(2))
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
+	}, SpecTimeout(2*time.Minute))
+})
+
+var _ = Describe("A function of several files", func() {
+	const handler = "import json, os\nimport util\nwith open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'factor.json')) as f: FACTOR = json.load(f)\ndef handler(event): return util.times(event[0], FACTOR)\n"
+	files := map[string]string{"util.py": "def times(a, b): return a * b\n", "factor.json": "3\n"}
+
+	It("imports what lies beside its code", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "files", handler, func(f *v1alpha1.Function) {
+			f.Spec.Files = map[string]v1alpha1.FileText{}
+			for name, text := range files {
+				f.Spec.Files[name] = v1alpha1.FileText(text)
+			}
+		})
+		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(20, position)), time.Minute)) {
+			Expect(decode[int](o)).To(Equal(3 * i))
+		}
+	}, SpecTimeout(2*time.Minute))
+
+	It("imports what lies beside it in its ConfigMap", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		code := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, Data: map[string]string{"handler.py": handler}}
+		for name, text := range files {
+			code.Data[name] = text
+		}
+		Expect(k8s.Create(ctx, code)).To(Succeed())
+		function := makeFunction(ctx, namespace, "files", "", func(f *v1alpha1.Function) {
+			f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: code.Name}}
+		})
+		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(20, position)), time.Minute)) {
+			Expect(decode[int](o)).To(Equal(3 * i))
+		}
+	}, SpecTimeout(2*time.Minute))
+})
