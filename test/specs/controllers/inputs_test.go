@@ -96,8 +96,7 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 		Entry("that names two sources", &v1alpha1.ParametersSource{
 			Upload:          &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 1},
 			ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "a", Key: "b"},
-		}, "configMapKeyRef"),
-		SpecTimeout(30*time.Second))
+		}, "configMapKeyRef"))
 
 	It("cannot change them", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "r", "f", 0, fromConfigMap("source", "k"))
