@@ -71,6 +71,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 			WithRetries(pin.Retries).
 			WithNonRetryableErrors(pin.NonRetryableErrors...)
 		pinned.Inputs = nonZero(pin.Inputs)
+		pinned.BatchSize = nonZero(pin.BatchSize)
 		pinned.RetryDelaySeconds = pin.RetryDelaySeconds
 		pinned.MaxFailures = pin.MaxFailures
 		pinned.ActiveDeadlineSeconds = pin.ActiveDeadlineSeconds

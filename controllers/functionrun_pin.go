@@ -60,6 +60,7 @@ func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Set
 		GPUProducts:    eitherSet(run.Spec.GPUProducts, settings.GPUProducts),
 		TimeoutSeconds: ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds),
 		Retries:        ptr.Deref(run.Spec.Retries, settings.Retries),
+		BatchSize:      ptr.Deref(unlessIs(1, either(run.Spec.BatchSize, settings.BatchSize)), 0),
 
 		RetryDelaySeconds: ptr.To(ptr.Deref(either(run.Spec.RetryDelaySeconds, settings.RetryDelaySeconds),
 			v1alpha1.DefaultRetryDelaySeconds)),

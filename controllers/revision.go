@@ -48,6 +48,7 @@ type Settings struct {
 	Retries        int32    `json:"retries"`
 
 	// Absent where the function says nothing, or the default: a field that is new then makes no new revision of what is old.
+	BatchSize             *int32   `json:"batchSize,omitempty"`
 	RetryDelaySeconds     *int32   `json:"retryDelaySeconds,omitempty"`
 	NonRetryableErrors    []string `json:"nonRetryableErrors,omitempty"`
 	MaxFailures           *int32   `json:"maxFailures,omitempty"`
@@ -95,6 +96,7 @@ func settingsFor(function *v1alpha1.Function, image *v1alpha1.FunctionImage, run
 		TimeoutSeconds: ptr.Deref(function.Spec.TimeoutSeconds, v1alpha1.DefaultTimeoutSeconds),
 		Retries:        ptr.Deref(function.Spec.Retries, v1alpha1.DefaultRetries),
 
+		BatchSize:             unlessIs(1, function.Spec.BatchSize),
 		RetryDelaySeconds:     unlessIs(v1alpha1.DefaultRetryDelaySeconds, function.Spec.RetryDelaySeconds),
 		NonRetryableErrors:    sorted(function.Spec.NonRetryableErrors),
 		MaxFailures:           function.Spec.MaxFailures,

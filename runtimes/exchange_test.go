@@ -29,6 +29,7 @@ type call struct {
 	LoadError   *fault    `json:"loadError"`
 	Device      string    `json:"device"`
 	Live        *live     `json:"live"`
+	Suspects    string    `json:"suspects"`
 }
 
 type live struct {
@@ -76,6 +77,7 @@ type answer struct {
 	TimeoutSeconds int            `json:"timeoutSeconds"`
 	HandBackMillis int            `json:"handBackMillis"`
 	LiveMillis     int            `json:"liveMillis,omitempty"`
+	BatchSize      int            `json:"batchSize,omitempty"`
 	Limits         map[string]int `json:"limits"`
 }
 
@@ -102,6 +104,7 @@ type exchange struct {
 	timeout   int
 	handBack  int
 	liveAfter int // milliseconds
+	together  int // tuples in one call of the handler
 	limits    map[string]int
 	accidents func(request int, body []byte) accident
 	// decide may change an answer, or send an error status with a text instead; it runs under the lock.
@@ -117,6 +120,7 @@ type exchange struct {
 	calls    []call
 	pending  []int
 	outcomes map[int]outcome
+	suspects []int // handed out one at a time
 	back     []int // what was handed back, in order
 	revoked  map[int]bool
 	workers  map[string]*lease
@@ -297,6 +301,14 @@ func (e *exchange) settle(l *lease, c call) {
 	if c.Executing != nil && !slices.Contains(held, *c.Executing) {
 		e.wrong("index %d is executing and not held: %q", *c.Executing, c.Held)
 	}
+	suspects := indexes(c.Suspects)
+	for _, index := range suspects {
+		if !l.leased[index] || slices.Contains(held, index) {
+			e.wrong("index %d is a suspect and held, or was not leased", index)
+		}
+		delete(l.leased, index)
+	}
+	e.suspects = append(e.suspects, suspects...)
 	for _, index := range slices.Sorted(maps.Keys(l.leased)) {
 		if !slices.Contains(held, index) {
 			delete(l.leased, index)
@@ -310,7 +322,7 @@ func (e *exchange) settle(l *lease, c call) {
 
 // answerFor decides an answer, waiting where the call allows it.
 func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
-	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, LiveMillis: e.liveAfter, Limits: e.limits}
+	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, LiveMillis: e.liveAfter, BatchSize: e.together, Limits: e.limits}
 	deadline, open := time.After(time.Duration(c.WaitSeconds)*time.Second), false
 	for {
 		if len(e.outcomes)+len(e.revoked) == len(e.tuples) {
@@ -325,6 +337,11 @@ func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
 			return a
 		}
 		if !c.Want {
+			return a
+		}
+		if len(e.suspects) > 0 && len(l.leased) == 0 {
+			a.Tuples = []tuple{e.tuples[e.suspects[0]]}
+			e.suspects = e.suspects[1:]
 			return a
 		}
 		if n := min(len(e.pending), e.batch); n > 0 {

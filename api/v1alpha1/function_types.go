@@ -146,6 +146,14 @@ type RunPolicy struct {
 	// +kubebuilder:validation:Maximum=604800
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
+	// batchSize is how many tuples one call of the handler gets, at most: above 1 it is called as handler(events) with a list
+	// of tuples, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
+	// handler(event).
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=256
+	BatchSize *int32 `json:"batchSize,omitempty"`
+
 	// retries is how many further attempts a tuple gets after an exception. Default 0. A crash of the process has a small
 	// budget of its own.
 	// +optional

@@ -21,6 +21,7 @@ type Tuple []apiextensionsv1.JSON
 // +kubebuilder:validation:XValidation:rule="has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",message="spec.gpus is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.gpuProducts) == has(oldSelf.gpuProducts) && (!has(self.gpuProducts) || self.gpuProducts == oldSelf.gpuProducts)",message="spec.gpuProducts is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="spec.timeoutSeconds is immutable: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.batchSize) == has(oldSelf.batchSize) && (!has(self.batchSize) || self.batchSize == oldSelf.batchSize)",message="spec.batchSize is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.retries) == has(oldSelf.retries) && (!has(self.retries) || self.retries == oldSelf.retries)",message="spec.retries is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.retryDelaySeconds) == has(oldSelf.retryDelaySeconds) && (!has(self.retryDelaySeconds) || self.retryDelaySeconds == oldSelf.retryDelaySeconds)",message="spec.retryDelaySeconds is immutable: make a new FunctionRun"
 // +kubebuilder:validation:XValidation:rule="has(self.nonRetryableErrors) == has(oldSelf.nonRetryableErrors) && (!has(self.nonRetryableErrors) || self.nonRetryableErrors == oldSelf.nonRetryableErrors)",message="spec.nonRetryableErrors is immutable: make a new FunctionRun"
@@ -225,6 +226,11 @@ type PinnedRevision struct {
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+
+	// batchSize is how many tuples one call of the handler gets, at most; absent for one.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	BatchSize int32 `json:"batchSize,omitempty"`
 
 	// retries is how many further attempts a tuple gets after an exception.
 	// +required

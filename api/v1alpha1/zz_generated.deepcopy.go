@@ -714,6 +714,11 @@ func (in *RunPolicy) DeepCopyInto(out *RunPolicy) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.BatchSize != nil {
+		in, out := &in.BatchSize, &out.BatchSize
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Retries != nil {
 		in, out := &in.Retries, &out.Retries
 		*out = new(int32)

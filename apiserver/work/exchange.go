@@ -344,6 +344,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error
 		LeaseSeconds:   e.options.Lease.Seconds(),
 		TimeoutSeconds: run.TimeoutSeconds,
 		HandBackMillis: handBack(c.row.MeanMicros).Milliseconds(),
+		BatchSize:      run.BatchSize,
 		LiveMillis:     liveEvery(c.row.Live).Milliseconds(),
 		Limits:         e.options.Limits,
 	}

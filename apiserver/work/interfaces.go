@@ -36,6 +36,8 @@ type Run struct {
 	Workers int
 	// Retries is how many further attempts a tuple gets after an exception.
 	Retries int
+	// BatchSize is how many tuples one call of the handler gets, at most; 0 and 1 are one.
+	BatchSize int
 	// RetryDelaySeconds is how long a tuple waits for the first of them; the wait doubles with each further one.
 	RetryDelaySeconds int
 	// NonRetryable are types of exceptions after which a tuple gets no further attempt.

@@ -69,6 +69,10 @@ func (l *ledger) handOut(worker *outcomes.Worker) indexset.Set {
 	}
 	remaining := l.row.Returned.Len() + l.row.Total - l.row.Next
 	size := batchSize(l.row.MeanMicros, l.row.Measured, remaining, l.run.Workers, holding)
+	if together := l.run.BatchSize; together > 1 && size > 0 {
+		// Whole calls: the handler was written for that many at once.
+		size = min(remaining, (size+together-1)/together*together)
+	}
 	var batch indexset.Set
 	batch, l.row.Returned = l.row.Returned.Take(size)
 	if missing := size - batch.Len(); missing > 0 {

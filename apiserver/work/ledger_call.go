@@ -158,9 +158,13 @@ func (c *call) takeReports() {
 	dropped := held.Minus(reported).Minus(c.request.Held.Set)
 	alone := c.self.Alone
 	c.self.Keep(held.Minus(reported).Minus(dropped))
-	// A tuple that the supervisor saw fail did not kill the container: no suspect any more.
-	c.giveBack(again, false)
-	c.giveBack(dropped, alone)
+	// A tuple that the supervisor saw fail did not kill the container: no suspect any more. But with others in one call of
+	// the handler it would be one again.
+	c.giveBack(again, c.run.BatchSize > 1)
+	// Those that one call of the handler had together are tried one by one.
+	suspects := dropped.And(c.request.Suspects.Set)
+	c.giveBack(suspects, true)
+	c.giveBack(dropped.Minus(suspects), alone)
 	for _, index := range laterIndexes {
 		c.postpone(index)
 	}

@@ -36,6 +36,8 @@ type Request struct {
 	LoadError   *ErrorText `json:"loadError,omitempty"`
 	Device      string     `json:"device,omitempty"`
 	Live        *Live      `json:"live,omitempty"`
+	// Suspects are in nobody's hands any more: one call of the handler had them all, and its process ended.
+	Suspects Indexes `json:"suspects,omitzero"`
 }
 
 // Live is what the tuple that is being executed has printed since the last call that said so.
@@ -95,6 +97,7 @@ type Answer struct {
 	TimeoutSeconds int        `json:"timeoutSeconds"`
 	HandBackMillis int64      `json:"handBackMillis"`
 	LiveMillis     int64      `json:"liveMillis"`
+	BatchSize      int        `json:"batchSize,omitempty"`
 	Limits         Limits     `json:"limits"`
 }
 

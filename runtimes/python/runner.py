@@ -298,6 +298,7 @@ class Child(object):
          self.null) = [self.move(fd, base) for fd in descriptors + [1, 2, 0]]
         self.limit = LIMITS['resultBytes']
         self.batch = {}
+        self.together = 1        # how many tuples one call of the handler gets
         self.unannounced = 0     # bytes in the result pipe that the supervisor was not told of
         self.running = False     # the handler is: an interrupt is for it
         self.forked = False      # this is a copy that the handler made by fork
@@ -490,6 +491,10 @@ class Child(object):
             while item is None:
                 self.receive()
                 item = batch.pop(number >> 1, None)
+            if self.together > 1:
+                self.call_many(handler, item)
+                events = None
+                continue
             index, form, value = item
             started = wall()
             before = clock()
@@ -532,12 +537,69 @@ class Child(object):
                 self.report_printed(head, events)
                 events = retried(self.poller.poll, 0)
 
+    def call_many(self, handler, first):
+        """One call of handler(events), for the tuple that was claimed and those that can be claimed with it."""
+        items = [first]
+        try:
+            records = retried(os.read, self.claim, CLAIM.size * (self.together - 1))
+        except OSError:
+            records = b''        # EAGAIN: there is no other
+        self.poke()
+        for position in range(0, len(records), CLAIM.size):
+            number = CLAIM.unpack(records[position:position + CLAIM.size])[0] >> 1
+            while number not in self.batch:
+                self.receive()
+            items.append(self.batch.pop(number))
+        started, before, values, failure = time.time(), CLOCK(), (), None
+        try:
+            self.running = True
+            values = handler([read_text(form, value) if form else tuple(value) for _, form, value in items])
+            if isinstance(values, dict) or not hasattr(values, '__len__') or len(values) != len(items):
+                raise TypeError('with batchSize, handler(events) returns a list with one result for each of its %d events, and not %s'
+                                % (len(items), 'a list of %d' % len(values) if isinstance(values, (list, tuple))
+                                   else type(values).__name__))
+            values = [self.one_of(value) for value in values]
+            self.running = False
+        except SystemExit as error:
+            self.running = False
+            self.leave(error)
+        except BaseException as error:
+            self.running = False
+            failure = error, sys.exc_info()[2]
+        spent = (CLOCK() - before) / len(items)
+        if failure:
+            values, failure = [('Failed', self.failed(failure))] * len(items), None
+        else:
+            self.stay_one()
+        if self.timer_set:
+            self.stop_timer()
+        self.flush(True)
+        for position, (item, (status, fields)) in enumerate(zip(items, values)):
+            head = ('{"index":%d,"status":"%s",%s"startTime":%d,"durationMicros":%d'
+                    % (item[0], status, fields, started * 1e6, spent * 1e6)).encode('ascii')
+            if position:
+                self.report(head + b'}\n')
+            else:
+                self.report_printed(head, retried(self.poller.poll, 0))
+
+    def one_of(self, value):
+        """(status, fields) of one of many results; an exception in its place is that tuple's."""
+        failure = None
+        if isinstance(value, BaseException):
+            failure = value, getattr(value, '__traceback__', None)
+        else:
+            try:
+                return 'Succeeded', encoded(value, self.limit)
+            except Exception as error:
+                failure = error, sys.exc_info()[2]
+        return 'Failed', self.failed(failure)
+
     def receive(self):
         """Reads one message from the supervisor; True for an acknowledgement."""
         size = LENGTH.unpack(self.read_exactly(LENGTH.size))[0]
         if not size:
             return True
-        first, self.limit, items = marshal.loads(self.read_exactly(size))
+        first, self.limit, self.together, items = marshal.loads(self.read_exactly(size))
         # The supervisor may have taken back what an earlier batch brought.
         for number in [number for number in self.batch if number < first - MOST_CLAIMS]:
             del self.batch[number]
@@ -905,10 +967,10 @@ def signal_name(number):
     return 'SIG%d' % number
 
 
-def packed(first, limit, batch):
+def packed(first, limit, together, batch):
     """A batch as a message to the child."""
     try:
-        return marshal.dumps((first, limit, batch), 2)
+        return marshal.dumps((first, limit, together, batch), 2)
     except ValueError:
         # Something is nested more deeply than marshal goes. It travels as text, and fails in the child if it has to.
         def shallow(item):
@@ -917,7 +979,7 @@ def packed(first, limit, batch):
                 return item
             except ValueError:
                 return item[0], JSON_TEXT, json.dumps(item[2])
-        return marshal.dumps((first, limit, [shallow(item) for item in batch]), 2)
+        return marshal.dumps((first, limit, together, [shallow(item) for item in batch]), 2)
 
 
 class Keeper(object):
@@ -986,8 +1048,8 @@ class Keeper(object):
         """The tuple whose handler runs, or None."""
         return self.given[0] if len(self.given) > self.waiting() else None
 
-    def feed(self, queue, at_once, announced):
-        """Gives tuples to the child, as many as it may hold, at_once in one message.
+    def feed(self, queue, at_once, announced, together):
+        """Gives tuples to the child, as many as it may hold, at_once in one message, for calls with `together` of them.
 
         It says so when it begins one behind which that many wait; where `announced` is None, when it begins any.
         """
@@ -997,7 +1059,7 @@ class Keeper(object):
             first, self.number = self.number, self.number + len(batch)
             room -= len(batch)
             self.given.extend(batch)
-            message = packed(first, self.limits['resultBytes'], batch)
+            message = packed(first, self.limits['resultBytes'], together, batch)
             self.unsent += LENGTH.pack(len(message)) + message
             claims = [number * 2 + (announced is None) for number in range(first, self.number)]
             if announced is not None and 0 <= announced - len(queue) < len(batch):
@@ -1413,6 +1475,8 @@ class Supervisor(object):
         self.load_error, self.load_delay, self.spawn_at = None, 0, self.now
         self.live_delay = None              # seconds after which new output of the tuple that runs is told; None: never
         self.told, self.told_at = None, self.now    # what was told of which tuple, (stdout, stderr) in bytes, and when
+        self.together = 1                   # tuples that one call of the handler gets
+        self.suspects = []                  # indexes that one call had when its process ended
         self.average = None                 # seconds that a tuple takes
         self.busy_since = self.now          # since when the child works without a pause, or since the last outcome
 
@@ -1620,7 +1684,13 @@ class Supervisor(object):
         self.keeper = self.executing = None
 
     def conclude(self, keeper, verdict):
-        """The outcome of the tuple that a child was ended at or died of."""
+        """The outcome of the tuple that a child was ended at or died of; of several it is to be found out which it was."""
+        if len(keeper.given) > 1:
+            self.suspects += [item[0] for item in keeper.given]
+            self.say('%s; it had %d inputs at once, which are now tried one by one' % (verdict.sentence, len(keeper.given)))
+            keeper.given.clear()
+            self.urgent = True
+            return
         begun = keeper.given[0] is self.executing
         spent = monotonic() - self.since if begun else 0
         # Where a program knows nothing but stderr, it has to find the reason there.
@@ -1679,8 +1749,9 @@ class Supervisor(object):
             return
         if not keeper.given:
             self.busy_since = self.now
-        keeper.feed(self.queue, AT_ONCE,
-                    int(self.time_to_call() / max(self.average, 1e-6)) if self.brief() else None)
+        # Whole calls in one message: it and its claims arrive at once.
+        keeper.feed(self.queue, max(AT_ONCE // self.together * self.together, self.together),
+                    int(self.time_to_call() / max(self.average, 1e-6)) if self.brief() else None, self.together)
 
     def time_to_call(self):
         """How many seconds of work are left in the queue when the next call should be made."""
@@ -1773,6 +1844,8 @@ class Supervisor(object):
             fields['loadError'], self.load_error = self.load_error, None
         if self.device is not None:
             fields['device'] = self.device
+        if self.suspects:
+            fields['suspects'], self.suspects = compress(self.suspects), []
         body = b''.join((json.dumps(fields)[:-1].encode('ascii'), b',"outcomes":[',
                          b','.join(data for _, data in self.reporting), b']}'))
         self.calling = fields, self.now
@@ -1809,6 +1882,7 @@ class Supervisor(object):
         self.body_limit = max(1 << 16, sum(len(data) for _, data in self.reporting) // 2)
         self.done.extendleft(reversed(self.reporting))
         self.load_error = self.load_error or fields.get('loadError')
+        self.suspects = sorted(expand(fields.get('suspects'))) + self.suspects
         self.reporting, self.calling, self.urgent = [], None, True
 
     def take_answer(self, answer):
@@ -1817,6 +1891,7 @@ class Supervisor(object):
         self.reporting, self.calling = [], None
         self.lease = float(answer.get('leaseSeconds') or self.lease)
         self.timeout = answer.get('timeoutSeconds') or self.timeout
+        self.together = answer.get('batchSize') or 1
         if answer.get('handBackMillis'):
             self.hand_back = answer['handBackMillis'] / 1000.0
         if answer.get('liveMillis'):

@@ -496,6 +496,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: activeDeadlineSeconds
       type:
         scalar: numeric
+    - name: batchSize
+      type:
+        scalar: numeric
     - name: cancel
       type:
         scalar: boolean
@@ -596,6 +599,9 @@ var schemaYAML = typed.YAMLObject(`types:
   map:
     fields:
     - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
+    - name: batchSize
       type:
         scalar: numeric
     - name: code
@@ -717,6 +723,9 @@ var schemaYAML = typed.YAMLObject(`types:
   map:
     fields:
     - name: activeDeadlineSeconds
+      type:
+        scalar: numeric
+    - name: batchSize
       type:
         scalar: numeric
     - name: functionUID

@@ -106,6 +106,14 @@ func (b *FunctionRunSpecApplyConfiguration) WithTimeoutSeconds(value int32) *Fun
 	return b
 }
 
+// WithBatchSize sets the BatchSize field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BatchSize field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithBatchSize(value int32) *FunctionRunSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.BatchSize = &value
+	return b
+}
+
 // WithRetries sets the Retries field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Retries field is set to the value of the last call.

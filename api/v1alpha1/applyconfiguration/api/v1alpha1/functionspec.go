@@ -126,6 +126,14 @@ func (b *FunctionSpecApplyConfiguration) WithTimeoutSeconds(value int32) *Functi
 	return b
 }
 
+// WithBatchSize sets the BatchSize field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BatchSize field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithBatchSize(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.BatchSize = &value
+	return b
+}
+
 // WithRetries sets the Retries field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Retries field is set to the value of the last call.

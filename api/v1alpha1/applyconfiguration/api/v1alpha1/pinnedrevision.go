@@ -32,6 +32,8 @@ type PinnedRevisionApplyConfiguration struct {
 	GPUProducts []string `json:"gpuProducts,omitempty"`
 	// timeoutSeconds is the time limit of one tuple.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+	// batchSize is how many tuples one call of the handler gets, at most; absent for one.
+	BatchSize *int32 `json:"batchSize,omitempty"`
 	// retries is how many further attempts a tuple gets after an exception.
 	Retries *int32 `json:"retries,omitempty"`
 	// retryDelaySeconds is how long a tuple that raised waits before its second attempt; the wait doubles with each further
@@ -134,6 +136,14 @@ func (b *PinnedRevisionApplyConfiguration) WithGPUProducts(values ...string) *Pi
 // If called multiple times, the TimeoutSeconds field is set to the value of the last call.
 func (b *PinnedRevisionApplyConfiguration) WithTimeoutSeconds(value int32) *PinnedRevisionApplyConfiguration {
 	b.TimeoutSeconds = &value
+	return b
+}
+
+// WithBatchSize sets the BatchSize field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BatchSize field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithBatchSize(value int32) *PinnedRevisionApplyConfiguration {
+	b.BatchSize = &value
 	return b
 }
 

@@ -17,6 +17,10 @@ type RunPolicyApplyConfiguration struct {
 	Workers *int32 `json:"workers,omitempty"`
 	// timeoutSeconds is the time limit of one tuple in seconds; one that takes longer is ended and TimedOut. Default 1800.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+	// batchSize is how many tuples one call of the handler gets, at most: above 1 it is called as handler(events) with a list
+	// of tuples, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
+	// handler(event).
+	BatchSize *int32 `json:"batchSize,omitempty"`
 	// retries is how many further attempts a tuple gets after an exception. Default 0. A crash of the process has a small
 	// budget of its own.
 	Retries *int32 `json:"retries,omitempty"`
@@ -80,6 +84,14 @@ func (b *RunPolicyApplyConfiguration) WithWorkers(value int32) *RunPolicyApplyCo
 // If called multiple times, the TimeoutSeconds field is set to the value of the last call.
 func (b *RunPolicyApplyConfiguration) WithTimeoutSeconds(value int32) *RunPolicyApplyConfiguration {
 	b.TimeoutSeconds = &value
+	return b
+}
+
+// WithBatchSize sets the BatchSize field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BatchSize field is set to the value of the last call.
+func (b *RunPolicyApplyConfiguration) WithBatchSize(value int32) *RunPolicyApplyConfiguration {
+	b.BatchSize = &value
 	return b
 }
 

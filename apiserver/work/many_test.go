@@ -1,0 +1,48 @@
+package work
+
+import "testing"
+
+func suspecting(text string) request {
+	return func(r *Request) { r.Suspects = Indexes{indexes(text)} }
+}
+
+func TestWholeCallsAreHandedOut(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.BatchSize = 4 })
+	a, b := c.pod(0), c.pod(1)
+	answer := a.call(want)
+	expect(t, answer, ActionWork, "0-3")
+	if answer.BatchSize != 4 {
+		t.Errorf("one call of the handler gets %d", answer.BatchSize)
+	}
+	expect(t, b.call(want), ActionWork, "4-7")
+	expect(t, a.call(want, done(0, 1, 2, 3)), ActionWork, "8-9")
+}
+
+func TestOfManyInOneCallTheOneThatKilledItIsFound(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.BatchSize, r.Total = 4, 4 })
+	a := c.pod(0)
+	expect(t, a.call(want), ActionWork, "0-3")
+	// The process died with all four: none is charged, and they come one by one.
+	expect(t, a.call(want, keeping(""), suspecting("0-3")), ActionWork, "0")
+	expect(t, a.call(want, done(0)), ActionWork, "1")
+	expect(t, a.call(want, crashed(1)), ActionWork, "1")
+	expect(t, a.call(want, crashed(1)), ActionWork, "2")
+	expect(t, a.call(want, done(2)), ActionWork, "3")
+	expect(t, a.call(want, done(3)), ActionFinished, "")
+	if o := c.outcomes()[1]; o.Attempts != 2 || o.Status.String() != "Failed" {
+		t.Errorf("the outcome of 1 is %+v", o)
+	}
+	if o := c.outcomes()[3]; o.Attempts != 1 {
+		t.Errorf("the outcome of 3 is %+v", o)
+	}
+}
+
+func TestASuspectOfSomebodyElseMeansNothing(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.BatchSize = 2 })
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0-1")
+	expect(t, b.call(want, suspecting("0-9")), ActionWork, "2-3")
+	if row := c.row(); !row.Suspects.Empty() {
+		t.Errorf("suspects are %s", row.Suspects)
+	}
+}
