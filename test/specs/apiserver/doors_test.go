@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
@@ -60,14 +62,19 @@ var _ = Describe("The aggregated API", func() {
 			verbs[resource.Name] = resource.Verbs
 		}
 		// No list and no delete: a namespace's deletion would wait for the answer.
-		Expect(verbs).To(HaveKeyWithValue("functionruns/results", []string{"get"}))
-		Expect(verbs["functionruns"]).To(BeEmpty())
-		Expect(len(verbs)).To(BeNumerically("<=", 2))
+		for _, parent := range []string{"functionruns", "functions"} {
+			Expect(verbs[parent]).To(BeEmpty())
+			delete(verbs, parent)
+		}
+		Expect(verbs).To(Equal(map[string][]string{
+			"functionruns/results": {"get"}, "functionruns/log": {"get"},
+			"functionruns/rerun": {"create"}, "functionruns/cancel": {"create"}, "functions/run": {"create"},
+		}))
 
 		groups, err := restmapper.GetAPIGroupResources(client)
 		Expect(err).NotTo(HaveOccurred())
 		mapper := restmapper.NewDiscoveryRESTMapper(groups)
-		for _, name := range []string{"functionruns", "functionrun"} {
+		for _, name := range []string{"functionruns", "functionrun", "functions", "function"} {
 			gvr, err := mapper.ResourceFor(schema.GroupVersionResource{Resource: name})
 			Expect(err).NotTo(HaveOccurred())
 			Expect(gvr.Group).To(Equal(v1alpha1.GroupName), name)
@@ -103,6 +110,43 @@ var _ = Describe("The aggregated API", func() {
 
 		_, err = results(ctx, person(ctx, namespace+"-may", namespace, may), run, nil)
 		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+	}, SpecTimeout(timeout))
+
+	It("makes a run for who may make one and see the function, and keeps what he said", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		Expect(k8s.Create(ctx, &v1alpha1.Function{
+			ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: namespace},
+			Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To("def handler(event): pass")},
+		})).To(Succeed())
+		doors := rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"functions/run"}, Verbs: []string{"create"}}
+		see := rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functions"}, Verbs: []string{"get"}}
+		make := rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functionruns"}, Verbs: []string{"create"}}
+		post := func(config *rest.Config, body string) ([]byte, error) {
+			c, err := kubernetes.NewForConfig(config)
+			Expect(err).NotTo(HaveOccurred())
+			data, err := c.CoreV1().RESTClient().Post().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", namespace, "functions", "f", "run").
+				Param("format", "ndjson").Param("name", "r").Body(strings.NewReader(body)).DoRaw(ctx)
+			if status := (&metav1.Status{}); err != nil && json.Unmarshal(data, status) == nil && status.Kind == "Status" {
+				err = &apierrors.StatusError{ErrStatus: *status}
+			}
+			return data, err
+		}
+		all := person(ctx, namespace+"-all", namespace, doors, see, make)
+		run := &v1alpha1.FunctionRun{}
+		Eventually(func(g Gomega) {
+			data, err := post(all, "[1]\n[2]\n")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(json.Unmarshal(data, run)).To(Succeed())
+		}).WithContext(ctx).Should(Succeed())
+		Expect(run.Spec.ParametersFrom.Upload.Tuples).To(BeEquivalentTo(2))
+		Expect(run.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationRequestedBy, namespace+"-all"))
+
+		_, err := post(all, "[1]\n")
+		Expect(apierrors.IsAlreadyExists(err)).To(BeTrue(), "%v", err)
+		_, err = post(person(ctx, namespace+"-see", namespace, doors, see), "[1]\n")
+		Expect(err).To(MatchError(ContainSubstring("the right to create functionruns")))
+		_, err = post(person(ctx, namespace+"-make", namespace, doors, make), "[1]\n")
+		Expect(err).To(MatchError(ContainSubstring("the right to get functions")))
 	}, SpecTimeout(timeout))
 
 	It("answers an unknown run with 404, and a parameter that cannot be with 400", func(ctx SpecContext) {
