@@ -30,7 +30,7 @@ print(time.time() - begun)
 // server's part is the fake exchange's, which stores nothing. `go test -bench Trivial ./runtimes` prints the ratio.
 func BenchmarkTrivialTuples(b *testing.B) {
 	const n, workers = 8000, 8
-	python := needPython3(b)
+	in := needPython3(b)
 	for b.Loop() {
 		e := newExchange(b, n)
 		e.batch = 250
@@ -44,7 +44,7 @@ func BenchmarkTrivialTuples(b *testing.B) {
 		e.pending = nil // nothing is handed out until all are warm
 		var all []*worker
 		for i := range workers {
-			all = append(all, start(b, python, e, trivial, named(fmt.Sprint("worker-", i))))
+			all = append(all, start(b, in, e, trivial, named(fmt.Sprint("worker-", i))))
 		}
 		e.until(b, "worker that is ready", func() bool { return e.idle == workers })
 		e.mu.Lock()
@@ -62,7 +62,7 @@ func BenchmarkTrivialTuples(b *testing.B) {
 		if err := os.WriteFile(bare, []byte(trivial), 0o644); err != nil {
 			b.Fatal(err)
 		}
-		out, err := exec.Command(python, "-c", bareLoop, fmt.Sprint(n), bare).Output()
+		out, err := exec.Command(in.path, "-c", bareLoop, fmt.Sprint(n), bare).Output()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -85,14 +85,14 @@ VALUES = [
 		fmt.Fprintf(&code, "    lambda: %s,\n", tc.expression)
 	}
 	code.WriteString("]\n")
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, len(names))
 		e.batch = 100
-		run(t, python, e, code.String())
+		run(t, in, e, code.String())
 		for i, name := range names {
 			tc := returnedValues[name]
 			want := tc.want
-			if strings.HasSuffix(t.Name(), "python2.7") && tc.want2 != (told{}) {
+			if in.python2() && tc.want2 != (told{}) {
 				want = tc.want2
 			}
 			want.Status = "Succeeded"
@@ -105,12 +105,12 @@ VALUES = [
 
 func TestTheEventIsTheTuple(t *testing.T) {
 	t.Run("of JSON values", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachPython(t, func(t *testing.T, in language) {
 			e := newExchange(t, 3)
 			e.tuples[0].JSON = json.RawMessage(`[1, [2.5, null], {"a": true}]`)
 			e.tuples[1].JSON = json.RawMessage(`[]`)
 			e.tuples[2].JSON = json.RawMessage("[1" + strings.Repeat("0", 5000) + "]")
-			run(t, python, e, `
+			run(t, in, e, `
 def handler(event):
     if len(event) == 3:
         return [type(event) is tuple, len(event), event[0], event[1], event[2]]
@@ -127,13 +127,13 @@ def handler(event):
 		})
 	})
 	t.Run("of Python literals", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachPython(t, func(t *testing.T, in language) {
 			e := newExchange(t, 0)
 			e.batch = 100
 			texts := []string{"(1, 2, 3)", "('Michael',)", "((1, 2), b'x', None)", "()", "(1" + strings.Repeat("0", 5000) + ",)",
 				"(1, 2)  # said", "(-1.5, 1e3, 'a' 'b')", "(,", "(open('x'),)", "(\"(1,), (2,)\",)"}
 			e.literals(texts...)
-			run(t, python, e, `
+			run(t, in, e, `
 def handler(event):
     assert type(event) is tuple
     return [len(event), event[0] == 10 ** 5000 if event else None, type(event[0]).__name__ if event else None]
@@ -167,9 +167,9 @@ def handler(event):
 }
 
 func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		w := run(t, python, e, "def inner():\n    raise Exception('This is a test Exception')\n\ndef handler(event):\n    print('before')\n    inner()\n")
+		w := run(t, in, e, "def inner():\n    raise Exception('This is a test Exception')\n\ndef handler(event):\n    print('before')\n    inner()\n")
 		o := e.outcome(t, 0)
 		traceback := o.Error.Traceback
 		lines := []string{"Traceback (most recent call last):\n", `  File "handler.py", line 6, in handler`, "    inner()\n",
@@ -198,10 +198,10 @@ func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
 }
 
 func TestOutputIsKeptToTheEndAndTheCutIsCounted(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["outputBytes"] = 1000
-		run(t, python, e, `
+		run(t, in, e, `
 import os, sys
 def handler(event):
     if event[0] == 1:
@@ -231,11 +231,11 @@ def handler(event):
 }
 
 func TestWhatShortTuplesPrintStaysTheirs(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		const n = 2000
 		e := newExchange(t, n)
 		e.batch = 250
-		run(t, python, e, `
+		run(t, in, e, `
 import os
 def handler(event):
     if event[0] % 3 == 0:
@@ -260,10 +260,10 @@ def handler(event):
 }
 
 func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["resultBytes"] = 1000
-		run(t, python, e, "def handler(event):\n    return 'x' * (998 + event[0])\n")
+		run(t, in, e, "def handler(event):\n    return 'x' * (998 + event[0])\n")
 		if o := e.outcome(t, 0); o.Status != "Succeeded" || len(o.Result) != 1000 {
 			t.Errorf("a result of the limit's size is %s: %+v", o.Status, o.Error)
 		}
@@ -291,7 +291,7 @@ func TestLargeResultsTravelInSeveralCalls(t *testing.T) {
 }
 
 func TestTheModuleIsLoadedOnceAndEachHandlerRunsOnce(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		const n, workers = 2000, 8
 		e := newExchange(t, n)
 		e.batch = 60
@@ -312,7 +312,7 @@ def handler(event):
 `, folder)
 		var all []*worker
 		for i := range workers {
-			all = append(all, start(t, python, e, code, named(fmt.Sprint("worker-", i))))
+			all = append(all, start(t, in, e, code, named(fmt.Sprint("worker-", i))))
 		}
 		for _, w := range all {
 			w.finish()
@@ -337,10 +337,10 @@ def handler(event):
 }
 
 func TestTheChildHasTheUsersSurroundings(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		modules := t.TempDir()
-		run(t, python, e, `
+		run(t, in, e, `
 # -*- coding: latin-1 -*-
 import os, sys, pickle
 import helper
@@ -382,9 +382,9 @@ def handler(event):
 }
 
 func TestTheSourceIsFoundByInspect(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		run(t, python, e, "import inspect\n\ndef add(a, b):\n    return a + b\n\nTEXT = inspect.getsource(add)\n\ndef handler(event):\n    return TEXT\n")
+		run(t, in, e, "import inspect\n\ndef add(a, b):\n    return a + b\n\nTEXT = inspect.getsource(add)\n\ndef handler(event):\n    return TEXT\n")
 		if got := string(e.outcome(t, 0).Result); got != `"def add(a, b):\n    return a + b\n"` {
 			t.Errorf("the source is %s", got)
 		}

@@ -313,7 +313,7 @@ var hostileHandlers = map[string]struct {
 func TestEachHostileHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testing.T) {
 	for name, tc := range hostileHandlers {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachPython(t, func(t *testing.T, in language) {
 				e := newExchange(t, 7)
 				e.batch = 7
 				if tc.timeout > 0 {
@@ -323,7 +323,7 @@ func TestEachHostileHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testing.T
 				if !strings.HasPrefix(body, "\n") {
 					body = "    " + body
 				}
-				run(t, python, e, strings.Replace(neighbours, "%BODY", body, 1), asProcessOne)
+				run(t, in, e, strings.Replace(neighbours, "%BODY", body, 1), asProcessOne)
 				tc.want.compare(t, e.outcome(t, 3))
 				for _, index := range []int{0, 1, 2, 4, 5, 6} {
 					got := e.outcome(t, index)

@@ -78,7 +78,7 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 		"memory that is far from the limit": {current: 700 << 20, stat: "anon 734003200\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachPython(t, func(t *testing.T, in language) {
 				folder := t.TempDir()
 				for file, text := range map[string]string{
 					"cgroup.controllers": "memory\n", "memory.max": fmt.Sprintln(1 << 30), "memory.current": "1048576\n",
@@ -94,7 +94,7 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 				}
 				// What the child held is given back when it is ended.
 				given := fmt.Sprintf("time.sleep(0.002); open(%q, 'w').write('1048576')", folder+"/memory.current")
-				run(t, python, e, fmt.Sprintf(unifiedCgroup, folder, tc.current, sleep), asProcessOne,
+				run(t, in, e, fmt.Sprintf(unifiedCgroup, folder, tc.current, sleep), asProcessOne,
 					edited("root='/sys/fs/cgroup'", fmt.Sprintf("root=%q", folder)),
 					edited("time.sleep(0.002)", given))
 				if !tc.ended {
@@ -113,9 +113,9 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 }
 
 func TestAChildIsTheFirstThatTheKernelEnds(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		run(t, python, e, "def handler(event):\n    return open('/proc/self/oom_score_adj').read().strip()\n")
+		run(t, in, e, "def handler(event):\n    return open('/proc/self/oom_score_adj').read().strip()\n")
 		if got := string(e.outcome(t, 0).Result); got != `"1000"` {
 			t.Errorf("its oom_score_adj is %s", got)
 		}
@@ -123,11 +123,11 @@ func TestAChildIsTheFirstThatTheKernelEnds(t *testing.T) {
 }
 
 func TestATimeLimitEndsAllThatTheHandlerStarted(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 2)
 		e.timeout = 1
-		run(t, python, e, fmt.Sprintf(`
+		run(t, in, e, fmt.Sprintf(`
 import os, time
 FOLDER = %q
 def note(name):
@@ -188,7 +188,7 @@ func TestAStreamThatNobodyReadsHoldsNothingUp(t *testing.T) {
 }
 
 func TestWithoutItsEnvironmentTheRunnerSaysWhatItIs(t *testing.T) {
-	command := exec.Command(needPython3(t), "python/runner.py")
+	command := exec.Command(needPython3(t).path, "python/runner.py")
 	command.Env = []string{"PATH=" + os.Getenv("PATH")}
 	out, err := command.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "started by the operator, with SHAREDCLOUD_EXCHANGE_URL") {

@@ -56,13 +56,13 @@ func TestNothingIsLostOrRepeatedWhateverBefallsTheCalls(t *testing.T) {
 		"the first answer is lost": func(request int, _ []byte) accident { return map[bool]accident{true: lostAnswer}[request == 0] },
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachPython(t, func(t *testing.T, in language) {
 				const n = 120
 				folder := t.TempDir()
 				e := newExchange(t, n)
 				e.batch = 20
 				e.accidents = accidents
-				run(t, python, e, fmt.Sprintf(gated, folder, -1))
+				run(t, in, e, fmt.Sprintf(gated, folder, -1))
 				if got := e.counts()["Succeeded"]; got != n {
 					t.Errorf("%d tuples succeeded, not %d", got, n)
 				}
@@ -150,7 +150,7 @@ func TestAnswersThatEndAWorker(t *testing.T) {
 }
 
 func TestACallThatIsTooLargeIsSplit(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 10)
 		e.batch = 10
 		e.accidents = func(_ int, body []byte) accident {
@@ -159,7 +159,7 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 			}
 			return none
 		}
-		run(t, python, e, "def handler(event):\n    return 'x' * (200000 if event[0] == 7 else 60000)\n")
+		run(t, in, e, "def handler(event):\n    return 'x' * (200000 if event[0] == 7 else 60000)\n")
 		for i := range 10 {
 			o := e.outcome(t, i)
 			if i == 7 {
@@ -174,11 +174,11 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 }
 
 func TestTheNextTupleIsFetchedWhileOneRuns(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		const n = 12
 		e := newExchange(t, n)
 		e.batch = 1
-		run(t, python, e, "import time\ndef handler(event):\n    time.sleep(0.1)\n")
+		run(t, in, e, "import time\ndef handler(event):\n    time.sleep(0.1)\n")
 		for _, c := range e.calls {
 			if len(c.Outcomes) > 0 && c.Outcomes[0].Index < n-2 && c.Executing == nil {
 				t.Errorf("call %d reports %d and nothing runs meanwhile", c.Sequence, c.Outcomes[0].Index)
@@ -191,12 +191,12 @@ func TestTheNextTupleIsFetchedWhileOneRuns(t *testing.T) {
 }
 
 func TestWhatWaitsBehindALongHandlerIsHandedBack(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 5)
 		e.batch = 5
 		e.handBack = 200
-		w := start(t, python, e, fmt.Sprintf(gated, folder, 0))
+		w := start(t, in, e, fmt.Sprintf(gated, folder, 0))
 		e.until(t, "hand-back", func() bool { return len(e.back) == 4 })
 		e.mu.Lock()
 		for _, c := range e.calls[1:] {
@@ -218,11 +218,11 @@ func TestWhatWaitsBehindALongHandlerIsHandedBack(t *testing.T) {
 }
 
 func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 1)
 		e.lease = 2
-		w := start(t, python, e, fmt.Sprintf(gated, folder, 0), withEnv("NVIDIA_VISIBLE_DEVICES=GPU-7"))
+		w := start(t, in, e, fmt.Sprintf(gated, folder, 0), withEnv("NVIDIA_VISIBLE_DEVICES=GPU-7"))
 		calls := func() int {
 			count := 0
 			for _, c := range e.calls {
@@ -240,7 +240,7 @@ func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
 }
 
 func TestWhatIsRevokedIsDropped(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 6)
 		e.batch = 4
@@ -252,7 +252,7 @@ func TestWhatIsRevokedIsDropped(t *testing.T) {
 			}
 			return 0, ""
 		}
-		w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+		w := start(t, in, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
 		w.finish()
 		e.check(t)
 		if begun := readFile(t, folder+"/begun"); begun != "0\n1\n3\n4\n5\n" {
@@ -262,7 +262,7 @@ func TestWhatIsRevokedIsDropped(t *testing.T) {
 }
 
 func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 2)
 		e.lease = 1
 		e.decide = func(c call, a *answer) (int, string) {
@@ -271,7 +271,7 @@ func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
 			}
 			return 0, ""
 		}
-		run(t, python, e, fmt.Sprintf(gated, t.TempDir(), 0), asProcessOne)
+		run(t, in, e, fmt.Sprintf(gated, t.TempDir(), 0), asProcessOne)
 		if len(e.outcomes) != 0 {
 			t.Errorf("outcomes came nevertheless: %v", e.outcomes)
 		}
@@ -296,11 +296,11 @@ func TestAnIdleWorkerWaitsOnTheServer(t *testing.T) {
 
 func TestAWorkerThatIsToldToEnd(t *testing.T) {
 	t.Run("finishes what it executes and hands back the rest", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachPython(t, func(t *testing.T, in language) {
 			folder := t.TempDir()
 			e := newExchange(t, 5)
 			e.batch = 5
-			w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+			w := start(t, in, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
 			waitFor(t, folder+"/begun")
 			e.mu.Lock()
 			e.ending = true
@@ -322,7 +322,7 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 		folder := t.TempDir()
 		e := newExchange(t, 3)
 		e.batch = 3
-		w := start(t, needPython3(t), e, fmt.Sprintf(gated, folder, 0), asProcessOne, edited("LEAVING = 20 ", "LEAVING = 0.5 "))
+		w := start(t, needPython3(t), e, fmt.Sprintf(gated, folder, 0), asProcessOne, edited("LEAVING = 20", "LEAVING = 0.5"))
 		waitFor(t, folder+"/begun")
 		e.mu.Lock()
 		e.ending = true
@@ -335,11 +335,11 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 		}
 	})
 	t.Run("carries on where Kubernetes did not mean it", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachPython(t, func(t *testing.T, in language) {
 			folder := t.TempDir()
 			e := newExchange(t, 5)
 			e.batch = 5
-			w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+			w := start(t, in, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
 			waitFor(t, folder+"/begun")
 			signalTo(t, w, syscall.SIGTERM)
 			e.until(t, "call that asks whether to leave", e.has(func(c call) bool { return c.Leaving }))
@@ -385,12 +385,12 @@ func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
 		"a module that takes for ever":  {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachPython(t, func(t *testing.T, in language) {
 				e := newExchange(t, 3)
 				var options []option
 				if tc.want.Type == "LoadTimedOut" {
 					e.timeout = 1
-					options = append(options, edited("LOADING = 600 ", "LOADING = 1 "))
+					options = append(options, edited("LOADING = 600", "LOADING = 1"))
 				}
 				e.decide = func(c call, a *answer) (int, string) {
 					if c.LoadError != nil {
@@ -398,7 +398,7 @@ func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
 					}
 					return 0, ""
 				}
-				w := run(t, python, e, tc.code, options...)
+				w := run(t, in, e, tc.code, options...)
 				if len(e.outcomes) != 0 {
 					t.Errorf("outcomes came: %v", e.outcomes)
 				}
@@ -419,10 +419,10 @@ func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
 }
 
 func TestAModuleIsTriedAgainAndThenUsed(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 3)
-		run(t, python, e, fmt.Sprintf(`
+		run(t, in, e, fmt.Sprintf(`
 import os, sys
 sys.stdout.write('loading')
 if not os.path.exists(%[1]q):
@@ -457,7 +457,7 @@ func TestTheExchangeIsTrustedByItsName(t *testing.T) {
 		"another authority":             {host: "localhost", other: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachPython(t, func(t *testing.T, in language) {
 				e := newExchange(t, 3)
 				authority := newAuthority(t)
 				server := httptest.NewUnstartedServer(e)
@@ -471,7 +471,7 @@ func TestTheExchangeIsTrustedByItsName(t *testing.T) {
 				file := t.TempDir() + "/ca.crt"
 				writeFile(t, file, authority.pem())
 				e.url = strings.Replace(server.URL, "127.0.0.1", tc.host, 1)
-				w := start(t, python, e, trivial, withEnv("SHAREDCLOUD_CA_FILE="+file))
+				w := start(t, in, e, trivial, withEnv("SHAREDCLOUD_CA_FILE="+file))
 				if tc.trusted {
 					w.finish()
 					e.check(t)

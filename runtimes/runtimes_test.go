@@ -93,16 +93,16 @@ driver.Driver(pygram.python_grammar, convert=pytree.convert).parse_string(source
 
 func TestTheRunnerIsPython2AndPython3(t *testing.T) {
 	if python, err := python2(); err == nil {
-		if out, err := exec.Command(python, "-E", "-c", "compile(open('python/runner.py').read(), 'runner.py', 'exec')").CombinedOutput(); err != nil {
+		if out, err := exec.Command(python.path, "-E", "-c", "compile(open('python/runner.py').read(), 'runner.py', 'exec')").CombinedOutput(); err != nil {
 			t.Errorf("Python 2.7 cannot read the runner: %v\n%s", err, out)
 		}
-		out, err := exec.Command(needPython3(t), "-c", "import ast; ast.parse(open('python/runner.py').read(), feature_version=(3, 4))").CombinedOutput()
+		out, err := exec.Command(needPython3(t).path, "-c", "import ast; ast.parse(open('python/runner.py').read(), feature_version=(3, 4))").CombinedOutput()
 		if err != nil {
 			t.Errorf("Python 3.4 could not read the runner: %v\n%s", err, out)
 		}
 		return
 	}
-	if out, err := exec.Command(needPython3(t), "-c", grammar).CombinedOutput(); err != nil {
+	if out, err := exec.Command(needPython3(t).path, "-c", grammar).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
