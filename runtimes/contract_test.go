@@ -159,7 +159,7 @@ def handler(event):
 	t.Run("as deep as JSON may be", func(t *testing.T) {
 		e := newExchange(t, 3)
 		e.tuples[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
-		run(t, needPython3(t), e, trivial)
+		run(t, needPython3(t), e, trivial(needPython3(t)))
 		if got := e.counts(); got["Succeeded"] != 2 || got["Failed"] != 1 {
 			t.Errorf("the outcomes are %v: the deep tuple alone is to fail", got)
 		}

@@ -1961,7 +1961,9 @@ class Supervisor {
     this.memory = new Memory(CGROUPS);
     this.memoryAt = this.stoppedAt = this.now;
     this.censusAt = this.now + CENSUS;
-    for (const name of IGNORED_SIGNALS) process.on(name, () => {});
+    for (const name of IGNORED_SIGNALS) {
+      if (name !== 'SIGPROF' || parseInt(process.versions.node, 10) > 8) process.on(name, () => {});   // Node 8 warns of it
+    }
     process.on('SIGTERM', () => {
       this.toldToEnd = true;
       this.changed();
@@ -2154,7 +2156,8 @@ class Supervisor {
     if (keeper.loading) {
       this.notLoaded(keeper.error || errorObject(verdict.type, verdict.sentence));
     } else if (died !== null) {
-      if (verdict !== NO_OUTCOME) this.conclude(keeper, died, verdict);
+      if (verdict === NO_OUTCOME) this.urgent = true;    // it goes back
+      else this.conclude(keeper, died, verdict);
     } else if (verdict !== NO_OUTCOME) {
       this.say('the process ended between two inputs (' + verdict.sentence + '); a fresh one is started');
     }
@@ -2366,7 +2369,6 @@ class Supervisor {
     }
     if (this.meant && !this.ending && this.keeper !== null && this.keeper.given.length && this.reached(this.leaveBy)) {
       this.endChild(NO_OUTCOME);
-      this.urgent = true;
     }
   }
 
