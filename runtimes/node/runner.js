@@ -2275,6 +2275,7 @@ class Supervisor {
     let size = 0, count = 0;
     while (count < this.done.length && (!count || size + this.done[count][1].length <= this.bodyLimit)) size += this.done[count++][1].length;
     this.reporting = this.done.splice(0, count);
+    if (this.done.length) wait = 0;    // the next call is made at once
     const fields = { protocol: PROTOCOL, sequence: this.sequence + 1, held: compress(this.held()), want, waitSeconds: wait, leaving: this.leaving };
     if (this.executing !== null && this.keeper.given[0] === this.executing && !this.keeper.ignored.has(this.executing[0])) fields.executing = this.executing[0];
     if (this.loadError !== null) {
