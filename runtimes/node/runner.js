@@ -803,9 +803,13 @@ class Child {
   // -- loading
 
   openStreams() {
+    const old = parseInt(process.versions.node, 10) < 10;
+    for (const name of old ? ['stdout', 'stderr'] : []) {
+      // Node 8 has opened them already, and nothing may be lost of what is written past our streams.
+      if (process[name]._handle && process[name]._handle.setBlocking) process[name]._handle.setBlocking(true);
+    }
     for (const [name, fd] of [['stdout', 1], ['stderr', 2]]) this.setStream(name, new Printer(fd));
-    // Node 8 has bound its console to the first streams already.
-    if (parseInt(process.versions.node, 10) < 10) {
+    if (old) {                         // and bound its console to them
       Object.defineProperty(global, 'console', { value: new console.Console(process.stdout, process.stderr), configurable: true, writable: true, enumerable: false });
     }
   }
