@@ -198,10 +198,10 @@ func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
 }
 
 func TestOutputIsKeptToTheEndAndTheCutIsCounted(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["outputBytes"] = 1000
-		run(t, in, e, `
+		run(t, in, e, in.code(`
 import os, sys
 def handler(event):
     if event[0] == 1:
@@ -211,7 +211,21 @@ def handler(event):
         sys.stderr.write('e' * 1001)
     else:
         sys.stdout.write('o' * 1000)
-`)
+`, `
+const fs = require('fs');
+function handler(event) {
+  if (event[0] === 1) {
+    const block = Buffer.from('0123456789abcdef'.repeat(65536));
+    for (let i = 0; i < 50; i++) {
+      if (i % 2) process.stdout.write(block);
+      else for (let at = 0; at < block.length;) at += fs.writeSync(1, block, at);
+    }
+    process.stderr.write('e'.repeat(1001));
+  } else {
+    process.stdout.write('o'.repeat(1000));
+  }
+}
+`))
 		o := e.outcome(t, 1)
 		if want := bytes.Repeat([]byte("0123456789abcdef"), 63)[8:]; !bytes.Equal(o.Stdout, want) {
 			t.Errorf("stdout has %d bytes: %.100q", len(o.Stdout), o.Stdout)
@@ -231,11 +245,11 @@ def handler(event):
 }
 
 func TestWhatShortTuplesPrintStaysTheirs(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		const n = 2000
 		e := newExchange(t, n)
 		e.batch = 250
-		run(t, in, e, `
+		run(t, in, e, in.code(`
 import os
 def handler(event):
     if event[0] % 3 == 0:
@@ -243,7 +257,15 @@ def handler(event):
         print('line')
     if event[0] % 5 == 0:
         os.write(2, ('err %d' % event[0]).encode())
-`)
+`, `
+function handler(event) {
+  if (event[0] % 3 === 0) {
+    require('fs').writeSync(1, 'out ' + event[0] + ' ');
+    console.log('line');
+  }
+  if (event[0] % 5 === 0) process.stderr.write('err ' + event[0]);
+}
+`))
 		for i := range n {
 			stdout, stderr := "", ""
 			if i%3 == 0 {
@@ -260,10 +282,11 @@ def handler(event):
 }
 
 func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["resultBytes"] = 1000
-		run(t, in, e, "def handler(event):\n    return 'x' * (998 + event[0])\n")
+		run(t, in, e, in.code("def handler(event):\n    return 'x' * (998 + event[0])\n",
+			"function handler(event) { return 'x'.repeat(998 + event[0]) }"))
 		if o := e.outcome(t, 0); o.Status != "Succeeded" || len(o.Result) != 1000 {
 			t.Errorf("a result of the limit's size is %s: %+v", o.Status, o.Error)
 		}
@@ -275,28 +298,31 @@ func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
 }
 
 func TestLargeResultsTravelInSeveralCalls(t *testing.T) {
-	e := newExchange(t, 6)
-	e.batch = 6
-	run(t, needPython3(t), e, "def handler(event):\n    return chr(97 + event[0]) * 6000000\n")
-	for i := range 6 {
-		if o := e.outcome(t, i); len(o.Result) != 6000002 || o.Result[1] != byte('a'+i) {
-			t.Errorf("the result of %d has %d bytes", i, len(o.Result))
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := newExchange(t, 6)
+		e.batch = 6
+		run(t, in, e, in.code("def handler(event):\n    return chr(97 + event[0]) * 6000000\n",
+			"function handler(event) { return String.fromCharCode(97 + event[0]).repeat(6000000) }"))
+		for i := range 6 {
+			if o := e.outcome(t, i); len(o.Result) != 6000002 || o.Result[1] != byte('a'+i) {
+				t.Errorf("the result of %d has %d bytes", i, len(o.Result))
+			}
 		}
-	}
-	for _, c := range e.calls {
-		if len(c.Outcomes) > 1 {
-			t.Errorf("call %d carries %d outcomes of 6 MB", c.Sequence, len(c.Outcomes))
+		for _, c := range e.calls {
+			if len(c.Outcomes) > 1 {
+				t.Errorf("call %d carries %d outcomes of 6 MB", c.Sequence, len(c.Outcomes))
+			}
 		}
-	}
+	})
 }
 
 func TestTheModuleIsLoadedOnceAndEachHandlerRunsOnce(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		const n, workers = 2000, 8
 		e := newExchange(t, n)
 		e.batch = 60
 		folder := t.TempDir()
-		code := fmt.Sprintf(`
+		code := fmt.Sprintf(in.code(`
 import os
 def note(name, text):
     handle = os.open(os.path.join(%q, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -309,7 +335,15 @@ def handler(event):
     calls += 1
     note('calls', '%%d\n' %% event[0])
     return calls
-`, folder)
+`, `
+const note = (name, text) => require('fs').appendFileSync(%q + '/' + name, text);
+note('loads', 'x');
+let calls = 0;
+function handler(event) {
+  note('calls', event[0] + '\n');
+  return ++calls;
+}
+`), folder)
 		var all []*worker
 		for i := range workers {
 			all = append(all, start(t, in, e, code, named(fmt.Sprint("worker-", i))))

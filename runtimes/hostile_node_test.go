@@ -294,7 +294,8 @@ func TestEachHostileNodeHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testi
 					body = "return asynchronous(event)"
 				}
 				code := strings.NewReplacer("%ASYNC", tc.async, "%BODY", body).Replace(nodeNeighbours)
-				amongNeighbours(t, in, code, tc.timeout, tc.want)
+				// A heap of the usual size would take all of a small machine.
+				amongNeighbours(t, in, code, tc.timeout, tc.want, withEnv("NODE_OPTIONS=--max-old-space-size=300"))
 			})
 		})
 	}

@@ -325,13 +325,13 @@ func TestEachHostileHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testing.T
 }
 
 // amongNeighbours runs a module whose input 3 is hostile, and checks that the others are as if it were not.
-func amongNeighbours(t *testing.T, in language, code string, timeout int, want expected) {
+func amongNeighbours(t *testing.T, in language, code string, timeout int, want expected, options ...option) {
 	e := newExchange(t, 7)
 	e.batch = 7
 	if timeout > 0 {
 		e.timeout = timeout
 	}
-	run(t, in, e, code, asProcessOne)
+	run(t, in, e, code, append(options, asProcessOne)...)
 	want.compare(t, e.outcome(t, 3))
 	for _, index := range []int{0, 1, 2, 4, 5, 6} {
 		got := e.outcome(t, index)
