@@ -75,6 +75,7 @@ const immediately = setImmediate;
 const bufferFrom = Buffer.from;
 const inspect = util.inspect;
 const PromiseOfNode = Promise;
+const RangeErrorOfNode = RangeError;
 const promiseThen = Promise.prototype.then;
 const apply = Reflect.apply;
 const textOf = String;
@@ -220,7 +221,11 @@ function eachMember(text, at, visit) {
 function parseAnswer(text) {
   const tuples = [];
   let rest = text;
-  parse(text);                   // or it is not the exchange that answers
+  try {
+    parse(text);                 // or it is not the exchange that answers
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;   // Node 8 on a tuple that is nested deeply: it fails in the child
+  }
   eachMember(text, text.search(/\S/), (key, start) => {
     if (key !== 'tuples' || text[start] !== '[') return;
     eachMember(text, start, (_, at) => {
@@ -660,6 +665,16 @@ function depthOf(json) {
   return deepest;
 }
 
+/** The value as text, all of it unless it is nested so deeply that Node gives up. */
+function shown(value) {
+  try {
+    return inspect(value, WHOLE);
+  } catch (error) {
+    if (!(error instanceof RangeErrorOfNode)) throw error;
+    return inspect(value, { breakLength: Infinity });
+  }
+}
+
 /** The fields result and resultText of a value, within the limit. */
 function encoded(value, limit) {
   let json = null, text = null;
@@ -673,7 +688,7 @@ function encoded(value, limit) {
     case 'undefined': json = 'null'; text = 'undefined'; break;
     default:
       json = value === null ? 'null' : asJSON(value);
-      if (json === null) text = inspect(value, WHOLE);
+      if (json === null) text = shown(value);
   }
   if (text !== null) text = quote(text);
   for (const part of [json, text]) {
@@ -915,7 +930,8 @@ class Child {
     try {
       const event = readTuple(item[1], item[2]);
       tuple.before = hrtime();
-      value = this.handler(event);
+      const handler = this.handler;    // not a method of ours
+      value = handler(event);
       if (value !== null && (typeof value === 'object' || typeof value === 'function')) {
         const then = value.then;
         if (typeof then === 'function') {
