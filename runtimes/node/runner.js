@@ -292,15 +292,17 @@ class Literal {
     this.text = text;
     this.at = 0;
     this.depth = 0;
-    this.kind = '';              // of the value that was read last: number, signed, imaginary, string, bytes, hashable, mutable
+    this.kind = '';              // of the value that was read last: number, signed, imaginary, string, bytes, hashable, mutable, name
     this.whole = false;          // the number that was read last is an integer
   }
 
   static read(text) {
-    const literal = new Literal(text);
+    let end = text.length;
+    while (end > 0 && ' \t\f\r\n'.includes(text[end - 1])) end--;
+    const literal = new Literal(text.slice(0, end));
     const elements = literal.list('');
     if (!elements.comma && elements.length === 0) literal.fail('there is nothing here');
-    return elements.comma ? elements.slice() : elements[0];
+    return elements.comma ? literal.plain(elements) : literal.plain(elements)[0];
   }
 
   fail(message) {
@@ -319,7 +321,7 @@ class Literal {
   /** Elements until `closer`, "" for the end of the text. Its property comma says whether there was one. */
   list(closer) {
     const elements = [];
-    elements.comma = elements.mutable = false;
+    elements.comma = elements.mutable = elements.named = false;
     if (!closer) {
       const before = /(?:[ \t\f\r\n]|#[^\r\n\0]*)*/y;
       before.exec(this.text);
@@ -330,6 +332,7 @@ class Literal {
       if (this.ended(closer)) return elements;
       elements.push(this.value());
       elements.mutable = elements.mutable || this.kind === 'mutable';
+      elements.named = elements.named || this.kind === 'name';
       this.skip();
       if (this.text[this.at] !== ',') {
         if (!this.ended(closer)) this.fail('a comma is missing');
@@ -338,6 +341,12 @@ class Literal {
       elements.comma = true;
       this.at++;
     }
+  }
+
+  /** The elements as an array and no more. */
+  plain(elements) {
+    if (elements.named) this.fail('set is a name, and an empty set is written set()');
+    return elements.slice();
   }
 
   ended(closer) {
@@ -390,6 +399,13 @@ class Literal {
   }
 
   atom() {
+    const value = this.primary();
+    if (this.kind !== 'name') return value;
+    this.skip();
+    return this.text[this.at] === '(' ? this.emptySet() : value;
+  }
+
+  primary() {
     const char = this.text[this.at];
     switch (char) {
       case '(': return this.parenthesis();
@@ -415,7 +431,7 @@ class Literal {
       case 'None': return null;
       case 'True': return true;
       case 'False': return false;
-      case 'set': return this.emptySet();
+      case 'set': this.kind = 'name'; return null;     // only set() is a value
     }
     return this.fail(found[0] + ' is a name, and a literal holds values only');
   }
@@ -426,7 +442,7 @@ class Literal {
     this.depth--;
     if (elements.length === 1 && !elements.comma) return elements[0];   // the kind is its own
     this.kind = elements.mutable ? 'mutable' : 'hashable';
-    return elements.slice();
+    return this.plain(elements);
   }
 
   bracket() {
@@ -434,13 +450,11 @@ class Literal {
     const elements = this.list(']');
     this.depth--;
     this.kind = 'mutable';
-    return elements.slice();
+    return this.plain(elements);
   }
 
   emptySet() {
-    const fine = /(?:[ \t\f]|\\(?:\r\n|\r|\n))*\((?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\)/y;
-    const inside = /(?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\((?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\)/y;
-    const called = this.depth ? inside : fine;
+    const called = /\((?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\)/y;
     called.lastIndex = this.at;
     if (!called.test(this.text)) this.fail('only an empty set is written set()');
     this.at = called.lastIndex;
@@ -456,7 +470,7 @@ class Literal {
       this.skip();
       if (this.text[this.at] === '}' ) break;
       const key = this.value();
-      if (this.kind === 'mutable') this.fail('a list, set or dict can be neither in a set nor a key');
+      if (this.kind === 'mutable' || this.kind === 'name') this.fail('a list, set or dict can be neither in a set nor a key');
       this.skip();
       const colon = this.text[this.at] === ':';
       if (pairs !== null && pairs !== colon) this.fail('a dict needs a colon and a value after each key, and a set none');
@@ -472,6 +486,7 @@ class Literal {
         this.at++;
         this.skip();
         values[position] = this.value();
+        if (this.kind === 'name') this.fail('set is a name, and an empty set is written set()');
         this.skip();
       }
       if (this.text[this.at] === ',') this.at++;
