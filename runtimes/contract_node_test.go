@@ -3,6 +3,8 @@ package runtimes_test
 import (
 	"encoding/json"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -311,4 +313,34 @@ function handler(event) {
 	if o := e.outcome(t, 1); string(o.Result) != "2" || string(o.Stdout) != "from a thread\n" {
 		t.Errorf("the outcome is %s %s with stdout %q (%+v)", o.Status, o.Result, o.Stdout, o.Error)
 	}
+}
+
+// cutsMarks hands the reader of a stream two tuples' output and their marks, cut in two at every place.
+const cutsMarks = `
+const { Printed } = require(process.argv[1]);
+const mark = Buffer.from('<the mark of 24 bytes !>');
+const whole = Buffer.concat([Buffer.from('<the one<<'), mark, Buffer.from('two'), mark, Buffer.from('<the')]);
+for (let cut = 0; cut <= whole.length; cut++) {
+  const live = [], socket = { _handle: {}, on() {}, resume() {}, destroyed: true };
+  const printed = new Printed('stdout', socket, { write: (data) => live.push(data) }, mark, { limits: { outputBytes: 100 } });
+  printed.take(whole.slice(0, cut));
+  printed.take(whole.slice(cut));
+  const text = (tail) => Buffer.concat(tail.parts).toString();
+  const got = [text(printed.next()), text(printed.next())];
+  printed.drain();
+  got.push(text(printed.tail), Buffer.concat(live).toString());
+  if (got.join('|') !== '<the one<<|two|<the|<the one<<two<the') throw new Error(cut + ': ' + got.join('|'));
+}
+`
+
+func TestMarksAreFoundWhereverAReadEnds(t *testing.T) {
+	runner, err := filepath.Abs("node/runner.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachNode(t, func(t *testing.T, in language) {
+		if out, err := exec.Command(in.path, "-e", cutsMarks, runner).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
 }

@@ -113,7 +113,7 @@ func TestTheTokenIsReadAgainAfterARefusal(t *testing.T) {
 			case request == 5:
 				<-rotated
 				w.write("identity/token", "renewed\n")
-				delete(e.tokens, "worker")
+				e.tokens["worker"] = "who shows what is stale"
 				return unauthorized
 			}
 			return none
@@ -182,6 +182,11 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 				}
 			} else if o.Status != "Succeeded" || len(o.Result) != 60_002 {
 				t.Errorf("the outcome of %d is %s with %d bytes", i, o.Status, len(o.Result))
+			}
+		}
+		for i, c := range e.calls[:len(e.calls)-1] {
+			if c.WaitSeconds > 0 && len(c.Outcomes) > 0 && len(e.calls[i+1].Outcomes) > 0 {
+				t.Errorf("call %d lets the server wait although call %d has more to report", c.Sequence, c.Sequence+1)
 			}
 		}
 	})

@@ -2445,7 +2445,7 @@ function main() {
 }
 
 if (require.main !== module) {
-  module.exports = { readTuple, parseAnswer, encoded };     // for tests
+  module.exports = { readTuple, Printed };     // for tests
 } else if (process.argv[2] === '--child') {
   new Child(process.argv[3]).run();
 } else {
