@@ -134,6 +134,17 @@ func TestJobFor(t *testing.T) {
 			},
 		},
 		{
+			name:   "a run of a Node function starts Node with the runner and the code of that language",
+			golden: "job_node.yaml",
+			function: func(f *v1alpha1.Function) {
+				f.Spec.Runtime, f.Spec.Code = "node20", ptr.To("function handler(event) { return event[0] }\n")
+			},
+			image: func(image *v1alpha1.FunctionImage) { image.Spec.Runtime = "node20" },
+			run: func() *v1alpha1.FunctionRun {
+				return makeRun("scripted").Pinned("f-0123456789", 10, 2, 0).Job(1, "").Obj()
+			},
+		},
+		{
 			name:   "a later Job says what was done before it",
 			golden: "job_next.yaml",
 			run: func() *v1alpha1.FunctionRun {

@@ -14,9 +14,9 @@ func many(t *testing.T, n int) *exchange {
 }
 
 func TestAHandlerGetsManyTuplesAtOnce(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := many(t, 10)
-		run(t, python, e, `
+		run(t, in, e, `
 import sys
 def handler(events):
     sys.stdout.write('%d at once\n' % len(events))
@@ -54,9 +54,9 @@ func TestWhatManyResultsMayBe(t *testing.T) {
 		"a result that cannot be said": {`return [events, 1, 1, set([1])]`, map[int]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachPython(t, func(t *testing.T, in language) {
 				e := many(t, 4)
-				run(t, python, e, "def handler(events):\n    "+tc.body+"\n")
+				run(t, in, e, "def handler(events):\n    "+tc.body+"\n")
 				for index := range 4 {
 					o, want := e.outcome(t, index), tc.want[index]
 					got := ""
@@ -82,10 +82,10 @@ func TestOfManyAtOnceThePoisonIsFound(t *testing.T) {
 		"a call past its limit": {`time.sleep(600)`, 1, expected{status: "TimedOut", kind: "TimeLimitExceeded"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachPython(t, func(t *testing.T, in language) {
 				e := many(t, 8)
 				e.timeout = tc.timeout
-				w := run(t, python, e, `
+				w := run(t, in, e, `
 import os, time
 def handler(events):
     for event in events:

@@ -10,7 +10,9 @@ import (
 	"time"
 )
 
-const trivial = "def handler(event):\n    return event[0] * 2\n"
+func trivial(in language) string {
+	return in.code("def handler(event):\n    return event[0] * 2\n", "function handler(event) { return event[0] * 2 }\n")
+}
 
 // bareLoop is one process that decodes, calls, captures and encodes each tuple, and does nothing else. It prints seconds.
 const bareLoop = `
@@ -26,11 +28,34 @@ for text in texts:
 print(time.time() - begun)
 `
 
-// BenchmarkTrivialTuples compares 8,000 trivial tuples on 8 warm workers with the same in one bare Python process. The
-// server's part is the fake exchange's, which stores nothing. `go test -bench Trivial ./runtimes` prints the ratio.
+// bareLoopNode is the same for Node.
+const bareLoopNode = `
+const fs = require('fs'), texts = [];
+for (let i = 0; i < Number(process.argv[1]); i++) texts.push('[' + i + ']');
+const handler = new Function(fs.readFileSync(process.argv[2], 'utf8') + '; return handler')();
+const begun = process.hrtime();
+let size = 0;
+for (const text of texts) {
+  const out = [], err = [], write = process.stdout.write;
+  process.stdout.write = (data) => out.push(data);
+  const value = handler(JSON.parse(text));
+  process.stdout.write = write;
+  size += JSON.stringify({ result: value, stdout: out.join(''), stderr: err.join('') }).length;
+}
+const took = process.hrtime(begun);
+console.log(took[0] + took[1] / 1e9);
+`
+
+// BenchmarkTrivialTuples compares 8,000 trivial tuples on 8 warm workers with the same in one bare process of Python, and
+// of Node. The server's part is the fake exchange's, which stores nothing. `go test -bench Trivial ./runtimes` prints the
+// ratios.
 func BenchmarkTrivialTuples(b *testing.B) {
+	b.Run("python", func(b *testing.B) { trivialTuples(b, needPython3(b), "-c", bareLoop) })
+	b.Run("node", func(b *testing.B) { trivialTuples(b, needNode(b), "-e", bareLoopNode) })
+}
+
+func trivialTuples(b *testing.B, in language, flag, loop string) {
 	const n, workers = 8000, 8
-	python := needPython3(b)
 	for b.Loop() {
 		e := newExchange(b, n)
 		e.batch = 250
@@ -44,7 +69,7 @@ func BenchmarkTrivialTuples(b *testing.B) {
 		e.pending = nil // nothing is handed out until all are warm
 		var all []*worker
 		for i := range workers {
-			all = append(all, start(b, python, e, trivial, named(fmt.Sprint("worker-", i))))
+			all = append(all, start(b, in, e, trivial(in), named(fmt.Sprint("worker-", i))))
 		}
 		e.until(b, "worker that is ready", func() bool { return e.idle == workers })
 		e.mu.Lock()
@@ -58,11 +83,11 @@ func BenchmarkTrivialTuples(b *testing.B) {
 			w.finish()
 		}
 		e.check(b)
-		bare := b.TempDir() + "/handler.py"
-		if err := os.WriteFile(bare, []byte(trivial), 0o644); err != nil {
+		bare := b.TempDir() + "/handler"
+		if err := os.WriteFile(bare, []byte(trivial(in)), 0o644); err != nil {
 			b.Fatal(err)
 		}
-		out, err := exec.Command(python, "-c", bareLoop, fmt.Sprint(n), bare).Output()
+		out, err := exec.Command(in.path, flag, loop, fmt.Sprint(n), bare).Output()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -85,14 +85,14 @@ VALUES = [
 		fmt.Fprintf(&code, "    lambda: %s,\n", tc.expression)
 	}
 	code.WriteString("]\n")
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, len(names))
 		e.batch = 100
-		run(t, python, e, code.String())
+		run(t, in, e, code.String())
 		for i, name := range names {
 			tc := returnedValues[name]
 			want := tc.want
-			if strings.HasSuffix(t.Name(), "python2.7") && tc.want2 != (told{}) {
+			if in.python2() && tc.want2 != (told{}) {
 				want = tc.want2
 			}
 			want.Status = "Succeeded"
@@ -105,12 +105,12 @@ VALUES = [
 
 func TestTheEventIsTheTuple(t *testing.T) {
 	t.Run("of JSON values", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachPython(t, func(t *testing.T, in language) {
 			e := newExchange(t, 3)
 			e.tuples[0].JSON = json.RawMessage(`[1, [2.5, null], {"a": true}]`)
 			e.tuples[1].JSON = json.RawMessage(`[]`)
 			e.tuples[2].JSON = json.RawMessage("[1" + strings.Repeat("0", 5000) + "]")
-			run(t, python, e, `
+			run(t, in, e, `
 def handler(event):
     if len(event) == 3:
         return [type(event) is tuple, len(event), event[0], event[1], event[2]]
@@ -127,13 +127,13 @@ def handler(event):
 		})
 	})
 	t.Run("of Python literals", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachPython(t, func(t *testing.T, in language) {
 			e := newExchange(t, 0)
 			e.batch = 100
 			texts := []string{"(1, 2, 3)", "('Michael',)", "((1, 2), b'x', None)", "()", "(1" + strings.Repeat("0", 5000) + ",)",
 				"(1, 2)  # said", "(-1.5, 1e3, 'a' 'b')", "(,", "(open('x'),)", "(\"(1,), (2,)\",)"}
 			e.literals(texts...)
-			run(t, python, e, `
+			run(t, in, e, `
 def handler(event):
     assert type(event) is tuple
     return [len(event), event[0] == 10 ** 5000 if event else None, type(event[0]).__name__ if event else None]
@@ -159,7 +159,7 @@ def handler(event):
 	t.Run("as deep as JSON may be", func(t *testing.T) {
 		e := newExchange(t, 3)
 		e.tuples[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
-		run(t, needPython3(t), e, trivial)
+		run(t, needPython3(t), e, trivial(needPython3(t)))
 		if got := e.counts(); got["Succeeded"] != 2 || got["Failed"] != 1 {
 			t.Errorf("the outcomes are %v: the deep tuple alone is to fail", got)
 		}
@@ -167,9 +167,9 @@ def handler(event):
 }
 
 func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		w := run(t, python, e, "def inner():\n    raise Exception('This is a test Exception')\n\ndef handler(event):\n    print('before')\n    inner()\n")
+		w := run(t, in, e, "def inner():\n    raise Exception('This is a test Exception')\n\ndef handler(event):\n    print('before')\n    inner()\n")
 		o := e.outcome(t, 0)
 		traceback := o.Error.Traceback
 		lines := []string{"Traceback (most recent call last):\n", `  File "handler.py", line 6, in handler`, "    inner()\n",
@@ -198,10 +198,10 @@ func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
 }
 
 func TestOutputIsKeptToTheEndAndTheCutIsCounted(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["outputBytes"] = 1000
-		run(t, python, e, `
+		run(t, in, e, in.code(`
 import os, sys
 def handler(event):
     if event[0] == 1:
@@ -211,7 +211,21 @@ def handler(event):
         sys.stderr.write('e' * 1001)
     else:
         sys.stdout.write('o' * 1000)
-`)
+`, `
+const fs = require('fs');
+function handler(event) {
+  if (event[0] === 1) {
+    const block = Buffer.from('0123456789abcdef'.repeat(65536));
+    for (let i = 0; i < 50; i++) {
+      if (i % 2) process.stdout.write(block);
+      else for (let at = 0; at < block.length;) at += fs.writeSync(1, block, at);
+    }
+    process.stderr.write('e'.repeat(1001));
+  } else {
+    process.stdout.write('o'.repeat(1000));
+  }
+}
+`))
 		o := e.outcome(t, 1)
 		if want := bytes.Repeat([]byte("0123456789abcdef"), 63)[8:]; !bytes.Equal(o.Stdout, want) {
 			t.Errorf("stdout has %d bytes: %.100q", len(o.Stdout), o.Stdout)
@@ -231,11 +245,11 @@ def handler(event):
 }
 
 func TestWhatShortTuplesPrintStaysTheirs(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		const n = 2000
 		e := newExchange(t, n)
 		e.batch = 250
-		run(t, python, e, `
+		run(t, in, e, in.code(`
 import os
 def handler(event):
     if event[0] % 3 == 0:
@@ -243,7 +257,15 @@ def handler(event):
         print('line')
     if event[0] % 5 == 0:
         os.write(2, ('err %d' % event[0]).encode())
-`)
+`, `
+function handler(event) {
+  if (event[0] % 3 === 0) {
+    require('fs').writeSync(1, 'out ' + event[0] + ' ');
+    console.log('line');
+  }
+  if (event[0] % 5 === 0) process.stderr.write('err ' + event[0]);
+}
+`))
 		for i := range n {
 			stdout, stderr := "", ""
 			if i%3 == 0 {
@@ -260,10 +282,11 @@ def handler(event):
 }
 
 func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["resultBytes"] = 1000
-		run(t, python, e, "def handler(event):\n    return 'x' * (998 + event[0])\n")
+		run(t, in, e, in.code("def handler(event):\n    return 'x' * (998 + event[0])\n",
+			"function handler(event) { return 'x'.repeat(998 + event[0]) }"))
 		if o := e.outcome(t, 0); o.Status != "Succeeded" || len(o.Result) != 1000 {
 			t.Errorf("a result of the limit's size is %s: %+v", o.Status, o.Error)
 		}
@@ -275,28 +298,31 @@ func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
 }
 
 func TestLargeResultsTravelInSeveralCalls(t *testing.T) {
-	e := newExchange(t, 6)
-	e.batch = 6
-	run(t, needPython3(t), e, "def handler(event):\n    return chr(97 + event[0]) * 6000000\n")
-	for i := range 6 {
-		if o := e.outcome(t, i); len(o.Result) != 6000002 || o.Result[1] != byte('a'+i) {
-			t.Errorf("the result of %d has %d bytes", i, len(o.Result))
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := newExchange(t, 6)
+		e.batch = 6
+		run(t, in, e, in.code("def handler(event):\n    return chr(97 + event[0]) * 6000000\n",
+			"function handler(event) { return String.fromCharCode(97 + event[0]).repeat(6000000) }"))
+		for i := range 6 {
+			if o := e.outcome(t, i); len(o.Result) != 6000002 || o.Result[1] != byte('a'+i) {
+				t.Errorf("the result of %d has %d bytes", i, len(o.Result))
+			}
 		}
-	}
-	for _, c := range e.calls {
-		if len(c.Outcomes) > 1 {
-			t.Errorf("call %d carries %d outcomes of 6 MB", c.Sequence, len(c.Outcomes))
+		for _, c := range e.calls {
+			if len(c.Outcomes) > 1 {
+				t.Errorf("call %d carries %d outcomes of 6 MB", c.Sequence, len(c.Outcomes))
+			}
 		}
-	}
+	})
 }
 
 func TestTheModuleIsLoadedOnceAndEachHandlerRunsOnce(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		const n, workers = 2000, 8
 		e := newExchange(t, n)
 		e.batch = 60
 		folder := t.TempDir()
-		code := fmt.Sprintf(`
+		code := fmt.Sprintf(in.code(`
 import os
 def note(name, text):
     handle = os.open(os.path.join(%q, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -309,10 +335,18 @@ def handler(event):
     calls += 1
     note('calls', '%%d\n' %% event[0])
     return calls
-`, folder)
+`, `
+const note = (name, text) => require('fs').appendFileSync(%q + '/' + name, text);
+note('loads', 'x');
+let calls = 0;
+function handler(event) {
+  note('calls', event[0] + '\n');
+  return ++calls;
+}
+`), folder)
 		var all []*worker
 		for i := range workers {
-			all = append(all, start(t, python, e, code, named(fmt.Sprint("worker-", i))))
+			all = append(all, start(t, in, e, code, named(fmt.Sprint("worker-", i))))
 		}
 		for _, w := range all {
 			w.finish()
@@ -337,10 +371,10 @@ def handler(event):
 }
 
 func TestTheChildHasTheUsersSurroundings(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		modules := t.TempDir()
-		run(t, python, e, `
+		run(t, in, e, `
 # -*- coding: latin-1 -*-
 import os, sys, pickle
 import helper
@@ -382,9 +416,9 @@ def handler(event):
 }
 
 func TestTheSourceIsFoundByInspect(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		run(t, python, e, "import inspect\n\ndef add(a, b):\n    return a + b\n\nTEXT = inspect.getsource(add)\n\ndef handler(event):\n    return TEXT\n")
+		run(t, in, e, "import inspect\n\ndef add(a, b):\n    return a + b\n\nTEXT = inspect.getsource(add)\n\ndef handler(event):\n    return TEXT\n")
 		if got := string(e.outcome(t, 0).Result); got != `"def add(a, b):\n    return a + b\n"` {
 			t.Errorf("the source is %s", got)
 		}

@@ -313,28 +313,33 @@ var hostileHandlers = map[string]struct {
 func TestEachHostileHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testing.T) {
 	for name, tc := range hostileHandlers {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
-				e := newExchange(t, 7)
-				e.batch = 7
-				if tc.timeout > 0 {
-					e.timeout = tc.timeout
-				}
+			eachPython(t, func(t *testing.T, in language) {
 				body := tc.body
 				if !strings.HasPrefix(body, "\n") {
 					body = "    " + body
 				}
-				run(t, python, e, strings.Replace(neighbours, "%BODY", body, 1), asProcessOne)
-				tc.want.compare(t, e.outcome(t, 3))
-				for _, index := range []int{0, 1, 2, 4, 5, 6} {
-					got := e.outcome(t, index)
-					want := expected{status: "Succeeded", result: fmt.Sprint(index * 10), stdout: fmt.Sprintf("out %d\n", index)}
-					want.compare(t, got)
-					if text := fmt.Sprintf("err %d\n", index); string(got.Stderr) != text {
-						t.Errorf("stderr of %d is %q, not %q", index, got.Stderr, text)
-					}
-				}
+				amongNeighbours(t, in, strings.Replace(neighbours, "%BODY", body, 1), tc.timeout, tc.want)
 			})
 		})
+	}
+}
+
+// amongNeighbours runs a module whose input 3 is hostile, and checks that the others are as if it were not.
+func amongNeighbours(t *testing.T, in language, code string, timeout int, want expected, options ...option) {
+	e := newExchange(t, 7)
+	e.batch = 7
+	if timeout > 0 {
+		e.timeout = timeout
+	}
+	run(t, in, e, code, append(options, asProcessOne)...)
+	want.compare(t, e.outcome(t, 3))
+	for _, index := range []int{0, 1, 2, 4, 5, 6} {
+		got := e.outcome(t, index)
+		want := expected{status: "Succeeded", result: fmt.Sprint(index * 10), stdout: fmt.Sprintf("out %d\n", index)}
+		want.compare(t, got)
+		if text := fmt.Sprintf("err %d\n", index); string(got.Stderr) != text {
+			t.Errorf("stderr of %d is %q, not %q", index, got.Stderr, text)
+		}
 	}
 }
 

@@ -27,11 +27,11 @@ func liveText(e *exchange, index int) (stdout, stderr []byte) {
 }
 
 func TestWhatAHandlerPrintsIsToldWhileItRuns(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 2)
 		e.liveAfter = 20
 		e.batch = 2
-		run(t, python, e, `
+		run(t, in, e, `
 import sys, time
 def handler(event):
     for step in range(5):
@@ -67,10 +67,10 @@ def handler(event):
 }
 
 func TestOfMuchOutputTheEndIsTold(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		e.liveAfter = 20
-		run(t, python, e, `
+		run(t, in, e, `
 import sys, time
 def handler(event):
     sys.stdout.write('x' * 1000000 + 'end')
@@ -93,9 +93,9 @@ def handler(event):
 }
 
 func TestWithoutBeingAskedAWorkerTellsNothing(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		run(t, python, e, "import sys, time\ndef handler(event):\n    sys.stdout.write('x')\n    sys.stdout.flush()\n    time.sleep(0.5)\n")
+		run(t, in, e, "import sys, time\ndef handler(event):\n    sys.stdout.write('x')\n    sys.stdout.flush()\n    time.sleep(0.5)\n")
 		for _, c := range e.calls {
 			if c.Live != nil {
 				t.Errorf("call %d tells %q", c.Sequence, c.Live.Stdout)

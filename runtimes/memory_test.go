@@ -18,7 +18,7 @@ func withMemory(t *testing.T, bytes int) option {
 			own = fields[2]
 		}
 	}
-	folder := filepath.Join("/sys/fs/cgroup/memory", own, fmt.Sprintf("runtimes-test-%d", os.Getpid()))
+	folder := filepath.Join("/sys/fs/cgroup/memory", own, fmt.Sprintf("runtimes-test-%d-%s", os.Getpid(), filepath.Base(t.Name())))
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Skipf("not run: it needs a memory cgroup of version 1 that this user may divide (%v)", err)
 	}
@@ -35,27 +35,35 @@ func withMemory(t *testing.T, bytes int) option {
 }
 
 func TestATupleThatRunsOutOfMemoryFailsAlone(t *testing.T) {
-	e := newExchange(t, 5)
-	e.batch = 5
-	run(t, needPython3(t), e, `
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := newExchange(t, 5)
+		e.batch = 5
+		run(t, in, e, in.code(`
 def handler(event):
     if event[0] == 2:
         kept = []
         while True:
             kept.append(bytearray(1 << 20))
     return event[0]
-`, asProcessOne, withMemory(t, 160<<20))
-	for _, index := range []int{0, 1, 3, 4} {
-		if o := e.outcome(t, index); o.Status != "Succeeded" {
-			t.Errorf("the outcome of %d is %s: %+v", index, o.Status, o.Error)
+`, `
+function handler(event) {
+  for (const kept = []; event[0] === 2;) kept.push(Buffer.alloc(1 << 20, 1));
+  return event[0];
+}
+`), asProcessOne, withMemory(t, 160<<20))
+		for _, index := range []int{0, 1, 3, 4} {
+			if o := e.outcome(t, index); o.Status != "Succeeded" {
+				t.Errorf("the outcome of %d is %s: %+v", index, o.Status, o.Error)
+			}
 		}
-	}
-	expected{status: "Failed", crash: true, kind: "OutOfMemory", message: "the container ran out of memory (its limit is 160 MiB)",
-		stderr: "out of memory"}.compare(t, e.outcome(t, 2))
+		expected{status: "Failed", crash: true, kind: "OutOfMemory", message: "the container ran out of memory (its limit is 160 MiB)",
+			stderr: "out of memory"}.compare(t, e.outcome(t, 2))
+	})
 }
 
 // unifiedCgroup is what a container sees of a cgroup of version 2, in a folder of ours. The handler fills it.
-const unifiedCgroup = `
+func unifiedCgroup(in language, folder string, current int, sleep float64) string {
+	return fmt.Sprintf(in.code(`
 import os
 FOLDER = %q
 def handler(event):
@@ -65,7 +73,17 @@ def handler(event):
         import time
         time.sleep(%g)
     return event[0]
-`
+`, `
+const FOLDER = %q;
+function handler(event) {
+  if (event[0] === 1) {
+    require('fs').writeFileSync(FOLDER + '/memory.current', '%d');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, %g * 1000);
+  }
+  return event[0];
+}
+`), folder, current, sleep)
+}
 
 func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -78,7 +96,7 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 		"memory that is far from the limit": {current: 700 << 20, stat: "anon 734003200\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachLanguage(t, func(t *testing.T, in language) {
 				folder := t.TempDir()
 				for file, text := range map[string]string{
 					"cgroup.controllers": "memory\n", "memory.max": fmt.Sprintln(1 << 30), "memory.current": "1048576\n",
@@ -93,10 +111,10 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 					sleep = 600
 				}
 				// What the child held is given back when it is ended.
-				given := fmt.Sprintf("time.sleep(0.002); open(%q, 'w').write('1048576')", folder+"/memory.current")
-				run(t, python, e, fmt.Sprintf(unifiedCgroup, folder, tc.current, sleep), asProcessOne,
-					edited("root='/sys/fs/cgroup'", fmt.Sprintf("root=%q", folder)),
-					edited("time.sleep(0.002)", given))
+				waits := in.code("time.sleep(0.002)", "setTimeout(strike, 2)")
+				given := fmt.Sprintf(in.code("; open(%q, 'w').write('1048576')", "; fs.writeFileSync(%q, '1048576')"), folder+"/memory.current")
+				run(t, in, e, unifiedCgroup(in, folder, tc.current, sleep), asProcessOne,
+					edited("'/sys/fs/cgroup'", fmt.Sprintf("%q", folder)), edited(waits, waits+given))
 				if !tc.ended {
 					if got := e.counts()["Succeeded"]; got != 3 {
 						t.Errorf("%d tuples succeeded, not 3: %+v", got, e.outcome(t, 1).Error)
@@ -113,9 +131,10 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 }
 
 func TestAChildIsTheFirstThatTheKernelEnds(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		run(t, python, e, "def handler(event):\n    return open('/proc/self/oom_score_adj').read().strip()\n")
+		run(t, in, e, in.code("def handler(event):\n    return open('/proc/self/oom_score_adj').read().strip()\n",
+			"function handler(event) { return require('fs').readFileSync('/proc/self/oom_score_adj', 'utf8').trim() }"))
 		if got := string(e.outcome(t, 0).Result); got != `"1000"` {
 			t.Errorf("its oom_score_adj is %s", got)
 		}
@@ -123,11 +142,11 @@ func TestAChildIsTheFirstThatTheKernelEnds(t *testing.T) {
 }
 
 func TestATimeLimitEndsAllThatTheHandlerStarted(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 2)
 		e.timeout = 1
-		run(t, python, e, fmt.Sprintf(`
+		run(t, in, e, fmt.Sprintf(in.code(`
 import os, time
 FOLDER = %q
 def note(name):
@@ -156,7 +175,31 @@ def handler(event):
     os.wait()
     note('handler')
     time.sleep(600)
-`, folder), asProcessOne)
+`, `
+const fs = require('fs'), { spawn } = require('child_process'), FOLDER = %q;
+function handler(event) {
+  if (event[0] !== 1) {
+    const script = (name) => 'echo $$ > ' + FOLDER + '/' + name + '; exec sleep 600';
+    spawn('sh', ['-c', script('child')], { stdio: 'inherit' });
+    spawn('setsid', ['sh', '-c', '(' + script('daemon').replace('$$', '$(exec sh -c "echo \\$PPID")') + ') & exit'], { stdio: 'inherit', detached: true });
+    while (!fs.existsSync(FOLDER + '/child') || !fs.existsSync(FOLDER + '/daemon')) ;
+    fs.writeFileSync(FOLDER + '/handler', String(process.pid));
+    for (;;) ;
+  }
+  const left = [];
+  for (const name of fs.readdirSync(FOLDER)) {
+    let stat;
+    try {
+      stat = fs.readFileSync('/proc/' + fs.readFileSync(FOLDER + '/' + name, 'utf8').trim() + '/stat', 'utf8');
+    } catch (error) {
+      continue;
+    }
+    const state = stat.slice(stat.lastIndexOf(')') + 2)[0];
+    if (state !== 'Z') left.push([name, state]);   // the supervisor cannot wait for them
+  }
+  return left;
+}
+`), folder), asProcessOne)
 		if o := e.outcome(t, 0); o.Status != "TimedOut" {
 			t.Errorf("the first is %s: %+v", o.Status, o.Error)
 		}
@@ -170,28 +213,32 @@ def handler(event):
 }
 
 func TestAStreamThatNobodyReadsHoldsNothingUp(t *testing.T) {
-	e := newExchange(t, 3)
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer read.Close()
-	defer write.Close()
-	run(t, needPython3(t), e, "def handler(event):\n    print('x' * 3000000)\n", func(w *worker) { w.cmd.ExtraFiles = []*os.File{write} },
-		func(w *worker) { w.prefix = []string{"sh", "-c", `exec "$@" >&3`, "sh"} })
-	if got := e.counts()["Succeeded"]; got != 3 {
-		t.Errorf("%d tuples succeeded, not 3", got)
-	}
-	if o := e.outcome(t, 2); o.StdoutDropped != 3000001-256<<10 {
-		t.Errorf("%d bytes were dropped", o.StdoutDropped)
-	}
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := newExchange(t, 3)
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read.Close()
+		defer write.Close()
+		run(t, in, e, in.code("def handler(event):\n    print('x' * 3000000)\n", "function handler(event) { console.log('x'.repeat(3000000)) }"), func(w *worker) { w.cmd.ExtraFiles = []*os.File{write} },
+			func(w *worker) { w.prefix = []string{"sh", "-c", `exec "$@" >&3`, "sh"} })
+		if got := e.counts()["Succeeded"]; got != 3 {
+			t.Errorf("%d tuples succeeded, not 3", got)
+		}
+		if o := e.outcome(t, 2); o.StdoutDropped != 3000001-256<<10 {
+			t.Errorf("%d bytes were dropped", o.StdoutDropped)
+		}
+	})
 }
 
 func TestWithoutItsEnvironmentTheRunnerSaysWhatItIs(t *testing.T) {
-	command := exec.Command(needPython3(t), "python/runner.py")
-	command.Env = []string{"PATH=" + os.Getenv("PATH")}
-	out, err := command.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "started by the operator, with SHAREDCLOUD_EXCHANGE_URL") {
-		t.Errorf("it says %q (%v)", out, err)
-	}
+	eachLanguage(t, func(t *testing.T, in language) {
+		command := exec.Command(in.path, in.code("python/runner.py", "node/runner.js"))
+		command.Env = []string{"PATH=" + os.Getenv("PATH")}
+		out, err := command.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "started by the operator, with SHAREDCLOUD_EXCHANGE_URL") {
+			t.Errorf("it says %q (%v)", out, err)
+		}
+	})
 }

@@ -14,8 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// gated is a handler that notes what it begins and waits, for the input `held`, until the test opens the gate.
-const gated = `
+// gated is a handler that notes what it begins and waits, for the input `held`, until the test opens the gate. It keeps
+// its process busy meanwhile.
+func gated(in language, folder string, held int) string {
+	return fmt.Sprintf(in.code(`
 import os, time
 FOLDER = %q
 def note(name, text):
@@ -27,7 +29,15 @@ def handler(event):
     while event[0] == %d and not os.path.exists(os.path.join(FOLDER, 'gate')):
         time.sleep(0.005)
     return event[0]
-`
+`, `
+const fs = require('fs'), FOLDER = %q, still = new Int32Array(new SharedArrayBuffer(4));
+function handler(event) {
+  fs.appendFileSync(FOLDER + '/begun', event[0] + '\n');
+  while (event[0] === %d && !fs.existsSync(FOLDER + '/gate')) Atomics.wait(still, 0, 0, 5);
+  return event[0];
+}
+`), folder, held)
+}
 
 func open(t testing.TB, folder string) { writeFile(t, folder+"/gate", "") }
 
@@ -56,13 +66,13 @@ func TestNothingIsLostOrRepeatedWhateverBefallsTheCalls(t *testing.T) {
 		"the first answer is lost": func(request int, _ []byte) accident { return map[bool]accident{true: lostAnswer}[request == 0] },
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachLanguage(t, func(t *testing.T, in language) {
 				const n = 120
 				folder := t.TempDir()
 				e := newExchange(t, n)
 				e.batch = 20
 				e.accidents = accidents
-				run(t, python, e, fmt.Sprintf(gated, folder, -1))
+				run(t, in, e, gated(in, folder, -1))
 				if got := e.counts()["Succeeded"]; got != n {
 					t.Errorf("%d tuples succeeded, not %d", got, n)
 				}
@@ -90,30 +100,32 @@ func every(n int, a accident) func(int, []byte) accident {
 }
 
 func TestTheTokenIsReadAgainAfterARefusal(t *testing.T) {
-	e := newExchange(t, 20)
-	e.batch = 1
-	var w *worker
-	rotated := make(chan struct{})
-	e.tokens["renewed"] = "worker"
-	e.accidents = func(request int, _ []byte) accident {
-		switch {
-		case request < 5:
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := newExchange(t, 20)
+		e.batch = 1
+		var w *worker
+		rotated := make(chan struct{})
+		e.tokens["renewed"] = "worker"
+		e.accidents = func(request int, _ []byte) accident {
+			switch {
+			case request < 5:
+				return none
+			case request == 5:
+				<-rotated
+				w.write("identity/token", "renewed\n")
+				e.tokens["worker"] = "who shows what is stale"
+				return unauthorized
+			}
 			return none
-		case request == 5:
-			<-rotated
-			w.write("identity/token", "renewed\n")
-			delete(e.tokens, "worker")
-			return unauthorized
 		}
-		return none
-	}
-	w = start(t, needPython3(t), e, trivial)
-	close(rotated)
-	w.finish()
-	e.check(t)
-	if len(e.outcomes) != 20 || len(e.workers) != 1 {
-		t.Errorf("%d outcomes of the workers %v", len(e.outcomes), e.workers)
-	}
+		w = start(t, in, e, trivial(in))
+		close(rotated)
+		w.finish()
+		e.check(t)
+		if len(e.outcomes) != 20 || len(e.workers) != 1 {
+			t.Errorf("%d outcomes of the workers %v", len(e.outcomes), e.workers)
+		}
+	})
 }
 
 func TestAnswersThatEndAWorker(t *testing.T) {
@@ -128,29 +140,30 @@ func TestAnswersThatEndAWorker(t *testing.T) {
 		"404 ends it with 0":             {status: http.StatusNotFound, text: `{"error": "no such run"}`, exit: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			e := newExchange(t, 4)
-			e.lease = 1
-			e.decide = func(c call, _ *answer) (int, string) {
-				if c.Executing != nil {
-					return tc.status, tc.text
+			eachLanguage(t, func(t *testing.T, in language) {
+				e := newExchange(t, 4)
+				e.lease = 1
+				e.decide = func(c call, _ *answer) (int, string) {
+					if c.Executing != nil {
+						return tc.status, tc.text
+					}
+					return 0, ""
 				}
-				return 0, ""
-			}
-			w := start(t, needPython3(t), e, fmt.Sprintf(gated, t.TempDir(), 0), asProcessOne)
-			if got := w.wait(); got != tc.exit {
-				t.Errorf("the worker exited with %d, not %d", got, tc.exit)
-			}
-			if !strings.Contains(w.stderr.String(), tc.says) {
-				t.Errorf("the worker says %q, which does not contain %q", w.stderr.String(), tc.says)
-			}
-			e.check(t)
+				w := start(t, in, e, gated(in, t.TempDir(), 0), asProcessOne)
+				if got := w.wait(); got != tc.exit {
+					t.Errorf("the worker exited with %d, not %d", got, tc.exit)
+				}
+				if !strings.Contains(w.stderr.String(), tc.says) {
+					t.Errorf("the worker says %q, which does not contain %q", w.stderr.String(), tc.says)
+				}
+				e.check(t)
+			})
 		})
 	}
 }
 
 func TestACallThatIsTooLargeIsSplit(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 10)
 		e.batch = 10
 		e.accidents = func(_ int, body []byte) accident {
@@ -159,7 +172,8 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 			}
 			return none
 		}
-		run(t, python, e, "def handler(event):\n    return 'x' * (200000 if event[0] == 7 else 60000)\n")
+		run(t, in, e, in.code("def handler(event):\n    return 'x' * (200000 if event[0] == 7 else 60000)\n",
+			"function handler(event) { return 'x'.repeat(event[0] === 7 ? 200000 : 60000) }"))
 		for i := range 10 {
 			o := e.outcome(t, i)
 			if i == 7 {
@@ -170,15 +184,21 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 				t.Errorf("the outcome of %d is %s with %d bytes", i, o.Status, len(o.Result))
 			}
 		}
+		for i, c := range e.calls[:len(e.calls)-1] {
+			if c.WaitSeconds > 0 && len(c.Outcomes) > 0 && len(e.calls[i+1].Outcomes) > 0 {
+				t.Errorf("call %d lets the server wait although call %d has more to report", c.Sequence, c.Sequence+1)
+			}
+		}
 	})
 }
 
 func TestTheNextTupleIsFetchedWhileOneRuns(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		const n = 12
 		e := newExchange(t, n)
 		e.batch = 1
-		run(t, python, e, "import time\ndef handler(event):\n    time.sleep(0.1)\n")
+		run(t, in, e, in.code("import time\ndef handler(event):\n    time.sleep(0.1)\n",
+			"async function handler(event) { await new Promise((resolve) => setTimeout(resolve, 100)) }"))
 		for _, c := range e.calls {
 			if len(c.Outcomes) > 0 && c.Outcomes[0].Index < n-2 && c.Executing == nil {
 				t.Errorf("call %d reports %d and nothing runs meanwhile", c.Sequence, c.Outcomes[0].Index)
@@ -191,12 +211,12 @@ func TestTheNextTupleIsFetchedWhileOneRuns(t *testing.T) {
 }
 
 func TestWhatWaitsBehindALongHandlerIsHandedBack(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 5)
 		e.batch = 5
 		e.handBack = 200
-		w := start(t, python, e, fmt.Sprintf(gated, folder, 0))
+		w := start(t, in, e, gated(in, folder, 0))
 		e.until(t, "hand-back", func() bool { return len(e.back) == 4 })
 		e.mu.Lock()
 		for _, c := range e.calls[1:] {
@@ -218,11 +238,11 @@ func TestWhatWaitsBehindALongHandlerIsHandedBack(t *testing.T) {
 }
 
 func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 1)
 		e.lease = 2
-		w := start(t, python, e, fmt.Sprintf(gated, folder, 0), withEnv("NVIDIA_VISIBLE_DEVICES=GPU-7"))
+		w := start(t, in, e, gated(in, folder, 0), withEnv("NVIDIA_VISIBLE_DEVICES=GPU-7"))
 		calls := func() int {
 			count := 0
 			for _, c := range e.calls {
@@ -240,7 +260,7 @@ func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
 }
 
 func TestWhatIsRevokedIsDropped(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 6)
 		e.batch = 4
@@ -252,7 +272,7 @@ func TestWhatIsRevokedIsDropped(t *testing.T) {
 			}
 			return 0, ""
 		}
-		w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+		w := start(t, in, e, gated(in, folder, 0), asProcessOne)
 		w.finish()
 		e.check(t)
 		if begun := readFile(t, folder+"/begun"); begun != "0\n1\n3\n4\n5\n" {
@@ -262,7 +282,7 @@ func TestWhatIsRevokedIsDropped(t *testing.T) {
 }
 
 func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 2)
 		e.lease = 1
 		e.decide = func(c call, a *answer) (int, string) {
@@ -271,7 +291,7 @@ func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
 			}
 			return 0, ""
 		}
-		run(t, python, e, fmt.Sprintf(gated, t.TempDir(), 0), asProcessOne)
+		run(t, in, e, gated(in, t.TempDir(), 0), asProcessOne)
 		if len(e.outcomes) != 0 {
 			t.Errorf("outcomes came nevertheless: %v", e.outcomes)
 		}
@@ -279,28 +299,30 @@ func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
 }
 
 func TestAnIdleWorkerWaitsOnTheServer(t *testing.T) {
-	e := newExchange(t, 3)
-	e.pending = nil
-	w := start(t, needPython3(t), e, trivial)
-	e.until(t, "call that is kept open", func() bool { return e.idle == 1 })
-	e.mu.Lock()
-	e.pending = []int{0, 1, 2}
-	e.notify()
-	e.mu.Unlock()
-	w.finish()
-	e.check(t)
-	if len(e.calls) > 6 {
-		t.Errorf("it took %d calls", len(e.calls))
-	}
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := newExchange(t, 3)
+		e.pending = nil
+		w := start(t, in, e, trivial(in))
+		e.until(t, "call that is kept open", func() bool { return e.idle == 1 })
+		e.mu.Lock()
+		e.pending = []int{0, 1, 2}
+		e.notify()
+		e.mu.Unlock()
+		w.finish()
+		e.check(t)
+		if len(e.calls) > 6 {
+			t.Errorf("it took %d calls", len(e.calls))
+		}
+	})
 }
 
 func TestAWorkerThatIsToldToEnd(t *testing.T) {
 	t.Run("finishes what it executes and hands back the rest", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachLanguage(t, func(t *testing.T, in language) {
 			folder := t.TempDir()
 			e := newExchange(t, 5)
 			e.batch = 5
-			w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+			w := start(t, in, e, gated(in, folder, 0), asProcessOne)
 			waitFor(t, folder+"/begun")
 			e.mu.Lock()
 			e.ending = true
@@ -319,27 +341,29 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 		})
 	})
 	t.Run("ends what does not finish in time, and hands it back", func(t *testing.T) {
-		folder := t.TempDir()
-		e := newExchange(t, 3)
-		e.batch = 3
-		w := start(t, needPython3(t), e, fmt.Sprintf(gated, folder, 0), asProcessOne, edited("LEAVING = 20 ", "LEAVING = 0.5 "))
-		waitFor(t, folder+"/begun")
-		e.mu.Lock()
-		e.ending = true
-		e.mu.Unlock()
-		signalTo(t, w, syscall.SIGTERM)
-		w.leaves()
-		e.check(t)
-		if diff := cmp.Diff([]int{1, 2, 0}, e.back); diff != "" || len(e.outcomes) != 0 {
-			t.Errorf("handed back (-want +got), with %d outcomes:\n%s", len(e.outcomes), diff)
-		}
+		eachLanguage(t, func(t *testing.T, in language) {
+			folder := t.TempDir()
+			e := newExchange(t, 3)
+			e.batch = 3
+			w := start(t, in, e, gated(in, folder, 0), asProcessOne, edited("LEAVING = 20", "LEAVING = 0.5"))
+			waitFor(t, folder+"/begun")
+			e.mu.Lock()
+			e.ending = true
+			e.mu.Unlock()
+			signalTo(t, w, syscall.SIGTERM)
+			w.leaves()
+			e.check(t)
+			if diff := cmp.Diff([]int{1, 2, 0}, e.back); diff != "" || len(e.outcomes) != 0 {
+				t.Errorf("handed back (-want +got), with %d outcomes:\n%s", len(e.outcomes), diff)
+			}
+		})
 	})
 	t.Run("carries on where Kubernetes did not mean it", func(t *testing.T) {
-		eachPython(t, func(t *testing.T, python string) {
+		eachLanguage(t, func(t *testing.T, in language) {
 			folder := t.TempDir()
 			e := newExchange(t, 5)
 			e.batch = 5
-			w := start(t, python, e, fmt.Sprintf(gated, folder, 0), asProcessOne)
+			w := start(t, in, e, gated(in, folder, 0), asProcessOne)
 			waitFor(t, folder+"/begun")
 			signalTo(t, w, syscall.SIGTERM)
 			e.until(t, "call that asks whether to leave", e.has(func(c call) bool { return c.Leaving }))
@@ -355,74 +379,81 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 		})
 	})
 	t.Run("ends at once when it holds nothing", func(t *testing.T) {
-		e := newExchange(t, 1)
-		e.pending = nil
-		e.lease = 3
-		w := start(t, needPython3(t), e, trivial, asProcessOne)
-		e.until(t, "call that is kept open", func() bool { return e.idle == 1 })
-		e.mu.Lock()
-		e.ending = true
-		e.mu.Unlock()
-		signalTo(t, w, syscall.SIGTERM)
-		w.leaves()
-		e.check(t)
+		eachLanguage(t, func(t *testing.T, in language) {
+			e := newExchange(t, 1)
+			e.pending = nil
+			e.lease = 3
+			w := start(t, in, e, trivial(in), asProcessOne)
+			e.until(t, "call that is kept open", func() bool { return e.idle == 1 })
+			e.mu.Lock()
+			e.ending = true
+			e.mu.Unlock()
+			signalTo(t, w, syscall.SIGTERM)
+			w.leaves()
+			e.check(t)
+		})
 	})
 }
 
+var unloadable = map[string]struct {
+	code string
+	want fault
+}{
+	"a syntax error":                {"def handler(event):\n    return (\n", fault{Type: "SyntaxError", Traceback: `File "handler.py", line`}},
+	"Python 2's print statement":    {"def handler(event):\n    exec 'print 1' in {}, {}, {}, {}\n", fault{Type: "SyntaxError", Traceback: "exec 'print 1'"}},
+	"no handler":                    {"def handle(event):\n    pass\n", fault{Type: "HandlerMissing", Message: "needs to have the following signature: def handler(event)"}},
+	"a handler that is no function": {"handler = 5\n", fault{Type: "HandlerNotCallable", Message: "needs to have the following signature: def handler(event)"}},
+	"an import that fails":          {"import nothing_of_this_name\n", fault{Message: "nothing_of_this_name", Traceback: "line 1, in <module>\n    import nothing_of_this_name\n"}},
+	"a module that exits":           {"import sys\nsys.exit(4)\n", fault{Type: "ProcessExited", Message: "exited with status 4 while it loaded the module"}},
+	"a module that dies":            {"import os\nos.kill(os.getpid(), 11)\n", fault{Type: "ProcessKilled", Message: "signal 11 (SIGSEGV) while it loaded the module"}},
+	"a module with a null byte":     {"\x00", fault{}},
+	"a module that takes for ever":  {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
+}
+
 func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
-	for name, tc := range map[string]struct {
-		code string
-		want fault
-	}{
-		"a syntax error":                {"def handler(event):\n    return (\n", fault{Type: "SyntaxError", Traceback: `File "handler.py", line`}},
-		"Python 2's print statement":    {"def handler(event):\n    exec 'print 1' in {}, {}, {}, {}\n", fault{Type: "SyntaxError", Traceback: "exec 'print 1'"}},
-		"no handler":                    {"def handle(event):\n    pass\n", fault{Type: "HandlerMissing", Message: "needs to have the following signature: def handler(event)"}},
-		"a handler that is no function": {"handler = 5\n", fault{Type: "HandlerNotCallable", Message: "needs to have the following signature: def handler(event)"}},
-		"an import that fails":          {"import nothing_of_this_name\n", fault{Message: "nothing_of_this_name", Traceback: "line 1, in <module>\n    import nothing_of_this_name\n"}},
-		"a module that exits":           {"import sys\nsys.exit(4)\n", fault{Type: "ProcessExited", Message: "exited with status 4 while it loaded the module"}},
-		"a module that dies":            {"import os\nos.kill(os.getpid(), 11)\n", fault{Type: "ProcessKilled", Message: "signal 11 (SIGSEGV) while it loaded the module"}},
-		"a module with a null byte":     {"\x00", fault{}},
-		"a module that takes for ever":  {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
-	} {
+	for name, tc := range unloadable {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
-				e := newExchange(t, 3)
-				var options []option
-				if tc.want.Type == "LoadTimedOut" {
-					e.timeout = 1
-					options = append(options, edited("LOADING = 600 ", "LOADING = 1 "))
-				}
-				e.decide = func(c call, a *answer) (int, string) {
-					if c.LoadError != nil {
-						a.Action = "finished"
-					}
-					return 0, ""
-				}
-				w := run(t, python, e, tc.code, options...)
-				if len(e.outcomes) != 0 {
-					t.Errorf("outcomes came: %v", e.outcomes)
-				}
-				last := e.calls[len(e.calls)-1]
-				if last.LoadError == nil || last.Held != "" || last.Want {
-					t.Fatalf("the last call is %+v", last)
-				}
-				got := *last.LoadError
-				if tc.want.Type != "" && got.Type != tc.want.Type || !strings.Contains(got.Message, tc.want.Message) || !strings.Contains(got.Traceback, tc.want.Traceback) {
-					t.Errorf("the error is %+v, not like %+v", got, tc.want)
-				}
-				if !strings.Contains(w.stderr.String(), "the module could not be loaded") {
-					t.Errorf("the container's stderr does not say it: %q", w.stderr.String())
-				}
-			})
+			eachPython(t, func(t *testing.T, in language) { cannotBeLoaded(t, in, tc.code, tc.want) })
 		})
 	}
 }
 
+// cannotBeLoaded checks what a worker reports of a module.
+func cannotBeLoaded(t *testing.T, in language, code string, want fault) {
+	e := newExchange(t, 3)
+	var options []option
+	if want.Type == "LoadTimedOut" {
+		e.timeout = 1
+		options = append(options, edited("LOADING = 600", "LOADING = 1"))
+	}
+	e.decide = func(c call, a *answer) (int, string) {
+		if c.LoadError != nil {
+			a.Action = "finished"
+		}
+		return 0, ""
+	}
+	w := run(t, in, e, code, options...)
+	if len(e.outcomes) != 0 {
+		t.Errorf("outcomes came: %v", e.outcomes)
+	}
+	last := e.calls[len(e.calls)-1]
+	if last.LoadError == nil || last.Held != "" || last.Want {
+		t.Fatalf("the last call is %+v", last)
+	}
+	got := *last.LoadError
+	if want.Type != "" && got.Type != want.Type || !strings.Contains(got.Message, want.Message) || !strings.Contains(got.Traceback, want.Traceback) {
+		t.Errorf("the error is %+v, not like %+v", got, want)
+	}
+	if !strings.Contains(w.stderr.String(), "the module could not be loaded") {
+		t.Errorf("the container's stderr does not say it: %q", w.stderr.String())
+	}
+}
+
 func TestAModuleIsTriedAgainAndThenUsed(t *testing.T) {
-	eachPython(t, func(t *testing.T, python string) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 3)
-		run(t, python, e, fmt.Sprintf(`
+		run(t, in, e, fmt.Sprintf(in.code(`
 import os, sys
 sys.stdout.write('loading')
 if not os.path.exists(%[1]q):
@@ -430,7 +461,14 @@ if not os.path.exists(%[1]q):
     raise RuntimeError('not yet')
 def handler(event):
     return event[0]
-`, folder+"/tried"))
+`, `
+console.log('loading');
+if (!require('fs').existsSync(%[1]q)) {
+  require('fs').mkdirSync(%[1]q);
+  throw new Error('not yet');
+}
+function handler(event) { return event[0] }
+`), folder+"/tried"))
 		errors := 0
 		for _, c := range e.calls {
 			if c.LoadError != nil {
@@ -457,7 +495,7 @@ func TestTheExchangeIsTrustedByItsName(t *testing.T) {
 		"another authority":             {host: "localhost", other: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, python string) {
+			eachLanguage(t, func(t *testing.T, in language) {
 				e := newExchange(t, 3)
 				authority := newAuthority(t)
 				server := httptest.NewUnstartedServer(e)
@@ -471,7 +509,7 @@ func TestTheExchangeIsTrustedByItsName(t *testing.T) {
 				file := t.TempDir() + "/ca.crt"
 				writeFile(t, file, authority.pem())
 				e.url = strings.Replace(server.URL, "127.0.0.1", tc.host, 1)
-				w := start(t, python, e, trivial, withEnv("SHAREDCLOUD_CA_FILE="+file))
+				w := start(t, in, e, trivial(in), withEnv("SHAREDCLOUD_CA_FILE="+file))
 				if tc.trusted {
 					w.finish()
 					e.check(t)

@@ -9,6 +9,9 @@ import (
 //go:embed python/runner.py
 var pythonRunner string
 
+//go:embed node/runner.js
+var nodeRunner string
+
 // Runtime is how the code of a function is run.
 type Runtime struct {
 	// Language of the code; an image and a function fit together when theirs is the same.
@@ -52,6 +55,12 @@ var families = []family{
 		language: "python", interpreter: "python3", flags: pythonFlags,
 		handlerFile: "handler.py", runnerFile: "runner.py", runner: &pythonRunner,
 	},
+	{
+		names:    regexp.MustCompile(`^node[0-9]+$`),
+		known:    []string{"node8", "node10", "node12", "node14", "node16", "node18", "node20", "node22", "node24"},
+		language: "node", interpreter: "node",
+		handlerFile: "handler.js", runnerFile: "runner.js", runner: &nodeRunner,
+	},
 }
 
 // Lookup finds the runtime of that name, as it stands in a Function's or a FunctionImage's spec.runtime.
@@ -70,18 +79,10 @@ func Lookup(runtime string) (Runtime, bool) {
 	return Runtime{}, false
 }
 
-// nodeNames are the runtimes of Node. There is no runner for them yet: what asks for one is told so by Lookup.
-var nodeNames = regexp.MustCompile(`^node[0-9]+$`)
-
-// Language is the language of a runtime, python or node, whether or not there is a runner for it.
+// Language is the language of a runtime: python or node.
 func Language(runtime string) (string, bool) {
-	if found, ok := Lookup(runtime); ok {
-		return found.Language, true
-	}
-	if nodeNames.MatchString(runtime) {
-		return "node", true
-	}
-	return "", false
+	found, ok := Lookup(runtime)
+	return found.Language, ok
 }
 
 // Known lists names of runtimes for messages and catalogues, in order. Later versions of a language are found by Lookup

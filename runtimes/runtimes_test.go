@@ -1,9 +1,10 @@
 package runtimes_test
 
 import (
-	"os"
 	"os/exec"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +16,7 @@ func TestLookup(t *testing.T) {
 	for name, tc := range map[string]struct {
 		runtime string
 		want    string // the interpreter; "" for a runtime that is not known
+		node    bool
 	}{
 		"Python 2.7":                        {runtime: "python27", want: "python2.7"},
 		"Python 3.6":                        {runtime: "python36", want: "python3"},
@@ -26,7 +28,10 @@ func TestLookup(t *testing.T) {
 		"upper case":                        {runtime: "Python311"},
 		"nothing":                           {runtime: ""},
 		"a language that nobody runs here":  {runtime: "cobol85"},
-		"Node, which has no runner yet":     {runtime: "node8"},
+		"Node 8":                            {runtime: "node8", want: "node", node: true},
+		"a later Node":                      {runtime: "node99", want: "node", node: true},
+		"Node without a version":            {runtime: "node"},
+		"Node with a minor version":         {runtime: "node8.17"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runtime, ok := runtimes.Lookup(tc.runtime)
@@ -38,6 +43,10 @@ func TestLookup(t *testing.T) {
 			}
 			want := runtimes.Runtime{Language: "python", Command: []string{tc.want, "-E", "-S", "-B"},
 				HandlerFile: "handler.py", RunnerFile: "runner.py", Runner: readFile(t, "python/runner.py")}
+			if tc.node {
+				want = runtimes.Runtime{Language: "node", Command: []string{tc.want},
+					HandlerFile: "handler.js", RunnerFile: "runner.js", Runner: readFile(t, "node/runner.js")}
+			}
 			if diff := cmp.Diff(want, runtime); diff != "" {
 				t.Errorf("Lookup(%q) (-want +got):\n%s", tc.runtime, diff)
 			}
@@ -60,19 +69,27 @@ func TestEveryKnownRuntimeIsFound(t *testing.T) {
 			t.Errorf("%s is listed and not found", name)
 		}
 	}
-	if !slices.Contains(known, "python27") || !slices.Contains(known, "python36") {
-		t.Errorf("the runtimes of 2018 are not all in %v", known)
+	for _, name := range []string{"python27", "python36", "node8"} {
+		if !slices.Contains(known, name) {
+			t.Errorf("%s, a runtime of 2018, is not in %v", name, known)
+		}
+	}
+}
+
+func TestTheLanguageOfARuntime(t *testing.T) {
+	for runtime, want := range map[string]string{"python27": "python", "python311": "python", "node8": "node", "node20": "node", "cobol85": ""} {
+		if got, known := runtimes.Language(runtime); got != want || known != (want != "") {
+			t.Errorf("the language of %s is %q (%t), not %q", runtime, got, known, want)
+		}
 	}
 }
 
 // The size is bounded because code and runner share a ConfigMap of 1 MiB, with 900 KiB for the code.
-func TestTheRunnerLeavesRoomForTheCode(t *testing.T) {
-	info, err := os.Stat("python/runner.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Size() > 100<<10 {
-		t.Errorf("the runner has %d bytes", info.Size())
+func TestTheRunnersLeaveRoomForTheCode(t *testing.T) {
+	for _, runner := range []string{"python/runner.py", "node/runner.js"} {
+		if size := len(readFile(t, runner)); size > 100<<10 {
+			t.Errorf("%s has %d bytes", runner, size)
+		}
 	}
 }
 
@@ -93,16 +110,68 @@ driver.Driver(pygram.python_grammar, convert=pytree.convert).parse_string(source
 
 func TestTheRunnerIsPython2AndPython3(t *testing.T) {
 	if python, err := python2(); err == nil {
-		if out, err := exec.Command(python, "-E", "-c", "compile(open('python/runner.py').read(), 'runner.py', 'exec')").CombinedOutput(); err != nil {
+		if out, err := exec.Command(python.path, "-E", "-c", "compile(open('python/runner.py').read(), 'runner.py', 'exec')").CombinedOutput(); err != nil {
 			t.Errorf("Python 2.7 cannot read the runner: %v\n%s", err, out)
 		}
-		out, err := exec.Command(needPython3(t), "-c", "import ast; ast.parse(open('python/runner.py').read(), feature_version=(3, 4))").CombinedOutput()
+		out, err := exec.Command(needPython3(t).path, "-c", "import ast; ast.parse(open('python/runner.py').read(), feature_version=(3, 4))").CombinedOutput()
 		if err != nil {
 			t.Errorf("Python 3.4 could not read the runner: %v\n%s", err, out)
 		}
 		return
 	}
-	if out, err := exec.Command(needPython3(t), "-c", grammar).CombinedOutput(); err != nil {
+	if out, err := exec.Command(needPython3(t).path, "-c", grammar).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// later is what Node 8 does not read, or does not have. Comments and texts are taken out before it is looked for.
+var later = map[string]string{
+	`\?\.[^\d]`:       "optional chaining",
+	`\?\?`:            "nullish coalescing",
+	`\bcatch\s*\{`:    "catch without a binding",
+	`\b\d+n\b`:        "a BigInt literal",
+	`[(\[,]\s*\.\.\.`: "spread, which is in all calls and arrays of Node 8 and in none of its objects: do without",
+	`\{\s*\.\.\.`:     "spread in an object",
+	`\*\*=|&&=|\|\|=`: "a logical assignment",
+	`\bfor\s+await\b`: "asynchronous iteration",
+	`(?m)(?:^class[^\n]*\{|^  \})\n+  (?:static\s+)?#?\w+\s*=`:                                     "a class field",
+	`\.(?:at|flat|flatMap|matchAll|replaceAll|fromEntries|trimStart|trimEnd|finally|allSettled)\(`: "a method of a later version",
+	`\bglobalThis\b|\bqueueMicrotask\b|\brmSync\b|\bhrtime\.bigint\b`:                              "a name of a later version",
+}
+
+func TestTheNodeRunnerIsWrittenForNode8(t *testing.T) {
+	source := readFile(t, "node/runner.js")
+	if strings.Contains(source, "require('node:") {
+		t.Error("Node 8 knows no node: in require")
+	}
+	for pattern, what := range later {
+		for _, found := range regexp.MustCompile(pattern).FindAllStringIndex(codeOf(source), -1) {
+			t.Errorf("line %d: %s", strings.Count(codeOf(source)[:found[0]], "\n")+1, what)
+		}
+	}
+	for _, probe := range []string{"a?.b", "a ?? b", "try {} catch {}", "x = 10n;", "f(...a)", "{ ...a }", "class A {\n  x = 1;\n}", "a.at(-1)"} {
+		found := false
+		for pattern := range later {
+			found = found || regexp.MustCompile(pattern).MatchString(codeOf(probe))
+		}
+		if !found {
+			t.Errorf("the test does not see %q", probe)
+		}
+	}
+	// What this Node makes of it is looked at as well.
+	eachNode(t, func(t *testing.T, in language) {
+		if out, err := exec.Command(in.path, "--check", "node/runner.js").CombinedOutput(); err != nil {
+			t.Errorf("%s cannot read the runner: %v\n%s", in.path, err, out)
+		}
+	})
+}
+
+// codeOf blanks the comments, texts and regular expressions of a source, and keeps its lines.
+func codeOf(source string) string {
+	const text = `'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"`
+	const expression = `[(=,:!&|?]\s*/(?:[^/\\\n\[*]|\\.|\[(?:[^\]\\\n]|\\.)*\])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])*/[gy]*`
+	blanks := regexp.MustCompile(`(?s:/\*.*?\*/)|//[^\n]*|` + text + `|` + expression)
+	return blanks.ReplaceAllStringFunc(source, func(found string) string {
+		return strings.Repeat("\n", strings.Count(found, "\n")) + "0"
+	})
 }

@@ -17,19 +17,37 @@ import (
 	"sharedcloud.io/function-operator/runtimes"
 )
 
-// python3 is the interpreter that every test needs; python2 is used where there is one.
+// language is an interpreter and the runtime whose runner it runs.
+type language struct {
+	runtime string
+	path    string
+}
+
+// code is the one of the sources that is written in this language.
+func (l language) code(python, node string) string {
+	if l.node() {
+		return node
+	}
+	return python
+}
+
+func (l language) node() bool    { return strings.HasPrefix(l.runtime, "node") }
+func (l language) python2() bool { return l.runtime == "python27" }
+
+// Every test needs Python 3 and Node; Python 2.7 is used where there is one.
 var (
-	python3 = sync.OnceValues(func() (string, error) { return interpreter("python3", "3.") })
-	python2 = sync.OnceValues(func() (string, error) { return interpreter("python2.7", "2.7") })
+	python3 = sync.OnceValues(func() (language, error) { return pythonOf("python311", "python3", "3.") })
+	python2 = sync.OnceValues(func() (language, error) { return pythonOf("python27", "python2.7", "2.7") })
+	node    = sync.OnceValues(func() (language, error) { return nodeAt("node") })
 )
 
-// interpreter finds a working one: on PATH, or where pyenv keeps its versions.
-func interpreter(name, version string) (string, error) {
+// pythonOf finds a working interpreter: on PATH, or where pyenv keeps its versions.
+func pythonOf(runtime, name, version string) (language, error) {
 	candidates := []string{name}
 	if root := os.Getenv("PYENV_ROOT"); root != "" {
 		found, err := filepath.Glob(filepath.Join(root, "versions", version+"*", "bin", name))
 		if err != nil {
-			return "", err
+			return language{}, err
 		}
 		candidates = append(candidates, found...)
 	}
@@ -37,35 +55,71 @@ func interpreter(name, version string) (string, error) {
 		// What is on PATH may be a script that starts another: ask for the program itself.
 		path, err := exec.Command(candidate, "-c", "import sys; sys.stdout.write(sys.executable)").Output()
 		if err == nil {
-			return string(path), nil
+			return language{runtime, string(path)}, nil
 		}
 	}
-	return "", fmt.Errorf("the tests of the runners need a working %s on PATH (Debian: apt-get install %s)", name, name)
+	return language{}, fmt.Errorf("the tests of the runners need a working %s on PATH (Debian: apt-get install %s)", name, name)
 }
 
-func needPython3(t testing.TB) string {
+func nodeAt(name string) (language, error) {
+	path, err := exec.Command(name, "-e", "process.stdout.write(process.execPath)").Output()
+	if err != nil {
+		return language{}, fmt.Errorf("the tests of the runners need a working %s (Debian: apt-get install nodejs): %w", name, err)
+	}
+	return language{"node20", string(path)}, nil
+}
+
+func needPython3(t testing.TB) language { return need(t, python3) }
+
+func needNode(t testing.TB) language { return need(t, node) }
+
+func need(t testing.TB, find func() (language, error)) language {
 	t.Helper()
-	path, err := python3()
+	found, err := find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return found
 }
 
 // eachPython runs a test with Python 3, and with Python 2.7 where that is installed.
-func eachPython(t *testing.T, test func(t *testing.T, python string)) {
+func eachPython(t *testing.T, test func(t *testing.T, in language)) {
 	t.Run("python3", func(t *testing.T) {
 		t.Parallel()
 		test(t, needPython3(t))
 	})
 	t.Run("python2.7", func(t *testing.T) {
 		t.Parallel()
-		path, err := python2()
+		in, err := python2()
 		if err != nil {
 			t.Skipf("not run with Python 2.7, for which only the grammar is checked: %v", err)
 		}
-		test(t, path)
+		test(t, in)
 	})
+}
+
+// otherNodes names an environment variable: paths of more interpreters to test with, separated by colons. Node 8 is the
+// oldest that the runner is written for.
+const otherNodes = "RUNTIMES_TEST_NODES"
+
+// eachNode runs a test with the Node on PATH, and with those that the environment names.
+func eachNode(t *testing.T, test func(t *testing.T, in language)) {
+	for i, name := range append([]string{"node"}, filepath.SplitList(os.Getenv(otherNodes))...) {
+		t.Run(fmt.Sprintf("node-%d", i), func(t *testing.T) {
+			t.Parallel()
+			in, err := nodeAt(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, in)
+		})
+	}
+}
+
+// eachLanguage runs a test of what all runners have to do alike.
+func eachLanguage(t *testing.T, test func(t *testing.T, in language)) {
+	eachPython(t, test)
+	eachNode(t, test)
 }
 
 // worker is a supervisor and all that belongs to it.
@@ -119,15 +173,15 @@ func named(token string) option {
 }
 
 // start runs a worker of the exchange with this code until the test ends.
-func start(t testing.TB, python string, e *exchange, code string, options ...option) *worker {
+func start(t testing.TB, in language, e *exchange, code string, options ...option) *worker {
 	t.Helper()
-	runtime, ok := runtimes.Lookup("python311")
+	runtime, ok := runtimes.Lookup(in.runtime)
 	if !ok {
-		t.Fatal("python311 is not a runtime")
+		t.Fatalf("%s is not a runtime", in.runtime)
 	}
 	w := &worker{t: t, folder: t.TempDir(), ended: make(chan struct{}), token: "worker"}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.cmd = exec.CommandContext(ctx, python)
+	w.cmd = exec.CommandContext(ctx, in.path)
 	for _, o := range options {
 		o(w)
 	}
@@ -138,7 +192,7 @@ func start(t testing.TB, python string, e *exchange, code string, options ...opt
 	}
 	w.write("runner/"+runtime.RunnerFile, runner)
 	w.write("identity/token", w.token)
-	arguments := append([]string{python}, runtime.Command[1:]...)
+	arguments := append([]string{in.path}, runtime.Command[1:]...)
 	arguments = append(arguments, w.path("runner/"+runtime.RunnerFile))
 	if w.first {
 		// The supervisor goes when unshare goes.
@@ -235,9 +289,9 @@ func (w *worker) leaves() {
 }
 
 // run works through the whole run with one worker.
-func run(t testing.TB, python string, e *exchange, code string, options ...option) *worker {
+func run(t testing.TB, in language, e *exchange, code string, options ...option) *worker {
 	t.Helper()
-	w := start(t, python, e, code, options...)
+	w := start(t, in, e, code, options...)
 	w.finish()
 	e.check(t)
 	return w

@@ -1833,6 +1833,8 @@ class Supervisor(object):
         while self.done and (not self.reporting or size + len(self.done[0][1]) <= self.body_limit):
             size += len(self.done[0][1])
             self.reporting.append(self.done.popleft())
+        if self.done:
+            wait = 0             # the next call is made at once
         fields = {'protocol': PROTOCOL, 'sequence': self.sequence + 1, 'held': compress(self.held()), 'want': want,
                   'waitSeconds': wait, 'leaving': self.leaving}
         if self.executing is not None:
