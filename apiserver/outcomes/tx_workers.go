@@ -1,6 +1,8 @@
 package outcomes
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
@@ -97,13 +99,13 @@ func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
 func (tx *Tx) PutWorker(w *Worker) error {
 	if w.ID == 0 {
 		id, err := tx.insert("adding a worker", insertWorker, w.RunID, string(w.PodUID), w.PodName, w.Node, string(w.JobUID),
-			w.CompletionIndex, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches), number(w.Alone), w.Executing,
+			w.CompletionIndex, printable(w.Device), int(w.State), w.Sequence, formatBatches(w.Batches), number(w.Alone), w.Executing,
 			w.AnswerAction, w.AnswerHanded.String(), w.FirstMicros, w.LastMicros, w.ExecutingMicros,
-			number(w.Born), w.GPUProduct, w.BuildLog)
+			number(w.Born), printable(w.GPUProduct), printable(w.BuildLog))
 		w.ID = id
 		return err
 	}
-	_, err := tx.exec("writing a worker", updateWorker, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches),
+	_, err := tx.exec("writing a worker", updateWorker, printable(w.Device), int(w.State), w.Sequence, formatBatches(w.Batches),
 		number(w.Alone), w.Executing, w.AnswerAction, w.AnswerHanded.String(), w.LastMicros, w.ExecutingMicros, w.ID)
 	return err
 }
@@ -111,7 +113,7 @@ func (tx *Tx) PutWorker(w *Worker) error {
 // SetBirth records how a worker came to be: the product of its GPUs and the life of its pod before the code ran. false: the
 // worker has no row (any more).
 func (tx *Tx) SetBirth(run, pod types.UID, gpuProduct, buildLog string) (bool, error) {
-	changed, err := tx.exec("recording how a worker came to be", updateBirth, gpuProduct, buildLog, string(pod), string(run))
+	changed, err := tx.exec("recording how a worker came to be", updateBirth, printable(gpuProduct), printable(buildLog), string(pod), string(run))
 	return changed > 0, err
 }
 
@@ -149,4 +151,9 @@ func (tx *Tx) leases(doing, text string) ([]Lease, error) {
 		return nil
 	}, text)
 	return leases, err
+}
+
+// printable is a text that every engine takes, from what others say.
+func printable(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
 }
