@@ -21,7 +21,8 @@ const selectLiveWorkers = `SELECT ` + workerColumns + ` FROM workers WHERE run_i
 const selectSiblings = `SELECT ` + workerColumns + ` FROM workers
 	WHERE run_id = $1 AND job_uid = $2 AND completion_index = $3 AND state = 1 ORDER BY id`
 
-const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.name, workers.pod_name, workers.node
+const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.name, workers.pod_name, workers.node,
+	workers.sequence, workers.last_us
 	FROM workers JOIN runs ON runs.id = workers.run_id WHERE workers.state = 1`
 
 const insertWorker = `INSERT INTO workers (run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state,
@@ -128,9 +129,11 @@ func (tx *Tx) FenceWorkers(run int64) error {
 type Lease struct {
 	Run, Pod                          types.UID
 	Namespace, RunName, PodName, Node string
+	// Sequence and LastMicros change when the worker calls.
+	Sequence, LastMicros int64
 }
 
-// Leases returns every lease there is: what a server that starts must give deadlines to.
+// Leases returns every lease there is: what a server must know the deadlines of, whichever granted them.
 func (tx *Tx) Leases() ([]Lease, error) {
 	return tx.leases("listing leases", selectLeases+` ORDER BY workers.id`)
 }
@@ -144,7 +147,7 @@ func (tx *Tx) leases(doing, text string) ([]Lease, error) {
 	var leases []Lease
 	err := tx.query(doing, func(row func(...any) error) error {
 		l := Lease{}
-		if err := row(&l.Run, &l.Pod, &l.Namespace, &l.RunName, &l.PodName, &l.Node); err != nil {
+		if err := row(&l.Run, &l.Pod, &l.Namespace, &l.RunName, &l.PodName, &l.Node, &l.Sequence, &l.LastMicros); err != nil {
 			return err
 		}
 		leases = append(leases, l)

@@ -128,6 +128,10 @@ func newModel(t *testing.T, seed uint64) *model {
 		r.Total, r.Workers, r.Retries = total, min(total, workers), random.IntN(3)
 	})
 	m.say("WORK_MODEL_SEED=%d: %d tuples, %d workers, %d retries", seed, total, m.run.Workers, m.run.Retries)
+	for range m.random.IntN(3) {
+		m.join()
+	}
+	m.say("%d servers", len(m.servers()))
 	m.kinds = make([]kind, total)
 	for index := range m.kinds {
 		if m.chance(0.25) {
@@ -174,6 +178,7 @@ func (m *model) play() {
 // step is one thing that happens.
 func (m *model) step() {
 	alive := m.alive()
+	m.choose(m.random)
 	roll := m.random.Float64()
 	switch {
 	case roll < 0.12 || len(alive) == 0:
@@ -198,9 +203,14 @@ func (m *model) step() {
 	case roll < 0.94:
 		m.say("the wall clock is stepped")
 		m.clock.stepWall(time.Duration(m.random.IntN(7200)-3600) * time.Second)
-	case roll < 0.965:
-		m.say("the server restarts")
+	case roll < 0.96:
+		m.say("all servers restart")
 		m.restart()
+	case roll < 0.965:
+		m.say("one more server starts")
+		if len(m.others) < 3 {
+			m.join()
+		}
 	case roll < 0.975:
 		if m.run.Suspended {
 			m.resume()
@@ -606,6 +616,7 @@ func (m *model) fairRound() {
 		m.startPod()
 	}
 	for _, p := range m.alive() {
+		m.choose(m.random)
 		if p.inFlight == nil {
 			m.execute(p)
 		}
