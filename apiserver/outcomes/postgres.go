@@ -59,7 +59,7 @@ var (
 
 // NewPostgres makes a store. source gives the URL of the database, or a connection string in PostgreSQL's other form; it is asked
 // again for each new connection, so that a password may change meanwhile.
-func NewPostgres(source func() (string, error)) *Postgres {
+func NewPostgres(source Source) *Postgres {
 	p := &Postgres{connector: &postgresConnector{source: source}, lanes: map[types.UID]*lane{}}
 	p.waitFor(fmt.Errorf("%w: it has not been opened yet", ErrNotReady))
 	return p

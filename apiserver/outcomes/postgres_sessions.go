@@ -30,7 +30,7 @@ var (
 
 // postgresConnector makes connections as the URL says at that time, and asserts of each what the store depends on.
 type postgresConnector struct {
-	source func() (string, error)
+	source Source
 }
 
 var _ driver.Connector = (*postgresConnector)(nil)
