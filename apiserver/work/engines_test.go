@@ -16,7 +16,12 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 )
 
-func TestMain(m *testing.M) { postgrestest.Main(m) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv("WORK_CHAOS_ADDRESS"); address != "" {
+		serveChaos(address, os.Getenv("WORK_CHAOS_URL"))
+	}
+	postgrestest.Main(m)
+}
 
 // onEveryEngine are the tests of an exchange on a store. They run on SQLite by their own names and on PostgreSQL by this
 // table.
