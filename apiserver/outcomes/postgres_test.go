@@ -372,7 +372,7 @@ func TestErrorsOfPostgresBecomeSentences(t *testing.T) {
 			return err
 		})
 		wantTries := 1
-		if want == errAgain || code == "57P01" || code == "25006" {
+		if errors.Is(want, errAgain) || code == "57P01" || code == "25006" {
 			wantTries = 1 + 1 + retries
 		}
 		if !errors.Is(err, want) || tries != wantTries {

@@ -180,7 +180,7 @@ func openForTransfer(source Source) *sql.DB {
 		}
 		u, err := url.Parse(text)
 		if err != nil {
-			return text, nil // it is refused where it is read
+			return "", errors.New("the URL of the outcome store cannot be read")
 		}
 		query := u.Query()
 		query.Set("application_name", transferName)

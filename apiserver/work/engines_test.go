@@ -127,7 +127,10 @@ type openedStore interface {
 // makeStore makes an empty store of the engine that the test is for.
 func (c *cluster) makeStore() {
 	c.t.Helper()
-	if strings.HasPrefix(c.t.Name(), postgresTests+"/") {
+	switch {
+	case c.url != "":
+		return // a benchmark's, on a server that syncs
+	case strings.HasPrefix(c.t.Name(), postgresTests+"/"):
 		c.url = postgrestest.URL(c.t)
 		return
 	}

@@ -89,8 +89,15 @@ var testStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func newCluster(t testing.TB, change func(*Run)) *cluster {
 	t.Helper()
+	return newClusterAt(t, "", change)
+}
+
+// newClusterAt has its store at a URL; "" for one of its own.
+func newClusterAt(t testing.TB, url string, change func(*Run)) *cluster {
+	t.Helper()
 	c := &cluster{
 		t:     t,
+		url:   url,
 		path:  filepath.Join(t.TempDir(), "outcomes.db"),
 		clock: &steppedClock{FakeClock: clocktesting.NewFakeClock(testStart)},
 		run: Run{

@@ -140,7 +140,7 @@ func newImportCommand(ctx context.Context) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var reader io.Reader = command.InOrStdin()
+			reader := command.InOrStdin()
 			switch from {
 			case "":
 				return errors.New("--from must name the file to read, - for standard input")

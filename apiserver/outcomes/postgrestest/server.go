@@ -43,6 +43,7 @@ type Server struct {
 	CAFile string
 
 	bin        string
+	settings   []string
 	credential *syscall.Credential
 	process    *exec.Cmd
 	ended      chan struct{}
@@ -56,7 +57,7 @@ const (
 	Password = "s3cret of/the:database@"
 )
 
-var shared = sync.OnceValues(Start)
+var shared = sync.OnceValues(func() (*Server, error) { return Start() })
 
 var started atomic.Pointer[Server]
 
@@ -117,8 +118,9 @@ func (s *Server) Exec(t testing.TB, statements ...string) {
 	}
 }
 
-// Start starts a server. Stop ends it; it ends with this process at the latest.
-func Start() (*Server, error) {
+// Start starts a server, with settings that count more than those for tests. Stop ends it; it ends with this process at the
+// latest.
+func Start(settings ...string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -127,7 +129,7 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Folder: folder, bin: bin}
+	s := &Server{Folder: folder, bin: bin, settings: settings}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
@@ -225,13 +227,13 @@ func (s *Server) Launch() error {
 	}
 	defer log.Close()
 	arguments := []string{"-D", filepath.Join(s.Folder, "data")}
-	for _, setting := range []string{
+	for _, setting := range append([]string{
 		"port=" + strconv.Itoa(s.Port), "listen_addresses=127.0.0.1", "unix_socket_directories=" + s.Folder,
 		// A test that ends takes its data along. What the store depends on stays as it is: synchronous_commit.
 		"fsync=off", "full_page_writes=off", "autovacuum=on",
 		"max_connections=200", "shared_buffers=64MB", "ssl=on", "ssl_cert_file=" + filepath.Join(s.Folder, "tls.crt"),
 		"ssl_key_file=" + filepath.Join(s.Folder, "tls.key"), "password_encryption=scram-sha-256",
-	} {
+	}, s.settings...) {
 		arguments = append(arguments, "-c", setting)
 	}
 	command := s.command("postgres", arguments...)
