@@ -38,7 +38,7 @@ var (
 	}, []string{"kind"})
 	storeErrors = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: metricsPrefix, Name: "outcome_store_errors_total", StabilityLevel: metrics.ALPHA,
-		Help: "Transactions on the outcome store that failed, by what failed: full, damaged, disk.",
+		Help: "Transactions on the outcome store that failed, by what failed: full, damaged, disk, away.",
 	}, []string{"reason"})
 )
 
@@ -48,7 +48,7 @@ var registerMetrics = sync.OnceFunc(func() {
 
 func observeTransaction(kind string, began time.Time, err error) {
 	storeSeconds.WithLabelValues(kind).Observe(time.Since(began).Seconds())
-	for reason, known := range map[string]error{"full": outcomes.ErrFull, "damaged": outcomes.ErrDamaged, "disk": outcomes.ErrDisk} {
+	for reason, known := range map[string]error{"full": outcomes.ErrFull, "damaged": outcomes.ErrDamaged, "disk": outcomes.ErrDisk, "away": outcomes.ErrNotReady} {
 		if errors.Is(err, known) {
 			storeErrors.WithLabelValues(reason).Inc()
 		}

@@ -49,8 +49,8 @@ type Config struct {
 	Generic *genericapiserver.Config
 	// ClientConfig is how the Kubernetes API is reached.
 	ClientConfig *clientrest.Config
-	// StorePath is the file of the outcome store.
-	StorePath string
+	// Store says at which URL the outcome store is.
+	Store outcomes.Source
 	// LeaseDuration is for how long a tuple is a worker's that does not call.
 	LeaseDuration time.Duration
 	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
@@ -99,7 +99,7 @@ func Defaults() Config {
 type Server struct {
 	generic  *genericapiserver.GenericAPIServer
 	cluster  *core.Cluster
-	store    *outcomes.SQLite
+	store    outcomes.Database
 	exchange *work.Exchange
 	watcher  *workers.Watcher
 	births   *workers.Births
@@ -116,12 +116,15 @@ type Server struct {
 
 // New makes a server. It starts nothing but the port that the configuration has opened.
 func New(config *Config) (*Server, error) {
-	s := &Server{store: outcomes.NewSQLite(config.StorePath), drain: config.Drain, clock: config.Clock}
+	s := &Server{drain: config.Drain, clock: config.Clock}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	var err error
+	if s.store, err = outcomes.At(config.Store); err != nil {
+		return nil, err
+	}
 	store := measured{s.store}
 	s.uploads = uploads.New(store, config.UploadBytes, config.InputsBytes, s.clock)
 	if s.cluster, err = core.NewCluster(config.ClientConfig, s.uploads, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
@@ -248,7 +251,7 @@ func (s *Server) work(ctx context.Context) {
 	group.Wait()
 }
 
-// openStore waits until no other server has the store. What keeps it from opening may be mended meanwhile.
+// openStore waits until the store can be used: until no other server has the file, or the database answers. What keeps it from opening may be mended meanwhile.
 func (s *Server) openStore(ctx context.Context) bool {
 	for {
 		err := s.store.Open(ctx)

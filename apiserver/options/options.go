@@ -26,6 +26,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
 // Options are the API server's flags.
@@ -36,8 +37,9 @@ type Options struct {
 
 	// Kubeconfig names the Kubernetes API; empty inside a cluster.
 	Kubeconfig string
-	// StorePath is the file of the outcome store.
-	StorePath string
+	// Store and StoreURLFile say where the outcome store is: the URL, or a file that has it. StorePath is what names the file of
+	// a store in SQLite where neither does.
+	Store, StoreURLFile, StorePath string
 	// LeaseDuration is for how long a tuple is a worker's that does not call.
 	LeaseDuration time.Duration
 	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
@@ -104,8 +106,12 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	o.Authorization.AddFlags(fs)
 	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig,
 		"File that says where the Kubernetes API is. Not needed inside a cluster.")
+	fs.StringVar(&o.Store, "store", o.Store,
+		"URL of the outcome store: sqlite:///PATH or postgres://USER@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE. Without a password: see --store-url-file.")
+	fs.StringVar(&o.StoreURLFile, "store-url-file", o.StoreURLFile,
+		"File that has the URL of the outcome store, as --store says it, with a password if need be: a mounted Secret. It is read again for each connection.")
 	fs.StringVar(&o.StorePath, "store-path", o.StorePath,
-		"File of the outcome store (SQLite), on a volume that outlives the pod and is not a network file system.")
+		"File of the outcome store (SQLite), on a volume that outlives the pod and is not a network file system. For where neither --store nor --store-url-file is given.")
 	fs.DurationVar(&o.LeaseDuration, "lease-duration", o.LeaseDuration,
 		"How long a tuple stays with a worker that does not call. Workers call at least every third of it.")
 	fs.DurationVar(&o.SweepInterval, "sweep-interval", o.SweepInterval,
@@ -149,7 +155,15 @@ func (o *Options) Validate() error {
 	}
 	check(pair.CertFile != "" && pair.KeyFile != "",
 		"--tls-cert-file and --tls-private-key-file must name the serving certificate and its key: the manager keeps both in the Secret sharedcloud-apiserver-tls")
-	check(o.StorePath != "", "--store-path must name a file")
+	check(o.StorePath != "" || o.Store != "" || o.StoreURLFile != "", "--store-path must name a file, or --store or --store-url-file say where the outcome store is")
+	check(o.Store == "" || o.StoreURLFile == "", "--store and --store-url-file both say where the outcome store is: give one of them")
+	if o.Store != "" {
+		// Everybody who may list processes or read the Deployment would see it.
+		check(!outcomes.HasPassword(o.Store), "--store has a password in it: put the URL into a file, and name that with --store-url-file")
+		if _, err := outcomes.At(outcomes.Where(o.Store)); err != nil {
+			errs = append(errs, fmt.Errorf("--store: %w", err))
+		}
+	}
 	check(o.LeaseDuration >= time.Second && o.LeaseDuration <= time.Hour, "--lease-duration is %v; it must be between 1s and 1h", o.LeaseDuration)
 	check(o.SweepInterval >= time.Second, "--sweep-interval is %v; it must be at least 1s", o.SweepInterval)
 	check(len(validation.IsDNS1123Label(o.CatalogueNamespace)) == 0, "--catalogue-namespace is %q, which is not the name of a namespace", o.CatalogueNamespace)
@@ -169,6 +183,17 @@ func (o *Options) Validate() error {
 	check(o.OutputBytes >= 1024 && o.OutputBytes <= 2<<20, "--output-bytes is %d; it must be between 1024 and %d", o.OutputBytes, 2<<20)
 	check(len(validation.IsQualifiedName(o.GPUProductLabel)) == 0, "--gpu-product-label is %q, which is not the name of a label", o.GPUProductLabel)
 	return errors.Join(errs...)
+}
+
+// store is where the outcome store is.
+func (o *Options) store() outcomes.Source {
+	switch {
+	case o.StoreURLFile != "":
+		return outcomes.InFile(o.StoreURLFile)
+	case o.Store != "":
+		return outcomes.Where(o.Store)
+	}
+	return outcomes.Where(outcomes.SQLiteURL(o.StorePath))
 }
 
 // Config makes the server's configuration. It opens the port, and waits until the Kubernetes API has said whom its front
@@ -208,7 +233,7 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 	return &apiserver.Config{
 		Generic:            generic,
 		ClientConfig:       clientConfig,
-		StorePath:          o.StorePath,
+		Store:              o.store(),
 		LeaseDuration:      o.LeaseDuration,
 		SweepInterval:      o.SweepInterval,
 		InputsBytes:        o.InputsMiB << 20,

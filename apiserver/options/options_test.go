@@ -31,6 +31,11 @@ func TestFlags(t *testing.T) {
 		"more than a request can hold":      {flags: append([]string{"--result-bytes=16777217", "--output-bytes=9999999"}, tls...), want: []string{"--result-bytes is 16777217", "--output-bytes is 9999999"}},
 		"a label that cannot be":            {flags: append([]string{"--gpu-product-label=no label"}, tls...), want: []string{`--gpu-product-label is "no label"`}},
 		"no store":                          {flags: append([]string{"--store-path="}, tls...), want: []string{"--store-path must name a file"}},
+		"a store by its URL":                {flags: append([]string{"--store=postgres://user@host/db?sslmode=verify-full"}, tls...)},
+		"a store by a file":                 {flags: append([]string{"--store-url-file=/x/url"}, tls...)},
+		"two stores":                        {flags: append([]string{"--store=sqlite:///x", "--store-url-file=/x/url"}, tls...), want: []string{"give one of them"}},
+		"a password for all to see":         {flags: append([]string{"--store=postgres://user:s3cret@host/db"}, tls...), want: []string{"--store has a password in it", "--store-url-file"}},
+		"a store of another kind":           {flags: append([]string{"--store=mysql://host/db"}, tls...), want: []string{"--store: the URL of the outcome store must begin with"}},
 		"all that is wrong is said at once": {flags: []string{"--store-path=", "--drain=1h"}, want: []string{"--store-path", "--drain", "--tls-cert-file"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +50,7 @@ func TestFlags(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			}
 			for _, want := range tc.want {
-				if err == nil || !strings.Contains(err.Error(), want) {
+				if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 					t.Errorf("error %v does not say %q", err, want)
 				}
 			}

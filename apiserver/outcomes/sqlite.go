@@ -146,7 +146,7 @@ func (s *SQLite) connect(ctx context.Context, db *sql.DB) (*session, error) {
 	case journal != "wal" || synchronous != 2:
 		return nil, fmt.Errorf("the outcome store works with journal mode %q and synchronous %d instead of wal and 2: its file system does not do what is needed; put it on a local disk", journal, synchronous)
 	}
-	return newSession(conn), nil
+	return newSession(conn, &sqliteDialect), nil
 }
 
 // dsn has synchronous FULL: an acknowledgement must survive a power cut.
@@ -179,7 +179,7 @@ func (s *SQLite) migrate(ctx context.Context) error {
 		return err
 	}
 	if current > target {
-		return fmt.Errorf("it has version %d and this server knows %d: a newer server has used it; run that one, or restore a backup from before", current, target)
+		return newerSchema(current, target)
 	}
 	_, err = provider.Up(ctx)
 	return err
@@ -220,15 +220,14 @@ func (s *SQLite) shut() error {
 }
 
 // Update runs fn in a transaction that can write, see Store.
-func (s *SQLite) Update(ctx context.Context, _ types.UID, fn func(*Tx) error) error {
+func (s *SQLite) Update(ctx context.Context, run types.UID, fn func(*Tx) error) error {
 	s.mu.RLock()
 	writer := s.writer
 	s.mu.RUnlock()
 	if writer == nil {
 		return s.notReady()
 	}
-	// One writer: transactions don't overlap, whatever run they are on.
-	return writer.update(ctx, fn)
+	return writer.update(ctx, run, fn)
 }
 
 // View runs fn in a transaction that can only read, see Store.

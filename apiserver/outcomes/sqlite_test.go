@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
@@ -38,8 +39,8 @@ func openStore(t testing.TB, path string) *SQLite {
 	return store
 }
 
-// newStore opens a store under a name that a connection string must quote.
-func newStore(t testing.TB) *SQLite {
+// newSQLite opens a store under a name that a connection string must quote.
+func newSQLite(t testing.TB) *SQLite {
 	t.Helper()
 	return openStore(t, filepath.Join(t.TempDir(), "a folder? with #odd% names", "outcomes.db"))
 }
@@ -322,7 +323,7 @@ func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *test
 			})
 		})
 	}
-	for len(store.writer.requests) < len(errs) {
+	for waitingUpdates(store) < len(errs) {
 		<-time.After(time.Millisecond)
 	}
 	close(release)
@@ -332,7 +333,7 @@ func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *test
 		have[o.Index] = true
 	}
 	for i, err := range errs {
-		wantErr := map[int]string{3: "refused", 5: "refused", 6: "panic in a transaction: a bug", 7: "UNIQUE constraint"}[i%10]
+		wantErr := map[int]string{3: "refused", 5: "refused", 6: "panic in a transaction: a bug", 7: wordsOf(store, "UNIQUE constraint", "duplicate key")}[i%10]
 		switch {
 		case wantErr == "" && (err != nil || !have[i]):
 			t.Errorf("the transaction of %d got %v; in the store: %v", i, err, have[i])
@@ -377,7 +378,7 @@ func TestACallerWhoGoesBeforeItsTurnChangesNothing(t *testing.T) {
 func TestAViewCannotWrite(t *testing.T) {
 	store := newStore(t)
 	err := store.View(ctx, func(tx *Tx) error { return tx.InsertRun(&Run{UID: "uid"}) })
-	if err == nil || !strings.Contains(err.Error(), "readonly") {
+	if err == nil || !strings.Contains(err.Error(), wordsOf(store, "readonly", "read-only transaction")) {
 		t.Errorf("writing in a view got the error %v", err)
 	}
 	if err := store.View(ctx, func(*Tx) error { return nil }); err != nil {
@@ -460,7 +461,7 @@ func TestWaitingForTheLockEndsWithItsContext(t *testing.T) {
 }
 
 func TestAFullDiskSaysSoAndLosesNothingAcknowledged(t *testing.T) {
-	store := newStore(t)
+	store := newSQLite(t)
 	run := addRun(t, store, "uid")
 	// The engine's own limit stands for the disk's: the same error, by the same way.
 	write(t, store, func(tx *Tx) error {
@@ -583,9 +584,12 @@ func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 		writeUntilKilled(t, path)
 	}
 	path := filepath.Join(t.TempDir(), "outcomes.db")
+	if onPostgres(t) {
+		path = postgrestest.URL(t)
+	}
 	acknowledged := map[int]bool{}
 	for life := range 3 {
-		child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // this binary
+		child := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$") //nolint:gosec // this binary
 		child.Env = append(os.Environ(), "OUTCOMES_TEST_CHILD="+path, fmt.Sprintf("OUTCOMES_TEST_FROM=%d", life*1_000_000))
 		output, err := child.StdoutPipe()
 		if err != nil {
@@ -610,7 +614,7 @@ func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 		}
 		_ = child.Wait()
 	}
-	store := openStore(t, path)
+	store := openAny(t, path)
 	have := map[int]bool{}
 	for _, o := range outcomesOf(t, store, "uid", 0, 0) {
 		have[o.Index] = true
@@ -629,10 +633,7 @@ func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 }
 
 func writeUntilKilled(t *testing.T, path string) {
-	store := NewSQLite(path)
-	if err := store.Open(ctx); err != nil {
-		t.Fatal(err)
-	}
+	store := openAny(t, path)
 	var run *Run
 	write(t, store, func(tx *Tx) (err error) {
 		if run, err = tx.Run("uid"); err == nil && run == nil {

@@ -7,14 +7,44 @@ import (
 	"fmt"
 )
 
+// dialect is what engines do not have in common. It is little: the SQL is the same.
+type dialect struct {
+	// sentence puts what a person can do before what the engine says.
+	sentence func(error) error
+	// plainRows and fullRows are how many outcomes one INSERT adds.
+	plainRows, fullRows int
+	// sends: the engine sends all rows that a statement has, also those that nobody reads any more.
+	sends bool
+}
+
+var (
+	// Engines look parameters up one by one, so that a text with hundreds of them is slower, not faster ...
+	sqliteDialect = dialect{sentence: sentence, plainRows: 8, fullRows: 4}
+	// ... unless each statement is a journey.
+	postgresDialect = dialect{sentence: postgresSentence, plainRows: 64, fullRows: 16, sends: true}
+)
+
 // session is a connection with the statements that were prepared on it. One goroutine at a time.
 type session struct {
 	conn       *sql.Conn
+	dialect    *dialect
 	statements map[string]*sql.Stmt
+	// within bounds what the engine is asked; nil for no bound. No caller's context reaches the engine: a transaction serves
+	// many callers, and one that goes must not undo what the others did.
+	within context.Context //nolint:containedctx // of the transaction, which has no other place
+	// release ends what within takes; nil where there is none.
+	release context.CancelFunc
 }
 
-func newSession(conn *sql.Conn) *session {
-	return &session{conn: conn, statements: map[string]*sql.Stmt{}}
+func newSession(conn *sql.Conn, dialect *dialect) *session {
+	return &session{conn: conn, dialect: dialect, statements: map[string]*sql.Stmt{}}
+}
+
+func (s *session) context() context.Context {
+	if s.within != nil {
+		return s.within
+	}
+	return context.Background()
 }
 
 // prepared statements live as long as the session: their texts are few and constant.
@@ -22,7 +52,7 @@ func (s *session) prepared(text string) (*sql.Stmt, error) {
 	if statement, ok := s.statements[text]; ok {
 		return statement, nil
 	}
-	statement, err := s.conn.PrepareContext(context.Background(), text)
+	statement, err := s.conn.PrepareContext(s.context(), text)
 	if err != nil {
 		return nil, err
 	}
@@ -35,9 +65,7 @@ func (s *session) exec(text string, args ...any) (sql.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	// No caller's context reaches the engine: a transaction serves many callers, and one that goes must not undo what
-	// the others did.
-	return statement.ExecContext(context.Background(), args...)
+	return statement.ExecContext(s.context(), args...)
 }
 
 func (s *session) close() error {
@@ -83,7 +111,7 @@ func (tx *Tx) query(doing string, scan func(row func(dest ...any) error) error, 
 	if err != nil {
 		return tx.fail(doing, err)
 	}
-	rows, err := statement.QueryContext(context.Background(), args...)
+	rows, err := statement.QueryContext(tx.session.context(), args...)
 	if err != nil {
 		return tx.fail(doing, err)
 	}
@@ -112,6 +140,6 @@ func (tx *Tx) insert(doing, text string, args ...any) (id int64, err error) {
 }
 
 func (tx *Tx) fail(doing string, err error) error {
-	tx.failed = fmt.Errorf("%s: %w", doing, sentence(err))
+	tx.failed = fmt.Errorf("%s: %w", doing, tx.session.dialect.sentence(err))
 	return tx.failed
 }

@@ -63,21 +63,29 @@ func (tx *Tx) PutAttempts(run int64, attempts []Attempts) error {
 	return nil
 }
 
-// insertion is a prepared INSERT of outcomes, in two lengths. Engines look parameters up one by one, so that a text with
-// hundreds of them is slower, not faster.
+// insertion is a prepared INSERT of outcomes, in two lengths.
 type insertion struct {
 	rows, columns int
 	one, many     string
 }
 
-// Most outcomes are plain: they succeeded and wrote nothing. Half the parameters are half the time.
-var (
-	insertPlain = newInsertion(8, plainColumns)
-	insertFull  = newInsertion(4, plainColumns+`, result_text, error_type, error_message, error_traceback, stdout, stdout_dropped,
-		stderr, stderr_dropped`)
-)
+// insertions are an engine's. Most outcomes are plain: they succeeded and wrote nothing. Half the parameters are half the
+// time.
+type insertions struct{ plain, full insertion }
 
-const plainColumns = `id, status, attempts, assigned_us, start_us, completion_us, worker_id, result`
+var insertionsOf = map[*dialect]insertions{
+	&sqliteDialect:   newInsertions(&sqliteDialect),
+	&postgresDialect: newInsertions(&postgresDialect),
+}
+
+func newInsertions(d *dialect) insertions {
+	return insertions{newInsertion(d.plainRows, plainColumns), newInsertion(d.fullRows, fullColumns)}
+}
+
+const (
+	plainColumns = `id, status, attempts, assigned_us, start_us, completion_us, worker_id, result`
+	fullColumns  = plainColumns + `, result_text, error_type, error_message, error_traceback, stdout, stdout_dropped, stderr, stderr_dropped`
+)
 
 func newInsertion(rows int, columns string) insertion {
 	i := insertion{rows: rows, columns: strings.Count(columns, ",") + 1}
@@ -112,10 +120,11 @@ func (tx *Tx) InsertOutcomes(run int64, outcomes []Outcome) error {
 			full = append(full, o)
 		}
 	}
-	if err := tx.insertAll(insertPlain, run, plain, (*Outcome).appendPlain); err != nil {
+	insert := insertionsOf[tx.session.dialect]
+	if err := tx.insertAll(insert.plain, run, plain, (*Outcome).appendPlain); err != nil {
 		return err
 	}
-	return tx.insertAll(insertFull, run, full, (*Outcome).appendFull)
+	return tx.insertAll(insert.full, run, full, (*Outcome).appendFull)
 }
 
 func (tx *Tx) insertAll(i insertion, run int64, outcomes []*Outcome, arguments func(*Outcome, []any, int64) []any) error {
@@ -237,6 +246,12 @@ func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
 func (tx *Tx) outcomes(run *Run, text string, first, last, limit int) ([]Outcome, error) {
 	var page []Outcome
 	size := 0
+	if tx.session.dialect.sends {
+		var err error
+		if limit, err = tx.fitting(key(run.ID, first), key(run.ID, last), limit, strings.Contains(text, "DESC")); err != nil {
+			return nil, err
+		}
+	}
 	err := tx.query("reading outcomes", func(row func(...any) error) error {
 		if size >= pageBytes {
 			return errEnough
@@ -266,4 +281,32 @@ func (tx *Tx) outcomes(run *Run, text string, first, last, limit int) ([]Outcome
 		return nil
 	}, text, key(run.ID, first), key(run.ID, last), limit)
 	return page, err
+}
+
+const (
+	selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
+		FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3`
+	selectSizesDescending = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
+		FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3`
+)
+
+// fitting is how many outcomes a page has, at most limit. It reads their sizes only.
+func (tx *Tx) fitting(first, last int64, limit int, descending bool) (int, error) {
+	text := selectSizes
+	if descending {
+		text = selectSizesDescending
+	}
+	fit, sum := 0, 0
+	err := tx.query("reading the sizes of outcomes", func(row func(...any) error) error {
+		var size int
+		if err := row(&size); err != nil {
+			return err
+		}
+		if sum < pageBytes {
+			fit++
+		}
+		sum += size
+		return nil
+	}, text, first, last, limit)
+	return fit, err
 }

@@ -1,6 +1,8 @@
 package outcomes
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
@@ -19,7 +21,8 @@ const selectLiveWorkers = `SELECT ` + workerColumns + ` FROM workers WHERE run_i
 const selectSiblings = `SELECT ` + workerColumns + ` FROM workers
 	WHERE run_id = $1 AND job_uid = $2 AND completion_index = $3 AND state = 1 ORDER BY id`
 
-const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.name, workers.pod_name, workers.node
+const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.name, workers.pod_name, workers.node,
+	workers.sequence, workers.last_us
 	FROM workers JOIN runs ON runs.id = workers.run_id WHERE workers.state = 1`
 
 const insertWorker = `INSERT INTO workers (run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state,
@@ -97,13 +100,13 @@ func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
 func (tx *Tx) PutWorker(w *Worker) error {
 	if w.ID == 0 {
 		id, err := tx.insert("adding a worker", insertWorker, w.RunID, string(w.PodUID), w.PodName, w.Node, string(w.JobUID),
-			w.CompletionIndex, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches), number(w.Alone), w.Executing,
+			w.CompletionIndex, printable(w.Device), int(w.State), w.Sequence, formatBatches(w.Batches), number(w.Alone), w.Executing,
 			w.AnswerAction, w.AnswerHanded.String(), w.FirstMicros, w.LastMicros, w.ExecutingMicros,
-			number(w.Born), w.GPUProduct, w.BuildLog)
+			number(w.Born), printable(w.GPUProduct), printable(w.BuildLog))
 		w.ID = id
 		return err
 	}
-	_, err := tx.exec("writing a worker", updateWorker, w.Device, int(w.State), w.Sequence, formatBatches(w.Batches),
+	_, err := tx.exec("writing a worker", updateWorker, printable(w.Device), int(w.State), w.Sequence, formatBatches(w.Batches),
 		number(w.Alone), w.Executing, w.AnswerAction, w.AnswerHanded.String(), w.LastMicros, w.ExecutingMicros, w.ID)
 	return err
 }
@@ -111,7 +114,7 @@ func (tx *Tx) PutWorker(w *Worker) error {
 // SetBirth records how a worker came to be: the product of its GPUs and the life of its pod before the code ran. false: the
 // worker has no row (any more).
 func (tx *Tx) SetBirth(run, pod types.UID, gpuProduct, buildLog string) (bool, error) {
-	changed, err := tx.exec("recording how a worker came to be", updateBirth, gpuProduct, buildLog, string(pod), string(run))
+	changed, err := tx.exec("recording how a worker came to be", updateBirth, printable(gpuProduct), printable(buildLog), string(pod), string(run))
 	return changed > 0, err
 }
 
@@ -126,9 +129,11 @@ func (tx *Tx) FenceWorkers(run int64) error {
 type Lease struct {
 	Run, Pod                          types.UID
 	Namespace, RunName, PodName, Node string
+	// Sequence and LastMicros change when the worker calls.
+	Sequence, LastMicros int64
 }
 
-// Leases returns every lease there is: what a server that starts must give deadlines to.
+// Leases returns every lease there is: what a server must know the deadlines of, whichever granted them.
 func (tx *Tx) Leases() ([]Lease, error) {
 	return tx.leases("listing leases", selectLeases+` ORDER BY workers.id`)
 }
@@ -142,11 +147,16 @@ func (tx *Tx) leases(doing, text string) ([]Lease, error) {
 	var leases []Lease
 	err := tx.query(doing, func(row func(...any) error) error {
 		l := Lease{}
-		if err := row(&l.Run, &l.Pod, &l.Namespace, &l.RunName, &l.PodName, &l.Node); err != nil {
+		if err := row(&l.Run, &l.Pod, &l.Namespace, &l.RunName, &l.PodName, &l.Node, &l.Sequence, &l.LastMicros); err != nil {
 			return err
 		}
 		leases = append(leases, l)
 		return nil
 	}, text)
 	return leases, err
+}
+
+// printable is a text that every engine takes, from what others say.
+func printable(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
 }

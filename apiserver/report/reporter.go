@@ -27,6 +27,9 @@ const (
 	lookInterval = 50 * time.Millisecond
 	// settle is how long the cache may take to see what was written; after that it is written again.
 	settle = 5 * time.Second
+	// round is how far apart the looks at all unfinished runs are: another server may have ended after it committed and before
+	// it reported, and nothing else would bring that up.
+	round = 10 * time.Second
 )
 
 // Runs finds runs that may need a report.
@@ -58,14 +61,18 @@ type Reporter struct {
 	queue    workqueue.TypedRateLimitingInterface[types.UID]
 	runOf    func(*sharedcloudv1alpha1.FunctionRun) work.Run
 
+	// informer has the runs that a round looks at; nil where there is none.
+	informer toolscache.SharedIndexInformer
+
 	mu      sync.Mutex
 	written map[types.UID]*report
 }
 
-// report is what was last written of a run by this process.
+// report is what was last written of a run, by this process or by another server.
 type report struct {
 	looked, at time.Time
-	progress   sharedcloudv1alpha1.RunProgress
+	// progress is what was written last, earlier what this process wrote before that: the cache may still show it.
+	progress, earlier sharedcloudv1alpha1.RunProgress
 }
 
 // NewReporter makes a reporter. Enqueue and the informer's events tell it what may have changed.
@@ -89,6 +96,7 @@ func (r *Reporter) Enqueue(uid types.UID) { r.queue.Add(uid) }
 
 // Watch enqueues the runs that an informer has news of: all of them at the start.
 func (r *Reporter) Watch(informer toolscache.SharedIndexInformer) (toolscache.ResourceEventHandlerRegistration, error) {
+	r.informer = informer
 	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    r.changed,
 		UpdateFunc: func(_, obj any) { r.changed(obj) },
@@ -116,9 +124,31 @@ func (r *Reporter) Run(ctx context.Context, workers int) {
 			}
 		})
 	}
+	group.Go(func() { r.rounds(ctx) })
 	<-ctx.Done()
 	r.queue.ShutDown()
 	group.Wait()
+}
+
+// rounds enqueues every unfinished run now and then.
+func (r *Reporter) rounds(ctx context.Context) {
+	if r.informer == nil {
+		return
+	}
+	ticker := r.clock.NewTicker(round)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		for _, obj := range r.informer.GetStore().List() {
+			if run, ok := obj.(*sharedcloudv1alpha1.FunctionRun); ok && (run.Status.Progress == nil || !run.Status.Progress.Closed) {
+				r.queue.Add(run.UID)
+			}
+		}
+	}
 }
 
 func (r *Reporter) next(ctx context.Context) bool {
@@ -158,7 +188,7 @@ func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration,
 	if run.Status.Progress == nil && !jobMade(run) && r.runOf(run).Ending == "" {
 		return 0, nil // waiting for the controller's Job, which a report would only delay; the note of its uid is an event
 	}
-	if wait := r.look(uid); wait > 0 {
+	if wait := r.look(uid, run.Status.Progress); wait > 0 {
 		return wait, nil
 	}
 	progress, err := r.progress(ctx, r.runOf(run))
@@ -192,8 +222,9 @@ func (r *Reporter) progress(ctx context.Context, run work.Run) (sharedcloudv1alp
 	return progress, nil
 }
 
-// look notes that a run is looked at, or says how long that must wait.
-func (r *Reporter) look(uid types.UID) time.Duration {
+// look notes that a run is looked at, or says how long that must wait. A report that the cache shows and that is not of this
+// process is another server's: it counts as one, or servers would overwrite each other as fast as they can.
+func (r *Reporter) look(uid types.UID, shown *sharedcloudv1alpha1.RunProgress) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last, ok := r.written[uid]
@@ -204,6 +235,13 @@ func (r *Reporter) look(uid types.UID) time.Duration {
 		return wait
 	}
 	last.looked = r.clock.Now()
+	if shown != nil && !equality.Semantic.DeepEqual(*shown, last.progress) && !equality.Semantic.DeepEqual(*shown, last.earlier) {
+		// One that was there before this process looked is as old as it may be.
+		if ok {
+			last.at = last.looked
+		}
+		last.progress, last.earlier = *shown, last.progress
+	}
 	return 0
 }
 
@@ -264,7 +302,7 @@ func (r *Reporter) note(uid types.UID, progress sharedcloudv1alpha1.RunProgress)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if last, ok := r.written[uid]; ok {
-		last.at, last.progress = r.clock.Now(), progress
+		last.at, last.progress, last.earlier = r.clock.Now(), progress, last.progress
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 )
 
 // BenchmarkExchange measures what the server spends on a run of trivial tuples over 8 workers: requests decoded, decided,
@@ -27,25 +29,40 @@ import (
 //	go test -run '^$' -bench Exchange ./apiserver/work
 func BenchmarkExchange(b *testing.B) {
 	for _, tuples := range []int{8000, 100_000} {
-		b.Run(strconv.Itoa(tuples), func(b *testing.B) {
-			for b.Loop() {
-				var calls int
-				run, runCPU := measured(b, func() time.Duration {
-					spent, made := exchangeAll(b, tuples, 8)
-					calls = made
-					return spent
-				})
-				bare, bareCPU := measured(b, func() time.Duration { return bareInserts(b, tuples, max(1, tuples/calls)) })
-				b.ReportMetric(float64(tuples)/run.Seconds(), "outcomes/s")
-				b.ReportMetric(float64(tuples)/bare.Seconds(), "bare-outcomes/s")
-				b.ReportMetric(bare.Seconds()/run.Seconds(), "of-bare-speed")
-				b.ReportMetric(runCPU.Seconds(), "cpu-s")
-				b.ReportMetric(bareCPU.Seconds(), "bare-cpu-s")
-				b.ReportMetric(bareCPU.Seconds()/runCPU.Seconds(), "of-bare-cpu")
-				b.ReportMetric(float64(calls), "calls")
-				b.ReportMetric(0, "ns/op")
-			}
+		b.Run("SQLite/"+strconv.Itoa(tuples), func(b *testing.B) { benchmarkExchange(b, tuples, func() string { return "" }, bareInserts) })
+	}
+	server, err := postgrestest.Start("fsync=on", "full_page_writes=on")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Stop()
+	for _, tuples := range []int{8000, 100_000} {
+		b.Run("PostgreSQL/"+strconv.Itoa(tuples), func(b *testing.B) {
+			benchmarkExchange(b, tuples, func() string { return server.Schema(b) }, func(b *testing.B, tuples, batch int) time.Duration {
+				return barePostgres(b, server.Schema(b), tuples, batch)
+			})
 		})
+	}
+}
+
+func benchmarkExchange(b *testing.B, tuples int, place func() string, bareInserts func(b *testing.B, tuples, batch int) time.Duration) {
+	b.Helper()
+	for b.Loop() {
+		var calls int
+		run, runCPU := measured(b, func() time.Duration {
+			spent, made := exchangeAll(b, place(), tuples, 8)
+			calls = made
+			return spent
+		})
+		bare, bareCPU := measured(b, func() time.Duration { return bareInserts(b, tuples, max(1, tuples/calls)) })
+		b.ReportMetric(float64(tuples)/run.Seconds(), "outcomes/s")
+		b.ReportMetric(float64(tuples)/bare.Seconds(), "bare-outcomes/s")
+		b.ReportMetric(bare.Seconds()/run.Seconds(), "of-bare-speed")
+		b.ReportMetric(runCPU.Seconds(), "cpu-s")
+		b.ReportMetric(bareCPU.Seconds(), "bare-cpu-s")
+		b.ReportMetric(bareCPU.Seconds()/runCPU.Seconds(), "of-bare-cpu")
+		b.ReportMetric(float64(calls), "calls")
+		b.ReportMetric(0, "ns/op")
 	}
 }
 
@@ -67,9 +84,9 @@ func measured(b *testing.B, do func() time.Duration) (wall, cpu time.Duration) {
 }
 
 // exchangeAll runs a run through the handler with workers that need no time, and says how long that took.
-func exchangeAll(b *testing.B, tuples, workers int) (spent time.Duration, calls int) {
+func exchangeAll(b *testing.B, where string, tuples, workers int) (spent time.Duration, calls int) {
 	b.Helper()
-	c := newCluster(b, func(r *Run) { r.Total, r.Workers = tuples, workers })
+	c := newClusterAt(b, where, func(r *Run) { r.Total, r.Workers = tuples, workers })
 	var count sync.Mutex
 	var wait sync.WaitGroup
 	begun := time.Now()
@@ -138,7 +155,28 @@ func bareInserts(b *testing.B, tuples, batch int) time.Duration {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	const columns, rows = 8, 8
+	return bareInto(b, db, 8, tuples, batch)
+}
+
+// barePostgres is the same on PostgreSQL, with as many rows a statement as the store has there.
+func barePostgres(b *testing.B, where string, tuples, batch int) time.Duration {
+	b.Helper()
+	store := outcomes.NewPostgres(outcomes.Where(where))
+	if err := errors.Join(store.Open(context.Background()), store.Close()); err != nil {
+		b.Fatal(err)
+	}
+	db, err := sql.Open("pgx", where)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	return bareInto(b, db, 64, tuples, batch)
+}
+
+func bareInto(b *testing.B, db *sql.DB, rows, tuples, batch int) time.Duration {
+	b.Helper()
+	const columns = 8
 	statement := func(rows int) *sql.Stmt {
 		var text strings.Builder
 		text.WriteString(`INSERT INTO outcomes (id, status, attempts, assigned_us, start_us, completion_us, worker_id, result) VALUES `)
@@ -146,7 +184,11 @@ func bareInserts(b *testing.B, tuples, batch int) time.Duration {
 			if row > 0 {
 				text.WriteByte(',')
 			}
-			text.WriteString("(?" + strings.Repeat(",?", columns-1) + ")")
+			for column := range columns {
+				text.WriteString([]string{",", "("}[number(column == 0)])
+				text.WriteString("$" + strconv.Itoa(row*columns+column+1))
+			}
+			text.WriteByte(')')
 		}
 		prepared, err := db.Prepare(text.String())
 		if err != nil {
@@ -181,4 +223,11 @@ func bareInserts(b *testing.B, tuples, batch int) time.Duration {
 		}
 	}
 	return time.Since(begun)
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

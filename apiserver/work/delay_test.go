@@ -70,7 +70,7 @@ func TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver(t *testing.T) {
 	a := c.pod(0)
 	expect(t, a.call(want), ActionWork, "0")
 	call := a.park(raised(0), want, waiting(20))
-	c.until("the exchange waits for its time and the delay", func() bool { return c.clock.Waiters() >= 2 })
+	c.until("the exchange waits for its time, the next beat and the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
 	expect(t, call.wait(t), ActionWork, "0")
 }
@@ -82,8 +82,8 @@ func TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins(t *testing.T) {
 	expect(t, a.call(want), ActionWork, "0-1")
 	call := b.park(want, waiting(20))
 	a.call(raised(0), executing(1))
-	// Its time and the delay of the one that is kept open.
-	c.until("the exchange waits for the delay", func() bool { return c.clock.Waiters() >= 2 })
+	// Its time, the next beat, and the delay of the one that is kept open.
+	c.until("the exchange waits for the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
 	expect(t, call.wait(t), ActionWork, "0")
 }

@@ -51,6 +51,8 @@ type Exchange struct {
 	fillChunk int
 	// closing has an element when some run's closing may have to go on.
 	closing chan struct{}
+	// seen is what lookAtOthers saw, which only Run calls.
+	seen map[types.UID]signs
 }
 
 // NewExchange makes an exchange. Run must be called for leases to run out.
@@ -109,6 +111,8 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 		defer timer.Stop()
 		patience = timer.C()
 	}
+	// A call that is kept open shows the other servers that its worker lives.
+	var beats <-chan time.Time
 	for patient := patience != nil; ; {
 		// Before the decision, so that nothing that happens after it is missed.
 		something, release := e.events.of(run.UID)
@@ -126,9 +130,15 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 			release()
 			return e.answer(ctx, run, c)
 		}
+		if beats == nil {
+			ticker := e.options.Clock.NewTicker(e.beatInterval())
+			defer ticker.Stop()
+			beats = ticker.C()
+		}
 		ripe, stop := e.when(c.nextDue())
 		select {
 		case <-something:
+		case <-beats:
 		case <-ripe:
 		case <-patience:
 			patient = false
@@ -156,6 +166,9 @@ func (e *Exchange) when(left time.Duration) (<-chan time.Time, func()) {
 	timer := e.options.Clock.NewTimer(left)
 	return timer.C(), func() { timer.Stop() }
 }
+
+// beatInterval is how old a beat may get while its worker's call is kept open.
+func (e *Exchange) beatInterval() time.Duration { return e.options.Lease / 3 }
 
 func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 	run, err := e.runs.Run(ctx, worker.Namespace, worker.Run)
@@ -185,7 +198,7 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 		if err := c.decide(); err != nil {
 			return err
 		}
-		if c.nothingNew() {
+		if c.nothingNew() && c.known && c.elapsed < e.beatInterval() {
 			return nil
 		}
 		wrote = true
@@ -194,7 +207,11 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 	if err != nil {
 		return nil, e.unsettled(err)
 	}
-	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, wrote)
+	says := beatOf(&c.self)
+	if !wrote {
+		says = beatOf(c.before)
+	}
+	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, says, wrote)
 	e.announce(c.ledger, &before)
 	if c.before == nil {
 		e.options.Joined(run.UID, worker)
@@ -224,7 +241,7 @@ func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *Requ
 		c.self = newWorker(worker, ledger.row.ID, ledger.now)
 	} else {
 		c.self = *c.before
-		c.elapsed = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, ledger.now-c.before.LastMicros)
+		c.elapsed, c.known = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, beatOf(c.before), ledger.now)
 	}
 	if ledger.row.ID != 0 && ledger.row.Next >= ledger.row.Total {
 		if c.orphans, err = tx.Orphans(ledger.row.ID, &c.self); err != nil {

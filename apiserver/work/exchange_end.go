@@ -113,8 +113,8 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 		row = &fresh
 	case row.State == outcomes.WorkerOver:
 		return nil
-	case why == lossLapsed && (row.State != outcomes.WorkerLive || !e.deadlines.due(leaseKey{l.run.UID, worker.PodUID})):
-		// It has called since, or has left.
+	case why == lossLapsed && (row.State != outcomes.WorkerLive || !e.deadlines.due(leaseKey{l.run.UID, worker.PodUID}, beatOf(row))):
+		// It has called since, whichever server, or has left.
 		return nil
 	}
 	if held := row.Held(); held.Len() == 1 {

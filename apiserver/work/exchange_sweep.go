@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
@@ -11,37 +12,48 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// sweepsPerLease is how often deadlines are looked at.
-const sweepsPerLease = 6
+const (
+	// sweepsPerLease is how often deadlines are looked at.
+	sweepsPerLease = 6
+	// othersInterval is how long a call that is kept open may not notice what another server did for its run. Asking is one
+	// small read a second for each run that has such calls. Being told (by LISTEN and NOTIFY, say) would need a connection more, one
+	// that may be lost unseen, so that asking would be needed beside it.
+	othersInterval = time.Second
+)
 
 // Run lets leases run out and goes on with closings, until ctx ends.
 func (e *Exchange) Run(ctx context.Context) {
 	ticker := e.options.Clock.NewTicker(e.options.Lease / sweepsPerLease)
 	defer ticker.Stop()
-	for loaded := false; ; {
-		err := e.finishClosings(ctx)
-		if !loaded && err == nil {
-			// Leases that an earlier server granted get their deadlines here.
-			err = e.loadLeases(ctx)
-			loaded = err == nil
-		}
+	others := e.options.Clock.NewTicker(othersInterval)
+	defer others.Stop()
+	report := func(err error, doing string) {
 		if err != nil && ctx.Err() == nil && !errors.Is(err, outcomes.ErrNotReady) {
-			klog.FromContext(ctx).Error(err, "Cannot look after leases and closings; trying again soon")
+			klog.FromContext(ctx).Error(err, "Cannot "+doing+"; trying again soon")
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-e.closing:
-		case <-ticker.C():
-			if err := e.Sweep(ctx); err != nil && ctx.Err() == nil {
-				klog.FromContext(ctx).Error(err, "Cannot end leases that have run out; trying again soon")
+	}
+	report(e.observe(ctx), "look after leases")
+	for {
+		report(e.finishClosings(ctx), "go on with closings")
+		for tick := false; !tick; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-e.closing:
+				tick = true
+			case <-ticker.C():
+				report(e.Sweep(ctx), "end leases that have run out")
+				tick = true
+			case <-others.C():
+				report(e.lookAtOthers(ctx), "look at what other servers did")
 			}
 		}
 	}
 }
 
-// loadLeases gives every lease in the store a deadline.
-func (e *Exchange) loadLeases(ctx context.Context) error {
+// observe looks at every lease in the store.
+func (e *Exchange) observe(ctx context.Context) error {
+	began := e.deadlines.now()
 	var leases []outcomes.Lease
 	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {
 		leases, err = tx.Leases()
@@ -51,14 +63,53 @@ func (e *Exchange) loadLeases(ctx context.Context) error {
 		e.deadlines.outage()
 		return err
 	}
-	for _, l := range leases {
-		e.deadlines.restore(leaseKey{l.Run, l.Pod}, leaseNames{l.Namespace, l.RunName, l.PodName})
+	e.deadlines.observe(leases, began)
+	return nil
+}
+
+// signs are what of a run's row a call that is kept open waits for: something to be handed out, or to be sent away.
+type signs struct {
+	next              int
+	returned          string
+	suspects          string
+	closing           string
+	idle, closed, row bool
+}
+
+// lookAtOthers wakes calls that are kept open when their runs have changed. Much of that happened here, and has woken them
+// already; looking once more changes nothing.
+func (e *Exchange) lookAtOthers(ctx context.Context) error {
+	seen := make(map[types.UID]signs, len(e.seen))
+	for _, uid := range e.events.watched() {
+		var now signs
+		err := e.store.View(ctx, func(tx *outcomes.Tx) error {
+			now = signs{}
+			row, err := tx.Run(uid)
+			if err != nil || row == nil {
+				return err
+			}
+			l := ledger{row: *row}
+			now = signs{row.Next, row.Returned.String(), row.Suspects.String(), row.Closing, l.idle(), row.Closed, true}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		// The first look has nothing to compare with, and something may have happened between the call's decision and it.
+		if before, known := e.seen[uid]; !known || before != now {
+			e.events.happened(uid)
+		}
+		seen[uid] = now
 	}
+	e.seen = seen
 	return nil
 }
 
 // Sweep ends the leases that have run out. Run calls it.
 func (e *Exchange) Sweep(ctx context.Context) error {
+	if err := e.observe(ctx); err != nil {
+		return err
+	}
 	var errs []error
 	for _, lease := range e.deadlines.dues() {
 		errs = append(errs, e.lapse(ctx, lease, e.deadlines.names(lease)))

@@ -2,12 +2,15 @@ package work
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
 // leaseKey is a worker of a run.
@@ -16,8 +19,17 @@ type leaseKey struct{ run, pod types.UID }
 // leaseNames are what the worker's pod is looked up by when the lease runs out.
 type leaseNames struct{ namespace, run, pod string }
 
+// beat is what a worker's row says of its latest call that was written down. Whoever sees it change knows that the worker
+// lives, whichever server it called; the values mean nothing by themselves, so that no two clocks are ever compared.
+type beat struct{ sequence, micros int64 }
+
+func beatOf(worker *outcomes.Worker) beat { return beat{worker.Sequence, worker.LastMicros} }
+
 // deadlines are when leases run out. They are in memory and on the monotonic clock: a clock that is stepped ends no
 // lease, and a server that starts, or was away, gives everybody one whole lease more.
+//
+// There may be other servers on the same store. So a lease runs out when its beat has not changed for one lease while this
+// server watched, and no call of the worker was here; whoever ends it makes sure of the beat in the transaction that does.
 type deadlines struct {
 	clock clock.PassiveClock
 	epoch time.Time
@@ -35,8 +47,12 @@ type deadlines struct {
 type lease struct {
 	leaseNames
 	deadline time.Duration
-	// last is when the worker last called, for the time that it has lived; -1 when that was another server.
+	// beat is what the store was last seen to say.
+	beat beat
+	// last is when the worker's call made that beat here, for the time that it has lived; -1 when it never called here.
 	last time.Duration
+	// touched is when a call of it last changed this entry.
+	touched time.Duration
 	// calls of it that are being worked on or kept open.
 	calls int
 	// live: it has a lease by what is stored. An entry that is not is only there while it calls.
@@ -62,7 +78,7 @@ func (d *deadlines) enter(key leaseKey, names leaseNames) (known bool) {
 	}
 	entry.leaseNames = names
 	entry.calls++
-	entry.deadline = d.now() + d.lease
+	entry.touch(d)
 	return entry.last >= 0
 }
 
@@ -75,48 +91,75 @@ func (d *deadlines) leave(key leaseKey) {
 		return
 	}
 	entry.calls--
-	entry.deadline = d.now() + d.lease
+	entry.touch(d)
 	if entry.calls <= 0 && !entry.live {
 		delete(d.leases, key)
 	}
 }
 
-// called notes what a call has come to: whether the worker has a lease now, and whether its time was written down.
-func (d *deadlines) called(key leaseKey, live, wrote bool) {
+func (l *lease) touch(d *deadlines) {
+	l.touched = d.now()
+	l.deadline = l.touched + d.lease
+}
+
+// called notes what a call has come to: whether the worker has a lease now, what its row says, and whether this call wrote
+// that.
+func (d *deadlines) called(key leaseKey, live bool, says beat, wrote bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	entry, ok := d.leases[key]
 	if !ok {
 		return
 	}
-	entry.live = live
-	entry.deadline = d.now() + d.lease
+	entry.live, entry.beat = live, says
+	entry.touch(d)
 	if wrote {
-		entry.last = d.now()
+		entry.last = entry.touched
 	}
 }
 
-// elapsed is how long ago the worker last called: by the monotonic clock where this server knows, else by what is written
-// down, which a stepped clock can make anything.
-func (d *deadlines) elapsed(key leaseKey, writtenMicros int64) time.Duration {
+// elapsed is how long ago the worker last called, and whether that is known here: by the monotonic clock where it was this
+// server that wrote what is stored, else by what is written down, which a stepped clock can make anything.
+func (d *deadlines) elapsed(key leaseKey, stored beat, nowMicros int64) (elapsed time.Duration, known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if entry, ok := d.leases[key]; ok && entry.last >= 0 {
-		return d.now() - entry.last
+	if entry, ok := d.leases[key]; ok && entry.last >= 0 && entry.beat == stored {
+		return d.now() - entry.last, true
 	}
 	const most = time.Hour
-	return min(max(0, time.Duration(writtenMicros)*time.Microsecond), most)
+	return min(max(0, time.Duration(nowMicros-stored.micros)*time.Microsecond), most), false
 }
 
-// restore gives a lease that an earlier server granted its deadline here.
-func (d *deadlines) restore(key leaseKey, names leaseNames) {
+// observe takes note of every lease that was in the store at a moment, not before began: those that other servers granted
+// get their deadlines here, those whose beat has changed get new ones, and those that others ended are dropped.
+func (d *deadlines) observe(leases []outcomes.Lease, began time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if entry, ok := d.leases[key]; ok {
-		entry.live = true
-		return
+	there := make(map[leaseKey]bool, len(leases))
+	for i := range leases {
+		l := &leases[i]
+		key, says := leaseKey{l.Run, l.Pod}, beat{l.Sequence, l.LastMicros}
+		there[key] = true
+		entry, ok := d.leases[key]
+		switch {
+		case !ok:
+			d.leases[key] = &lease{
+				leaseNames: leaseNames{l.Namespace, l.RunName, l.PodName}, deadline: d.now() + d.lease, beat: says, last: -1, live: true,
+			}
+		case entry.touched >= began:
+			// A call knows better.
+		case !entry.live || entry.beat != says:
+			entry.live, entry.beat, entry.deadline = true, says, d.now()+d.lease
+		}
 	}
-	d.leases[key] = &lease{leaseNames: names, deadline: d.now() + d.lease, last: -1, live: true}
+	for key, entry := range d.leases {
+		if !there[key] && entry.touched < began {
+			entry.live = false
+			if entry.calls <= 0 {
+				delete(d.leases, key)
+			}
+		}
+	}
 }
 
 // forget drops a worker whose lease has ended.
@@ -181,12 +224,12 @@ func (d *deadlines) names(key leaseKey) leaseNames {
 	return leaseNames{}
 }
 
-// due says whether the lease has still run out: the worker may have called since.
-func (d *deadlines) due(key leaseKey) bool {
+// due says whether the lease has still run out: the worker may have called since, here or another server.
+func (d *deadlines) due(key leaseKey, stored beat) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	entry, ok := d.leases[key]
-	return ok && d.dueLocked(entry, d.now())
+	return ok && entry.beat == stored && d.dueLocked(entry, d.now())
 }
 
 func (d *deadlines) dueLocked(entry *lease, now time.Duration) bool {
@@ -228,6 +271,13 @@ func (e *events) of(run types.UID) (happened <-chan struct{}, release func()) {
 			delete(e.waiting, run)
 		}
 	}
+}
+
+// watched are the runs that calls are kept open for.
+func (e *events) watched() []types.UID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.waiting))
 }
 
 func (e *events) happened(run types.UID) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,9 +25,13 @@ import (
 type cluster struct {
 	t        testing.TB
 	path     string
+	url      string // of a store in PostgreSQL
 	clock    *steppedClock
-	store    *outcomes.SQLite
+	store    openedStore
 	exchange *Exchange
+	// others are further servers on the same store, and otherStores what those have of their own.
+	others      []*Exchange
+	otherStores []openedStore
 
 	mu    sync.Mutex
 	run   Run
@@ -84,8 +89,15 @@ var testStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func newCluster(t testing.TB, change func(*Run)) *cluster {
 	t.Helper()
+	return newClusterAt(t, "", change)
+}
+
+// newClusterAt has its store at a URL; "" for one of its own.
+func newClusterAt(t testing.TB, url string, change func(*Run)) *cluster {
+	t.Helper()
 	c := &cluster{
 		t:     t,
+		url:   url,
 		path:  filepath.Join(t.TempDir(), "outcomes.db"),
 		clock: &steppedClock{FakeClock: clocktesting.NewFakeClock(testStart)},
 		run: Run{
@@ -96,33 +108,62 @@ func newCluster(t testing.TB, change func(*Run)) *cluster {
 	if change != nil {
 		change(&c.run)
 	}
-	empty, err := emptyStore()
-	if err == nil {
-		err = os.WriteFile(c.path, empty, 0o600)
-	}
-	if err != nil {
-		t.Fatalf("making a store: %v", err)
-	}
+	c.makeStore()
 	c.start()
 	t.Cleanup(func() {
 		if err := c.check(); err != nil {
 			t.Errorf("the invariant: %v", err)
 		}
-		if err := c.store.Close(); err != nil {
+		if err := c.closeStores(); err != nil {
 			t.Errorf("closing the store: %v", err)
 		}
 	})
 	return c
 }
 
+func (c *cluster) closeStores() error {
+	err := c.store.Close()
+	for _, store := range c.otherStores {
+		err = errors.Join(err, store.Close())
+	}
+	c.others, c.otherStores = nil, nil
+	return err
+}
+
+// join starts one more server on the same store, beside those that run.
+func (c *cluster) join() *Exchange {
+	c.t.Helper()
+	store := c.store
+	if c.url != "" {
+		store = c.openStore()
+		c.otherStores = append(c.otherStores, store)
+	}
+	c.others = append(c.others, c.newExchange(store))
+	return c.others[len(c.others)-1]
+}
+
+// choose lets one of the servers be the one that is asked next.
+func (c *cluster) choose(random *rand.Rand) {
+	if len(c.others) > 0 {
+		chosen := random.IntN(len(c.others))
+		c.exchange, c.others[chosen] = c.others[chosen], c.exchange
+	}
+}
+
+// servers are all of them.
+func (c *cluster) servers() []*Exchange { return append([]*Exchange{c.exchange}, c.others...) }
+
 // start starts a server on the cluster's store.
 func (c *cluster) start() {
 	c.t.Helper()
-	c.store = outcomes.NewSQLite(c.path)
-	if err := c.store.Open(context.Background()); err != nil {
-		c.t.Fatalf("opening the store: %v", err)
-	}
-	c.exchange = NewExchange(c.store, c, c, c, Options{
+	c.store = c.openStore()
+	c.exchange = c.newExchange(c.store)
+}
+
+// newExchange makes a server on a store.
+func (c *cluster) newExchange(store outcomes.Store) *Exchange {
+	c.t.Helper()
+	exchange := NewExchange(store, c, c, c, Options{
 		Clock: c.clock,
 		Changed: func(types.UID) {
 			c.mu.Lock()
@@ -135,19 +176,24 @@ func (c *cluster) start() {
 			c.joined = append(c.joined, string(run)+" "+worker.PodName)
 		},
 	})
-	c.exchange.fillChunk = fillChunk
-	if err := c.exchange.loadLeases(context.Background()); err != nil {
-		c.t.Fatalf("loading leases: %v", err)
+	exchange.fillChunk = fillChunk
+	if err := exchange.observe(context.Background()); err != nil {
+		c.t.Fatalf("looking at leases: %v", err)
 	}
+	return exchange
 }
 
-// restart ends the server and starts another.
+// restart ends the servers and starts as many.
 func (c *cluster) restart() {
 	c.t.Helper()
-	if err := c.store.Close(); err != nil {
+	servers := len(c.servers())
+	if err := c.closeStores(); err != nil {
 		c.t.Fatalf("closing the store: %v", err)
 	}
 	c.start()
+	for range servers - 1 {
+		c.join()
+	}
 }
 
 func (c *cluster) Run(_ context.Context, namespace, name string) (Run, error) {
@@ -186,7 +232,9 @@ func (c *cluster) change(change func(*Run)) {
 	change(&c.run)
 	uid := c.run.UID
 	c.mu.Unlock()
-	c.exchange.RunChanged(uid)
+	for _, server := range c.servers() {
+		server.RunChanged(uid)
+	}
 }
 
 // advance moves the monotonic clock in steps that a sweeper would make, and sweeps after each.
@@ -195,8 +243,10 @@ func (c *cluster) advance(d time.Duration) {
 	step := c.exchange.options.Lease / sweepsPerLease
 	for ; d > 0; d -= step {
 		c.clock.Step(min(d, step))
-		if err := c.exchange.Sweep(context.Background()); err != nil {
-			c.t.Fatalf("sweeping: %v", err)
+		for _, server := range c.servers() {
+			if err := server.Sweep(context.Background()); err != nil {
+				c.t.Fatalf("sweeping: %v", err)
+			}
 		}
 	}
 }

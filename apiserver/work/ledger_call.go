@@ -26,8 +26,9 @@ type call struct {
 	orphans bool
 	// fate of the caller's pod; only given where the request asks with leaving.
 	fate Fate
-	// elapsed is the time since the worker's last call.
+	// elapsed is the time since the worker's last call; known says that it was here, and is by the monotonic clock.
 	elapsed time.Duration
+	known   bool
 
 	// What was decided, besides self and the ledger.
 	changedOthers []outcomes.Worker

@@ -143,6 +143,10 @@ func newModel(t *testing.T, seed uint64) *model {
 		m.say("at most %d may fail", *m.run.MaxFailures)
 	}
 	m.leastWorkers = m.run.Workers
+	for range m.random.IntN(3) {
+		m.join()
+	}
+	m.say("%d servers", len(m.servers()))
 	m.kinds = make([]kind, total)
 	for index := range m.kinds {
 		if m.chance(0.25) {
@@ -189,6 +193,7 @@ func (m *model) play() {
 // step is one thing that happens.
 func (m *model) step() {
 	alive := m.alive()
+	m.choose(m.random)
 	roll := m.random.Float64()
 	switch {
 	case roll < 0.12 || len(alive) == 0:
@@ -213,9 +218,14 @@ func (m *model) step() {
 	case roll < 0.94:
 		m.say("the wall clock is stepped")
 		m.clock.stepWall(time.Duration(m.random.IntN(7200)-3600) * time.Second)
-	case roll < 0.965:
-		m.say("the server restarts")
+	case roll < 0.96:
+		m.say("all servers restart")
 		m.restart()
+	case roll < 0.965:
+		m.say("one more server starts")
+		if len(m.others) < 3 {
+			m.join()
+		}
 	case roll < 0.975:
 		if m.run.Suspended {
 			m.resume()
@@ -644,6 +654,7 @@ func (m *model) fairRound() {
 		m.startPod()
 	}
 	for _, p := range m.alive() {
+		m.choose(m.random)
 		if p.inFlight == nil {
 			m.execute(p)
 		}

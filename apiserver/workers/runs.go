@@ -56,7 +56,7 @@ func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 		known.Retries = int(pinned.Retries)
 		known.TimeoutSeconds = int(pinned.TimeoutSeconds)
 		known.GPUs = int(pinned.GPUs)
-		known.BatchSize = int(max(pinned.BatchSize, 1))
+		known.BatchSize = int(pinned.BatchSize)
 		known.RetryDelaySeconds = int(ptr.Deref(pinned.RetryDelaySeconds, sharedcloudv1alpha1.DefaultRetryDelaySeconds))
 		known.NonRetryable = pinned.NonRetryableErrors
 		if pinned.MaxFailures != nil {

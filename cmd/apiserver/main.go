@@ -1,4 +1,5 @@
-// Command apiserver is the extension API server: the exchange for workers, and the aggregated API for people.
+// Command apiserver is the extension API server: the exchange for workers, and the aggregated API for people. Its command
+// store does what is done to an outcome store beside it.
 package main
 
 import (
@@ -55,5 +56,6 @@ func newCommand(ctx context.Context) *cobra.Command {
 	}
 	logsapi.AddFlags(logging, command.Flags())
 	o.AddFlags(command.Flags())
+	command.AddCommand(newStoreCommand(ctx))
 	return command
 }

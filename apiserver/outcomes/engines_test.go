@@ -1,0 +1,158 @@
+package outcomes
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+// onEveryEngine are the tests of what a store is. They run on SQLite by their own names and on PostgreSQL by this table.
+var onEveryEngine = map[string]func(*testing.T){
+	"TestARunsRowComesBackAsItWasWritten":                                 TestARunsRowComesBackAsItWasWritten,
+	"TestAWorkersRowComesBackAsItWasWritten":                              TestAWorkersRowComesBackAsItWasWritten,
+	"TestOutcomesComeBackAsTheyWereWrittenInOrder":                        TestOutcomesComeBackAsTheyWereWrittenInOrder,
+	"TestOutcomesBeforeAnIndexComeInPagesOfLimitedSize":                   TestOutcomesBeforeAnIndexComeInPagesOfLimitedSize,
+	"TestOutcomesOfAllKindsAreAddedAtOnceInAnyNumber":                     TestOutcomesOfAllKindsAreAddedAtOnceInAnyNumber,
+	"TestReadingGoesThroughPagesOfAnySize":                                TestReadingGoesThroughPagesOfAnySize,
+	"TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept": TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept,
+	"TestACallerWhoGoesBeforeItsTurnChangesNothing":                       TestACallerWhoGoesBeforeItsTurnChangesNothing,
+	"TestAViewCannotWrite":                                                TestAViewCannotWrite,
+	"TestDeleteSomeDeletesARunPieceByPieceAndNoOther":                     TestDeleteSomeDeletesARunPieceByPieceAndNoOther,
+	"TestParametersAreBoundByTheirNumbers":                                TestParametersAreBoundByTheirNumbers,
+	"TestEveryAcknowledgedOutcomeSurvivesAKilledServer":                   TestEveryAcknowledgedOutcomeSurvivesAKilledServer,
+	"TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt":             TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt,
+	"TestAFencedOrEmptiedWorkerExecutesNothing":                           TestAFencedOrEmptiedWorkerExecutesNothing,
+	"TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem":                 TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem,
+}
+
+const postgresTests = "TestOnPostgreSQL"
+
+func TestOnPostgreSQL(t *testing.T) {
+	for name, test := range onEveryEngine {
+		t.Run(name, test)
+	}
+}
+
+// TestEveryTestOfAStoreRunsOnEveryEngine: a test that opens a store of any engine must be in the table.
+func TestEveryTestOfAStoreRunsOnEveryEngine(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range file.Decls {
+			function, ok := declaration.(*ast.FuncDecl)
+			if !ok || !strings.HasPrefix(function.Name.Name, "Test") || onEveryEngine[function.Name.Name] != nil {
+				continue
+			}
+			ast.Inspect(function.Body, func(node ast.Node) bool {
+				if call, ok := node.(*ast.Ident); ok && call.Name == "newStore" {
+					t.Errorf("%s opens a store by newStore and is not in the table onEveryEngine: add it, or open the one engine that it is about", function.Name.Name)
+				}
+				return true
+			})
+		}
+	}
+}
+
+// openedStore is a store of any engine.
+type openedStore interface {
+	Store
+	Close() error
+}
+
+func onPostgres(t testing.TB) bool { return strings.HasPrefix(t.Name(), postgresTests+"/") }
+
+// newStore opens an empty store of the engine that the test is for.
+func newStore(t testing.TB) openedStore {
+	t.Helper()
+	if onPostgres(t) {
+		return newPostgres(t)
+	}
+	return newSQLite(t)
+}
+
+func newPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	return openPostgres(t, postgrestest.URL(t))
+}
+
+func openPostgres(t testing.TB, url string) *Postgres {
+	t.Helper()
+	store := NewPostgres(func() (string, error) { return url, nil })
+	if err := store.Open(ctx); err != nil {
+		t.Fatalf("opening the store: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	return store
+}
+
+// openAny opens the store at a path or at a URL.
+func openAny(t testing.TB, where string) openedStore {
+	t.Helper()
+	if strings.Contains(where, "://") {
+		return openPostgres(t, where)
+	}
+	return openStore(t, where)
+}
+
+func wordsOf(store Store, sqlite, postgres string) string {
+	if _, ok := store.(*Postgres); ok {
+		return postgres
+	}
+	return sqlite
+}
+
+// waitingUpdates is how many updates wait behind the one that is being worked on.
+func waitingUpdates(store Store) int {
+	switch s := store.(type) {
+	case *SQLite:
+		return len(s.writer.requests)
+	case *Postgres:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l, ok := s.lanes[""]; ok {
+			return len(l.waiting)
+		}
+	}
+	return 0
+}
+
+func TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	worker := &Worker{RunID: run.ID, PodUID: "pod", Device: "GPU\x00-0", State: WorkerLive, Executing: -1}
+	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
+	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
+	write(t, store, func(tx *Tx) error {
+		_, err := tx.SetBirth("uid", "pod", "A\x00100", "a line\xff\x00\nanother")
+		return err
+	})
+	var got *Worker
+	if err := store.View(ctx, func(tx *Tx) (err error) {
+		got, err = tx.Worker(run.ID, types.UID("pod"))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got.Device != "GPU-0" || got.GPUProduct != "A100" || got.BuildLog != "a line\uFFFD\nanother" {
+		t.Errorf("the texts are %q, %q, %q", got.Device, got.GPUProduct, got.BuildLog)
+	}
+}

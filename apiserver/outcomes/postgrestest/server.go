@@ -1,0 +1,326 @@
+// Package postgrestest starts a real PostgreSQL for tests: the one of Debian's package, in a folder of its own, once for a test
+// binary. Where it is not installed the tests fail and say so.
+//
+// What must not be here: anything of the outcome store. Its tests, and those of the exchange, both import this.
+package postgrestest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a PostgreSQL that runs.
+type Server struct {
+	// Folder has its socket, its log and its data.
+	Folder string
+	// Port is where it listens on 127.0.0.1, too.
+	Port int
+	// CAFile is the certificate authority of its certificate, which is for the name localhost.
+	CAFile string
+
+	bin        string
+	settings   []string
+	credential *syscall.Credential
+	process    *exec.Cmd
+	ended      chan struct{}
+	schemas    atomic.Int64
+}
+
+// The superuser of the server, who needs no password, and a user who needs TLS and one.
+const (
+	User     = "sharedcloud"
+	TLSUser  = "remote"
+	Password = "s3cret of/the:database@"
+)
+
+var shared = sync.OnceValues(func() (*Server, error) { return Start() })
+
+var started atomic.Pointer[Server]
+
+// Main runs the tests of a package and ends the server that they share. Call it from TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if server := started.Load(); server != nil {
+		server.Stop()
+	}
+	os.Exit(code)
+}
+
+// Shared is the server that all tests of a binary share.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	server, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started.Store(server)
+	return server
+}
+
+// URL makes a place of its own in the shared server and says where it is.
+func URL(t testing.TB) string {
+	t.Helper()
+	return Shared(t).Schema(t)
+}
+
+// Schema makes an empty schema, which is dropped at the end of the test, and says where it is.
+func (s *Server) Schema(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), s.schemas.Add(1))
+	s.Exec(t, "CREATE SCHEMA "+name)
+	t.Cleanup(func() { s.Exec(t, "DROP SCHEMA IF EXISTS "+name+" CASCADE") })
+	return s.SocketURL() + "&search_path=" + name
+}
+
+// SocketURL reaches the server over its socket, as the superuser.
+func (s *Server) SocketURL() string {
+	return fmt.Sprintf("postgres:///postgres?host=%s&port=%d&user=%s&sslmode=disable", url.QueryEscape(s.Folder), s.Port, User)
+}
+
+// Exec runs statements as the superuser.
+func (s *Server) Exec(t testing.TB, statements ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.SocketURL())
+	if err != nil {
+		t.Fatalf("connecting to the test's PostgreSQL: %v", err)
+	}
+	defer conn.Close(ctx)
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// Start starts a server, with settings that count more than those for tests. Stop ends it; it ends with this process at the
+// latest.
+func Start(settings ...string) (*Server, error) {
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
+	folder, err := os.MkdirTemp("", "pg")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Folder: folder, bin: bin, settings: settings}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	if err := s.Launch(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return s, nil
+}
+
+// binaries are those of the newest version that is installed.
+func binaries() (string, error) {
+	folders, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	newest, best := "", 0
+	for _, folder := range folders {
+		version, _ := strconv.Atoi(filepath.Base(filepath.Dir(folder)))
+		if _, err := os.Stat(filepath.Join(folder, "initdb")); err == nil && version > best {
+			newest, best = folder, version
+		}
+	}
+	if newest == "" {
+		if path, err := exec.LookPath("initdb"); err == nil {
+			return filepath.Dir(path), nil
+		}
+		return "", errors.New("these tests need PostgreSQL 13 or later: install Debian's package, with apt-get install --no-install-recommends postgresql")
+	}
+	return newest, nil
+}
+
+func (s *Server) prepare() error {
+	// It refuses to run as root.
+	if os.Geteuid() == 0 {
+		for _, name := range []string{"postgres", "nobody"} {
+			if account, err := user.Lookup(name); err == nil {
+				uid, _ := strconv.ParseUint(account.Uid, 10, 32)
+				gid, _ := strconv.ParseUint(account.Gid, 10, 32)
+				s.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+				break
+			}
+		}
+		if s.credential == nil {
+			return errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
+		}
+	}
+	if err := s.certificates(); err != nil {
+		return err
+	}
+	if err := s.own(s.Folder); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.Port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is one
+	_ = listener.Close()
+	data := filepath.Join(s.Folder, "data")
+	if err := s.run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--username="+User, "--pgdata="+data); err != nil {
+		return err
+	}
+	hba := "local all all trust\nhostnossl all " + TLSUser + " all reject\nhostssl all " + TLSUser + " all scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+	return os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600)
+}
+
+// own gives a file to the user who runs the server.
+func (s *Server) own(path string) error {
+	if s.credential == nil {
+		return nil
+	}
+	return os.Chown(path, int(s.credential.Uid), int(s.credential.Gid))
+}
+
+func (s *Server) command(name string, arguments ...string) *exec.Cmd {
+	command := exec.Command(filepath.Join(s.bin, name), arguments...) //nolint:gosec // of the package
+	command.Dir = s.Folder
+	command.Env = []string{"PATH=" + s.bin + ":/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Setpgid: true}
+	return command
+}
+
+func (s *Server) run(name string, arguments ...string) error {
+	var output bytes.Buffer
+	command := s.command(name, arguments...)
+	command.Stdout, command.Stderr = &output, &output
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, output.String())
+	}
+	return nil
+}
+
+// Launch starts the server's process; after Stop or Kill it does so again, with the data that is there.
+func (s *Server) Launch() error {
+	log, err := os.OpenFile(filepath.Join(s.Folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // in a folder of a test
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	arguments := []string{"-D", filepath.Join(s.Folder, "data")}
+	for _, setting := range append([]string{
+		"port=" + strconv.Itoa(s.Port), "listen_addresses=127.0.0.1", "unix_socket_directories=" + s.Folder,
+		// A test that ends takes its data along. What the store depends on stays as it is: synchronous_commit.
+		"fsync=off", "full_page_writes=off", "autovacuum=on",
+		"max_connections=200", "shared_buffers=64MB", "ssl=on", "ssl_cert_file=" + filepath.Join(s.Folder, "tls.crt"),
+		"ssl_key_file=" + filepath.Join(s.Folder, "tls.key"), "password_encryption=scram-sha-256",
+	}, s.settings...) {
+		arguments = append(arguments, "-c", setting)
+	}
+	command := s.command("postgres", arguments...)
+	command.Stdout, command.Stderr = log, log
+	// It ends with this process, however that ends. The signal comes when the thread that started it ends, so that one stays.
+	command.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	failed, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer close(ended)
+		if err := command.Start(); err != nil {
+			failed <- err
+			return
+		}
+		failed <- nil
+		_ = command.Wait()
+	}()
+	if err := <-failed; err != nil {
+		return fmt.Errorf("starting PostgreSQL: %w", err)
+	}
+	s.process, s.ended = command, ended
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.SocketURL())
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ended:
+			text, _ := os.ReadFile(filepath.Join(s.Folder, "log"))
+			return fmt.Errorf("PostgreSQL ended at once:\n%s", text)
+		case <-ctx.Done():
+			return fmt.Errorf("PostgreSQL does not answer: %w", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Halt ends the server's process as an administrator would who cannot wait. Launch starts it again.
+func (s *Server) Halt() {
+	_ = s.process.Process.Signal(syscall.SIGQUIT)
+	<-s.ended
+}
+
+// Stop ends the server and deletes its data.
+func (s *Server) Stop() {
+	s.Halt()
+	_ = os.RemoveAll(s.Folder)
+}
+
+// certificates makes an authority and the server's certificate.
+func (s *Server) certificates() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	s.CAFile = filepath.Join(s.Folder, "tls.crt")
+	keyFile := filepath.Join(s.Folder, "tls.key")
+	return errors.Join(
+		os.WriteFile(s.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600), s.own(s.CAFile),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600), s.own(keyFile))
+}
+
+// TLSURL reaches a schema of the server as the user who needs TLS and a password.
+func (s *Server) TLSURL(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("remote_%d_%d", os.Getpid(), s.schemas.Add(1))
+	s.Exec(t, fmt.Sprintf(`DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '%s') THEN CREATE ROLE %s LOGIN PASSWORD '%s'; END IF; END $$`,
+		TLSUser, TLSUser, Password), "CREATE SCHEMA "+name+" AUTHORIZATION "+TLSUser)
+	t.Cleanup(func() { s.Exec(t, "DROP SCHEMA IF EXISTS "+name+" CASCADE") })
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(TLSUser, Password), Host: net.JoinHostPort("localhost", strconv.Itoa(s.Port)), Path: "/postgres",
+		RawQuery: url.Values{"sslmode": {"verify-full"}, "sslrootcert": {s.CAFile}, "search_path": {name}}.Encode(),
+	}
+	return u.String()
+}

@@ -1,0 +1,172 @@
+package work
+
+import (
+	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
+)
+
+func TestMain(m *testing.M) {
+	if address := os.Getenv("WORK_CHAOS_ADDRESS"); address != "" {
+		serveChaos(address, os.Getenv("WORK_CHAOS_URL"))
+	}
+	postgrestest.Main(m)
+}
+
+// onEveryEngine are the tests of an exchange on a store. They run on SQLite by their own names and on PostgreSQL by this
+// table.
+var onEveryEngine = map[string]func(*testing.T){
+	"TestACallOverHTTP":                                                                                    TestACallOverHTTP,
+	"TestCallsThatAreRefused":                                                                              TestCallsThatAreRefused,
+	"TestARequestOfTheGreatestSizeIsTaken":                                                                 TestARequestOfTheGreatestSizeIsTaken,
+	"TestAttempts":                                                                                         TestAttempts,
+	"TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas":                                                     TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas,
+	"TestDeathsWithoutOneOutcomeEndTheRun":                                                                 TestDeathsWithoutOneOutcomeEndTheRun,
+	"TestADeathIsCountedOnceHoweverOftenItIsSeen":                                                          TestADeathIsCountedOnceHoweverOftenItIsSeen,
+	"TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted":                                                     TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted,
+	"TestAWorkerOfAPodThatIsOverIsTakenAtItsWordAndRefusedMore":                                            TestAWorkerOfAPodThatIsOverIsTakenAtItsWordAndRefusedMore,
+	"TestALateFirstCallOfADeadPodDoesNotBuryItsSuccessor":                                                  TestALateFirstCallOfADeadPodDoesNotBuryItsSuccessor,
+	"TestSuspendingTakesEverythingBackUncharged":                                                           TestSuspendingTakesEverythingBackUncharged,
+	"TestProgressCountsWhatWorkersCostAndHowManyThereAre":                                                  TestProgressCountsWhatWorkersCostAndHowManyThereAre,
+	"TestProgressOfARunThatNoWorkerHasCalledFor":                                                           TestProgressOfARunThatNoWorkerHasCalledFor,
+	"TestChangedIsToldOfEachChangeAndOfNothingElse":                                                        TestChangedIsToldOfEachChangeAndOfNothingElse,
+	"TestAWorkerJoinsOnceWithItsFirstCall":                                                                 TestAWorkerJoinsOnceWithItsFirstCall,
+	"TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo":                                      TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo,
+	"TestForgetDeletesARunAndWhatItsWorkersHold":                                                           TestForgetDeletesARunAndWhatItsWorkersHold,
+	"TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack":                                                      TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack,
+	"TestAHandOutWhoseInputsCannotBeReadIsRepeated":                                                        TestAHandOutWhoseInputsCannotBeReadIsRepeated,
+	"TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome":                                          TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome,
+	"TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer":                   TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer,
+	"TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing":                            TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing,
+	"TestProperty3ATupleIsDoneOnlyWhenItsOutcomeIsCommitted":                                               TestProperty3ATupleIsDoneOnlyWhenItsOutcomeIsCommitted,
+	"TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged":                              TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged,
+	"TestProperty4TheSameSequenceGetsTheSameAnswer":                                                        TestProperty4TheSameSequenceGetsTheSameAnswer,
+	"TestProperty4AnOlderSequenceIsRefused":                                                                TestProperty4AnOlderSequenceIsRefused,
+	"TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged":                                               TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged,
+	"TestProperty5AWorkerThatVanishedLosesItsTuplesToTheOthers":                                            TestProperty5AWorkerThatVanishedLosesItsTuplesToTheOthers,
+	"TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndASteppedClockExpiresNothing": TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndASteppedClockExpiresNothing,
+	"TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsTuple":                         TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsTuple,
+	"TestProperty5AFencedWorkersLateReportIsTakenAndTheTupleIsTakenFromWhoeverHasItNow":                    TestProperty5AFencedWorkersLateReportIsTakenAndTheTupleIsTakenFromWhoeverHasItNow,
+	"TestProperty6APoisonTupleFailsAlone":                                                                  TestProperty6APoisonTupleFailsAlone,
+	"TestProperty6SuspectsAreHandedOutOneAtATime":                                                          TestProperty6SuspectsAreHandedOutOneAtATime,
+	"TestProperty6WhoIsCharged":                                                                            TestProperty6WhoIsCharged,
+	"TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd":                                                 TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd,
+	"TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore":                     TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore,
+	"TestProperty8ASuspectKeepsWorkersFromBeingSentAway":                                                   TestProperty8ASuspectKeepsWorkersFromBeingSentAway,
+	"TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway":                                TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway,
+	"TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther":                        TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther,
+	"TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts":                              TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts,
+	"TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose":                                           TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose,
+	"TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts":                              TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts,
+	"TestACallThatIsKeptOpenIsAnsweredWhen":                                                                TestACallThatIsKeptOpenIsAnsweredWhen,
+	"TestNothingIsHandedToACallerWhoHasGone":                                                               TestNothingIsHandedToACallerWhoHasGone,
+	"TestAWorkerWhoseCallIsKeptOpenKeepsItsLease":                                                          TestAWorkerWhoseCallIsKeptOpenKeepsItsLease,
+	"TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen":                                                  TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen,
+	"TestManyWorkersAtOnceDoEachTupleOnce":                                                                 TestManyWorkersAtOnceDoEachTupleOnce,
+	"TestALeaseIsKeptByCallsToWhicheverServer":                                                             TestALeaseIsKeptByCallsToWhicheverServer,
+	"TestALeaseRunsOutAtWhicheverServerIsLeft":                                                             TestALeaseRunsOutAtWhicheverServerIsLeft,
+	"TestALapseMakesSureOfTheBeat":                                                                         TestALapseMakesSureOfTheBeat,
+	"TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers":                                                TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers,
+	"TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid":                                                   TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid,
+	"TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers":                                           TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers,
+	"TestServersThatCloseARunAtOnceFillItOnce":                                                             TestServersThatCloseARunAtOnceFillItOnce,
+	"TestATupleThatRaisedWaitsForItsNextAttempt":                                                           TestATupleThatRaisedWaitsForItsNextAttempt,
+	"TestACrashIsTriedAgainAtOnceWhateverTheDelay":                                                         TestACrashIsTriedAgainAtOnceWhateverTheDelay,
+	"TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver":                                                    TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver,
+	"TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins":                                               TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins,
+	"TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay":                                          TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay,
+	"TestALateOutcomeOfADelayedTupleIsItsOutcome":                                                          TestALateOutcomeOfADelayedTupleIsItsOutcome,
+	"TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards":                                          TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards,
+	"TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce":                                                         TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce,
+	"TestARunEndsWhenMoreTuplesFailedThanItBears":                                                          TestARunEndsWhenMoreTuplesFailedThanItBears,
+	"TestTheLastFailureOfARunIsItsOwnEnd":                                                                  TestTheLastFailureOfARunIsItsOwnEnd,
+	"TestADeathThatIsOneFailureTooManyEndsTheRun":                                                          TestADeathThatIsOneFailureTooManyEndsTheRun,
+	"TestWhatIsBeingPrintedIsKeptUntilTheOutcome":                                                          TestWhatIsBeingPrintedIsKeptUntilTheOutcome,
+	"TestARunWhoseInputsAreGoneEndsAndSaysSo":                                                              TestARunWhoseInputsAreGoneEndsAndSaysSo,
+	"TestWholeCallsAreHandedOut":                                                                           TestWholeCallsAreHandedOut,
+	"TestOfManyInOneCallTheOneThatKilledItIsFound":                                                         TestOfManyInOneCallTheOneThatKilledItIsFound,
+	"TestASuspectOfSomebodyElseMeansNothing":                                                               TestASuspectOfSomebodyElseMeansNothing,
+}
+
+const postgresTests = "TestOnPostgreSQL"
+
+func TestOnPostgreSQL(t *testing.T) {
+	for name, test := range onEveryEngine {
+		t.Run(name, test)
+	}
+}
+
+// TestEveryTestOfTheExchangeRunsOnEveryEngine: a test that makes a cluster must be in the table.
+func TestEveryTestOfTheExchangeRunsOnEveryEngine(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range file.Decls {
+			function, ok := declaration.(*ast.FuncDecl)
+			if !ok || !strings.HasPrefix(function.Name.Name, "Test") || onEveryEngine[function.Name.Name] != nil {
+				continue
+			}
+			ast.Inspect(function.Body, func(node ast.Node) bool {
+				if call, ok := node.(*ast.Ident); ok && (call.Name == "newCluster" || call.Name == "newServer" || call.Name == "newModel") {
+					t.Errorf("%s calls %s and is not in the table onEveryEngine: add it", function.Name.Name, call.Name)
+				}
+				return true
+			})
+		}
+	}
+}
+
+// openedStore is a store of any engine.
+type openedStore interface {
+	outcomes.Store
+	Open(ctx context.Context) error
+	Close() error
+	Read(ctx context.Context, run types.UID, selected outcomes.Selection, limit int, yield func(*outcomes.Outcome) bool) error
+}
+
+// makeStore makes an empty store of the engine that the test is for.
+func (c *cluster) makeStore() {
+	c.t.Helper()
+	switch {
+	case c.url != "":
+		return // a benchmark's, on a server that syncs
+	case strings.HasPrefix(c.t.Name(), postgresTests+"/"):
+		c.url = postgrestest.URL(c.t)
+		return
+	}
+	empty, err := emptyStore()
+	if err == nil {
+		err = os.WriteFile(c.path, empty, 0o600)
+	}
+	if err != nil {
+		c.t.Fatalf("making a store: %v", err)
+	}
+}
+
+func (c *cluster) openStore() openedStore {
+	c.t.Helper()
+	var store openedStore = outcomes.NewSQLite(c.path)
+	if c.url != "" {
+		store = outcomes.NewPostgres(func() (string, error) { return c.url, nil })
+	}
+	if err := store.Open(context.Background()); err != nil {
+		c.t.Fatalf("opening the store: %v", err)
+	}
+	return store
+}

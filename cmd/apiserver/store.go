@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+)
+
+// newStoreCommand has what is done to an outcome store beside the server.
+func newStoreCommand(ctx context.Context) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "store",
+		Short: "Copies, exports and imports outcome stores",
+		Args:  cobra.NoArgs,
+		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	command.AddCommand(newCopyCommand(ctx), newExportCommand(ctx), newImportCommand(ctx))
+	return command
+}
+
+// storeFlag is a flag that says where a store is, and its sibling that says so in a file.
+type storeFlag struct{ name, url, file string }
+
+func (f *storeFlag) add(command *cobra.Command, usage string) {
+	command.Flags().StringVar(&f.url, f.name, "", usage+": sqlite:///PATH or postgres://USER@HOST/DATABASE?…, without a password")
+	command.Flags().StringVar(&f.file, f.name+"-url-file", "", "file that has the URL of --"+f.name+", with a password if need be")
+}
+
+func (f *storeFlag) source() (outcomes.Source, error) {
+	switch {
+	case (f.url == "") == (f.file == ""):
+		return nil, fmt.Errorf("give one of --%s and --%s-url-file", f.name, f.name)
+	case f.file != "":
+		return outcomes.InFile(f.file), nil
+	case outcomes.HasPassword(f.url):
+		return nil, fmt.Errorf("--%s has a password in it: put the URL into a file, and name that with --%s-url-file", f.name, f.name)
+	}
+	return outcomes.Where(f.url), nil
+}
+
+func newCopyCommand(ctx context.Context) *cobra.Command {
+	from, to := &storeFlag{name: "from"}, &storeFlag{name: "to"}
+	command := &cobra.Command{
+		Use:   "copy --from URL --to URL",
+		Short: "Copies an outcome store into an empty one, all of it or nothing. No server may use either meanwhile",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			source, err := from.source()
+			if err != nil {
+				return err
+			}
+			target, err := to.source()
+			if err != nil {
+				return err
+			}
+			counts, err := outcomes.Copy(ctx, source, target)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(command.OutOrStdout(), "Copied %s.\n", counts)
+			return err
+		},
+	}
+	from.add(command, "store to copy")
+	to.add(command, "store to copy to")
+	return command
+}
+
+func newExportCommand(ctx context.Context) *cobra.Command {
+	from := &storeFlag{name: "store"}
+	var to string
+	command := &cobra.Command{
+		Use:   "export --store URL --to FILE",
+		Short: "Writes all that an outcome store has into one file, while servers go on working",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			source, err := from.source()
+			if err != nil {
+				return err
+			}
+			if to == "" {
+				return errors.New("--to must name the file to write, - for standard output")
+			}
+			if to == "-" {
+				_, err := outcomes.Export(ctx, source, command.OutOrStdout())
+				return err
+			}
+			var counts outcomes.Counts
+			if err := writeWhole(to, func(file io.Writer) (err error) {
+				counts, err = outcomes.Export(ctx, source, file)
+				return err
+			}); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(command.OutOrStdout(), "Exported %s.\n", counts)
+			return err
+		},
+	}
+	from.add(command, "store to export")
+	command.Flags().StringVar(&to, "to", "", "file to write, which appears when it is whole; - for standard output")
+	return command
+}
+
+// writeWhole makes a file that is there as a whole or not at all.
+func writeWhole(path string, write func(io.Writer) error) error {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("making the file: %w", err)
+	}
+	err = write(file)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}
+
+func newImportCommand(ctx context.Context) *cobra.Command {
+	to := &storeFlag{name: "store"}
+	var from string
+	command := &cobra.Command{
+		Use:   "import --store URL --from FILE",
+		Short: "Adds all that an exported file has to an outcome store, or nothing. Runs that are there already stay as they are",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			target, err := to.source()
+			if err != nil {
+				return err
+			}
+			reader := command.InOrStdin()
+			switch from {
+			case "":
+				return errors.New("--from must name the file to read, - for standard input")
+			case "-":
+			default:
+				file, err := os.Open(from)
+				if err != nil {
+					return err
+				}
+				defer file.Close()
+				reader = bufio.NewReader(file)
+			}
+			imported, err := outcomes.Import(ctx, target, reader)
+			if err != nil {
+				return err
+			}
+			text := fmt.Sprintf("Imported %s.", imported.Added)
+			if imported.Skipped["runs"] > 0 {
+				text += fmt.Sprintf(" Left out, because their runs are there already: %s.", imported.Skipped)
+			}
+			_, err = fmt.Fprintln(command.OutOrStdout(), text)
+			return err
+		},
+	}
+	to.add(command, "store to import into")
+	command.Flags().StringVar(&from, "from", "", "file to read; - for standard input")
+	return command
+}
