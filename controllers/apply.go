@@ -75,6 +75,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 		pinned.RetryDelaySeconds = pin.RetryDelaySeconds
 		pinned.MaxFailures = pin.MaxFailures
 		pinned.ActiveDeadlineSeconds = pin.ActiveDeadlineSeconds
+		pinned.TTLSecondsAfterFinished = pin.TTLSecondsAfterFinished
 		pinned.PriorityClassName = nonZero(pin.PriorityClassName)
 		pinned.GPUResource = nonZero(pin.GPUResource)
 		status.WithRevision(pinned)

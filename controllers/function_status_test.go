@@ -103,6 +103,7 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 		"built again":          nil,
 		"another display name": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.Name = "Other" },
 		"another generation":   func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Generation = 9 },
+		"another time to live": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.TTLSecondsAfterFinished = number(60) },
 		"another history":      func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.RevisionHistoryLimit = number(3) },
 		"a default that is said": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
 			f.Spec.Workers = number(v1alpha1.DefaultWorkers)

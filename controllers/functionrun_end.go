@@ -136,10 +136,14 @@ func leaveLeft(run *v1alpha1.FunctionRun, job *batchv1.Job, c crew, now time.Tim
 // expire deletes the run when ttlSecondsAfterFinished has passed since its end, and says how long that is yet.
 func (r *RunReconciler) expire(ctx context.Context, p *runPass) (time.Duration, error) {
 	run := p.run
-	if run.Spec.TTLSecondsAfterFinished == nil || run.Status.CompletionTime == nil {
+	seconds := run.Spec.TTLSecondsAfterFinished
+	if run.Status.Revision != nil {
+		seconds = either(seconds, run.Status.Revision.TTLSecondsAfterFinished)
+	}
+	if seconds == nil || run.Status.CompletionTime == nil {
 		return 0, nil
 	}
-	ttl := time.Duration(*run.Spec.TTLSecondsAfterFinished) * time.Second
+	ttl := time.Duration(*seconds) * time.Second
 	if left := run.Status.CompletionTime.Add(ttl).Sub(p.now); left > 0 {
 		return left, nil
 	}

@@ -249,13 +249,13 @@ func TestPinFor(t *testing.T) {
 	function.Spec.RunPolicy = v1alpha1.RunPolicy{
 		GPUs: ptr.To[int32](2), GPUProducts: []string{"T4", "A100"}, Workers: ptr.To[int32](3), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](1),
 		NonRetryableErrors: []string{"KeyError", "AssertionError"}, MaxFailures: ptr.To[int32](5), ActiveDeadlineSeconds: ptr.To[int32](90),
-		PriorityClassName: ptr.To("batch"), GPUResource: ptr.To("nvidia.com/gpu.shared"),
+		PriorityClassName: ptr.To("batch"), GPUResource: ptr.To("nvidia.com/gpu.shared"), TTLSecondsAfterFinished: ptr.To[int32](3600),
 	}
 	base := v1alpha1.PinnedRevision{
 		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Inputs: "kept", Tuples: 9,
 		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
 		RetryDelaySeconds: ptr.To[int32](1), NonRetryableErrors: []string{"AssertionError", "KeyError"}, MaxFailures: ptr.To[int32](5),
-		ActiveDeadlineSeconds: ptr.To[int32](90), PriorityClassName: "batch",
+		ActiveDeadlineSeconds: ptr.To[int32](90), PriorityClassName: "batch", TTLSecondsAfterFinished: ptr.To[int32](3600),
 	}
 	tests := []struct {
 		name   string
@@ -293,6 +293,7 @@ func TestRunStatusCarriesTheWholePin(t *testing.T) {
 	run := makeRun("r").Pinned("f-0123456789", 9, 3, 2).Obj()
 	run.Status.Revision.GPUProducts, run.Status.Revision.Retries = []string{"A100", "T4"}, 4
 	run.Status.Revision.RetryDelaySeconds, run.Status.Revision.NonRetryableErrors = ptr.To[int32](0), []string{"OSError"}
+	run.Status.Revision.TTLSecondsAfterFinished = ptr.To[int32](0)
 	run.Status.Revision.MaxFailures, run.Status.Revision.ActiveDeadlineSeconds = ptr.To[int32](0), ptr.To[int32](60)
 	run.Status.Revision.PriorityClassName, run.Status.Revision.GPUResource = "batch", "nvidia.com/gpu.shared"
 	text, err := json.Marshal(runStatus(run))
@@ -470,6 +471,19 @@ func TestTTL(t *testing.T) {
 	}
 	if got, _ := look(t, newWorld(finished(60, time.Minute)), testNow); got.Name != "" {
 		t.Error("a run at the end of its time to live stays")
+	}
+	ofFunction := func(own *int32) *v1alpha1.FunctionRun {
+		run := finished(0, 20*time.Second)
+		run.Spec.TTLSecondsAfterFinished = own
+		run.Status.Revision = makeRun("r").Pinned("f-0123456789", 1, 1, 0).Status.Revision
+		run.Status.Revision.TTLSecondsAfterFinished = ptr.To[int32](10)
+		return run
+	}
+	if got, _ := look(t, newWorld(ofFunction(nil)), testNow); got.Name != "" {
+		t.Error("a run stays longer than its function says")
+	}
+	if got, wait := look(t, newWorld(ofFunction(ptr.To[int32](50))), testNow); got.Name == "" || wait != 30*time.Second {
+		t.Errorf("a run that says longer than its function: exists %v, again after %v", got.Name != "", wait)
 	}
 }
 

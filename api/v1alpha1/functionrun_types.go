@@ -261,6 +261,11 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:Minimum=1
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
+	// ttlSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+
 	// priorityClassName of the workers' pods.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253

@@ -38,10 +38,11 @@ func slimRun(obj any) (kept any, err error) {
 	return parameters.DropInputs(run)
 }
 
-// slimFunction keeps a Function with its code, which REST shows in lists too.
+// slimFunction keeps a Function with its code, which REST shows in lists too, and without the files beside it.
 func slimFunction(obj any) (any, error) {
 	if function, ok := obj.(*sharedcloudv1alpha1.Function); ok {
 		slimMetadata(function)
+		function.Spec.Files = nil
 	}
 	return obj, nil
 }

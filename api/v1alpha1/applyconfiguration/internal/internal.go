@@ -776,6 +776,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: timeoutSeconds
       type:
         scalar: numeric
+    - name: ttlSecondsAfterFinished
+      type:
+        scalar: numeric
     - name: tuples
       type:
         scalar: numeric

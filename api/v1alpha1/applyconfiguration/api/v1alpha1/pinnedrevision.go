@@ -45,6 +45,8 @@ type PinnedRevisionApplyConfiguration struct {
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 	// activeDeadlineSeconds is the time limit of the whole run; absent: it has none.
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
+	// ttlSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 	// priorityClassName of the workers' pods.
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
 	// gpuResource is the extended resource that gpus counts; empty: the one of the revision.
@@ -186,6 +188,14 @@ func (b *PinnedRevisionApplyConfiguration) WithMaxFailures(value int32) *PinnedR
 // If called multiple times, the ActiveDeadlineSeconds field is set to the value of the last call.
 func (b *PinnedRevisionApplyConfiguration) WithActiveDeadlineSeconds(value int32) *PinnedRevisionApplyConfiguration {
 	b.ActiveDeadlineSeconds = &value
+	return b
+}
+
+// WithTTLSecondsAfterFinished sets the TTLSecondsAfterFinished field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TTLSecondsAfterFinished field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithTTLSecondsAfterFinished(value int32) *PinnedRevisionApplyConfiguration {
+	b.TTLSecondsAfterFinished = &value
 	return b
 }
 
