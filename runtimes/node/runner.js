@@ -855,7 +855,7 @@ class Child {
     // Where a package manager puts what an image offers to all: at its working directory, and globally.
     module.paths = Module._nodeModulePaths(this.folder).concat(Module._nodeModulePaths(process.cwd()),
       path.join(path.dirname(process.execPath), '..', 'lib', 'node_modules'));
-    Module._cache[this.file] = module;
+    Module._cache[this.file] = Module._cache[fs.realpathSync(this.file)] = module;   // a ConfigMap is mounted by links
     let found;
     // Appended, so that lines keep their numbers. A hook and not a variable of the module, whose names are the user's.
     const hook = '__sharedcloud_' + crypto.randomBytes(8).toString('hex');
@@ -1721,7 +1721,7 @@ class Keeper {
   }
 
   close() {
-    if (this.pid === null) return;
+    if (!this.streams.length) return;  // it has no sockets
     this.streams.forEach((printed) => printed.drain());
     this.streams.forEach((printed) => printed.ear.close());
     this.result.close();
