@@ -1379,16 +1379,21 @@ function socketPairs(count, done) {
   }
   const address = path.join(folder, 's');
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
-  const end = (error) => {
-    if (folder === null) return;
-    server.close();
-    for (const remove of [() => fs.unlinkSync(address), () => fs.rmdirSync(folder)]) {
+  const remove = () => {
+    for (const step of [() => fs.unlinkSync(address), () => fs.rmdirSync(folder)]) {
       try {
-        remove();
+        step();
       } catch (gone) {
         // Closing removes the socket by itself.
       }
     }
+  };
+  process.once('exit', remove);        // it may come before the pairs are made
+  const end = (error) => {
+    if (folder === null) return;
+    server.close();
+    remove();
+    process.removeListener('exit', remove);
     folder = null;
     if (error) made.forEach((pair) => pair.forEach((socket) => socket.destroy()));
     done(error, made);
