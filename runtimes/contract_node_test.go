@@ -3,6 +3,7 @@ package runtimes_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -273,6 +274,22 @@ func TestANodeModuleThatCannotBeLoadedIsReported(t *testing.T) {
 	}
 }
 
+func TestWhereNoProcessCanBeStartedTheWorkerSaysSo(t *testing.T) {
+	eachNode(t, func(t *testing.T, in language) {
+		e := newExchange(t, 3)
+		e.decide = func(c call, a *answer) (int, string) {
+			if c.LoadError != nil {
+				a.Action = "finished"
+			}
+			return 0, ""
+		}
+		run(t, in, e, trivial(in), edited("childProcess.spawn(process.execPath", "childProcess.spawn('/nothing/here'"))
+		if last := e.calls[len(e.calls)-1].LoadError; last == nil || last.Type != "ProcessNotStarted" || !strings.Contains(last.Message, "ENOENT") {
+			t.Errorf("the worker reports %+v", last)
+		}
+	})
+}
+
 func TestTheNodeChildHasTheUsersSurroundings(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
@@ -286,7 +303,15 @@ function handler(event) {
 }
 exports.module = module;
 `, withEnv("GREETING=hello", "NODE_PATH="+modules), func(w *worker) {
-			w.write("code/helper.js", "exports.name = 'helped';\nexports.handlers = require('./handler');\n")
+			// As a ConfigMap is mounted: what is in the folder are links, and required files are known by where those lead.
+			w.write("real/handler.js", "")
+			w.write("real/helper.js", "exports.name = 'helped';\nexports.handlers = require('./handler');\n")
+			w.write("code/other", "")
+			for _, name := range []string{"handler.js", "helper.js"} {
+				if err := os.Symlink("../real/"+name, w.path("code/"+name)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			writeFile(t, modules+"/installed.js", "module.exports = 'found';\n")
 		})
 		want := `["helped",true,"found","hello","handler.js","code",2,true,false,"undefined",true]`

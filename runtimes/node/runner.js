@@ -855,7 +855,7 @@ class Child {
     // Where a package manager puts what an image offers to all: at its working directory, and globally.
     module.paths = Module._nodeModulePaths(this.folder).concat(Module._nodeModulePaths(process.cwd()),
       path.join(path.dirname(process.execPath), '..', 'lib', 'node_modules'));
-    Module._cache[this.file] = module;
+    Module._cache[this.file] = Module._cache[fs.realpathSync(this.file)] = module;   // a ConfigMap is mounted by links
     let found;
     // Appended, so that lines keep their numbers. A hook and not a variable of the module, whose names are the user's.
     const hook = '__sharedcloud_' + crypto.randomBytes(8).toString('hex');
@@ -1379,16 +1379,21 @@ function socketPairs(count, done) {
   }
   const address = path.join(folder, 's');
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
-  const end = (error) => {
-    if (folder === null) return;
-    server.close();
-    for (const remove of [() => fs.unlinkSync(address), () => fs.rmdirSync(folder)]) {
+  const remove = () => {
+    for (const step of [() => fs.unlinkSync(address), () => fs.rmdirSync(folder)]) {
       try {
-        remove();
+        step();
       } catch (gone) {
         // Closing removes the socket by itself.
       }
     }
+  };
+  process.once('exit', remove);        // it may come before the pairs are made
+  const end = (error) => {
+    if (folder === null) return;
+    server.close();
+    remove();
+    process.removeListener('exit', remove);
     folder = null;
     if (error) made.forEach((pair) => pair.forEach((socket) => socket.destroy()));
     done(error, made);
@@ -1721,7 +1726,7 @@ class Keeper {
   }
 
   close() {
-    if (this.pid === null) return;
+    if (!this.streams.length) return;  // it has no sockets
     this.streams.forEach((printed) => printed.drain());
     this.streams.forEach((printed) => printed.ear.close());
     this.result.close();
