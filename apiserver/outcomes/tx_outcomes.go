@@ -203,7 +203,7 @@ const pageBytes = 16 << 20
 // Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
 // one at least where there is one.
 func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
-	return tx.outcomes(run, selectOutcomes+` LIMIT $3`, max(from, 0), indexset.MaxIndex, limit)
+	return tx.outcomes(run, false, max(from, 0), indexset.MaxIndex, limit)
 }
 
 // OutcomesBefore returns a run's outcomes below the index before, the greatest first: at most limit, and fewer when they
@@ -212,16 +212,20 @@ func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
 	if before <= 0 {
 		return nil, nil
 	}
-	return tx.outcomes(run, selectOutcomes+` DESC LIMIT $3`, 0, min(before-1, indexset.MaxIndex), limit)
+	return tx.outcomes(run, true, 0, min(before-1, indexset.MaxIndex), limit)
 }
 
-// outcomes runs a statement that selects outcomes from the first to the last index.
-func (tx *Tx) outcomes(run *Run, text string, first, last, limit int) ([]Outcome, error) {
+// outcomes selects outcomes from the first to the last index, or the other way round.
+func (tx *Tx) outcomes(run *Run, descending bool, first, last, limit int) ([]Outcome, error) {
 	var page []Outcome
 	size := 0
+	text, sizes := selectOutcomes+` LIMIT $3`, selectSizes+` LIMIT $3`
+	if descending {
+		text, sizes = selectOutcomes+` DESC LIMIT $3`, selectSizes+` DESC LIMIT $3`
+	}
 	if tx.session.dialect.sends {
 		var err error
-		if limit, err = tx.fitting(key(run.ID, first), key(run.ID, last), limit, strings.Contains(text, "DESC")); err != nil {
+		if limit, err = tx.fitting(sizes, key(run.ID, first), key(run.ID, last), limit); err != nil {
 			return nil, err
 		}
 	}
@@ -256,19 +260,11 @@ func (tx *Tx) outcomes(run *Run, text string, first, last, limit int) ([]Outcome
 	return page, err
 }
 
-const (
-	selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
-		FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3`
-	selectSizesDescending = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
-		FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3`
-)
+const selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
+	FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id`
 
 // fitting is how many outcomes a page has, at most limit. It reads their sizes only.
-func (tx *Tx) fitting(first, last int64, limit int, descending bool) (int, error) {
-	text := selectSizes
-	if descending {
-		text = selectSizesDescending
-	}
+func (tx *Tx) fitting(text string, first, last int64, limit int) (int, error) {
 	fit, sum := 0, 0
 	err := tx.query("reading the sizes of outcomes", func(row func(...any) error) error {
 		var size int
