@@ -31,6 +31,9 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestEveryAcknowledgedOutcomeSurvivesAKilledServer":                   TestEveryAcknowledgedOutcomeSurvivesAKilledServer,
 	"TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt":             TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt,
 	"TestAFencedOrEmptiedWorkerExecutesNothing":                           TestAFencedOrEmptiedWorkerExecutesNothing,
+	"TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece":              TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece,
+	"TestWhatIsBeingPrintedComesBackForWhatIsExecuted":                    TestWhatIsBeingPrintedComesBackForWhatIsExecuted,
+	"TestSelectionsOfOutcomes":                                            TestSelectionsOfOutcomes,
 	"TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem":                 TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem,
 }
 

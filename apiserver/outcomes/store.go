@@ -6,9 +6,13 @@
 //   - store.go: the interface, and the errors that a user can meet;
 //   - rows.go: the rows as values;
 //   - tx.go, tx_*.go: what can be asked and written in a transaction, in SQL that every engine here understands;
-//   - sqlite*.go: the engine that is always there: one file, one server, one writer that shares each sync among all who
-//     wait for one;
-//   - migrations/: the schema, a folder an engine.
+//   - group.go: how those who wait share a transaction and its sync;
+//   - sqlite*.go: the engine that is always there: one file, one server, one writer;
+//   - postgres*.go: the engine for several servers: a lock of the database for each run;
+//   - url.go: which of the two;
+//   - transfer*.go: all that a store has, as tables: export, import, copy;
+//   - migrations/: the schema, a folder an engine;
+//   - postgrestest/: a real PostgreSQL for tests.
 //
 // What must not be here: any decision. The exchange (package work) decides what the rows say; this package keeps them.
 package outcomes

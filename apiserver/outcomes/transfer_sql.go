@@ -254,13 +254,15 @@ func openSink(ctx context.Context, target Source) (*sink, error) {
 }
 
 func (s *sink) openSQLite(ctx context.Context, store *SQLite) error {
-	// Opening it waits for a server that has it, and brings the schema up to date.
-	within, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	if err := store.Open(within); err != nil {
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			return errInUse
+	// Opening it would wait for a server that has it.
+	if _, err := os.Stat(store.path); err == nil {
+		lock, err := lockNow(ctx, store)
+		if err != nil {
+			return err
 		}
+		_ = lock.Close()
+	}
+	if err := store.Open(ctx); err != nil {
 		return err
 	}
 	s.closing = append(s.closing, store.Close)
@@ -311,17 +313,20 @@ func (s *sink) insertNumbered(ctx context.Context, t *table, columns []string, v
 	return id, nil
 }
 
-// insert adds rows, as many at once as importRows, or one by one.
+// insert adds rows, as many at once as is good for the engine, or one by one.
 func (s *sink) insert(ctx context.Context, t *table, columns []string, rows [][]any) error {
-	size := 1
-	if len(rows) == importRows {
-		size = importRows
+	most := sqliteDialect.fullRows
+	if s.postgres {
+		most = postgresDialect.plainRows
 	}
-	statement, err := s.statement(ctx, insertText(t.name, columns, size)) //nolint:sqlclosecheck // closed with the transaction
-	if err != nil {
-		return err
-	}
-	for ; len(rows) > 0; rows = rows[size:] {
+	for size := 0; len(rows) > 0; rows = rows[size:] {
+		if size = most; len(rows) < most {
+			size = 1
+		}
+		statement, err := s.statement(ctx, insertText(t.name, columns, size)) //nolint:sqlclosecheck // closed with the transaction
+		if err != nil {
+			return err
+		}
 		var values []any
 		for _, row := range rows[:size] {
 			values = append(values, row...)

@@ -80,6 +80,7 @@ func furnish(t *testing.T, store Store, names ...string) {
 			}
 			return errors.Join(tx.InsertOutcomes(run.ID, all), tx.PutAttempts(run.ID, []Attempts{{Index: 301, Failures: 2, Crashes: 1}}))
 		})
+		upload(t, store, "ns", "sha256:"+name)
 	}
 }
 
@@ -89,11 +90,15 @@ type contents struct {
 	Workers  []Worker
 	Attempts map[int]Attempts
 	Outcomes []Outcome
+	Upload   *Upload
+	Pieces   []Chunk
 }
 
 var withoutNumbers = cmp.Options{
-	cmpopts.IgnoreFields(Run{}, "ID"), cmpopts.IgnoreFields(Worker{}, "ID", "RunID"), cmpopts.IgnoreFields(Outcome{}, "WorkerID"),
+	cmpopts.IgnoreFields(Run{}, "ID"), cmpopts.IgnoreFields(Upload{}, "ID"), cmpopts.IgnoreFields(Worker{}, "ID", "RunID"), cmpopts.IgnoreFields(Outcome{}, "WorkerID"),
 	cmp.Comparer(func(a, b indexset.Set) bool { return a.Equal(b) }),
+	// Byte by byte it takes its time.
+	cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }),
 }
 
 func contentsOf(t *testing.T, store Store) map[types.UID]contents {
@@ -108,6 +113,7 @@ func contentsOf(t *testing.T, store Store) map[types.UID]contents {
 	}
 	for _, uid := range uids {
 		c := contents{Outcomes: outcomesOf(t, store, uid, 0, 0)}
+		c.Upload, c.Pieces = uploaded(t, store, "ns", "sha256:"+string(uid))
 		if err := store.View(ctx, func(tx *Tx) error {
 			run, err := tx.Run(uid)
 			if err != nil {
@@ -154,7 +160,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := "2 runs, 6 workers, 2 attempts, 600 outcomes"; counts.String() != want {
+			if want := "2 runs, 6 workers, 2 attempts, 600 outcomes, 3 uploads, 6 upload_chunks"; counts.String() != want {
 				t.Errorf("copied: %s; want %s", counts, want)
 			}
 			copied := openAt(t, to)
@@ -277,6 +283,7 @@ func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
 			addRun(t, second, "zero")
 			mine := addRun(t, second, "two")
 			add(t, second, mine, Outcome{Index: 9, Status: Cancelled})
+			upload(t, second, "ns", "sha256:two")
 			before := contentsOf(t, second)
 			if err := second.Close(); err != nil {
 				t.Fatal(err)
@@ -285,7 +292,7 @@ func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := imported.Added.String()+"; "+imported.Skipped.String(), "1 runs, 3 workers, 1 attempts, 300 outcomes; 1 runs, 3 workers, 1 attempts, 300 outcomes"; got != want {
+			if got, want := imported.Added.String()+"; "+imported.Skipped.String(), "1 runs, 3 workers, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks; 1 runs, 3 workers, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks"; got != want {
 				t.Errorf("added and skipped: %s; want %s", got, want)
 			}
 			want := contentsOf(t, first)

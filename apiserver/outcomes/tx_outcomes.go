@@ -203,7 +203,7 @@ const pageBytes = 16 << 20
 // Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
 // one at least where there is one.
 func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
-	return tx.outcomes(run, selectOutcomes+` ORDER BY outcomes.id LIMIT $3`, max(from, 0), indexset.MaxIndex, limit)
+	return tx.outcomes(run, ascending, max(from, 0), indexset.MaxIndex, limit)
 }
 
 // Selected returns the outcomes of a run that are selected, in order: at most limit, and fewer when they are large, but one
@@ -212,11 +212,11 @@ func (tx *Tx) Selected(run *Run, s Selection, limit int) ([]Outcome, error) {
 	if s.Last < s.First {
 		return nil, nil
 	}
-	text := selectOutcomes
+	order := ascending
 	if s.Unsuccessful {
-		text += ` AND status <> 1` // as the index says it
+		order = unsuccessful
 	}
-	return tx.outcomes(run, text+` ORDER BY outcomes.id LIMIT $3`, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit)
+	return tx.outcomes(run, order, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit)
 }
 
 // Unsuccessful returns the indexes, from the given one on, whose outcomes are not Succeeded: at most limit.
@@ -239,16 +239,24 @@ func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
 	if before <= 0 {
 		return nil, nil
 	}
-	return tx.outcomes(run, selectOutcomes+` ORDER BY outcomes.id DESC LIMIT $3`, 0, min(before-1, indexset.MaxIndex), limit)
+	return tx.outcomes(run, descending, 0, min(before-1, indexset.MaxIndex), limit)
 }
 
-// outcomes runs a statement that selects outcomes from the first to the last index.
-func (tx *Tx) outcomes(run *Run, text string, first, last, limit int) ([]Outcome, error) {
+// Which of the outcomes from the first to the last index are selected, and in which order. The filter is as the index
+// outcomes_unsuccessful has it.
+const (
+	ascending    = ` ORDER BY outcomes.id LIMIT $3`
+	descending   = ` ORDER BY outcomes.id DESC LIMIT $3`
+	unsuccessful = ` AND status <> 1` + ascending
+)
+
+func (tx *Tx) outcomes(run *Run, which string, first, last, limit int) ([]Outcome, error) {
 	var page []Outcome
 	size := 0
+	text, sizes := selectOutcomes+which, selectSizes+which
 	if tx.session.dialect.sends {
 		var err error
-		if limit, err = tx.fitting(key(run.ID, first), key(run.ID, last), limit, strings.Contains(text, "DESC")); err != nil {
+		if limit, err = tx.fitting(sizes, key(run.ID, first), key(run.ID, last), limit); err != nil {
 			return nil, err
 		}
 	}
@@ -283,19 +291,11 @@ func (tx *Tx) outcomes(run *Run, text string, first, last, limit int) ([]Outcome
 	return page, err
 }
 
-const (
-	selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
-		FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3`
-	selectSizesDescending = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
-		FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3`
-)
+const selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
+	FROM outcomes WHERE outcomes.id BETWEEN $1 AND $2`
 
 // fitting is how many outcomes a page has, at most limit. It reads their sizes only.
-func (tx *Tx) fitting(first, last int64, limit int, descending bool) (int, error) {
-	text := selectSizes
-	if descending {
-		text = selectSizesDescending
-	}
+func (tx *Tx) fitting(text string, first, last int64, limit int) (int, error) {
 	fit, sum := 0, 0
 	err := tx.query("reading the sizes of outcomes", func(row func(...any) error) error {
 		var size int

@@ -1,0 +1,361 @@
+package outcomes
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+)
+
+// Imported is what an import did.
+type Imported struct {
+	// Added are the rows that were added; Skipped those that were left out, because their run is there already.
+	Added, Skipped Counts
+}
+
+// Import adds all that a file has to a store, in one transaction: all of it or nothing. Runs that the store has already, by
+// their uid, stay as they are, and what the file has of them is left out.
+func Import(ctx context.Context, target Source, from io.Reader) (Imported, error) {
+	unzipped, err := gzip.NewReader(from)
+	if err != nil {
+		return Imported{}, fmt.Errorf("the file is no export of an outcome store: %w", err)
+	}
+	return importInto(ctx, target, unzipped, false)
+}
+
+// lines reads the file.
+type lines struct {
+	reader *bufio.Reader
+	sum    hash.Hash
+}
+
+func (l *lines) next() ([]byte, error) {
+	var line []byte
+	for {
+		part, err := l.reader.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			return line, nil
+		case errors.Is(err, io.EOF):
+			return nil, errors.New("the file has been cut short: it has no end; nothing of it was taken")
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, fmt.Errorf("reading the file (nothing of it was taken): %w", err)
+		case len(line) > longestLine:
+			return nil, errors.New("the file has a line that no export has; nothing of it was taken")
+		}
+	}
+}
+
+func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty bool) (Imported, error) {
+	l := &lines{reader: bufio.NewReaderSize(from, 1<<16), sum: sha256.New()}
+	first, err := l.next()
+	if err != nil {
+		return Imported{}, err
+	}
+	var h header
+	if err := json.Unmarshal(first, &h); err != nil || h.Format != transferFormat {
+		return Imported{}, errors.New("the file is no export of an outcome store")
+	}
+	if h.Version > transferVersion {
+		return Imported{}, fmt.Errorf("the file has version %d and this program knows %d: use the program that wrote it, or a newer one", h.Version, transferVersion)
+	}
+	l.sum.Write(first)
+	sink, err := openSink(ctx, target)
+	if err != nil {
+		return Imported{}, err
+	}
+	defer sink.close()
+	if mustBeEmpty {
+		for _, t := range tables {
+			if n, err := sink.count(ctx, t.name); err != nil {
+				return Imported{}, err
+			} else if n > 0 {
+				return Imported{}, ErrNotEmpty
+			}
+		}
+	}
+	im := &importer{sink: sink, ids: map[string]map[int64]int64{}, Imported: Imported{Counts{}, Counts{}}}
+	for {
+		line, err := l.next()
+		if err != nil {
+			return Imported{}, err
+		}
+		if line[0] == '[' {
+			if err := im.row(ctx, line); err != nil {
+				return Imported{}, err
+			}
+			l.sum.Write(line)
+			continue
+		}
+		var next struct {
+			tableHeader
+			trailer
+		}
+		if err := json.Unmarshal(line, &next); err != nil {
+			return Imported{}, fmt.Errorf("the file has a line that no export has; nothing of it was taken: %w", err)
+		}
+		if err := im.flush(ctx); err != nil {
+			return Imported{}, err
+		}
+		if next.Table != "" {
+			if err := im.begin(ctx, next.tableHeader); err != nil {
+				return Imported{}, err
+			}
+			l.sum.Write(line)
+			continue
+		}
+		if next.SHA256 != hex.EncodeToString(l.sum.Sum(nil)) {
+			return Imported{}, errors.New("the file is damaged: its checksum is another; nothing of it was taken")
+		}
+		// What was compressed has a checksum of its own, after the last line.
+		if _, err := l.reader.ReadByte(); !errors.Is(err, io.EOF) {
+			return Imported{}, fmt.Errorf("the file does not end where it should; nothing of it was taken (%w)", err)
+		}
+		for name, n := range next.Rows {
+			if got := im.Added[name] + im.Skipped[name]; got != n {
+				return Imported{}, fmt.Errorf("the file says that it has %d rows of %s and has %d; nothing of it was taken", n, name, got)
+			}
+		}
+		if mustBeEmpty {
+			if err := im.verify(ctx); err != nil {
+				return Imported{}, err
+			}
+		}
+		return im.Imported, sink.commit()
+	}
+}
+
+// importer takes rows of one table after the other.
+type importer struct {
+	Imported
+	sink *sink
+	// ids are the numbers that rows have in this store, by table and by the number that they have in the file.
+	ids map[string]map[int64]int64
+
+	table   *table
+	columns []string
+	types   []string
+	// position of a column, by its name.
+	position map[string]int
+	pending  [][]any
+	bytes    int
+}
+
+const (
+	// importRows and importBytes bound what waits to be written.
+	importRows  = 64
+	importBytes = 8 << 20
+)
+
+func (im *importer) begin(ctx context.Context, h tableHeader) error {
+	at := slices.IndexFunc(tables, func(t table) bool { return t.name == h.Table })
+	if at < 0 {
+		return fmt.Errorf("the file has a table %q, which this program does not know: use the one that wrote it, or a newer one", h.Table)
+	}
+	im.table, im.columns = &tables[at], h.Columns
+	have, types, err := im.sink.columns(ctx, h.Table)
+	if err != nil {
+		return err
+	}
+	im.types, im.position = nil, map[string]int{}
+	for i, name := range h.Columns {
+		known := slices.Index(have, name)
+		if known < 0 {
+			return fmt.Errorf("the file has a column %q of %s, which this program does not know: use the one that wrote it, or a newer one", name, h.Table)
+		}
+		im.types, im.position[name] = append(im.types, types[known]), i
+	}
+	if im.table.id != "" {
+		im.ids[h.Table] = map[int64]int64{}
+	}
+	return nil
+}
+
+// row takes a line.
+func (im *importer) row(ctx context.Context, line []byte) error {
+	if im.table == nil {
+		return errors.New("the file has a row before it names a table")
+	}
+	row, err := decodeRow(line, im.types)
+	if err != nil {
+		return fmt.Errorf("a row of %s: %w", im.table.name, err)
+	}
+	if len(row) != len(im.columns) {
+		return fmt.Errorf("a row of %s has %d values for %d columns", im.table.name, len(row), len(im.columns))
+	}
+	keep, err := im.rekey(row)
+	if err != nil {
+		return err
+	}
+	if !keep {
+		im.Skipped[im.table.name]++
+		return nil
+	}
+	if im.table.id != "" {
+		return im.numbered(ctx, row)
+	}
+	im.pending = append(im.pending, row)
+	if im.bytes += len(line); len(im.pending) >= importRows || im.bytes >= importBytes {
+		return im.flush(ctx)
+	}
+	return nil
+}
+
+// rekey replaces the numbers of the file by those of the store. false: the row belongs to a run that is left out.
+func (im *importer) rekey(row []any) (bool, error) {
+	for column, of := range im.table.refers {
+		old, ok := row[im.position[column]].(int64)
+		if !ok || old == 0 {
+			continue
+		}
+		now, known := im.ids[of][old]
+		switch {
+		case known:
+			row[im.position[column]] = now
+		case column == im.table.owner:
+			return false, nil
+		default:
+			// A worker of a run that is left out, or one whose row was deleted before its outcomes were.
+			row[im.position[column]] = nil
+		}
+	}
+	if im.table.packed != "" {
+		at := im.position[im.table.packed]
+		old, ok := row[at].(int64)
+		if !ok {
+			return false, fmt.Errorf("a row of %s has no number", im.table.name)
+		}
+		now, known := im.ids[im.table.packedOf][old>>32]
+		if !known {
+			return false, nil
+		}
+		row[at] = key(now, int(old&(1<<32-1)))
+	}
+	return true, nil
+}
+
+// numbered adds a row that the store gives a number.
+func (im *importer) numbered(ctx context.Context, row []any) error {
+	at := im.position[im.table.id]
+	old, ok := row[at].(int64)
+	if !ok {
+		return fmt.Errorf("a row of %s has no number", im.table.name)
+	}
+	columns, values := slices.Delete(slices.Clone(im.columns), at, at+1), slices.Delete(slices.Clone(row), at, at+1)
+	if len(im.table.unique) > 0 {
+		var same []any
+		for _, column := range im.table.unique {
+			same = append(same, row[im.position[column]])
+		}
+		there, err := im.sink.exists(ctx, im.table, same)
+		if err != nil {
+			return err
+		}
+		if there {
+			im.Skipped[im.table.name]++
+			return nil
+		}
+	}
+	now, err := im.sink.insertNumbered(ctx, im.table, columns, values)
+	if err != nil {
+		return err
+	}
+	im.ids[im.table.name][old] = now
+	im.Added[im.table.name]++
+	return nil
+}
+
+// flush writes what waits.
+func (im *importer) flush(ctx context.Context) error {
+	rows := im.pending
+	im.pending, im.bytes = im.pending[:0], 0
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := im.sink.insert(ctx, im.table, im.columns, rows); err != nil {
+		return err
+	}
+	im.Added[im.table.name] += int64(len(rows))
+	return nil
+}
+
+// verify counts what is there.
+func (im *importer) verify(ctx context.Context) error {
+	for _, t := range tables {
+		n, err := im.sink.count(ctx, t.name)
+		if err != nil {
+			return err
+		}
+		if n != im.Added[t.name] {
+			return fmt.Errorf("%d rows of %s were written and %d are there; nothing was kept", im.Added[t.name], t.name, n)
+		}
+	}
+	return nil
+}
+
+// decodeRow reads a line as the types of the store's columns.
+func decodeRow(line []byte, types []string) ([]any, error) {
+	var raw []json.RawMessage
+	if err := json.Unmarshal(line, &raw); err != nil {
+		return nil, err
+	}
+	row := make([]any, len(raw))
+	for i, text := range raw {
+		if i >= len(types) {
+			break
+		}
+		var err error
+		if row[i], err = decodeValue(text, types[i]); err != nil {
+			return nil, err
+		}
+	}
+	return row, nil
+}
+
+func decodeValue(text json.RawMessage, kind string) (any, error) {
+	if bytes.Equal(text, []byte("null")) {
+		return nil, nil
+	}
+	switch kind {
+	case "INTEGER", "INT8", "BIGINT":
+		var value int64
+		err := json.Unmarshal(text, &value)
+		return value, err
+	case "REAL", "FLOAT8":
+		var value float64
+		err := json.Unmarshal(text, &value)
+		return value, err
+	}
+	// Engines differ in what is text and what is bytes.
+	var value []byte
+	switch text[0] {
+	case '{':
+		var b binary
+		if err := json.Unmarshal(text, &b); err != nil {
+			return nil, err
+		}
+		value = b.Bytes
+	default:
+		var s string
+		if err := json.Unmarshal(text, &s); err != nil {
+			return nil, err
+		}
+		value = []byte(s)
+	}
+	if kind == "TEXT" {
+		return string(value), nil
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	return value, nil
+}

@@ -1,0 +1,203 @@
+package outcomes
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// upload adds one of two pieces, and completes it.
+func upload(t testing.TB, store Store, namespace, digest string) int64 {
+	t.Helper()
+	var id int64
+	write(t, store, func(tx *Tx) (err error) {
+		if id, err = tx.InsertUpload(namespace, 1); err != nil {
+			return err
+		}
+		for _, c := range []Chunk{{First: 0, Tuples: 2, Data: []byte("a\x00b")}, {First: 2, Tuples: 1, Data: []byte(digest)}} {
+			if there, err := tx.AddChunk(id, c, 2); err != nil || !there {
+				t.Errorf("adding %+v: %v, %v", c, there, err)
+			}
+		}
+		there, err := tx.CompleteUpload(id, digest, 3)
+		if !there {
+			t.Error("it is not there")
+		}
+		return err
+	})
+	return id
+}
+
+// uploaded is an upload with its pieces; nil where there is none.
+func uploaded(t testing.TB, store Store, namespace, digest string) (*Upload, []Chunk) {
+	t.Helper()
+	var found *Upload
+	var chunks []Chunk
+	if err := store.View(ctx, func(tx *Tx) (err error) {
+		found, chunks = nil, nil
+		if found, err = tx.Upload(namespace, digest); err != nil || found == nil {
+			return err
+		}
+		heads, err := tx.Chunks(found.ID)
+		for _, head := range heads {
+			c, err := tx.Chunk(found.ID, head.First)
+			if err != nil {
+				return err
+			}
+			chunks = append(chunks, *c)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return found, chunks
+}
+
+func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
+	store := newStore(t)
+	other := upload(t, store, "ns", "sha256:other")
+	id := upload(t, store, "ns", "sha256:x")
+	found, chunks := uploaded(t, store, "ns", "sha256:x")
+	if diff := cmp.Diff(&Upload{ID: id, Namespace: "ns", Digest: "sha256:x", Tuples: 3, Bytes: 11, Complete: true, CreatedMicros: 1, UsedMicros: 3}, found); diff != "" {
+		t.Errorf("the upload (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Chunk{{0, 2, []byte("a\x00b")}, {2, 1, []byte("sha256:x")}}, chunks); diff != "" {
+		t.Errorf("its pieces (-want +got):\n%s", diff)
+	}
+	if elsewhere, _ := uploaded(t, store, "another", "sha256:x"); elsewhere != nil {
+		t.Error("another namespace has it")
+	}
+	write(t, store, func(tx *Tx) error {
+		if there, err := tx.AddChunk(id, Chunk{First: 3, Tuples: 1, Data: []byte("late")}, 4); there || err != nil {
+			t.Errorf("something was added to what is complete: %v, %v", there, err)
+		}
+		if missing, err := tx.Chunk(id, 1); missing != nil || err != nil {
+			t.Errorf("a piece begins in the middle of one: %v, %v", missing, err)
+		}
+		return tx.UseUpload(other, 100)
+	})
+	var old []Upload
+	if err := store.View(ctx, func(tx *Tx) (err error) {
+		old, err = tx.UploadsUsedBefore(100, 10)
+		return err
+	}); err != nil || len(old) != 1 || old[0].ID != id {
+		t.Errorf("unused are %+v, %v", old, err)
+	}
+	for step, want := range []bool{false, false, true} {
+		write(t, store, func(tx *Tx) error {
+			done, err := tx.DeleteUploadSome(id, 1)
+			if done != want {
+				t.Errorf("after step %d: done %v", step, done)
+			}
+			return err
+		})
+		if found, _ := uploaded(t, store, "ns", "sha256:x"); found != nil {
+			t.Errorf("after step %d it is still found", step)
+		}
+	}
+	if found, chunks := uploaded(t, store, "ns", "sha256:other"); found == nil || len(chunks) != 2 {
+		t.Errorf("the other: %v, %v", found, chunks)
+	}
+}
+
+func TestWhatIsBeingPrintedComesBackForWhatIsExecuted(t *testing.T) {
+	store := newStore(t)
+	run := &Run{UID: "uid", Namespace: "ns", Name: "run", Total: 10, UnsuccessfulCut: -1}
+	worker := &Worker{PodUID: "pod", State: WorkerLive, Executing: 3}
+	write(t, store, func(tx *Tx) error {
+		if err := tx.InsertRun(run); err != nil {
+			return err
+		}
+		worker.RunID = run.ID
+		return tx.PutWorker(worker)
+	})
+	all := func() (found []LiveOutput) {
+		t.Helper()
+		if err := store.View(ctx, func(tx *Tx) (err error) {
+			found, err = tx.LiveOutputs(run.ID)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	want := LiveOutput{WorkerID: worker.ID, Index: 3, StartMicros: 7, Stdout: LiveText{5, []byte("a\x00")}, Stderr: LiveText{0, []byte{}}}
+	for range 2 {
+		write(t, store, func(tx *Tx) error { return tx.PutLiveOutput(run.ID, &want) })
+		want.StartMicros++
+	}
+	want.StartMicros--
+	got := all()
+	if len(got) != 1 || !bytes.Equal(got[0].Stdout.Bytes, want.Stdout.Bytes) || got[0].StartMicros != want.StartMicros || got[0].Stdout.From != 5 || len(got[0].Stderr.Bytes) != 0 {
+		t.Errorf("it is %+v", got)
+	}
+	write(t, store, func(tx *Tx) error {
+		worker.Executing = 4
+		return tx.PutWorker(worker)
+	})
+	if got := all(); len(got) != 0 {
+		t.Errorf("of what is over there is %+v", got)
+	}
+	deleteRun(t, store, "uid")
+}
+
+func deleteRun(t testing.TB, store Store, uid types.UID) {
+	t.Helper()
+	for done := false; !done; {
+		write(t, store, func(tx *Tx) error {
+			run, err := tx.Run(uid)
+			if err != nil {
+				return err
+			}
+			done, err = tx.DeleteSome(run, 1)
+			return err
+		})
+	}
+}
+
+func TestSelectionsOfOutcomes(t *testing.T) {
+	store := newStore(t)
+	run := &Run{UID: "uid", Namespace: "ns", Name: "run", Total: 10, UnsuccessfulCut: -1}
+	write(t, store, func(tx *Tx) error { return tx.InsertRun(run) })
+	for index := range 10 {
+		status := Succeeded
+		if index%3 == 2 {
+			status = Failed
+		}
+		add(t, store, run, Outcome{Index: index, Status: status})
+	}
+	for name, tc := range map[string]struct {
+		selected Selection
+		limit    int
+		want     []int
+	}{
+		"all from one on":         {All(7), 0, []int{7, 8, 9}},
+		"a range":                 {Selection{First: 2, Last: 4}, 0, []int{2, 3, 4}},
+		"what failed":             {Selection{First: 0, Last: 100, Unsuccessful: true}, 0, []int{2, 5, 8}},
+		"what failed in a range":  {Selection{First: 3, Last: 7, Unsuccessful: true}, 0, []int{5}},
+		"the first of what fails": {Selection{First: 0, Last: 100, Unsuccessful: true}, 2, []int{2, 5}},
+		"a range that is none":    {Selection{First: 4, Last: 3}, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []int
+			if err := Read(ctx, store, "uid", tc.selected, tc.limit, func(o *Outcome) bool {
+				got = append(got, o.Index)
+				return true
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("indexes (-want +got):\n%s", diff)
+			}
+		})
+	}
+	var failed []int
+	if err := store.View(ctx, func(tx *Tx) (err error) {
+		failed, err = tx.Unsuccessful(run.ID, 3, 1)
+		return err
+	}); err != nil || len(failed) != 1 || failed[0] != 5 {
+		t.Errorf("the first that failed from 3 on is %v, %v", failed, err)
+	}
+}
