@@ -430,3 +430,35 @@ func TestEveryTableGoesAlong(t *testing.T) {
 		}
 	}
 }
+
+// TestBothEnginesHaveTheSameColumns: a migration of one engine needs one of the other.
+func TestBothEnginesHaveTheSameColumns(t *testing.T) {
+	kinds := map[string]string{"INTEGER": "INT8", "REAL": "FLOAT8", "BLOB": "BYTEA", "TEXT": "TEXT"}
+	columns := map[string]map[string]string{}
+	for _, engine := range []string{"SQLite", "PostgreSQL"} {
+		where := place(t, engine)
+		openAt(t, where)
+		s, err := openSnapshot(ctx, Where(where), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		columns[engine] = map[string]string{}
+		for _, entry := range tables {
+			names, types, err := s.columns(ctx, entry.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, name := range names {
+				kind := types[i]
+				if engine == "SQLite" {
+					kind = kinds[kind]
+				}
+				columns[engine][entry.name+"."+name] = kind
+			}
+		}
+	}
+	if diff := cmp.Diff(columns["SQLite"], columns["PostgreSQL"]); diff != "" {
+		t.Errorf("the columns (-SQLite +PostgreSQL):\n%s", diff)
+	}
+}

@@ -42,7 +42,8 @@ func (p *play) now() scene {
 
 func (p *play) Read(_ context.Context, _ types.UID, selected outcomes.Selection, _ int, yield func(*outcomes.Outcome) bool) error {
 	for _, o := range p.now().done {
-		if o.Index >= selected.First && o.Index <= selected.Last && !(selected.Unsuccessful && o.Status == outcomes.Succeeded) && !yield(&o) {
+		wanted := !selected.Unsuccessful || o.Status != outcomes.Succeeded
+		if wanted && o.Index >= selected.First && o.Index <= selected.Last && !yield(&o) {
 			break
 		}
 	}

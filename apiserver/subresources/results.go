@@ -192,7 +192,7 @@ func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alp
 			if o.Index != next {
 				return false
 			}
-			if !(q.failed && o.Status == outcomes.Succeeded) && !out.write(o) {
+			if wanted := !q.failed || o.Status != outcomes.Succeeded; wanted && !out.write(o) {
 				return false
 			}
 			next++
