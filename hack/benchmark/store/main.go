@@ -1,0 +1,135 @@
+// Command store measures the outcome store below the exchange, on SQLite and on PostgreSQL (one of its own, from Debian's
+// package): how many outcomes simulated workers bring through the exchange against bare inserts of the same rows, what
+// many workers cost each other, and how quickly a million outcomes are read in order against a bare SELECT.
+//
+// main.go has the comparisons, load.go the simulated workers, bare.go what is compared with.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
+	"sharedcloud.io/function-operator/hack/benchmark/figures"
+)
+
+// engine is a database to measure.
+type engine struct {
+	name string
+	// where is the URL of a store that is empty.
+	where func(folder string) string
+}
+
+func main() {
+	tuples := flag.Int("tuples", 200_000, "how many outcomes go through the exchange")
+	rows := flag.Int("rows", 1_000_000, "how many outcomes are read")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *tuples, *rows); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, tuples, rows int) error {
+	// Synced, as one that keeps what it acknowledges is.
+	server, err := postgrestest.Start("fsync=on")
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	for _, e := range []engine{
+		{"SQLite", func(folder string) string { return "sqlite://" + filepath.Join(folder, "outcomes.db") }},
+		{"PostgreSQL", func(string) string { return server.SocketURL() }},
+	} {
+		if err := e.measure(ctx, tuples, rows); err != nil {
+			return fmt.Errorf("%s: %w", e.name, err)
+		}
+	}
+	return nil
+}
+
+func (e engine) measure(ctx context.Context, tuples, rows int) (err error) {
+	folder, err := os.MkdirTemp("", "store-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	where := e.where(folder)
+	store, err := outcomes.At(outcomes.Where(where))
+	if err != nil {
+		return err
+	}
+	if err := store.Open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	l := &load{store: store, tuples: tuples, workers: 8}
+	took, err := l.run(ctx)
+	if err != nil {
+		return err
+	}
+	bare, err := bareInserts(ctx, where, tuples, l.batch())
+	if err != nil {
+		return err
+	}
+	figures.Figure{
+		Name: fmt.Sprintf("%s: %d outcomes through the exchange / bare prepared inserts of the same rows, %d a transaction (%.0f / %.0f a second)",
+			e.name, tuples, l.batch(), float64(tuples)/took.Seconds(), float64(tuples)/bare.Seconds()),
+		Ours: took, Theirs: bare, AtMost: 2,
+	}.Print(os.Stdout)
+
+	if err := e.crowd(ctx, store); err != nil {
+		return err
+	}
+
+	if err := fill(ctx, store, rows); err != nil {
+		return err
+	}
+	out := &sink{header: http.Header{}}
+	streamed, err := stream(ctx, store, out)
+	if err != nil {
+		return err
+	}
+	selected, err := bareSelect(ctx, where, rows)
+	if err != nil {
+		return err
+	}
+	figures.Figure{
+		Name: fmt.Sprintf("%s: %d outcomes streamed in order as NDJSON, %d MB, %.0f MB/s / a bare SELECT of the same rows",
+			e.name, rows, out.bytes>>20, float64(out.bytes)/1e6/streamed.Seconds()),
+		Ours: streamed, Theirs: selected, AtMost: 3,
+	}.Print(os.Stdout)
+	return nil
+}
+
+// crowd lets 1 and 64 workers work at tuples of 50 ms.
+func (e engine) crowd(ctx context.Context, store outcomes.Store) error {
+	const each = 50 * time.Millisecond
+	var p99 [2]time.Duration
+	for i, workers := range []int{1, 64} {
+		l := &load{store: store, tuples: workers * 100, workers: workers, each: each}
+		took, err := l.run(ctx)
+		if err != nil {
+			return err
+		}
+		p99[i] = l.percentile(0.99)
+		figures.Figure{
+			Name: fmt.Sprintf("%s: %d tuples of 50 ms on %d workers / no time lost (hand-outs take %s, 99 %% of them at most %s)",
+				e.name, l.tuples, workers, l.percentile(0.5).Round(10*time.Microsecond), p99[i].Round(10*time.Microsecond)),
+			Ours: took, Theirs: 100 * each, AtMost: 1.05,
+		}.Print(os.Stdout)
+	}
+	figures.Figure{Name: e.name + ": hand-out with 64 workers, p99 / with one", Ours: p99[1], Theirs: p99[0], AtMost: 10}.Print(os.Stdout)
+	return nil
+}
