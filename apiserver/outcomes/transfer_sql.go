@@ -319,8 +319,9 @@ func (s *sink) insert(ctx context.Context, t *table, columns []string, rows [][]
 	if s.postgres {
 		most = postgresDialect.plainRows
 	}
-	for size := 0; len(rows) > 0; rows = rows[size:] {
-		if size = most; len(rows) < most {
+	for len(rows) > 0 {
+		size := most
+		if len(rows) < most {
 			size = 1
 		}
 		statement, err := s.statement(ctx, insertText(t.name, columns, size)) //nolint:sqlclosecheck // closed with the transaction
@@ -334,6 +335,7 @@ func (s *sink) insert(ctx context.Context, t *table, columns []string, rows [][]
 		if _, err := statement.ExecContext(ctx, values...); err != nil {
 			return fmt.Errorf("adding to %s: %w", t.name, s.sentence(err))
 		}
+		rows = rows[size:]
 	}
 	return nil
 }
