@@ -1788,7 +1788,7 @@ class Supervisor(object):
         want = self.hungry()
         due = self.urgent or self.reached(self.heartbeat())
         if not due and self.live_delay is not None and self.unheard():
-            due = self.reached(max(self.told_at, self.since) + self.live_delay)
+            due = self.reached(self.tells_at())
         if self.done:
             due = due or not busy or self.reached(self.done_since + HARVEST)
         if want:
@@ -1803,9 +1803,12 @@ class Supervisor(object):
         known = self.told[1:] if self.told and self.told[0] is self.executing else (0, 0)
         return tuple(stream.printed() for stream in self.keeper.streams) > known
 
+    def tells_at(self):
+        return max(self.told_at, self.since) + self.live_delay
+
     def live_output(self):
         """The field `live` of a call, or None."""
-        if self.live_delay is None or not self.unheard():
+        if self.live_delay is None or self.now < self.tells_at() or not self.unheard():
             return None
         if not self.told or self.told[0] is not self.executing:
             self.told = self.executing, 0, 0
