@@ -1,6 +1,7 @@
 package runtimes_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,24 +14,39 @@ func many(t *testing.T, n int) *exchange {
 	return e
 }
 
+// sized compares the results of tuples that say how many had been in their call.
+func sized(t *testing.T, e *exchange, sizes ...int) {
+	t.Helper()
+	for index, size := range sizes {
+		o := e.outcome(t, index)
+		if want := fmt.Sprintf("[%d,%d]", 2*index, size); string(o.Result) != want {
+			t.Errorf("the result of %d is %s, not %s (%+v)", index, o.Result, want, o.Error)
+		}
+	}
+}
+
 func TestAHandlerGetsManyTuplesAtOnce(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := many(t, 10)
-		run(t, in, e, `
+		run(t, in, e, in.code(`
 import sys
 def handler(events):
     sys.stdout.write('%d at once\n' % len(events))
     assert type(events) is list and all(type(event) is tuple for event in events)
     return [[event[0] * 2, len(events)] for event in events]
-`)
-		for index, size := range []int{4, 4, 4, 4, 4, 4, 4, 4, 2, 2} {
-			o := e.outcome(t, index)
-			if want := fmt.Sprintf("[%d,%d]", 2*index, size); string(o.Result) != want {
-				t.Errorf("the result of %d is %s, not %s (%+v)", index, o.Result, want, o.Error)
-			}
-			want := ""
+`, `
+function handler(events) {
+  console.log(events.length + ' at once');
+  if (!Array.isArray(events) || !events.every(Array.isArray)) throw new Error('not an array of arrays');
+  return events.map((event) => [event[0] * 2, events.length]);
+}
+`))
+		sizes := []int{4, 4, 4, 4, 4, 4, 4, 4, 2, 2}
+		sized(t, e, sizes...)
+		for index := range sizes {
+			o, want := e.outcome(t, index), ""
 			if index%4 == 0 {
-				want = fmt.Sprintf("%d at once\n", size)
+				want = fmt.Sprintf("%d at once\n", sizes[index])
 			}
 			if string(o.Stdout) != want {
 				t.Errorf("the output of %d is %q, not %q", index, o.Stdout, want)
@@ -39,72 +55,263 @@ def handler(events):
 	})
 }
 
+func TestAnAsynchronousHandlerGetsManyTuplesAtOnce(t *testing.T) {
+	eachNode(t, func(t *testing.T, in language) {
+		e := many(t, 10)
+		run(t, in, e, `
+const later = (value) => new Promise((resolve) => setTimeout(resolve, 10, value));
+async function handler(events) {
+  return Promise.all(events.map((event) => later([event[0] * 2, events.length])));
+}
+`)
+		sized(t, e, 4, 4, 4, 4, 4, 4, 4, 4, 2, 2)
+	})
+}
+
+func TestTheTimeOfACallIsSharedByItsTuples(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := many(t, 4)
+		run(t, in, e, in.code("import time\ndef handler(events):\n    time.sleep(0.4)\n    return events\n",
+			"function handler(events) {\n  return new Promise((resolve) => setTimeout(resolve, 400, events));\n}\n"))
+		for index := range 4 {
+			if took := e.outcome(t, index).DurationMicros; took < 90_000 || took > 200_000 {
+				t.Errorf("of the call's 400 ms %d took %d µs", index, took)
+			}
+		}
+	})
+}
+
+// outcomesOfFour is a part of what the errors of a call's four tuples say; "" is a success.
+type outcomesOfFour map[int]string
+
+func allFour(text string) outcomesOfFour {
+	return outcomesOfFour{0: text, 1: text, 2: text, 3: text}
+}
+
 func TestWhatManyResultsMayBe(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body string
-		want map[int]string // "" is a success
+		want outcomesOfFour
 	}{
-		"a tuple of results":           {`return tuple(range(len(events)))`, map[int]string{}},
-		"an exception in its place":    {`return [ValueError('one') if event[0] == 1 else 7 for event in events]`, map[int]string{1: "ValueError: one"}},
-		"one that is raised":           {`raise ValueError('all')`, map[int]string{0: "ValueError: all", 1: "ValueError: all", 2: "ValueError: all", 3: "ValueError: all"}},
-		"too few":                      {`return [1]`, map[int]string{0: "one result for each of its 4 events, and not a list of 1", 1: "TypeError", 2: "TypeError", 3: "TypeError"}},
-		"none at all":                  {`pass`, map[int]string{0: "and not NoneType", 1: "TypeError", 2: "TypeError", 3: "TypeError"}},
-		"a dictionary":                 {`return dict((i, i) for i in range(len(events)))`, map[int]string{0: "and not dict", 1: "TypeError", 2: "TypeError", 3: "TypeError"}},
-		"a result that is too large":   {`return ['x' * (17 << 20) if event[0] == 2 else 7 for event in events]`, map[int]string{2: "ResultTooLarge"}},
-		"a result that cannot be said": {`return [events, 1, 1, set([1])]`, map[int]string{}},
+		"a tuple of results":           {`return tuple(range(len(events)))`, nil},
+		"an exception in its place":    {`return [ValueError('one') if event[0] == 1 else 7 for event in events]`, outcomesOfFour{1: "ValueError: one"}},
+		"one that is raised":           {`raise ValueError('all')`, allFour("ValueError: all")},
+		"too few":                      {`return [1]`, allFour("one result for each of its 4 events, and not a list of 1")},
+		"none at all":                  {`pass`, allFour("TypeError: with batchSize, handler(events) returns a list with one result for each of its 4 events, and not NoneType")},
+		"a dictionary":                 {`return dict((i, i) for i in range(len(events)))`, allFour("and not dict")},
+		"a result that is too large":   {`return ['x' * (17 << 20) if event[0] == 2 else 7 for event in events]`, outcomesOfFour{2: "ResultTooLarge"}},
+		"a result that cannot be said": {`return [events, 1, 1, set([1])]`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, in language) {
-				e := many(t, 4)
-				run(t, in, e, "def handler(events):\n    "+tc.body+"\n")
-				for index := range 4 {
-					o, want := e.outcome(t, index), tc.want[index]
-					got := ""
-					if o.Error != nil {
-						got = o.Error.Type + ": " + o.Error.Message
+			eachPython(t, func(t *testing.T, in language) { callOfFour(t, in, "def handler(events):\n    "+tc.body+"\n", tc.want) })
+		})
+	}
+	for name, tc := range map[string]struct {
+		body string
+		want outcomesOfFour
+	}{
+		"a typed array":                         {`return Float32Array.from(events, (event) => event[0])`, nil},
+		"a promise of results":                  {`return Promise.resolve(events)`, nil},
+		"an Error in its place":                 {`return events.map((event) => event[0] === 1 ? new RangeError('one') : 7)`, outcomesOfFour{1: "RangeError: one"}},
+		"an Error of another realm":             {`return [7, require('vm').runInNewContext('new RangeError("one")'), 7, 7]`, outcomesOfFour{1: "RangeError: one"}},
+		"one that is thrown":                    {`throw new RangeError('all')`, allFour("RangeError: all")},
+		"one that is no Error, thrown":          {`throw 'all'`, allFour("string: all")},
+		"a rejection":                           {`return Promise.reject(new RangeError('all'))`, allFour("RangeError: all")},
+		"too few":                               {`return [1]`, allFour("one result for each of its 4 events, and not an array of 1")},
+		"too few in a typed array":              {`return new Float32Array(3)`, allFour("and not Float32Array of 3")},
+		"none at all":                           {``, allFour("TypeError: with batchSize, handler(events) returns an array with one result for each of its 4 events, and not undefined")},
+		"null":                                  {`return null`, allFour("and not null")},
+		"a text of as many characters":          {`return 'four'`, allFour("and not string")},
+		"an object with a length":               {`return { length: 4, 0: 0, 1: 1, 2: 2, 3: 3 }`, allFour("and not Object")},
+		"a Map":                                 {`return new Map(events.map((event) => [event, 1]))`, allFour("and not Map")},
+		"promises":                              {`return [1, 2, Promise.resolve(3), 4]`, outcomesOfFour{2: "TypeError: a promise is in place of a result"}},
+		"a result that is too large":            {`return events.map((event) => event[0] === 2 ? 'x'.repeat(17 << 20) : 7)`, outcomesOfFour{2: "ResultTooLarge"}},
+		"a result that cannot be said":          {`return [new Map(), undefined, NaN, () => 1]`, nil},
+		"a result that cannot be shown":         {`return [1, 2, 3, { f() {}, [require('util').inspect.custom]() { throw new TypeError('shown') } }]`, outcomesOfFour{3: "TypeError: shown"}},
+		"a promise that nothing settles":        {`return new Promise(() => {})`, allFour("NeverSettled")},
+		"what nobody catches":                   {`setTimeout(() => { throw new RangeError('uncaught') }, 1); return new Promise((resolve) => setTimeout(resolve, 60000, events))`, allFour("RangeError: uncaught")},
+		"a rejection that nobody handles":       {`Promise.reject(new RangeError('unhandled')); return events`, allFour("RangeError: unhandled")},
+		"a rejection of what is not waited for": {`return events.map((event) => Promise.reject(new RangeError('not waited for')))`, allFour("RangeError: not waited for")},
+	} {
+		t.Run("in Node "+name, func(t *testing.T) {
+			eachNode(t, func(t *testing.T, in language) {
+				callOfFour(t, in, "function handler(events) {\n  "+tc.body+"\n}\n", tc.want)
+			})
+		})
+	}
+}
+
+func callOfFour(t *testing.T, in language, code string, wants outcomesOfFour) {
+	t.Helper()
+	e := many(t, 4)
+	run(t, in, e, code)
+	for index := range 4 {
+		o, want := e.outcome(t, index), wants[index]
+		got := ""
+		if o.Error != nil {
+			got = o.Error.Type + ": " + o.Error.Message
+		}
+		if (o.Status == "Succeeded") != (want == "") || !strings.Contains(got, want) || o.Crash {
+			t.Errorf("the outcome of %d is %s %q, not like %q", index, o.Status, got, want)
+		}
+		if first := e.outcome(t, 0); o.Error != nil && !bytes.Contains(first.Stderr, []byte(o.Error.Message)) {
+			t.Errorf("the stderr of the call is %q, without the error of %d", first.Stderr, index)
+		}
+	}
+}
+
+func TestATupleThatNodeCannotReadFailsAlone(t *testing.T) {
+	eachNode(t, func(t *testing.T, in language) {
+		e := many(t, 0)
+		e.literals(`(0,)`, `('\N{DIGIT ONE}',)`, `(2,)`, `(3,)`, `('\N{DIGIT ONE}',)`)
+		run(t, in, e, "function handler(events) { return events.map((event) => event[0] + events.length) }")
+		for index, want := range []string{"3", "", "5", "6", ""} {
+			if o := e.outcome(t, index); string(o.Result) != want || (want == "") != (o.Error != nil && o.Error.Type == "SyntaxError") {
+				t.Errorf("the outcome of %d is %s %s, not %q (%+v)", index, o.Status, o.Result, want, o.Error)
+			}
+		}
+	})
+}
+
+func TestAfterWhatNobodyCaughtManyGoOn(t *testing.T) {
+	eachNode(t, func(t *testing.T, in language) {
+		e := many(t, 12)
+		run(t, in, e, `
+function handler(events) {
+  console.log(process.pid);
+  if (events[0][0] === 4) Promise.reject(new RangeError('nobody catches this'));
+  return events.map((event) => [event[0] * 2, events.length]);
+}
+`)
+		pids := map[string]bool{}
+		for index := range 12 {
+			o := e.outcome(t, index)
+			if failed := index >= 4 && index < 8; failed != (o.Error != nil) {
+				t.Errorf("the outcome of %d is %s %s (%+v)", index, o.Status, o.Result, o.Error)
+			}
+			pids[string(o.Stdout)] = true
+		}
+		if len(pids) != 3 { // and "" of those that were not first
+			t.Errorf("the processes were %v, not two", pids)
+		}
+	})
+}
+
+func TestOfManyAtOnceThePoisonIsFound(t *testing.T) {
+	for name, tc := range map[string]struct {
+		python  string
+		node    string
+		timeout int
+		split   bool // the call that tells the suspects is too large at first
+		want    expected
+	}{
+		"a process that dies": {python: `os._exit(3)`, node: `process.reallyExit(3)`, timeout: 60,
+			want: expected{status: "Failed", crash: true, kind: "ProcessExited", message: "exited with status 3"}},
+		"a call past its limit": {python: `time.sleep(600)`, node: `for (;;);`, timeout: 1,
+			want: expected{status: "TimedOut", kind: "TimeLimitExceeded"}},
+		"in a call that is too large": {python: `os._exit(3)`, node: `process.reallyExit(3)`, timeout: 60, split: true,
+			want: expected{status: "Failed", crash: true, kind: "ProcessExited", message: "exited with status 3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachLanguage(t, func(t *testing.T, in language) {
+				e := many(t, 8)
+				e.timeout = tc.timeout
+				refused := false
+				if tc.split {
+					e.accidents = func(_ int, body []byte) accident {
+						if refused || !bytes.Contains(body, []byte(`"suspects"`)) {
+							return none
+						}
+						refused = true
+						return tooLarge
 					}
-					if (o.Status == "Succeeded") != (want == "") || !strings.Contains(got, want) || o.Crash {
-						t.Errorf("the outcome of %d is %s %q, not like %q", index, o.Status, got, want)
+				}
+				w := run(t, in, e, in.code(`
+import os, time
+def handler(events):
+    for event in events:
+        if event[0] == 5:
+            `+tc.python+`
+    return [[2 * event[0], len(events)] for event in events]
+`, `
+function handler(events) {
+  for (const event of events) {
+    if (event[0] === 5) `+tc.node+`
+  }
+  return events.map((event) => [2 * event[0], events.length]);
+}
+`))
+				tc.want.compare(t, e.outcome(t, 5))
+				for index, size := range []int{4, 4, 4, 4, 1, 0, 1, 1} {
+					if want := fmt.Sprintf("[%d,%d]", 2*index, size); size > 0 && string(e.outcome(t, index).Result) != want {
+						t.Errorf("the result of %d is %s, not %s (%+v)", index, e.outcome(t, index).Result, want, e.outcome(t, index).Error)
 					}
+				}
+				if strings.Count(w.stderr.String(), "it had 4 inputs at once, which are now tried one by one") != 1 {
+					t.Errorf("the worker does not say it once: %q", w.stderr.String())
+				}
+				var told []string
+				for _, c := range e.calls {
+					if c.Suspects != "" {
+						told = append(told, c.Suspects)
+					}
+				}
+				if len(told) != 1 || told[0] != "4-7" || refused != tc.split {
+					t.Errorf("the suspects that were told are %q", told)
 				}
 			})
 		})
 	}
 }
 
-func TestOfManyAtOnceThePoisonIsFound(t *testing.T) {
-	for name, tc := range map[string]struct {
-		poison  string
-		timeout int
-		want    expected
-	}{
-		"a process that dies":   {`os._exit(3)`, 60, expected{status: "Failed", crash: true, kind: "ProcessExited", message: "exited with status 3"}},
-		"a call past its limit": {`time.sleep(600)`, 1, expected{status: "TimedOut", kind: "TimeLimitExceeded"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			eachPython(t, func(t *testing.T, in language) {
-				e := many(t, 8)
-				e.timeout = tc.timeout
-				w := run(t, in, e, `
-import os, time
-def handler(events):
-    for event in events:
-        if event[0] == 5:
-            `+tc.poison+`
-    return [len(events)] * len(events)
-`)
-				for index, want := range []string{"4", "4", "4", "4", "1", "", "1", "1"} {
-					o := e.outcome(t, index)
-					if want == "" {
-						tc.want.compare(t, o)
-					} else if string(o.Result) != want {
-						t.Errorf("the result of %d is %s, not %s (%+v)", index, o.Result, want, o.Error)
-					}
-				}
-				if !strings.Contains(w.stderr.String(), "it had 4 inputs at once, which are now tried one by one") {
-					t.Errorf("the worker does not say it: %q", w.stderr.String())
-				}
-			})
-		})
+// revoking takes these indexes away as soon as the worker says that it executes the first tuple.
+func (e *exchange) revoking(text string) {
+	e.lease = 1
+	e.decide = func(c call, a *answer) (int, string) {
+		if c.Executing != nil && *c.Executing == 0 && len(e.revoked) == 0 {
+			a.Revoked = text
+			for _, index := range indexes(text) {
+				e.revoked[index] = true
+			}
+		}
+		return 0, ""
 	}
+}
+
+func TestACallOfWhichAllIsRevokedIsEnded(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := many(t, 8)
+		e.revoking("0-3")
+		e.timeout = 600
+		run(t, in, e, in.code(`
+import time
+def handler(events):
+    if events[0][0] == 0:
+        time.sleep(600)
+    return [[2 * event[0], len(events)] for event in events]
+`, `
+function handler(events) {
+  if (events[0][0] === 0) for (;;);
+  return events.map((event) => [2 * event[0], events.length]);
+}
+`))
+		for index := 4; index < 8; index++ {
+			if got, want := string(e.outcome(t, index).Result), fmt.Sprintf("[%d,4]", 2*index); got != want {
+				t.Errorf("the result of %d is %s, not %s", index, got, want)
+			}
+		}
+	})
+}
+
+func TestACallOfWhichOneIsRevokedGoesOn(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := many(t, 4)
+		e.revoking("2")
+		run(t, in, e, in.code("import time\ndef handler(events):\n    time.sleep(1)\n    return [[2 * event[0], len(events)] for event in events]\n", "function handler(events) {\n  return new Promise((resolve) => setTimeout(resolve, 1000, events.map((event) => [event[0] * 2, events.length])));\n}\n"))
+		for _, index := range []int{0, 1, 3} {
+			if got, want := string(e.outcome(t, index).Result), fmt.Sprintf("[%d,4]", 2*index); got != want {
+				t.Errorf("the result of %d is %s, not %s", index, got, want)
+			}
+		}
+	})
 }

@@ -344,10 +344,18 @@ function handler(event) {
   return ++calls;
 }
 `), folder)
+		// Nothing is handed out until all are there: the last to load might find nothing to do.
+		pending := e.pending
+		e.pending = nil
 		var all []*worker
 		for i := range workers {
 			all = append(all, start(t, in, e, code, named(fmt.Sprint("worker-", i))))
 		}
+		e.until(t, "worker that is ready", func() bool { return e.idle == workers })
+		e.mu.Lock()
+		e.pending = pending
+		e.notify()
+		e.mu.Unlock()
 		for _, w := range all {
 			w.finish()
 		}

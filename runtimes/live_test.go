@@ -27,11 +27,11 @@ func liveText(e *exchange, index int) (stdout, stderr []byte) {
 }
 
 func TestWhatAHandlerPrintsIsToldWhileItRuns(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 2)
 		e.liveAfter = 20
 		e.batch = 2
-		run(t, in, e, `
+		run(t, in, e, in.code(`
 import sys, time
 def handler(event):
     for step in range(5):
@@ -40,7 +40,15 @@ def handler(event):
         sys.stderr.write('!')
         sys.stderr.flush()
         time.sleep(0.2)
-`)
+`, `
+async function handler(event) {
+  for (let step = 0; step < 5; step++) {
+    process.stdout.write('step ' + step + ' of ' + event[0] + '\n');
+    process.stderr.write('!');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+`), nothingElseWakes(in))
 		for index, want := range []string{"0", "1"} {
 			stdout, stderr := liveText(e, index)
 			o := e.outcome(t, index)
@@ -66,17 +74,61 @@ def handler(event):
 	})
 }
 
+// nothingElseWakes keeps the supervisor of Node from looking after its child four times a second.
+func nothingElseWakes(in language) option {
+	if !in.node() {
+		return func(*worker) {}
+	}
+	return edited("const STOPPED = 0.25;", "const STOPPED = 60;")
+}
+
+func TestOutputIsToldNoMoreOftenThanItIsAskedFor(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, in language) {
+		e := newExchange(t, 1)
+		e.liveAfter = 300
+		run(t, in, e, in.code(`
+import sys, time
+def handler(event):
+    for step in range(120):
+        sys.stdout.write('.')
+        sys.stdout.flush()
+        time.sleep(0.01)
+`, `
+async function handler(event) {
+  for (let step = 0; step < 120; step++) {
+    process.stdout.write('.');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+`))
+		told := 0
+		for _, c := range e.calls {
+			if c.Live != nil {
+				told++
+			}
+		}
+		if most := int(e.outcome(t, 0).DurationMicros / 300_000); told == 0 || told > most {
+			t.Errorf("%d calls told of output, not one to %d", told, most)
+		}
+	})
+}
+
 func TestOfMuchOutputTheEndIsTold(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		e.liveAfter = 20
-		run(t, in, e, `
+		run(t, in, e, in.code(`
 import sys, time
 def handler(event):
     sys.stdout.write('x' * 1000000 + 'end')
     sys.stdout.flush()
     time.sleep(0.5)
-`)
+`, `
+function handler(event) {
+  process.stdout.write('x'.repeat(1000000) + 'end');
+  return new Promise((resolve) => setTimeout(resolve, 500));
+}
+`))
 		var last *live
 		for _, c := range e.calls {
 			if c.Live != nil {
@@ -86,16 +138,20 @@ def handler(event):
 				last = c.Live
 			}
 		}
-		if last == nil || last.StdoutFrom+int64(len(last.Stdout)) != 1000003 || !bytes.HasSuffix(last.Stdout, []byte("xend")) {
-			t.Errorf("the last that was told is %+v", last)
+		if last == nil {
+			t.Fatal("nothing was told")
+		}
+		if last.StdoutFrom+int64(len(last.Stdout)) != 1000003 || !bytes.HasSuffix(last.Stdout, []byte("xend")) {
+			t.Errorf("the last that was told is %d bytes from %d on", len(last.Stdout), last.StdoutFrom)
 		}
 	})
 }
 
 func TestWithoutBeingAskedAWorkerTellsNothing(t *testing.T) {
-	eachPython(t, func(t *testing.T, in language) {
+	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
-		run(t, in, e, "import sys, time\ndef handler(event):\n    sys.stdout.write('x')\n    sys.stdout.flush()\n    time.sleep(0.5)\n")
+		run(t, in, e, in.code("import sys, time\ndef handler(event):\n    sys.stdout.write('x')\n    sys.stdout.flush()\n    time.sleep(0.5)\n",
+			"function handler(event) {\n  process.stdout.write('x');\n  return new Promise((resolve) => setTimeout(resolve, 500));\n}\n"))
 		for _, c := range e.calls {
 			if c.Live != nil {
 				t.Errorf("call %d tells %q", c.Sequence, c.Live.Stdout)

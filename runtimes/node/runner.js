@@ -25,10 +25,18 @@ its own, connects to itself, and removes the folder: it has both ends of each, a
            does not return keeps the child from hearing anything.
   result   A line an outcome, written before the next tuple begins, and a line when one begins. So what a dying child had
            finished is never lost, and the tuple that had begun is the one that it died of.
+             *      a tuple begins; *4: four do, in one call
+             {…}    the outcome of the first that has none; ,{…} has no output of its own; !… is the last of this process
+             >  <   the module is loaded, or is not, and why
+             ~      nobody caught an exception between two tuples
   control  To the child: tuples in batches. From the child: single bytes, "look now"; without one the supervisor leaves the
            others alone, so that short tuples do not wake it one by one.
   out, err What the child and all that it starts print. At the end of each tuple the child writes a mark, random bytes that
            nobody guesses, into both, by descriptors of its own: what lies between two marks is of one tuple.
+
+With a batchSize above 1 a call of the handler gets an array of tuples: the first that is claimed and what can be claimed
+with it. Their output is the first one's. When the process ends while it has more than one, nobody knows which of them it
+was: they are told to the server as suspects, which come back one by one.
 
 What goes beyond one tuple: an exception or a rejection that nobody catches fails the tuple that executes, and the child,
 whose state nobody knows then, is replaced. A promise that nothing is left to settle fails its tuple at once. A timer or a
@@ -75,7 +83,9 @@ const immediately = setImmediate;
 const bufferFrom = Buffer.from;
 const inspect = util.inspect;
 const PromiseOfNode = Promise;
-const RangeErrorOfNode = RangeError;
+const { Error: ErrorOfNode, RangeError: RangeErrorOfNode, TypeError: TypeErrorOfNode } = global;
+const { isArray } = Array;
+const { isView } = ArrayBuffer;
 const promiseThen = Promise.prototype.then;
 const apply = Reflect.apply;
 const textOf = String;
@@ -790,8 +800,10 @@ class Child {
     this.batch = new Map();
     this.unread = Buffer.alloc(0);     // of the control socket, not whole yet
     this.parts = null;
-    this.current = null;               // the tuple that executes
+    this.together = 1;                 // how many tuples one call of the handler gets
+    this.current = null;               // the tuple that executes, or the call that has many
     this.number = -1;                  // claimed, and its tuple has not arrived yet
+    this.numbers = null;               // the same of a call with many
     this.flagged = false;              // the supervisor wants to know when it begins
     this.state = 'loading';            // loading, idle, starting, busy, over
     this.unannounced = 0;              // outcomes in the result socket that the supervisor was not told of
@@ -938,12 +950,59 @@ class Child {
     const item = this.batch.get(this.number);
     this.state = item ? 'busy' : 'starting';
     if (!item) return;
+    if (this.together > 1) {
+      this.beginMany();
+      return;
+    }
     this.batch.delete(this.number);
-    const tuple = { index: item[0], started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false };
+    const tuple = { index: item[0], started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false, many: null };
     this.current = tuple;
+    let event;
+    try {
+      event = readTuple(item[1], item[2]);
+    } catch (error) {
+      this.fail(tuple, error);
+      return;
+    }
+    this.invoke(tuple, event);
+  }
+
+  /** Runs the handler for the tuple that was claimed and those that can be claimed with it. */
+  beginMany() {
+    if (this.numbers === null) {
+      const records = Buffer.alloc(CLAIM * (this.together - 1)), size = readSome(this.claims, records);
+      this.numbers = [this.number];
+      for (let at = 0; at + CLAIM <= size; at += CLAIM) this.numbers.push(records.readUInt32LE(at));
+      this.report('*' + this.numbers.length + '\n');
+      this.poke();
+    }
+    const arrived = () => this.numbers.every((number) => this.batch.has(number));
+    if (!arrived()) this.receive();
+    this.state = arrived() ? 'busy' : 'starting';
+    if (this.state === 'starting') return;
+    const call = { index: -1, started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false, many: [] };
+    this.current = call;
+    const events = [];
+    for (const number of this.numbers) {
+      const item = this.batch.get(number), part = { index: item[0], unread: false, outcome: null, error: null };
+      this.batch.delete(number);
+      call.many.push(part);
+      try {
+        events.push(readTuple(item[1], item[2]));
+      } catch (error) {
+        part.unread = true;            // it fails alone, and the handler does not get it
+        part.error = describe(error, this.folder);
+      }
+    }
+    this.numbers = null;
+    if (events.length) this.invoke(call, events);
+    else this.succeed(call, events);
+  }
+
+  /** Calls the handler, and waits for what it promises. */
+  invoke(tuple, event) {
     let value, settled = true;
     try {
-      const event = readTuple(item[1], item[2]);
       tuple.before = hrtime();
       const handler = this.handler;    // not a method of ours
       value = handler(event);
@@ -968,12 +1027,39 @@ class Child {
     if (tuple.outcome !== null) return;
     tuple.spent = hrtime(tuple.before);
     try {
-      tuple.outcome = '"status":"Succeeded",' + encoded(value, this.limit);
+      if (tuple.many === null) tuple.outcome = '"status":"Succeeded",' + encoded(value, this.limit);
+      else this.succeedEach(tuple, value);
     } catch (error) {
       this.fail(tuple, error);
       return;
     }
     this.settle(tuple);
+  }
+
+  /** The results of a call with many. An Error in place of a result is that tuple's alone. */
+  succeedEach(call, values) {
+    const parts = call.many.filter((part) => !part.unread), listed = isArray(values) || isView(values) && typeof values.length === 'number';
+    if (!listed || values.length !== parts.length) {
+      let kind = typeof values;
+      if (values === null || kind === 'undefined') kind = textOf(values);
+      else if (isArray(values)) kind = 'an array';
+      else if (kind === 'object') kind = values.constructor && values.constructor.name || 'Object';
+      throw new TypeErrorOfNode('with batchSize, handler(events) returns an array with one result for each of its ' + parts.length +
+        ' events, and not ' + kind + (listed ? ' of ' + values.length : ''));
+    }
+    parts.forEach((part, i) => {
+      try {
+        const value = values[i];
+        if (value instanceof ErrorOfNode || apply(tagOf, value, []) === '[object Error]') throw value;
+        if (value && typeof value.then === 'function') {
+          throw new TypeErrorOfNode('a promise is in place of a result: with batchSize, return Promise.all(...) of them');
+        }
+        part.outcome = '"status":"Succeeded",' + encoded(value, this.limit);
+      } catch (error) {
+        part.error = describe(error, this.folder);
+      }
+    });
+    call.outcome = '';
   }
 
   fail(tuple, error) {
@@ -1009,8 +1095,9 @@ class Child {
     // Looking costs as much as a trivial tuple takes; whoever closes a stream takes longer, or prints in vain.
     const looks = spent > 9 || Printer.failed || ++this.count % 16 === 0;
     const over = this.state === 'over' || looks && this.damaged();
+    if (tuple.many !== null) this.showEach(tuple);
     this.markOutput();
-    const line = '{"index":' + tuple.index + ',' + tuple.outcome + '"startTime":' + tuple.started * 1000 + ',"durationMicros":' + spent + '}\n';
+    const line = tuple.many === null ? this.line(tuple, tuple.index, tuple.outcome, spent) : this.reportMany(tuple, spent);
     if (over) {
       this.state = 'over';             // the supervisor replaces this process
       this.report('!' + line);
@@ -1023,6 +1110,34 @@ class Child {
     if (!more || this.flagged || this.unannounced >= 64) this.poke();
     this.state = 'idle';
     if (more) this.begin();
+  }
+
+  line(tuple, index, outcome, spent) {
+    return '{"index":' + index + ',' + outcome + '"startTime":' + tuple.started * 1000 + ',"durationMicros":' + spent + '}\n';
+  }
+
+  /** The outcomes of a call with many: what failed it failed each of them. */
+  showEach(call) {
+    for (const part of call.many) {
+      if (call.error !== null && !part.unread) {
+        part.outcome = call.outcome;
+      } else if (part.error !== null) {
+        this.show(part.error);
+        part.outcome = '"status":"Failed","error":' + errorJSON(part.error) + ',';
+      }
+    }
+  }
+
+  /** Reports the outcomes of a call with many but for the last, whose line it returns. */
+  reportMany(call, spent) {
+    const each = Math.floor(spent / call.many.length);
+    let line = '';
+    call.many.forEach((part, i) => {
+      if (i) this.report(line);
+      line = (i ? ',' : '') + this.line(call, part.index, part.outcome, each);
+      part.outcome = null;             // it may be large
+    });
+    return line;
   }
 
   uncaught(name, error) {
@@ -1091,6 +1206,7 @@ class Child {
   take(message) {
     if (message.mark) this.mark = bufferFrom(message.mark, 'hex');
     this.limit = message.limit;
+    this.together = message.together || 1;
     if (!message.items) return;
     // The supervisor may have taken back what an earlier batch brought.
     for (const number of this.batch.keys()) {
@@ -1191,6 +1307,12 @@ class Tail {
     while (this.parts.length && this.kept - this.parts[0].length >= limit) this.kept -= this.parts.shift().length;
     // Many small pieces would weigh more than what is in them.
     if (this.parts.length > 256) this.parts = [Buffer.concat(this.parts)];
+  }
+
+  /** What came after the first `known` bytes, `most` bytes of it at most: [number of the first byte, the end of it]. */
+  since(known, most) {
+    const data = Buffer.concat(this.parts), size = Math.min(this.total - known, most, data.length);
+    return [this.total - size, data.slice(data.length - size)];
   }
 
   /** The fields that say what is kept, and how much before it is not. */
@@ -1342,6 +1464,12 @@ class Printed {
     if (!data.length) return;
     this.tail.add(data, this.keeper.limits.outputBytes);
     this.live.write(data);
+    this.keeper.printed();
+  }
+
+  /** The output so far of the tuple that executes. What ended is still its own while its outcome was not read. */
+  current() {
+    return this.ended[0] || this.tail;
   }
 
   /** The output of the next tuple that is at its end. */
@@ -1477,12 +1605,13 @@ function send(pid, signal) {
 
 /** One child: its process, its sockets, and the tuples that it was given and has not answered for. */
 class Keeper {
-  constructor(code, limits, live, changed) {
+  constructor(code, limits, live, changed, printed) {
     this.limits = limits;
     this.changed = changed;
+    this.printed = printed;            // called for all that the child prints
     this.number = 0;
     this.given = [];                   // [index, isLiteral, text] in the order of their claims
-    this.begun = false;                // the first of them is
+    this.begun = 0;                    // how many of them are in the handler's hands: the first, or the first few
     this.lines = [];                   // of the result socket, not whole yet
     this.done = [];                    // [index, JSON] in order
     this.loading = true;
@@ -1540,20 +1669,20 @@ class Keeper {
 
   /** How many of the given tuples have not begun yet, as far as is known. */
   waiting() {
-    return this.given.length - (this.begun ? 1 : 0);
+    return this.given.length - this.begun;
   }
 
-  /** The tuple whose handler runs, or null. */
+  /** The tuple whose handler runs, the first of several, or null. */
   executing() {
     return this.begun && this.given.length ? this.given[0] : null;
   }
 
   /**
-   * Gives tuples to the child, as many as it may hold, atOnce in one message.
+   * Gives tuples to the child, as many as it may hold, atOnce in one message, for calls with `together` of them.
    *
    * It says so when it begins one behind which `announced` wait; where that is null, when it begins any.
    */
-  feed(queue, atOnce, announced) {
+  feed(queue, atOnce, announced, together) {
     let room = MOST_CLAIMS - this.given.length;
     while (queue.length && room > 0 && this.unsent < 1 << 20) {
       const batch = queue.splice(0, Math.min(room, atOnce)), first = this.number;
@@ -1574,7 +1703,7 @@ class Keeper {
       room -= batch.length;
       this.number += batch.length;
       this.given = this.given.concat(batch);
-      this.tell({ first, limit: this.limits.resultBytes, items: batch });
+      this.tell({ first, limit: this.limits.resultBytes, together, items: batch });
     }
     return true;
   }
@@ -1630,12 +1759,15 @@ class Keeper {
 
   line(line) {
     switch (String.fromCharCode(line[0])) {
-      case '*': this.begun = true; break;
+      case '*': this.begun = line.length > 1 ? Number(line.slice(1).toString()) : 1; break;
       case '!':
         this.spent = true;
-        this.outcome(line.slice(1));
+        this.line(line.slice(1));
         break;
-      case '{': this.outcome(line); break;
+      case '{':
+        this.outcome(line, this.streams.map((printed) => printed.next().fields(printed.name, this.limits.outputBytes)).join(''));
+        break;
+      case ',': this.outcome(line.slice(1), ''); break;
       case '>':
         this.loading = false;
         this.streams.forEach((printed) => printed.next());     // what loading printed belongs to no tuple
@@ -1647,10 +1779,9 @@ class Keeper {
     }
   }
 
-  outcome(line) {
-    const fields = this.streams.map((printed) => printed.next().fields(printed.name, this.limits.outputBytes)).join('');
+  outcome(line, fields) {
     const item = this.given.shift();
-    this.begun = false;
+    this.begun = Math.max(0, this.begun - 1);
     if (!item) return;
     this.done.push([item[0], fields ? Buffer.concat([line.slice(0, -1), Buffer.from(fields + '}')]) : line]);
   }
@@ -1939,6 +2070,7 @@ function verdictOf(status, type, sentence, crash) {
 
 const NO_OUTCOME = verdictOf(null, null, null);
 const AT_ONCE = 128;             // tuples in one message to the child
+const LIVE = 64 << 10;           // bytes of each stream that one call tells of the tuple that executes
 const BRIEF = 0.005;             // seconds
 const BODY = 8 << 20;            // what a call's body may take before outcomes are left for the next
 const HARVEST = 0.1;             // seconds that a finished outcome waits for others to travel with
@@ -1978,6 +2110,12 @@ class Supervisor {
     this.loadError = null;
     this.loadDelay = 0;
     this.spawnAt = this.now;
+    this.liveDelay = null;             // seconds after which new output of the tuple that executes is told; null: never
+    this.told = [null, 0, 0];          // which tuple was told of, and how many bytes of its stdout and stderr
+    this.toldAt = this.now;
+    this.loud = false;                 // something was printed, and the loop will wake to tell it
+    this.together = 1;                 // tuples that one call of the handler gets
+    this.suspects = [];                // indexes that one call had when its process ended
     this.average = null;               // seconds that a tuple takes
     this.busySince = this.now;         // since when the child works without a pause, or since the last outcome
 
@@ -2031,6 +2169,7 @@ class Supervisor {
     if (this.over) return;
     this.now = monotonic();
     this.alarm = this.now + 3600;
+    this.loud = true;                  // what is read in this step wakes nobody
     this.collect();
     this.considerLeaving();
     this.watchChild();
@@ -2067,7 +2206,11 @@ class Supervisor {
 
   spawn() {
     this.memory.killedSince();
-    this.keeper = new Keeper(this.code, this.limits, this.live, this.changed);
+    this.keeper = new Keeper(this.code, this.limits, this.live, this.changed, () => {
+      if (this.liveDelay === null || this.loud) return;
+      this.loud = true;
+      this.changed();
+    });
   }
 
   collect() {
@@ -2191,11 +2334,11 @@ class Supervisor {
       }
       verdict = verdictOf('Failed', type, sentence, true);
     }
-    const died = keeper.executing();
-    if (died !== null) keeper.given.shift();
+    // All that is claimed is in a call of many; otherwise the child may have claimed one that it had not begun.
+    const died = keeper.begun ? keeper.given.splice(0, this.together > 1 ? keeper.given.length : 1) : [];
     if (keeper.loading) {
       this.notLoaded(keeper.error || errorObject(verdict.type, verdict.sentence));
-    } else if (died !== null) {
+    } else if (died.length) {
       if (verdict === NO_OUTCOME) this.urgent = true;    // it goes back
       else this.conclude(keeper, died, verdict);
     } else if (verdict !== NO_OUTCOME) {
@@ -2207,9 +2350,15 @@ class Supervisor {
     this.count(keeper.dead);
   }
 
-  /** The outcome of the tuple that a child was ended at or died of. */
-  conclude(keeper, item, verdict) {
-    const seen = item === this.executing, streams = keeper.streams;
+  /** The outcome of the tuple that a child was ended at or died of; of several it is to be found out which it was. */
+  conclude(keeper, died, verdict) {
+    if (died.length > 1) {
+      this.suspects = this.suspects.concat(died.map((one) => one[0]).filter((index) => !keeper.ignored.has(index)));
+      this.say(verdict.sentence + '; it had ' + died.length + ' inputs at once, which are now tried one by one');
+      this.urgent = true;
+      return;
+    }
+    const item = died[0], seen = item === this.executing, streams = keeper.streams;
     // Where a program knows nothing but stderr, it has to find the reason there.
     streams[1].add(Buffer.from('sharedcloud: ' + verdict.sentence + '\n'));
     const outcome = { index: item[0], status: verdict.status, crash: verdict.crash, error: errorObject(verdict.type, verdict.sentence),
@@ -2260,7 +2409,9 @@ class Supervisor {
     const keeper = this.keeper;
     if (!this.queue.length || keeper === null || keeper.pid === null || keeper.loading || keeper.spent || this.ending) return;
     if (!keeper.given.length) this.busySince = this.now;
-    if (!keeper.feed(this.queue, AT_ONCE, this.brief() ? Math.floor(this.timeToCall() / Math.max(this.average, 1e-6)) : null)) {
+    // Whole calls in one message: it and its claims arrive at once.
+    const atOnce = Math.max(Math.floor(AT_ONCE / this.together), 1) * this.together;
+    if (!keeper.feed(this.queue, atOnce, this.brief() ? Math.floor(this.timeToCall() / Math.max(this.average, 1e-6)) : null, this.together)) {
       this.reached(this.now + 0.01);
     }
   }
@@ -2278,7 +2429,8 @@ class Supervisor {
     this.queue = this.queue.filter(stays);
     if (keeper === null) return;
     for (const item of keeper.given) if (revoked.has(item[0])) keeper.ignored.add(item[0]);
-    if (keeper.given.length && revoked.has(keeper.given[0][0]) && !this.ending) this.endChild(NO_OUTCOME);
+    const called = keeper.given.slice(0, Math.max(keeper.begun, 1));
+    if (called.length && called.every((item) => keeper.ignored.has(item[0])) && !this.ending) this.endChild(NO_OUTCOME);
   }
 
   // -- calls
@@ -2296,9 +2448,38 @@ class Supervisor {
     const busy = Boolean(this.queue.length || this.keeper !== null && this.keeper.given.length);
     const want = this.hungry();
     let due = this.urgent || this.reached(this.heartbeat());
+    this.loud = this.unheard();
+    if (this.loud) due = due || this.reached(this.tellsAt());
     if (this.done.length) due = due || !busy || this.reached(this.doneSince + HARVEST);
     if (want) due = due || (busy ? !this.dry : this.reached(this.idleUntil));
     if (due) this.call(want, busy || !want ? 0 : this.patience());
+  }
+
+  /** Whether the tuple that executes has printed something that the server does not know of and wants to. */
+  unheard() {
+    const keeper = this.keeper;
+    if (this.liveDelay === null || this.executing === null || keeper === null || keeper.given[0] !== this.executing) return false;
+    const told = this.told[0] === this.executing ? this.told : [null, 0, 0];
+    return keeper.streams.some((printed, i) => printed.current().total > told[i + 1]);
+  }
+
+  tellsAt() {
+    return Math.max(this.toldAt, this.since) + this.liveDelay;
+  }
+
+  /** The field `live` of a call. */
+  liveOutput() {
+    const fields = { index: this.executing[0], startTime: this.began * 1000 };
+    if (this.told[0] !== this.executing) this.told = [this.executing, 0, 0];
+    this.keeper.streams.forEach((printed, i) => {
+      const [from, data] = printed.current().since(this.told[i + 1], LIVE);
+      if (!data.length) return;
+      fields[printed.name] = data.toString('base64');
+      fields[printed.name + 'From'] = from;
+      this.told[i + 1] = from + data.length;
+    });
+    this.toldAt = this.now;
+    return fields;
   }
 
   heartbeat() {
@@ -2317,12 +2498,19 @@ class Supervisor {
     this.reporting = this.done.splice(0, count);
     if (this.done.length) wait = 0;    // the next call is made at once
     const fields = { protocol: PROTOCOL, sequence: this.sequence + 1, held: compress(this.held()), want, waitSeconds: wait, leaving: this.leaving };
-    if (this.executing !== null && this.keeper.given[0] === this.executing && !this.keeper.ignored.has(this.executing[0])) fields.executing = this.executing[0];
+    if (this.executing !== null && this.keeper.given[0] === this.executing && !this.keeper.ignored.has(this.executing[0])) {
+      fields.executing = this.executing[0];
+      if (this.unheard() && this.now >= this.tellsAt()) fields.live = this.liveOutput();
+    }
     if (this.loadError !== null) {
       fields.loadError = this.loadError;
       this.loadError = null;
     }
     if (this.device !== undefined) fields.device = this.device;
+    if (this.suspects.length) {
+      fields.suspects = compress(this.suspects);
+      this.suspects = [];
+    }
     const parts = [Buffer.from(wellFormed(stringify(fields)).slice(0, -1) + ',"outcomes":[')];
     this.reporting.forEach((pair, i) => {
       if (i) parts.push(Buffer.from(','));
@@ -2361,6 +2549,7 @@ class Supervisor {
     this.bodyLimit = Math.max(1 << 16, this.reporting.reduce((sum, pair) => sum + pair[1].length, 0) >> 1);
     this.done = this.reporting.concat(this.done);
     this.loadError = this.loadError || this.calling.fields.loadError || null;
+    this.suspects = Array.from(expand(this.calling.fields.suspects)).concat(this.suspects);
     this.reporting = [];
     this.calling = null;
     this.urgent = true;
@@ -2373,6 +2562,8 @@ class Supervisor {
     this.calling = null;
     this.lease = answer.leaseSeconds || this.lease;
     this.timeout = answer.timeoutSeconds || this.timeout;
+    this.together = answer.batchSize || 1;
+    if (answer.liveMillis) this.liveDelay = answer.liveMillis / 1000;
     if (answer.handBackMillis) this.handBack = answer.handBackMillis / 1000;
     Object.assign(this.limits, answer.limits);
     this.collect();                    // what is revoked may be done meanwhile

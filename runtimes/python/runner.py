@@ -989,6 +989,7 @@ class Keeper(object):
         self.limits = limits
         self.number = 0
         self.given = collections.deque()    # in the order of their claims
+        self.ignored = set()                # of them, indexes that were revoked while a call with others goes on
         self.unsent = b''                   # for the control socket
         self.lines = b''                    # of the result pipe, not whole yet
         self.loading, self.error, self.status, self.noted = True, None, None, False
@@ -1603,7 +1604,7 @@ class Supervisor(object):
             return
         keeper.reap()
         loading = keeper.loading
-        done = keeper.collect()
+        done = [pair for pair in keeper.collect() if pair[0] not in keeper.ignored]
         if loading and not keeper.loading:
             self.load_error, self.load_delay = None, 0
         if done:
@@ -1686,7 +1687,7 @@ class Supervisor(object):
     def conclude(self, keeper, verdict):
         """The outcome of the tuple that a child was ended at or died of; of several it is to be found out which it was."""
         if len(keeper.given) > 1:
-            self.suspects += [item[0] for item in keeper.given]
+            self.suspects += [item[0] for item in keeper.given if item[0] not in keeper.ignored]
             self.say('%s; it had %d inputs at once, which are now tried one by one' % (verdict.sentence, len(keeper.given)))
             keeper.given.clear()
             self.urgent = True
@@ -1727,7 +1728,7 @@ class Supervisor(object):
     def held(self):
         indexes = [item[0] for item in self.queue] + [index for index, _ in self.done]
         if self.keeper is not None:
-            indexes.extend([item[0] for item in self.keeper.given])
+            indexes.extend([item[0] for item in self.keeper.given if item[0] not in self.keeper.ignored])
         return indexes
 
     def overlong(self):
@@ -1764,7 +1765,10 @@ class Supervisor(object):
         if keeper is not None:
             self.queue.extendleft(reversed(keeper.recall()))
         self.queue = collections.deque(item for item in self.queue if item[0] not in revoked)
-        if keeper is not None and keeper.given and keeper.given[0][0] in revoked:
+        claimed = set() if keeper is None else set([item[0] for item in keeper.given])
+        if claimed - revoked:
+            keeper.ignored |= claimed & revoked      # the call goes on for the others
+        elif claimed:
             self.end_child(NO_OUTCOME)
             # It may have finished while it was being ended.
             self.done = collections.deque(pair for pair in self.done if pair[0] not in revoked)
@@ -1788,7 +1792,7 @@ class Supervisor(object):
         want = self.hungry()
         due = self.urgent or self.reached(self.heartbeat())
         if not due and self.live_delay is not None and self.unheard():
-            due = self.reached(max(self.told_at, self.since) + self.live_delay)
+            due = self.reached(self.tells_at())
         if self.done:
             due = due or not busy or self.reached(self.done_since + HARVEST)
         if want:
@@ -1803,9 +1807,12 @@ class Supervisor(object):
         known = self.told[1:] if self.told and self.told[0] is self.executing else (0, 0)
         return tuple(stream.printed() for stream in self.keeper.streams) > known
 
+    def tells_at(self):
+        return max(self.told_at, self.since) + self.live_delay
+
     def live_output(self):
         """The field `live` of a call, or None."""
-        if self.live_delay is None or not self.unheard():
+        if self.live_delay is None or self.now < self.tells_at() or not self.unheard():
             return None
         if not self.told or self.told[0] is not self.executing:
             self.told = self.executing, 0, 0
@@ -1837,7 +1844,7 @@ class Supervisor(object):
             wait = 0             # the next call is made at once
         fields = {'protocol': PROTOCOL, 'sequence': self.sequence + 1, 'held': compress(self.held()), 'want': want,
                   'waitSeconds': wait, 'leaving': self.leaving}
-        if self.executing is not None:
+        if self.executing is not None and self.executing[0] not in self.keeper.ignored:
             fields['executing'] = self.executing[0]
             live = self.live_output()
             if live:
