@@ -89,11 +89,41 @@ func adviceForRun(run *v1alpha1.FunctionRun, namespaceFlag string) advice {
 		return advice{}
 	}
 	wrong := firstOf(runWrong[ready.Reason], withoutHint(ready.Message), ready.Reason)
+	switch {
+	case run.Status.Progress == nil || !finished(run):
+	case ready.Reason == v1alpha1.ReasonTuplesFailed:
+		wrong = unsuccessfulSentence(run)
+	case ready.Reason == v1alpha1.ReasonCancelled:
+		wrong = "The run was cancelled: " + unsuccessfulSentence(run)
+	}
 	todo, known := runTodo[ready.Reason]
 	if !known {
 		todo = "See the results so far and what was printed: kubectl function results {run}{ns}, kubectl function log {run}{ns}."
 	}
 	return advice{wrong, filled(todo, name, function, namespaceFlag)}
+}
+
+// unsuccessfulSentence counts what did not succeed: "3 of 100 inputs did not succeed (2 failed, 1 timed out): indexes 4,7-8."
+func unsuccessfulSentence(run *v1alpha1.FunctionRun) string {
+	s := standingOf(run)
+	var parts []string
+	for _, part := range []struct {
+		count int
+		word  string
+	}{{s.failed, "failed"}, {s.timedOut, "timed out"}, {s.cancelled, "cancelled"}} {
+		if part.count > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.word))
+		}
+	}
+	text := fmt.Sprintf("%d of %s did not succeed (%s)", s.unsuccessful(), counting(s.total, "input"), strings.Join(parts, ", "))
+	if run.Status.Progress != nil && run.Status.Progress.FailedIndexes != "" {
+		indexes := run.Status.Progress.FailedIndexes
+		if len(indexes) > 100 {
+			indexes = indexes[:strings.LastIndexByte(indexes[:100], ',')+1] + "…"
+		}
+		text += ": indexes " + indexes
+	}
+	return text + "."
 }
 
 // withoutHint takes away where to look next, which this program says in its own words.
@@ -136,7 +166,10 @@ func summary(run *v1alpha1.FunctionRun, namespaceFlag string) string {
 		return fmt.Sprintf("%s: all %d inputs succeeded%s.", s.name, s.total, took)
 	}
 	found := adviceForRun(run, namespaceFlag)
-	return fmt.Sprintf("%s: %d of %d inputs succeeded%s. %s\n%s", s.name, s.succeeded, s.total, took, found.wrong, found.todo)
+	if took != "" {
+		took = " It took" + strings.TrimPrefix(took, " in") + "."
+	}
+	return fmt.Sprintf("%s: %s%s\n%s", s.name, found.wrong, took, found.todo)
 }
 
 func upperFirst(text string) string {

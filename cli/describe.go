@@ -172,8 +172,7 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	var involved []string
-	involved = append(involved, string(run.UID))
+	involved := []string{string(run.UID)}
 	if run.Status.Job != nil {
 		job := &batchv1.Job{}
 		if c.Get(ctx, c.key(run.Status.Job.Name), job) == nil {
@@ -327,7 +326,7 @@ func workerRows(pods []corev1.Pod) [][]string {
 func podTrouble(pod *corev1.Pod) string {
 	for _, status := range pod.Status.ContainerStatuses {
 		if w := status.State.Waiting; w != nil {
-			return cutTo(oneLine(strings.TrimPrefix(w.Reason+": "+w.Message, ": ")), 120)
+			return cutTo(oneLine(strings.Trim(w.Reason+": "+w.Message, ": ")), 120)
 		}
 		if t := status.State.Terminated; t != nil && t.ExitCode != 0 {
 			return fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode)
@@ -350,7 +349,12 @@ func (c *cluster) describeEvents(ctx context.Context, namespace string, uids []s
 		}
 		events := &corev1.EventList{}
 		if c.List(ctx, events, client.InNamespace(namespace), client.MatchingFields{"involvedObject.uid": uid}, client.Limit(100)) == nil {
-			all = append(all, events.Items...)
+			for _, event := range events.Items {
+				// How a pod came to be is of no interest where it came to be.
+				if event.Type == corev1.EventTypeWarning || event.InvolvedObject.Kind != "Pod" {
+					all = append(all, event)
+				}
+			}
 		}
 	}
 	if len(all) == 0 {

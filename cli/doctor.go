@@ -209,7 +209,7 @@ func (d *doctor) programs(ctx context.Context) []finding {
 	}
 	images := map[string]string{}
 	for _, program := range []struct{ component, name, does string }{
-		{"manager", "the manager", "Without it nothing becomes of functions and runs"},
+		{"controller-manager", "the manager", "Without it nothing becomes of functions and runs"},
 		{"apiserver", "the API server", "Without it runs have no inputs, results and logs"},
 	} {
 		i := slices.IndexFunc(list.Items, func(deployment appsv1.Deployment) bool {

@@ -69,7 +69,7 @@ func exitCode(err error, ran bool) int {
 		return ExitUsage
 	case errors.Is(err, context.DeadlineExceeded):
 		return ExitTimeout
-	case apierrors.IsBadRequest(err), apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err):
+	case apierrors.IsBadRequest(err), apierrors.IsInvalid(err), apierrors.IsAlreadyExists(err), apierrors.IsRequestEntityTooLargeError(err):
 		return ExitUsage
 	}
 	return ExitCluster
@@ -98,6 +98,10 @@ func statusSentence(err error, status apierrors.APIStatus) string {
 		return text + ". Ask for the role edit (to run functions) or view (to read) in that namespace."
 	case apierrors.IsUnauthorized(err):
 		return "the cluster does not know who you are: " + text + ". Sign in again, or check the user of the kubeconfig's context."
+	case apierrors.IsAlreadyExists(err):
+		if details := status.Status().Details; details != nil && details.Kind == "functionruns" {
+			return fmt.Sprintf("there is a run %q already, and nothing was made: choose another --name.", details.Name)
+		}
 	case apierrors.IsNotFound(err):
 		if details := status.Status().Details; details != nil && details.Name != "" {
 			if noun, list := nouns(details.Kind); noun != "" {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -213,7 +214,9 @@ func (c *cluster) tableOf(ctx context.Context, q listQuery) (*metav1.Table, erro
 		return nil, err
 	}
 	table := &metav1.Table{}
-	if err := json.Unmarshal(raw, table); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber() // a million is not 1e+06
+	if err := decoder.Decode(table); err != nil {
 		return nil, clusterError("the answer of the server is no table: %w", err)
 	}
 	for i := range table.Rows {

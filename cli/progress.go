@@ -236,8 +236,12 @@ type barReporter struct {
 	now   func() time.Time
 	meter meter
 	lines int
+	drawn time.Time
 	shown *standing
 }
+
+// redrawInterval is how soon the bar is drawn again below results that come one after the other.
+const redrawInterval = 100 * time.Millisecond
 
 const (
 	toLineStart = "\r"
@@ -263,6 +267,7 @@ func (b *barReporter) clear() string {
 }
 
 func (b *barReporter) draw() {
+	b.drawn = b.now()
 	width := b.width() - 1
 	text := b.clear() + barLine(*b.shown, &b.meter, width)
 	b.lines = 1
@@ -278,7 +283,7 @@ func (b *barReporter) aside(write func() error) error {
 	defer b.mu.Unlock()
 	_, _ = io.WriteString(b.out, b.clear())
 	err := write()
-	if b.shown != nil {
+	if b.shown != nil && b.now().Sub(b.drawn) >= redrawInterval {
 		b.draw()
 	}
 	return err

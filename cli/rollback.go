@@ -44,14 +44,6 @@ A function whose code is in a ConfigMap, or that Flux or Argo CD keeps, is chang
 			if err != nil {
 				return err
 			}
-			all, err := c.revisions(ctx, function)
-			if err != nil {
-				return err
-			}
-			target, err := chosen(all, args[0], number)
-			if err != nil {
-				return err
-			}
 			// As the server has it: fields that this program does not know stay.
 			object := &unstructured.Unstructured{}
 			object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
@@ -64,6 +56,14 @@ A function whose code is in a ConfigMap, or that Flux or Argo CD keeps, is chang
 			}
 			if why := keptElsewhere(function, spec); why != "" && !force {
 				return clusterError("%s", why)
+			}
+			all, err := c.revisions(ctx, function)
+			if err != nil {
+				return err
+			}
+			target, err := chosen(all, args[0], number)
+			if err != nil {
+				return err
 			}
 			var present *revision
 			if i := presentOf(all); i >= 0 {
