@@ -2,11 +2,11 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -79,12 +79,15 @@ func exitCode(err error, ran bool) int {
 func sentence(err error) string {
 	var unreachable *url.Error
 	var dns *net.DNSError
+	var stranger x509.UnknownAuthorityError
 	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &status):
 		return statusSentence(err, status)
 	case errors.As(err, &dns):
-		return fmt.Sprintf("%s: the name %s of the server is not known here. Check --context and the server's address in the kubeconfig.", firstWords(err), dns.Name)
+		return fmt.Sprintf("the name %s of the server is not known here. Check --context and the server's address in the kubeconfig.", dns.Name)
+	case errors.As(err, &unreachable) && errors.As(err, &stranger):
+		return fmt.Sprintf("nobody that this machine trusts vouches for the server %s: name the file of its authority, by --facade-ca for the facade, else in the kubeconfig.", hostOf(unreachable.URL))
 	case errors.As(err, &unreachable):
 		return fmt.Sprintf("the server %s cannot be reached: %v. Check that the cluster is up, and --context.", hostOf(unreachable.URL), rootCause(unreachable.Err))
 	}
@@ -123,11 +126,6 @@ func nouns(resource string) (noun, list string) {
 		return "run", "runs"
 	}
 	return "", ""
-}
-
-func firstWords(err error) string {
-	before, _, _ := strings.Cut(err.Error(), ": ")
-	return before
 }
 
 func hostOf(address string) string {

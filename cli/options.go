@@ -137,6 +137,9 @@ func (o *options) connect() (*cluster, error) {
 	if err != nil {
 		return nil, usageError("the kubeconfig cannot be used: %w. Set KUBECONFIG or --kubeconfig, and --context where it has several.", err)
 	}
+	if raw, err := o.config.ToRawKubeConfigLoader().RawConfig(); err == nil && len(raw.Clusters) == 0 && config.Host == "http://localhost:8080" {
+		return nil, usageError("there is no kubeconfig that says where a cluster is: set KUBECONFIG or --kubeconfig")
+	}
 	config.QPS, config.Burst = 50, 100
 	config.UserAgent = "kubectl-function/" + version()
 	c, err := client.New(config, client.Options{Scheme: newScheme(), Mapper: mapper()})
@@ -165,10 +168,8 @@ func (c *cluster) function(ctx context.Context, name string) (*v1alpha1.Function
 func (c *cluster) facadeConfig(address string) (*rest.Config, error) {
 	config := rest.AnonymousClientConfig(c.config)
 	config.Host = address
-	config.TLSClientConfig = rest.TLSClientConfig{CAFile: firstOf(c.o.facadeCA, os.Getenv("SHAREDCLOUD_CA")), Insecure: c.config.Insecure}
-	if config.Insecure {
-		config.CAFile = ""
-	}
+	config.TLSClientConfig = rest.TLSClientConfig{CAFile: firstOf(c.o.facadeCA, os.Getenv("SHAREDCLOUD_CA"))}
+	config.Insecure = c.config.Insecure && config.CAFile == "" // who trusts a server blindly did not name an authority
 	if config.CAFile != "" {
 		if _, err := os.Stat(config.CAFile); err != nil {
 			return nil, usageError("the authority of the facade cannot be read: %w. --facade-ca names its file.", err)

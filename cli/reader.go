@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -235,8 +236,9 @@ func forNow(err error) bool {
 	var coded *codedError
 	var unreachable *url.Error
 	var network net.Error
+	var stranger x509.UnknownAuthorityError
 	switch {
-	case err == nil, errors.As(err, &coded), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case err == nil, errors.As(err, &coded), errors.As(err, &stranger), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
 	case apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err), apierrors.IsInternalError(err),
 		apierrors.IsServerTimeout(err), apierrors.IsTimeout(err):

@@ -221,7 +221,7 @@ func specPatch(spec map[string]any, present, target *revision) map[string]any {
 		case !found:
 			set(name, nil)
 		case !said && same(settingDefaults[name], value):
-		case !said && present != nil && present.image() == target.image() && same(present.settings[name], value):
+		case !said && present != nil && spec["image"] == target.image() && present.image() == target.image() && same(present.settings[name], value):
 			// What the operator and the image say is what they said then.
 		case name == "pod" && said && !same(spec[name], value):
 			// A merge patch would keep what the old one has not.

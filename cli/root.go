@@ -68,12 +68,12 @@ A function is code with an image; a run calls it over n inputs and has n answers
   # A thousand inputs from a file, with a bar; then what did not succeed, once more
   kubectl function run train --file inputs.csv --csv-header --wait
   kubectl function rerun train-x7k2p --failed --wait`,
-		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl function"},
-		Version:           version(),
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		Args:              cobra.ArbitraryArgs,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl function"},
+		Version:                    version(),
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		Args:                       cobra.ArbitraryArgs,
+		SuggestionsMinimumDistance: 2,
 		RunE: func(command *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.ran = false
