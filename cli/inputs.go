@@ -165,9 +165,8 @@ func (in *inputs) check(where string) error {
 		return nil
 	}
 	if file, ok := text.(*os.File); ok {
-		info, err := file.Stat()
-		if err != nil || !info.Mode().IsRegular() || info.Size() > checkedBytes {
-			return nil
+		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > checkedBytes {
+			return nil //nolint:nilerr // what is wrong with it shows when it is sent
 		}
 	}
 	reader := parameters.NewReader(text, in.stream)

@@ -180,7 +180,7 @@ func (w wanted) query(from, left int, follow bool) url.Values {
 	set("output", w.output, "true")
 	set("follow", follow, "true")
 	// With follow the limit counts indexes, not outcomes that did not succeed.
-	set("limit", left > 0 && !(follow && w.failed), strconv.Itoa(left))
+	set("limit", left > 0 && (!follow || !w.failed), strconv.Itoa(left))
 	return q
 }
 

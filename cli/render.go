@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -37,19 +36,6 @@ func newRenderer(format string, out io.Writer, output bool, width int) (renderer
 		return &table{out: out, output: output, width: width}, nil
 	}
 	return nil, usageError("-o is %q; it must be one of %s", format, strings.Join(resultFormats, ", "))
-}
-
-// buffered writes in pieces of a reasonable size where nobody waits for single lines.
-type buffered struct {
-	renderer
-	*bufio.Writer
-}
-
-func (b buffered) end() error {
-	if err := b.renderer.end(); err != nil {
-		return err
-	}
-	return b.Flush()
 }
 
 type ndjson struct{ out io.Writer }

@@ -146,8 +146,8 @@ func chosen(all []*revision, function string, number int) (*revision, error) {
 	if present < 0 && len(all) > 0 {
 		return all[len(all)-1], nil
 	}
-	for i := present - 1; i >= 0; i-- {
-		return all[i], nil
+	if present > 0 {
+		return all[present-1], nil
 	}
 	return nil, usageError("the function %s has no revision before the present one", function)
 }

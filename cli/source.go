@@ -29,11 +29,16 @@ type source struct {
 func (s *source) inputsFile() string {
 	for _, ending := range []string{".json", ".ndjson", ".jsonl", ".csv", ".py"} {
 		path := filepath.Join(s.folder, "inputs"+ending)
-		if _, err := os.Stat(path); err == nil {
+		if exists(path) {
 			return path
 		}
 	}
 	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // write lays the code out as a worker's container has it.
@@ -239,7 +244,7 @@ func (s *source) configMap(name string, objects []*unstructured.Unstructured) (m
 		}
 	}
 	kustomization := filepath.Join(s.folder, "kustomization.yaml")
-	if _, err := os.Stat(kustomization); err != nil {
+	if !exists(kustomization) {
 		return nil, nil
 	}
 	made, err := objectsIn([]string{kustomization})

@@ -145,7 +145,7 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 		o.say("The code cannot be loaded: %s", firstOf(strings.TrimSpace(fault.Traceback), fault.Type+": "+fault.Message))
 		return failed()
 	case err != nil || exchange.Left() > 0:
-		return &codedError{ExitFailed, fmt.Errorf("the runner ended (%v) before all inputs were executed: %s", err, strings.TrimSpace(said.String()))}
+		return &codedError{ExitFailed, runnerEnded(err, said.String())}
 	}
 	if err := show.end(); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
@@ -155,6 +155,15 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 		return failed()
 	}
 	return nil
+}
+
+// runnerEnded says that the runner left before all was done, which it does not by itself.
+func runnerEnded(err error, said string) error {
+	how := "by itself"
+	if err != nil {
+		how = err.Error()
+	}
+	return fmt.Errorf("the runner ended (%s) before all inputs were executed: %s", how, firstOf(strings.TrimSpace(said), "it said nothing"))
 }
 
 func tuplesOf(inputs []parameters.Input) []localexchange.Tuple {
