@@ -154,10 +154,11 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 		if run.Status.CompletionTime != nil {
 			end = run.Status.CompletionTime.Time
 		}
-		p.line("Time", "started %s, took %s so far", ago(run.Status.StartTime.Time), durationText(end.Sub(run.Status.StartTime.Time)))
+		soFar := " so far"
 		if s.finished {
-			p.rows[len(p.rows)-1][1] = fmt.Sprintf("started %s, took %s", ago(run.Status.StartTime.Time), durationText(end.Sub(run.Status.StartTime.Time)))
+			soFar = ""
 		}
+		p.line("Time", "started %s, took %s%s", ago(run.Status.StartTime.Time), durationText(end.Sub(run.Status.StartTime.Time).Round(time.Second)), soFar)
 	}
 	if err := p.flush(); err != nil {
 		return err
