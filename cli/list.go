@@ -51,11 +51,22 @@ func checkObjectFormat(format string) error {
 	return usageError("-o is %q; it must be one of %s", format, strings.Join(objectFormats, ", "))
 }
 
+// objectPrinter writes objects for scripts; nil where the format is none.
+func objectPrinter(format string) printers.ResourcePrinter {
+	switch format {
+	case "name":
+		return &printers.NamePrinter{}
+	case "json":
+		return &printers.JSONPrinter{}
+	case "yaml":
+		return &printers.YAMLPrinter{}
+	}
+	return nil
+}
+
 // printObject writes an object for scripts.
 func (o *options) printObject(object runtime.Object, format string) error {
-	printer := map[string]printers.ResourcePrinter{
-		"name": &printers.NamePrinter{}, "json": &printers.JSONPrinter{}, "yaml": &printers.YAMLPrinter{},
-	}[format]
+	printer := objectPrinter(format)
 	if printer == nil {
 		return usageError("-o is %q; it must be one of name, json, yaml", format)
 	}

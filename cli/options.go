@@ -127,7 +127,7 @@ type cluster struct {
 // connect reads the kubeconfig. It asks the cluster nothing.
 func (o *options) connect() (*cluster, error) {
 	if o.facade != "" && !strings.HasPrefix(o.facade, "https://") {
-		return nil, usageError("--facade is %q; it must be an address such as https://functions.example.org", o.facade)
+		return nil, usageError("--facade is %q; it must be an address such as https://functions.example.org: credentials are shown to nobody in the clear", o.facade)
 	}
 	namespace, _, err := o.config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
@@ -176,6 +176,9 @@ func (c *cluster) facadeConfig(address string) (*rest.Config, error) {
 		}
 	}
 	config.UserAgent = c.config.UserAgent
+	if c.config.Impersonate.UserName != "" {
+		return nil, usageError("--as is for the cluster's API: the facade would take you for yourself. Leave it out, or show another's token by --facade-token-file")
+	}
 	if c.o.facadeToken != "" {
 		if _, err := os.Stat(c.o.facadeToken); err != nil {
 			return nil, usageError("the token of the facade cannot be read: %w", err)

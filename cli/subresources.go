@@ -45,6 +45,9 @@ func (c *cluster) subresources(ctx context.Context) (*subresources, error) {
 		return through, nil // what else is wrong, the call itself is told
 	}
 	if address := os.Getenv("SHAREDCLOUD_URL"); address != "" {
+		if !strings.HasPrefix(address, "https://") {
+			return nil, usageError("SHAREDCLOUD_URL is %q; it must begin with https://: credentials are shown to nobody in the clear", address)
+		}
 		return c.atFacade(address)
 	}
 	if status == http.StatusServiceUnavailable {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,10 @@ func (f *waitFlags) check() error {
 		_, err := newRenderer(firstOf(f.output, "ndjson"), nil, false, 0)
 		return err
 	}
-	return checkObjectFormat(f.output)
+	if f.output != "" && objectPrinter(f.output) == nil {
+		return usageError("-o is %q; it must be name, json or yaml, or with --follow one of %s", f.output, strings.Join(resultFormats, ", "))
+	}
+	return nil
 }
 
 // started says that a run was made, and stays for its end where that is wanted.
