@@ -85,7 +85,11 @@ lint: bin/golangci-lint bin/golangci-lint-kube-api-linter ## Formatting, linters
 
 .PHONY: build
 build: ## Build bin/manager and bin/apiserver, static.
-	@hack/build.sh
+	@hack/build.sh manager apiserver
+
+.PHONY: plugin
+plugin: ## Build bin/kubectl-function, the plugin `kubectl function`, static.
+	@hack/build.sh kubectl-function
 
 .PHONY: docker-build
 docker-build: ## Build the image with $(CONTAINER_TOOL), for this machine's architecture.

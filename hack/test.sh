@@ -56,7 +56,7 @@ stage_fuzz() {
 }
 
 stage_e2e() {
-	make --no-print-directory cluster deploy CLUSTER="$cluster"
+	make --no-print-directory cluster deploy plugin CLUSTER="$cluster"
 	local env
 	env=$(bin/cluster-driver env --name "$cluster")
 	eval "$env"

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"maps"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+)
+
+func newDiff(o *options) *cobra.Command {
+	var from, to int
+	command := &cobra.Command{
+		Use:   "diff FUNCTION [--revision N] [--to M]",
+		Short: "Show what differs between two revisions of a function",
+		Long:  "Show what differs between two revisions of a function, its files and its settings: by default from the one before the present one to the present one.",
+		Example: `  kubectl function diff train
+  kubectl function diff train --revision 2 --to 5`,
+		Args:              exactly("function"),
+		ValidArgsFunction: o.completeNames(kindFunction, 1),
+		RunE: func(command *cobra.Command, args []string) error {
+			if from < 0 || to < 0 {
+				return usageError("revisions are counted from 1: `kubectl function revisions %s` lists them", args[0])
+			}
+			c, err := o.connect()
+			if err != nil {
+				return err
+			}
+			function, err := c.function(command.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			all, err := c.revisions(command.Context(), function)
+			if err != nil {
+				return err
+			}
+			a, err := chosen(all, args[0], from)
+			if err != nil {
+				return err
+			}
+			b := a
+			if present := presentOf(all); present >= 0 {
+				b = all[present]
+			}
+			if to != 0 {
+				if b, err = chosen(all, args[0], to); err != nil {
+					return err
+				}
+			}
+			text, err := difference(a, b)
+			if err != nil {
+				return err
+			}
+			if text == "" {
+				o.say("%s and %s do not differ.", a, b)
+			}
+			o.out("%s", text)
+			return nil
+		},
+	}
+	command.Flags().IntVar(&from, "revision", 0, "The older one. Default: the one before the present one.")
+	command.Flags().IntVar(&to, "to", 0, "The newer one. Default: the present one.")
+	return command
+}
+
+// difference is what changes from one revision to the other, as a unified diff.
+func difference(a, b *revision) (string, error) {
+	var text strings.Builder
+	for _, name := range sortedKeys(a.files, b.files) {
+		before, inA := a.files[name]
+		after, inB := b.files[name]
+		if before == after && inA == inB {
+			continue
+		}
+		if !utf8.ValidString(before) || !utf8.ValidString(after) {
+			text.WriteString("Binary files " + a.name + "/" + name + " and " + b.name + "/" + name + " differ\n")
+			continue
+		}
+		part, err := unified(a.name+"/"+name, b.name+"/"+name, before, after)
+		if err != nil {
+			return "", err
+		}
+		text.WriteString(part)
+	}
+	before, err := settingsText(a)
+	if err != nil {
+		return "", err
+	}
+	after, err := settingsText(b)
+	if err != nil {
+		return "", err
+	}
+	part, err := unified(a.name+"/settings", b.name+"/settings", before, after)
+	if err != nil {
+		return "", err
+	}
+	text.WriteString(part)
+	if a.runner != b.runner {
+		text.WriteString("The operator's runner differs, too: " + a.name + " was made by another version of the operator than " + b.name + ".\n")
+	}
+	return text.String(), nil
+}
+
+// settingsText is what people may set, without what follows from it.
+func settingsText(r *revision) (string, error) {
+	settings := maps.Clone(r.settings)
+	for _, own := range []string{"command", "handlerFile", "runnerFile", "files"} {
+		delete(settings, own)
+	}
+	text, err := yaml.Marshal(settings)
+	return string(text), err
+}
+
+func unified(nameA, nameB, a, b string) (string, error) {
+	if a == b {
+		return "", nil
+	}
+	return difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		A: lines(a), B: lines(b), FromFile: nameA, ToFile: nameB, Context: 3,
+	})
+}
+
+// lines splits a text; a last line that does not end says so, as diff does.
+func lines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	all := strings.SplitAfter(text, "\n")
+	if last := len(all) - 1; all[last] == "" {
+		all = all[:last]
+	} else {
+		all[last] += "\n\\ No newline at end of file\n"
+	}
+	return all
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestALogIsFollowedAcrossARestartOfTheServer(t *testing.T) {
+	f := newFakeCluster(t)
+	f.runs["r"] = runningRun("r", 3, 0)
+	calls := 0
+	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/log") {
+			return false
+		}
+		calls++
+		switch calls {
+		case 1: // ends well, as a server does that is told to end
+			_, _ = io.WriteString(w, "[0] a\n[1] x\n[0] a\n")
+		case 2: // tells all again, in another order, and breaks in the middle of a line
+			_, _ = io.WriteString(w, "[0] a\n[0] a\n[0] b\n[1] x\n[1 err] o")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		case 3:
+			f.mu.Lock()
+			f.runs["r"] = finishedRun("r", 3, 0)
+			f.mu.Unlock()
+			_, _ = io.WriteString(w, "[0] a\n[0] a\n[0] b\n[1] x\n[1 err] ops\n[2] end\n")
+		}
+		return true
+	}
+	got := f.plugin(t, t.Context(), nil, "log", "r", "--follow")
+	got.mustEnd(t, ExitOK, "", "")
+	if want := "[0] a\n[1] x\n[0] a\n[0] b\n[1 err] ops\n[2] end\n"; got.stdout != want {
+		t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
+	}
+}
+
+func TestTheLogOfOneInputIsItsBytes(t *testing.T) {
+	f := newFakeCluster(t)
+	f.runs["r"] = finishedRun("r", 3, 0)
+	text := "50 %\r100 %\r\n\xffno line end"
+	query := ""
+	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/log") {
+			query = r.URL.RawQuery
+			_, _ = io.WriteString(w, text)
+			return true
+		}
+		return false
+	}
+	got := f.plugin(t, t.Context(), nil, "log", "r", "2", "--stream", "stdout", "-f")
+	if got.code != ExitOK || !bytes.Equal([]byte(got.stdout), []byte(text)) || query != "follow=true&index=2&stream=stdout" {
+		t.Errorf("%+v with %s", got, query)
+	}
+	text = ""
+	f.plugin(t, t.Context(), nil, "log", "r").mustEnd(t, ExitOK, "", "Nothing was printed.")
+}

@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// renderer writes outcomes one after the other.
+type renderer interface {
+	one(o *outcome) error
+	// end makes a whole of it.
+	end() error
+}
+
+var resultFormats = []string{"table", "ndjson", "json", "csv"}
+
+// newRenderer writes to out in a format; width is that of a line of the table, 0 where nothing limits it.
+func newRenderer(format string, out io.Writer, output bool, width int) (renderer, error) {
+	switch format {
+	case "ndjson":
+		return ndjson{out}, nil
+	case "json":
+		return &jsonArray{out: out}, nil
+	case "csv":
+		return &csvRows{csv: csv.NewWriter(out), output: output}, nil
+	case "table":
+		return &table{out: out, output: output, width: width}, nil
+	}
+	return nil, usageError("-o is %q; it must be one of %s", format, strings.Join(resultFormats, ", "))
+}
+
+type ndjson struct{ out io.Writer }
+
+func (n ndjson) one(o *outcome) error {
+	_, err := n.out.Write(append(slices.Clip(o.raw), '\n'))
+	return err
+}
+
+func (ndjson) end() error { return nil }
+
+// jsonArray is one array, an outcome a line.
+type jsonArray struct {
+	out   io.Writer
+	begun bool
+}
+
+func (j *jsonArray) one(o *outcome) error {
+	before := ",\n"
+	if !j.begun {
+		before, j.begun = "[\n", true
+	}
+	_, err := fmt.Fprintf(j.out, "%s%s", before, o.raw)
+	return err
+}
+
+func (j *jsonArray) end() error {
+	text := "\n]\n"
+	if !j.begun {
+		text = "[]\n"
+	}
+	_, err := io.WriteString(j.out, text)
+	return err
+}
+
+// csvRows are the rows that functionruns/results has as CSV, with the same columns.
+type csvRows struct {
+	csv    *csv.Writer
+	output bool
+	begun  bool
+}
+
+func (c *csvRows) one(o *outcome) error {
+	if err := c.begin(); err != nil {
+		return err
+	}
+	cells := []string{strconv.Itoa(o.Index), o.Status, resultText(o.Result), "", "", strconv.Itoa(o.Attempts),
+		moment(o.StartTime), moment(o.CompletionTime), o.Worker, o.Node}
+	if o.Error != nil {
+		cells[3], cells[4] = o.Error.Type, o.Error.Message
+	}
+	if c.output {
+		cells = append(cells, o.Stdout, o.Stderr)
+	}
+	_ = c.csv.Write(cells)
+	c.csv.Flush()
+	return c.csv.Error()
+}
+
+func (c *csvRows) begin() error {
+	if c.begun {
+		return nil
+	}
+	c.begun = true
+	columns := []string{"index", "status", "result", "error_type", "error_message", "attempts", "start_time", "completion_time", "worker", "node"}
+	if c.output {
+		columns = append(columns, "stdout", "stderr")
+	}
+	return c.csv.Write(columns)
+}
+
+func (c *csvRows) end() error {
+	_ = c.begin()
+	c.csv.Flush()
+	return c.csv.Error()
+}
+
+// resultText is a result as text: of a string what it says, of anything else its JSON.
+func resultText(result json.RawMessage) string {
+	var text string
+	if len(result) > 0 && result[0] == '"' && json.Unmarshal(result, &text) == nil {
+		return text
+	}
+	return string(result)
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(metav1.RFC3339Micro)
+}
+
+// table is for people: a line an outcome, cut at the width of the terminal. Its columns have a width of their own, so that
+// lines can be shown while others are still to come.
+type table struct {
+	out    io.Writer
+	output bool
+	width  int
+	begun  bool
+}
+
+const tableRow = "%-7s %-10s %9s  %s"
+
+func (t *table) one(o *outcome) error {
+	if !t.begun {
+		t.begun = true
+		if _, err := fmt.Fprintf(t.out, tableRow+"\n", "INDEX", "STATUS", "DURATION", "RESULT"); err != nil {
+			return err
+		}
+	}
+	duration := "-"
+	if !o.StartTime.IsZero() && !o.CompletionTime.IsZero() {
+		duration = durationText(o.CompletionTime.Sub(o.StartTime))
+	}
+	what := string(o.Result)
+	if o.Error != nil {
+		what = errorText(o.Error)
+	}
+	line := fmt.Sprintf(tableRow, strconv.Itoa(o.Index), o.Status, duration, oneLine(what))
+	if _, err := fmt.Fprintln(t.out, cutTo(strings.TrimRight(line, " "), t.width)); err != nil {
+		return err
+	}
+	if !t.output {
+		return nil
+	}
+	for _, stream := range []struct {
+		name, text string
+		dropped    int64
+	}{{"stdout", o.Stdout, o.StdoutDropped}, {"stderr", o.Stderr, o.StderrDropped}} {
+		if err := t.stream(stream.name, stream.text, stream.dropped); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) stream(name, text string, dropped int64) error {
+	if text == "" {
+		return nil
+	}
+	if dropped > 0 {
+		text = fmt.Sprintf("[… %d bytes before this are not kept]\n", dropped) + text
+	}
+	for line := range strings.Lines(text) {
+		if _, err := fmt.Fprintf(t.out, "        %s | %s\n", name, printable(strings.TrimRight(line, "\r\n"))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) end() error {
+	if t.begun {
+		return nil
+	}
+	_, err := io.WriteString(t.out, "There are no results.\n")
+	return err
+}
+
+func errorText(e *outcomeError) string {
+	if e.Message == "" {
+		return e.Type
+	}
+	return e.Type + ": " + e.Message
+}
+
+// oneLine is a text without line breaks, and without what would move the cursor of a terminal.
+func oneLine(text string) string {
+	return printable(strings.NewReplacer("\r\n", "⏎", "\n", "⏎", "\t", " ").Replace(text))
+}
+
+// printable takes control characters out: what a handler returned does not steer the terminal of who looks.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return r
+		case r < 0x20 || r >= 0x7f && r < 0xa0:
+			return '·'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\ufffd"))
+}
+
+func cutTo(text string, width int) string {
+	if width <= 0 || utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	return string([]rune(text)[:max(width-1, 0)]) + "…"
+}
+
+// durationText is a duration with two or three digits of interest.
+func durationText(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%dµs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < 10*time.Second && d%time.Second != 0:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	case d < time.Hour:
+		return twoUnits(int(d.Minutes()), "m", int(d.Seconds())%60, "s")
+	case d < 48*time.Hour:
+		return twoUnits(int(d.Hours()), "h", int(d.Minutes())%60, "m")
+	}
+	return twoUnits(int(d.Hours())/24, "d", int(d.Hours())%24, "h")
+}
+
+func twoUnits(a int, unitA string, b int, unitB string) string {
+	if b == 0 {
+		return fmt.Sprintf("%d%s", a, unitA)
+	}
+	return fmt.Sprintf("%d%s%02d%s", a, unitA, b, unitB)
+}

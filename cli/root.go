@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// Main runs the command line and returns the exit code.
+func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
+	o := newOptions(streams)
+	root := newRoot(o)
+	root.SetArgs(args)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	var coded *codedError
+	switch {
+	case errors.As(err, &coded):
+	case ctx.Err() != nil:
+		err = &codedError{ExitInterrupted, errors.New("interrupted")}
+	case o.timedOut(err):
+		err = &codedError{ExitTimeout, fmt.Errorf("the time of --timeout (%s) is over", o.timeout)}
+	}
+	if !errors.Is(err, errSaid) {
+		_, _ = fmt.Fprintln(streams.ErrOut, "Error: "+sentence(err))
+		if !o.ran {
+			_, _ = fmt.Fprintf(streams.ErrOut, "`%s --help` says how it is used.\n", command.CommandPath())
+		}
+	}
+	return exitCode(err, o.ran)
+}
+
+// Version of the plugin; set when it is built for a release.
+var Version = ""
+
+func version() string {
+	if Version != "" {
+		return Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+func newRoot(o *options) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kubectl-function",
+		Short: "Run functions over many inputs at once, on the GPUs of your cluster",
+		Long: `Run functions over many inputs at once, on the GPUs of your cluster.
+
+A function is code with an image; a run calls it over n inputs and has n answers, in order.
+
+` + exitCodesHelp,
+		Example: `  # From nothing to the first answers
+  kubectl function init hello && kubectl function test hello
+  kubectl apply -k hello && kubectl function run hello --params "(('Michael',), ('World',))" --follow
+
+  # A thousand inputs from a file, with a bar; then what did not succeed, once more
+  kubectl function run train --file inputs.csv --csv-header --wait
+  kubectl function rerun train-x7k2p --failed --wait`,
+		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl function"},
+		Version:                    version(),
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		Args:                       cobra.ArbitraryArgs,
+		SuggestionsMinimumDistance: 2,
+		RunE: func(command *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.ran = false
+				return usageError("there is no command %q%s", args[0], similar(command, args[0]))
+			}
+			return command.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &codedError{ExitUsage, err} })
+	o.addFlags(root.PersistentFlags())
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Run", []*cobra.Command{newRun(o), newRerun(o), newResults(o), newLog(o)}},
+		{"Look", []*cobra.Command{newList(o), newGet(o), newDescribe(o)}},
+		{"Steer", []*cobra.Command{newCancel(o), newSuspend(o), newResume(o)}},
+		{"Revisions", []*cobra.Command{newRevisions(o), newDiff(o), newRollback(o)}},
+		{"Write and try", []*cobra.Command{newInit(o), newTest(o)}},
+		{"Around it", []*cobra.Command{newToken(o), newDoctor(o)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title + ":"})
+		for _, command := range group.commands {
+			command.GroupID = group.title
+			command.DisableFlagsInUseLine = true
+			root.AddCommand(o.marked(command))
+		}
+	}
+	return root
+}
+
+// marked notes that a command began: an error before that is one of usage.
+func (o *options) marked(command *cobra.Command) *cobra.Command {
+	if run := command.RunE; run != nil {
+		command.RunE = func(c *cobra.Command, args []string) error {
+			o.ran = true
+			return run(c, args)
+		}
+	}
+	for _, sub := range command.Commands() {
+		o.marked(sub)
+	}
+	return command
+}
+
+func similar(command *cobra.Command, name string) string {
+	if names := command.SuggestionsFor(name); len(names) > 0 {
+		return fmt.Sprintf(": did you mean %s?", names[0])
+	}
+	return ""
+}
+
+// exactly wants so many names, and says which.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usageError("%s needs the name of a %s: %s", command.CommandPath(), names[len(args)], command.UseLine())
+		}
+		if len(args) > len(names) {
+			return usageError("%q is one word too many: %s", args[len(names)], command.UseLine())
+		}
+		return nil
+	}
+}
