@@ -52,8 +52,8 @@ type Store interface {
 	Ready() error
 }
 
-// PageOutcomes is how many outcomes a page of Read has at most.
-const PageOutcomes = 256
+// PageOutcomes is how many outcomes a page of Read has at most: so many that the transactions cost little beside the rows.
+const PageOutcomes = 2048
 
 // Selection is which outcomes of a run are wanted.
 type Selection struct {
@@ -61,6 +61,8 @@ type Selection struct {
 	First, Last int
 	// Unsuccessful: only those that are not Succeeded.
 	Unsuccessful bool
+	// Brief: without what the tuples wrote to stdout and stderr.
+	Brief bool
 }
 
 // All selects every outcome from an index on.

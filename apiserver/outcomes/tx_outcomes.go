@@ -190,12 +190,17 @@ func (tx *Tx) FillOutcomes(run int64, first, last int, status Status, nowMicros 
 	return err
 }
 
-const selectOutcomes = `SELECT outcomes.id, status, by_closing, attempts, assigned_us, start_us, completion_us,
+const (
+	selectOutcome = `SELECT outcomes.id, status, by_closing, attempts, assigned_us, start_us, completion_us,
 	COALESCE(worker_id, 0), COALESCE(pod_name, ''), COALESCE(node, ''), COALESCE(device, ''), COALESCE(gpu_product, ''),
-	result, result_text IS NOT NULL, result_text, error_type IS NOT NULL, error_type, error_message, error_traceback,
-	stdout, stdout_dropped, stderr, stderr_dropped
-	FROM outcomes LEFT JOIN workers ON workers.id = worker_id
+	result, result_text IS NOT NULL, result_text, error_type IS NOT NULL, error_type, error_message, error_traceback, `
+	fromOutcomes = ` FROM outcomes LEFT JOIN workers ON workers.id = worker_id
 	WHERE outcomes.id BETWEEN $1 AND $2`
+
+	selectOutcomes = selectOutcome + `stdout, stdout_dropped, stderr, stderr_dropped` + fromOutcomes
+	// Output is large where there is any, and mostly not asked for.
+	selectBriefly = selectOutcome + `NULL, 0, NULL, 0` + fromOutcomes
+)
 
 // pageBytes is about how much of results and output a page has at most: a page of large results is shorter.
 const pageBytes = 16 << 20
@@ -203,7 +208,7 @@ const pageBytes = 16 << 20
 // Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
 // one at least where there is one.
 func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
-	return tx.outcomes(run, ascending, max(from, 0), indexset.MaxIndex, limit)
+	return tx.outcomes(run, selectOutcomes, ascending, max(from, 0), indexset.MaxIndex, limit)
 }
 
 // Selected returns the outcomes of a run that are selected, in order: at most limit, and fewer when they are large, but one
@@ -212,11 +217,14 @@ func (tx *Tx) Selected(run *Run, s Selection, limit int) ([]Outcome, error) {
 	if s.Last < s.First {
 		return nil, nil
 	}
-	order := ascending
-	if s.Unsuccessful {
-		order = unsuccessful
+	text, which := selectOutcomes, ascending
+	if s.Brief {
+		text = selectBriefly
 	}
-	return tx.outcomes(run, order, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit)
+	if s.Unsuccessful {
+		which = unsuccessful
+	}
+	return tx.outcomes(run, text, which, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit)
 }
 
 // Unsuccessful returns the indexes, from the given one on, whose outcomes are not Succeeded: at most limit.
@@ -239,7 +247,7 @@ func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
 	if before <= 0 {
 		return nil, nil
 	}
-	return tx.outcomes(run, descending, 0, min(before-1, indexset.MaxIndex), limit)
+	return tx.outcomes(run, selectOutcomes, descending, 0, min(before-1, indexset.MaxIndex), limit)
 }
 
 // Which of the outcomes from the first to the last index are selected, and in which order. The filter is as the index
@@ -250,13 +258,13 @@ const (
 	unsuccessful = ` AND status <> 1` + ascending
 )
 
-func (tx *Tx) outcomes(run *Run, which string, first, last, limit int) ([]Outcome, error) {
+// outcomes runs a statement that selects outcomes from the first to the last index.
+func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int) ([]Outcome, error) {
 	var page []Outcome
 	size := 0
-	text, sizes := selectOutcomes+which, selectSizes+which
 	if tx.session.dialect.sends {
 		var err error
-		if limit, err = tx.fitting(sizes, key(run.ID, first), key(run.ID, last), limit); err != nil {
+		if limit, err = tx.fitting(selectSizes+which, key(run.ID, first), key(run.ID, last), limit); err != nil {
 			return nil, err
 		}
 	}
@@ -287,7 +295,7 @@ func (tx *Tx) outcomes(run *Run, which string, first, last, limit int) ([]Outcom
 		size += len(o.Result) + len(o.Stdout) + len(o.Stderr)
 		page = append(page, o)
 		return nil
-	}, text, key(run.ID, first), key(run.ID, last), limit)
+	}, text+which, key(run.ID, first), key(run.ID, last), limit)
 	return page, err
 }
 

@@ -166,7 +166,7 @@ func TestSelectionsOfOutcomes(t *testing.T) {
 		if index%3 == 2 {
 			status = Failed
 		}
-		add(t, store, run, Outcome{Index: index, Status: status})
+		add(t, store, run, Outcome{Index: index, Status: status, Result: []byte("1"), Stdout: []byte("out"), StderrDropped: 5})
 	}
 	for name, tc := range map[string]struct {
 		selected Selection
@@ -192,6 +192,20 @@ func TestSelectionsOfOutcomes(t *testing.T) {
 				t.Errorf("indexes (-want +got):\n%s", diff)
 			}
 		})
+	}
+	var brief, whole []Outcome
+	for _, into := range []*[]Outcome{&brief, &whole} {
+		selected := All(0)
+		selected.Brief = into == &brief
+		if err := Read(ctx, store, "uid", selected, 1, func(o *Outcome) bool {
+			*into = append(*into, *o)
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(whole[0].Stdout) != "out" || whole[0].StderrDropped != 5 || brief[0].Stdout != nil || brief[0].StderrDropped != 0 || string(brief[0].Result) != "1" {
+		t.Errorf("briefly %+v, wholly %+v", brief[0], whole[0])
 	}
 	var failed []int
 	if err := store.View(ctx, func(tx *Tx) (err error) {

@@ -79,12 +79,12 @@ func parseQuery(values url.Values, accept []string) (query, error) {
 func (q query) selected() []outcomes.Selection {
 	if q.indexes.Empty() {
 		all := outcomes.All(q.from)
-		all.Unsuccessful = q.failed
+		all.Unsuccessful, all.Brief = q.failed, !q.output
 		return []outcomes.Selection{all}
 	}
 	var all []outcomes.Selection
 	for r := range q.indexes.Ranges() {
-		all = append(all, outcomes.Selection{First: max(r.First, q.from), Last: r.Last, Unsuccessful: q.failed})
+		all = append(all, outcomes.Selection{First: max(r.First, q.from), Last: r.Last, Unsuccessful: q.failed, Brief: !q.output})
 	}
 	return all
 }

@@ -188,7 +188,9 @@ func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alp
 			most = 1 // whether it is there; what lies behind it is not read in vain
 		}
 		before := next
-		err := r.outcomes.Read(ctx, run.UID, outcomes.All(next), most, func(o *outcomes.Outcome) bool {
+		selected := outcomes.All(next)
+		selected.Brief = !q.output
+		err := r.outcomes.Read(ctx, run.UID, selected, most, func(o *outcomes.Outcome) bool {
 			if o.Index != next {
 				return false
 			}
