@@ -177,7 +177,7 @@ var settingDefaults = map[string]any{
 }
 
 // settingFields are fields of a spec that a revision's settings have under the same name.
-var settingFields = []string{"runtime", "gpuResource", "gpus", "gpuProducts", "workers", "timeoutSeconds", "retries", "retryDelaySeconds",
+var settingFields = []string{"runtime", "gpuResource", "gpus", "gpuProducts", "workers", "timeoutSeconds", "batchSize", "retries", "retryDelaySeconds",
 	"nonRetryableErrors", "maxFailures", "activeDeadlineSeconds", "priorityClassName", "pod"}
 
 // specPatch is the merge patch that makes a spec what a revision was. What the revision has by default, and the spec does not

@@ -22,7 +22,9 @@ type source struct {
 	// files lie beside the handler.
 	files          map[string][]byte
 	timeoutSeconds int
-	env            []string
+	// batchSize is how many tuples one call of the handler gets; 0 is one.
+	batchSize int
+	env       []string
 }
 
 // inputsFile is the folder's own file of inputs.
@@ -166,11 +168,13 @@ func fromManifest(folder string, objects []*unstructured.Unstructured, runtime s
 	if !known {
 		return nil, usageError("the Function's runtime is %q, which there is no runner for; there are %s", s.runtime, strings.Join(runtimes.Known(), ", "))
 	}
-	switch timeout := spec["timeoutSeconds"].(type) {
-	case int64:
-		s.timeoutSeconds = int(timeout)
-	case float64:
-		s.timeoutSeconds = int(timeout)
+	for name, into := range map[string]*int{"timeoutSeconds": &s.timeoutSeconds, "batchSize": &s.batchSize} {
+		switch value := spec[name].(type) {
+		case int64:
+			*into = int(value)
+		case float64:
+			*into = int(value)
+		}
 	}
 	s.env = envOf(spec)
 	if code, ok := spec["code"].(string); ok {

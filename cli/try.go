@@ -108,7 +108,7 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 	}
 	succeeded := 0
 	var showError error
-	exchange, err := localexchange.New(tuplesOf(inputs), source.timeoutSeconds, func(got localexchange.Outcome) {
+	exchange, err := localexchange.New(tuplesOf(inputs), source.timeoutSeconds, source.batchSize, func(got localexchange.Outcome) {
 		found := outcomeOf(got)
 		if found.Status == "Succeeded" {
 			succeeded++

@@ -58,6 +58,7 @@ type call struct {
 	Outcomes    []Outcome `json:"outcomes"`
 	Leaving     bool      `json:"leaving"`
 	LoadError   *Fault    `json:"loadError"`
+	Suspects    string    `json:"suspects"`
 }
 
 type answer struct {
@@ -66,6 +67,7 @@ type answer struct {
 	LeaseSeconds   float64        `json:"leaseSeconds"`
 	TimeoutSeconds int            `json:"timeoutSeconds"`
 	HandBackMillis int            `json:"handBackMillis"`
+	BatchSize      int            `json:"batchSize,omitempty"`
 	Limits         map[string]int `json:"limits"`
 }
 
@@ -83,6 +85,7 @@ const (
 type Exchange struct {
 	token    string
 	timeout  int
+	together int
 	report   func(Outcome)
 	listener net.Listener
 	server   *http.Server
@@ -90,6 +93,7 @@ type Exchange struct {
 	mu        sync.Mutex
 	tuples    []Tuple
 	pending   []int
+	suspects  []int // one call of the handler had them all when its process ended: they go out one by one
 	leased    map[int]bool
 	done      map[int]bool
 	sequence  int
@@ -100,14 +104,14 @@ type Exchange struct {
 }
 
 // New serves the tuples on a port of this machine that only its worker can use: it must show Token. report is called with
-// each outcome, one after the other.
-func New(tuples []Tuple, timeoutSeconds int, report func(Outcome)) (*Exchange, error) {
+// each outcome, one after the other. One call of the handler gets so many tuples together.
+func New(tuples []Tuple, timeoutSeconds, together int, report func(Outcome)) (*Exchange, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("opening a port on this machine: %w", err)
 	}
 	e := &Exchange{
-		token: rand.Text(), timeout: timeoutSeconds, report: report, listener: listener,
+		token: rand.Text(), timeout: timeoutSeconds, together: max(together, 1), report: report, listener: listener,
 		tuples: tuples, leased: map[int]bool{}, done: map[int]bool{},
 	}
 	for i := range tuples {
@@ -198,13 +202,23 @@ func (e *Exchange) process(c call) (int, []byte) {
 		}
 		delete(e.leased, o.Index)
 	}
+	suspects, err := indexes(c.Suspects)
+	if err != nil {
+		return http.StatusBadRequest, []byte(`{"error": "suspects is no list of indexes"}`)
+	}
 	for index := range e.leased {
-		if !slices.Contains(held, index) {
-			delete(e.leased, index)
+		switch {
+		case slices.Contains(held, index):
+			continue
+		case slices.Contains(suspects, index):
+			e.suspects = append(e.suspects, index)
+		default:
 			e.pending = append(e.pending, index)
 		}
+		delete(e.leased, index)
 	}
 	slices.Sort(e.pending)
+	slices.Sort(e.suspects)
 	if c.LoadError != nil {
 		e.loadError = c.LoadError
 	}
@@ -217,15 +231,19 @@ func (e *Exchange) process(c call) (int, []byte) {
 }
 
 func (e *Exchange) answer(c call) answer {
-	a := answer{Action: "work", LeaseSeconds: leaseSeconds, TimeoutSeconds: e.timeout, HandBackMillis: 1000,
+	a := answer{Action: "work", LeaseSeconds: leaseSeconds, TimeoutSeconds: e.timeout, HandBackMillis: 1000, BatchSize: e.together,
 		Limits: map[string]int{"resultBytes": 16 << 20, "outputBytes": 256 << 10}}
 	switch {
 	case e.ending || e.loadError != nil:
 		a.Action = "stop"
 	case len(e.done) == len(e.tuples):
 		a.Action = "finished"
-	case c.Want && len(e.pending) > 0:
-		n := min(e.batch(), len(e.pending))
+	case c.Want && len(e.suspects) > 0 && len(e.leased) == 0:
+		a.Tuples = []Tuple{e.tuples[e.suspects[0]]}
+		e.leased[e.suspects[0]] = true
+		e.suspects = slices.Clone(e.suspects[1:])
+	case c.Want && len(e.pending) > 0 && len(e.suspects) == 0:
+		n := min((e.batch()+e.together-1)/e.together*e.together, len(e.pending))
 		for _, index := range e.pending[:n] {
 			a.Tuples = append(a.Tuples, e.tuples[index])
 			e.leased[index] = true

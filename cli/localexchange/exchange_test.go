@@ -22,7 +22,7 @@ func start(t *testing.T, n int, report func(Outcome)) worker {
 	for i := range n {
 		tuples = append(tuples, Tuple{Index: i, Literal: "(1,)"})
 	}
-	e, err := New(tuples, 60, report)
+	e, err := New(tuples, 60, 1, report)
 	if err != nil {
 		t.Fatal(err)
 	}
