@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// startDatabase starts PostgreSQL on the cluster's node, with TLS and a password, and returns the Secret that leads to it. It is
+// ended, and all of it deleted, with the spec.
+func startDatabase(ctx SpecContext) *corev1.Secret {
+	GinkgoHelper()
+	const address, password = "10.80.0.1", "s3cret of/the:database@"
+	folder := strings.TrimSpace(onNode(ctx, "mktemp", "-d", "/tmp/e2e-postgresql-XXXXXX"))
+	DeferCleanup(func(ctx SpecContext) {
+		onNode(ctx, "sh", "-c", fmt.Sprintf(`pid=$(head -n 1 %[1]s/data/postmaster.pid) && kill -INT $pid && while kill -0 $pid 2>/dev/null; do sleep 0.1; done; rm -rf %[1]s`, folder))
+	}, NodeTimeout(time.Minute))
+	onNode(ctx, "sh", "-ec", fmt.Sprintf(`cd %[1]s
+printf %%s '%[3]s' >password
+openssl req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.crt -days 2 -subj /CN=database -addext subjectAltName=IP:%[2]s 2>/dev/null
+chmod 600 server.key
+chown -R postgres:postgres .
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
+as="setpriv --reuid=postgres --regid=postgres --clear-groups"
+$as $bin/initdb -D data --username=sharedcloud --pwfile=password --auth=scram-sha-256 --encoding=UTF8 --locale=C >/dev/null
+echo 'hostssl all all 0.0.0.0/0 scram-sha-256' >>data/pg_hba.conf
+setsid $as $bin/postgres -D data -h %[2]s -k $PWD -c ssl=on -c ssl_cert_file=$PWD/server.crt -c ssl_key_file=$PWD/server.key >log 2>&1 </dev/null &
+for _ in $(seq 100); do
+  $bin/pg_isready -q -h %[2]s && exit 0
+  sleep 0.1
+done
+cat log; exit 1`, folder, address, password))
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "sharedcloud-store", Namespace: "sharedcloud-system"},
+		StringData: map[string]string{
+			"url":    "postgres://sharedcloud:s3cret%20of%2Fthe%3Adatabase%40@" + address + "/postgres?sslmode=verify-full&sslrootcert=/etc/sharedcloud/store/ca.crt",
+			"ca.crt": onNode(ctx, "cat", folder+"/server.crt"),
+		},
+	}
+}
+
+// deploy applies an overlay as hack/deploy.sh does, and waits until the API server serves.
+func deploy(ctx SpecContext, overlay string) {
+	GinkgoHelper()
+	kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--field-manager=deploy", "-k", filepath.Join(repository, "bin", overlay))
+	kubectl(ctx, "rollout", "status", "-n", "sharedcloud-system", "deployment/sharedcloud-apiserver", "--timeout=120s")
+	kubectl(ctx, "wait", "--for=condition=Available", "--timeout=60s", "apiservice/v1alpha1.subresources.sharedcloud.io")
+	// One that is ending still answers whoever is connected to it, from the store that it had.
+	Eventually(func(g Gomega) {
+		pods := &corev1.PodList{}
+		g.Expect(k8s.List(ctx, pods, client.InNamespace("sharedcloud-system"), client.MatchingLabels{"app.kubernetes.io/component": "apiserver"})).To(Succeed())
+		g.Expect(pods.Items).To(HaveEach(HaveField("DeletionTimestamp", BeNil())))
+	}).WithContext(ctx).Should(Succeed())
+}
+
+var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
+	It("bring every tuple out once while one of them is killed every few seconds", func(ctx SpecContext) {
+		secret := startDatabase(ctx)
+		Expect(k8s.Create(ctx, secret)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, secret)).To(Succeed()) }, NodeTimeout(time.Minute))
+		overlay := filepath.Join(repository, "bin", "deploy-postgresql")
+		Expect(os.MkdirAll(overlay, 0o755)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(overlay, "kustomization.yaml"),
+			[]byte("resources: [../deploy]\ncomponents: [../../config/components/postgresql]\n"), 0o600)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { deploy(ctx, "deploy") }, NodeTimeout(4*time.Minute))
+		deploy(ctx, "deploy-postgresql")
+		servers := func() (running []corev1.Pod) {
+			pods := &corev1.PodList{}
+			Expect(k8s.List(ctx, pods, client.InNamespace("sharedcloud-system"), client.MatchingLabels{"app.kubernetes.io/component": "apiserver"})).To(Succeed())
+			for _, pod := range pods.Items {
+				if pod.DeletionTimestamp == nil && len(pod.Status.ContainerStatuses) == 1 && pod.Status.ContainerStatuses[0].Ready {
+					running = append(running, pod)
+				}
+			}
+			return running
+		}
+		Expect(servers()).To(HaveLen(3))
+
+		const n = 10_000
+		function := makeFunction(ctx, newNamespace(ctx), "count", "import time\ndef handler(event):\n    time.sleep(0.01)\n    return event[0] * 3\n")
+		waitFunctionReady(ctx, function)
+		var inputs strings.Builder
+		for i := range n {
+			fmt.Fprintf(&inputs, "[%d]\n", i)
+		}
+		run := upload(ctx, function, "format=ndjson", inputs.String())
+		killed := 0
+		for next := time.Now().Add(3 * time.Second); ; {
+			fresh := refresh(ctx, Default, run)
+			if fresh.Status.Progress != nil && fresh.Status.Progress.Closed {
+				break
+			}
+			if ready := servers(); time.Now().After(next) && len(ready) > 0 {
+				victim := ready[killed%len(ready)]
+				killContainer(ctx, victim)
+				// The kubelet would start it again each time a little later; another pod comes at once.
+				Expect(k8s.Delete(ctx, &victim, client.GracePeriodSeconds(0))).To(Succeed())
+				killed++
+				next = time.Now().Add(4 * time.Second)
+			}
+			select {
+			case <-ctx.Done():
+				Fail("the run has not come to its end: " + statusText(fresh))
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		run = waitComplete(ctx, run, time.Minute)
+		kubectl(ctx, "rollout", "status", "-n", "sharedcloud-system", "deployment/sharedcloud-apiserver", "--timeout=60s")
+		kubectl(ctx, "wait", "--for=condition=Available", "--timeout=60s", "apiservice/v1alpha1.subresources.sharedcloud.io")
+		for i, o := range results(ctx, run) {
+			if string(o.Result) != fmt.Sprint(3*i) || o.Attempts != 1 || o.Status != v1alpha1.OutcomeSucceeded {
+				Fail(fmt.Sprintf("index %d: %+v", i, o))
+			}
+		}
+		AddReportEntry("API servers that were killed meanwhile", killed)
+		Expect(killed).To(BeNumerically(">=", 2))
+	}, SpecTimeout(5*time.Minute))
+})
