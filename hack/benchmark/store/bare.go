@@ -97,7 +97,7 @@ func bareInserts(ctx context.Context, where string, tuples, batch int) (took tim
 			for i := index; i < index+n; i++ {
 				args = append(args, int64(1)<<52+int64(i), 1, 1, now, now, now, int64(1), []byte(strconv.Itoa(2*i)))
 			}
-			if _, err := tx.StmtContext(ctx, prepared).ExecContext(ctx, args...); err != nil {
+			if _, err := tx.StmtContext(ctx, prepared).ExecContext(ctx, args...); err != nil { //nolint:sqlclosecheck // closed with its transaction
 				return 0, errors.Join(err, tx.Rollback())
 			}
 			index += n
