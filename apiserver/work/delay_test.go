@@ -220,6 +220,23 @@ func TestARunEndsWhenMoreTuplesFailedThanItBears(t *testing.T) {
 	}
 }
 
+func TestAReportThatTakesAnothersTupleAndEndsTheRunEndsTheOthersLeaseToo(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
+	c.batchesOf(1)
+	a, b := c.pod(0), c.pod(1)
+	expect(t, a.call(want), ActionWork, "0")
+	expect(t, b.call(want), ActionWork, "1")
+	// The other's tuple, of a lease that had run out, and the one failure that is too many.
+	expect(t, a.call(raised(0), done(1)), ActionStop, "")
+	if row := c.row(); row.Live != 0 || row.Closing == "" {
+		t.Errorf("%d are live, closing is %q", row.Live, row.Closing)
+	}
+	if err := c.check(); err != nil {
+		t.Errorf("the invariant: %v", err)
+	}
+	expect(t, b.call(want, executing(1)), ActionStop, "")
+}
+
 func TestTheLastFailureOfARunIsItsOwnEnd(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 1, new(int) })
 	a := c.pod(0)

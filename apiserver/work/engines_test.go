@@ -89,6 +89,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards":                                          TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards,
 	"TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce":                                                         TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce,
 	"TestARunEndsWhenMoreTuplesFailedThanItBears":                                                          TestARunEndsWhenMoreTuplesFailedThanItBears,
+	"TestAReportThatTakesAnothersTupleAndEndsTheRunEndsTheOthersLeaseToo":                                  TestAReportThatTakesAnothersTupleAndEndsTheRunEndsTheOthersLeaseToo,
 	"TestTheLastFailureOfARunIsItsOwnEnd":                                                                  TestTheLastFailureOfARunIsItsOwnEnd,
 	"TestADeathThatIsOneFailureTooManyEndsTheRun":                                                          TestADeathThatIsOneFailureTooManyEndsTheRun,
 	"TestWhatIsBeingPrintedIsKeptUntilTheOutcome":                                                          TestWhatIsBeingPrintedIsKeptUntilTheOutcome,

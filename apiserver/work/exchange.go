@@ -286,7 +286,11 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 	if err := tx.PutWorker(&c.self); err != nil {
 		return err
 	}
+	// Where all leases were just ended, those of the others were too: as they are here, they would live again.
 	for i := range c.changedOthers {
+		if c.fenced {
+			break
+		}
 		if err := tx.PutWorker(&c.changedOthers[i]); err != nil {
 			return err
 		}

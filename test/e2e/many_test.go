@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// manyCode answers each of its tuples with how many came at once; input 5 takes its process along.
+var manyCode = map[string]string{
+	"python": `
+import os
+def handler(events):
+    if any(event[0] == 5 for event in events):
+        os._exit(3)
+    return [[event[0], len(events)] for event in events]
+`,
+	"node": `
+async function handler(events) {
+  if (events.some((event) => event[0] === 5)) process.exit(3);
+  return events.map((event) => [event[0], events.length]);
+}
+`,
+}
+
+var _ = Describe("A handler of many tuples at once", func() {
+	for language, code := range manyCode {
+		It("gets them, and one that kills the process fails alone, in "+language, func(ctx SpecContext) {
+			function := makeFunction(ctx, newNamespace(ctx), "many", code, func(f *v1alpha1.Function) {
+				f.Spec.BatchSize, f.Spec.Workers = ptr.To[int32](4), ptr.To[int32](1)
+				if language == "node" {
+					f.Spec.Runtime, f.Spec.Image = "node20", "node"
+				}
+			})
+			all := results(ctx, waitFinished(ctx, startRun(ctx, function, tuples(12, position)), time.Minute))
+			for i, o := range all {
+				switch {
+				case i == 5:
+					Expect(o.Status).To(Equal(v1alpha1.OutcomeFailed))
+					Expect(o.Error.Message).To(ContainSubstring("exited with status 3"))
+				case i/4 == 1:
+					Expect(decode[[]int](o)).To(Equal([]int{i, 1}), "its neighbours are tried one by one")
+				default:
+					Expect(decode[[]int](o)).To(Equal([]int{i, 4}))
+				}
+			}
+		}, SpecTimeout(2*time.Minute))
+	}
+})
+
+var _ = Describe("The pods of a run", func() {
+	It("have the priority and the GPUs that it asks for, by the name that it says", func(ctx SpecContext) {
+		priority := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}, Value: 100}
+		Expect(k8s.Create(ctx, priority)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, priority)).To(Succeed()) }, NodeTimeout(time.Minute))
+		function := makeFunction(ctx, newNamespace(ctx), "gpus", "import os, time\ndef handler(event):\n    time.sleep(3)\n    return os.environ['NVIDIA_VISIBLE_DEVICES']\n")
+		run := startRun(ctx, function, tuples(1, position), func(run *v1alpha1.FunctionRun) {
+			run.Spec.PriorityClassName, run.Spec.GPUs = ptr.To(priority.Name), ptr.To[int32](2)
+			run.Spec.GPUResource = ptr.To("nvidia.com/gpu")
+		})
+		pod := runningWorkers(ctx, run, 1)[0]
+		Expect(pod.Spec.Priority).To(HaveValue(BeEquivalentTo(100)))
+		limit := pod.Spec.Containers[0].Resources.Limits["nvidia.com/gpu"]
+		Expect(limit.Value()).To(BeEquivalentTo(2))
+		all := results(ctx, waitComplete(ctx, run, time.Minute))
+		Expect(strings.Split(decode[string](all[0]), ",")).To(HaveLen(2), "the handler sees both")
+	}, SpecTimeout(2*time.Minute))
+})
+
+var _ = Describe("A run with a time to live", func() {
+	It("is deleted after its end, its outcomes with it", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "short", "def handler(event): return event[0]\n")
+		run := startRun(ctx, function, tuples(3, position), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
+		waitComplete(ctx, run, time.Minute)
+		Eventually(func() error { return k8s.Get(ctx, client.ObjectKeyFromObject(run), &v1alpha1.FunctionRun{}) }).
+			WithContext(ctx).Should(MatchError(ContainSubstring("not found")))
+		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(2 * time.Minute).Should(BeFalse())
+	}, SpecTimeout(4*time.Minute))
+})
