@@ -50,7 +50,7 @@ type Log struct {
 	runs    RunGetter
 	reader  LogReader
 	clock   clock.WithTicker
-	streams chan struct{}
+	streams places
 	ending  context.Context
 }
 
@@ -62,7 +62,7 @@ var (
 // NewLog makes the subresource. When ending is done, answers that are under way end.
 func NewLog(ending context.Context, runs RunGetter, reader LogReader, clk clock.WithTicker) *Log {
 	return &Log{
-		storage: storage{kindRun}, runs: runs, reader: reader, clock: clk, streams: make(chan struct{}, maxStreams), ending: ending,
+		storage: storage{kindRun}, runs: runs, reader: reader, clock: clk, streams: make(places, maxStreams), ending: ending,
 	}
 }
 
@@ -85,13 +85,12 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("the run has the tuples 0 to %d, and none with the index %d", pin.Tuples-1, q.index)))
 			return
 		}
-		select {
-		case l.streams <- struct{}{}:
-			defer func() { <-l.streams }()
-		default:
-			responder.Error(apierrors.NewTooManyRequests("too many logs are being read at the moment", 1))
+		leave, err := l.streams.enter("too many logs are being read at the moment")
+		if err != nil {
+			responder.Error(err)
 			return
 		}
+		defer leave()
 		ctx, cancel := context.WithCancel(request.Context())
 		defer context.AfterFunc(l.ending, cancel)()
 		defer cancel()

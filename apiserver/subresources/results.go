@@ -53,7 +53,7 @@ type Results struct {
 	outcomes OutcomeReader
 	clock    clock.WithTicker
 	budget   time.Duration
-	streams  chan struct{}
+	streams  places
 	// ending is done when the server ends: answers that are under way end too, as when their time is up.
 	ending context.Context
 }
@@ -68,7 +68,7 @@ var (
 func NewResults(ending context.Context, runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
 	return &Results{
 		storage: storage{kindRun},
-		runs:    runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(chan struct{}, maxStreams), ending: ending,
+		runs:    runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(places, maxStreams), ending: ending,
 	}
 }
 
@@ -96,13 +96,12 @@ func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, re
 			responder.Error(apierrors.NewBadRequest(err.Error()))
 			return
 		}
-		select {
-		case r.streams <- struct{}{}:
-			defer func() { <-r.streams }()
-		default:
-			responder.Error(apierrors.NewTooManyRequests("too many results are being read at the moment", 1))
+		leave, err := r.streams.enter("too many results are being read at the moment")
+		if err != nil {
+			responder.Error(err)
 			return
 		}
+		defer leave()
 		if err := r.serve(w, request, run, q); err != nil {
 			responder.Error(err)
 		}

@@ -49,7 +49,7 @@ type Run struct {
 	starter   RunStarter
 	clock     clock.PassiveClock
 	mostBytes int64
-	uploads   chan struct{}
+	uploads   places
 }
 
 var (
@@ -59,7 +59,7 @@ var (
 
 // NewRun makes the subresource. mostBytes is how much an upload may have.
 func NewRun(uploader Uploader, starter RunStarter, mostBytes int64, clk clock.PassiveClock) *Run {
-	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes, uploads: make(chan struct{}, maxUploads)}
+	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes, uploads: make(places, maxUploads)}
 }
 
 // ConnectMethods implements rest.Connecter.
@@ -105,12 +105,11 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	select {
-	case r.uploads <- struct{}{}:
-		defer func() { <-r.uploads }()
-	default:
-		return nil, apierrors.NewTooManyRequests("too many inputs are being uploaded at the moment", 1)
+	leave, err := r.uploads.enter("too many inputs are being uploaded at the moment")
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	run := asked.run
 	run.Namespace = namespace
 	run.Spec.FunctionRef.Name = function
