@@ -8,7 +8,6 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -35,8 +34,7 @@ const (
 type Postgres struct {
 	connector *postgresConnector
 
-	// waiting is why the store cannot be used; nil when it can.
-	waiting atomic.Pointer[error]
+	readiness
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -61,18 +59,8 @@ var (
 // again for each new connection, so that a password may change meanwhile.
 func NewPostgres(source Source) *Postgres {
 	p := &Postgres{connector: &postgresConnector{source: source}, lanes: map[types.UID]*lane{}}
-	p.waitFor(fmt.Errorf("%w: it has not been opened yet", ErrNotReady))
+	p.waitFor(errNotOpened)
 	return p
-}
-
-func (p *Postgres) waitFor(reason error) { p.waiting.Store(&reason) }
-
-// Ready is nil while the database answers, and otherwise says what is wrong.
-func (p *Postgres) Ready() error {
-	if reason := p.waiting.Load(); reason != nil {
-		return *reason
-	}
-	return nil
 }
 
 // Open connects and brings the schema up to date, while other servers may do the same. It returns when the store is ready, when
@@ -142,7 +130,7 @@ func newerSchema(current, target int64) error {
 
 // Close lets what runs come to its end, refuses what comes, and closes the connections.
 func (p *Postgres) Close() error {
-	p.waitFor(fmt.Errorf("%w: it has been closed", ErrNotReady))
+	p.waitFor(errClosed)
 	p.mu.Lock()
 	was := p.open
 	p.open = false
@@ -327,14 +315,6 @@ func (p *Postgres) probe(ctx context.Context) {
 // Read yields a run's outcomes in order, see the function Read.
 func (p *Postgres) Read(ctx context.Context, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
 	return Read(ctx, p, run, selected, limit, yield)
-}
-
-// notOpen is never nil: the store may have been opened since.
-func (p *Postgres) notOpen() error {
-	if reason := p.Ready(); reason != nil {
-		return reason
-	}
-	return ErrNotReady
 }
 
 func notReady(err error) error {

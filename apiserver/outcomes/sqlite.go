@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,8 +35,7 @@ var migrations embed.FS
 type SQLite struct {
 	path string
 
-	// waiting is why the store is not open; nil when it is.
-	waiting atomic.Pointer[error]
+	readiness
 
 	// mu guards what follows; Update and View hold it for reading only to find the channels.
 	mu      sync.RWMutex
@@ -53,18 +51,8 @@ var _ Store = (*SQLite)(nil)
 // NewSQLite names the file. Its folder is made if it is missing; beside it lies the lock of the one server that may use it.
 func NewSQLite(path string) *SQLite {
 	s := &SQLite{path: path}
-	s.waitFor(fmt.Errorf("%w: it has not been opened yet", ErrNotReady))
+	s.waitFor(errNotOpened)
 	return s
-}
-
-func (s *SQLite) waitFor(reason error) { s.waiting.Store(&reason) }
-
-// Ready is nil when the store is open, and otherwise says why it is not.
-func (s *SQLite) Ready() error {
-	if reason := s.waiting.Load(); reason != nil {
-		return *reason
-	}
-	return nil
 }
 
 // Open waits until no other server has the store, then brings its schema up to date. It returns when the store is ready,
@@ -187,7 +175,7 @@ func (s *SQLite) migrate(ctx context.Context) error {
 
 // Close ends what runs, refuses what comes, and lets the next server in.
 func (s *SQLite) Close() error {
-	s.waitFor(fmt.Errorf("%w: it has been closed", ErrNotReady))
+	s.waitFor(errClosed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.shut()
@@ -225,7 +213,7 @@ func (s *SQLite) Update(ctx context.Context, run types.UID, fn func(*Tx) error) 
 	writer := s.writer
 	s.mu.RUnlock()
 	if writer == nil {
-		return s.notReady()
+		return s.notOpen()
 	}
 	return writer.update(ctx, run, fn)
 }
@@ -236,7 +224,7 @@ func (s *SQLite) View(ctx context.Context, fn func(*Tx) error) (err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.readers == nil {
-		return s.notReady()
+		return s.notOpen()
 	}
 	var reader *session
 	select {
@@ -259,14 +247,6 @@ func (s *SQLite) View(ctx context.Context, fn func(*Tx) error) (err error) {
 // Read yields a run's outcomes in order, see the function Read.
 func (s *SQLite) Read(ctx context.Context, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
 	return Read(ctx, s, run, selected, limit, yield)
-}
-
-// notReady is never nil: the store may have been opened since.
-func (s *SQLite) notReady() error {
-	if reason := s.Ready(); reason != nil {
-		return reason
-	}
-	return ErrNotReady
 }
 
 // sentence puts what a person can do before what the engine says.
