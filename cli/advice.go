@@ -97,7 +97,10 @@ func adviceForRun(run *v1alpha1.FunctionRun, namespaceFlag string) advice {
 		wrong = "The run was cancelled: " + unsuccessfulSentence(run)
 	}
 	todo, known := runTodo[ready.Reason]
-	if !known {
+	switch {
+	case resultsDeleted(run):
+		todo = "What the inputs returned, raised and printed is deleted. Run those that did not succeed once more: kubectl function rerun {run} --failed{ns}."
+	case !known:
 		todo = "See the results so far and what was printed: kubectl function results {run}{ns}, kubectl function log {run}{ns}."
 	}
 	return advice{wrong, filled(todo, name, function, namespaceFlag)}

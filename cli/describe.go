@@ -160,10 +160,11 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 		}
 		p.line("Time", "started %s, took %s%s", ago(run.Status.StartTime.Time), durationText(end.Sub(run.Status.StartTime.Time).Round(time.Second)), soFar)
 	}
+	p.line("Kept", "%s", keptLine(run))
 	if err := p.flush(); err != nil {
 		return err
 	}
-	if s.unsuccessful() > 0 {
+	if s.unsuccessful() > 0 && !resultsDeleted(run) {
 		c.describeErrors(ctx, name)
 	}
 	pods := &corev1.PodList{}
@@ -209,6 +210,37 @@ func statusLine(run *v1alpha1.FunctionRun, s standing) string {
 		parts = append(parts, fmt.Sprintf("%d GPU-seconds", s.gpuSeconds))
 	}
 	return firstOf(s.reason, "new") + ": " + strings.Join(parts, ", ")
+}
+
+// keptLine says until when a finished run and its results are kept, where that has a limit.
+func keptLine(run *v1alpha1.FunctionRun) string {
+	pin := run.Status.Revision
+	if pin == nil || run.Status.CompletionTime == nil {
+		return ""
+	}
+	until := func(own, ofFunction *int32) string {
+		if own == nil {
+			own = ofFunction
+		}
+		if own == nil {
+			return ""
+		}
+		return run.Status.CompletionTime.Add(time.Duration(*own) * time.Second).UTC().Format(time.RFC3339)
+	}
+	var parts []string
+	if end := until(run.Spec.ResultsTTLSecondsAfterFinished, pin.ResultsTTLSecondsAfterFinished); resultsDeleted(run) {
+		parts = append(parts, "its results were deleted (resultsTTLSecondsAfterFinished)")
+	} else if end != "" {
+		parts = append(parts, "its results until "+end+" (resultsTTLSecondsAfterFinished)")
+	}
+	if end := until(run.Spec.TTLSecondsAfterFinished, pin.TTLSecondsAfterFinished); end != "" {
+		parts = append(parts, "the run until "+end+" (ttlSecondsAfterFinished)")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func resultsDeleted(run *v1alpha1.FunctionRun) bool {
+	return run.Status.Progress != nil && run.Status.Progress.ResultsDeleted
 }
 
 func digestText(digest string) string {

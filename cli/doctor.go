@@ -337,9 +337,9 @@ func (d *doctor) gpus(ctx context.Context) finding {
 	return gpuFinding(nodes.Items)
 }
 
-// gpuFinding counts the GPUs that nodes offer, by product.
+// gpuFinding counts the GPUs that nodes offer, by product, and what device plugins offer under other names.
 func gpuFinding(nodes []corev1.Node) finding {
-	byProduct := map[string]int64{}
+	byProduct, byName := map[string]int64{}, map[string]int64{}
 	ready := 0
 	var total int64
 	for i := range nodes {
@@ -354,9 +354,22 @@ func gpuFinding(nodes []corev1.Node) finding {
 			byProduct[firstOf(node.Labels[v1alpha1.DefaultGPUProductLabel], "of an unnamed product")] += n
 			total += n
 		}
+		for name, quantity := range node.Status.Allocatable {
+			if vendor, device, _ := strings.Cut(string(name), "/"); name != "nvidia.com/gpu" && quantity.Value() > 0 &&
+				(vendor == "nvidia.com" || strings.HasPrefix(device, "gpu")) {
+				byName[string(name)] += quantity.Value()
+			}
+		}
+	}
+	var others []string
+	for _, name := range sortedKeys(byName) {
+		others = append(others, fmt.Sprintf("%d %s", byName[name], name))
 	}
 	if ready == 0 {
 		return finding{wrong, fmt.Sprintf("none of %s takes pods", counting(len(nodes), "node")), "kubectl get nodes says why."}
+	}
+	if total == 0 && len(others) > 0 {
+		return ok("%s, no GPU by the name nvidia.com/gpu, but %s: functions name it in gpuResource", counting(ready, "node"), strings.Join(others, ", "))
 	}
 	if total == 0 {
 		return finding{unsure, fmt.Sprintf("%s no GPU (nvidia.com/gpu)", counting(ready, "node")+map[bool]string{true: " offers", false: " offer"}[ready == 1]),
@@ -366,7 +379,11 @@ func gpuFinding(nodes []corev1.Node) finding {
 	for _, product := range sortedKeys(byProduct) {
 		parts = append(parts, fmt.Sprintf("%d %s", byProduct[product], product))
 	}
-	return ok("%s and %s: %s", counting(ready, "node"), counting(int(total), "GPU"), strings.Join(parts, ", "))
+	byOtherNames := ""
+	if len(others) > 0 {
+		byOtherNames = "; by other names (gpuResource): " + strings.Join(others, ", ")
+	}
+	return ok("%s and %s: %s%s", counting(ready, "node"), counting(int(total), "GPU"), strings.Join(parts, ", "), byOtherNames)
 }
 
 func (d *doctor) rights(ctx context.Context) finding {

@@ -76,6 +76,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 		pinned.MaxFailures = pin.MaxFailures
 		pinned.ActiveDeadlineSeconds = pin.ActiveDeadlineSeconds
 		pinned.TTLSecondsAfterFinished = pin.TTLSecondsAfterFinished
+		pinned.ResultsTTLSecondsAfterFinished = pin.ResultsTTLSecondsAfterFinished
 		pinned.PriorityClassName = nonZero(pin.PriorityClassName)
 		pinned.GPUResource = nonZero(pin.GPUResource)
 		status.WithRevision(pinned)

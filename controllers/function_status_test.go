@@ -103,8 +103,10 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 		"built again":          nil,
 		"another display name": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.Name = "Other" },
 		"another generation":   func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Generation = 9 },
-		"another time to live": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.TTLSecondsAfterFinished = number(60) },
-		"another history":      func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.RevisionHistoryLimit = number(3) },
+		"another time to live": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
+			f.Spec.TTLSecondsAfterFinished, f.Spec.ResultsTTLSecondsAfterFinished = number(60), number(30)
+		},
+		"another history": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.Spec.RevisionHistoryLimit = number(3) },
 		"a default that is said": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
 			f.Spec.Workers = number(v1alpha1.DefaultWorkers)
 			f.Spec.RetryDelaySeconds = number(v1alpha1.DefaultRetryDelaySeconds)

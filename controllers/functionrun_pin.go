@@ -67,10 +67,11 @@ func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Set
 		NonRetryableErrors:    eitherSet(run.Spec.NonRetryableErrors, settings.NonRetryableErrors),
 		MaxFailures:           either(run.Spec.MaxFailures, settings.MaxFailures),
 		ActiveDeadlineSeconds: either(run.Spec.ActiveDeadlineSeconds, settings.ActiveDeadlineSeconds),
-		// Not among the settings: how long a run is kept shapes nothing that is executed, and is no new revision.
-		TTLSecondsAfterFinished: function.Spec.TTLSecondsAfterFinished,
-		PriorityClassName:       ptr.Deref(either(run.Spec.PriorityClassName, settings.PriorityClassName), ""),
-		GPUResource:             ptr.Deref(run.Spec.GPUResource, ""),
+		PriorityClassName:     ptr.Deref(either(run.Spec.PriorityClassName, settings.PriorityClassName), ""),
+		GPUResource:           ptr.Deref(run.Spec.GPUResource, ""),
+		// Not among the settings: how long something is kept shapes nothing that is executed, and is no new revision.
+		TTLSecondsAfterFinished:        function.Spec.TTLSecondsAfterFinished,
+		ResultsTTLSecondsAfterFinished: function.Spec.ResultsTTLSecondsAfterFinished,
 	}
 }
 

@@ -250,12 +250,14 @@ func TestPinFor(t *testing.T) {
 		GPUs: ptr.To[int32](2), GPUProducts: []string{"T4", "A100"}, Workers: ptr.To[int32](3), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](1),
 		NonRetryableErrors: []string{"KeyError", "AssertionError"}, MaxFailures: ptr.To[int32](5), ActiveDeadlineSeconds: ptr.To[int32](90),
 		PriorityClassName: ptr.To("batch"), GPUResource: ptr.To("nvidia.com/gpu.shared"), TTLSecondsAfterFinished: ptr.To[int32](3600),
+		ResultsTTLSecondsAfterFinished: ptr.To[int32](60),
 	}
 	base := v1alpha1.PinnedRevision{
 		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Inputs: "kept", Tuples: 9,
 		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
 		RetryDelaySeconds: ptr.To[int32](1), NonRetryableErrors: []string{"AssertionError", "KeyError"}, MaxFailures: ptr.To[int32](5),
 		ActiveDeadlineSeconds: ptr.To[int32](90), PriorityClassName: "batch", TTLSecondsAfterFinished: ptr.To[int32](3600),
+		ResultsTTLSecondsAfterFinished: ptr.To[int32](60),
 	}
 	tests := []struct {
 		name   string
@@ -293,7 +295,7 @@ func TestRunStatusCarriesTheWholePin(t *testing.T) {
 	run := makeRun("r").Pinned("f-0123456789", 9, 3, 2).Obj()
 	run.Status.Revision.GPUProducts, run.Status.Revision.Retries = []string{"A100", "T4"}, 4
 	run.Status.Revision.RetryDelaySeconds, run.Status.Revision.NonRetryableErrors = ptr.To[int32](0), []string{"OSError"}
-	run.Status.Revision.TTLSecondsAfterFinished = ptr.To[int32](0)
+	run.Status.Revision.TTLSecondsAfterFinished, run.Status.Revision.ResultsTTLSecondsAfterFinished = ptr.To[int32](0), ptr.To[int32](7)
 	run.Status.Revision.MaxFailures, run.Status.Revision.ActiveDeadlineSeconds = ptr.To[int32](0), ptr.To[int32](60)
 	run.Status.Revision.PriorityClassName, run.Status.Revision.GPUResource = "batch", "nvidia.com/gpu.shared"
 	text, err := json.Marshal(runStatus(run))

@@ -210,6 +210,13 @@ type RunPolicy struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+
+	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its tuples
+	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each tuple. By default
+	// results stay as long as their run.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 }
 
 // PodSettings is the part of the workers' pods that a user may set: a list of what is allowed, never a PodSpec.

@@ -9,8 +9,8 @@ import (
 // Tuple is one input: a list of JSON values, which the handler gets as event.
 type Tuple []apiextensionsv1.JSON
 
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers and ttlSecondsAfterFinished is
-// immutable: what a run executes never changes under it.
+// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers, ttlSecondsAfterFinished and
+// resultsTTLSecondsAfterFinished is immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
 // whose items have no type.
@@ -266,6 +266,11 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:Minimum=0
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
+	// resultsTTLSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
+
 	// priorityClassName of the workers' pods.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
@@ -350,7 +355,7 @@ type RunProgress struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
 
-	// closed says that every index has its outcome, and nothing changes any more.
+	// closed says that every index has its outcome, and nothing but resultsDeleted changes any more.
 	// +optional
 	Closed bool `json:"closed,omitempty"`
 
@@ -359,6 +364,11 @@ type RunProgress struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
+
+	// resultsDeleted says that what the tuples returned, raised and printed was deleted at the end of
+	// resultsTTLSecondsAfterFinished.
+	// +optional
+	ResultsDeleted bool `json:"resultsDeleted,omitempty"`
 }
 
 // FunctionRun is one call of a function over n tuples of inputs.

@@ -85,6 +85,8 @@ type Run struct {
 	Closed bool
 
 	CreatedMicros int64
+	// ResultsDeletedMicros is when the deletion of the results began, see Tx.BeginDeletingResults; 0: they are there.
+	ResultsDeletedMicros int64
 }
 
 // Delay is indexes that are not to be handed out before a time.

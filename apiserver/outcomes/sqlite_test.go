@@ -418,6 +418,74 @@ func TestDeleteSomeDeletesARunPieceByPieceAndNoOther(t *testing.T) {
 	}
 }
 
+func TestResultsAreDeletedPieceByPieceAndAllElseStays(t *testing.T) {
+	store := newStore(t)
+	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
+	large := []byte(strings.Repeat("x", pageBytes))
+	given := []Outcome{
+		{Index: 0, Status: Succeeded, Result: []byte("1"), Attempts: 1, AssignedMicros: 2, StartMicros: 3, CompletionMicros: 4},
+		{Index: 1, Status: Succeeded, ResultText: []byte("(1,)"), Stdout: []byte("out"), StdoutDropped: 5, Stderr: []byte("err"), StderrDropped: 6},
+		{Index: 2, Status: Failed, Error: &ErrorText{"T", "m", "t"}, Attempts: 2, CompletionMicros: 9},
+		{Index: 3, Status: Succeeded, Result: large}, {Index: 4, Status: Succeeded, Result: large}, {Index: 5, Status: TimedOut},
+	}
+	var want []Outcome
+	for _, o := range given {
+		o.Result, o.ResultText, o.Error, o.Stdout, o.StdoutDropped, o.Stderr, o.StderrDropped = nil, nil, nil, nil, 0, nil, 0
+		want = append(want, o)
+	}
+	add(t, store, run, given...)
+	add(t, store, other, given...)
+	worker := &Worker{RunID: run.ID, PodUID: "pod", State: WorkerLive, Executing: 5, Batches: []Batch{{Indexes: set("5")}}}
+	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
+	write(t, store, func(tx *Tx) error {
+		return tx.PutLiveOutput(run.ID, &LiveOutput{WorkerID: worker.ID, Index: 5, Stdout: LiveText{Bytes: []byte("secret")}})
+	})
+	pieces := 0
+	for first := 0; first >= 0; pieces++ {
+		write(t, store, func(tx *Tx) (err error) {
+			if pieces == 0 {
+				err = tx.BeginDeletingResults(run, 7e6)
+			}
+			if err == nil {
+				first, err = tx.DeleteResultsSome(run, first, 4)
+			}
+			return err
+		})
+		var deleted *ResultsDeletedError
+		if err := Read(ctx, store, "uid", All(0), 0, func(*Outcome) bool { return true }); !errors.As(err, &deleted) || !deleted.At.Equal(time.Unix(7, 0)) {
+			t.Fatalf("after %d pieces reading gives %v", pieces+1, err)
+		}
+	}
+	// Indexes 0 to 3, of which the last fills a page alone; 4, which does so again; 5; and one that finds nothing.
+	if pieces < 3 {
+		t.Errorf("it took %d transactions", pieces)
+	}
+	var got []Outcome
+	var row *Run
+	var live int
+	if err := store.View(ctx, func(tx *Tx) (err error) {
+		if got, err = tx.Outcomes(run, 0, 100); err == nil {
+			if row, err = tx.Run("uid"); err == nil {
+				var texts []LiveOutput
+				texts, err = tx.LiveOutputs(run.ID)
+				live = len(texts)
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what is left (-want +got):\n%s", diff)
+	}
+	if row.ResultsDeletedMicros != 7e6 || live != 0 {
+		t.Errorf("deleted at %d, %d live outputs", row.ResultsDeletedMicros, live)
+	}
+	if diff := cmp.Diff(given, outcomesOf(t, store, "other", 0, 0)); diff != "" {
+		t.Errorf("the other run (-want +got):\n%s", diff)
+	}
+}
+
 func TestASecondServerWaitsForTheFirst(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outcomes.db")
 	first := openStore(t, path)

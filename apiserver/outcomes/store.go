@@ -20,6 +20,7 @@ package outcomes
 import (
 	"context"
 	"errors"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -37,6 +38,23 @@ var (
 	// ErrDisk: the disk refused to read or write.
 	ErrDisk = errors.New("the disk of the outcome store cannot be read or written: look at the node's kernel log and at the volume")
 )
+
+// ResultsDeletedError says that the results of a run are no longer there.
+type ResultsDeletedError struct{ At time.Time }
+
+// Error implements error.
+func (e *ResultsDeletedError) Error() string {
+	return "the results of the run were deleted at " + e.At.UTC().Format(time.RFC3339) + ", as resultsTTLSecondsAfterFinished says: " +
+		"what its inputs returned, raised and printed is gone"
+}
+
+// ResultsDeleted is a ResultsDeletedError where the results of the run are being deleted or gone, else nil.
+func (r *Run) ResultsDeleted() error {
+	if r.ResultsDeletedMicros == 0 {
+		return nil
+	}
+	return &ResultsDeletedError{At: time.UnixMicro(r.ResultsDeletedMicros)}
+}
 
 // Store keeps rows. Its methods may be called from any goroutine.
 type Store interface {
@@ -70,7 +88,8 @@ func All(from int) Selection { return Selection{First: from, Last: indexset.MaxI
 
 // Read yields the outcomes of a run that are selected, in the order of their indexes, at most limit of them (0: all).
 // It reads page by page, each in a transaction of its own: a caller who takes his time holds nothing up, and sees what
-// came in meanwhile. It returns the error of the store or ctx; a yield that returns false ends it with nil.
+// came in meanwhile. It returns the error of the store or ctx, or a ResultsDeletedError; a yield that returns false ends it
+// with nil.
 func Read(ctx context.Context, store Store, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
 	for {
 		size := PageOutcomes
@@ -78,15 +97,22 @@ func Read(ctx context.Context, store Store, run types.UID, selected Selection, l
 			size = min(size, limit)
 		}
 		var page []Outcome
+		var deleted error
 		err := store.View(ctx, func(tx *Tx) error {
 			row, err := tx.Run(run)
+			page, deleted = nil, nil
 			if err != nil || row == nil {
-				page = nil
 				return err
+			}
+			if deleted = row.ResultsDeleted(); deleted != nil {
+				return nil
 			}
 			page, err = tx.Selected(row, selected, size)
 			return err
 		})
+		if err == nil {
+			err = deleted
+		}
 		if err != nil {
 			return err
 		}

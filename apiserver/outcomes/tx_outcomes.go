@@ -292,17 +292,18 @@ func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int) ([]
 		case hasError:
 			o.Error = &ErrorText{string(problem[0]), string(problem[1]), string(problem[2])}
 		}
-		size += len(o.Result) + len(o.Stdout) + len(o.Stderr)
+		size += len(o.Result) + len(o.ResultText) + len(o.Stdout) + len(o.Stderr)
 		page = append(page, o)
 		return nil
 	}, text+which, key(run.ID, first), key(run.ID, last), limit)
 	return page, err
 }
 
-const selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
+const selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(result_text), 0) +
+	COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
 	FROM outcomes WHERE outcomes.id BETWEEN $1 AND $2`
 
-// fitting is how many outcomes a page has, at most limit. It reads their sizes only.
+// fitting is how many outcomes are together no more than a page, at most limit. It reads their sizes only.
 func (tx *Tx) fitting(text string, first, last int64, limit int) (int, error) {
 	fit, sum := 0, 0
 	err := tx.query("reading the sizes of outcomes", func(row func(...any) error) error {

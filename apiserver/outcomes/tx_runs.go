@@ -11,8 +11,8 @@ import (
 const selectRun = `SELECT id, uid, namespace, name, total, gpus, next_index, returned, suspects,
 	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
-	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed
-	FROM runs WHERE uid = $1`
+	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed,
+	results_deleted_us FROM runs WHERE uid = $1`
 
 // Run returns the row of a run; nil when there is none.
 func (tx *Tx) Run(uid types.UID) (*Run, error) {
@@ -24,7 +24,7 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 			&r.Succeeded, &r.Failed, &r.TimedOut, &r.Cancelled, &unsuccessful, &r.UnsuccessfulCut, &r.Live, &r.Busy, &r.Queued,
 			&r.Barren, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
 			&r.Measured, &r.WorkedMicros, &r.Closing, &r.ClosingStatus, &r.ClosingError.Type, &r.ClosingError.Message,
-			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros, &delayed)
+			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros, &delayed, &r.ResultsDeletedMicros)
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (tx *Tx) InsertRun(r *Run) error {
 }
 
 // UpdateRun writes what changed between two states of a row. Who the run is, how many tuples it has and when it was added
-// never change.
+// never change; that its results are deleted has a statement of its own.
 func (tx *Tx) UpdateRun(before, after *Run) error {
 	if before.Trouble != after.Trouble || before.TroubleLoad != after.TroubleLoad ||
 		before.ClosingStatus != after.ClosingStatus || before.ClosingError != after.ClosingError {
@@ -132,16 +132,49 @@ func (tx *Tx) uids(doing, text string) ([]types.UID, error) {
 	return uids, err
 }
 
-// DeleteSome deletes at most about limit rows of what belongs to a run, and the run at last. It says whether that is done:
-// a run of a million outcomes must not be one transaction.
+// BeginDeletingResults notes that the results of a run are being deleted: from now on nobody reads them.
+func (tx *Tx) BeginDeletingResults(run *Run, nowMicros int64) error {
+	_, err := tx.exec("noting that results are deleted", `UPDATE runs SET results_deleted_us = $1 WHERE id = $2`, nowMicros, run.ID)
+	run.ResultsDeletedMicros = nowMicros
+	return err
+}
+
+// DeleteResultsSome deletes what some tuples of a run, from the index first on, returned, raised and printed: at most limit
+// of them, and fewer where there is much of it. Their rows stay, with all else. It returns the index to go on from; -1 when
+// there is none.
+func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error) {
+	const doing = "deleting results"
+	from, last := key(run.ID, first), key(run.ID, indexset.MaxIndex)
+	fit, err := tx.fitting(selectSizes+ascending, from, last, limit)
+	if err != nil {
+		return first, err
+	}
+	if fit == 0 {
+		_, err = tx.exec(doing, `DELETE FROM live_output WHERE run_id = $1`, run.ID)
+		return -1, err
+	}
+	until := key(run.ID, first+fit-1)
+	_, err = tx.exec(doing, `UPDATE outcomes SET result = NULL, result_text = NULL,
+		error_type = NULL, error_message = NULL, error_traceback = NULL, stdout = NULL, stdout_dropped = 0, stderr = NULL, stderr_dropped = 0
+		WHERE id BETWEEN $1 AND $2 AND COALESCE(result, result_text, error_type, error_message, error_traceback, stdout, stderr) IS NOT NULL`,
+		from, until)
+	return first + fit, err
+}
+
+// DeleteSome deletes at most about limit rows of what belongs to a run, and the run at last, and fewer where there is much in
+// them. It says whether that is done: a run of a million outcomes must not be one transaction.
 func (tx *Tx) DeleteSome(run *Run, limit int) (done bool, err error) {
 	first, last := key(run.ID, 0), key(run.ID, indexset.MaxIndex)
+	fit, err := tx.fitting(selectSizes+ascending, first, last, limit)
+	if err != nil {
+		return false, err
+	}
 	for _, step := range []struct {
 		text string
 		args []any
 	}{
 		{`DELETE FROM outcomes WHERE id IN (SELECT id FROM outcomes WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3)`,
-			[]any{first, last, limit}},
+			[]any{first, last, fit}},
 		{`DELETE FROM attempts WHERE run_id = $1 AND idx IN (SELECT idx FROM attempts WHERE run_id = $1 LIMIT $2)`,
 			[]any{run.ID, limit}},
 		{`DELETE FROM live_output WHERE worker_id IN (SELECT worker_id FROM live_output WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},

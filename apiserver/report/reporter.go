@@ -44,6 +44,8 @@ type Exchange interface {
 	Progress(ctx context.Context, run work.Run) (sharedcloudv1alpha1.RunProgress, error)
 	// Close ends a run: nothing is handed out any more, and every index without an outcome gets one that says why.
 	Close(ctx context.Context, run work.Run, reason, message string) error
+	// DeleteResults deletes what the tuples of a closed run returned, raised and printed. It may be called again.
+	DeleteResults(ctx context.Context, run types.UID) error
 }
 
 // StatusWriter writes the status of runs.
@@ -144,7 +146,7 @@ func (r *Reporter) rounds(ctx context.Context) {
 		case <-ticker.C():
 		}
 		for _, obj := range r.informer.GetStore().List() {
-			if run, ok := obj.(*sharedcloudv1alpha1.FunctionRun); ok && (run.Status.Progress == nil || !run.Status.Progress.Closed) {
+			if run, ok := obj.(*sharedcloudv1alpha1.FunctionRun); ok && !closed(run) {
 				r.queue.Add(run.UID)
 			}
 		}
@@ -178,9 +180,13 @@ func (r *Reporter) next(ctx context.Context) bool {
 // there is news.
 func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration, error) {
 	run, ok := r.runs.CachedUID(uid)
-	if !ok || run.Status.Progress != nil && run.Status.Progress.Closed {
+	if !ok {
 		r.forget(uid)
-		return 0, nil // nothing changes any more
+		return 0, nil
+	}
+	if closed(run) {
+		r.forget(uid)
+		return r.retain(ctx, run) // nothing else changes any more
 	}
 	if run.Status.Revision == nil {
 		return 0, nil // waiting for the controller to pin a revision; its write is an event
@@ -202,6 +208,10 @@ func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration,
 		return wait, nil
 	}
 	return 0, r.write(ctx, run, progress)
+}
+
+func closed(run *sharedcloudv1alpha1.FunctionRun) bool {
+	return run.Status.Progress != nil && run.Status.Progress.Closed
 }
 
 func jobMade(run *sharedcloudv1alpha1.FunctionRun) bool {
@@ -279,7 +289,7 @@ func (r *Reporter) write(ctx context.Context, run *sharedcloudv1alpha1.FunctionR
 	case err == nil:
 		r.note(run.UID, progress)
 		count(run.Status.Progress, &progress)
-		if progress.Closed {
+		if progress.Closed && !closed(run) {
 			klog.FromContext(ctx).Info("Reported the end of a run", "run", klog.KObj(run), "reason", progress.Reason,
 				"succeeded", progress.Succeeded, "failed", progress.Failed, "timedOut", progress.TimedOut, "cancelled", progress.Cancelled)
 		}
@@ -334,6 +344,9 @@ func applyProgress(p *sharedcloudv1alpha1.RunProgress) *v1alpha1.RunProgressAppl
 	}
 	if p.Reason != "" {
 		applied.WithReason(p.Reason)
+	}
+	if p.ResultsDeleted {
+		applied.WithResultsDeleted(true)
 	}
 	return applied
 }

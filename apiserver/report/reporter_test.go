@@ -30,6 +30,7 @@ type world struct {
 	problem   error
 
 	closings []string
+	deleted  int
 	// failures are the errors of the next writes.
 	failures []error
 	written  []string
@@ -54,6 +55,11 @@ func (w *world) Close(_ context.Context, _ work.Run, reason, message string) err
 	w.closings = append(w.closings, reason+": "+message)
 	w.progress.Closed, w.progress.Reason = true, reason
 	return nil
+}
+
+func (w *world) DeleteResults(context.Context, types.UID) error {
+	w.deleted++
+	return w.problem
 }
 
 func (w *world) Status() client.SubResourceWriter { return w }

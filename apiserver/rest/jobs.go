@@ -162,7 +162,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 	duration := "null"
 	if done := it.outcome; done != nil {
 		started, finished, node, product = done.StartMicros, done.CompletionMicros, done.Node, done.GPUProduct
-		stdout, stderr = string(done.Stdout), stderrOf(done)
+		stdout, stderr = string(done.Stdout), it.stderr()
 		if started > 0 {
 			took := time.Duration(max(0, finished-started)) * time.Microsecond
 			duration = strconv.Itoa(int(took / time.Second))
@@ -217,6 +217,16 @@ func (j *jobsOf) inputs(ctx context.Context, first, last int) ([]parameters.Inpu
 		return nil, nil
 	}
 	return inputs, err
+}
+
+// stderr says that the results were deleted where they were: an empty result must not be taken for what the handler returned.
+func (it job) stderr() string {
+	if it.of.row != nil {
+		if deleted := it.of.row.ResultsDeleted(); deleted != nil {
+			return deleted.Error()
+		}
+	}
+	return stderrOf(it.outcome)
 }
 
 // stderrOf is what the tuple wrote there, and then what went wrong: its traceback, or a sentence.
@@ -336,8 +346,15 @@ func (c *call) eachJob(j *jobsOf, yield func(job) bool) error {
 		first := max(0, before-jobsPage)
 		var page []outcomes.Outcome
 		if j.row != nil {
-			err := c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) (err error) {
-				page, err = tx.OutcomesBefore(j.row, before, before-first)
+			err := c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) error {
+				page = nil
+				// Once more: results may have been deleted since the page before.
+				row, err := tx.Run(j.run.UID)
+				if err != nil || row == nil {
+					return err
+				}
+				j.row = row
+				page, err = tx.OutcomesBefore(row, before, before-first)
 				return err
 			})
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -110,6 +111,20 @@ func TestWhatAJobShowsOnStderr(t *testing.T) {
 		if got := (job{of: &jobsOf{}, outcome: &tc.outcome}).status(); got != tc.status {
 			t.Errorf("%s: status %d, want %d", name, got, tc.status)
 		}
+	}
+}
+
+func TestAJobWhoseResultsWereDeletedSaysSo(t *testing.T) {
+	row := &outcomes.Run{ResultsDeletedMicros: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro()}
+	it := job{of: &jobsOf{row: row}, outcome: &outcomes.Outcome{Status: outcomes.Succeeded}}
+	want := "the results of the run were deleted at 2026-11-24T12:00:00Z, as resultsTTLSecondsAfterFinished says: " +
+		"what its inputs returned, raised and printed is gone"
+	if got := it.stderr(); got != want || it.status() != jobSucceeded {
+		t.Errorf("its stderr is %q, its status %d", got, it.status())
+	}
+	row.ResultsDeletedMicros = 0
+	if got := it.stderr(); got != "" {
+		t.Errorf("the stderr of a job whose results are there: %q", got)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -194,6 +195,12 @@ func TestLogSaysWhyItCannotBeRead(t *testing.T) {
 	t.Run("a store that is not open", func(t *testing.T) {
 		got := askLog(t, NewLog(t.Context(), theRun(3), &play{scenes: []scene{{}}, err: fmt.Errorf("%w: wait", outcomes.ErrNotReady)}, clock.RealClock{}), "")
 		if !apierrors.IsServiceUnavailable(got.refused) {
+			t.Errorf("error %v", got.refused)
+		}
+	})
+	t.Run("what was printed is deleted", func(t *testing.T) {
+		got := askLog(t, NewLog(t.Context(), theRun(3), &play{scenes: []scene{{}}, err: &outcomes.ResultsDeletedError{At: time.Unix(7, 0)}}, clock.RealClock{}), "")
+		if !apierrors.IsResourceExpired(got.refused) {
 			t.Errorf("error %v", got.refused)
 		}
 	})

@@ -229,6 +229,10 @@ func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alp
 }
 
 func readError(err error) error {
+	var deleted *outcomes.ResultsDeletedError
+	if errors.As(err, &deleted) {
+		return apierrors.NewResourceExpired(deleted.Error())
+	}
 	if errors.Is(err, outcomes.ErrNotReady) {
 		return apierrors.NewServiceUnavailable(err.Error())
 	}

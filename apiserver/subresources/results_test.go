@@ -247,6 +247,7 @@ func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
 		"a parameter that cannot be":         {theRun(1), these(), "from=x", apierrors.IsBadRequest, "the parameter from"},
 		"a store that is not open":           {theRun(1), failing(fmt.Errorf("%w: another server has it", outcomes.ErrNotReady)), "", apierrors.IsServiceUnavailable, "another server has it"},
 		"a disk that cannot be read":         {theRun(1), failing(outcomes.ErrDisk), "", apierrors.IsServiceUnavailable, "the disk of the outcome store"},
+		"results that are deleted":           {theRun(1), failing(&outcomes.ResultsDeletedError{At: time.Unix(7, 0)}), "", apierrors.IsResourceExpired, "were deleted at 1970-01-01T00:00:07Z, as resultsTTLSecondsAfterFinished says"},
 		"a store that fails while one waits": {theRun(1), failing(outcomes.ErrDisk), "follow=true", apierrors.IsServiceUnavailable, "the disk of the outcome store"},
 	} {
 		t.Run(name, func(t *testing.T) {

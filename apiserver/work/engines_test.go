@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
@@ -42,6 +41,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestChangedIsToldOfEachChangeAndOfNothingElse":                                                        TestChangedIsToldOfEachChangeAndOfNothingElse,
 	"TestAWorkerJoinsOnceWithItsFirstCall":                                                                 TestAWorkerJoinsOnceWithItsFirstCall,
 	"TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo":                                      TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo,
+	"TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther":                                                  TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther,
 	"TestForgetDeletesARunAndWhatItsWorkersHold":                                                           TestForgetDeletesARunAndWhatItsWorkersHold,
 	"TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack":                                                      TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack,
 	"TestAHandOutWhoseInputsCannotBeReadIsRepeated":                                                        TestAHandOutWhoseInputsCannotBeReadIsRepeated,
@@ -138,7 +138,6 @@ type openedStore interface {
 	outcomes.Store
 	Open(ctx context.Context) error
 	Close() error
-	Read(ctx context.Context, run types.UID, selected outcomes.Selection, limit int, yield func(*outcomes.Outcome) bool) error
 }
 
 // makeStore makes an empty store of the engine that the test is for.

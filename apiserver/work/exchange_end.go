@@ -281,6 +281,35 @@ func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
 	return uids, err
 }
 
+// DeleteResults deletes what the tuples of a run that is closed returned, raised and printed, in pieces. From its first step
+// on nobody reads them. An error means that some may be left.
+func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
+	for first := 0; first >= 0; {
+		next := -1
+		err := e.store.Update(ctx, run, func(tx *outcomes.Tx) error {
+			next = -1
+			row, err := tx.Run(run)
+			switch {
+			case err != nil || row == nil:
+				return err
+			case !row.Closed:
+				return errors.New("it goes on")
+			case row.ResultsDeletedMicros == 0:
+				if err := tx.BeginDeletingResults(row, e.options.Clock.Now().UnixMicro()); err != nil {
+					return err
+				}
+			}
+			next, err = tx.DeleteResultsSome(row, first, forgetChunk)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("deleting the results of a run: %w", err)
+		}
+		first = next
+	}
+	return nil
+}
+
 // Forget deletes all that the store has of a run, in pieces. An error means that some may be left.
 func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
 	for done := false; !done; {

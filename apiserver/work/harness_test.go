@@ -281,18 +281,27 @@ func (c *cluster) progress() sharedcloudv1alpha1.RunProgress {
 	return progress
 }
 
-// outcomes are all outcomes, by index.
+// outcomes are all outcomes, by index, also of a run whose results were deleted.
 func (c *cluster) outcomes() map[int]outcomes.Outcome {
 	c.t.Helper()
 	all := map[int]outcomes.Outcome{}
-	last := -1
-	err := c.store.Read(context.Background(), c.run.UID, outcomes.All(0), 0, func(o *outcomes.Outcome) bool {
-		if o.Index <= last {
-			c.t.Fatalf("the outcome of index %d comes after that of %d", o.Index, last)
+	err := c.store.View(context.Background(), func(tx *outcomes.Tx) error {
+		clear(all)
+		row, err := tx.Run(c.run.UID)
+		for next := 0; err == nil && row != nil; {
+			var page []outcomes.Outcome
+			if page, err = tx.Outcomes(row, next, outcomes.PageOutcomes); len(page) == 0 {
+				break
+			}
+			for _, o := range page {
+				if o.Index < next {
+					return fmt.Errorf("the outcome of index %d comes after that of %d", o.Index, next-1)
+				}
+				next = o.Index + 1
+				all[o.Index] = o
+			}
 		}
-		last = o.Index
-		all[o.Index] = *o
-		return true
+		return err
 	})
 	if err != nil {
 		c.t.Fatalf("reading outcomes: %v", err)

@@ -505,6 +505,42 @@ func TestForgetDeletesARunAndWhatItsWorkersHold(t *testing.T) {
 	c.advance(time.Minute)
 }
 
+func TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 2*forgetChunk + 5 })
+	c.batchesOf(2)
+	a := c.pod(0)
+	a.call(want)
+	a.call(done(0), want)
+	ctx := context.Background()
+	if err := c.exchange.DeleteResults(ctx, c.run.UID); err == nil {
+		t.Fatal("the results of a run that goes on were deleted")
+	}
+	if got := c.outcomes()[0]; len(got.Result) == 0 {
+		t.Fatalf("the outcome that was there is %+v", got)
+	}
+	if err := c.exchange.Close(ctx, c.run, "Cancelled", "because"); err != nil {
+		t.Fatal(err)
+	}
+	before := c.progress()
+	for range 2 {
+		if err := c.exchange.DeleteResults(ctx, c.run.UID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := c.outcomes()
+	for index, o := range left {
+		if len(o.Result) > 0 || o.Status != outcomes.Succeeded && !o.ByClosing {
+			t.Errorf("left of index %d: %+v", index, o)
+		}
+	}
+	if diff := cmp.Diff(before, c.progress()); diff != "" || len(left) != c.run.Total {
+		t.Errorf("%d outcomes are left; the progress (-before +after):\n%s", len(left), diff)
+	}
+	if err := c.exchange.DeleteResults(ctx, "nobody"); err != nil {
+		t.Errorf("of a run that the store does not have: %v", err)
+	}
+}
+
 func TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 4 })
 	c.batchesOf(4)

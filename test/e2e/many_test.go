@@ -85,3 +85,34 @@ var _ = Describe("A run with a time to live", func() {
 		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(2 * time.Minute).Should(BeFalse())
 	}, SpecTimeout(4*time.Minute))
 })
+
+var _ = Describe("The results of a run", func() {
+	It("are deleted at the end of their own time to live, and the run stays", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		function := makeFunction(ctx, namespace, "private", halves, func(f *v1alpha1.Function) { f.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](3600) })
+		run := startRun(ctx, function, tuples(4, position), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
+		run = waitFinished(ctx, run, time.Minute)
+		Expect(results(ctx, run)).To(HaveLen(4))
+		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("its results until "))
+
+		By("shortening it of a run that is over")
+		kubectl(ctx, "patch", "functionrun", "short", "-n", namespace, "--type=merge", "-p", `{"spec":{"resultsTTLSecondsAfterFinished":1}}`)
+		kubectl(ctx, "wait", "--for=jsonpath={.status.progress.resultsDeleted}=true", "functionrun/short", "-n", namespace, "--timeout=60s")
+		for _, what := range []string{"results", "log"} {
+			Expect(refusedBy(ctx, "get", "--raw", subresource(namespace, "functionruns/short/"+what))).To(ContainSubstring("were deleted at "))
+		}
+		got := plugin(ctx, namespace, "", "results", "short")
+		Expect(got.code).To(Equal(3))
+		Expect(got.stderr).To(ContainSubstring("as resultsTTLSecondsAfterFinished says"))
+		jobs := kubectl(ctx, "get", "--raw", "/apis/rest.sharedcloud.io/v1/jobs?namespace="+namespace+"&run="+string(run.UID))
+		Expect(strings.Count(jobs, `"result":"",`)).To(Equal(4), jobs)
+		Expect(strings.Count(jobs, `"stderr":"the results of the run were deleted at `)).To(Equal(4), jobs)
+		Expect(strings.Count(jobs, `"status":3`)).To(Equal(3), jobs)
+
+		By("running what failed once more, which is still known")
+		Expect(did(ctx, namespace, "", "describe", "short")).To(And(
+			ContainSubstring("its results were deleted"), ContainSubstring("What the inputs returned, raised and printed is deleted.")))
+		got = plugin(ctx, namespace, "", "rerun", "short", "--failed", "--name", "again", "--wait")
+		Expect(got.stderr).To(ContainSubstring("again: 1 of 1 input did not succeed"))
+	}, SpecTimeout(3*time.Minute))
+})

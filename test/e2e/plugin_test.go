@@ -14,6 +14,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -194,5 +195,46 @@ var _ = Describe("kubectl function", func() {
 			got := plugin(ctx, namespace, "", append([]string{"run", "halves", "--params", "((4,),)", "--follow", "-q"}, at...)...)
 			g.Expect(got.stdout).To(ContainSubstring(`"result":2.0`), got.stderr)
 		}).WithContext(ctx).Should(Succeed())
+	}, SpecTimeout(3*time.Minute))
+
+	It("works where the aggregated API is not installed, as long as the facade is reachable", Serial, func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		makeFunction(ctx, namespace, "halves", halves)
+		for _, name := range []string{"v1alpha1.subresources.sharedcloud.io", "v1.rest.sharedcloud.io"} {
+			service := &unstructured.Unstructured{}
+			service.SetAPIVersion("apiregistration.k8s.io/v1")
+			service.SetKind("APIService")
+			Expect(k8s.Get(ctx, client.ObjectKey{Name: name}, service)).To(Succeed())
+			DeferCleanup(func(ctx SpecContext) {
+				for _, field := range []string{"resourceVersion", "uid", "creationTimestamp", "managedFields"} {
+					unstructured.RemoveNestedField(service.Object, "metadata", field)
+				}
+				Expect(k8s.Create(ctx, service)).To(Succeed())
+				kubectl(ctx, "wait", "--for=condition=Available", "--timeout=60s", "apiservice/"+name)
+			}, NodeTimeout(2*time.Minute))
+			Expect(k8s.Delete(ctx, service.DeepCopy())).To(Succeed())
+		}
+		Eventually(func() string { return refusedBy(ctx, "get", "--raw", subresource(namespace, "functionruns/x/results")) }).
+			WithContext(ctx).Should(ContainSubstring("could not find the requested resource"))
+
+		Eventually(func(g Gomega) {
+			got := plugin(ctx, namespace, "", "run", "halves", "--params", "((4,), (7,))", "--name", "first", "--follow", "-q", "-o", "csv")
+			g.Expect(got.stdout).To(And(ContainSubstring("0,Succeeded,2.0,"), ContainSubstring("1,Failed,,ValueError,no half of 7,")), got.stderr)
+			g.Expect(got.code).To(Equal(1))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(did(ctx, namespace, "", "results", "first", "--failed", "-o", "json")).To(ContainSubstring("no half of 7"))
+		Expect(did(ctx, namespace, "", "log", "first", "0")).To(Equal("for 4\n"))
+		Expect(did(ctx, namespace, "", "describe", "first")).To(ContainSubstring("1×  ValueError: no half of 7"))
+		Expect(did(ctx, namespace, "", "list", "runs", "-o", "name")).To(Equal("functionrun.sharedcloud.io/first\n"))
+		Expect(plugin(ctx, namespace, "", "rerun", "first", "--failed", "--name", "again", "--wait").stderr).To(ContainSubstring("again: 1 of 1 input did not succeed"))
+		Expect(did(ctx, namespace, "", "run", "halves", "--params", "((4,),)", "--name", "more", "--spec", `{"suspend": true}`, "-o", "name")).To(Equal("functionrun.sharedcloud.io/more\n"))
+		did(ctx, namespace, "", "resume", "more")
+		did(ctx, namespace, "", "cancel", "more")
+
+		By("saying what is missing where the facade's address is not known")
+		GinkgoT().Setenv("SHAREDCLOUD_URL", "")
+		got := plugin(ctx, namespace, "", "results", "first")
+		Expect(got.code).To(Equal(3))
+		Expect(got.stderr).To(And(ContainSubstring("this cluster has no aggregated API"), ContainSubstring("--facade https://")))
 	}, SpecTimeout(3*time.Minute))
 })

@@ -68,6 +68,15 @@ var _ = Describe("A run", func() {
 		Expect(time.Since(begun)).To(BeNumerically("<", 40*time.Second), "they waited together, not one after the other")
 	}, SpecTimeout(2*time.Minute))
 
+	It("does not try again what raised an error that is final", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "final", "def handler(event):\n    raise (KeyError if event[0] else OSError)(event[0])\n", func(f *v1alpha1.Function) {
+			f.Spec.Retries, f.Spec.RetryDelaySeconds, f.Spec.NonRetryableErrors = ptr.To[int32](2), ptr.To[int32](0), []string{"KeyError"}
+		})
+		all := results(ctx, waitFinished(ctx, startRun(ctx, function, tuples(2, position)), time.Minute))
+		Expect([]int{all[0].Attempts, all[1].Attempts}).To(Equal([]int{3, 1}))
+		Expect(all[1].Error.Type).To(Equal("KeyError"))
+	}, SpecTimeout(2*time.Minute))
+
 	It("ends when more tuples failed than it bears", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "broken", "import time\ndef handler(event):\n  time.sleep(0.3)\n  raise ValueError(event[0])\n")
 		run := startRun(ctx, function, tuples(500, position), withWorkers(2), func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](3) })

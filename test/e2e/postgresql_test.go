@@ -63,8 +63,41 @@ func deploy(ctx SpecContext, overlay string) {
 	}).WithContext(ctx).Should(Succeed())
 }
 
+// copyPod is the pod that docs/store.md has for moving a store, with the image of the API server.
+func copyPod(ctx SpecContext) string {
+	GinkgoHelper()
+	docs, err := os.ReadFile(filepath.Join(repository, "docs", "store.md"))
+	Expect(err).NotTo(HaveOccurred())
+	_, manifest, begins := strings.Cut(string(docs), "kubectl apply -f - <<END\n")
+	manifest, _, ends := strings.Cut(manifest, "   END\n")
+	Expect(begins && ends).To(BeTrue(), "docs/store.md has the pod between <<END and END")
+	image := kubectl(ctx, "get", "deployment", "sharedcloud-apiserver", "-n", "sharedcloud-system", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+	return strings.ReplaceAll(manifest, "IMAGE", image)
+}
+
+// move stops the API server and copies its store to the database that the Secret leads to, as docs/store.md says.
+func move(ctx SpecContext) {
+	GinkgoHelper()
+	const system = "sharedcloud-system"
+	kubectl(ctx, "scale", "-n", system, "deployment/sharedcloud-apiserver", "--replicas=0")
+	kubectl(ctx, "wait", "-n", system, "pod", "-l", "app.kubernetes.io/component=apiserver", "--for=delete", "--timeout=60s")
+	file := filepath.Join(GinkgoT().TempDir(), "copy.yaml")
+	Expect(os.WriteFile(file, []byte(copyPod(ctx)), 0o600)).To(Succeed())
+	kubectl(ctx, "apply", "-f", file)
+	DeferCleanup(func(ctx SpecContext) { kubectl(ctx, "delete", "pod", "-n", system, "copy-store") }, NodeTimeout(time.Minute))
+	Eventually(func() string {
+		return kubectl(ctx, "get", "pod", "-n", system, "copy-store", "-o", "jsonpath={.status.phase}")
+	}).WithContext(ctx).Should(Equal("Succeeded"), func() string { return kubectl(ctx, "logs", "-n", system, "copy-store") })
+	AddReportEntry("what was copied", kubectl(ctx, "logs", "-n", system, "copy-store"))
+}
+
 var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
-	It("bring every tuple out once while one of them is killed every few seconds", func(ctx SpecContext) {
+	It("go on with what was on SQLite, and bring every tuple out once while one of them is killed every few seconds", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		moving := makeFunction(ctx, namespace, "moving", "import time\ndef handler(event):\n    time.sleep(0.1)\n    return -event[0]\n")
+		moved := startRun(ctx, moving, tuples(600, position), withWorkers(2))
+		waitProgress(ctx, moved, "some are done", someDone(20))
+
 		secret := startDatabase(ctx)
 		Expect(k8s.Create(ctx, secret)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, secret)).To(Succeed()) }, NodeTimeout(time.Minute))
@@ -73,6 +106,7 @@ var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 		Expect(os.WriteFile(filepath.Join(overlay, "kustomization.yaml"),
 			[]byte("resources: [../deploy]\ncomponents: [../../config/components/postgresql]\n"), 0o600)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { deploy(ctx, "deploy") }, NodeTimeout(4*time.Minute))
+		move(ctx)
 		deploy(ctx, "deploy-postgresql")
 		servers := func() (running []corev1.Pod) {
 			pods := &corev1.PodList{}
@@ -86,8 +120,17 @@ var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 		}
 		Expect(servers()).To(HaveLen(3))
 
-		const n = 10_000
-		function := makeFunction(ctx, newNamespace(ctx), "count", "import time\ndef handler(event):\n    time.sleep(0.01)\n    return event[0] * 3\n")
+		By("going on with the run that began on SQLite")
+		moved = waitComplete(ctx, moved, 2*time.Minute)
+		for i, o := range results(ctx, moved) {
+			if string(o.Result) != fmt.Sprint(-i) || o.Attempts != 1 {
+				Fail(fmt.Sprintf("index %d: %+v", i, o))
+			}
+		}
+
+		By("losing one of them every few seconds")
+		const n = 100_000
+		function := makeFunction(ctx, namespace, "count", "def handler(event):\n    return event[0] * 3\n")
 		waitFunctionReady(ctx, function)
 		var inputs strings.Builder
 		for i := range n {
@@ -124,5 +167,5 @@ var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 		}
 		AddReportEntry("API servers that were killed meanwhile", killed)
 		Expect(killed).To(BeNumerically(">=", 2))
-	}, SpecTimeout(5*time.Minute))
+	}, SpecTimeout(8*time.Minute))
 })

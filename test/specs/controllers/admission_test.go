@@ -145,6 +145,7 @@ var _ = DescribeTable("A FunctionRun is refused", func(ctx SpecContext, change f
 	Entry("with a literal too short to be a tuple", func(r *v1alpha1.FunctionRun) {
 		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("(")
 	}, "spec.parametersLiteral"),
+	Entry("with a negative time to live of its results", func(r *v1alpha1.FunctionRun) { r.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.resultsTTLSecondsAfterFinished"),
 	Entry("with a negative time to live", func(r *v1alpha1.FunctionRun) { r.Spec.TTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.ttlSecondsAfterFinished"),
 )
 
@@ -215,13 +216,13 @@ var _ = Describe("Admission takes", func() {
 		Expect(got).To(MatchJSON(want))
 	}, SpecTimeout(20*time.Second))
 
-	It("a literal, suspension, cancellation, workers and a time to live, and changes of the last four", func(ctx SpecContext) {
+	It("a literal, suspension, cancellation, workers and times to live, and changes of all but the literal", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "changes", "missing", 0, literal)
 		create(ctx, run)
 		Eventually(func(g Gomega) {
 			fresh(ctx, g, run)
 			run.Spec.Suspend, run.Spec.Cancel, run.Spec.TTLSecondsAfterFinished = true, true, ptr.To[int32](5)
-			run.Spec.Workers = ptr.To[int32](3)
+			run.Spec.ResultsTTLSecondsAfterFinished, run.Spec.Workers = ptr.To[int32](3), ptr.To[int32](3)
 			g.Expect(k8s.Update(ctx, run)).To(Succeed())
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(20*time.Second))

@@ -541,6 +541,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: priorityClassName
       type:
         scalar: string
+    - name: resultsTTLSecondsAfterFinished
+      type:
+        scalar: numeric
     - name: retries
       type:
         scalar: numeric
@@ -648,6 +651,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: priorityClassName
       type:
         scalar: string
+    - name: resultsTTLSecondsAfterFinished
+      type:
+        scalar: numeric
     - name: retries
       type:
         scalar: numeric
@@ -767,6 +773,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: registryPath
       type:
         scalar: string
+    - name: resultsTTLSecondsAfterFinished
+      type:
+        scalar: numeric
     - name: retries
       type:
         scalar: numeric
@@ -868,6 +877,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
+    - name: resultsDeleted
+      type:
+        scalar: boolean
     - name: running
       type:
         scalar: numeric

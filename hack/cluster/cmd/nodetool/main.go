@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -47,8 +48,14 @@ func run(args []string) error {
 	case "device-plugin":
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
-		plugin := &gpu.Plugin{Resource: node.GPUResource, Count: *gpus, Dir: "/var/lib/kubelet/device-plugins"}
-		return plugin.Run(ctx)
+		var group sync.WaitGroup
+		for resource, devices := range node.Devices(*gpus) {
+			plugin := &gpu.Plugin{Resource: resource, Devices: devices, Dir: "/var/lib/kubelet/device-plugins"}
+			group.Go(func() { plugin.Run(ctx) })
+		}
+		<-ctx.Done()
+		group.Wait()
+		return nil
 	case "lookup":
 		return lookup(flags.Arg(0))
 	}

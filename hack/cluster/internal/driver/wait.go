@@ -185,15 +185,18 @@ func (w *waiter) nodeReady(ctx context.Context) error {
 }
 
 func (w *waiter) gpus(ctx context.Context) error {
-	if w.spec.GPUs == 0 {
+	devices := node.Devices(w.spec.GPUs)
+	if len(devices) == 0 {
 		return nil
 	}
 	n, err := w.node(ctx)
 	if err != nil {
 		return err
 	}
-	if got, want := n.Status.Allocatable[node.GPUResource], fmt.Sprint(w.spec.GPUs); got != want {
-		return fmt.Errorf("%q of %s are allocatable", got, want)
+	for resource, ids := range devices {
+		if got := n.Status.Allocatable[resource]; got != fmt.Sprint(len(ids)) {
+			return fmt.Errorf("%q of %d %s are allocatable", got, len(ids), resource)
+		}
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
 // Package gpu is a device plugin for GPUs that don't exist: it advertises them
 // to the kubelet and gives each container that asks for some the environment
 // that NVIDIA's plugin would give it, so that programs see which ones are
-// theirs. No device file appears.
+// theirs: whole ones, parts of one (MIG) and one that several share in turns
+// (time-slicing). No device file appears.
 package gpu
 
 import (
@@ -19,27 +20,29 @@ import (
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 )
 
-const socketName = "simulated-gpu.sock"
-
-// Plugin advertises Count devices as Resource.
+// Plugin advertises Devices as Resource.
 type Plugin struct {
 	api.UnimplementedDevicePluginServer
 
 	Resource string
-	Count    int
-	Dir      string // where the kubelet looks for plugins
+	Devices  []string // a replica of a device that is shared is named DEVICE::NUMBER
+	Dir      string   // where the kubelet looks for plugins
+}
+
+// socket is where the plugin listens; the kubelet knows it by its name.
+func (p *Plugin) socket() string {
+	return "simulated-" + strings.NewReplacer("/", "-").Replace(p.Resource) + ".sock"
 }
 
 // Run serves until ctx ends. A kubelet that starts again removes the sockets of
 // all plugins, which is how a plugin learns that it has to register anew.
-func (p *Plugin) Run(ctx context.Context) error {
+func (p *Plugin) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := p.serveOnce(ctx); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 		sleep(ctx, 50*time.Millisecond)
 	}
-	return nil
 }
 
 // serveOnce registers with the kubelet and serves until the socket is gone.
@@ -48,7 +51,7 @@ func (p *Plugin) serveOnce(ctx context.Context) error {
 	if _, err := os.Stat(kubelet); err != nil {
 		return nil // the kubelet isn't there yet
 	}
-	socket := filepath.Join(p.Dir, socketName)
+	socket := filepath.Join(p.Dir, p.socket())
 	if err := os.Remove(socket); err != nil && !os.IsNotExist(err) {
 		return err
 	}
@@ -64,7 +67,7 @@ func (p *Plugin) serveOnce(ctx context.Context) error {
 	if err := p.register(ctx, kubelet); err != nil {
 		return err
 	}
-	fmt.Printf("registered %d × %s\n", p.Count, p.Resource)
+	fmt.Printf("registered %d × %s\n", len(p.Devices), p.Resource)
 	for ctx.Err() == nil {
 		if _, err := os.Stat(socket); err != nil {
 			return nil
@@ -84,7 +87,7 @@ func (p *Plugin) register(ctx context.Context, kubelet string) error {
 	defer func() { _ = conn.Close() }()
 	_, err = api.NewRegistrationClient(conn).Register(ctx, &api.RegisterRequest{
 		Version:      api.Version,
-		Endpoint:     socketName,
+		Endpoint:     p.socket(),
 		ResourceName: p.Resource,
 	})
 	if err != nil {
@@ -92,9 +95,6 @@ func (p *Plugin) register(ctx context.Context, kubelet string) error {
 	}
 	return nil
 }
-
-// ID is the name of the i-th GPU.
-func ID(i int) string { return fmt.Sprintf("GPU-%d", i) }
 
 // GetDevicePluginOptions asks for no extra calls.
 func (p *Plugin) GetDevicePluginOptions(context.Context, *api.Empty) (*api.DevicePluginOptions, error) {
@@ -104,8 +104,8 @@ func (p *Plugin) GetDevicePluginOptions(context.Context, *api.Empty) (*api.Devic
 // ListAndWatch tells the devices once: they never fail.
 func (p *Plugin) ListAndWatch(_ *api.Empty, stream api.DevicePlugin_ListAndWatchServer) error {
 	var devices []*api.Device
-	for i := range p.Count {
-		devices = append(devices, &api.Device{ID: ID(i), Health: api.Healthy})
+	for _, id := range p.Devices {
+		devices = append(devices, &api.Device{ID: id, Health: api.Healthy})
 	}
 	if err := stream.Send(&api.ListAndWatchResponse{Devices: devices}); err != nil {
 		return err
@@ -114,11 +114,18 @@ func (p *Plugin) ListAndWatch(_ *api.Empty, stream api.DevicePlugin_ListAndWatch
 	return nil
 }
 
-// Allocate tells each container which devices are its own.
+// Allocate tells each container which devices are its own. Who has a replica of
+// a device sees the device.
 func (p *Plugin) Allocate(_ context.Context, request *api.AllocateRequest) (*api.AllocateResponse, error) {
 	response := &api.AllocateResponse{}
 	for _, container := range request.ContainerRequests {
-		ids := slices.Sorted(slices.Values(container.DevicesIds))
+		var ids []string
+		for _, id := range container.DevicesIds {
+			device, _, _ := strings.Cut(id, "::")
+			ids = append(ids, device)
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
 		response.ContainerResponses = append(response.ContainerResponses, &api.ContainerAllocateResponse{
 			Envs: map[string]string{"NVIDIA_VISIBLE_DEVICES": strings.Join(ids, ",")},
 		})

@@ -40,19 +40,19 @@ func TestRegistersAgain(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	plugin := &Plugin{Resource: "nvidia.com/gpu", Count: 8, Dir: dir}
-	go func() { _ = plugin.Run(ctx) }()
+	plugin := &Plugin{Resource: "nvidia.com/gpu", Devices: []string{"GPU-0"}, Dir: dir}
+	go plugin.Run(ctx)
 
 	for range 2 {
 		select {
 		case r := <-k.registered:
-			if r.ResourceName != "nvidia.com/gpu" || r.Endpoint != socketName {
+			if r.ResourceName != "nvidia.com/gpu" || r.Endpoint != plugin.socket() {
 				t.Fatalf("registered %v", r)
 			}
 		case <-time.After(20 * time.Second):
 			t.Fatal("it did not register")
 		}
-		if err := os.Remove(filepath.Join(dir, socketName)); err != nil {
+		if err := os.Remove(filepath.Join(dir, plugin.socket())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,7 +60,7 @@ func TestRegistersAgain(t *testing.T) {
 
 func TestContainersSeeTheirOwnGPUs(t *testing.T) {
 	response, err := (&Plugin{}).Allocate(context.Background(), &api.AllocateRequest{ContainerRequests: []*api.ContainerAllocateRequest{
-		{DevicesIds: []string{ID(7), ID(0)}}, {DevicesIds: []string{ID(3)}},
+		{DevicesIds: []string{"GPU-7", "GPU-0"}}, {DevicesIds: []string{"GPU-8::2"}}, {DevicesIds: []string{"GPU-8::2", "GPU-8::0"}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestContainersSeeTheirOwnGPUs(t *testing.T) {
 	for _, container := range response.ContainerResponses {
 		got = append(got, container.Envs["NVIDIA_VISIBLE_DEVICES"])
 	}
-	if diff := cmp.Diff([]string{"GPU-0,GPU-7", "GPU-3"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"GPU-0,GPU-7", "GPU-8", "GPU-8"}, got); diff != "" {
 		t.Errorf("visible devices (-want +got):\n%s", diff)
 	}
 }

@@ -117,6 +117,18 @@ func TestLabelsOfGPUs(t *testing.T) {
 	}
 }
 
+func TestDevices(t *testing.T) {
+	devices := Devices(8)
+	for resource, want := range map[string]int{GPUResource: 8, SharedGPUResource: 4, MIGResource: 2} {
+		if got := len(devices[resource]); got != want {
+			t.Errorf("%d × %s, want %d", got, resource, want)
+		}
+	}
+	if devices := Devices(0); len(devices) > 0 {
+		t.Errorf("a node without GPUs offers %v", devices)
+	}
+}
+
 func TestTwoCheckoutsHaveCgroupsOfTheirOwn(t *testing.T) {
 	a, b := CgroupName("/a/.cluster/default"), CgroupName("/b/.cluster/default")
 	if a == b || !strings.HasPrefix(a, "sharedcloud-default-") {

@@ -29,7 +29,9 @@ const (
 	PodCIDR     = "10.244.0.0/16"
 	Domain      = "cluster.local"
 
-	GPUResource = "nvidia.com/gpu"
+	GPUResource       = "nvidia.com/gpu"
+	SharedGPUResource = "nvidia.com/gpu.shared"
+	MIGResource       = "nvidia.com/mig-1g.5gb"
 
 	ContainerdSocket = "/run/containerd/containerd.sock"
 )
@@ -45,6 +47,23 @@ type Spec struct {
 	LibraryDir string `json:"libraryDir"` // of the shared libraries in it
 	GPUs       int    `json:"gpus"`
 	PauseImage string `json:"pauseImage"`
+}
+
+// Devices are what the node's device plugin offers, by the name of the resource:
+// so many whole GPUs, and beside them one that four share in turns and two parts
+// of another. Without whole ones there are none.
+func Devices(gpus int) map[string][]string {
+	if gpus == 0 {
+		return nil
+	}
+	devices := map[string][]string{
+		SharedGPUResource: {"GPU-shared::0", "GPU-shared::1", "GPU-shared::2", "GPU-shared::3"},
+		MIGResource:       {"MIG-0", "MIG-1"},
+	}
+	for i := range gpus {
+		devices[GPUResource] = append(devices[GPUResource], fmt.Sprintf("GPU-%d", i))
+	}
+	return devices
 }
 
 // SpecFile is where the Spec lies in a cluster's folder.

@@ -9,8 +9,8 @@ import (
 // FunctionRunSpecApplyConfiguration represents a declarative configuration of the FunctionRunSpec type for use
 // with apply.
 //
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers and ttlSecondsAfterFinished is
-// immutable: what a run executes never changes under it.
+// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers, ttlSecondsAfterFinished and
+// resultsTTLSecondsAfterFinished is immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
 // whose items have no type.
@@ -177,6 +177,14 @@ func (b *FunctionRunSpecApplyConfiguration) WithGPUResource(value string) *Funct
 // If called multiple times, the TTLSecondsAfterFinished field is set to the value of the last call.
 func (b *FunctionRunSpecApplyConfiguration) WithTTLSecondsAfterFinished(value int32) *FunctionRunSpecApplyConfiguration {
 	b.RunPolicyApplyConfiguration.TTLSecondsAfterFinished = &value
+	return b
+}
+
+// WithResultsTTLSecondsAfterFinished sets the ResultsTTLSecondsAfterFinished field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ResultsTTLSecondsAfterFinished field is set to the value of the last call.
+func (b *FunctionRunSpecApplyConfiguration) WithResultsTTLSecondsAfterFinished(value int32) *FunctionRunSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.ResultsTTLSecondsAfterFinished = &value
 	return b
 }
 

@@ -200,6 +200,14 @@ func (b *FunctionSpecApplyConfiguration) WithTTLSecondsAfterFinished(value int32
 	return b
 }
 
+// WithResultsTTLSecondsAfterFinished sets the ResultsTTLSecondsAfterFinished field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ResultsTTLSecondsAfterFinished field is set to the value of the last call.
+func (b *FunctionSpecApplyConfiguration) WithResultsTTLSecondsAfterFinished(value int32) *FunctionSpecApplyConfiguration {
+	b.RunPolicyApplyConfiguration.ResultsTTLSecondsAfterFinished = &value
+	return b
+}
+
 // WithPod sets the Pod field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Pod field is set to the value of the last call.

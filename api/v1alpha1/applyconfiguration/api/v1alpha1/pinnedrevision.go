@@ -47,6 +47,8 @@ type PinnedRevisionApplyConfiguration struct {
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 	// ttlSecondsAfterFinished is what the Function says of it; the run's own counts before that.
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+	// resultsTTLSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 	// priorityClassName of the workers' pods.
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
 	// gpuResource is the extended resource that gpus counts; empty: the one of the revision.
@@ -196,6 +198,14 @@ func (b *PinnedRevisionApplyConfiguration) WithActiveDeadlineSeconds(value int32
 // If called multiple times, the TTLSecondsAfterFinished field is set to the value of the last call.
 func (b *PinnedRevisionApplyConfiguration) WithTTLSecondsAfterFinished(value int32) *PinnedRevisionApplyConfiguration {
 	b.TTLSecondsAfterFinished = &value
+	return b
+}
+
+// WithResultsTTLSecondsAfterFinished sets the ResultsTTLSecondsAfterFinished field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ResultsTTLSecondsAfterFinished field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithResultsTTLSecondsAfterFinished(value int32) *PinnedRevisionApplyConfiguration {
+	b.ResultsTTLSecondsAfterFinished = &value
 	return b
 }
 

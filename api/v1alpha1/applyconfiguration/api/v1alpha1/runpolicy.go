@@ -45,6 +45,10 @@ type RunPolicyApplyConfiguration struct {
 	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
 	// finished run stays.
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its tuples
+	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each tuple. By default
+	// results stay as long as their run.
+	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 }
 
 // RunPolicyApplyConfiguration constructs a declarative configuration of the RunPolicy type for use with
@@ -158,5 +162,13 @@ func (b *RunPolicyApplyConfiguration) WithGPUResource(value string) *RunPolicyAp
 // If called multiple times, the TTLSecondsAfterFinished field is set to the value of the last call.
 func (b *RunPolicyApplyConfiguration) WithTTLSecondsAfterFinished(value int32) *RunPolicyApplyConfiguration {
 	b.TTLSecondsAfterFinished = &value
+	return b
+}
+
+// WithResultsTTLSecondsAfterFinished sets the ResultsTTLSecondsAfterFinished field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ResultsTTLSecondsAfterFinished field is set to the value of the last call.
+func (b *RunPolicyApplyConfiguration) WithResultsTTLSecondsAfterFinished(value int32) *RunPolicyApplyConfiguration {
+	b.ResultsTTLSecondsAfterFinished = &value
 	return b
 }

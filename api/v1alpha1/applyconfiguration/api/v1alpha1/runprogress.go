@@ -29,11 +29,14 @@ type RunProgressApplyConfiguration struct {
 	Workers *int32 `json:"workers,omitempty"`
 	// message says what is wrong at this moment, if anything is: a module that cannot be loaded, workers that die.
 	Message *string `json:"message,omitempty"`
-	// closed says that every index has its outcome, and nothing changes any more.
+	// closed says that every index has its outcome, and nothing but resultsDeleted changes any more.
 	Closed *bool `json:"closed,omitempty"`
 	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied,
 	// MaxFailuresExceeded, or the reason of the Ending condition.
 	Reason *string `json:"reason,omitempty"`
+	// resultsDeleted says that what the tuples returned, raised and printed was deleted at the end of
+	// resultsTTLSecondsAfterFinished.
+	ResultsDeleted *bool `json:"resultsDeleted,omitempty"`
 }
 
 // RunProgressApplyConfiguration constructs a declarative configuration of the RunProgress type for use with
@@ -143,5 +146,13 @@ func (b *RunProgressApplyConfiguration) WithClosed(value bool) *RunProgressApply
 // If called multiple times, the Reason field is set to the value of the last call.
 func (b *RunProgressApplyConfiguration) WithReason(value string) *RunProgressApplyConfiguration {
 	b.Reason = &value
+	return b
+}
+
+// WithResultsDeleted sets the ResultsDeleted field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ResultsDeleted field is set to the value of the last call.
+func (b *RunProgressApplyConfiguration) WithResultsDeleted(value bool) *RunProgressApplyConfiguration {
+	b.ResultsDeleted = &value
 	return b
 }

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// devicesCode answers with the devices that the worker was given, after long enough that all workers are at work.
+const devicesCode = `
+import os, time
+def handler(event):
+    time.sleep(4)
+    return os.environ.get("NVIDIA_VISIBLE_DEVICES")
+`
+
+var _ = Describe("The workers of a run", func() {
+	// What the node of the local cluster offers: eight whole GPUs, one that four share in turns, two parts of another.
+	DescribeTable("get GPUs by the name of the resource that it says", func(ctx SpecContext, resource string, want []string) {
+		function := makeFunction(ctx, newNamespace(ctx), "gpus", devicesCode)
+		workers := int32(len(want))
+		run := startRun(ctx, function, tuples(len(want), position), withWorkers(workers), func(run *v1alpha1.FunctionRun) {
+			run.Spec.GPUs, run.Spec.GPUResource = ptr.To[int32](1), ptr.To(resource)
+		})
+		for _, pod := range runningWorkers(ctx, run, len(want)) {
+			Expect(pod.Spec.Containers[0].Resources.Limits).To(HaveKey(corev1.ResourceName(resource)))
+			Expect(pod.Spec.Containers[0].Resources.Limits).NotTo(HaveKey(corev1.ResourceName("nvidia.com/gpu")))
+		}
+		var got []string
+		for _, o := range results(ctx, waitComplete(ctx, run, time.Minute)) {
+			got = append(got, decode[string](o))
+		}
+		Expect(got).To(ConsistOf(want))
+	},
+		Entry("one GPU that they share in turns", SpecTimeout(2*time.Minute), "nvidia.com/gpu.shared", []string{"GPU-shared", "GPU-shared", "GPU-shared", "GPU-shared"}),
+		Entry("parts of one, each its own", SpecTimeout(2*time.Minute), "nvidia.com/mig-1g.5gb", []string{"MIG-0", "MIG-1"}),
+	)
+
+	It("run on the product that it asks for, and wait, saying so, while no node has it", Serial, func(ctx SpecContext) {
+		const label, wanted = v1alpha1.DefaultGPUProductLabel, "NVIDIA-H100-80GB-HBM3"
+		nodes := &corev1.NodeList{}
+		Expect(k8s.List(ctx, nodes)).To(Succeed())
+		Expect(nodes.Items).To(HaveLen(1))
+		node := &nodes.Items[0]
+		has := node.Labels[label]
+		Expect(has).NotTo(BeEmpty())
+		relabel := func(ctx SpecContext, product string) {
+			Expect(k8s.Patch(ctx, node, client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, label, product)))).To(Succeed())
+		}
+
+		function := makeFunction(ctx, newNamespace(ctx), "products", devicesCode)
+		of := func(product string) func(*v1alpha1.FunctionRun) {
+			return func(run *v1alpha1.FunctionRun) {
+				run.Spec.GPUs, run.Spec.GPUProducts = ptr.To[int32](1), []string{product, "NVIDIA-Of-Tomorrow"}
+			}
+		}
+		Expect(results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(1, position), of(has)), time.Minute))).To(HaveLen(1))
+
+		run := startRun(ctx, function, tuples(1, position), of(wanted))
+		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
+		Expect(message).To(ContainSubstring("affinity"))
+		Expect(did(ctx, run.Namespace, "", "describe", run.Name)).To(ContainSubstring(wanted))
+
+		By("having such a node")
+		DeferCleanup(func(ctx SpecContext) { relabel(ctx, has) }, NodeTimeout(time.Minute))
+		relabel(ctx, wanted)
+		all := results(ctx, waitComplete(ctx, run, time.Minute))
+		Expect(decode[string](all[0])).To(MatchRegexp(`^GPU-[0-7]$`))
+	}, SpecTimeout(3*time.Minute))
+})
