@@ -100,10 +100,18 @@ func adviceForRun(run *v1alpha1.FunctionRun, namespaceFlag string) advice {
 	switch {
 	case resultsDeleted(run):
 		todo = "What the inputs returned, raised and printed is deleted. Run those that did not succeed once more: kubectl function rerun {run} --failed{ns}."
+	case ready.Reason == v1alpha1.ReasonModuleNotLoaded && libraryMissing(ready.Message):
+		todo = "Nothing is installed when a worker starts: choose an image that has the library (kubectl function list images) or add one that does; a module of your own belongs beside the code (spec.files, codeFrom). Then run again."
 	case !known:
 		todo = "See the results so far and what was printed: kubectl function results {run}{ns}, kubectl function log {run}{ns}."
 	}
 	return advice{wrong, filled(todo, name, function, namespaceFlag)}
+}
+
+// libraryMissing says whether a module could not be loaded because of one that it imports, in the words of Python 2 and 3 and
+// of Node.
+func libraryMissing(message string) bool {
+	return strings.Contains(message, "No module named ") || strings.Contains(message, "Cannot find module ") || strings.Contains(message, "Cannot find package ")
 }
 
 // unsuccessfulSentence counts what did not succeed: "3 of 100 inputs did not succeed (2 failed, 1 timed out): indexes 4,7-8."

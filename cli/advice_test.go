@@ -39,6 +39,8 @@ func TestAdviceForARun(t *testing.T) {
 		"some workers wait":           {withReason(v1alpha1.ReasonRunning, "Workers are at it; 6 of 8 wait: no node has room."), "6 of 8 wait", "with fewer workers meanwhile"},
 		"pods take long":              {withReason(v1alpha1.ReasonStarting, "The pod x has been starting for more than 30 seconds: a large image."), "more than 30 seconds", "events"},
 		"a module that does not load": {withReason(v1alpha1.ReasonModuleNotLoaded, "SyntaxError: invalid syntax"), "SyntaxError", "kubectl function test"},
+		"a library that is missing":   {withReason(v1alpha1.ReasonModuleNotLoaded, "the module cannot be loaded: ModuleNotFoundError: No module named 'torch'"), "'torch'", "kubectl function list images"},
+		"a package of Node's":         {withReason(v1alpha1.ReasonModuleNotLoaded, "the module cannot be loaded: Error: Cannot find module 'sharp'"), "'sharp'", "Nothing is installed"},
 		"it is suspended":             {withReason(v1alpha1.ReasonSuspended, "spec.suspend is set."), "The run is suspended", "kubectl function resume sweep -n ns"},
 		"a reason of a later version": {withReason("Eclipse", "The sun is away."), "The sun is away.", "kubectl function results sweep -n ns"},
 	}

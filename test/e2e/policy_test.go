@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -127,5 +130,30 @@ var _ = Describe("A function of several files", func() {
 		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(20, position)), time.Minute)) {
 			Expect(decode[int](o)).To(Equal(3 * i))
 		}
+	}, SpecTimeout(2*time.Minute))
+
+	It("is a new revision when a file that kustomize made a ConfigMap of has changed", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		root := GinkgoT().TempDir()
+		for _, folder := range []string{"config/kustomize", "config/samples/files"} {
+			Expect(os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join(repository, folder)))).To(Succeed())
+		}
+		sample := filepath.Join(root, "config", "samples", "files")
+		answers := func(run string) []string {
+			all := results(ctx, waitComplete(ctx, &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: run, Namespace: namespace}}, time.Minute))
+			return []string{decode[string](all[0]), decode[string](all[1])}
+		}
+		made := kubectl(ctx, "apply", "--server-side", "-n", namespace, "-k", sample)
+		Expect(made).To(MatchRegexp(`configmap/demo-shout-code-[a-z0-9]{10} serverside-applied`))
+		Expect(answers("demo-shout-once")).To(Equal([]string{"HELLO!", "WORLD!"}))
+
+		Expect(os.WriteFile(filepath.Join(sample, "util.py"), []byte("def loud(text):\n    return text.upper() + '?'\n"), 0o600)).To(Succeed())
+		kubectl(ctx, "apply", "--server-side", "-n", namespace, "-k", sample)
+		Eventually(func(g Gomega) {
+			g.Expect(strings.Fields(did(ctx, namespace, "", "revisions", "demo-shout", "-o", "name"))).To(HaveLen(2))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(answers("demo-shout-once")).To(Equal([]string{"HELLO!", "WORLD!"}), "a run that lies in Git is not executed twice")
+		got := plugin(ctx, namespace, "", "run", "demo-shout", "--params", "(('now',),)", "--follow", "-q")
+		Expect(got.stdout).To(ContainSubstring(`"result":"NOW?!"`), got.stderr)
 	}, SpecTimeout(2*time.Minute))
 })
