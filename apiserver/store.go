@@ -47,18 +47,25 @@ var (
 	_ subresources.FailureReader = reading{}
 )
 
-// Finished implements subresources.LogReader.
-func (r reading) Finished(ctx context.Context, run types.UID, indexes indexset.Set) (found indexset.Set, err error) {
-	err = r.store.View(ctx, func(tx *outcomes.Tx) error {
-		found = indexset.Set{}
+// ofRun reads what belongs to a run, in one state of the store; nothing where the store does not have the run.
+func ofRun[T any](ctx context.Context, store outcomes.Store, run types.UID, read func(*outcomes.Tx, *outcomes.Run) (T, error)) (found T, err error) {
+	err = store.View(ctx, func(tx *outcomes.Tx) error {
+		var none T
+		found = none // a transaction may be run more than once
 		row, err := tx.Run(run)
-		if err != nil || row == nil {
-			return err
+		if err == nil && row != nil {
+			found, err = read(tx, row)
 		}
-		found, err = tx.HaveOutcome(row.ID, indexes)
 		return err
 	})
 	return found, err
+}
+
+// Finished implements subresources.LogReader.
+func (r reading) Finished(ctx context.Context, run types.UID, indexes indexset.Set) (indexset.Set, error) {
+	return ofRun(ctx, r.store, run, func(tx *outcomes.Tx, row *outcomes.Run) (indexset.Set, error) {
+		return tx.HaveOutcome(row.ID, indexes)
+	})
 }
 
 // Unsuccessful implements subresources.FailureReader.
@@ -66,15 +73,8 @@ func (r reading) Unsuccessful(ctx context.Context, run types.UID) (indexset.Set,
 	const atOnce = 1 << 16
 	all := indexset.Set{}
 	for from := 0; ; {
-		var page []int
-		err := r.store.View(ctx, func(tx *outcomes.Tx) error {
-			page = nil
-			row, err := tx.Run(run)
-			if err != nil || row == nil {
-				return err
-			}
-			page, err = tx.Unsuccessful(row.ID, from, atOnce)
-			return err
+		page, err := ofRun(ctx, r.store, run, func(tx *outcomes.Tx, row *outcomes.Run) ([]int, error) {
+			return tx.Unsuccessful(row.ID, from, atOnce)
 		})
 		if err != nil || len(page) == 0 {
 			return all, err
@@ -85,17 +85,10 @@ func (r reading) Unsuccessful(ctx context.Context, run types.UID) (indexset.Set,
 }
 
 // Live implements subresources.LogReader.
-func (r reading) Live(ctx context.Context, run types.UID) (all []outcomes.LiveOutput, err error) {
-	err = r.store.View(ctx, func(tx *outcomes.Tx) error {
-		all = nil
-		row, err := tx.Run(run)
-		if err != nil || row == nil {
-			return err
-		}
-		all, err = tx.LiveOutputs(row.ID)
-		return err
+func (r reading) Live(ctx context.Context, run types.UID) ([]outcomes.LiveOutput, error) {
+	return ofRun(ctx, r.store, run, func(tx *outcomes.Tx, row *outcomes.Run) ([]outcomes.LiveOutput, error) {
+		return tx.LiveOutputs(row.ID)
 	})
-	return all, err
 }
 
 // stored gives the sweeper the names of what the store has.

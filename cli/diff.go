@@ -28,11 +28,7 @@ func newDiff(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			function, err := c.function(command.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			all, err := c.revisions(command.Context(), function)
+			all, err := c.revisionsOf(command.Context(), args[0])
 			if err != nil {
 				return err
 			}

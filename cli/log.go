@@ -57,12 +57,8 @@ input printed it, unless only one is asked for.`,
 			if command.Flags().Changed("prefix") {
 				query.Set("prefix", strconv.FormatBool(prefix))
 			}
-			c, err := o.connect()
-			if err != nil {
-				return err
-			}
 			ctx := command.Context()
-			s, err := c.subresources(ctx)
+			c, s, err := o.reach(ctx)
 			if err != nil {
 				return err
 			}

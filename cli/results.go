@@ -50,13 +50,9 @@ out or repeating one.`,
 			if err != nil {
 				return err
 			}
-			c, err := o.connect()
-			if err != nil {
-				return err
-			}
 			ctx, cancel := o.withTimeout(command.Context(), timeout)
 			defer cancel()
-			s, err := c.subresources(ctx)
+			c, s, err := o.reach(ctx)
 			if err != nil {
 				return err
 			}

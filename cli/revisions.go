@@ -105,6 +105,15 @@ func numbered(all []*revision, present string) {
 	}
 }
 
+// revisionsOf is revisions of the function with the name.
+func (c *cluster) revisionsOf(ctx context.Context, name string) ([]*revision, error) {
+	function, err := c.function(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return c.revisions(ctx, function)
+}
+
 // revisions reads those of a Function, the oldest first.
 func (c *cluster) revisions(ctx context.Context, function *v1alpha1.Function) ([]*revision, error) {
 	list := &corev1.ConfigMapList{}
@@ -170,11 +179,7 @@ func newRevisions(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			function, err := c.function(command.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			all, err := c.revisions(command.Context(), function)
+			all, err := c.revisionsOf(command.Context(), args[0])
 			if err != nil {
 				return err
 			}

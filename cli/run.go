@@ -86,6 +86,22 @@ func (f *policyFlags) specJSON() (string, error) {
 	return string(text), err
 }
 
+// query is the name of the run, made from base where none is given, and the parameters that say how it is to run.
+func (f *policyFlags) query(base string) (name string, query url.Values, err error) {
+	spec, err := f.specJSON()
+	if err != nil {
+		return "", nil, err
+	}
+	if name, err = f.runName(base); err != nil {
+		return "", nil, err
+	}
+	query = url.Values{"name": {name}}
+	if spec != "" {
+		query.Set("spec", spec)
+	}
+	return name, query, nil
+}
+
 // runName is the name that was asked for, or a new one: it is known before the call, so that a run whose answer was lost
 // is found and not made twice.
 func (f *policyFlags) runName(base string) (string, error) {
@@ -120,11 +136,7 @@ Nothing is made unless all inputs can be read.`,
 			if err := wait.check(); err != nil {
 				return err
 			}
-			spec, err := policy.specJSON()
-			if err != nil {
-				return err
-			}
-			name, err := policy.runName(args[0])
+			name, query, err := policy.query(args[0])
 			if err != nil {
 				return err
 			}
@@ -133,18 +145,10 @@ Nothing is made unless all inputs can be read.`,
 				return err
 			}
 			defer inputs.close()
-			c, err := o.connect()
-			if err != nil {
-				return err
-			}
 			ctx := command.Context()
-			s, err := c.subresources(ctx)
+			c, s, err := o.reach(ctx)
 			if err != nil {
 				return err
-			}
-			query := url.Values{"name": {name}}
-			if spec != "" {
-				query.Set("spec", spec)
 			}
 			inputs.query(query)
 			run, err := c.upload(ctx, s, args[0], name, query, inputs.text)
@@ -247,26 +251,14 @@ cancelled. Its annotation sharedcloud.io/rerun-indexes says which they were.`,
 			if err := wait.check(); err != nil {
 				return err
 			}
-			spec, err := policy.specJSON()
-			if err != nil {
-				return err
-			}
-			name, err := policy.runName(strings.TrimSuffix(args[0][:min(len(args[0]), 44)], "-") + "-again")
-			if err != nil {
-				return err
-			}
-			c, err := o.connect()
+			name, query, err := policy.query(strings.TrimSuffix(args[0][:min(len(args[0]), 44)], "-") + "-again")
 			if err != nil {
 				return err
 			}
 			ctx := command.Context()
-			s, err := c.subresources(ctx)
+			c, s, err := o.reach(ctx)
 			if err != nil {
 				return err
-			}
-			query := url.Values{"name": {name}}
-			if spec != "" {
-				query.Set("spec", spec)
 			}
 			response, err := s.call(ctx, http.MethodPost, "functionruns", args[0], "rerun", query, nil)
 			run, err := c.made(ctx, name, response, err, func(err error) error { return err })

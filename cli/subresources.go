@@ -28,6 +28,16 @@ type subresources struct {
 	facade bool
 }
 
+// reach connects to the cluster and finds the way to the API server.
+func (o *options) reach(ctx context.Context) (*cluster, *subresources, error) {
+	c, err := o.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := c.subresources(ctx)
+	return c, s, err
+}
+
 // subresources finds the way to the API server.
 func (c *cluster) subresources(ctx context.Context) (*subresources, error) {
 	if c.o.facade != "" {

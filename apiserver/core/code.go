@@ -60,10 +60,7 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 		if found.Labels[sharedcloudv1alpha1.LabelFunctionUID] != string(f.UID) {
 			return "", nil
 		}
-		code, ok := found.Data[runtime.HandlerFile]
-		if !ok {
-			code = string(found.BinaryData[runtime.HandlerFile])
-		}
+		code := string(textIn(found, runtime.HandlerFile))
 		c.kept.Put(key, code, int64(len(code)+len(key)))
 		return code, nil
 	})
@@ -80,4 +77,12 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 		}
 		return code, nil
 	}
+}
+
+// textIn is what a key of a ConfigMap holds, in either of its forms.
+func textIn(configMap *corev1.ConfigMap, key string) []byte {
+	if text, ok := configMap.Data[key]; ok {
+		return []byte(text)
+	}
+	return configMap.BinaryData[key]
 }

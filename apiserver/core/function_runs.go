@@ -49,12 +49,22 @@ func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) 
 	if err != nil {
 		return nil, false, err
 	}
+	run, err = w.wroteRun(run)
+	return run, again, err
+}
+
+// wroteRun lets look-ups see a run that was just written, without its inputs: so it is returned, too.
+func (w *Writer) wroteRun(run *sharedcloudv1alpha1.FunctionRun) (*sharedcloudv1alpha1.FunctionRun, error) {
 	kept, err := slimRun(run)
-	if slim, ok := kept.(*sharedcloudv1alpha1.FunctionRun); ok && err == nil {
-		w.cluster.FunctionRuns.Wrote(slim)
-		return slim, again, nil
+	if err != nil {
+		return nil, err
 	}
-	return nil, false, fmt.Errorf("a FunctionRun became a %T", kept)
+	slim, ok := kept.(*sharedcloudv1alpha1.FunctionRun)
+	if !ok {
+		return nil, fmt.Errorf("a FunctionRun became a %T", kept)
+	}
+	w.cluster.FunctionRuns.Wrote(slim)
+	return slim, nil
 }
 
 // StartRun makes a run that a user of Kubernetes asked for. Its function must exist; dry only looks whether it could be
@@ -62,10 +72,9 @@ func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) 
 func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, user string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	function := &sharedcloudv1alpha1.Function{}
-	key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.FunctionRef.Name}
-	if _, ok := w.cluster.Functions.Named(key.Namespace, key.Name); !ok {
-		if err := w.cluster.Client.Get(ctx, key, function); err != nil {
+	if _, ok := w.cluster.FunctionOf(run); !ok {
+		key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.FunctionRef.Name}
+		if err := w.cluster.Client.Get(ctx, key, &sharedcloudv1alpha1.Function{}); err != nil {
 			return nil, err
 		}
 	}
@@ -84,10 +93,7 @@ func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.Function
 	if dry {
 		return run, nil
 	}
-	slim, err := slimRun(run.DeepCopy())
-	if kept, ok := slim.(*sharedcloudv1alpha1.FunctionRun); ok && err == nil {
-		w.cluster.FunctionRuns.Wrote(kept)
-	}
+	_, _ = w.wroteRun(run.DeepCopy())                                                 // it is made: where that fails, the informer brings it
 	run.SetGroupVersionKind(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun")) // for whoever is shown it
 	return run, nil
 }

@@ -211,10 +211,7 @@ func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 	case !metav1.IsControlledBy(configMap, run):
 		return nil, 0, fmt.Errorf("%w: the ConfigMap %s does not belong to the run", ErrInputsGone, name)
 	}
-	text := configMap.BinaryData[sharedcloudv1alpha1.InputsKey]
-	if text == nil {
-		text = []byte(configMap.Data[sharedcloudv1alpha1.InputsKey])
-	}
+	text := textIn(configMap, sharedcloudv1alpha1.InputsKey)
 	format := sharedcloudv1alpha1.ParametersFormat(configMap.Data[sharedcloudv1alpha1.InputsFormatKey])
 	tuples, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})
 	if err != nil {

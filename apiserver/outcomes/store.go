@@ -104,10 +104,9 @@ func Read(ctx context.Context, store Store, run types.UID, selected Selection, l
 			if err != nil || row == nil {
 				return err
 			}
-			if deleted = row.ResultsDeleted(); deleted != nil {
-				return nil
+			if deleted = row.ResultsDeleted(); deleted == nil {
+				page, err = tx.Selected(row, selected, size)
 			}
-			page, err = tx.Selected(row, selected, size)
 			return err
 		})
 		if err == nil {

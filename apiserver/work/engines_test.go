@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 )
