@@ -5,6 +5,7 @@
 //
 //   - store.go: the interface, and the errors that a user can meet;
 //   - rows.go: the rows as values;
+//   - read.go: reading all outcomes of a run, page by page;
 //   - tx.go, tx_*.go: what can be asked and written in a transaction, in SQL that every engine here understands;
 //   - group.go: how those who wait share a transaction and its sync;
 //   - sqlite*.go: the engine that is always there: one file, one server, one writer;
@@ -70,9 +71,6 @@ type Store interface {
 	Ready() error
 }
 
-// PageOutcomes is how many outcomes a page of Read has at most: so many that the transactions cost little beside the rows.
-const PageOutcomes = 2048
-
 // Selection is which outcomes of a run are wanted.
 type Selection struct {
 	// First and Last are the indexes between which they lie, both included. All has every index.
@@ -85,52 +83,3 @@ type Selection struct {
 
 // All selects every outcome from an index on.
 func All(from int) Selection { return Selection{First: from, Last: indexset.MaxIndex} }
-
-// Read yields the outcomes of a run that are selected, in the order of their indexes, at most limit of them (0: all).
-// It reads page by page, each in a transaction of its own: a caller who takes his time holds nothing up, and sees what
-// came in meanwhile. It returns the error of the store or ctx, or a ResultsDeletedError; a yield that returns false ends it
-// with nil.
-func Read(ctx context.Context, store Store, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
-	for {
-		size := PageOutcomes
-		if limit > 0 {
-			size = min(size, limit)
-		}
-		var page []Outcome
-		var deleted error
-		err := store.View(ctx, func(tx *Tx) error {
-			row, err := tx.Run(run)
-			page, deleted = nil, nil
-			if err != nil || row == nil {
-				return err
-			}
-			if deleted = row.ResultsDeleted(); deleted == nil {
-				page, err = tx.Selected(row, selected, size)
-			}
-			return err
-		})
-		if err == nil {
-			err = deleted
-		}
-		if err != nil {
-			return err
-		}
-		if len(page) == 0 {
-			return nil
-		}
-		for i := range page {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if !yield(&page[i]) {
-				return nil
-			}
-		}
-		selected.First = page[len(page)-1].Index + 1
-		if limit > 0 {
-			if limit -= len(page); limit == 0 {
-				return nil
-			}
-		}
-	}
-}

@@ -191,11 +191,9 @@ func (tx *Tx) FillOutcomes(run int64, first, last int, status Status, nowMicros 
 }
 
 const (
-	selectOutcome = `SELECT outcomes.id, status, by_closing, attempts, assigned_us, start_us, completion_us,
-	COALESCE(worker_id, 0), COALESCE(pod_name, ''), COALESCE(node, ''), COALESCE(device, ''), COALESCE(gpu_product, ''),
+	selectOutcome = `SELECT id, status, by_closing, attempts, assigned_us, start_us, completion_us, COALESCE(worker_id, 0),
 	result, result_text IS NOT NULL, result_text, error_type IS NOT NULL, error_type, error_message, error_traceback, `
-	fromOutcomes = ` FROM outcomes LEFT JOIN workers ON workers.id = worker_id
-	WHERE outcomes.id BETWEEN $1 AND $2`
+	fromOutcomes = ` FROM outcomes WHERE id BETWEEN $1 AND $2`
 
 	selectOutcomes = selectOutcome + `stdout, stdout_dropped, stderr, stderr_dropped` + fromOutcomes
 	// Output is large where there is any, and mostly not asked for.
@@ -208,12 +206,16 @@ const pageBytes = 16 << 20
 // Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
 // one at least where there is one.
 func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
-	return tx.outcomes(run, selectOutcomes, ascending, max(from, 0), indexset.MaxIndex, limit)
+	return tx.outcomes(run, selectOutcomes, ascending, max(from, 0), indexset.MaxIndex, limit, crew{})
 }
 
 // Selected returns the outcomes of a run that are selected, in order: at most limit, and fewer when they are large, but one
 // at least where there is one.
 func (tx *Tx) Selected(run *Run, s Selection, limit int) ([]Outcome, error) {
+	return tx.selectedBy(run, s, limit, crew{})
+}
+
+func (tx *Tx) selectedBy(run *Run, s Selection, limit int, known crew) ([]Outcome, error) {
 	if s.Last < s.First {
 		return nil, nil
 	}
@@ -224,7 +226,7 @@ func (tx *Tx) Selected(run *Run, s Selection, limit int) ([]Outcome, error) {
 	if s.Unsuccessful {
 		which = unsuccessful
 	}
-	return tx.outcomes(run, text, which, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit)
+	return tx.outcomes(run, text, which, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit, known)
 }
 
 // Unsuccessful returns the indexes, from the given one on, whose outcomes are not Succeeded: at most limit.
@@ -247,20 +249,19 @@ func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
 	if before <= 0 {
 		return nil, nil
 	}
-	return tx.outcomes(run, selectOutcomes, descending, 0, min(before-1, indexset.MaxIndex), limit)
+	return tx.outcomes(run, selectOutcomes, descending, 0, min(before-1, indexset.MaxIndex), limit, crew{})
 }
 
 // Which of the outcomes from the first to the last index are selected, and in which order. The filter is as the index
 // outcomes_unsuccessful has it.
 const (
-	ascending    = ` ORDER BY outcomes.id LIMIT $3`
-	descending   = ` ORDER BY outcomes.id DESC LIMIT $3`
+	ascending    = ` ORDER BY id LIMIT $3`
+	descending   = ` ORDER BY id DESC LIMIT $3`
 	unsuccessful = ` AND status <> 1` + ascending
 )
 
 // outcomes runs a statement that selects outcomes from the first to the last index.
-func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int) ([]Outcome, error) {
-	var page []Outcome
+func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int, known crew) ([]Outcome, error) {
 	size := 0
 	if tx.session.dialect.sends {
 		var err error
@@ -268,16 +269,20 @@ func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int) ([]
 			return nil, err
 		}
 	}
+	var page []Outcome
 	err := tx.query("reading outcomes", func(row func(...any) error) error {
 		if size >= pageBytes {
 			return errEnough
+		}
+		if page == nil {
+			page = make([]Outcome, 0, min(limit, PageOutcomes))
 		}
 		o := Outcome{}
 		var id int64
 		var hasText, hasError bool
 		var problem [3][]byte
 		if err := row(&id, &o.Status, &o.ByClosing, &o.Attempts, &o.AssignedMicros, &o.StartMicros, &o.CompletionMicros,
-			&o.WorkerID, &o.PodName, &o.Node, &o.Device, &o.GPUProduct, &o.Result, &hasText, &o.ResultText, &hasError,
+			&o.WorkerID, &o.Result, &hasText, &o.ResultText, &hasError,
 			&problem[0], &problem[1], &problem[2], &o.Stdout, &o.StdoutDropped, &o.Stderr, &o.StderrDropped); err != nil {
 			return err
 		}
@@ -296,24 +301,60 @@ func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int) ([]
 		page = append(page, o)
 		return nil
 	}, text+which, key(run.ID, first), key(run.ID, last), limit)
+	if err == nil {
+		err = tx.identify(page, known)
+	}
 	return page, err
 }
 
-const selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(result_text), 0) +
-	COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)
-	FROM outcomes WHERE outcomes.id BETWEEN $1 AND $2`
+// crew has what outcomes say of workers, by their ids. Thousands of outcomes are of one worker: a join would read it for each.
+type crew map[int64]Worker
 
-// fitting is how many outcomes are together no more than a page, at most limit. It reads their sizes only.
+// identify fills in what the outcomes say of their workers.
+func (tx *Tx) identify(page []Outcome, known crew) error {
+	for i := range page {
+		o := &page[i]
+		if o.WorkerID == 0 {
+			continue
+		}
+		w, ok := known[o.WorkerID]
+		if !ok {
+			if err := tx.query("reading who executed outcomes", func(row func(...any) error) error {
+				return row(&w.PodName, &w.Node, &w.Device, &w.GPUProduct)
+			}, `SELECT pod_name, node, device, gpu_product FROM workers WHERE id = $1`, o.WorkerID); err != nil {
+				return err
+			}
+			known[o.WorkerID] = w
+		}
+		o.PodName, o.Node, o.Device, o.GPUProduct = w.PodName, w.Node, w.Device, w.GPUProduct
+	}
+	return nil
+}
+
+const selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(result_text), 0) +
+	COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0) AS size
+	FROM outcomes WHERE id BETWEEN $1 AND $2`
+
+// fitting is how many outcomes are together no more than a page, at most limit. It reads their sizes only, and where all
+// of them fit, which is most often so, no more than the sum.
 func (tx *Tx) fitting(text string, first, last int64, limit int) (int, error) {
+	const doing = "reading the sizes of outcomes"
 	fit, sum := 0, 0
-	err := tx.query("reading the sizes of outcomes", func(row func(...any) error) error {
+	err := tx.query(doing, func(row func(...any) error) error { return row(&fit, &sum) },
+		`SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM (`+text+`) AS page`, first, last, limit)
+	if err != nil || sum <= pageBytes {
+		return fit, err
+	}
+	fit, sum = 0, 0
+	err = tx.query(doing, func(row func(...any) error) error {
 		var size int
 		if err := row(&size); err != nil {
 			return err
 		}
-		if sum < pageBytes {
-			fit++
+		if sum >= pageBytes {
+			return errEnough
 		}
+		fit++
 		sum += size
 		return nil
 	}, text, first, last, limit)
