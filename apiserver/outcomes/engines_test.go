@@ -27,6 +27,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestACallerWhoGoesBeforeItsTurnChangesNothing":                       TestACallerWhoGoesBeforeItsTurnChangesNothing,
 	"TestAViewCannotWrite":                                                TestAViewCannotWrite,
 	"TestDeleteSomeDeletesARunPieceByPieceAndNoOther":                     TestDeleteSomeDeletesARunPieceByPieceAndNoOther,
+	"TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages":                  TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages,
 	"TestResultsAreDeletedPieceByPieceAndAllElseStays":                    TestResultsAreDeletedPieceByPieceAndAllElseStays,
 	"TestParametersAreBoundByTheirNumbers":                                TestParametersAreBoundByTheirNumbers,
 	"TestEveryAcknowledgedOutcomeSurvivesAKilledServer":                   TestEveryAcknowledgedOutcomeSurvivesAKilledServer,

@@ -282,6 +282,53 @@ func TestReadingGoesThroughPagesOfAnySize(t *testing.T) {
 	}
 }
 
+func TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages(t *testing.T) {
+	store := newStore(t)
+	run := addRun(t, store, "uid")
+	var workers []*Worker
+	for i := range 3 {
+		w := &Worker{RunID: run.ID, PodUID: types.UID(strconv.Itoa(i)), PodName: "pod-" + strconv.Itoa(i), Node: "node-" + strconv.Itoa(i)}
+		write(t, store, func(tx *Tx) error { return tx.PutWorker(w) })
+		workers = append(workers, w)
+	}
+	const total = 2*PageOutcomes + 7
+	var all []Outcome
+	for index := range total {
+		o := Outcome{Index: index, Status: Succeeded, Result: []byte("1")}
+		if who := index % 4; who < 3 {
+			o.WorkerID = workers[who].ID // every fourth was done by nobody
+		}
+		all = append(all, o)
+	}
+	add(t, store, run, all...)
+	for _, limit := range []int{1, PageOutcomes - 1, PageOutcomes, PageOutcomes + 1, 2 * PageOutcomes, total, 0} {
+		got := outcomesOf(t, store, "uid", 0, limit)
+		if want := limit; len(got) != want && (limit != 0 || len(got) != total) {
+			t.Fatalf("%d outcomes with the limit %d", len(got), limit)
+		}
+		for index, o := range got {
+			want := ""
+			if who := index % 4; who < 3 {
+				want = strconv.Itoa(who)
+			}
+			if o.Index != index || o.PodName != strings.TrimSuffix("pod-"+want, "pod-") || o.Node != strings.TrimSuffix("node-"+want, "node-") {
+				t.Fatalf("index %d: %+v", index, o)
+			}
+		}
+	}
+	ended, cancel := context.WithCancel(ctx)
+	seen := 0
+	err := Read(ended, store, "uid", All(0), 0, func(*Outcome) bool {
+		if seen++; seen == 10 {
+			cancel()
+		}
+		return true
+	})
+	if !errors.Is(err, context.Canceled) || seen != 10 {
+		t.Errorf("a reader who went away after 10 was given %d and the error %v", seen, err)
+	}
+}
+
 func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
