@@ -67,34 +67,77 @@ func (l *load) run(ctx context.Context) (took time.Duration, err error) {
 	return took, err
 }
 
-// work is one worker.
+// work is one worker. As the real one it asks for more as soon as it executes the last tuple that it holds.
 func (l *load) work(ctx context.Context, server *httptest.Server, number int) error {
-	address := server.URL + "/work/v1/namespaces/bench/runs/" + l.name + "/exchange"
-	var done bytes.Buffer
-	for sequence := 1; ; sequence++ {
-		body := fmt.Sprintf(`{"protocol":1,"sequence":%d,"held":"","want":true,"waitSeconds":5,"outcomes":[%s]}`, sequence, done.Bytes())
-		asked := time.Now()
-		answer, err := l.post(ctx, server.Client(), address, number, body)
-		if err != nil {
-			return err
+	w := worker{load: l, client: server.Client(), address: server.URL + "/work/v1/namespaces/bench/runs/" + l.name + "/exchange", number: number}
+	for {
+		if len(w.holds) == 0 {
+			if err := w.call(ctx, patience); err != nil || w.over {
+				return err
+			}
 		}
-		if answer.Action == work.ActionFinished || answer.Action == work.ActionStop {
-			return nil
+		began := time.Now()
+		if l.each > 0 && len(w.holds) == 1 {
+			if err := w.call(ctx, 0); err != nil || w.over {
+				return err
+			}
 		}
-		l.note(time.Since(asked), len(answer.Tuples))
-		done.Reset()
-		for i, tuple := range answer.Tuples {
-			began := time.Now()
+		for len(w.holds) > 0 {
+			time.Sleep(time.Until(began.Add(l.each)))
+			w.finish(began)
 			if l.each > 0 {
-				time.Sleep(l.each)
+				break
 			}
-			if i > 0 {
-				done.WriteByte(',')
-			}
-			fmt.Fprintf(&done, `{"index":%d,"status":"Succeeded","result":%d,"startTime":%d,"durationMicros":%d}`,
-				tuple.Index, tuple.Index*2, began.UnixMicro(), time.Since(began).Microseconds())
 		}
 	}
+}
+
+// patience is for how many seconds a call of a worker that has nothing may be kept open.
+const patience = 5
+
+type worker struct {
+	load     *load
+	client   *http.Client
+	address  string
+	number   int
+	sequence int
+	// holds are the indexes in hand, the one that is executed first.
+	holds []int
+	// done are outcomes to be reported.
+	done bytes.Buffer
+	over bool
+}
+
+// call reports what is done and asks for more.
+func (w *worker) call(ctx context.Context, wait int) error {
+	w.sequence++
+	held := ""
+	if len(w.holds) > 0 {
+		held = strconv.Itoa(w.holds[0]) // more than one is never in hand when more is asked for
+	}
+	asked := time.Now()
+	answer, err := w.load.post(ctx, w.client, w.address, w.number, fmt.Sprintf(
+		`{"protocol":1,"sequence":%d,"held":%q,"want":true,"waitSeconds":%d,"outcomes":[%s]}`, w.sequence, held, wait, w.done.Bytes()))
+	if err != nil {
+		return err
+	}
+	w.done.Reset()
+	w.over = answer.Action == work.ActionFinished || answer.Action == work.ActionStop
+	w.load.note(time.Since(asked), len(answer.Tuples))
+	for _, tuple := range answer.Tuples {
+		w.holds = append(w.holds, tuple.Index)
+	}
+	return nil
+}
+
+// finish is the end of the first tuple in hand.
+func (w *worker) finish(began time.Time) {
+	if w.done.Len() > 0 {
+		w.done.WriteByte(',')
+	}
+	fmt.Fprintf(&w.done, `{"index":%d,"status":"Succeeded","result":%d,"startTime":%d,"durationMicros":%d}`,
+		w.holds[0], w.holds[0]*2, began.UnixMicro(), w.load.each.Microseconds())
+	w.holds = w.holds[1:]
 }
 
 func (l *load) post(ctx context.Context, client *http.Client, address string, number int, body string) (*work.Answer, error) {
