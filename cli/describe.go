@@ -214,27 +214,14 @@ func statusLine(run *v1alpha1.FunctionRun, s standing) string {
 
 // keptLine says until when a finished run and its results are kept, where that has a limit.
 func keptLine(run *v1alpha1.FunctionRun) string {
-	pin := run.Status.Revision
-	if pin == nil || run.Status.CompletionTime == nil {
-		return ""
-	}
-	until := func(own, ofFunction *int32) string {
-		if own == nil {
-			own = ofFunction
-		}
-		if own == nil {
-			return ""
-		}
-		return run.Status.CompletionTime.Add(time.Duration(*own) * time.Second).UTC().Format(time.RFC3339)
-	}
 	var parts []string
-	if end := until(run.Spec.ResultsTTLSecondsAfterFinished, pin.ResultsTTLSecondsAfterFinished); resultsDeleted(run) {
+	if until, limited := run.ResultsKeptUntil(); resultsDeleted(run) {
 		parts = append(parts, "its results were deleted (resultsTTLSecondsAfterFinished)")
-	} else if end != "" {
-		parts = append(parts, "its results until "+end+" (resultsTTLSecondsAfterFinished)")
+	} else if limited {
+		parts = append(parts, "its results until "+until.UTC().Format(time.RFC3339)+" (resultsTTLSecondsAfterFinished)")
 	}
-	if end := until(run.Spec.TTLSecondsAfterFinished, pin.TTLSecondsAfterFinished); end != "" {
-		parts = append(parts, "the run until "+end+" (ttlSecondsAfterFinished)")
+	if until, limited := run.KeptUntil(); limited {
+		parts = append(parts, "the run until "+until.UTC().Format(time.RFC3339)+" (ttlSecondsAfterFinished)")
 	}
 	return strings.Join(parts, ", ")
 }

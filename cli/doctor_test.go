@@ -21,6 +21,11 @@ func TestFindings(t *testing.T) {
 		}
 		return n
 	}
+	others := func(n corev1.Node) corev1.Node {
+		n.Status.Allocatable["nvidia.com/mig-1g.5gb"], n.Status.Allocatable["amd.com/gpu"] = resource.MustParse("2"), resource.MustParse("4")
+		n.Status.Allocatable["cpu"] = resource.MustParse("8")
+		return n
+	}
 	deployment := func(want, ready int32) *appsv1.Deployment {
 		return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d", Namespace: "s"}, Spec: appsv1.DeploymentSpec{Replicas: ptr.To(want)}, Status: appsv1.DeploymentStatus{ReadyReplicas: ready}}
 	}
@@ -31,6 +36,8 @@ func TestFindings(t *testing.T) {
 		"a Kubernetes that is new enough":  {versionFinding("1", "33+", "v1.33.1", "dev"), "✓ Kubernetes v1.33.1 answers (this plugin: dev)"},
 		"a Kubernetes that is too old":     {versionFinding("1", "32", "v1.32.0", "dev"), "✗ Kubernetes v1.32.0 is too old\n    The operator needs 1.33 or newer."},
 		"GPUs of two products":             {gpuFinding([]corev1.Node{node("L4", "2", "True"), node("A100", "8", "True"), node("L4", "1", "True")}), "✓ 3 nodes and 11 GPUs: 8 A100, 3 L4"},
+		"GPUs by other names, too":         {gpuFinding([]corev1.Node{others(node("L4", "2", "True")), node("L4", "2", "True")}), "✓ 2 nodes and 4 GPUs: 4 L4; by other names (gpuResource): 4 amd.com/gpu, 2 nvidia.com/mig-1g.5gb"},
+		"GPUs by other names alone":        {gpuFinding([]corev1.Node{others(node("", "0", "True"))}), "✓ 1 node, no GPU by the name nvidia.com/gpu, but 4 amd.com/gpu, 2 nvidia.com/mig-1g.5gb: functions name it in gpuResource"},
 		"no GPUs":                          {gpuFinding([]corev1.Node{node("", "", "True")}), "? 1 node offers no GPU"},
 		"no node that takes pods":          {gpuFinding([]corev1.Node{node("L4", "2", "False")}), "✗ none of 1 node takes pods"},
 		"a program that is ready":          {deploymentFinding("the manager", "Without it nothing", deployment(2, 2)), "✓ the manager is ready (2 of 2)"},

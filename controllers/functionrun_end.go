@@ -136,15 +136,11 @@ func leaveLeft(run *v1alpha1.FunctionRun, job *batchv1.Job, c crew, now time.Tim
 // expire deletes the run when ttlSecondsAfterFinished has passed since its end, and says how long that is yet.
 func (r *RunReconciler) expire(ctx context.Context, p *runPass) (time.Duration, error) {
 	run := p.run
-	seconds := run.Spec.TTLSecondsAfterFinished
-	if run.Status.Revision != nil {
-		seconds = either(seconds, run.Status.Revision.TTLSecondsAfterFinished)
-	}
-	if seconds == nil || run.Status.CompletionTime == nil {
+	until, limited := run.KeptUntil()
+	if !limited {
 		return 0, nil
 	}
-	ttl := time.Duration(*seconds) * time.Second
-	if left := run.Status.CompletionTime.Add(ttl).Sub(p.now); left > 0 {
+	if left := until.Sub(p.now); left > 0 {
 		return left, nil
 	}
 	// With the resourceVersion: somebody may be raising the ttl at this moment.

@@ -93,7 +93,8 @@ func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.Function
 	if dry {
 		return run, nil
 	}
-	_, _ = w.wroteRun(run.DeepCopy())                                                 // it is made: where that fails, the informer brings it
+	// It is made: where this fails, the informer brings it.
+	_, _ = w.wroteRun(run.DeepCopy())
 	run.SetGroupVersionKind(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun")) // for whoever is shown it
 	return run, nil
 }

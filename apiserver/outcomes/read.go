@@ -97,7 +97,7 @@ func (r *reader) start(ctx context.Context) <-chan page {
 				return err
 			}
 			if deleted = row.ResultsDeleted(); deleted == nil {
-				p.outcomes, err = tx.selectedBy(row, selected, size, r.crew)
+				p.outcomes, err = tx.selected(row, selected, size, r.crew)
 			}
 			return err
 		})

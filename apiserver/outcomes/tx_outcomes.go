@@ -209,13 +209,9 @@ func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
 	return tx.outcomes(run, selectOutcomes, ascending, max(from, 0), indexset.MaxIndex, limit, crew{})
 }
 
-// Selected returns the outcomes of a run that are selected, in order: at most limit, and fewer when they are large, but one
+// selected returns the outcomes of a run that are selected, in order: at most limit, and fewer when they are large, but one
 // at least where there is one.
-func (tx *Tx) Selected(run *Run, s Selection, limit int) ([]Outcome, error) {
-	return tx.selectedBy(run, s, limit, crew{})
-}
-
-func (tx *Tx) selectedBy(run *Run, s Selection, limit int, known crew) ([]Outcome, error) {
+func (tx *Tx) selected(run *Run, s Selection, limit int, known crew) ([]Outcome, error) {
 	if s.Last < s.First {
 		return nil, nil
 	}

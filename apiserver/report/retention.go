@@ -43,12 +43,9 @@ func (r *Reporter) retain(ctx context.Context, run *sharedcloudv1alpha1.Function
 // resultsLeft is how long the results of a closed run stay. limited is false where they stay as long as it, are deleted, or
 // the controller has not noted its end yet.
 func resultsLeft(run *sharedcloudv1alpha1.FunctionRun, now time.Time) (left time.Duration, limited bool) {
-	seconds := run.Spec.ResultsTTLSecondsAfterFinished
-	if seconds == nil && run.Status.Revision != nil {
-		seconds = run.Status.Revision.ResultsTTLSecondsAfterFinished
-	}
-	if seconds == nil || run.Status.CompletionTime == nil || !closed(run) || run.Status.Progress.ResultsDeleted {
+	until, limited := run.ResultsKeptUntil()
+	if !limited || !closed(run) || run.Status.Progress.ResultsDeleted {
 		return 0, false
 	}
-	return max(0, run.Status.CompletionTime.Add(time.Duration(*seconds)*time.Second).Sub(now)), true
+	return max(0, until.Sub(now)), true
 }

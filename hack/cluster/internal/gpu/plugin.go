@@ -31,7 +31,7 @@ type Plugin struct {
 
 // socket is where the plugin listens; the kubelet knows it by its name.
 func (p *Plugin) socket() string {
-	return "simulated-" + strings.NewReplacer("/", "-").Replace(p.Resource) + ".sock"
+	return "simulated-" + strings.ReplaceAll(p.Resource, "/", "-") + ".sock"
 }
 
 // Run serves until ctx ends. A kubelet that starts again removes the sockets of
