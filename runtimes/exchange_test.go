@@ -71,6 +71,7 @@ type tuple struct {
 
 type answer struct {
 	Action         string         `json:"action"`
+	PodEnding      bool           `json:"podEnding,omitempty"`
 	Tuples         []tuple        `json:"tuples,omitempty"`
 	Revoked        string         `json:"revoked,omitempty"`
 	LeaseSeconds   float64        `json:"leaseSeconds"`
@@ -111,6 +112,8 @@ type exchange struct {
 	decide func(c call, a *answer) (status int, text string)
 	// ending says that Kubernetes ends the pods.
 	ending bool
+	// unheard says that they did not hear of it: they are told.
+	unheard bool
 
 	url string
 
@@ -327,6 +330,10 @@ func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
 	for {
 		if len(e.outcomes)+len(e.revoked) == len(e.tuples) {
 			a.Action = "finished"
+			return a
+		}
+		if e.unheard && !c.Leaving {
+			a.PodEnding = true
 			return a
 		}
 		if c.Leaving && e.ending {

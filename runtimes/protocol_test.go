@@ -378,6 +378,18 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 			}
 		})
 	})
+	t.Run("before its interpreter could hear it, is told by the exchange and gets nothing", func(t *testing.T) {
+		eachLanguage(t, func(t *testing.T, in language) {
+			e := newExchange(t, 5)
+			e.ending, e.unheard = true, true
+			w := start(t, in, e, trivial(in), asProcessOne)
+			w.leaves()
+			e.check(t)
+			if len(e.calls) != 2 || e.calls[0].Leaving || !e.calls[1].Leaving {
+				t.Errorf("its calls were %+v, and should be a first one and one that asks whether to leave", e.calls)
+			}
+		})
+	})
 	t.Run("ends at once when it holds nothing", func(t *testing.T) {
 		eachLanguage(t, func(t *testing.T, in language) {
 			e := newExchange(t, 1)

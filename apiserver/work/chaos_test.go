@@ -67,6 +67,8 @@ func (chaosWorld) Fate(context.Context, string, string, types.UID) Fate {
 	return Fate{State: FateRunning}
 }
 
+func (chaosWorld) Ending(string, string, types.UID) bool { return false }
+
 // Worker implements Authenticator: the token is the worker's number.
 func (chaosWorld) Worker(r *http.Request, namespace, run string) (Worker, error) {
 	number, err := strconv.Atoi(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))

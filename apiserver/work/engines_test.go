@@ -60,6 +60,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestProperty6SuspectsAreHandedOutOneAtATime":                                                          TestProperty6SuspectsAreHandedOutOneAtATime,
 	"TestProperty6WhoIsCharged":                                                                            TestProperty6WhoIsCharged,
 	"TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd":                                                 TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd,
+	"TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing":                                     TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing,
 	"TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore":                     TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore,
 	"TestProperty8ASuspectKeepsWorkersFromBeingSentAway":                                                   TestProperty8ASuspectKeepsWorkersFromBeingSentAway,
 	"TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway":                                TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway,

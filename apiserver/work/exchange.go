@@ -102,8 +102,11 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 		}
 	}
 	var fate Fate
+	unheard := false
 	if request.Leaving {
 		fate = e.fates.Fate(ctx, run.Namespace, worker.PodName, worker.PodUID)
+	} else {
+		unheard = e.fates.Ending(run.Namespace, worker.PodName, worker.PodUID)
 	}
 	var patience <-chan time.Time
 	if request.WaitSeconds > 0 {
@@ -116,7 +119,7 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 	for patient := patience != nil; ; {
 		// Before the decision, so that nothing that happens after it is missed.
 		something, release := e.events.of(run.UID)
-		c, err := e.decide(ctx, run, worker, request, fate)
+		c, err := e.decide(ctx, run, worker, request, fate, unheard)
 		if err != nil {
 			release()
 			return nil, err
@@ -182,7 +185,7 @@ func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 }
 
 // decide is a call's transaction.
-func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *Request, fate Fate) (*call, error) {
+func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *Request, fate Fate, unheard bool) (*call, error) {
 	lease := leaseKey{run.UID, worker.PodUID}
 	var c *call
 	var before outcomes.Run
@@ -193,7 +196,7 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 		if c, err = e.gather(tx, run, worker, request); err != nil {
 			return err
 		}
-		c.fate = fate
+		c.fate, c.unheard = fate, unheard
 		before = c.row
 		if err := c.decide(); err != nil {
 			return err
@@ -361,6 +364,7 @@ func (e *Exchange) unsettled(err error) error {
 func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error) {
 	answer := &Answer{
 		Action:         c.action,
+		PodEnding:      c.unheard,
 		Revoked:        Indexes{c.revoked},
 		LeaseSeconds:   e.options.Lease.Seconds(),
 		TimeoutSeconds: run.TimeoutSeconds,

@@ -227,6 +227,12 @@ func (c *cluster) Fate(_ context.Context, _, _ string, podUID types.UID) Fate {
 	return Fate{State: FateRunning}
 }
 
+func (c *cluster) Ending(_, _ string, podUID types.UID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fates[podUID].Terminating
+}
+
 func (c *cluster) change(change func(*Run)) {
 	c.mu.Lock()
 	change(&c.run)

@@ -113,6 +113,8 @@ type Fates interface {
 	// Fate of the pod. Another pod of the same name (another uid) means FateGone. It may ask the API live: it is called
 	// when a worker asks about a SIGTERM, when its completion index came back as another pod and when its lease ran out.
 	Fate(ctx context.Context, namespace, podName string, podUID types.UID) Fate
+	// Ending says whether Kubernetes is known to be ending the pod. It is asked with every call and only looks into a cache.
+	Ending(namespace, podName string, podUID types.UID) bool
 }
 
 // Worker is the caller of the exchange: a pod of a run's Job, as its token and the pod itself say.

@@ -26,6 +26,8 @@ type call struct {
 	orphans bool
 	// fate of the caller's pod; only given where the request asks with leaving.
 	fate Fate
+	// unheard: Kubernetes is ending the caller's pod, and the caller does not say that it knows.
+	unheard bool
 	// elapsed is the time since the worker's last call; known says that it was here, and is by the monotonic clock.
 	elapsed time.Duration
 	known   bool
@@ -279,6 +281,9 @@ func (c *call) answerAnew() {
 		if c.self.Held().Empty() {
 			c.action = ActionStop
 		}
+	case c.unheard:
+		// It asks with leaving next, and what it holds it may finish; but it gets nothing more.
+		c.action = ActionWork
 	case c.request.Want:
 		handed = c.handOut(&c.self)
 		c.action = ActionWork

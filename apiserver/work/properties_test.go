@@ -409,6 +409,31 @@ func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
 	}
 }
 
+func TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing(t *testing.T) {
+	c := newCluster(t, nil)
+	a, b := c.pod(0), c.pod(1)
+	expect(t, b.call(want), ActionWork, "0")
+	for _, p := range []*pod{a, b} {
+		c.fates[p.worker.PodUID] = Fate{State: FateRunning, Terminating: true}
+	}
+	told := func(p *pod, held string) {
+		t.Helper()
+		answer := p.call(want, keeping(held))
+		expect(t, answer, ActionWork, "")
+		if !answer.PodEnding || !answer.Revoked.Empty() {
+			t.Errorf("the answer is %+v", answer)
+		}
+	}
+	told(a, "")
+	answer := a.call(leaving)
+	expect(t, answer, ActionStop, "")
+	if answer.PodEnding {
+		t.Error("it is told again")
+	}
+	told(b, "0")
+	expect(t, b.call(leaving, keeping("0")), ActionFinished, "")
+}
+
 func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(2)

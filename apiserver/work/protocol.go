@@ -91,6 +91,7 @@ const (
 // Answer is the server's answer to a call.
 type Answer struct {
 	Action         Action     `json:"action"`
+	PodEnding      bool       `json:"podEnding,omitempty"`
 	Tuples         []TupleOut `json:"tuples,omitempty"`
 	Revoked        Indexes    `json:"revoked,omitzero"`
 	LeaseSeconds   float64    `json:"leaseSeconds"`

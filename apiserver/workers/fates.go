@@ -40,6 +40,12 @@ func (f *Fates) Fate(ctx context.Context, namespace, podName string, podUID type
 	}
 }
 
+// Ending says whether the cache knows that Kubernetes is ending the pod. That is final; the opposite may be old news.
+func (f *Fates) Ending(namespace, podName string, podUID types.UID) bool {
+	pod, ok := f.pods.Cached(namespace, podName, podUID)
+	return ok && terminating(pod)
+}
+
 // gone is the fate of a pod that is not in the API any more.
 func (f *Fates) gone(podUID types.UID, cached *corev1.Pod) work.Fate {
 	pod, seen := f.pods.Deleted(podUID)

@@ -391,6 +391,31 @@ func TestFates(t *testing.T) {
 	}
 }
 
+func TestOnlyTheCacheIsAskedWhetherAPodIsBeingEnded(t *testing.T) {
+	another := makePod().running().deleted(noon, 30).obj()
+	another.UID = "other"
+	for name, tc := range map[string]struct {
+		cached *corev1.Pod
+		want   bool
+	}{
+		"it runs":                 {cached: makePod().running().obj()},
+		"it is being ended":       {cached: makePod().running().deleted(noon, 30).obj(), want: true},
+		"another of that name is": {cached: another},
+		"it was never seen":       {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.away = errors.New("away")
+			if tc.cached != nil {
+				w.cache(t, tc.cached)
+			}
+			if got := NewFates(w.pods).Ending("space", "pod", "pod-uid"); got != tc.want {
+				t.Errorf("ending: %v; want %v", got, tc.want)
+			}
+		})
+	}
+}
+
 // deletePod lets the cache see a pod's deletion.
 func deletePod(t *testing.T, w *world, pod *corev1.Pod) {
 	t.Helper()

@@ -2585,6 +2585,7 @@ class Supervisor {
     }
     this.finished = answer.action === 'finished';
     if (answer.action === 'stop') this.exitStatus = asked.leaving ? POD_ENDED : 0;
+    if (answer.podEnding) this.toldToEnd = true;   // its SIGTERM came before there was a handler for it
   }
 
   // -- the end

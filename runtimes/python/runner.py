@@ -1932,6 +1932,8 @@ class Supervisor(object):
         self.finished = action == 'finished'
         if action == 'stop':
             self.exit_status = POD_ENDED if asked['leaving'] else 0
+        if answer.get('podEnding'):
+            self.told_to_end = True     # its SIGTERM came before there was a handler for it
 
     # -- the end
 

@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
@@ -52,10 +51,7 @@ func results(ctx context.Context, config *rest.Config, run *v1alpha1.FunctionRun
 
 var _ = Describe("The aggregated API", func() {
 	It("is found by discovery, and leaves FunctionRuns to the custom resource", func(ctx SpecContext) {
-		client, err := discovery.NewDiscoveryClientForConfig(restConfig)
-		Expect(err).NotTo(HaveOccurred())
-		list, err := client.ServerResourcesForGroupVersion("subresources.sharedcloud.io/v1alpha1")
-		Expect(err).NotTo(HaveOccurred())
+		list := discovered(ctx, "subresources.sharedcloud.io", "v1alpha1")
 		verbs := map[string][]string{}
 		for _, resource := range list.APIResources {
 			Expect(resource.Namespaced).To(BeTrue(), resource.Name)
@@ -71,7 +67,7 @@ var _ = Describe("The aggregated API", func() {
 			"functionruns/rerun": {"create"}, "functionruns/cancel": {"create"}, "functions/run": {"create"},
 		}))
 
-		groups, err := restmapper.GetAPIGroupResources(client)
+		groups, err := restmapper.GetAPIGroupResources(clientset.Discovery())
 		Expect(err).NotTo(HaveOccurred())
 		mapper := restmapper.NewDiscoveryRESTMapper(groups)
 		for _, name := range []string{"functionruns", "functionrun", "functions", "function"} {

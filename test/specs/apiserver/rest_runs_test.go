@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -15,10 +14,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
@@ -210,16 +207,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 
 var _ = Describe("The documented API through the aggregator", func() {
 	It("is there for whoever has a kubeconfig, and has no resources", func(ctx SpecContext) {
-		Eventually(func(g Gomega) {
-			service := &apiregistrationv1.APIService{}
-			g.Expect(k8s.Get(ctx, client.ObjectKey{Name: "v1.rest.sharedcloud.io"}, service)).To(Succeed())
-			g.Expect(available(service)).To(BeEmpty())
-		}).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
-		finder, err := discovery.NewDiscoveryClientForConfig(restConfig)
-		Expect(err).NotTo(HaveOccurred())
-		list, err := finder.ServerResourcesForGroupVersion("rest.sharedcloud.io/v1")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(list.APIResources).To(BeEmpty())
+		Expect(discovered(ctx, "rest.sharedcloud.io", "v1").APIResources).To(BeEmpty())
 
 		namespace := newNamespace(ctx)
 		image := newImage(ctx, namespace, "python", "python36")

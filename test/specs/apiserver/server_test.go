@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
@@ -197,6 +198,22 @@ func register(ctx context.Context, s *server) {
 			},
 		})).To(Succeed())
 	}
+}
+
+// discovered waits until an API is served through the aggregator, and gives what it says of its resources. That the
+// APIService is available is not enough: the aggregator's own proxy hears of it a moment later, and answers 503 until then.
+func discovered(ctx context.Context, group, version string) *metav1.APIResourceList {
+	GinkgoHelper()
+	var list *metav1.APIResourceList
+	Eventually(func(g Gomega) {
+		service := &apiregistrationv1.APIService{}
+		g.Expect(k8s.Get(ctx, client.ObjectKey{Name: version + "." + group}, service)).To(Succeed())
+		g.Expect(available(service)).To(BeEmpty())
+		var err error
+		list, err = clientset.Discovery().ServerResourcesForGroupVersion(group + "/" + version)
+		g.Expect(err).NotTo(HaveOccurred())
+	}).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+	return list
 }
 
 // available says why an APIService is not available; "" when it is.

@@ -150,9 +150,5 @@ func startAggregated(ctx context.Context) {
 	DeferCleanup(func() { api.kill() })
 	api.waitReady()
 	register(ctx, api)
-	Eventually(func(g Gomega) {
-		service := &apiregistrationv1.APIService{}
-		g.Expect(k8s.Get(ctx, client.ObjectKey{Name: "v1alpha1.subresources.sharedcloud.io"}, service)).To(Succeed())
-		g.Expect(available(service)).To(BeEmpty())
-	}).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
+	discovered(ctx, "subresources.sharedcloud.io", "v1alpha1")
 }
