@@ -3,8 +3,9 @@
 //	root.go        the command and its flags, errors.go: exit codes and the sentences of errors
 //	options.go     what all commands share: where the cluster is, which namespace
 //	subresources.go the API server's subresources, through the cluster's own API or straight from the facade
-//	inputs.go      the inputs of a run: checked, and streamed
-//	run.go         run, rerun.go: rerun, wait.go: --wait and --follow, progress.go: what a person sees meanwhile
+//	inputs.go      the inputs of a run: found, and checked
+//	upload.go      how they are sent, in one call or in several; spool.go: what is kept until it has arrived
+//	run.go         run and rerun, wait.go: --wait and --follow, progress.go: what a person sees meanwhile
 //	results.go     results, reader.go: reading on after each answer's end, render.go: table, JSON, CSV
 //	log.go         log
 //	list.go        list and get

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -44,8 +43,8 @@ type inputs struct {
 	text   io.Reader
 	stream parameters.Stream
 	close  func()
-	// checked is the number of tuples; 0 where only the server will tell.
-	checked int
+	// where is where they come from, in words.
+	where string
 }
 
 var formatNames = map[string]v1alpha1.ParametersFormat{
@@ -74,7 +73,8 @@ func (f *inputFlags) open(stdin io.Reader) (*inputs, error) {
 		return nil, usageError("--csv-header and --typed-cells are for CSV, and these inputs are %s: leave them out, or say --format csv", in.stream.Format)
 	}
 	in.stream.Header, in.stream.TypedCells = f.header, f.typed
-	if err := in.check(f.where()); err != nil {
+	in.where = f.where()
+	if err := in.check(); err != nil {
 		in.close()
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func looksLikeLines(beginning []byte) bool {
 }
 
 // check reads the inputs through where that can be done twice.
-func (in *inputs) check(where string) error {
+func (in *inputs) check() error {
 	text, again := in.text.(io.ReadSeeker)
 	if !again {
 		return nil
@@ -176,10 +176,9 @@ func (in *inputs) check(where string) error {
 			break
 		}
 		if err != nil {
-			return usageError("the inputs in %s cannot be read as %s: %w", where, in.stream.Format, err)
+			return usageError("the inputs in %s cannot be read as %s: %w", in.where, in.stream.Format, err)
 		}
 	}
-	in.checked = reader.Count()
 	_, err := text.Seek(0, io.SeekStart)
 	return err
 }
@@ -193,28 +192,4 @@ func (in *inputs) query(values url.Values) {
 	if in.stream.TypedCells {
 		values.Set("cells", "json")
 	}
-}
-
-// counted counts what is sent, for the bar of an upload.
-type counted struct {
-	io.Reader
-	sent func(n int)
-}
-
-func (c counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.sent(n)
-	return n, err
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.0f KiB", float64(n)/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }

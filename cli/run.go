@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -150,8 +149,7 @@ Nothing is made unless all inputs can be read.`,
 			if err != nil {
 				return err
 			}
-			inputs.query(query)
-			run, err := c.upload(ctx, s, args[0], name, query, inputs.text)
+			run, err := c.upload(ctx, s, args[0], name, query, inputs)
 			if err != nil {
 				return err
 			}
@@ -164,22 +162,8 @@ Nothing is made unless all inputs can be read.`,
 	return command
 }
 
-// upload sends the inputs, and returns the run that was made of them.
-func (c *cluster) upload(ctx context.Context, s *subresources, function, name string, query url.Values, text io.Reader) (*v1alpha1.FunctionRun, error) {
-	began, sent := time.Now(), int64(0)
-	body := counted{Reader: text, sent: func(n int) { sent += int64(n) }}
-	// What is not known to be a file is sent in pieces, however long it gets.
-	response, err := s.call(ctx, http.MethodPost, "functions", function, "run", query, struct{ io.Reader }{body})
-	return c.made(ctx, name, response, err, func(err error) error {
-		if !s.facade && time.Since(began) > 55*time.Second {
-			return clusterError("the inputs (%s so far) took longer than the 60 seconds that the cluster's API gives to a call, and no run was made: send them to the API server itself (--facade https://…), or split them", bytesText(sent))
-		}
-		return err
-	})
-}
-
 // made reads the answer to a call that makes a run. Where the answer was lost, the run is looked for under its name.
-func (c *cluster) made(ctx context.Context, name string, response *http.Response, err error, explain func(error) error) (*v1alpha1.FunctionRun, error) {
+func (c *cluster) made(ctx context.Context, name string, response *http.Response, err error) (*v1alpha1.FunctionRun, error) {
 	run := &v1alpha1.FunctionRun{}
 	if err == nil {
 		err = json.NewDecoder(response.Body).Decode(run)
@@ -202,9 +186,9 @@ func (c *cluster) made(ctx context.Context, name string, response *http.Response
 	case found != nil:
 		return found, nil
 	case ctx.Err() != nil:
-		return nil, &codedError{ExitInterrupted, errors.New("interrupted before all inputs were sent: no run was made")}
+		return nil, errInterruptedUpload
 	}
-	return nil, explain(err)
+	return nil, err
 }
 
 // lostRun looks whether a run of that name exists, after a call whose answer did not come. It works for a moment after
@@ -261,7 +245,7 @@ cancelled. Its annotation sharedcloud.io/rerun-indexes says which they were.`,
 				return err
 			}
 			response, err := s.call(ctx, http.MethodPost, "functionruns", args[0], "rerun", query, nil)
-			run, err := c.made(ctx, name, response, err, func(err error) error { return err })
+			run, err := c.made(ctx, name, response, err)
 			if err != nil {
 				return conflictSentence(err)
 			}

@@ -24,7 +24,7 @@ type subresources struct {
 	client    *http.Client
 	base      string
 	namespace string
-	// facade says that it is the facade, which cuts off nothing after 60 seconds.
+	// facade says that it is the facade.
 	facade bool
 }
 

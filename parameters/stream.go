@@ -29,6 +29,8 @@ type Stream struct {
 	Header bool
 	// TypedCells reads a cell of a CSV text as JSON where it is a number, true, false or null; otherwise all are strings.
 	TypedCells bool
+	// MayBeEmpty takes a text without any tuple for good: it is a part of a longer one.
+	MayBeEmpty bool
 }
 
 // FormatOf is the format of a text with that name, where none is given: what follows the last dot says so, else whether
@@ -55,6 +57,7 @@ func FormatOf(name, beginning string) v1alpha1.ParametersFormat {
 type Reader struct {
 	next  func() (Input, error)
 	text  *limitedReader
+	empty bool // may be
 	count int
 	err   error
 }
@@ -71,7 +74,7 @@ func NewReader(text io.Reader, stream Stream) *Reader {
 	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = buffered.Discard(3)
 	}
-	r := &Reader{text: limited}
+	r := &Reader{text: limited, empty: stream.MayBeEmpty}
 	switch stream.Format {
 	case v1alpha1.FormatNDJSON:
 		limited.most = math.MaxInt // lines sees to it by itself
@@ -96,7 +99,7 @@ func (r *Reader) Next() (Input, error) {
 	switch {
 	case r.text.failed != nil:
 		r.err = r.text.failed
-	case errors.Is(err, io.EOF) && r.count == 0:
+	case errors.Is(err, io.EOF) && r.count == 0 && !r.empty:
 		r.err = &FormatError{"there is no tuple in it, and a run needs at least one: give it [[]] or ((),) for a single call without values"}
 	case errors.Is(err, io.EOF):
 		r.err = io.EOF

@@ -34,6 +34,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt":             TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt,
 	"TestAFencedOrEmptiedWorkerExecutesNothing":                           TestAFencedOrEmptiedWorkerExecutesNothing,
 	"TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece":              TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece,
+	"TestAnUploadThatComesInSeveralCallsIsFoundByItsName":                 TestAnUploadThatComesInSeveralCallsIsFoundByItsName,
 	"TestWhatIsBeingPrintedComesBackForWhatIsExecuted":                    TestWhatIsBeingPrintedComesBackForWhatIsExecuted,
 	"TestSelectionsOfOutcomes":                                            TestSelectionsOfOutcomes,
 	"TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem":                 TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem,

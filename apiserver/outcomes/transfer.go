@@ -31,6 +31,8 @@ type table struct {
 	owner string
 	// unique are the columns by which a row that is there already is known, which is left out.
 	unique []string
+	// only is a condition on the rows that go along; "" for all.
+	only string
 }
 
 // tables are all that go along, those first that others refer to.
@@ -39,12 +41,13 @@ var tables = []table{
 	{name: "workers", order: "id", id: "id", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "attempts", order: "run_id, idx", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "outcomes", order: "id", packed: "id", packedOf: "runs", refers: map[string]string{"worker_id": "workers"}, owner: "id"},
-	{name: "uploads", order: "id", id: "id", unique: []string{"namespace", "digest"}},
-	{name: "upload_chunks", order: "id", packed: "id", packedOf: "uploads", owner: "id"},
+	// Uploads that still arrive are told by nothing but their number: they stay where they are.
+	{name: "uploads", order: "id", id: "id", unique: []string{"namespace", "digest"}, only: "complete = 1"},
+	{name: "upload_chunks", order: "id", packed: "id", packedOf: "uploads", owner: "id", only: "id / 4294967296 IN (SELECT id FROM uploads WHERE complete = 1)"},
 }
 
-// fleeting are tables of what a worker tells again: they stay where they are.
-var fleeting = []string{"live_output"}
+// fleeting are tables of what a worker or an uploader tells again: they stay where they are.
+var fleeting = []string{"live_output", "arriving_uploads"}
 
 // Counts are numbers of rows by table.
 type Counts map[string]int64
@@ -137,7 +140,11 @@ func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
 		if err := line(tableHeader{t.name, columns}); err != nil {
 			return nil, err
 		}
-		err = from.rows(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", strings.Join(columns, ", "), t.name, t.order), func(row []any) error {
+		only := ""
+		if t.only != "" {
+			only = " WHERE " + t.only
+		}
+		err = from.rows(ctx, fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s", strings.Join(columns, ", "), t.name, only, t.order), func(row []any) error {
 			counts[t.name]++
 			for i, value := range row {
 				if bytes, ok := value.([]byte); ok {

@@ -149,6 +149,14 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 					return err
 				})
 			}
+			// What still arrives stays where it is: nothing tells one of them from the other.
+			for _, name := range []string{"a", "b"} {
+				write(t, store, func(tx *Tx) error {
+					id, err := tx.InsertUpload("ns", 1)
+					_, err1 := tx.AddChunk(id, Chunk{Tuples: 1, Data: []byte(name)}, 1)
+					return errors.Join(err, err1, tx.PutArriving("ns", name, id, []byte("state")))
+				})
+			}
 			want := contentsOf(t, store)
 			if _, err := Copy(ctx, Where(from), Where(to)); !errors.Is(err, errInUse) {
 				t.Fatalf("copying a store that a server uses got %v", err)

@@ -5,7 +5,8 @@ type Upload struct {
 	ID        int64
 	Namespace string
 	// Digest is "" while the tuples arrive.
-	Digest        string
+	Digest string
+	// Tuples is how many are there; -1 when the upload is being deleted.
 	Tuples        int
 	Bytes         int64
 	Complete      bool
@@ -29,11 +30,42 @@ func (tx *Tx) InsertUpload(namespace string, nowMicros int64) (id int64, err err
 		VALUES ($1, '', 0, 0, 0, $2, $2) RETURNING id`, namespace, nowMicros)
 }
 
-// AddChunk adds a piece to an upload that arrives. It says whether that is still there: one of which nothing came for
-// long is swept.
+// Arriving is an upload that comes in several calls.
+type Arriving struct {
+	Upload
+	// State is that of the digest after the tuples that are there.
+	State []byte
+}
+
+// Arriving returns the upload that comes in several calls under that name; nil when there is none. It may be complete.
+func (tx *Tx) Arriving(namespace, name string) (found *Arriving, err error) {
+	err = tx.query("reading an upload", func(row func(...any) error) error {
+		found = &Arriving{}
+		u := &found.Upload
+		return row(&u.ID, &u.Namespace, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros, &found.State)
+	}, `SELECT u.id, u.namespace, u.digest, u.tuples, u.bytes, u.complete, u.created_us, u.used_us, a.state
+		FROM arriving_uploads a JOIN uploads u ON u.id = a.upload_id WHERE a.namespace = $1 AND a.name = $2 AND u.tuples >= 0`, namespace, name)
+	return found, err
+}
+
+// PutArriving says which upload comes under that name, and what its digest's state is.
+func (tx *Tx) PutArriving(namespace, name string, upload int64, state []byte) error {
+	_, err := tx.exec("adding an upload", `INSERT INTO arriving_uploads (namespace, name, upload_id, state) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (namespace, name) DO UPDATE SET upload_id = excluded.upload_id, state = excluded.state`, namespace, name, upload, state)
+	return err
+}
+
+// ForgetArriving lets a name stand for nothing any more. The upload stays.
+func (tx *Tx) ForgetArriving(namespace, name string) error {
+	_, err := tx.exec("forgetting the name of an upload", `DELETE FROM arriving_uploads WHERE namespace = $1 AND name = $2`, namespace, name)
+	return err
+}
+
+// AddChunk adds a piece to an upload that arrives. It says whether that is still there, with the tuples before the piece:
+// one of which nothing came for long is swept, and somebody else may have added to it.
 func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (there bool, err error) {
 	changed, err := tx.exec("adding to an upload", `UPDATE uploads SET tuples = tuples + $1, bytes = bytes + $2, used_us = $3
-		WHERE id = $4 AND complete = 0`, chunk.Tuples, len(chunk.Data), nowMicros, upload)
+		WHERE id = $4 AND complete = 0 AND tuples = $5`, chunk.Tuples, len(chunk.Data), nowMicros, upload, chunk.First)
 	if err != nil || changed == 0 {
 		return false, err
 	}
@@ -42,10 +74,10 @@ func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (there bool, 
 	return err == nil, err
 }
 
-// CompleteUpload gives an upload its digest. It says whether that is still there.
-func (tx *Tx) CompleteUpload(upload int64, digest string, nowMicros int64) (there bool, err error) {
+// CompleteUpload gives an upload its digest. It says whether that is still there, with so many tuples.
+func (tx *Tx) CompleteUpload(upload int64, digest string, tuples int, nowMicros int64) (there bool, err error) {
 	changed, err := tx.exec("completing an upload", `UPDATE uploads SET digest = $1, complete = 1, used_us = $2
-		WHERE id = $3 AND complete = 0`, digest, nowMicros, upload)
+		WHERE id = $3 AND complete = 0 AND tuples = $4`, digest, nowMicros, upload, tuples)
 	return changed > 0, err
 }
 
@@ -91,10 +123,20 @@ func (tx *Tx) Chunk(upload int64, first int) (*Chunk, error) {
 	return found, err
 }
 
-// DeleteUploadSome deletes at most limit pieces of an upload, and its row at last. It says whether that is done.
+// ReleaseUpload begins to delete an upload, unless it has been used since. Nobody finds it any more then, nor adds to it.
+func (tx *Tx) ReleaseUpload(upload, usedMicros int64) (released bool, err error) {
+	changed, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', tuples = -1
+		WHERE id = $1 AND used_us = $2`, upload, usedMicros)
+	return changed > 0, err
+}
+
+// DeleteUploadSome deletes at most limit pieces of an upload, and its row at last. It says whether that is done. Nobody
+// finds the upload from the first step on.
 func (tx *Tx) DeleteUploadSome(upload int64, limit int) (done bool, err error) {
-	// Nobody finds it any more, whatever is left of it.
-	if _, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '' WHERE id = $1`, upload); err != nil {
+	if _, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', tuples = -1 WHERE id = $1`, upload); err != nil {
+		return false, err
+	}
+	if _, err := tx.exec("deleting an upload", `DELETE FROM arriving_uploads WHERE upload_id = $1`, upload); err != nil {
 		return false, err
 	}
 	deleted, err := tx.exec("deleting an upload", `DELETE FROM upload_chunks WHERE id IN

@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,7 +22,10 @@ func upload(t testing.TB, store Store, namespace, digest string) int64 {
 				t.Errorf("adding %+v: %v, %v", c, there, err)
 			}
 		}
-		there, err := tx.CompleteUpload(id, digest, 3)
+		if there, err := tx.CompleteUpload(id, digest, 2, 3); there || err != nil {
+			t.Errorf("it was completed with another number of tuples: %v, %v", there, err)
+		}
+		there, err := tx.CompleteUpload(id, digest, 3, 3)
 		if !there {
 			t.Error("it is not there")
 		}
@@ -99,6 +103,89 @@ func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
 	}
 	if found, chunks := uploaded(t, store, "ns", "sha256:other"); found == nil || len(chunks) != 2 {
 		t.Errorf("the other: %v, %v", found, chunks)
+	}
+}
+
+func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
+	store := newStore(t)
+	find := func(namespace, name string) (found *Arriving) {
+		t.Helper()
+		if err := store.View(ctx, func(tx *Tx) (err error) {
+			found, err = tx.Arriving(namespace, name)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	var id int64
+	write(t, store, func(tx *Tx) (err error) {
+		if id, err = tx.InsertUpload("ns", 1); err != nil {
+			return err
+		}
+		return tx.PutArriving("ns", "name", id, []byte("before"))
+	})
+	add := func(first int, want bool) {
+		t.Helper()
+		write(t, store, func(tx *Tx) error {
+			there, err := tx.AddChunk(id, Chunk{First: first, Tuples: 2, Data: []byte("x")}, int64(first)+2)
+			if there != want {
+				t.Errorf("a piece at %d was added: %v", first, there)
+			}
+			return errors.Join(err, tx.PutArriving("ns", "name", id, []byte("after\x00")))
+		})
+	}
+	add(0, true)
+	add(0, false) // somebody else was before
+	add(3, false)
+	add(2, true)
+	want := &Arriving{Upload{ID: id, Namespace: "ns", Tuples: 4, Bytes: 2, CreatedMicros: 1, UsedMicros: 4}, []byte("after\x00")}
+	if diff := cmp.Diff(want, find("ns", "name")); diff != "" {
+		t.Errorf("the upload (-want +got):\n%s", diff)
+	}
+	if find("ns", "other") != nil || find("other", "name") != nil {
+		t.Error("it is found by another name")
+	}
+	release := func(used int64, want bool) {
+		t.Helper()
+		write(t, store, func(tx *Tx) error {
+			released, err := tx.ReleaseUpload(id, used)
+			if released != want {
+				t.Errorf("last used at %d it is released: %v", used, released)
+			}
+			return err
+		})
+	}
+	release(3, false) // it was used since
+	release(4, true)
+	if find("ns", "name") != nil {
+		t.Error("what is being deleted is found")
+	}
+	add(4, false)
+	write(t, store, func(tx *Tx) error {
+		there, err := tx.CompleteUpload(id, "sha256:x", 4, 9)
+		if there {
+			t.Error("what is being deleted is completed")
+		}
+		return err
+	})
+	same := upload(t, store, "ns", "sha256:same")
+	write(t, store, func(tx *Tx) error { return tx.PutArriving("ns", "name", same, []byte("same")) })
+	for done := false; !done; {
+		write(t, store, func(tx *Tx) (err error) {
+			done, err = tx.DeleteUploadSome(id, 1)
+			return err
+		})
+	}
+	if found := find("ns", "name"); found == nil || found.Digest != "sha256:same" || !found.Complete {
+		t.Errorf("the name stands for %+v", found)
+	}
+	write(t, store, func(tx *Tx) error { return tx.ForgetArriving("ns", "name") })
+	if find("ns", "name") != nil {
+		t.Error("the name is not forgotten")
+	}
+	if found, _ := uploaded(t, store, "ns", "sha256:same"); found == nil {
+		t.Error("the upload went with its name")
 	}
 }
 

@@ -124,7 +124,7 @@ func inputsError(name string, err error) error {
 	if errors.Is(err, core.ErrInputsGone) {
 		return conflict(name, err)
 	}
-	return uploadError(err)
+	return uploadError(err, nothingKept)
 }
 
 func conflict(name string, err error) error {

@@ -9,6 +9,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
@@ -36,6 +39,14 @@ type Uploader interface {
 	Write(ctx context.Context, namespace string, tuples uploads.Tuples) (uploads.Upload, error)
 }
 
+// PartUploader also stores inputs that come in several calls.
+type PartUploader interface {
+	Uploader
+	Append(ctx context.Context, namespace, name string, offset int, tuples uploads.Tuples) (have int, err error)
+	Finish(ctx context.Context, namespace, name string, tuples int) (uploads.Upload, error)
+	Forget(ctx context.Context, namespace, name string) error
+}
+
 // RunStarter makes FunctionRuns.
 type RunStarter interface {
 	// StartRun makes the run, whose function must exist; dry only looks whether it could. The errors are the API's own.
@@ -45,7 +56,7 @@ type RunStarter interface {
 // Run is the subresource functions/run, see docs/inputs.md: inputs come in, a run of the function comes out.
 type Run struct {
 	storage
-	uploader  Uploader
+	uploader  PartUploader
 	starter   RunStarter
 	clock     clock.PassiveClock
 	mostBytes int64
@@ -58,7 +69,7 @@ var (
 )
 
 // NewRun makes the subresource. mostBytes is how much an upload may have.
-func NewRun(uploader Uploader, starter RunStarter, mostBytes int64, clk clock.PassiveClock) *Run {
+func NewRun(uploader PartUploader, starter RunStarter, mostBytes int64, clk clock.PassiveClock) *Run {
 	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes, uploads: make(places, maxUploads)}
 }
 
@@ -70,13 +81,23 @@ func (r *Run) Connect(ctx context.Context, name string, _ runtime.Object, respon
 	namespace := apirequest.NamespaceValue(ctx)
 	who := callerOf(ctx)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		run, err := r.serve(w, request, namespace, name, who)
-		if err != nil {
+		run, part, err := r.serve(w, request, namespace, name, who)
+		switch {
+		case err != nil:
 			responder.Error(apiError("the run cannot be made", err))
-			return
+		case part != nil:
+			answer(w, responder, http.StatusOK, part)
+		default:
+			answer(w, responder, http.StatusCreated, run)
 		}
-		answer(w, responder, http.StatusCreated, run)
 	}), nil
+}
+
+// Received is the answer to a call that brings inputs of which more will come.
+type Received struct {
+	Upload string `json:"upload"`
+	// Tuples is how many of the upload are stored: the offset of the next call.
+	Tuples int `json:"tuples"`
 }
 
 // callerOf is the name of who asks.
@@ -88,8 +109,8 @@ func callerOf(ctx context.Context) string {
 }
 
 // answer writes an object.
-func answer(w http.ResponseWriter, responder rest.Responder, status int, run *sharedcloudv1alpha1.FunctionRun) {
-	body, err := json.Marshal(run)
+func answer(w http.ResponseWriter, responder rest.Responder, status int, object any) {
+	body, err := json.Marshal(object)
 	if err != nil {
 		responder.Error(apierrors.NewInternalError(err))
 		return
@@ -99,15 +120,16 @@ func answer(w http.ResponseWriter, responder rest.Responder, status int, run *sh
 	_, _ = w.Write(append(body, '\n'))
 }
 
-func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, who string) (*sharedcloudv1alpha1.FunctionRun, error) {
+// serve returns the run that was made, or what there is of inputs of which more will come.
+func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, who string) (*sharedcloudv1alpha1.FunctionRun, *Received, error) {
 	ctx := request.Context()
 	asked, err := askedRun(request.URL.Query(), request.Header)
 	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+		return nil, nil, apierrors.NewBadRequest(err.Error())
 	}
 	leave, err := r.uploads.enter("too many inputs are being uploaded at the moment")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer leave()
 	run := asked.run
@@ -119,19 +141,42 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	// Before the inputs are read: who forgot something need not wait until they have all come.
 	run.Spec.ParametersFrom = uploadedAs(uploads.Upload{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 1})
 	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), who, true); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	body := &patientReader{
 		body:     http.MaxBytesReader(w, request.Body, 2*r.mostBytes),
 		response: http.NewResponseController(w),
 		clock:    r.clock,
 	}
-	upload, err := r.uploader.Write(ctx, namespace, parameters.NewReader(body, asked.stream))
+	tuples := parameters.NewReader(body, asked.stream)
+	if asked.upload == "" {
+		upload, err := r.uploader.Write(ctx, namespace, tuples)
+		if err != nil {
+			return nil, nil, uploadError(err, nothingKept)
+		}
+		run.Spec.ParametersFrom = uploadedAs(upload)
+		run, err = r.starter.StartRun(ctx, run, who, false)
+		return run, nil, err
+	}
+	have, err := r.uploader.Append(ctx, namespace, asked.upload, asked.offset, tuples)
 	if err != nil {
-		return nil, uploadError(err)
+		return nil, nil, partError(function, have, err)
+	}
+	if asked.more {
+		return nil, &Received{Upload: asked.upload, Tuples: have}, nil
+	}
+	upload, err := r.uploader.Finish(ctx, namespace, asked.upload, asked.offset+tuples.Count())
+	if err != nil {
+		return nil, nil, partError(function, have, err)
 	}
 	run.Spec.ParametersFrom = uploadedAs(upload)
-	return r.starter.StartRun(ctx, run, who, false)
+	if run, err = r.starter.StartRun(ctx, run, who, false); err != nil {
+		return nil, nil, err
+	}
+	if err := r.uploader.Forget(ctx, namespace, asked.upload); err != nil {
+		klog.FromContext(ctx).V(1).Info("The name of an upload is not forgotten yet; it goes with the upload", "err", err)
+	}
+	return run, nil, nil
 }
 
 func uploadedAs(upload uploads.Upload) *sharedcloudv1alpha1.ParametersSource {
@@ -140,12 +185,25 @@ func uploadedAs(upload uploads.Upload) *sharedcloudv1alpha1.ParametersSource {
 	}
 }
 
-func uploadError(err error) error {
+// partError is uploadError of inputs that come in several calls, of which so many are stored.
+func partError(function string, have int, err error) error {
+	var offset *uploads.OffsetError
+	if errors.As(err, &offset) || errors.Is(err, uploads.ErrElsewhere) {
+		return apierrors.NewConflict(sharedcloudv1alpha1.Resource("functions"), function, err)
+	}
+	return uploadError(err, fmt.Sprintf("The %d tuples before are kept for an hour.", have))
+}
+
+// nothingKept is said of inputs that come in one call.
+const nothingKept = "Nothing was kept."
+
+// uploadError says what went wrong, and what is kept.
+func uploadError(err error, kept string) error {
 	var format *parameters.FormatError
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &format):
-		return apierrors.NewBadRequest("the inputs cannot be read: " + format.Sentence + ". Nothing was kept.")
+		return apierrors.NewBadRequest("the inputs cannot be read: " + format.Sentence + ". " + kept)
 	case errors.Is(err, uploads.ErrTooLarge):
 		return apierrors.NewRequestEntityTooLargeError(err.Error())
 	case errors.As(err, &long):
@@ -153,7 +211,7 @@ func uploadError(err error) error {
 	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrFull):
 		return apierrors.NewServiceUnavailable(err.Error())
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return apierrors.NewBadRequest("the body ended before all of it had come. Nothing was kept.")
+		return apierrors.NewBadRequest("the body ended before all of it had come. " + kept)
 	}
 	return unavailable("the inputs cannot be stored", err)
 }
@@ -162,7 +220,15 @@ func uploadError(err error) error {
 type asked struct {
 	run    *sharedcloudv1alpha1.FunctionRun
 	stream parameters.Stream
+	// upload is the name of one that comes in several calls; "" for one that comes in this. offset is how many tuples came
+	// before those of this call; more: others follow, and there is no run yet.
+	upload string
+	offset int
+	more   bool
 }
+
+// uploadName is what an upload that comes in several calls may be called: something that nobody else thinks of.
+var uploadName = regexp.MustCompile(`^[A-Za-z0-9-]{16,64}$`)
 
 func askedRun(values url.Values, header http.Header) (asked, error) {
 	a := asked{run: &sharedcloudv1alpha1.FunctionRun{}}
@@ -180,10 +246,29 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 			}
 			return nil
 		},
+		"upload": func(text string) error {
+			if a.upload = text; !uploadName.MatchString(text) {
+				return errors.New("must be 16 to 64 letters, digits and '-' that nobody else thinks of, such as a UUID")
+			}
+			return nil
+		},
+		"offset": func(text string) (err error) {
+			if a.offset, err = strconv.Atoi(text); err != nil || a.offset < 0 || a.offset > parameters.MaxTuples {
+				return errors.New("must be how many tuples of the upload came before")
+			}
+			return nil
+		},
+		"more": truth(&a.more),
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return asked{}, err
+	case a.upload == "" && (a.more || values.Has("offset")):
+		return asked{}, errors.New("offset and more are for inputs that come in several calls: name them by the parameter upload")
+	case a.upload != "" && !values.Has("offset"):
+		return asked{}, errors.New("an upload needs the parameter offset: how many of its tuples came before, 0 for the first call")
 	}
+	a.stream.MayBeEmpty = a.upload != ""
 	if header.Get("Content-Encoding") != "" {
 		return asked{}, errors.New("the body is compressed: send it as it is")
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -31,8 +32,9 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// shelf keeps what was uploaded, and starter what was started.
+// shelf keeps what was uploaded in one call, and starter what was started.
 type shelf struct {
+	PartUploader
 	tuples []string
 	err    error
 }
@@ -154,6 +156,11 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		"a spec and more":              {query: "spec=" + url.QueryEscape(`{} {}`), want: apierrors.IsBadRequest, says: "one JSON object", unread: true},
 		"inputs in the spec":           {query: "spec=" + url.QueryEscape(`{"parameters": [[1]]}`), want: apierrors.IsBadRequest, says: "neither inputs", unread: true},
 		"another function in the spec": {query: "spec=" + url.QueryEscape(`{"functionRef": {"name": "x"}}`), want: apierrors.IsBadRequest, says: "nor functionRef", unread: true},
+		"an upload that all think of":  {query: "upload=mine&offset=0", want: apierrors.IsBadRequest, says: "it must be 16 to 64 letters, digits and '-' that nobody else thinks of", unread: true},
+		"an upload from anywhere":      {query: "upload=" + partName, want: apierrors.IsBadRequest, says: "needs the parameter offset", unread: true},
+		"an offset that is none":       {query: "offset=-1&upload=" + partName, want: apierrors.IsBadRequest, says: "it must be how many tuples of the upload came before", unread: true},
+		"an offset of nothing":         {query: "offset=1", want: apierrors.IsBadRequest, says: "name them by the parameter upload", unread: true},
+		"more of nothing":              {query: "more=true", want: apierrors.IsBadRequest, says: "name them by the parameter upload", unread: true},
 		"a name that is taken":         {query: "name=mine", starter: starter{err: taken}, want: apierrors.IsAlreadyExists, says: "already exists", unread: true},
 		"a cluster that is away":       {starter: starter{err: errors.New("connection refused")}, want: apierrors.IsServiceUnavailable, says: "the run cannot be made at the moment", unread: true},
 		"more than may come":           {query: "format=ndjson", body: strings.NewReader(strings.Repeat("[1]\n", 1<<20)), want: apierrors.IsRequestEntityTooLargeError, says: "the body has more than 2097152 bytes"},
@@ -175,6 +182,58 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+const partName = "0b9f1c5e-7d0a-4a43-9d06-0d6a4e3f0c11"
+
+func TestInputsMayComeInSeveralCalls(t *testing.T) {
+	db := outcomes.NewSQLite(filepath.Join(t.TempDir(), "outcomes.db"))
+	if err := db.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	kept, runs := uploads.New(db, 1<<20, 1<<20, clock.RealClock{}), &starter{}
+	storage := NewRun(kept, runs, 1<<20, clock.RealClock{})
+	call := func(query string, body io.Reader) said {
+		t.Helper()
+		return post(t, storage, "hello", "upload="+partName+"&name=mine&"+query, contentNDJSON, body)
+	}
+	part := func(query, body string, want int) {
+		t.Helper()
+		got := call("more=true&"+query, strings.NewReader(body))
+		if answer := fmt.Sprintf(`{"upload":%q,"tuples":%d}`+"\n", partName, want); got.refused != nil || got.status != http.StatusOK || got.body != answer {
+			t.Errorf("answer %+v; want %s", got, answer)
+		}
+	}
+	refused := func(query string, body io.Reader, want func(error) bool, says string) {
+		t.Helper()
+		if got := call(query, body); got.refused == nil || !want(got.refused) || !strings.Contains(got.refused.Error(), says) {
+			t.Errorf("answer %+v; want an error that says %q", got, says)
+		}
+	}
+	part("offset=0", "", 0)
+	refused("offset=0", strings.NewReader(""), apierrors.IsConflict, "begin again at offset 0")
+	part("offset=0", "[1]\n[2]\n", 2)
+	part("offset=1", "[2]\n[3]\n", 3)
+	refused("offset=4&more=true", strings.NewReader("[5]"), apierrors.IsConflict, "the upload has 3 tuples: go on at that offset")
+	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is no JSON: unexpected end of JSON input. The 4 tuples before are kept for an hour.")
+	refused("offset=4&more=true", io.MultiReader(strings.NewReader("[5]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), apierrors.IsBadRequest, "The 5 tuples before are kept")
+	refused("offset=3", strings.NewReader("[4]"), apierrors.IsConflict, "the upload has 5 tuples")
+	if runs.made != nil {
+		t.Fatalf("a run was made: %+v", runs.made)
+	}
+	got := call("offset=5", strings.NewReader("[6]"))
+	whole, err := kept.Write(t.Context(), "space", parameters.NewReader(strings.NewReader("[1]\n2\n3\n4\n5\n6\n"), parameters.Stream{Format: sharedcloudv1alpha1.FormatNDJSON}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.refused != nil || got.status != http.StatusCreated || runs.made == nil || runs.made.Name != "mine" {
+		t.Fatalf("answer %+v; made %+v", got, runs.made)
+	}
+	if diff := cmp.Diff(uploadedAs(whole), runs.made.Spec.ParametersFrom); diff != "" {
+		t.Errorf("its inputs (-want +got):\n%s", diff)
+	}
+	refused("offset=6", strings.NewReader(""), apierrors.IsConflict, "there is no such upload")
 }
 
 type readerFuncFails struct{ t *testing.T }

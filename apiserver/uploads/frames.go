@@ -54,8 +54,10 @@ func unframe(data []byte, count int) ([]parameters.Input, error) {
 
 // writer adds tuples to an upload that arrives, piece by piece.
 type writer struct {
-	s      *Store
-	id     int64
+	s  *Store
+	id int64
+	// name is that of an upload that comes in several calls.
+	name   types.NamespacedName
 	digest hash.Hash
 	tuples int
 	bytes  int64
@@ -87,11 +89,22 @@ func (w *writer) flush(ctx context.Context) error {
 	chunk := outcomes.Chunk{First: w.tuples - w.held, Tuples: w.held, Data: w.piece}
 	err := w.s.store.Update(ctx, types.UID("upload/"+strconv.FormatInt(w.id, 10)), func(tx *outcomes.Tx) error {
 		there, err := tx.AddChunk(w.id, chunk, w.s.now())
-		if err == nil && !there {
+		switch {
+		case err != nil || w.name.Name == "" && there:
+			return err
+		case w.name.Name == "":
 			return ErrSwept
+		case !there:
+			return ErrElsewhere
 		}
-		return err
+		return w.putState(tx)
 	})
+	if err != nil {
+		return err
+	}
 	w.piece, w.held = w.piece[:0], 0
-	return err
+	return nil
 }
+
+// stored is how many tuples of the upload are in the store.
+func (w *writer) stored() int { return w.tuples - w.held }

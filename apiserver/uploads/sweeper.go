@@ -86,16 +86,8 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 
 // release deletes an upload, unless somebody has used it since it was looked at.
 func (s *Sweeper) release(ctx context.Context, u *outcomes.Upload) (gone bool, err error) {
-	err = s.uploads.store.Update(ctx, lockOf(u.Namespace, u.Digest), func(tx *outcomes.Tx) error {
-		gone = false
-		if u.Complete {
-			now, err := tx.Upload(u.Namespace, u.Digest)
-			if err != nil || now == nil || now.UsedMicros != u.UsedMicros {
-				return err
-			}
-		}
-		_, err := tx.DeleteUploadSome(u.ID, 1) // nobody finds it any more
-		gone = err == nil
+	err = s.uploads.store.Update(ctx, lockOf(u.Namespace, u.Digest), func(tx *outcomes.Tx) (err error) {
+		gone, err = tx.ReleaseUpload(u.ID, u.UsedMicros)
 		return err
 	})
 	if err != nil || !gone {

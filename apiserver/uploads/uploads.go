@@ -2,6 +2,7 @@
 // and content, in pieces, so that neither memory nor a transaction grows with their number.
 //
 //	uploads.go   Write, and Slice, which reads any range of an upload
+//	arriving.go  uploads that come in several calls
 //	frames.go    how tuples lie in a piece
 //	sweeper.go   deletes what no run names any more
 //
@@ -129,12 +130,13 @@ func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upl
 		return Upload{}, err
 	}
 	upload = Upload{Digest: "sha256:" + hex.EncodeToString(w.digest.Sum(nil)), Tuples: w.tuples}
-	kept, err = s.complete(ctx, w.id, namespace, upload)
+	kept, err = s.complete(ctx, w.id, namespace, upload, func(*outcomes.Tx, int64) error { return nil })
 	return upload, err
 }
 
-// complete makes an upload findable, unless there is one of the same content. It says which of the two is kept.
-func (s *Store) complete(ctx context.Context, id int64, namespace string, upload Upload) (kept bool, err error) {
+// complete makes an upload findable, unless there is one of the same content, which instead is told of. It says which of
+// the two is kept.
+func (s *Store) complete(ctx context.Context, id int64, namespace string, upload Upload, instead func(tx *outcomes.Tx, same int64) error) (kept bool, err error) {
 	err = s.store.Update(ctx, lockOf(namespace, upload.Digest), func(tx *outcomes.Tx) error {
 		kept = false
 		same, err := tx.Upload(namespace, upload.Digest)
@@ -142,9 +144,9 @@ func (s *Store) complete(ctx context.Context, id int64, namespace string, upload
 			return err
 		}
 		if same != nil {
-			return tx.UseUpload(same.ID, s.now())
+			return errors.Join(tx.UseUpload(same.ID, s.now()), instead(tx, same.ID))
 		}
-		there, err := tx.CompleteUpload(id, upload.Digest, s.now())
+		there, err := tx.CompleteUpload(id, upload.Digest, upload.Tuples, s.now())
 		if err == nil && !there {
 			return ErrSwept
 		}

@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -251,6 +253,36 @@ func kubectl(ctx SpecContext, args ...string) string {
 	out, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "kubectl %s: %s", strings.Join(args, " "), out)
 	return string(out)
+}
+
+// cutter is the address of a proxy on loopback that ends each connection when so many bytes have been sent through it,
+// and says so.
+func cutter(ctx SpecContext, to string, most int64, cut func()) string {
+	GinkgoHelper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(listener.Close)
+	serve := func(from net.Conn) {
+		defer GinkgoRecover()
+		defer func() { _ = from.Close() }()
+		target, err := net.Dial("tcp", to)
+		Expect(err).NotTo(HaveOccurred())
+		defer func() { _ = target.Close() }()
+		go func() { _, _ = io.Copy(from, target) }()
+		if sent, _ := io.CopyN(target, from, most); sent == most {
+			cut()
+		}
+	}
+	go func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serve(from)
+		}
+	}()
+	return listener.Addr().String()
 }
 
 // operatorPod is the running pod of one of the operator's Deployments.

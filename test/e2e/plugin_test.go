@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -107,6 +108,33 @@ var _ = Describe("kubectl function", func() {
 		}
 		Expect(decoder.More()).To(BeFalse())
 	}, SpecTimeout(2*time.Minute))
+
+	It("uploads inputs over a connection that breaks again and again, while the API server restarts", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		makeFunction(ctx, namespace, "many", "def handler(event):\n    return event[0]\n")
+		var lines strings.Builder
+		for i := range 60_000 {
+			_, _ = fmt.Fprintf(&lines, "[%d, %q]\n", i, strings.Repeat("x", 200))
+		}
+		var cuts atomic.Int32
+		address := cutter(ctx, strings.TrimPrefix(restConfig.Host, "https://"), 2<<20, func() {
+			if cuts.Add(1) == 2 {
+				pod := operatorPod(ctx, "apiserver")
+				Expect(k8s.Delete(ctx, &pod)).To(Succeed())
+			}
+		})
+		did(ctx, namespace, lines.String(), "run", "many", "--file", "-", "--name", "broken", "--spec", `{"suspend": true}`, "--server", "https://"+address)
+		Expect(cuts.Load()).To(BeNumerically(">=", 5))
+		did(ctx, namespace, lines.String(), "run", "many", "--file", "-", "--name", "whole", "--spec", `{"suspend": true}`)
+		var digests []string
+		for _, name := range []string{"broken", "whole"} {
+			run := &v1alpha1.FunctionRun{}
+			Expect(k8s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, run)).To(Succeed())
+			Expect(run.Spec.ParametersFrom.Upload.Tuples).To(BeEquivalentTo(60_000))
+			digests = append(digests, run.Spec.ParametersFrom.Upload.Digest)
+		}
+		Expect(digests[0]).To(Equal(digests[1]))
+	}, SpecTimeout(4*time.Minute))
 
 	It("suspends, resumes and cancels a run, and stops waiting when its time is over", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)

@@ -178,6 +178,9 @@ func (b *bench) Fate(context.Context, string, string, types.UID) work.Fate {
 	return work.Fate{State: work.FateRunning}
 }
 
+// Ending implements work.Fates.
+func (b *bench) Ending(string, string, types.UID) bool { return false }
+
 // Worker implements work.Authenticator: the token says which worker calls.
 func (b *bench) Worker(r *http.Request, namespace, run string) (work.Worker, error) {
 	_, name, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "/")

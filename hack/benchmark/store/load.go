@@ -202,6 +202,9 @@ func (l *load) Fate(context.Context, string, string, types.UID) work.Fate {
 	return work.Fate{State: work.FateRunning}
 }
 
+// Ending implements work.Fates.
+func (l *load) Ending(string, string, types.UID) bool { return false }
+
 // Worker implements work.Authenticator: the token says which worker calls.
 func (l *load) Worker(r *http.Request, namespace, run string) (work.Worker, error) {
 	name := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
