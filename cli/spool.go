@@ -184,8 +184,8 @@ func (b *spoolBody) read(p []byte) (n int, wait bool, err error) {
 	return n, false, nil
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer: it also ends a Read that waits.
 func (b *spoolBody) Close() error {
-	b.timer.Stop()
+	b.timer.Reset(0)
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,7 +41,7 @@ func (c *cluster) upload(ctx context.Context, s *subresources, function, name st
 	// A Python literal has no parts that could be told from each other before all of it is read, and is short.
 	if len(beginning) < partBytes || in.stream.Format == v1alpha1.FormatPython {
 		in.query(query)
-		response, err := s.call(ctx, http.MethodPost, "functions", function, "run", query, struct{ io.Reader }{text})
+		response, err := s.call(ctx, http.MethodPost, "functions", function, "run", query, text)
 		return c.made(ctx, name, response, err)
 	}
 	filling, stop := context.WithCancel(ctx)
@@ -52,11 +51,10 @@ func (c *cluster) upload(ctx context.Context, s *subresources, function, name st
 	u := &sender{spool: spool, say: c.o.say, clock: clock.RealClock{}, callBytes: callBytes, callTime: callTime}
 	query.Set("format", "ndjson")
 	query.Set("upload", string(uuid.NewUUID()))
-	u.call = func(ctx context.Context, have int, more bool, body io.Reader) (*http.Response, error) {
-		query.Set("offset", strconv.Itoa(have))
+	u.call = func(ctx context.Context, behind int, more bool, body io.Reader) (*http.Response, error) {
+		query.Set("offset", strconv.Itoa(behind))
 		query.Set("more", strconv.FormatBool(more))
-		// What is not known to be in memory is sent in pieces, however long it gets.
-		return s.call(ctx, http.MethodPost, "functions", function, "run", query, struct{ io.Reader }{body})
+		return s.call(ctx, http.MethodPost, "functions", function, "run", query, body)
 	}
 	have, err := u.send(ctx)
 	var format *parameters.FormatError
@@ -75,7 +73,7 @@ func (c *cluster) upload(ctx context.Context, s *subresources, function, name st
 	out := newOutage(u.clock, u.say, "The server")
 	out.over()
 	for again := false; ; again = true {
-		response, err := u.call(ctx, have, false, strings.NewReader(""))
+		response, err := u.call(ctx, have, false, http.NoBody)
 		run, err := c.made(ctx, name, response, err)
 		if err == nil {
 			return run, nil
@@ -96,8 +94,8 @@ var errInterruptedUpload = &codedError{ExitInterrupted, errors.New("interrupted 
 // behind what the server has.
 type sender struct {
 	spool *spool
-	// call makes one call: the body comes behind as many inputs as the server has.
-	call      func(ctx context.Context, have int, more bool, body io.Reader) (*http.Response, error)
+	// call makes one call: the body comes behind so many inputs.
+	call      func(ctx context.Context, behind int, more bool, body io.Reader) (*http.Response, error)
 	say       func(format string, args ...any)
 	clock     clock.WithTicker
 	callBytes int
@@ -114,11 +112,11 @@ func (u *sender) send(ctx context.Context) (have int, err error) {
 		if !some || err != nil {
 			return have, err
 		}
-		var body io.Reader = strings.NewReader("")
+		behind, body := 0, io.Reader(http.NoBody)
 		if !asking {
-			body = u.spool.begin(u.callBytes, u.callTime)
+			behind, body = have, u.spool.begin(u.callBytes, u.callTime)
 		}
-		now, err := u.part(ctx, have, body)
+		now, err := u.part(ctx, behind, body)
 		if err == nil && now < have {
 			return have, clusterError("the server has lost what was uploaded: nothing came for too long, or its store was moved meanwhile. No run was made: send the inputs again")
 		}
@@ -148,8 +146,8 @@ func (u *sender) send(ctx context.Context) (have int, err error) {
 }
 
 // part makes one call, and returns how many inputs the server has.
-func (u *sender) part(ctx context.Context, have int, body io.Reader) (int, error) {
-	response, err := u.call(ctx, have, true, body)
+func (u *sender) part(ctx context.Context, behind int, body io.Reader) (int, error) {
+	response, err := u.call(ctx, behind, true, body)
 	if err != nil {
 		return 0, err
 	}
