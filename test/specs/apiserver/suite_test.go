@@ -90,7 +90,7 @@ func serve(ctx context.Context, args []string) error {
 
 func TestAPIServer(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(60 * time.Second)
 	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
 	SetDefaultConsistentlyDuration(400 * time.Millisecond)
 	EnforceDefaultTimeoutsWhenUsingContexts()

@@ -214,7 +214,7 @@ var _ = Describe("Admission takes", func() {
 		got, err := json.Marshal(fresh(ctx, Default, run).Spec.Parameters)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got).To(MatchJSON(want))
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("a literal, suspension, cancellation, workers and times to live, and changes of all but the literal", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "changes", "missing", 0, literal)
@@ -225,7 +225,7 @@ var _ = Describe("Admission takes", func() {
 			run.Spec.ResultsTTLSecondsAfterFinished, run.Spec.Workers = ptr.To[int32](3), ptr.To[int32](3)
 			g.Expect(k8s.Update(ctx, run)).To(Succeed())
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(20*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("a change of labels of a run with many inputs", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "large", "missing", 100_000)
@@ -235,5 +235,5 @@ var _ = Describe("Admission takes", func() {
 			run.Labels = map[string]string{"a": "b"}
 			g.Expect(k8s.Update(ctx, run)).To(Succeed())
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })

@@ -32,7 +32,7 @@ var _ = Describe("A Function", func() {
 		Expect(revision.OwnerReferences).To(BeEmpty(), "a revision outlives its function while a run needs it")
 		revision.Data["handler.py"] = "def handler(event): return 'evil'\n"
 		Expect(k8s.Update(ctx, &revision)).To(MatchError(ContainSubstring("immutable")))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("whose image is missing says so, and recovers when it appears, in its namespace or in the catalogue", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -49,7 +49,7 @@ var _ = Describe("A Function", func() {
 		Expect(condition(fresh(ctx, Default, far), v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonImageMissing))
 		create(ctx, newImage(options.CatalogueNamespace, "late-"+namespace))
 		waitCondition(ctx, far, v1alpha1.ConditionReady)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("takes the nearer of two images, and the other when that is deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -62,7 +62,7 @@ var _ = Describe("A Function", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(fresh(ctx, g, function).Status.Revision.RegistryPath).To(Equal("sharedcloud/python:latest"))
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("whose ConfigMap or key is missing says so, recovers, and makes a new revision when the text changes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -97,7 +97,7 @@ var _ = Describe("A Function", func() {
 			Expect(revision.Annotations).To(HaveKey(v1alpha1.AnnotationRevisionSince))
 		}
 		Expect(numbers).To(SatisfyAll(HaveLen(2), HaveKeyWithValue(first, "3"), ContainElement("2")))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("of several files has all of a ConfigMap in its revision, and a new one when any of them changes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -128,7 +128,7 @@ var _ = Describe("A Function", func() {
 		code.Data["runner.py"] = "# mine\n"
 		Expect(k8s.Update(ctx, code)).To(Succeed())
 		Expect(waitReason(ctx, function, v1alpha1.ReasonInvalid)).To(ContainSubstring(`The ConfigMap "code" has runner.py, a name that is the operator's own`))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("with files beside its code has them in its revision", func(ctx SpecContext) {
 		function := newFunction(newNamespace(ctx), "f", func(f *v1alpha1.Function) {
@@ -137,7 +137,7 @@ var _ = Describe("A Function", func() {
 		create(ctx, function)
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
 		Expect(revisionsOf(ctx, Default, function)[0].Data).To(HaveKeyWithValue("util.py", "A = 1\n"))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("keeps code that is not UTF-8 byte for byte", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -151,7 +151,7 @@ var _ = Describe("A Function", func() {
 		revisions := revisionsOf(ctx, Default, function)
 		Expect(revisions).To(HaveLen(1))
 		Expect(revisions[0].BinaryData).To(HaveKeyWithValue("handler.py", text))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("of another language than its image is stalled until one of the two is corrected", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -166,7 +166,7 @@ var _ = Describe("A Function", func() {
 		}).WithContext(ctx).Should(Succeed())
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
 		Expect(kstatus(ctx, function)).To(Equal(status.CurrentStatus))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("makes its revision again when somebody deletes it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -176,7 +176,7 @@ var _ = Describe("A Function", func() {
 		revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: function.Status.Revision.Name, Namespace: namespace}}
 		Expect(k8s.Delete(ctx, revision)).To(Succeed())
 		Eventually(func(g Gomega) { fresh(ctx, g, revision) }).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("keeps the present revision and its history, and a run's own as long as that is unfinished", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -213,7 +213,7 @@ var _ = Describe("A Function", func() {
 		Eventually(func(g Gomega) { g.Expect(names(g)).To(HaveLen(2)) }).WithContext(ctx).Should(Succeed())
 		Expect(k8s.Delete(ctx, function)).To(Succeed())
 		Eventually(func(g Gomega) { g.Expect(names(g)).To(BeEmpty()) }).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(40*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A FunctionImage", func() {
@@ -231,12 +231,12 @@ var _ = Describe("A FunctionImage", func() {
 			g.Expect(fresh(ctx, g, image).Status.Digest).To(Equal("docker.io/sharedcloud/python@sha256:0123"))
 			g.Expect(fresh(ctx, g, run).Status.ImageDigest).To(Equal("docker.io/sharedcloud/python@sha256:0123"))
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("that is no reference is stalled with a sentence", func(ctx SpecContext) {
 		image := newImage(newNamespace(ctx), "bad", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "python@latest" })
 		create(ctx, image)
 		Expect(waitReason(ctx, image, v1alpha1.ReasonInvalid)).To(ContainSubstring("python@latest"))
 		Expect(kstatus(ctx, image)).To(Equal(status.FailedStatus))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })

@@ -51,7 +51,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		Expect(copied.Data).To(Equal(map[string]string{"inputs": "[1]\n[2]\n[3]\n", "format": "NDJSON"}))
 		Expect(copied.Immutable).To(HaveValue(BeTrue()))
 		Expect(metav1.IsControlledBy(copied, run)).To(BeTrue(), "it goes with the run")
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("is failed at once when they cannot be read, with the line", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -60,7 +60,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonParametersInvalid))
 		Expect(failed.Message).To(SatisfyAll(ContainSubstring("The key inputs of the ConfigMap source cannot be read as NDJSON: line 2: it is no JSON"), ContainSubstring("Make a new FunctionRun")))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("says when the name of its copy is taken, and goes on when that is gone", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -71,7 +71,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		Expect(k8s.Delete(ctx, taken)).To(Succeed())
 		waitJob(ctx, run)
 		Expect(fresh(ctx, Default, run).Status.Revision.Tuples).To(BeEquivalentTo(2))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A run whose inputs were uploaded", func() {
@@ -84,7 +84,7 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 		create(ctx, newFunction(namespace, "f"), run)
 		Expect(waitJob(ctx, run).Spec.Completions).To(HaveValue(BeEquivalentTo(v1alpha1.DefaultWorkers)))
 		Expect(fresh(ctx, Default, run).Status.Revision.Tuples).To(BeEquivalentTo(1_000_000))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	DescribeTable("is refused", func(ctx SpecContext, source *v1alpha1.ParametersSource, says string) {
 		run := newRun(newNamespace(ctx), "r", "f", 0, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters, r.Spec.ParametersFrom = nil, source })
@@ -106,5 +106,5 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 			run.Spec.ParametersFrom.ConfigMapKeyRef.Key = "other"
 			g.Expect(k8s.Update(ctx, run)).To(MatchError(ContainSubstring("spec.parametersFrom is immutable: make a new FunctionRun")))
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })

@@ -126,7 +126,7 @@ metadata: {name: soon}
 		} {
 			Expect(text(got[use.kind], use.path)).To(Equal(use.name), "%s of the %s", use.path, use.kind)
 		}
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("makes of config/samples/files a function that is ready, and a run of it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -144,5 +144,5 @@ metadata: {name: soon}
 		Expect(function.Spec.CodeFrom.ConfigMapRef.Name).To(MatchRegexp("^demo-shout-code-[a-z0-9]{10}$"))
 		Expect(revisionsOf(ctx, Default, function)[0].Data).To(SatisfyAll(HaveKey("handler.py"), HaveKey("util.py")))
 		waitJob(ctx, newRun(namespace, "demo-shout-once", "demo-shout", 0))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })

@@ -68,7 +68,7 @@ var _ = Describe("A run", func() {
 		Expect(run.Status.CompletionTime).NotTo(BeNil())
 		Expect(kstatus(ctx, run)).To(Equal(status.CurrentStatus))
 		noJobs(ctx, run)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("is failed when a tuple failed, and names the first indexes", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 10)
@@ -78,7 +78,7 @@ var _ = Describe("A run", func() {
 		Expect(failed.Message).To(ContainSubstring("2 of 10 tuples did not succeed (2 failed): indexes 3,7."))
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		noJobs(ctx, run)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("takes what it says itself over what its function says", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -101,7 +101,7 @@ var _ = Describe("A run", func() {
 			Key: v1alpha1.DefaultGPUProductLabel, Operator: corev1.NodeSelectorOpIn, Values: []string{"L4", "T4"},
 		}))))
 		Expect(job.Spec.Template.Spec.Containers[0].Resources.Limits).To(BeEmpty())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("waits for its function, in words, and starts when that is ready", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -117,7 +117,7 @@ var _ = Describe("A run", func() {
 		}).WithContext(ctx).Should(Succeed())
 		create(ctx, newImage(namespace, "later"))
 		waitJob(ctx, run)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("whose inputs cannot be read is failed at once, and needs a new run", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -128,7 +128,7 @@ var _ = Describe("A run", func() {
 		Expect(failed.Message).To(SatisfyAll(ContainSubstring("spec.parametersLiteral"), ContainSubstring("Make a new FunctionRun")))
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		Expect(jobsOf(ctx, Default, run)).To(BeEmpty())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("goes on after its function was deleted: it pinned what it needs", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
@@ -144,7 +144,7 @@ var _ = Describe("A run", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(revision), revision))).To(BeTrue())
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("whose Job is deleted by hand goes on with the next", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
@@ -154,7 +154,7 @@ var _ = Describe("A run", func() {
 			g.Expect(jobsOf(ctx, g, run)).To(HaveLen(1))
 		}).WithContext(ctx).Should(Succeed())
 		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("says when a Job of its name is somebody else's, and leaves that one alone", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -169,7 +169,7 @@ var _ = Describe("A run", func() {
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		before := foreign.ResourceVersion
 		Expect(fresh(ctx, Default, foreign).ResourceVersion).To(Equal(before))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("The end of a run is a handshake", func() {
@@ -190,7 +190,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 		Expect(failed.Message).To(ContainSubstring("3 of 4 tuples did not succeed (3 cancelled)"))
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		noJobs(ctx, run)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("when it is cancelled before it had a Job", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "r", "missing", 2, func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true })
@@ -198,7 +198,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 		waitCondition(ctx, run, v1alpha1.ConditionEnding)
 		report(ctx, run, progress(2, 0, 0, 2).WithReason(v1alpha1.ReasonCancelled).WithClosed(true))
 		Expect(waitCondition(ctx, run, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonCancelled))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("when its Job failed", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
@@ -209,15 +209,15 @@ var _ = Describe("The end of a run is a handshake", func() {
 		report(ctx, run, progress(2, 0, 2, 0).WithReason(v1alpha1.ReasonJobFailed).WithClosed(true))
 		Expect(waitCondition(ctx, run, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonJobFailed))
 		noJobs(ctx, run)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("when its time is over, not counting the time that it was suspended", func(ctx SpecContext) {
-		run, _ := startedRun(ctx, 4, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](2) })
+		run, _ := startedRun(ctx, 4, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](4) })
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
 		waitCondition(ctx, run, v1alpha1.ConditionSuspended)
 		Consistently(func(g Gomega) {
 			g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse))
-		}).WithContext(ctx).WithTimeout(3 * time.Second).Should(Succeed())
+		}).WithContext(ctx).WithTimeout(5 * time.Second).Should(Succeed())
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })
 		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
 		Expect(condition(run, v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse), "it has the whole of its time again")
@@ -226,9 +226,9 @@ var _ = Describe("The end of a run is a handshake", func() {
 		report(ctx, run, progress(4, 1, 0, 3).WithReason(ending.Reason).WithMessage(ending.Message).WithFailedIndexes("1-3").WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
-		Expect(failed.Message).To(HavePrefix("The run took longer than its time limit of 2 seconds (spec.activeDeadlineSeconds). 3 of 4 tuples did not succeed (3 cancelled): indexes 1-3."))
+		Expect(failed.Message).To(HavePrefix("The run took longer than its time limit of 4 seconds (spec.activeDeadlineSeconds). 3 of 4 tuples did not succeed (3 cancelled): indexes 1-3."))
 		noJobs(ctx, run)
-	}, SpecTimeout(40*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("when more tuples failed than it bears: the API server closes it", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) })
@@ -239,7 +239,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonMaxFailuresExceeded))
 		Expect(failed.Message).To(HavePrefix("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures). 8 of 9 tuples did not succeed (2 failed, 6 cancelled)"))
 		noJobs(ctx, run)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("and what was already complete stays complete when the cancellation came too late", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 1)
@@ -252,7 +252,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 			g.Expect(condition(run, v1alpha1.ConditionComplete).Status).To(Equal(metav1.ConditionTrue))
 		}).WithContext(ctx).Should(Succeed())
 		Expect(kstatus(ctx, run)).To(Equal(status.CurrentStatus))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 // jobStatus plays the Job controller's verdict: conditions that are True, in order.
@@ -298,7 +298,7 @@ var _ = Describe("The workers of a run", func() {
 		Expect(run.Status.Revision.Workers).To(BeEquivalentTo(4))
 		Expect(run.Status.Job.Name).To(Equal("r-1"))
 		Expect(jobsOf(ctx, Default, run)).To(HaveLen(1))
-	}, SpecTimeout(40*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("stay as a queue has admitted them, which is said", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) {
@@ -311,7 +311,7 @@ var _ = Describe("The workers of a run", func() {
 				"spec.workers asks for 2 workers, and the queue team has admitted the run with 4: that stays until the run is suspended and resumed."))
 		}).WithContext(ctx).Should(Succeed())
 		sized(ctx, run, job, 4)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A suspended run", func() {
@@ -328,7 +328,7 @@ var _ = Describe("A suspended run", func() {
 		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
 		Expect(condition(run, v1alpha1.ConditionSuspended).Status).To(Equal(metav1.ConditionFalse))
 		Expect(run.Status.Progress.Succeeded).To(BeEquivalentTo(1))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("that never started pins nothing until it is resumed", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -338,7 +338,7 @@ var _ = Describe("A suspended run", func() {
 		Expect(run.Status.Revision).To(BeNil())
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })
 		waitJob(ctx, run)
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A run says what its workers wait for", func() {
@@ -363,7 +363,7 @@ var _ = Describe("A run says what its workers wait for", func() {
 			g.Expect(ready.Message).To(Equal("Workers are at it; 1 of 2 wait: no node has room: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))
 		}).WithContext(ctx).Should(Succeed())
 		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
-	}, SpecTimeout(40*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("and when its last outcome is in, a pod that waits for a GPU gets none any more", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
@@ -379,7 +379,7 @@ var _ = Describe("A run says what its workers wait for", func() {
 		report(ctx, run, progress(2, 2, 0, 0).WithClosed(true))
 		noJobs(ctx, run)
 		Expect(time.Since(start)).To(BeNumerically("<", 5*time.Second), "the Job goes at once, not after the time that workers get to leave")
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A namespace that is deleted", func() {
@@ -390,7 +390,7 @@ var _ = Describe("A namespace that is deleted", func() {
 		Eventually(func(g Gomega) { g.Expect(fresh(ctx, g, namespace).DeletionTimestamp).NotTo(BeNil()) }).WithContext(ctx).Should(Succeed())
 		noJobs(ctx, run)
 		Consistently(func(g Gomega) { g.Expect(jobsOf(ctx, g, run)).To(BeEmpty()) }).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A finished run", func() {
@@ -403,5 +403,5 @@ var _ = Describe("A finished run", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(run), run))).To(BeTrue())
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })

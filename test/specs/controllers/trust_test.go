@@ -50,7 +50,7 @@ var _ = Describe("Trust", func() {
 			}).WithContext(ctx).Should(Succeed())
 			Expect(service.Spec.InsecureSkipTLSVerify).To(BeFalse())
 		}
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("is written again where somebody deleted or changed it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -63,7 +63,7 @@ var _ = Describe("Trust", func() {
 		Eventually(func(g Gomega) { g.Expect(fresh(ctx, g, bundle).Data["ca.crt"]).To(Equal(right)) }).WithContext(ctx).Should(Succeed())
 		Expect(k8s.Delete(ctx, bundle)).To(Succeed())
 		Eventually(func(g Gomega) { g.Expect(fresh(ctx, g, bundleOf(namespace)).Data["ca.crt"]).To(Equal(right)) }).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("renews the API server's certificate at once when its Secret is deleted, by the same authority", func(ctx SpecContext) {
 		before := serving()
@@ -73,7 +73,7 @@ var _ = Describe("Trust", func() {
 		Eventually(func(g Gomega) { fresh(ctx, g, after) }).WithContext(ctx).Should(Succeed())
 		Expect(after.Data["tls.crt"]).NotTo(Equal(before.Data["tls.crt"]))
 		Expect(after.Data["ca.crt"]).To(Equal(before.Data["ca.crt"]))
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 
 	It("gives no bundle to a namespace without runs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -81,5 +81,5 @@ var _ = Describe("Trust", func() {
 		Consistently(func(g Gomega) {
 			g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(bundleOf(namespace)), bundleOf(namespace))).NotTo(Succeed())
 		}).WithContext(ctx).Should(Succeed())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(90*time.Second))
 })
