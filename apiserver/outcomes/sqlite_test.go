@@ -528,7 +528,7 @@ func TestResultsAreDeletedPieceByPieceAndAllElseStays(t *testing.T) {
 	if row.ResultsDeletedMicros != 7e6 || live != 0 {
 		t.Errorf("deleted at %d, %d live outputs", row.ResultsDeletedMicros, live)
 	}
-	if diff := cmp.Diff(given, outcomesOf(t, store, "other", 0, 0)); diff != "" {
+	if diff := cmp.Diff(given, outcomesOf(t, store, "other", 0, 0), bytesAtOnce); diff != "" {
 		t.Errorf("the other run (-want +got):\n%s", diff)
 	}
 }

@@ -97,9 +97,11 @@ type contents struct {
 var withoutNumbers = cmp.Options{
 	cmpopts.IgnoreFields(Run{}, "ID"), cmpopts.IgnoreFields(Upload{}, "ID"), cmpopts.IgnoreFields(Worker{}, "ID", "RunID"), cmpopts.IgnoreFields(Outcome{}, "WorkerID"),
 	cmp.Comparer(func(a, b indexset.Set) bool { return a.Equal(b) }),
-	// Byte by byte it takes its time.
-	cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }),
+	bytesAtOnce,
 }
+
+// bytesAtOnce compares bytes as a whole: one by one, megabytes of them take minutes under the race detector.
+var bytesAtOnce = cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) })
 
 func contentsOf(t *testing.T, store Store) map[types.UID]contents {
 	t.Helper()
