@@ -24,6 +24,11 @@ type Chunk struct {
 
 const uploadColumns = `id, namespace, digest, tuples, bytes, complete, created_us, used_us FROM uploads`
 
+// columns is where the columns of uploadColumns go.
+func (u *Upload) columns() []any {
+	return []any{&u.ID, &u.Namespace, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros}
+}
+
 // InsertUpload adds the row of an upload that arrives.
 func (tx *Tx) InsertUpload(namespace string, nowMicros int64) (id int64, err error) {
 	return tx.insert("adding an upload", `INSERT INTO uploads (namespace, digest, tuples, bytes, complete, created_us, used_us)
@@ -41,8 +46,7 @@ type Arriving struct {
 func (tx *Tx) Arriving(namespace, name string) (found *Arriving, err error) {
 	err = tx.query("reading an upload", func(row func(...any) error) error {
 		found = &Arriving{}
-		u := &found.Upload
-		return row(&u.ID, &u.Namespace, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros, &found.State)
+		return row(append(found.columns(), &found.State)...)
 	}, `SELECT u.id, u.namespace, u.digest, u.tuples, u.bytes, u.complete, u.created_us, u.used_us, a.state
 		FROM arriving_uploads a JOIN uploads u ON u.id = a.upload_id WHERE a.namespace = $1 AND a.name = $2 AND u.tuples >= 0`, namespace, name)
 	return found, err
@@ -98,7 +102,7 @@ func (tx *Tx) UploadsUsedBefore(micros int64, limit int) ([]Upload, error) {
 func (tx *Tx) uploads(text string, args ...any) (all []Upload, err error) {
 	err = tx.query("reading uploads", func(row func(...any) error) error {
 		u := Upload{}
-		if err := row(&u.ID, &u.Namespace, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros); err != nil {
+		if err := row(u.columns()...); err != nil {
 			return err
 		}
 		all = append(all, u)

@@ -81,15 +81,12 @@ func (r *Run) Connect(ctx context.Context, name string, _ runtime.Object, respon
 	namespace := apirequest.NamespaceValue(ctx)
 	who := callerOf(ctx)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		run, part, err := r.serve(w, request, namespace, name, who)
-		switch {
-		case err != nil:
+		status, object, err := r.serve(w, request, namespace, name, who)
+		if err != nil {
 			responder.Error(apiError("the run cannot be made", err))
-		case part != nil:
-			answer(w, responder, http.StatusOK, part)
-		default:
-			answer(w, responder, http.StatusCreated, run)
+			return
 		}
+		answer(w, responder, status, object)
 	}), nil
 }
 
@@ -120,16 +117,16 @@ func answer(w http.ResponseWriter, responder rest.Responder, status int, object 
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// serve returns the run that was made, or what there is of inputs of which more will come.
-func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, who string) (*sharedcloudv1alpha1.FunctionRun, *Received, error) {
+// serve answers with the run that was made, or with what there is of inputs of which more will come.
+func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, who string) (status int, object any, err error) {
 	ctx := request.Context()
 	asked, err := askedRun(request.URL.Query(), request.Header)
 	if err != nil {
-		return nil, nil, apierrors.NewBadRequest(err.Error())
+		return 0, nil, apierrors.NewBadRequest(err.Error())
 	}
 	leave, err := r.uploads.enter("too many inputs are being uploaded at the moment")
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	defer leave()
 	run := asked.run
@@ -141,42 +138,46 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	// Before the inputs are read: who forgot something need not wait until they have all come.
 	run.Spec.ParametersFrom = uploadedAs(uploads.Upload{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 1})
 	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), who, true); err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	body := &patientReader{
 		body:     http.MaxBytesReader(w, request.Body, 2*r.mostBytes),
 		response: http.NewResponseController(w),
 		clock:    r.clock,
 	}
-	tuples := parameters.NewReader(body, asked.stream)
-	if asked.upload == "" {
-		upload, err := r.uploader.Write(ctx, namespace, tuples)
-		if err != nil {
-			return nil, nil, uploadError(err, nothingKept)
-		}
-		run.Spec.ParametersFrom = uploadedAs(upload)
-		run, err = r.starter.StartRun(ctx, run, who, false)
-		return run, nil, err
-	}
-	have, err := r.uploader.Append(ctx, namespace, asked.upload, asked.offset, tuples)
-	if err != nil {
-		return nil, nil, partError(function, have, err)
-	}
-	if asked.more {
-		return nil, &Received{Upload: asked.upload, Tuples: have}, nil
-	}
-	upload, err := r.uploader.Finish(ctx, namespace, asked.upload, asked.offset+tuples.Count())
-	if err != nil {
-		return nil, nil, partError(function, have, err)
+	upload, have, err := r.receive(ctx, namespace, &asked, parameters.NewReader(body, asked.stream))
+	switch {
+	case err != nil && asked.upload == "":
+		return 0, nil, uploadError(err, nothingKept)
+	case err != nil:
+		return 0, nil, partError(function, have, err)
+	case asked.more:
+		return http.StatusOK, &Received{Upload: asked.upload, Tuples: have}, nil
 	}
 	run.Spec.ParametersFrom = uploadedAs(upload)
 	if run, err = r.starter.StartRun(ctx, run, who, false); err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
-	if err := r.uploader.Forget(ctx, namespace, asked.upload); err != nil {
-		klog.FromContext(ctx).V(1).Info("The name of an upload is not forgotten yet; it goes with the upload", "err", err)
+	if asked.upload != "" {
+		if err := r.uploader.Forget(ctx, namespace, asked.upload); err != nil {
+			klog.FromContext(ctx).V(1).Info("The name of an upload is not forgotten yet; it goes with the upload", "err", err)
+		}
 	}
-	return run, nil, nil
+	return http.StatusCreated, run, nil
+}
+
+// receive stores the inputs of a call. Of those that come in several, the upload has so many then, also beside an error; it
+// is only named when all are there.
+func (r *Run) receive(ctx context.Context, namespace string, asked *asked, tuples *parameters.Reader) (upload uploads.Upload, have int, err error) {
+	if asked.upload == "" {
+		upload, err = r.uploader.Write(ctx, namespace, tuples)
+		return upload, upload.Tuples, err
+	}
+	have, err = r.uploader.Append(ctx, namespace, asked.upload, asked.offset, tuples)
+	if err == nil && !asked.more {
+		upload, err = r.uploader.Finish(ctx, namespace, asked.upload, asked.offset+tuples.Count())
+	}
+	return upload, have, err
 }
 
 func uploadedAs(upload uploads.Upload) *sharedcloudv1alpha1.ParametersSource {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -107,7 +106,7 @@ func (s *Store) Finish(ctx context.Context, namespace, name string, tuples int) 
 	if err != nil {
 		return Upload{}, err
 	}
-	upload := Upload{Digest: "sha256:" + hex.EncodeToString(digest.Sum(nil)), Tuples: tuples}
+	upload := uploadOf(digest, tuples)
 	kept, err := s.complete(ctx, arriving.ID, namespace, upload, func(tx *outcomes.Tx, same int64) error {
 		return tx.PutArriving(namespace, name, same, arriving.State)
 	})

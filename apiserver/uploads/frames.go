@@ -3,6 +3,7 @@ package uploads
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,21 +90,29 @@ func (w *writer) flush(ctx context.Context) error {
 	chunk := outcomes.Chunk{First: w.tuples - w.held, Tuples: w.held, Data: w.piece}
 	err := w.s.store.Update(ctx, types.UID("upload/"+strconv.FormatInt(w.id, 10)), func(tx *outcomes.Tx) error {
 		there, err := tx.AddChunk(w.id, chunk, w.s.now())
+		named := w.name.Name != ""
 		switch {
-		case err != nil || w.name.Name == "" && there:
+		case err != nil:
 			return err
-		case w.name.Name == "":
-			return ErrSwept
-		case !there:
+		case !there && named:
 			return ErrElsewhere
+		case !there:
+			return ErrSwept
+		case named:
+			return w.putState(tx)
 		}
-		return w.putState(tx)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	w.piece, w.held = w.piece[:0], 0
 	return nil
+}
+
+// uploadOf names the tuples that the digest is of.
+func uploadOf(digest hash.Hash, tuples int) Upload {
+	return Upload{Digest: "sha256:" + hex.EncodeToString(digest.Sum(nil)), Tuples: tuples}
 }
 
 // stored is how many tuples of the upload are in the store.

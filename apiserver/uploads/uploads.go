@@ -13,7 +13,6 @@ package uploads
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -129,7 +128,7 @@ func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upl
 	if err := w.flush(ctx); err != nil {
 		return Upload{}, err
 	}
-	upload = Upload{Digest: "sha256:" + hex.EncodeToString(w.digest.Sum(nil)), Tuples: w.tuples}
+	upload = uploadOf(w.digest, w.tuples)
 	kept, err = s.complete(ctx, w.id, namespace, upload, func(*outcomes.Tx, int64) error { return nil })
 	return upload, err
 }
