@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -58,7 +60,7 @@ func bind(ctx context.Context, role string, subject rbacv1.Subject) {
 // person makes a user with the rules in one namespace, and returns how he reaches the Kubernetes API.
 func person(ctx context.Context, name, namespace string, rules ...rbacv1.PolicyRule) *rest.Config {
 	GinkgoHelper()
-	user, err := environment.AddUser(envtest.User{Name: name}, nil)
+	user, err := environment.AddUser(envtest.User{Name: name}, restConfig)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(k8s.Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Rules: rules})).To(Succeed())
 	Expect(k8s.Create(ctx, &rbacv1.RoleBinding{
@@ -66,7 +68,25 @@ func person(ctx context.Context, name, namespace string, rules ...rbacv1.PolicyR
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}},
 	})).To(Succeed())
+	allowed(ctx, name, namespace, rules[0])
 	return user.Config()
+}
+
+// allowed waits until the Kubernetes API's authorizer has heard of a user's rule, which is a moment after it was made.
+func allowed(ctx context.Context, user, namespace string, rule rbacv1.PolicyRule) {
+	GinkgoHelper()
+	resource, subresource, _ := strings.Cut(rule.Resources[0], "/")
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: user,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: namespace, Group: rule.APIGroups[0], Resource: resource, Subresource: subresource, Verb: rule.Verbs[0],
+		},
+	}}
+	Eventually(func(g Gomega) {
+		answer, err := clientset.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(answer.Status.Allowed).To(BeTrue(), "%s may not %s %s yet", user, rule.Verbs[0], rule.Resources[0])
+	}).WithContext(ctx).Should(Succeed())
 }
 
 // newNamespace makes a namespace for one spec, with a service account for workers.

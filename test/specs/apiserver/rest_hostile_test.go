@@ -33,7 +33,7 @@ func raw(text string) (answered, error) {
 		&tls.Config{RootCAs: roots, ServerName: serverName, MinVersion: tls.VersionTLS12})
 	Expect(err).NotTo(HaveOccurred())
 	defer conn.Close()
-	Expect(conn.SetDeadline(time.Now().Add(45 * time.Second))).To(Succeed())
+	Expect(conn.SetDeadline(time.Now().Add(75 * time.Second))).To(Succeed())
 	if _, err := io.WriteString(conn, text); err != nil {
 		return answered{}, err
 	}
@@ -134,7 +134,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 				}
 			}
 		}
-	}, SpecTimeout(timeout))
+	}, SpecTimeout(4*time.Minute))
 
 	It("waits no longer for a body than it says", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
@@ -143,7 +143,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.Status).To(Equal(http.StatusRequestTimeout), got.Body)
 		Expect(got.Body).To(Equal(`{"detail":"The body did not arrive within 30 seconds."}`))
-		Expect(time.Since(began)).To(BeNumerically("<", 40*time.Second))
+		Expect(time.Since(began)).To(BeNumerically("<", 60*time.Second))
 	}, SpecTimeout(timeout))
 
 	It("keeps so many connections open and no more", func(ctx SpecContext) {
@@ -174,13 +174,15 @@ var _ = Describe("The documented API and hostile requests", func() {
 			open = append(open, conn)
 			Expect(len(open)).To(BeNumerically("<=", 16))
 		}
-		Expect(open).NotTo(BeEmpty())
+		Expect(len(open)).To(BeNumerically(">=", 2))
 		for range 2 { // one for whoever came too late and is waiting still
 			Expect(open[0].Close()).To(Succeed())
 			open = open[1:]
 		}
-		_, err := dial()
-		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() error {
+			_, err := dial()
+			return err
+		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 
 	It("compresses what is long for who takes it so", func(ctx SpecContext) {
@@ -295,5 +297,5 @@ var _ = Describe("A POST of the documented API that dies", Serial, func() {
 		Expect(k8s.List(ctx, list, client.InNamespace(c.namespace))).To(Succeed())
 		Expect(list.Items).To(HaveLen(len(made)))
 		Expect(made).To(HaveLen(5))
-	}, SpecTimeout(timeout))
+	}, SpecTimeout(4*time.Minute))
 })

@@ -73,6 +73,7 @@ func allow(ctx context.Context, name, namespace string, subject rbacv1.Subject, 
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 		Subjects:   []rbacv1.Subject{subject},
 	})).To(Succeed())
+	allowed(ctx, "system:serviceaccount:"+subject.Namespace+":"+subject.Name, namespace, rules[0])
 }
 
 // with is the caller who sends another header too.
@@ -252,7 +253,8 @@ var _ = Describe("The documented API", func() {
 	It("says all that is wrong with a body at once", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
-		python, node := newImage(ctx, namespace, "python", "python36"), newImage(ctx, namespace, "node", "node8")
+		// The server hears of images in the order in which they were made.
+		node, python := newImage(ctx, namespace, "node", "node8"), newImage(ctx, namespace, "python", "python36")
 		c.made(ctx, python)
 		full := func(change map[string]any) map[string]any {
 			body := functionBody(python)

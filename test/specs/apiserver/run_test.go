@@ -45,6 +45,7 @@ var _ = Describe("A run", func() {
 		said = w.call(ctx, "", true, failed(1))
 		Expect(said.indexes()).To(Equal([]int{2}))
 		Eventually(func(g Gomega) {
+			g.Expect(w.call(ctx, "2", false).Revoked).To(BeEmpty(), "the lease goes on")
 			progress := read(ctx, g, run).Status.Progress
 			g.Expect(progress).NotTo(BeNil())
 			g.Expect(*progress).To(Equal(v1alpha1.RunProgress{
@@ -103,6 +104,7 @@ var _ = Describe("A run", func() {
 			WithConditions(condition(v1alpha1.ConditionEnding, v1alpha1.ReasonCancelled, "spec.cancel was set")))
 		Eventually(func(g Gomega) {
 			progress := read(ctx, g, run).Status.Progress
+			g.Expect(progress).NotTo(BeNil())
 			g.Expect(*progress).To(Equal(v1alpha1.RunProgress{
 				Total: 4, Succeeded: 1, Cancelled: 3, FailedIndexes: "1-3", Closed: true, GPUSeconds: progress.GPUSeconds,
 				Reason: v1alpha1.ReasonCancelled, Message: "spec.cancel was set",
@@ -140,24 +142,27 @@ var _ = Describe("A run", func() {
 	}, SpecTimeout(timeout))
 
 	It("gives what a dead worker held to another at once, also when nobody was there to see it die", func(ctx SpecContext) {
+		// No lease runs out by itself here: what comes back was taken from a worker that was seen to be dead.
+		api.restartWith("--lease-duration=10m")
 		run := newRun(ctx, newNamespace(ctx), 2)
 		job := start(ctx, run, 2)
 		first, second := newWorker(ctx, run, job, 0), newWorker(ctx, run, job, 1)
 		Expect(first.call(ctx, "", true).indexes()).To(Equal([]int{0}))
-		began := time.Now()
 		endContainer(ctx, first.pod, 137, "OOMKilled")
 		Eventually(func(g Gomega) {
-			g.Expect(read(ctx, g, run).Status.Progress.Message).To(ContainSubstring("memory"))
+			progress := read(ctx, g, run).Status.Progress
+			g.Expect(progress).NotTo(BeNil())
+			g.Expect(progress.Message).To(ContainSubstring("memory"))
 		}).WithContext(ctx).Should(Succeed())
 		one := second.call(ctx, "", true).indexes()
 		Expect(one).To(HaveLen(1))
 		other := second.call(ctx, "", true, succeeded(one[0], 1)).indexes()
 		Expect(append(one, other...)).To(ConsistOf(0, 1))
-		Expect(time.Since(began)).To(BeNumerically("<", 3*time.Second), "the lease would have run out by itself")
 
 		api.kill()
 		Expect(k8s.Delete(ctx, second.pod, graceless)).To(Succeed())
 		api.start()
+		api.waitReady()
 		third := newWorker(ctx, run, newerJob(ctx, run), 0)
 		Eventually(func(g Gomega) {
 			g.Expect(third.call(ctx, "", true).indexes()).To(Equal(other))
@@ -170,6 +175,10 @@ var _ = Describe("A run", func() {
 		w := newWorker(ctx, run, job, 0)
 		late := newWorker(ctx, run, job, 1)
 		Expect(w.call(ctx, "", true).indexes()).To(Equal([]int{0}))
+		Eventually(func(g Gomega) { // then the server has seen the worker's pod
+			g.Expect(w.call(ctx, "0", false).Revoked).To(BeEmpty())
+			g.Expect(read(ctx, g, run).Status.Progress).To(HaveValue(HaveField("Running", BeEquivalentTo(1))))
+		}).WithContext(ctx).Should(Succeed())
 		api.gate.close()
 		DeferCleanup(api.gate.open)
 		By("answering whom it knows, and asking whom it does not know to come again")
@@ -181,6 +190,7 @@ var _ = Describe("A run", func() {
 		api.gate.open()
 		By("reporting when it is back")
 		Eventually(func(g Gomega) {
+			g.Expect(w.call(ctx, "1", false).Revoked).To(BeEmpty(), "the lease goes on")
 			g.Expect(read(ctx, g, run).Status.Progress.Succeeded).To(BeEquivalentTo(1))
 		}).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
 		Expect(late.call(ctx, "", true).indexes()).To(Equal([]int{2}))
@@ -202,7 +212,9 @@ var _ = Describe("A run", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(storedRuns(g)).NotTo(ContainElement(run.UID))
 		}).WithContext(ctx).Should(Succeed())
-		Expect(storedRuns(Default)).To(ContainElement(stays.UID))
+		Eventually(func(g Gomega) { // the copy of a file in use may lack something
+			g.Expect(storedRuns(g)).To(ContainElement(stays.UID))
+		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 })
 

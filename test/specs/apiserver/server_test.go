@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -120,7 +121,7 @@ func (s *server) kill() {
 func (s *server) stop() {
 	GinkgoHelper()
 	Expect(s.process.Process.Signal(syscall.SIGTERM)).To(Succeed())
-	Eventually(s.exited).WithTimeout(15 * time.Second).Should(Receive(BeNil()))
+	Eventually(s.exited).Should(Receive(BeNil()))
 	s.process = nil
 }
 
@@ -132,12 +133,23 @@ func (s *server) restart() {
 	s.waitReady()
 }
 
+// restartWith kills the process and starts another with more arguments, which it has until the spec ends.
+func (s *server) restartWith(more ...string) {
+	GinkgoHelper()
+	s.more = more
+	s.restart()
+	DeferCleanup(func() {
+		s.more = nil
+		s.restart()
+	})
+}
+
 func (s *server) waitReady() {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
 		status, body := get(s.client(), s.url()+"/readyz?verbose")
 		g.Expect(status).To(Equal(http.StatusOK), body)
-	}).WithTimeout(30 * time.Second).Should(Succeed())
+	}).Should(Succeed())
 }
 
 // client trusts the server by its name.
@@ -197,6 +209,42 @@ func register(ctx context.Context, s *server) {
 				Service:  &apiregistrationv1.ServiceReference{Name: serviceName, Namespace: systemNamespace, Port: ptr.To(int32(s.port))},
 			},
 		})).To(Succeed())
+	}
+}
+
+// patient asks again where the aggregator has not seen yet that the server is back. Whenever it looks while a spec has
+// stopped the server, it refuses for as long as it takes until it looks again, which may be seconds after the server is ready.
+type patient struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	for {
+		response, err := p.next.RoundTrip(r)
+		if err != nil || response.StatusCode != http.StatusServiceUnavailable {
+			return response, err
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		// The server itself says more, and in JSON.
+		if string(body) != "service unavailable\n" || r.Body != nil && r.GetBody == nil {
+			response.Body = io.NopCloser(bytes.NewReader(body))
+			return response, nil
+		}
+		again := r.Clone(r.Context())
+		if r.Body != nil {
+			if again.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+		r = again
+		select {
+		case <-r.Context().Done():
+			return nil, fmt.Errorf("the aggregator still says that the service is unavailable: %w", r.Context().Err())
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ package apiserver
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -106,7 +107,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	pki = newAuthority(GinkgoT().TempDir())
 	startControlPlane()
 	startAggregated(ctx)
-}, NodeTimeout(3*time.Minute))
+}, NodeTimeout(5*time.Minute))
 
 // startControlPlane starts kube-apiserver, with its aggregator as any cluster has it, and etcd.
 func startControlPlane() {
@@ -117,6 +118,9 @@ func startControlPlane() {
 	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// Slow machines are no reason to begin anew.
+		ControlPlaneStartTimeout: 2 * time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
 	}
 	frontProxy := pki.client("front-proxy-client")
 	environment.ControlPlane.GetAPIServer().Configure().
@@ -135,6 +139,7 @@ func startControlPlane() {
 		Expect(environment.Stop()).To(Succeed())
 	})
 	restConfig.QPS, restConfig.Burst = 1000, 2000
+	restConfig.Wrap(func(next http.RoundTripper) http.RoundTripper { return patient{next} })
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	clientset, err = kubernetes.NewForConfig(restConfig)

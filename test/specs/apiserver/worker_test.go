@@ -99,7 +99,7 @@ func (w *worker) again(ctx context.Context, held string, want bool, outcomes ...
 		var status int
 		status, said = w.post(ctx, w.run.Name, body)
 		g.Expect(status).To(Equal(http.StatusOK), said.Error)
-	}).WithContext(ctx).WithTimeout(20 * time.Second).WithPolling(100 * time.Millisecond).Should(Succeed())
+	}).WithContext(ctx).WithPolling(100 * time.Millisecond).Should(Succeed())
 	return said
 }
 

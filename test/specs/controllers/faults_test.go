@@ -87,7 +87,7 @@ var _ = Describe("A manager killed at any of its writes", Serial, func() {
 					return
 				}
 			}
-		}, SpecTimeout(100*time.Second))
+		}, SpecTimeout(5*time.Minute))
 	}
 })
 

@@ -212,12 +212,12 @@ var _ = Describe("The end of a run is a handshake", func() {
 	}, SpecTimeout(90*time.Second))
 
 	It("when its time is over, not counting the time that it was suspended", func(ctx SpecContext) {
-		run, _ := startedRun(ctx, 4, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](4) })
+		run, _ := startedRun(ctx, 4, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](10) })
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
 		waitCondition(ctx, run, v1alpha1.ConditionSuspended)
 		Consistently(func(g Gomega) {
 			g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse))
-		}).WithContext(ctx).WithTimeout(5 * time.Second).Should(Succeed())
+		}).WithContext(ctx).WithTimeout(11 * time.Second).Should(Succeed())
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })
 		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
 		Expect(condition(run, v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse), "it has the whole of its time again")
@@ -226,7 +226,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 		report(ctx, run, progress(4, 1, 0, 3).WithReason(ending.Reason).WithMessage(ending.Message).WithFailedIndexes("1-3").WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
-		Expect(failed.Message).To(HavePrefix("The run took longer than its time limit of 4 seconds (spec.activeDeadlineSeconds). 3 of 4 tuples did not succeed (3 cancelled): indexes 1-3."))
+		Expect(failed.Message).To(HavePrefix("The run took longer than its time limit of 10 seconds (spec.activeDeadlineSeconds). 3 of 4 tuples did not succeed (3 cancelled): indexes 1-3."))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
@@ -378,7 +378,7 @@ var _ = Describe("A run says what its workers wait for", func() {
 		start := time.Now()
 		report(ctx, run, progress(2, 2, 0, 0).WithClosed(true))
 		noJobs(ctx, run)
-		Expect(time.Since(start)).To(BeNumerically("<", 5*time.Second), "the Job goes at once, not after the time that workers get to leave")
+		Expect(time.Since(start)).To(BeNumerically("<", 8*time.Second), "the Job goes at once, not after the time that workers get to leave")
 	}, SpecTimeout(90*time.Second))
 })
 

@@ -79,6 +79,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// Slow machines are no reason to begin anew.
+		ControlPlaneStartTimeout: 2 * time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
 	}
 	var err error
 	restConfig, err = environment.Start()
@@ -104,7 +107,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 
 	manager = startManager(nil)
 	DeferCleanup(func() { manager.stop() })
-}, NodeTimeout(2*time.Minute))
+}, NodeTimeout(5*time.Minute))
 
 // allowManager makes the manager's user, with the roles that are generated for it.
 func allowManager(ctx SpecContext, environment *envtest.Environment, root string) {
@@ -159,7 +162,7 @@ type runningManager struct {
 // startManager starts one. wrap, if not nil, gets between its controllers and the API.
 func startManager(wrap func(client.Client) client.Client) *runningManager {
 	GinkgoHelper()
-	leave := 5 * time.Second
+	leave := 30 * time.Second
 	managerOptions := ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   operator.CacheOptions(options),
@@ -200,5 +203,5 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 func (m *runningManager) stop() {
 	GinkgoHelper()
 	m.cancel()
-	Eventually(m.done).WithTimeout(20 * time.Second).Should(Receive(Succeed()))
+	Eventually(m.done).Should(Receive(Succeed()))
 }
