@@ -63,6 +63,7 @@ type Cluster struct {
 	Namespaces   *Namespaces
 
 	informers []toolscache.SharedIndexInformer
+	synced    []toolscache.InformerSynced
 }
 
 // NewCluster makes the caches. Run fills them. uploads are inputs that are kept elsewhere, gpus is the resource by which pods ask for GPUs, and productLabel the label
@@ -90,6 +91,7 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 		}
 		made[s.resource] = informer
 		c.informers = append(c.informers, informer)
+		c.synced = append(c.synced, informer.HasSynced)
 	}
 	c.Nodes = &Nodes{informer: made[nodeSource.resource], resource: gpus, label: productLabel}
 	c.Namespaces = &Namespaces{informer: made[namespaceSource.resource]}
@@ -100,9 +102,19 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 		return nil, err
 	}
 	return c, errors.Join(
-		c.Functions.Feed(made[functionSource.resource]),
-		c.Images.Feed(made[imageSource.resource]),
-		c.FunctionRuns.Feed(made[runSource.resource]))
+		feed(c, c.Functions, made[functionSource.resource]),
+		feed(c, c.Images, made[imageSource.resource]),
+		feed(c, c.FunctionRuns, made[runSource.resource]))
+}
+
+// feed fills a table from an informer; the cluster is not synced before it is full.
+func feed[T client.Object](c *Cluster, table *Table[T], informer toolscache.SharedIndexInformer) error {
+	registration, err := table.Feed(informer)
+	if err != nil {
+		return err
+	}
+	c.synced = append(c.synced, registration.HasSynced)
+	return nil
 }
 
 // Run keeps the caches filled until ctx ends. While the Kubernetes API does not answer they keep what they have.
@@ -114,7 +126,7 @@ func (c *Cluster) Run(ctx context.Context) {
 	group.Wait()
 }
 
-// Synced says whether the caches have seen everything once.
+// Synced says whether the caches and the tables have seen everything once.
 func (c *Cluster) Synced() bool {
-	return !slices.ContainsFunc(c.informers, func(i toolscache.SharedIndexInformer) bool { return !i.HasSynced() })
+	return !slices.ContainsFunc(c.synced, func(synced toolscache.InformerSynced) bool { return !synced() })
 }

@@ -66,9 +66,10 @@ func NewTable[T client.Object](clk clock.WithTicker, by func(T) []string) *Table
 	}
 }
 
-// Feed fills the table from an informer.
-func (t *Table[T]) Feed(informer toolscache.SharedIndexInformer) error {
-	_, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+// Feed fills the table from an informer. The registration has synced when all that the informer found first is in the table,
+// which is a moment after the informer itself has.
+func (t *Table[T]) Feed(informer toolscache.SharedIndexInformer) (toolscache.ResourceEventHandlerRegistration, error) {
+	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { t.seen(obj) },
 		UpdateFunc: func(_, obj any) { t.seen(obj) },
 		DeleteFunc: func(obj any) {
@@ -80,7 +81,6 @@ func (t *Table[T]) Feed(informer toolscache.SharedIndexInformer) error {
 			}
 		},
 	})
-	return err
 }
 
 func (t *Table[T]) seen(obj any) {

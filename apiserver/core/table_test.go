@@ -1,13 +1,18 @@
 package core
 
 import (
+	"context"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	toolscache "k8s.io/client-go/tools/cache"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -163,7 +168,7 @@ func TestTheTimeOfTheLastWriteIsKept(t *testing.T) {
 func TestATableFollowsItsInformer(t *testing.T) {
 	table, _ := newTestTable(t)
 	informer := idle(&sharedcloudv1alpha1.Function{})
-	if err := table.Feed(informer); err != nil {
+	if _, err := table.Feed(informer); err != nil {
 		t.Fatal(err)
 	}
 	// What a handler gets beside objects must not end the process.
@@ -172,5 +177,45 @@ func TestATableFollowsItsInformer(t *testing.T) {
 	table.seen(toolscache.DeletedFinalStateUnknown{})
 	if got := table.List("space"); len(got) != 0 {
 		t.Errorf("%v", names(got))
+	}
+}
+
+func TestTheClusterIsSyncedWhenItsTablesAreFull(t *testing.T) {
+	table, _ := newTestTable(t)
+	informer := toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
+		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
+			return &sharedcloudv1alpha1.FunctionList{Items: []sharedcloudv1alpha1.Function{*makeFunction("f", idA, "1")}}, nil
+		},
+		WatchFuncWithContext: func(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			if o.SendInitialEvents != nil {
+				return nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil) // then it lists
+			}
+			return watch.NewFake(), nil
+		},
+	}, &sharedcloudv1alpha1.Function{}, 0, toolscache.Indexers{})
+	cluster := &Cluster{synced: []toolscache.InformerSynced{informer.HasSynced}}
+	if err := feed(cluster, table, informer); err != nil {
+		t.Fatal(err)
+	}
+	await := func(synced func() bool) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if !toolscache.WaitForCacheSync(ctx.Done(), synced) {
+			t.Fatal("it has not synced within a minute")
+		}
+	}
+
+	table.mu.Lock() // nothing gets in
+	go informer.RunWithContext(t.Context())
+	await(informer.HasSynced)
+	early := cluster.Synced()
+	table.mu.Unlock()
+	if early {
+		t.Error("the cluster counts as synced while what was found is not in the table: it would be answered with 404")
+	}
+	await(cluster.Synced)
+	if _, ok := table.Get("space", idA); !ok {
+		t.Error("it has synced, and the function is not in the table")
 	}
 }
