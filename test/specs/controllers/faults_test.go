@@ -47,6 +47,10 @@ func (d doomedClient) Update(ctx context.Context, o client.Object, opts ...clien
 	return d.write(func() error { return d.Client.Update(ctx, o, opts...) })
 }
 
+func (d doomedClient) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	return d.write(func() error { return d.Client.Patch(ctx, o, patch, opts...) })
+}
+
 func (d doomedClient) Delete(ctx context.Context, o client.Object, opts ...client.DeleteOption) error {
 	return d.write(func() error { return d.Client.Delete(ctx, o, opts...) })
 }
