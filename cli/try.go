@@ -132,7 +132,7 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 	said := &tail{}
 	command.Stderr = said // what handlers print is in the outcomes
 	command.Cancel = func() error { exchange.End(); return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 3 * time.Second
+	command.WaitDelay = 10 * time.Second // the runner may take 5 s to end what the handler started
 	err = command.Run()
 	switch {
 	case ctx.Err() != nil:

@@ -150,7 +150,7 @@ func TestParseLiteralIsBoundedOnHostileTexts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			literal, err := ParseLiteral(tc.text)
-			if elapsed := time.Since(start); elapsed > 20*time.Second { // a quadratic one takes hours
+			if elapsed := time.Since(start); elapsed > time.Minute { // a quadratic one takes hours
 				t.Errorf("took %s", elapsed)
 			}
 			got := literal.Len()

@@ -278,7 +278,8 @@ func (e *exchange) process(r *http.Request, body []byte) (int, []byte) {
 
 // settle takes the outcomes of a call and what it hands back.
 func (e *exchange) settle(l *lease, c call) {
-	if gap := time.Since(l.last).Seconds(); !l.last.IsZero() && gap > e.lease/2 {
+	// A busy machine may hold a call up for 2 s.
+	if gap := time.Since(l.last).Seconds(); !l.last.IsZero() && gap > e.lease/2+2 {
 		e.wrong("%.1f s between two calls with a lease of %g s", gap, e.lease)
 	}
 	for _, o := range c.Outcomes {
@@ -442,7 +443,7 @@ func (e *exchange) outcome(t testing.TB, index int) outcome {
 // until waits for a state of the exchange, which is looked at after each call.
 func (e *exchange) until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(90 * time.Second)
 	for {
 		e.mu.Lock()
 		done, changed := holds(), e.changed
@@ -453,7 +454,7 @@ func (e *exchange) until(t testing.TB, what string, holds func() bool) {
 		select {
 		case <-changed:
 		case <-late:
-			t.Fatalf("after 30 s there is still no %s", what)
+			t.Fatalf("after 90 s there is still no %s", what)
 		}
 	}
 }

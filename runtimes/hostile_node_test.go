@@ -86,17 +86,17 @@ var hostileNodeHandlers = map[string]struct {
 	},
 	"one that loops without end": {
 		body:    `for (;;);`,
-		timeout: 1,
-		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded", message: "time limit of 1 s", stderr: "time limit of 1 s"},
+		timeout: 3,
+		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded", message: "time limit of 3 s", stderr: "time limit of 3 s"},
 	},
 	"one that is stuck in a regular expression": {
 		body:    `return /^(a+)+$/.test('a'.repeat(60) + 'b')`,
-		timeout: 1,
+		timeout: 3,
 		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded"},
 	},
 	"one that awaits past its time limit": {
 		async:   `console.log('begun'); await sleep(600000)`,
-		timeout: 1,
+		timeout: 3,
 		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded", stdout: "begun\n"},
 	},
 	"one that ignores signals and waits": {
@@ -105,7 +105,7 @@ var hostileNodeHandlers = map[string]struct {
     try { process.on(name, () => {}) } catch (error) { /* SIGKILL and SIGSTOP */ }
   }
   blockFor(600000);`,
-		timeout: 1,
+		timeout: 3,
 		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded"},
 	},
 	"one whose promise can never settle": {
@@ -118,12 +118,12 @@ var hostileNodeHandlers = map[string]struct {
 	},
 	"one that prints without end": {
 		body:    `for (;;) fs.writeSync(1, 'x'.repeat(65536))`,
-		timeout: 1,
+		timeout: 3,
 		want:    expected{status: "TimedOut", stdout: strings.Repeat("x", 256<<10)},
 	},
 	"one that prints without end, in turns": {
 		async:   `for (;;) { console.log('x'.repeat(99999)); await null }`,
-		timeout: 1,
+		timeout: 3,
 		want:    expected{status: "TimedOut"},
 	},
 	"one that closes stdin, stdout and stderr": {
@@ -307,14 +307,14 @@ func TestAWorkerThatIsFullOfZombiesMakesRoomForAnother(t *testing.T) {
 const childProcess = require('child_process');
 function handler(event) {
   if (event[0] !== 1) return event[0];
-  for (let i = 0; i < 10; i++) childProcess.spawn('sh', ['-c', 'f() { (f &); }; f'], { stdio: 'ignore', detached: true });
+  for (let i = 0; i < 2; i++) childProcess.spawn('sh', ['-c', 'f() { (f &); }; f'], { stdio: 'ignore', detached: true });
   for (;;);
 }
 `
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 4)
-		e.timeout = 1
-		w := start(t, in, e, multiplies, asProcessOne, edited("ZOMBIES = 1000", "ZOMBIES = 5"))
+		e.timeout = 3
+		w := start(t, in, e, multiplies, asProcessOne, niced, edited("ZOMBIES = 1000", "ZOMBIES = 5"))
 		if status := w.wait(); status != 1 {
 			t.Errorf("the worker exited with %d, not 1: its index must not count as completed", status)
 		}
@@ -368,7 +368,7 @@ func TestAfterAnUncaughtExceptionAFreshProcessGoesOn(t *testing.T) {
 		run(t, in, e, `
 let calls = 0;
 function handler(event) {
-  if (event[0] === 1) setTimeout(() => { throw new Error('later') }, 20);
+  if (event[0] === 1) setTimeout(() => { throw new Error('later') }, 500);
   if (event[0] === 2) return new Promise((resolve) => setTimeout(resolve, 60000));
   return ++calls;
 }
@@ -410,7 +410,8 @@ async function handler(event) {
 
 func TestExitHandlersRunAtTheEnd(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
-		w := run(t, in, newExchange(t, 2), "process.on('exit', () => console.log('goodbye'));\nfunction handler(event) {}")
+		w := run(t, in, newExchange(t, 2), "process.on('exit', () => console.log('goodbye'));\nfunction handler(event) {}",
+			edited("keeper.dismiss(1, leave)", "keeper.dismiss(30, leave)"), edited("deadline = monotonic() + 7", "deadline = monotonic() + 60"))
 		if !strings.Contains(w.stdout.String(), "goodbye\n") {
 			t.Errorf("the container's stdout is %q", w.stdout.String())
 		}

@@ -10,9 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// neighbours is a module whose inputs 0 to 6 print and return; input 3 does what the test's body says instead.
+// neighbours is a module whose inputs 0 to 6 print and return, after the pauses that there are; input 3 does what
+// the test's body says instead.
 const neighbours = `
 import ctypes, errno, os, signal, subprocess, sys, threading, time
+pauses = []
 
 def hostile(event):
 %BODY
@@ -20,6 +22,8 @@ def hostile(event):
 def handler(event):
     if event[0] == 3:
         return hostile(event)
+    for pause in pauses:
+        time.sleep(pause)
     sys.stdout.write('out %d\n' % event[0])
     sys.stderr.write('err %d\n' % event[0])
     return event[0] * 10
@@ -38,6 +42,7 @@ type expected struct {
 var hostileHandlers = map[string]struct {
 	body    string
 	timeout int
+	options []option
 	want    expected
 }{
 	"one that ends the process with os._exit": {
@@ -93,8 +98,8 @@ var hostileHandlers = map[string]struct {
 		body: `
     import re
     re.match('(a+)+$', 'a' * 60 + 'b')`,
-		timeout: 1,
-		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded", message: "time limit of 1 s", stderr: "time limit of 1 s"},
+		timeout: 3,
+		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded", message: "time limit of 3 s", stderr: "time limit of 3 s"},
 	},
 	"one that ignores every signal and sleeps": {
 		body: `
@@ -105,14 +110,14 @@ var hostileHandlers = map[string]struct {
         except (OSError, RuntimeError, ValueError):
             pass
     time.sleep(600)`,
-		timeout: 1,
+		timeout: 3,
 		want:    expected{status: "TimedOut", kind: "TimeLimitExceeded", stdout: "begun\n"},
 	},
 	"one that prints without end": {
 		body: `
     while True:
         os.write(1, b'x' * 65536)`,
-		timeout: 1,
+		timeout: 3,
 		want:    expected{status: "TimedOut", stdout: strings.Repeat("x", 256<<10)},
 	},
 	"one that closes stdin, stdout and stderr": {
@@ -228,14 +233,15 @@ var hostileHandlers = map[string]struct {
 	},
 	"one that multiplies": {
 		body: `
-    for _ in range(40):
+    for _ in range(10):
         if not os.fork():
             while True:
                 if os.fork():
                     os._exit(0)
                 os.setsid()
     time.sleep(600)`,
-		timeout: 1,
+		timeout: 3,
+		options: []option{niced},
 		want:    expected{status: "TimedOut"},
 	},
 	"one that leaves a daemon with its descriptors": {
@@ -258,7 +264,7 @@ var hostileHandlers = map[string]struct {
 		want: expected{status: "Succeeded", result: `"left"`},
 	},
 	"one that leaves an alarm set": {
-		body: `signal.alarm(1); signal.setitimer(signal.ITIMER_REAL, 0.0005); return 'set'`,
+		body: `pauses.append(0.3); signal.alarm(1); signal.setitimer(signal.ITIMER_REAL, 0.5); return 'set'`,
 		want: expected{status: "Succeeded", result: `"set"`},
 	},
 	"one that breaks its surroundings": {
@@ -318,7 +324,7 @@ func TestEachHostileHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testing.T
 				if !strings.HasPrefix(body, "\n") {
 					body = "    " + body
 				}
-				amongNeighbours(t, in, strings.Replace(neighbours, "%BODY", body, 1), tc.timeout, tc.want)
+				amongNeighbours(t, in, strings.Replace(neighbours, "%BODY", body, 1), tc.timeout, tc.want, tc.options...)
 			})
 		})
 	}

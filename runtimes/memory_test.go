@@ -145,7 +145,7 @@ func TestATimeLimitEndsAllThatTheHandlerStarted(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 2)
-		e.timeout = 1
+		e.timeout = 5
 		run(t, in, e, fmt.Sprintf(in.code(`
 import os, time
 FOLDER = %q

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,11 +195,11 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 
 func TestTheNextTupleIsFetchedWhileOneRuns(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
-		const n = 12
+		const n = 5
 		e := newExchange(t, n)
 		e.batch = 1
-		run(t, in, e, in.code("import time\ndef handler(event):\n    time.sleep(0.1)\n",
-			"async function handler(event) { await new Promise((resolve) => setTimeout(resolve, 100)) }"))
+		run(t, in, e, in.code("import time\ndef handler(event):\n    time.sleep(1)\n",
+			"async function handler(event) { await new Promise((resolve) => setTimeout(resolve, 1000)) }"))
 		for _, c := range e.calls {
 			if len(c.Outcomes) > 0 && c.Outcomes[0].Index < n-2 && c.Executing == nil {
 				t.Errorf("call %d reports %d and nothing runs meanwhile", c.Sequence, c.Outcomes[0].Index)
@@ -241,7 +242,8 @@ func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 1)
-		e.lease = 2
+		// With so long a lease, a worker that calls too seldom is late by more than the 2 s that are allowed.
+		e.lease = 8
 		w := start(t, in, e, gated(in, folder, 0), withEnv("NVIDIA_VISIBLE_DEVICES=GPU-7"))
 		calls := func() int {
 			count := 0
@@ -266,7 +268,8 @@ func TestWhatIsRevokedIsDropped(t *testing.T) {
 		e.batch = 4
 		e.lease = 2
 		e.decide = func(c call, a *answer) (int, string) {
-			if c.Executing != nil && *c.Executing == 0 && len(e.revoked) == 0 {
+			begun, _ := os.ReadFile(folder + "/begun")
+			if c.Executing != nil && *c.Executing == 0 && len(e.revoked) == 0 && string(begun) == "0\n" {
 				e.revoked[0], e.revoked[2] = true, true
 				a.Revoked = "0,2"
 			}
@@ -465,7 +468,7 @@ func TestAModuleIsTriedAgainAndThenUsed(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 3)
-		run(t, in, e, fmt.Sprintf(in.code(`
+		w := run(t, in, e, fmt.Sprintf(in.code(`
 import os, sys
 sys.stdout.write('loading')
 if not os.path.exists(%[1]q):
@@ -487,8 +490,12 @@ function handler(event) { return event[0] }
 				errors++
 			}
 		}
-		if got := e.counts()["Succeeded"]; got != 3 || errors != 1 {
+		// The error is not told where the second try succeeds before the next call.
+		if got := e.counts()["Succeeded"]; got != 3 || errors > 1 {
 			t.Errorf("%d tuples succeeded after %d errors", got, errors)
+		}
+		if got := strings.Count(w.stderr.String(), "the module could not be loaded"); got != 1 {
+			t.Errorf("it was not loaded %d times: %q", got, w.stderr.String())
 		}
 		if o := e.outcome(t, 0); o.Stdout != nil {
 			t.Errorf("what loading printed is in a tuple's stdout: %q", o.Stdout)

@@ -282,7 +282,7 @@ func TestReporterRunsUntilItIsTold(t *testing.T) {
 	}()
 	reporter.Enqueue("uid")
 	// What failed is tried again, after a while.
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for reporter.writes() == 0 {
 		select {
 		case <-deadline:

@@ -164,7 +164,8 @@ func (c *chaos) post(ctx context.Context, worker int, random *rand.Rand, body []
 			case reading == nil && response.StatusCode == http.StatusOK:
 				answer := &Answer{}
 				return answer, json.Unmarshal(text, answer)
-			case reading == nil && response.StatusCode < 500:
+			// Whoever took the port of a killed server may answer with 404.
+			case reading == nil && response.StatusCode < 500 && response.StatusCode != http.StatusNotFound:
 				return nil, fmt.Errorf("%d %s", response.StatusCode, text)
 			}
 		}
@@ -233,7 +234,7 @@ func TestTuplesComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
 		c.start(server)
 		t.Cleanup(func() { c.kill(server) })
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	begun := time.Now()
 	var workers sync.WaitGroup

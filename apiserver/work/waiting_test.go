@@ -28,7 +28,7 @@ func (p *pod) park(changes ...request) *parked {
 	call := &parked{done: make(chan struct{}), cancel: cancel}
 	p.c.t.Cleanup(cancel)
 	request := p.prepare(changes...)
-	waiters := p.c.watchers()
+	watchers, timers := p.c.watchers(), p.c.clock.Waiters()
 	go func() {
 		defer close(call.done)
 		call.answer, call.err = p.sendIn(ctx, request)
@@ -39,7 +39,8 @@ func (p *pod) park(changes ...request) *parked {
 			p.c.t.Fatalf("the call was not kept open: %+v, %v", call.answer, call.err)
 		default:
 		}
-		return p.c.watchers() > waiters && p.c.row().Live > 0
+		// It waits for its time and the next beat.
+		return p.c.watchers() > watchers && p.c.clock.Waiters() >= timers+2
 	})
 	return call
 }

@@ -515,7 +515,7 @@ func over(pod *corev1.Pod) *corev1.Pod {
 // waitFor waits for another goroutine to get as far.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	tick, late := time.NewTicker(time.Millisecond), time.NewTimer(5*time.Second)
+	tick, late := time.NewTicker(time.Millisecond), time.NewTimer(time.Minute)
 	defer tick.Stop()
 	defer late.Stop()
 	for !done() {

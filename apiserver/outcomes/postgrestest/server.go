@@ -133,11 +133,20 @@ func Start(settings ...string) (*Server, error) {
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
-	if err := s.Launch(); err != nil {
+	// Another process may take the port before the server does.
+	err = errEnded
+	for try := 0; try < 5 && errors.Is(err, errEnded); try++ {
+		if err = s.choosePort(); err == nil {
+			err = s.Launch()
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return s, nil
 }
+
+var errEnded = errors.New("PostgreSQL ended at once")
 
 // binaries are those of the newest version that is installed.
 func binaries() (string, error) {
@@ -179,18 +188,21 @@ func (s *Server) prepare() error {
 	if err := s.own(s.Folder); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	s.Port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is one
-	_ = listener.Close()
 	data := filepath.Join(s.Folder, "data")
 	if err := s.run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--username="+User, "--pgdata="+data); err != nil {
 		return err
 	}
 	hba := "local all all trust\nhostnossl all " + TLSUser + " all reject\nhostssl all " + TLSUser + " all scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
 	return os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600)
+}
+
+func (s *Server) choosePort() error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.Port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is one
+	return listener.Close()
 }
 
 // own gives a file to the user who runs the server.
@@ -265,7 +277,7 @@ func (s *Server) Launch() error {
 		select {
 		case <-ended:
 			text, _ := os.ReadFile(filepath.Join(s.Folder, "log"))
-			return fmt.Errorf("PostgreSQL ended at once:\n%s", text)
+			return fmt.Errorf("%w:\n%s", errEnded, text)
 		case <-ctx.Done():
 			return fmt.Errorf("PostgreSQL does not answer: %w", err)
 		case <-time.After(20 * time.Millisecond):
