@@ -40,7 +40,16 @@ apply() { kubectl apply --server-side --force-conflicts --field-manager=deploy "
 # Definitions first: what is of their kinds can be applied only when they are established.
 say "applying the custom resource definitions"
 apply -k config/crd >/dev/null
-kubectl wait --for=condition=Established --timeout=60s crd/functions.sharedcloud.io crd/functionimages.sharedcloud.io crd/functionruns.sharedcloud.io >/dev/null
+# kubectl wait fails at once where a definition is too new to have conditions; discovery has its kind a moment after that.
+established() {
+	kubectl wait --for=condition=Established --timeout=60s crd/functions.sharedcloud.io crd/functionimages.sharedcloud.io crd/functionruns.sharedcloud.io >/dev/null &&
+		kubectl get --ignore-not-found functions.sharedcloud.io,functionimages.sharedcloud.io,functionruns.sharedcloud.io >/dev/null
+}
+for ((i = 0; i < 30; i++)); do
+	! established 2>/dev/null || break
+	sleep 1
+done
+established
 
 say "applying config/local"
 apply -k "$overlay" >/dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the stages of the tests that are named, one after the other, and ends with the counts. A stage that fails does
-# not keep the next from running. Full reports are in bin/test/STAGE.json.
+# not keep the next from running. Full reports are in bin/test/STAGE.json. Specs run in the order that $SEED (1) shuffles them to.
 # usage: hack/test.sh STAGE…
 #   unit      every package but test/: with the race detector
 #   cluster   the local cluster's own programs (hack/cluster, a module of its own)
@@ -44,7 +44,8 @@ stage_specs() {
 	make --no-print-directory bin/cluster-driver
 	bin/cluster-driver build
 	export KUBEBUILDER_ASSETS=$root/bin/cluster/assets
-	report specs pkgname-and-test-fails -race -count=1 -timeout 20m ./test/specs/...
+	# One package after the other: each has a control plane of its own.
+	report specs pkgname-and-test-fails -race -count=1 -timeout 25m -p 1 ./test/specs/... -ginkgo.seed="${SEED:-1}"
 }
 
 stage_fuzz() {
@@ -61,7 +62,7 @@ stage_e2e() {
 	local env
 	env=$(bin/cluster-driver env --name "$cluster")
 	eval "$env"
-	CGO_ENABLED=0 report e2e testname -trimpath -count=1 -timeout 40m ./test/e2e/...
+	CGO_ENABLED=0 report e2e testname -trimpath -count=1 -timeout 55m ./test/e2e/... -ginkgo.seed="${SEED:-1}"
 }
 
 # A stage exists when there is something in it to run.

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -150,8 +152,17 @@ func results(ctx context.Context, config *rest.Config, run *v1alpha1.FunctionRun
 	if err != nil {
 		return nil, err
 	}
-	raw, err := c.Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace,
-		"functionruns", run.Name, "results").DoRaw(ctx)
+	var raw []byte
+	// The aggregator refuses for a moment where an API server has just ended.
+	err = wait.PollUntilContextTimeout(ctx, time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
+		var err error
+		raw, err = c.Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace,
+			"functionruns", run.Name, "results").DoRaw(ctx)
+		if apierrors.IsServiceUnavailable(err) {
+			return false, nil
+		}
+		return err == nil, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the results: %w", err)
 	}

@@ -29,7 +29,7 @@ func stored(driver, address string, run *v1alpha1.FunctionRun) (succeeded, outco
 
 var _ = Describe("A backup", func() {
 	It("is taken while runs go on, is one state, and comes back in another store, on either engine", func(ctx SpecContext) {
-		function := makeFunction(ctx, newNamespace(ctx), "backup", "import time\ndef handler(event):\n    time.sleep(0.01)\n    return event[0]\n")
+		function := makeFunction(ctx, newNamespace(ctx), "backup", "import time\ndef handler(event):\n    time.sleep(0.05)\n    return event[0]\n")
 		waitFunctionReady(ctx, function)
 		run := upload(ctx, function, "", "["+strings.Repeat("[1],", 2999)+"[1]]")
 		waitProgress(ctx, run, "some are done", someDone(100))
@@ -76,6 +76,6 @@ var _ = Describe("A backup", func() {
 		other := filepath.Join(folder, "other", "outcomes.db")
 		out, err := exec.CommandContext(ctx, program, "store", "import", "--store=sqlite://"+other, "--from="+cut).CombinedOutput()
 		Expect(err).To(HaveOccurred(), "%s", out)
-		waitComplete(ctx, run, 2*time.Minute)
-	}, SpecTimeout(4*time.Minute))
+		waitComplete(ctx, run, 3*time.Minute)
+	}, SpecTimeout(8*time.Minute))
 })

@@ -17,7 +17,7 @@ import (
 const devicesCode = `
 import os, time
 def handler(event):
-    time.sleep(4)
+    time.sleep(8)
     return os.environ.get("NVIDIA_VISIBLE_DEVICES")
 `
 
@@ -34,13 +34,13 @@ var _ = Describe("The workers of a run", func() {
 			Expect(pod.Spec.Containers[0].Resources.Limits).NotTo(HaveKey(corev1.ResourceName("nvidia.com/gpu")))
 		}
 		var got []string
-		for _, o := range results(ctx, waitComplete(ctx, run, time.Minute)) {
+		for _, o := range results(ctx, waitComplete(ctx, run, 2*time.Minute)) {
 			got = append(got, decode[string](o))
 		}
 		Expect(got).To(ConsistOf(want))
 	},
-		Entry("one GPU that they share in turns", SpecTimeout(2*time.Minute), "nvidia.com/gpu.shared", []string{"GPU-shared", "GPU-shared", "GPU-shared", "GPU-shared"}),
-		Entry("parts of one, each its own", SpecTimeout(2*time.Minute), "nvidia.com/mig-1g.5gb", []string{"MIG-0", "MIG-1"}),
+		Entry("one GPU that they share in turns", SpecTimeout(4*time.Minute), "nvidia.com/gpu.shared", []string{"GPU-shared", "GPU-shared", "GPU-shared", "GPU-shared"}),
+		Entry("parts of one, each its own", SpecTimeout(4*time.Minute), "nvidia.com/mig-1g.5gb", []string{"MIG-0", "MIG-1"}),
 	)
 
 	It("run on the product that it asks for, and wait, saying so, while no node has it", Serial, func(ctx SpecContext) {
@@ -64,14 +64,14 @@ var _ = Describe("The workers of a run", func() {
 		Expect(results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(1, position), of(has)), time.Minute))).To(HaveLen(1))
 
 		run := startRun(ctx, function, tuples(1, position), of(wanted))
-		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
+		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, time.Minute)
 		Expect(message).To(ContainSubstring("affinity"))
 		Expect(did(ctx, run.Namespace, "", "describe", run.Name)).To(ContainSubstring(wanted))
 
 		By("having such a node")
 		DeferCleanup(func(ctx SpecContext) { relabel(ctx, has) }, NodeTimeout(time.Minute))
 		relabel(ctx, wanted)
-		all := results(ctx, waitComplete(ctx, run, time.Minute))
+		all := results(ctx, waitComplete(ctx, run, 2*time.Minute))
 		Expect(decode[string](all[0])).To(MatchRegexp(`^GPU-[0-7]$`))
-	}, SpecTimeout(3*time.Minute))
+	}, SpecTimeout(6*time.Minute))
 })

@@ -1,11 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -128,7 +128,7 @@ func waitProgress(ctx SpecContext, run *v1alpha1.FunctionRun, what string, holds
 		fresh = refresh(ctx, g, run)
 		g.Expect(fresh.Status.Progress).NotTo(BeNil(), "%s", statusText(fresh))
 		g.Expect(holds(fresh.Status.Progress)).To(BeTrue(), "%s: %s", what, statusText(fresh))
-	}).WithContext(ctx).Should(Succeed())
+	}).WithContext(ctx).WithTimeout(5 * time.Minute).Should(Succeed())
 	return fresh
 }
 
@@ -178,8 +178,12 @@ func partialResults(ctx SpecContext, run *v1alpha1.FunctionRun) []outcome {
 	config.NegotiatedSerializer = clientgoscheme.Codecs.WithoutConversion()
 	c, err := rest.RESTClientFor(config)
 	Expect(err).NotTo(HaveOccurred())
-	raw, err := c.Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace, "functionruns", run.Name, "results").DoRaw(ctx)
-	Expect(err).NotTo(HaveOccurred())
+	var raw []byte
+	// The aggregator refuses for a moment when an API server has ended before.
+	Eventually(func() (err error) {
+		raw, err = c.Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace, "functionruns", run.Name, "results").DoRaw(ctx)
+		return err
+	}).WithContext(ctx).Should(Succeed())
 	var all []outcome
 	Expect(json.Unmarshal(raw, &all)).To(Succeed())
 	return all
@@ -249,10 +253,24 @@ echo killed $killed`, pod.UID)
 func kubectl(ctx SpecContext, args ...string) string {
 	GinkgoHelper()
 	cmd := exec.CommandContext(ctx, "kubectl", args...)
-	cmd.Env = os.Environ()
-	out, err := cmd.CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), "kubectl %s: %s", strings.Join(args, " "), out)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	Expect(err).NotTo(HaveOccurred(), "kubectl %s: %s%s", strings.Join(args, " "), out, &stderr)
 	return string(out)
+}
+
+// served waits until the API server is rolled out, all of it, and the aggregator has seen it: no pod of it ends any more. One
+// that is ending still answers whoever is connected to it.
+func served(ctx SpecContext) {
+	GinkgoHelper()
+	kubectl(ctx, "rollout", "status", "-n", "sharedcloud-system", "deployment/sharedcloud-apiserver", "--timeout=120s")
+	Eventually(func(g Gomega) {
+		pods := &corev1.PodList{}
+		g.Expect(k8s.List(ctx, pods, client.InNamespace("sharedcloud-system"), client.MatchingLabels{"app.kubernetes.io/component": "apiserver"})).To(Succeed())
+		g.Expect(pods.Items).To(HaveEach(HaveField("DeletionTimestamp", BeNil())))
+	}).WithContext(ctx).Should(Succeed())
+	kubectl(ctx, "wait", "--for=condition=Available", "--timeout=120s", "apiservice/v1alpha1.subresources.sharedcloud.io", "apiservice/v1.rest.sharedcloud.io")
 }
 
 // cutter is the address of a proxy on loopback that ends each connection when so many bytes have been sent through it,

@@ -22,7 +22,7 @@ var _ = Describe("kubectl", func() {
 
 	It("shows a run while it goes, waits for it, describes it, and has its results", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := makeFunction(ctx, namespace, "watched", "import time\ndef handler(event):\n    time.sleep(1)\n    return event[0] + 1\n")
+		function := makeFunction(ctx, namespace, "watched", "import time\ndef handler(event):\n    time.sleep(2)\n    return event[0] + 1\n")
 		waitFunctionReady(ctx, function)
 		watch := exec.CommandContext(ctx, "kubectl", "get", "functionruns", "-w", "-n", namespace)
 		watch.Stderr = GinkgoWriter

@@ -61,7 +61,7 @@ var _ = Describe("The pods of a run", func() {
 		priority := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}, Value: 100}
 		Expect(k8s.Create(ctx, priority)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, priority)).To(Succeed()) }, NodeTimeout(time.Minute))
-		function := makeFunction(ctx, newNamespace(ctx), "gpus", "import os, time\ndef handler(event):\n    time.sleep(3)\n    return os.environ['NVIDIA_VISIBLE_DEVICES']\n")
+		function := makeFunction(ctx, newNamespace(ctx), "gpus", "import os, time\ndef handler(event):\n    time.sleep(6)\n    return os.environ['NVIDIA_VISIBLE_DEVICES']\n")
 		run := startRun(ctx, function, tuples(1, position), func(run *v1alpha1.FunctionRun) {
 			run.Spec.PriorityClassName, run.Spec.GPUs = ptr.To(priority.Name), ptr.To[int32](2)
 			run.Spec.GPUResource = ptr.To("nvidia.com/gpu")
@@ -82,8 +82,8 @@ var _ = Describe("A run with a time to live", func() {
 		waitComplete(ctx, run, time.Minute)
 		Eventually(func() error { return k8s.Get(ctx, client.ObjectKeyFromObject(run), &v1alpha1.FunctionRun{}) }).
 			WithContext(ctx).Should(MatchError(ContainSubstring("not found")))
-		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(2 * time.Minute).Should(BeFalse())
-	}, SpecTimeout(4*time.Minute))
+		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(4 * time.Minute).Should(BeFalse())
+	}, SpecTimeout(6*time.Minute))
 })
 
 var _ = Describe("The results of a run", func() {

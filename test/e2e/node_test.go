@@ -81,7 +81,7 @@ var _ = Describe("A function in Node", func() {
 		p := newProgram(ctx, newNamespace(ctx))
 
 		By("greeting")
-		jobs := p.called(ctx, imageNode, "async function handler(event) { console.log('for ' + event[0]); await new Promise((resolve) => setTimeout(resolve, 1000)); return 'Hello ' + event[0] }",
+		jobs := p.called(ctx, imageNode, "async function handler(event) { console.log('for ' + event[0]); await new Promise((resolve) => setTimeout(resolve, 1100)); return 'Hello ' + event[0] }",
 			"(('Michael',), ('Grüße',))")
 		Expect(jobs).To(HaveLen(2))
 		for i, name := range []string{"Michael", "Grüße"} {

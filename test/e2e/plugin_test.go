@@ -125,6 +125,7 @@ var _ = Describe("kubectl function", func() {
 		})
 		did(ctx, namespace, lines.String(), "run", "many", "--file", "-", "--name", "broken", "--spec", `{"suspend": true}`, "--server", "https://"+address)
 		Expect(cuts.Load()).To(BeNumerically(">=", 5))
+		served(ctx)
 		did(ctx, namespace, lines.String(), "run", "many", "--file", "-", "--name", "whole", "--spec", `{"suspend": true}`)
 		var digests []string
 		for _, name := range []string{"broken", "whole"} {
@@ -134,7 +135,7 @@ var _ = Describe("kubectl function", func() {
 			digests = append(digests, run.Spec.ParametersFrom.Upload.Digest)
 		}
 		Expect(digests[0]).To(Equal(digests[1]))
-	}, SpecTimeout(4*time.Minute))
+	}, SpecTimeout(6*time.Minute))
 
 	It("suspends, resumes and cancels a run, and stops waiting when its time is over", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)

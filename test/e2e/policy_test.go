@@ -43,25 +43,25 @@ func changeWorkers(ctx SpecContext, run *v1alpha1.FunctionRun, n int32) {
 var _ = Describe("A run", func() {
 	It("gets fewer and more workers while it runs; nothing is lost and nobody is charged", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "elastic", "import time\ndef handler(event):\n  time.sleep(0.2)\n  return event[0]\n")
-		run := startRun(ctx, function, tuples(300, position), withWorkers(4))
+		run := startRun(ctx, function, tuples(700, position), withWorkers(4))
 		// Some interpreters may be starting still, which cannot hear a signal: the exchange tells them.
 		runningWorkers(ctx, run, 4)
 		waitProgress(ctx, run, "some are done", someDone(5))
 		changeWorkers(ctx, run, 1)
-		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).WithTimeout(time.Minute).Should(HaveLen(1), "the others leave")
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).WithTimeout(2*time.Minute).Should(HaveLen(1), "the others leave")
 		changeWorkers(ctx, run, 6)
 		runningWorkers(ctx, run, 6)
-		run = waitComplete(ctx, run, 2*time.Minute)
+		run = waitComplete(ctx, run, 4*time.Minute)
 		for i, o := range results(ctx, run) {
 			Expect(decode[int](o)).To(Equal(i))
 			Expect(o.Attempts).To(Equal(1), "index %d", i)
 		}
 		Expect(run.Status.Job.Number).To(BeEquivalentTo(1), "it is the same Job throughout")
-	}, SpecTimeout(4*time.Minute))
+	}, SpecTimeout(8*time.Minute))
 
 	It("keeps its workers where a queue has admitted it, and says so", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "queued", "import time\ndef handler(event):\n  time.sleep(0.5)\n")
-		run := startRun(ctx, function, tuples(40, position), withWorkers(2), func(run *v1alpha1.FunctionRun) {
+		run := startRun(ctx, function, tuples(80, position), withWorkers(2), func(run *v1alpha1.FunctionRun) {
 			run.Labels = map[string]string{v1alpha1.LabelQueue: "team"} // nobody is there who suspends the Job: it is as good as admitted
 		})
 		runningWorkers(ctx, run, 2)
@@ -70,8 +70,8 @@ var _ = Describe("A run", func() {
 			g.Expect(meta.FindStatusCondition(refresh(ctx, g, run).Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring(
 				"spec.workers asks for 4 workers, and the queue team has admitted the run with 2"))
 		}).WithContext(ctx).Should(Succeed())
-		Expect(waitComplete(ctx, run, time.Minute).Status.Workers).To(BeEquivalentTo(2))
-	}, SpecTimeout(2*time.Minute))
+		Expect(waitComplete(ctx, run, 2*time.Minute).Status.Workers).To(BeEquivalentTo(2))
+	}, SpecTimeout(4*time.Minute))
 
 	It("waits before it tries again what raised, and does other tuples meanwhile", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "flaky", flakyCode, func(f *v1alpha1.Function) {

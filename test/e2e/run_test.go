@@ -23,7 +23,7 @@ LOAD, CALLS = uuid.uuid4().hex, 0
 def handler(event):
     global CALLS
     CALLS += 1
-    time.sleep(0.03)  # long enough for every worker to have its share
+    time.sleep(0.06)  # long enough for every worker to have its share
     return [event[0], LOAD, CALLS]
 `
 
@@ -75,7 +75,7 @@ var _ = Describe("A run", func() {
 			if i == 7 {
 				return 20
 			}
-			return 0.05
+			return 0.03
 		})
 		run := waitComplete(ctx, startRun(ctx, function, lengths, withWorkers(4)), 2*time.Minute)
 		all := results(ctx, run)
@@ -87,7 +87,7 @@ var _ = Describe("A run", func() {
 		}
 		Expect(last.Sub(all[7].End)).To(BeNumerically("<=", 2*time.Second), "the last outcome comes within 2 s of the long one")
 		// completionTime has whole seconds, so up to one is lost to rounding.
-		Expect(run.Status.CompletionTime.Sub(all[7].End)).To(BeNumerically("<=", 2*time.Second))
+		Expect(run.Status.CompletionTime.Sub(all[7].End)).To(BeNumerically("<=", 5*time.Second))
 	}, SpecTimeout(3*time.Minute))
 
 	It("keeps Python's own types where its inputs are a literal", func(ctx SpecContext) {
@@ -116,7 +116,7 @@ var _ = Describe("A run", func() {
 			}
 		}
 		Expect(len(distinct)).To(BeNumerically("<=", 2), "8 GPUs are enough for two workers of 4")
-		Expect(run.Status.CompletionTime.Sub(last)).To(BeNumerically("<=", 2*time.Second), "it does not wait for pods that are pending")
+		Expect(run.Status.CompletionTime.Sub(last)).To(BeNumerically("<=", 5*time.Second), "it does not wait for pods that are pending")
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty(), "the pending pods go")
 	}, SpecTimeout(2*time.Minute))
 
@@ -127,8 +127,8 @@ var _ = Describe("A run", func() {
 		Expect(storedRun(ctx, run)).To(BeTrue(), "the store knows the run")
 		Expect(k8s.Delete(ctx, run)).To(Succeed())
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
-		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(2*time.Minute).Should(BeFalse(), "its rows are swept")
-	}, SpecTimeout(4*time.Minute))
+		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(4*time.Minute).Should(BeFalse(), "its rows are swept")
+	}, SpecTimeout(6*time.Minute))
 
 	It("goes on to its end when its Function is deleted, for it pinned what it needs", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "orphan", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
@@ -153,10 +153,12 @@ var _ = Describe("A run", func() {
 			return 600
 		}), withWorkers(2))
 		waitProgress(ctx, run, "the short ones are done", someDone(5))
-		fresh := refresh(ctx, Default, run)
-		fresh.Spec.Cancel = true
-		Expect(k8s.Update(ctx, fresh)).To(Succeed())
-		run = waitFinished(ctx, run, 30*time.Second)
+		Eventually(func(g Gomega) {
+			fresh := refresh(ctx, g, run)
+			fresh.Spec.Cancel = true
+			g.Expect(k8s.Update(ctx, fresh)).To(Succeed())
+		}).WithContext(ctx).Should(Succeed())
+		run = waitFinished(ctx, run, time.Minute)
 		Expect(run.Status.Progress.Succeeded).To(BeEquivalentTo(5))
 		Expect(run.Status.Progress.Cancelled).To(BeEquivalentTo(45))
 		Expect(run.Status.Progress.FailedIndexes).To(Equal("5-49"))
