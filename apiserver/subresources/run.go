@@ -192,10 +192,17 @@ func partError(function string, have int, err error) error {
 	if errors.As(err, &offset) || errors.Is(err, uploads.ErrElsewhere) {
 		return apierrors.NewConflict(sharedcloudv1alpha1.Resource("functions"), function, err)
 	}
-	return uploadError(err, fmt.Sprintf("The %d tuples before are kept for an hour.", have))
+	switch have {
+	case 0:
+		return uploadError(err, nothingKept)
+	case 1:
+		return uploadError(err, "The tuple before is kept for an hour.")
+	default:
+		return uploadError(err, fmt.Sprintf("The %d tuples before are kept for an hour.", have))
+	}
 }
 
-// nothingKept is said of inputs that come in one call.
+// nothingKept is said of inputs that come in one call, and of those of which none has come.
 const nothingKept = "Nothing was kept."
 
 // uploadError says what went wrong, and what is kept.

@@ -212,6 +212,7 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 		}
 	}
 	part("offset=0", "", 0)
+	refused("offset=0&more=true", strings.NewReader("{"), apierrors.IsBadRequest, "line 1: it is no JSON: unexpected end of JSON input. Nothing was kept.")
 	refused("offset=0", strings.NewReader(""), apierrors.IsConflict, "begin again at offset 0")
 	part("offset=0", "[1]\n[2]\n", 2)
 	part("offset=1", "[2]\n[3]\n", 3)
