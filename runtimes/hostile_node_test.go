@@ -314,7 +314,7 @@ function handler(event) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 4)
 		e.timeout = 3
-		w := start(t, in, e, multiplies, asProcessOne, niced, edited("ZOMBIES = 1000", "ZOMBIES = 5"))
+		w := start(t, in, e, multiplies, asProcessOne, edited("ZOMBIES = 1000", "ZOMBIES = 5"))
 		if status := w.wait(); status != 1 {
 			t.Errorf("the worker exited with %d, not 1: its index must not count as completed", status)
 		}

@@ -168,9 +168,6 @@ func edited(old, text string) option {
 	return func(w *worker) { w.edits = append(w.edits, old, text) }
 }
 
-// niced keeps a worker whose handler multiplies from starving the machine. It still needs the time to end that.
-func niced(w *worker) { w.prefix = []string{"nice", "-n", "10"} }
-
 func named(token string) option {
 	return func(w *worker) { w.token = token }
 }
