@@ -45,11 +45,11 @@ established() {
 	kubectl wait --for=condition=Established --timeout=60s crd/functions.sharedcloud.io crd/functionimages.sharedcloud.io crd/functionruns.sharedcloud.io >/dev/null &&
 		kubectl get --ignore-not-found functions.sharedcloud.io,functionimages.sharedcloud.io,functionruns.sharedcloud.io >/dev/null
 }
-for ((i = 0; i < 30; i++)); do
-	! established 2>/dev/null || break
+deadline=$((SECONDS + 60))
+until said=$(established 2>&1); do
+	((SECONDS < deadline)) || { say "$said"; exit 1; }
 	sleep 1
 done
-established
 
 say "applying config/local"
 apply -k "$overlay" >/dev/null

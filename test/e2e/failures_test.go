@@ -97,7 +97,7 @@ var _ = Describe("A run that cannot work says why within seconds", func() {
 		Expect(k8s.Create(ctx, image)).To(Succeed())
 		function := makeFunction(ctx, namespace, "absent", steadyCode, func(f *v1alpha1.Function) { f.Spec.Image = "absent" })
 		run := startRun(ctx, function, tuples(3, position))
-		message := waitReadyReason(ctx, run, v1alpha1.ReasonImageUnavailable, time.Minute)
+		message := waitReadyReason(ctx, run, v1alpha1.ReasonImageUnavailable, 20*time.Second)
 		Expect(message).To(ContainSubstring("registry.invalid/nobody/absent:latest"))
 		// The image appears on the node: here under a second name of one that is there.
 		onNode(ctx, "ctr", "-n", "k8s.io", "images", "tag", "--force", "docker.io/sharedcloud/python:latest", "registry.invalid/nobody/absent:latest")
@@ -127,14 +127,14 @@ var _ = Describe("A run that cannot work says why within seconds", func() {
 	It("when no node has the GPUs", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "toomany", steadyCode, func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](64) })
 		run := startRun(ctx, function, tuples(2, position))
-		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, time.Minute)
+		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
 		Expect(message).To(ContainSubstring("nvidia.com/gpu"))
 	}, SpecTimeout(2*time.Minute))
 
 	It("when its Function is missing, and starts by itself when that appears", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := startRun(ctx, &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "late", Namespace: namespace}}, tuples(3, position))
-		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonFunctionMissing, time.Minute)).To(ContainSubstring("late"))
+		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonFunctionMissing, 20*time.Second)).To(ContainSubstring("late"))
 		makeFunction(ctx, namespace, "late", steadyCode)
 		waitComplete(ctx, run, 60*time.Second)
 	}, SpecTimeout(2*time.Minute))

@@ -64,7 +64,7 @@ var _ = Describe("The workers of a run", func() {
 		Expect(results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(1, position), of(has)), time.Minute))).To(HaveLen(1))
 
 		run := startRun(ctx, function, tuples(1, position), of(wanted))
-		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, time.Minute)
+		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
 		Expect(message).To(ContainSubstring("affinity"))
 		Expect(did(ctx, run.Namespace, "", "describe", run.Name)).To(ContainSubstring(wanted))
 

@@ -97,6 +97,16 @@ func refresh(ctx SpecContext, g Gomega, run *v1alpha1.FunctionRun) *v1alpha1.Fun
 	return fresh
 }
 
+// changeRun changes what is asked of a run, which others write to meanwhile.
+func changeRun(ctx SpecContext, run *v1alpha1.FunctionRun, change func(spec *v1alpha1.FunctionRunSpec)) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		fresh := refresh(ctx, g, run)
+		change(&fresh.Spec)
+		g.Expect(k8s.Update(ctx, fresh)).To(Succeed())
+	}).WithContext(ctx).Should(Succeed())
+}
+
 // waitFinished waits for the run's end and checks that its counts add up.
 func waitFinished(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Duration) *v1alpha1.FunctionRun {
 	GinkgoHelper()

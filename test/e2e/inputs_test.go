@@ -249,7 +249,7 @@ def handler(event):
 				quick++
 			}
 		}
-		Expect(quick).To(BeNumerically(">=", len(live)/2), "output is followed with less than a second's delay: %.2f", live)
+		Expect(quick).To(BeNumerically(">=", len(live)*3/4), "output is followed with less than a second's delay: %.2f", live)
 
 		waitComplete(ctx, run, time.Minute)
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())

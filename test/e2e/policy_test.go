@@ -33,11 +33,7 @@ def handler(event):
 // changeWorkers gives a running run another number of workers.
 func changeWorkers(ctx SpecContext, run *v1alpha1.FunctionRun, n int32) {
 	GinkgoHelper()
-	Eventually(func(g Gomega) {
-		fresh := refresh(ctx, g, run)
-		fresh.Spec.Workers = ptr.To(n)
-		g.Expect(k8s.Update(ctx, fresh)).To(Succeed())
-	}).WithContext(ctx).Should(Succeed())
+	changeRun(ctx, run, func(spec *v1alpha1.FunctionRunSpec) { spec.Workers = ptr.To(n) })
 }
 
 var _ = Describe("A run", func() {

@@ -75,7 +75,7 @@ var _ = Describe("A run", func() {
 			if i == 7 {
 				return 20
 			}
-			return 0.03
+			return 0.05
 		})
 		run := waitComplete(ctx, startRun(ctx, function, lengths, withWorkers(4)), 2*time.Minute)
 		all := results(ctx, run)
@@ -87,7 +87,7 @@ var _ = Describe("A run", func() {
 		}
 		Expect(last.Sub(all[7].End)).To(BeNumerically("<=", 2*time.Second), "the last outcome comes within 2 s of the long one")
 		// completionTime has whole seconds, so up to one is lost to rounding.
-		Expect(run.Status.CompletionTime.Sub(all[7].End)).To(BeNumerically("<=", 5*time.Second))
+		Expect(run.Status.CompletionTime.Sub(all[7].End)).To(BeNumerically("<=", 2*time.Second))
 	}, SpecTimeout(3*time.Minute))
 
 	It("keeps Python's own types where its inputs are a literal", func(ctx SpecContext) {
@@ -116,7 +116,7 @@ var _ = Describe("A run", func() {
 			}
 		}
 		Expect(len(distinct)).To(BeNumerically("<=", 2), "8 GPUs are enough for two workers of 4")
-		Expect(run.Status.CompletionTime.Sub(last)).To(BeNumerically("<=", 5*time.Second), "it does not wait for pods that are pending")
+		Expect(run.Status.CompletionTime.Sub(last)).To(BeNumerically("<=", 2*time.Second), "it does not wait for pods that are pending")
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty(), "the pending pods go")
 	}, SpecTimeout(2*time.Minute))
 
@@ -153,11 +153,7 @@ var _ = Describe("A run", func() {
 			return 600
 		}), withWorkers(2))
 		waitProgress(ctx, run, "the short ones are done", someDone(5))
-		Eventually(func(g Gomega) {
-			fresh := refresh(ctx, g, run)
-			fresh.Spec.Cancel = true
-			g.Expect(k8s.Update(ctx, fresh)).To(Succeed())
-		}).WithContext(ctx).Should(Succeed())
+		changeRun(ctx, run, func(spec *v1alpha1.FunctionRunSpec) { spec.Cancel = true })
 		run = waitFinished(ctx, run, time.Minute)
 		Expect(run.Status.Progress.Succeeded).To(BeEquivalentTo(5))
 		Expect(run.Status.Progress.Cancelled).To(BeEquivalentTo(45))
@@ -172,19 +168,12 @@ var _ = Describe("A run", func() {
 		function := makeFunction(ctx, newNamespace(ctx), "pause", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
 		run := startRun(ctx, function, tuples(100, position), withWorkers(2))
 		waitProgress(ctx, run, "some are done", someDone(5))
-		suspend := func(to bool) {
-			Eventually(func(g Gomega) {
-				fresh := refresh(ctx, g, run)
-				fresh.Spec.Suspend = to
-				g.Expect(k8s.Update(ctx, fresh)).To(Succeed())
-			}).WithContext(ctx).Should(Succeed())
-		}
-		suspend(true)
+		changeRun(ctx, run, func(spec *v1alpha1.FunctionRunSpec) { spec.Suspend = true })
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
 		Expect(meta.IsStatusConditionTrue(refresh(ctx, Default, run).Status.Conditions, v1alpha1.ConditionSuspended)).To(BeTrue())
 		before := partialResults(ctx, run)
 		Expect(len(before)).To(BeNumerically("<", 100))
-		suspend(false)
+		changeRun(ctx, run, func(spec *v1alpha1.FunctionRunSpec) { spec.Suspend = false })
 		run = waitComplete(ctx, run, time.Minute)
 		all := results(ctx, run)
 		for _, o := range before {
