@@ -23,3 +23,5 @@ role() { # role NAME OUTPUT_FILE FOLDER…
 }
 role sharedcloud-manager config/rbac/manager_role.yaml controllers cmd/manager
 role sharedcloud-apiserver config/rbac/apiserver_role.yaml apiserver cmd/apiserver
+
+go run ./hack/securitydoc .
