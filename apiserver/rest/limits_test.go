@@ -10,6 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
+//security:attack tenant | sends more requests a second than one caller may | the answer is 429 with Retry-After
 func TestWhoAsksTooMuchIsToldWhenToComeAgain(t *testing.T) {
 	l := newLimits(Config{ReadsPerSecond: 2, WritesPerSecond: 1})
 	alice, bob := &user.DefaultInfo{Name: "alice"}, &user.DefaultInfo{Name: "bob"}
@@ -34,6 +35,7 @@ func TestWhoAsksTooMuchIsToldWhenToComeAgain(t *testing.T) {
 	granted(bob, http.MethodPatch, 2, 1)
 }
 
+//security:attack anonymous | guesses tokens, one after the other | the answer is 429 before the cluster is asked again
 func TestAnAddressShowsSoManyUnknownTokens(t *testing.T) {
 	l := newLimits(Config{})
 	from := func(address string) *http.Request { return &http.Request{RemoteAddr: address} }

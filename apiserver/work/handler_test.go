@@ -79,6 +79,7 @@ func TestACallOverHTTP(t *testing.T) {
 	}
 }
 
+//security:attack worker | sends calls to the exchange that are malformed, too large or for others | each is refused and nothing of it is stored
 func TestCallsThatAreRefused(t *testing.T) {
 	call := func(fields string) string { return `{"protocol": 1, "sequence": 2, "held": "", ` + fields + `}` }
 	outcome := func(fields string) string {

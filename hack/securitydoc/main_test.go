@@ -42,9 +42,9 @@ func TestDirectivesAreReadWithTheTestBelowThem(t *testing.T) {
 	want := []attack{
 		{"anonymous", "shows a forged token", "the answer is 401", "TestForgedToken", "x/sample_test.go"},
 		{"tenant", "sends a gzip bomb", "the answer is 415", "TestForgedToken: a bomb", "x/sample_test.go"},
-		{"worker", "asks for another's input", "the answer is 403", "keep workers apart", "x/sample_test.go"},
-		{"tenant", "sends 1e999", "the answer is 400", "an infinite number", "x/sample_test.go"},
-		{"worker", "sends 1e999", "the answer is 400", "an infinite number", "x/sample_test.go"},
+		{"worker", "asks for another's input", "the answer is 403", "doors: keep workers apart", "x/sample_test.go"},
+		{"tenant", "sends 1e999", "the answer is 400", "doors: hostile bodies: an infinite number", "x/sample_test.go"},
+		{"worker", "sends 1e999", "the answer is 400", "doors: hostile bodies: an infinite number", "x/sample_test.go"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(attack{})); diff != "" {
 		t.Errorf("attacks (-want +got):\n%s", diff)

@@ -18,6 +18,12 @@ const directive = "//security:attack "
 // attackers are the positions from which attacks are tried, in the order of the table.
 var attackers = []string{"anonymous", "tenant", "tenant with ConfigMaps", "tenant with pods", "worker", "administrator"}
 
+// The calls that name a test, and those that name tests below them.
+var (
+	leaves     = []string{"It", "Entry"}
+	containers = []string{"Describe", "DescribeTable", "Context", "When", "Run"}
+)
+
 // attack is one row of the table.
 type attack struct {
 	attacker, tried, holds string
@@ -101,27 +107,43 @@ func parse(text string) (attack, error) {
 	return attack{attacker: parts[0], tried: parts[1], holds: parts[2]}, nil
 }
 
-// testsByLine is the name of the test that begins at each line.
+// testsByLine is the name of the test that begins at each line, after the names of what it lies in.
 func testsByLine(files *token.FileSet, file *ast.File) map[int]string {
-	tests := map[int]string{}
+	v := visitor{files: files, tests: map[int]string{}}
 	for _, declaration := range file.Decls {
-		within := ""
 		if function, ok := declaration.(*ast.FuncDecl); ok && isTest(function.Name.Name) {
-			tests[files.Position(function.Type.Pos()).Line] = function.Name.Name
-			within = function.Name.Name + ": "
+			v.tests[files.Position(function.Type.Pos()).Line] = function.Name.Name
+			v.within = function.Name.Name + ": "
+		} else {
+			v.within = ""
 		}
-		ast.Inspect(declaration, func(node ast.Node) bool {
-			if node == nil {
-				return false
-			}
-			line := files.Position(node.Pos()).Line
-			if name := caseName(node); name != "" && tests[line] == "" {
-				tests[line] = within + name
-			}
-			return true
-		})
+		ast.Walk(v, declaration)
 	}
-	return tests
+	return v.tests
+}
+
+type visitor struct {
+	files  *token.FileSet
+	tests  map[int]string
+	within string
+}
+
+// Visit notes the name of node's test, and goes on below it.
+func (v visitor) Visit(node ast.Node) ast.Visitor {
+	if node == nil {
+		return nil
+	}
+	name := caseName(node)
+	if name == "" {
+		return v
+	}
+	if line := v.files.Position(node.Pos()).Line; v.tests[line] == "" {
+		v.tests[line] = v.within + name
+	}
+	if call, ok := node.(*ast.CallExpr); ok && slices.Contains(containers, called(call)) {
+		v.within += name + ": "
+	}
+	return v
 }
 
 func isTest(function string) bool {
@@ -133,7 +155,7 @@ func isTest(function string) bool {
 func caseName(node ast.Node) string {
 	switch n := node.(type) {
 	case *ast.CallExpr:
-		if slices.Contains([]string{"It", "Entry", "DescribeTable", "Describe", "Context", "When", "Run"}, called(n)) && len(n.Args) > 0 {
+		if (slices.Contains(leaves, called(n)) || slices.Contains(containers, called(n))) && len(n.Args) > 0 {
 			return text(n.Args[0])
 		}
 	case *ast.KeyValueExpr:
