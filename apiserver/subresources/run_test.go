@@ -192,7 +192,7 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	kept, runs := uploads.New(db, 1<<20, 1<<20, clock.RealClock{}), &starter{}
+	kept, runs := uploads.New(db, nil, 1<<20, 1<<20, clock.RealClock{}), &starter{}
 	storage := NewRun(kept, runs, 1<<20, clock.RealClock{})
 	call := func(query string, body io.Reader) said {
 		t.Helper()

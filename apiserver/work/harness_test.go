@@ -567,7 +567,28 @@ func (c *cluster) check() error {
 	if failures := row.Failed + row.TimedOut; c.run.MaxFailures != nil && failures > *c.run.MaxFailures && row.Closing == "" && !row.Closed {
 		return fmt.Errorf("the run goes on with %d failures; it bears %d", failures, *c.run.MaxFailures)
 	}
+	if err := c.checkBytes(row); err != nil {
+		return err
+	}
 	return c.checkCounts(row)
+}
+
+// checkBytes says whether the run counts what it has.
+func (c *cluster) checkBytes(row *outcomes.Run) error {
+	var measured int64
+	err := c.store.View(context.Background(), func(tx *outcomes.Tx) error {
+		again, err := tx.Run(c.run.UID)
+		if err != nil || again == nil {
+			return err
+		}
+		*row = *again
+		measured, err = tx.MeasureRun(row.ID)
+		return err
+	})
+	if err == nil && measured != row.StoredBytes {
+		err = fmt.Errorf("the run counts %d bytes; it has %d", row.StoredBytes, measured)
+	}
+	return err
 }
 
 func (c *cluster) checkCounts(row *outcomes.Run) error {
