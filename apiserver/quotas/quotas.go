@@ -127,8 +127,11 @@ func (q *Quotas) estimate(k key, limit, want int64) (used, added int64, enough b
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.known[k]
-	if u == nil || !u.counted {
+	if u == nil {
 		return 0, 0, false
+	}
+	if !u.counted {
+		return 0, u.added, false
 	}
 	age := q.clock.Since(u.at)
 	used = u.sum + u.added

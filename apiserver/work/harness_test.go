@@ -18,6 +18,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
@@ -40,6 +41,8 @@ type cluster struct {
 	// changed counts notifications; joined are the pods that were announced as new workers.
 	changed int
 	joined  []string
+	// limits are the quotas of namespaces, which the next server that starts knows.
+	limits quotas.Limits
 	// inputsFail makes the inputs unreadable.
 	inputsFail error
 	pods       int
@@ -164,7 +167,8 @@ func (c *cluster) start() {
 func (c *cluster) newExchange(store outcomes.Store) *Exchange {
 	c.t.Helper()
 	exchange := NewExchange(store, c, c, c, Options{
-		Clock: c.clock,
+		Clock:  c.clock,
+		Quotas: quotas.New(c.limits, c, c.clock),
 		Changed: func(types.UID) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -203,6 +207,11 @@ func (c *cluster) Run(_ context.Context, namespace, name string) (Run, error) {
 		return Run{}, ErrNoRun
 	}
 	return c.run, nil
+}
+
+// Lookup implements quotas.Namespaces.
+func (c *cluster) Lookup(name string) (types.UID, map[string]string, bool) {
+	return types.UID(name + "-uid"), nil, true
 }
 
 func (c *cluster) Tuples(_ context.Context, _ Run, first, last int) ([]Tuple, error) {
