@@ -41,13 +41,34 @@ const (
 	LiveOutput = "live_output"
 )
 
-// Refused counts what was not stored.
-func (q *Quotas) Refused(what string, n int, bytes int64) {
+// logInterval is how often the log says that something of a namespace is not stored.
+const logInterval = time.Minute
+
+// Refused counts what was not stored of a namespace.
+func (q *Quotas) Refused(what, namespace string, n int, bytes int64) {
 	if q == nil || n == 0 {
 		return
 	}
+	if q.logs(what + "/" + namespace) {
+		klog.Background().Info("A namespace has used up a storage quota", "namespace", namespace, "notStored", what, "bytes", bytes)
+	}
 	refusedTotal.WithLabelValues(what).Add(float64(n))
 	refusedBytes.WithLabelValues(what).Add(float64(bytes))
+}
+
+// logs says whether something is to be logged that was not within the interval.
+func (q *Quotas) logs(what string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.clock.Now()
+	if last, ok := q.logged[what]; ok && q.clock.Since(last) < logInterval {
+		return false
+	}
+	if len(q.logged) >= maxKnown {
+		clear(q.logged)
+	}
+	q.logged[what] = now
+	return true
 }
 
 // MeasureInterval is how often Measure measures.

@@ -50,8 +50,9 @@ type Quotas struct {
 
 	mu    sync.Mutex
 	known map[key]*use
-	// odd are annotations that were found unreadable, so that each is logged once.
-	odd map[string]bool
+	// odd are annotations that were found unreadable, so that each is logged once; logged is when what was not stored was last logged.
+	odd    map[string]bool
+	logged map[string]time.Time
 }
 
 type key struct {
@@ -72,7 +73,7 @@ type use struct {
 // New makes quotas with these limits for namespaces that have no annotation.
 func New(defaults Limits, namespaces Namespaces, clk clock.PassiveClock) *Quotas {
 	registerMetrics()
-	return &Quotas{defaults: defaults, namespaces: namespaces, clock: clk, known: map[key]*use{}, odd: map[string]bool{}}
+	return &Quotas{defaults: defaults, namespaces: namespaces, clock: clk, known: map[key]*use{}, odd: map[string]bool{}, logged: map[string]time.Time{}}
 }
 
 // Room is how much a namespace has and may have.

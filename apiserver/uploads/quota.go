@@ -39,7 +39,7 @@ func (s *Store) room(tx *outcomes.Tx, namespace string, bytes int64) error {
 func (s *Store) refused(err error) error {
 	var exceeded *quotas.ExceededError
 	if errors.As(err, &exceeded) {
-		s.quota.Refused(quotas.Upload, 1, exceeded.Wanted)
+		s.quota.Refused(quotas.Upload, exceeded.Room.Namespace, 1, exceeded.Wanted)
 	}
 	return err
 }

@@ -222,8 +222,8 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 		says = beatOf(c.before)
 	}
 	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, says, wrote)
-	e.options.Quotas.Refused(quotas.Outcome, c.unkept, c.unkeptBytes)
-	e.options.Quotas.Refused(quotas.LiveOutput, c.liveUnkept, c.liveUnkeptBytes)
+	e.options.Quotas.Refused(quotas.Outcome, run.Namespace, c.unkept, c.unkeptBytes)
+	e.options.Quotas.Refused(quotas.LiveOutput, run.Namespace, c.liveUnkept, c.liveUnkeptBytes)
 	e.announce(c.ledger, &before)
 	if c.before == nil {
 		e.options.Joined(run.UID, worker)
