@@ -27,6 +27,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/report"
 	"sharedcloud.io/function-operator/apiserver/rest"
 	"sharedcloud.io/function-operator/apiserver/subresources"
@@ -59,6 +60,8 @@ type Config struct {
 	InputsBytes int64
 	// UploadBytes is how much inputs that are uploaded at once may have.
 	UploadBytes int64
+	// Quotas are what each namespace may have in the outcome store, unless an annotation says otherwise.
+	Quotas quotas.Limits
 	// ResultBytes and OutputBytes bound what an outcome may hold.
 	ResultBytes, OutputBytes int
 	// GPUProductLabel is the label of a node that says what GPUs it has.
@@ -84,6 +87,7 @@ func Defaults() Config {
 		SweepInterval:      time.Hour,
 		InputsBytes:        128 << 20,
 		UploadBytes:        uploads.DefaultMostBytes,
+		Quotas:             quotas.Defaults,
 		ResultBytes:        work.DefaultLimits.ResultBytes,
 		OutputBytes:        work.DefaultLimits.OutputBytes,
 		CatalogueNamespace: "sharedcloud-catalogue",
@@ -126,7 +130,8 @@ func New(config *Config) (*Server, error) {
 		return nil, err
 	}
 	store := measured{s.store}
-	s.uploads = uploads.New(store, config.UploadBytes, config.InputsBytes, s.clock)
+	quota := quotas.New(config.Quotas, namespacesOf{s}, s.clock)
+	s.uploads = uploads.New(store, quota, config.UploadBytes, config.InputsBytes, s.clock)
 	if s.cluster, err = core.NewCluster(config.ClientConfig, s.uploads, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
 		return nil, err
 	}
@@ -137,6 +142,7 @@ func New(config *Config) (*Server, error) {
 		Lease:   config.LeaseDuration,
 		Limits:  work.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
 		Clock:   s.clock,
+		Quotas:  quota,
 		Changed: func(run types.UID) { s.reporter.Enqueue(run) },
 		Joined:  s.births.Joined,
 	})
@@ -248,6 +254,7 @@ func (s *Server) work(ctx context.Context) {
 	group.Go(func() { s.reporter.Run(ctx, reporters) })
 	group.Go(func() { s.sweeper.Run(ctx) })
 	group.Go(func() { s.unused.Run(ctx) })
+	group.Go(func() { quotas.Measure(ctx, s.store, s.clock) })
 	group.Wait()
 }
 

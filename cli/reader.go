@@ -247,7 +247,8 @@ func forNow(err error) bool {
 		return !namedNotFound(err)
 	case apierrors.ReasonForError(err) != "":
 		var status apierrors.APIStatus
-		return errors.As(err, &status) && status.Status().Code >= 500
+		// A quota that is used up stays so until somebody deletes something.
+		return errors.As(err, &status) && status.Status().Code >= 500 && status.Status().Code != http.StatusInsufficientStorage
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &unreachable), errors.As(err, &network):
 		return true
 	}

@@ -10,6 +10,10 @@ const (
 	// AnnotationTenants of a namespace says whose it is for callers of REST that no namespace follows from otherwise:
 	// "user:alice, group:vision".
 	AnnotationTenants = "sharedcloud.io/tenants"
+	// AnnotationUploadsQuota and AnnotationResultsQuota of a namespace say how much it may have in the outcome store: "20Gi", or
+	// "unlimited". Without them the API server's flags do.
+	AnnotationUploadsQuota = "sharedcloud.io/uploads-quota"
+	AnnotationResultsQuota = "sharedcloud.io/results-quota"
 	// AnnotationRequestedBy is who asked for what REST last did to an object.
 	AnnotationRequestedBy = "sharedcloud.io/requested-by"
 	// AnnotationRequest is a hash of the body that made an object by REST with an Idempotency-Key.
