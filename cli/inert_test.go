@@ -124,7 +124,7 @@ func TestWhatIsForProgramsKeepsItsValue(t *testing.T) {
 		got := f.plugin(t, t.Context(), nil, "get", "function", "f", "-o", format)
 		function := &v1alpha1.Function{}
 		if err := yaml.Unmarshal([]byte(got.stdout), function); err != nil || function.Spec.Name != evil {
-			t.Errorf("-o %s: %v: the name is %q", format, err, function.Spec.Name)
+			t.Errorf("-o %s: %v: the name is %q in %s, %s", format, err, function.Spec.Name, got.stdout, got.stderr)
 		}
 	}
 	got := f.plugin(t, t.Context(), nil, "results", "r", "-o", "ndjson")

@@ -79,8 +79,8 @@ func (o *options) printObject(object runtime.Object, format string) error {
 		object.GetObjectKind().SetGroupVersionKind(found)
 	}
 	text, err := printed(printer, object)
-	if err == nil && format == "yaml" && printable.Text(text) != text {
-		// YAML has no escapes in most of its strings. JSON has, and is YAML.
+	if format == "yaml" && (err != nil || printable.Text(text) != text) {
+		// YAML has no escapes in most of its strings, and its encoder refuses some characters. JSON has escapes, and is YAML.
 		text, err = printed(&printers.JSONPrinter{}, object)
 	}
 	if err != nil {
