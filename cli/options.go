@@ -32,8 +32,8 @@ const fieldManager = "kubectl-function"
 
 // options are what all commands share.
 type options struct {
-	// streams are what commands write to: what would steer a terminal is replaced there, whoever wrote it. raw are the program's own
-	// streams, for what was made safe already or goes to a file: the bar, logs, CSV.
+	// streams are what commands write to: characters that steer a terminal are replaced there. raw are the program's own streams, for
+	// text that is safe already or goes into a file: the bar, logs, CSV.
 	streams, raw genericiooptions.IOStreams
 	config       *genericclioptions.ConfigFlags
 

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -69,7 +70,7 @@ func built(ctx context.Context, name string) string {
 }
 
 // startLoudManager starts cmd/manager with all that it can be made to say.
-func startLoudManager(ctx context.Context) *told {
+func startLoudManager(ctx context.Context) (said *told, metrics string) {
 	GinkgoHelper()
 	user, err := environment.AddUser(envtest.User{Name: "loud-manager", Groups: []string{"system:masters"}}, restConfig)
 	Expect(err).NotTo(HaveOccurred())
@@ -77,8 +78,9 @@ func startLoudManager(ctx context.Context) *told {
 	Expect(err).NotTo(HaveOccurred())
 	path := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(os.WriteFile(path, kubeconfig, 0o600)).To(Succeed())
-	said := &told{}
-	process := exec.Command(built(ctx, "manager"), "-v=10", "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0")
+	metrics = fmt.Sprintf("%s:%d", serviceAddress, freePort())
+	said = &told{}
+	process := exec.Command(built(ctx, "manager"), "-v=10", "--leader-elect=false", "--metrics-bind-address="+metrics, "--health-probe-bind-address=0")
 	process.Env = append(os.Environ(), "KUBECONFIG="+path)
 	process.Stdout, process.Stderr = said, said
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -87,7 +89,7 @@ func startLoudManager(ctx context.Context) *told {
 		_ = process.Process.Kill()
 		_ = process.Wait()
 	})
-	return said
+	return said, metrics
 }
 
 // startLoudServer runs cmd/apiserver in place of the suite's server, with all that it can be made to say.
@@ -111,7 +113,8 @@ func startLoudServer(ctx context.Context) *told {
 var _ = Describe("What tenants and workers send", func() {
 	//security:attack administrator | both programs run at the highest verbosity, errors and bogus requests included; logs, events and statuses are searched for tokens, code, inputs and results | nothing is found
 	It("is in no log, event or status of either program, at the highest verbosity", func(ctx SpecContext) {
-		server, manager := startLoudServer(ctx), startLoudManager(ctx)
+		server := startLoudServer(ctx)
+		manager, metrics := startLoudManager(ctx)
 		namespace := newNamespace(ctx)
 
 		By("making a function, runs, and what cannot be read")
@@ -194,6 +197,13 @@ var _ = Describe("What tenants and workers send", func() {
 			}
 		}
 
+		By("asking the manager for its metrics without credentials, and with bogus ones")
+		for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/"} {
+			for token, want := range map[string][]int{"": {401, 403, 404}, "Bearer " + planted["bogus token"]: {401, 404}} {
+				Expect(managerAnswers(ctx, "https://"+metrics+path, token)).To(BeElementOf(want), path)
+			}
+		}
+
 		By("searching")
 		Eventually(func(g Gomega) {
 			broken := &v1alpha1.FunctionRun{}
@@ -215,8 +225,23 @@ var _ = Describe("What tenants and workers send", func() {
 				}
 			}
 		}
-	}, SpecTimeout(5*time.Minute))
+	}, SpecTimeout(10*time.Minute))
 })
+
+// managerAnswers is the status of the manager's own port, whose certificate vouches for nothing.
+func managerAnswers(ctx context.Context, address, token string) int {
+	GinkgoHelper()
+	c := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	Expect(err).NotTo(HaveOccurred())
+	if token != "" {
+		request.Header.Set("Authorization", token)
+	}
+	response, err := c.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(response.Body.Close()).To(Succeed())
+	return response.StatusCode
+}
 
 // send sends a request and does not mind the answer.
 func send(ctx context.Context, method, address, token, body string) {
