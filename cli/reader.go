@@ -60,6 +60,8 @@ type wanted struct {
 	from, limit    int
 	indexes        string
 	failed, output bool
+	// rawCSV: cells of CSV as they are, also those that a spreadsheet would execute.
+	rawCSV bool
 	// follow: one index after the other, until the last has its outcome.
 	follow bool
 }

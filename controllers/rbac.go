@@ -26,10 +26,11 @@ package controllers
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 //
 // Only in the operator's own namespace: the certificates, and the lease of the one manager that acts, with the event that
-// says which one that is.
+// says which one that is. Secrets are listed and watched by their names too, each by a request of its own; only their creation has
+// no name that a rule could say.
 //
-// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,verbs=list;watch;create
-// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,resourceNames=sharedcloud-ca;sharedcloud-apiserver-tls,verbs=get;update
+// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,verbs=create
+// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,resourceNames=sharedcloud-ca;sharedcloud-apiserver-tls,verbs=get;list;watch;update
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sharedcloud-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sharedcloud-system,resources=leases,resourceNames=sharedcloud-controller-manager,verbs=get;update
 // +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=events,verbs=create;patch

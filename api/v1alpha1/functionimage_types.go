@@ -11,7 +11,7 @@ type FunctionImageSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:Pattern=`^[^\s]+$`
+	// +kubebuilder:validation:Pattern=`^[!-~]+$`
 	RegistryPath string `json:"registryPath,omitempty"`
 
 	// runtime that the image's interpreter is: python36, node8 and so on. A function of another language is refused.

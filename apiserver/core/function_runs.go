@@ -81,7 +81,7 @@ func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.Function
 	if run.Annotations == nil {
 		run.Annotations = map[string]string{}
 	}
-	run.Annotations[sharedcloudv1alpha1.AnnotationRequestedBy] = user
+	run.Annotations[sharedcloudv1alpha1.AnnotationRequestedBy] = requester(user)
 	run.Annotations[sharedcloudv1alpha1.AnnotationCreated] = strconv.FormatInt(w.clock.Now().UnixMicro(), 10)
 	options := []client.CreateOption{client.FieldOwner(sharedcloudv1alpha1.FieldManagerSubresources)}
 	if dry {

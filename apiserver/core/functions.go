@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sharedcloud.io/function-operator/api/printable"
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -60,11 +62,25 @@ func (w *Writer) CreateFunction(ctx context.Context, namespace string, fields Fu
 	return f, again, nil
 }
 
+// maxRequester bounds the name that the annotation requested-by keeps: an identity provider may give any.
+const maxRequester = 1024
+
+// requester is a user's name as the annotation requested-by has it: people read it.
+func requester(user string) string {
+	name := printable.Line(user)
+	for end := maxRequester; end < len(name); end-- {
+		if utf8.RuneStart(name[end]) {
+			return name[:end]
+		}
+	}
+	return name
+}
+
 // metadata is that of an object made through REST.
 func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 	annotations := map[string]string{
 		sharedcloudv1alpha1.AnnotationCreated:     strconv.FormatInt(w.clock.Now().UnixMicro(), 10),
-		sharedcloudv1alpha1.AnnotationRequestedBy: by.User,
+		sharedcloudv1alpha1.AnnotationRequestedBy: requester(by.User),
 	}
 	if by.Key != "" {
 		annotations[sharedcloudv1alpha1.AnnotationRequest] = by.Body
@@ -196,7 +212,7 @@ func (w *Writer) applyFunction(ctx context.Context, current *sharedcloudv1alpha1
 		var value string
 		switch {
 		case path[len(path)-1] == sharedcloudv1alpha1.AnnotationRequestedBy:
-			value = by.User
+			value = requester(by.User)
 		case path[0] == "metadata" && path[1] == "labels":
 			value = current.Labels[path[2]]
 		case path[0] == "metadata":

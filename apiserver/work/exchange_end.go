@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"sharedcloud.io/function-operator/api/printable"
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
@@ -269,12 +270,12 @@ func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
 }
 
 // troubleText says what is wrong in one sentence. An exception that keeps a module from being loaded needs its type to be
-// understood; the other errors are sentences of the exchange itself.
+// understood; the other errors are sentences of the exchange itself. kubectl prints it: it is one line, without control characters.
 func troubleText(text outcomes.ErrorText, load bool) string {
 	if load {
-		return cutText("the module cannot be loaded: "+text.Type+": "+text.Message, messageBytes)
+		return cutText(printable.Line("the module cannot be loaded: "+text.Type+": "+text.Message), messageBytes)
 	}
-	return cutText(text.Message, messageBytes)
+	return cutText(printable.Line(text.Message), messageBytes)
 }
 
 // RunUIDs lists the runs that the store has something of.

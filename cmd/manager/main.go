@@ -27,6 +27,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/cmd/internal/verbosity"
 	"sharedcloud.io/function-operator/controllers"
 	"sharedcloud.io/function-operator/controllers/trust"
 	"sharedcloud.io/function-operator/runtimes"
@@ -60,7 +61,7 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 	set.BoolVar(&f.leaderElection, "leader-elect", true, "let only one of several managers act")
 	set.Float64Var(&f.qps, "kube-api-qps", 100, "the most requests a second to the Kubernetes API, in the long run")
 	set.IntVar(&f.burst, "kube-api-burst", 200, "the most requests at once to the Kubernetes API")
-	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 changes of state, 1 decisions, 2 and more the flow")
+	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 changes of state, 1 decisions, 2 and more the flow; 7 at most, because bodies of requests are logged above")
 	if err := set.Parse(arguments); err != nil {
 		return f, err
 	}
@@ -68,6 +69,7 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 		f.ExchangeURL = fmt.Sprintf("https://%s.%s.svc:443", f.service, f.Namespace)
 	}
 	f.ExchangeURL = strings.TrimRight(f.ExchangeURL, "/")
+	f.verbosity = verbosity.Clamp(f.verbosity)
 	return f, f.Validate()
 }
 
