@@ -21,6 +21,9 @@ const (
 	sweptAtOnce = 1000
 )
 
+// AnyUpload, in place of a digest, says that a run of the namespace may name any upload: none is deleted there.
+const AnyUpload = ""
+
 // Named says which uploads runs name, as (namespace, digest).
 type Named func() (map[[2]string]bool, error)
 
@@ -62,6 +65,9 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	now := s.clock.Now()
 	var errs []error
 	for key := range named {
+		if key[1] == AnyUpload {
+			continue
+		}
 		errs = append(errs, s.use(ctx, key[0], key[1], now))
 	}
 	var silent []outcomes.Upload
@@ -73,6 +79,9 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	for i := range silent {
 		u := &silent[i]
 		if u.Complete && now.UnixMicro()-u.UsedMicros < unusedFor.Microseconds() {
+			continue
+		}
+		if u.Complete && named[[2]string{u.Namespace, AnyUpload}] {
 			continue
 		}
 		if gone, err := s.release(ctx, u); err != nil || !gone {
