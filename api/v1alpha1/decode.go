@@ -227,7 +227,7 @@ func decodeMessage(err error) string {
 	text := strings.TrimPrefix(err.Error(), "json: ")
 	var mismatch *stdjson.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
-		field := mismatch.Field
+		field := strings.ReplaceAll(mismatch.Field, ".RunPolicy.", ".") // an inlined struct
 		if field == "" {
 			field = "the object"
 		}

@@ -39,6 +39,15 @@ func ParseQuantity(text string) (Quantity, error) {
 	return Quantity(parsed), nil
 }
 
+// MustParseQuantity is ParseQuantity of a constant. It panics where that is no amount.
+func MustParseQuantity(text string) Quantity {
+	quantity, err := ParseQuantity(text)
+	if err != nil {
+		panic(err)
+	}
+	return quantity
+}
+
 // Amount is the quantity as other types have it.
 func (q *Quantity) Amount() resource.Quantity { return (*resource.Quantity)(q).DeepCopy() }
 
@@ -49,6 +58,9 @@ func (q *Quantity) String() string { return (*resource.Quantity)(q).String() }
 func (q *Quantity) Cmp(other Quantity) int {
 	return (*resource.Quantity)(q).Cmp(resource.Quantity(other))
 }
+
+// Equal says whether both are the same amount.
+func (q Quantity) Equal(other Quantity) bool { return q.Cmp(other) == 0 }
 
 // IsZero says whether the amount is zero.
 func (q *Quantity) IsZero() bool { return (*resource.Quantity)(q).IsZero() }

@@ -78,7 +78,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 		"spec.gpuResource must be an extended resource"),
 	Entry("with an empty history", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.revisionHistoryLimit"),
 	Entry("with a variable of the operator's", func(f *v1alpha1.Function) {
-		f.Spec.Pod = &v1alpha1.PodSettings{Env: []corev1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
+		f.Spec.Pod = &v1alpha1.PodSettings{Env: []v1alpha1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
 	}, "spec.pod.env", "choose another name"),
 	Entry("with a volume of the operator's name", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "sharedcloud-code", EmptyDir: &v1alpha1.EmptyDir{}}}}
