@@ -320,6 +320,10 @@ func (s *Server) namedUploads() (map[[2]string]bool, error) {
 	}
 	named := map[[2]string]bool{}
 	for _, run := range s.cluster.Runs.List() {
+		if sharedcloudv1alpha1.DecodeError(run) != "" {
+			named[[2]string{run.Namespace, uploads.AnyUpload}] = true // which one it names is not known
+			continue
+		}
 		if from := run.Spec.ParametersFrom; from != nil && from.Upload != nil {
 			named[[2]string{run.Namespace, from.Upload.Digest}] = true
 		}

@@ -112,6 +112,11 @@ func keepPod(obj any) {
 			conditions = append(conditions, condition)
 		}
 	}
+	for i := range pod.Status.ContainerStatuses {
+		// Quantities: comparing two of them is not bounded.
+		status := &pod.Status.ContainerStatuses[i]
+		status.AllocatedResources, status.Resources = nil, nil
+	}
 	pod.Status = corev1.PodStatus{
 		Phase:             pod.Status.Phase,
 		Reason:            pod.Status.Reason,

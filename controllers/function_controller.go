@@ -32,11 +32,13 @@ type FunctionReconciler struct {
 	metrics *Metrics
 	clock   clock.PassiveClock
 	options Options
+	broken  *undecodables
 }
 
 // NewFunctionReconciler needs a client that reads from caches and a reader that does not.
 func NewFunctionReconciler(c client.Client, live client.Reader, lookup RuntimeLookup, tell EventRecorder, metrics *Metrics, clk clock.PassiveClock, options Options) *FunctionReconciler {
-	return &FunctionReconciler{Client: c, live: live, lookup: lookup, tell: announcer{tell}, metrics: metrics, clock: clk, options: options}
+	return &FunctionReconciler{Client: c, live: live, lookup: lookup, tell: announcer{tell}, metrics: metrics, clock: clk, options: options,
+		broken: newUndecodables(c, live, announcer{tell}, clk)}
 }
 
 // Reconcile is the shell: get, decide, write the status once.
@@ -47,6 +49,9 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	if stored.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // the revision controller deletes what nothing names any more
+	}
+	if v1alpha1.DecodeError(stored) != "" {
+		return r.broken.report(ctx, stored, "Function")
 	}
 	function := stored.DeepCopy()
 	function.Status.ObservedGeneration = function.Generation
@@ -86,6 +91,9 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	}
 	if image == nil {
 		return imageMissing(function, r.options.CatalogueNamespace), nil
+	}
+	if v1alpha1.DecodeError(image) != "" {
+		return imageNotDecodable(image), nil
 	}
 	runtime, wrong := runtimeFinding(function, image, r.lookup)
 	if wrong != nil {

@@ -31,6 +31,7 @@ type RunReconciler struct {
 	metrics   *Metrics
 	clock     clock.PassiveClock
 	options   Options
+	broken    *undecodables
 }
 
 // NewRunReconciler needs a client that reads from caches and a reader that does not.
@@ -43,6 +44,7 @@ func NewRunReconciler(c client.Client, live client.Reader, tell EventRecorder, m
 		metrics:   metrics,
 		clock:     clk,
 		options:   options,
+		broken:    newUndecodables(c, live, announcer{tell}, clk),
 	}
 }
 
@@ -70,6 +72,9 @@ func (r *RunReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	} else if terminating {
 		return ctrl.Result{}, r.leaveNamespace(ctx, stored)
 	}
+	if v1alpha1.DecodeError(stored) != "" {
+		return r.broken.report(ctx, stored, "FunctionRun")
+	}
 	p := &runPass{run: stored.DeepCopy(), now: r.clock.Now()}
 	result, err := r.advance(ctx, p)
 	if writeErr := r.writeStatus(ctx, stored, p); writeErr != nil {
@@ -90,6 +95,7 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 	run := p.run
 	run.Status.ObservedGeneration = run.Generation
 	if runFinished(run) {
+		restored(run, runConditions(run, p.now))
 		return r.tidy(ctx, p)
 	}
 	tuples, err := parameters.CachedCount(run)

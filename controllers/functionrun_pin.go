@@ -48,22 +48,23 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs)
 
 // pinFor is what the run says itself, else the function.
 func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, inputs foundInputs) *v1alpha1.PinnedRevision {
+	tuples := int32(within(inputs.tuples, 0, int(v1alpha1.MaxTuples)))
 	return &v1alpha1.PinnedRevision{
 		Name:           function.Status.Revision.Name,
 		FunctionUID:    function.UID,
 		Generation:     function.Status.Revision.Generation,
 		RegistryPath:   settings.Image.RegistryPath,
 		Inputs:         inputs.configMap,
-		Tuples:         int32(inputs.tuples),
-		Workers:        min(int32(inputs.tuples), ptr.Deref(run.Spec.Workers, settings.Workers)),
-		GPUs:           ptr.Deref(run.Spec.GPUs, settings.GPUs),
+		Tuples:         tuples,
+		Workers:        min(tuples, within(ptr.Deref(run.Spec.Workers, settings.Workers), 1, v1alpha1.MaxWorkers)),
+		GPUs:           within(ptr.Deref(run.Spec.GPUs, settings.GPUs), 0, v1alpha1.MaxGPUs),
 		GPUProducts:    eitherSet(run.Spec.GPUProducts, settings.GPUProducts),
-		TimeoutSeconds: ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds),
-		Retries:        ptr.Deref(run.Spec.Retries, settings.Retries),
-		BatchSize:      ptr.Deref(unlessIs(1, either(run.Spec.BatchSize, settings.BatchSize)), 0),
+		TimeoutSeconds: within(ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds), 1, v1alpha1.MaxTimeoutSeconds),
+		Retries:        within(ptr.Deref(run.Spec.Retries, settings.Retries), 0, v1alpha1.MaxRetries),
+		BatchSize:      within(ptr.Deref(unlessIs(1, either(run.Spec.BatchSize, settings.BatchSize)), 0), 0, v1alpha1.MaxBatchSize),
 
-		RetryDelaySeconds: ptr.To(ptr.Deref(either(run.Spec.RetryDelaySeconds, settings.RetryDelaySeconds),
-			v1alpha1.DefaultRetryDelaySeconds)),
+		RetryDelaySeconds: ptr.To(within(ptr.Deref(either(run.Spec.RetryDelaySeconds, settings.RetryDelaySeconds),
+			v1alpha1.DefaultRetryDelaySeconds), 0, v1alpha1.MaxRetryDelaySeconds)),
 		NonRetryableErrors:    eitherSet(run.Spec.NonRetryableErrors, settings.NonRetryableErrors),
 		MaxFailures:           either(run.Spec.MaxFailures, settings.MaxFailures),
 		ActiveDeadlineSeconds: either(run.Spec.ActiveDeadlineSeconds, settings.ActiveDeadlineSeconds),
@@ -105,6 +106,9 @@ func functionMissing(run *v1alpha1.FunctionRun) finding {
 
 func functionNotReady(function *v1alpha1.Function) finding {
 	why := "its controller has not looked at it yet."
+	if problem := v1alpha1.DecodeError(function); problem != "" {
+		why = "the stored object cannot be decoded (" + trimStop(problem) + "). Correct it, and the run starts."
+	}
 	ready := meta.FindStatusCondition(function.Status.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Status != "True" && function.Status.ObservedGeneration == function.Generation {
 		why = cut(ready.Message, foreignTextLimit)

@@ -1,7 +1,7 @@
 package controllers
 
 import (
-	"maps"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -113,7 +113,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
 		WithSecurityContext(podSecurity(pod)).
-		WithNodeSelector(pod.NodeSelector).
+		WithNodeSelector(labelTexts(pod.NodeSelector)).
 		WithTolerations(tolerations(pod, gpus, gpuResource, options.GPUResource)...).
 		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
 		WithVolumes(userVolumes(pod)...).
@@ -151,7 +151,7 @@ func podSettings(settings Settings) v1alpha1.PodSettings {
 }
 
 func podSecurity(pod v1alpha1.PodSettings) *coreac.PodSecurityContextApplyConfiguration {
-	user := ptr.Deref(pod.RunAsUser, workerUser)
+	user := within(ptr.Deref(pod.RunAsUser, workerUser), 0, math.MaxInt32)
 	security := coreac.PodSecurityContext().
 		WithRunAsUser(user).
 		WithSeccompProfile(coreac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))
@@ -205,21 +205,34 @@ func nodesWith(label string, values []string) *coreac.AffinityApplyConfiguration
 // resources are the user's, and GPUs in the limits alone: an extended resource's request follows its limit.
 func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32) *coreac.ResourceRequirementsApplyConfiguration {
 	user := ptr.Deref(pod.Resources, v1alpha1.Resources{})
-	limits := maps.Clone(user.Limits)
+	limits, requests := amounts(user.Limits), amounts(user.Requests)
 	if gpus > 0 {
-		if limits == nil {
-			limits = corev1.ResourceList{}
-		}
 		limits[corev1.ResourceName(gpuResource)] = *resource.NewQuantity(int64(gpus), resource.DecimalSI)
 	}
 	requirements := coreac.ResourceRequirements()
 	if len(limits) > 0 {
 		requirements.WithLimits(limits)
 	}
-	if len(user.Requests) > 0 {
-		requirements.WithRequests(user.Requests)
+	if len(requests) > 0 {
+		requirements.WithRequests(requests)
 	}
 	return requirements
+}
+
+func amounts(list v1alpha1.ResourceList) corev1.ResourceList {
+	converted := make(corev1.ResourceList, len(list))
+	for name, quantity := range list {
+		converted[name] = quantity.Amount()
+	}
+	return converted
+}
+
+func labelTexts(selector map[string]v1alpha1.LabelValue) map[string]string {
+	texts := make(map[string]string, len(selector))
+	for label, value := range selector {
+		texts[label] = string(value)
+	}
+	return texts
 }
 
 func ownEnv(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) []*coreac.EnvVarApplyConfiguration {

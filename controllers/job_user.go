@@ -22,7 +22,7 @@ func userVolumes(pod v1alpha1.PodSettings) []*coreac.VolumeApplyConfiguration {
 			source := coreac.EmptyDirVolumeSource()
 			source.Medium = nonZero(corev1.StorageMedium(v.EmptyDir.Medium))
 			if v.EmptyDir.SizeLimitMiB != nil {
-				source.WithSizeLimit(*resource.NewQuantity(*v.EmptyDir.SizeLimitMiB<<20, resource.BinarySI))
+				source.WithSizeLimit(*resource.NewQuantity(within(*v.EmptyDir.SizeLimitMiB, 1, v1alpha1.MaxSizeLimitMiB)<<20, resource.BinarySI))
 			}
 			volume.WithEmptyDir(source)
 		case v.PersistentVolumeClaim != nil:
@@ -60,7 +60,7 @@ func userEnv(pod v1alpha1.PodSettings) []*coreac.EnvVarApplyConfiguration {
 	return list
 }
 
-func envSource(from *corev1.EnvVarSource) *coreac.EnvVarSourceApplyConfiguration {
+func envSource(from *v1alpha1.EnvVarSource) *coreac.EnvVarSourceApplyConfiguration {
 	source := coreac.EnvVarSource()
 	switch {
 	case from.ConfigMapKeyRef != nil:
@@ -79,7 +79,7 @@ func envSource(from *corev1.EnvVarSource) *coreac.EnvVarSourceApplyConfiguration
 		ref := coreac.ResourceFieldSelector().WithResource(from.ResourceFieldRef.Resource)
 		ref.ContainerName = nonZero(from.ResourceFieldRef.ContainerName)
 		if !from.ResourceFieldRef.Divisor.IsZero() {
-			ref.WithDivisor(from.ResourceFieldRef.Divisor)
+			ref.WithDivisor(from.ResourceFieldRef.Divisor.Amount())
 		}
 		source.WithResourceFieldRef(ref)
 	case from.FileKeyRef != nil:

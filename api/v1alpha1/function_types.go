@@ -181,6 +181,7 @@ type RunPolicy struct {
 	// outcome then becomes Cancelled. By default a run goes on to its last tuple.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 
 	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
@@ -188,6 +189,7 @@ type RunPolicy struct {
 	// whole of it again. By default there is none.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=315360000
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
 	// priorityClassName of the workers' pods: a PriorityClass of the cluster.
@@ -209,6 +211,7 @@ type RunPolicy struct {
 	// finished run stays.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=315360000
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
 	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its tuples
@@ -216,6 +219,7 @@ type RunPolicy struct {
 	// results stay as long as their run.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=315360000
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 }
 
@@ -227,7 +231,7 @@ type PodSettings struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('SHAREDCLOUD_'))",message="spec.pod.env: names that begin with SHAREDCLOUD_ are the operator's own: choose another name"
-	Env []corev1.EnvVar `json:"env,omitempty"`
+	Env []EnvVar `json:"env,omitempty"`
 
 	// volumes that volumeMounts may name.
 	// +optional
@@ -246,13 +250,13 @@ type PodSettings struct {
 	// nodeSelector holds labels that a node must have.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
 	// tolerations let the pods onto nodes with these taints.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
-	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	Tolerations []Toleration `json:"tolerations,omitempty"`
 
 	// resources of the container, GPUs apart (spec.gpus).
 	// +optional
@@ -267,18 +271,29 @@ type PodSettings struct {
 	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which a namespace may refuse.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	RunAsUser *int64 `json:"runAsUser,omitempty"`
 }
+
+// LabelValue is the value of a label.
+//
+// +kubebuilder:validation:MaxLength=63
+type LabelValue string
+
+// ResourceList are amounts of resources by the resources' names.
+type ResourceList map[corev1.ResourceName]Quantity
 
 // Resources are requests and limits of the container.
 type Resources struct {
 	// requests is what a node must have free.
 	// +optional
-	Requests corev1.ResourceList `json:"requests,omitempty"`
+	// +kubebuilder:validation:MaxProperties=64
+	Requests ResourceList `json:"requests,omitempty"`
 
 	// limits is what the container may use at most.
 	// +optional
-	Limits corev1.ResourceList `json:"limits,omitempty"`
+	// +kubebuilder:validation:MaxProperties=64
+	Limits ResourceList `json:"limits,omitempty"`
 }
 
 // Volume is a volume of a kind that opens nothing of the node.
@@ -336,11 +351,13 @@ type EmptyDir struct {
 	// medium is "" for the node's disk or Memory.
 	// +optional
 	// +kubebuilder:validation:Enum="";Memory
+	// +kubebuilder:validation:MaxLength=16
 	Medium string `json:"medium,omitempty"`
 
 	// sizeLimitMiB is the most it may hold, in MiB.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1073741824
 	SizeLimitMiB *int64 `json:"sizeLimitMiB,omitempty"`
 }
 
@@ -374,6 +391,8 @@ type FunctionStatus struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	// +optional
 	// +default=-1
+	// +kubebuilder:validation:Minimum=-1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration"`
 
 	// conditions are Ready, Reconciling and Stalled.
@@ -400,11 +419,13 @@ type FunctionRevision struct {
 	// that is gone back to is a new number.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9007199254740991
 	Number int64 `json:"number,omitempty"`
 
 	// generation of the Function that it was made from.
 	// +required
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	Generation int64 `json:"generation,omitempty"`
 
 	// registryPath is the OCI reference of the image.

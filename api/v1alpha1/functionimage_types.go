@@ -55,6 +55,8 @@ type FunctionImageStatus struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	// +optional
 	// +default=-1
+	// +kubebuilder:validation:Minimum=-1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration"`
 
 	// conditions are Ready, Reconciling and Stalled.

@@ -60,6 +60,9 @@ const (
 	// AnnotationParametersError is set by the caches on the copies they keep, never on stored objects: why the inputs of
 	// a run cannot be read.
 	AnnotationParametersError = "cache.sharedcloud.io/parameters-error"
+	// AnnotationDecodeError is set by decoding on the copy in memory, never on stored objects: why the content of the object
+	// cannot be decoded. A copy that has it has metadata and nothing else; see DecodeError.
+	AnnotationDecodeError = "cache.sharedcloud.io/decode-error"
 )
 
 // Names that the components share.
@@ -115,6 +118,9 @@ const (
 	ReasonRuntimeMismatch   = "RuntimeMismatch"
 	ReasonRevisionNameTaken = "RevisionNameTaken"
 	ReasonInvalid           = "Invalid"
+	// ReasonNotDecodable, on every kind: the stored object does not fit the type. Nothing is done for it until it is
+	// corrected or deleted.
+	ReasonNotDecodable = "NotDecodable"
 )
 
 // Reasons of conditions on a FunctionRun.

@@ -162,6 +162,9 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1
 		if current.UID != cached.UID || current.DeletionTimestamp != nil {
 			return nil, ErrNotFound
 		}
+		if err := Decodable(current); err != nil {
+			return nil, err
+		}
 		code, err := w.code.Of(ctx, current)
 		if err != nil {
 			return nil, err

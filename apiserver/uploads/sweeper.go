@@ -22,6 +22,9 @@ const (
 	sweptAtOnce = 1000
 )
 
+// AnyUpload, in place of a digest, says that a run of the namespace may name any upload: none is deleted there.
+const AnyUpload = ""
+
 // Named says which uploads runs name, as (namespace, digest).
 type Named func() (map[[2]string]bool, error)
 
@@ -63,6 +66,9 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	now := s.clock.Now()
 	errs := []error{s.claim(ctx)}
 	for key := range named {
+		if key[1] == AnyUpload {
+			continue
+		}
 		errs = append(errs, s.use(ctx, key[0], key[1], now))
 	}
 	var silent []outcomes.Upload
@@ -74,6 +80,9 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	for i := range silent {
 		u := &silent[i]
 		if u.Complete && !s.foreign(u) && now.UnixMicro()-u.UsedMicros < unusedFor.Microseconds() {
+			continue
+		}
+		if u.Complete && named[[2]string{u.Namespace, AnyUpload}] {
 			continue
 		}
 		if gone, err := s.release(ctx, u); err != nil || !gone {

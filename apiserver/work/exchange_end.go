@@ -27,8 +27,8 @@ const (
 // not over: it may still report.
 func (e *Exchange) PodOver(ctx context.Context, worker Worker, fate Fate) error {
 	run, err := e.runOf(ctx, worker)
-	if errors.Is(err, ErrNoRun) {
-		return nil
+	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrNotDecodable) {
+		return nil // the lease of the latter runs out when the run can be decoded again
 	}
 	if err != nil {
 		return err

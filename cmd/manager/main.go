@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"sharedcloud.io/function-operator/api/shallow"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/cmd/internal/verbosity"
 	"sharedcloud.io/function-operator/controllers"
@@ -91,6 +92,7 @@ func main() {
 		logger.Error(err, "Finding the Kubernetes API: run inside a cluster or set KUBECONFIG")
 		os.Exit(1)
 	}
+	config.Wrap(shallow.RoundTripper)
 	config.QPS, config.Burst = float32(f.qps), f.burst
 	if err := run(ctrl.SetupSignalHandler(), config, f); err != nil {
 		logger.Error(err, "The manager ended")

@@ -81,7 +81,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with an empty history", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.revisionHistoryLimit"),
 	//security:attack tenant | sets an environment variable that the operator owns | admission refuses the Function
 	Entry("with a variable of the operator's", func(f *v1alpha1.Function) {
-		f.Spec.Pod = &v1alpha1.PodSettings{Env: []corev1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
+		f.Spec.Pod = &v1alpha1.PodSettings{Env: []v1alpha1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
 	}, "spec.pod.env", "choose another name"),
 	//security:attack tenant | names a volume as the operator names its own | admission refuses the Function
 	Entry("with a volume of the operator's name", func(f *v1alpha1.Function) {

@@ -3,7 +3,7 @@
 package v1alpha1
 
 import (
-	v1 "k8s.io/api/core/v1"
+	apiv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // PodSettingsApplyConfiguration represents a declarative configuration of the PodSettings type for use
@@ -12,15 +12,15 @@ import (
 // PodSettings is the part of the workers' pods that a user may set: a list of what is allowed, never a PodSpec.
 type PodSettingsApplyConfiguration struct {
 	// env is added to the environment of the handler. Names that begin with SHAREDCLOUD_ are the operator's.
-	Env []v1.EnvVar `json:"env,omitempty"`
+	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
 	// volumes that volumeMounts may name.
 	Volumes []VolumeApplyConfiguration `json:"volumes,omitempty"`
 	// volumeMounts says where the volumes are seen by the handler.
 	VolumeMounts []VolumeMountApplyConfiguration `json:"volumeMounts,omitempty"`
 	// nodeSelector holds labels that a node must have.
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	NodeSelector map[string]apiv1alpha1.LabelValue `json:"nodeSelector,omitempty"`
 	// tolerations let the pods onto nodes with these taints.
-	Tolerations []v1.Toleration `json:"tolerations,omitempty"`
+	Tolerations []TolerationApplyConfiguration `json:"tolerations,omitempty"`
 	// resources of the container, GPUs apart (spec.gpus).
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
 	// runtimeClassName of the pods.
@@ -38,9 +38,12 @@ func PodSettings() *PodSettingsApplyConfiguration {
 // WithEnv adds the given value to the Env field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Env field.
-func (b *PodSettingsApplyConfiguration) WithEnv(values ...v1.EnvVar) *PodSettingsApplyConfiguration {
+func (b *PodSettingsApplyConfiguration) WithEnv(values ...*EnvVarApplyConfiguration) *PodSettingsApplyConfiguration {
 	for i := range values {
-		b.Env = append(b.Env, values[i])
+		if values[i] == nil {
+			panic("nil value passed to WithEnv")
+		}
+		b.Env = append(b.Env, *values[i])
 	}
 	return b
 }
@@ -75,9 +78,9 @@ func (b *PodSettingsApplyConfiguration) WithVolumeMounts(values ...*VolumeMountA
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, the entries provided by each call will be put on the NodeSelector field,
 // overwriting an existing map entries in NodeSelector field with the same key.
-func (b *PodSettingsApplyConfiguration) WithNodeSelector(entries map[string]string) *PodSettingsApplyConfiguration {
+func (b *PodSettingsApplyConfiguration) WithNodeSelector(entries map[string]apiv1alpha1.LabelValue) *PodSettingsApplyConfiguration {
 	if b.NodeSelector == nil && len(entries) > 0 {
-		b.NodeSelector = make(map[string]string, len(entries))
+		b.NodeSelector = make(map[string]apiv1alpha1.LabelValue, len(entries))
 	}
 	for k, v := range entries {
 		b.NodeSelector[k] = v
@@ -88,9 +91,12 @@ func (b *PodSettingsApplyConfiguration) WithNodeSelector(entries map[string]stri
 // WithTolerations adds the given value to the Tolerations field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Tolerations field.
-func (b *PodSettingsApplyConfiguration) WithTolerations(values ...v1.Toleration) *PodSettingsApplyConfiguration {
+func (b *PodSettingsApplyConfiguration) WithTolerations(values ...*TolerationApplyConfiguration) *PodSettingsApplyConfiguration {
 	for i := range values {
-		b.Tolerations = append(b.Tolerations, values[i])
+		if values[i] == nil {
+			panic("nil value passed to WithTolerations")
+		}
+		b.Tolerations = append(b.Tolerations, *values[i])
 	}
 	return b
 }
