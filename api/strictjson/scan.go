@@ -7,8 +7,12 @@ import (
 )
 
 // Check refuses a text that is not exactly one JSON value as Decoder takes it.
-func Check(data []byte) error {
+func Check(data []byte) error { return CheckWithin(data, 0) }
+
+// CheckWithin is Check for a value that so many arrays and objects enclose.
+func CheckWithin(data []byte, levels int) error {
 	d := NewDecoder(data, Options{})
+	d.depth = levels
 	if err := d.Skip(); err != nil {
 		return err
 	}
