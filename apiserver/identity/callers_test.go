@@ -42,8 +42,6 @@ func newReviewer() *reviewer {
 	return r
 }
 
-func yes() bool { return true }
-
 func TestTheAuthorizationHeader(t *testing.T) {
 	reviews := newReviewer()
 	callers := NewCallers(reviews.AuthenticationV1(), clocktesting.NewFakeClock(time.Now()))
@@ -72,7 +70,7 @@ func TestTheAuthorizationHeader(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Header["Authorization"] = tc.headers
-			info, err := callers.Authenticate(r, yes)
+			info, err := callers.Authenticate(r)
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("%v, want %v", err, tc.want)
 			}
@@ -92,7 +90,7 @@ func TestATokenIsAskedAboutNowAndThen(t *testing.T) {
 	callers := NewCallers(reviews.AuthenticationV1(), clk)
 	ask := func(token string, want error, asked int) {
 		t.Helper()
-		if _, err := callers.Of(t.Context(), token, yes); !errors.Is(err, want) {
+		if _, err := callers.Of(t.Context(), token); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", token, err, want)
 		}
 		if reviews.asked != asked {
@@ -120,9 +118,6 @@ func TestATokenIsAskedAboutNowAndThen(t *testing.T) {
 	reviews.good = "another"
 	clk.Step(acceptedTTL)
 	ask("good", ErrInvalidToken, 9)
-	if _, err := callers.Of(t.Context(), "unknown", func() bool { return false }); !errors.Is(err, ErrBusy) {
-		t.Errorf("who may not ask: %v", err)
-	}
 }
 
 // spaces are namespaces and their tenants.
