@@ -24,12 +24,14 @@ import (
 	"k8s.io/utils/clock"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/connections"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/report"
 	"sharedcloud.io/function-operator/apiserver/rest"
+	"sharedcloud.io/function-operator/apiserver/shares"
 	"sharedcloud.io/function-operator/apiserver/subresources"
 	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/apiserver/work"
@@ -76,6 +78,14 @@ type Config struct {
 	ReadsPerSecond, WritesPerSecond float64
 	// Drain is for how long the server goes on serving after it was told to end.
 	Drain time.Duration
+	// Connections are what the generic configuration listens to, where connections are counted, and Proxies the networks whose word
+	// on a client's address counts.
+	Connections *connections.Listener
+	Proxies     connections.Proxies
+	// MaxConnections bounds the calls of workers.
+	MaxConnections int
+	// Recheck is how often a stream or an upload is authorized again.
+	Recheck time.Duration
 	// Clock is the time; nil for the real one.
 	Clock clock.WithTicker
 }
@@ -96,6 +106,8 @@ func Defaults() Config {
 		ReadsPerSecond:     5000,
 		WritesPerSecond:    100,
 		Drain:              5 * time.Second,
+		MaxConnections:     16384,
+		Recheck:            identity.DefaultRecheck,
 	}
 }
 
@@ -160,7 +172,10 @@ func New(config *Config) (*Server, error) {
 
 // serveWith puts the faces in front of it all.
 func (s *Server) serveWith(config *Config, store measured) error {
-	reviews, err := authenticationv1client.NewForConfig(config.ClientConfig)
+	// The budgets of package identity bound the reviews: what is known never waits for what is not, here neither.
+	unthrottled := clientrest.CopyConfig(config.ClientConfig)
+	unthrottled.QPS = -1
+	reviews, err := authenticationv1client.NewForConfig(unthrottled)
 	if err != nil {
 		return fmt.Errorf("making a client for TokenReviews: %w", err)
 	}
@@ -169,25 +184,23 @@ func (s *Server) serveWith(config *Config, store measured) error {
 		return err
 	}
 	callers := workers.NewCallers(tokens, s.cluster.Pods, s.cluster.Runs, s.clock)
-	exchange := limitBodies(instrument(work.Handler(s.exchange, callers)), exchangeBodies)
+	exchange := limitBodies(instrument(work.Handler(s.exchange, newPlaced(callers, config.Connections, config.MaxConnections))), exchangeBodies)
 
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)
 	writer := core.NewWriter(s.cluster, code, s.clock)
-	face := s.newREST(config, store, reviews, code, writer)
-	generic.BuildHandlerChainFunc = withOwnFaces(exchange, face.Handler())
-	generic.Authentication.Authenticator = identity.RefuseAnonymous(generic.Authentication.Authenticator, "/healthz", "/livez", "/readyz")
+	people := identity.NewCallers(reviews, s.clock)
+	front := s.newFront(config)
+	face := s.newREST(config, store, people, front, code, writer)
+	generic.Authentication.Authenticator = identity.RefuseAnonymous(identity.ReviewedTokens(generic.Authentication.Authenticator, people), probePaths...)
 	generic.Authorization.Authorizer = identity.OwnRules(
 		identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Rules), rest.GroupVersion.Group)
-	generic.AddReadyzChecks(
-		healthz.NamedCheck("caches", func(*http.Request) error {
-			if !s.cluster.Synced() {
-				return errors.New("the caches of runs and pods are being filled")
-			}
-			return nil
-		}),
-		healthz.NamedCheck("outcome-store", func(*http.Request) error { return s.store.Ready() }),
-	)
+	recheck := &rechecker{interval: config.Recheck, authorizer: generic.Authorization.Authorizer, callers: people, reader: s.cluster.Client, alive: s.cluster.Namespaces.Alive}
+	front.recheck = recheck.wrap
+	generic.BuildHandlerChainFunc = front.build(exchange, face.Handler())
+	for name, check := range front.reasons {
+		generic.AddReadyzChecks(healthz.NamedCheck(name, check))
+	}
 	if s.generic, err = generic.Complete(nil).New("sharedcloud-apiserver", genericapiserver.NewEmptyDelegate()); err != nil {
 		return fmt.Errorf("making the server: %w", err)
 	}
@@ -205,24 +218,51 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	return nil
 }
 
+// newFront makes what every request passes.
+func (s *Server) newFront(config *Config) *front {
+	return &front{
+		conns:    config.Connections,
+		proxies:  config.Proxies,
+		probes:   shares.NewPlaces("requests for health", probePlaces),
+		requests: rest.NewRequestPlaces(),
+		reads:    shares.NewRates("reads", config.ReadsPerSecond),
+		writes:   shares.NewRates("writes", config.WritesPerSecond),
+		reasons: map[string]func(*http.Request) error{
+			"caches": func(*http.Request) error {
+				if !s.cluster.Synced() {
+					return errors.New("the caches of runs and pods are being filled")
+				}
+				return nil
+			},
+			"outcome-store": func(*http.Request) error { return s.store.Ready() },
+		},
+	}
+}
+
 // newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, reviews *authenticationv1client.AuthenticationV1Client, code *core.Code, writer *core.Writer) *rest.API {
+func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *core.Writer) *rest.API {
 	return rest.New(rest.Config{
-		Cluster:         s.cluster,
-		Writer:          writer,
-		Catalogue:       core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
-		Code:            code,
-		Inputs:          s.cluster.Inputs,
-		Store:           store,
-		Contact:         core.NewContact(s.cluster.Client, s.clock),
-		Callers:         identity.NewCallers(reviews, s.clock),
-		Tenancy:         identity.NewTenancy(s.cluster.Namespaces, config.DefaultNamespace),
-		Rules:           identity.NewRules(config.Generic.Authorization.Authorizer, s.clock),
-		Prices:          config.Prices,
-		ReadsPerSecond:  config.ReadsPerSecond,
-		WritesPerSecond: config.WritesPerSecond,
-		Synced:          s.cluster.Synced,
-		Clock:           s.clock,
+		Cluster:   s.cluster,
+		Writer:    writer,
+		Catalogue: core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
+		Code:      code,
+		Inputs:    s.cluster.Inputs,
+		Store:     store,
+		Contact:   core.NewContact(s.cluster.Client, s.clock),
+		Callers:   people,
+		Tenancy:   identity.NewTenancy(s.cluster.Namespaces, config.DefaultNamespace),
+		Rules:     identity.NewRules(config.Generic.Authorization.Authorizer, s.clock),
+		Prices:    config.Prices,
+		Reads:     front.reads,
+		Writes:    front.writes,
+		Requests:  front.requests,
+		Connected: func(r *http.Request, caller, namespace string) error {
+			return front.connected(r, caller, namespace, true)
+		},
+		Alive:   s.cluster.Namespaces.Alive,
+		Recheck: config.Recheck,
+		Synced:  s.cluster.Synced,
+		Clock:   s.clock,
 	})
 }
 

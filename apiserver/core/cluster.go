@@ -37,7 +37,7 @@ func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, erro
 	for _, kind := range []string{"Function", "FunctionImage", "FunctionRun"} {
 		mapper.Add(sharedcloudv1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
-	for _, kind := range []string{"Pod", "ConfigMap", "Event"} {
+	for _, kind := range []string{"Pod", "ConfigMap", "Event", "ServiceAccount"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)

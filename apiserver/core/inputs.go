@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/shares"
 	"sharedcloud.io/function-operator/apiserver/sized"
 	"sharedcloud.io/function-operator/parameters"
 )
@@ -53,6 +54,7 @@ type Inputs struct {
 	reader  client.Reader
 	uploads Uploads
 	limiter *rate.Limiter
+	shares  *shares.Rates
 	flights singleflight.Group
 	kept    *sized.Cache[types.UID, *Given]
 }
@@ -93,7 +95,8 @@ func NewInputs(reader client.Reader, uploads Uploads, capacity int64) *Inputs {
 	return &Inputs{
 		reader:  reader,
 		uploads: uploads,
-		limiter: rate.NewLimiter(100, 200),
+		limiter: rate.NewLimiter(400, 800),
+		shares:  shares.NewRates("readings of inputs", 100),
 		kept:    sized.New[types.UID, *Given](capacity),
 	}
 }
@@ -131,7 +134,7 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 		if given, ok := i.kept.Get(uid); ok {
 			return given, nil
 		}
-		if !i.limiter.Allow() {
+		if i.shares.TakeOfCaller(namespace) != nil || !i.limiter.Allow() {
 			return nil, ErrBusy
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inputsTimeout)

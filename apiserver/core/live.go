@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
+
+	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
 // ErrBusy: the bounded live reads of the Kubernetes API are used up for the moment. The caller may ask again in a second.
@@ -16,23 +18,29 @@ var ErrBusy = errors.New("too many live reads of the Kubernetes API at the momen
 // liveTimeout bounds one live read, which all that wait for it share.
 const liveTimeout = 10 * time.Second
 
-// live reads single objects from the API where a cache may lag behind: so many a second, and one at a time for each key,
-// its answer shared by all who wait for it.
+// live reads single objects from the API where a cache may lag behind: so many a second, of which one namespace has a quarter,
+// and one at a time for each key, its answer shared by all who wait for it.
 type live[T any] struct {
 	limiter *rate.Limiter
+	shares  *shares.Rates
 	flights singleflight.Group
 	read    func(ctx context.Context, namespace, name string) (T, error)
 }
 
 func newLive[T any](perSecond float64, burst int, read func(ctx context.Context, namespace, name string) (T, error)) *live[T] {
-	return &live[T]{limiter: rate.NewLimiter(rate.Limit(perSecond), burst), read: read}
+	return &live[T]{
+		limiter: rate.NewLimiter(rate.Limit(4*perSecond), 4*burst),
+		shares:  shares.NewRates("live reads", perSecond),
+		read:    read,
+	}
 }
 
 // get reads the object of that name. The answer is shared: nobody changes it.
 func (l *live[T]) get(ctx context.Context, namespace, name string) (T, error) {
 	var none T
 	flight := l.flights.DoChan(namespace+"/"+name, func() (any, error) {
-		if !l.limiter.Allow() {
+		// The namespace's share comes first: what it is refused takes nothing from others.
+		if l.shares.TakeOfCaller(namespace) != nil || !l.limiter.Allow() {
 			return none, ErrBusy
 		}
 		// Detached from the caller, who may go away: others wait for the same answer.

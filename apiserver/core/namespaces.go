@@ -26,6 +26,7 @@ func slimNamespace(obj any) (any, error) {
 	}
 	kept := &corev1.Namespace{}
 	kept.Name, kept.UID, kept.ResourceVersion = namespace.Name, namespace.UID, namespace.ResourceVersion
+	kept.DeletionTimestamp = namespace.DeletionTimestamp
 	kept.Annotations = pick(namespace.Annotations, sharedcloudv1alpha1.AnnotationTenants,
 		sharedcloudv1alpha1.AnnotationUploadsQuota, sharedcloudv1alpha1.AnnotationResultsQuota)
 	return kept, nil
@@ -60,6 +61,13 @@ func (n *Namespaces) Lookup(name string) (uid types.UID, annotations map[string]
 		return "", nil, false
 	}
 	return namespace.UID, namespace.Annotations, true
+}
+
+// Alive says whether there is a namespace of that name that is not being deleted.
+func (n *Namespaces) Alive(name string) bool {
+	obj, exists, err := n.informer.GetStore().GetByKey(name)
+	namespace, ok := obj.(*corev1.Namespace)
+	return err == nil && exists && ok && namespace.DeletionTimestamp == nil
 }
 
 // OfTenant returns the namespaces whose annotation has that entry, "user:NAME" or "group:NAME", in order of their names.

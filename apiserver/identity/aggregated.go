@@ -13,8 +13,8 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// RefuseAnonymous lets a request without credentials reach the given paths and what is below them, and answers 401 to
-// it everywhere else: whoever forgot his token is told so, instead of what system:anonymous may not do.
+// RefuseAnonymous lets a request without credentials reach the given paths and nothing below them, and answers 401 to
+// it everywhere else: a caller without a token learns that one is missing, instead of what system:anonymous may not do.
 func RefuseAnonymous(delegate authenticator.Request, paths ...string) authenticator.Request {
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		response, ok, err := delegate.AuthenticateRequest(r)
@@ -22,7 +22,7 @@ func RefuseAnonymous(delegate authenticator.Request, paths ...string) authentica
 			return response, ok, err
 		}
 		for _, path := range paths {
-			if r.URL.Path == path || strings.HasPrefix(r.URL.Path, path+"/") {
+			if r.URL.Path == path {
 				return response, true, nil
 			}
 		}

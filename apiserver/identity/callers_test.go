@@ -42,8 +42,6 @@ func newReviewer() *reviewer {
 	return r
 }
 
-func yes() bool { return true }
-
 //security:attack anonymous | sends no Authorization header, an empty one, two, or one with spaces | the answer is 401 in the words of the contract
 func TestTheAuthorizationHeader(t *testing.T) {
 	reviews := newReviewer()
@@ -73,7 +71,7 @@ func TestTheAuthorizationHeader(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Header["Authorization"] = tc.headers
-			info, err := callers.Authenticate(r, yes)
+			info, err := callers.Authenticate(r)
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("%v, want %v", err, tc.want)
 			}
@@ -93,7 +91,7 @@ func TestATokenIsAskedAboutNowAndThen(t *testing.T) {
 	callers := NewCallers(reviews.AuthenticationV1(), clk)
 	ask := func(token string, want error, asked int) {
 		t.Helper()
-		if _, err := callers.Of(t.Context(), token, yes); !errors.Is(err, want) {
+		if _, err := callers.Of(t.Context(), token); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", token, err, want)
 		}
 		if reviews.asked != asked {
@@ -121,9 +119,6 @@ func TestATokenIsAskedAboutNowAndThen(t *testing.T) {
 	reviews.good = "another"
 	clk.Step(acceptedTTL)
 	ask("good", ErrInvalidToken, 9)
-	if _, err := callers.Of(t.Context(), "unknown", func() bool { return false }); !errors.Is(err, ErrBusy) {
-		t.Errorf("who may not ask: %v", err)
-	}
 }
 
 // spaces are namespaces and their tenants.

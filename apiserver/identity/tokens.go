@@ -12,12 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
-	tokencache "k8s.io/apiserver/pkg/authentication/token/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/plugin/pkg/authenticator/token/webhook"
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	"k8s.io/utils/clock"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/connections"
 )
 
 // Errors of tokens.
@@ -63,7 +64,7 @@ func NewPodTokens(reviews authenticationv1client.AuthenticationV1Interface) (*Po
 	if err != nil {
 		return nil, fmt.Errorf("making the authenticator of workers: %w", err)
 	}
-	return NewPodTokensOf(tokencache.New(review, false, acceptedTTL, refusedTTL)), nil
+	return NewPodTokensOf(newTokenReviews(clock.RealClock{}, 0, review.AuthenticateToken)), nil
 }
 
 // NewPodTokensOf asks any authenticator of tokens.
@@ -77,7 +78,8 @@ func (p *PodTokens) Authenticate(r *http.Request) (Pod, error) {
 		return Pod{}, ErrNoToken
 	}
 	// The audience is what makes a token one for the exchange: another's answer is no answer.
-	ctx := authenticator.WithAudiences(r.Context(), authenticator.Audiences{sharedcloudv1alpha1.ExchangeAudience})
+	ctx := connections.WithSource(r.Context(), connections.Source(r))
+	ctx = authenticator.WithAudiences(ctx, authenticator.Audiences{sharedcloudv1alpha1.ExchangeAudience})
 	response, ok, err := p.tokens.AuthenticateToken(ctx, token)
 	if err != nil {
 		return Pod{}, fmt.Errorf("asking the cluster about a worker's token: %w", err)

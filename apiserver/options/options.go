@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/net/netutil"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -24,6 +23,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"sharedcloud.io/function-operator/apiserver"
+	"sharedcloud.io/function-operator/apiserver/connections"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -68,6 +68,12 @@ type Options struct {
 	GPUProductLabel string
 	// MaxConnections bounds the connections that are open at the same time: one more waits until another closes.
 	MaxConnections int
+	// MaxUnauthenticated bounds those of them without an authenticated request, MaxUnauthenticatedPerAddress those of one address.
+	MaxUnauthenticated, MaxUnauthenticatedPerAddress int
+	// TrustedProxies are the networks of proxies in front of the server.
+	TrustedProxies []string
+	// Recheck is how often a stream or an upload is authorized again.
+	Recheck time.Duration
 	// Profiling serves /debug/pprof to those who may read it.
 	Profiling bool
 }
@@ -84,7 +90,8 @@ func New() *Options {
 		SweepInterval:      defaults.SweepInterval,
 		CatalogueNamespace: defaults.CatalogueNamespace,
 		GPUResource:        string(defaults.GPUResource),
-		MaxConnections:     16384,
+		MaxConnections:     defaults.MaxConnections,
+		Recheck:            defaults.Recheck,
 		ReadsPerSecond:     defaults.ReadsPerSecond,
 		WritesPerSecond:    defaults.WritesPerSecond,
 		Drain:              5 * time.Second,
@@ -96,6 +103,8 @@ func New() *Options {
 		OutputBytes:        defaults.OutputBytes,
 		GPUProductLabel:    defaults.GPUProductLabel,
 	}
+	conns := connections.Defaults(o.MaxConnections)
+	o.MaxUnauthenticated, o.MaxUnauthenticatedPerAddress = conns.Unauthenticated, conns.PerAddress
 	o.SecureServing.BindPort = 8443
 	o.SecureServing.Required = true
 	// Nothing is generated: the certificate is the one that the APIService and the workers trust.
@@ -147,6 +156,14 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"Label of a node that says what GPUs it has. The same as the manager's.")
 	fs.IntVar(&o.MaxConnections, "max-connections", o.MaxConnections,
 		"Most connections that are open at the same time, each worker's among them. One more waits until another closes.")
+	fs.IntVar(&o.MaxUnauthenticated, "max-unauthenticated-connections", o.MaxUnauthenticated,
+		"Most of these connections that have no authenticated request yet. One more closes the oldest of the address that has most.")
+	fs.IntVar(&o.MaxUnauthenticatedPerAddress, "max-unauthenticated-connections-per-address", o.MaxUnauthenticatedPerAddress,
+		"Most connections of one client address, or IPv6 network of 64 bits, that have no authenticated request yet. One more closes the oldest of them.")
+	fs.StringSliceVar(&o.TrustedProxies, "trusted-proxies", o.TrustedProxies,
+		"Networks, in CIDR notation, of proxies in front of the server. Their connections are not bounded by address, and the client's address is read from their header X-Forwarded-For, which counts from nobody else.")
+	fs.DurationVar(&o.Recheck, "reauthorize-interval", o.Recheck,
+		"How often a stream or an upload that takes long is authorized again. With what is cached of the cluster's answers it ends within 45 seconds more.")
 	fs.BoolVar(&o.Profiling, "profiling", o.Profiling, "Serve /debug/pprof to callers who may get that path.")
 }
 
@@ -180,6 +197,11 @@ func (o *Options) Validate() error {
 		"--default-namespace is %q, which is not the name of a namespace", o.DefaultNamespace)
 	check(len(validation.IsQualifiedName(o.GPUResource)) == 0, "--gpu-resource is %q, which is not the name of a resource", o.GPUResource)
 	check(o.MaxConnections >= 16 && o.MaxConnections <= 1<<20, "--max-connections is %d; it must be between 16 and %d", o.MaxConnections, 1<<20)
+	check(o.MaxUnauthenticated >= 16 && o.MaxUnauthenticatedPerAddress >= 4, "--max-unauthenticated-connections must be at least 16, and --max-unauthenticated-connections-per-address at least 4")
+	check(o.Recheck >= 100*time.Millisecond && o.Recheck <= 15*time.Second, "--reauthorize-interval is %v; it must be between 100ms and 15s", o.Recheck)
+	if _, err := connections.ParseProxies(o.TrustedProxies); err != nil {
+		errs = append(errs, fmt.Errorf("--trusted-proxies: %w", err))
+	}
 	check(o.ReadsPerSecond >= 1 && o.WritesPerSecond >= 1, "--rest-reads-per-second and --rest-writes-per-second must be at least 1")
 	if _, err := core.ParsePrices(o.GPUPrices); err != nil {
 		errs = append(errs, fmt.Errorf("--gpu-price: %w", err))
@@ -227,7 +249,14 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 	if err := o.SecureServing.WithLoopback().ApplyToConfig(generic); err != nil {
 		return nil, fmt.Errorf("opening the secure port: %w", err)
 	}
-	generic.SecureServing.Listener = netutil.LimitListener(generic.SecureServing.Listener, o.MaxConnections)
+	proxies, err := connections.ParseProxies(o.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	limits := connections.Defaults(o.MaxConnections)
+	limits.Unauthenticated, limits.PerAddress = o.MaxUnauthenticated, o.MaxUnauthenticatedPerAddress
+	conns := connections.Limit(generic.SecureServing.Listener, limits, proxies)
+	generic.SecureServing.Listener = conns
 	if err := waitForFrontProxy(ctx, clientConfig); err != nil {
 		return nil, err
 	}
@@ -261,6 +290,10 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 		ReadsPerSecond:     o.ReadsPerSecond,
 		WritesPerSecond:    o.WritesPerSecond,
 		Drain:              o.Drain,
+		Connections:        conns,
+		Proxies:            proxies,
+		MaxConnections:     o.MaxConnections,
+		Recheck:            o.Recheck,
 	}, nil
 }
 

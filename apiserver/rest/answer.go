@@ -3,6 +3,7 @@ package rest
 import (
 	"bufio"
 	"compress/gzip"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -211,6 +212,8 @@ type patient struct{ call *call }
 
 func (p patient) Write(data []byte) (int, error) {
 	_ = p.call.control.SetWriteDeadline(time.Now().Add(writePatience))
+	// Between two pieces of a long answer the short ones of others have their turn.
+	runtime.Gosched()
 	return p.call.w.Write(data)
 }
 

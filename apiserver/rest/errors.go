@@ -16,6 +16,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
 // refusal is an answer other than success.
@@ -77,6 +78,7 @@ func refusalOf(err error) *refusal {
 	var broken *core.NotDecodableError
 	var body *wire.Error
 	var media *wire.MediaTypeError
+	var share *shares.Refusal
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &refused):
@@ -103,7 +105,9 @@ func refusalOf(err error) *refusal {
 		return refuse(http.StatusConflict, "%s.", upper(err.Error()))
 	case errors.Is(err, core.ErrPrecondition):
 		return refuse(http.StatusPreconditionFailed, "%s.", upper(err.Error()))
-	case errors.Is(err, core.ErrBusy), errors.Is(err, identity.ErrBusy):
+	case errors.As(err, &share):
+		return later(http.StatusTooManyRequests, share.RetryAfter, "%s", sentence(share.Sentence))
+	case errors.Is(err, core.ErrBusy):
 		return later(http.StatusTooManyRequests, time.Second, "Request was throttled. Expected available in 1 second.")
 	case errors.Is(err, core.ErrUnavailable), errors.Is(err, identity.ErrUnavailable):
 		return later(http.StatusServiceUnavailable, 5*time.Second, "The Kubernetes API does not answer at the moment: try again in some seconds.")
@@ -162,6 +166,14 @@ func encodeJSON(value any) ([]byte, error) {
 		return nil, err
 	}
 	return []byte(strings.TrimSuffix(b.String(), "\n")), nil
+}
+
+// sentence makes one of a message that begins with a small letter.
+func sentence(text string) string {
+	if text = upper(text); !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
 }
 
 func upper(text string) string {

@@ -1,103 +1,86 @@
 package rest
 
 import (
-	"net"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/time/rate"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/utils/lru"
+
+	"sharedcloud.io/function-operator/apiserver/connections"
+	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
 const (
 	// retrySoon is when to come again where a moment is enough.
 	retrySoon = time.Second
-	// callersKept bounds what is remembered of callers and addresses.
-	callersKept = 8192
-	// guestsPerSecond and guestBurst are what one address may ask for without credentials, strangersPerSecond and
-	// strangerBurst how many tokens it may show that nobody knows yet.
-	guestsPerSecond, guestBurst       = 20, 200
-	strangersPerSecond, strangerBurst = 20, 100
+	// guestsPerSecond is what one address may ask for without credentials.
+	guestsPerSecond = 50
 	// bodyBytes bounds the bodies that are in memory at the same time; leastBody is what any counts as.
 	bodyBytes = 128 << 20
 	leastBody = 4 << 10
 )
 
+// The places of REST. A list holds a page of outcomes, or some inputs; any other request little, for a short time.
+var (
+	listPlaces      = shares.Limits{Total: 32, Caller: 8, Namespace: 16}
+	requestPlaces   = shares.Limits{Total: 512, Caller: 64, Namespace: 192}
+	anonymousPlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
+)
+
 // limits bound what one caller takes from the others.
 type limits struct {
-	reads, writes     rate.Limit
-	readers, writers  *lru.Cache // by caller
-	guests, strangers *lru.Cache // by address
-	bodies            *semaphore.Weighted
+	reads, writes              *shares.Rates
+	guests                     *shares.Rates // by address
+	lists, requests, anonymous *shares.Places
+	bodies                     *semaphore.Weighted
 }
 
 func newLimits(config Config) *limits {
+	if config.Reads == nil {
+		config.Reads, config.Writes = shares.NewRates("reads", config.ReadsPerSecond), shares.NewRates("writes", config.WritesPerSecond)
+	}
+	if config.Requests == nil {
+		config.Requests = NewRequestPlaces()
+	}
 	return &limits{
-		reads: rate.Limit(config.ReadsPerSecond), writes: rate.Limit(config.WritesPerSecond),
-		readers: lru.New(callersKept), writers: lru.New(callersKept),
-		guests: lru.New(callersKept), strangers: lru.New(callersKept),
-		bodies: semaphore.NewWeighted(bodyBytes),
+		reads: config.Reads, writes: config.Writes,
+		guests:    shares.NewRates("requests without a token", guestsPerSecond),
+		lists:     shares.NewPlaces("lists", listPlaces),
+		requests:  config.Requests,
+		anonymous: shares.NewPlaces("requests without a token", anonymousPlaces),
+		bodies:    semaphore.NewWeighted(bodyBytes),
 	}
 }
 
-// caller counts one more request of a caller. A second's worth may come at once, and some more.
+// NewRequestPlaces are places for requests that are answered at once, of all callers with credentials.
+func NewRequestPlaces() *shares.Places { return shares.NewPlaces("requests", requestPlaces) }
+
+// caller counts one more request of a caller.
 func (l *limits) caller(caller user.Info, method string) error {
-	cache, limit := l.writers, l.writes
+	return l.rates(method).TakeOfCaller(caller.GetName())
+}
+
+// namespace counts one more request about a namespace.
+func (l *limits) namespace(namespace, method string) error {
+	return l.rates(method).TakeOfNamespace(namespace)
+}
+
+func (l *limits) rates(method string) *shares.Rates {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		cache, limit = l.readers, l.reads
+		return l.reads
 	}
-	return take(limiterOf(cache, caller.GetName()+"\x00"+caller.GetUID(), limit, max(1, int(2*limit))))
+	return l.writes
 }
 
-// guest counts one more request without credentials.
-func (l *limits) guest(r *http.Request) error {
-	return take(limiterOf(l.guests, addressOf(r), guestsPerSecond, guestBurst))
-}
-
-// unknownToken says whether the address may show one more token that nobody knows yet. Callers who are known are not
-// kept from their work by one who guesses behind the same address.
-func (l *limits) unknownToken(r *http.Request) bool {
-	return limiterOf(l.strangers, addressOf(r), strangersPerSecond, strangerBurst).Allow()
-}
-
-func limiterOf(cache *lru.Cache, key string, limit rate.Limit, burst int) *rate.Limiter {
-	if known, ok := cache.Get(key); ok {
-		if limiter, ok := known.(*rate.Limiter); ok {
-			return limiter
-		}
+// guest counts one more request without credentials, and takes a place for it.
+func (l *limits) guest(r *http.Request) (leave func(), err error) {
+	source := connections.Source(r)
+	if err := l.guests.TakeOfCaller(source); err != nil {
+		return nil, err
 	}
-	limiter := rate.NewLimiter(limit, burst)
-	cache.Add(key, limiter) // of two at the same time the later stays
-	return limiter
-}
-
-func take(limiter *rate.Limiter) error {
-	reservation := limiter.Reserve()
-	if delay := reservation.Delay(); delay > 0 {
-		reservation.Cancel()
-		return throttled(delay)
-	}
-	return nil
-}
-
-func throttled(delay time.Duration) error {
-	seconds := int((delay + time.Second - 1) / time.Second)
-	plural := "s"
-	if seconds == 1 {
-		plural = ""
-	}
-	return later(http.StatusTooManyRequests, delay, "Request was throttled. Expected available in %d second%s.", seconds, plural)
-}
-
-func addressOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
+	return l.anonymous.Enter(source, "")
 }
 
 func acquire(room *semaphore.Weighted, length int64) bool { return room.TryAcquire(weight(length)) }

@@ -168,12 +168,7 @@ func listRuns(c *call) error {
 
 // enter takes a place among the lists that are under way.
 func (c *call) enter() (leave func(), err error) {
-	select {
-	case c.api.streams <- struct{}{}:
-		return func() { <-c.api.streams }, nil
-	default:
-		return nil, throttled(retrySoon)
-	}
+	return c.api.limits.lists.Enter(c.caller.GetName(), c.namespace)
 }
 
 // ahead gives each item with what is loaded for it to use, in order, and loads some ahead. It ends when use says so.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
 const (
@@ -37,8 +39,6 @@ const (
 	readPatience = 30 * time.Second
 	// drainPatience is how long one may take that is refused already.
 	drainPatience = 5 * time.Second
-	// maxStreams bounds the lists of jobs and runs that are under way; each holds a page of outcomes, or some inputs.
-	maxStreams = 32
 )
 
 // Store is what the face reads of outcomes.
@@ -64,8 +64,17 @@ type Config struct {
 	Tenancy   *identity.Tenancy
 	Rules     *identity.Rules
 	Prices    core.Prices
-	// ReadsPerSecond and WritesPerSecond are what one caller may ask for.
+	// Reads and Writes are what a caller and a namespace may ask for in a second, Requests how many are served at once: of all
+	// frontends. Where they are nil this one has its own, of ReadsPerSecond and WritesPerSecond.
+	Reads, Writes                   *shares.Rates
+	Requests                        *shares.Places
 	ReadsPerSecond, WritesPerSecond float64
+	// Connected is told whose a request is, and so its connection; nil where nobody counts connections. The error is a *shares.Refusal.
+	Connected func(r *http.Request, caller, namespace string) error
+	// Alive says whether a namespace is there and not being deleted; nil for always.
+	Alive func(namespace string) bool
+	// Recheck is how often a list that takes long is authorized again; 0 for the default.
+	Recheck time.Duration
 	// Synced says whether the caches have seen everything once; until then there is nothing to answer from.
 	Synced func() bool
 	Clock  clock.WithTicker
@@ -74,14 +83,16 @@ type Config struct {
 // API is the face.
 type API struct {
 	Config
-	limits  *limits
-	streams chan struct{}
-	routes  map[string]*resource
+	limits *limits
+	routes map[string]*resource
 }
 
 // New makes the face.
 func New(config Config) *API {
-	a := &API{Config: config, limits: newLimits(config), streams: make(chan struct{}, maxStreams)}
+	a := &API{Config: config, limits: newLimits(config)}
+	if a.Recheck == 0 {
+		a.Recheck = identity.DefaultRecheck
+	}
 	a.routes = a.resources()
 	return a
 }
@@ -100,8 +111,13 @@ type call struct {
 	caller    user.Info
 	namespace string
 	chosen    bool
-	now       time.Time
+	// right is the last one by which the call was let in.
+	right atomic.Pointer[right]
+	now   time.Time
 }
+
+// right is a right on a resource.
+type right struct{ verb, resource, name string }
 
 func (c *call) ctx() context.Context { return c.r.Context() }
 
@@ -109,7 +125,7 @@ func (c *call) ctx() context.Context { return c.r.Context() }
 func (a *API) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.serve(w, r, Prefix, func(r *http.Request) (user.Info, error) {
-			return a.Callers.Authenticate(r, func() bool { return a.limits.unknownToken(r) })
+			return a.Callers.Authenticate(r)
 		})
 	})
 }
@@ -195,13 +211,15 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 	if !found.open && !c.api.Synced() {
 		return later(http.StatusServiceUnavailable, retrySoon, "The server is starting: try again in a second.")
 	}
+	enter := func() (func(), error) { return c.api.limits.guest(c.r) }
 	if !found.open {
-		if err := c.admit(who); err != nil {
-			return err
-		}
-	} else if err := c.api.limits.guest(c.r); err != nil {
+		enter = func() (func(), error) { return c.admit(who) }
+	}
+	leave, err := enter()
+	if err != nil {
 		return err
 	}
+	defer leave()
 	method := c.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -219,16 +237,60 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 	return serve(c)
 }
 
-// admit finds out who calls, and where he works.
-func (c *call) admit(who func(*http.Request) (user.Info, error)) error {
-	caller, err := who(c.r)
+// admit finds out who calls, and where the caller works, and takes a place.
+func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), err error) {
+	if c.caller, err = who(c.r); err != nil {
+		return nil, err
+	}
+	// Before anything is asked for the caller.
+	if err := c.api.limits.caller(c.caller, c.r.Method); err != nil {
+		return nil, err
+	}
+	if err := c.locate(); err != nil {
+		return nil, err
+	}
+	if c.api.Connected != nil {
+		if err := c.api.Connected(c.r, c.caller.GetName(), c.namespace); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.api.limits.namespace(c.namespace, c.r.Method); err != nil {
+		return nil, err
+	}
+	leave, err = c.api.limits.requests.Enter(c.caller.GetName(), c.namespace)
 	if err != nil {
+		return nil, err
+	}
+	request := c.r
+	ctx, stop := identity.Recheck(c.ctx(), c.api.Recheck, func(ctx context.Context) error { return c.still(ctx, request, who) })
+	c.r = c.r.WithContext(ctx)
+	return func() {
+		stop()
+		leave()
+	}, nil
+}
+
+// still finds out whether the call could still be let in.
+func (c *call) still(ctx context.Context, request *http.Request, who func(*http.Request) (user.Info, error)) error {
+	caller, err := who(request)
+	right := c.right.Load()
+	switch {
+	case errors.As(err, new(*identity.TokenError)), err == nil && caller.GetName() != c.caller.GetName(),
+		err == nil && c.api.Alive != nil && !c.api.Alive(c.namespace):
+		return identity.ErrRevoked
+	case err != nil || right == nil:
 		return err
 	}
-	if err := c.api.limits.caller(caller, c.r.Method); err != nil {
-		return err
+	allowed, err := c.api.Rules.May(ctx, c.caller, right.verb, right.resource, c.namespace, right.name)
+	if err == nil && !allowed {
+		return identity.ErrRevoked
 	}
-	c.caller = caller
+	return err
+}
+
+// locate finds the namespace that the caller works in.
+func (c *call) locate() error {
+	caller := c.caller
 	choice, err := c.choice()
 	if err != nil {
 		return err
@@ -268,6 +330,7 @@ func (c *call) require(verb, resource, name string) error {
 	case err != nil:
 		return err
 	case allowed:
+		c.right.Store(&right{verb, resource, name})
 		return nil
 	case c.chosen:
 		return notFound()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"sharedcloud.io/function-operator/apiserver/connections"
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
@@ -25,7 +26,7 @@ func login(c *call) error {
 	if len(wrong) > 0 {
 		return wrong
 	}
-	_, err = c.api.Callers.Of(c.ctx(), token, func() bool { return c.api.limits.unknownToken(c.r) })
+	_, err = c.api.Callers.Of(connections.WithSource(c.ctx(), connections.Source(c.r)), token)
 	if errors.Is(err, identity.ErrInvalidToken) {
 		return problems{"non_field_errors": {"Unable to log in with provided credentials."}}
 	}

@@ -50,7 +50,7 @@ type Log struct {
 	runs    RunGetter
 	reader  LogReader
 	clock   clock.WithTicker
-	streams places
+	answers answers
 	ending  context.Context
 }
 
@@ -62,7 +62,7 @@ var (
 // NewLog makes the subresource. When ending is done, answers that are under way end.
 func NewLog(ending context.Context, runs RunGetter, reader LogReader, clk clock.WithTicker) *Log {
 	return &Log{
-		storage: storage{kindRun}, runs: runs, reader: reader, clock: clk, streams: make(places, maxStreams), ending: ending,
+		storage: storage{kindRun}, runs: runs, reader: reader, clock: clk, answers: newAnswers("logs"), ending: ending,
 	}
 }
 
@@ -85,7 +85,7 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("the run has the tuples 0 to %d, and none with the index %d", pin.Tuples-1, q.index)))
 			return
 		}
-		leave, err := l.streams.enter("too many logs are being read at the moment")
+		leave, err := l.answers.enter(ctx, run.Namespace, q.follow)
 		if err != nil {
 			responder.Error(err)
 			return

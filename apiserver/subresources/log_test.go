@@ -214,9 +214,7 @@ func TestLogSaysWhyItCannotBeRead(t *testing.T) {
 	})
 	t.Run("so many at a time and no more", func(t *testing.T) {
 		log := NewLog(t.Context(), theRun(3), &play{scenes: []scene{{}}}, clock.RealClock{})
-		for range maxStreams {
-			log.streams <- struct{}{}
-		}
+		taken(t, log.answers.reads)
 		if got := askLog(t, log, ""); !apierrors.IsTooManyRequests(got.refused) {
 			t.Errorf("error %v", got.refused)
 		}

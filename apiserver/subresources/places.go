@@ -1,19 +1,51 @@
 package subresources
 
 import (
+	"context"
+	"errors"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
-// places bounds how many requests are served at once: one for each that its capacity has room for.
-type places chan struct{}
+// The places of each subresource. An answer of what is there holds a page of outcomes; one that follows a run holds a buffer
+// while it waits; an upload holds a piece of a megabyte.
+var (
+	readPlaces   = shares.Limits{Total: 16, Caller: 4, Namespace: 8}
+	followPlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 24}
+	uploadPlaces = shares.Limits{Total: 16, Caller: 4, Namespace: 8}
+)
 
-// enter takes a place until leave is called. Where none is free it refuses at once, with full and the advice to come
-// again, rather than have requests wait in memory.
-func (p places) enter(full string) (leave func(), err error) {
-	select {
-	case p <- struct{}{}:
-		return func() { <-p }, nil
-	default:
-		return nil, apierrors.NewTooManyRequests(full, 1)
+// answers are the places of a subresource that streams.
+type answers struct{ reads, follows *shares.Places }
+
+// newAnswers makes places for what the plural names.
+func newAnswers(plural string) answers {
+	return answers{shares.NewPlaces(plural, readPlaces), shares.NewPlaces("followed "+plural, followPlaces)}
+}
+
+func (a answers) enter(ctx context.Context, namespace string, follow bool) (leave func(), err error) {
+	if follow {
+		return enter(ctx, a.follows, namespace)
 	}
+	return enter(ctx, a.reads, namespace)
+}
+
+// enter takes a place for the caller. The error is the API's: 429, and when to try again.
+func enter(ctx context.Context, places *shares.Places, namespace string) (leave func(), err error) {
+	leave, err = places.Enter(callerOf(ctx), namespace)
+	if refusal := (*shares.Refusal)(nil); errors.As(err, &refusal) {
+		return nil, apierrors.NewTooManyRequests(refusal.Sentence, refusal.Seconds())
+	}
+	return leave, err
+}
+
+// callerOf is the name of who asks.
+func callerOf(ctx context.Context) string {
+	if caller, ok := apirequest.UserFrom(ctx); ok {
+		return caller.GetName()
+	}
+	return ""
 }

@@ -15,6 +15,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/shares"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 	"sharedcloud.io/function-operator/parameters"
 )
@@ -42,6 +43,7 @@ type Rerun struct {
 	inputs   InputReader
 	uploader Uploader
 	starter  RunStarter
+	uploads  *shares.Places
 }
 
 var (
@@ -51,7 +53,8 @@ var (
 
 // NewRerun makes the subresource.
 func NewRerun(runs RunGetter, reader FailureReader, inputs InputReader, uploader Uploader, starter RunStarter) *Rerun {
-	return &Rerun{storage: storage{kindRun}, runs: runs, outcomes: reader, inputs: inputs, uploader: uploader, starter: starter}
+	return &Rerun{storage: storage{kindRun}, runs: runs, outcomes: reader, inputs: inputs, uploader: uploader, starter: starter,
+		uploads: shares.NewPlaces("reruns", uploadPlaces)}
 }
 
 // ConnectMethods implements rest.Connecter.
@@ -76,6 +79,11 @@ func (r *Rerun) Connect(ctx context.Context, name string, _ runtime.Object, resp
 
 func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRun, who string) (*sharedcloudv1alpha1.FunctionRun, error) {
 	ctx := request.Context()
+	leave, err := enter(ctx, r.uploads, old.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	run := &sharedcloudv1alpha1.FunctionRun{Spec: sharedcloudv1alpha1.FunctionRunSpec{RunPolicy: old.Spec.RunPolicy}}
 	if err := parseAll(request.URL.Query(), map[string]func(string) error{
 		"name": func(text string) error { run.Name = text; return nil },

@@ -18,6 +18,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
+	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
@@ -29,8 +30,6 @@ const (
 	writeSlack = 5 * time.Second
 	// followInterval is how soon a new outcome is seen by a caller who waits for it.
 	followInterval = 250 * time.Millisecond
-	// maxStreams bounds the answers that are under way, and with them the memory: each holds one page of outcomes.
-	maxStreams = 16
 )
 
 // errTimeUp is why an answer ends before all is said.
@@ -53,7 +52,7 @@ type Results struct {
 	outcomes OutcomeReader
 	clock    clock.WithTicker
 	budget   time.Duration
-	streams  places
+	answers  answers
 	// ending is done when the server ends: answers that are under way end too, as when their time is up.
 	ending context.Context
 }
@@ -68,7 +67,7 @@ var (
 func NewResults(ending context.Context, runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
 	return &Results{
 		storage: storage{kindRun},
-		runs:    runs, outcomes: reader, clock: clock, budget: aggregatedBudget, streams: make(places, maxStreams), ending: ending,
+		runs:    runs, outcomes: reader, clock: clock, budget: aggregatedBudget, answers: newAnswers("readings of results"), ending: ending,
 	}
 }
 
@@ -96,7 +95,7 @@ func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, re
 			responder.Error(apierrors.NewBadRequest(err.Error()))
 			return
 		}
-		leave, err := r.streams.enter("too many results are being read at the moment")
+		leave, err := r.answers.enter(ctx, namespace, q.follow)
 		if err != nil {
 			responder.Error(err)
 			return
@@ -142,8 +141,8 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *share
 	} else {
 		err = r.read(ctx, out, run, q)
 	}
-	if err != nil && errors.Is(context.Cause(ctx), errTimeUp) {
-		err = nil // the answer ends here, and the caller goes on from its last index
+	if err != nil && (errors.Is(context.Cause(ctx), errTimeUp) || out.begun && errors.Is(context.Cause(ctx), identity.ErrRevoked)) {
+		err = nil // the answer ends here, and the caller goes on from its last index, if it still may
 	}
 	switch {
 	case out.broken != nil:

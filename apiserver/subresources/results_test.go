@@ -265,13 +265,11 @@ func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
 	})
 	t.Run("so many at a time and no more", func(t *testing.T) {
 		results := NewResults(t.Context(), theRun(3), these(), clock.RealClock{})
-		for range maxStreams {
-			results.streams <- struct{}{}
-		}
+		leave := taken(t, results.answers.reads)
 		if got := ask(t, results, ""); !apierrors.IsTooManyRequests(got.refused) {
 			t.Errorf("error %v", got.refused)
 		}
-		<-results.streams
+		leave()
 		if got := ask(t, results, ""); got.refused != nil {
 			t.Errorf("error %v when there is room again", got.refused)
 		}

@@ -23,8 +23,10 @@ import (
 	"k8s.io/utils/clock"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
+	"sharedcloud.io/function-operator/apiserver/shares"
 	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/parameters"
 )
@@ -32,8 +34,6 @@ import (
 const (
 	// readPatience is how long nothing may come from somebody who uploads.
 	readPatience = time.Minute
-	// maxUploads bounds the uploads that are under way: each holds a piece in memory.
-	maxUploads = 16
 )
 
 // Uploader stores inputs, see package uploads.
@@ -62,7 +62,7 @@ type Run struct {
 	starter   RunStarter
 	clock     clock.PassiveClock
 	mostBytes int64
-	uploads   places
+	uploads   *shares.Places
 }
 
 var (
@@ -72,7 +72,7 @@ var (
 
 // NewRun makes the subresource. mostBytes is how much an upload may have.
 func NewRun(uploader PartUploader, starter RunStarter, mostBytes int64, clk clock.PassiveClock) *Run {
-	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes, uploads: make(places, maxUploads)}
+	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes, uploads: shares.NewPlaces("uploads", uploadPlaces)}
 }
 
 // ConnectMethods implements rest.Connecter.
@@ -99,14 +99,6 @@ type Received struct {
 	Tuples int `json:"tuples"`
 }
 
-// callerOf is the name of who asks.
-func callerOf(ctx context.Context) string {
-	if caller, ok := apirequest.UserFrom(ctx); ok {
-		return caller.GetName()
-	}
-	return ""
-}
-
 // answer writes an object.
 func answer(w http.ResponseWriter, responder rest.Responder, status int, object any) {
 	body, err := json.Marshal(object)
@@ -126,7 +118,7 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	if err != nil {
 		return 0, nil, apierrors.NewBadRequest(err.Error())
 	}
-	leave, err := r.uploads.enter("too many inputs are being uploaded at the moment")
+	leave, err := enter(ctx, r.uploads, namespace)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -149,6 +141,8 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	}
 	upload, have, err := r.receive(ctx, namespace, &asked, parameters.NewReader(body, asked.stream))
 	switch {
+	case err != nil && errors.Is(context.Cause(ctx), identity.ErrRevoked):
+		return 0, nil, apierrors.NewForbidden(sharedcloudv1alpha1.Resource("functions"), function, identity.ErrRevoked)
 	case err != nil && asked.upload == "":
 		return 0, nil, uploadError(err, nothingKept)
 	case err != nil:

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"strconv"
 
 	"k8s.io/klog/v2"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
 // Path is the pattern of the exchange's address for http.ServeMux.
@@ -73,7 +75,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 // fail is the one place where errors become statuses.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var request *RequestError
+	var share *shares.Refusal
 	switch {
+	case errors.As(err, &share):
+		w.Header().Set("Retry-After", strconv.Itoa(share.Seconds()))
+		refuse(w, http.StatusTooManyRequests, share.Sentence)
 	case errors.As(err, &request):
 		refuse(w, http.StatusBadRequest, request.Sentence)
 	case errors.Is(err, ErrUnauthenticated):

@@ -39,7 +39,9 @@ var _ = Describe("The server", func() {
 		Expect(code).To(Equal(http.StatusOK), text)
 		status, body := get(second.client(), second.url()+"/readyz")
 		Expect(status).To(Equal(http.StatusInternalServerError), body)
-		Expect(body).To(ContainSubstring("[-]outcome-store failed"))
+		Expect(body).To(Equal("not ok"))
+		_, text = asAggregator(ctx, second, "/readyz?verbose")
+		Expect(text).To(MatchRegexp(`\[-\]outcome-store failed: .*another`))
 
 		api.stop()
 		second.waitReady()

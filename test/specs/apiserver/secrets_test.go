@@ -121,7 +121,7 @@ var _ = Describe("What tenants and workers send", func() {
 		Expect(k8s.Create(ctx, &v1alpha1.Function{
 			ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: namespace},
 			Spec: v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To("def handler(event): return '" + planted["code"] + "'\n"),
-				Pod: &v1alpha1.PodSettings{Env: []corev1.EnvVar{{Name: "A", Value: planted["environment"]}}}},
+				Pod: &v1alpha1.PodSettings{Env: []v1alpha1.EnvVar{{Name: "A", Value: planted["environment"]}}}},
 		})).To(Succeed())
 		Expect(k8s.Create(ctx, &v1alpha1.FunctionImage{
 			ObjectMeta: metav1.ObjectMeta{Name: "python", Namespace: namespace},

@@ -1,0 +1,109 @@
+package connections
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Proxies are the networks whose word on a client's address counts.
+type Proxies []netip.Prefix
+
+// ParseProxies reads networks in CIDR notation, or single addresses.
+func ParseProxies(texts []string) (Proxies, error) {
+	var proxies Proxies
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if address, single := netip.ParseAddr(text); err != nil && single == nil {
+			prefix, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither a network in CIDR notation nor an IP address", text)
+		}
+		proxies = append(proxies, prefix.Masked())
+	}
+	return proxies, nil
+}
+
+// Trusts says whether the address is a trusted proxy's.
+func (p Proxies) Trusts(address netip.Addr) bool {
+	for _, prefix := range p {
+		if prefix.Contains(address.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxForwarded bounds how many entries of X-Forwarded-For are looked at.
+const maxForwarded = 16
+
+// Client is the address that a request comes from: that of its connection, unless it is a trusted proxy's. Then it is the last
+// address of X-Forwarded-For that is not a trusted proxy's: what stands before that is the client's own claim.
+func (p Proxies) Client(r *http.Request) netip.Addr {
+	client := addressOf(r.RemoteAddr)
+	if !p.Trusts(client) {
+		return client
+	}
+	entries := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for looked := 0; len(entries) > 0 && looked < maxForwarded; looked++ {
+		address, err := netip.ParseAddr(strings.TrimSpace(entries[len(entries)-1]))
+		if err != nil {
+			return client
+		}
+		client, entries = address.Unmap(), entries[:len(entries)-1]
+		if !p.Trusts(client) {
+			return client
+		}
+	}
+	return client
+}
+
+// Key is what an address counts as: an IPv6 network of 64 bits is one client.
+func Key(address netip.Addr) string {
+	if !address.IsValid() {
+		return ""
+	}
+	if address = address.Unmap(); address.Is6() {
+		if prefix, err := address.WithZone("").Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return address.String()
+}
+
+func addressOf(hostPort string) netip.Addr {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = hostPort
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Unmap()
+}
+
+type sourceKey struct{}
+
+// WithSource notes the key of the client that a request comes from.
+func WithSource(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, sourceKey{}, key)
+}
+
+// SourceOf is the key that was noted; "" where none was.
+func SourceOf(ctx context.Context) string {
+	key, _ := ctx.Value(sourceKey{}).(string)
+	return key
+}
+
+// Source is the key of the client that a request comes from: what was noted, or its connection's address.
+func Source(r *http.Request) string {
+	if key, ok := r.Context().Value(sourceKey{}).(string); ok {
+		return key
+	}
+	return Key(addressOf(r.RemoteAddr))
+}

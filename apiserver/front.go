@@ -1,0 +1,212 @@
+package apiserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"sharedcloud.io/function-operator/apiserver/connections"
+	"sharedcloud.io/function-operator/apiserver/identity"
+	"sharedcloud.io/function-operator/apiserver/rest"
+	"sharedcloud.io/function-operator/apiserver/shares"
+	"sharedcloud.io/function-operator/apiserver/subresources"
+)
+
+// maxHeader is how many bytes the header of a request may have, its path included. A request that waits keeps them.
+const maxHeader = 128 << 10
+
+// probePlaces are the places of requests for health, by address. A probe takes a millisecond.
+var probePlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
+
+// front is what every request passes, whichever frontend answers it.
+type front struct {
+	// conns are the connections; nil where they are not counted.
+	conns         *connections.Listener
+	proxies       connections.Proxies
+	probes        *shares.Places
+	requests      *shares.Places
+	reads, writes *shares.Rates
+	// reasons say why a check of readiness failed, by its name.
+	reasons map[string]func(*http.Request) error
+	// recheck authorizes a request that takes long again.
+	recheck func(next http.Handler) http.Handler
+}
+
+// build puts the frontends behind what every request passes.
+func (f *front) build(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
+	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
+		authenticate := config.Authentication.Authenticator
+		config.Authentication.Authenticator = remembered{authenticate}
+		faces := withOwnFaces(exchange, documented)(f.recheck(api), config)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if f.conns != nil {
+				done := f.conns.Serving(r.RemoteAddr)
+				defer func(ctx context.Context) { done(ctx.Err() != nil) }(r.Context())
+			}
+			if status, sentence := refusedAsSuch(r); status != 0 {
+				w.Header().Set("Connection", "close")
+				refuse(w, r, status, sentence)
+				return
+			}
+			r = r.WithContext(connections.WithSource(r.Context(), connections.Key(f.proxies.Client(r))))
+			switch {
+			case ownPath(r.URL.Path): // it authenticates for itself
+				faces.ServeHTTP(w, r)
+			case probePath(r.URL.Path):
+				f.probe(w, r, faces, authenticate, config)
+			default:
+				f.identify(w, r, faces, authenticate, config)
+			}
+		})
+	}
+}
+
+func ownPath(path string) bool {
+	return strings.HasPrefix(path, workPrefix) || path == restPrefix || strings.HasPrefix(path, restPrefix+"/")
+}
+
+// refusedAsSuch says what no frontend takes, whoever asks for it; 0 for nothing.
+func refusedAsSuch(r *http.Request) (status int, sentence string) {
+	size := len(r.RequestURI) + len(r.Host)
+	impersonates := false
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + 4
+		}
+		impersonates = impersonates || strings.HasPrefix(name, "Impersonate-")
+	}
+	switch {
+	case size > maxHeader:
+		return http.StatusRequestHeaderFieldsTooLarge, "the header of the request is larger than " + strconv.Itoa(maxHeader) + " bytes"
+	case len(r.Header.Values("Upgrade")) > 0 || r.Method == http.MethodConnect:
+		return http.StatusBadRequest, "the server speaks HTTP and changes to no other protocol: leave out the header Upgrade"
+	case impersonates:
+		return http.StatusForbidden, "impersonation is not possible at this address: leave out the headers Impersonate-*, or send the request through the Kubernetes API, as kubectl --as does"
+	}
+	return 0, ""
+}
+
+// identify finds out who makes a request to the aggregated API, once for all that ask, and counts it.
+func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
+	ctx, attempt := identity.WithAttempt(r.Context())
+	who := &identified{}
+	r = r.WithContext(context.WithValue(ctx, identifiedKey{}, who))
+	who.response, who.ok, who.err = authenticate.AuthenticateRequest(r)
+	if refusal := (*shares.Refusal)(nil); errors.As(attempt.Err, &refusal) {
+		throttle(w, r, refusal)
+		return
+	}
+	if who.err != nil || !who.ok || who.response.User.GetName() == user.Anonymous {
+		next.ServeHTTP(w, r) // which refuses it
+		return
+	}
+	leave, err := f.admit(r, who.response.User.GetName(), attempt.Token != "", config)
+	if refusal := (*shares.Refusal)(nil); errors.As(err, &refusal) {
+		throttle(w, r, refusal)
+		return
+	}
+	defer leave()
+	next.ServeHTTP(w, r)
+}
+
+// admit counts a request of the aggregated API. What the documented API counts for itself is not counted twice.
+func (f *front) admit(r *http.Request, caller string, byToken bool, config *genericapiserver.Config) (leave func(), err error) {
+	namespace, long := "", false
+	info, err := config.RequestInfoResolver.NewRequestInfo(r)
+	if err == nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName {
+		namespace, long = info.Namespace, longRunning(r, info)
+	}
+	if err := f.connected(r, caller, namespace, byToken); err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(r.URL.Path, rest.AggregatedPrefix+"/") {
+		return func() {}, nil
+	}
+	rates := f.writes
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		rates = f.reads
+	}
+	if err := rates.Take(caller, namespace); err != nil || long { // which has places of its own
+		return func() {}, err
+	}
+	return f.requests.Enter(caller, namespace)
+}
+
+// connected notes that the connection of a request is no stranger's any more. One that brings what the front proxy says of its
+// callers is nobody's.
+func (f *front) connected(r *http.Request, caller, namespace string, byToken bool) error {
+	switch {
+	case f.conns == nil:
+		return nil
+	case !byToken && r.Header.Get("X-Remote-User") != "":
+		f.conns.FrontProxy(r.RemoteAddr)
+		return nil
+	}
+	return f.conns.Authenticated(r.RemoteAddr, caller, namespace)
+}
+
+// identified is what the authentication of a request has found.
+type identified struct {
+	response *authenticator.Response
+	ok       bool
+	err      error
+}
+
+type identifiedKey struct{}
+
+// remembered authenticates a request as it was identified before.
+type remembered struct{ delegate authenticator.Request }
+
+// AuthenticateRequest implements authenticator.Request.
+func (m remembered) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	if who, ok := r.Context().Value(identifiedKey{}).(*identified); ok {
+		return who.response, who.ok, who.err
+	}
+	return m.delegate.AuthenticateRequest(r)
+}
+
+func throttle(w http.ResponseWriter, r *http.Request, refusal *shares.Refusal) {
+	w.Header().Set("Retry-After", strconv.Itoa(refusal.Seconds()))
+	refuse(w, r, http.StatusTooManyRequests, refusal.Sentence)
+}
+
+// refuse answers in the form of the frontend that the path belongs to.
+func refuse(w http.ResponseWriter, r *http.Request, status int, sentence string) {
+	var body any
+	switch path := r.URL.Path; {
+	case strings.HasPrefix(path, workPrefix):
+		body = map[string]string{"error": sentence}
+	case ownPath(path) || strings.HasPrefix(path, rest.AggregatedPrefix+"/"):
+		body = map[string]string{"detail": strings.ToUpper(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".") + "."}
+	default:
+		reasons := map[int]metav1.StatusReason{
+			http.StatusForbidden: metav1.StatusReasonForbidden, http.StatusBadRequest: metav1.StatusReasonBadRequest,
+			http.StatusTooManyRequests: metav1.StatusReasonTooManyRequests,
+		}
+		answer := &metav1.Status{
+			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
+			Message: sentence, Reason: reasons[status], Code: int32(status),
+		}
+		if seconds, err := strconv.Atoi(w.Header().Get("Retry-After")); err == nil {
+			answer.Details = &metav1.StatusDetails{RetryAfterSeconds: int32(seconds)}
+		}
+		body = answer
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(data, '\n'))
+}

@@ -1,0 +1,117 @@
+package apiserver
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"sharedcloud.io/function-operator/apiserver/connections"
+	"sharedcloud.io/function-operator/apiserver/identity"
+)
+
+// The paths of health. A request without credentials learns whether all is well, and nothing else.
+var probePaths = []string{"/healthz", "/livez", "/readyz"}
+
+// probePath says whether the path is one of health, or below one.
+func probePath(path string) bool {
+	for _, probe := range probePaths {
+		if path == probe || strings.HasPrefix(path, probe+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// probe answers a request for health: with ok or not ok, and with the state of each check and the reasons of those that failed
+// where the caller may get what is below the path, as the ClusterRole system:monitoring lets it.
+func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
+	leave, err := f.probes.Enter(connections.Source(r), "")
+	if err != nil {
+		refuse(w, r, http.StatusTooManyRequests, err.Error())
+		return
+	}
+	defer leave()
+	if strings.Count(r.URL.Path, "/") > 1 { // one check: it takes the right to it
+		f.identify(w, r, next, authenticate, config)
+		return
+	}
+	verbose := f.mayKnow(r, authenticate, config)
+	answer := &captured{header: http.Header{}}
+	f.identify(answer, r, next, authenticate, config)
+	body := answer.body.String()
+	switch {
+	case answer.status == http.StatusUnauthorized || answer.status == http.StatusForbidden || answer.status == http.StatusTooManyRequests:
+		for name, values := range answer.header {
+			w.Header()[name] = values
+		}
+	case verbose && (answer.status != http.StatusOK || r.URL.Query().Has("verbose")):
+		body = f.withReasons(r, body)
+	case answer.status == http.StatusOK:
+		body = "ok"
+	default:
+		body = "not ok"
+	}
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-cache, private")
+	w.WriteHeader(answer.status)
+	_, _ = w.Write([]byte(body))
+}
+
+// mayKnow says whether the caller may see more than whether all is well.
+func (f *front) mayKnow(r *http.Request, authenticate authenticator.Request, config *genericapiserver.Config) bool {
+	if r.Header.Get("Authorization") == "" && (r.TLS == nil || len(r.TLS.PeerCertificates) == 0) {
+		return false
+	}
+	ctx, _ := identity.WithAttempt(r.Context())
+	response, ok, err := authenticate.AuthenticateRequest(r.Clone(ctx))
+	if err != nil || !ok || response.User.GetName() == user.Anonymous {
+		return false
+	}
+	decision, _, err := config.Authorization.Authorizer.Authorize(r.Context(), authorizer.AttributesRecord{
+		User: response.User, Verb: "get", Path: r.URL.Path + "/verbose",
+	})
+	return err == nil && decision == authorizer.DecisionAllow
+}
+
+// withReasons replaces what the library withholds from all.
+func (f *front) withReasons(r *http.Request, body string) string {
+	for name, check := range f.reasons {
+		withheld := fmt.Sprintf("[-]%s failed: reason withheld\n", name)
+		if err := check(r); err != nil {
+			body = strings.ReplaceAll(body, withheld, fmt.Sprintf("[-]%s failed: %v\n", name, err))
+		}
+	}
+	return body
+}
+
+// captured is an answer that is not sent.
+type captured struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (c *captured) Header() http.Header { return c.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (c *captured) WriteHeader(status int) {
+	if c.status == 0 {
+		c.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (c *captured) Write(data []byte) (int, error) {
+	c.WriteHeader(http.StatusOK)
+	return c.body.Write(data)
+}

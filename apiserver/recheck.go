@@ -1,0 +1,168 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/apiserver/connections"
+	"sharedcloud.io/function-operator/apiserver/identity"
+)
+
+// rechecker authorizes requests that take long again: streams and uploads. A right, a token, an account or a namespace that is
+// gone ends them within a minute.
+type rechecker struct {
+	interval   time.Duration
+	authorizer authorizer.Authorizer
+	callers    *identity.Callers
+	reader     client.Reader
+	// alive says whether a namespace is there and not being deleted.
+	alive func(namespace string) bool
+}
+
+func (c *rechecker) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, ok := apirequest.RequestInfoFrom(r.Context())
+		if !ok || !longRunning(r, info) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		attributes, err := filters.GetAuthorizerAttributes(r.Context())
+		if err != nil {
+			next.ServeHTTP(w, r) // which has been authorized all the same
+			return
+		}
+		again := &again{rechecker: c, attributes: attributes, token: identity.AttemptOf(r.Context()).Token}
+		again.source = connections.Source(r)
+		ctx, stop := identity.Recheck(r.Context(), c.interval, again.check)
+		defer stop()
+		// What waits for a body that does not come hears of it too.
+		defer context.AfterFunc(ctx, func() {
+			if errors.Is(context.Cause(ctx), identity.ErrRevoked) {
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+			}
+		})()
+		r = r.WithContext(ctx)
+		if r.Body != nil {
+			r.Body = &revocable{r.Body, ctx}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// revocable is a body that ends when its request may not go on.
+type revocable struct {
+	io.ReadCloser
+	ctx context.Context //nolint:containedctx // it lives as long as the request
+}
+
+// Read implements io.Reader.
+func (b *revocable) Read(p []byte) (int, error) {
+	if errors.Is(context.Cause(b.ctx), identity.ErrRevoked) {
+		return 0, identity.ErrRevoked
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// again is a request that is authorized again.
+type again struct {
+	*rechecker
+	attributes    authorizer.Attributes
+	token, source string
+	mu            sync.Mutex
+	// account is the uid of the caller's service account, as it was first seen.
+	account types.UID
+}
+
+// check returns nil, identity.ErrRevoked, or why it is not known.
+func (a *again) check(ctx context.Context) error {
+	caller := a.attributes.GetUser()
+	if namespace := a.attributes.GetNamespace(); namespace != "" && !a.alive(namespace) {
+		return identity.ErrRevoked
+	}
+	if a.token != "" {
+		now, err := a.callers.Of(connections.WithSource(ctx, a.source), a.token)
+		if errors.As(err, new(*identity.TokenError)) || err == nil && (now.GetName() != caller.GetName() || now.GetUID() != caller.GetUID()) {
+			return identity.ErrRevoked
+		}
+		if err != nil {
+			return err
+		}
+	} else if err := a.accountLives(ctx, caller); err != nil {
+		return err
+	}
+	decision, _, err := a.authorizer.Authorize(ctx, a.attributes)
+	if err == nil && decision != authorizer.DecisionAllow {
+		return identity.ErrRevoked
+	}
+	return err
+}
+
+// accountLives looks for the service account, and the pod that its token is bound to, of a caller whose token the front proxy has seen
+// and this server has not.
+func (a *again) accountLives(ctx context.Context, caller user.Info) error {
+	namespace, name, err := serviceaccount.SplitUsername(caller.GetName())
+	if err != nil {
+		return nil // a person, whose account is not the cluster's
+	}
+	account := metadataOf("ServiceAccount")
+	if err := a.lives(ctx, account, namespace, name); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.account == "" {
+		a.account = types.UID(caller.GetUID())
+	}
+	if a.account == "" {
+		a.account = account.UID
+	}
+	if account.UID != "" && account.UID != a.account {
+		return identity.ErrRevoked
+	}
+	extra := caller.GetExtra()
+	pods, uids := extra[serviceaccount.PodNameKey], extra[serviceaccount.PodUIDKey]
+	if len(pods) != 1 || len(uids) != 1 {
+		return nil
+	}
+	pod := metadataOf("Pod")
+	if err := a.lives(ctx, pod, namespace, pods[0]); err != nil {
+		return err
+	}
+	if pod.UID != "" && string(pod.UID) != uids[0] {
+		return identity.ErrRevoked
+	}
+	return nil
+}
+
+func metadataOf(kind string) *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	return object
+}
+
+// lives reads the object; ErrRevoked where it is gone. A server that may not read it cannot tell.
+func (a *again) lives(ctx context.Context, object *metav1.PartialObjectMetadata, namespace, name string) error {
+	err := a.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && object.DeletionTimestamp != nil && object.Kind == "ServiceAccount":
+		return identity.ErrRevoked
+	case apierrors.IsForbidden(err):
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,76 @@
+package subresources
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/utils/clock"
+
+	"sharedcloud.io/function-operator/apiserver/shares"
+)
+
+// taken takes all places, as many callers; leave gives one back.
+func taken(t *testing.T, places *shares.Places) (leave func()) {
+	t.Helper()
+	for i := 0; ; i++ {
+		left, err := places.Enter(fmt.Sprint("caller-", i), fmt.Sprint("namespace-", i))
+		if err != nil {
+			return leave
+		}
+		leave = left
+	}
+}
+
+// follows takes places as a caller until one is refused, and returns how many there were and why there is not another.
+func follows(t *testing.T, answers answers, caller, namespace string) (n int, refused error) {
+	t.Helper()
+	ctx := apirequest.WithUser(t.Context(), &user.DefaultInfo{Name: caller})
+	for n < 1000 && refused == nil {
+		if _, refused = answers.enter(ctx, namespace, true); refused == nil {
+			n++
+		}
+	}
+	return n, refused
+}
+
+//security:attack tenant | Follows of one tenant take all places of logs and results. | The tenant gets 429 with Retry-After that names the limit; another tenant follows.
+func TestFollowsOfOneTenantLeaveRoomForOthers(t *testing.T) {
+	log := NewLog(t.Context(), theRun(3), &play{scenes: []scene{{}}}, clock.RealClock{})
+	results := NewResults(t.Context(), theRun(3), these(), clock.RealClock{})
+	for name, answers := range map[string]answers{"log": log.answers, "results": results.answers} {
+		t.Run(name, func(t *testing.T) {
+			total := 0
+			var refused error
+			for i := range 100 {
+				n, err := follows(t, answers, fmt.Sprint("account-", i), "tenant")
+				total, refused = total+n, err
+			}
+			if total != followPlaces.Namespace || !apierrors.IsTooManyRequests(refused) || !strings.Contains(refused.Error(), "the namespace tenant") {
+				t.Errorf("%d follows, then %v", total, refused)
+			}
+			if seconds, ok := apierrors.SuggestsClientDelay(refused); !ok || seconds < 1 {
+				t.Errorf("the refusal does not say when to try again")
+			}
+			if n, _ := follows(t, answers, "bob", "another"); n == 0 {
+				t.Error("another tenant cannot follow")
+			}
+		})
+	}
+	// What is there can be read while follows take their places.
+	ctx := apirequest.WithUser(apirequest.WithNamespace(t.Context(), "tenant"), &user.DefaultInfo{Name: "account-0"})
+	handler, err := results.Connect(ctx, "run", nil, responder{&said{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+	if recorder.Code != http.StatusOK {
+		t.Errorf("status %d", recorder.Code)
+	}
+}
