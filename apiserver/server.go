@@ -167,8 +167,9 @@ func (s *Server) serveWith(config *Config, store measured) error {
 
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)
-	writer := core.NewWriter(s.cluster, code, s.clock)
-	face := s.newREST(config, store, reviews, code, writer)
+	rules := identity.NewRules(config.Generic.Authorization.Authorizer, s.clock)
+	writer := core.NewWriter(s.cluster, code, rules, s.clock)
+	face := s.newREST(config, store, reviews, code, writer, rules)
 	generic.BuildHandlerChainFunc = withOwnFaces(exchange, face.Handler())
 	generic.Authentication.Authenticator = identity.RefuseAnonymous(generic.Authentication.Authenticator, "/healthz", "/livez", "/readyz")
 	generic.Authorization.Authorizer = identity.OwnRules(
@@ -200,7 +201,7 @@ func (s *Server) serveWith(config *Config, store measured) error {
 }
 
 // newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, reviews *authenticationv1client.AuthenticationV1Client, code *core.Code, writer *core.Writer) *rest.API {
+func (s *Server) newREST(config *Config, store measured, reviews *authenticationv1client.AuthenticationV1Client, code *core.Code, writer *core.Writer, rules *identity.Rules) *rest.API {
 	return rest.New(rest.Config{
 		Cluster:         s.cluster,
 		Writer:          writer,
@@ -211,7 +212,7 @@ func (s *Server) newREST(config *Config, store measured, reviews *authentication
 		Contact:         core.NewContact(s.cluster.Client, s.clock),
 		Callers:         identity.NewCallers(reviews, s.clock),
 		Tenancy:         identity.NewTenancy(s.cluster.Namespaces, config.DefaultNamespace),
-		Rules:           identity.NewRules(config.Generic.Authorization.Authorizer, s.clock),
+		Rules:           rules,
 		Prices:          config.Prices,
 		ReadsPerSecond:  config.ReadsPerSecond,
 		WritesPerSecond: config.WritesPerSecond,

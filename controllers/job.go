@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -116,7 +115,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 		WithNodeSelector(pod.NodeSelector).
 		WithTolerations(tolerations(pod, gpus, gpuResource, options.GPUResource)...).
 		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
-		WithVolumes(userVolumes(pod)...).
+		WithVolumes(userVolumes(pod, options.Workers)...).
 		WithContainers(coreac.Container().
 			WithName(workerContainer).
 			WithImage(settings.Image.RegistryPath).
@@ -127,7 +126,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 			WithEnv(userEnv(pod)...).
 			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
 			WithVolumeMounts(userMounts(pod)...).
-			WithResources(resources(pod, gpuResource, gpus)).
+			WithResources(resources(pod, gpuResource, gpus, options.Workers)).
 			WithSecurityContext(coreac.SecurityContext().
 				WithAllowPrivilegeEscalation(false).
 				WithCapabilities(coreac.Capabilities().WithDrop("ALL"))))
@@ -202,10 +201,10 @@ func nodesWith(label string, values []string) *coreac.AffinityApplyConfiguration
 					WithValues(values...)))))
 }
 
-// resources are the user's, and GPUs in the limits alone: an extended resource's request follows its limit.
-func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32) *coreac.ResourceRequirementsApplyConfiguration {
-	user := ptr.Deref(pod.Resources, v1alpha1.Resources{})
-	limits := maps.Clone(user.Limits)
+// resources are the user's, the defaults where he says nothing, and GPUs in the limits alone: an extended resource's request
+// follows its limit.
+func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32, defaults WorkerDefaults) *coreac.ResourceRequirementsApplyConfiguration {
+	requests, limits := defaults.resources(ptr.Deref(pod.Resources, v1alpha1.Resources{}))
 	if gpus > 0 {
 		if limits == nil {
 			limits = corev1.ResourceList{}
@@ -216,8 +215,8 @@ func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32) *coreac
 	if len(limits) > 0 {
 		requirements.WithLimits(limits)
 	}
-	if len(user.Requests) > 0 {
-		requirements.WithRequests(user.Requests)
+	if len(requests) > 0 {
+		requirements.WithRequests(requests)
 	}
 	return requirements
 }

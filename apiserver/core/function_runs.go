@@ -78,6 +78,9 @@ func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.Function
 			return nil, err
 		}
 	}
+	if err := w.access.MayUse(ctx, run.Namespace, run.References()); err != nil {
+		return nil, err
+	}
 	if run.Annotations == nil {
 		run.Annotations = map[string]string{}
 	}

@@ -74,6 +74,7 @@ func refusalOf(err error) *refusal {
 	var fields problems
 	var token *identity.TokenError
 	var owned *core.OwnedError
+	var reference *identity.ReferenceError
 	var body *wire.Error
 	var media *wire.MediaTypeError
 	var tooLarge *http.MaxBytesError
@@ -92,6 +93,8 @@ func refusalOf(err error) *refusal {
 		return &refusal{status: http.StatusUnauthorized, body: detail{token.Sentence}, headers: []string{"WWW-Authenticate", "Token"}}
 	case errors.As(err, &owned):
 		return refuse(http.StatusConflict, "%s.", upper(owned.Error()))
+	case errors.As(err, &reference):
+		return refuse(http.StatusForbidden, "You do not have permission to perform this action. %s.", upper(reference.Error()))
 	case errors.As(err, &tooLarge):
 		return refuse(http.StatusRequestEntityTooLarge, "The body is larger than %d bytes.", tooLarge.Limit)
 	case errors.Is(err, core.ErrNotFound):
