@@ -188,10 +188,11 @@ func (s *Server) serveWith(config *Config, store measured) error {
 
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)
-	writer := core.NewWriter(s.cluster, code, s.clock)
+	rules := identity.NewRules(config.Generic.Authorization.Authorizer, s.clock)
+	writer := core.NewWriter(s.cluster, code, rules, s.clock)
 	people := identity.NewCallers(reviews, s.clock)
 	front := s.newFront(config)
-	face := s.newREST(config, store, people, front, code, writer)
+	face := s.newREST(config, store, people, front, code, writer, rules)
 	generic.Authentication.Authenticator = identity.RefuseAnonymous(identity.ReviewedTokens(generic.Authentication.Authenticator, people), probePaths...)
 	generic.Authorization.Authorizer = identity.OwnRules(
 		identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Rules), rest.GroupVersion.Group)
@@ -240,7 +241,7 @@ func (s *Server) newFront(config *Config) *front {
 }
 
 // newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *core.Writer) *rest.API {
+func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *core.Writer, rules *identity.Rules) *rest.API {
 	return rest.New(rest.Config{
 		Cluster:   s.cluster,
 		Writer:    writer,
@@ -251,7 +252,7 @@ func (s *Server) newREST(config *Config, store measured, people *identity.Caller
 		Contact:   core.NewContact(s.cluster.Client, s.clock),
 		Callers:   people,
 		Tenancy:   identity.NewTenancy(s.cluster.Namespaces, config.DefaultNamespace),
-		Rules:     identity.NewRules(config.Generic.Authorization.Authorizer, s.clock),
+		Rules:     rules,
 		Prices:    config.Prices,
 		Reads:     front.reads,
 		Writes:    front.writes,

@@ -92,6 +92,9 @@ func podFinding(pod *v1alpha1.PodSettings, gpuResources ...string) *finding {
 	invalid := func(format string, args ...any) *finding {
 		return &finding{standingStalled, v1alpha1.ReasonInvalid, fmt.Sprintf(format, args...)}
 	}
+	if wrong := namesFinding(pod); wrong != nil {
+		return wrong
+	}
 	volumes := map[string]bool{}
 	for _, volume := range pod.Volumes {
 		volumes[volume.Name] = true

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/policies"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -32,6 +33,8 @@ type RunReconciler struct {
 	clock     clock.PassiveClock
 	options   Options
 	broken    *undecodables
+	// policies are those that check what functions and runs name.
+	policies *policies.Installed
 }
 
 // NewRunReconciler needs a client that reads from caches and a reader that does not.
@@ -45,6 +48,7 @@ func NewRunReconciler(c client.Client, live client.Reader, tell EventRecorder, m
 		clock:     clk,
 		options:   options,
 		broken:    newUndecodables(c, live, announcer{tell}, clk),
+		policies:  policies.NewInstalled(live, clk),
 	}
 }
 
@@ -119,6 +123,9 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 		if run.Spec.Suspend {
 			r.describe(p, suspendedFinding(nil))
 			return ctrl.Result{}, nil // waiting for spec.suspend to become false
+		}
+		if held, err := r.holdUnchecked(ctx, p, run.References()); held || err != nil {
+			return ctrl.Result{RequeueAfter: policyPause}, err
 		}
 		inputs, wait, err := r.inputs(ctx, p, tuples)
 		if wait != nil || err != nil {

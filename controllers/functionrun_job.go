@@ -158,6 +158,10 @@ func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batch
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
+	if wrong := r.options.refuse(settings, run.Status.Revision.PriorityClassName); wrong != nil {
+		r.describe(p, *wrong)
+		return ctrl.Result{}, nil // waiting for an administrator, whose manager then begins anew
+	}
 	job, err := asWritten(jobFor(run, settings, r.options, fruitless(previous, outcomes(run)), p.now))
 	if err != nil {
 		return ctrl.Result{}, err

@@ -36,14 +36,32 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs)
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	run.Status.Revision = pinFor(run, function, settings, inputs)
+	references := append(append(function.References(), settings.Pod.References()...), imageReferences(settings.Image)...)
+	if held, err := r.holdUnchecked(ctx, p, references); held || err != nil {
+		return ctrl.Result{RequeueAfter: policyPause}, err
+	}
+	pinned := pinFor(run, function, settings, inputs)
+	if wrong := r.options.refuse(settings, pinned.PriorityClassName); wrong != nil {
+		r.describe(p, *wrong)
+		return ctrl.Result{}, nil // waiting for an administrator, whose manager then begins anew, or for another run
+	}
+	run.Status.Revision = pinned
 	// The first Job's name is decided in the same breath: it follows from the run's name.
 	run.Status.Job = &v1alpha1.JobReference{Name: jobName(run.Name, 1), Number: 1}
 	// Every condition makes this write dearer, and the Job waits for it: here only what kstatus reads. The next write, which
 	// nobody waits for, has them all.
-	pinned := finding{standingProgressing, v1alpha1.ReasonPinned, fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)}
-	runConditions(run, p.now).stand(pinned.standing, pinned.reason, pinned.message)
+	next := finding{standingProgressing, v1alpha1.ReasonPinned, fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)}
+	runConditions(run, p.now).stand(next.standing, next.reason, next.message)
 	return ctrl.Result{}, nil // the write wakes the next pass
+}
+
+// holdUnchecked keeps a run back whose references nothing checks, and says so.
+func (r *RunReconciler) holdUnchecked(ctx context.Context, p *runPass, references []v1alpha1.Reference) (bool, error) {
+	wrong, err := uncheckedFinding(ctx, r.policies, references)
+	if wrong != nil {
+		r.describe(p, *wrong)
+	}
+	return wrong != nil, err
 }
 
 // pinFor is what the run says itself, else the function.

@@ -116,7 +116,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 		WithNodeSelector(labelTexts(pod.NodeSelector)).
 		WithTolerations(tolerations(pod, gpus, gpuResource, options.GPUResource)...).
 		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
-		WithVolumes(userVolumes(pod)...).
+		WithVolumes(userVolumes(pod, options.Workers)...).
 		WithContainers(coreac.Container().
 			WithName(workerContainer).
 			WithImage(settings.Image.RegistryPath).
@@ -127,7 +127,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 			WithEnv(userEnv(pod)...).
 			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
 			WithVolumeMounts(userMounts(pod)...).
-			WithResources(resources(pod, gpuResource, gpus)).
+			WithResources(resources(pod, gpuResource, gpus, options.Workers)).
 			WithSecurityContext(coreac.SecurityContext().
 				WithAllowPrivilegeEscalation(false).
 				WithCapabilities(coreac.Capabilities().WithDrop("ALL"))))
@@ -202,10 +202,10 @@ func nodesWith(label string, values []string) *coreac.AffinityApplyConfiguration
 					WithValues(values...)))))
 }
 
-// resources are the user's, and GPUs in the limits alone: an extended resource's request follows its limit.
-func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32) *coreac.ResourceRequirementsApplyConfiguration {
-	user := ptr.Deref(pod.Resources, v1alpha1.Resources{})
-	limits, requests := amounts(user.Limits), amounts(user.Requests)
+// resources are the user's, the defaults where he says nothing, and GPUs in the limits alone: an extended resource's request
+// follows its limit.
+func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32, defaults WorkerDefaults) *coreac.ResourceRequirementsApplyConfiguration {
+	requests, limits := defaults.resources(ptr.Deref(pod.Resources, v1alpha1.Resources{}))
 	if gpus > 0 {
 		limits[corev1.ResourceName(gpuResource)] = *resource.NewQuantity(int64(gpus), resource.DecimalSI)
 	}

@@ -20,6 +20,10 @@ package controllers
 // +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,verbs=list;watch
 // +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,resourceNames=v1alpha1.subresources.sharedcloud.io;v1.rest.sharedcloud.io,verbs=get;patch
 //
+// The policies that check references are read by name: where one is missing, nothing that names a reference is pinned.
+//
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sharedcloud-function-references;sharedcloud-functionrun-references;sharedcloud-functionimage-references,verbs=get
+//
 // The endpoint of the metrics asks who reads them, and whether they may.
 //
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create

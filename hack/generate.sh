@@ -30,4 +30,8 @@ role() { # role NAME OUTPUT_FILE FOLDER…
 role sharedcloud-manager config/rbac/manager_role.yaml controllers cmd/manager
 role sharedcloud-apiserver config/rbac/apiserver_role.yaml apiserver cmd/apiserver
 
+# The policies that check what objects name, from the list of references in api/v1alpha1/references.go.
+root=$PWD
+(cd "$here" && go run ./hack/policies "$root/config/policy")
+
 go run ./hack/securitydoc .

@@ -192,11 +192,13 @@ type RunPolicy struct {
 	// +kubebuilder:validation:Maximum=315360000
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
-	// priorityClassName of the workers' pods: a PriorityClass of the cluster.
+	// priorityClassName of the workers' pods: a PriorityClass that the administrator allows (the manager's flag
+	// --allowed-priority-classes).
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.priorityClassName must be the name of a PriorityClass (kubectl get priorityclasses)"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system-')",message="priority classes that begin with system- are for the cluster's own pods: choose another one, or leave spec.priorityClassName out"
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
 
 	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
@@ -252,23 +254,26 @@ type PodSettings struct {
 	// +kubebuilder:validation:MaxProperties=64
 	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
-	// tolerations let the pods onto nodes with these taints.
+	// tolerations let the pods onto nodes with these taints. The cluster's own taints (node-role.kubernetes.io/…), and all of
+	// them by a toleration without a key, take the administrator's leave (the manager's flag --allowed-tolerations).
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Tolerations []Toleration `json:"tolerations,omitempty"`
 
-	// resources of the container, GPUs apart (spec.gpus).
+	// resources of the container, GPUs apart (spec.gpus). Where they say nothing of CPU and memory, workers request what the
+	// manager's flags --default-cpu-request and --default-memory-request say.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
 
-	// runtimeClassName of the pods.
+	// runtimeClassName of the pods: a RuntimeClass that the administrator allows (the manager's flag --allowed-runtime-classes).
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which a namespace may refuse.
+	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which takes the
+	// administrator's leave (the manager's flag --allow-root), and which a namespace may refuse.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
@@ -354,7 +359,8 @@ type EmptyDir struct {
 	// +kubebuilder:validation:MaxLength=16
 	Medium string `json:"medium,omitempty"`
 
-	// sizeLimitMiB is the most it may hold, in MiB.
+	// sizeLimitMiB is the most it may hold, in MiB. Default: what the manager's flags --default-memory-volume-size (1 GiB) and
+	// --default-disk-volume-size (none) say.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1073741824
@@ -369,16 +375,20 @@ type VolumeMount struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name,omitempty"`
 
-	// mountPath is an absolute path in the container.
+	// mountPath is an absolute path in the container, outside /sharedcloud, /proc, /sys, /dev (but for /dev/shm) and
+	// /var/run/secrets.
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !(self + '/').startsWith('/sharedcloud/')",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.contains(':') && !self.contains('\n')",message="mountPath must be absolute and have no ':'"
+	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(step, step == '..')",message="mountPath must not contain '..': write the path that is meant"
+	// +kubebuilder:validation:XValidation:rule="['/' + self.split('/').filter(step, step != '' && step != '.').join('/') + '/'].all(p, p != '//' && !p.startsWith('/sharedcloud/') && !p.startsWith('/proc/') && !p.startsWith('/sys/') && (!p.startsWith('/dev/') || p.startsWith('/dev/shm/')) && !p.startsWith('/var/run/secrets/') && !p.startsWith('/run/secrets/'))",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own, and not /, nor in /proc, /sys, /dev (but for /dev/shm) or /var/run/secrets: choose another path, such as /data"
 	MountPath string `json:"mountPath,omitempty"`
 
 	// subPath is a path inside the volume.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(step, step == '..')",message="subPath must be relative and must not contain '..'"
 	SubPath string `json:"subPath,omitempty"`
 
 	// readOnly mounts it so that nothing can be written.

@@ -121,6 +121,12 @@ const (
 	// ReasonNotDecodable, on every kind: the stored object does not fit the type. Nothing is done for it until it is
 	// corrected or deleted.
 	ReasonNotDecodable = "NotDecodable"
+	// ReasonNotAllowed: something that only an administrator may allow (a priority class, a runtime class, root). On a
+	// FunctionRun, too.
+	ReasonNotAllowed = "NotAllowed"
+	// ReasonReferencesUnchecked: a Secret, a ConfigMap or a claim is named, and the policies that check whether the writer may
+	// get it are not in force. On a FunctionRun, too.
+	ReasonReferencesUnchecked = "ReferencesUnchecked"
 )
 
 // Reasons of conditions on a FunctionRun.

@@ -84,6 +84,9 @@ func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.Function
 	if err := Decodable(function); err != nil {
 		return nil, apierrors.NewConflict(sharedcloudv1alpha1.Resource("functions"), function.Name, err)
 	}
+	if err := w.access.MayUse(ctx, run.Namespace, run.References()); err != nil {
+		return nil, err
+	}
 	if run.Annotations == nil {
 		run.Annotations = map[string]string{}
 	}

@@ -35,16 +35,29 @@ func FunctionName(f *sharedcloudv1alpha1.Function) string {
 	return f.Name
 }
 
-// Writer makes, changes and deletes objects for REST. Whether the requester may do it was asked before.
+// Access says whether the caller in the context may get each object that a spec names: nil where he may.
+type Access interface {
+	MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error
+}
+
+// referrer is an object that may name others.
+type referrer interface {
+	client.Object
+	References() []sharedcloudv1alpha1.Reference
+}
+
+// Writer makes, changes and deletes objects for the caller in the context. Whether he may do it was asked before; whether he may
+// use what an object names the writer asks, since it writes as the server, which the policies of admission let pass.
 type Writer struct {
 	cluster *Cluster
 	code    *Code
+	access  Access
 	clock   clock.PassiveClock
 }
 
 // NewWriter makes a writer.
-func NewWriter(cluster *Cluster, code *Code, clk clock.PassiveClock) *Writer {
-	return &Writer{cluster: cluster, code: code, clock: clk}
+func NewWriter(cluster *Cluster, code *Code, access Access, clk clock.PassiveClock) *Writer {
+	return &Writer{cluster: cluster, code: code, access: access, clock: clk}
 }
 
 // CreateFunction makes a Function. With a key the same request finds what it made before: again is true then.
@@ -94,9 +107,12 @@ func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 
 // create makes the object under a new name, or under the one that follows from the requester and his key: then the API
 // decides which of several requests is the first, and the others find its object.
-func (w *Writer) create(ctx context.Context, object client.Object, by Requester, name func()) (again bool, err error) {
+func (w *Writer) create(ctx context.Context, object referrer, by Requester, name func()) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+	if err := w.access.MayUse(ctx, object.GetNamespace(), object.References()); err != nil {
+		return false, err
+	}
 	if by.Key != "" {
 		object.SetName(keyedName(by))
 		return w.createOnce(ctx, object, by)
@@ -173,6 +189,12 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1
 		wanted, err := decide(current, present)
 		if err != nil {
 			return nil, err
+		}
+		// All that it names: whoever changes the code reads what the function may read. REST changes none of the references.
+		if wanted != present {
+			if err := w.access.MayUse(ctx, current.Namespace, current.References()); err != nil {
+				return nil, err
+			}
 		}
 		function, err := w.applyFunction(ctx, current, present, wanted, by)
 		if apierrors.IsConflict(err) {

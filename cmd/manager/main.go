@@ -63,6 +63,8 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 	set.Float64Var(&f.qps, "kube-api-qps", 100, "the most requests a second to the Kubernetes API, in the long run")
 	set.IntVar(&f.burst, "kube-api-burst", 200, "the most requests at once to the Kubernetes API")
 	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 changes of state, 1 decisions, 2 and more the flow; 7 at most, because bodies of requests are logged above")
+	allowedFlags(set, &f.Allowed)
+	workerFlags(set, &f.Workers)
 	if err := set.Parse(arguments); err != nil {
 		return f, err
 	}

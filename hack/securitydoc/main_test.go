@@ -25,8 +25,10 @@ func TestForgedToken(t *testing.T) {
 }
 
 var _ = Describe("doors", func() {
-	//security:attack worker | asks for another's input | the answer is 403
-	It("keep workers apart", func() {})
+	It("keep workers apart", func() {
+		//security:attack worker | asks for another's input | the answer is 403
+		ask()
+	})
 	DescribeTable("hostile bodies", func(string) {},
 		//security:attack tenant | sends 1e999 | the answer is 400
 		//security:attack worker | sends 1e999 | the answer is 400
@@ -56,8 +58,8 @@ func TestDirectivesThatSayNothingAreErrors(t *testing.T) {
 		"two parts":           {"//security:attack tenant | tries\nfunc TestA() {}\n", "three parts"},
 		"an empty part":       {"//security:attack tenant | | holds\nfunc TestA() {}\n", "part 2 of the directive is empty"},
 		"an unknown attacker": {"//security:attack someone | tries | holds\nfunc TestA() {}\n", `"someone" is not one of`},
-		"no test below":       {"//security:attack tenant | tries | holds\nfunc helper() {}\n", "not directly above a test"},
-		"a gap below":         {"//security:attack tenant | tries | holds\n\nfunc TestA() {}\n", "not directly above a test"},
+		"no test below":       {"//security:attack tenant | tries | holds\nfunc helper() {}\n", "neither directly above a test nor in one"},
+		"a gap below":         {"//security:attack tenant | tries | holds\n\nfunc TestA() {}\n", "neither directly above a test nor in one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := inFile("sample_test.go", []byte("package sample\n\n"+tc.source))

@@ -68,7 +68,7 @@ func inFile(name string, source []byte) ([]attack, error) {
 	if err != nil {
 		return nil, err
 	}
-	tests := testsByLine(files, file)
+	tests := testsOf(files, file)
 	var attacks []attack
 	for _, group := range file.Comments {
 		below := files.Position(group.End()).Line + 1
@@ -82,8 +82,8 @@ func inFile(name string, source []byte) ([]attack, error) {
 				return nil, fmt.Errorf("%s: %w", files.Position(comment.Pos()), err)
 			}
 			row.file = name
-			if row.test = tests[below]; row.test == "" {
-				return nil, fmt.Errorf("%s: the directive is not directly above a test", files.Position(comment.Pos()))
+			if row.test = tests.at(below); row.test == "" {
+				return nil, fmt.Errorf("%s: the directive is neither directly above a test nor in one", files.Position(comment.Pos()))
 			}
 			attacks = append(attacks, row)
 		}
@@ -107,28 +107,52 @@ func parse(text string) (attack, error) {
 	return attack{attacker: parts[0], tried: parts[1], holds: parts[2]}, nil
 }
 
-// testsByLine is the name of the test that begins at each line, after the names of what it lies in.
-func testsByLine(files *token.FileSet, file *ast.File) map[int]string {
-	v := visitor{files: files, tests: map[int]string{}}
+// test is where a test lies in its file, and its name after the names of what it lies in.
+type test struct {
+	first, last int
+	name        string
+}
+
+type tests []test
+
+// at is the name of the test that begins at the line, else of the innermost one that the line lies in; "" for none.
+func (t tests) at(line int) string {
+	name := ""
+	for _, candidate := range t { // the outer ones first
+		if candidate.first == line {
+			return candidate.name
+		}
+		if candidate.first <= line && line <= candidate.last {
+			name = candidate.name
+		}
+	}
+	return name
+}
+
+func testsOf(files *token.FileSet, file *ast.File) tests {
+	v := visitor{files: files, tests: &tests{}}
 	for _, declaration := range file.Decls {
+		v.within = ""
 		if function, ok := declaration.(*ast.FuncDecl); ok && isTest(function.Name.Name) {
-			v.tests[files.Position(function.Type.Pos()).Line] = function.Name.Name
+			v.add(function.Type.Pos(), function.End(), function.Name.Name)
 			v.within = function.Name.Name + ": "
-		} else {
-			v.within = ""
 		}
 		ast.Walk(v, declaration)
 	}
-	return v.tests
+	return *v.tests
 }
 
 type visitor struct {
 	files  *token.FileSet
-	tests  map[int]string
+	tests  *tests
 	within string
 }
 
-// Visit notes the name of node's test, and goes on below it.
+func (v visitor) add(first, last token.Pos, name string) {
+	*v.tests = append(*v.tests, test{v.files.Position(first).Line, v.files.Position(last).Line, v.within + name})
+}
+
+// Visit notes the name of node's test, and continues below it.
 func (v visitor) Visit(node ast.Node) ast.Visitor {
 	if node == nil {
 		return nil
@@ -137,9 +161,7 @@ func (v visitor) Visit(node ast.Node) ast.Visitor {
 	if name == "" {
 		return v
 	}
-	if line := v.files.Position(node.Pos()).Line; v.tests[line] == "" {
-		v.tests[line] = v.within + name
-	}
+	v.add(node.Pos(), node.End(), name)
 	if call, ok := node.(*ast.CallExpr); ok && slices.Contains(containers, called(call)) {
 		v.within += name + ": "
 	}
