@@ -26,17 +26,21 @@ type RuntimeLookup func(runtime string) (runtimes.Runtime, bool)
 // It reads the function and the source of its code from the API server in each pass: no cache holds code.
 type FunctionReconciler struct {
 	client.Client
-	live    client.Reader
-	lookup  RuntimeLookup
-	tell    announcer
-	metrics *Metrics
-	clock   clock.PassiveClock
-	options Options
+	live      client.Reader
+	revisions *revisionReader
+	lookup    RuntimeLookup
+	tell      announcer
+	metrics   *Metrics
+	clock     clock.PassiveClock
+	options   Options
 }
 
 // NewFunctionReconciler needs a client that reads from caches and a reader that does not.
 func NewFunctionReconciler(c client.Client, live client.Reader, lookup RuntimeLookup, tell EventRecorder, metrics *Metrics, clk clock.PassiveClock, options Options) *FunctionReconciler {
-	return &FunctionReconciler{Client: c, live: live, lookup: lookup, tell: announcer{tell}, metrics: metrics, clock: clk, options: options}
+	return &FunctionReconciler{
+		Client: c, live: live, revisions: newRevisionReader(c, live, options), lookup: lookup, tell: announcer{tell},
+		metrics: metrics, clock: clk, options: options,
+	}
 }
 
 // Reconcile is the shell: get, decide, write the status once.
@@ -80,7 +84,7 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Function) (finding, error) {
 	current := function.Status.Revision
 	function.Status.Revision = nil
-	image, err := r.imageOf(ctx, function)
+	image, err := imageNamed(ctx, r.Client, function, r.options.CatalogueNamespace)
 	if err != nil {
 		return finding{}, err
 	}
@@ -98,12 +102,17 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if err != nil || wrong != nil {
 		return deref(wrong), err
 	}
-	revision, err := revisionFor(function, code, runtime.Runner, settingsFor(function, image, runtime, r.options.GPUResource))
+	settings := settingsFor(function, image, runtime, r.options.GPUResource)
+	revision, err := revisionFor(function, code, runtime.Runner, settings)
 	if err != nil {
 		return finding{}, err
 	}
 	if size := revisionSize(revision); size > configMapLimit {
 		return codeTooLarge(size), nil
+	}
+	settings.Files = code.names()
+	if err := r.options.validSettings(function.Namespace, revision, settings); err != nil {
+		return finding{standingStalled, v1alpha1.ReasonInvalid, "The function cannot be executed: " + sentence(cut(err.Error(), foreignTextLimit))}, nil
 	}
 	number, wrong, err := r.ensure(ctx, function, revision, current)
 	if err != nil || wrong != nil {
@@ -111,6 +120,7 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	}
 	function.Status.Revision = &v1alpha1.FunctionRevision{
 		Name:         revision.Name,
+		Digest:       v1alpha1.ContentDigest(function.UID, revision),
 		Number:       number,
 		Generation:   function.Generation,
 		RegistryPath: image.Spec.RegistryPath,
@@ -131,11 +141,12 @@ func deref[T any](value *T) T {
 	return *value
 }
 
-// imageOf looks the image up in the function's namespace, then in the catalogue: the nearer one wins.
-func (r *FunctionReconciler) imageOf(ctx context.Context, function *v1alpha1.Function) (*v1alpha1.FunctionImage, error) {
-	for _, namespace := range []string{function.Namespace, r.options.CatalogueNamespace} {
+// imageNamed looks a function's image up in the function's namespace, then in the catalogue: the nearer one wins. nil where there
+// is none.
+func imageNamed(ctx context.Context, reader client.Reader, function *v1alpha1.Function, catalogue string) (*v1alpha1.FunctionImage, error) {
+	for _, namespace := range []string{function.Namespace, catalogue} {
 		image := &v1alpha1.FunctionImage{}
-		err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: function.Spec.Image}, image)
+		err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: function.Spec.Image}, image)
 		if err == nil {
 			return image, nil
 		}
