@@ -384,7 +384,9 @@ var _ = Describe("The annotation sharedcloud.io/tenants", func() {
 func startKubernetesControllers(names ...string) {
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()
-	kubeconfig, err := envtest.KubeConfigFromREST(restConfig)
+	administrator, err := environment.AddUser(envtest.User{Name: "kubernetes-controllers", Groups: []string{"system:masters"}}, nil)
+	Expect(err).NotTo(HaveOccurred())
+	kubeconfig, err := administrator.KubeConfig()
 	Expect(err).NotTo(HaveOccurred())
 	file := filepath.Join(folder, "kubeconfig")
 	Expect(os.WriteFile(file, kubeconfig, 0o600)).To(Succeed())
@@ -401,6 +403,7 @@ func startKubernetesControllers(names ...string) {
 }
 
 var _ = Describe("Kubernetes' own controllers", func() {
+	//security:attack administrator | The policies get in the way of Kubernetes itself: the Job controller, the garbage collector, the deletion of a namespace | They are known by their rights, and do their work
 	It("make workers, collect what belongs to a deleted run, orphan pods and empty a namespace, past the policies", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		source := newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"})
