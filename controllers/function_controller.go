@@ -63,8 +63,12 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	w := conditionWriter{conditions: &function.Status.Conditions, generation: function.Generation, now: r.clock.Now()}
 	changed := w.stand(found.standing, found.reason, found.message)
+	var result ctrl.Result
+	if found.reason == v1alpha1.ReasonRevisionNameTaken {
+		result.RequeueAfter = refusedPause // a ConfigMap of somebody else names no Function: no watch tells
+	}
 	if equality.Semantic.DeepEqual(stored.Status, function.Status) {
-		return ctrl.Result{}, nil
+		return result, nil
 	}
 	err = r.Status().Apply(ctx, functionStatus(function), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
 	switch {
@@ -77,7 +81,7 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		r.tell.standing(function, found)
 		log.FromContext(ctx).Info("The function stands otherwise", "function", klog.KObj(function), "reason", found.reason)
 	}
-	return ctrl.Result{}, nil
+	return result, nil
 }
 
 // revise is the checklist. What is missing is awaited by watches: see watches.go.
