@@ -35,6 +35,7 @@ var runTodo = map[string]string{
 	v1alpha1.ReasonModuleNotLoaded:      "The code fails before the first input, when it is loaded: try it here with `kubectl function test`, mend it, apply it, and run again.",
 	v1alpha1.ReasonWorkersDied:          "The workers die, most often of too little memory: give more (spec.pod.resources.limits.memory), or see what they printed: kubectl function log {run}{ns}, kubectl get events{ns}.",
 	v1alpha1.ReasonJobFailed:            "Look at the events below for who ended the Job, then run what is missing again: kubectl function rerun {run} --failed{ns}.",
+	v1alpha1.ReasonRevisionChanged:      "Something else has the name of the ConfigMap with what the run executes: find out who writes ConfigMaps here, then run again.",
 	v1alpha1.ReasonRevisionMissing:      "Somebody deleted the ConfigMap with what the run executes: run again.",
 	v1alpha1.ReasonTuplesFailed:         "See why: kubectl function results {run} --failed{ns}, and what they printed: kubectl function log {run} --failed{ns}. Then mend it and run those again: kubectl function rerun {run} --failed{ns}.",
 	v1alpha1.ReasonCancelled:            "What has an outcome keeps it: kubectl function results {run}{ns}. The rest runs with kubectl function rerun {run} --failed{ns}.",

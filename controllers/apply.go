@@ -30,6 +30,7 @@ func functionStatus(function *v1alpha1.Function) *ac.FunctionApplyConfiguration 
 			WithName(revision.Name).
 			WithGeneration(revision.Generation).
 			WithRegistryPath(revision.RegistryPath)
+		present.Digest = nonZero(revision.Digest)
 		present.Number = nonZero(revision.Number)
 		status.WithRevision(present)
 	}
@@ -70,7 +71,9 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 			WithTimeoutSeconds(pin.TimeoutSeconds).
 			WithRetries(pin.Retries).
 			WithNonRetryableErrors(pin.NonRetryableErrors...)
+		pinned.Digest = nonZero(pin.Digest)
 		pinned.Inputs = nonZero(pin.Inputs)
+		pinned.InputsDigest = nonZero(pin.InputsDigest)
 		pinned.BatchSize = nonZero(pin.BatchSize)
 		pinned.RetryDelaySeconds = pin.RetryDelaySeconds
 		pinned.MaxFailures = pin.MaxFailures

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -53,7 +54,8 @@ func (b functionBuilder) With(change func(*v1alpha1.Function)) functionBuilder {
 
 func (b functionBuilder) Ready(revision string) functionBuilder {
 	b.Status.ObservedGeneration = b.Generation
-	b.Status.Revision = &v1alpha1.FunctionRevision{Name: revision, Generation: b.Generation, RegistryPath: "sharedcloud/python:latest"}
+	b.Status.Revision = &v1alpha1.FunctionRevision{Name: revision, Generation: b.Generation, RegistryPath: "sharedcloud/python:latest",
+		Digest: "sha256:" + strings.Repeat("0", 64)}
 	conditionWriter{&b.Status.Conditions, b.Generation, testNow}.stand(standingReady, v1alpha1.ReasonReady, "")
 	return b
 }
@@ -115,9 +117,10 @@ type podBuilder struct{ *corev1.Pod }
 // makePod is a pod of the Job with the uid "job".
 func makePod(name string) podBuilder {
 	return podBuilder{&corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "team", Labels: map[string]string{batchv1.ControllerUidLabel: "job"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: workerContainer, Image: "sharedcloud/python:latest"}}},
-		Status:     corev1.PodStatus{Phase: corev1.PodPending},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "team", Labels: map[string]string{batchv1.ControllerUidLabel: "job"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "r-1", UID: "job", Controller: ptr.To(true)}}},
+		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: workerContainer, Image: "sharedcloud/python:latest"}}},
+		Status: corev1.PodStatus{Phase: corev1.PodPending},
 	}}
 }
 

@@ -2,10 +2,11 @@
 //
 // The map:
 //
-//   - function_controller.go, functionimage_controller.go, functionrun_controller.go, revision_controller.go: the
-//     reconcilers. Each is a shell (get, decide, one write of the status) around a checklist of early returns.
+//   - function_controller.go, functionimage_controller.go, functionrun_controller.go, revision_controller.go,
+//     identity_controller.go: the reconcilers. Each is a shell (get, decide, one write of the status) around a checklist of early returns.
 //   - revision.go, job.go, names.go: pure builders. revisionFor makes the immutable ConfigMap that says what is executed,
 //     jobFor makes a run's Job from it.
+//   - revision_reader.go, settings.go: what is read back is compared with the digest in a status, and looked at as hostile input.
 //   - conditions.go, function_status.go, run_status.go, pods.go: pure decisions about what the conditions say.
 //   - cache.go, indexes.go, watches.go, setup.go: what the manager's cache holds and what wakes which reconciler.
 //   - apply.go: a status as the apply configuration of the fields that these controllers own.

@@ -14,12 +14,13 @@ type EventRecorder interface {
 
 // Reasons and actions of events, beside the reasons of conditions.
 const (
-	eventRevisionCreated = "RevisionCreated"
-	eventJobCreated      = "JobCreated"
-	eventResized         = "Resized"
-	eventEnding          = "Ending"
-	eventComplete        = "Complete"
-	eventFailed          = "Failed"
+	eventRevisionCreated  = "RevisionCreated"
+	eventRevisionReplaced = "RevisionReplaced"
+	eventJobCreated       = "JobCreated"
+	eventResized          = "Resized"
+	eventEnding           = "Ending"
+	eventComplete         = "Complete"
+	eventFailed           = "Failed"
 
 	actionCreate    = "Create"
 	actionReconcile = "Reconcile"

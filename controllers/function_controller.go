@@ -27,21 +27,25 @@ type RuntimeLookup func(runtime string) (runtimes.Runtime, bool)
 // It reads the function and the source of its code from the API server in each pass: no cache holds code.
 type FunctionReconciler struct {
 	client.Client
-	live    client.Reader
-	lookup  RuntimeLookup
-	tell    announcer
-	metrics *Metrics
-	clock   clock.PassiveClock
-	options Options
-	broken  *undecodables
+	live      client.Reader
+	revisions *revisionReader
+	lookup    RuntimeLookup
+	tell      announcer
+	metrics   *Metrics
+	clock     clock.PassiveClock
+	options   Options
+	broken    *undecodables
 	// policies are those that check what functions name.
 	policies *policies.Installed
 }
 
 // NewFunctionReconciler needs a client that reads from caches and a reader that does not.
 func NewFunctionReconciler(c client.Client, live client.Reader, lookup RuntimeLookup, tell EventRecorder, metrics *Metrics, clk clock.PassiveClock, options Options) *FunctionReconciler {
-	return &FunctionReconciler{Client: c, live: live, lookup: lookup, tell: announcer{tell}, metrics: metrics, clock: clk, options: options,
-		broken: newUndecodables(c, live, announcer{tell}, clk), policies: policies.NewInstalled(live, clk)}
+	return &FunctionReconciler{
+		Client: c, live: live, revisions: newRevisionReader(c, live, options), lookup: lookup, tell: announcer{tell},
+		metrics: metrics, clock: clk, options: options,
+		broken: newUndecodables(c, live, announcer{tell}, clk), policies: policies.NewInstalled(live, clk),
+	}
 }
 
 // Reconcile is the shell: get, decide, write the status once.
@@ -67,9 +71,12 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	w := conditionWriter{conditions: &function.Status.Conditions, generation: function.Generation, now: r.clock.Now()}
 	changed := w.stand(found.standing, found.reason, found.message)
-	result := ctrl.Result{}
-	if found.reason == v1alpha1.ReasonReferencesUnchecked {
+	var result ctrl.Result
+	switch found.reason {
+	case v1alpha1.ReasonReferencesUnchecked:
 		result.RequeueAfter = policyPause
+	case v1alpha1.ReasonRevisionNameTaken:
+		result.RequeueAfter = refusedPause // a ConfigMap of somebody else names no Function: no watch tells
 	}
 	if equality.Semantic.DeepEqual(stored.Status, function.Status) {
 		return result, nil
@@ -92,7 +99,7 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Function) (finding, error) {
 	current := function.Status.Revision
 	function.Status.Revision = nil
-	image, err := r.imageOf(ctx, function)
+	image, err := imageNamed(ctx, r.Client, function, r.options.CatalogueNamespace)
 	if err != nil {
 		return finding{}, err
 	}
@@ -129,12 +136,17 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if size := revisionSize(revision); size > configMapLimit {
 		return codeTooLarge(size), nil
 	}
+	settings.Files = code.names()
+	if err := r.options.validSettings(function.Namespace, revision, settings); err != nil {
+		return finding{standingStalled, v1alpha1.ReasonInvalid, "The function cannot be executed: " + sentence(cut(err.Error(), foreignTextLimit))}, nil
+	}
 	number, wrong, err := r.ensure(ctx, function, revision, current)
 	if err != nil || wrong != nil {
 		return deref(wrong), err
 	}
 	function.Status.Revision = &v1alpha1.FunctionRevision{
 		Name:         revision.Name,
+		Digest:       v1alpha1.ContentDigest(function.UID, revision),
 		Number:       number,
 		Generation:   function.Generation,
 		RegistryPath: image.Spec.RegistryPath,
@@ -155,11 +167,12 @@ func deref[T any](value *T) T {
 	return *value
 }
 
-// imageOf looks the image up in the function's namespace, then in the catalogue: the nearer one wins.
-func (r *FunctionReconciler) imageOf(ctx context.Context, function *v1alpha1.Function) (*v1alpha1.FunctionImage, error) {
-	for _, namespace := range []string{function.Namespace, r.options.CatalogueNamespace} {
+// imageNamed looks a function's image up in the function's namespace, then in the catalogue: the nearer one wins. nil where there
+// is none.
+func imageNamed(ctx context.Context, reader client.Reader, function *v1alpha1.Function, catalogue string) (*v1alpha1.FunctionImage, error) {
+	for _, namespace := range []string{function.Namespace, catalogue} {
 		image := &v1alpha1.FunctionImage{}
-		err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: function.Spec.Image}, image)
+		err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: function.Spec.Image}, image)
 		if err == nil {
 			return image, nil
 		}

@@ -49,14 +49,18 @@ func (r *ImageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	}
 	image := stored.DeepCopy()
 	image.Status.ObservedGeneration = image.Generation
-	image.Status.Digest = latestDigest(image, stored.Status, pods.Items)
+	workers, err := r.workersOf(ctx, stored, pods.Items)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	image.Status.Digest = latestDigest(image, stored.Status, workers)
 	found := imageFinding(image, r.lookup)
 	w := conditionWriter{conditions: &image.Status.Conditions, generation: image.Generation, now: r.clock.Now()}
 	changed := w.stand(found.standing, found.reason, found.message)
 	if equality.Semantic.DeepEqual(stored.Status, image.Status) {
 		return ctrl.Result{}, nil
 	}
-	err := r.Status().Apply(ctx, functionImageStatus(image), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
+	err = r.Status().Apply(ctx, functionImageStatus(image), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictPause}, nil
@@ -67,6 +71,23 @@ func (r *ImageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 		r.tell.standing(image, found)
 	}
 	return ctrl.Result{}, nil
+}
+
+// workersOf leaves out the pods that only say that they run the image for a run: those that are no worker of a run which has
+// pinned that image.
+func (r *ImageReconciler) workersOf(ctx context.Context, image *v1alpha1.FunctionImage, pods []corev1.Pod) ([]corev1.Pod, error) {
+	var workers []corev1.Pod
+	for i := range pods {
+		run := &v1alpha1.FunctionRun{}
+		err := r.Get(ctx, client.ObjectKey{Namespace: pods[i].Namespace, Name: pods[i].Labels[v1alpha1.LabelRun]}, run)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("looking up the run of the pod %s: %w", pods[i].Name, err)
+		}
+		if err == nil && workerOf(&pods[i], run) && run.Status.Revision != nil && run.Status.Revision.RegistryPath == image.Spec.RegistryPath {
+			workers = append(workers, pods[i])
+		}
+	}
+	return workers, nil
 }
 
 func imageFinding(image *v1alpha1.FunctionImage, lookup RuntimeLookup) finding {

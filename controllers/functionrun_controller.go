@@ -42,7 +42,7 @@ func NewRunReconciler(c client.Client, live client.Reader, tell EventRecorder, m
 	return &RunReconciler{
 		Client:    c,
 		live:      live,
-		revisions: newRevisionReader(c, live),
+		revisions: newRevisionReader(c, live, options),
 		tell:      announcer{tell},
 		metrics:   metrics,
 		clock:     clk,

@@ -203,13 +203,15 @@ func (r *RunReconciler) podsOf(ctx context.Context, run *v1alpha1.FunctionRun) (
 	return list.Items, nil
 }
 
-// noteDigest records the image's digest from the first pod that reports it.
+// noteDigest records the image's digest from the first worker that reports it.
 func noteDigest(run *v1alpha1.FunctionRun, pods []corev1.Pod) {
 	for i := range pods {
 		if run.Status.ImageDigest != "" {
 			return
 		}
-		run.Status.ImageDigest = digestOf(&pods[i])
+		if workerOf(&pods[i], run) {
+			run.Status.ImageDigest = digestOf(&pods[i])
+		}
 	}
 }
 

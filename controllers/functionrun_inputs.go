@@ -21,6 +21,8 @@ type foundInputs struct {
 	tuples int
 	// configMap is the name of the copy; "" where the inputs are in the spec or were uploaded.
 	configMap string
+	// digest of the copy's content; "" where there is none.
+	digest string
 }
 
 // inputs finds how many tuples a run has. What lies in a ConfigMap is copied first, into an immutable one of the run's
@@ -46,7 +48,7 @@ func (r *RunReconciler) inputs(ctx context.Context, p *runPass, counted int) (fo
 		}
 	case err != nil:
 		return found, nil, fmt.Errorf("reading the copy of the inputs, %s: %w", name, err)
-	case !metav1.IsControlledBy(kept, run):
+	case !copyOf(run, kept):
 		r.describe(p, finding{standingStalled, v1alpha1.ReasonInputsMissing, fmt.Sprintf(
 			"The inputs are to be copied into a ConfigMap %s, and there is one already that is not this run's: delete it, or make the run under another name.", name)})
 		return found, &ctrl.Result{}, nil // waiting for it to go; its watch wakes this run
@@ -59,7 +61,31 @@ func (r *RunReconciler) inputs(ctx context.Context, p *runPass, counted int) (fo
 			ref.Key, ref.Name, kept.Data[v1alpha1.InputsFormatKey], sentence(cut(err.Error(), foreignTextLimit))))
 		return found, &ctrl.Result{}, nil
 	}
-	return foundInputs{tuples: tuples.Len(), configMap: name}, nil, nil
+	return foundInputs{tuples: tuples.Len(), configMap: name, digest: v1alpha1.ContentDigest(run.UID, kept)}, nil, nil
+}
+
+// copyOf: the ConfigMap is the copy that this controller made for the run. A policy keeps the label from others; the owner
+// alone proves nothing.
+func copyOf(run *v1alpha1.FunctionRun, configMap *corev1.ConfigMap) bool {
+	return metav1.IsControlledBy(configMap, run) && configMap.Labels[v1alpha1.LabelInputs] == string(run.UID) && ptr.Deref(configMap.Immutable, false)
+}
+
+// inputsReplaced says in words that the copy of the inputs that the run has pinned is gone, or is another; "" where it is there.
+func (r *RunReconciler) inputsReplaced(ctx context.Context, run *v1alpha1.FunctionRun) (string, error) {
+	pin := run.Status.Revision
+	if pin.Inputs == "" || pin.InputsDigest == "" {
+		return "", nil
+	}
+	kept := &corev1.ConfigMap{}
+	switch err := r.live.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: pin.Inputs}, kept); {
+	case apierrors.IsNotFound(err):
+		return fmt.Sprintf("The ConfigMap %s, which held the copy of the run's inputs, was deleted: make a new FunctionRun.", pin.Inputs), nil
+	case err != nil:
+		return "", fmt.Errorf("reading the copy of the inputs, %s: %w", pin.Inputs, err)
+	case !copyOf(run, kept) || v1alpha1.ContentDigest(run.UID, kept) != pin.InputsDigest:
+		return fmt.Sprintf("The ConfigMap %s does not hold the inputs that the run was pinned with: make a new FunctionRun.", pin.Inputs), nil
+	}
+	return "", nil
 }
 
 // copyInputs makes the copy. finding says what is missing.

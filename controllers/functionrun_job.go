@@ -77,6 +77,12 @@ func (r *RunReconciler) workOn(ctx context.Context, p *runPass, jobs runJobs) (c
 	if run.Status.Job.UID != jobs.current.UID {
 		r.recordJob(p, jobs.current.UID)
 	}
+	// The kubelet mounts whatever has the revision's name when a pod starts.
+	if err := r.revisions.replaced(ctx, refOfRun(run)); notTheRevision(err) {
+		return r.revisionGone(p, err)
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
 	for _, job := range jobs.older {
 		if err := r.deleteJob(ctx, job); err != nil {
 			return ctrl.Result{}, err
@@ -152,15 +158,22 @@ func (r *RunReconciler) nextJob(p *runPass, number int32) {
 // may be there, made by a manager that died before it recorded the uid, or by somebody else.
 func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batchv1.Job) (ctrl.Result, error) {
 	run := p.run
-	settings, err := r.revisions.read(ctx, run.Namespace, run.Status.Revision.Name)
-	if apierrors.IsNotFound(err) {
-		return r.revisionGone(p)
+	settings, err := r.revisions.readNow(ctx, refOfRun(run))
+	if apierrors.IsNotFound(err) || notTheRevision(err) {
+		return r.revisionGone(p, err)
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
 	if wrong := r.options.refuse(settings, run.Status.Revision.PriorityClassName); wrong != nil {
 		r.describe(p, *wrong)
 		return ctrl.Result{}, nil // waiting for an administrator, whose manager then begins anew
+	}
+	if wrong, err := r.inputsReplaced(ctx, run); err != nil {
+		return ctrl.Result{}, err
+	} else if wrong != "" {
+		r.end(p, v1alpha1.ReasonInputsUnavailable, wrong)
+		r.describe(p, endingFinding(run))
+		return ctrl.Result{}, nil // waiting for the API server's closing report
 	}
 	job, err := asWritten(jobFor(run, settings, r.options, fruitless(previous, outcomes(run)), p.now))
 	if err != nil {
@@ -198,7 +211,7 @@ func (r *RunReconciler) refusedJob(ctx context.Context, p *runPass, refusal erro
 	existing := &batchv1.Job{}
 	err := r.live.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Status.Job.Name}, existing)
 	switch {
-	case err == nil && metav1.IsControlledBy(existing, run):
+	case err == nil && runOfJob(existing) == run.UID:
 		// Made by an earlier manager, or not yet in this cache.
 		r.recordJob(p, existing.UID)
 		r.describe(p, startingFinding(run))
@@ -231,19 +244,24 @@ func ofNamesake(job *batchv1.Job, run *v1alpha1.FunctionRun) bool {
 	return owner != nil && owner.Kind == "FunctionRun" && owner.Name == run.Name && owner.UID != run.UID
 }
 
-// revisionGone: what the run pinned was deleted. As long as no Job was ever made nothing was executed with it, and the run
-// pins again; after that it can't go on.
-func (r *RunReconciler) revisionGone(p *runPass) (ctrl.Result, error) {
+// revisionGone: what the run pinned was deleted, or something else has its name. As long as no Job was ever made nothing was
+// executed with it, and the run pins again; after that it can't go on.
+func (r *RunReconciler) revisionGone(p *runPass, why error) (ctrl.Result, error) {
 	run := p.run
 	name := run.Status.Revision.Name
-	if run.Status.StartTime == nil {
+	reason, end, what := v1alpha1.ReasonRevisionMissing, v1alpha1.ReasonJobFailed, "was deleted"
+	if notTheRevision(why) {
+		reason, end = v1alpha1.ReasonRevisionChanged, v1alpha1.ReasonRevisionChanged
+		what = "was replaced (" + cut(why.Error(), foreignTextLimit) + ")"
+	}
+	if run.Status.StartTime == nil && (run.Status.Job == nil || run.Status.Job.UID == "") {
 		run.Status.Revision, run.Status.Job = nil, nil
-		r.describe(p, finding{standingProgressing, v1alpha1.ReasonRevisionMissing, fmt.Sprintf(
-			"The revision %s was deleted before anything was executed: pinning again.", name)})
+		r.describe(p, finding{standingProgressing, reason, fmt.Sprintf(
+			"The revision %s %s before anything was executed: pinning again.", name, what)})
 		return ctrl.Result{}, nil // the write wakes the next pass
 	}
-	r.end(p, v1alpha1.ReasonJobFailed, fmt.Sprintf(
-		"The revision %s (a ConfigMap) that the run executes was deleted: make a new FunctionRun.", name))
+	r.end(p, end, fmt.Sprintf(
+		"The revision %s (a ConfigMap) that the run executes %s: make a new FunctionRun.", name, what))
 	r.describe(p, endingFinding(run))
 	return ctrl.Result{}, nil
 }

@@ -29,12 +29,21 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs)
 		r.describe(p, functionNotReady(function))
 		return ctrl.Result{}, nil // waiting for the Function's controller; the Function's watch wakes this run
 	}
-	settings, err := r.revisions.read(ctx, run.Namespace, function.Status.Revision.Name)
-	if apierrors.IsNotFound(err) {
+	settings, err := r.revisions.read(ctx, refOfFunction(function))
+	if apierrors.IsNotFound(err) || notTheRevision(err) {
 		r.describe(p, functionNotReady(function))
-		return ctrl.Result{RequeueAfter: revisionPause}, nil // deleted by hand; the Function's controller makes it again
+		return ctrl.Result{RequeueAfter: revisionPause}, nil // deleted or replaced; the Function's controller makes it again
 	} else if err != nil {
 		return ctrl.Result{}, err
+	}
+	image, err := imageNamed(ctx, r.Client, function, r.options.CatalogueNamespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !settings.Image.is(image) {
+		// Compared here and not later: what a run executes never changes under it.
+		r.describe(p, imageDiffers(function, settings.Image))
+		return ctrl.Result{RequeueAfter: revisionPause}, nil // the Function's controller makes a revision of what it is now
 	}
 	references := append(append(function.References(), settings.Pod.References()...), imageReferences(settings.Image)...)
 	if held, err := r.holdUnchecked(ctx, p, references); held || err != nil {
@@ -69,10 +78,12 @@ func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Set
 	tuples := int32(within(inputs.tuples, 0, int(v1alpha1.MaxTuples)))
 	return &v1alpha1.PinnedRevision{
 		Name:           function.Status.Revision.Name,
+		Digest:         function.Status.Revision.Digest,
 		FunctionUID:    function.UID,
 		Generation:     function.Status.Revision.Generation,
 		RegistryPath:   settings.Image.RegistryPath,
 		Inputs:         inputs.configMap,
+		InputsDigest:   inputs.digest,
 		Tuples:         tuples,
 		Workers:        min(tuples, within(ptr.Deref(run.Spec.Workers, settings.Workers), 1, v1alpha1.MaxWorkers)),
 		GPUs:           within(ptr.Deref(run.Spec.GPUs, settings.GPUs), 0, v1alpha1.MaxGPUs),
@@ -113,13 +124,19 @@ func eitherSet(run, function []string) []string {
 func functionReady(function *v1alpha1.Function) bool {
 	return function.DeletionTimestamp == nil &&
 		function.Status.ObservedGeneration == function.Generation &&
-		function.Status.Revision != nil &&
+		function.Status.Revision != nil && function.Status.Revision.Digest != "" &&
 		meta.IsStatusConditionTrue(function.Status.Conditions, v1alpha1.ConditionReady)
 }
 
 func functionMissing(run *v1alpha1.FunctionRun) finding {
 	return finding{standingProgressing, v1alpha1.ReasonFunctionMissing, fmt.Sprintf(
 		"There is no Function %q in the namespace %s: create it, and the run starts.", run.Spec.FunctionRef.Name, run.Namespace)}
+}
+
+func imageDiffers(function *v1alpha1.Function, image ImageSettings) finding {
+	return finding{standingProgressing, v1alpha1.ReasonFunctionNotReady, fmt.Sprintf(
+		"The Function %s is not ready: its revision %s is of the image %s (%s/%s), which is not what the FunctionImage %s says now.",
+		function.Name, function.Status.Revision.Name, cut(image.RegistryPath, 256), image.Namespace, image.Name, function.Spec.Image)}
 }
 
 func functionNotReady(function *v1alpha1.Function) finding {

@@ -7,6 +7,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
@@ -23,6 +24,7 @@ const (
 	indexPodRun           = "pod.runUID"
 	indexPodImage         = "pod.reportsImage"
 	indexRevisionFunction = "revision.functionUID"
+	indexIdentity         = "identity"
 
 	// anyRevision is the key, in indexRunRevision, of a run that cannot be decoded: which revision it names is not known. It
 	// is the name of no ConfigMap.
@@ -38,7 +40,7 @@ type index struct {
 
 // indexes over the caches. Their functions run in informers: they must bear any object.
 func indexes() []index {
-	return []index{
+	list := []index{
 		{&v1alpha1.Function{}, indexFunctionImage, func(object client.Object) []string {
 			if function, ok := object.(*v1alpha1.Function); ok {
 				return present(function.Spec.Image)
@@ -77,10 +79,7 @@ func indexes() []index {
 			return nil
 		}},
 		{&batchv1.Job{}, indexJobRun, func(object client.Object) []string {
-			if owner := metav1.GetControllerOf(object); owner != nil {
-				return []string{string(owner.UID)}
-			}
-			return nil
+			return present(string(runOfJob(object)))
 		}},
 		{&corev1.Pod{}, indexPodRun, func(object client.Object) []string {
 			return present(object.GetLabels()[v1alpha1.LabelRunUID])
@@ -95,6 +94,20 @@ func indexes() []index {
 			return present(object.GetLabels()[v1alpha1.LabelFunctionUID])
 		}},
 	}
+	for _, kind := range identityKinds {
+		list = append(list, index{kind.object, indexIdentity, kind.identityKeys})
+	}
+	return list
+}
+
+// runOfJob is the uid of the run that a Job was made for: the label, which a policy keeps from others, and the owner say the same.
+// "" for a Job that was not made for a run, whatever it says of itself.
+func runOfJob(job client.Object) types.UID {
+	owner := metav1.GetControllerOf(job)
+	if owner == nil || owner.Kind != "FunctionRun" || job.GetLabels()[v1alpha1.LabelRunUID] != string(owner.UID) {
+		return ""
+	}
+	return owner.UID
 }
 
 func present(key string) []string {

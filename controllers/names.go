@@ -38,6 +38,11 @@ func revisionName(function, contentHash string) string {
 	return strings.TrimRight(head, "-.") + "-" + contentHash[:revisionHash]
 }
 
+// hasRevisionHash says whether a revision of this hash may have the name.
+func hasRevisionHash(name, contentHash string) bool {
+	return strings.HasSuffix(name, "-"+contentHash[:revisionHash])
+}
+
 // inputsName is the name of the ConfigMap with the copy of a run's inputs.
 func inputsName(run string) string { return run + "-inputs" }
 

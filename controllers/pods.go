@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/api/printable"
@@ -50,7 +51,7 @@ func crewOf(pods []corev1.Pod, job types.UID, now time.Time) crew {
 	var c crew
 	for i := range pods {
 		pod := &pods[i]
-		if pod.Labels[batchv1.ControllerUidLabel] != string(job) || pod.DeletionTimestamp != nil {
+		if jobOfPod(pod) != job || pod.DeletionTimestamp != nil {
 			continue
 		}
 		var found *trouble
@@ -75,6 +76,21 @@ func crewOf(pods []corev1.Pod, job types.UID, now time.Time) crew {
 		}
 	}
 	return c
+}
+
+// jobOfPod is the uid of the Job that controls the pod; "" for none. Labels say nothing: anybody who may make pods sets them.
+func jobOfPod(pod *corev1.Pod) types.UID {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil || owner.Kind != "Job" || owner.APIVersion != batchv1.SchemeGroupVersion.String() {
+		return ""
+	}
+	return owner.UID
+}
+
+// workerOf: the pod is a worker of the run, of its latest Job.
+func workerOf(pod *corev1.Pod, run *v1alpha1.FunctionRun) bool {
+	return pod.Namespace == run.Namespace && pod.Labels[v1alpha1.LabelRunUID] == string(run.UID) &&
+		run.Status.Job != nil && run.Status.Job.UID != "" && jobOfPod(pod) == run.Status.Job.UID
 }
 
 func disrupted(pod *corev1.Pod) bool {

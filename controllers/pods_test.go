@@ -36,7 +36,7 @@ func TestCrewOf(t *testing.T) {
 		{
 			name: "pods of an earlier Job and pods that leave are not counted",
 			pods: []corev1.Pod{
-				makePod("old").Running().With(func(p *corev1.Pod) { p.Labels[batchv1.ControllerUidLabel] = "other" }).Obj(),
+				makePod("old").Running().With(func(p *corev1.Pod) { p.OwnerReferences[0].UID = "other" }).Obj(),
 				makePod("leaving").Running().With(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: testNow} }).Obj(),
 			},
 		},

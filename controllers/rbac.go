@@ -5,6 +5,9 @@ package controllers
 // Of ConfigMaps it reads the metadata of all (revisions, sources of code, bundles), and the content only of a revision
 // and of a source of code or inputs that a Function or a FunctionRun names.
 //
+// write-revisions is a verb of the policies in config/policy: its holder writes the ConfigMaps and Jobs that are the operator's.
+//
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functions,verbs=write-revisions
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions;functionimages,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions/status;functionimages/status;functionruns/status,verbs=patch

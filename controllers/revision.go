@@ -1,17 +1,17 @@
 package controllers
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	kjson "sigs.k8s.io/json"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/runtimes"
@@ -20,7 +20,8 @@ import (
 const (
 	// revisionKey is the key of a revision's ConfigMap that holds its settings.
 	revisionKey = "revision.json"
-	// annotationContent is the whole hash of a revision's content: what is compared where the name alone would be believed.
+	// annotationContent is the whole hash of a revision's content, for people and for a first look. An annotation proves nothing:
+	// what is executed is compared with the digest in a status.
 	annotationContent = "sharedcloud.io/content-sha256"
 
 	labelManagedBy = "app.kubernetes.io/managed-by"
@@ -65,6 +66,11 @@ type ImageSettings struct {
 	RegistryPath string            `json:"registryPath"`
 	PullPolicy   corev1.PullPolicy `json:"pullPolicy"`
 	PullSecrets  []string          `json:"pullSecrets,omitempty"`
+}
+
+// is: the settings were taken from the image as it is now. nil is no image.
+func (s ImageSettings) is(image *v1alpha1.FunctionImage) bool {
+	return image != nil && s.Namespace == image.Namespace && s.Name == image.Name && s.RegistryPath == image.Spec.RegistryPath
 }
 
 // settingsFor decides how a function's pods look.
@@ -161,40 +167,10 @@ func revisionFor(function *v1alpha1.Function, code source, runner string, settin
 	for _, name := range settings.Files {
 		put(name, code.beside[name])
 	}
-	hash := contentHash(string(function.UID), revision)
+	hash := hashIn(v1alpha1.ContentDigest(function.UID, revision))
 	revision.Name = revisionName(function.Name, hash)
 	revision.Annotations = map[string]string{annotationContent: hash}
 	return revision, nil
-}
-
-// contentHash is the SHA-256 of the function's uid and every key and value, each preceded by its length.
-func contentHash(functionUID string, revision *corev1.ConfigMap) string {
-	content := map[string][]byte{}
-	for key, value := range revision.Data {
-		content[key] = []byte(value)
-	}
-	for key, value := range revision.BinaryData {
-		content[key] = value
-	}
-	keys := make([]string, 0, len(content))
-	for key := range content {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-
-	hash := sha256.New()
-	part := func(b []byte) {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(b)))
-		hash.Write(length[:])
-		hash.Write(b)
-	}
-	part([]byte(functionUID))
-	for _, key := range keys {
-		part([]byte(key))
-		part(content[key])
-	}
-	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // revisionSize is what the API server counts against the limit of a ConfigMap.
@@ -209,14 +185,22 @@ func revisionSize(revision *corev1.ConfigMap) int {
 	return size
 }
 
-// settingsOf reads the settings back out of a revision.
+// hashIn is the hexadecimal part of a digest.
+func hashIn(digest string) string {
+	_, hash, _ := strings.Cut(digest, ":")
+	return hash
+}
+
+// settingsOf reads the settings back out of a revision. A ConfigMap may hold anything: what is not exactly what revisionFor
+// writes is refused.
 func settingsOf(revision *corev1.ConfigMap) (Settings, error) {
 	var settings Settings
 	text, found := revision.Data[revisionKey]
 	if !found {
 		return settings, fmt.Errorf("the ConfigMap %s has no key %s: it is not a revision", revision.Name, revisionKey)
 	}
-	if err := json.Unmarshal([]byte(text), &settings); err != nil {
+	strict, err := kjson.UnmarshalStrict([]byte(text), &settings)
+	if err = errors.Join(append(strict, err)...); err != nil {
 		return Settings{}, fmt.Errorf("decoding %s of the revision %s: %w", revisionKey, revision.Name, err)
 	}
 	if err := settings.bounded(); err != nil {

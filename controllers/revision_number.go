@@ -74,18 +74,20 @@ func numbered(revision metav1.Object, number, generation int64, now time.Time) {
 	revision.SetAnnotations(annotations)
 }
 
-// ensure sees to it that the revision exists and has its number. It is stored before the status names it. A ConfigMap of
-// its name is the revision if it carries the same hash: an immutable ConfigMap made by this controller can't have other content.
+// ensure sees to it that the revision exists and has its number. It is stored before the status names it. A ConfigMap of its
+// name is the revision if it is immutable and has the same content; annotations and labels only say where to look. One that
+// says of itself that it is this revision and is not is deleted, and the revision is made again.
 func (r *FunctionReconciler) ensure(ctx context.Context, function *v1alpha1.Function, revision *corev1.ConfigMap, current *v1alpha1.FunctionRevision) (int64, *finding, error) {
-	key := client.ObjectKeyFromObject(revision)
 	known := configMapMetadata()
-	err := r.Get(ctx, key, known)
+	err := r.Get(ctx, client.ObjectKeyFromObject(revision), known)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return 0, nil, fmt.Errorf("looking up the revision %s: %w", revision.Name, err)
 	}
 	if err == nil && sameRevision(known.Annotations, known.Labels, revision) && known.DeletionTimestamp == nil &&
 		current != nil && current.Name == revision.Name && current.Number > 0 && revisionNumber(known) == current.Number {
-		return current.Number, nil, nil
+		if genuine, err := r.genuine(ctx, function, revision); err != nil || genuine {
+			return current.Number, nil, err
+		}
 	}
 	// Another one becomes the present one. The cache may not know the latest of them.
 	siblings := configMapMetadataList()
@@ -93,13 +95,45 @@ func (r *FunctionReconciler) ensure(ctx context.Context, function *v1alpha1.Func
 		return 0, nil, fmt.Errorf("listing the revisions of the function: %w", err)
 	}
 	n := numberFor(revision, siblings.Items, current)
-	switch {
-	case n.stays:
-		return n.number, nil, nil
-	case n.existing != nil:
-		return n.number, nil, r.renumber(ctx, function, n)
+	if n.existing != nil {
+		genuine, err := r.genuine(ctx, function, revision)
+		switch {
+		case err != nil:
+			return 0, nil, err
+		case !genuine:
+			if err := r.removeImpostor(ctx, function, n.existing); err != nil {
+				return 0, nil, err
+			}
+		case n.stays:
+			return n.number, nil, nil
+		default:
+			return n.number, nil, r.renumber(ctx, function, n)
+		}
 	}
 	return r.makeRevision(ctx, function, revision, n.number)
+}
+
+// genuine: the ConfigMap that has the revision's name now has its content.
+func (r *FunctionReconciler) genuine(ctx context.Context, function *v1alpha1.Function, revision *corev1.ConfigMap) (bool, error) {
+	_, err := r.revisions.readNow(ctx, revisionRef{function.Namespace, revision.Name, v1alpha1.ContentDigest(function.UID, revision), function.UID})
+	if apierrors.IsNotFound(err) || notTheRevision(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// removeImpostor deletes what says of itself that it is a revision of the function and has another content. Who may write
+// ConfigMaps with the operator's labels is an administrator's decision; where that is not enforced it is made good here.
+func (r *FunctionReconciler) removeImpostor(ctx context.Context, function *v1alpha1.Function, impostor client.Object) error {
+	uid := impostor.GetUID()
+	err := r.Delete(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: function.Namespace, Name: impostor.GetName()}}, client.Preconditions{UID: &uid})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting the ConfigMap %s, which is not the revision that it says it is: %w", impostor.GetName(), err)
+	}
+	text := fmt.Sprintf("The ConfigMap %s said that it is a revision and had another content: deleted it", impostor.GetName())
+	r.tell.warning(function, eventRevisionReplaced, actionReconcile, text)
+	log.FromContext(ctx).Info("Deleted a ConfigMap that is not the revision that it says it is", "function", klog.KObj(function), "revision", impostor.GetName())
+	return nil
 }
 
 // renumber makes an old revision the latest.
@@ -132,11 +166,15 @@ func (r *FunctionReconciler) makeRevision(ctx context.Context, function *v1alpha
 	case !apierrors.IsAlreadyExists(err):
 		return 0, nil, fmt.Errorf("making the revision %s: %w", name, err)
 	}
-	existing := &corev1.ConfigMap{}
+	genuine, err := r.genuine(ctx, function, revision)
+	if err != nil {
+		return 0, nil, err
+	}
+	existing := configMapMetadata()
 	if err := r.live.Get(ctx, client.ObjectKeyFromObject(revision), existing); err != nil {
 		return 0, nil, fmt.Errorf("reading the revision %s: %w", name, err)
 	}
-	if !sameRevision(existing.Annotations, existing.Labels, revision) {
+	if !genuine || !sameRevision(existing.Annotations, existing.Labels, revision) {
 		taken := revisionNameTaken(name)
 		return 0, &taken, nil
 	}

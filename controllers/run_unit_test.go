@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -37,6 +38,7 @@ func ownJob(run *v1alpha1.FunctionRun, number, before, fruitlessBefore string, c
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: run.Name + "-" + number, Namespace: run.Namespace, UID: "job", CreationTimestamp: metav1.NewTime(testNow.Add(-time.Minute)),
+			Labels:          map[string]string{v1alpha1.LabelRunUID: string(run.UID)},
 			Annotations:     map[string]string{annotationNumber: number, annotationOutcomes: before, annotationFruitless: fruitlessBefore},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("FunctionRun"))},
 		},
@@ -158,7 +160,7 @@ func TestTheJobGetsTheWorkersThatTheRunAsksForNow(t *testing.T) {
 			run.Spec.Workers, run.Labels = tc.asked, tc.labels
 			job := ownJob(run, "1", "0", "0")
 			job.Annotations[annotationMade] = strconv.FormatInt(testNow.Add(-tc.age).UnixMicro(), 10)
-			job.Labels = tc.jobLabels
+			maps.Copy(job.Labels, tc.jobLabels)
 			job.Spec.Completions, job.Spec.Parallelism = ptr.To[int32](4), ptr.To[int32](4)
 			w := newWorld(run, job)
 			got, wait := look(t, w, testNow)
@@ -253,7 +255,7 @@ func TestPinFor(t *testing.T) {
 		ResultsTTLSecondsAfterFinished: ptr.To[int32](60),
 	}
 	base := v1alpha1.PinnedRevision{
-		Name: "f-0123456789", FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Inputs: "kept", Tuples: 9,
+		Name: "f-0123456789", Digest: function.Status.Revision.Digest, FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Inputs: "kept", InputsDigest: "of the copy", Tuples: 9,
 		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
 		RetryDelaySeconds: ptr.To[int32](1), NonRetryableErrors: []string{"AssertionError", "KeyError"}, MaxFailures: ptr.To[int32](5),
 		ActiveDeadlineSeconds: ptr.To[int32](90), PriorityClassName: "batch", TTLSecondsAfterFinished: ptr.To[int32](3600),
@@ -282,7 +284,7 @@ func TestPinFor(t *testing.T) {
 			run := makeRun("r").With(func(r *v1alpha1.FunctionRun) { r.Spec.RunPolicy = tc.policy }).Obj()
 			want := base
 			tc.want(&want)
-			got := pinFor(run, function, settingsFor(function, image, rt, testOptions.GPUResource), foundInputs{tuples: 9, configMap: "kept"})
+			got := pinFor(run, function, settingsFor(function, image, rt, testOptions.GPUResource), foundInputs{tuples: 9, configMap: "kept", digest: "of the copy"})
 			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Errorf("the pin (-want +got):\n%s", diff)
 			}
@@ -298,6 +300,7 @@ func TestRunStatusCarriesTheWholePin(t *testing.T) {
 	run.Status.Revision.TTLSecondsAfterFinished, run.Status.Revision.ResultsTTLSecondsAfterFinished = ptr.To[int32](0), ptr.To[int32](7)
 	run.Status.Revision.MaxFailures, run.Status.Revision.ActiveDeadlineSeconds = ptr.To[int32](0), ptr.To[int32](60)
 	run.Status.Revision.PriorityClassName, run.Status.Revision.GPUResource = "batch", "nvidia.com/gpu.shared"
+	run.Status.Revision.Digest, run.Status.Revision.Inputs, run.Status.Revision.InputsDigest = "of the revision", "kept", "of the copy"
 	text, err := json.Marshal(runStatus(run))
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ type Reconcilers struct {
 	Image    *ImageReconciler
 	Run      *RunReconciler
 	Revision *RevisionReconciler
+	Identity []*IdentityReconciler
 }
 
 // NewReconcilers makes them all for one manager.
@@ -33,6 +34,7 @@ func NewReconcilers(mgr ctrl.Manager, lookup RuntimeLookup, metrics *Metrics, cl
 		Image:    NewImageReconciler(c, live, lookup, tell, clk),
 		Run:      NewRunReconciler(c, live, tell, metrics, clk, options),
 		Revision: NewRevisionReconciler(c, metrics, clk, DefaultRevisionGrace),
+		Identity: newIdentityReconcilers(c, clk, options),
 	}
 }
 
@@ -50,6 +52,7 @@ func (r Reconcilers) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		{"images", func() error { return r.setupImages(mgr) }},
 		{"runs", func() error { return r.setupRuns(mgr, wake) }},
 		{"revisions", func() error { return r.setupRevisions(mgr, wake) }},
+		{"identities", func() error { return r.setupIdentities(mgr) }},
 	} {
 		if err := setup.start(); err != nil {
 			return fmt.Errorf("setting up the controller of %s: %w", setup.name, err)
@@ -103,6 +106,15 @@ func (r Reconcilers) setupRevisions(mgr ctrl.Manager, wake waker) error {
 		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(wake.revisionsOfRun), builder.WithPredicates(runLetsGo)).
 		WithOptions(workers(1)).
 		Complete(r.Revision)
+}
+
+func (r Reconcilers) setupIdentities(mgr ctrl.Manager) error {
+	for _, identity := range r.Identity {
+		if err := identity.setup(mgr); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func configMapMetadataList() *metav1.PartialObjectMetadataList {

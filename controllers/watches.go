@@ -65,9 +65,12 @@ func (w waker) runsOfFunction(ctx context.Context, function client.Object) []rec
 	return w.runs(ctx, client.InNamespace(function.GetNamespace()), client.MatchingFields{indexRunFunction: function.GetName()})
 }
 
-// runsOfConfigMap: those that have not pinned their inputs yet.
+// runsOfConfigMap: those that have not pinned their inputs yet, and those that execute the revision of that name, which may have
+// been replaced.
 func (w waker) runsOfConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
-	return w.runs(ctx, client.InNamespace(configMap.GetNamespace()), client.MatchingFields{indexRunInputs: configMap.GetName()})
+	space := client.InNamespace(configMap.GetNamespace())
+	return append(w.runs(ctx, space, client.MatchingFields{indexRunInputs: configMap.GetName()}),
+		w.runs(ctx, space, client.MatchingFields{indexRunRevision: configMap.GetName()})...)
 }
 
 // runsOfNamespace: all of them, since their Jobs must go.

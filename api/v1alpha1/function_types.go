@@ -425,6 +425,14 @@ type FunctionRevision struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
+	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
+	// another content is not executed.
+	// +optional
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
+
 	// number counts the Function's revisions from 1, in the order in which they became the present one: what a revision has
 	// that is gone back to is a new number.
 	// +optional

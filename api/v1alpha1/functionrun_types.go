@@ -184,6 +184,14 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
+	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
+	// another content is not executed. A run that was pinned before there was a digest has none.
+	// +optional
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
+
 	// functionUID is the uid of the Function that it was made from.
 	// +required
 	// +kubebuilder:validation:Type=string
@@ -207,6 +215,14 @@ type PinnedRevision struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Inputs string `json:"inputs,omitempty"`
+
+	// inputsDigest of the content of the ConfigMap that inputs names and the run's uid: "sha256:" and 64 hexadecimal digits. A
+	// ConfigMap of that name with another content is not read.
+	// +optional
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	InputsDigest string `json:"inputsDigest,omitempty"`
 
 	// tuples is n, how many inputs the run has.
 	// +required

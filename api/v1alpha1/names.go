@@ -2,7 +2,8 @@ package v1alpha1
 
 // Labels and annotations that the operator reads or writes.
 const (
-	// LabelUUID is the identity that REST clients have written down, where it differs from metadata.uid.
+	// LabelUUID is the identity that REST clients have written down, where it differs from metadata.uid. It is given when an object
+	// is made; of several that claim one in a namespace, the first that was made has it.
 	LabelUUID = "sharedcloud.io/uuid"
 	// AnnotationCreated is when an object was made, µs since 1970, where its creationTimestamp is too coarse or is that of
 	// a restored cluster.
@@ -78,6 +79,8 @@ const (
 	ExchangeAudience = "exchange.sharedcloud.io"
 	// FieldManagerController is the field manager of what the controllers write.
 	FieldManagerController = "sharedcloud-controller"
+	// FieldManagerIdentity is the field manager of the condition UUIDUnique.
+	FieldManagerIdentity = "sharedcloud-identity"
 	// FieldManagerAPIServer is the field manager of what the API server reports on a run's status.
 	FieldManagerAPIServer = "sharedcloud-apiserver"
 	// FieldManagerREST is the field manager of what REST writes.
@@ -105,6 +108,8 @@ const (
 	// ConditionEnding: the controller asks the API server to close the run; the reason says why. The API server then
 	// hands out nothing more, gives every missing index an outcome and reports status.progress.closed.
 	ConditionEnding = "Ending"
+	// ConditionUUIDUnique is False on an object whose label sharedcloud.io/uuid is the identity of another, and absent on others.
+	ConditionUUIDUnique = "UUIDUnique"
 )
 
 // Reasons of conditions on a Function or a FunctionImage.
@@ -127,6 +132,8 @@ const (
 	// ReasonReferencesUnchecked: a Secret, a ConfigMap or a claim is named, and the policies that check whether the writer may
 	// get it are not in force. On a FunctionRun, too.
 	ReasonReferencesUnchecked = "ReferencesUnchecked"
+	// ReasonDuplicateUUID: an object made before has the same label sharedcloud.io/uuid. Of UUIDUnique, on any kind.
+	ReasonDuplicateUUID = "DuplicateUUID"
 )
 
 // Reasons of conditions on a FunctionRun.
@@ -181,6 +188,8 @@ const (
 	ReasonNotSuspended = "NotSuspended"
 	// ReasonRevisionMissing: the revision that the run pinned is gone, and tuples may have been executed with it.
 	ReasonRevisionMissing = "RevisionMissing"
+	// ReasonRevisionChanged: what has the name of the revision that the run pinned has another content, or is none.
+	ReasonRevisionChanged = "RevisionChanged"
 	// ReasonNotEnding: nothing asks for an end.
 	ReasonNotEnding = "NotEnding"
 )

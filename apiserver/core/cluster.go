@@ -58,7 +58,7 @@ type Cluster struct {
 	Pods   *Pods
 	Inputs *Inputs
 	// Functions, Images and FunctionRuns are what REST asks. FunctionRuns are the same objects as in Runs, found by
-	// functionKey and jobKey.
+	// functionKey, and by the part of their uuids that jobs have.
 	Functions    *Table[*sharedcloudv1alpha1.Function]
 	Images       *Table[*sharedcloudv1alpha1.FunctionImage]
 	FunctionRuns *Table[*sharedcloudv1alpha1.FunctionRun]
@@ -82,7 +82,7 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 		Inputs:       NewInputs(live, uploads, inputsBytes),
 		Functions:    NewTable[*sharedcloudv1alpha1.Function](clk, nil),
 		Images:       NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil),
-		FunctionRuns: NewTable(clk, runKeys),
+		FunctionRuns: NewTable(clk, runKeys).ClaimedBy(sharedcloudv1alpha1.UUIDPartOfJobs),
 	}
 	nodes := nodeSource
 	nodes.transform = slimNode(productLabel)

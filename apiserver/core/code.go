@@ -17,8 +17,8 @@ import (
 // codeBytes bounds the code that is kept of functions whose code lies in a ConfigMap.
 const codeBytes = 32 << 20
 
-// Code finds the code of functions: in the Function itself, else in the revision that was made of its ConfigMap, which is
-// named after its content and so never stale.
+// Code finds the code of functions: in the Function itself, else in the revision that was made of its ConfigMap, which has
+// a digest in the Function's status and so is never stale, nor another's.
 type Code struct {
 	reader  client.Reader
 	flights singleflight.Group
@@ -44,7 +44,7 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 	if revision == nil || !known {
 		return "", nil
 	}
-	key := f.Namespace + "/" + revision.Name
+	key := f.Namespace + "/" + revision.Name + "/" + revision.Digest
 	if code, ok := c.kept.Get(key); ok {
 		return code, nil
 	}
@@ -59,8 +59,9 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 		if err != nil {
 			return "", apiError("reading the code of a function", err)
 		}
-		// The name could be another's by now: what is no revision of this function is not shown.
-		if found.Labels[sharedcloudv1alpha1.LabelFunctionUID] != string(f.UID) {
+		// The name could be another's by now: what is not this revision is not shown.
+		if found.Labels[sharedcloudv1alpha1.LabelFunctionUID] != string(f.UID) ||
+			revision.Digest != "" && sharedcloudv1alpha1.ContentDigest(f.UID, found) != revision.Digest {
 			return "", nil
 		}
 		code := string(textIn(found, runtime.HandlerFile))

@@ -137,12 +137,8 @@ func (c *Cluster) RunOfJob(namespace, job string) (*sharedcloudv1alpha1.Function
 	if !ok {
 		return nil, 0, false
 	}
-	for _, run := range c.FunctionRuns.ListBy(namespace, jobKey(prefix)) {
-		if uuids.Job(UUIDOf(run), index) == job {
-			return run, index, true
-		}
-	}
-	return nil, 0, false
+	run, ok := c.FunctionRuns.find(namespace, prefix, func(identity string) bool { return uuids.Job(identity, index) == job })
+	return run, index, ok
 }
 
 // FunctionOf is the function that a run calls, if it is still there.
@@ -153,15 +149,10 @@ func (c *Cluster) FunctionOf(run *sharedcloudv1alpha1.FunctionRun) (*sharedcloud
 // Keys of FunctionRuns in their table.
 
 func functionKey(name string) string { return "function/" + name }
-func jobKey(prefix string) string    { return "job/" + prefix }
 
 func runKeys(run *sharedcloudv1alpha1.FunctionRun) []string {
-	var keys []string
-	if run.Spec.FunctionRef.Name != "" {
-		keys = append(keys, functionKey(run.Spec.FunctionRef.Name))
+	if run.Spec.FunctionRef.Name == "" {
+		return nil // it cannot be decoded
 	}
-	if prefix := uuids.Prefix(UUIDOf(run)); prefix != "" {
-		keys = append(keys, jobKey(prefix))
-	}
-	return keys
+	return []string{functionKey(run.Spec.FunctionRef.Name)}
 }

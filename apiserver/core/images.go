@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -26,22 +28,47 @@ func (c *Catalogue) Named(namespace, name string) (*sharedcloudv1alpha1.Function
 	return c.images.Named(c.namespace, name)
 }
 
+// UUID is the identity of an image for callers that work in the namespace. There the images of both namespaces are seen, so they are
+// unique among both.
+func (c *Catalogue) UUID(namespace string, image *sharedcloudv1alpha1.FunctionImage) string {
+	id := c.images.UUID(image)
+	other := c.namespace
+	if image.Namespace == c.namespace {
+		other = namespace
+	}
+	if other == image.Namespace || id == string(image.UID) {
+		return id
+	}
+	if twin, ok := c.images.Get(other, id); ok && (string(twin.UID) == id || sharedcloudv1alpha1.ClaimsBefore(twin, image)) {
+		return string(image.UID)
+	}
+	return id
+}
+
 // Get is the image of that uuid. shadowed is the nearer one of its name, if there is one: then no function can mean it.
 // own says whether images of the caller's namespace count.
 func (c *Catalogue) Get(namespace, id string, own bool) (image, shadowed *sharedcloudv1alpha1.FunctionImage, found bool) {
-	if own {
-		if image, ok := c.images.Get(namespace, id); ok {
-			return image, nil, true
+	spaces := []string{c.namespace}
+	if own && namespace != c.namespace {
+		spaces = []string{namespace, c.namespace}
+	}
+	for _, space := range spaces {
+		image, ok := c.images.Get(space, id)
+		if !ok {
+			// One that has lost its label to an image of the other namespace is known by its uid.
+			if image, ok = c.images.ByUID(types.UID(id)); !ok || image.Namespace != space {
+				continue
+			}
 		}
+		if c.UUID(namespace, image) != id {
+			continue
+		}
+		if nearer, ok := c.Named(namespace, image.Name); ok && nearer.UID != image.UID {
+			return image, nearer, true
+		}
+		return image, nil, true
 	}
-	image, ok := c.images.Get(c.namespace, id)
-	if !ok {
-		return nil, nil, false
-	}
-	if nearer, ok := c.Named(namespace, image.Name); ok && nearer.UID != image.UID {
-		return image, nearer, true
-	}
-	return image, nil, true
+	return nil, nil, false
 }
 
 // List are the images that a function in the namespace may use, newest first. own says whether images of the caller's

@@ -217,6 +217,12 @@ func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 	case !metav1.IsControlledBy(configMap, run):
 		return nil, 0, fmt.Errorf("%w: the ConfigMap %s does not belong to the run", ErrInputsGone, name)
 	}
+	// A run that was pinned before there were digests has none.
+	if want := run.Status.Revision.InputsDigest; want != "" {
+		if got := sharedcloudv1alpha1.ContentDigest(run.UID, configMap); got != want {
+			return nil, 0, fmt.Errorf("%w: the content of the ConfigMap %s has the digest %s instead of %s", ErrInputsChanged, name, got, want)
+		}
+	}
 	text := textIn(configMap, sharedcloudv1alpha1.InputsKey)
 	format := sharedcloudv1alpha1.ParametersFormat(configMap.Data[sharedcloudv1alpha1.InputsFormatKey])
 	tuples, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
 const (
@@ -37,19 +36,22 @@ type Table[T client.Object] struct {
 	clock clock.PassiveClock
 	// by gives the keys of an object in the table's index; nil where there is none.
 	by func(T) []string
+	// claimOf is what of a uuid only one object of a namespace may have.
+	claimOf func(id string) string
 
 	mu      sync.RWMutex
 	rows    map[types.UID]*row[T]
 	names   map[types.NamespacedName]*row[T]
-	uuids   map[types.NamespacedName]map[types.UID]*row[T] // namespace and uuid
+	claims  map[types.NamespacedName]*claim[T] // namespace and what is claimed
 	spaces  map[string]map[types.UID]*row[T]
 	indexed map[types.NamespacedName]map[types.UID]*row[T] // namespace and key
 	gone    *utilcache.LRUExpireCache                      // uids
 }
 
 type row[T client.Object] struct {
-	object  T
-	uuid    string
+	object T
+	// label is the uuid that the object's label claims; "" for none.
+	label   string
 	keys    []string
 	created int64
 	// undecodable objects have metadata alone: lists leave them out.
@@ -61,9 +63,9 @@ type row[T client.Object] struct {
 // NewTable makes an empty table. by gives the keys under which ListBy finds an object; it may be nil, and never panics.
 func NewTable[T client.Object](clk clock.WithTicker, by func(T) []string) *Table[T] {
 	return &Table[T]{
-		clock: clk, by: by,
+		clock: clk, by: by, claimOf: func(id string) string { return id },
 		rows: map[types.UID]*row[T]{}, names: map[types.NamespacedName]*row[T]{}, spaces: map[string]map[types.UID]*row[T]{},
-		uuids: map[types.NamespacedName]map[types.UID]*row[T]{}, indexed: map[types.NamespacedName]map[types.UID]*row[T]{},
+		claims: map[types.NamespacedName]*claim[T]{}, indexed: map[types.NamespacedName]map[types.UID]*row[T]{},
 		gone: utilcache.NewLRUExpireCacheWithClock(goneSize, clk),
 	}
 }
@@ -128,7 +130,7 @@ func (t *Table[T]) put(object T, unconfirmed time.Time) {
 		}
 		t.remove(owner)
 	}
-	fresh := &row[T]{object: object, uuid: UUIDOf(object), created: CreatedMicros(object), unconfirmed: unconfirmed,
+	fresh := &row[T]{object: object, label: sharedcloudv1alpha1.ClaimedUUID(object), created: CreatedMicros(object), unconfirmed: unconfirmed,
 		undecodable: sharedcloudv1alpha1.DecodeError(object) != ""}
 	if t.by != nil {
 		fresh.keys = t.by(object)
@@ -136,7 +138,7 @@ func (t *Table[T]) put(object T, unconfirmed time.Time) {
 	t.rows[uid] = fresh
 	t.names[name] = fresh
 	enter(t.spaces, namespace, uid, fresh)
-	enter(t.uuids, types.NamespacedName{Namespace: namespace, Name: fresh.uuid}, uid, fresh)
+	t.enterClaims(fresh)
 	for _, key := range fresh.keys {
 		enter(t.indexed, types.NamespacedName{Namespace: namespace, Name: key}, uid, fresh)
 	}
@@ -148,7 +150,7 @@ func (t *Table[T]) remove(r *row[T]) {
 	delete(t.rows, uid)
 	delete(t.names, types.NamespacedName{Namespace: namespace, Name: r.object.GetName()})
 	leave(t.spaces, namespace, uid)
-	leave(t.uuids, types.NamespacedName{Namespace: namespace, Name: r.uuid}, uid)
+	t.leaveClaims(r)
 	for _, key := range r.keys {
 		leave(t.indexed, types.NamespacedName{Namespace: namespace, Name: key}, uid)
 	}
@@ -169,23 +171,6 @@ func leave[K comparable, T client.Object](in map[K]map[types.UID]*row[T], key K,
 	if len(rows) == 0 {
 		delete(in, key)
 	}
-}
-
-// Get returns the object of that uuid in the namespace. Where several claim one, copies of a manifest, it is the oldest's.
-func (t *Table[T]) Get(namespace, id string) (T, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	var found *row[T]
-	for _, r := range t.uuids[types.NamespacedName{Namespace: namespace, Name: id}] {
-		if t.shown(r) && (found == nil || newerFirst(found, r) < 0) {
-			found = r
-		}
-	}
-	if found == nil {
-		var none T
-		return none, false
-	}
-	return found.object, true
 }
 
 // Named returns the object of that name.
@@ -267,18 +252,8 @@ func laterThan(a, b string) bool {
 	return err != nil || order > 0
 }
 
-// UUIDOf is the identity of an object for REST: its label where that is a uuid, otherwise its uid.
-func UUIDOf(object metav1.Object) string {
-	if label, ok := object.GetLabels()[sharedcloudv1alpha1.LabelUUID]; ok {
-		if id, ok := uuids.Canonical(label); ok {
-			return id
-		}
-	}
-	return string(object.GetUID())
-}
-
 // CreatedMicros is when the object was made, µs since 1970: as it says of itself, since creationTimestamp has whole
-// seconds.
+// seconds. It decides in which order lists show objects and nothing else.
 func CreatedMicros(object metav1.Object) int64 {
 	if text, ok := object.GetAnnotations()[sharedcloudv1alpha1.AnnotationCreated]; ok {
 		if micros, err := strconv.ParseInt(text, 10, 64); err == nil && micros > 0 && micros < 1<<53 {

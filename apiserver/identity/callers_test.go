@@ -165,6 +165,18 @@ func TestTheNamespaceOfACaller(t *testing.T) {
 	}
 }
 
+//security:attack tenant | The annotation sharedcloud.io/tenants on a namespace, where no policy keeps it from its tenant | The API server ignores it with --tenants-annotation=false
+func TestTheAnnotationOfTenantsCanBeTurnedOff(t *testing.T) {
+	all := WithoutTenants(spaces{"a": {"group:x", "user:bob"}, "own": nil})
+	bob := &user.DefaultInfo{Name: "bob", Groups: []string{"x"}}
+	if got, _, err := NewTenancy(all, "").Of(bob, ""); !errors.Is(err, ErrNoNamespace) {
+		t.Errorf("%q %v", got, err)
+	}
+	if got, chosen, err := NewTenancy(all, "").Of(bob, "a"); got != "a" || !chosen || err != nil {
+		t.Errorf("the one that he chose: %q %v %v", got, chosen, err)
+	}
+}
+
 func TestRulesAreAskedNowAndThen(t *testing.T) {
 	type question struct{ user, verb, name string }
 	var asked []question

@@ -26,6 +26,14 @@ func NewTenancy(namespaces Namespaces, otherwise string) *Tenancy {
 	return &Tenancy{namespaces: namespaces, otherwise: otherwise}
 }
 
+// WithoutTenants are the namespaces, whose annotation names nobody's: for where it is not a decision of administrators alone.
+func WithoutTenants(namespaces Namespaces) Namespaces { return untenanted{namespaces} }
+
+type untenanted struct{ Namespaces }
+
+// OfTenant implements Namespaces.
+func (untenanted) OfTenant(string) []string { return nil }
+
 // Of returns the caller's namespace: the one that he chose, else the service account's own, else the first that names him
 // or one of his groups, else the default. chosen says that he chose it; whether he may use it is for the rules to say.
 func (t *Tenancy) Of(caller user.Info, choice string) (namespace string, chosen bool, err error) {

@@ -49,6 +49,8 @@ type Options struct {
 	CatalogueNamespace string
 	// DefaultNamespace is where callers of REST work to whom no namespace belongs; empty for nowhere.
 	DefaultNamespace string
+	// TenantsAnnotation says that the annotation sharedcloud.io/tenants of a namespace names its callers of REST.
+	TenantsAnnotation bool
 	// GPUResource is the resource by which pods ask for GPUs, GPUPrices what a minute of one costs, by product.
 	GPUResource string
 	GPUPrices   []string
@@ -89,6 +91,7 @@ func New() *Options {
 		LeaseDuration:      defaults.LeaseDuration,
 		SweepInterval:      defaults.SweepInterval,
 		CatalogueNamespace: defaults.CatalogueNamespace,
+		TenantsAnnotation:  !defaults.IgnoreTenants,
 		GPUResource:        string(defaults.GPUResource),
 		MaxConnections:     defaults.MaxConnections,
 		Recheck:            defaults.Recheck,
@@ -134,6 +137,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"Namespace of the FunctionImages that functions of all namespaces may use.")
 	fs.StringVar(&o.DefaultNamespace, "default-namespace", o.DefaultNamespace,
 		"Namespace in which callers of REST work who are no service account and whom no namespace's annotation names. Empty: they are refused.")
+	fs.BoolVar(&o.TenantsAnnotation, "tenants-annotation", o.TenantsAnnotation,
+		"Whether the annotation sharedcloud.io/tenants of a namespace says who works in it by REST. Only the policy sharedcloud-tenants keeps it from whoever may change a namespace: turn it off where that is not installed.")
 	fs.StringVar(&o.GPUResource, "gpu-resource", o.GPUResource, "Resource by which pods ask for GPUs, as the manager has it.")
 	fs.StringSliceVar(&o.GPUPrices, "gpu-price", o.GPUPrices,
 		"PRODUCT=PRICE: what a minute of one GPU of that product (the node label nvidia.com/gpu.product) costs, for the cost that REST shows of a job. May be given several times.")
@@ -284,6 +289,7 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 		OutputBytes:        o.OutputBytes,
 		CatalogueNamespace: o.CatalogueNamespace,
 		DefaultNamespace:   o.DefaultNamespace,
+		IgnoreTenants:      !o.TenantsAnnotation,
 		GPUResource:        corev1.ResourceName(o.GPUResource),
 		Prices:             prices,
 		GPUProductLabel:    o.GPUProductLabel,

@@ -25,12 +25,12 @@ const (
 func (c *call) appendFunction(b []byte, f *sharedcloudv1alpha1.Function, code string) []byte {
 	imageID, registryPath := "", ""
 	if image, ok := c.api.Catalogue.Named(f.Namespace, f.Spec.Image); ok {
-		imageID, registryPath = core.UUIDOf(image), image.Spec.RegistryPath
+		imageID, registryPath = c.api.Catalogue.UUID(f.Namespace, image), image.Spec.RegistryPath
 	} else if f.Status.Revision != nil {
 		registryPath = f.Status.Revision.RegistryPath
 	}
 	o := newObject(b)
-	o.text("uuid", core.UUIDOf(f))
+	o.text("uuid", c.api.Cluster.Functions.UUID(f))
 	o.date("current_server_time", c.now.UnixMicro())
 	o.text("registry_path", registryPath)
 	o.text("runtime", f.Spec.Runtime)
@@ -181,7 +181,7 @@ func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, 
 		wrong.add("image", upper(core.Decodable(image).Error())+".")
 		return nil, nil
 	case shadowed != nil:
-		wrong.add("image", fmt.Sprintf("This image is hidden by the one of the same name in your namespace, %s.", core.UUIDOf(shadowed)))
+		wrong.add("image", fmt.Sprintf("This image is hidden by the one of the same name in your namespace, %s.", c.api.Catalogue.UUID(c.namespace, shadowed)))
 		return nil, nil
 	}
 	fields.Image = image.Name

@@ -11,7 +11,7 @@ const resourceImages = "functionimages"
 
 func (c *call) appendImage(b []byte, image *sharedcloudv1alpha1.FunctionImage) []byte {
 	o := newObject(b)
-	o.text("uuid", core.UUIDOf(image))
+	o.text("uuid", c.api.Catalogue.UUID(c.namespace, image))
 	o.date("current_server_time", c.now.UnixMicro())
 	o.number("num_installations", c.api.Cluster.Nodes.WithImage(image.Spec.RegistryPath))
 	o.text("registry_path", image.Spec.RegistryPath)

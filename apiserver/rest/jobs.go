@@ -47,7 +47,7 @@ type jobsOf struct {
 
 // jobsOf reads what the jobs of a run have in common, but for the workers.
 func (c *call) jobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
-	j := &jobsOf{run: run, runID: core.UUIDOf(run), created: core.CreatedMicros(run)}
+	j := &jobsOf{run: run, runID: c.api.Cluster.FunctionRuns.UUID(run), created: core.CreatedMicros(run)}
 	j.functionName, _ = c.functionNameOf(run)
 	if run.Status.Revision != nil {
 		j.gpus = int(run.Status.Revision.GPUs)
@@ -288,7 +288,7 @@ func listJobs(c *call) error {
 		return err
 	}
 	if filter.run != "" {
-		runs = onlyRun(runs, filter.run)
+		runs = c.onlyRun(runs, filter.run)
 	}
 	leave, err := c.enter()
 	if err != nil {
@@ -331,9 +331,9 @@ func listJobs(c *call) error {
 	return nil
 }
 
-func onlyRun(runs []*sharedcloudv1alpha1.FunctionRun, id string) []*sharedcloudv1alpha1.FunctionRun {
+func (c *call) onlyRun(runs []*sharedcloudv1alpha1.FunctionRun, id string) []*sharedcloudv1alpha1.FunctionRun {
 	for _, run := range runs {
-		if core.UUIDOf(run) == id {
+		if c.api.Cluster.FunctionRuns.UUID(run) == id {
 			return []*sharedcloudv1alpha1.FunctionRun{run}
 		}
 	}

@@ -44,7 +44,7 @@ func (c *call) appendRun(b []byte, run *sharedcloudv1alpha1.FunctionRun, given *
 	}
 	name, functionID := c.functionNameOf(run)
 	o := newObject(b)
-	o.text("uuid", core.UUIDOf(run))
+	o.text("uuid", c.api.Cluster.FunctionRuns.UUID(run))
 	o.date("current_server_time", c.now.UnixMicro())
 	o.text("base_gpu_name", base)
 	o.number("num_jobs", jobs)
@@ -61,7 +61,7 @@ func (c *call) appendRun(b []byte, run *sharedcloudv1alpha1.FunctionRun, given *
 // functionNameOf is what is known of the function that a run calls, which may be gone.
 func (c *call) functionNameOf(run *sharedcloudv1alpha1.FunctionRun) (name, id string) {
 	if f, ok := c.api.Cluster.FunctionOf(run); ok {
-		return core.FunctionName(f), core.UUIDOf(f)
+		return core.FunctionName(f), c.api.Cluster.Functions.UUID(f)
 	}
 	if pin := run.Status.Revision; pin != nil {
 		return run.Spec.FunctionRef.Name, string(pin.FunctionUID)

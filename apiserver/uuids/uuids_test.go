@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 func TestAJobsUUIDSaysWhichTupleOfWhichRun(t *testing.T) {
@@ -66,6 +68,15 @@ func TestCanonical(t *testing.T) {
 	} {
 		if got, ok := Canonical(text); got != want || ok != (want != "") {
 			t.Errorf("%q is %q, %v", text, got, ok)
+		}
+	}
+}
+
+// Who knows of objects computes the prefix by itself.
+func TestThePrefixIsThatOfTheAPI(t *testing.T) {
+	for _, run := range []string{"8b9420da-a848-4523-a138-ddbf33007631", "FFFFFFFF-ffff-ffff-ffff-ffffffffffff", "00000000-0000-0000-0000-000000000000", "x", "", "8b9420da-a848-4523-a138ddbf330076310"} {
+		if got, want := v1alpha1.UUIDPartOfJobs(run), Prefix(run); got != want {
+			t.Errorf("%q: the API says %q, uuids %q", run, got, want)
 		}
 	}
 }

@@ -105,6 +105,9 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 		}
 	}
 	switch {
+	case row == nil && l.run.JobUID != "" && worker.JobUID != l.run.JobUID:
+		// A pod that only says that it is the run's: it never called, and whoever may make Jobs gives their pods any label.
+		return nil
 	case row == nil:
 		if fate.State != FateEnded || fate.ExitCode == 0 || fate.Terminating || l.row.Closed {
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -69,6 +70,13 @@ func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) || apierrors.IsNotFound(err) {
 		return ctrl.Result{}, nil
 	}
+	if apierrors.IsInvalid(err) {
+		// Somebody made it before, and so that it cannot be changed. Its deletion wakes this namespace.
+		if err := r.remove(ctx, namespace); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("writing the ConfigMap %s of %s: %w", v1alpha1.TrustConfigMap, namespace, err)
 	}
@@ -76,6 +84,16 @@ func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		log.FromContext(ctx).Info("Wrote the bundle of the certificate authority", "namespace", namespace)
 	}
 	return ctrl.Result{}, nil
+}
+
+// remove deletes what has the bundle's name.
+func (r *BundleReconciler) remove(ctx context.Context, namespace string) error {
+	fake := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.TrustConfigMap}}
+	if err := client.IgnoreNotFound(r.Delete(ctx, fake)); err != nil {
+		return fmt.Errorf("deleting the ConfigMap %s of %s, which is not the operator's: %w", fake.Name, namespace, err)
+	}
+	log.FromContext(ctx).Info("Deleted a ConfigMap that had the name of the bundle and could not be changed", "namespace", namespace)
+	return nil
 }
 
 // right: the namespace has the bundle.

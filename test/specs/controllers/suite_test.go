@@ -45,6 +45,9 @@ var (
 	managerConfig *rest.Config
 	scheme        = runtime.NewScheme()
 
+	// environment is the control plane.
+	environment *envtest.Environment
+
 	// manager is the one that runs while specs don't kill it.
 	manager *runningManager
 )
@@ -76,7 +79,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 
 	root := filepath.Join("..", "..", "..")
-	environment := &envtest.Environment{
+	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 		// Slow machines are no reason to begin anew.
@@ -96,7 +99,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	for _, name := range []string{options.Namespace, options.CatalogueNamespace} {
 		Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 	}
-	applyFile(ctx, filepath.Join(root, "config", "policy", "functionrun_parameters.yaml"))
+	applyPolicies(ctx, root)
 	applyFile(ctx, filepath.Join(root, "config", "apiserver", "apiservice.yaml"))
 	Expect(k8s.Create(ctx, &v1alpha1.FunctionImage{
 		ObjectMeta: metav1.ObjectMeta{Name: "python", Namespace: options.CatalogueNamespace},
@@ -138,6 +141,18 @@ func readObjects(path string) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	return decodeObjects(data)
+}
+
+// applyPolicies applies what config/policy installs.
+func applyPolicies(ctx SpecContext, root string) {
+	GinkgoHelper()
+	files, err := filepath.Glob(filepath.Join(root, "config", "policy", "*.yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	for _, file := range files {
+		if filepath.Base(file) != "kustomization.yaml" {
+			applyFile(ctx, file)
+		}
+	}
 }
 
 // waitForPolicy waits until the API server has compiled the policy: it does so a little after it was applied.

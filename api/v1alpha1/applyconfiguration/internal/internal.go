@@ -389,6 +389,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: io.sharedcloud.function-operator.api.v1alpha1.FunctionRevision
   map:
     fields:
+    - name: digest
+      type:
+        scalar: string
     - name: generation
       type:
         scalar: numeric
@@ -677,6 +680,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: batchSize
       type:
         scalar: numeric
+    - name: digest
+      type:
+        scalar: string
     - name: functionUID
       type:
         namedType: io.k8s.apimachinery.pkg.types.UID
@@ -696,6 +702,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
     - name: inputs
+      type:
+        scalar: string
+    - name: inputsDigest
       type:
         scalar: string
     - name: maxFailures

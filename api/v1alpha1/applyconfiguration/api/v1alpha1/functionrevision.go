@@ -9,6 +9,9 @@ package v1alpha1
 type FunctionRevisionApplyConfiguration struct {
 	// name of the immutable ConfigMap that holds code, runner and settings.
 	Name *string `json:"name,omitempty"`
+	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
+	// another content is not executed.
+	Digest *string `json:"digest,omitempty"`
 	// number counts the Function's revisions from 1, in the order in which they became the present one: what a revision has
 	// that is gone back to is a new number.
 	Number *int64 `json:"number,omitempty"`
@@ -29,6 +32,14 @@ func FunctionRevision() *FunctionRevisionApplyConfiguration {
 // If called multiple times, the Name field is set to the value of the last call.
 func (b *FunctionRevisionApplyConfiguration) WithName(value string) *FunctionRevisionApplyConfiguration {
 	b.Name = &value
+	return b
+}
+
+// WithDigest sets the Digest field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Digest field is set to the value of the last call.
+func (b *FunctionRevisionApplyConfiguration) WithDigest(value string) *FunctionRevisionApplyConfiguration {
+	b.Digest = &value
 	return b
 }
 

@@ -13,6 +13,9 @@ import (
 type PinnedRevisionApplyConfiguration struct {
 	// name of the immutable ConfigMap that holds code, runner and settings.
 	Name *string `json:"name,omitempty"`
+	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
+	// another content is not executed. A run that was pinned before there was a digest has none.
+	Digest *string `json:"digest,omitempty"`
 	// functionUID is the uid of the Function that it was made from.
 	FunctionUID *types.UID `json:"functionUID,omitempty"`
 	// generation of the Function that it was made from.
@@ -22,6 +25,9 @@ type PinnedRevisionApplyConfiguration struct {
 	// inputs is the immutable ConfigMap, the run's own, that holds the copy of what spec.parametersFrom.configMapKeyRef held;
 	// empty where the inputs are elsewhere.
 	Inputs *string `json:"inputs,omitempty"`
+	// inputsDigest of the content of the ConfigMap that inputs names and the run's uid: "sha256:" and 64 hexadecimal digits. A
+	// ConfigMap of that name with another content is not read.
+	InputsDigest *string `json:"inputsDigest,omitempty"`
 	// tuples is n, how many inputs the run has.
 	Tuples *int32 `json:"tuples,omitempty"`
 	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
@@ -69,6 +75,14 @@ func (b *PinnedRevisionApplyConfiguration) WithName(value string) *PinnedRevisio
 	return b
 }
 
+// WithDigest sets the Digest field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Digest field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithDigest(value string) *PinnedRevisionApplyConfiguration {
+	b.Digest = &value
+	return b
+}
+
 // WithFunctionUID sets the FunctionUID field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the FunctionUID field is set to the value of the last call.
@@ -98,6 +112,14 @@ func (b *PinnedRevisionApplyConfiguration) WithRegistryPath(value string) *Pinne
 // If called multiple times, the Inputs field is set to the value of the last call.
 func (b *PinnedRevisionApplyConfiguration) WithInputs(value string) *PinnedRevisionApplyConfiguration {
 	b.Inputs = &value
+	return b
+}
+
+// WithInputsDigest sets the InputsDigest field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the InputsDigest field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithInputsDigest(value string) *PinnedRevisionApplyConfiguration {
+	b.InputsDigest = &value
 	return b
 }
 

@@ -1,0 +1,93 @@
+package controllers
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// startKubernetesControllers starts some of Kubernetes' own controllers with the accounts and the rights that they have in a cluster.
+func startKubernetesControllers(names ...string) {
+	GinkgoHelper()
+	folder := GinkgoT().TempDir()
+	administrator, err := environment.AddUser(envtest.User{Name: "kubernetes-controllers", Groups: []string{"system:masters"}}, nil)
+	Expect(err).NotTo(HaveOccurred())
+	kubeconfig, err := administrator.KubeConfig()
+	Expect(err).NotTo(HaveOccurred())
+	file := filepath.Join(folder, "kubeconfig")
+	Expect(os.WriteFile(file, kubeconfig, 0o600)).To(Succeed())
+	process := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"),
+		"--kubeconfig="+file, "--use-service-account-credentials", "--leader-elect=false", "--secure-port=0",
+		"--controllers="+strings.Join(names, ","))
+	process.Stdout, process.Stderr = GinkgoWriter, GinkgoWriter
+	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	Expect(process.Start()).To(Succeed())
+	DeferCleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	})
+}
+
+var _ = Describe("Kubernetes' own controllers", func() {
+	//security:attack administrator | The policies get in the way of Kubernetes itself: the Job controller, the garbage collector, the deletion of a namespace | They are known by their rights, and do their work
+	It("make workers, collect what belongs to a deleted run, orphan pods and empty a namespace, past the policies", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		source := newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"})
+		run, other := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.json")), newRun(namespace, "other", "f", 1)
+		create(ctx, newFunction(namespace, "f"), source, run, other)
+		job := waitJob(ctx, run)
+		waitJob(ctx, other)
+		startKubernetesControllers("job-controller", "garbage-collector-controller", "namespace-controller")
+
+		By("making workers")
+		pods := func(g Gomega, run *v1alpha1.FunctionRun) []corev1.Pod {
+			list := &corev1.PodList{}
+			g.Expect(k8s.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelRunUID: string(run.UID)})).To(Succeed())
+			return list.Items
+		}
+		Eventually(func(g Gomega) {
+			g.Expect(pods(g, run)).NotTo(BeEmpty())
+			g.Expect(pods(g, other)).NotTo(BeEmpty())
+		}).WithContext(ctx).Should(Succeed())
+
+		By("orphaning pods of a Job")
+		Expect(k8s.Patch(ctx, run, merge(`{"spec":{"cancel":true}}`))).To(Succeed())
+		Expect(k8s.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationOrphan))).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(job), &batchv1.Job{}))).To(BeTrue())
+			for _, pod := range pods(g, run) {
+				g.Expect(pod.OwnerReferences).To(BeEmpty())
+			}
+		}).WithContext(ctx).Should(Succeed())
+
+		By("collecting the copy of the inputs of a run that was deleted")
+		kept := newConfigMap(namespace, "r-inputs", nil)
+		fresh(ctx, Default, kept)
+		Expect(k8s.Delete(ctx, run, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(kept), kept))).To(BeTrue())
+		}).WithContext(ctx).Should(Succeed())
+
+		By("deleting the namespace with its revision")
+		Expect(k8s.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})).To(Succeed())
+		Eventually(func(g Gomega) {
+			left := &corev1.ConfigMapList{}
+			g.Expect(k8s.List(ctx, left, client.InNamespace(namespace))).To(Succeed())
+			g.Expect(left.Items).To(BeEmpty())
+		}).WithContext(ctx).Should(Succeed())
+	}, SpecTimeout(3*time.Minute))
+})
