@@ -128,7 +128,8 @@ var _ = Describe("The rights of the two programs", func() {
 		By("naming the two Secrets of the manager")
 		for _, name := range []string{"sharedcloud-ca", "sharedcloud-apiserver-tls"} {
 			for _, verb := range []string{"get", "list", "watch", "update"} {
-				Expect(accountMay(ctx, managerAccount, verb+" secrets "+systemNamespace+" "+name)).To(BeTrue(), "%s %s", verb, name)
+				Eventually(func() bool { return accountMay(ctx, managerAccount, verb+" secrets "+systemNamespace+" "+name) }).
+					WithContext(ctx).Should(BeTrue(), "%s %s", verb, name)
 			}
 			Expect(accountMay(ctx, managerAccount, "get secrets default "+name)).To(BeFalse())
 		}
