@@ -2,6 +2,7 @@ package quotas
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -41,7 +42,7 @@ func Size(bytes int64) string {
 		name  string
 	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
 		if one := int64(1) << unit.shift; bytes >= one {
-			return strconv.FormatFloat(float64(bytes*10/one)/10, 'f', -1, 64) + " " + unit.name
+			return strconv.FormatFloat(math.Floor(float64(bytes)/float64(one)*10)/10, 'f', -1, 64) + " " + unit.name
 		}
 	}
 	if bytes == 1 {

@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
@@ -42,7 +44,7 @@ func (l *load) run(ctx context.Context) (took time.Duration, err error) {
 	l.name = strconv.FormatInt(runs.Add(1), 10)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	exchange := work.NewExchange(l.store, l, l, l, work.Options{})
+	exchange := work.NewExchange(l.store, l, l, l, work.Options{Quotas: quotas.New(quotas.Limits{Results: 1 << 40}, l, clock.RealClock{})})
 	go exchange.Run(ctx)
 	server := httptest.NewTLSServer(work.Handler(exchange, l))
 	defer server.Close()
@@ -187,6 +189,11 @@ func (l *load) described() work.Run {
 
 // Run implements work.Runs.
 func (l *load) Run(context.Context, string, string) (work.Run, error) { return l.described(), nil }
+
+// Lookup implements quotas.Namespaces.
+func (l *load) Lookup(name string) (types.UID, map[string]string, bool) {
+	return types.UID(name + "-uid"), nil, true
+}
 
 // Tuples implements work.Inputs.
 func (l *load) Tuples(_ context.Context, _ work.Run, first, last int) ([]work.Tuple, error) {
