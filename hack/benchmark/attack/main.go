@@ -1,0 +1,141 @@
+// Command attack measures, on the local cluster with the operator deployed, what a good client's requests take alone and
+// beside attacks of another tenant, of a worker and of clients without a token, and prints a table. The aim is the same for all: beside
+// an attack, p99 is at most the larger of twice that alone and 50 ms.
+//
+// With -self it runs the attacks that need no cluster against a small server of its own, with the same listener and the same
+// shares: a check of the program rather than of the operator.
+//
+// Everything is bounded in count and in time, and goes to the address of the API server and nowhere else.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"slices"
+	"time"
+)
+
+// bench is what the attacks and the good client know.
+type bench struct {
+	// address is the API server's, HOST:PORT; roots are the authorities that it is known by.
+	address string
+	roots   *x509.CertPool
+	// goodPath is what the good client reads, with its own token.
+	goodPath, goodToken string
+	tenant              tenant
+	duration            time.Duration
+	requests            int
+}
+
+// tenant is who attacks.
+type tenant struct {
+	namespace, token string
+	// function is the uuid of a function whose runs never start; run is a run that a worker executes, and workerToken that worker's token.
+	function, run, workerToken string
+}
+
+func main() {
+	duration := flag.Duration("duration", 8*time.Second, "how long each attack lasts at most")
+	requests := flag.Int("requests", 400, "how many requests of the good client are measured")
+	self := flag.Bool("self", false, "attack a small server of this program, without a cluster")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *self, *duration, *requests); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, self bool, duration time.Duration, requests int) error {
+	prepare, chosen := prepareCluster, attacks
+	if self {
+		prepare, chosen = prepareSelf, slices.DeleteFunc(slices.Clone(attacks), func(a attack) bool { return a.needsCluster })
+	}
+	b, clean, err := prepare(ctx)
+	if err != nil {
+		return err
+	}
+	defer clean()
+	b.duration, b.requests = duration, requests
+	fmt.Printf("%-44s %12s %12s %12s %12s %7s\n", "attack", "p50 alone", "p99 alone", "p50 beside", "p99 beside", "ratio")
+	for _, a := range chosen {
+		if err := b.measure(ctx, a); err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+	}
+	return nil
+}
+
+// measure prints a line of the table.
+func (b *bench) measure(ctx context.Context, a attack) error {
+	alone, err := b.good(ctx)
+	if err != nil {
+		return fmt.Errorf("the good client alone: %w", err)
+	}
+	attacking, stop := context.WithTimeout(ctx, b.duration)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.run(attacking, b)
+	}()
+	warm := time.NewTimer(min(time.Second, b.duration/4)) // until the attack is under way
+	<-warm.C
+	beside, err := b.good(ctx)
+	stop()
+	<-done
+	if err != nil {
+		return fmt.Errorf("the good client beside it: %w", err)
+	}
+	aim, verdict := max(2*alone.p99, 50*time.Millisecond), "met"
+	if beside.p99 > aim {
+		verdict = "MISSED"
+	}
+	round := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+	fmt.Printf("%-44s %12v %12v %12v %12v %7.2f  %s (aim ≤ %v)\n", a.name, round(alone.p50), round(alone.p99), round(beside.p50), round(beside.p99),
+		beside.p99.Seconds()/alone.p99.Seconds(), verdict, round(aim))
+	return nil
+}
+
+type quantiles struct{ p50, p99 time.Duration }
+
+// good is a client that reads one thing after the other over a connection that it keeps.
+func (b *bench) good(ctx context.Context) (quantiles, error) {
+	client := b.client()
+	defer client.CloseIdleConnections()
+	var took []time.Duration
+	for range b.requests {
+		began := time.Now()
+		status, err := send(ctx, client, http.MethodGet, b.url(b.goodPath), b.goodToken, "")
+		if err != nil {
+			return quantiles{}, err
+		}
+		if status != http.StatusOK {
+			return quantiles{}, fmt.Errorf("status %d", status)
+		}
+		took = append(took, time.Since(began))
+		time.Sleep(2 * time.Millisecond) // somebody who works, not a flood
+	}
+	slices.Sort(took)
+	return quantiles{took[len(took)/2], took[len(took)*99/100]}, nil
+}
+
+func (b *bench) url(path string) string {
+	u := url.URL{Scheme: "https", Host: b.address}
+	return u.String() + path
+}
+
+func (b *bench) tls(protocols ...string) *tls.Config {
+	return &tls.Config{RootCAs: b.roots, MinVersion: tls.VersionTLS12, NextProtos: protocols}
+}
+
+func (b *bench) client() *http.Client {
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: b.tls(), MaxIdleConnsPerHost: 64, DisableCompression: true}}
+}
