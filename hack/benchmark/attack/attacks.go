@@ -33,13 +33,13 @@ var attacks = []attack{
 	{"bodies announced and not sent", true, func(ctx context.Context, b *bench) {
 		b.hold(ctx, 64, func(int) string {
 			return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{",
-				fmt.Sprintf(outcomesPath, b.tenant.namespace, b.tenant.run), b.tenant.workerToken, 32<<20)
+				fmt.Sprintf(outcomesPath, b.Tenant.Namespace, b.Tenant.Run), b.Tenant.WorkerToken, 32<<20)
 		}, "")
 	}},
 	{"a million empty outcomes, by a worker", true, func(ctx context.Context, b *bench) {
 		body := `{"protocol":1,"sequence":1,"held":"","want":true,"outcomes":[` + strings.Repeat("{},", 1_000_000) + "{}]}"
 		b.flood(ctx, 2, func(client *http.Client, _ int64) {
-			_, _ = send(ctx, client, http.MethodPost, b.url(fmt.Sprintf(outcomesPath, b.tenant.namespace, b.tenant.run)), b.tenant.workerToken, body)
+			_, _ = send(ctx, client, http.MethodPost, b.url(fmt.Sprintf(outcomesPath, b.Tenant.Namespace, b.Tenant.Run)), b.Tenant.WorkerToken, body)
 		})
 	}},
 	{"200 follows of one tenant", true, func(ctx context.Context, b *bench) {
@@ -48,14 +48,14 @@ var attacks = []attack{
 		defer client.CloseIdleConnections()
 		for range 200 {
 			group.Go(func() {
-				_, _ = send(ctx, client, http.MethodGet, b.url(fmt.Sprintf(logPath, b.tenant.namespace, b.tenant.run)), b.tenant.token, "")
+				_, _ = send(ctx, client, http.MethodGet, b.url(fmt.Sprintf(logPath, b.Tenant.Namespace, b.Tenant.Run)), b.Tenant.Token, "")
 			})
 		}
 		group.Wait()
 	}},
 	{"lists without end, by one tenant", true, func(ctx context.Context, b *bench) {
 		b.flood(ctx, senders, func(client *http.Client, _ int64) {
-			_, _ = send(ctx, client, http.MethodGet, b.url("/api/v1/jobs"), b.tenant.token, "")
+			_, _ = send(ctx, client, http.MethodGet, b.url("/api/v1/jobs"), b.Tenant.Token, "")
 		})
 	}},
 	{"made up worker tokens", false, func(ctx context.Context, b *bench) {
@@ -68,7 +68,7 @@ var attacks = []attack{
 	}},
 	{"slow bodies, by one tenant", false, func(ctx context.Context, b *bench) {
 		b.hold(ctx, 64, func(int) string {
-			return "POST /api/v1/functions HTTP/1.1\r\nHost: x\r\nAuthorization: Token " + b.tenant.token +
+			return "POST /api/v1/functions HTTP/1.1\r\nHost: x\r\nAuthorization: Token " + b.Tenant.Token +
 				"\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 		}, "1\r\n{\r\n")
 	}},
@@ -79,10 +79,10 @@ var attacks = []attack{
 		})
 	}},
 	{"100,000 submissions of one tenant", true, func(ctx context.Context, b *bench) {
-		body := fmt.Sprintf(`{"function":%q,"parameters":"((1,),)"}`, b.tenant.function)
+		body := fmt.Sprintf(`{"function":%q,"parameters":"((1,),)"}`, b.Tenant.Function)
 		b.flood(ctx, senders, func(client *http.Client, n int64) {
 			if n <= submits {
-				_, _ = send(ctx, client, http.MethodPost, b.url("/api/v1/runs"), b.tenant.token, body)
+				_, _ = send(ctx, client, http.MethodPost, b.url("/api/v1/runs"), b.Tenant.Token, body)
 			}
 		})
 	}},
@@ -114,7 +114,7 @@ func (b *bench) hold(ctx context.Context, connections int, beginning func(i int)
 	}()
 	dialer := &tls.Dialer{Config: b.tls("http/1.1")}
 	for i := 0; i < connections && ctx.Err() == nil; i++ {
-		conn, err := dialer.DialContext(ctx, "tcp", b.address)
+		conn, err := dialer.DialContext(ctx, "tcp", b.Address)
 		if err != nil {
 			continue // the server has had enough of them
 		}

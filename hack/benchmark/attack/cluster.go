@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -59,8 +58,7 @@ func prepareCluster(ctx context.Context) (*bench, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading $SHAREDCLOUD_URL: %w", err)
 	}
-	b := &bench{address: address.Host, roots: x509.NewCertPool()}
-	b.roots.AppendCertsFromPEM(authority)
+	b := &bench{Address: address.Host, Authority: authority}
 	var made []string
 	clean := func() {
 		for _, namespace := range made {
@@ -70,12 +68,12 @@ func prepareCluster(ctx context.Context) (*bench, func(), error) {
 	good, token, err := c.tenant(ctx)
 	made = append(made, good)
 	if err == nil {
-		b.goodToken = token
+		b.GoodToken = token
 		err = c.work(ctx, b, good)
 	}
 	if err == nil {
-		b.tenant.namespace, b.tenant.token, err = c.tenant(ctx)
-		made = append(made, b.tenant.namespace)
+		b.Tenant.Namespace, b.Tenant.Token, err = c.tenant(ctx)
+		made = append(made, b.Tenant.Namespace)
 	}
 	if err == nil {
 		err = c.attacker(ctx, b)
@@ -119,11 +117,11 @@ func (c *cluster) work(ctx context.Context, b *bench, namespace string) error {
 	if err := c.Create(ctx, function); err != nil {
 		return err
 	}
-	b.goodPath = "/api/v1/functions/" + string(function.UID)
+	b.GoodPath = "/api/v1/functions/" + string(function.UID)
 	client := b.client()
 	defer client.CloseIdleConnections()
 	return until(ctx, func() error {
-		status, err := send(ctx, client, http.MethodGet, b.url(b.goodPath), b.goodToken, "")
+		status, err := send(ctx, client, http.MethodGet, b.url(b.GoodPath), b.GoodToken, "")
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("the good client gets status %d", status)
 		}
@@ -133,22 +131,22 @@ func (c *cluster) work(ctx context.Context, b *bench, namespace string) error {
 
 // attacker makes a run that a worker executes, with that worker's token, and a run with many jobs that never starts.
 func (c *cluster) attacker(ctx context.Context, b *bench) error {
-	never := functionOf(b.tenant.namespace, "never", "missing", "def handler(event): return 42\n")
-	run := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "sleeper", Namespace: b.tenant.namespace},
+	never := functionOf(b.Tenant.Namespace, "never", "missing", "def handler(event): return 42\n")
+	run := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "sleeper", Namespace: b.Tenant.Namespace},
 		Spec: v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: "sleeper"}, ParametersLiteral: ptr.To("((600,),)")}}
-	many := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "many", Namespace: b.tenant.namespace},
+	many := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "many", Namespace: b.Tenant.Namespace},
 		Spec: v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: "never"}, ParametersLiteral: ptr.To("(" + strings.Repeat("(1,),", inputsOfList) + ")")}}
 	for _, object := range []client.Object{
-		functionOf(b.tenant.namespace, "sleeper", "python", "import time\ndef handler(event): time.sleep(event[0])\n"), never, run, many,
+		functionOf(b.Tenant.Namespace, "sleeper", "python", "import time\ndef handler(event): time.sleep(event[0])\n"), never, run, many,
 	} {
 		if err := c.Create(ctx, object); err != nil {
 			return fmt.Errorf("creating %s: %w", object.GetName(), err)
 		}
 	}
-	b.tenant.function, b.tenant.run = string(never.UID), run.Name
+	b.Tenant.Function, b.Tenant.Run = string(never.UID), run.Name
 	return until(ctx, func() error {
 		pods := &corev1.PodList{}
-		if err := c.List(ctx, pods, client.InNamespace(b.tenant.namespace), client.MatchingLabels{v1alpha1.LabelRun: run.Name}); err != nil {
+		if err := c.List(ctx, pods, client.InNamespace(b.Tenant.Namespace), client.MatchingLabels{v1alpha1.LabelRun: run.Name}); err != nil {
 			return err
 		}
 		if len(pods.Items) == 0 || pods.Items[0].Status.Phase != corev1.PodRunning {
@@ -162,7 +160,7 @@ func (c *cluster) attacker(ctx context.Context, b *bench) error {
 			},
 		}, metav1.CreateOptions{})
 		if err == nil {
-			b.tenant.workerToken = request.Status.Token
+			b.Tenant.WorkerToken = request.Status.Token
 		}
 		return err
 	})

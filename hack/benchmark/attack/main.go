@@ -9,45 +9,57 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"time"
 )
 
-// bench is what the attacks and the good client know.
+// bench is what the attacks and the good client need. The process of an attack reads it as JSON.
 type bench struct {
-	// address is the API server's, HOST:PORT; roots are the authorities that it is known by.
-	address string
-	roots   *x509.CertPool
-	// goodPath is what the good client reads, with its own token.
-	goodPath, goodToken string
-	tenant              tenant
-	duration            time.Duration
-	requests            int
+	// Address is the API server's, HOST:PORT. Authority is the certificate that signed the server's, in PEM.
+	Address   string
+	Authority []byte
+	// GoodPath is what the good client reads, with its own token.
+	GoodPath, GoodToken string
+	Tenant              tenant
+	Duration            time.Duration
+	Requests            int
 }
 
-// tenant is who attacks.
+// tenant is the attacker.
 type tenant struct {
-	namespace, token string
-	// function is the uuid of a function whose runs never start; run is a run that a worker executes, and workerToken that worker's token.
-	function, run, workerToken string
+	Namespace, Token string
+	// Function is the uuid of a function whose runs never start. Run is a run that a worker executes with WorkerToken.
+	Function, Run, WorkerToken string
 }
 
 func main() {
 	duration := flag.Duration("duration", 8*time.Second, "how long each attack lasts at most")
 	requests := flag.Int("requests", 400, "how many requests of the good client are measured")
 	self := flag.Bool("self", false, "attack a small server of this program, without a cluster")
+	name := flag.String("attack", "", "be the process of one attack, which reads from standard input what it needs: for internal use")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *name != "" {
+		if err := become(ctx, *name); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, *self, *duration, *requests); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -64,7 +76,7 @@ func run(ctx context.Context, self bool, duration time.Duration, requests int) e
 		return err
 	}
 	defer clean()
-	b.duration, b.requests = duration, requests
+	b.Duration, b.Requests = duration, requests
 	fmt.Printf("%-44s %12s %12s %12s %12s %7s\n", "attack", "p50 alone", "p99 alone", "p50 beside", "p99 beside", "ratio")
 	for _, a := range chosen {
 		if err := b.measure(ctx, a); err != nil {
@@ -80,18 +92,13 @@ func (b *bench) measure(ctx context.Context, a attack) error {
 	if err != nil {
 		return fmt.Errorf("the good client alone: %w", err)
 	}
-	attacking, stop := context.WithTimeout(ctx, b.duration)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a.run(attacking, b)
-	}()
-	warm := time.NewTimer(min(time.Second, b.duration/4)) // until the attack is under way
-	<-warm.C
-	beside, err := b.good(ctx)
-	stop()
-	<-done
+	end, err := b.start(ctx, a)
 	if err != nil {
+		return err
+	}
+	time.Sleep(min(time.Second, b.Duration/4)) // until the attack has started
+	beside, err := b.good(ctx)
+	if err := errors.Join(err, end()); err != nil {
 		return fmt.Errorf("the good client beside it: %w", err)
 	}
 	aim, verdict := max(2*alone.p99, 50*time.Millisecond), "met"
@@ -104,6 +111,44 @@ func (b *bench) measure(ctx context.Context, a attack) error {
 	return nil
 }
 
+// start starts the attack as a process of its own with the lowest priority: an attacker has a machine of its own, and what is measured
+// is the server rather than the two cores that all share here.
+func (b *bench) start(ctx context.Context, a attack) (end func() error, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	command := exec.CommandContext(ctx, "nice", "-n", "19", program, "-attack", a.name)
+	command.Stdin, command.Stderr = bytes.NewReader(data), os.Stderr
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("starting the attack: %w", err)
+	}
+	return func() error {
+		_ = command.Process.Signal(os.Interrupt)
+		return command.Wait()
+	}, nil
+}
+
+// become runs one attack.
+func become(ctx context.Context, name string) error {
+	b := &bench{}
+	if err := json.NewDecoder(os.Stdin).Decode(b); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(attacks, func(a attack) bool { return a.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no attack %q", name)
+	}
+	ctx, stop := context.WithTimeout(ctx, b.Duration)
+	defer stop()
+	attacks[i].run(ctx, b)
+	return nil
+}
+
 type quantiles struct{ p50, p99 time.Duration }
 
 // good is a client that reads one thing after the other over a connection that it keeps.
@@ -111,9 +156,9 @@ func (b *bench) good(ctx context.Context) (quantiles, error) {
 	client := b.client()
 	defer client.CloseIdleConnections()
 	var took []time.Duration
-	for range b.requests {
+	for range b.Requests {
 		began := time.Now()
-		status, err := send(ctx, client, http.MethodGet, b.url(b.goodPath), b.goodToken, "")
+		status, err := send(ctx, client, http.MethodGet, b.url(b.GoodPath), b.GoodToken, "")
 		if err != nil {
 			return quantiles{}, err
 		}
@@ -121,19 +166,21 @@ func (b *bench) good(ctx context.Context) (quantiles, error) {
 			return quantiles{}, fmt.Errorf("status %d", status)
 		}
 		took = append(took, time.Since(began))
-		time.Sleep(2 * time.Millisecond) // somebody who works, not a flood
+		time.Sleep(2 * time.Millisecond) // a normal client, not a flood
 	}
 	slices.Sort(took)
 	return quantiles{took[len(took)/2], took[len(took)*99/100]}, nil
 }
 
 func (b *bench) url(path string) string {
-	u := url.URL{Scheme: "https", Host: b.address}
+	u := url.URL{Scheme: "https", Host: b.Address}
 	return u.String() + path
 }
 
 func (b *bench) tls(protocols ...string) *tls.Config {
-	return &tls.Config{RootCAs: b.roots, MinVersion: tls.VersionTLS12, NextProtos: protocols}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(b.Authority)
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: protocols}
 }
 
 func (b *bench) client() *http.Client {

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -50,8 +51,9 @@ func prepareSelf(context.Context) (*bench, func(), error) {
 	conns = connections.Limit(server.Listener, connections.Defaults(16384), nil)
 	server.Listener = conns
 	server.Config.ReadHeaderTimeout = 32 * time.Second
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	return &bench{address: server.Listener.Addr().String(), roots: roots, goodPath: "/", goodToken: good, tenant: tenant{token: greedy}}, server.Close, nil
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+
+	return &bench{Address: server.Listener.Addr().String(), Authority: authority, GoodPath: "/", GoodToken: good, Tenant: tenant{Token: greedy}}, server.Close, nil
 }
