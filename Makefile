@@ -96,7 +96,7 @@ docker-build: ## Build the image with $(CONTAINER_TOOL), for this machine's arch
 	$(CONTAINER_TOOL) build -t $(IMAGE) .
 
 .PHONY: generate
-generate: bin/controller-gen ## Generate deep copies, CRDs, apply configurations and RBAC roles.
+generate: bin/controller-gen ## Generate deep copies, CRDs, apply configurations, RBAC roles and the table of docs/security.md.
 	@hack/generate.sh
 
 .PHONY: verify-generated

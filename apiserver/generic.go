@@ -49,7 +49,7 @@ func longRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
 // withOwnFaces gives the exchange and the documented API a chain of handlers of their own, in front of the library's.
 func withOwnFaces(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
 	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
-		others := genericapiserver.DefaultBuildHandlerChain(api, config)
+		others := quiet(genericapiserver.DefaultBuildHandlerChain(api, config))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch path := r.URL.Path; {
 			case strings.HasPrefix(path, workPrefix):

@@ -6,7 +6,7 @@ package apiserver
 
 // What REST writes it writes for a caller, who was asked whether he may. Of ConfigMaps it reads revisions, one at a time.
 //
-// +kubebuilder:rbac:groups=sharedcloud.io,resources=functions,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=sharedcloud.io,resources=functions,verbs=get;list;watch;create;patch;delete;skip-reference-check
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionimages,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionruns,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get

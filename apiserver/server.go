@@ -28,6 +28,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/report"
 	"sharedcloud.io/function-operator/apiserver/rest"
 	"sharedcloud.io/function-operator/apiserver/shares"
@@ -61,6 +62,8 @@ type Config struct {
 	InputsBytes int64
 	// UploadBytes is how much inputs that are uploaded at once may have.
 	UploadBytes int64
+	// Quotas are what each namespace may have in the outcome store, unless an annotation says otherwise.
+	Quotas quotas.Limits
 	// ResultBytes and OutputBytes bound what an outcome may hold.
 	ResultBytes, OutputBytes int
 	// GPUProductLabel is the label of a node that says what GPUs it has.
@@ -94,6 +97,7 @@ func Defaults() Config {
 		SweepInterval:      time.Hour,
 		InputsBytes:        128 << 20,
 		UploadBytes:        uploads.DefaultMostBytes,
+		Quotas:             quotas.Defaults,
 		ResultBytes:        work.DefaultLimits.ResultBytes,
 		OutputBytes:        work.DefaultLimits.OutputBytes,
 		CatalogueNamespace: "sharedcloud-catalogue",
@@ -138,7 +142,8 @@ func New(config *Config) (*Server, error) {
 		return nil, err
 	}
 	store := measured{s.store}
-	s.uploads = uploads.New(store, config.UploadBytes, config.InputsBytes, s.clock)
+	quota := quotas.New(config.Quotas, namespacesOf{s}, s.clock)
+	s.uploads = uploads.New(store, quota, config.UploadBytes, config.InputsBytes, s.clock)
 	if s.cluster, err = core.NewCluster(config.ClientConfig, s.uploads, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
 		return nil, err
 	}
@@ -149,6 +154,7 @@ func New(config *Config) (*Server, error) {
 		Lease:   config.LeaseDuration,
 		Limits:  work.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
 		Clock:   s.clock,
+		Quotas:  quota,
 		Changed: func(run types.UID) { s.reporter.Enqueue(run) },
 		Joined:  s.births.Joined,
 	})
@@ -182,10 +188,11 @@ func (s *Server) serveWith(config *Config, store measured) error {
 
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)
-	writer := core.NewWriter(s.cluster, code, s.clock)
+	rules := identity.NewRules(config.Generic.Authorization.Authorizer, s.clock)
+	writer := core.NewWriter(s.cluster, code, rules, s.clock)
 	people := identity.NewCallers(reviews, s.clock)
 	front := s.newFront(config)
-	face := s.newREST(config, store, people, front, code, writer)
+	face := s.newREST(config, store, people, front, code, writer, rules)
 	generic.Authentication.Authenticator = identity.RefuseAnonymous(identity.ReviewedTokens(generic.Authentication.Authenticator, people), probePaths...)
 	generic.Authorization.Authorizer = identity.OwnRules(
 		identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Rules), rest.GroupVersion.Group)
@@ -234,7 +241,7 @@ func (s *Server) newFront(config *Config) *front {
 }
 
 // newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *core.Writer) *rest.API {
+func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *core.Writer, rules *identity.Rules) *rest.API {
 	return rest.New(rest.Config{
 		Cluster:   s.cluster,
 		Writer:    writer,
@@ -245,7 +252,7 @@ func (s *Server) newREST(config *Config, store measured, people *identity.Caller
 		Contact:   core.NewContact(s.cluster.Client, s.clock),
 		Callers:   people,
 		Tenancy:   identity.NewTenancy(s.cluster.Namespaces, config.DefaultNamespace),
-		Rules:     identity.NewRules(config.Generic.Authorization.Authorizer, s.clock),
+		Rules:     rules,
 		Prices:    config.Prices,
 		Reads:     front.reads,
 		Writes:    front.writes,
@@ -288,6 +295,7 @@ func (s *Server) work(ctx context.Context) {
 	group.Go(func() { s.reporter.Run(ctx, reporters) })
 	group.Go(func() { s.sweeper.Run(ctx) })
 	group.Go(func() { s.unused.Run(ctx) })
+	group.Go(func() { quotas.Measure(ctx, s.store, s.clock) })
 	group.Wait()
 }
 
@@ -353,6 +361,10 @@ func (s *Server) namedUploads() (map[[2]string]bool, error) {
 	}
 	named := map[[2]string]bool{}
 	for _, run := range s.cluster.Runs.List() {
+		if sharedcloudv1alpha1.DecodeError(run) != "" {
+			named[[2]string{run.Namespace, uploads.AnyUpload}] = true // which one it names is not known
+			continue
+		}
 		if from := run.Spec.ParametersFrom; from != nil && from.Upload != nil {
 			named[[2]string{run.Namespace, from.Upload.Digest}] = true
 		}

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/report"
 	"sharedcloud.io/function-operator/apiserver/subresources"
 	"sharedcloud.io/function-operator/apiserver/work"
@@ -30,6 +31,16 @@ func (m measured) View(ctx context.Context, fn func(*outcomes.Tx) error) error {
 	err := m.Store.View(ctx, fn)
 	observeTransaction("view", began, err)
 	return err
+}
+
+// namespacesOf are a server's namespaces, which it has after its store.
+type namespacesOf struct{ server *Server }
+
+var _ quotas.Namespaces = namespacesOf{}
+
+// Lookup implements quotas.Namespaces.
+func (n namespacesOf) Lookup(name string) (types.UID, map[string]string, bool) {
+	return n.server.cluster.Namespaces.Lookup(name)
 }
 
 // reading gives the results their outcomes.

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -77,7 +78,22 @@ func (o *options) printObject(object runtime.Object, format string) error {
 		}
 		object.GetObjectKind().SetGroupVersionKind(found)
 	}
-	return (&printers.OmitManagedFieldsPrinter{Delegate: printer}).PrintObj(object, o.streams.Out)
+	text, err := printed(printer, object)
+	if format == "yaml" && (err != nil || printable.Text(text) != text) {
+		// YAML has no escapes in most of its strings, and its encoder refuses some characters. JSON has escapes, and is YAML.
+		text, err = printed(&printers.JSONPrinter{}, object)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = o.streams.Out.Write(printable.JSON([]byte(text)))
+	return err
+}
+
+func printed(printer printers.ResourcePrinter, object runtime.Object) (string, error) {
+	var text bytes.Buffer
+	err := (&printers.OmitManagedFieldsPrinter{Delegate: printer}).PrintObj(object, &text)
+	return text.String(), err
 }
 
 func newList(o *options) *cobra.Command {
@@ -231,6 +247,11 @@ func (c *cluster) tableOf(ctx context.Context, q listQuery) (*metav1.Table, erro
 		return nil, clusterError("the answer of the server is no table: %w", err)
 	}
 	for i := range table.Rows {
+		for j, cell := range table.Rows[i].Cells {
+			if text, ok := cell.(string); ok {
+				table.Rows[i].Cells[j] = oneLine(text)
+			}
+		}
 		object := &metav1.PartialObjectMetadata{}
 		if err := json.Unmarshal(table.Rows[i].Object.Raw, object); err == nil {
 			table.Rows[i].Object.Object = object
@@ -294,10 +315,14 @@ func printTable(out io.Writer, table *metav1.Table) error {
 	return writer.Flush()
 }
 
-// columns writes aligned lines.
+// columns writes aligned lines. A cell is a line, whatever is in it.
 func columns(out io.Writer, rows [][]string) error {
 	writer := printers.GetNewTabWriter(out)
 	for _, row := range rows {
+		row = slices.Clone(row)
+		for i := range row {
+			row[i] = oneLine(row[i])
+		}
 		if _, err := fmt.Fprintln(writer, strings.Join(row, "\t")); err != nil {
 			return err
 		}

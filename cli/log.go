@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/utils/clock"
+
+	"sharedcloud.io/function-operator/api/printable"
 )
 
 func newLog(o *options) *cobra.Command {
@@ -23,7 +25,9 @@ func newLog(o *options) *cobra.Command {
 		Aliases: []string{"logs"},
 		Short:   "Show what a run's inputs printed",
 		Long: `Show what a run's inputs printed: those that are executed at this moment, and those whose pods are long gone. Each line says which
-input printed it, unless only one is asked for.`,
+input printed it, unless only one is asked for.
+
+On a terminal, control sequences but colours are shown as escapes (\x1b[2J); into a file or a pipe goes what was printed, byte by byte.`,
 		Example: `  kubectl function log train-x7k2p --follow
   kubectl function log train-x7k2p 17
   kubectl function log train-x7k2p --failed --stream stderr`,
@@ -68,7 +72,7 @@ input printed it, unless only one is asked for.`,
 			}
 			// Lines that say whose they are can be told from each other when the output is asked for again.
 			l.prefixed = len(args) == 1 && !command.Flags().Changed("prefix") || prefix && command.Flags().Changed("prefix")
-			written, err := l.copy(ctx, o.streams.Out)
+			written, err := l.print(ctx, o)
 			switch {
 			case err != nil && ctx.Err() != nil:
 				return &codedError{ExitInterrupted, errSaid}
@@ -100,6 +104,17 @@ type logReader struct {
 	clock      clock.WithTicker
 	// seen is how many lines were written, by what they begin with: [17], [17 err].
 	seen map[string]int
+}
+
+// print copies the log to standard output: as it is into a file or a pipe, and to a terminal without what would steer it. Colours
+// pass.
+func (l *logReader) print(ctx context.Context, o *options) (written int, err error) {
+	if _, terminal := terminalWidth(o.raw.Out); !terminal {
+		return l.copy(ctx, o.raw.Out)
+	}
+	out := printable.NewLogWriter(o.raw.Out)
+	written, err = l.copy(ctx, out)
+	return written, errors.Join(err, out.Flush())
 }
 
 func (l *logReader) copy(ctx context.Context, out io.Writer) (written int, err error) {

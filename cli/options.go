@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -31,8 +32,10 @@ const fieldManager = "kubectl-function"
 
 // options are what all commands share.
 type options struct {
-	streams genericiooptions.IOStreams
-	config  *genericclioptions.ConfigFlags
+	// streams are what commands write to: characters that steer a terminal are replaced there. raw are the program's own streams, for
+	// text that is safe already or goes into a file: the bar, logs, CSV.
+	streams, raw genericiooptions.IOStreams
+	config       *genericclioptions.ConfigFlags
 
 	// facade is the address of the API server's own port, for a cluster without its aggregated API.
 	facade, facadeCA, facadeToken string
@@ -44,7 +47,17 @@ type options struct {
 }
 
 func newOptions(streams genericiooptions.IOStreams) *options {
-	return &options{streams: streams, config: genericclioptions.NewConfigFlags(true)}
+	clean := genericiooptions.IOStreams{In: streams.In, Out: printable.NewWriter(streams.Out), ErrOut: printable.NewWriter(streams.ErrOut)}
+	return &options{streams: clean, raw: streams, config: genericclioptions.NewConfigFlags(true)}
+}
+
+// flush writes what the streams still hold.
+func (o *options) flush() {
+	for _, stream := range []any{o.streams.Out, o.streams.ErrOut} {
+		if clean, ok := stream.(*printable.Writer); ok {
+			_ = clean.Flush()
+		}
+	}
 }
 
 func (o *options) addFlags(flags *pflag.FlagSet) {

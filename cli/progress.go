@@ -34,7 +34,7 @@ type standing struct {
 }
 
 func standingOf(run *v1alpha1.FunctionRun) standing {
-	s := standing{name: run.Name, total: totalOf(run)}
+	s := standing{name: oneLine(run.Name), total: totalOf(run)}
 	if p := run.Status.Progress; p != nil {
 		s.started = true
 		s.total, s.running, s.succeeded = int(p.Total), int(p.Running), int(p.Succeeded)
@@ -304,9 +304,9 @@ func (o *options) newReporter(quiet bool) reporter {
 	if quiet {
 		return silent{}
 	}
-	if width, ok := terminalWidth(o.streams.ErrOut); ok && os.Getenv("TERM") != "dumb" {
-		return &barReporter{out: o.streams.ErrOut, now: time.Now, width: func() int {
-			if now, ok := terminalWidth(o.streams.ErrOut); ok {
+	if width, ok := terminalWidth(o.raw.ErrOut); ok && os.Getenv("TERM") != "dumb" {
+		return &barReporter{out: o.raw.ErrOut, now: time.Now, width: func() int {
+			if now, ok := terminalWidth(o.raw.ErrOut); ok {
 				return now
 			}
 			return width

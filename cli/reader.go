@@ -60,6 +60,8 @@ type wanted struct {
 	from, limit    int
 	indexes        string
 	failed, output bool
+	// rawCSV: cells of CSV as they are, also those that a spreadsheet would execute.
+	rawCSV bool
 	// follow: one index after the other, until the last has its outcome.
 	follow bool
 }
@@ -247,7 +249,8 @@ func forNow(err error) bool {
 		return !namedNotFound(err)
 	case apierrors.ReasonForError(err) != "":
 		var status apierrors.APIStatus
-		return errors.As(err, &status) && status.Status().Code >= 500
+		// A quota that is used up stays so until somebody deletes something.
+		return errors.As(err, &status) && status.Status().Code >= 500 && status.Status().Code != http.StatusInsufficientStorage
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &unreachable), errors.As(err, &network):
 		return true
 	}

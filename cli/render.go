@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sharedcloud.io/function-operator/api/printable"
 )
 
 // renderer writes outcomes one after the other.
@@ -22,6 +24,25 @@ type renderer interface {
 }
 
 var resultFormats = []string{"table", "ndjson", "json", "csv"}
+
+// resultsOut is standard output for outcomes in a format, and the width of the terminal if it is one. CSV goes into a file or a pipe
+// as it is: it holds data, and has no escapes of its own.
+func (o *options) resultsOut(format string) (out io.Writer, width int) {
+	width, terminal := terminalWidth(o.raw.Out)
+	if format == "csv" && !terminal {
+		return o.raw.Out, 0
+	}
+	return o.streams.Out, width
+}
+
+// rendererOf writes to out what is wanted.
+func rendererOf(format string, out io.Writer, w wanted, width int) (renderer, error) {
+	r, err := newRenderer(format, out, w.output, width)
+	if rows, ok := r.(*csvRows); ok {
+		rows.raw = w.rawCSV
+	}
+	return r, err
+}
 
 // newRenderer writes to out in a format; width is that of a line of the table, 0 where nothing limits it.
 func newRenderer(format string, out io.Writer, output bool, width int) (renderer, error) {
@@ -41,7 +62,7 @@ func newRenderer(format string, out io.Writer, output bool, width int) (renderer
 type ndjson struct{ out io.Writer }
 
 func (n ndjson) one(o *outcome) error {
-	_, err := n.out.Write(append(slices.Clip(o.raw), '\n'))
+	_, err := n.out.Write(append(slices.Clip(printable.JSON(o.raw)), '\n'))
 	return err
 }
 
@@ -58,7 +79,7 @@ func (j *jsonArray) one(o *outcome) error {
 	if !j.begun {
 		before, j.begun = "[\n", true
 	}
-	_, err := fmt.Fprintf(j.out, "%s%s", before, o.raw)
+	_, err := fmt.Fprintf(j.out, "%s%s", before, printable.JSON(o.raw))
 	return err
 }
 
@@ -71,10 +92,12 @@ func (j *jsonArray) end() error {
 	return err
 }
 
-// csvRows are the rows that functionruns/results has as CSV, with the same columns.
+// csvRows are the rows that functionruns/results has as CSV, with the same columns. Unless raw, cells that a spreadsheet would
+// execute begin with an apostrophe.
 type csvRows struct {
 	csv    *csv.Writer
 	output bool
+	raw    bool
 	begun  bool
 }
 
@@ -89,6 +112,11 @@ func (c *csvRows) one(o *outcome) error {
 	}
 	if c.output {
 		cells = append(cells, o.Stdout, o.Stderr)
+	}
+	if !c.raw {
+		for i := range cells {
+			cells[i] = printable.Cell(cells[i])
+		}
 	}
 	_ = c.csv.Write(cells)
 	c.csv.Flush()
@@ -181,7 +209,7 @@ func (t *table) stream(name, text string, dropped int64) error {
 		text = fmt.Sprintf("[… %d bytes before this are not kept]\n", dropped) + text
 	}
 	for line := range strings.Lines(text) {
-		if _, err := fmt.Fprintf(t.out, "        %s | %s\n", name, printable(strings.TrimRight(line, "\r\n"))); err != nil {
+		if _, err := fmt.Fprintf(t.out, "        %s | %s\n", name, printable.Text(strings.TrimRight(line, "\r\n"))); err != nil {
 			return err
 		}
 	}
@@ -203,23 +231,8 @@ func errorText(e *outcomeError) string {
 	return e.Type + ": " + e.Message
 }
 
-// oneLine is a text without line breaks, and without what would move the cursor of a terminal.
-func oneLine(text string) string {
-	return printable(strings.NewReplacer("\r\n", "⏎", "\n", "⏎", "\t", " ").Replace(text))
-}
-
-// printable takes control characters out: what a handler returned does not steer the terminal of who looks.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return r
-		case r < 0x20 || r >= 0x7f && r < 0xa0:
-			return '·'
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\ufffd"))
-}
+// oneLine is a text without line breaks, and without what would steer a terminal.
+func oneLine(text string) string { return printable.Line(text) }
 
 func cutTo(text string, width int) string {
 	if width <= 0 || utf8.RuneCountInString(text) <= width {

@@ -75,6 +75,7 @@ out or repeating one.`,
 	flags.IntVar(&w.limit, "limit", 0, "The most results wanted.")
 	flags.BoolVar(&w.output, "with-output", false, "What each input wrote to stdout and stderr, too.")
 	flags.StringVarP(&format, "output", "o", "", "table, json, ndjson or csv. Default: table, or as the ending of --to says.")
+	flags.BoolVar(&w.rawCSV, "raw-csv", false, "With -o csv: cells that a spreadsheet would execute as they are. Default: such a cell begins with an apostrophe.")
 	flags.StringVar(&to, "to", "", "Write to this file: whole, or not at all.")
 	flags.DurationVar(&timeout, "timeout", 0, "With --follow: how long to wait at most.")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "With --follow: show no progress.")
@@ -102,8 +103,8 @@ func resultsFormat(format, to string) (string, error) {
 // results writes outcomes to standard output or to a file.
 func (c *cluster) results(ctx context.Context, s *subresources, name string, w wanted, format, to string) error {
 	if to == "" {
-		width, _ := terminalWidth(c.o.streams.Out)
-		return c.writeResults(ctx, s, name, w, format, c.o.streams.Out, width)
+		out, width := c.o.resultsOut(format)
+		return c.writeResults(ctx, s, name, w, format, out, width)
 	}
 	file, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+".*")
 	if err != nil {
@@ -125,7 +126,7 @@ func (c *cluster) results(ctx context.Context, s *subresources, name string, w w
 
 func (c *cluster) writeResults(ctx context.Context, s *subresources, name string, w wanted, format string, out io.Writer, width int) error {
 	writer := bufio.NewWriterSize(out, 64<<10)
-	render, err := newRenderer(format, writer, w.output, width)
+	render, err := rendererOf(format, writer, w, width)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -197,9 +198,12 @@ func (c *cluster) printRevisions(all []*revision, format string) error {
 		for _, r := range all {
 			list = append(list, map[string]any{"number": r.number, "name": r.name, "present": r.present, "since": r.since, "settings": r.settings})
 		}
-		encoder := json.NewEncoder(c.o.streams.Out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(list)
+		text, err := json.MarshalIndent(list, "", "  ")
+		if err != nil {
+			return err
+		}
+		c.o.out("%s\n", printable.JSON(text))
+		return nil
 	case format == "name":
 		for _, r := range all {
 			c.o.out("configmap/%s\n", r.name)

@@ -13,6 +13,8 @@ import (
 // Main runs the command line and returns the exit code.
 func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
 	o := newOptions(streams)
+	defer o.flush()
+	streams = o.streams
 	root := newRoot(o)
 	root.SetArgs(args)
 	root.SetIn(streams.In)

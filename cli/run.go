@@ -176,7 +176,7 @@ func (c *cluster) made(ctx context.Context, name string, response *http.Response
 		}
 	}
 	var status apierrors.APIStatus
-	if errors.As(err, &status) && status.Status().Code < 500 {
+	if errors.As(err, &status) && (status.Status().Code < 500 || status.Status().Code == http.StatusInsufficientStorage) {
 		return nil, err
 	}
 	found, lookError := c.lostRun(ctx, name)

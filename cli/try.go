@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/cli/localexchange"
 	"sharedcloud.io/function-operator/parameters"
 	"sharedcloud.io/function-operator/runtimes"
@@ -102,7 +103,8 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 	defer func() { _ = os.RemoveAll(folder) }()
 	var show renderer = &story{out: o.streams.Out, inputs: inputs}
 	if format != "" {
-		if show, err = newRenderer(format, o.streams.Out, format != "table", 0); err != nil {
+		out, _ := o.resultsOut(format)
+		if show, err = newRenderer(format, out, format != "table", 0); err != nil {
 			return err
 		}
 	}
@@ -216,12 +218,12 @@ func (s *story) one(o *outcome) error {
 	fmt.Fprintf(&text, "%s %d  %s  %s  (%s)\n", mark, o.Index, cutTo(oneLine(firstOf(input.Literal, string(input.JSON))), 60), cutTo(what, 500), durationText(o.CompletionTime.Sub(o.StartTime)))
 	for _, stream := range []struct{ name, text string }{{"stdout", o.Stdout}, {"stderr", o.Stderr}} {
 		for line := range strings.Lines(stream.text) {
-			fmt.Fprintf(&text, "     %s | %s\n", stream.name, printable(strings.TrimRight(line, "\r\n")))
+			fmt.Fprintf(&text, "     %s | %s\n", stream.name, printable.Text(strings.TrimRight(line, "\r\n")))
 		}
 	}
 	if o.Error != nil && o.Error.Traceback != "" && !strings.Contains(o.Stderr, strings.TrimSpace(o.Error.Traceback)) {
 		for line := range strings.Lines(o.Error.Traceback) {
-			fmt.Fprintf(&text, "     %s\n", printable(strings.TrimRight(line, "\r\n")))
+			fmt.Fprintf(&text, "     %s\n", printable.Text(strings.TrimRight(line, "\r\n")))
 		}
 	}
 	_, err := io.WriteString(s.out, text.String())

@@ -142,8 +142,8 @@ func (c *cluster) wait(ctx context.Context, name string, uid types.UID, report r
 // follow writes results as they come while progress is shown, and returns the run when it is over and all was written.
 func (c *cluster) follow(ctx context.Context, s *subresources, name string, w wanted, format string, quiet bool) (*v1alpha1.FunctionRun, error) {
 	report := c.o.newReporter(quiet)
-	width, _ := terminalWidth(c.o.streams.Out)
-	out, err := newRenderer(format, c.o.streams.Out, w.output, width)
+	stdout, width := c.o.resultsOut(format)
+	out, err := rendererOf(format, stdout, w, width)
 	if err != nil {
 		return nil, err
 	}

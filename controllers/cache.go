@@ -20,7 +20,7 @@ import (
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // CacheOptions say what the manager keeps in memory: never code, never inputs of runs, of ConfigMaps nothing but names and
-// labels, of Jobs and pods only those of runs, of Secrets only the certificates in the operator's namespace.
+// labels, of Jobs and pods only those of runs, of Secrets only the certificate authority in the operator's namespace, by its name.
 //
 // The transforms run in informers, where nobody recovers from a panic: they must bear whatever the API server can hold.
 func CacheOptions(options Options) cache.Options {
@@ -36,7 +36,7 @@ func CacheOptions(options Options) cache.Options {
 			// Asked for as metadata alone; both revisions and the sources of code are among them.
 			&corev1.ConfigMap{}: {Transform: stripped(func(any) {})},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
-				options.Namespace: {LabelSelector: mustHaveLabel(v1alpha1.LabelTrust)},
+				options.Namespace: {FieldSelector: trust.Named(trust.AuthoritySecret)},
 			}},
 			&apiregistrationv1.APIService{}: {Label: labels.SelectorFromSet(labels.Set{trust.LabelPartOf: trust.PartOf})},
 		},
@@ -111,6 +111,11 @@ func keepPod(obj any) {
 		if condition.Type == corev1.PodScheduled || condition.Type == corev1.DisruptionTarget {
 			conditions = append(conditions, condition)
 		}
+	}
+	for i := range pod.Status.ContainerStatuses {
+		// Quantities: comparing two of them is not bounded.
+		status := &pod.Status.ContainerStatuses[i]
+		status.AllocatedResources, status.Resources = nil, nil
 	}
 	pod.Status = corev1.PodStatus{
 		Phase:             pod.Status.Phase,

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -27,6 +28,9 @@ const (
 // The most that a condition's message repeats of what others said (the scheduler, the kubelet, an exception).
 const foreignTextLimit = 512
 
+// conditionLimit is what the API server takes as a condition's message.
+const conditionLimit = 32768
+
 // conditionWriter sets conditions of one generation at one time.
 type conditionWriter struct {
 	conditions *[]metav1.Condition
@@ -34,7 +38,8 @@ type conditionWriter struct {
 	now        time.Time
 }
 
-// set writes one condition and says whether it changed.
+// set writes one condition and says whether it changed. The message may repeat what others wrote, and plain kubectl prints it: it is
+// one line, without anything that steers a terminal.
 func (w conditionWriter) set(conditionType string, status bool, reason, message string) bool {
 	value := metav1.ConditionFalse
 	if status {
@@ -46,7 +51,7 @@ func (w conditionWriter) set(conditionType string, status bool, reason, message 
 		ObservedGeneration: w.generation,
 		LastTransitionTime: metav1.NewTime(w.now),
 		Reason:             reason,
-		Message:            message,
+		Message:            cut(printable.Line(message), conditionLimit),
 	})
 }
 

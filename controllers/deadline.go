@@ -19,7 +19,7 @@ func timeLeft(run *v1alpha1.FunctionRun, job *batchv1.Job, now time.Time) (left 
 	if limit == nil || run.Status.StartTime == nil || job != nil && ptr.Deref(job.Spec.Suspend, false) {
 		return 0, false
 	}
-	return activeSince(run, job, now).Add(time.Duration(*limit) * time.Second).Sub(now), true
+	return activeSince(run, job, now).Add(time.Duration(max(*limit, 0)) * time.Second).Sub(now), true
 }
 
 // activeSince is when the run's time began: with its first Job, and again whenever it was resumed, by its own suspend or

@@ -3,6 +3,8 @@ package controllers
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"sharedcloud.io/function-operator/api/printable"
 )
 
 // EventRecorder is the part of client-go's events.EventRecorder that these controllers use.
@@ -29,18 +31,21 @@ const (
 // eventLimit is what the API server takes as the note of an event.
 const eventLimit = 1024
 
-// announcer tells people what happened. The text is an argument, never the format: it holds what others wrote.
+// announcer tells people what happened. The text is an argument, never the format: it holds what others wrote, and is cleaned of
+// what steers a terminal.
 type announcer struct {
 	recorder EventRecorder
 }
 
 func (a announcer) normal(object runtime.Object, reason, action, text string) {
-	a.recorder.Eventf(object, nil, corev1.EventTypeNormal, reason, action, "%s", cut(text, eventLimit))
+	a.recorder.Eventf(object, nil, corev1.EventTypeNormal, reason, action, "%s", noteOf(text))
 }
 
 func (a announcer) warning(object runtime.Object, reason, action, text string) {
-	a.recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, action, "%s", cut(text, eventLimit))
+	a.recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, action, "%s", noteOf(text))
 }
+
+func noteOf(text string) string { return cut(printable.Line(text), eventLimit) }
 
 // Reasons of conditions that are no trouble. A run that is made in the same breath as its Function finds that not ready,
 // and where it stays so the Function itself warns.

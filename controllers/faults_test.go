@@ -119,7 +119,7 @@ func (w *world) settle(t *testing.T, clk *clocktesting.FakePassiveClock) {
 	for range 3 {
 		metrics := NewMetrics(prometheus.NewRegistry())
 		function := NewFunctionReconciler(w.client, w.client, testLookup, noEvents{}, metrics, clk, testOptions)
-		image := NewImageReconciler(w.client, testLookup, noEvents{}, clk)
+		image := NewImageReconciler(w.client, w.client, testLookup, noEvents{}, clk)
 		run := NewRunReconciler(w.client, w.client, noEvents{}, metrics, clk, testOptions)
 		err := func() error {
 			for writes := -1; writes != w.writes; {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/policies"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -32,11 +33,15 @@ type FunctionReconciler struct {
 	metrics *Metrics
 	clock   clock.PassiveClock
 	options Options
+	broken  *undecodables
+	// policies are those that check what functions name.
+	policies *policies.Installed
 }
 
 // NewFunctionReconciler needs a client that reads from caches and a reader that does not.
 func NewFunctionReconciler(c client.Client, live client.Reader, lookup RuntimeLookup, tell EventRecorder, metrics *Metrics, clk clock.PassiveClock, options Options) *FunctionReconciler {
-	return &FunctionReconciler{Client: c, live: live, lookup: lookup, tell: announcer{tell}, metrics: metrics, clock: clk, options: options}
+	return &FunctionReconciler{Client: c, live: live, lookup: lookup, tell: announcer{tell}, metrics: metrics, clock: clk, options: options,
+		broken: newUndecodables(c, live, announcer{tell}, clk), policies: policies.NewInstalled(live, clk)}
 }
 
 // Reconcile is the shell: get, decide, write the status once.
@@ -47,6 +52,9 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	if stored.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // the revision controller deletes what nothing names any more
+	}
+	if v1alpha1.DecodeError(stored) != "" {
+		return r.broken.report(ctx, stored, "Function")
 	}
 	function := stored.DeepCopy()
 	function.Status.ObservedGeneration = function.Generation
@@ -59,8 +67,12 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	w := conditionWriter{conditions: &function.Status.Conditions, generation: function.Generation, now: r.clock.Now()}
 	changed := w.stand(found.standing, found.reason, found.message)
+	result := ctrl.Result{}
+	if found.reason == v1alpha1.ReasonReferencesUnchecked {
+		result.RequeueAfter = policyPause
+	}
 	if equality.Semantic.DeepEqual(stored.Status, function.Status) {
-		return ctrl.Result{}, nil
+		return result, nil
 	}
 	err = r.Status().Apply(ctx, functionStatus(function), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
 	switch {
@@ -73,7 +85,7 @@ func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		r.tell.standing(function, found)
 		log.FromContext(ctx).Info("The function stands otherwise", "function", klog.KObj(function), "reason", found.reason)
 	}
-	return ctrl.Result{}, nil
+	return result, nil
 }
 
 // revise is the checklist. What is missing is awaited by watches: see watches.go.
@@ -87,6 +99,9 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if image == nil {
 		return imageMissing(function, r.options.CatalogueNamespace), nil
 	}
+	if v1alpha1.DecodeError(image) != "" {
+		return imageNotDecodable(image), nil
+	}
 	runtime, wrong := runtimeFinding(function, image, r.lookup)
 	if wrong != nil {
 		return *wrong, nil
@@ -94,11 +109,20 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource, ptr.Deref(function.Spec.GPUResource, "")); wrong != nil {
 		return *wrong, nil
 	}
+	if wrong := r.options.Allowed.notAllowed(function.Spec.Pod, ptr.Deref(function.Spec.PriorityClassName, "")); wrong != nil {
+		return *wrong, nil
+	}
+	settings := settingsFor(function, image, runtime, r.options.GPUResource)
+	references := append(function.References(), imageReferences(settings.Image)...)
+	if wrong, err := uncheckedFinding(ctx, r.policies, references); err != nil || wrong != nil {
+		function.Status.Revision = current // it is what it was; no run pins it
+		return deref(wrong), err
+	}
 	code, wrong, err := r.codeOf(ctx, function, runtime)
 	if err != nil || wrong != nil {
 		return deref(wrong), err
 	}
-	revision, err := revisionFor(function, code, runtime.Runner, settingsFor(function, image, runtime, r.options.GPUResource))
+	revision, err := revisionFor(function, code, runtime.Runner, settings)
 	if err != nil {
 		return finding{}, err
 	}

@@ -21,6 +21,12 @@ func imageMissing(function *v1alpha1.Function, catalogue string) finding {
 		function.Spec.Image, function.Namespace, catalogue)}
 }
 
+func imageNotDecodable(image *v1alpha1.FunctionImage) finding {
+	return finding{standingStalled, v1alpha1.ReasonImageMissing, fmt.Sprintf(
+		"The stored FunctionImage %s/%s cannot be decoded: %s. Correct or delete it, or set spec.image to another one.",
+		image.Namespace, image.Name, trimStop(v1alpha1.DecodeError(image)))}
+}
+
 func configMapMissing(namespace string, from v1alpha1.CodeSource) finding {
 	field := "configMapKeyRef"
 	if from.ConfigMapRef != nil {
@@ -85,6 +91,9 @@ func podFinding(pod *v1alpha1.PodSettings, gpuResources ...string) *finding {
 	}
 	invalid := func(format string, args ...any) *finding {
 		return &finding{standingStalled, v1alpha1.ReasonInvalid, fmt.Sprintf(format, args...)}
+	}
+	if wrong := namesFinding(pod); wrong != nil {
+		return wrong
 	}
 	volumes := map[string]bool{}
 	for _, volume := range pod.Volumes {

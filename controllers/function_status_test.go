@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
@@ -35,7 +34,7 @@ func TestRuntimeFinding(t *testing.T) {
 }
 
 func TestPodFinding(t *testing.T) {
-	quantity := resource.MustParse
+	quantity := v1alpha1.MustParseQuantity
 	tests := []struct {
 		name              string
 		pod               *v1alpha1.PodSettings
@@ -46,12 +45,12 @@ func TestPodFinding(t *testing.T) {
 			Volumes: []v1alpha1.Volume{{Name: "v"}}, VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "/v"}}}},
 		{name: "a mount of a volume that is not there", pod: &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "/v"}}},
 			wantReason: v1alpha1.ReasonInvalid, words: `mounts "v" at /v, and spec.pod.volumes has no volume of that name`},
-		{name: "GPUs in the limits", pod: &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: corev1.ResourceList{"nvidia.com/gpu": quantity("1")}}},
+		{name: "GPUs in the limits", pod: &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: v1alpha1.ResourceList{"nvidia.com/gpu": quantity("1")}}},
 			wantReason: v1alpha1.ReasonInvalid, words: "use spec.gpus instead"},
-		{name: "GPUs in the requests", pod: &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Requests: corev1.ResourceList{"nvidia.com/gpu": quantity("1")}}},
+		{name: "GPUs in the requests", pod: &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Requests: v1alpha1.ResourceList{"nvidia.com/gpu": quantity("1")}}},
 			wantReason: v1alpha1.ReasonInvalid, words: "use spec.gpus instead"},
 		{name: "a request above its limit", pod: &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{
-			Requests: corev1.ResourceList{"memory": quantity("2Gi")}, Limits: corev1.ResourceList{"memory": quantity("1Gi")}}},
+			Requests: v1alpha1.ResourceList{"memory": quantity("2Gi")}, Limits: v1alpha1.ResourceList{"memory": quantity("1Gi")}}},
 			wantReason: v1alpha1.ReasonInvalid, words: "spec.pod.resources.requests.memory is 2Gi, more than the limit 1Gi"},
 	}
 	for _, tc := range tests {
@@ -139,7 +138,7 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 		"another pull policy": func(_ *v1alpha1.Function, i *v1alpha1.FunctionImage) { i.Spec.ImagePullPolicy = corev1.PullAlways },
 		"a pull secret":       func(_ *v1alpha1.Function, i *v1alpha1.FunctionImage) { i.Spec.ImagePullSecrets = []string{"s"} },
 		"an env variable": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
-			f.Spec.Pod = &v1alpha1.PodSettings{Env: []corev1.EnvVar{{Name: "A"}}}
+			f.Spec.Pod = &v1alpha1.PodSettings{Env: []v1alpha1.EnvVar{{Name: "A"}}}
 		},
 		"a function made anew": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.UID = "another" },
 	}
@@ -155,7 +154,7 @@ func TestRevisionIsNamedByItsContent(t *testing.T) {
 
 func TestSettingsSurviveTheRevision(t *testing.T) {
 	function, image := makeFunction("f").Obj(), makeImage("team", "python")
-	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")}}}
+	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: v1alpha1.ResourceList{"memory": v1alpha1.MustParseQuantity("1Gi")}}}
 	function.Spec.GPUProducts = []string{"B", "A"}
 	runtime, _ := testLookup("python311")
 	want := settingsFor(function, image, runtime, "nvidia.com/gpu")

@@ -22,11 +22,13 @@ type ImageReconciler struct {
 	lookup RuntimeLookup
 	tell   announcer
 	clock  clock.PassiveClock
+	broken *undecodables
 }
 
-// NewImageReconciler needs a client that reads from caches.
-func NewImageReconciler(c client.Client, lookup RuntimeLookup, tell EventRecorder, clk clock.PassiveClock) *ImageReconciler {
-	return &ImageReconciler{Client: c, lookup: lookup, tell: announcer{tell}, clock: clk}
+// NewImageReconciler needs a client that reads from caches and a reader that does not.
+func NewImageReconciler(c client.Client, live client.Reader, lookup RuntimeLookup, tell EventRecorder, clk clock.PassiveClock) *ImageReconciler {
+	return &ImageReconciler{Client: c, lookup: lookup, tell: announcer{tell}, clock: clk,
+		broken: newUndecodables(c, live, announcer{tell}, clk)}
 }
 
 // Reconcile is the shell: get, decide, write the status once.
@@ -37,6 +39,9 @@ func (r *ImageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	}
 	if stored.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil
+	}
+	if v1alpha1.DecodeError(stored) != "" {
+		return r.broken.report(ctx, stored, "FunctionImage")
 	}
 	pods := &corev1.PodList{}
 	if err := r.List(ctx, pods, client.MatchingFields{indexPodImage: request.String()}); err != nil {

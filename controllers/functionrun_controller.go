@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/policies"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -31,6 +32,9 @@ type RunReconciler struct {
 	metrics   *Metrics
 	clock     clock.PassiveClock
 	options   Options
+	broken    *undecodables
+	// policies are those that check what functions and runs name.
+	policies *policies.Installed
 }
 
 // NewRunReconciler needs a client that reads from caches and a reader that does not.
@@ -43,6 +47,8 @@ func NewRunReconciler(c client.Client, live client.Reader, tell EventRecorder, m
 		metrics:   metrics,
 		clock:     clk,
 		options:   options,
+		broken:    newUndecodables(c, live, announcer{tell}, clk),
+		policies:  policies.NewInstalled(live, clk),
 	}
 }
 
@@ -70,6 +76,9 @@ func (r *RunReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	} else if terminating {
 		return ctrl.Result{}, r.leaveNamespace(ctx, stored)
 	}
+	if v1alpha1.DecodeError(stored) != "" {
+		return r.broken.report(ctx, stored, "FunctionRun")
+	}
 	p := &runPass{run: stored.DeepCopy(), now: r.clock.Now()}
 	result, err := r.advance(ctx, p)
 	if writeErr := r.writeStatus(ctx, stored, p); writeErr != nil {
@@ -90,6 +99,7 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 	run := p.run
 	run.Status.ObservedGeneration = run.Generation
 	if runFinished(run) {
+		restored(run, runConditions(run, p.now))
 		return r.tidy(ctx, p)
 	}
 	tuples, err := parameters.CachedCount(run)
@@ -113,6 +123,9 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 		if run.Spec.Suspend {
 			r.describe(p, suspendedFinding(nil))
 			return ctrl.Result{}, nil // waiting for spec.suspend to become false
+		}
+		if held, err := r.holdUnchecked(ctx, p, run.References()); held || err != nil {
+			return ctrl.Result{RequeueAfter: policyPause}, err
 		}
 		inputs, wait, err := r.inputs(ctx, p, tuples)
 		if wait != nil || err != nil {

@@ -63,7 +63,7 @@ func (r *RunReconciler) jobOver(p *runPass, job *batchv1.Job, done *batchv1.JobC
 		r.describe(p, endingFinding(run))
 		return ctrl.Result{}, nil // waiting for the API server's closing report
 	}
-	r.nextJob(p, run.Status.Job.Number+1)
+	r.nextJob(p, following(run.Status.Job.Number))
 	return ctrl.Result{}, nil // the write wakes the next pass
 }
 

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -126,11 +125,7 @@ func sortJobs(list []batchv1.Job, current *v1alpha1.JobReference) runJobs {
 func jobNumber(job *batchv1.Job) int32 { return numberIn(job, annotationNumber) }
 
 func numberIn(job *batchv1.Job, annotation string) int32 {
-	number, err := strconv.ParseInt(job.Annotations[annotation], 10, 32)
-	if err != nil {
-		return 0
-	}
-	return int32(number)
+	return int32(numberOf(job.Annotations, annotation, int64(v1alpha1.MaxJobNumber)))
 }
 
 // fruitless is how many Jobs in a row, the last one included, are over without having added an outcome. A Job that was
@@ -141,6 +136,9 @@ func fruitless(last *batchv1.Job, outcomes int32) int32 {
 	}
 	return numberIn(last, annotationFruitless) + 1
 }
+
+// following is the number of the Job after that one.
+func following(number int32) int32 { return within(number, 0, v1alpha1.MaxJobNumber-1) + 1 }
 
 // nextJob decides the name of the run's next Job. That is stored before the Job is made: a manager that dies in between
 // finds the name, and either the Job under it or none.
@@ -159,6 +157,10 @@ func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batch
 		return r.revisionGone(p)
 	} else if err != nil {
 		return ctrl.Result{}, err
+	}
+	if wrong := r.options.refuse(settings, run.Status.Revision.PriorityClassName); wrong != nil {
+		r.describe(p, *wrong)
+		return ctrl.Result{}, nil // waiting for an administrator, whose manager then begins anew
 	}
 	job, err := asWritten(jobFor(run, settings, r.options, fruitless(previous, outcomes(run)), p.now))
 	if err != nil {
@@ -258,7 +260,7 @@ func (r *RunReconciler) lostJob(ctx context.Context, p *runPass) (ctrl.Result, e
 	if !apierrors.IsNotFound(err) {
 		return ctrl.Result{}, fmt.Errorf("reading the Job %s: %w", run.Status.Job.Name, err)
 	}
-	r.nextJob(p, run.Status.Job.Number+1)
+	r.nextJob(p, following(run.Status.Job.Number))
 	return ctrl.Result{}, nil
 }
 

@@ -36,34 +36,53 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs)
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	run.Status.Revision = pinFor(run, function, settings, inputs)
+	references := append(append(function.References(), settings.Pod.References()...), imageReferences(settings.Image)...)
+	if held, err := r.holdUnchecked(ctx, p, references); held || err != nil {
+		return ctrl.Result{RequeueAfter: policyPause}, err
+	}
+	pinned := pinFor(run, function, settings, inputs)
+	if wrong := r.options.refuse(settings, pinned.PriorityClassName); wrong != nil {
+		r.describe(p, *wrong)
+		return ctrl.Result{}, nil // waiting for an administrator, whose manager then begins anew, or for another run
+	}
+	run.Status.Revision = pinned
 	// The first Job's name is decided in the same breath: it follows from the run's name.
 	run.Status.Job = &v1alpha1.JobReference{Name: jobName(run.Name, 1), Number: 1}
 	// Every condition makes this write dearer, and the Job waits for it: here only what kstatus reads. The next write, which
 	// nobody waits for, has them all.
-	pinned := finding{standingProgressing, v1alpha1.ReasonPinned, fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)}
-	runConditions(run, p.now).stand(pinned.standing, pinned.reason, pinned.message)
+	next := finding{standingProgressing, v1alpha1.ReasonPinned, fmt.Sprintf("The revision %s is pinned; the Job comes next.", run.Status.Revision.Name)}
+	runConditions(run, p.now).stand(next.standing, next.reason, next.message)
 	return ctrl.Result{}, nil // the write wakes the next pass
+}
+
+// holdUnchecked keeps a run back whose references nothing checks, and says so.
+func (r *RunReconciler) holdUnchecked(ctx context.Context, p *runPass, references []v1alpha1.Reference) (bool, error) {
+	wrong, err := uncheckedFinding(ctx, r.policies, references)
+	if wrong != nil {
+		r.describe(p, *wrong)
+	}
+	return wrong != nil, err
 }
 
 // pinFor is what the run says itself, else the function.
 func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, inputs foundInputs) *v1alpha1.PinnedRevision {
+	tuples := int32(within(inputs.tuples, 0, int(v1alpha1.MaxTuples)))
 	return &v1alpha1.PinnedRevision{
 		Name:           function.Status.Revision.Name,
 		FunctionUID:    function.UID,
 		Generation:     function.Status.Revision.Generation,
 		RegistryPath:   settings.Image.RegistryPath,
 		Inputs:         inputs.configMap,
-		Tuples:         int32(inputs.tuples),
-		Workers:        min(int32(inputs.tuples), ptr.Deref(run.Spec.Workers, settings.Workers)),
-		GPUs:           ptr.Deref(run.Spec.GPUs, settings.GPUs),
+		Tuples:         tuples,
+		Workers:        min(tuples, within(ptr.Deref(run.Spec.Workers, settings.Workers), 1, v1alpha1.MaxWorkers)),
+		GPUs:           within(ptr.Deref(run.Spec.GPUs, settings.GPUs), 0, v1alpha1.MaxGPUs),
 		GPUProducts:    eitherSet(run.Spec.GPUProducts, settings.GPUProducts),
-		TimeoutSeconds: ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds),
-		Retries:        ptr.Deref(run.Spec.Retries, settings.Retries),
-		BatchSize:      ptr.Deref(unlessIs(1, either(run.Spec.BatchSize, settings.BatchSize)), 0),
+		TimeoutSeconds: within(ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds), 1, v1alpha1.MaxTimeoutSeconds),
+		Retries:        within(ptr.Deref(run.Spec.Retries, settings.Retries), 0, v1alpha1.MaxRetries),
+		BatchSize:      within(ptr.Deref(unlessIs(1, either(run.Spec.BatchSize, settings.BatchSize)), 0), 0, v1alpha1.MaxBatchSize),
 
-		RetryDelaySeconds: ptr.To(ptr.Deref(either(run.Spec.RetryDelaySeconds, settings.RetryDelaySeconds),
-			v1alpha1.DefaultRetryDelaySeconds)),
+		RetryDelaySeconds: ptr.To(within(ptr.Deref(either(run.Spec.RetryDelaySeconds, settings.RetryDelaySeconds),
+			v1alpha1.DefaultRetryDelaySeconds), 0, v1alpha1.MaxRetryDelaySeconds)),
 		NonRetryableErrors:    eitherSet(run.Spec.NonRetryableErrors, settings.NonRetryableErrors),
 		MaxFailures:           either(run.Spec.MaxFailures, settings.MaxFailures),
 		ActiveDeadlineSeconds: either(run.Spec.ActiveDeadlineSeconds, settings.ActiveDeadlineSeconds),
@@ -105,6 +124,9 @@ func functionMissing(run *v1alpha1.FunctionRun) finding {
 
 func functionNotReady(function *v1alpha1.Function) finding {
 	why := "its controller has not looked at it yet."
+	if problem := v1alpha1.DecodeError(function); problem != "" {
+		why = "the stored object cannot be decoded (" + trimStop(problem) + "). Correct it, and the run starts."
+	}
 	ready := meta.FindStatusCondition(function.Status.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Status != "True" && function.Status.ObservedGeneration == function.Generation {
 		why = cut(ready.Message, foreignTextLimit)

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -23,7 +22,7 @@ const aloneTime = time.Second
 // it has pinned.
 func wantedWorkers(run *v1alpha1.FunctionRun) int32 {
 	pin := run.Status.Revision
-	return min(pin.Tuples, ptr.Deref(run.Spec.Workers, pin.Workers))
+	return within(min(pin.Tuples, ptr.Deref(run.Spec.Workers, pin.Workers)), 0, v1alpha1.MaxWorkers)
 }
 
 // jobSize is the size of a Job: how many workers it is over with, and how many of them work at the same time.
@@ -68,7 +67,7 @@ func (r *RunReconciler) resize(ctx context.Context, p *runPass, job *batchv1.Job
 			wanted, queue, is.completions)
 		wanted = is.completions
 	}
-	next, left := nextSize(is, wanted, aloneTime-p.now.Sub(madeAt(job)))
+	next, left := nextSize(is, wanted, within(aloneTime-p.now.Sub(madeAt(job)), 0, aloneTime))
 	if next == is {
 		return left, kept, nil
 	}
@@ -104,9 +103,8 @@ func queueOf(run *v1alpha1.FunctionRun, job *batchv1.Job) string {
 
 // madeAt is when the Job was built; where its annotation was lost, when it was created.
 func madeAt(job *batchv1.Job) time.Time {
-	micros, err := strconv.ParseInt(job.Annotations[annotationMade], 10, 64)
-	if err != nil {
-		return job.CreationTimestamp.Time
+	if micros := numberOf(job.Annotations, annotationMade, v1alpha1.MaxCount); micros > 0 {
+		return time.UnixMicro(micros)
 	}
-	return time.UnixMicro(micros)
+	return job.CreationTimestamp.Time
 }

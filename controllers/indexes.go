@@ -23,6 +23,10 @@ const (
 	indexPodRun           = "pod.runUID"
 	indexPodImage         = "pod.reportsImage"
 	indexRevisionFunction = "revision.functionUID"
+
+	// anyRevision is the key, in indexRunRevision, of a run that cannot be decoded: which revision it names is not known. It
+	// is the name of no ConfigMap.
+	anyRevision = "*"
 )
 
 // index is one index over the cache of one kind.
@@ -37,7 +41,7 @@ func indexes() []index {
 	return []index{
 		{&v1alpha1.Function{}, indexFunctionImage, func(object client.Object) []string {
 			if function, ok := object.(*v1alpha1.Function); ok {
-				return []string{function.Spec.Image}
+				return present(function.Spec.Image)
 			}
 			return nil
 		}},
@@ -49,7 +53,7 @@ func indexes() []index {
 		}},
 		{&v1alpha1.FunctionRun{}, indexRunFunction, func(object client.Object) []string {
 			if run, ok := object.(*v1alpha1.FunctionRun); ok && run.Status.Revision == nil && !runFinished(run) {
-				return []string{run.Spec.FunctionRef.Name}
+				return present(run.Spec.FunctionRef.Name)
 			}
 			return nil
 		}},
@@ -61,7 +65,13 @@ func indexes() []index {
 			return []string{run.Spec.ParametersFrom.ConfigMapKeyRef.Name, inputsName(run.Name)}
 		}},
 		{&v1alpha1.FunctionRun{}, indexRunRevision, func(object client.Object) []string {
-			if run, ok := object.(*v1alpha1.FunctionRun); ok && run.Status.Revision != nil && !runFinished(run) {
+			run, ok := object.(*v1alpha1.FunctionRun)
+			switch {
+			case !ok:
+				return nil
+			case v1alpha1.DecodeError(run) != "":
+				return []string{anyRevision}
+			case run.Status.Revision != nil && !runFinished(run):
 				return []string{run.Status.Revision.Name}
 			}
 			return nil

@@ -1,7 +1,7 @@
 package controllers
 
 import (
-	"maps"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -113,10 +113,10 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
 		WithSecurityContext(podSecurity(pod)).
-		WithNodeSelector(pod.NodeSelector).
+		WithNodeSelector(labelTexts(pod.NodeSelector)).
 		WithTolerations(tolerations(pod, gpus, gpuResource, options.GPUResource)...).
 		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
-		WithVolumes(userVolumes(pod)...).
+		WithVolumes(userVolumes(pod, options.Workers)...).
 		WithContainers(coreac.Container().
 			WithName(workerContainer).
 			WithImage(settings.Image.RegistryPath).
@@ -127,7 +127,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 			WithEnv(userEnv(pod)...).
 			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
 			WithVolumeMounts(userMounts(pod)...).
-			WithResources(resources(pod, gpuResource, gpus)).
+			WithResources(resources(pod, gpuResource, gpus, options.Workers)).
 			WithSecurityContext(coreac.SecurityContext().
 				WithAllowPrivilegeEscalation(false).
 				WithCapabilities(coreac.Capabilities().WithDrop("ALL"))))
@@ -151,7 +151,7 @@ func podSettings(settings Settings) v1alpha1.PodSettings {
 }
 
 func podSecurity(pod v1alpha1.PodSettings) *coreac.PodSecurityContextApplyConfiguration {
-	user := ptr.Deref(pod.RunAsUser, workerUser)
+	user := within(ptr.Deref(pod.RunAsUser, workerUser), 0, math.MaxInt32)
 	security := coreac.PodSecurityContext().
 		WithRunAsUser(user).
 		WithSeccompProfile(coreac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))
@@ -202,24 +202,37 @@ func nodesWith(label string, values []string) *coreac.AffinityApplyConfiguration
 					WithValues(values...)))))
 }
 
-// resources are the user's, and GPUs in the limits alone: an extended resource's request follows its limit.
-func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32) *coreac.ResourceRequirementsApplyConfiguration {
-	user := ptr.Deref(pod.Resources, v1alpha1.Resources{})
-	limits := maps.Clone(user.Limits)
+// resources are the user's, the defaults where he says nothing, and GPUs in the limits alone: an extended resource's request
+// follows its limit.
+func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32, defaults WorkerDefaults) *coreac.ResourceRequirementsApplyConfiguration {
+	requests, limits := defaults.resources(ptr.Deref(pod.Resources, v1alpha1.Resources{}))
 	if gpus > 0 {
-		if limits == nil {
-			limits = corev1.ResourceList{}
-		}
 		limits[corev1.ResourceName(gpuResource)] = *resource.NewQuantity(int64(gpus), resource.DecimalSI)
 	}
 	requirements := coreac.ResourceRequirements()
 	if len(limits) > 0 {
 		requirements.WithLimits(limits)
 	}
-	if len(user.Requests) > 0 {
-		requirements.WithRequests(user.Requests)
+	if len(requests) > 0 {
+		requirements.WithRequests(requests)
 	}
 	return requirements
+}
+
+func amounts(list v1alpha1.ResourceList) corev1.ResourceList {
+	converted := make(corev1.ResourceList, len(list))
+	for name, quantity := range list {
+		converted[name] = quantity.Amount()
+	}
+	return converted
+}
+
+func labelTexts(selector map[string]v1alpha1.LabelValue) map[string]string {
+	texts := make(map[string]string, len(selector))
+	for label, value := range selector {
+		texts[label] = string(value)
+	}
+	return texts
 }
 
 func ownEnv(run *v1alpha1.FunctionRun, settings Settings, exchangeURL string) []*coreac.EnvVarApplyConfiguration {

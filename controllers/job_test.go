@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -19,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the golden manifests under test
 
 // The manifests under testdata are the Jobs that runs become: read them to see one.
 func TestJobFor(t *testing.T) {
-	quantity := resource.MustParse
+	quantity := v1alpha1.MustParseQuantity
 	base := func() (*v1alpha1.Function, *v1alpha1.FunctionImage) {
 		return makeFunction("f").Obj(), makeImage("sharedcloud-catalogue", "python")
 	}
@@ -83,14 +82,14 @@ func TestJobFor(t *testing.T) {
 			function: func(function *v1alpha1.Function) {
 				function.Spec.Runtime = "python36"
 				function.Spec.Pod = &v1alpha1.PodSettings{
-					Env: []corev1.EnvVar{
+					Env: []v1alpha1.EnvVar{
 						{Name: "PLAIN", Value: "text"},
 						{Name: "EMPTY"},
-						{Name: "SECRET", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "keys"}, Key: "token", Optional: ptr.To(true)}}},
-						{Name: "CONFIG", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "config"}, Key: "level"}}},
-						{Name: "NODE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}},
-						{Name: "CPUS", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu", Divisor: quantity("1m")}}},
-						{Name: "FROM_FILE", ValueFrom: &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{VolumeName: "scratch", Path: "env", Key: "A"}}},
+						{Name: "SECRET", ValueFrom: &v1alpha1.EnvVarSource{SecretKeyRef: &v1alpha1.SecretKeySelector{Name: "keys", Key: "token", Optional: ptr.To(true)}}},
+						{Name: "CONFIG", ValueFrom: &v1alpha1.EnvVarSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeySelector{Name: "config", Key: "level"}}},
+						{Name: "NODE", ValueFrom: &v1alpha1.EnvVarSource{FieldRef: &v1alpha1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}},
+						{Name: "CPUS", ValueFrom: &v1alpha1.EnvVarSource{ResourceFieldRef: &v1alpha1.ResourceFieldSelector{Resource: "limits.cpu", Divisor: quantity("1m")}}},
+						{Name: "FROM_FILE", ValueFrom: &v1alpha1.EnvVarSource{FileKeyRef: &v1alpha1.FileKeySelector{VolumeName: "scratch", Path: "env", Key: "A"}}},
 					},
 					Volumes: []v1alpha1.Volume{
 						{Name: "models", PersistentVolumeClaim: &v1alpha1.ClaimSource{ClaimName: "models", ReadOnly: true}},
@@ -104,14 +103,14 @@ func TestJobFor(t *testing.T) {
 						{Name: "config", MountPath: "/etc/app.ini", SubPath: "app.ini"},
 						{Name: "shm", MountPath: "/dev/shm"},
 					},
-					NodeSelector: map[string]string{"pool": "gpu"},
-					Tolerations: []corev1.Toleration{
+					NodeSelector: map[string]v1alpha1.LabelValue{"pool": "gpu"},
+					Tolerations: []v1alpha1.Toleration{
 						{Key: "dedicated", Operator: corev1.TolerationOpEqual, Value: "batch", Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To[int64](60)},
 						{Operator: corev1.TolerationOpExists},
 					},
 					Resources: &v1alpha1.Resources{
-						Requests: corev1.ResourceList{"cpu": quantity("500m"), "memory": quantity("1Gi")},
-						Limits:   corev1.ResourceList{"memory": quantity("2Gi")},
+						Requests: v1alpha1.ResourceList{"cpu": quantity("500m"), "memory": quantity("1Gi")},
+						Limits:   v1alpha1.ResourceList{"memory": quantity("2Gi")},
 					},
 					RuntimeClassName: ptr.To("nvidia"),
 					RunAsUser:        ptr.To[int64](1000),
@@ -189,7 +188,7 @@ func TestJobFor(t *testing.T) {
 
 func TestJobForDoesNotShareTheUsersLimits(t *testing.T) {
 	function, image := makeFunction("f").Obj(), makeImage("team", "python")
-	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: corev1.ResourceList{"memory": resource.MustParse("1Gi")}}}
+	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: v1alpha1.ResourceList{"memory": v1alpha1.MustParseQuantity("1Gi")}}}
 	runtime, _ := testLookup("python311")
 	settings := settingsFor(function, image, runtime, testOptions.GPUResource)
 	jobFor(makeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions, 0, testNow)

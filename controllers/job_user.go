@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"path"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	coreac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -9,7 +11,7 @@ import (
 )
 
 // userVolumes are the volumes of a function's allow-list as a pod has them.
-func userVolumes(pod v1alpha1.PodSettings) []*coreac.VolumeApplyConfiguration {
+func userVolumes(pod v1alpha1.PodSettings, defaults WorkerDefaults) []*coreac.VolumeApplyConfiguration {
 	list := make([]*coreac.VolumeApplyConfiguration, 0, len(pod.Volumes))
 	for _, v := range pod.Volumes {
 		volume := coreac.Volume().WithName(v.Name)
@@ -22,7 +24,9 @@ func userVolumes(pod v1alpha1.PodSettings) []*coreac.VolumeApplyConfiguration {
 			source := coreac.EmptyDirVolumeSource()
 			source.Medium = nonZero(corev1.StorageMedium(v.EmptyDir.Medium))
 			if v.EmptyDir.SizeLimitMiB != nil {
-				source.WithSizeLimit(*resource.NewQuantity(*v.EmptyDir.SizeLimitMiB<<20, resource.BinarySI))
+				source.WithSizeLimit(*resource.NewQuantity(within(*v.EmptyDir.SizeLimitMiB, 1, v1alpha1.MaxSizeLimitMiB)<<20, resource.BinarySI))
+			} else if size := defaults.volumeSize(v.EmptyDir); !size.IsZero() {
+				source.WithSizeLimit(size)
 			}
 			volume.WithEmptyDir(source)
 		case v.PersistentVolumeClaim != nil:
@@ -38,7 +42,7 @@ func userVolumes(pod v1alpha1.PodSettings) []*coreac.VolumeApplyConfiguration {
 func userMounts(pod v1alpha1.PodSettings) []*coreac.VolumeMountApplyConfiguration {
 	list := make([]*coreac.VolumeMountApplyConfiguration, 0, len(pod.VolumeMounts))
 	for _, m := range pod.VolumeMounts {
-		mount := coreac.VolumeMount().WithName(m.Name).WithMountPath(m.MountPath)
+		mount := coreac.VolumeMount().WithName(m.Name).WithMountPath(path.Clean(m.MountPath))
 		mount.SubPath = nonZero(m.SubPath)
 		mount.ReadOnly = nonZero(m.ReadOnly)
 		list = append(list, mount)
@@ -60,7 +64,7 @@ func userEnv(pod v1alpha1.PodSettings) []*coreac.EnvVarApplyConfiguration {
 	return list
 }
 
-func envSource(from *corev1.EnvVarSource) *coreac.EnvVarSourceApplyConfiguration {
+func envSource(from *v1alpha1.EnvVarSource) *coreac.EnvVarSourceApplyConfiguration {
 	source := coreac.EnvVarSource()
 	switch {
 	case from.ConfigMapKeyRef != nil:
@@ -79,7 +83,7 @@ func envSource(from *corev1.EnvVarSource) *coreac.EnvVarSourceApplyConfiguration
 		ref := coreac.ResourceFieldSelector().WithResource(from.ResourceFieldRef.Resource)
 		ref.ContainerName = nonZero(from.ResourceFieldRef.ContainerName)
 		if !from.ResourceFieldRef.Divisor.IsZero() {
-			ref.WithDivisor(from.ResourceFieldRef.Divisor)
+			ref.WithDivisor(from.ResourceFieldRef.Divisor.Amount())
 		}
 		source.WithResourceFieldRef(ref)
 	case from.FileKeyRef != nil:

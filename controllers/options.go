@@ -21,6 +21,9 @@ type Options struct {
 	GPUResource string
 	// GPUProductLabel is the label of a node that says what GPUs it has: nvidia.com/gpu.product.
 	GPUProductLabel string
+	// Allowed are the administrator's allow-lists, Workers what workers get whose Function says nothing.
+	Allowed Allowed
+	Workers WorkerDefaults
 	// ExchangeURL is where workers reach the work exchange: scheme, host and port, no path.
 	ExchangeURL string
 }
@@ -43,5 +46,5 @@ func (o Options) Validate() error {
 	if u, err := url.Parse(o.ExchangeURL); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		errs = append(errs, fmt.Errorf("--exchange-url must be of the form https://host:port, not %q", o.ExchangeURL))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, o.Allowed.validate(), o.Workers.validate())...)
 }

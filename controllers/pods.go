@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -102,7 +103,7 @@ func containerRunning(pod *corev1.Pod) bool {
 // digestOf is the digest that the kubelet reports for the worker's image; empty as long as it has not.
 func digestOf(pod *corev1.Pod) string {
 	if status := workerStatus(pod); status != nil {
-		return cut(status.ImageID, 1024)
+		return cut(printable.Line(status.ImageID), 1024)
 	}
 	return ""
 }

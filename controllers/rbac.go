@@ -20,16 +20,21 @@ package controllers
 // +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,verbs=list;watch
 // +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,resourceNames=v1alpha1.subresources.sharedcloud.io;v1.rest.sharedcloud.io,verbs=get;patch
 //
+// The policies that check references are read by name: where one is missing, nothing that names a reference is pinned.
+//
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sharedcloud-function-references;sharedcloud-functionrun-references;sharedcloud-functionimage-references,verbs=get
+//
 // The endpoint of the metrics asks who reads them, and whether they may.
 //
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 //
 // Only in the operator's own namespace: the certificates, and the lease of the one manager that acts, with the event that
-// says which one that is.
+// says which one that is. Secrets are listed and watched by their names too, each by a request of its own; only their creation has
+// no name that a rule could say.
 //
-// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,verbs=list;watch;create
-// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,resourceNames=sharedcloud-ca;sharedcloud-apiserver-tls,verbs=get;update
+// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,verbs=create
+// +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,resourceNames=sharedcloud-ca;sharedcloud-apiserver-tls,verbs=get;list;watch;update
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sharedcloud-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sharedcloud-system,resources=leases,resourceNames=sharedcloud-controller-manager,verbs=get;update
 // +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=events,verbs=create;patch

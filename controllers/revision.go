@@ -217,7 +217,10 @@ func settingsOf(revision *corev1.ConfigMap) (Settings, error) {
 		return settings, fmt.Errorf("the ConfigMap %s has no key %s: it is not a revision", revision.Name, revisionKey)
 	}
 	if err := json.Unmarshal([]byte(text), &settings); err != nil {
-		return settings, fmt.Errorf("decoding %s of the revision %s: %w", revisionKey, revision.Name, err)
+		return Settings{}, fmt.Errorf("decoding %s of the revision %s: %w", revisionKey, revision.Name, err)
+	}
+	if err := settings.bounded(); err != nil {
+		return Settings{}, fmt.Errorf("%s of the revision %s: %w", revisionKey, revision.Name, err)
 	}
 	return settings, nil
 }

@@ -86,12 +86,15 @@ func (r *RevisionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 }
 
 func (r *RevisionReconciler) named(ctx context.Context, revision *metav1.PartialObjectMetadata) (bool, error) {
-	runs := &v1alpha1.FunctionRunList{}
-	if err := r.List(ctx, runs, client.InNamespace(revision.Namespace), client.MatchingFields{indexRunRevision: revision.Name}, client.Limit(1)); err != nil {
-		return false, fmt.Errorf("listing the runs that name the revision: %w", err)
-	}
-	if len(runs.Items) > 0 {
-		return true, nil
+	// A run that cannot be decoded may name any revision of its namespace.
+	for _, key := range []string{revision.Name, anyRevision} {
+		runs := &v1alpha1.FunctionRunList{}
+		if err := r.List(ctx, runs, client.InNamespace(revision.Namespace), client.MatchingFields{indexRunRevision: key}, client.Limit(1)); err != nil {
+			return false, fmt.Errorf("listing the runs that name the revision: %w", err)
+		}
+		if len(runs.Items) > 0 {
+			return true, nil
+		}
 	}
 	function := &v1alpha1.Function{}
 	err := r.Get(ctx, client.ObjectKey{Namespace: revision.Namespace, Name: revision.Labels[v1alpha1.LabelFunction]}, function)
@@ -103,6 +106,9 @@ func (r *RevisionReconciler) named(ctx context.Context, revision *metav1.Partial
 	}
 	if string(function.UID) != revision.Labels[v1alpha1.LabelFunctionUID] {
 		return false, nil // another function of the same name
+	}
+	if v1alpha1.DecodeError(function) != "" {
+		return true, nil // how many it keeps is not known
 	}
 	siblings := configMapMetadataList()
 	if err := r.List(ctx, siblings, client.InNamespace(revision.Namespace), client.MatchingFields{indexRevisionFunction: string(function.UID)}); err != nil {
@@ -133,7 +139,7 @@ func keptRevisions(function *v1alpha1.Function, revisions []metav1.PartialObject
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})
-	limit := int(ptr.Deref(function.Spec.RevisionHistoryLimit, v1alpha1.DefaultHistoryLimit))
+	limit := int(within(ptr.Deref(function.Spec.RevisionHistoryLimit, v1alpha1.DefaultHistoryLimit), 1, v1alpha1.MaxHistoryLimit))
 	for _, revision := range history[:min(limit, len(history))] {
 		kept[revision.Name] = true
 	}

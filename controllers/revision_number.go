@@ -18,11 +18,7 @@ import (
 
 // revisionNumber is what a revision says of itself; 0 where it was made before there were numbers.
 func revisionNumber(revision metav1.Object) int64 {
-	number, err := strconv.ParseInt(revision.GetAnnotations()[v1alpha1.AnnotationRevisionNumber], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return number
+	return numberOf(revision.GetAnnotations(), v1alpha1.AnnotationRevisionNumber, v1alpha1.MaxCount)
 }
 
 // numbering is what follows for a revision that is to become the present one.
@@ -49,7 +45,7 @@ func numberFor(revision *corev1.ConfigMap, siblings []metav1.PartialObjectMetada
 		}
 	}
 	if current != nil {
-		greatest = max(greatest, current.Number)
+		greatest = max(greatest, min(current.Number, v1alpha1.MaxCount))
 	}
 	own := int64(0)
 	switch {
@@ -58,7 +54,7 @@ func numberFor(revision *corev1.ConfigMap, siblings []metav1.PartialObjectMetada
 	case current != nil && current.Name == revision.Name:
 		own = current.Number // somebody deleted it
 	}
-	n.number = greatest + 1
+	n.number = min(greatest+1, v1alpha1.MaxCount)
 	if own > 0 && own == greatest {
 		n.number = own
 	}

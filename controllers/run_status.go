@@ -32,7 +32,8 @@ func runClosed(run *v1alpha1.FunctionRun) bool {
 // outcomes is how many tuples have their outcome, as far as the API server has reported.
 func outcomes(run *v1alpha1.FunctionRun) int32 {
 	progress := ptr.Deref(run.Status.Progress, v1alpha1.RunProgress{})
-	return progress.Succeeded + progress.Failed + progress.TimedOut + progress.Cancelled
+	sum := int64(progress.Succeeded) + int64(progress.Failed) + int64(progress.TimedOut) + int64(progress.Cancelled)
+	return int32(within(sum, 0, int64(v1alpha1.MaxTuples)))
 }
 
 func runConditions(run *v1alpha1.FunctionRun, now time.Time) conditionWriter {

@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
@@ -31,7 +30,7 @@ func NewReconcilers(mgr ctrl.Manager, lookup RuntimeLookup, metrics *Metrics, cl
 	c, live, tell := mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder(v1alpha1.FieldManagerController)
 	return Reconcilers{
 		Function: NewFunctionReconciler(c, live, lookup, tell, metrics, clk, options),
-		Image:    NewImageReconciler(c, lookup, tell, clk),
+		Image:    NewImageReconciler(c, live, lookup, tell, clk),
 		Run:      NewRunReconciler(c, live, tell, metrics, clk, options),
 		Revision: NewRevisionReconciler(c, metrics, clk, DefaultRevisionGrace),
 	}
@@ -66,9 +65,9 @@ func workers(n int) controller.Options {
 func (r Reconcilers) setupFunctions(mgr ctrl.Manager, wake waker) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("function").
-		For(&v1alpha1.Function{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.Function{}, builder.WithPredicates(specOrDecodabilityChanged)).
 		Watches(&v1alpha1.FunctionImage{}, handler.EnqueueRequestsFromMapFunc(wake.functionsOfImage),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(specOrDecodabilityChanged)).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(wake.functionsOfConfigMap)).
 		WithOptions(workers(4)).
 		Complete(r.Function)
@@ -77,7 +76,7 @@ func (r Reconcilers) setupFunctions(mgr ctrl.Manager, wake waker) error {
 func (r Reconcilers) setupImages(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("functionimage").
-		For(&v1alpha1.FunctionImage{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.FunctionImage{}, builder.WithPredicates(specOrDecodabilityChanged)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(imageOfPod), builder.WithPredicates(digestIsNew)).
 		WithOptions(workers(1)).
 		Complete(r.Image)
@@ -101,7 +100,7 @@ func (r Reconcilers) setupRevisions(mgr ctrl.Manager, wake waker) error {
 		Named("revision").
 		For(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.WithPredicates(isRevision)).
 		Watches(&v1alpha1.Function{}, handler.EnqueueRequestsFromMapFunc(wake.revisionsOfFunction), builder.WithPredicates(functionLetsGo)).
-		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(revisionOfRun), builder.WithPredicates(runLetsGo)).
+		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(wake.revisionsOfRun), builder.WithPredicates(runLetsGo)).
 		WithOptions(workers(1)).
 		Complete(r.Revision)
 }

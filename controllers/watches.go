@@ -123,13 +123,38 @@ func (w waker) revisionsOfFunction(ctx context.Context, function client.Object) 
 	return requests
 }
 
-// revisionOfRun: the one that a run which is over or gone needs no more.
-func revisionOfRun(_ context.Context, object client.Object) []reconcile.Request {
+// revisionsOfRun: the one that a run which is over or gone needs no more; all of its namespace where it could not be
+// decoded.
+func (w waker) revisionsOfRun(ctx context.Context, object client.Object) []reconcile.Request {
+	if v1alpha1.DecodeError(object) != "" {
+		return w.revisionsOfNamespace(ctx, object.GetNamespace())
+	}
 	if run, ok := object.(*v1alpha1.FunctionRun); ok && run.Status.Revision != nil {
 		return []reconcile.Request{request(run.Namespace, run.Status.Revision.Name)}
 	}
 	return nil
 }
+
+func (w waker) revisionsOfNamespace(ctx context.Context, namespace string) []reconcile.Request {
+	list := configMapMetadataList()
+	if err := w.cached.List(ctx, list, client.InNamespace(namespace), client.HasLabels{v1alpha1.LabelFunctionUID}); err != nil {
+		log.FromContext(ctx).Error(err, "Listing revisions to wake")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, request(list.Items[i].Namespace, list.Items[i].Name))
+	}
+	return requests
+}
+
+// specOrDecodabilityChanged leaves out writes of the status, unless they are why an object can be decoded or cannot be any
+// more.
+var specOrDecodabilityChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld != nil && e.ObjectNew != nil && v1alpha1.DecodeError(e.ObjectOld) != v1alpha1.DecodeError(e.ObjectNew)
+	},
+})
 
 // podSaysSomethingNew leaves out the kubelet's writes that change nothing of what the cache keeps.
 var podSaysSomethingNew = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
@@ -155,7 +180,8 @@ var runLetsGo = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.FunctionRun)
 		after, alsoOK := e.ObjectNew.(*v1alpha1.FunctionRun)
-		return ok && alsoOK && runFinished(after) && !runFinished(before)
+		return ok && alsoOK && (runFinished(after) && !runFinished(before) ||
+			v1alpha1.DecodeError(before) != "" && v1alpha1.DecodeError(after) == "")
 	},
 }
 
@@ -165,7 +191,7 @@ var functionLetsGo = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Function)
 		after, alsoOK := e.ObjectNew.(*v1alpha1.Function)
-		return ok && alsoOK && (!equality.Semantic.DeepEqual(before.Status.Revision, after.Status.Revision) ||
+		return ok && alsoOK && (v1alpha1.DecodeError(before) != v1alpha1.DecodeError(after) || !equality.Semantic.DeepEqual(before.Status.Revision, after.Status.Revision) ||
 			!equality.Semantic.DeepEqual(before.Spec.RevisionHistoryLimit, after.Spec.RevisionHistoryLimit))
 	},
 }

@@ -7,13 +7,13 @@ root=$PWD
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp go.mod go.sum "$copy/"
-for folder in api cmd controllers apiserver parameters runtimes config; do
+for folder in api cli cmd controllers apiserver parameters runtimes config docs hack test; do
 	[[ -d $folder ]] && cp -r "$folder" "$copy/"
 done
 hack/generate.sh "$copy"
 
 differs=0
-for folder in api config/crd config/rbac; do
+for folder in api config/crd config/policy config/rbac docs; do
 	[[ -d $copy/$folder ]] || continue
 	diff -ruN "$root/$folder" "$copy/$folder" || differs=1
 done

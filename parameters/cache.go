@@ -2,6 +2,7 @@ package parameters
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,9 @@ func DropInputs(obj any) (any, error) {
 	run, ok := obj.(*v1alpha1.FunctionRun)
 	if !ok || run == nil {
 		return obj, nil
+	}
+	if v1alpha1.DecodeError(run) != "" {
+		return slimmed(run), nil // it has nothing but metadata
 	}
 	if !dropped(run) {
 		count, err := Count(&run.Spec)
@@ -50,13 +54,16 @@ func slimmed(run *v1alpha1.FunctionRun) *v1alpha1.FunctionRun {
 // CachedCount is Count for a run from a cache or from the API server, also where its inputs are elsewhere: an upload says
 // how many they are, and of a ConfigMap it is known once the run is pinned. Before that it is ErrElsewhere.
 func CachedCount(run *v1alpha1.FunctionRun) (int, error) {
+	if problem := v1alpha1.DecodeError(run); problem != "" {
+		return 0, errors.New("the stored FunctionRun cannot be decoded: " + problem)
+	}
 	if !dropped(run) {
 		count, err := Count(&run.Spec)
 		switch {
 		case !errors.Is(err, ErrElsewhere):
 			return count, err
 		case run.Spec.ParametersFrom.Upload != nil:
-			return int(run.Spec.ParametersFrom.Upload.Tuples), nil
+			return uploaded(run.Spec.ParametersFrom.Upload.Tuples)
 		case run.Status.Revision != nil:
 			return int(run.Status.Revision.Tuples), nil
 		}
@@ -66,10 +73,18 @@ func CachedCount(run *v1alpha1.FunctionRun) (int, error) {
 		return 0, errors.New(problem)
 	}
 	count, err := strconv.Atoi(run.Annotations[v1alpha1.AnnotationTuples])
-	if err != nil || count < 1 {
+	if err != nil || count < 1 || count > int(v1alpha1.MaxTuples) {
 		return 0, errors.New("the annotation " + v1alpha1.AnnotationTuples + " is the operator's own and is no number: take it off the run")
 	}
 	return count, nil
+}
+
+// uploaded is how many tuples a run says that its upload has.
+func uploaded(tuples int32) (int, error) {
+	if tuples < 1 || tuples > v1alpha1.MaxTuples {
+		return 0, fmt.Errorf("spec.parametersFrom.upload.tuples is %d and must be between 1 and %d", tuples, v1alpha1.MaxTuples)
+	}
+	return int(tuples), nil
 }
 
 // dropped tells that DropInputs has been here. Annotations of these names that a user set on a run with inputs mean

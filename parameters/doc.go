@@ -6,6 +6,8 @@
 //	strings.go   string and bytes literals
 //	numbers.go   numbers
 //	stream.go    Reader: tuples one after the other out of a text of any length, in any format
+//	json.go      the formats JSON and NDJSON (splitter.go: the elements of an array of any length)
+//	csv.go       the format CSV
 //	spec.go      FromSpec and Count: the inputs of a FunctionRun, whichever way they are given
 //	cache.go     DropInputs and CachedCount: what the informer caches keep in place of the inputs
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"sharedcloud.io/function-operator/api/strictjson"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -55,7 +56,7 @@ func given(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
 	}
 	switch {
 	case spec.Parameters != nil:
-		return jsonTuples(spec.Parameters), nil
+		return jsonTuples(spec.Parameters), sound(spec.Parameters)
 	case spec.ParametersLiteral != nil:
 		literal, err := ParseLiteral(*spec.ParametersLiteral)
 		if err != nil {
@@ -101,6 +102,21 @@ func (t jsonTuples) Slice(first, last int) []Input {
 		inputs = append(inputs, Input{JSON: array(values)})
 	}
 	return inputs
+}
+
+// sound refuses what a decoder of a worker might not take. The API server that stored the values nests deeper.
+func sound(tuples jsonTuples) error {
+	for i, values := range tuples {
+		for j := range values {
+			if values[j].Raw == nil {
+				continue
+			}
+			if err := strictjson.CheckWithin(values[j].Raw, 2); err != nil {
+				return fmt.Errorf("spec.parameters[%d][%d]: %w", i, j, err)
+			}
+		}
+	}
+	return nil
 }
 
 // array joins values to one JSON array. Values that came through an API server are valid JSON.

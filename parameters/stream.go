@@ -3,15 +3,12 @@ package parameters
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"path"
 	"strings"
-	"unicode/utf8"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
@@ -60,6 +57,12 @@ type Reader struct {
 	empty bool // may be
 	count int
 	err   error
+	// reuse: the caller is done with a tuple when it asks for the next. scratch holds it then.
+	reuse   bool
+	scratch []byte
+	out     bytes.Buffer
+	// literal is a Python text once it was read.
+	literal *Literal
 }
 
 // FormatError says what is wrong with a text of tuples, and where: a sentence without a full stop.
@@ -78,15 +81,26 @@ func NewReader(text io.Reader, stream Stream) *Reader {
 	switch stream.Format {
 	case v1alpha1.FormatNDJSON:
 		limited.most = math.MaxInt // lines sees to it by itself
-		r.next = lines(buffered)
+		r.next = r.lines(buffered)
 	case v1alpha1.FormatCSV:
-		r.next = rows(buffered, limited, stream)
+		r.next = r.rows(buffered, limited, stream)
 	case v1alpha1.FormatPython:
-		r.next = literal(buffered, limited)
+		r.next = r.literals(buffered, limited)
 	default:
-		r.next = elements(buffered, limited)
+		r.next = r.elements(buffered, limited)
 	}
 	return r
+}
+
+// buffer is where a tuple is put that takes about so many bytes.
+func (r *Reader) buffer(size int) []byte {
+	if !r.reuse {
+		return make([]byte, 0, size)
+	}
+	if cap(r.scratch) < size {
+		r.scratch = make([]byte, 0, max(size, 2*cap(r.scratch)))
+	}
+	return r.scratch[:0]
 }
 
 // Next returns the next tuple, or io.EOF after the last. Any other error is a *FormatError, or that of the reader beneath;
@@ -117,26 +131,49 @@ func (r *Reader) Next() (Input, error) {
 // Count is how many tuples were returned.
 func (r *Reader) Count() int { return r.count }
 
-// Collect reads all tuples.
+// Collect reads all tuples. In memory they take a small multiple of their text, however many they are.
 func Collect(text io.Reader, stream Stream) (Tuples, error) {
-	reader, all := NewReader(text, stream), collected{}
+	reader, all := NewReader(text, stream), &collected{}
+	reader.reuse = true
 	for {
 		input, err := reader.Next()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF) && reader.literal != nil:
+			return literalTuples{*reader.literal}, nil
+		case errors.Is(err, io.EOF):
 			return all, nil
-		}
-		if err != nil {
+		case err != nil:
 			return nil, err
+		case reader.literal != nil: // it has them all
+		case len(all.text)+len(input.JSON) > math.MaxUint32:
+			return nil, &FormatError{"the tuples have more than 4 GiB: split the run"}
+		default:
+			all.text = append(all.text, input.JSON...)
+			all.ends = append(all.ends, uint32(len(all.text)))
 		}
-		all = append(all, input)
 	}
 }
 
-type collected []Input
+// collected are tuples of JSON, one behind the other.
+type collected struct {
+	text []byte
+	ends []uint32
+}
 
-func (c collected) Len() int { return len(c) }
+func (c *collected) Len() int { return len(c.ends) }
 
-func (c collected) Slice(first, last int) []Input { return c[first : last+1] }
+func (c *collected) Slice(first, last int) []Input {
+	inputs := make([]Input, 0, last-first+1)
+	start := uint32(0)
+	if first > 0 {
+		start = c.ends[first-1]
+	}
+	for _, end := range c.ends[first : last+1] {
+		inputs = append(inputs, Input{JSON: c.text[start:end:end]})
+		start = end
+	}
+	return inputs
+}
 
 var errTupleTooLong = fmt.Errorf("it has more than %d bytes, and a tuple may not: put what is large where the handler can fetch it", MaxTupleBytes)
 
@@ -145,6 +182,8 @@ type limitedReader struct {
 	reader io.Reader
 	read   int
 	most   int // 0: MaxTupleBytes and what is read ahead
+	// commas are counted where mostCommas is set.
+	commas, mostCommas int
 	// failed is the error of the reader beneath, which is nobody's mistake.
 	failed error
 }
@@ -157,244 +196,43 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	if l.read > most {
 		return 0, errTupleTooLong
 	}
+	if l.mostCommas > 0 && l.commas > l.mostCommas {
+		return 0, errTooManyCells
+	}
 	n, err := l.reader.Read(p)
 	l.read += n
+	if l.mostCommas > 0 {
+		l.commas += bytes.Count(p[:n], []byte{','})
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		l.failed = err
 	}
 	return n, err
 }
 
-func (l *limitedReader) begin() { l.read = 0 }
+func (l *limitedReader) begin() { l.read, l.commas = 0, 0 }
 
-// lines reads JSON texts, one a line. Lines without anything are passed over.
-func lines(text *bufio.Reader) func() (Input, error) {
-	number := 0
-	var long []byte
-	return func() (Input, error) {
-		for {
-			number++
-			long = long[:0]
-			var line []byte
-			var err error
-			for {
-				line, err = text.ReadSlice('\n')
-				if len(long)+len(line) > MaxTupleBytes+2 {
-					return Input{}, fmt.Errorf("line %d: %w", number, errTupleTooLong)
-				}
-				if err == nil && len(long) == 0 {
-					break // the usual: nothing is copied
-				}
-				long = append(long, line...)
-				if !errors.Is(err, bufio.ErrBufferFull) {
-					line = long
-					break
-				}
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return Input{}, err
-			}
-			line = bytes.TrimSpace(line)
-			if len(line) > 0 {
-				input, problem := tupleOf(line)
-				if problem != nil {
-					return Input{}, fmt.Errorf("line %d: %w", number, problem)
-				}
-				return input, nil
-			}
-			if err != nil {
-				return Input{}, io.EOF
-			}
-		}
-	}
-}
-
-// tupleOf makes a tuple of one JSON text: an array is a tuple, anything else a tuple of one value. It copies the text.
-func tupleOf(text []byte) (Input, error) {
-	if !utf8.Valid(text) {
-		return Input{}, errors.New("it is not UTF-8")
-	}
-	tuple := make([]byte, 0, len(text)+2)
-	array := text[0] == '['
-	if !array {
-		tuple = append(tuple, '[')
-	}
-	buffer := bytes.NewBuffer(tuple)
-	if err := json.Compact(buffer, text); err != nil {
-		return Input{}, fmt.Errorf("it is no JSON: %w", err)
-	}
-	if !array {
-		buffer.WriteByte(']')
-	}
-	return Input{JSON: buffer.Bytes()}, nil
-}
-
-// elements reads one JSON array of tuples.
-func elements(text io.Reader, limited *limitedReader) func() (Input, error) {
-	decoder := json.NewDecoder(text)
-	number, begun := 0, false
-	return func() (Input, error) {
-		limited.begin()
-		if !begun {
-			begun = true
-			token, err := decoder.Token()
-			if errors.Is(err, io.EOF) {
-				return Input{}, io.EOF
-			}
-			if delim, ok := token.(json.Delim); err == nil && (!ok || delim != '[') {
-				err = errors.New("it begins with something else")
-			}
-			if err != nil {
-				return Input{}, notArray(err)
-			}
-		}
-		if !decoder.More() {
-			if _, err := decoder.Token(); err != nil {
-				return Input{}, notArray(err)
-			}
-			if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-				return Input{}, errors.New("there is more text behind the array: one JSON array of tuples is expected, or one tuple a line (NDJSON)")
-			}
-			return Input{}, io.EOF
-		}
-		var element json.RawMessage
-		if err := decoder.Decode(&element); err != nil {
-			return Input{}, fmt.Errorf("tuple %d: %w", number, unexpectedEnd(err))
-		}
-		if len(element) > MaxTupleBytes {
-			return Input{}, fmt.Errorf("tuple %d: %w", number, errTupleTooLong)
-		}
-		input, err := tupleOf(element)
-		if err != nil {
-			return Input{}, fmt.Errorf("tuple %d: %w", number, err)
-		}
-		number++
-		return input, nil
-	}
-}
-
-func notArray(err error) error {
-	return fmt.Errorf("it is no JSON array of tuples such as [[1, 2], [3, 4]]: %w", unexpectedEnd(err))
-}
-
-func unexpectedEnd(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return errors.New("the text ends in the middle")
-	}
-	return err
-}
-
-// rows reads CSV: RFC 4180, with any end of line.
-func rows(text io.Reader, limited *limitedReader, stream Stream) func() (Input, error) {
-	reader := csv.NewReader(text)
-	reader.ReuseRecord = true
-	reader.FieldsPerRecord = -1 // without a header, tuples may be of different lengths
-	var columns []string
-	return func() (Input, error) {
-		limited.begin()
-		record, err := reader.Read()
-		if err == nil && stream.Header && columns == nil {
-			if columns, err = header(record); err == nil {
-				record, err = reader.Read()
-			}
-		}
-		if err != nil {
-			return Input{}, err
-		}
-		line, _ := reader.FieldPos(0)
-		if columns != nil && len(record) != len(columns) {
-			return Input{}, fmt.Errorf("line %d: it has %d cells, and the header names %d columns", line, len(record), len(columns))
-		}
-		var b bytes.Buffer
-		b.WriteByte('[')
-		if columns != nil {
-			b.WriteByte('{')
-		}
-		for i, cell := range record {
-			if !utf8.ValidString(cell) {
-				return Input{}, fmt.Errorf("line %d: it is not UTF-8", line)
-			}
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			if columns != nil {
-				writeString(&b, columns[i])
-				b.WriteByte(':')
-			}
-			if stream.TypedCells && scalar(cell) {
-				b.WriteString(cell)
-			} else {
-				writeString(&b, cell)
-			}
-		}
-		if columns != nil {
-			b.WriteByte('}')
-		}
-		b.WriteByte(']')
-		if b.Len() > MaxTupleBytes {
-			return Input{}, fmt.Errorf("line %d: %w", line, errTupleTooLong)
-		}
-		return Input{JSON: b.Bytes()}, nil
-	}
-}
-
-// header copies the names of columns, which must differ.
-func header(record []string) ([]string, error) {
-	columns, seen := make([]string, 0, len(record)), map[string]bool{}
-	for _, name := range record {
-		if seen[name] {
-			return nil, fmt.Errorf("line 1: the header names the column %.100q twice", name)
-		}
-		if !utf8.ValidString(name) {
-			return nil, errors.New("line 1: it is not UTF-8")
-		}
-		seen[name] = true
-		columns = append(columns, strings.Clone(name))
-	}
-	return columns, nil
-}
-
-// scalar says whether a cell is a number, true, false or null as JSON writes them.
-func scalar(cell string) bool {
-	switch {
-	case cell == "true", cell == "false", cell == "null":
-		return true
-	case cell == "" || cell[0] != '-' && (cell[0] < '0' || cell[0] > '9'):
-		return false
-	}
-	return json.Valid([]byte(cell))
-}
-
-func writeString(b *bytes.Buffer, text string) {
-	encoder := json.NewEncoder(b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(text); err == nil { // a string is always encodable
-		b.Truncate(b.Len() - 1) // the newline
-	}
-}
-
-// literal reads the text of a Python tuple of tuples.
-func literal(text io.Reader, limited *limitedReader) func() (Input, error) {
-	var parsed *Literal
+// literals reads the text of a Python tuple of tuples.
+func (r *Reader) literals(text io.Reader, limited *limitedReader) func() (Input, error) {
 	next := 0
 	return func() (Input, error) {
-		if parsed == nil {
+		if r.literal == nil {
 			limited.most = MaxLiteralBytes + 128<<10
-			all, err := io.ReadAll(io.LimitReader(text, MaxLiteralBytes+1))
+			var all strings.Builder // what it holds is not copied
+			if _, err := io.Copy(&all, io.LimitReader(text, MaxLiteralBytes+1)); err != nil {
+				return Input{}, err
+			}
+			found, err := ParseLiteral(all.String())
 			if err != nil {
 				return Input{}, err
 			}
-			found, err := ParseLiteral(string(all))
-			if err != nil {
-				return Input{}, err
-			}
-			parsed = &found
+			r.literal = &found
 		}
-		if next >= parsed.Len() {
+		if next >= r.literal.Len() {
 			return Input{}, io.EOF
 		}
 		next++
-		tuple := parsed.Tuple(next - 1)
+		tuple := r.literal.Tuple(next - 1)
 		if len(tuple) > MaxTupleBytes {
 			return Input{}, fmt.Errorf("tuple %d: %w", next-1, errTupleTooLong)
 		}

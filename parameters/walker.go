@@ -45,10 +45,13 @@ type table struct {
 }
 
 func (t *table) add(v value) {
-	if v.kind != tuple && t.wrong.kind == none {
+	switch {
+	case t.wrong.kind != none: // it is not the whole, or the whole is wrong: nobody asks for the others
+	case v.kind != tuple:
 		t.wrong, t.index = v, len(t.spans)
+	default:
+		t.spans = append(t.spans, span{v.start, v.end})
 	}
-	t.spans = append(t.spans, span{v.start, v.end})
 }
 
 const computes = "a literal computes nothing: write the result (only a complex number is written as a sum, 1+2j)"

@@ -181,6 +181,7 @@ type RunPolicy struct {
 	// outcome then becomes Cancelled. By default a run goes on to its last tuple.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 
 	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
@@ -188,13 +189,16 @@ type RunPolicy struct {
 	// whole of it again. By default there is none.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=315360000
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
-	// priorityClassName of the workers' pods: a PriorityClass of the cluster.
+	// priorityClassName of the workers' pods: a PriorityClass that the administrator allows (the manager's flag
+	// --allowed-priority-classes).
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.priorityClassName must be the name of a PriorityClass (kubectl get priorityclasses)"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system-')",message="priority classes that begin with system- are for the cluster's own pods: choose another one, or leave spec.priorityClassName out"
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
 
 	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
@@ -209,6 +213,7 @@ type RunPolicy struct {
 	// finished run stays.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=315360000
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
 	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its tuples
@@ -216,6 +221,7 @@ type RunPolicy struct {
 	// results stay as long as their run.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=315360000
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 }
 
@@ -227,7 +233,7 @@ type PodSettings struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('SHAREDCLOUD_'))",message="spec.pod.env: names that begin with SHAREDCLOUD_ are the operator's own: choose another name"
-	Env []corev1.EnvVar `json:"env,omitempty"`
+	Env []EnvVar `json:"env,omitempty"`
 
 	// volumes that volumeMounts may name.
 	// +optional
@@ -246,39 +252,53 @@ type PodSettings struct {
 	// nodeSelector holds labels that a node must have.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
-	// tolerations let the pods onto nodes with these taints.
+	// tolerations let the pods onto nodes with these taints. The cluster's own taints (node-role.kubernetes.io/…), and all of
+	// them by a toleration without a key, take the administrator's leave (the manager's flag --allowed-tolerations).
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
-	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	Tolerations []Toleration `json:"tolerations,omitempty"`
 
-	// resources of the container, GPUs apart (spec.gpus).
+	// resources of the container, GPUs apart (spec.gpus). Where they say nothing of CPU and memory, workers request what the
+	// manager's flags --default-cpu-request and --default-memory-request say.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
 
-	// runtimeClassName of the pods.
+	// runtimeClassName of the pods: a RuntimeClass that the administrator allows (the manager's flag --allowed-runtime-classes).
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which a namespace may refuse.
+	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which takes the
+	// administrator's leave (the manager's flag --allow-root), and which a namespace may refuse.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	RunAsUser *int64 `json:"runAsUser,omitempty"`
 }
+
+// LabelValue is the value of a label.
+//
+// +kubebuilder:validation:MaxLength=63
+type LabelValue string
+
+// ResourceList are amounts of resources by the resources' names.
+type ResourceList map[corev1.ResourceName]Quantity
 
 // Resources are requests and limits of the container.
 type Resources struct {
 	// requests is what a node must have free.
 	// +optional
-	Requests corev1.ResourceList `json:"requests,omitempty"`
+	// +kubebuilder:validation:MaxProperties=64
+	Requests ResourceList `json:"requests,omitempty"`
 
 	// limits is what the container may use at most.
 	// +optional
-	Limits corev1.ResourceList `json:"limits,omitempty"`
+	// +kubebuilder:validation:MaxProperties=64
+	Limits ResourceList `json:"limits,omitempty"`
 }
 
 // Volume is a volume of a kind that opens nothing of the node.
@@ -336,11 +356,14 @@ type EmptyDir struct {
 	// medium is "" for the node's disk or Memory.
 	// +optional
 	// +kubebuilder:validation:Enum="";Memory
+	// +kubebuilder:validation:MaxLength=16
 	Medium string `json:"medium,omitempty"`
 
-	// sizeLimitMiB is the most it may hold, in MiB.
+	// sizeLimitMiB is the most it may hold, in MiB. Default: what the manager's flags --default-memory-volume-size (1 GiB) and
+	// --default-disk-volume-size (none) say.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1073741824
 	SizeLimitMiB *int64 `json:"sizeLimitMiB,omitempty"`
 }
 
@@ -352,16 +375,20 @@ type VolumeMount struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name,omitempty"`
 
-	// mountPath is an absolute path in the container.
+	// mountPath is an absolute path in the container, outside /sharedcloud, /proc, /sys, /dev (but for /dev/shm) and
+	// /var/run/secrets.
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !(self + '/').startsWith('/sharedcloud/')",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.contains(':') && !self.contains('\n')",message="mountPath must be absolute and have no ':'"
+	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(step, step == '..')",message="mountPath must not contain '..': write the path that is meant"
+	// +kubebuilder:validation:XValidation:rule="['/' + self.split('/').filter(step, step != '' && step != '.').join('/') + '/'].all(p, p != '//' && !p.startsWith('/sharedcloud/') && !p.startsWith('/proc/') && !p.startsWith('/sys/') && (!p.startsWith('/dev/') || p.startsWith('/dev/shm/')) && !p.startsWith('/var/run/secrets/') && !p.startsWith('/run/secrets/'))",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own, and not /, nor in /proc, /sys, /dev (but for /dev/shm) or /var/run/secrets: choose another path, such as /data"
 	MountPath string `json:"mountPath,omitempty"`
 
 	// subPath is a path inside the volume.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(step, step == '..')",message="subPath must be relative and must not contain '..'"
 	SubPath string `json:"subPath,omitempty"`
 
 	// readOnly mounts it so that nothing can be written.
@@ -374,6 +401,8 @@ type FunctionStatus struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	// +optional
 	// +default=-1
+	// +kubebuilder:validation:Minimum=-1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration"`
 
 	// conditions are Ready, Reconciling and Stalled.
@@ -400,11 +429,13 @@ type FunctionRevision struct {
 	// that is gone back to is a new number.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9007199254740991
 	Number int64 `json:"number,omitempty"`
 
 	// generation of the Function that it was made from.
 	// +required
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	Generation int64 `json:"generation,omitempty"`
 
 	// registryPath is the OCI reference of the image.

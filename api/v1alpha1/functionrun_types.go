@@ -7,6 +7,8 @@ import (
 )
 
 // Tuple is one input: a list of JSON values, which the handler gets as event.
+//
+// +kubebuilder:validation:MaxItems=1000000
 type Tuple []apiextensionsv1.JSON
 
 // FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers, ttlSecondsAfterFinished and
@@ -39,6 +41,7 @@ type FunctionRunSpec struct {
 	// parametersFrom is set.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000000
 	Parameters []Tuple `json:"parameters,omitempty"`
 
 	// parametersLiteral is the text of a Python tuple of tuples, kept as written: "((1, 2), (3, 4))". It is the only form
@@ -130,6 +133,8 @@ type FunctionRunStatus struct {
 	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
 	// +optional
 	// +default=-1
+	// +kubebuilder:validation:Minimum=-1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration"`
 
 	// conditions are Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
@@ -150,6 +155,7 @@ type FunctionRunStatus struct {
 	// workers is how many workers the run's Job has: the smaller of tuples and spec.workers as it is now.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
 	Workers int32 `json:"workers,omitempty"`
 
 	// imageDigest is the digest of the image that the workers run, as the first pod reported it.
@@ -180,11 +186,14 @@ type PinnedRevision struct {
 
 	// functionUID is the uid of the Function that it was made from.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	FunctionUID types.UID `json:"functionUID"`
 
 	// generation of the Function that it was made from.
 	// +required
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	Generation int64 `json:"generation,omitempty"`
 
 	// registryPath is the OCI reference of the image.
@@ -202,16 +211,19 @@ type PinnedRevision struct {
 	// tuples is n, how many inputs the run has.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	Tuples int32 `json:"tuples"`
 
 	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
 	Workers int32 `json:"workers"`
 
 	// gpus is how many GPUs each worker gets.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=64
 	GPUs int32 `json:"gpus"`
 
 	// gpuProducts are the GPU products of which a worker's node must have one; empty: any node will do.
@@ -225,22 +237,26 @@ type PinnedRevision struct {
 	// timeoutSeconds is the time limit of one tuple.
 	// +required
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=604800
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
 
 	// batchSize is how many tuples one call of the handler gets, at most; absent for one.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=256
 	BatchSize int32 `json:"batchSize,omitempty"`
 
 	// retries is how many further attempts a tuple gets after an exception.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
 	Retries int32 `json:"retries"`
 
 	// retryDelaySeconds is how long a tuple that raised waits before its second attempt; the wait doubles with each further
 	// one. What is pinned without it waits for 1 second.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=300
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
 
 	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt.
@@ -254,21 +270,25 @@ type PinnedRevision struct {
 	// maxFailures is how many tuples may fail or time out before the run is ended; absent: all of them.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 
 	// activeDeadlineSeconds is the time limit of the whole run; absent: it has none.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2147483647
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
 	// ttlSecondsAfterFinished is what the Function says of it; the run's own counts before that.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
 	// resultsTTLSecondsAfterFinished is what the Function says of it; the run's own counts before that.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 
 	// priorityClassName of the workers' pods.
@@ -293,10 +313,13 @@ type JobReference struct {
 	// number of the Job among the run's, from 1. A Job deleted by hand or by a suspension is followed by the next.
 	// +required
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
 	Number int32 `json:"number,omitempty"`
 
 	// uid of the Job; empty until it was seen to exist, which tells "not made yet" from "deleted".
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	UID types.UID `json:"uid,omitempty"`
 }
 
@@ -305,36 +328,43 @@ type RunProgress struct {
 	// total is n, how many tuples the run has.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	Total int32 `json:"total"`
 
 	// pending tuples wait to be executed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	Pending int32 `json:"pending"`
 
 	// running tuples are executed at this moment.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	Running int32 `json:"running"`
 
 	// succeeded tuples have an answer.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	Succeeded int32 `json:"succeeded"`
 
 	// failed tuples raised, or their process died.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	Failed int32 `json:"failed"`
 
 	// timedOut tuples outlived their time limit.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	TimedOut int32 `json:"timedOut"`
 
 	// cancelled tuples had no outcome when the run was ended.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000000
 	Cancelled int32 `json:"cancelled"`
 
 	// failedIndexes lists the indexes that did not succeed, compressed: "0-3,7". Cut at 4 KiB, with "…" as the mark.
@@ -344,10 +374,14 @@ type RunProgress struct {
 
 	// gpuSeconds is the time that workers held GPUs, times their number, from their first call to their last.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9007199254740991
 	GPUSeconds int64 `json:"gpuSeconds,omitempty"`
 
 	// workers is how many workers hold a lease at this moment.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
 	Workers int32 `json:"workers,omitempty"`
 
 	// message says what is wrong at this moment, if anything is: a module that cannot be loaded, workers that die.

@@ -29,5 +29,5 @@ func (r *FunctionRun) endPlus(own, ofFunction *int32) (time.Time, bool) {
 	if seconds == nil || r.Status.CompletionTime == nil {
 		return time.Time{}, false
 	}
-	return r.Status.CompletionTime.Add(time.Duration(*seconds) * time.Second), true
+	return r.Status.CompletionTime.Add(time.Duration(max(*seconds, 0)) * time.Second), true
 }

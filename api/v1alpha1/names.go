@@ -10,6 +10,10 @@ const (
 	// AnnotationTenants of a namespace says whose it is for callers of REST that no namespace follows from otherwise:
 	// "user:alice, group:vision".
 	AnnotationTenants = "sharedcloud.io/tenants"
+	// AnnotationUploadsQuota and AnnotationResultsQuota of a namespace say how much it may have in the outcome store: "20Gi", or
+	// "unlimited". Without them the API server's flags do.
+	AnnotationUploadsQuota = "sharedcloud.io/uploads-quota"
+	AnnotationResultsQuota = "sharedcloud.io/results-quota"
 	// AnnotationRequestedBy is who asked for what REST last did to an object.
 	AnnotationRequestedBy = "sharedcloud.io/requested-by"
 	// AnnotationRequest is a hash of the body that made an object by REST with an Idempotency-Key.
@@ -56,6 +60,9 @@ const (
 	// AnnotationParametersError is set by the caches on the copies they keep, never on stored objects: why the inputs of
 	// a run cannot be read.
 	AnnotationParametersError = "cache.sharedcloud.io/parameters-error"
+	// AnnotationDecodeError is set by decoding on the copy in memory, never on stored objects: why the content of the object
+	// cannot be decoded. A copy that has it has metadata and nothing else; see DecodeError.
+	AnnotationDecodeError = "cache.sharedcloud.io/decode-error"
 )
 
 // Names that the components share.
@@ -111,6 +118,15 @@ const (
 	ReasonRuntimeMismatch   = "RuntimeMismatch"
 	ReasonRevisionNameTaken = "RevisionNameTaken"
 	ReasonInvalid           = "Invalid"
+	// ReasonNotDecodable, on every kind: the stored object does not fit the type. Nothing is done for it until it is
+	// corrected or deleted.
+	ReasonNotDecodable = "NotDecodable"
+	// ReasonNotAllowed: something that only an administrator may allow (a priority class, a runtime class, root). On a
+	// FunctionRun, too.
+	ReasonNotAllowed = "NotAllowed"
+	// ReasonReferencesUnchecked: a Secret, a ConfigMap or a claim is named, and the policies that check whether the writer may
+	// get it are not in force. On a FunctionRun, too.
+	ReasonReferencesUnchecked = "ReferencesUnchecked"
 )
 
 // Reasons of conditions on a FunctionRun.

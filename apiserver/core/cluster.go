@@ -18,6 +18,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"sharedcloud.io/function-operator/api/shallow"
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -40,6 +41,8 @@ func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, erro
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
+	config = rest.CopyConfig(config)
+	config.Wrap(shallow.RoundTripper)
 	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
 		return nil, fmt.Errorf("making a client of the Kubernetes API: %w", err)

@@ -30,11 +30,14 @@ func NewCode(reader client.Reader) *Code {
 	return &Code{reader: reader, kept: sized.New[string, string](codeBytes)}
 }
 
-// Of returns a function's code; "" while there is none, because its ConfigMap is missing. The error is ErrUnavailable, or
+// Of returns a function's code; "" while there is none, because its ConfigMap is missing. The error is ErrUnavailable, a *NotDecodableError, or
 // ctx's.
 func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string, error) {
 	if f.Spec.Code != nil {
 		return *f.Spec.Code, nil
+	}
+	if err := Decodable(f); err != nil {
+		return "", err
 	}
 	revision := f.Status.Revision
 	runtime, known := runtimes.Lookup(f.Spec.Runtime)

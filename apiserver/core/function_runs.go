@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -72,16 +73,24 @@ func (w *Writer) wroteRun(run *sharedcloudv1alpha1.FunctionRun) (*sharedcloudv1a
 func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, user string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if _, ok := w.cluster.FunctionOf(run); !ok {
+	function, ok := w.cluster.FunctionOf(run)
+	if !ok {
+		function = &sharedcloudv1alpha1.Function{}
 		key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.FunctionRef.Name}
-		if err := w.cluster.Client.Get(ctx, key, &sharedcloudv1alpha1.Function{}); err != nil {
+		if err := w.cluster.Client.Get(ctx, key, function); err != nil {
 			return nil, err
 		}
+	}
+	if err := Decodable(function); err != nil {
+		return nil, apierrors.NewConflict(sharedcloudv1alpha1.Resource("functions"), function.Name, err)
+	}
+	if err := w.access.MayUse(ctx, run.Namespace, run.References()); err != nil {
+		return nil, err
 	}
 	if run.Annotations == nil {
 		run.Annotations = map[string]string{}
 	}
-	run.Annotations[sharedcloudv1alpha1.AnnotationRequestedBy] = user
+	run.Annotations[sharedcloudv1alpha1.AnnotationRequestedBy] = requester(user)
 	run.Annotations[sharedcloudv1alpha1.AnnotationCreated] = strconv.FormatInt(w.clock.Now().UnixMicro(), 10)
 	options := []client.CreateOption{client.FieldOwner(sharedcloudv1alpha1.FieldManagerSubresources)}
 	if dry {
@@ -147,7 +156,10 @@ func functionKey(name string) string { return "function/" + name }
 func jobKey(prefix string) string    { return "job/" + prefix }
 
 func runKeys(run *sharedcloudv1alpha1.FunctionRun) []string {
-	keys := []string{functionKey(run.Spec.FunctionRef.Name)}
+	var keys []string
+	if run.Spec.FunctionRef.Name != "" {
+		keys = append(keys, functionKey(run.Spec.FunctionRef.Name))
+	}
 	if prefix := uuids.Prefix(UUIDOf(run)); prefix != "" {
 		keys = append(keys, jobKey(prefix))
 	}

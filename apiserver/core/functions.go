@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sharedcloud.io/function-operator/api/printable"
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -33,16 +35,29 @@ func FunctionName(f *sharedcloudv1alpha1.Function) string {
 	return f.Name
 }
 
-// Writer makes, changes and deletes objects for REST. Whether the requester may do it was asked before.
+// Access says whether the caller in the context may get each object that a spec names: nil where he may.
+type Access interface {
+	MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error
+}
+
+// referrer is an object that may name others.
+type referrer interface {
+	client.Object
+	References() []sharedcloudv1alpha1.Reference
+}
+
+// Writer makes, changes and deletes objects for the caller in the context. Whether he may do it was asked before; whether he may
+// use what an object names the writer asks, since it writes as the server, which the policies of admission let pass.
 type Writer struct {
 	cluster *Cluster
 	code    *Code
+	access  Access
 	clock   clock.PassiveClock
 }
 
 // NewWriter makes a writer.
-func NewWriter(cluster *Cluster, code *Code, clk clock.PassiveClock) *Writer {
-	return &Writer{cluster: cluster, code: code, clock: clk}
+func NewWriter(cluster *Cluster, code *Code, access Access, clk clock.PassiveClock) *Writer {
+	return &Writer{cluster: cluster, code: code, access: access, clock: clk}
 }
 
 // CreateFunction makes a Function. With a key the same request finds what it made before: again is true then.
@@ -60,11 +75,25 @@ func (w *Writer) CreateFunction(ctx context.Context, namespace string, fields Fu
 	return f, again, nil
 }
 
+// maxRequester bounds the name that the annotation requested-by keeps: an identity provider may give any.
+const maxRequester = 1024
+
+// requester is a user's name as the annotation requested-by has it: people read it.
+func requester(user string) string {
+	name := printable.Line(user)
+	for end := maxRequester; end < len(name); end-- {
+		if utf8.RuneStart(name[end]) {
+			return name[:end]
+		}
+	}
+	return name
+}
+
 // metadata is that of an object made through REST.
 func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 	annotations := map[string]string{
 		sharedcloudv1alpha1.AnnotationCreated:     strconv.FormatInt(w.clock.Now().UnixMicro(), 10),
-		sharedcloudv1alpha1.AnnotationRequestedBy: by.User,
+		sharedcloudv1alpha1.AnnotationRequestedBy: requester(by.User),
 	}
 	if by.Key != "" {
 		annotations[sharedcloudv1alpha1.AnnotationRequest] = by.Body
@@ -78,9 +107,12 @@ func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 
 // create makes the object under a new name, or under the one that follows from the requester and his key: then the API
 // decides which of several requests is the first, and the others find its object.
-func (w *Writer) create(ctx context.Context, object client.Object, by Requester, name func()) (again bool, err error) {
+func (w *Writer) create(ctx context.Context, object referrer, by Requester, name func()) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+	if err := w.access.MayUse(ctx, object.GetNamespace(), object.References()); err != nil {
+		return false, err
+	}
 	if by.Key != "" {
 		object.SetName(keyedName(by))
 		return w.createOnce(ctx, object, by)
@@ -146,6 +178,9 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1
 		if current.UID != cached.UID || current.DeletionTimestamp != nil {
 			return nil, ErrNotFound
 		}
+		if err := Decodable(current); err != nil {
+			return nil, err
+		}
 		code, err := w.code.Of(ctx, current)
 		if err != nil {
 			return nil, err
@@ -154,6 +189,12 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1
 		wanted, err := decide(current, present)
 		if err != nil {
 			return nil, err
+		}
+		// All that it names: whoever changes the code reads what the function may read. REST changes none of the references.
+		if wanted != present {
+			if err := w.access.MayUse(ctx, current.Namespace, current.References()); err != nil {
+				return nil, err
+			}
 		}
 		function, err := w.applyFunction(ctx, current, present, wanted, by)
 		if apierrors.IsConflict(err) {
@@ -196,7 +237,7 @@ func (w *Writer) applyFunction(ctx context.Context, current *sharedcloudv1alpha1
 		var value string
 		switch {
 		case path[len(path)-1] == sharedcloudv1alpha1.AnnotationRequestedBy:
-			value = by.User
+			value = requester(by.User)
 		case path[0] == "metadata" && path[1] == "labels":
 			value = current.Labels[path[2]]
 		case path[0] == "metadata":

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 
+	"sharedcloud.io/function-operator/api/shallow"
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -71,6 +72,7 @@ func indexByUID(obj any) ([]string, error) {
 
 func restClientFor(config *rest.Config, scheme *runtime.Scheme, apiPath string, gv schema.GroupVersion) (rest.Interface, error) {
 	config = rest.CopyConfig(config)
+	config.Wrap(shallow.RoundTripper)
 	config.APIPath = apiPath
 	config.GroupVersion = &gv
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()

@@ -172,6 +172,9 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 	if run.UID != uid {
 		return nil, 0, ErrRunReplaced
 	}
+	if err := Decodable(run); err != nil {
+		return nil, 0, err
+	}
 	tuples, err := parameters.FromSpec(&run.Spec)
 	switch {
 	case err == nil:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
@@ -17,7 +18,7 @@ type Namespaces struct {
 
 const indexTenant = "tenant"
 
-// slimNamespace keeps of a namespace its name and its tenants.
+// slimNamespace keeps of a namespace its name, its tenants and its quotas.
 func slimNamespace(obj any) (any, error) {
 	namespace, ok := obj.(*corev1.Namespace)
 	if !ok {
@@ -26,7 +27,8 @@ func slimNamespace(obj any) (any, error) {
 	kept := &corev1.Namespace{}
 	kept.Name, kept.UID, kept.ResourceVersion = namespace.Name, namespace.UID, namespace.ResourceVersion
 	kept.DeletionTimestamp = namespace.DeletionTimestamp
-	kept.Annotations = pick(namespace.Annotations, sharedcloudv1alpha1.AnnotationTenants)
+	kept.Annotations = pick(namespace.Annotations, sharedcloudv1alpha1.AnnotationTenants,
+		sharedcloudv1alpha1.AnnotationUploadsQuota, sharedcloudv1alpha1.AnnotationResultsQuota)
 	return kept, nil
 }
 
@@ -49,6 +51,16 @@ func indexByTenant(obj any) ([]string, error) {
 func (n *Namespaces) Exists(name string) bool {
 	_, exists, err := n.informer.GetStore().GetByKey(name)
 	return err == nil && exists
+}
+
+// Lookup returns the uid of a namespace and what of its annotations is kept.
+func (n *Namespaces) Lookup(name string) (uid types.UID, annotations map[string]string, found bool) {
+	obj, exists, err := n.informer.GetStore().GetByKey(name)
+	namespace, ok := obj.(*corev1.Namespace)
+	if err != nil || !exists || !ok {
+		return "", nil, false
+	}
+	return namespace.UID, namespace.Annotations, true
 }
 
 // Alive says whether there is a namespace of that name that is not being deleted.

@@ -52,6 +52,8 @@ type row[T client.Object] struct {
 	uuid    string
 	keys    []string
 	created int64
+	// undecodable objects have metadata alone: lists leave them out.
+	undecodable bool
 	// unconfirmed is since when only this server knows the object; zero when the informer does.
 	unconfirmed time.Time
 }
@@ -126,7 +128,8 @@ func (t *Table[T]) put(object T, unconfirmed time.Time) {
 		}
 		t.remove(owner)
 	}
-	fresh := &row[T]{object: object, uuid: UUIDOf(object), created: CreatedMicros(object), unconfirmed: unconfirmed}
+	fresh := &row[T]{object: object, uuid: UUIDOf(object), created: CreatedMicros(object), unconfirmed: unconfirmed,
+		undecodable: sharedcloudv1alpha1.DecodeError(object) != ""}
 	if t.by != nil {
 		fresh.keys = t.by(object)
 	}
@@ -196,7 +199,7 @@ func (t *Table[T]) Named(namespace, name string) (T, bool) {
 	return none, false
 }
 
-// List returns the objects of a namespace, newest first.
+// List returns the objects of a namespace that can be decoded, newest first.
 func (t *Table[T]) List(namespace string) []T {
 	t.mu.RLock()
 	rows := t.some(t.spaces[namespace])
@@ -218,7 +221,7 @@ func (t *Table[T]) CountBy(namespace, key string) int {
 	defer t.mu.RUnlock()
 	count := 0
 	for _, r := range t.indexed[types.NamespacedName{Namespace: namespace, Name: key}] {
-		if t.shown(r) {
+		if t.shown(r) && !r.undecodable {
 			count++
 		}
 	}
@@ -228,7 +231,7 @@ func (t *Table[T]) CountBy(namespace, key string) int {
 func (t *Table[T]) some(from map[types.UID]*row[T]) []*row[T] {
 	rows := make([]*row[T], 0, len(from))
 	for _, r := range from {
-		if t.shown(r) {
+		if t.shown(r) && !r.undecodable {
 			rows = append(rows, r)
 		}
 	}
@@ -287,7 +290,7 @@ func CreatedMicros(object metav1.Object) int64 {
 
 // UpdatedMicros is when somebody last wrote the object, other than its status.
 func UpdatedMicros(object metav1.Object) int64 {
-	if micros, err := strconv.ParseInt(object.GetAnnotations()[sharedcloudv1alpha1.AnnotationUpdated], 10, 64); err == nil {
+	if micros, err := strconv.ParseInt(object.GetAnnotations()[sharedcloudv1alpha1.AnnotationUpdated], 10, 64); err == nil && micros < 1<<53 {
 		return max(micros, CreatedMicros(object))
 	}
 	return CreatedMicros(object)
@@ -297,7 +300,7 @@ func UpdatedMicros(object metav1.Object) int64 {
 func noteUpdated(object metav1.Object) {
 	latest := int64(0)
 	for _, entry := range object.GetManagedFields() {
-		if entry.Subresource == "" && entry.Time != nil {
+		if entry.Subresource == "" && entry.Time != nil && entry.Time.UTC().Year() <= 9999 {
 			latest = max(latest, entry.Time.UnixMicro())
 		}
 	}
@@ -308,6 +311,8 @@ func noteUpdated(object metav1.Object) {
 		}
 		annotations[sharedcloudv1alpha1.AnnotationUpdated] = strconv.FormatInt(latest, 10)
 		object.SetAnnotations(annotations)
+	} else if len(object.GetManagedFields()) > 0 {
+		delete(annotations, sharedcloudv1alpha1.AnnotationUpdated) // a stored one is not the cache's
 	}
 	object.SetManagedFields(nil)
 }

@@ -42,6 +42,7 @@ func newReviewer() *reviewer {
 	return r
 }
 
+//security:attack anonymous | sends no Authorization header, an empty one, two, or one with spaces | the answer is 401 in the words of the contract
 func TestTheAuthorizationHeader(t *testing.T) {
 	reviews := newReviewer()
 	callers := NewCallers(reviews.AuthenticationV1(), clocktesting.NewFakeClock(time.Now()))
@@ -136,6 +137,7 @@ func (s spaces) OfTenant(entry string) []string {
 	return names
 }
 
+//security:attack tenant | names a namespace in a header that is not the tenant's | the answer is 404, as for a namespace that does not exist
 func TestTheNamespaceOfACaller(t *testing.T) {
 	all := spaces{"a": {"group:x"}, "b": {"user:bob", "group:y"}, "c": {"user:bob"}, "own": nil}
 	for name, tc := range map[string]struct {

@@ -46,15 +46,15 @@ func NewRules(rules authorizer.Authorizer, clk clock.Clock) *Rules {
 // that name. The error is ErrUnavailable.
 func (r *Rules) May(ctx context.Context, caller user.Info, verb, resource, namespace, name string) (bool, error) {
 	// Nearly all rules are for all names: asked that way, one answer serves for every object.
-	allowed, err := r.ask(ctx, caller, verb, resource, namespace, "")
+	allowed, err := r.ask(ctx, caller, verb, sharedcloudv1alpha1.GroupName, resource, namespace, "")
 	if err != nil || allowed || name == "" {
 		return allowed, err
 	}
-	return r.ask(ctx, caller, verb, resource, namespace, name)
+	return r.ask(ctx, caller, verb, sharedcloudv1alpha1.GroupName, resource, namespace, name)
 }
 
-func (r *Rules) ask(ctx context.Context, caller user.Info, verb, resource, namespace, name string) (bool, error) {
-	key := ruleKey(caller, verb, resource, namespace, name)
+func (r *Rules) ask(ctx context.Context, caller user.Info, verb, group, resource, namespace, name string) (bool, error) {
+	key := ruleKey(caller, verb, group, resource, namespace, name)
 	last, known := rule{}, false
 	if kept, ok := r.kept.Get(key); ok {
 		if last, known = kept.(rule); known {
@@ -71,7 +71,7 @@ func (r *Rules) ask(ctx context.Context, caller user.Info, verb, resource, names
 	defer cancel()
 	decision, _, err := r.authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: caller, Verb: verb, Namespace: namespace, Name: name, ResourceRequest: true, Resource: resource,
-		APIGroup: sharedcloudv1alpha1.GroupName, APIVersion: sharedcloudv1alpha1.GroupVersion.Version,
+		APIGroup: group, APIVersion: versionOf(group),
 	})
 	switch {
 	case err == nil:
@@ -85,9 +85,17 @@ func (r *Rules) ask(ctx context.Context, caller user.Info, verb, resource, names
 	return allowed, nil
 }
 
+// versionOf is the version of the two groups that are asked for: the custom resources' own, and the core.
+func versionOf(group string) string {
+	if group == sharedcloudv1alpha1.GroupName {
+		return sharedcloudv1alpha1.GroupVersion.Version
+	}
+	return "v1"
+}
+
 // ruleKey has all that an authorizer may decide by.
-func ruleKey(caller user.Info, verb, resource, namespace, name string) string {
-	parts := append([]string{caller.GetName(), caller.GetUID(), verb, resource, namespace, name}, caller.GetGroups()...)
+func ruleKey(caller user.Info, verb, group, resource, namespace, name string) string {
+	parts := append([]string{caller.GetName(), caller.GetUID(), verb, group, resource, namespace, name}, caller.GetGroups()...)
 	extra := caller.GetExtra()
 	for _, key := range slices.Sorted(maps.Keys(extra)) {
 		parts = append(append(parts, "\x01"+key), extra[key]...)

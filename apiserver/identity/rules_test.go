@@ -10,6 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
+//security:attack tenant | calls a subresource of a run that the tenant may not get | the answer follows from the RBAC rules of the run itself
 func TestResourceRules(t *testing.T) {
 	alice := &user.DefaultInfo{Name: "alice"}
 	results := authorizer.AttributesRecord{

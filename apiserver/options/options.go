@@ -27,6 +27,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 )
 
 // Options are the API server's flags.
@@ -59,6 +60,8 @@ type Options struct {
 	InputsMiB int64
 	// UploadMiB is how much inputs that are uploaded at once may have.
 	UploadMiB int64
+	// UploadsQuotaMiB and ResultsQuotaMiB are what each namespace may have in the outcome store; 0 for no bounds.
+	UploadsQuotaMiB, ResultsQuotaMiB int64
 	// ResultBytes and OutputBytes bound what an outcome may hold.
 	ResultBytes, OutputBytes int
 	// GPUProductLabel is the label of a node that says what GPUs it has.
@@ -94,6 +97,8 @@ func New() *Options {
 		Drain:              5 * time.Second,
 		InputsMiB:          defaults.InputsBytes >> 20,
 		UploadMiB:          defaults.UploadBytes >> 20,
+		UploadsQuotaMiB:    defaults.Quotas.Uploads >> 20,
+		ResultsQuotaMiB:    defaults.Quotas.Results >> 20,
 		ResultBytes:        defaults.ResultBytes,
 		OutputBytes:        defaults.OutputBytes,
 		GPUProductLabel:    defaults.GPUProductLabel,
@@ -138,6 +143,10 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"How long the server goes on serving after it was told to end, until everybody has noticed.")
 	fs.Int64Var(&o.UploadMiB, "upload-mib", o.UploadMiB,
 		"How much inputs that are uploaded at once may have, in MiB.")
+	fs.Int64Var(&o.UploadsQuotaMiB, "uploads-quota-mib", o.UploadsQuotaMiB,
+		"How much uploaded inputs each namespace may have in the outcome store, in MiB; 0: no limit. The annotation sharedcloud.io/uploads-quota of a Namespace (20Gi, unlimited) overrides it.")
+	fs.Int64Var(&o.ResultsQuotaMiB, "results-quota-mib", o.ResultsQuotaMiB,
+		"How much results and output each namespace may have in the outcome store, in MiB; 0: no limit. The annotation sharedcloud.io/results-quota of a Namespace (20Gi, unlimited) overrides it.")
 	fs.Int64Var(&o.InputsMiB, "inputs-cache-mib", o.InputsMiB,
 		"Most memory, in MiB, for the inputs of the runs that are being handed out.")
 	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Most bytes that the result of one tuple may have.")
@@ -199,6 +208,9 @@ func (o *Options) Validate() error {
 	}
 	check(o.Drain >= 0 && o.Drain <= 5*time.Minute, "--drain is %v; it must be between 0s and 5m", o.Drain)
 	check(o.UploadMiB >= 1 && o.UploadMiB <= 1<<20, "--upload-mib is %d; it must be between 1 and %d", o.UploadMiB, 1<<20)
+	for name, mib := range map[string]int64{"uploads-quota-mib": o.UploadsQuotaMiB, "results-quota-mib": o.ResultsQuotaMiB} {
+		check(mib >= 0 && mib <= 1<<40, "--%s is %d; it must be between 0 and %d", name, mib, int64(1)<<40)
+	}
 	check(o.InputsMiB >= 1 && o.InputsMiB <= 1<<20, "--inputs-cache-mib is %d; it must be between 1 and %d", o.InputsMiB, 1<<20)
 	// A request that carries one outcome with all its output, in base64, must fit into the exchange's 32 MiB.
 	check(o.ResultBytes >= 1024 && o.ResultBytes <= 16<<20, "--result-bytes is %d; it must be between 1024 and %d", o.ResultBytes, 16<<20)
@@ -267,6 +279,7 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 		SweepInterval:      o.SweepInterval,
 		InputsBytes:        o.InputsMiB << 20,
 		UploadBytes:        o.UploadMiB << 20,
+		Quotas:             quotas.Limits{Uploads: o.UploadsQuotaMiB << 20, Results: o.ResultsQuotaMiB << 20},
 		ResultBytes:        o.ResultBytes,
 		OutputBytes:        o.OutputBytes,
 		CatalogueNamespace: o.CatalogueNamespace,

@@ -18,7 +18,7 @@ func TestFlags(t *testing.T) {
 		"everything that may be said": {flags: append([]string{
 			"--store-path=/x/y.db", "--lease-duration=10s", "--sweep-interval=1s", "--catalogue-namespace=images", "--drain=0s",
 			"--inputs-cache-mib=1", "--result-bytes=1024", "--output-bytes=1024", "--profiling", "--secure-port=9443",
-			"--gpu-product-label=amd.com/gpu.product-name",
+			"--gpu-product-label=amd.com/gpu.product-name", "--uploads-quota-mib=0", "--results-quota-mib=1",
 		}, tls...)},
 		"no certificate":                    {want: []string{"--tls-cert-file and --tls-private-key-file", "sharedcloud-apiserver-tls"}},
 		"a certificate without its key":     {flags: tls[:1], want: []string{"--tls-private-key-file"}},
@@ -30,6 +30,7 @@ func TestFlags(t *testing.T) {
 		"no memory":                         {flags: append([]string{"--inputs-cache-mib=0"}, tls...), want: []string{"--inputs-cache-mib is 0"}},
 		"more than a request can hold":      {flags: append([]string{"--result-bytes=16777217", "--output-bytes=9999999"}, tls...), want: []string{"--result-bytes is 16777217", "--output-bytes is 9999999"}},
 		"a label that cannot be":            {flags: append([]string{"--gpu-product-label=no label"}, tls...), want: []string{`--gpu-product-label is "no label"`}},
+		"quotas that cannot be":             {flags: append([]string{"--uploads-quota-mib=-1", "--results-quota-mib=9999999999999"}, tls...), want: []string{"--uploads-quota-mib is -1", "--results-quota-mib is 9999999999999"}},
 		"no store":                          {flags: append([]string{"--store-path="}, tls...), want: []string{"--store-path must name a file"}},
 		"a store by its URL":                {flags: append([]string{"--store=postgres://user@host/db?sslmode=verify-full"}, tls...)},
 		"a store by a file":                 {flags: append([]string{"--store-url-file=/x/url"}, tls...)},

@@ -17,6 +17,10 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 // onEveryEngine are the tests of what a store is. They run on SQLite by their own names and on PostgreSQL by this table.
 var onEveryEngine = map[string]func(*testing.T){
+	"TestAnUploadCountsItsBytesItsPiecesAndItself":                        TestAnUploadCountsItsBytesItsPiecesAndItself,
+	"TestUploadsBelongToTheUIDOfTheirNamespace":                           TestUploadsBelongToTheUIDOfTheirNamespace,
+	"TestUploadsFromBeforeNamespacesWereToldApartAreClaimedOnce":          TestUploadsFromBeforeNamespacesWereToldApartAreClaimedOnce,
+	"TestTheMigrationCountsWhatIsThere":                                   TestTheMigrationCountsWhatIsThere,
 	"TestARunsRowComesBackAsItWasWritten":                                 TestARunsRowComesBackAsItWasWritten,
 	"TestAWorkersRowComesBackAsItWasWritten":                              TestAWorkersRowComesBackAsItWasWritten,
 	"TestOutcomesComeBackAsTheyWereWrittenInOrder":                        TestOutcomesComeBackAsTheyWereWrittenInOrder,

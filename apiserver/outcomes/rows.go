@@ -85,6 +85,10 @@ type Run struct {
 	Closed bool
 
 	CreatedMicros int64
+	// NamespaceUID is that of the run's namespace; "" in rows from before it was noted.
+	NamespaceUID types.UID
+	// StoredBytes is what the run and all that belongs to it count against the quota of the namespace, see tx_quota.go.
+	StoredBytes int64
 	// ResultsDeletedMicros is when the deletion of the results began, see Tx.BeginDeletingResults; 0: they are there.
 	ResultsDeletedMicros int64
 }

@@ -7,6 +7,7 @@
 //   - rows.go: the rows as values;
 //   - read.go: reading all outcomes of a run, page by page;
 //   - tx.go, tx_*.go: what can be asked and written in a transaction, in SQL that every engine here understands;
+//   - tx_quota.go: what rows count against the quotas of namespaces, and sums of that;
 //   - group.go: how those who wait share a transaction and its sync;
 //   - sqlite*.go: the engine that is always there: one file, one server, one writer;
 //   - postgres*.go: the engine for several servers: a lock of the database for each run;

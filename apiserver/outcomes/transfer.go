@@ -42,7 +42,7 @@ var tables = []table{
 	{name: "attempts", order: "run_id, idx", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "outcomes", order: "id", packed: "id", packedOf: "runs", refers: map[string]string{"worker_id": "workers"}, owner: "id"},
 	// Uploads that still arrive are told by nothing but their number: they stay where they are.
-	{name: "uploads", order: "id", id: "id", unique: []string{"namespace", "digest"}, only: "complete = 1"},
+	{name: "uploads", order: "id", id: "id", unique: []string{"namespace", "namespace_uid", "digest"}, only: "complete = 1"},
 	{name: "upload_chunks", order: "id", packed: "id", packedOf: "uploads", owner: "id", only: "id / 4294967296 IN (SELECT id FROM uploads WHERE complete = 1)"},
 }
 

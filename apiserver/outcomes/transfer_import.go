@@ -125,6 +125,9 @@ func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty 
 				return Imported{}, fmt.Errorf("the file says that it has %d rows of %s and has %d; nothing of it was taken", n, name, got)
 			}
 		}
+		if err := im.measure(ctx); err != nil {
+			return Imported{}, err
+		}
 		if mustBeEmpty {
 			if err := im.verify(ctx); err != nil {
 				return Imported{}, err
@@ -252,11 +255,15 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 	}
 	columns, values := slices.Delete(slices.Clone(im.columns), at, at+1), slices.Delete(slices.Clone(row), at, at+1)
 	if len(im.table.unique) > 0 {
+		// A file from before a column was added has one less to tell rows by.
+		var by []string
 		var same []any
 		for _, column := range im.table.unique {
-			same = append(same, row[im.position[column]])
+			if at, ok := im.position[column]; ok {
+				by, same = append(by, column), append(same, row[at])
+			}
 		}
-		there, err := im.sink.exists(ctx, im.table, same)
+		there, err := im.sink.exists(ctx, im.table.name, by, same)
 		if err != nil {
 			return err
 		}
@@ -285,6 +292,22 @@ func (im *importer) flush(ctx context.Context) error {
 		return err
 	}
 	im.Added[im.table.name] += int64(len(rows))
+	return nil
+}
+
+// measure sums up anew what runs and uploads count: a file may be older than the sums, and does not have all that they have.
+func (im *importer) measure(ctx context.Context) error {
+	for table, measured := range map[string]string{"runs": measuredRun, "uploads": measuredUpload} {
+		for _, id := range im.ids[table] {
+			statement, err := im.sink.statement(ctx, `UPDATE `+table+` SET stored_bytes = `+measured+` WHERE id = $1`) //nolint:sqlclosecheck // closed with the transaction
+			if err != nil {
+				return err
+			}
+			if _, err := statement.ExecContext(ctx, id); err != nil {
+				return fmt.Errorf("measuring the %s: %w", table, im.sink.sentence(err))
+			}
+		}
+	}
 	return nil
 }
 

@@ -286,13 +286,13 @@ func (s *sink) openPostgres(ctx context.Context, store *Postgres, target Source)
 // commit keeps it all.
 func (s *sink) commit() error { return s.sentence(s.tx.Commit()) }
 
-// exists says whether the table has a row with these values in the columns by which one is known.
-func (s *sink) exists(ctx context.Context, t *table, values []any) (there bool, err error) {
+// exists says whether a table has a row with these values in these columns.
+func (s *sink) exists(ctx context.Context, table string, columns []string, values []any) (there bool, err error) {
 	var conditions []string
-	for i, column := range t.unique {
+	for i, column := range columns {
 		conditions = append(conditions, fmt.Sprintf("%s = $%d", column, i+1))
 	}
-	statement, err := s.statement(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM %s WHERE %s`, t.name, strings.Join(conditions, " AND "))) //nolint:sqlclosecheck // closed with the transaction
+	statement, err := s.statement(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM %s WHERE %s`, table, strings.Join(conditions, " AND "))) //nolint:sqlclosecheck // closed with the transaction
 	if err != nil {
 		return false, err
 	}

@@ -79,7 +79,13 @@ func furnish(t *testing.T, store Store, names ...string) {
 			for index := 3; index < 300; index++ {
 				all = append(all, Outcome{Index: index, Status: Succeeded, Result: []byte(name + strconv.Itoa(index)), WorkerID: workers[index%3].ID})
 			}
-			return errors.Join(tx.InsertOutcomes(run.ID, all), tx.PutAttempts(run.ID, []Attempts{{Index: 301, Failures: 2, Crashes: 1}}))
+			if err := errors.Join(tx.InsertOutcomes(run.ID, all), tx.PutAttempts(run.ID, []Attempts{{Index: 301, Failures: 2, Crashes: 1}})); err != nil {
+				return err
+			}
+			before := *run
+			var err error
+			run.StoredBytes, err = tx.MeasureRun(run.ID)
+			return errors.Join(err, tx.UpdateRun(&before, run))
 		})
 		upload(t, store, "ns", "sha256:"+name)
 	}
@@ -165,7 +171,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 			// What still arrives stays where it is: nothing tells one of them from the other.
 			for _, name := range []string{"a", "b"} {
 				write(t, store, func(tx *Tx) error {
-					id, err := tx.InsertUpload("ns", 1)
+					id, err := tx.InsertUpload("ns", nsUID, 1)
 					_, err1 := tx.AddChunk(id, Chunk{Tuples: 1, Data: []byte(name)}, 1)
 					return errors.Join(err, err1, tx.PutArriving("ns", name, id, []byte("state")))
 				})

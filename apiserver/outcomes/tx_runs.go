@@ -12,7 +12,7 @@ const selectRun = `SELECT id, uid, namespace, name, total, gpus, next_index, ret
 	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
 	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed,
-	results_deleted_us FROM runs WHERE uid = $1`
+	results_deleted_us, namespace_uid, stored_bytes FROM runs WHERE uid = $1`
 
 // Run returns the row of a run; nil when there is none.
 func (tx *Tx) Run(uid types.UID) (*Run, error) {
@@ -24,7 +24,8 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 			&r.Succeeded, &r.Failed, &r.TimedOut, &r.Cancelled, &unsuccessful, &r.UnsuccessfulCut, &r.Live, &r.Busy, &r.Queued,
 			&r.Barren, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
 			&r.Measured, &r.WorkedMicros, &r.Closing, &r.ClosingStatus, &r.ClosingError.Type, &r.ClosingError.Message,
-			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros, &delayed, &r.ResultsDeletedMicros)
+			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros, &delayed, &r.ResultsDeletedMicros,
+			&r.NamespaceUID, &r.StoredBytes)
 		if err != nil {
 			return err
 		}
@@ -48,14 +49,15 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 const insertRun = `INSERT INTO runs (uid, namespace, name, total, gpus, next_index, returned, suspects,
 	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
-	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed)
+	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed,
+	namespace_uid, stored_bytes)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-	$25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36) RETURNING id`
+	$25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38) RETURNING id`
 
 const updateRun = `UPDATE runs SET next_index = $1, returned = $2, suspects = $3, succeeded = $4, failed = $5,
 	timed_out = $6, cancelled = $7, unsuccessful = $8, unsuccessful_cut = $9, live = $10, busy = $11, queued = $12,
 	barren = $13, deaths = $14, mean_us = $15, measured = $16, worked_us = $17, closing = $18, fill_next = $19,
-	filled = $20, closed = $21, delayed = $22 WHERE id = $23`
+	filled = $20, closed = $21, delayed = $22, stored_bytes = $23 WHERE id = $24`
 
 // The sentences of a run change rarely and may be long.
 const updateRunSentences = `UPDATE runs SET trouble_load = $1, trouble_type = $2, trouble_message = $3,
@@ -69,7 +71,7 @@ func (tx *Tx) InsertRun(r *Run) error {
 		r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, number(r.TroubleLoad), []byte(r.Trouble.Type),
 		[]byte(r.Trouble.Message), []byte(r.Trouble.Traceback), r.MeanMicros, r.Measured, r.WorkedMicros, r.Closing,
 		int(r.ClosingStatus), []byte(r.ClosingError.Type), []byte(r.ClosingError.Message), []byte(r.ClosingError.Traceback),
-		r.FillNext, r.Filled, number(r.Closed), r.CreatedMicros, formatDelays(r.Delayed))
+		r.FillNext, r.Filled, number(r.Closed), r.CreatedMicros, formatDelays(r.Delayed), string(r.NamespaceUID), r.StoredBytes)
 	r.ID = id
 	return err
 }
@@ -95,10 +97,10 @@ func (tx *Tx) UpdateRun(before, after *Run) error {
 }
 
 // changing are the arguments of updateRun but the last.
-func (r *Run) changing() [22]any {
-	return [22]any{r.Next, r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled,
+func (r *Run) changing() [23]any {
+	return [23]any{r.Next, r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled,
 		r.Unsuccessful.String(), r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, r.MeanMicros, r.Measured,
-		r.WorkedMicros, r.Closing, r.FillNext, r.Filled, number(r.Closed), formatDelays(r.Delayed)}
+		r.WorkedMicros, r.Closing, r.FillNext, r.Filled, number(r.Closed), formatDelays(r.Delayed), r.StoredBytes}
 }
 
 // number is a truth value as every engine stores it.
@@ -150,10 +152,23 @@ func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error
 		return first, err
 	}
 	if fit == 0 {
-		_, err = tx.exec(doing, `DELETE FROM live_output WHERE run_id = $1`, run.ID)
-		return -1, err
+		live, err := tx.number(doing, `SELECT CAST(COALESCE(SUM(LENGTH(stdout) + LENGTH(stderr)), 0) AS BIGINT) FROM live_output WHERE run_id = $1`, run.ID)
+		if err != nil {
+			return first, err
+		}
+		if _, err = tx.exec(doing, `DELETE FROM live_output WHERE run_id = $1`, run.ID); err != nil {
+			return first, err
+		}
+		return -1, tx.release(run, live)
 	}
 	until := key(run.ID, first+fit-1)
+	payload, err := tx.number(doing, `SELECT CAST(COALESCE(SUM(`+outcomePayload+`), 0) AS BIGINT) FROM outcomes WHERE id BETWEEN $1 AND $2`, from, until)
+	if err != nil {
+		return first, err
+	}
+	if err := tx.release(run, payload); err != nil {
+		return first, err
+	}
 	_, err = tx.exec(doing, `UPDATE outcomes SET result = NULL, result_text = NULL,
 		error_type = NULL, error_message = NULL, error_traceback = NULL, stdout = NULL, stdout_dropped = 0, stderr = NULL, stderr_dropped = 0
 		WHERE id BETWEEN $1 AND $2 AND COALESCE(result, result_text, error_type, error_message, error_traceback, stdout, stderr) IS NOT NULL`,

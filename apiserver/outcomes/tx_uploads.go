@@ -1,9 +1,13 @@
 package outcomes
 
+import "k8s.io/apimachinery/pkg/types"
+
 // Upload is the row of inputs that were uploaded to a namespace, see package uploads.
 type Upload struct {
 	ID        int64
 	Namespace string
+	// NamespaceUID is that of the namespace; "" in rows from before it was noted.
+	NamespaceUID types.UID
 	// Digest is "" while the tuples arrive.
 	Digest string
 	// Tuples is how many are there; -1 when the upload is being deleted.
@@ -22,17 +26,17 @@ type Chunk struct {
 	Data          []byte
 }
 
-const uploadColumns = `id, namespace, digest, tuples, bytes, complete, created_us, used_us FROM uploads`
+const uploadColumns = `id, namespace, namespace_uid, digest, tuples, bytes, complete, created_us, used_us FROM uploads`
 
 // columns is where the columns of uploadColumns go.
 func (u *Upload) columns() []any {
-	return []any{&u.ID, &u.Namespace, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros}
+	return []any{&u.ID, &u.Namespace, &u.NamespaceUID, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros}
 }
 
 // InsertUpload adds the row of an upload that arrives.
-func (tx *Tx) InsertUpload(namespace string, nowMicros int64) (id int64, err error) {
-	return tx.insert("adding an upload", `INSERT INTO uploads (namespace, digest, tuples, bytes, complete, created_us, used_us)
-		VALUES ($1, '', 0, 0, 0, $2, $2) RETURNING id`, namespace, nowMicros)
+func (tx *Tx) InsertUpload(namespace string, uid types.UID, nowMicros int64) (id int64, err error) {
+	return tx.insert("adding an upload", `INSERT INTO uploads (namespace, namespace_uid, digest, tuples, bytes, stored_bytes, complete, created_us, used_us)
+		VALUES ($1, $2, '', 0, 0, $3, 0, $4, $4) RETURNING id`, namespace, string(uid), int64(UploadBytes), nowMicros)
 }
 
 // Arriving is an upload that comes in several calls.
@@ -42,13 +46,15 @@ type Arriving struct {
 	State []byte
 }
 
-// Arriving returns the upload that comes in several calls under that name; nil when there is none. It may be complete.
-func (tx *Tx) Arriving(namespace, name string) (found *Arriving, err error) {
+// Arriving returns the upload that comes in several calls under that name; nil when there is none. It may be complete. That
+// of another namespace which had the name before is none.
+func (tx *Tx) Arriving(namespace string, uid types.UID, name string) (found *Arriving, err error) {
 	err = tx.query("reading an upload", func(row func(...any) error) error {
 		found = &Arriving{}
 		return row(append(found.columns(), &found.State)...)
-	}, `SELECT u.id, u.namespace, u.digest, u.tuples, u.bytes, u.complete, u.created_us, u.used_us, a.state
-		FROM arriving_uploads a JOIN uploads u ON u.id = a.upload_id WHERE a.namespace = $1 AND a.name = $2 AND u.tuples >= 0`, namespace, name)
+	}, `SELECT u.id, u.namespace, u.namespace_uid, u.digest, u.tuples, u.bytes, u.complete, u.created_us, u.used_us, a.state
+		FROM arriving_uploads a JOIN uploads u ON u.id = a.upload_id WHERE a.namespace = $1 AND a.name = $2 AND u.tuples >= 0
+		AND u.namespace_uid IN ($3, '')`, namespace, name, string(uid))
 	return found, err
 }
 
@@ -68,8 +74,8 @@ func (tx *Tx) ForgetArriving(namespace, name string) error {
 // AddChunk adds a piece to an upload that arrives. It says whether that is still there, with the tuples before the piece:
 // one of which nothing came for long is swept, and somebody else may have added to it.
 func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (there bool, err error) {
-	changed, err := tx.exec("adding to an upload", `UPDATE uploads SET tuples = tuples + $1, bytes = bytes + $2, used_us = $3
-		WHERE id = $4 AND complete = 0 AND tuples = $5`, chunk.Tuples, len(chunk.Data), nowMicros, upload, chunk.First)
+	changed, err := tx.exec("adding to an upload", `UPDATE uploads SET tuples = tuples + $1, bytes = bytes + $2, stored_bytes = stored_bytes + $2 + $3,
+		used_us = $4 WHERE id = $5 AND complete = 0 AND tuples = $6`, chunk.Tuples, int64(len(chunk.Data)), int64(ChunkBytes), nowMicros, upload, chunk.First)
 	if err != nil || changed == 0 {
 		return false, err
 	}
@@ -86,8 +92,9 @@ func (tx *Tx) CompleteUpload(upload int64, digest string, tuples int, nowMicros 
 }
 
 // Upload returns the complete upload of a namespace with that digest; nil when there is none.
-func (tx *Tx) Upload(namespace, digest string) (*Upload, error) {
-	found, err := tx.uploads(`SELECT `+uploadColumns+` WHERE namespace = $1 AND digest = $2 AND complete = 1`, namespace, digest)
+func (tx *Tx) Upload(namespace string, uid types.UID, digest string) (*Upload, error) {
+	found, err := tx.uploads(`SELECT `+uploadColumns+` WHERE namespace = $1 AND digest = $2 AND complete = 1 AND namespace_uid IN ($3, '')
+		ORDER BY namespace_uid DESC LIMIT 1`, namespace, digest, string(uid))
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}

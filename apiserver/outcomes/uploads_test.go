@@ -9,12 +9,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// nsUID is the uid of the namespace of all uploads here but where another is named.
+const nsUID = "ns-uid"
+
 // upload adds one of two pieces, and completes it.
 func upload(t testing.TB, store Store, namespace, digest string) int64 {
 	t.Helper()
 	var id int64
 	write(t, store, func(tx *Tx) (err error) {
-		if id, err = tx.InsertUpload(namespace, 1); err != nil {
+		if id, err = tx.InsertUpload(namespace, nsUID, 1); err != nil {
 			return err
 		}
 		for _, c := range []Chunk{{First: 0, Tuples: 2, Data: []byte("a\x00b")}, {First: 2, Tuples: 1, Data: []byte(digest)}} {
@@ -41,7 +44,7 @@ func uploaded(t testing.TB, store Store, namespace, digest string) (*Upload, []C
 	var chunks []Chunk
 	if err := store.View(ctx, func(tx *Tx) (err error) {
 		found, chunks = nil, nil
-		if found, err = tx.Upload(namespace, digest); err != nil || found == nil {
+		if found, err = tx.Upload(namespace, nsUID, digest); err != nil || found == nil {
 			return err
 		}
 		heads, err := tx.Chunks(found.ID)
@@ -64,7 +67,7 @@ func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
 	other := upload(t, store, "ns", "sha256:other")
 	id := upload(t, store, "ns", "sha256:x")
 	found, chunks := uploaded(t, store, "ns", "sha256:x")
-	if diff := cmp.Diff(&Upload{ID: id, Namespace: "ns", Digest: "sha256:x", Tuples: 3, Bytes: 11, Complete: true, CreatedMicros: 1, UsedMicros: 3}, found); diff != "" {
+	if diff := cmp.Diff(&Upload{ID: id, Namespace: "ns", NamespaceUID: nsUID, Digest: "sha256:x", Tuples: 3, Bytes: 11, Complete: true, CreatedMicros: 1, UsedMicros: 3}, found); diff != "" {
 		t.Errorf("the upload (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]Chunk{{0, 2, []byte("a\x00b")}, {2, 1, []byte("sha256:x")}}, chunks); diff != "" {
@@ -111,7 +114,7 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 	find := func(namespace, name string) (found *Arriving) {
 		t.Helper()
 		if err := store.View(ctx, func(tx *Tx) (err error) {
-			found, err = tx.Arriving(namespace, name)
+			found, err = tx.Arriving(namespace, nsUID, name)
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -120,7 +123,7 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 	}
 	var id int64
 	write(t, store, func(tx *Tx) (err error) {
-		if id, err = tx.InsertUpload("ns", 1); err != nil {
+		if id, err = tx.InsertUpload("ns", nsUID, 1); err != nil {
 			return err
 		}
 		return tx.PutArriving("ns", "name", id, []byte("before"))
@@ -139,7 +142,7 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 	add(0, false) // somebody else was before
 	add(3, false)
 	add(2, true)
-	want := &Arriving{Upload{ID: id, Namespace: "ns", Tuples: 4, Bytes: 2, CreatedMicros: 1, UsedMicros: 4}, []byte("after\x00")}
+	want := &Arriving{Upload{ID: id, Namespace: "ns", NamespaceUID: nsUID, Tuples: 4, Bytes: 2, CreatedMicros: 1, UsedMicros: 4}, []byte("after\x00")}
 	if diff := cmp.Diff(want, find("ns", "name")); diff != "" {
 		t.Errorf("the upload (-want +got):\n%s", diff)
 	}

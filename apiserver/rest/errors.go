@@ -75,6 +75,8 @@ func refusalOf(err error) *refusal {
 	var fields problems
 	var token *identity.TokenError
 	var owned *core.OwnedError
+	var broken *core.NotDecodableError
+	var reference *identity.ReferenceError
 	var body *wire.Error
 	var media *wire.MediaTypeError
 	var share *shares.Refusal
@@ -94,6 +96,10 @@ func refusalOf(err error) *refusal {
 		return &refusal{status: http.StatusUnauthorized, body: detail{token.Sentence}, headers: []string{"WWW-Authenticate", "Token"}}
 	case errors.As(err, &owned):
 		return refuse(http.StatusConflict, "%s.", upper(owned.Error()))
+	case errors.As(err, &broken):
+		return refuse(http.StatusConflict, "%s.", upper(broken.Error()))
+	case errors.As(err, &reference):
+		return refuse(http.StatusForbidden, "You do not have permission to perform this action. %s.", upper(reference.Error()))
 	case errors.As(err, &tooLarge):
 		return refuse(http.StatusRequestEntityTooLarge, "The body is larger than %d bytes.", tooLarge.Limit)
 	case errors.Is(err, core.ErrNotFound):

@@ -158,7 +158,10 @@ func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool)
 func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, wrong problems) (*sharedcloudv1alpha1.FunctionImage, error) {
 	id, given, problem := b.UUID("image")
 	if !given && !required {
-		image, _ := c.api.Catalogue.Named(c.namespace, fields.Image)
+		image, found := c.api.Catalogue.Named(c.namespace, fields.Image)
+		if !found || core.Decodable(image) != nil {
+			return nil, nil
+		}
 		return image, nil
 	}
 	if problem != "" {
@@ -173,6 +176,9 @@ func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, 
 	switch {
 	case !found:
 		wrong.add("image", wire.SentenceNoObject(id))
+		return nil, nil
+	case sharedcloudv1alpha1.DecodeError(image) != "":
+		wrong.add("image", upper(core.Decodable(image).Error())+".")
 		return nil, nil
 	case shadowed != nil:
 		wrong.add("image", fmt.Sprintf("This image is hidden by the one of the same name in your namespace, %s.", core.UUIDOf(shadowed)))

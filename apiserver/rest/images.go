@@ -62,6 +62,9 @@ func getImage(c *call) error {
 	if !found {
 		return c.unknown()
 	}
+	if err := core.Decodable(image); err != nil {
+		return err
+	}
 	c.answer(http.StatusOK, c.appendImage(nil, image))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
+//security:attack tenant | sends more requests a second than one caller may | the answer is 429 with Retry-After
 func TestWhoAsksTooMuchIsToldWhenToComeAgain(t *testing.T) {
 	l := newLimits(Config{ReadsPerSecond: 2, WritesPerSecond: 1})
 	alice, bob := &user.DefaultInfo{Name: "alice"}, &user.DefaultInfo{Name: "bob"}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -45,7 +46,7 @@ func (c *call) functionField(b wire.Body, wrong problems) (*sharedcloudv1alpha1.
 	}
 	if f, ok := c.api.Cluster.Functions.Get(c.namespace, id); ok {
 		if allowed, err := c.may("get", resourceFunctions, f.Name); err != nil || allowed {
-			return f, err
+			return f, errors.Join(err, core.Decodable(f))
 		}
 	}
 	wrong.add("function", wire.SentenceNoObject(id))

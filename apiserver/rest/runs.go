@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -102,7 +103,7 @@ func appendGiven(b []byte, given *core.Given) []byte {
 
 func bidOf(run *sharedcloudv1alpha1.FunctionRun) float64 {
 	price, err := strconv.ParseFloat(run.Annotations[sharedcloudv1alpha1.AnnotationBidPrice], 64)
-	if err != nil {
+	if err != nil || math.IsNaN(price) || math.IsInf(price, 0) || price < 0 {
 		return 0
 	}
 	return price
@@ -253,6 +254,9 @@ func getRun(c *call) error {
 }
 
 func (c *call) answerRun(status int, run *sharedcloudv1alpha1.FunctionRun) error {
+	if err := core.Decodable(run); err != nil {
+		return err
+	}
 	given, err := c.given(c.ctx(), run)
 	if err != nil {
 		return err

@@ -262,7 +262,8 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), 
 		return nil, err
 	}
 	request := c.r
-	ctx, stop := identity.Recheck(c.ctx(), c.api.Recheck, func(ctx context.Context) error { return c.still(ctx, request, who) })
+	writing := apirequest.WithUser(c.ctx(), c.caller) // what writes for the caller asks what the caller may use
+	ctx, stop := identity.Recheck(writing, c.api.Recheck, func(ctx context.Context) error { return c.still(ctx, request, who) })
 	c.r = c.r.WithContext(ctx)
 	return func() {
 		stop()

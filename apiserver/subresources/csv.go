@@ -9,18 +9,21 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// table writes outcomes as CSV (RFC 4180 with line feeds), under a row with the names of the columns.
+// table writes outcomes as CSV (RFC 4180 with line feeds), under a row with the names of the columns. Unless raw, cells that a
+// spreadsheet would execute begin with an apostrophe.
 type table struct {
 	buffer bytes.Buffer
 	csv    *csv.Writer
 	output bool
+	raw    bool
 }
 
-func newTable(output bool) *table {
-	t := &table{output: output}
+func newTable(q query) *table {
+	t := &table{output: q.output, raw: q.raw}
 	t.csv = csv.NewWriter(&t.buffer)
 	return t
 }
@@ -48,6 +51,11 @@ func (t *table) one(o *outcomes.Outcome, _ bool) []byte {
 func (*table) end(int) []byte { return nil }
 
 func (t *table) row(cells []string) []byte {
+	if !t.raw {
+		for i := range cells {
+			cells[i] = printable.Cell(cells[i])
+		}
+	}
 	t.buffer.Reset()
 	_ = t.csv.Write(cells) // a bytes.Buffer does not fail
 	t.csv.Flush()

@@ -36,6 +36,8 @@ type query struct {
 	format string
 	// output: stdout and stderr too.
 	output bool
+	// raw: cells of CSV as they are, also those that a spreadsheet would execute.
+	raw bool
 	// follow: strictly one index after the other, waiting for those that have no outcome yet.
 	follow bool
 }
@@ -56,6 +58,7 @@ func parseQuery(values url.Values, accept []string) (query, error) {
 		"indexes": setOf(&q.indexes),
 		"failed":  truth(&q.failed),
 		"output":  truth(&q.output),
+		"raw":     truth(&q.raw),
 		"follow":  truth(&q.follow),
 		"format": func(text string) error {
 			format, ok := resultFormats[text]

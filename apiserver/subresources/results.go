@@ -118,6 +118,9 @@ func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*shar
 	case err != nil:
 		return nil, unavailable("the Kubernetes API cannot be asked for the FunctionRun", err)
 	}
+	if err := core.Decodable(run); err != nil {
+		return nil, conflict(name, err)
+	}
 	return run, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -24,6 +25,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/shares"
 	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/parameters"
@@ -203,6 +205,7 @@ const nothingKept = "Nothing was kept."
 func uploadError(err error, kept string) error {
 	var format *parameters.FormatError
 	var long *http.MaxBytesError
+	var exceeded *quotas.ExceededError
 	switch {
 	case errors.As(err, &format):
 		return apierrors.NewBadRequest("the inputs cannot be read: " + format.Sentence + ". " + kept)
@@ -210,12 +213,29 @@ func uploadError(err error, kept string) error {
 		return apierrors.NewRequestEntityTooLargeError(err.Error())
 	case errors.As(err, &long):
 		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the body has more than %d bytes: split the run", long.Limit))
-	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrFull):
+	case errors.As(err, &exceeded):
+		return storageExceeded(exceeded, kept)
+	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrFull), errors.Is(err, uploads.ErrNamespaceUnknown):
 		return apierrors.NewServiceUnavailable(err.Error())
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return apierrors.NewBadRequest("the body ended before all of it had come. " + kept)
 	}
 	return unavailable("the inputs cannot be stored", err)
+}
+
+// storageExceeded says that the namespace has no room: 507. A repeated call gets the same until something is deleted.
+func storageExceeded(exceeded *quotas.ExceededError, kept string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    http.StatusInsufficientStorage,
+		Reason:  "StorageQuotaExceeded",
+		Message: upper(exceeded.Error()) + ". " + kept,
+	}}
+}
+
+// upper begins a text with a capital letter.
+func upper(text string) string {
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // asked is what a caller of functions/run asks for, beside the inputs.

@@ -27,6 +27,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 	"sharedcloud.io/function-operator/parameters"
@@ -166,7 +167,9 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		"more than may come":           {query: "format=ndjson", body: strings.NewReader(strings.Repeat("[1]\n", 1<<20)), want: apierrors.IsRequestEntityTooLargeError, says: "the body has more than 2097152 bytes"},
 		"more than may be kept":        {body: strings.NewReader("[1]"), shelf: shelf{err: fmt.Errorf("%w: so many", uploads.ErrTooLarge)}, want: apierrors.IsRequestEntityTooLargeError, says: "so many"},
 		"a full disk":                  {body: strings.NewReader("[1]"), shelf: shelf{err: outcomes.ErrFull}, want: apierrors.IsServiceUnavailable, says: "make its volume larger"},
-		"a body that breaks off":       {body: iotest.ErrReader(io.ErrUnexpectedEOF), want: apierrors.IsBadRequest, says: "the body ended before all of it had come"},
+		"a quota that is used up": {body: strings.NewReader("[1]"), shelf: shelf{err: &quotas.ExceededError{Room: quotas.Room{Kind: quotas.Uploads, Namespace: "space", Used: 5 << 30, Limit: 5 << 30}, Wanted: 1 << 20}},
+			want: insufficientStorage, says: "The namespace space stores 5 GiB of uploaded inputs, and its quota is 5 GiB: 1 MiB more do not fit. Delete runs whose inputs were uploaded"},
+		"a body that breaks off": {body: iotest.ErrReader(io.ErrUnexpectedEOF), want: apierrors.IsBadRequest, says: "the body ended before all of it had come"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := tc.body
@@ -192,7 +195,7 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	kept, runs := uploads.New(db, 1<<20, 1<<20, clock.RealClock{}), &starter{}
+	kept, runs := uploads.New(db, nil, 1<<20, 1<<20, clock.RealClock{}), &starter{}
 	storage := NewRun(kept, runs, 1<<20, clock.RealClock{})
 	call := func(query string, body io.Reader) said {
 		t.Helper()
@@ -235,6 +238,12 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 		t.Errorf("its inputs (-want +got):\n%s", diff)
 	}
 	refused("offset=6", strings.NewReader(""), apierrors.IsConflict, "there is no such upload")
+}
+
+// insufficientStorage recognises a 507 of its reason.
+func insufficientStorage(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusInsufficientStorage && status.Status().Reason == "StorageQuotaExceeded"
 }
 
 type readerFuncFails struct{ t *testing.T }

@@ -26,7 +26,7 @@ type format interface {
 func newFormat(q query) format {
 	switch q.format {
 	case contentCSV:
-		return newTable(q.output)
+		return newTable(q)
 	case contentNDJSON:
 		return lines{newEncoder(q.output)}
 	}

@@ -34,7 +34,11 @@ func (e *OffsetError) Error() string {
 // tuples the upload has then, also beside an error. What it has already is passed over, not compared. Whatever happens, what
 // has come is kept: who was cut off asks, with no tuples, and goes on from there.
 func (s *Store) Append(ctx context.Context, namespace, name string, offset int, tuples Tuples) (have int, err error) {
-	arriving, err := s.arriving(ctx, namespace, name)
+	uid, err := s.uid(namespace)
+	if err != nil {
+		return 0, err
+	}
+	arriving, err := s.arriving(ctx, namespace, uid, name)
 	if err != nil {
 		return 0, err
 	}
@@ -61,7 +65,7 @@ func (s *Store) Append(ctx context.Context, namespace, name string, offset int, 
 		case at >= parameters.MaxTuples:
 			return s.keep(ctx, w, have, &parameters.FormatError{Sentence: fmt.Sprintf("there are more than %d tuples: split the run", parameters.MaxTuples)})
 		case w == nil:
-			if w, err = s.resume(ctx, namespace, name, arriving); err != nil {
+			if w, err = s.resume(ctx, namespace, uid, name, arriving); err != nil {
 				return have, err
 			}
 		}
@@ -91,7 +95,11 @@ func (s *Store) keep(ctx context.Context, w *writer, have int, cause error) (int
 
 // Finish completes an upload that came in several calls and has so many tuples. It can be repeated until Forget.
 func (s *Store) Finish(ctx context.Context, namespace, name string, tuples int) (Upload, error) {
-	arriving, err := s.arriving(ctx, namespace, name)
+	uid, err := s.uid(namespace)
+	if err != nil {
+		return Upload{}, err
+	}
+	arriving, err := s.arriving(ctx, namespace, uid, name)
 	switch {
 	case err != nil:
 		return Upload{}, err
@@ -107,7 +115,7 @@ func (s *Store) Finish(ctx context.Context, namespace, name string, tuples int) 
 		return Upload{}, err
 	}
 	upload := uploadOf(digest, tuples)
-	kept, err := s.complete(ctx, arriving.ID, namespace, upload, func(tx *outcomes.Tx, same int64) error {
+	kept, err := s.complete(ctx, arriving.ID, uid, namespace, upload, func(tx *outcomes.Tx, same int64) error {
 		return tx.PutArriving(namespace, name, same, arriving.State)
 	})
 	if errors.Is(err, ErrSwept) {
@@ -116,7 +124,7 @@ func (s *Store) Finish(ctx context.Context, namespace, name string, tuples int) 
 	if err != nil || kept {
 		return upload, err
 	}
-	if err := s.remove(context.WithoutCancel(ctx), arriving.ID); err != nil {
+	if err := s.remove(context.WithoutCancel(ctx), namespace, arriving.ID); err != nil {
 		klog.FromContext(ctx).Error(err, "Deleting an upload that was there already; it is swept", "namespace", namespace)
 	}
 	return upload, nil
@@ -129,36 +137,39 @@ func (s *Store) Forget(ctx context.Context, namespace, name string) error {
 	})
 }
 
-func (s *Store) arriving(ctx context.Context, namespace, name string) (found *outcomes.Arriving, err error) {
+func (s *Store) arriving(ctx context.Context, namespace string, uid types.UID, name string) (found *outcomes.Arriving, err error) {
 	err = s.store.View(ctx, func(tx *outcomes.Tx) (err error) {
-		found, err = tx.Arriving(namespace, name)
+		found, err = tx.Arriving(namespace, uid, name)
 		return err
 	})
 	return found, err
 }
 
 // resume goes on with an upload, or begins it.
-func (s *Store) resume(ctx context.Context, namespace, name string, arriving *outcomes.Arriving) (*writer, error) {
+func (s *Store) resume(ctx context.Context, namespace string, uid types.UID, name string, arriving *outcomes.Arriving) (*writer, error) {
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	if arriving != nil {
 		digest, err := digestAfter(arriving.State)
-		return &writer{s: s, id: arriving.ID, name: key, digest: digest, tuples: arriving.Tuples, bytes: arriving.Bytes}, err
+		return &writer{s: s, id: arriving.ID, uid: uid, name: key, digest: digest, tuples: arriving.Tuples, bytes: arriving.Bytes}, err
 	}
-	w := &writer{s: s, name: key, digest: sha256.New()}
+	w := &writer{s: s, uid: uid, name: key, digest: sha256.New()}
 	err := s.store.Update(ctx, nameLock(namespace, name), func(tx *outcomes.Tx) error {
-		other, err := tx.Arriving(namespace, name)
+		other, err := tx.Arriving(namespace, uid, name)
 		if err != nil {
 			return err
 		}
 		if other != nil {
 			return ErrElsewhere
 		}
-		if w.id, err = tx.InsertUpload(namespace, s.now()); err != nil {
+		if err := s.room(tx, namespace, outcomes.UploadBytes); err != nil {
+			return err
+		}
+		if w.id, err = tx.InsertUpload(namespace, uid, s.now()); err != nil {
 			return err
 		}
 		return w.putState(tx)
 	})
-	return w, err
+	return w, s.refused(err)
 }
 
 // nameLock makes transactions on the same name follow one another.

@@ -57,7 +57,9 @@ func unframe(data []byte, count int) ([]parameters.Input, error) {
 type writer struct {
 	s  *Store
 	id int64
-	// name is that of an upload that comes in several calls.
+	// uid is the namespace's.
+	uid types.UID
+	// name is the namespace, and the name of an upload that comes in several calls.
 	name   types.NamespacedName
 	digest hash.Hash
 	tuples int
@@ -89,6 +91,9 @@ func (w *writer) flush(ctx context.Context) error {
 	}
 	chunk := outcomes.Chunk{First: w.tuples - w.held, Tuples: w.held, Data: w.piece}
 	err := w.s.store.Update(ctx, types.UID("upload/"+strconv.FormatInt(w.id, 10)), func(tx *outcomes.Tx) error {
+		if err := w.s.room(tx, w.name.Namespace, int64(len(chunk.Data))+outcomes.ChunkBytes); err != nil {
+			return err
+		}
 		there, err := tx.AddChunk(w.id, chunk, w.s.now())
 		named := w.name.Name != ""
 		switch {
@@ -104,7 +109,7 @@ func (w *writer) flush(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return w.s.refused(err)
 	}
 	w.piece, w.held = w.piece[:0], 0
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
@@ -20,6 +21,9 @@ const (
 	// sweptAtOnce bounds one sweep.
 	sweptAtOnce = 1000
 )
+
+// AnyUpload, in place of a digest, says that a run of the namespace may name any upload: none is deleted there.
+const AnyUpload = ""
 
 // Named says which uploads runs name, as (namespace, digest).
 type Named func() (map[[2]string]bool, error)
@@ -60,8 +64,11 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 		return err
 	}
 	now := s.clock.Now()
-	var errs []error
+	errs := []error{s.claim(ctx)}
 	for key := range named {
+		if key[1] == AnyUpload {
+			continue
+		}
 		errs = append(errs, s.use(ctx, key[0], key[1], now))
 	}
 	var silent []outcomes.Upload
@@ -72,7 +79,10 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	errs = append(errs, err)
 	for i := range silent {
 		u := &silent[i]
-		if u.Complete && now.UnixMicro()-u.UsedMicros < unusedFor.Microseconds() {
+		if u.Complete && !s.foreign(u) && now.UnixMicro()-u.UsedMicros < unusedFor.Microseconds() {
+			continue
+		}
+		if u.Complete && named[[2]string{u.Namespace, AnyUpload}] {
 			continue
 		}
 		if gone, err := s.release(ctx, u); err != nil || !gone {
@@ -80,6 +90,31 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 			continue
 		}
 		klog.FromContext(ctx).Info("Deleted inputs that no run names", "namespace", u.Namespace, "digest", u.Digest, "tuples", u.Tuples)
+	}
+	return errors.Join(errs...)
+}
+
+// foreign says whether an upload belongs to a namespace that is gone, and whose name another has. That this server may not have
+// seen the present namespace yet does no harm: what was used within the hour is not looked at.
+func (s *Sweeper) foreign(u *outcomes.Upload) bool {
+	uid, found := s.uploads.quota.UID(u.Namespace)
+	return found && u.NamespaceUID != "" && uid != "" && uid != u.NamespaceUID
+}
+
+// claim gives uploads from before namespaces were told apart to those that have their names.
+func (s *Sweeper) claim(ctx context.Context) error {
+	var names []string
+	err := s.uploads.store.View(ctx, func(tx *outcomes.Tx) (err error) {
+		names, err = tx.NamespacesOfUnclaimed()
+		return err
+	})
+	errs := []error{err}
+	for _, name := range names {
+		if uid, found := s.uploads.quota.UID(name); found && uid != "" {
+			errs = append(errs, s.uploads.store.Update(ctx, types.UID("uploads/"+name), func(tx *outcomes.Tx) error {
+				return tx.ClaimUploads(name, uid)
+			}))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -93,14 +128,18 @@ func (s *Sweeper) release(ctx context.Context, u *outcomes.Upload) (gone bool, e
 	if err != nil || !gone {
 		return gone, err
 	}
-	return true, s.uploads.remove(ctx, u.ID)
+	return true, s.uploads.remove(ctx, u.Namespace, u.ID)
 }
 
 // use notes that an upload is named, unless that was noted a short while ago.
 func (s *Sweeper) use(ctx context.Context, namespace, digest string, now time.Time) error {
+	uid, found := s.uploads.quota.UID(namespace)
+	if !found {
+		return nil
+	}
 	var upload *outcomes.Upload
 	find := func(tx *outcomes.Tx) (err error) {
-		upload, err = tx.Upload(namespace, digest)
+		upload, err = tx.Upload(namespace, uid, digest)
 		return err
 	}
 	if err := s.uploads.store.View(ctx, find); err != nil || upload == nil {

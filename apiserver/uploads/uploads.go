@@ -4,6 +4,7 @@
 //	uploads.go   Write, and Slice, which reads any range of an upload
 //	arriving.go  uploads that come in several calls
 //	frames.go    how tuples lie in a piece
+//	quota.go     whose they are, and how much a namespace may have
 //	sweeper.go   deletes what no run names any more
 //
 // What must not be here: who may upload (package subresources asks), which run takes what (package core), SQL (package
@@ -25,6 +26,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/sized"
 	"sharedcloud.io/function-operator/parameters"
 )
@@ -63,10 +65,17 @@ type Tuples interface {
 type Store struct {
 	store outcomes.Store
 	clock clock.PassiveClock
+	quota *quotas.Quotas
 	most  int64
 	// tables and pieces are what was read last.
-	tables *sized.Cache[types.NamespacedName, *table]
+	tables *sized.Cache[tableKey, *table]
 	pieces *sized.Cache[pieceKey, []parameters.Input]
+}
+
+// tableKey has the uid of the namespace: what one had that is gone is not seen by the next of its name.
+type tableKey struct {
+	namespace types.UID
+	types.NamespacedName
 }
 
 type pieceKey struct {
@@ -82,13 +91,15 @@ type table struct {
 	firsts []int
 }
 
-// New keeps uploads of at most that many bytes in the store, and in memory what was read last, up to cacheBytes.
-func New(store outcomes.Store, most, cacheBytes int64, clk clock.PassiveClock) *Store {
+// New keeps uploads of at most that many bytes in the store, within the quotas of namespaces (nil for none), and in memory what
+// was read last, up to cacheBytes.
+func New(store outcomes.Store, quota *quotas.Quotas, most, cacheBytes int64, clk clock.PassiveClock) *Store {
 	return &Store{
 		store:  store,
 		clock:  clk,
+		quota:  quota,
 		most:   most,
-		tables: sized.New[types.NamespacedName, *table](cacheBytes / 4),
+		tables: sized.New[tableKey, *table](cacheBytes / 4),
 		pieces: sized.New[pieceKey, []parameters.Input](cacheBytes),
 	}
 }
@@ -97,18 +108,25 @@ func New(store outcomes.Store, most, cacheBytes int64, clk clock.PassiveClock) *
 // returned as it is, and nothing is kept then.
 func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upload Upload, err error) {
 	w := &writer{s: s, digest: sha256.New()}
+	w.name.Namespace = namespace
+	if w.uid, err = s.uid(namespace); err != nil {
+		return Upload{}, err
+	}
 	err = s.store.Update(ctx, "", func(tx *outcomes.Tx) (err error) {
-		w.id, err = tx.InsertUpload(namespace, s.now())
+		if err := s.room(tx, namespace, outcomes.UploadBytes); err != nil {
+			return err
+		}
+		w.id, err = tx.InsertUpload(namespace, w.uid, s.now())
 		return err
 	})
 	if err != nil {
-		return Upload{}, err
+		return Upload{}, s.refused(err)
 	}
 	kept := false
 	defer func() {
 		if !kept {
 			// Whoever asked may be gone; what he left goes all the same. The sweeper takes what this cannot.
-			if err := s.remove(context.WithoutCancel(ctx), w.id); err != nil {
+			if err := s.remove(context.WithoutCancel(ctx), namespace, w.id); err != nil {
 				klog.FromContext(ctx).Error(err, "Deleting the rest of an upload", "namespace", namespace)
 			}
 		}
@@ -129,16 +147,16 @@ func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upl
 		return Upload{}, err
 	}
 	upload = uploadOf(w.digest, w.tuples)
-	kept, err = s.complete(ctx, w.id, namespace, upload, func(*outcomes.Tx, int64) error { return nil })
+	kept, err = s.complete(ctx, w.id, w.uid, namespace, upload, func(*outcomes.Tx, int64) error { return nil })
 	return upload, err
 }
 
 // complete makes an upload findable, unless there is one of the same content, which instead is told of. It says which of
 // the two is kept.
-func (s *Store) complete(ctx context.Context, id int64, namespace string, upload Upload, instead func(tx *outcomes.Tx, same int64) error) (kept bool, err error) {
+func (s *Store) complete(ctx context.Context, id int64, uid types.UID, namespace string, upload Upload, instead func(tx *outcomes.Tx, same int64) error) (kept bool, err error) {
 	err = s.store.Update(ctx, lockOf(namespace, upload.Digest), func(tx *outcomes.Tx) error {
 		kept = false
-		same, err := tx.Upload(namespace, upload.Digest)
+		same, err := tx.Upload(namespace, uid, upload.Digest)
 		if err != nil {
 			return err
 		}
@@ -182,7 +200,9 @@ func (s *Store) Slice(ctx context.Context, namespace, digest string, first, last
 	for number, after := t.pieceOf(first), first; after <= last; number++ {
 		piece, err := s.piece(ctx, t, number)
 		if errors.Is(err, ErrNotFound) {
-			s.tables.Forget(types.NamespacedName{Namespace: namespace, Name: digest})
+			if uid, found := s.quota.UID(namespace); found {
+				s.tables.Forget(tableKey{uid, types.NamespacedName{Namespace: namespace, Name: digest}})
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -205,14 +225,18 @@ func (t *table) pieceOf(index int) int {
 
 // table finds an upload.
 func (s *Store) table(ctx context.Context, namespace, digest string) (*table, error) {
-	key := types.NamespacedName{Namespace: namespace, Name: digest}
+	uid, err := s.uid(namespace)
+	if err != nil {
+		return nil, err
+	}
+	key := tableKey{uid, types.NamespacedName{Namespace: namespace, Name: digest}}
 	if t, ok := s.tables.Get(key); ok {
 		return t, nil
 	}
 	var t *table
-	err := s.store.View(ctx, func(tx *outcomes.Tx) error {
+	err = s.store.View(ctx, func(tx *outcomes.Tx) error {
 		t = nil
-		upload, err := tx.Upload(namespace, digest)
+		upload, err := tx.Upload(namespace, uid, digest)
 		if err != nil || upload == nil {
 			return err
 		}
@@ -258,7 +282,8 @@ func (s *Store) piece(ctx context.Context, t *table, number int) ([]parameters.I
 }
 
 // remove deletes an upload in steps that hold nobody up.
-func (s *Store) remove(ctx context.Context, id int64) error {
+func (s *Store) remove(ctx context.Context, namespace string, id int64) error {
+	defer s.quota.Freed(quotas.Uploads, namespace)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for done := false; !done; {

@@ -34,7 +34,7 @@ func newStore(t *testing.T, most int64) (*Store, *outcomes.SQLite, *testingclock
 		}
 	})
 	clk := testingclock.NewFakeClock(time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
-	return New(db, most, 8<<20, clk), db, clk
+	return New(db, nil, most, 8<<20, clk), db, clk
 }
 
 // numbered are n tuples of about so many bytes, one a line.
@@ -212,7 +212,7 @@ func TestTheSweeperDeletesWhatNoRunHasNamedForADay(t *testing.T) {
 	used, unused := writeText(t, store, "space", "[1]\n"), writeText(t, store, "space", "[2]\n")
 	var halfway int64
 	if err := db.Update(t.Context(), "", func(tx *outcomes.Tx) (err error) {
-		halfway, err = tx.InsertUpload("space", clk.Now().UnixMicro())
+		halfway, err = tx.InsertUpload("space", "", clk.Now().UnixMicro())
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -222,7 +222,7 @@ func TestTheSweeperDeletesWhatNoRunHasNamedForADay(t *testing.T) {
 	sweeper := NewSweeper(store, func() (map[[2]string]bool, error) { return named, refused }, time.Hour, clk)
 	there := func() (all []string) {
 		for _, u := range []Upload{used, unused} {
-			store.tables.Forget(types.NamespacedName{Namespace: "space", Name: u.Digest})
+			store.tables.Forget(tableKey{"", types.NamespacedName{Namespace: "space", Name: u.Digest}})
 			if _, err := store.Slice(t.Context(), "space", u.Digest, 0, 0); err == nil {
 				all = append(all, u.Digest)
 			}

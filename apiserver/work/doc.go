@@ -7,6 +7,7 @@
 //   - protocol.go: the wire types and their bounds;
 //   - ledger*.go: every decision, as pure functions of rows, a request and the time: who gets what, what a report or a
 //     death means, when the run is over. No context, clock, store or logger there;
+//     (ledger_storage.go: what the quota of the namespace leaves of an outcome);
 //   - exchange*.go: acts on them: transactions on the outcome store, deadlines, parked calls, the end of a run;
 //   - handler.go: HTTP;
 //   - indexset/: sets of indexes.

@@ -24,6 +24,13 @@ func TestMain(m *testing.M) {
 // onEveryEngine are the tests of an exchange on a store. They run on SQLite by their own names and on PostgreSQL by this
 // table.
 var onEveryEngine = map[string]func(*testing.T){
+	"TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain":                                            TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain,
+	"TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought":                                        TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought,
+	"TestOverTheQuotaLiveOutputIsNotStored":                                                                TestOverTheQuotaLiveOutputIsNotStored,
+	"TestANamespaceOverItsQuotaChangesNothingForAnother":                                                   TestANamespaceOverItsQuotaChangesNothingForAnother,
+	"TestWhatIsDeletedFreesTheQuota":                                                                       TestWhatIsDeletedFreesTheQuota,
+	"TestManyAtOnceStoreNoMoreThanTheQuota":                                                                TestManyAtOnceStoreNoMoreThanTheQuota,
+	"TestAQuotaHoldsOverARestartAndOverSeveralServers":                                                     TestAQuotaHoldsOverARestartAndOverSeveralServers,
 	"TestACallOverHTTP":                                                                                    TestACallOverHTTP,
 	"TestCallsThatAreRefused":                                                                              TestCallsThatAreRefused,
 	"TestARequestOfTheGreatestSizeIsTaken":                                                                 TestARequestOfTheGreatestSizeIsTaken,

@@ -12,6 +12,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 )
 
 const (
@@ -32,6 +33,8 @@ type Options struct {
 	Clock clock.WithTicker
 	// Changed is called after each commit that changed a run's Progress. It must not block.
 	Changed func(run types.UID)
+	// Quotas bound what the runs of a namespace may store; nil for no bounds.
+	Quotas *quotas.Quotas
 	// Joined is called after the commit of a worker's first call. It must not block. A server that ends in between never
 	// calls it.
 	Joined func(run types.UID, worker Worker)
@@ -205,7 +208,11 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 			return nil
 		}
 		wrote = true
-		return c.write(tx, &before)
+		if err := c.write(tx, &before); err != nil {
+			return err
+		}
+		e.options.Quotas.Added(quotas.Results, run.Namespace, c.row.StoredBytes-before.StoredBytes)
+		return nil
 	})
 	if err != nil {
 		return nil, e.unsettled(err)
@@ -215,6 +222,8 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 		says = beatOf(c.before)
 	}
 	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, says, wrote)
+	e.options.Quotas.Refused(quotas.Outcome, run.Namespace, c.unkept, c.unkeptBytes)
+	e.options.Quotas.Refused(quotas.LiveOutput, run.Namespace, c.liveUnkept, c.liveUnkeptBytes)
 	e.announce(c.ledger, &before)
 	if c.before == nil {
 		e.options.Joined(run.UID, worker)
@@ -256,7 +265,7 @@ func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *Requ
 			return nil, err
 		}
 	}
-	return c, nil
+	return c, c.measureRoom(tx, e.options.Quotas)
 }
 
 // open reads a run's row, or makes one that is written with the rest.
@@ -268,6 +277,7 @@ func (e *Exchange) open(tx *outcomes.Tx, run Run) (*ledger, error) {
 	}
 	if row == nil {
 		l.row = newRow(run, l.now)
+		l.row.NamespaceUID, _ = e.options.Quotas.UID(run.Namespace)
 	} else {
 		l.row = *row
 	}
@@ -282,6 +292,12 @@ func (c *call) nothingNew() bool {
 
 // write writes what a call has decided.
 func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
+	if err := c.takeLive(tx); err != nil {
+		return err
+	}
+	if c.self.ID == 0 {
+		c.row.StoredBytes += outcomes.WorkerBytes
+	}
 	if err := c.ledger.write(tx, before); err != nil {
 		return err
 	}
@@ -311,6 +327,7 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 
 // write writes what a ledger has decided, but the outcomes, which may need the row of their worker first.
 func (l *ledger) write(tx *outcomes.Tx, before *outcomes.Run) error {
+	l.countRow(before)
 	if l.row.ID == 0 {
 		if err := tx.InsertRun(&l.row); err != nil {
 			return err

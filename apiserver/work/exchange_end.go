@@ -8,8 +8,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"sharedcloud.io/function-operator/api/printable"
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
@@ -25,8 +27,8 @@ const (
 // not over: it may still report.
 func (e *Exchange) PodOver(ctx context.Context, worker Worker, fate Fate) error {
 	run, err := e.runOf(ctx, worker)
-	if errors.Is(err, ErrNoRun) {
-		return nil
+	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrNotDecodable) {
+		return nil // the lease of the latter runs out when the run can be decoded again
 	}
 	if err != nil {
 		return err
@@ -123,6 +125,9 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 		}
 	}
 	after := l.bury(*row, fate, why)
+	if after.ID == 0 {
+		l.row.StoredBytes += outcomes.WorkerBytes
+	}
 	if err := l.write(tx, &before); err != nil {
 		return err
 	}
@@ -215,6 +220,7 @@ func (l *ledger) fillChunk(tx *outcomes.Tx, size int) error {
 func (l *ledger) filled(chunk, missing indexset.Set) {
 	l.row.FillNext += chunk.Len()
 	l.row.Filled += missing.Len()
+	l.row.StoredBytes += int64(missing.Len()) * outcomes.OutcomeBytes
 	l.row.Count(l.row.ClosingStatus, missing.Len())
 	l.unsuccessful(missing)
 	l.settle()
@@ -264,12 +270,12 @@ func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
 }
 
 // troubleText says what is wrong in one sentence. An exception that keeps a module from being loaded needs its type to be
-// understood; the other errors are sentences of the exchange itself.
+// understood; the other errors are sentences of the exchange itself. kubectl prints it: it is one line, without control characters.
 func troubleText(text outcomes.ErrorText, load bool) string {
 	if load {
-		return cutText("the module cannot be loaded: "+text.Type+": "+text.Message, messageBytes)
+		return cutText(printable.Line("the module cannot be loaded: "+text.Type+": "+text.Message), messageBytes)
 	}
-	return cutText(text.Message, messageBytes)
+	return cutText(printable.Line(text.Message), messageBytes)
 }
 
 // RunUIDs lists the runs that the store has something of.
@@ -284,6 +290,8 @@ func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
 // DeleteResults deletes what the tuples of a run that is closed returned, raised and printed, in pieces. From its first step
 // on nobody reads them. An error means that some may be left.
 func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
+	namespace := ""
+	defer func() { e.options.Quotas.Freed(quotas.Results, namespace) }()
 	for first := 0; first >= 0; {
 		next := -1
 		err := e.store.Update(ctx, run, func(tx *outcomes.Tx) error {
@@ -299,6 +307,7 @@ func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 					return err
 				}
 			}
+			namespace = row.Namespace
 			next, err = tx.DeleteResultsSome(row, first, forgetChunk)
 			return err
 		})
@@ -312,6 +321,8 @@ func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 
 // Forget deletes all that the store has of a run, in pieces. An error means that some may be left.
 func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
+	namespace := ""
+	defer func() { e.options.Quotas.Freed(quotas.Results, namespace) }()
 	for done := false; !done; {
 		err := e.store.Update(ctx, run, func(tx *outcomes.Tx) error {
 			row, err := tx.Run(run)
@@ -319,6 +330,7 @@ func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
 				done = err == nil
 				return err
 			}
+			namespace = row.Namespace
 			done, err = tx.DeleteSome(row, forgetChunk)
 			return err
 		})

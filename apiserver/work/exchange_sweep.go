@@ -125,6 +125,9 @@ func (e *Exchange) lapse(ctx context.Context, lease leaseKey, names leaseNames) 
 		e.deadlines.forget(lease)
 		return nil
 	}
+	if errors.Is(err, ErrNotDecodable) {
+		return nil // the lease ends when the run can be decoded again
+	}
 	if err != nil {
 		return fmt.Errorf("finding the run %s/%s: %w", names.namespace, names.run, err)
 	}

@@ -89,6 +89,9 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusForbidden, ErrForbidden.Error())
 	case errors.Is(err, ErrNoRun):
 		refuse(w, http.StatusNotFound, ErrNoRun.Error())
+	case errors.Is(err, ErrNotDecodable):
+		w.Header().Set("Retry-After", "10")
+		refuse(w, http.StatusServiceUnavailable, ErrNotDecodable.Error())
 	case errors.Is(err, ErrSequence):
 		refuse(w, http.StatusConflict, ErrSequence.Error())
 	case errors.Is(err, ErrPodOver):

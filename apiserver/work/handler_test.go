@@ -79,6 +79,7 @@ func TestACallOverHTTP(t *testing.T) {
 	}
 }
 
+//security:attack worker | sends calls to the exchange that are malformed, too large or for others | each is refused and nothing of it is stored
 func TestCallsThatAreRefused(t *testing.T) {
 	call := func(fields string) string { return `{"protocol": 1, "sequence": 2, "held": "", ` + fields + `}` }
 	outcome := func(fields string) string {
@@ -120,12 +121,22 @@ func TestCallsThatAreRefused(t *testing.T) {
 		"an outcome before the beginning":   {body: outcome(`"index": -1, "status": "Succeeded"`), want: 400, words: "index -1"},
 		"an outcome of a strange status":    {body: outcome(`"index": 1, "status": "Cancelled"`), want: 400, words: "Succeeded, Failed or TimedOut"},
 		"a crash that succeeded":            {body: outcome(`"index": 1, "status": "Succeeded", "crash": true`), want: 400, words: "a crash is Failed"},
-		"an outcome that took no time ever": {body: outcome(`"index": 1, "status": "Succeeded", "durationMicros": -1`), want: 400, words: "negative"},
+		"an outcome that took no time ever": {body: call(`"outcomes": [{"index": 1, "status": "Succeeded", "startTime": 1, "durationMicros": -1}]`), want: 400, words: "negative"},
 		"an index reported twice": {body: call(`"outcomes": [{"index": 1, "status": "Succeeded"}, {"index": 1, "status": "Failed"}]`),
 			want: 400, words: "reported twice"},
-		"an older sequence":      {body: `{"protocol": 1, "sequence": 1, "held": ""}`, want: 409, words: "another supervisor"},
-		"a run that is gone":     {body: call(`"want": true`), prepare: func(s *server) { s.c.gone = true }, want: 404, words: "no such run"},
-		"a run of the same name": {body: call(`"want": true`), prepare: func(s *server) { s.auth.worker.RunUID = "an earlier one" }, want: 404, words: "no such run"},
+		"a key given twice":                 {body: call(`"sequence": 3`), want: 400, words: `the key "sequence" is given twice`},
+		"a key that differs by case only":   {body: call(`"Sequence": 3`), want: 400, words: `the key "Sequence" is given twice`},
+		"a key given twice in an outcome":   {body: outcome(`"index": 1, "index": 2, "status": "Succeeded"`), want: 400, words: `the key "index" is given twice`},
+		"JSON nested deeper than 64 levels": {body: call(`"x": ` + strings.Repeat("[", 64) + strings.Repeat("]", 64)), want: 400, words: "depth"},
+		"outcomes without anything":         {body: call(`"outcomes": [` + strings.Repeat("{},", 1<<20) + `{}]`), want: 400, words: "status"},
+		"too many outcomes": {body: call(`"outcomes": [` + strings.Repeat(`{"index":0,"status":"Failed"},`, MaxOutcomes) + `{"index":0,"status":"Failed"}]`),
+			want: 400, words: "more than 65536"},
+		"half a surrogate pair in a list": {body: `{"protocol": 1, "sequence": 2, "held": "\ud800"}`, want: 400, words: "half a surrogate pair"},
+		"a number beyond floats":          {body: call(`"x": 1e999`), want: 400, words: "out of the range"},
+		"a list of indexes of megabytes":  {body: `{"protocol": 1, "sequence": 2, "held": "` + strings.Repeat("1,", 1<<20) + `1"}`, want: 400, words: "at most 1048576"},
+		"an older sequence":               {body: `{"protocol": 1, "sequence": 1, "held": ""}`, want: 409, words: "another supervisor"},
+		"a run that is gone":              {body: call(`"want": true`), prepare: func(s *server) { s.c.gone = true }, want: 404, words: "no such run"},
+		"a run of the same name":          {body: call(`"want": true`), prepare: func(s *server) { s.auth.worker.RunUID = "an earlier one" }, want: 404, words: "no such run"},
 		"a pod that is over": {body: call(`"want": true`), prepare: func(s *server) {
 			if err := s.c.exchange.PodOver(s.c.t.Context(), s.auth.worker, disrupted); err != nil {
 				s.c.t.Fatal(err)

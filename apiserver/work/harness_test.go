@@ -18,6 +18,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
@@ -40,6 +41,8 @@ type cluster struct {
 	// changed counts notifications; joined are the pods that were announced as new workers.
 	changed int
 	joined  []string
+	// limits are the quotas of namespaces, which the next server that starts knows.
+	limits quotas.Limits
 	// inputsFail makes the inputs unreadable.
 	inputsFail error
 	pods       int
@@ -164,7 +167,8 @@ func (c *cluster) start() {
 func (c *cluster) newExchange(store outcomes.Store) *Exchange {
 	c.t.Helper()
 	exchange := NewExchange(store, c, c, c, Options{
-		Clock: c.clock,
+		Clock:  c.clock,
+		Quotas: quotas.New(c.limits, c, c.clock),
 		Changed: func(types.UID) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -203,6 +207,11 @@ func (c *cluster) Run(_ context.Context, namespace, name string) (Run, error) {
 		return Run{}, ErrNoRun
 	}
 	return c.run, nil
+}
+
+// Lookup implements quotas.Namespaces.
+func (c *cluster) Lookup(name string) (types.UID, map[string]string, bool) {
+	return types.UID(name + "-uid"), nil, true
 }
 
 func (c *cluster) Tuples(_ context.Context, _ Run, first, last int) ([]Tuple, error) {
@@ -567,7 +576,28 @@ func (c *cluster) check() error {
 	if failures := row.Failed + row.TimedOut; c.run.MaxFailures != nil && failures > *c.run.MaxFailures && row.Closing == "" && !row.Closed {
 		return fmt.Errorf("the run goes on with %d failures; it bears %d", failures, *c.run.MaxFailures)
 	}
+	if err := c.checkBytes(row); err != nil {
+		return err
+	}
 	return c.checkCounts(row)
+}
+
+// checkBytes says whether the run counts what it has.
+func (c *cluster) checkBytes(row *outcomes.Run) error {
+	var measured int64
+	err := c.store.View(context.Background(), func(tx *outcomes.Tx) error {
+		again, err := tx.Run(c.run.UID)
+		if err != nil || again == nil {
+			return err
+		}
+		*row = *again
+		measured, err = tx.MeasureRun(row.ID)
+		return err
+	})
+	if err == nil && measured != row.StoredBytes {
+		err = fmt.Errorf("the run counts %d bytes; it has %d", row.StoredBytes, measured)
+	}
+	return err
 }
 
 func (c *cluster) checkCounts(row *outcomes.Run) error {

@@ -13,6 +13,9 @@ import (
 var (
 	// ErrNoRun: there is no such run (any more). 404; the worker stops.
 	ErrNoRun = errors.New("there is no such run any more")
+	// ErrNotDecodable: the stored run does not fit its type. 503; the worker keeps what it has, and asks again until the run
+	// is corrected or deleted.
+	ErrNotDecodable = errors.New("the stored FunctionRun cannot be decoded: correct it or delete it (kubectl get functionrun says why)")
 	// ErrUnauthenticated: the token is missing, expired or not one of the cluster's. 401; the worker reads it again.
 	ErrUnauthenticated = errors.New("the token is not valid")
 	// ErrForbidden: the token is good, but not for the exchange of this run. 403.

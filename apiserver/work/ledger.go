@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
@@ -29,10 +30,15 @@ type ledger struct {
 	now int64
 	// attempts has what is recorded of the indexes at hand.
 	attempts map[int]outcomes.Attempts
+	// room is how much the run's namespace may store; without a limit where that is not asked, see ledger_storage.go.
+	room quotas.Room
 
 	// What was decided, besides row.
-	added     []outcomes.Outcome
-	attempted []outcomes.Attempts
+	added []outcomes.Outcome
+	// unkept is of how many outcomes result and output are not stored, for want of room.
+	unkept      int
+	unkeptBytes int64
+	attempted   []outcomes.Attempts
 	// fenced: every live worker loses its lease.
 	fenced bool
 	// freed: something may now be handed out, or somebody may now be sent away: wake the calls that are kept open.
@@ -108,6 +114,7 @@ func (l *ledger) take(indexes indexset.Set) {
 
 // add gives an index, which has none and is in nobody's hands, its outcome.
 func (l *ledger) add(o outcomes.Outcome) {
+	o = l.fit(o)
 	l.added = append(l.added, o)
 	l.row.Count(o.Status, 1)
 	if o.Status != outcomes.Succeeded {

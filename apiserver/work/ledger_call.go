@@ -32,11 +32,15 @@ type call struct {
 	elapsed time.Duration
 	known   bool
 
-	// What was decided, besides self and the ledger.
-	changedOthers []outcomes.Worker
-	action        Action
-	handed        indexset.Set
-	revoked       indexset.Set
+	// What was decided, besides self and the ledger. live is what the executing input has printed; nil where nothing of it is to
+	// be written.
+	live            *outcomes.LiveOutput
+	liveUnkept      int
+	liveUnkeptBytes int64
+	changedOthers   []outcomes.Worker
+	action          Action
+	handed          indexset.Set
+	revoked         indexset.Set
 	// refused is what the caller gets instead of an answer, although what he reported is taken.
 	refused error
 }

@@ -17,21 +17,45 @@ const (
 
 func liveEvery(live int) time.Duration { return liveLeast + time.Duration(max(live, 0))*livePerWorker }
 
-// writeLive keeps what the executing tuple has printed. Nothing is decided by it; a call that is repeated says what is
-// known already.
-func (c *call) writeLive(tx *outcomes.Tx) error {
+// takeLive takes what the executing input has printed. Nothing is decided by it; a call that is repeated says what is known
+// already. Where the namespace has no room for it, what is known stays as it is.
+func (c *call) takeLive(tx *outcomes.Tx) error {
 	said := c.request.Live
 	if said == nil || c.self.Executing != said.Index {
 		return nil
 	}
-	known, err := tx.LiveOutput(c.self.ID)
-	if err != nil {
-		return err
+	var known *outcomes.LiveOutput
+	if c.self.ID != 0 {
+		var err error
+		if known, err = tx.LiveOutput(c.self.ID); err != nil {
+			return err
+		}
+	}
+	before := int64(0)
+	if known != nil {
+		before = known.Bytes()
 	}
 	if known == nil || known.Index != said.Index || known.StartMicros != said.StartTime {
 		known = &outcomes.LiveOutput{WorkerID: c.self.ID, Index: said.Index, StartMicros: said.StartTime}
 	}
 	known.Stdout.Append(outcomes.LiveText{From: said.StdoutFrom, Bytes: said.Stdout}, liveBytes)
 	known.Stderr.Append(outcomes.LiveText{From: said.StderrFrom, Bytes: said.Stderr}, liveBytes)
-	return tx.PutLiveOutput(c.row.ID, known)
+	more := known.Bytes() - before
+	if more > 0 && more > c.room.Left() {
+		c.liveUnkept, c.liveUnkeptBytes = 1, more
+		return nil
+	}
+	c.live = known
+	c.room.Used += more
+	c.row.StoredBytes += more
+	return nil
+}
+
+// writeLive writes it.
+func (c *call) writeLive(tx *outcomes.Tx) error {
+	if c.live == nil {
+		return nil
+	}
+	c.live.WorkerID = c.self.ID
+	return tx.PutLiveOutput(c.row.ID, c.live)
 }

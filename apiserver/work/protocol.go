@@ -3,10 +3,8 @@ package work
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
@@ -147,8 +145,7 @@ func badRequest(format string, args ...any) error {
 // ErrTooLarge: the body has more than MaxBody bytes. 413; the worker splits its outcomes.
 var ErrTooLarge = fmt.Errorf("the body has more than %d MiB: send the outcomes in several calls", MaxBody>>20)
 
-// DecodeRequest reads a request of at most MaxBody bytes. Unknown fields are ignored, so that a newer worker can call an
-// older server. Nesting is bounded by encoding/json at 10,000 levels.
+// DecodeRequest reads a request of at most MaxBody bytes.
 func DecodeRequest(body io.Reader, sizeHint int64) (*Request, error) {
 	var buffer bytes.Buffer
 	if sizeHint > 0 && sizeHint <= MaxBody {
@@ -161,27 +158,20 @@ func DecodeRequest(body io.Reader, sizeHint int64) (*Request, error) {
 	if buffer.Len() > MaxBody {
 		return nil, ErrTooLarge
 	}
-	// encoding/json would replace bad UTF-8 inside strings and keep it inside a raw result: refuse both.
-	if !utf8.Valid(buffer.Bytes()) {
-		return nil, badRequest("the body is not UTF-8")
-	}
-	request := &Request{}
-	if err := json.Unmarshal(buffer.Bytes(), request); err != nil {
-		return nil, badRequest("the body is not a request of the exchange: %s", decodingError(err))
+	return ParseRequest(buffer.Bytes())
+}
+
+// ParseRequest reads a request from its text, which the request shares afterwards. Unknown fields are ignored, so that a newer
+// worker can call an older server.
+func ParseRequest(text []byte) (*Request, error) {
+	request, err := decodeRequest(text)
+	if err != nil {
+		return nil, err
 	}
 	if err := request.validate(); err != nil {
 		return nil, err
 	}
 	return request, nil
-}
-
-// decodingError leaves out Go's names, which tell the author of a worker nothing.
-func decodingError(err error) string {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		return fmt.Sprintf("the field %q cannot be a JSON %s", wrongType.Field, wrongType.Value)
-	}
-	return err.Error()
 }
 
 // validate checks what needs no knowledge of the run.
@@ -193,8 +183,6 @@ func (r *Request) validate() error {
 		return badRequest("sequence is %d; a worker's first call has 1", r.Sequence)
 	case r.WaitSeconds < 0 || r.WaitSeconds > MaxWaitSeconds:
 		return badRequest("waitSeconds is %d; it must be from 0 to %d", r.WaitSeconds, MaxWaitSeconds)
-	case len(r.Outcomes) > MaxOutcomes:
-		return badRequest("outcomes has %d items; at most %d are allowed", len(r.Outcomes), MaxOutcomes)
 	case r.Executing != nil && !r.Held.Contains(*r.Executing):
 		return badRequest("executing is %d, which is not in held", *r.Executing)
 	case r.Live != nil && (r.Executing == nil || r.Live.Index != *r.Executing):
@@ -204,9 +192,6 @@ func (r *Request) validate() error {
 	}
 	indexes := make([]int, len(r.Outcomes))
 	for i := range r.Outcomes {
-		if err := r.Outcomes[i].validate(); err != nil {
-			return err
-		}
 		indexes[i] = r.Outcomes[i].Index
 	}
 	if reported := indexset.Of(indexes...); reported.Len() != len(r.Outcomes) {

@@ -96,6 +96,9 @@ func (c *Callers) pod(ctx context.Context, caller identity.Pod) (*corev1.Pod, er
 // have seen the pass that stored the Job's uid, and that pass may be still to come: then the worker tries again.
 func (c *Callers) ownJob(ctx context.Context, worker work.Worker) error {
 	run, err := c.runs.Get(ctx, worker.Namespace, worker.Run)
+	if err == nil && run.UID == worker.RunUID && sharedcloudv1alpha1.DecodeError(run) != "" {
+		return work.ErrNotDecodable // not asked for live: the cache will see it corrected
+	}
 	if err == nil && !c.named(run, worker) {
 		run, err = c.runs.Refresh(ctx, worker.Namespace, worker.Run)
 	}

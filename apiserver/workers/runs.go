@@ -27,6 +27,9 @@ func NewRuns(runs *core.Runs) *Runs { return &Runs{runs: runs} }
 // worker exists, so a Job was built, so a revision was pinned before. The cache is behind.
 func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error) {
 	run, err := r.runs.Get(ctx, namespace, name)
+	if err == nil && sharedcloudv1alpha1.DecodeError(run) != "" {
+		return work.Run{}, work.ErrNotDecodable
+	}
 	if err == nil && run.Status.Revision == nil {
 		run, err = r.runs.Refresh(ctx, namespace, name)
 	}
@@ -35,6 +38,8 @@ func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error
 		return work.Run{}, work.ErrNoRun
 	case err != nil:
 		return work.Run{}, fmt.Errorf("finding FunctionRun %s/%s: %w", namespace, name, err)
+	case sharedcloudv1alpha1.DecodeError(run) != "":
+		return work.Run{}, work.ErrNotDecodable
 	case run.Status.Revision == nil:
 		return work.Run{}, work.ErrNoRun
 	}
@@ -51,20 +56,22 @@ func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 		Finished:  meta.IsStatusConditionTrue(run.Status.Conditions, sharedcloudv1alpha1.ConditionFinished),
 	}
 	if pinned := run.Status.Revision; pinned != nil {
-		known.Total = int(pinned.Tuples)
-		known.Workers = int(pinned.Workers)
-		known.Retries = int(pinned.Retries)
-		known.TimeoutSeconds = int(pinned.TimeoutSeconds)
-		known.GPUs = int(pinned.GPUs)
-		known.BatchSize = int(pinned.BatchSize)
-		known.RetryDelaySeconds = int(ptr.Deref(pinned.RetryDelaySeconds, sharedcloudv1alpha1.DefaultRetryDelaySeconds))
+		// Bounded once more: an object may be stored from before the schema's maxima.
+		known.Total = within(pinned.Tuples, 0, sharedcloudv1alpha1.MaxTuples)
+		known.Workers = within(pinned.Workers, 0, sharedcloudv1alpha1.MaxWorkers)
+		known.Retries = within(pinned.Retries, 0, sharedcloudv1alpha1.MaxRetries)
+		known.TimeoutSeconds = within(pinned.TimeoutSeconds, 1, sharedcloudv1alpha1.MaxTimeoutSeconds)
+		known.GPUs = within(pinned.GPUs, 0, sharedcloudv1alpha1.MaxGPUs)
+		known.BatchSize = within(pinned.BatchSize, 0, sharedcloudv1alpha1.MaxBatchSize)
+		known.RetryDelaySeconds = within(ptr.Deref(pinned.RetryDelaySeconds, sharedcloudv1alpha1.DefaultRetryDelaySeconds),
+			0, sharedcloudv1alpha1.MaxRetryDelaySeconds)
 		known.NonRetryable = pinned.NonRetryableErrors
 		if pinned.MaxFailures != nil {
-			known.MaxFailures = ptr.To(int(*pinned.MaxFailures))
+			known.MaxFailures = ptr.To(within(*pinned.MaxFailures, 0, sharedcloudv1alpha1.MaxTuples))
 		}
 	}
 	if now := run.Status.Workers; now > 0 {
-		known.Workers = int(now)
+		known.Workers = within(now, 0, sharedcloudv1alpha1.MaxWorkers)
 	}
 	if job := run.Status.Job; job != nil {
 		known.JobUID = job.UID
@@ -74,6 +81,8 @@ func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 	}
 	return known
 }
+
+func within(value, least, most int32) int { return int(min(max(value, least), most)) }
 
 // Inputs reads the inputs of runs for the exchange.
 type Inputs struct{ inputs *core.Inputs }

@@ -269,21 +269,32 @@ func TestCallers(t *testing.T) {
 				p.Annotations = map[string]string{batchv1.JobCompletionIndexAnnotation: "4"}
 			}),
 		},
-		"a Job that the cache has not seen yet":  {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned(), liveRun: known(), want: is},
-		"a Job that was not stored yet":          {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job(""), liveRun: makeRun().pinned().job(""), wantOther: true},
-		"a Job that is not the run's":            {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job("other"), liveRun: makeRun().pinned().job("other"), wantErr: work.ErrForbidden},
-		"a pod of an earlier run of the name":    {token: good, cachedPod: workerPod(), cachedRun: known().uid("run-uid-2"), liveRun: makeRun().uid("run-uid-2").pinned().job("job-uid"), wantErr: work.ErrNoRun},
-		"a run that is gone":                     {token: good, cachedPod: workerPod(), wantErr: work.ErrNoRun},
-		"a pod that is gone":                     {token: good, cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
-		"another pod under the name":             {token: podToken("space", "uid-2"), cachedPod: workerPod(), livePod: workerPod(), cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
-		"another namespace":                      {token: podToken("elsewhere", "pod-uid"), cachedPod: workerPod(), wantErr: work.ErrForbidden},
-		"another run":                            {token: good, path: "other", cachedPod: workerPod(), wantErr: work.ErrForbidden},
-		"a pod without labels":                   {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels = nil }), wantErr: work.ErrForbidden},
-		"a pod without a Job":                    {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }), wantErr: work.ErrForbidden},
-		"a pod of something else":                {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "ReplicaSet" }), wantErr: work.ErrForbidden},
+		"a Job that the cache has not seen yet": {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned(), liveRun: known(), want: is},
+		"a Job that was not stored yet":         {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job(""), liveRun: makeRun().pinned().job(""), wantOther: true},
+		//security:attack tenant with pods | gives a pod the labels of a run and a Job that is not the run's | the exchange answers 403: the UID of the Job decides
+		"a Job that is not the run's": {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job("other"), liveRun: makeRun().pinned().job("other"), wantErr: work.ErrForbidden},
+		//security:attack worker | calls the exchange for a run that was created again under its run's name | the exchange answers 404: the UID of the run decides
+		"a pod of an earlier run of the name": {token: good, cachedPod: workerPod(), cachedRun: known().uid("run-uid-2"), liveRun: makeRun().uid("run-uid-2").pinned().job("job-uid"), wantErr: work.ErrNoRun},
+		"a run that is gone":                  {token: good, cachedPod: workerPod(), wantErr: work.ErrNoRun},
+		//security:attack worker | uses the token of a deleted pod | the exchange answers 401
+		"a pod that is gone": {token: good, cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
+		//security:attack tenant with pods | creates a pod under the name of another pod that has a token | the exchange answers 401: the UID of the pod decides
+		"another pod under the name": {token: podToken("space", "uid-2"), cachedPod: workerPod(), livePod: workerPod(), cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
+		//security:attack worker | calls the exchange for a run in another namespace | the exchange answers 403
+		"another namespace": {token: podToken("elsewhere", "pod-uid"), cachedPod: workerPod(), wantErr: work.ErrForbidden},
+		//security:attack worker | calls the exchange for another run of its namespace | the exchange answers 403
+		"another run": {token: good, path: "other", cachedPod: workerPod(), wantErr: work.ErrForbidden},
+		//security:attack tenant with pods | shows the token of a pod without the labels of a run | the exchange answers 403
+		"a pod without labels": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels = nil }), wantErr: work.ErrForbidden},
+		"a pod without a Job":  {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }), wantErr: work.ErrForbidden},
+		//security:attack tenant with pods | shows the token of a pod that another kind of object controls | the exchange answers 403
+		"a pod of something else": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "ReplicaSet" }), wantErr: work.ErrForbidden},
+		//security:attack tenant with pods | adds the run's Job as an owner that is not the controller | the exchange answers 403
 		"a pod that a Job owns but not controls": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Controller = nil }), wantErr: work.ErrForbidden},
 		"a pod whose index is no number":         {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels[batchv1.JobCompletionIndexAnnotation] = "-1" }), wantErr: work.ErrForbidden},
-		"a token that is not good":               {token: func(string) (*authenticator.Response, bool, error) { return nil, false, nil }, wantErr: work.ErrUnauthenticated},
+		//security:attack anonymous | shows a token that the cluster does not accept to the exchange | the exchange answers 401
+		"a token that is not good": {token: func(string) (*authenticator.Response, bool, error) { return nil, false, nil }, wantErr: work.ErrUnauthenticated},
+		//security:attack tenant | shows the token of an account, not of a pod, to the exchange | the exchange answers 403
 		"a person": {token: func(string) (*authenticator.Response, bool, error) {
 			return &authenticator.Response{User: &user.DefaultInfo{Name: "alice"}}, true, nil
 		}, wantErr: work.ErrForbidden},

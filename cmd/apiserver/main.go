@@ -16,6 +16,7 @@ import (
 
 	"sharedcloud.io/function-operator/apiserver"
 	"sharedcloud.io/function-operator/apiserver/options"
+	"sharedcloud.io/function-operator/cmd/internal/verbosity"
 )
 
 func main() {
@@ -33,6 +34,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(*cobra.Command, []string) error {
+			verbosity.ClampConfiguration(logging)
 			if err := logsapi.ValidateAndApply(logging, features); err != nil {
 				return err
 			}

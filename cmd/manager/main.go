@@ -26,7 +26,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"sharedcloud.io/function-operator/api/shallow"
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/cmd/internal/verbosity"
 	"sharedcloud.io/function-operator/controllers"
 	"sharedcloud.io/function-operator/controllers/trust"
 	"sharedcloud.io/function-operator/runtimes"
@@ -60,7 +62,9 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 	set.BoolVar(&f.leaderElection, "leader-elect", true, "let only one of several managers act")
 	set.Float64Var(&f.qps, "kube-api-qps", 100, "the most requests a second to the Kubernetes API, in the long run")
 	set.IntVar(&f.burst, "kube-api-burst", 200, "the most requests at once to the Kubernetes API")
-	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 changes of state, 1 decisions, 2 and more the flow")
+	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 changes of state, 1 decisions, 2 and more the flow; 7 at most, because bodies of requests are logged above")
+	allowedFlags(set, &f.Allowed)
+	workerFlags(set, &f.Workers)
 	if err := set.Parse(arguments); err != nil {
 		return f, err
 	}
@@ -68,6 +72,7 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 		f.ExchangeURL = fmt.Sprintf("https://%s.%s.svc:443", f.service, f.Namespace)
 	}
 	f.ExchangeURL = strings.TrimRight(f.ExchangeURL, "/")
+	f.verbosity = verbosity.Clamp(f.verbosity)
 	return f, f.Validate()
 }
 
@@ -89,6 +94,7 @@ func main() {
 		logger.Error(err, "Finding the Kubernetes API: run inside a cluster or set KUBECONFIG")
 		os.Exit(1)
 	}
+	config.Wrap(shallow.RoundTripper)
 	config.QPS, config.Burst = float32(f.qps), f.burst
 	if err := run(ctrl.SetupSignalHandler(), config, f); err != nil {
 		logger.Error(err, "The manager ended")

@@ -46,3 +46,13 @@ func TestSchemeKnowsWhatTheControllersUse(t *testing.T) {
 		}
 	}
 }
+
+//security:attack administrator | the manager is started with -v=10, at which client-go logs the bodies of requests | it logs as with -v=7
+func TestTheVerbosityIsBounded(t *testing.T) {
+	for given, want := range map[string]int{"-v=10": 7, "-v=8": 7, "-v=7": 7, "-v=2": 2} {
+		f, err := parse(flag.NewFlagSet("manager", flag.ContinueOnError), []string{given})
+		if err != nil || f.verbosity != want {
+			t.Errorf("%s: level %d (%v), want %d", given, f.verbosity, err, want)
+		}
+	}
+}

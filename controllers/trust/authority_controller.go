@@ -43,8 +43,7 @@ type AuthorityReconciler struct {
 	expiry    *prometheus.GaugeVec
 }
 
-// NewAuthorityReconciler needs a client whose cache holds the Secrets with the label v1alpha1.LabelTrust of the operator's
-// namespace. names are what the API server is reached by, the most usual first.
+// NewAuthorityReconciler needs a client whose cache holds the APIServices. names are what the API server is reached by, the most usual first.
 func NewAuthorityReconciler(c client.Client, live client.Reader, registry prometheus.Registerer, clk clock.PassiveClock, namespace string, names []string) *AuthorityReconciler {
 	expiry := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "sharedcloud_certificate_expiry_timestamp_seconds",

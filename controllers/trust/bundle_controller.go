@@ -35,8 +35,8 @@ type writing struct {
 	bundle, resourceVersion string
 }
 
-// NewBundleReconciler needs a client whose cache holds the metadata of ConfigMaps and the operator's Secrets, and a reader
-// that has no cache.
+// NewBundleReconciler needs a client whose cache holds the metadata of ConfigMaps and the authority's Secret, and a reader that has no
+// cache.
 func NewBundleReconciler(c client.Client, live client.Reader, namespace string) *BundleReconciler {
 	return &BundleReconciler{Client: c, live: live, namespace: namespace, written: map[string]writing{}}
 }

@@ -3,14 +3,21 @@ package trust
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -23,15 +30,23 @@ import (
 )
 
 // SetupWithManager adds both controllers.
+//
+// The manager may list and watch two Secrets, each by its name (config/rbac). One cache can select one name: the manager's own holds
+// the authority, and a second one the serving certificate.
 func SetupWithManager(mgr ctrl.Manager, authority *AuthorityReconciler, bundles *BundleReconciler) error {
+	serving, err := servingCache(mgr, authority.namespace)
+	if err != nil {
+		return fmt.Errorf("setting up the cache of the serving certificate: %w", err)
+	}
 	all := func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{{}} }
 	// There may be neither Secret nor APIService yet to wake the first pass.
 	first := make(chan event.GenericEvent, 1)
 	first <- event.GenericEvent{Object: &corev1.Secret{}}
-	err := ctrl.NewControllerManagedBy(mgr).
+	err = ctrl.NewControllerManagedBy(mgr).
 		Named("trust").
 		WatchesRawSource(source.Channel(first, handler.EnqueueRequestsFromMapFunc(all))).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(all)).
+		WatchesRawSource(source.Kind(serving, client.Object(&corev1.Secret{}), handler.EnqueueRequestsFromMapFunc(all))).
 		Watches(&apiregistrationv1.APIService{}, handler.EnqueueRequestsFromMapFunc(all)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1, EnableWarmup: ptr.To(true)}).
 		Complete(authority)
@@ -49,6 +64,27 @@ func SetupWithManager(mgr ctrl.Manager, authority *AuthorityReconciler, bundles 
 		return fmt.Errorf("setting up the controller of the certificate bundles: %w", err)
 	}
 	return nil
+}
+
+// Named selects the object of that name.
+func Named(name string) fields.Selector {
+	return fields.OneTermEqualSelector(metav1.ObjectNameField, name)
+}
+
+// servingCache holds the Secret with the API server's certificate. It starts and ends with the manager.
+func servingCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
+	second, err := cluster.New(mgr.GetConfig(), func(o *cluster.Options) {
+		o.Scheme = mgr.GetScheme()
+		o.HTTPClient = mgr.GetHTTPClient()
+		o.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mgr.GetRESTMapper(), nil }
+		o.Cache.ByObject = map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{namespace: {FieldSelector: Named(ServingSecret)}}},
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return second.GetCache(), mgr.Add(second)
 }
 
 var onlyCreated = predicate.Funcs{

@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
@@ -105,7 +104,7 @@ var _ = Describe("Hostile handlers", func() {
 		function := makeFunction(ctx, newNamespace(ctx), "hostile", hostileCode, func(f *v1alpha1.Function) {
 			f.Spec.TimeoutSeconds = ptr.To[int32](15)
 			f.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{
-				Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}}}
+				Limits: v1alpha1.ResourceList{corev1.ResourceMemory: v1alpha1.MustParseQuantity("256Mi")}}}
 		})
 		run := waitFinished(ctx, startRun(ctx, function, tuples(len(names), func(i int) any { return names[i] }), withWorkers(4)), 3*time.Minute)
 		Expect(meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionFailed)).To(BeTrue())

@@ -22,10 +22,18 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CodeSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConfigMapKeyRef"):
 		return &apiv1alpha1.ConfigMapKeyRefApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ConfigMapKeySelector"):
+		return &apiv1alpha1.ConfigMapKeySelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConfigMapRef"):
 		return &apiv1alpha1.ConfigMapRefApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EmptyDir"):
 		return &apiv1alpha1.EmptyDirApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EnvVar"):
+		return &apiv1alpha1.EnvVarApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("EnvVarSource"):
+		return &apiv1alpha1.EnvVarSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("FileKeySelector"):
+		return &apiv1alpha1.FileKeySelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Function"):
 		return &apiv1alpha1.FunctionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("FunctionImage"):
@@ -52,18 +60,26 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.JobReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NamedSource"):
 		return &apiv1alpha1.NamedSourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ObjectFieldSelector"):
+		return &apiv1alpha1.ObjectFieldSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ParametersSource"):
 		return &apiv1alpha1.ParametersSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PinnedRevision"):
 		return &apiv1alpha1.PinnedRevisionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodSettings"):
 		return &apiv1alpha1.PodSettingsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ResourceFieldSelector"):
+		return &apiv1alpha1.ResourceFieldSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Resources"):
 		return &apiv1alpha1.ResourcesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RunPolicy"):
 		return &apiv1alpha1.RunPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RunProgress"):
 		return &apiv1alpha1.RunProgressApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeySelector"):
+		return &apiv1alpha1.SecretKeySelectorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Toleration"):
+		return &apiv1alpha1.TolerationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UploadReference"):
 		return &apiv1alpha1.UploadReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Volume"):

@@ -87,7 +87,7 @@ func run(ctx context.Context, rounds int) error {
 // jobLatency: from a run's creation to its Job seen on a watch, against the same for a bare Job.
 func (b *bench) jobLatency(ctx context.Context) (figures.Figure, error) {
 	figure := figures.Figure{Name: "a run's creation to its Job on a watch / the same for a bare Job", AtMost: 2.5}
-	nowhere := map[string]string{"sharedcloud.io/no-such-node": "true"} // nothing is started: only the Job counts
+	nowhere := map[string]v1alpha1.LabelValue{"sharedcloud.io/no-such-node": "true"} // nothing is started: only the Job counts
 	function, err := b.function(ctx, "latency", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{NodeSelector: nowhere}
 	})
@@ -114,7 +114,7 @@ func (b *bench) jobLatency(ctx context.Context) (figures.Figure, error) {
 		}
 		ours = append(ours, time.Since(start))
 		job := plainJob(b.namespace, 1, 1, "pass")
-		job.Spec.Template.Spec.NodeSelector = nowhere
+		job.Spec.Template.Spec.NodeSelector = map[string]string{"sharedcloud.io/no-such-node": "true"}
 		pause(ctx, quiet)
 		start = time.Now()
 		if err := b.c.Create(ctx, job); err != nil {

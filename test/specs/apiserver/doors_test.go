@@ -90,6 +90,7 @@ var _ = Describe("The aggregated API", func() {
 		}).WithContext(ctx).WithTimeout(time.Minute).WithPolling(500 * time.Millisecond).Should(Succeed())
 	}, SpecTimeout(timeout))
 
+	//security:attack tenant | reads results and logs of a run without the right to get it | the answer is 403 and names the missing right
 	It("lets in who may get the run, and says what others lack", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 1)
@@ -156,6 +157,7 @@ var _ = Describe("The aggregated API", func() {
 		Expect(err).To(MatchError(ContainSubstring("the parameter from")))
 	}, SpecTimeout(timeout))
 
+	//security:attack anonymous | calls the API server's own port without a token | the answer is 401; only the probes are open
 	It("tells who comes without a token, directly, that he needs one, and lets probes in", func(ctx SpecContext) {
 		status, body := get(api.client(), api.url()+"/apis/subresources.sharedcloud.io/v1alpha1/namespaces/a/functionruns/b/results")
 		Expect(status).To(Equal(http.StatusUnauthorized), body)
@@ -170,6 +172,7 @@ var _ = Describe("The aggregated API", func() {
 })
 
 var _ = Describe("The exchange", func() {
+	//security:attack worker | shows its token to other paths, or another token to the exchange | only the exchange of its own run is open to it
 	It("is open to a worker of the run, by its own token, and to nobody else", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run, other := newRun(ctx, namespace, 3), newRun(ctx, namespace, 1)

@@ -47,6 +47,7 @@ func raw(text string) (answered, error) {
 }
 
 var _ = Describe("The documented API and hostile requests", func() {
+	//security:attack tenant | sends malformed paths, headers, lengths, encodings and methods to the REST API | each is refused below 500 in JSON, or the connection is closed; nothing changes
 	It("answers each with JSON below 500, or closes the connection", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36")
@@ -117,6 +118,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 		Expect(got.Body).To(ContainSubstring(fmt.Sprint(function["uuid"])), "nothing was deleted meanwhile")
 	}, SpecTimeout(timeout))
 
+	//security:attack tenant | sends every JSON type in every field of the REST API | each is a 400 in words, never a 500
 	It("bears wrong types in every field", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		function := c.made(ctx, newImage(ctx, c.namespace, "python", "python36"))
@@ -136,6 +138,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 		}
 	}, SpecTimeout(4*time.Minute))
 
+	//security:attack tenant | announces a body and does not send it | the answer is 408 within the time limit of a body
 	It("waits no longer for a body than it says", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		began := time.Now()
@@ -146,6 +149,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 		Expect(time.Since(began)).To(BeNumerically("<", 60*time.Second))
 	}, SpecTimeout(timeout))
 
+	//security:attack anonymous | opens connections without end | the server keeps at most as many as it is configured for
 	It("keeps so many connections open and no more", func(ctx SpecContext) {
 		limited := newServer(GinkgoT().TempDir())
 		limited.more = []string{"--max-connections=16"}

@@ -294,6 +294,7 @@ var _ = Describe("The documented API", func() {
 		Expect(got.Status).To(Equal(http.StatusRequestEntityTooLarge), got.Body)
 	}, SpecTimeout(timeout))
 
+	//security:attack tenant | uses the REST API without the rights on the custom resources | the answer is 401 or 403 in the words of the contract
 	It("tells who has no good token, and refuses what a caller may not do", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		for header, want := range map[string]string{

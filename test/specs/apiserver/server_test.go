@@ -45,6 +45,9 @@ type server struct {
 	exited  chan error
 	// more are arguments beside the usual.
 	more []string
+	// program is run in place of this very program, where it is set; said takes what the process logs, too.
+	program string
+	said    io.Writer
 }
 
 func newServer(folder string) *server {
@@ -96,9 +99,15 @@ func (s *server) start() {
 		"--drain=0s",
 		"--rest-writes-per-second=10000",
 	}, s.more...)
+	if s.program != "" {
+		program = s.program
+	}
 	s.process = exec.Command(program, args...)
 	s.process.Env = append(os.Environ(), serverVariable+"=1")
 	s.process.Stdout, s.process.Stderr = GinkgoWriter, GinkgoWriter
+	if s.said != nil {
+		s.process.Stdout, s.process.Stderr = s.said, s.said
+	}
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	Expect(s.process.Start()).To(Succeed())
 	exited, process := make(chan error, 1), s.process

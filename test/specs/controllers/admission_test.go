@@ -7,7 +7,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,6 +52,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 		f.Spec.Files = map[string]v1alpha1.FileText{"util.py": ""}
 	}, "spec.files goes with spec.code"),
 	Entry("with empty code", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To("") }, "spec.code"),
+	//security:attack tenant | stores code over the limit | admission refuses the Function
 	Entry("with code over the limit", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To(strings.Repeat("#", 921601)) }, "spec.code", "921600"),
 	Entry("without an image", func(f *v1alpha1.Function) { f.Spec.Image = "" }, "spec.image"),
 	Entry("with a registry's path for an image", func(f *v1alpha1.Function) { f.Spec.Image = "docker.io/library/python:3" },
@@ -60,6 +60,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with a runtime that is no word and number", func(f *v1alpha1.Function) { f.Spec.Runtime = "python" }, "spec.runtime"),
 	Entry("with a name that is no label", func(f *v1alpha1.Function) { f.Name = strings.Repeat("a", 64) },
 		"metadata.name must be no more than 63 characters"),
+	//security:attack tenant | asks for more GPUs than any node has | admission refuses the Function
 	Entry("with more GPUs than any node has", func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](65) }, "spec.gpus"),
 	Entry("with a GPU product that no label can be", func(f *v1alpha1.Function) { f.Spec.GPUProducts = []string{"Tesla T4"} }, "spec.gpuProducts[0]"),
 	Entry("with a GPU product twice", func(f *v1alpha1.Function) { f.Spec.GPUProducts = []string{"A", "A"} }, "spec.gpuProducts[1]", "Duplicate"),
@@ -77,9 +78,11 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with a resource of Kubernetes' own for GPUs", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("kubernetes.io/gpu") },
 		"spec.gpuResource must be an extended resource"),
 	Entry("with an empty history", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.revisionHistoryLimit"),
+	//security:attack tenant | sets an environment variable that the operator owns | admission refuses the Function
 	Entry("with a variable of the operator's", func(f *v1alpha1.Function) {
-		f.Spec.Pod = &v1alpha1.PodSettings{Env: []corev1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
+		f.Spec.Pod = &v1alpha1.PodSettings{Env: []v1alpha1.EnvVar{{Name: "SHAREDCLOUD_TOKEN_FILE", Value: "/x"}}}
 	}, "spec.pod.env", "choose another name"),
+	//security:attack tenant | names a volume as the operator names its own | admission refuses the Function
 	Entry("with a volume of the operator's name", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "sharedcloud-code", EmptyDir: &v1alpha1.EmptyDir{}}}}
 	}, "sharedcloud- are the operator's own"),
@@ -89,6 +92,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with a volume of no kind", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v"}}}
 	}, "exactly one of the fields in [configMap secret emptyDir persistentVolumeClaim] must be set"),
+	//security:attack tenant | mounts a volume over the operator's files in the worker | admission refuses the Function
 	Entry("with a mount over the operator's own files", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "/sharedcloud/code"}}}
 	}, "mountPath must be absolute and outside /sharedcloud"),
@@ -113,10 +117,14 @@ var _ = DescribeTable("A Function cannot say", func(ctx SpecContext, path ...str
 	err = k8s.Create(ctx, object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
 	Expect(err).To(MatchError(ContainSubstring("unknown field")))
 },
+	//security:attack tenant | sets hostNetwork in the pod settings | the field is unknown: admission refuses it under strict validation and drops it otherwise
 	Entry("hostNetwork", "hostNetwork"),
+	//security:attack tenant | sets a security context in the pod settings | the field is unknown and never reaches a pod
 	Entry("securityContext", "securityContext"),
 	Entry("containers", "containers"),
+	//security:attack tenant | adds an init container in the pod settings | the field is unknown and never reaches a pod
 	Entry("initContainers", "initContainers"),
+	//security:attack tenant | chooses a service account in the pod settings | the field is unknown and never reaches a pod
 	Entry("serviceAccountName", "serviceAccountName"),
 	Entry("affinity", "affinity"),
 )

@@ -23,143 +23,13 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
-- name: io.k8s.api.core.v1.ConfigMapKeySelector
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-    elementRelationship: atomic
-- name: io.k8s.api.core.v1.EnvVar
-  map:
-    fields:
-    - name: name
-      type:
-        scalar: string
-    - name: value
-      type:
-        scalar: string
-    - name: valueFrom
-      type:
-        namedType: io.k8s.api.core.v1.EnvVarSource
-- name: io.k8s.api.core.v1.EnvVarSource
-  map:
-    fields:
-    - name: configMapKeyRef
-      type:
-        namedType: io.k8s.api.core.v1.ConfigMapKeySelector
-    - name: fieldRef
-      type:
-        namedType: io.k8s.api.core.v1.ObjectFieldSelector
-    - name: fileKeyRef
-      type:
-        namedType: io.k8s.api.core.v1.FileKeySelector
-    - name: resourceFieldRef
-      type:
-        namedType: io.k8s.api.core.v1.ResourceFieldSelector
-    - name: secretKeyRef
-      type:
-        namedType: io.k8s.api.core.v1.SecretKeySelector
-- name: io.k8s.api.core.v1.FileKeySelector
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-    - name: optional
-      type:
-        scalar: boolean
-      default: false
-    - name: path
-      type:
-        scalar: string
-    - name: volumeName
-      type:
-        scalar: string
-    elementRelationship: atomic
-- name: io.k8s.api.core.v1.ObjectFieldSelector
-  map:
-    fields:
-    - name: apiVersion
-      type:
-        scalar: string
-    - name: fieldPath
-      type:
-        scalar: string
-    elementRelationship: atomic
 - name: io.k8s.api.core.v1.PullPolicy
   scalar: string
-- name: io.k8s.api.core.v1.ResourceFieldSelector
-  map:
-    fields:
-    - name: containerName
-      type:
-        scalar: string
-    - name: divisor
-      type:
-        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
-    - name: resource
-      type:
-        scalar: string
-    elementRelationship: atomic
-- name: io.k8s.api.core.v1.ResourceList
-  map:
-    elementType:
-      namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
-- name: io.k8s.api.core.v1.SecretKeySelector
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-    elementRelationship: atomic
 - name: io.k8s.api.core.v1.TaintEffect
   scalar: string
-- name: io.k8s.api.core.v1.Toleration
-  map:
-    fields:
-    - name: effect
-      type:
-        namedType: io.k8s.api.core.v1.TaintEffect
-    - name: key
-      type:
-        scalar: string
-    - name: operator
-      type:
-        namedType: io.k8s.api.core.v1.TolerationOperator
-    - name: tolerationSeconds
-      type:
-        scalar: numeric
-    - name: value
-      type:
-        scalar: string
 - name: io.k8s.api.core.v1.TolerationOperator
   scalar: string
 - name: io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
-  scalar: untyped
-  list:
-    elementType:
-      namedType: __untyped_atomic_
-    elementRelationship: atomic
-  map:
-    elementType:
-      namedType: __untyped_deduced_
-    elementRelationship: separable
-- name: io.k8s.apimachinery.pkg.api.resource.Quantity
   scalar: untyped
   list:
     elementType:
@@ -346,6 +216,20 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapKeySelector
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+    elementRelationship: atomic
 - name: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapRef
   map:
     fields:
@@ -361,6 +245,53 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sizeLimitMiB
       type:
         scalar: numeric
+- name: io.sharedcloud.function-operator.api.v1alpha1.EnvVar
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: value
+      type:
+        scalar: string
+    - name: valueFrom
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.EnvVarSource
+- name: io.sharedcloud.function-operator.api.v1alpha1.EnvVarSource
+  map:
+    fields:
+    - name: configMapKeyRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ConfigMapKeySelector
+    - name: fieldRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ObjectFieldSelector
+    - name: fileKeyRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.FileKeySelector
+    - name: resourceFieldRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ResourceFieldSelector
+    - name: secretKeyRef
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.SecretKeySelector
+- name: io.sharedcloud.function-operator.api.v1alpha1.FileKeySelector
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: optional
+      type:
+        scalar: boolean
+      default: false
+    - name: path
+      type:
+        scalar: string
+    - name: volumeName
+      type:
+        scalar: string
+    elementRelationship: atomic
 - name: io.sharedcloud.function-operator.api.v1alpha1.FileText
   scalar: string
 - name: io.sharedcloud.function-operator.api.v1alpha1.Function
@@ -705,12 +636,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         namedType: io.k8s.apimachinery.pkg.types.UID
+- name: io.sharedcloud.function-operator.api.v1alpha1.LabelValue
+  scalar: string
 - name: io.sharedcloud.function-operator.api.v1alpha1.NamedSource
   map:
     fields:
     - name: name
       type:
         scalar: string
+- name: io.sharedcloud.function-operator.api.v1alpha1.ObjectFieldSelector
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldPath
+      type:
+        scalar: string
+    elementRelationship: atomic
 - name: io.sharedcloud.function-operator.api.v1alpha1.ParametersFormat
   scalar: string
 - name: io.sharedcloud.function-operator.api.v1alpha1.ParametersSource
@@ -801,7 +744,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: io.k8s.api.core.v1.EnvVar
+            namedType: io.sharedcloud.function-operator.api.v1alpha1.EnvVar
           elementRelationship: associative
           keys:
           - name
@@ -809,7 +752,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         map:
           elementType:
-            scalar: string
+            namedType: io.sharedcloud.function-operator.api.v1alpha1.LabelValue
     - name: resources
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.Resources
@@ -823,7 +766,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: io.k8s.api.core.v1.Toleration
+            namedType: io.sharedcloud.function-operator.api.v1alpha1.Toleration
           elementRelationship: atomic
     - name: volumeMounts
       type:
@@ -841,15 +784,42 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+- name: io.sharedcloud.function-operator.api.v1alpha1.Quantity
+  scalar: untyped
+  list:
+    elementType:
+      namedType: __untyped_atomic_
+    elementRelationship: atomic
+  map:
+    elementType:
+      namedType: __untyped_deduced_
+    elementRelationship: separable
+- name: io.sharedcloud.function-operator.api.v1alpha1.ResourceFieldSelector
+  map:
+    fields:
+    - name: containerName
+      type:
+        scalar: string
+    - name: divisor
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.Quantity
+    - name: resource
+      type:
+        scalar: string
+    elementRelationship: atomic
+- name: io.sharedcloud.function-operator.api.v1alpha1.ResourceList
+  map:
+    elementType:
+      namedType: io.sharedcloud.function-operator.api.v1alpha1.Quantity
 - name: io.sharedcloud.function-operator.api.v1alpha1.Resources
   map:
     fields:
     - name: limits
       type:
-        namedType: io.k8s.api.core.v1.ResourceList
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ResourceList
     - name: requests
       type:
-        namedType: io.k8s.api.core.v1.ResourceList
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.ResourceList
 - name: io.sharedcloud.function-operator.api.v1alpha1.RunProgress
   map:
     fields:
@@ -895,6 +865,38 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: workers
       type:
         scalar: numeric
+- name: io.sharedcloud.function-operator.api.v1alpha1.SecretKeySelector
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+    elementRelationship: atomic
+- name: io.sharedcloud.function-operator.api.v1alpha1.Toleration
+  map:
+    fields:
+    - name: effect
+      type:
+        namedType: io.k8s.api.core.v1.TaintEffect
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        namedType: io.k8s.api.core.v1.TolerationOperator
+    - name: tolerationSeconds
+      type:
+        scalar: numeric
+    - name: value
+      type:
+        scalar: string
 - name: io.sharedcloud.function-operator.api.v1alpha1.Tuple
   list:
     elementType:

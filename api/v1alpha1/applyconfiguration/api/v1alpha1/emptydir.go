@@ -9,7 +9,8 @@ package v1alpha1
 type EmptyDirApplyConfiguration struct {
 	// medium is "" for the node's disk or Memory.
 	Medium *string `json:"medium,omitempty"`
-	// sizeLimitMiB is the most it may hold, in MiB.
+	// sizeLimitMiB is the most it may hold, in MiB. Default: what the manager's flags --default-memory-volume-size (1 GiB) and
+	// --default-disk-volume-size (none) say.
 	SizeLimitMiB *int64 `json:"sizeLimitMiB,omitempty"`
 }
 

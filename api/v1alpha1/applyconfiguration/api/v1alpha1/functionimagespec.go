@@ -19,7 +19,8 @@ type FunctionImageSpecApplyConfiguration struct {
 	RequiresGPU *bool `json:"requiresGPU,omitempty"`
 	// imagePullPolicy of the workers' container. Default IfNotPresent, also for :latest.
 	ImagePullPolicy *v1.PullPolicy `json:"imagePullPolicy,omitempty"`
-	// imagePullSecrets are names of Secrets in the function's namespace.
+	// imagePullSecrets are names of Secrets in the function's namespace. Whoever writes the image must be allowed to get
+	// Secrets of these names in the image's own.
 	ImagePullSecrets []string `json:"imagePullSecrets,omitempty"`
 	// description is free text for people who choose an image.
 	Description *string `json:"description,omitempty"`

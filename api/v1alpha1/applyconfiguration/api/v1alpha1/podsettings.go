@@ -3,7 +3,7 @@
 package v1alpha1
 
 import (
-	v1 "k8s.io/api/core/v1"
+	apiv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // PodSettingsApplyConfiguration represents a declarative configuration of the PodSettings type for use
@@ -12,20 +12,23 @@ import (
 // PodSettings is the part of the workers' pods that a user may set: a list of what is allowed, never a PodSpec.
 type PodSettingsApplyConfiguration struct {
 	// env is added to the environment of the handler. Names that begin with SHAREDCLOUD_ are the operator's.
-	Env []v1.EnvVar `json:"env,omitempty"`
+	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
 	// volumes that volumeMounts may name.
 	Volumes []VolumeApplyConfiguration `json:"volumes,omitempty"`
 	// volumeMounts says where the volumes are seen by the handler.
 	VolumeMounts []VolumeMountApplyConfiguration `json:"volumeMounts,omitempty"`
 	// nodeSelector holds labels that a node must have.
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-	// tolerations let the pods onto nodes with these taints.
-	Tolerations []v1.Toleration `json:"tolerations,omitempty"`
-	// resources of the container, GPUs apart (spec.gpus).
+	NodeSelector map[string]apiv1alpha1.LabelValue `json:"nodeSelector,omitempty"`
+	// tolerations let the pods onto nodes with these taints. The cluster's own taints (node-role.kubernetes.io/…), and all of
+	// them by a toleration without a key, take the administrator's leave (the manager's flag --allowed-tolerations).
+	Tolerations []TolerationApplyConfiguration `json:"tolerations,omitempty"`
+	// resources of the container, GPUs apart (spec.gpus). Where they say nothing of CPU and memory, workers request what the
+	// manager's flags --default-cpu-request and --default-memory-request say.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
-	// runtimeClassName of the pods.
+	// runtimeClassName of the pods: a RuntimeClass that the administrator allows (the manager's flag --allowed-runtime-classes).
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which a namespace may refuse.
+	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which takes the
+	// administrator's leave (the manager's flag --allow-root), and which a namespace may refuse.
 	RunAsUser *int64 `json:"runAsUser,omitempty"`
 }
 
@@ -38,9 +41,12 @@ func PodSettings() *PodSettingsApplyConfiguration {
 // WithEnv adds the given value to the Env field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Env field.
-func (b *PodSettingsApplyConfiguration) WithEnv(values ...v1.EnvVar) *PodSettingsApplyConfiguration {
+func (b *PodSettingsApplyConfiguration) WithEnv(values ...*EnvVarApplyConfiguration) *PodSettingsApplyConfiguration {
 	for i := range values {
-		b.Env = append(b.Env, values[i])
+		if values[i] == nil {
+			panic("nil value passed to WithEnv")
+		}
+		b.Env = append(b.Env, *values[i])
 	}
 	return b
 }
@@ -75,9 +81,9 @@ func (b *PodSettingsApplyConfiguration) WithVolumeMounts(values ...*VolumeMountA
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, the entries provided by each call will be put on the NodeSelector field,
 // overwriting an existing map entries in NodeSelector field with the same key.
-func (b *PodSettingsApplyConfiguration) WithNodeSelector(entries map[string]string) *PodSettingsApplyConfiguration {
+func (b *PodSettingsApplyConfiguration) WithNodeSelector(entries map[string]apiv1alpha1.LabelValue) *PodSettingsApplyConfiguration {
 	if b.NodeSelector == nil && len(entries) > 0 {
-		b.NodeSelector = make(map[string]string, len(entries))
+		b.NodeSelector = make(map[string]apiv1alpha1.LabelValue, len(entries))
 	}
 	for k, v := range entries {
 		b.NodeSelector[k] = v
@@ -88,9 +94,12 @@ func (b *PodSettingsApplyConfiguration) WithNodeSelector(entries map[string]stri
 // WithTolerations adds the given value to the Tolerations field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Tolerations field.
-func (b *PodSettingsApplyConfiguration) WithTolerations(values ...v1.Toleration) *PodSettingsApplyConfiguration {
+func (b *PodSettingsApplyConfiguration) WithTolerations(values ...*TolerationApplyConfiguration) *PodSettingsApplyConfiguration {
 	for i := range values {
-		b.Tolerations = append(b.Tolerations, values[i])
+		if values[i] == nil {
+			panic("nil value passed to WithTolerations")
+		}
+		b.Tolerations = append(b.Tolerations, *values[i])
 	}
 	return b
 }

@@ -3,7 +3,7 @@
 package v1alpha1
 
 import (
-	v1 "k8s.io/api/core/v1"
+	apiv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // ResourcesApplyConfiguration represents a declarative configuration of the Resources type for use
@@ -12,9 +12,9 @@ import (
 // Resources are requests and limits of the container.
 type ResourcesApplyConfiguration struct {
 	// requests is what a node must have free.
-	Requests *v1.ResourceList `json:"requests,omitempty"`
+	Requests *apiv1alpha1.ResourceList `json:"requests,omitempty"`
 	// limits is what the container may use at most.
-	Limits *v1.ResourceList `json:"limits,omitempty"`
+	Limits *apiv1alpha1.ResourceList `json:"limits,omitempty"`
 }
 
 // ResourcesApplyConfiguration constructs a declarative configuration of the Resources type for use with
@@ -26,7 +26,7 @@ func Resources() *ResourcesApplyConfiguration {
 // WithRequests sets the Requests field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Requests field is set to the value of the last call.
-func (b *ResourcesApplyConfiguration) WithRequests(value v1.ResourceList) *ResourcesApplyConfiguration {
+func (b *ResourcesApplyConfiguration) WithRequests(value apiv1alpha1.ResourceList) *ResourcesApplyConfiguration {
 	b.Requests = &value
 	return b
 }
@@ -34,7 +34,7 @@ func (b *ResourcesApplyConfiguration) WithRequests(value v1.ResourceList) *Resou
 // WithLimits sets the Limits field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Limits field is set to the value of the last call.
-func (b *ResourcesApplyConfiguration) WithLimits(value v1.ResourceList) *ResourcesApplyConfiguration {
+func (b *ResourcesApplyConfiguration) WithLimits(value apiv1alpha1.ResourceList) *ResourcesApplyConfiguration {
 	b.Limits = &value
 	return b
 }

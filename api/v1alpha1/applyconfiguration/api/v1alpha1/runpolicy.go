@@ -37,7 +37,8 @@ type RunPolicyApplyConfiguration struct {
 	// becomes Cancelled. As with a Job, the time while the run is suspended does not count, and a run that is resumed has the
 	// whole of it again. By default there is none.
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
-	// priorityClassName of the workers' pods: a PriorityClass of the cluster.
+	// priorityClassName of the workers' pods: a PriorityClass that the administrator allows (the manager's flag
+	// --allowed-priority-classes).
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
 	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
 	// nvidia.com/gpu.shared, amd.com/gpu. Default: what the operator was started with, nvidia.com/gpu.

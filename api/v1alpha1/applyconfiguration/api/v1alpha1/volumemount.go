@@ -9,7 +9,8 @@ package v1alpha1
 type VolumeMountApplyConfiguration struct {
 	// name of the volume.
 	Name *string `json:"name,omitempty"`
-	// mountPath is an absolute path in the container.
+	// mountPath is an absolute path in the container, outside /sharedcloud, /proc, /sys, /dev (but for /dev/shm) and
+	// /var/run/secrets.
 	MountPath *string `json:"mountPath,omitempty"`
 	// subPath is a path inside the volume.
 	SubPath *string `json:"subPath,omitempty"`

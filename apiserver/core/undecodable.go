@@ -1,0 +1,34 @@
+package core
+
+import (
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// NotDecodableError says that a stored object does not fit its type: of such an object the caches have the metadata alone.
+type NotDecodableError struct{ Kind, Name, Problem string }
+
+func (e *NotDecodableError) Error() string {
+	return fmt.Sprintf("the stored %s %s cannot be decoded (%s): correct it with kubectl, or delete it", e.Kind, e.Name, e.Problem)
+}
+
+// Decodable returns nil for an object that has its content, else a *NotDecodableError.
+func Decodable(object client.Object) error {
+	problem := sharedcloudv1alpha1.DecodeError(object)
+	if problem == "" {
+		return nil
+	}
+	kind := "object"
+	switch object.(type) {
+	case *sharedcloudv1alpha1.Function:
+		kind = "Function"
+	case *sharedcloudv1alpha1.FunctionImage:
+		kind = "FunctionImage"
+	case *sharedcloudv1alpha1.FunctionRun:
+		kind = "FunctionRun"
+	}
+	return &NotDecodableError{Kind: kind, Name: object.GetName(), Problem: problem}
+}

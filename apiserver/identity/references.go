@@ -1,0 +1,82 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// ReferenceError says which of the objects that a spec names the caller may not get. For the Kubernetes API it is a Forbidden.
+type ReferenceError struct{ Sentence string }
+
+func (e *ReferenceError) Error() string { return e.Sentence }
+
+// Status implements apierrors.APIStatus.
+func (e *ReferenceError) Status() metav1.Status {
+	return metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: e.Sentence}
+}
+
+var errNoCaller = errors.New("nobody is known for whom the references of an object could be checked")
+
+// MayUse says whether the caller in the context may get each object that a spec names in its namespace: nil where he may.
+// It asks what the policies in config/policy ask of those who write the object themselves: for all of a kind, and otherwise by
+// name, of so many different ones. The error is a *ReferenceError or ErrUnavailable.
+func (r *Rules) MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error {
+	if len(references) == 0 {
+		return nil
+	}
+	caller, ok := apirequest.UserFrom(ctx)
+	if !ok {
+		return errNoCaller
+	}
+	byName, err := r.onlyByName(ctx, caller, namespace, references)
+	if err != nil {
+		return err
+	}
+	if len(byName) > sharedcloudv1alpha1.MaxReferences {
+		return &ReferenceError{fmt.Sprintf(
+			"more than %d different Secrets, ConfigMaps and PersistentVolumeClaims are named, and you may not get all of such a kind in the namespace %s, so each would have to be checked: name fewer, or have somebody write it who may get all of them",
+			sharedcloudv1alpha1.MaxReferences, namespace)}
+	}
+	for _, reference := range byName {
+		allowed, err := r.ask(ctx, caller, "get", "", reference.Resource, namespace, reference.Name)
+		if err != nil {
+			return err
+		}
+		if !allowed {
+			return &ReferenceError{fmt.Sprintf(
+				"%s names the %s %q in the namespace %s, which you may not get: name one that you may get, or ask for the right to get it",
+				reference.Field, reference.Kind, reference.Name, namespace)}
+		}
+	}
+	return nil
+}
+
+// onlyByName are the different objects that the caller may get by their names at most, in order.
+func (r *Rules) onlyByName(ctx context.Context, caller user.Info, namespace string, references []sharedcloudv1alpha1.Reference) ([]sharedcloudv1alpha1.Reference, error) {
+	type object struct{ resource, name string }
+	all, seen := map[string]bool{}, map[object]bool{}
+	var rest []sharedcloudv1alpha1.Reference
+	for _, reference := range references {
+		allowed, asked := all[reference.Resource]
+		if !asked {
+			var err error
+			if allowed, err = r.ask(ctx, caller, "get", "", reference.Resource, namespace, ""); err != nil {
+				return nil, err
+			}
+			all[reference.Resource] = allowed
+		}
+		if key := (object{reference.Resource, reference.Name}); !allowed && !seen[key] {
+			seen[key] = true
+			rest = append(rest, reference)
+		}
+	}
+	return rest, nil
+}

@@ -1,0 +1,51 @@
+package quotas
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// ExceededError says that a namespace has no room for what was to be stored.
+type ExceededError struct {
+	Room Room
+	// Wanted is how many bytes were to be stored.
+	Wanted int64
+}
+
+func (e *ExceededError) Error() string {
+	return e.Room.Sentence() + ": " + Size(e.Wanted) + " more do not fit. " + e.Room.Remedy()
+}
+
+// Sentence says which quota it is and how much of it is used.
+func (r *Room) Sentence() string {
+	what := "results and output"
+	if r.Kind == Uploads {
+		what = "uploaded inputs"
+	}
+	return fmt.Sprintf("the namespace %s stores %s of %s, and its quota is %s", r.Namespace, Size(r.Used), what, Size(r.Limit))
+}
+
+// Remedy says what to do.
+func (r *Room) Remedy() string {
+	raise := "ask an administrator for a larger quota (the annotation " + AnnotationOf(r.Kind) + " of the Namespace)"
+	if r.Kind == Uploads {
+		return "Delete runs whose inputs were uploaded (an upload is deleted a day after the last run that names it), or " + raise
+	}
+	return "Delete finished runs, let results expire (resultsTTLSecondsAfterFinished), or " + raise
+}
+
+// Size is a number of bytes for people.
+func Size(bytes int64) string {
+	for _, unit := range []struct {
+		shift int
+		name  string
+	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
+		if one := int64(1) << unit.shift; bytes >= one {
+			return strconv.FormatFloat(float64(bytes*10/one)/10, 'f', -1, 64) + " " + unit.name
+		}
+	}
+	if bytes == 1 {
+		return "1 byte"
+	}
+	return strconv.FormatInt(bytes, 10) + " bytes"
+}

@@ -1,0 +1,45 @@
+package uploads
+
+import (
+	"errors"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
+)
+
+// ErrNamespaceUnknown: this server has not seen the namespace yet, so it cannot tell it from one that had the name before.
+var ErrNamespaceUnknown = errors.New("the API server does not know this namespace yet: try again in a moment")
+
+// uid is the uid of a namespace, to which uploads belong.
+func (s *Store) uid(namespace string) (types.UID, error) {
+	uid, found := s.quota.UID(namespace)
+	if !found {
+		return "", ErrNamespaceUnknown
+	}
+	return uid, nil
+}
+
+// room says whether the namespace may store so many bytes more, and counts them: the transaction is about to store them. What is
+// not stored after all is counted until the next sum.
+func (s *Store) room(tx *outcomes.Tx, namespace string, bytes int64) error {
+	room, err := s.quota.Room(tx, quotas.Uploads, namespace, bytes)
+	if err != nil {
+		return err
+	}
+	if bytes > room.Left() {
+		return &quotas.ExceededError{Room: room, Wanted: bytes}
+	}
+	s.quota.Added(quotas.Uploads, namespace, bytes)
+	return nil
+}
+
+// refused counts an error that is a quota's.
+func (s *Store) refused(err error) error {
+	var exceeded *quotas.ExceededError
+	if errors.As(err, &exceeded) {
+		s.quota.Refused(quotas.Upload, exceeded.Room.Namespace, 1, exceeded.Wanted)
+	}
+	return err
+}

@@ -1,0 +1,282 @@
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/quotas"
+)
+
+// limitedTo makes a cluster whose namespaces may have so many bytes of results and output.
+func limitedTo(t testing.TB, bytes int64, change func(*Run)) *cluster {
+	t.Helper()
+	c := newCluster(t, change)
+	c.limits = quotas.Limits{Results: bytes}
+	c.restart()
+	return c
+}
+
+// beside is a run of another namespace, or another run, in the same store and for the same server's sums.
+func (c *cluster) beside(namespace, name string) *cluster {
+	c.t.Helper()
+	other := &cluster{t: c.t, url: c.url, path: c.path, clock: c.clock, store: c.store, fates: map[types.UID]Fate{}, limits: c.limits, run: c.run}
+	other.run.Namespace, other.run.Name, other.run.UID, other.run.JobUID = namespace, name, types.UID(namespace+"-"+name), types.UID("job-"+name)
+	other.exchange = other.newExchange(c.store)
+	other.exchange.options.Quotas = c.exchange.options.Quotas
+	return other
+}
+
+func (c *cluster) workerOf() *pod {
+	p := c.pod(0)
+	p.worker.Namespace, p.worker.Run = c.run.Namespace, c.run.Name
+	p.worker.PodUID += types.UID("-" + c.run.UID)
+	return p
+}
+
+// bytesStored is what the runs of the namespace have, from their rows.
+func (c *cluster) bytesStored() (bytes int64) {
+	c.t.Helper()
+	c.view(func(tx *outcomes.Tx) (err error) {
+		bytes, err = tx.RunsBytes(c.run.Namespace, types.UID(c.run.Namespace+"-uid"))
+		return err
+	})
+	return bytes
+}
+
+// large reports an index that brings so many bytes in each of the places that are named.
+func large(index, bytes int, where string) request {
+	return func(r *Request) {
+		text := strings.Repeat("x", bytes)
+		o := succeeded(index)
+		switch where {
+		case "result":
+			o.Result = json.RawMessage(`"` + text + `"`)
+		case "result text":
+			o.ResultText = &text
+		case "stdout":
+			o.Stdout = []byte(text)
+		case "stderr":
+			o.Stderr = []byte(text)
+		case "traceback":
+			o.Status, o.Result, o.Error = sharedcloudv1alpha1.OutcomeFailed, nil, &ErrorText{Type: "ValueError", Message: "no", Traceback: text}
+		case "output of a timeout":
+			o.Status, o.Result, o.Stdout = sharedcloudv1alpha1.OutcomeTimedOut, nil, []byte(text)
+		}
+		r.Outcomes = append(r.Outcomes, o)
+	}
+}
+
+const quarter = 240 << 10
+
+// A quota of 1 MiB has room for a run, its worker, and four times as much as each outcome here brings.
+func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T) {
+	for where, status := range map[string]outcomes.Status{
+		//security:attack tenant | A run fills the store with results. | Over the quota an outcome is Failed with StorageQuotaExceeded, without its result.
+		"result": outcomes.Succeeded,
+		//security:attack tenant | A run fills the store with the text of results. | The text counts as the result does.
+		"result text": outcomes.Succeeded,
+		//security:attack tenant | A run fills the store with what it prints. | Output counts as results do.
+		"stdout": outcomes.Succeeded,
+		//security:attack tenant | A run fills the store with what it prints to stderr. | Output counts as results do.
+		"stderr": outcomes.Succeeded,
+		//security:attack tenant | A run fills the store with tracebacks. | An error that is long counts and is not kept over the quota.
+		"traceback": outcomes.Failed,
+		//security:attack tenant | A run fills the store with the output of inputs that time out. | Their output counts, and over the quota they are Failed.
+		"output of a timeout": outcomes.TimedOut,
+	} {
+		t.Run(where, func(t *testing.T) {
+			c := limitedTo(t, 1<<20, func(r *Run) { r.Total, r.Retries, r.NonRetryable = 8, 3, []string{"ValueError"} })
+			c.batchesOf(8)
+			p := c.pod(0)
+			expect(t, p.call(want), ActionWork, "0-7")
+			for index := range 7 {
+				p.call(large(index, quarter, where))
+			}
+			p.call(large(7, quarter, where))
+			p.call() // the same once more changes nothing
+			all := c.outcomes()
+			if len(all) != 8 || !c.row().Closed {
+				t.Fatalf("there are %d outcomes of 8; closed: %v", len(all), c.row().Closed)
+			}
+			for index, o := range all {
+				switch {
+				case index < 4:
+					if o.Status != status || o.PayloadBytes() < quarter {
+						t.Errorf("index %d is %v with %d bytes; it fits", index, o.Status, o.PayloadBytes())
+					}
+				case o.Status != outcomes.Failed || o.Error.Type != ErrorStorageQuotaExceeded || len(o.Result)+len(o.ResultText)+len(o.Stdout)+len(o.Stderr) > 0 || o.Attempts != 1:
+					t.Errorf("index %d is %v with %d bytes: %.300v", index, o.Status, o.PayloadBytes(), o.Error)
+				case !strings.Contains(o.Error.Message, "the namespace ns stores") || !strings.Contains(o.Error.Message, "its quota is 1 MiB") || !strings.Contains(o.Error.Message, "Delete finished runs"):
+					t.Errorf("index %d says %q", index, o.Error.Message)
+				}
+			}
+			if used := c.bytesStored(); used > 1<<20+4*(outcomes.OutcomeBytes+1024) {
+				t.Errorf("%d bytes are stored", used)
+			}
+		})
+	}
+}
+
+//security:attack tenant | A namespace over its quota goes on reporting failures, with retries and a limit of failures. | They count as failed at once, are not retried, and end the run as its limit says.
+func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
+	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; most := 1; r.MaxFailures = &most })
+	c.batchesOf(4)
+	p := c.pod(0)
+	expect(t, p.call(want), ActionWork, "0-3")
+	p.call(large(0, quarter, "result"))
+	if row := c.row(); row.Failed != 1 || row.Closing != "" || !row.Returned.Empty() {
+		t.Fatalf("the run is %+v", row)
+	}
+	expect(t, p.call(large(1, quarter, "result")), ActionStop, "")
+	if row := c.row(); row.Failed != 2 || row.Closing != sharedcloudv1alpha1.ReasonMaxFailuresExceeded {
+		t.Errorf("the run is %+v", row)
+	}
+}
+
+//security:attack tenant | A run fills the store with output of inputs that never end. | Live output counts; over the quota no more of it is stored, and workers go on.
+func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
+	c := limitedTo(t, 100<<10, func(r *Run) { r.Total, r.Workers = 8, 8 })
+	for completion := range 8 {
+		p := c.pod(completion)
+		answer := p.call(want)
+		index := handedOut(answer).Min()
+		if got := p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes))); got.Action != ActionWork {
+			t.Fatalf("a worker whose output does not fit is told %s", got.Action)
+		}
+	}
+	kept := 0
+	for _, l := range c.liveOutputs() {
+		kept += int(l.Bytes())
+	}
+	if kept > 100<<10 || kept == 0 && c.bytesStored() < 100<<10-liveBytes {
+		t.Errorf("%d bytes of live output are stored", kept)
+	}
+	if used := c.bytesStored(); used > 100<<10+8*outcomes.WorkerBytes {
+		t.Errorf("%d bytes are stored", used)
+	}
+}
+
+//security:attack tenant | One namespace fills its quota. | Outcomes of another are stored whole and acknowledged.
+func TestANamespaceOverItsQuotaChangesNothingForAnother(t *testing.T) {
+	c := limitedTo(t, 512<<10, func(r *Run) { r.Total = 4 })
+	other := c.beside("other", "good")
+	c.batchesOf(4)
+	p, good := c.workerOf(), other.workerOf()
+	p.call(want)
+	for index := range 4 {
+		p.call(large(index, quarter, "result"))
+	}
+	expect(t, good.call(want), ActionWork, "0")
+	good.call(large(0, quarter, "result"))
+	if o := other.outcomes()[0]; o.Status != outcomes.Succeeded || len(o.Result) < quarter {
+		t.Errorf("the other namespace's outcome is %v with %d bytes", o.Status, len(o.Result))
+	}
+	if row := c.row(); row.Failed != 2 || row.Succeeded != 2 {
+		t.Errorf("the run over its quota has %d succeeded and %d failed", row.Succeeded, row.Failed)
+	}
+	if err := other.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsDeletedFreesTheQuota(t *testing.T) {
+	for name, free := range map[string]func(*cluster) error{
+		"results":  func(c *cluster) error { return c.exchange.DeleteResults(context.Background(), c.run.UID) },
+		"the runs": func(c *cluster) error { return c.exchange.Forget(context.Background(), c.run.UID) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := limitedTo(t, 300<<10, func(r *Run) { r.Total = 2 })
+			c.batchesOf(2)
+			p := c.workerOf()
+			p.call(want)
+			p.call(printed(0, 5, 0, strings.Repeat("x", 1000)))
+			p.call(large(0, quarter, "stdout"), large(1, quarter, "result"))
+			if row := c.row(); row.Succeeded != 1 || row.Failed != 1 {
+				t.Fatalf("%d succeeded, %d failed", row.Succeeded, row.Failed)
+			}
+			if err := free(c); err != nil {
+				t.Fatal(err)
+			}
+			next := c.beside("ns", "next")
+			q := next.workerOf()
+			q.call(want)
+			q.call(large(0, quarter, "result"))
+			if o := next.outcomes()[0]; o.Status != outcomes.Succeeded {
+				t.Errorf("after the deletion an outcome is %v: %+v", o.Status, o.Error)
+			}
+			if err := next.check(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+//security:attack tenant | Many runs of a namespace report at the same moment. | Together they store no more than the quota and what is being committed at that moment.
+func TestManyAtOnceStoreNoMoreThanTheQuota(t *testing.T) {
+	const limit = 2 << 20
+	c := limitedTo(t, limit, func(r *Run) { r.Total = 4 })
+	var group sync.WaitGroup
+	var all []*cluster
+	for n := range 16 {
+		one := c.beside("ns", fmt.Sprintf("run-%d", n))
+		all = append(all, one)
+		one.batchesOf(4) // the rows of all runs are there before anything is reported
+	}
+	for _, one := range all {
+		p := one.workerOf()
+		group.Go(func() {
+			if _, err := p.send(p.prepare(want)); err != nil {
+				t.Error(err)
+				return
+			}
+			for index := range 4 {
+				if _, err := p.send(p.prepare(large(index, 64<<10, "result"))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	var succeeded, failed int
+	for _, one := range all {
+		if err := one.check(); err != nil {
+			t.Error(err)
+		}
+		succeeded, failed = succeeded+one.row().Succeeded, failed+one.row().Failed
+	}
+	// Several transactions at once see each other on one engine only.
+	most := int64(limit + 64*(outcomes.OutcomeBytes+1024) + 16*outcomes.WorkerBytes)
+	if c.url != "" {
+		most += 16 * (64 << 10)
+	}
+	if used := c.bytesStored(); used > most || used < limit-(128<<10) || succeeded+failed != 64 || failed == 0 {
+		t.Errorf("%d bytes of %d are stored; %d succeeded, %d failed", used, limit, succeeded, failed)
+	}
+}
+
+func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
+	c := limitedTo(t, 512<<10, func(r *Run) { r.Total = 6 })
+	c.batchesOf(6)
+	c.join()
+	p := c.pod(0)
+	expect(t, p.call(want), ActionWork, "0-5")
+	p.call(large(0, quarter, "result"))
+	c.restart()
+	other := c.others[0]
+	p.at(other, func() { p.call(large(1, quarter, "result")) })
+	c.clock.Step(2 * time.Second) // what others have stored is seen after a second
+	p.call(large(2, quarter, "result"))
+	p.at(other, func() { p.call(large(3, quarter, "result")) })
+	if row := c.row(); row.Succeeded != 2 || row.Failed != 2 {
+		t.Errorf("%d succeeded, %d failed", row.Succeeded, row.Failed)
+	}
+}

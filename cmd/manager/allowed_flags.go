@@ -1,0 +1,53 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"sharedcloud.io/function-operator/controllers"
+)
+
+// allowedFlags are the administrator's allow-lists.
+func allowedFlags(set *flag.FlagSet, allowed *controllers.Allowed) {
+	list := func(name string, into *[]string, usage string) {
+		set.Func(name, usage, func(text string) error {
+			*into = nil
+			for entry := range strings.SplitSeq(text, ",") {
+				if entry = strings.TrimSpace(entry); entry != "" {
+					*into = append(*into, entry)
+				}
+			}
+			return nil
+		})
+	}
+	list("allowed-priority-classes", &allowed.PriorityClasses, "the priority classes that functions may use, separated by commas; batch-* allows all that begin with batch-; by default none")
+	list("allowed-runtime-classes", &allowed.RuntimeClasses, "the runtime classes that functions may use, separated by commas; by default none")
+	list("allowed-tolerations", &allowed.Tolerations, "keys of the cluster's own taints (node-role.kubernetes.io/…, node.kubernetes.io/unschedulable) that functions may tolerate, separated by commas; * also allows tolerations of every taint; by default none")
+	set.BoolVar(&allowed.Root, "allow-root", false, "let functions run as root")
+}
+
+// workerFlags are what workers get whose Function says nothing.
+func workerFlags(set *flag.FlagSet, defaults *controllers.WorkerDefaults) {
+	quantity := func(name string, into *resource.Quantity, value, usage string) {
+		if value != "0" {
+			usage += "; by default " + value
+		}
+		*into = resource.MustParse(value)
+		set.Func(name, usage, func(text string) error {
+			parsed, err := resource.ParseQuantity(text)
+			if err != nil || len(text) > 32 {
+				return fmt.Errorf("must be a quantity such as %s or 0 for none, not %q", value, text)
+			}
+			*into = parsed
+			return nil
+		})
+	}
+	quantity("default-cpu-request", &defaults.CPURequest, "100m", "the CPU that a worker requests whose Function says nothing of it; 0 for none")
+	quantity("default-memory-request", &defaults.MemoryRequest, "128Mi", "the memory that a worker requests whose Function says nothing of it; 0 for none")
+	quantity("default-memory-limit", &defaults.MemoryLimit, "0", "the limit of memory of a worker whose Function has none; 0 for none, which is the default")
+	quantity("default-memory-volume-size", &defaults.MemoryVolume, "1Gi", "the size of an emptyDir volume in memory that says none; 0 for none")
+	quantity("default-disk-volume-size", &defaults.DiskVolume, "0", "the size of an emptyDir volume on the node's disk that says none; 0 for none, which is the default")
+}

@@ -1,0 +1,93 @@
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// systemPriority begins the names of the priority classes that are Kubernetes' own. No list allows them.
+const systemPriority = "system-"
+
+// Taints of nodes that are the cluster's own business: of its control plane and other roles, and of nodes that are being
+// drained. Tolerations of conditions of a node (not-ready, memory-pressure) are everybody's.
+const (
+	roleTaints         = "node-role.kubernetes.io/"
+	unschedulableTaint = "node.kubernetes.io/unschedulable"
+)
+
+// Allowed are an administrator's allow-lists: what functions may use of that which reaches beyond them. The zero value
+// allows nothing of it. A name that ends with * stands for all that begin with what is before it.
+type Allowed struct {
+	// PriorityClasses that workers may have; never one of Kubernetes' own.
+	PriorityClasses []string
+	// RuntimeClasses that workers may have.
+	RuntimeClasses []string
+	// Tolerations are keys of the cluster's own taints that workers may tolerate; * also allows tolerations without a key,
+	// which tolerate every taint.
+	Tolerations []string
+	// Root lets workers run as the user 0.
+	Root bool
+}
+
+// validate says what is wrong with the lists.
+func (a Allowed) validate() error {
+	for _, class := range a.PriorityClasses {
+		if strings.HasPrefix(class, systemPriority) {
+			return fmt.Errorf("--allowed-priority-classes names %q: priority classes that begin with %s are for the cluster's own pods", class, systemPriority)
+		}
+	}
+	return nil
+}
+
+// listed says whether a list has a name, or a beginning of it with a *.
+func listed(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		beginning, open := strings.CutSuffix(entry, "*")
+		return entry == name || open && strings.HasPrefix(name, beginning)
+	})
+}
+
+// notAllowed says what is not allowed of the settings of a pod and its priority class. It returns nil where all is.
+func (a Allowed) notAllowed(pod *v1alpha1.PodSettings, priorityClass string) *finding {
+	refuse := func(format string, args ...any) *finding {
+		return &finding{standingStalled, v1alpha1.ReasonNotAllowed, fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case strings.HasPrefix(priorityClass, systemPriority):
+		return refuse("spec.priorityClassName is %q: priority classes that begin with %s are for the cluster's own pods. Choose another one.", priorityClass, systemPriority)
+	case priorityClass != "" && !listed(a.PriorityClasses, priorityClass):
+		return refuse("spec.priorityClassName is %q, which the administrator does not allow: leave it out, or ask for it to be added to --allowed-priority-classes of the manager.", priorityClass)
+	case pod == nil:
+		return nil
+	case pod.RuntimeClassName != nil && !listed(a.RuntimeClasses, *pod.RuntimeClassName):
+		return refuse("spec.pod.runtimeClassName is %q, which the administrator does not allow: leave it out, or ask for it to be added to --allowed-runtime-classes of the manager.", *pod.RuntimeClassName)
+	case pod.RunAsUser != nil && *pod.RunAsUser == 0 && !a.Root:
+		return refuse("spec.pod.runAsUser is 0, root, which the administrator does not allow: leave it out, or ask for --allow-root of the manager.")
+	}
+	for i := range pod.Tolerations {
+		key := pod.Tolerations[i].Key
+		switch {
+		case key == "" && !slices.Contains(a.Tolerations, "*"):
+			return refuse("spec.pod.tolerations[%d] has no key and so tolerates every taint, which the administrator does not allow: name the key of the taint, or ask for * to be added to --allowed-tolerations of the manager.", i)
+		case restrictedTaint(key) && !listed(a.Tolerations, key):
+			return refuse("spec.pod.tolerations[%d] tolerates the taint %s, which the administrator does not allow: leave it out, or ask for the key to be added to --allowed-tolerations of the manager.", i, key)
+		}
+	}
+	return nil
+}
+
+func restrictedTaint(key string) bool {
+	return strings.HasPrefix(key, roleTaints) || key == unschedulableTaint
+}
+
+// refuse says why no Job may be built from the settings. It is asked again whenever one is rendered: settings that were made
+// before a rule was there, or by somebody else, do not get by it.
+func (o Options) refuse(settings Settings, priorityClass string) *finding {
+	if wrong := podFinding(settings.Pod, o.GPUResource, settings.GPUResource); wrong != nil {
+		return wrong
+	}
+	return o.Allowed.notAllowed(settings.Pod, priorityClass)
+}

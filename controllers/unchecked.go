@@ -1,0 +1,34 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/policies"
+)
+
+// policyPause is how often what names references looks whether the policies that check them are in force: no watch tells.
+const policyPause = 10 * time.Second
+
+// uncheckedFinding says that nothing checks whether the writer of an object may get what it names. Nothing is read then on
+// his behalf, and nothing is pinned. It returns nil where the object names nothing, or the policies are in force.
+func uncheckedFinding(ctx context.Context, installed *policies.Installed, references []v1alpha1.Reference) (*finding, error) {
+	if len(references) == 0 {
+		return nil, nil
+	}
+	problem, err := installed.Problem(ctx)
+	if problem == "" || err != nil {
+		return nil, err
+	}
+	first := references[0]
+	return &finding{standingStalled, v1alpha1.ReasonReferencesUnchecked, fmt.Sprintf(
+		"%s names the %s %q, and nothing checks whether its writer may get it: %s. An administrator must apply config/policy of the operator's version; this continues by itself then.",
+		first.Field, first.Kind, first.Name, problem)}, nil
+}
+
+// imageReferences are the Secrets by which the image of a revision is pulled.
+func imageReferences(image ImageSettings) []v1alpha1.Reference {
+	return (&v1alpha1.FunctionImage{Spec: v1alpha1.FunctionImageSpec{ImagePullSecrets: image.PullSecrets}}).References()
+}

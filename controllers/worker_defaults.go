@@ -1,0 +1,61 @@
+package controllers
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// WorkerDefaults are what workers get whose Function says nothing. Zero is none.
+type WorkerDefaults struct {
+	// CPURequest and MemoryRequest are for what has neither a request nor a limit, so that the scheduler never takes a worker
+	// for nothing.
+	CPURequest, MemoryRequest resource.Quantity
+	// MemoryLimit is for what has no limit of memory.
+	MemoryLimit resource.Quantity
+	// MemoryVolume and DiskVolume are the sizes of emptyDir volumes, in memory and on the node's disk.
+	MemoryVolume, DiskVolume resource.Quantity
+}
+
+func (d WorkerDefaults) validate() error {
+	for flag, quantity := range map[string]resource.Quantity{
+		"default-cpu-request": d.CPURequest, "default-memory-request": d.MemoryRequest, "default-memory-limit": d.MemoryLimit,
+		"default-memory-volume-size": d.MemoryVolume, "default-disk-volume-size": d.DiskVolume,
+	} {
+		if quantity.Sign() < 0 {
+			return fmt.Errorf("--%s must not be negative, and is %s", flag, quantity.String())
+		}
+	}
+	return nil
+}
+
+// resources are the user's with the defaults, in new maps.
+func (d WorkerDefaults) resources(user v1alpha1.Resources) (requests, limits corev1.ResourceList) {
+	requests, limits = amounts(user.Requests), amounts(user.Limits)
+	for name, quantity := range map[corev1.ResourceName]resource.Quantity{corev1.ResourceCPU: d.CPURequest, corev1.ResourceMemory: d.MemoryRequest} {
+		_, requested := requests[name]
+		_, limited := limits[name] // which Kubernetes takes for the request, too
+		if !requested && !limited && !quantity.IsZero() {
+			requests[name] = quantity
+		}
+	}
+	if _, limited := limits[corev1.ResourceMemory]; !limited && !d.MemoryLimit.IsZero() {
+		limit := d.MemoryLimit
+		if request, requested := requests[corev1.ResourceMemory]; requested && request.Cmp(limit) > 0 {
+			limit = request // who asks for more gets it, and no more
+		}
+		limits[corev1.ResourceMemory] = limit
+	}
+	return requests, limits
+}
+
+// volumeSize is the size of a volume that has none of its own.
+func (d WorkerDefaults) volumeSize(volume *v1alpha1.EmptyDir) resource.Quantity {
+	if corev1.StorageMedium(volume.Medium) == corev1.StorageMediumMemory {
+		return d.MemoryVolume
+	}
+	return d.DiskVolume
+}
