@@ -20,27 +20,27 @@ import (
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
-// maxHeader is how many bytes the header of a request may have, its path included. A request that waits keeps them.
+// maxHeader bounds the bytes of a request's header, its path included. A long request keeps them in memory.
 const maxHeader = 128 << 10
 
-// probePlaces are the places of requests for health, by address. A probe takes a millisecond.
+// probePlaces are the places of health requests, by address. One takes a millisecond.
 var probePlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
 
-// front is what every request passes, whichever frontend answers it.
+// front handles every request before its frontend.
 type front struct {
-	// conns are the connections; nil where they are not counted.
+	// conns are the connections; nil if they are not counted.
 	conns         *connections.Listener
 	proxies       connections.Proxies
 	probes        *shares.Places
 	requests      *shares.Places
 	reads, writes *shares.Rates
-	// reasons say why a check of readiness failed, by its name.
+	// reasons are the readiness checks whose errors are shown to authorized callers, by name.
 	reasons map[string]func(*http.Request) error
-	// recheck authorizes a request that takes long again.
+	// recheck authorizes long requests again.
 	recheck func(next http.Handler) http.Handler
 }
 
-// build puts the frontends behind what every request passes.
+// build puts the frontends behind the front.
 func (f *front) build(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
 	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
 		authenticate := config.Authentication.Authenticator
@@ -58,7 +58,7 @@ func (f *front) build(exchange, documented http.Handler) func(http.Handler, *gen
 			}
 			r = r.WithContext(connections.WithSource(r.Context(), connections.Key(f.proxies.Client(r))))
 			switch {
-			case ownPath(r.URL.Path): // it authenticates for itself
+			case ownPath(r.URL.Path): // its frontend authenticates
 				faces.ServeHTTP(w, r)
 			case probePath(r.URL.Path):
 				f.probe(w, r, faces, authenticate, config)
@@ -73,7 +73,7 @@ func ownPath(path string) bool {
 	return strings.HasPrefix(path, workPrefix) || path == restPrefix || strings.HasPrefix(path, restPrefix+"/")
 }
 
-// refusedAsSuch says what no frontend takes, whoever asks for it; 0 for nothing.
+// refusedAsSuch returns the refusal of a request that no frontend accepts; 0 for none.
 func refusedAsSuch(r *http.Request) (status int, sentence string) {
 	size := len(r.RequestURI) + len(r.Host)
 	impersonates := false
@@ -94,7 +94,7 @@ func refusedAsSuch(r *http.Request) (status int, sentence string) {
 	return 0, ""
 }
 
-// identify finds out who makes a request to the aggregated API, once for all that ask, and counts it.
+// identify authenticates a request to the aggregated API, once for the front and the library's chain, and counts it.
 func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
 	ctx, attempt := identity.WithAttempt(r.Context())
 	who := &identified{}
@@ -105,7 +105,7 @@ func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handl
 		return
 	}
 	if who.err != nil || !who.ok || who.response.User.GetName() == user.Anonymous {
-		next.ServeHTTP(w, r) // which refuses it
+		next.ServeHTTP(w, r) // the chain refuses it
 		return
 	}
 	leave, err := f.admit(r, who.response.User.GetName(), attempt.Token != "", config)
@@ -117,7 +117,7 @@ func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handl
 	next.ServeHTTP(w, r)
 }
 
-// admit counts a request of the aggregated API. What the documented API counts for itself is not counted twice.
+// admit counts a request of the aggregated API. The documented API counts its own requests.
 func (f *front) admit(r *http.Request, caller string, byToken bool, config *genericapiserver.Config) (leave func(), err error) {
 	namespace, long := "", false
 	info, err := config.RequestInfoResolver.NewRequestInfo(r)
@@ -135,26 +135,26 @@ func (f *front) admit(r *http.Request, caller string, byToken bool, config *gene
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		rates = f.reads
 	}
-	if err := rates.Take(caller, namespace); err != nil || long { // which has places of its own
+	if err := rates.Take(caller, namespace); err != nil || long { // long requests have places of their own
 		return func() {}, err
 	}
 	return f.requests.Enter(caller, namespace)
 }
 
-// connected notes that the connection of a request is no stranger's any more. One that brings what the front proxy says of its
-// callers is nobody's.
+// connected registers the caller of the request's connection. A connection on which the front proxy has authenticated is not
+// counted.
 func (f *front) connected(r *http.Request, caller, namespace string, byToken bool) error {
 	switch {
 	case f.conns == nil:
 		return nil
-	case !byToken && r.Header.Get("X-Remote-User") != "":
+	case !byToken && r.Header.Get("X-Remote-User") == caller:
 		f.conns.FrontProxy(r.RemoteAddr)
 		return nil
 	}
 	return f.conns.Authenticated(r.RemoteAddr, caller, namespace)
 }
 
-// identified is what the authentication of a request has found.
+// identified is the result of an authentication.
 type identified struct {
 	response *authenticator.Response
 	ok       bool
@@ -163,7 +163,7 @@ type identified struct {
 
 type identifiedKey struct{}
 
-// remembered authenticates a request as it was identified before.
+// remembered returns the result that identify has stored.
 type remembered struct{ delegate authenticator.Request }
 
 // AuthenticateRequest implements authenticator.Request.
@@ -179,7 +179,7 @@ func throttle(w http.ResponseWriter, r *http.Request, refusal *shares.Refusal) {
 	refuse(w, r, http.StatusTooManyRequests, refusal.Sentence)
 }
 
-// refuse answers in the form of the frontend that the path belongs to.
+// refuse answers in the format of the path's frontend.
 func refuse(w http.ResponseWriter, r *http.Request, status int, sentence string) {
 	var body any
 	switch path := r.URL.Path; {

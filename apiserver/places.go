@@ -9,14 +9,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// callsOfPod is how many calls one worker may have under way. The runner has one, and may repeat it before the server has noticed
-// that the first was cut off.
+// callsOfPod bounds the concurrent calls of one worker. The runner has one, and may repeat it before the server notices that the first
+// was cut off.
 const callsOfPod = 16
 
 // placed gives each call of a worker a place, and its connection to its pod.
 type placed struct {
 	work.Authenticator
-	conns *connections.Listener // nil where connections are not counted
+	conns *connections.Listener // nil if connections are not counted
 	calls *shares.Places
 }
 
@@ -42,6 +42,6 @@ func (p placed) Worker(r *http.Request, namespace, run string) (work.Worker, err
 	if err != nil {
 		return work.Worker{}, err
 	}
-	context.AfterFunc(r.Context(), leave) // which ends with the call
+	context.AfterFunc(r.Context(), leave) // the context ends with the call
 	return worker, nil
 }

@@ -15,10 +15,10 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
-// The paths of health. A request without credentials learns whether all is well, and nothing else.
+// The health paths. A request without credentials reads ok or not ok, and nothing else.
 var probePaths = []string{"/healthz", "/livez", "/readyz"}
 
-// probePath says whether the path is one of health, or below one.
+// probePath says whether the path is a health path, or below one.
 func probePath(path string) bool {
 	for _, probe := range probePaths {
 		if path == probe || strings.HasPrefix(path, probe+"/") {
@@ -28,8 +28,8 @@ func probePath(path string) bool {
 	return false
 }
 
-// probe answers a request for health: with ok or not ok, and with the state of each check and the reasons of those that failed
-// where the caller may get what is below the path, as the ClusterRole system:monitoring lets it.
+// probe answers a health request with ok or not ok. Callers who may get the paths below it, as the ClusterRole system:monitoring
+// allows, read the state of each check and why it failed.
 func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
 	leave, err := f.probes.Enter(connections.Source(r), "")
 	if err != nil {
@@ -37,7 +37,7 @@ func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler,
 		return
 	}
 	defer leave()
-	if strings.Count(r.URL.Path, "/") > 1 { // one check: it takes the right to it
+	if strings.Count(r.URL.Path, "/") > 1 { // one check: the chain asks for the right to get its path
 		f.identify(w, r, next, authenticate, config)
 		return
 	}
@@ -66,7 +66,7 @@ func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler,
 	_, _ = w.Write([]byte(body))
 }
 
-// mayKnow says whether the caller may see more than whether all is well.
+// mayKnow says whether the caller may see the checks.
 func (f *front) mayKnow(r *http.Request, authenticate authenticator.Request, config *genericapiserver.Config) bool {
 	if r.Header.Get("Authorization") == "" && (r.TLS == nil || len(r.TLS.PeerCertificates) == 0) {
 		return false
@@ -82,7 +82,7 @@ func (f *front) mayKnow(r *http.Request, authenticate authenticator.Request, con
 	return err == nil && decision == authorizer.DecisionAllow
 }
 
-// withReasons replaces what the library withholds from all.
+// withReasons adds the reasons that the library withholds.
 func (f *front) withReasons(r *http.Request, body string) string {
 	for name, check := range f.reasons {
 		withheld := fmt.Sprintf("[-]%s failed: reason withheld\n", name)
@@ -93,7 +93,7 @@ func (f *front) withReasons(r *http.Request, body string) string {
 	return body
 }
 
-// captured is an answer that is not sent.
+// captured keeps an answer instead of sending it.
 type captured struct {
 	header http.Header
 	status int

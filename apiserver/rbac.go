@@ -16,7 +16,7 @@ package apiserver
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 
-// A stream of a service account that came through the aggregator ends when the account is deleted. The server never sees that
-// caller's token, so it reads the account's metadata.
+// A stream through the aggregator ends when the caller's service account is deleted. The server does not see that caller's token, so
+// it reads the account's metadata.
 //
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get

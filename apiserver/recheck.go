@@ -23,14 +23,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
-// rechecker authorizes requests that take long again: streams and uploads. A right, a token, an account or a namespace that is
-// gone ends them within a minute.
+// rechecker authorizes streams and uploads again while they last. They end within a minute after the right, the token, the account or
+// the namespace is gone.
 type rechecker struct {
 	interval   time.Duration
 	authorizer authorizer.Authorizer
 	callers    *identity.Callers
 	reader     client.Reader
-	// alive says whether a namespace is there and not being deleted.
+	// alive says whether a namespace exists and is not being deleted.
 	alive func(namespace string) bool
 }
 
@@ -43,14 +43,14 @@ func (c *rechecker) wrap(next http.Handler) http.Handler {
 		}
 		attributes, err := filters.GetAuthorizerAttributes(r.Context())
 		if err != nil {
-			next.ServeHTTP(w, r) // which has been authorized all the same
+			next.ServeHTTP(w, r) // it is authorized already
 			return
 		}
 		again := &again{rechecker: c, attributes: attributes, token: identity.AttemptOf(r.Context()).Token}
 		again.source = connections.Source(r)
 		ctx, stop := identity.Recheck(r.Context(), c.interval, again.check)
 		defer stop()
-		// What waits for a body that does not come hears of it too.
+		// This interrupts a handler that waits for the body.
 		defer context.AfterFunc(ctx, func() {
 			if errors.Is(context.Cause(ctx), identity.ErrRevoked) {
 				_ = http.NewResponseController(w).SetReadDeadline(time.Now())
@@ -64,7 +64,7 @@ func (c *rechecker) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// revocable is a body that ends when its request may not go on.
+// revocable is a body that ends when its request is revoked.
 type revocable struct {
 	io.ReadCloser
 	ctx context.Context //nolint:containedctx // it lives as long as the request
@@ -78,17 +78,17 @@ func (b *revocable) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// again is a request that is authorized again.
+// again authorizes one request again.
 type again struct {
 	*rechecker
 	attributes    authorizer.Attributes
 	token, source string
 	mu            sync.Mutex
-	// account is the uid of the caller's service account, as it was first seen.
+	// account is the first uid seen of the caller's service account.
 	account types.UID
 }
 
-// check returns nil, identity.ErrRevoked, or why it is not known.
+// check returns nil, identity.ErrRevoked, or why it cannot tell.
 func (a *again) check(ctx context.Context) error {
 	caller := a.attributes.GetUser()
 	if namespace := a.attributes.GetNamespace(); namespace != "" && !a.alive(namespace) {
@@ -112,12 +112,12 @@ func (a *again) check(ctx context.Context) error {
 	return err
 }
 
-// accountLives looks for the service account, and the pod that its token is bound to, of a caller whose token the front proxy has seen
-// and this server has not.
+// accountLives reads the service account of a caller that the front proxy has authenticated, and the pod that its token is bound
+// to: the server does not see that token.
 func (a *again) accountLives(ctx context.Context, caller user.Info) error {
 	namespace, name, err := serviceaccount.SplitUsername(caller.GetName())
 	if err != nil {
-		return nil // a person, whose account is not the cluster's
+		return nil // a user, who has no object in the cluster
 	}
 	account := metadataOf("ServiceAccount")
 	if err := a.lives(ctx, account, namespace, name); err != nil {
@@ -155,7 +155,7 @@ func metadataOf(kind string) *metav1.PartialObjectMetadata {
 	return object
 }
 
-// lives reads the object; ErrRevoked where it is gone. A server that may not read it cannot tell.
+// lives reads the object, and returns ErrRevoked if it is gone. Without the right to read it the check is skipped.
 func (a *again) lives(ctx context.Context, object *metav1.PartialObjectMetadata, namespace, name string) error {
 	err := a.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)
 	switch {

@@ -80,8 +80,8 @@ type Config struct {
 	ReadsPerSecond, WritesPerSecond float64
 	// Drain is for how long the server goes on serving after it was told to end.
 	Drain time.Duration
-	// Connections are what the generic configuration listens to, where connections are counted, and Proxies the networks whose word
-	// on a client's address counts.
+	// Connections is the listener of the generic configuration, nil if connections are not counted. Proxies are the networks whose
+	// X-Forwarded-For is trusted.
 	Connections *connections.Listener
 	Proxies     connections.Proxies
 	// MaxConnections bounds the calls of workers.
@@ -174,7 +174,7 @@ func New(config *Config) (*Server, error) {
 
 // serveWith puts the faces in front of it all.
 func (s *Server) serveWith(config *Config, store measured) error {
-	// The budgets of package identity bound the reviews: what is known never waits for what is not, here neither.
+	// The budgets of package identity bound the reviews. A rate limit of the client would make known tokens wait for unknown ones.
 	unthrottled := clientrest.CopyConfig(config.ClientConfig)
 	unthrottled.QPS = -1
 	reviews, err := authenticationv1client.NewForConfig(unthrottled)
@@ -221,7 +221,7 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	return nil
 }
 
-// newFront makes what every request passes.
+// newFront makes the front, which handles every request before its frontend.
 func (s *Server) newFront(config *Config) *front {
 	return &front{
 		conns:    config.Connections,

@@ -14,14 +14,14 @@ import (
 
 // Limits bound connections.
 type Limits struct {
-	// Total is how many are open at a time, authenticated or not. One more waits until another closes.
+	// Total is the number of open connections, authenticated or not. One more waits until another closes.
 	Total int
-	// Unauthenticated is how many of them may be without an authenticated request, PerAddress how many of one address.
-	// One more closes the oldest of them: a client authenticates within milliseconds, so it is the one that does not mean to.
+	// Unauthenticated bounds the connections without an authenticated request, PerAddress those of one address. One more closes
+	// the oldest: clients authenticate within milliseconds, so the oldest is the least likely to do so.
 	Unauthenticated, PerAddress int
-	// Grace is how long a connection may be without an authenticated request.
+	// Grace is how long a connection may have no authenticated request.
 	Grace time.Duration
-	// PerCaller and PerNamespace are how many authenticated connections one caller and one namespace may have.
+	// PerCaller and PerNamespace bound the authenticated connections of one caller and one namespace.
 	PerCaller, PerNamespace int
 }
 
@@ -33,11 +33,11 @@ func Defaults(total int) Limits {
 	}
 }
 
-// maxRequests is how many requests a connection may have without an authenticated one. It ends floods of requests that are reset at
-// once, and costs an anonymous client a new connection now and then.
+// maxRequests is how many requests a connection may carry without an authenticated one. It stops floods of requests that are reset
+// immediately; an anonymous client has to reconnect now and then.
 const maxRequests = 256
 
-// resetsPerSecond and resetsBurst are how many requests a client may give up on a connection of its own.
+// resetsPerSecond and resetsBurst bound the requests that a client cancels on one connection.
 const resetsPerSecond, resetsBurst = 20, 200
 
 // Listener is a listener whose connections are bounded.
@@ -54,7 +54,7 @@ type Listener struct {
 	byAddress map[string]*list.List
 }
 
-// Limit bounds the connections of a listener. Those of trusted proxies are never counted as a client's.
+// Limit bounds the connections of a listener. Connections of trusted proxies are not counted by address or caller.
 func Limit(listener net.Listener, limits Limits, proxies Proxies) *Listener {
 	return &Listener{
 		Listener: netutil.LimitListener(listener, limits.Total), limits: limits, proxies: proxies,
@@ -63,7 +63,7 @@ func Limit(listener net.Listener, limits Limits, proxies Proxies) *Listener {
 	}
 }
 
-// conn is a connection. What follows the net.Conn is guarded by the listener's mutex.
+// conn is a connection. The listener's mutex guards the fields after net.Conn.
 type conn struct {
 	net.Conn
 	listener *Listener
@@ -72,11 +72,11 @@ type conn struct {
 	timer    *time.Timer
 	// inUnknown and inAddress are its elements; nil once a request was authenticated.
 	inUnknown, inAddress *list.Element
-	// serving is how many requests are being served, requests how many there were.
+	// serving counts the requests in progress, requests all of them.
 	serving, requests int
-	// resets bounds the requests that its client gives up; nil before the first.
+	// resets bounds the requests that the client cancels; nil before the first.
 	resets *rate.Limiter
-	// leave gives back the place of its caller; nil where it has none.
+	// leave releases the place of its caller; nil without one.
 	leave func()
 	once  sync.Once
 }
@@ -104,7 +104,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// add notes a connection that nobody is known of, and returns the one that has to go for it.
+// add registers a connection without an authenticated request, and returns the one to close for it.
 func (l *Listener) add(c *conn) (victim *conn) {
 	ofAddress := l.byAddress[c.key]
 	if ofAddress == nil {
@@ -125,7 +125,7 @@ func (l *Listener) add(c *conn) (victim *conn) {
 	return victim
 }
 
-// largest is the address with the most connections that nobody is known of: who opens few is not closed for who opens many.
+// largest is the address with the most connections without an authenticated request. Clients with few keep theirs.
 func (l *Listener) largest() *list.List {
 	var most *list.List
 	for _, ofAddress := range l.byAddress {
@@ -136,7 +136,7 @@ func (l *Listener) largest() *list.List {
 	return most
 }
 
-// known takes a connection out of those that nobody is known of.
+// known removes a connection from those without an authenticated request.
 func (l *Listener) known(c *conn) {
 	if c.inUnknown == nil {
 		return
@@ -151,7 +151,7 @@ func (l *Listener) known(c *conn) {
 	c.timer.Stop()
 }
 
-// expire closes a connection without an authenticated request. One whose request is being served gets as long again.
+// expire closes a connection without an authenticated request. While a request is in progress it waits for another period.
 func (l *Listener) expire(c *conn) {
 	l.mu.Lock()
 	expired := c.inUnknown != nil && c.serving == 0
@@ -165,8 +165,8 @@ func (l *Listener) expire(c *conn) {
 	}
 }
 
-// Serving notes that a request of the connection with that remote address is being served, until done is called. It is the
-// last then to be closed for a newer one. done is told whether the client gave the request up.
+// Serving registers a request in progress on the connection with that remote address, until done is called. The connection then
+// counts as the newest. done takes whether the client has cancelled the request.
 func (l *Listener) Serving(remote string) (done func(reset bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,7 +195,7 @@ func (l *Listener) Serving(remote string) (done func(reset bool)) {
 	}
 }
 
-// reset counts a request that its client gave up, and says whether there were too many. Those of a proxy are many clients'.
+// reset counts a cancelled request, and says whether there were too many. A proxy's connection carries those of many clients.
 func (c *conn) reset() (tooMany bool) {
 	if c.inUnknown == nil && c.leave == nil {
 		return false
@@ -206,7 +206,7 @@ func (c *conn) reset() (tooMany bool) {
 	return !c.resets.Allow()
 }
 
-// FrontProxy notes that a request of that connection came from the front proxy: it is nobody's, and never closed.
+// FrontProxy registers that the front proxy has authenticated on that connection: it is not counted, and never closed.
 func (l *Listener) FrontProxy(remote string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,8 +215,8 @@ func (l *Listener) FrontProxy(remote string) {
 	}
 }
 
-// Authenticated notes that a request of that connection was authenticated. The first caller has the connection; the error is a
-// *shares.Refusal where it has too many. An empty namespace has no share.
+// Authenticated registers the caller of an authenticated request on that connection. The first caller owns the connection; the
+// error is a *shares.Refusal if it has too many. An empty namespace is not counted.
 func (l *Listener) Authenticated(remote, caller, namespace string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,7 +225,7 @@ func (l *Listener) Authenticated(remote, caller, namespace string) error {
 		return nil
 	}
 	if c.inUnknown == nil {
-		return nil // a proxy's
+		return nil // a proxy's connection
 	}
 	leave, err := l.callers.Enter(caller, namespace)
 	if err != nil {
@@ -236,7 +236,7 @@ func (l *Listener) Authenticated(remote, caller, namespace string) error {
 	return nil
 }
 
-// Unknown is how many connections are open without an authenticated request.
+// Unknown is the number of open connections without an authenticated request.
 func (l *Listener) Unknown() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Proxies are the networks whose word on a client's address counts.
+// Proxies are the networks whose X-Forwarded-For is trusted.
 type Proxies []netip.Prefix
 
 // ParseProxies reads networks in CIDR notation, or single addresses.
@@ -41,8 +41,8 @@ func (p Proxies) Trusts(address netip.Addr) bool {
 // maxForwarded bounds how many entries of X-Forwarded-For are looked at.
 const maxForwarded = 16
 
-// Client is the address that a request comes from: that of its connection, unless it is a trusted proxy's. Then it is the last
-// address of X-Forwarded-For that is not a trusted proxy's: what stands before that is the client's own claim.
+// Client is the client address of a request: that of its peer, unless the peer is a trusted proxy. Then it is the last address of
+// X-Forwarded-For that is not a trusted proxy's: the client itself may have written the entries before it.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	client := addressOf(r.RemoteAddr)
 	if !p.Trusts(client) {
@@ -62,7 +62,7 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 	return client
 }
 
-// Key is what an address counts as: an IPv6 network of 64 bits is one client.
+// Key is the client that an address is counted as: an IPv6 network of 64 bits is one client.
 func Key(address netip.Addr) string {
 	if !address.IsValid() {
 		return ""
@@ -89,18 +89,18 @@ func addressOf(hostPort string) netip.Addr {
 
 type sourceKey struct{}
 
-// WithSource notes the key of the client that a request comes from.
+// WithSource stores the key of the request's client.
 func WithSource(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, sourceKey{}, key)
 }
 
-// SourceOf is the key that was noted; "" where none was.
+// SourceOf is the stored key, "" without one.
 func SourceOf(ctx context.Context) string {
 	key, _ := ctx.Value(sourceKey{}).(string)
 	return key
 }
 
-// Source is the key of the client that a request comes from: what was noted, or its connection's address.
+// Source is the key of the request's client: the stored one, or that of its peer.
 func Source(r *http.Request) string {
 	if key, ok := r.Context().Value(sourceKey{}).(string); ok {
 		return key

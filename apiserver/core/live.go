@@ -39,7 +39,7 @@ func newLive[T any](perSecond float64, burst int, read func(ctx context.Context,
 func (l *live[T]) get(ctx context.Context, namespace, name string) (T, error) {
 	var none T
 	flight := l.flights.DoChan(namespace+"/"+name, func() (any, error) {
-		// The namespace's share comes first: what it is refused takes nothing from others.
+		// The namespace's share comes first, so that a refused read does not count for the others.
 		if l.shares.TakeOfCaller(namespace) != nil || !l.limiter.Allow() {
 			return none, ErrBusy
 		}

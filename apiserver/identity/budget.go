@@ -15,28 +15,30 @@ import (
 )
 
 const (
-	// newTokensPerSecond and newTokensBurst bound the reviews of tokens that are not known yet, from addresses that have
-	// shown no bad one of late: a thousand workers may start at once.
+	// newTokensPerSecond and newTokensBurst bound the reviews of unknown tokens from addresses without a recent bad token. Hundreds of
+	// workers may start at the same time.
 	newTokensPerSecond, newTokensBurst = 200, 400
-	// suspectsPerSecond and suspectsBurst bound those from all other addresses together.
+	// suspectsPerSecond and suspectsBurst bound the reviews of unknown tokens from all other addresses together.
 	suspectsPerSecond, suspectsBurst = 25, 50
-	// failuresPerSecond and failuresBurst are how many reviews of one address may find a bad token.
+	// failuresPerSecond and failuresBurst bound the reviews that find a bad token, of one address. asksPerSecond and asksBurst bound all
+	// reviews of unknown tokens of one address.
 	failuresPerSecond, failuresBurst = 5, 50
-	// reviewsAtOnce are the reviews of unknown tokens that are made at a time, and those of them for one address.
+	asksPerSecond, asksBurst         = 50, 200
+	// reviewsAtOnce bounds the concurrent reviews of unknown tokens, reviewsOfAddress those of one address.
 	reviewsAtOnce, reviewsOfAddress = 64, 8
-	// sourcesKept bounds how many addresses are remembered.
+	// sourcesKept bounds how many addresses are kept.
 	sourcesKept = 8192
 )
 
-// budget bounds the TokenReviews of tokens that are not known yet, so that who shows tokens that were made up takes
-// nothing from who has a good one: those that are known never ask for it.
+// budget bounds the TokenReviews of unknown tokens, so that bogus tokens do not use up the reviews of valid ones. Known tokens do
+// not use it.
 type budget struct {
 	newcomers, suspects *rate.Limiter
 	places              *shares.Places
 	clock               clock.PassiveClock
 
 	mu       sync.Mutex
-	failures *lru.Cache // of *rate.Limiter, by source
+	failures *lru.Cache // of *sourceBudget, by source
 }
 
 func newBudget(clk clock.PassiveClock) *budget {
@@ -49,12 +51,12 @@ func newBudget(clk clock.PassiveClock) *budget {
 	}
 }
 
-// enter asks for one review. done is told whether the token was a bad one. The error is a *shares.Refusal.
+// enter reserves one review. done takes whether the token was bad. The error is a *shares.Refusal.
 func (b *budget) enter(source string) (done func(bad bool), err error) {
-	failures := b.failuresOf(source)
+	of := b.of(source)
 	now := b.clock.Now()
-	left := failures.TokensAt(now)
-	if left < 1 {
+	left := of.failures.TokensAt(now)
+	if left < 1 || !of.asks.AllowN(now, 1) {
 		return nil, &shares.Refusal{Limit: shares.OfCaller, RetryAfter: time.Second,
 			Sentence: "too many unknown tokens came from your address: use a token that the cluster accepts, or try again in a second"}
 	}
@@ -74,26 +76,29 @@ func (b *budget) enter(source string) (done func(bad bool), err error) {
 	return func(bad bool) {
 		leave()
 		if bad {
-			failures.AllowN(b.clock.Now(), 1)
+			of.failures.AllowN(b.clock.Now(), 1)
 		}
 	}, nil
 }
 
-func (b *budget) failuresOf(source string) *rate.Limiter {
+// sourceBudget is the budget of one address.
+type sourceBudget struct{ failures, asks *rate.Limiter }
+
+func (b *budget) of(source string) *sourceBudget {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if known, ok := b.failures.Get(source); ok {
-		if limiter, ok := known.(*rate.Limiter); ok {
-			return limiter
+	if kept, ok := b.failures.Get(source); ok {
+		if budget, ok := kept.(*sourceBudget); ok {
+			return budget
 		}
 	}
-	limiter := rate.NewLimiter(failuresPerSecond, failuresBurst)
-	b.failures.Add(source, limiter)
-	return limiter
+	budget := &sourceBudget{rate.NewLimiter(failuresPerSecond, failuresBurst), rate.NewLimiter(asksPerSecond, asksBurst)}
+	b.failures.Add(source, budget)
+	return budget
 }
 
-// budgets are one for tokens that may be a service account's by their form, and one for all others: the cheapest flood, of
-// arbitrary text, never takes from those who share an address with it.
+// budgets are one for tokens with the form of a service account's, and one for all others: a flood of arbitrary text does not
+// affect service accounts that share its address.
 type budgets struct{ accounts, others *budget }
 
 func newBudgets(clk clock.PassiveClock) budgets { return budgets{newBudget(clk), newBudget(clk)} }
@@ -105,7 +110,7 @@ func (b budgets) of(token string, now time.Time) *budget {
 	return b.others
 }
 
-// looksLikeAccount says whether the token has the form of a service account's that has not expired. It verifies nothing.
+// looksLikeAccount says whether the token has the form of a service account's that has not expired. It does not verify it.
 func looksLikeAccount(token string, now time.Time) bool {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

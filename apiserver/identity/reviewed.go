@@ -11,23 +11,23 @@ import (
 	"sharedcloud.io/function-operator/apiserver/connections"
 )
 
-// Attempt is what became of the authentication of a request.
+// Attempt is the result of the authentication of a request.
 type Attempt struct {
-	// Token is the token that it was authenticated by; "" where it was by a certificate, or not at all.
+	// Token is the token that authenticated it; "" for a certificate or no credentials.
 	Token string
-	// Err is why its token could not be checked.
+	// Err is why its token was not accepted.
 	Err error
 }
 
 type attemptKey struct{}
 
-// WithAttempt lets the authentication of a request say what became of it.
+// WithAttempt returns a context in which the authentication stores its result.
 func WithAttempt(ctx context.Context) (context.Context, *Attempt) {
 	attempt := &Attempt{}
 	return context.WithValue(ctx, attemptKey{}, attempt), attempt
 }
 
-// AttemptOf returns what became of the authentication.
+// AttemptOf returns the result of the authentication.
 func AttemptOf(ctx context.Context) *Attempt {
 	if attempt, ok := ctx.Value(attemptKey{}).(*Attempt); ok {
 		return attempt
@@ -35,8 +35,8 @@ func AttemptOf(ctx context.Context) *Attempt {
 	return &Attempt{}
 }
 
-// ReviewedTokens authenticates bearer tokens by callers, whose reviews are bounded, and everything else by the delegate, which is
-// not shown the token.
+// ReviewedTokens authenticates bearer tokens by callers, whose reviews are bounded, and everything else by the delegate, which does
+// not see the token.
 func ReviewedTokens(delegate authenticator.Request, callers *Callers) authenticator.Request {
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		token, found := bearer(r)

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	// goodSize and badSize bound the answers that are kept, apart from each other: bad tokens never push out good ones.
-	// A key is a hash of 32 bytes, whatever the token's length.
+	// goodSize and badSize bound the kept answers, separately, so that bad tokens do not evict good ones. A key is a hash
+	// of 32 bytes, whatever the token's length.
 	goodSize, badSize = 32768, 8192
-	// knownTTL is for how long it is remembered that a token was a good one. It is not an answer for as long.
+	// knownTTL is how long a token counts as known after a review. Its answer expires earlier.
 	knownTTL = 10 * time.Minute
 )
 
-// tokenReviews knows whose tokens are, asks the cluster about those that it does not know, and keeps the answers.
+// tokenReviews authenticates tokens by TokenReview and keeps the answers.
 type tokenReviews struct {
 	ask func(ctx context.Context, token string) (*authenticator.Response, bool, error)
-	// stale is for how long an old answer is good while the cluster cannot be asked anew.
+	// stale is how long an old answer is valid while the cluster cannot be asked.
 	stale   time.Duration
 	budgets budgets
-	// good and bad hold answers by a keyed hash of the token, which is not kept.
+	// good and bad hold answers by a keyed hash of the token. The token itself is not kept.
 	good, bad *utilcache.LRUExpireCache
 	secret    []byte
 	flights   singleflight.Group
@@ -48,14 +48,14 @@ func newTokenReviews(clk clock.Clock, stale time.Duration, ask func(ctx context.
 	}
 }
 
-// answered is that the cluster knows a token.
+// answered is the answer for a good token.
 type answered struct {
 	info user.Info
 	at   time.Time
 }
 
-// of returns whom the token is good for. The error is ErrInvalidToken, a *shares.Refusal, ErrUnavailable or ctx's. A token that is
-// known is never refused for those that are not.
+// of returns the token's user. The error is ErrInvalidToken, a *shares.Refusal, ErrUnavailable or that of ctx. A known token is
+// never refused because of unknown ones.
 func (r *tokenReviews) of(ctx context.Context, token string) (user.Info, error) {
 	if !plausible(token) {
 		return nil, ErrInvalidToken

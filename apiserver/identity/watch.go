@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// ErrRevoked is why a request that takes long ends before it is done: who made it is no longer allowed to.
-var ErrRevoked = errors.New("the request ended because it is no longer allowed: the token, the account, the right or the namespace is gone")
+// ErrRevoked ends a long request whose caller is no longer authorized.
+var ErrRevoked = errors.New("the request ended because it is no longer authorized: the token, the account, the right or the namespace is gone")
 
-// DefaultRecheck is how often a request that takes long is authorized again. Answers of the cluster are kept for up to 30
-// seconds here and 10 in the cluster, so that a right that was taken away ends the request within a minute.
+// DefaultRecheck is how often a long request is authorized again. Answers of the cluster are kept for up to 30 seconds here and 10
+// in the cluster, so a revoked right ends the request within a minute.
 const DefaultRecheck = 15 * time.Second
 
-// Recheck authorizes a request again at an interval, from that first interval on until stop is called. The context ends with the
-// cause ErrRevoked when check returns an error that is ErrRevoked, or when it could not be answered for a minute.
+// Recheck authorizes a request again after each interval, until stop is called. The context ends with the cause ErrRevoked when
+// check returns ErrRevoked, or when it has returned other errors for a minute.
 func Recheck(parent context.Context, interval time.Duration, check func(ctx context.Context) error) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	last := time.Now()

@@ -212,7 +212,7 @@ type patient struct{ call *call }
 
 func (p patient) Write(data []byte) (int, error) {
 	_ = p.call.control.SetWriteDeadline(time.Now().Add(writePatience))
-	// Between two pieces of a long answer the short ones of others have their turn.
+	// Lets other requests run between two pieces of a long answer.
 	runtime.Gosched()
 	return p.call.w.Write(data)
 }

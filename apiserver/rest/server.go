@@ -69,11 +69,11 @@ type Config struct {
 	Reads, Writes                   *shares.Rates
 	Requests                        *shares.Places
 	ReadsPerSecond, WritesPerSecond float64
-	// Connected is told whose a request is, and so its connection; nil where nobody counts connections. The error is a *shares.Refusal.
+	// Connected registers the caller of the request's connection; nil if connections are not counted. The error is a *shares.Refusal.
 	Connected func(r *http.Request, caller, namespace string) error
-	// Alive says whether a namespace is there and not being deleted; nil for always.
+	// Alive says whether a namespace exists and is not being deleted; nil for always.
 	Alive func(namespace string) bool
-	// Recheck is how often a list that takes long is authorized again; 0 for the default.
+	// Recheck is how often a long list is authorized again; 0 for the default.
 	Recheck time.Duration
 	// Synced says whether the caches have seen everything once; until then there is nothing to answer from.
 	Synced func() bool
@@ -111,7 +111,7 @@ type call struct {
 	caller    user.Info
 	namespace string
 	chosen    bool
-	// right is the last one by which the call was let in.
+	// right is the last one that the call was granted.
 	right atomic.Pointer[right]
 	now   time.Time
 }
@@ -237,12 +237,12 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 	return serve(c)
 }
 
-// admit finds out who calls, and where the caller works, and takes a place.
+// admit authenticates the caller, finds its namespace, and takes a place.
 func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), err error) {
 	if c.caller, err = who(c.r); err != nil {
 		return nil, err
 	}
-	// Before anything is asked for the caller.
+	// Before the cluster is asked about the caller.
 	if err := c.api.limits.caller(c.caller, c.r.Method); err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), 
 	}, nil
 }
 
-// still finds out whether the call could still be let in.
+// still checks whether the call would still be admitted.
 func (c *call) still(ctx context.Context, request *http.Request, who func(*http.Request) (user.Info, error)) error {
 	caller, err := who(request)
 	right := c.right.Load()

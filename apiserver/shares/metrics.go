@@ -10,7 +10,7 @@ import (
 var (
 	refusals = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: "sharedcloud", Name: "share_refusals_total", StabilityLevel: metrics.ALPHA,
-		Help: "Requests that were refused with 429 because a share was used up, by whose: caller, namespace, server.",
+		Help: "Requests that were refused with 429 because a share was used up, by the share: caller, namespace, server.",
 	}, []string{"limit"})
 	register = sync.OnceFunc(func() { legacyregistry.MustRegister(refusals) })
 )

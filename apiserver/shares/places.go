@@ -10,9 +10,8 @@ const retrySoon = time.Second
 
 // Limits are the numbers of places of one kind.
 type Limits struct {
-	// Total is how many there are. Caller and Namespace are how many of them one caller, and one namespace, may have
-	// while nobody else has any. The more are taken by others, the smaller these shares are, so that a place is left for
-	// who has none.
+	// Total is the number of places. Caller and Namespace are the most that one caller and one namespace may use while
+	// all others are free. Both shares shrink as places are taken, so that a caller without a place finds one.
 	Total, Caller, Namespace int
 }
 
@@ -32,8 +31,8 @@ func NewPlaces(what string, limits Limits) *Places {
 	return &Places{what: what, limits: limits, callers: map[string]int{}, namespaces: map[string]int{}}
 }
 
-// Enter takes a place until leave is called. Where there is none it refuses at once, rather than let requests wait in
-// memory. An empty namespace has no share. The error is a *Refusal.
+// Enter takes a place until leave is called. It never waits: waiting requests would fill the memory. An empty namespace is not
+// counted. The error is a *Refusal.
 func (p *Places) Enter(caller, namespace string) (leave func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,8 +61,8 @@ func (p *Places) check(ofCaller, ofNamespace int, namespace string) error {
 	return nil
 }
 
-// fits says whether somebody who has so many places may take one more of those that are free. The share is a multiple of
-// what is free: alone it comes to the limit, and with others it shrinks so that some are always left for who has none.
+// fits says whether a caller or namespace that holds places may take one more of the free ones. The share is a fixed multiple of
+// the free places: without other callers it equals the limit, and it shrinks as others take places.
 func fits(held, limit, total, free int) bool { return held*(total-limit) < limit*free || held == 0 }
 
 func (p *Places) leave(caller, namespace string) {
@@ -76,7 +75,7 @@ func (p *Places) leave(caller, namespace string) {
 	}
 }
 
-// release forgets who has nothing, so that the maps are bounded by the number of places.
+// release removes a key without places, so that the maps are bounded by the number of places.
 func release(counts map[string]int, key string) {
 	if counts[key]--; counts[key] <= 0 {
 		delete(counts, key)

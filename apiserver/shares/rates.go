@@ -8,10 +8,10 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// ratesKept bounds how many callers and namespaces are remembered. One that is forgotten begins with a full share.
+// ratesKept bounds how many callers and namespaces are kept. An evicted one starts with a full share again.
 const ratesKept = 8192
 
-// namespaceRate is how much more a namespace may ask for than one of its callers.
+// namespaceRate is the rate of a namespace as a multiple of a caller's.
 const namespaceRate = 4
 
 // Rates bounds how many requests of a kind one caller, and one namespace, may make in a second.
@@ -21,8 +21,8 @@ type Rates struct {
 	callers, namespaces *lru.Cache
 }
 
-// NewRates lets a caller make so many requests a second, and a namespace four times as many. Two seconds' worth may come
-// at once. what names the requests in the plural, as in "writes".
+// NewRates allows a caller perSecond requests a second, and a namespace four times as many. The burst is that of two
+// seconds. what names the requests in the plural, as in "writes".
 func NewRates(what string, perSecond float64) *Rates {
 	return &Rates{what: what, perSecond: perSecond, callers: lru.New(ratesKept), namespaces: lru.New(ratesKept)}
 }
@@ -57,8 +57,8 @@ func (r *Rates) refuse(limit Limit, delay time.Duration, who string, perSecond f
 	if refusal.Seconds() == 1 {
 		plural = ""
 	}
-	// The first two sentences are those that clients of the documented API know.
-	refusal.Sentence = fmt.Sprintf("Request was throttled. Expected available in %d second%s. The limit that was met is what %s: %g %s a second.",
+	// Clients of the documented API match the first two sentences.
+	refusal.Sentence = fmt.Sprintf("Request was throttled. Expected available in %d second%s. The limit is what %s: %g %s a second.",
 		refusal.Seconds(), plural, who, perSecond, r.what)
 	return refusal
 }

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Limit says which limit was met.
+// Limit says which limit was reached.
 type Limit string
 
 // The limits.
 const (
 	// OfCaller is the caller's own share.
 	OfCaller Limit = "caller"
-	// OfNamespace is the share of the namespace that the request is about.
+	// OfNamespace is the share of the request's namespace.
 	OfNamespace Limit = "namespace"
-	// OfServer is what the server has for all callers.
+	// OfServer is the capacity of the server for all callers.
 	OfServer Limit = "server"
 )
 
-// Refusal says that a limit was met. It becomes 429 with Retry-After.
+// Refusal is the error that a limit was reached. Frontends answer it with 429 and Retry-After.
 type Refusal struct {
-	// Limit says which.
+	// Limit says which limit.
 	Limit Limit
 	// Sentence names the limit and says what to do. It is shown to the caller.
 	Sentence string

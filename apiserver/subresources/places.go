@@ -10,7 +10,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
-// The places of each subresource. An answer of what is there holds a page of outcomes; one that follows a run holds a buffer
+// The places of each subresource. An answer that does not follow holds a page of outcomes; one that follows holds a buffer
 // while it waits; an upload holds a piece of a megabyte.
 var (
 	readPlaces   = shares.Limits{Total: 16, Caller: 4, Namespace: 8}
@@ -21,7 +21,7 @@ var (
 // answers are the places of a subresource that streams.
 type answers struct{ reads, follows *shares.Places }
 
-// newAnswers makes places for what the plural names.
+// newAnswers makes the places; plural names them.
 func newAnswers(plural string) answers {
 	return answers{shares.NewPlaces(plural, readPlaces), shares.NewPlaces("followed "+plural, followPlaces)}
 }
@@ -33,7 +33,7 @@ func (a answers) enter(ctx context.Context, namespace string, follow bool) (leav
 	return enter(ctx, a.reads, namespace)
 }
 
-// enter takes a place for the caller. The error is the API's: 429, and when to try again.
+// enter takes a place for the caller. The error is 429 with Retry-After.
 func enter(ctx context.Context, places *shares.Places, namespace string) (leave func(), err error) {
 	leave, err = places.Enter(callerOf(ctx), namespace)
 	if refusal := (*shares.Refusal)(nil); errors.As(err, &refusal) {
@@ -42,7 +42,7 @@ func enter(ctx context.Context, places *shares.Places, namespace string) (leave 
 	return leave, err
 }
 
-// callerOf is the name of who asks.
+// callerOf is the name of the request's user.
 func callerOf(ctx context.Context) string {
 	if caller, ok := apirequest.UserFrom(ctx); ok {
 		return caller.GetName()

@@ -3,12 +3,16 @@ package subresources
 import (
 	"bufio"
 	"net/http"
+	"runtime"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// streamBuffer is how much is written at once.
-const streamBuffer = 64 << 10
+// streamBuffer is how much is written at once. yieldEvery is after how many outcomes other requests may run.
+const (
+	streamBuffer = 64 << 10
+	yieldEvery   = 64
+)
 
 // format is how an answer of many outcomes is written.
 type format interface {
@@ -93,6 +97,9 @@ func (s *stream) write(o *outcomes.Outcome) bool {
 	s.begin()
 	s.put(s.format.one(o, s.written == 0))
 	s.written++
+	if s.written%yieldEvery == 0 {
+		runtime.Gosched() // lets other requests run
+	}
 	return s.broken == nil
 }
 

@@ -157,7 +157,7 @@ func dangers(account, where string, rule rbacv1.PolicyRule) []string {
 	add(has(rule.APIGroups, "rbac.authorization.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "certificates.k8s.io"),
 		"a change of what others may do")
 	add(has(rule.Resources, "serviceaccounts/token", "pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/ephemeralcontainers",
-		"nodes/proxy", "services/proxy", "users", "groups", "serviceaccounts"), "a way into pods, nodes or accounts")
+		"nodes/proxy", "services/proxy", "users", "groups") || has(rule.Resources, "serviceaccounts") && !slices.Equal(rule.Verbs, []string{"get"}), "a way into pods, nodes or accounts")
 	secrets := has(rule.Resources, "secrets")
 	add(secrets && where == "", "Secrets of the whole cluster")
 	add(secrets && len(rule.ResourceNames) == 0 && !slices.Equal(rule.Verbs, []string{"create"}), "Secrets without names")

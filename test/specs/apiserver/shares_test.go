@@ -40,15 +40,14 @@ func (c *caller) stream(ctx context.Context, address string) (int, *bufio.Reader
 	return response.StatusCode, bufio.NewReader(response.Body), response.Header
 }
 
-// ends waits until a stream has ended, however.
-func ends(ctx context.Context, reader io.Reader, within time.Duration) {
-	GinkgoHelper()
+// endOf is closed when a stream has ended.
+func endOf(reader io.Reader) chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		_, _ = io.Copy(io.Discard, reader)
 		close(ended)
 	}()
-	Eventually(ended).WithContext(ctx).WithTimeout(within).Should(BeClosed())
+	return ended
 }
 
 var _ = Describe("Streams of one tenant", func() {
@@ -85,30 +84,23 @@ var _ = Describe("Streams of one tenant", func() {
 })
 
 var _ = Describe("A stream whose caller", Serial, func() {
-	var c *caller
 	var run *v1alpha1.FunctionRun
-	var reader *bufio.Reader
+	var ended chan struct{}
 	BeforeEach(func(ctx SpecContext) {
 		api.restartWith("--reauthorize-interval=200ms", "--authorization-webhook-cache-authorized-ttl=200ms")
 		namespace := newNamespace(ctx)
 		run = newRun(ctx, namespace, 1)
 		start(ctx, run, 1)
-		c = newCaller(ctx, namespace, may)
-		status := 0
-		status, reader, _ = c.stream(ctx, subresources(run)+"/log?follow=true")
+		status, reader, _ := newCaller(ctx, namespace, may).stream(context.WithoutCancel(ctx), subresources(run)+"/log?follow=true")
 		Expect(status).To(Equal(http.StatusOK))
-		ended := make(chan struct{})
-		go func() {
-			_, _ = reader.Peek(1)
-			close(ended)
-		}()
+		ended = endOf(reader)
 		Consistently(ended).WithContext(ctx).WithTimeout(1500 * time.Millisecond).ShouldNot(BeClosed())
 	}, NodeTimeout(2*time.Minute))
 
 	//security:attack tenant | A log is followed on after the right to get the run is gone. | The stream ends within a minute.
 	It("lost the right ends", func(ctx SpecContext) {
 		Expect(clientset.RbacV1().RoleBindings(run.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})).To(Succeed())
-		ends(ctx, reader, time.Minute)
+		Eventually(ended).WithContext(ctx).WithTimeout(time.Minute).Should(BeClosed())
 	}, SpecTimeout(2*time.Minute))
 
 	//security:attack tenant | A log is followed on after the account is deleted, and its token with it. | The stream ends within a minute.
@@ -120,13 +112,13 @@ var _ = Describe("A stream whose caller", Serial, func() {
 				Expect(k8s.Delete(ctx, account)).To(Succeed())
 			}
 		}
-		ends(ctx, reader, time.Minute)
+		Eventually(ended).WithContext(ctx).WithTimeout(time.Minute).Should(BeClosed())
 	}, SpecTimeout(2*time.Minute))
 
 	//security:attack tenant | A log is followed on after the namespace is deleted. | The stream ends within a minute.
 	It("loses its namespace ends", func(ctx SpecContext) {
 		Expect(k8s.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: run.Namespace}})).To(Succeed())
-		ends(ctx, reader, time.Minute)
+		Eventually(ended).WithContext(ctx).WithTimeout(time.Minute).Should(BeClosed())
 	}, SpecTimeout(2*time.Minute))
 })
 
@@ -156,11 +148,7 @@ var _ = Describe("A stream through the aggregator whose service account", Serial
 			g.Expect(response.StatusCode).To(Equal(http.StatusOK))
 		}).WithContext(ctx).Should(Succeed())
 		DeferCleanup(response.Body.Close)
-		ended := make(chan struct{})
-		go func() {
-			_, _ = io.Copy(io.Discard, response.Body)
-			close(ended)
-		}()
+		ended := endOf(response.Body)
 		Consistently(ended).WithContext(ctx).WithTimeout(1500 * time.Millisecond).ShouldNot(BeClosed())
 		accounts := &corev1.ServiceAccountList{}
 		Expect(k8s.List(ctx, accounts)).To(Succeed())
