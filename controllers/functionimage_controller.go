@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/distribution/reference"
 	corev1 "k8s.io/api/core/v1"
@@ -49,7 +50,7 @@ func (r *ImageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	}
 	image := stored.DeepCopy()
 	image.Status.ObservedGeneration = image.Generation
-	workers, err := r.workersOf(ctx, stored, pods.Items)
+	workers, later, err := r.workersOf(ctx, stored, pods.Items)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -58,7 +59,7 @@ func (r *ImageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	w := conditionWriter{conditions: &image.Status.Conditions, generation: image.Generation, now: r.clock.Now()}
 	changed := w.stand(found.standing, found.reason, found.message)
 	if equality.Semantic.DeepEqual(stored.Status, image.Status) {
-		return ctrl.Result{}, nil
+		return ctrl.Result{RequeueAfter: later}, nil
 	}
 	err = r.Status().Apply(ctx, functionImageStatus(image), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
 	switch {
@@ -70,24 +71,28 @@ func (r *ImageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	if changed {
 		r.tell.standing(image, found)
 	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: later}, nil
 }
 
 // workersOf leaves out the pods that only say that they run the image for a run: those that are no worker of a run which has
-// pinned that image.
-func (r *ImageReconciler) workersOf(ctx context.Context, image *v1alpha1.FunctionImage, pods []corev1.Pod) ([]corev1.Pod, error) {
-	var workers []corev1.Pod
+// pinned that image. later is when to look again at pods whose run has not recorded its Job yet, by what the cache says.
+func (r *ImageReconciler) workersOf(ctx context.Context, image *v1alpha1.FunctionImage, pods []corev1.Pod) (workers []corev1.Pod, later time.Duration, err error) {
 	for i := range pods {
-		run := &v1alpha1.FunctionRun{}
-		err := r.Get(ctx, client.ObjectKey{Namespace: pods[i].Namespace, Name: pods[i].Labels[v1alpha1.LabelRun]}, run)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("looking up the run of the pod %s: %w", pods[i].Name, err)
-		}
-		if err == nil && workerOf(&pods[i], run) && run.Status.Revision != nil && run.Status.Revision.RegistryPath == image.Spec.RegistryPath {
-			workers = append(workers, pods[i])
+		pod, run := &pods[i], &v1alpha1.FunctionRun{}
+		err := r.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: pod.Labels[v1alpha1.LabelRun]}, run)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, 0, fmt.Errorf("looking up the run of the pod %s: %w", pod.Name, err)
+		case workerOf(pod, run):
+			if pin := run.Status.Revision; pin != nil && pin.RegistryPath == image.Spec.RegistryPath {
+				workers = append(workers, *pod)
+			}
+		case pod.Labels[v1alpha1.LabelRunUID] == string(run.UID) && (run.Status.Job == nil || run.Status.Job.UID == "") && !runFinished(run):
+			later = time.Second
 		}
 	}
-	return workers, nil
+	return workers, later, nil
 }
 
 func imageFinding(image *v1alpha1.FunctionImage, lookup RuntimeLookup) finding {
