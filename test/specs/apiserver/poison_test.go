@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -35,7 +36,8 @@ func untyped(kind, namespace, name string) *unstructured.Unstructured {
 	return object
 }
 
-// relaxed runs act while the definitions of the custom resources take anything, and puts the real ones back.
+// relaxed runs act while the definitions of the custom resources take anything and no policy is bound, and puts the real
+// ones back.
 func relaxed(ctx context.Context, act func()) {
 	GinkgoHelper()
 	definitions, err := envtest.InstallCRDs(restConfig, envtest.CRDInstallOptions{
@@ -70,7 +72,18 @@ func relaxed(ctx context.Context, act func()) {
 			}).WithContext(ctx).Should(Succeed())
 		}
 	}
-	defer install(false)
+	bindings := &admissionv1.ValidatingAdmissionPolicyBindingList{}
+	Expect(k8s.List(ctx, bindings)).To(Succeed())
+	for i := range bindings.Items {
+		Expect(k8s.Delete(ctx, &bindings.Items[i])).To(Succeed())
+	}
+	defer func() {
+		install(false)
+		for i := range bindings.Items {
+			bindings.Items[i].ResourceVersion, bindings.Items[i].UID = "", ""
+			Expect(k8s.Create(ctx, &bindings.Items[i])).To(Succeed())
+		}
+	}()
 	install(true)
 	act()
 }

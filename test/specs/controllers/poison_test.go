@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -56,7 +57,8 @@ func (p poison) object(namespace string) *unstructured.Unstructured {
 	return object
 }
 
-// relaxed runs act while the definitions of the custom resources take anything, and puts the real ones back.
+// relaxed runs act while the definitions of the custom resources take anything and no policy is bound, and puts the real
+// ones back.
 func relaxed(ctx SpecContext, act func()) {
 	GinkgoHelper()
 	paths, err := filepath.Glob(filepath.Join("..", "..", "..", "config", "crd", "bases", "*.yaml"))
@@ -102,7 +104,19 @@ func relaxed(ctx SpecContext, act func()) {
 			}).WithContext(ctx).Should(Succeed())
 		}
 	}
-	defer install(real, false)
+	bindings := &admissionv1.ValidatingAdmissionPolicyBindingList{}
+	Expect(k8s.List(ctx, bindings)).To(Succeed())
+	for i := range bindings.Items {
+		Expect(k8s.Delete(ctx, &bindings.Items[i])).To(Succeed())
+	}
+	defer func() {
+		install(real, false)
+		for i := range bindings.Items {
+			bindings.Items[i].ResourceVersion, bindings.Items[i].UID = "", ""
+			Expect(k8s.Create(ctx, &bindings.Items[i])).To(Succeed())
+		}
+		waitForPolicy(ctx)
+	}()
 	install(loose, true)
 	act()
 }
