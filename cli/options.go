@@ -168,12 +168,26 @@ func (c *cluster) key(name string) client.ObjectKey {
 
 func (c *cluster) run(ctx context.Context, name string) (*v1alpha1.FunctionRun, error) {
 	run := &v1alpha1.FunctionRun{}
-	return run, c.Get(ctx, c.key(name), run)
+	if err := c.Get(ctx, c.key(name), run); err != nil {
+		return run, err
+	}
+	return run, decodable("FunctionRun", run)
 }
 
 func (c *cluster) function(ctx context.Context, name string) (*v1alpha1.Function, error) {
 	function := &v1alpha1.Function{}
-	return function, c.Get(ctx, c.key(name), function)
+	if err := c.Get(ctx, c.key(name), function); err != nil {
+		return function, err
+	}
+	return function, decodable("Function", function)
+}
+
+// decodable refuses an object whose content could not be decoded: it has metadata alone.
+func decodable(kind string, object client.Object) error {
+	if problem := v1alpha1.DecodeError(object); problem != "" {
+		return clusterError("the stored %s %s cannot be decoded: %s; correct it (kubectl edit) or delete it", kind, object.GetName(), problem)
+	}
+	return nil
 }
 
 // facadeConfig is how the facade is reached: its own address and authority, and the kubeconfig's credentials, whose server

@@ -9,6 +9,8 @@
 //   - revision_reader.go, settings.go: what is read back is compared with the digest in a status, and looked at as hostile input.
 //   - conditions.go, function_status.go, run_status.go, pods.go: pure decisions about what the conditions say.
 //   - cache.go, indexes.go, watches.go, setup.go: what the manager's cache holds and what wakes which reconciler.
+//   - undecodable.go: the conditions of objects whose content cannot be decoded, by merge patch. bounds.go: numbers from what
+//     is stored, within bounds.
 //   - apply.go: a status as the apply configuration of the fields that these controllers own.
 //   - events.go, metrics.go: what is told after a write succeeded.
 //   - rbac.go: what the manager may do, as markers; config/rbac/manager_role.yaml is made from them.

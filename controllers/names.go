@@ -43,8 +43,14 @@ func hasRevisionHash(name, contentHash string) bool {
 	return strings.HasSuffix(name, "-"+contentHash[:revisionHash])
 }
 
-// inputsName is the name of the ConfigMap with the copy of a run's inputs.
-func inputsName(run string) string { return run + "-inputs" }
+// inputsName is the name of the ConfigMap with the copy of a run's inputs. A name that is longer than a run's may be is cut.
+func inputsName(run string) string {
+	const suffix, longest = "-inputs", 253
+	if len(run)+len(suffix) <= longest {
+		return run + suffix
+	}
+	return run[:longest-len(suffix)-1-shortHash] + "-" + hashOf(run)[:shortHash] + suffix
+}
 
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))

@@ -50,7 +50,8 @@ stage_specs() {
 
 stage_fuzz() {
 	local target name
-	for target in api/printable:FuzzClean parameters:FuzzParseLiteral apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths; do
+	for target in api/printable:FuzzClean parameters:FuzzParseLiteral apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths \
+		api/v1alpha1:FuzzDecode api/shallow:FuzzReader controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects; do
 		name=${target#*:}
 		report "fuzz-$name" testname -trimpath -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-200000x}" "./${target%:*}"
 		cat "bin/test/fuzz-$name.json" >>bin/test/fuzz.json

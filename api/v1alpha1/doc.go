@@ -4,7 +4,7 @@
 // may use; a FunctionRun is one call of a function over n tuples of inputs.
 //
 // What lives here: the types, their validation (markers and CEL rules), the names of conditions, reasons, labels and
-// annotations that other packages use. What must not: behaviour, defaults computed at run time, and any import but
+// annotations that other packages use, and how stored objects are decoded (decode.go). What must not: behaviour, defaults computed at run time, and any import but
 // apimachinery and the core API types.
 //
 // +kubebuilder:object:generate=true

@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"sharedcloud.io/function-operator/api/shallow"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	operator "sharedcloud.io/function-operator/controllers"
 	"sharedcloud.io/function-operator/controllers/trust"
@@ -43,7 +44,9 @@ var (
 	restConfig *rest.Config
 	// managerConfig is of a user who may do what config/rbac lets the manager do, and nothing else.
 	managerConfig *rest.Config
-	scheme        = runtime.NewScheme()
+	// etcdURL is where the control plane's etcd answers.
+	etcdURL string
+	scheme  = runtime.NewScheme()
 
 	// environment is the control plane.
 	environment *envtest.Environment
@@ -93,6 +96,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		Expect(environment.Stop()).To(Succeed())
 	})
 	restConfig.QPS, restConfig.Burst = 1000, 2000
+	etcdURL = environment.ControlPlane.Etcd.URL.String()
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 
@@ -122,6 +126,7 @@ func allowManager(ctx SpecContext, environment *envtest.Environment, root string
 	Expect(err).NotTo(HaveOccurred())
 	managerConfig = user.Config()
 	managerConfig.QPS, managerConfig.Burst = 1000, 2000
+	managerConfig.Wrap(shallow.RoundTripper) // as cmd/manager does
 }
 
 // applyFile applies every object of a file of manifests.

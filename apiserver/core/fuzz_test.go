@@ -1,0 +1,69 @@
+package core
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// FuzzStoredObjects takes any JSON through what the API server does with a stored object before a frontend sees it:
+// decoding, transforms, tables and look-ups. A panic or a hang is a failure.
+//
+//security:attack tenant | stores any object at all, past validation | decoding, transforms, tables and look-ups of the API server neither panic nor hang
+func FuzzStoredObjects(f *testing.F) {
+	for _, text := range []string{
+		`{"metadata":{"name":"r","uid":"3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3","resourceVersion":"x","labels":{"sharedcloud.io/uuid":"3F6C1A52-7D0B-4E8E-9A57-B1C20D94E6F3"},"annotations":{"sharedcloud.io/created":"9223372036854775807","cache.sharedcloud.io/updated":"-9223372036854775808","cache.sharedcloud.io/tuples":"9999999999"},"managedFields":[{"time":"9999-12-31T23:59:59-23:00"}]},"spec":{"functionRef":{"name":""}}}`,
+		`{"metadata":{"name":"r"},"spec":{"parameters":[[{"a":[1]}],[]],"parametersFrom":{"upload":{"digest":"x","tuples":2147483647}}},"status":{"revision":{"tuples":-1}}}`,
+		`{"metadata":{"name":"f","creationTimestamp":"0000-01-01T00:00:00Z"},"spec":"x"}`,
+		`{"metadata":5}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !json.Valid(data) {
+			return
+		}
+		function, image, run := &sharedcloudv1alpha1.Function{}, &sharedcloudv1alpha1.FunctionImage{}, &sharedcloudv1alpha1.FunctionRun{}
+		for _, object := range []client.Object{function, image, run} {
+			if json.Unmarshal(data, object) != nil {
+				return
+			}
+		}
+		for _, step := range []struct {
+			transform func(any) (any, error)
+			object    client.Object
+		}{{slimFunction, function}, {slimImage, image}, {slimRun, run}, {slimRun, run}} {
+			if _, err := step.transform(step.object); err != nil {
+				t.Fatalf("a transform failed: %v", err)
+			}
+			if updated := UpdatedMicros(step.object); updated >= 1<<53 && CreatedMicros(step.object) < 1<<53 {
+				t.Fatalf("it was updated at %d", updated)
+			}
+			if err := Decodable(step.object); (err != nil) != (sharedcloudv1alpha1.DecodeError(step.object) != "") {
+				t.Fatalf("decodable: %v", err)
+			}
+		}
+		clk := clocktesting.NewFakeClock(time.Unix(1_800_000_000, 0))
+		runs := NewTable(clk, runKeys)
+		runs.seen(run)
+		listed := len(runs.List(run.Namespace)) + runs.CountBy(run.Namespace, functionKey(run.Spec.FunctionRef.Name))
+		if Decodable(run) != nil && listed != 0 {
+			t.Fatal("a list has what cannot be decoded")
+		}
+		if _, found := runs.Get(run.Namespace, UUIDOf(run)); !found {
+			t.Fatal("it is not found by its identity")
+		}
+		images := NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil)
+		images.seen(image)
+		_ = NewCatalogue(images, "").List(image.Namespace, true)
+		runs.Deleted(run.UID)
+		if len(runs.rows)+len(runs.names)+len(runs.indexed)+len(runs.uuids)+len(runs.spaces) != 0 {
+			t.Fatal("a deleted object left something behind")
+		}
+	})
+}

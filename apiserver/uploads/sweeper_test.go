@@ -1,0 +1,27 @@
+package uploads
+
+import (
+	"testing"
+	"time"
+)
+
+//security:attack tenant | makes the run that names an upload undecodable, so that what it names is not known | no upload of its namespace is swept, those of others are
+func TestWhereARunCannotBeDecodedNoUploadIsSwept(t *testing.T) {
+	store, _, clk := newStore(t, DefaultMostBytes)
+	mine, others := writeText(t, store, "space", "[1]\n"), writeText(t, store, "other", "[1]\n")
+	sweeper := NewSweeper(store, func() (map[[2]string]bool, error) {
+		return map[[2]string]bool{{"space", AnyUpload}: true}, nil
+	}, time.Hour, clk)
+	for range 30 {
+		clk.Step(time.Hour)
+		if err := sweeper.sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.Tuples(t.Context(), "space", mine.Digest); err != nil {
+		t.Errorf("the upload is gone: %v", err)
+	}
+	if _, err := store.Tuples(t.Context(), "other", others.Digest); !store.Gone(err) {
+		t.Errorf("the upload of another namespace that no run names is still there: %v", err)
+	}
+}

@@ -1,0 +1,25 @@
+package workers
+
+import (
+	"testing"
+
+	"k8s.io/utils/ptr"
+
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+//security:attack administrator | stores a pin with numbers beyond every bound | the exchange takes the greatest value that is allowed
+func TestNumbersOfAPinAreBounded(t *testing.T) {
+	huge := int32(1<<31 - 1)
+	run := &sharedcloudv1alpha1.FunctionRun{}
+	run.Status.Workers = huge
+	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{
+		Tuples: huge, Workers: huge, Retries: huge, TimeoutSeconds: -huge, GPUs: huge, BatchSize: huge,
+		RetryDelaySeconds: ptr.To(huge), MaxFailures: ptr.To(-huge),
+	}
+	got := RunOf(run)
+	if got.Total != 100_000_000 || got.Workers != 10_000 || got.Retries != 100 || got.TimeoutSeconds != 1 || got.GPUs != 64 ||
+		got.BatchSize != 256 || got.RetryDelaySeconds != 300 || *got.MaxFailures != 0 {
+		t.Errorf("the exchange gets %+v", got)
+	}
+}

@@ -1,0 +1,109 @@
+package controllers
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// FuzzStoredObjects takes any JSON through everything that the manager does with a stored object: decoding, transforms,
+// indexes, decisions, conditions and the objects that are built from it. A panic or a hang is a failure.
+//
+//security:attack tenant | stores any object at all, past validation | decoding, caching, indexing, deciding and building pods neither panic nor hang nor allocate without bounds
+func FuzzStoredObjects(f *testing.F) {
+	for _, text := range []string{
+		brokenRun,
+		`{"metadata":{"name":"f","generation":1},"spec":{"runtime":"python311","image":"python","code":"x","files":{"a.py":"1"},"pod":{"resources":{"limits":{"memory":"1e99"},"requests":{"memory":"1e-9"}},"volumes":[{"name":"v","emptyDir":{"sizeLimitMiB":9223372036854775807}}],"tolerations":[{"tolerationSeconds":-1}]}}}`,
+		`{"metadata":{"name":"r"},"spec":{"functionRef":{"name":"f"},"parameters":[[1],null],"workers":-5},"status":{"revision":{"name":"x","tuples":2147483647,"workers":-1,"gpus":99},"job":{"name":"j","number":2147483647,"uid":"u"},"progress":{"total":-1,"succeeded":2147483647,"failed":2147483647,"failedIndexes":"x"},"startTime":"0001-01-01T00:00:00Z","conditions":[{"type":"Suspended","status":"False","lastTransitionTime":null}]}}`,
+		`{"metadata":{"name":"r"},"spec":{"parametersLiteral":"((1,),)","parametersFrom":{"upload":{"tuples":-1}}}}`,
+		`{"metadata":{"name":"i"},"spec":{"registryPath":"@","runtime":"node20","imagePullSecrets":["a"]}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	now := time.Unix(1_800_000_000, 0)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !json.Valid(data) {
+			return
+		}
+		function, image, run := &v1alpha1.Function{}, &v1alpha1.FunctionImage{}, &v1alpha1.FunctionRun{}
+		for _, object := range []client.Object{function, image, run} {
+			if json.Unmarshal(data, object) != nil {
+				return
+			}
+		}
+		lookAtFunction(t, function.DeepCopy(), image)
+		lookAtRun(t, run.DeepCopy(), now)
+		for _, transform := range []func(any) (any, error){stripped(dropCode), dropInputs} {
+			for _, object := range []any{function, image, run} {
+				if _, err := transform(object); err != nil {
+					t.Fatalf("a transform failed: %v", err)
+				}
+			}
+		}
+		for _, i := range indexes() {
+			for _, object := range []client.Object{function, image, run} {
+				_ = i.keys(object)
+			}
+		}
+		_ = notDecodable(run)
+		_ = latestDigest(image, image.Status, nil)
+		_ = imageFinding(image, testLookup)
+	})
+}
+
+func lookAtFunction(t *testing.T, function *v1alpha1.Function, image *v1alpha1.FunctionImage) {
+	_, _ = runtimeFinding(function, image, testLookup)
+	_ = podFinding(function.Spec.Pod, "nvidia.com/gpu")
+	_ = functionNotReady(function)
+	_ = keptRevisions(function, nil)
+	_ = functionStatus(function)
+	runtime, _ := testLookup("python311")
+	revision, err := revisionFor(function, source{handler: []byte("x")}, runtime.Runner, settingsFor(function, image, runtime, "nvidia.com/gpu"))
+	if err != nil {
+		t.Fatalf("a decoded function has no revision: %v", err)
+	}
+	settings, err := settingsOf(revision)
+	if err != nil {
+		return // out of bounds
+	}
+	run := makeRun("r").Pinned(revision.Name, 5, 2, 1).Job(1, "").Obj()
+	if _, err := asWritten(jobFor(run, settings, Options{ExchangeURL: "https://x"}, 0, time.Unix(1, 0))); err != nil {
+		t.Fatalf("the Job cannot be written: %v", err)
+	}
+}
+
+func lookAtRun(t *testing.T, run *v1alpha1.FunctionRun, now time.Time) {
+	_, _ = parameters.CachedCount(run)
+	_, _ = run.KeptUntil()
+	_, _ = run.ResultsKeptUntil()
+	_ = runStatus(run)
+	_ = pinFor(run, &v1alpha1.Function{Status: v1alpha1.FunctionStatus{Revision: &v1alpha1.FunctionRevision{}}}, Settings{Workers: 1, TimeoutSeconds: 1}, foundInputs{tuples: 5})
+	if run.Status.Progress != nil {
+		complete, reason, message := verdict(run.Status.Progress)
+		finishRun(run.DeepCopy(), complete, reason, message, now)
+	}
+	if run.Status.Revision == nil {
+		return
+	}
+	job := &batchv1.Job{}
+	if workers := wantedWorkers(run); workers < 0 || workers > v1alpha1.MaxWorkers {
+		t.Fatalf("the run wants %d workers", workers)
+	}
+	_, _ = timeLeft(run, job, now)
+	if run.Status.Job != nil {
+		_ = sortJobs([]batchv1.Job{*job}, run.Status.Job)
+		if name := jobName(run.Name, following(run.Status.Job.Number)); len(name) > longestJobName {
+			t.Fatalf("the Job's name has %d characters", len(name))
+		}
+	}
+	found, _ := workingFinding(run, job, crewOf([]corev1.Pod{}, types.UID(""), now), now)
+	describeUnfinished(run, found, now)
+}
