@@ -163,7 +163,7 @@ func (s *Server) serveWith(config *Config, store measured) error {
 		return err
 	}
 	callers := workers.NewCallers(tokens, s.cluster.Pods, s.cluster.Runs, s.clock)
-	exchange := limitBodies(instrument(work.Handler(s.exchange, callers)), exchangeBodies)
+	exchange := instrument(work.Handler(s.exchange, callers))
 
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)

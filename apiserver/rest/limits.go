@@ -5,10 +5,11 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/lru"
+
+	"sharedcloud.io/function-operator/apiserver/bodies"
 )
 
 const (
@@ -20,17 +21,21 @@ const (
 	// strangerBurst how many tokens it may show that nobody knows yet.
 	guestsPerSecond, guestBurst       = 20, 200
 	strangersPerSecond, strangerBurst = 20, 100
-	// bodyBytes bounds the bodies that are in memory at the same time; leastBody is what any counts as.
-	bodyBytes = 128 << 20
-	leastBody = 4 << 10
+	// bodyBytes bounds the bodies that are in memory at the same time, callerBytes and namespaceBytes those of one caller and
+	// of one namespace.
+	bodyBytes, namespaceBytes, callerBytes = 128 << 20, 64 << 20, 32 << 20
+	// guestBody is how many bytes a body may have without credentials; guestBytes and addressBytes are as above.
+	guestBody, guestBytes, addressBytes = 64 << 10, 4 << 20, 512 << 10
+
+	kindCaller, kindNamespace, kindAddress = "caller", "namespace", "address"
 )
 
 // limits bound what one caller takes from the others.
 type limits struct {
 	reads, writes     rate.Limit
-	readers, writers  *lru.Cache // by caller
-	guests, strangers *lru.Cache // by address
-	bodies            *semaphore.Weighted
+	readers, writers  *lru.Cache     // by caller
+	guests, strangers *lru.Cache     // by address
+	bodies, unknown   *bodies.Budget // unknown: of callers without credentials
 }
 
 func newLimits(config Config) *limits {
@@ -38,7 +43,8 @@ func newLimits(config Config) *limits {
 		reads: rate.Limit(config.ReadsPerSecond), writes: rate.Limit(config.WritesPerSecond),
 		readers: lru.New(callersKept), writers: lru.New(callersKept),
 		guests: lru.New(callersKept), strangers: lru.New(callersKept),
-		bodies: semaphore.NewWeighted(bodyBytes),
+		bodies:  bodies.NewBudget(bodyBytes, map[string]int64{kindCaller: callerBytes, kindNamespace: namespaceBytes}),
+		unknown: bodies.NewBudget(guestBytes, map[string]int64{kindAddress: addressBytes}),
 	}
 }
 
@@ -98,15 +104,4 @@ func addressOf(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
-}
-
-func acquire(room *semaphore.Weighted, length int64) bool { return room.TryAcquire(weight(length)) }
-func release(room *semaphore.Weighted, length int64)      { room.Release(weight(length)) }
-
-// weight is the memory that a body may take: its length, or the most where it does not say one.
-func weight(length int64) int64 {
-	if length < 0 || length > maxBody {
-		return maxBody
-	}
-	return max(length, leastBody)
 }

@@ -77,7 +77,11 @@ func (r *Rerun) Connect(ctx context.Context, name string, _ runtime.Object, resp
 func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRun, who string) (*sharedcloudv1alpha1.FunctionRun, error) {
 	ctx := request.Context()
 	run := &sharedcloudv1alpha1.FunctionRun{Spec: sharedcloudv1alpha1.FunctionRunSpec{RunPolicy: old.Spec.RunPolicy}}
-	if err := parseAll(request.URL.Query(), map[string]func(string) error{
+	values, err := queryOf(request)
+	if err != nil {
+		return nil, err
+	}
+	if err := parseAll(values, map[string]func(string) error{
 		"name": func(text string) error { run.Name = text; return nil },
 		"spec": func(text string) error { return specFrom(text, &run.Spec) },
 	}); err != nil {
