@@ -50,7 +50,8 @@ stage_specs() {
 
 stage_fuzz() {
 	local target name
-	for target in parameters:FuzzParseLiteral apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths; do
+	for target in api/strictjson:FuzzCheck parameters:FuzzParseLiteral parameters:FuzzReader apiserver/work:FuzzParseRequest \
+		apiserver/rest:FuzzListedTuples apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths apiserver/subresources:FuzzRunQuery; do
 		name=${target#*:}
 		report "fuzz-$name" testname -trimpath -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-200000x}" "./${target%:*}"
 		cat "bin/test/fuzz-$name.json" >>bin/test/fuzz.json

@@ -92,8 +92,10 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusTooManyRequests, err.Error())
 	case errors.Is(err, bodies.ErrSlow):
+		// Not 408: a worker repeats its call after 503, and would give up after that.
 		w.Header().Set("Connection", "close")
-		refuse(w, http.StatusRequestTimeout, err.Error())
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, err.Error())
 	case r.Context().Err() != nil || errors.Is(err, context.Canceled):
 		// The client has gone; nobody reads this.
 		refuse(w, http.StatusServiceUnavailable, "the call ended before it was answered")
