@@ -17,10 +17,12 @@ func (c *call) readBody() (wire.Body, []byte, error) {
 	}
 	c.charge = charge
 	data, err := bodies.New(c.w, c.r, limits, charge, c.api.Clock).ReadAll(c.r.ContentLength)
-	if err != nil {
-		if !errors.Is(err, bodies.ErrFull) {
-			c.w.Header().Set("Connection", "close")
-		}
+	switch {
+	case errors.Is(err, bodies.ErrFull):
+		c.charge = nil // it was given back, and the rest of the body is passed over
+		return wire.Body{}, nil, bodyRefusal(err)
+	case err != nil:
+		c.w.Header().Set("Connection", "close")
 		return wire.Body{}, nil, bodyRefusal(err)
 	}
 	read, err := wire.Parse(c.r.Header.Get("Content-Type"), data)
