@@ -3,7 +3,6 @@ package apiserver
 import (
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -64,44 +63,6 @@ func TestStreamsBoundTheirOwnTime(t *testing.T) {
 				t.Errorf("%v, want %v", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestBodiesThatFindNoRoomComeAgain(t *testing.T) {
-	inside, leave := make(chan struct{}), make(chan struct{})
-	handler := limitBodies(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		inside <- struct{}{}
-		<-leave
-	}), 3*leastBody)
-	post := func(size int) int {
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", size))))
-		if recorder.Code == http.StatusTooManyRequests && (recorder.Header().Get("Retry-After") == "" || !strings.Contains(recorder.Body.String(), `"error"`)) {
-			t.Errorf("a refusal that does not say when to come again: %v %s", recorder.Header(), recorder.Body)
-		}
-		return recorder.Code
-	}
-	done := make(chan int)
-	go func() { done <- post(2 * leastBody) }()
-	<-inside
-	if got := post(2 * leastBody); got != http.StatusTooManyRequests {
-		t.Errorf("where no room is left: %d", got)
-	}
-	go func() { done <- post(1) }()
-	<-inside
-	if got := post(1); got != http.StatusTooManyRequests {
-		t.Errorf("a small one where no room is left: %d", got)
-	}
-	close(leave)
-	for range 2 {
-		if got := <-done; got != http.StatusOK {
-			t.Errorf("where there was room: %d", got)
-		}
-	}
-	go func() { done <- post(3 * leastBody) }()
-	<-inside
-	if got := <-done; got != http.StatusOK {
-		t.Errorf("when all have left: %d", got)
 	}
 }
 

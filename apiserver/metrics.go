@@ -7,12 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work"
 )
 
 const metricsPrefix = "sharedcloud"
@@ -84,32 +82,3 @@ func (s *statusRecorder) WriteHeader(status int) {
 
 // Unwrap lets http.ResponseController through.
 func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
-
-const (
-	// exchangeBodies is how many bytes of requests may be in memory at the same time. Thousands of workers call at a
-	// time with a few hundred bytes each; a few at a time with all that the protocol allows.
-	exchangeBodies = 256 << 20
-	// leastBody is what any request counts as.
-	leastBody = 4 << 10
-)
-
-// limitBodies bounds the memory that requests take: whoever finds no room tries again in a moment.
-func limitBodies(next http.Handler, bytes int64) http.Handler {
-	room := semaphore.NewWeighted(bytes)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		size := r.ContentLength
-		if size < 0 || size > work.MaxBody {
-			size = work.MaxBody // not said, or refused
-		}
-		size = max(size, leastBody)
-		if !room.TryAcquire(size) {
-			w.Header().Set("Retry-After", "1")
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusTooManyRequests)
-			_, _ = w.Write([]byte(`{"error":"too much is being reported at the moment: try again"}`))
-			return
-		}
-		defer room.Release(size)
-		next.ServeHTTP(w, r)
-	})
-}

@@ -1,6 +1,7 @@
 // Package apiserver is the extension API server: the exchange for workers, and the aggregated API for people.
 //
-// What lives here: the server's construction and its life, from the port that opens to the store that is closed. What
+// What lives here: the server's construction and its life, from the port that opens to the store that is closed, and the
+// guard in front of all its ways in. What
 // lies below it: options (flags), identity (who calls, and what he may do), core (what is known of the cluster), the faces
 // subresources and work, workers (what the exchange must know of the cluster), report (progress and the end of runs) and
 // outcomes (the store). What must not be here: any behaviour of one of these.
@@ -186,7 +187,7 @@ func (s *Server) serveWith(config *Config, store measured) error {
 		return err
 	}
 	callers := workers.NewCallers(tokens, s.cluster.Pods, s.cluster.Runs, s.clock)
-	exchange := limitBodies(instrument(work.Handler(s.exchange, newPlaced(callers, config.Connections, config.MaxConnections))), exchangeBodies)
+	exchange := instrument(work.Handler(s.exchange, newPlaced(callers, config.Connections, config.MaxConnections)))
 
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)

@@ -51,7 +51,9 @@ stage_specs() {
 stage_fuzz() {
 	local target name
 	for target in api/printable:FuzzClean parameters:FuzzParseLiteral apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths \
-		api/v1alpha1:FuzzDecode api/shallow:FuzzReader controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects; do
+		api/v1alpha1:FuzzDecode api/shallow:FuzzReader controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects \
+		api/strictjson:FuzzCheck parameters:FuzzReader apiserver/work:FuzzParseRequest \
+		apiserver/rest:FuzzListedTuples apiserver/subresources:FuzzRunQuery; do
 		name=${target#*:}
 		report "fuzz-$name" testname -trimpath -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-200000x}" "./${target%:*}"
 		cat "bin/test/fuzz-$name.json" >>bin/test/fuzz.json

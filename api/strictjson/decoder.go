@@ -17,8 +17,8 @@ const MaxDepth = 64
 type Error struct {
 	Sentence string
 	Offset   int
-	// Syntax: the text is not JSON.
-	Syntax bool
+	// Syntax: the text is not JSON. Deep: it is nested too deep.
+	Syntax, Deep bool
 }
 
 func (e *Error) Error() string { return e.Sentence }
@@ -108,7 +108,7 @@ func (d *Decoder) enter() error {
 }
 
 func tooDeep(offset, limit int) error {
-	return &Error{Sentence: fmt.Sprintf("it exceeds the maximum depth: it is nested deeper than %d levels", limit), Offset: offset}
+	return &Error{Sentence: fmt.Sprintf("it exceeds the maximum depth: it is nested deeper than %d levels", limit), Offset: offset, Deep: true}
 }
 
 // Object calls member for each name of an object; member reads the value. A name is valid until member returns.

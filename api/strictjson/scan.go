@@ -19,6 +19,15 @@ func CheckWithin(data []byte, levels int) error {
 	return d.End()
 }
 
+// CheckNames is Check for a text that encoding/json is to read into fields: names that differ by case only are equal.
+func CheckNames(data []byte) error {
+	d := NewDecoder(data, Options{FoldNames: true})
+	if err := d.Skip(); err != nil {
+		return err
+	}
+	return d.End()
+}
+
 // frame is an open array or object.
 type frame struct {
 	closing byte

@@ -4,9 +4,9 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/connections"
 	"sharedcloud.io/function-operator/apiserver/shares"
 )
@@ -16,9 +16,13 @@ const (
 	retrySoon = time.Second
 	// guestsPerSecond is what one address may ask for without credentials.
 	guestsPerSecond = 50
-	// bodyBytes bounds the bodies that are in memory at the same time; leastBody is what any counts as.
-	bodyBytes = 128 << 20
-	leastBody = 4 << 10
+	// bodyBytes bounds the bodies that are in memory at the same time, callerBytes and namespaceBytes those of one caller and
+	// of one namespace.
+	bodyBytes, namespaceBytes, callerBytes = 128 << 20, 64 << 20, 32 << 20
+	// guestBody is how many bytes a body may have without credentials; guestBytes and addressBytes are as above.
+	guestBody, guestBytes, addressBytes = 64 << 10, 4 << 20, 512 << 10
+
+	kindCaller, kindNamespace, kindAddress = "caller", "namespace", "address"
 )
 
 // The places of REST. A list holds a page of outcomes, or some inputs; any other request little, for a short time.
@@ -33,7 +37,7 @@ type limits struct {
 	reads, writes              *shares.Rates
 	guests                     *shares.Rates // by address
 	lists, requests, anonymous *shares.Places
-	bodies                     *semaphore.Weighted
+	bodies, unknown            *bodies.Budget // unknown: of callers without credentials
 }
 
 func newLimits(config Config) *limits {
@@ -49,7 +53,8 @@ func newLimits(config Config) *limits {
 		lists:     shares.NewPlaces("lists", listPlaces),
 		requests:  config.Requests,
 		anonymous: shares.NewPlaces("requests without a token", anonymousPlaces),
-		bodies:    semaphore.NewWeighted(bodyBytes),
+		bodies:    bodies.NewBudget(bodyBytes, map[string]int64{kindCaller: callerBytes, kindNamespace: namespaceBytes}),
+		unknown:   bodies.NewBudget(guestBytes, map[string]int64{kindAddress: addressBytes}),
 	}
 }
 
@@ -81,15 +86,4 @@ func (l *limits) guest(r *http.Request) (leave func(), err error) {
 		return nil, err
 	}
 	return l.anonymous.Enter(source, "")
-}
-
-func acquire(room *semaphore.Weighted, length int64) bool { return room.TryAcquire(weight(length)) }
-func release(room *semaphore.Weighted, length int64)      { room.Release(weight(length)) }
-
-// weight is the memory that a body may take: its length, or the most where it does not say one.
-func weight(length int64) int64 {
-	if length < 0 || length > maxBody {
-		return maxBody
-	}
-	return max(length, leastBody)
 }

@@ -62,11 +62,3 @@ func TestAnAddressMayAskForSoMuchWithoutAToken(t *testing.T) {
 		t.Errorf("another address is kept out as well: %v", err)
 	}
 }
-
-func TestBodiesCountAsWhatTheyMayBe(t *testing.T) {
-	for length, want := range map[int64]int64{0: leastBody, 1: leastBody, 1 << 20: 1 << 20, -1: maxBody, maxBody + 1: maxBody} {
-		if got := weight(length); got != want {
-			t.Errorf("%d bytes count as %d, want %d", length, got, want)
-		}
-	}
-}

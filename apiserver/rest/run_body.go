@@ -1,13 +1,9 @@
 package rest
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"strconv"
 	"unicode/utf8"
-
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
@@ -23,7 +19,7 @@ func (c *call) runBody(b wire.Body) (core.RunFields, error) {
 		return core.RunFields{}, err
 	}
 	fields := core.RunFields{Function: function}
-	c.parametersField(b, &fields, wrong)
+	parametersField(b, &fields, wrong)
 	price, given, problem := b.Number("bid_price")
 	switch {
 	case problem != "":
@@ -54,27 +50,18 @@ func (c *call) functionField(b wire.Body, wrong problems) (*sharedcloudv1alpha1.
 }
 
 // parametersField reads the text of a Python tuple of tuples, or an array of arrays.
-func (c *call) parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
+func parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
 	if list, ok := b.List("parameters"); ok {
-		tuples, err := tuplesOf(list)
-		switch {
-		case err != nil:
-			wrong.add("parameters", "This must be an array of arrays, or the text of a Python tuple of tuples.")
-		case len(tuples) == 0:
-			wrong.add("parameters", "There is no tuple: give [[]] for a single call without values.")
-		case len(list) > maxParameters:
+		if len(list) > maxParameters {
 			wrong.add("parameters", wire.SentenceTooLong(maxParameters))
+			return
 		}
-		for i, values := range tuples {
-			if values == nil {
-				wrong.add("parameters", fmt.Sprintf("Item %d is null: it must be an array.", i))
-				break
-			}
-			tuple := sharedcloudv1alpha1.Tuple{}
-			for _, raw := range values {
-				tuple = append(tuple, apiextensionsv1.JSON{Raw: bytes.TrimSpace(raw)})
-			}
-			fields.JSON = append(fields.JSON, tuple)
+		var runtime, problem string
+		if fields.Function != nil {
+			runtime = fields.Function.Spec.Runtime
+		}
+		if fields.JSON, fields.Literal, problem = listedTuples(list, runtime); problem != "" {
+			wrong.add("parameters", problem)
 		}
 		return
 	}

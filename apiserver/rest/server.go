@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -114,6 +114,8 @@ type call struct {
 	// right is the last one that the call was granted.
 	right atomic.Pointer[right]
 	now   time.Time
+	// charge is what the body takes of the budget, nil where none was read.
+	charge *bodies.Charge
 }
 
 // right is a right on a resource.
@@ -167,7 +169,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who f
 		}
 		observe(route, r.Method, recorder.status, a.Clock.Since(began))
 	}()
-	c.r.Body = http.MaxBytesReader(recorder, r.Body, maxBody)
+	defer func() {
+		if c.charge != nil {
+			c.charge.Close()
+		}
+	}()
 	found, err := c.route(prefix)
 	if err == nil {
 		route = found.name
@@ -188,18 +194,14 @@ func (c *call) refuse(recorder *recorder, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	// Who is still sending when the connection is closed may not get to see the answer.
-	if c.r.Header.Get("Expect") == "" && c.r.ContentLength > 0 && c.r.ContentLength <= maxBody {
-		c.within(drainPatience, func() { _, _ = io.Copy(io.Discard, c.r.Body) })
+	limits := bodies.Limits{Bytes: maxBody, Patience: drainPatience}
+	if c.caller == nil {
+		limits.Bytes = guestBody
+	}
+	if c.charge == nil && c.r.Header.Get("Expect") == "" && c.r.ContentLength > 0 && c.r.ContentLength <= limits.Bytes {
+		_ = bodies.New(c.w, c.r, limits, nil, c.api.Clock).Discard()
 	}
 	refusalOf(err).write(recorder)
-}
-
-// within reads from the caller, who gets so long for it. The limit is taken back: a connection that hits it while an answer
-// is being written would be taken for one whose caller has gone.
-func (c *call) within(patience time.Duration, read func()) {
-	_ = c.control.SetReadDeadline(time.Now().Add(patience))
-	read()
-	_ = c.control.SetReadDeadline(time.Time{})
 }
 
 // handle lets a call in and has it answered.
@@ -230,6 +232,15 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 	serve, ok := methods[method]
 	if !ok {
 		return notAllowed(c.r.Method, allowed(methods))
+	}
+	if coding := bodies.Encoded(c.r.Header); coding != "" {
+		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body as it is.", wire.Cut(coding, 100))
+	}
+	switch method {
+	case http.MethodGet, http.MethodDelete:
+		if err := c.discardBody(); err != nil {
+			return err
+		}
 	}
 	if !found.page && !acceptsJSON(c.r.Header.Values("Accept")) {
 		return refuse(http.StatusNotAcceptable, "Could not satisfy the request Accept header.")

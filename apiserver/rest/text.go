@@ -3,8 +3,6 @@ package rest
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -16,28 +14,31 @@ import (
 // Values as Python writes them: what a client reads as the arguments and the result of a job.
 
 // argumentsText is a tuple as text.
-func argumentsText(input parameters.Input) string {
+func argumentsText(input parameters.Input) string { return pythonText(input, "") }
+
+// pythonText is a tuple as text, with what its strings begin with: a u where Python 2 reads them and they were JSON.
+func pythonText(input parameters.Input, prefix string) string {
 	if input.JSON == nil {
 		return strings.TrimSpace(input.Literal)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(input.JSON))
 	decoder.UseNumber()
 	var b strings.Builder
-	if _, err := decoder.Token(); err != nil || writeItems(&b, decoder, "(", ")", true) != nil {
+	if _, err := decoder.Token(); err != nil || writeItems(&b, decoder, prefix, "(", ")", true) != nil {
 		return string(input.JSON)
 	}
 	return b.String()
 }
 
 // writeItems writes the items of an array whose bracket was read.
-func writeItems(b *strings.Builder, decoder *json.Decoder, open, closed string, tuple bool) error {
+func writeItems(b *strings.Builder, decoder *json.Decoder, prefix, open, closed string, tuple bool) error {
 	b.WriteString(open)
 	count := 0
 	for ; decoder.More(); count++ {
 		if count > 0 {
 			b.WriteString(", ")
 		}
-		if err := writeValue(b, decoder); err != nil {
+		if err := writeValue(b, decoder, prefix); err != nil {
 			return err
 		}
 	}
@@ -49,7 +50,7 @@ func writeItems(b *strings.Builder, decoder *json.Decoder, open, closed string, 
 	return err
 }
 
-func writeValue(b *strings.Builder, decoder *json.Decoder) error {
+func writeValue(b *strings.Builder, decoder *json.Decoder, prefix string) error {
 	token, err := decoder.Token()
 	if err != nil {
 		return err
@@ -66,27 +67,27 @@ func writeValue(b *strings.Builder, decoder *json.Decoder) error {
 	case json.Number:
 		b.WriteString(numberText(v.String()))
 	case string:
-		b.WriteString(quoteText(v))
+		b.WriteString(prefix + quoteText(v))
 	case json.Delim:
 		if v == '[' {
-			return writeItems(b, decoder, "[", "]", false)
+			return writeItems(b, decoder, prefix, "[", "]", false)
 		}
-		return writePairs(b, decoder)
+		return writePairs(b, decoder, prefix)
 	}
 	return nil
 }
 
-func writePairs(b *strings.Builder, decoder *json.Decoder) error {
+func writePairs(b *strings.Builder, decoder *json.Decoder, prefix string) error {
 	b.WriteByte('{')
 	for count := 0; decoder.More(); count++ {
 		if count > 0 {
 			b.WriteString(", ")
 		}
-		if err := writeValue(b, decoder); err != nil {
+		if err := writeValue(b, decoder, prefix); err != nil {
 			return err
 		}
 		b.WriteString(": ")
-		if err := writeValue(b, decoder); err != nil {
+		if err := writeValue(b, decoder, prefix); err != nil {
 			return err
 		}
 	}
@@ -180,19 +181,4 @@ func resultText(result, text []byte) string {
 		}
 	}
 	return string(result)
-}
-
-var errMoreJSON = errors.New("more than one value")
-
-// tuplesOf reads an array of arrays.
-func tuplesOf(data []byte) ([][]json.RawMessage, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	var tuples [][]json.RawMessage
-	if err := decoder.Decode(&tuples); err != nil {
-		return nil, err
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errMoreJSON
-	}
-	return tuples, nil
 }

@@ -76,7 +76,12 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		q, err := parseLogQuery(request.URL.Query())
+		values, err := queryOf(request)
+		if err != nil {
+			responder.Error(err)
+			return
+		}
+		q, err := parseLogQuery(values)
 		if err != nil {
 			responder.Error(apierrors.NewBadRequest(err.Error()))
 			return

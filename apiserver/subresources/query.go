@@ -5,11 +5,17 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
@@ -90,6 +96,32 @@ func (q query) selected() []outcomes.Selection {
 		all = append(all, outcomes.Selection{First: max(r.First, q.from), Last: r.Last, Unsuccessful: q.failed, Brief: !q.output})
 	}
 	return all
+}
+
+// queryOf are the parameters of a request. net/url alone would leave out those that it cannot read.
+func queryOf(r *http.Request) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the query is not urlencoded: %v", err))
+	}
+	for name, all := range values {
+		for _, text := range append(all, name) {
+			if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+				return nil, apierrors.NewBadRequest(fmt.Sprintf("the parameter %.40q is not text in UTF-8 without NUL characters", name))
+			}
+		}
+	}
+	return values, nil
+}
+
+// plainBody refuses a body that is compressed, which is never inflated.
+func plainBody(header http.Header) error {
+	coding := bodies.Encoded(header)
+	if coding == "" {
+		return nil
+	}
+	return apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, http.MethodPost, schema.GroupResource{}, "",
+		fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding), 0, false)
 }
 
 // parseAll reads parameters, each of which may be given once.

@@ -85,7 +85,11 @@ func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRu
 	}
 	defer leave()
 	run := &sharedcloudv1alpha1.FunctionRun{Spec: sharedcloudv1alpha1.FunctionRunSpec{RunPolicy: old.Spec.RunPolicy}}
-	if err := parseAll(request.URL.Query(), map[string]func(string) error{
+	values, err := queryOf(request)
+	if err != nil {
+		return nil, err
+	}
+	if err := parseAll(values, map[string]func(string) error{
 		"name": func(text string) error { run.Name = text; return nil },
 		"spec": func(text string) error { return specFrom(text, &run.Spec) },
 	}); err != nil {

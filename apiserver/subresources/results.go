@@ -90,7 +90,12 @@ func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, re
 		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		q, err := parseQuery(request.URL.Query(), request.Header.Values("Accept"))
+		values, err := queryOf(request)
+		if err != nil {
+			responder.Error(err)
+			return
+		}
+		q, err := parseQuery(values, request.Header.Values("Accept"))
 		if err != nil {
 			responder.Error(apierrors.NewBadRequest(err.Error()))
 			return

@@ -22,7 +22,9 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	"sharedcloud.io/function-operator/api/strictjson"
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
@@ -32,8 +34,8 @@ import (
 )
 
 const (
-	// readPatience is how long nothing may come from somebody who uploads.
-	readPatience = time.Minute
+	// uploadPatience is how long an upload may take: the largest that the default allows, at 100 kB/s.
+	uploadPatience = 12 * time.Hour
 )
 
 // Uploader stores inputs, see package uploads.
@@ -114,7 +116,14 @@ func answer(w http.ResponseWriter, responder rest.Responder, status int, object 
 // serve answers with the run that was made, or with what there is of inputs of which more will come.
 func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, who string) (status int, object any, err error) {
 	ctx := request.Context()
-	asked, err := askedRun(request.URL.Query(), request.Header)
+	values, err := queryOf(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	asked, err := askedRun(values, request.Header)
+	if apierrors.IsUnsupportedMediaType(err) {
+		return 0, nil, err
+	}
 	if err != nil {
 		return 0, nil, apierrors.NewBadRequest(err.Error())
 	}
@@ -134,11 +143,8 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), who, true); err != nil {
 		return 0, nil, err
 	}
-	body := &patientReader{
-		body:     http.MaxBytesReader(w, request.Body, 2*r.mostBytes),
-		response: http.NewResponseController(w),
-		clock:    r.clock,
-	}
+	body := bodies.New(w, request, bodies.Limits{Bytes: 2 * r.mostBytes, Patience: uploadPatience}, nil, r.clock)
+	defer body.Done()
 	upload, have, err := r.receive(ctx, namespace, &asked, parameters.NewReader(body, asked.stream))
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), identity.ErrRevoked):
@@ -217,6 +223,10 @@ func uploadError(err error, kept string) error {
 		return storageExceeded(exceeded, kept)
 	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrFull), errors.Is(err, uploads.ErrNamespaceUnknown):
 		return apierrors.NewServiceUnavailable(err.Error())
+	case errors.Is(err, bodies.ErrSlow):
+		slow := apierrors.NewTimeoutError(err.Error()+". "+kept, 0)
+		slow.ErrStatus.Code = http.StatusRequestTimeout
+		return slow
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return apierrors.NewBadRequest("the body ended before all of it had come. " + kept)
 	}
@@ -291,8 +301,8 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 		return asked{}, errors.New("an upload needs the parameter offset: how many of its tuples came before, 0 for the first call")
 	}
 	a.stream.MayBeEmpty = a.upload != ""
-	if header.Get("Content-Encoding") != "" {
-		return asked{}, errors.New("the body is compressed: send it as it is")
+	if err := plainBody(header); err != nil {
+		return asked{}, err
 	}
 	if a.stream.Format == "" {
 		if err := contentFormat(header.Get("Content-Type"), &a.stream); err != nil {
@@ -304,10 +314,15 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 
 // specFrom reads how the run is to run: fields of a FunctionRun's spec, but what the address and the body say.
 func specFrom(text string, spec *sharedcloudv1alpha1.FunctionRunSpec) error {
+	const wanted = "must be a JSON object with fields of a FunctionRun's spec, such as {\"workers\": 4}: %w"
+	var wrong *strictjson.Error
+	if err := strictjson.CheckNames([]byte(text)); errors.As(err, &wrong) && !wrong.Syntax {
+		return fmt.Errorf(wanted, err)
+	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(spec); err != nil {
-		return fmt.Errorf("must be a JSON object with fields of a FunctionRun's spec, such as {\"workers\": 4}: %w", err)
+		return fmt.Errorf(wanted, err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("must be one JSON object, and there is more behind it")
@@ -356,17 +371,4 @@ func contentFormat(contentType string, stream *parameters.Stream) error {
 		return fmt.Errorf("the Content-Type is %.100q: send application/json, application/x-ndjson, text/csv or text/x-python, or say the format by the parameter format", media)
 	}
 	return nil
-}
-
-// patientReader reads a body that may take as long as it likes, as long as something comes.
-type patientReader struct {
-	body     io.Reader
-	response *http.ResponseController
-	clock    clock.PassiveClock
-}
-
-func (p *patientReader) Read(b []byte) (int, error) {
-	// What cannot set deadlines (a recorder of a test) needs none.
-	_ = p.response.SetReadDeadline(p.clock.Now().Add(readPatience))
-	return p.body.Read(b)
 }

@@ -153,6 +153,13 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		"a type that is none":          {contentType: "a/b/c", want: apierrors.IsBadRequest, says: `the Content-Type "a/b/c" cannot be read`, unread: true},
 		"cells that there are not":     {query: "cells=numbers", want: apierrors.IsBadRequest, says: "it must be text or json", unread: true},
 		"a spec that is no JSON":       {query: "spec=workers", want: apierrors.IsBadRequest, says: "it must be a JSON object", unread: true},
+		"a field given twice":          {query: "spec=" + url.QueryEscape(`{"workers": 1, "workers": 2}`), want: apierrors.IsBadRequest, says: `the key "workers" is given twice`, unread: true},
+		"a field of two cases":         {query: "spec=" + url.QueryEscape(`{"workers": 1, "Workers": 2}`), want: apierrors.IsBadRequest, says: `the key "Workers" is given twice`, unread: true},
+		"a spec of many levels":        {query: "spec=" + strings.Repeat("[", 65), want: apierrors.IsBadRequest, says: "deeper than 64 levels", unread: true},
+		"a query that is none":         {query: "spec=%zz", want: apierrors.IsBadRequest, says: "the query is not urlencoded", unread: true},
+		"a name with a NUL":            {query: "name=a%00b", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
+		"a name of bytes":              {query: "name=%ff", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
+		"a key twice in a tuple":       {body: strings.NewReader(`[[{"a":1,"a":2}]]`), want: apierrors.IsBadRequest, says: `tuple 0: the key "a" is given twice`},
 		"a field that there is not":    {query: "spec=" + url.QueryEscape(`{"worker": 1}`), want: apierrors.IsBadRequest, says: `unknown field "worker"`, unread: true},
 		"a spec and more":              {query: "spec=" + url.QueryEscape(`{} {}`), want: apierrors.IsBadRequest, says: "one JSON object", unread: true},
 		"inputs in the spec":           {query: "spec=" + url.QueryEscape(`{"parameters": [[1]]}`), want: apierrors.IsBadRequest, says: "neither inputs", unread: true},
@@ -255,7 +262,7 @@ func (r readerFuncFails) Read([]byte) (int, error) {
 
 func TestACompressedBodyIsRefused(t *testing.T) {
 	_, err := askedRun(url.Values{}, http.Header{"Content-Encoding": {"gzip"}})
-	if err == nil || !strings.Contains(err.Error(), "send it as it is") {
+	if !apierrors.IsUnsupportedMediaType(err) || !strings.Contains(err.Error(), "send it as it is") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -30,27 +30,47 @@ func frame(b []byte, input parameters.Input) []byte {
 
 var errFrames = errors.New("they are damaged")
 
-// unframe reads the tuples of a piece. They share its memory.
-func unframe(data []byte, count int) ([]parameters.Input, error) {
-	inputs := make([]parameters.Input, 0, min(count, len(data)))
-	for len(data) > 0 {
-		head, n := binary.Uvarint(data)
-		length := head >> 1
-		if n <= 0 || length > uint64(len(data)-n) {
-			return nil, errFrames
-		}
-		text := data[n : n+int(length) : n+int(length)]
-		data = data[n+int(length):]
-		if head&1 == 1 {
-			inputs = append(inputs, parameters.Input{Literal: string(text)})
-		} else {
-			inputs = append(inputs, parameters.Input{JSON: json.RawMessage(text)})
-		}
-	}
-	if len(inputs) != count {
+// piece is a piece of an upload as it is stored, and where each frame begins: a piece of a megabyte has up to half a million.
+type piece struct {
+	data   []byte
+	starts []uint32
+}
+
+// unframe finds the tuples of a piece.
+func unframe(data []byte, count int) (starts []uint32, err error) {
+	if count < 0 || count > len(data) {
 		return nil, errFrames
 	}
-	return inputs, nil
+	starts = make([]uint32, 0, count)
+	for at := 0; at < len(data); {
+		head, n := binary.Uvarint(data[at:])
+		length := head >> 1
+		if n <= 0 || length > uint64(len(data)-at-n) || len(starts) == count {
+			return nil, errFrames
+		}
+		starts = append(starts, uint32(at))
+		at += n + int(length)
+	}
+	if len(starts) != count {
+		return nil, errFrames
+	}
+	return starts, nil
+}
+
+// inputs are the tuples from first up to and without end. They share the piece's memory.
+func (p piece) inputs(first, end int) []parameters.Input {
+	inputs := make([]parameters.Input, 0, end-first)
+	for _, start := range p.starts[first:end] {
+		head, n := binary.Uvarint(p.data[start:])
+		from := int(start) + n
+		to := from + int(head>>1)
+		if head&1 == 1 {
+			inputs = append(inputs, parameters.Input{Literal: string(p.data[from:to])})
+		} else {
+			inputs = append(inputs, parameters.Input{JSON: json.RawMessage(p.data[from:to:to])})
+		}
+	}
+	return inputs
 }
 
 // writer adds tuples to an upload that arrives, piece by piece.

@@ -45,8 +45,8 @@ const (
 	chunkBytes = 1 << 20
 	// DefaultMostBytes is how many bytes an upload may have, unless a flag says otherwise.
 	DefaultMostBytes = 4 << 30
-	// perTuple is what a tuple costs in memory beside its text.
-	perTuple = 64
+	// perPiece is what a piece costs in memory beside its text and the four bytes of each tuple.
+	perPiece = 128
 )
 
 // Upload names inputs that are stored.
@@ -69,7 +69,7 @@ type Store struct {
 	most  int64
 	// tables and pieces are what was read last.
 	tables *sized.Cache[tableKey, *table]
-	pieces *sized.Cache[pieceKey, []parameters.Input]
+	pieces *sized.Cache[pieceKey, piece]
 }
 
 // tableKey has the uid of the namespace: what one had that is gone is not seen by the next of its name.
@@ -100,7 +100,7 @@ func New(store outcomes.Store, quota *quotas.Quotas, most, cacheBytes int64, clk
 		quota:  quota,
 		most:   most,
 		tables: sized.New[tableKey, *table](cacheBytes / 4),
-		pieces: sized.New[pieceKey, []parameters.Input](cacheBytes),
+		pieces: sized.New[pieceKey, piece](cacheBytes),
 	}
 }
 
@@ -208,7 +208,7 @@ func (s *Store) Slice(ctx context.Context, namespace, digest string, first, last
 			return nil, err
 		}
 		from := after - t.firsts[number]
-		taken := piece[from:min(len(piece), last-t.firsts[number]+1)]
+		taken := piece.inputs(from, min(len(piece.starts), last-t.firsts[number]+1))
 		found = append(found, taken...)
 		after += len(taken)
 	}
@@ -257,10 +257,10 @@ func (s *Store) table(ctx context.Context, namespace, digest string) (*table, er
 	return t, nil
 }
 
-func (s *Store) piece(ctx context.Context, t *table, number int) ([]parameters.Input, error) {
+func (s *Store) piece(ctx context.Context, t *table, number int) (piece, error) {
 	key := pieceKey{t.id, t.firsts[number]}
-	if piece, ok := s.pieces.Get(key); ok {
-		return piece, nil
+	if known, ok := s.pieces.Get(key); ok {
+		return known, nil
 	}
 	var chunk *outcomes.Chunk
 	err := s.store.View(ctx, func(tx *outcomes.Tx) (err error) {
@@ -268,17 +268,18 @@ func (s *Store) piece(ctx context.Context, t *table, number int) ([]parameters.I
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return piece{}, err
 	}
 	if chunk == nil {
-		return nil, ErrNotFound
+		return piece{}, ErrNotFound
 	}
-	piece, err := unframe(chunk.Data, chunk.Tuples)
+	starts, err := unframe(chunk.Data, chunk.Tuples)
 	if err != nil {
-		return nil, fmt.Errorf("the stored inputs from %d on: %w", key.first, err)
+		return piece{}, fmt.Errorf("the stored inputs from %d on: %w", key.first, err)
 	}
-	s.pieces.Put(key, piece, int64(len(chunk.Data)+len(piece)*perTuple))
-	return piece, nil
+	found := piece{chunk.Data, starts}
+	s.pieces.Put(key, found, int64(len(chunk.Data)+4*len(starts)+perPiece))
+	return found, nil
 }
 
 // remove deletes an upload in steps that hold nobody up.

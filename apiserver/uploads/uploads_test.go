@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -284,5 +285,28 @@ func TestDamagedPiecesAreRefused(t *testing.T) {
 		if inputs, err := unframe(tc.data, tc.count); !errors.Is(err, errFrames) {
 			t.Errorf("%s: %v, %v", name, inputs, err)
 		}
+	}
+}
+
+//security:attack tenant | An upload of hundreds of thousands of empty tuples in each megabyte, read by many workers. | A piece takes a small multiple of its bytes in memory, and an answer only what it holds.
+func TestAPieceOfManyTuplesTakesASmallMultipleOfItsBytes(t *testing.T) {
+	var data []byte
+	count := 0
+	for ; len(data) < chunkBytes; count++ {
+		data = frame(data, parameters.Input{JSON: []byte("[]")})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	starts, err := unframe(data, count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inputs := piece{data, starts}.inputs(count-10, count)
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 3*uint64(len(data)) {
+		t.Errorf("%d bytes were allocated for a piece of %d", used, len(data))
+	}
+	if len(inputs) != 10 || string(inputs[9].JSON) != "[]" {
+		t.Errorf("%d inputs, the last is %s", len(inputs), inputs[9].JSON)
 	}
 }

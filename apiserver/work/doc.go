@@ -4,7 +4,7 @@
 // What lives where:
 //
 //   - interfaces.go: what the exchange needs to be told (runs, inputs, fates of pods, who calls);
-//   - protocol.go: the wire types and their bounds;
+//   - protocol.go: the wire types and their bounds; decode.go: how a call is read and counted; body.go: what it may take;
 //   - ledger*.go: every decision, as pure functions of rows, a request and the time: who gets what, what a report or a
 //     death means, when the run is over. No context, clock, store or logger there;
 //     (ledger_storage.go: what the quota of the namespace leaves of an outcome);

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/shares"
 )
@@ -20,7 +21,7 @@ const Path = "/work/v1/namespaces/{namespace}/runs/{run}/exchange"
 // Handler serves the exchange at Path; everything else below /work/ is 404. Calls that are kept open end when the client
 // goes, or when the exchange is drained.
 func Handler(exchange *Exchange, authenticator Authenticator) http.Handler {
-	h := &handler{exchange, authenticator}
+	h := &handler{exchange, authenticator, newBudget()}
 	mux := http.NewServeMux()
 	// Without a method: the mux's own 405 would be plain text.
 	mux.HandleFunc(Path, h.serve)
@@ -33,6 +34,7 @@ func Handler(exchange *Exchange, authenticator Authenticator) http.Handler {
 type handler struct {
 	exchange      *Exchange
 	authenticator Authenticator
+	budget        *bodies.Budget
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
@@ -51,19 +53,16 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "the body must be application/json")
 		return
 	}
-	if r.Header.Get("Content-Encoding") != "" {
+	if bodies.Encoded(r.Header) != "" {
 		refuse(w, http.StatusUnsupportedMediaType, "the body must not be compressed")
 		return
 	}
-	if r.ContentLength > MaxBody {
-		h.fail(w, r, ErrTooLarge)
-		return
-	}
-	request, err := DecodeRequest(http.MaxBytesReader(w, r.Body, MaxBody+1), r.ContentLength)
+	request, charge, err := h.read(w, r, worker)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
+	defer charge.Close()
 	answer, err := h.exchange.Call(r.Context(), worker, request)
 	if err != nil {
 		h.fail(w, r, err)
@@ -98,6 +97,14 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusConflict, ErrPodOver.Error())
 	case errors.Is(err, ErrTooLarge):
 		refuse(w, http.StatusRequestEntityTooLarge, ErrTooLarge.Error())
+	case errors.Is(err, bodies.ErrFull), errors.Is(err, bodies.ErrBusy):
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusTooManyRequests, err.Error())
+	case errors.Is(err, bodies.ErrSlow):
+		// Not 408: a worker repeats its call after 503, and would give up after that.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, err.Error())
 	case r.Context().Err() != nil || errors.Is(err, context.Canceled):
 		// The client has gone; nobody reads this.
 		refuse(w, http.StatusServiceUnavailable, "the call ended before it was answered")

@@ -1,10 +1,8 @@
 package work
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
@@ -144,22 +142,6 @@ func badRequest(format string, args ...any) error {
 
 // ErrTooLarge: the body has more than MaxBody bytes. 413; the worker splits its outcomes.
 var ErrTooLarge = fmt.Errorf("the body has more than %d MiB: send the outcomes in several calls", MaxBody>>20)
-
-// DecodeRequest reads a request of at most MaxBody bytes.
-func DecodeRequest(body io.Reader, sizeHint int64) (*Request, error) {
-	var buffer bytes.Buffer
-	if sizeHint > 0 && sizeHint <= MaxBody {
-		// One byte more than announced: ReadFrom wants room to see the end.
-		buffer.Grow(int(sizeHint) + bytes.MinRead)
-	}
-	if _, err := buffer.ReadFrom(io.LimitReader(body, MaxBody+1)); err != nil {
-		return nil, fmt.Errorf("reading the request: %w", err)
-	}
-	if buffer.Len() > MaxBody {
-		return nil, ErrTooLarge
-	}
-	return ParseRequest(buffer.Bytes())
-}
 
 // ParseRequest reads a request from its text, which the request shares afterwards. Unknown fields are ignored, so that a newer
 // worker can call an older server.

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"sharedcloud.io/function-operator/api/strictjson"
 )
 
 // The content types of bodies.
@@ -21,10 +23,10 @@ const (
 )
 
 const (
-	// maxFields is how many fields a form may have.
+	// maxFields is how many fields a body may have.
 	maxFields = 1000
 	// maxDepth is how deep JSON may be nested.
-	maxDepth = 200
+	maxDepth = strictjson.MaxDepth
 )
 
 // Error says what is wrong with a body as a whole. 400.
@@ -86,37 +88,76 @@ func (b Body) List(name string) (json.RawMessage, bool) {
 }
 
 func jsonBody(data []byte) (Body, error) {
-	wrong := func(format string, args ...any) error {
-		return problem("JSON parse error - "+format, args...)
-	}
 	if !utf8.Valid(data) {
-		return Body{}, wrong("the body is not UTF-8")
+		return Body{}, problem("JSON parse error - the body is not UTF-8")
 	}
-	if deeper(data, maxDepth) {
-		return Body{}, wrong("the body is nested deeper than %d levels", maxDepth)
+	decoder := strictjson.NewDecoder(data, strictjson.Options{})
+	if kind := decoder.Peek(); kind != '{' {
+		return Body{}, noObject(data)
 	}
-	if !json.Valid(data) {
-		var nothing any
-		err := json.Unmarshal(data, &nothing)
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return Body{}, wrong("%s at byte %d", syntax.Error(), syntax.Offset)
+	read := Body{fields: map[string]Value{}}
+	err := decoder.Object(func(name []byte) error {
+		if len(read.fields) == maxFields {
+			return problem("The body has more than %d fields.", maxFields)
 		}
-		return Body{}, wrong("the body is no JSON")
+		// A text or a number is looked at as that of its field.
+		value := decoder.Opaque
+		if kind := decoder.Peek(); kind == '{' || kind == '[' {
+			value = decoder.Raw
+		}
+		raw, err := value()
+		read.fields[string(name)] = Value{JSON: raw}
+		return err
+	})
+	if err == nil {
+		err = decoder.End()
 	}
-	trimmed := bytes.TrimLeft(data, " \t\r\n")
-	if kind := kindOf(trimmed); kind != "dict" {
-		return Body{}, &Error{OfNoField: true, Sentence: fmt.Sprintf("Invalid data. Expected a dictionary, but got %s.", kind)}
+	if err == nil {
+		err = read.sameButForCase()
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(trimmed, &fields); err != nil {
-		return Body{}, wrong("the body is no object of JSON")
+	return read, jsonProblem(err)
+}
+
+// noObject is what is wrong with a text that is no object of JSON.
+func noObject(data []byte) error {
+	if err := strictjson.Check(data); err != nil {
+		return jsonProblem(err)
 	}
-	read := Body{fields: make(map[string]Value, len(fields))}
-	for name, raw := range fields {
-		read.fields[name] = Value{JSON: raw}
+	kind := kindOf(bytes.TrimLeft(data, " \t\r\n"))
+	return &Error{OfNoField: true, Sentence: fmt.Sprintf("Invalid data. Expected a dictionary, but got %s.", kind)}
+}
+
+// jsonProblem words what is wrong with a body of JSON.
+func jsonProblem(err error) error {
+	var wrong *strictjson.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrong) && wrong.Deep:
+		return problem("JSON parse error - the body is nested deeper than %d levels", maxDepth)
+	case errors.As(err, &wrong):
+		return problem("JSON parse error - %s at byte %d", wrong.Sentence, wrong.Offset)
 	}
-	return read, nil
+	return err
+}
+
+// contractFields are the fields that this API reads.
+var contractFields = []string{"name", "code", "runtime", "image", "function", "parameters", "bid_price", "base_gpu", "username", "password"}
+
+// sameButForCase refuses a field of the API beside another that differs by case only: other programs on the way may take one
+// for the other.
+func (b Body) sameButForCase() error {
+	for name := range b.fields {
+		for _, known := range contractFields {
+			if name == known || len(name) > 2*len(known) || !strings.EqualFold(name, known) {
+				continue
+			}
+			if _, ok := b.fields[known]; ok {
+				return problem("The fields %q and %q differ by case only: send one of them.", known, name)
+			}
+		}
+	}
+	return nil
 }
 
 // kindOf is what the framework of 2018 calls a value of JSON.
@@ -139,27 +180,6 @@ func kindOf(data []byte) string {
 	return "int"
 }
 
-// deeper says whether JSON is nested deeper than that.
-func deeper(data []byte, most int) bool {
-	depth, inText := 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case inText && c == '\\':
-			i++
-		case c == '"':
-			inText = !inText
-		case inText:
-		case c == '[' || c == '{':
-			if depth++; depth > most {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
-}
-
 func formBody(data []byte) (Body, error) {
 	if bytes.Count(data, []byte("&")) >= maxFields {
 		return Body{}, problem("The form has more than %d fields.", maxFields)
@@ -170,14 +190,17 @@ func formBody(data []byte) (Body, error) {
 	}
 	read := Body{fields: make(map[string]Value, len(values)), form: true}
 	for name, all := range values {
-		// The last of several counts.
-		if text := all[len(all)-1]; utf8.ValidString(text) {
+		shown := Cut(strings.ToValidUTF8(name, "?"), 60)
+		switch text := all[0]; {
+		case len(all) > 1:
+			return Body{}, problem("Form parse error - the field %q is given %d times.", shown, len(all))
+		case !utf8.ValidString(text):
+			return Body{}, problem("Form parse error - the field %q is not UTF-8.", shown)
+		default:
 			read.fields[name] = Value{text: text}
-		} else {
-			return Body{}, problem("Form parse error - the field %q is not UTF-8.", Cut(strings.ToValidUTF8(name, "?"), 60))
 		}
 	}
-	return read, nil
+	return read, read.sameButForCase()
 }
 
 func multipartBody(data []byte, boundary string) (Body, error) {
@@ -189,7 +212,7 @@ func multipartBody(data []byte, boundary string) (Body, error) {
 	for count := 0; ; count++ {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
-			return read, nil
+			return read, read.sameButForCase()
 		}
 		if err != nil || count >= maxFields {
 			return Body{}, problem("Multipart form parse error - the body is not a form of at most %d fields.", maxFields)
@@ -199,8 +222,11 @@ func multipartBody(data []byte, boundary string) (Body, error) {
 			return Body{}, problem("Multipart form parse error - the body ends before it is complete.")
 		}
 		name := part.FormName()
-		if !utf8.Valid(text) {
+		if !utf8.Valid(text) || !utf8.ValidString(name) {
 			return Body{}, problem("Multipart form parse error - the field %q is not UTF-8.", Cut(strings.ToValidUTF8(name, "?"), 60))
+		}
+		if _, twice := read.fields[name]; twice {
+			return Body{}, problem("Multipart form parse error - the field %q is given more than once.", Cut(name, 60))
 		}
 		// A file is text all the same: code is sent as one.
 		if name != "" {

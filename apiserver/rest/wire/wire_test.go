@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -28,9 +29,7 @@ def handler(event): pass
 		want map[string]string
 	}{
 		"JSON":                        {func() (Body, error) { return jsonBody([]byte(`{"a":"1","b":"x","A":"other"}`)) }, map[string]string{"a": "1", "b": "x", "A": "other"}},
-		"JSON with a key twice":       {func() (Body, error) { return jsonBody([]byte(`{"a":"1","a":"2"}`)) }, map[string]string{"a": "2"}},
 		"a form":                      {func() (Body, error) { return formBody([]byte(`a=1&b=x+y%C3%A4`)) }, map[string]string{"a": "1", "b": "x yä"}},
-		"a form with a key twice":     {func() (Body, error) { return formBody([]byte(`a=1&a=2`)) }, map[string]string{"a": "2"}},
 		"a form with a file":          {func() (Body, error) { return multipartBody([]byte(multipart), "X") }, map[string]string{"a": "1", "b": "def handler(event): pass"}},
 		"an object without any field": {func() (Body, error) { return jsonBody([]byte(` {} `)) }, map[string]string{}},
 	} {
@@ -56,16 +55,33 @@ def handler(event): pass
 
 func TestBodiesThatAreNone(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, maxDepth+1)
+	var fields strings.Builder
+	for i := range maxFields + 1 {
+		fmt.Fprintf(&fields, `"%d":1,`, i)
+	}
+	manyFields := "{" + strings.TrimSuffix(fields.String(), ",") + "}"
 	for name, tc := range map[string]struct {
 		read func() (Body, error)
 		want string
 	}{
-		"a number":               {func() (Body, error) { return jsonBody([]byte("5")) }, "Invalid data. Expected a dictionary, but got int."},
-		"a float":                {func() (Body, error) { return jsonBody([]byte("5.0")) }, "Invalid data. Expected a dictionary, but got float."},
-		"null":                   {func() (Body, error) { return jsonBody([]byte("null")) }, "Invalid data. Expected a dictionary, but got NoneType."},
-		"text behind the object": {func() (Body, error) { return jsonBody([]byte("{} x")) }, "JSON parse error - invalid character 'x' after top-level value at byte 4"},
-		"only white space":       {func() (Body, error) { return jsonBody([]byte("  ")) }, "JSON parse error - unexpected end of JSON input at byte 2"},
-		"what is too deep":       {func() (Body, error) { return jsonBody([]byte(deep)) }, "JSON parse error - the body is nested deeper than 200 levels"},
+		"a number":                  {func() (Body, error) { return jsonBody([]byte("5")) }, "Invalid data. Expected a dictionary, but got int."},
+		"a float":                   {func() (Body, error) { return jsonBody([]byte("5.0")) }, "Invalid data. Expected a dictionary, but got float."},
+		"null":                      {func() (Body, error) { return jsonBody([]byte("null")) }, "Invalid data. Expected a dictionary, but got NoneType."},
+		"text behind the object":    {func() (Body, error) { return jsonBody([]byte("{} x")) }, "JSON parse error - invalid character 'x' after top-level value at byte 4"},
+		"only white space":          {func() (Body, error) { return jsonBody([]byte("  ")) }, "JSON parse error - unexpected end of JSON input at byte 2"},
+		"what is too deep":          {func() (Body, error) { return jsonBody([]byte(deep)) }, "JSON parse error - the body is nested deeper than 64 levels"},
+		"a key twice":               {func() (Body, error) { return jsonBody([]byte(`{"a":"1","a":"2"}`)) }, `JSON parse error - the key "a" is given twice at byte 10`},
+		"a key twice inside":        {func() (Body, error) { return jsonBody([]byte(`{"a":[{"b":1,"b":1}]}`)) }, `JSON parse error - the key "b" is given twice at byte 14`},
+		"keys but for case":         {func() (Body, error) { return jsonBody([]byte(`{"name":"1","NAME":"2"}`)) }, `The fields "name" and "NAME" differ by case only: send one of them.`},
+		"a number too large":        {func() (Body, error) { return jsonBody([]byte(`{"a":[1e999]}`)) }, "JSON parse error - the number 1e999 is out of the range of floating-point numbers at byte 6"},
+		"half a pair":               {func() (Body, error) { return jsonBody([]byte(`{"a":["\ud800"]}`)) }, `JSON parse error - it has half a surrogate pair, \ud800, which no text can hold at byte 7`},
+		"too many JSON fields":      {func() (Body, error) { return jsonBody([]byte(manyFields)) }, "The body has more than 1000 fields."},
+		"a form's key twice":        {func() (Body, error) { return formBody([]byte(`a=1&b=&a=2`)) }, `Form parse error - the field "a" is given 2 times.`},
+		"a form's key but for case": {func() (Body, error) { return formBody([]byte(`code=1&Code=2`)) }, `The fields "code" and "Code" differ by case only: send one of them.`},
+		"a part twice": {func() (Body, error) {
+			part := "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n"
+			return multipartBody([]byte(part+part+"--X--\r\n"), "X")
+		}, `Multipart form parse error - the field "a" is given more than once.`},
 		"a form with an escape":  {func() (Body, error) { return formBody([]byte("a=%zz")) }, "Form parse error - the body is not urlencoded."},
 		"a form of bytes":        {func() (Body, error) { return formBody([]byte("a=%ff")) }, "Form parse error - the field \"a\" is not UTF-8."},
 		"too many fields":        {func() (Body, error) { return formBody([]byte(strings.Repeat("a=1&", maxFields))) }, "The form has more than 1000 fields."},

@@ -30,8 +30,9 @@ type worker struct {
 type answer struct {
 	Action string `json:"action"`
 	Tuples []struct {
-		Index int             `json:"index"`
-		JSON  json.RawMessage `json:"json"`
+		Index   int             `json:"index"`
+		JSON    json.RawMessage `json:"json"`
+		Literal string          `json:"literal"`
 	} `json:"tuples"`
 	Revoked string `json:"revoked"`
 	Error   string `json:"error"`

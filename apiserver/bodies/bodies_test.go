@@ -1,0 +1,308 @@
+package bodies
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+func caps() map[string]int64 { return map[string]int64{"caller": 256 << 10, "namespace": 512 << 10} }
+
+func key(kind, name string) Key { return Key{kind, name} }
+
+//security:attack worker | Eight requests announce 32 MiB each, send one byte and wait. | Only bytes that arrived are charged, so the calls of all other workers are read.
+func TestOnlyBytesThatArrivedAreCharged(t *testing.T) {
+	budget := NewBudget(1<<20, nil)
+	for range 100 {
+		if _, err := budget.Open(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := budget.Used(); got != 100*least {
+		t.Errorf("%d bytes are charged", got)
+	}
+}
+
+//security:attack tenant | Many bodies arrive at once that together have more bytes than the budget. | Each that cannot grow is refused at once and gives its share back: the others come to their end.
+func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
+	budget := NewBudget(1<<20, nil)
+	var first, second *Charge
+	for _, c := range []**Charge{&first, &second} {
+		charge, err := budget.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		*c = charge
+	}
+	if err := errors.Join(first.Arrived(400<<10), second.Arrived(400<<10)); err != nil {
+		t.Fatal(err)
+	}
+	refused := New(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 200<<10))),
+		Limits{Bytes: 1 << 20, Patience: time.Minute}, first, clocktesting.NewFakePassiveClock(time.Now()))
+	if _, err := refused.ReadAll(200 << 10); !errors.Is(err, ErrFull) {
+		t.Fatalf("%v", err)
+	}
+	if got := budget.Used(); got != 400<<10 {
+		t.Errorf("%d bytes are charged after a refusal", got)
+	}
+	if err := second.Arrived(400 << 10); err != nil {
+		t.Errorf("the other cannot grow: %v", err)
+	}
+	second.Close()
+	second.Close()
+	if got := budget.Used(); got != 0 || len(budget.keys) != 0 {
+		t.Errorf("%d bytes are charged after the end", got)
+	}
+}
+
+//security:attack tenant | One caller, or one namespace, sends as many bodies as it can. | It has a part of the budget; the others find room.
+func TestOneKeyLeavesRoomForOthers(t *testing.T) {
+	budget := NewBudget(1<<20, caps())
+	fill := func(keys ...Key) (bytes int64) {
+		charge, err := budget.Open(keys...)
+		if err != nil {
+			return 0
+		}
+		for charge.Arrived(least) == nil {
+			continue
+		}
+		return charge.charged
+	}
+	alice, bob, carol := key("caller", "alice"), key("caller", "bob"), key("caller", "carol")
+	first, second := key("namespace", "first"), key("namespace", "second")
+	if got := fill(alice, first); got != 256<<10 {
+		t.Errorf("alice has %d bytes", got)
+	}
+	if got := fill(alice, second); got != 0 {
+		t.Errorf("alice has %d more in another namespace", got)
+	}
+	if got := fill(bob, first); got != 256<<10 {
+		t.Errorf("bob has %d bytes", got)
+	}
+	if got := fill(carol, first); got != 0 {
+		t.Errorf("carol has %d bytes in a full namespace", got)
+	}
+	if got := fill(carol, second); got == 0 {
+		t.Error("carol has no room in another namespace")
+	}
+}
+
+func TestSmallBodiesFindRoomBesideLargeOnes(t *testing.T) {
+	budget := NewBudget(1<<20, nil)
+	large, err := budget.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for large.Arrived(least) == nil {
+		continue
+	}
+	if got := budget.Used(); got != 7<<17 {
+		t.Errorf("a large body took %d bytes", got)
+	}
+	small, err := budget.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := small.Arrived(60 << 10); err != nil {
+		t.Errorf("a small one finds none: %v", err)
+	}
+}
+
+func TestOneBodyAtATime(t *testing.T) {
+	budget := NewBudget(1<<20, nil)
+	pod := key("pod", "a")
+	first, err := budget.OpenAlone(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := budget.OpenAlone(pod); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second body: %v", err)
+	}
+	if _, err := budget.OpenAlone(key("pod", "b")); err != nil {
+		t.Errorf("another pod's: %v", err)
+	}
+	first.Read()
+	second, err := budget.OpenAlone(pod)
+	if err != nil {
+		t.Fatalf("when the first was read: %v", err)
+	}
+	first.Close() // the first is answered while the second is being read
+	if _, err := budget.OpenAlone(pod); !errors.Is(err, ErrBusy) {
+		t.Errorf("a third body: %v", err)
+	}
+	second.Close()
+	if third, err := budget.OpenAlone(pod); err != nil {
+		t.Error(err)
+	} else {
+		third.Close()
+	}
+}
+
+func TestABudgetIsSharedByMany(t *testing.T) {
+	budget := NewBudget(8<<20, caps())
+	var group sync.WaitGroup
+	for i := range 16 {
+		group.Go(func() {
+			for range 200 {
+				charge, err := budget.OpenAlone(key("pod", string(rune('a'+i))), key("caller", string(rune('a'+i%3))))
+				if err != nil {
+					continue
+				}
+				for range 10 {
+					if charge.Arrived(10_000) != nil {
+						break
+					}
+				}
+				charge.Close()
+			}
+		})
+	}
+	group.Wait()
+	if got := budget.Used(); got != 0 || len(budget.keys) != 0 || len(budget.busy) != 0 {
+		t.Errorf("%d bytes are left, %v, %v", got, budget.keys, budget.busy)
+	}
+}
+
+// steps is a sender: each step waits, and then so many bytes come.
+type steps struct {
+	clock *clocktesting.FakePassiveClock
+	wait  time.Duration
+	bytes int
+	count int // -1: without end
+}
+
+func (s *steps) Read(p []byte) (int, error) {
+	if s.count == 0 {
+		return 0, io.EOF
+	}
+	s.count--
+	s.clock.SetTime(s.clock.Now().Add(s.wait))
+	return min(s.bytes, len(p)), nil
+}
+
+//security:attack anonymous | A body without end that comes at one byte a second, or fast and then not at all. | It ends within 30 seconds, whatever came before.
+func TestSlowBodiesEnd(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	for name, tc := range map[string]struct {
+		sender    steps
+		limits    Limits
+		announced int64
+		want      error
+		// within is when it must have ended.
+		within time.Duration
+	}{
+		"one byte a second":               {steps{wait: time.Second, bytes: 1, count: -1}, Limits{1 << 20, time.Hour}, -1, ErrSlow, 30 * time.Second},
+		"nothing for half a minute":       {steps{wait: 30 * time.Second, bytes: 1000, count: -1}, Limits{1 << 20, time.Hour}, -1, ErrSlow, 61 * time.Second},
+		"350 kB a second":                 {steps{wait: 100 * time.Millisecond, bytes: 35_000, count: 2000}, Limits{1 << 30, time.Hour}, -1, nil, time.Hour},
+		"6 kB a second":                   {steps{wait: time.Second, bytes: 6_000, count: 1000}, Limits{1 << 30, time.Hour}, -1, nil, time.Hour},
+		"fast enough, and past the hour":  {steps{wait: time.Second, bytes: 10_000, count: -1}, Limits{1 << 40, time.Hour}, -1, ErrSlow, time.Hour + time.Minute},
+		"a byte too many":                 {steps{bytes: 1000, count: -1}, Limits{10_000, time.Hour}, -1, new(http.MaxBytesError), time.Second},
+		"a byte too many is announced":    {steps{bytes: 1000, count: -1}, Limits{10_000, time.Hour}, 10_001, new(http.MaxBytesError), time.Second},
+		"as many as are allowed":          {steps{bytes: 1000, count: 10}, Limits{10_000, time.Hour}, 10_000, nil, time.Second},
+		"announced is more than has come": {steps{bytes: 1000, count: 2}, Limits{1 << 30, time.Hour}, 1 << 30, nil, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := clocktesting.NewFakePassiveClock(start)
+			tc.sender.clock = clock
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", &tc.sender)
+			charge, err := NewBudget(1<<40, nil).Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := New(httptest.NewRecorder(), r, tc.limits, charge, clock)
+			if tc.announced < 0 { // read and dropped: some are long
+				err = body.Discard()
+			} else {
+				var text []byte
+				text, err = body.ReadAll(tc.announced)
+				if cap(text) > 4*len(text)+least {
+					t.Errorf("%d bytes of memory for %d that came", cap(text), len(text))
+				}
+			}
+			if _, isLong := tc.want.(*http.MaxBytesError); isLong {
+				if !errors.As(err, new(*http.MaxBytesError)) {
+					t.Errorf("%v", err)
+				}
+			} else if !errors.Is(err, tc.want) {
+				t.Errorf("%v, want %v", err, tc.want)
+			}
+			if took := clock.Now().Sub(start); took > tc.within {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestTheTimeOfTheReceiverIsNotTheSenders(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
+	sender := &steps{clock: clock, wait: time.Second, bytes: 100_000, count: 20}
+	body := New(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", sender), Limits{1 << 30, time.Hour}, nil, clock)
+	for {
+		_, err := body.Read(make([]byte, 1<<20))
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.SetTime(clock.Now().Add(time.Minute)) // a store that is busy
+	}
+}
+
+func TestTheConnectionItselfIsWaitedForNoLonger(t *testing.T) {
+	failed := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := New(w, r, Limits{1 << 20, 50 * time.Millisecond}, nil, clocktesting.NewFakePassiveClock(time.Now())).ReadAll(r.ContentLength)
+		failed <- err
+	}))
+	defer server.Close()
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if response, err := server.Client().Do(request); err == nil {
+			_ = response.Body.Close()
+		}
+	}()
+	if err := <-failed; !errors.Is(err, ErrSlow) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestHeadersThatNoFrontendTakes(t *testing.T) {
+	for coding, want := range map[string]string{"": "", "identity": "", "Identity, ": "", "gzip": "gzip", "identity, br": "br", "x": "x"} {
+		if got := Encoded(http.Header{"Content-Encoding": {coding}}); got != want {
+			t.Errorf("%q is encoded as %q, want %q", coding, got, want)
+		}
+	}
+	if !Upgrades(&http.Request{Header: http.Header{"Upgrade": {"websocket"}}}) || Upgrades(&http.Request{Header: http.Header{}}) {
+		t.Error("an upgrade")
+	}
+}
+
+//security:attack tenant | Paths with dots for segments, empty segments, escaped slashes, NULs or double escapes. | They name nothing, on any frontend.
+func TestOddPaths(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/api/v1/functions/": false, "/api/v1/functions": false, "/apis/x/namespaces/a/functionruns/b.c-d/log": false, "/a%20b": false,
+		"/a/../b": true, "/a/./b": true, "/a/%2e%2e/b": true, "/a%2fb": true, "/a%2Fb": true, "/a%5cb": true, "/a%252fb": true, "/a//b": true, "//a": true,
+		"/a%00": true, "/a%0d%0a": true, "/a/..": true, "/a%ff": true,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://x"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Odd(r); got != want {
+			t.Errorf("%s is odd: %v, want %v", path, got, want)
+		}
+	}
+}

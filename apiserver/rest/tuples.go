@@ -1,0 +1,144 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"sharedcloud.io/function-operator/api/strictjson"
+	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/parameters"
+)
+
+// A FunctionRun holds tuples of JSON as the Kubernetes API stores them, and that reads a number as a 64-bit integer or as a
+// float: 12345678901234567890 and 1.0 would reach the handler as another number. Inputs with such a number are stored as the
+// text of a Python tuple of tuples, in which every number stays as it was written. Both kinds of handlers read both.
+
+// listedTuples reads an array of arrays, which was checked: as JSON, or as a literal where only that keeps its numbers.
+func listedTuples(list []byte, runtime string) (tuples []sharedcloudv1alpha1.Tuple, literal *string, problem string) {
+	const wanted = "This must be an array of arrays, or the text of a Python tuple of tuples."
+	count, values, kept, null := 0, 0, true, -1
+	err := eachTuple(list, func(index int) {
+		count++
+		if index >= 0 {
+			null = index
+		}
+	}, func(value []byte) {
+		values++
+		kept = kept && numbersKept(value)
+	})
+	switch {
+	case err != nil:
+		return nil, nil, wanted
+	case null >= 0:
+		return nil, nil, fmt.Sprintf("Item %d is null: it must be an array.", null)
+	case count == 0:
+		return nil, nil, "There is no tuple: give [[]] for a single call without values."
+	case !kept:
+		prefix := ""
+		if strings.HasPrefix(runtime, "python2") {
+			prefix = "u" // what JSON calls a string is unicode there
+		}
+		text := tuplesText(list, count, prefix)
+		if len(text) > maxParameters {
+			return nil, nil, wire.SentenceTooLong(maxParameters)
+		}
+		return nil, &text, ""
+	}
+	// One piece of memory for all values, and their texts stay where they are: there may be a hundred thousand.
+	all := make([]apiextensionsv1.JSON, 0, values)
+	tuples = make([]sharedcloudv1alpha1.Tuple, 0, count)
+	start := 0
+	_ = eachTuple(list, func(int) {
+		tuples = append(tuples, sharedcloudv1alpha1.Tuple(all[start:len(all):len(all)]))
+		start = len(all)
+	}, func(value []byte) { all = append(all, apiextensionsv1.JSON{Raw: value}) })
+	return tuples, nil, ""
+}
+
+var errNoTuple = errors.New("an item is no array")
+
+// eachTuple calls value for each value of each tuple, and tuple behind them, with the index of one that is null instead, or -1.
+func eachTuple(list []byte, tuple func(null int), value func([]byte)) error {
+	decoder := strictjson.NewDecoder(list, strictjson.Options{})
+	return decoder.Array(func(index int) error {
+		if decoder.Null() {
+			tuple(index)
+			return nil
+		}
+		if decoder.Peek() != '[' {
+			return errNoTuple
+		}
+		err := decoder.Array(func(int) error {
+			raw, err := decoder.Raw()
+			value(raw)
+			return err
+		})
+		tuple(-1)
+		return err
+	})
+}
+
+// numbersKept says whether the Kubernetes API keeps all numbers in a value.
+func numbersKept(value []byte) bool {
+	inText := false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case !inText && (c == '-' || '0' <= c && c <= '9'):
+			start := i
+			for i < len(value) && strings.IndexByte("+-.0123456789eE", value[i]) >= 0 {
+				i++
+			}
+			if !numberKept(string(value[start:i])) {
+				return false
+			}
+			i--
+		}
+	}
+	return true
+}
+
+// numberKept says whether a number is the same once it was read as an integer of 64 bits, or else as a float, and written
+// again: an integer as one, and a float with a fraction or an exponent, so that it is read as a float.
+func numberKept(text string) bool {
+	if !strings.ContainsAny(text, ".eE") {
+		_, err := strconv.ParseInt(text, 10, 64)
+		return err == nil
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return false
+	}
+	size := math.Abs(value)
+	return value != math.Trunc(value) || size >= 1e21 // from there on it is written with an exponent
+}
+
+// tuplesText is the text of a Python tuple of tuples that means the same.
+func tuplesText(list []byte, count int, prefix string) string {
+	var b strings.Builder
+	b.Grow(len(list) + len(list)/2)
+	b.WriteByte('(')
+	decoder := strictjson.NewDecoder(list, strictjson.Options{})
+	_ = decoder.Array(func(index int) error {
+		raw, err := decoder.Raw()
+		if index > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(pythonText(parameters.Input{JSON: raw}, prefix))
+		return err
+	})
+	if count == 1 {
+		b.WriteByte(',')
+	}
+	b.WriteByte(')')
+	return b.String()
+}

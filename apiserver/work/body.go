@@ -1,0 +1,54 @@
+package work
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"sharedcloud.io/function-operator/apiserver/bodies"
+)
+
+const (
+	// bodyBytes is how many bytes of calls may be in memory at the same time. Thousands of workers call at a time with a few
+	// hundred bytes each; a few at a time with all that the protocol allows.
+	bodyBytes = 256 << 20
+	// namespaceBytes and podBytes are how many of them may be one namespace's and one pod's: one call that is read and one that
+	// is being answered.
+	namespaceBytes, podBytes = bodyBytes / 2, 2 * MaxBody
+	// bodyPatience is how long a call may take to arrive: the largest at some 280 kB/s.
+	bodyPatience = 2 * time.Minute
+
+	kindPod, kindNamespace = "pod", "namespace"
+)
+
+func newBudget() *bodies.Budget {
+	return bodies.NewBudget(bodyBytes, map[string]int64{kindPod: podBytes, kindNamespace: namespaceBytes})
+}
+
+// read reads the call of a worker, who may have one on its way at a time. The charge lasts as long as the call.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*Request, *bodies.Charge, error) {
+	if r.ContentLength > MaxBody {
+		return nil, nil, ErrTooLarge
+	}
+	pod := bodies.Key{Kind: kindPod, Name: string(worker.PodUID)}
+	charge, err := h.budget.OpenAlone(pod, pod, bodies.Key{Kind: kindNamespace, Name: worker.Namespace})
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := bodies.New(w, r, bodies.Limits{Bytes: MaxBody, Patience: bodyPatience}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
+	var request *Request
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		err = ErrTooLarge
+	case err != nil:
+		err = fmt.Errorf("reading the request: %w", err)
+	default:
+		request, err = ParseRequest(text)
+	}
+	if err != nil {
+		charge.Close()
+		return nil, nil, err
+	}
+	return request, charge, nil
+}
