@@ -363,15 +363,15 @@ type VolumeMount struct {
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.contains(':') && !self.contains('\n')",message="mountPath must be absolute and have no ':'"
-	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(step, step == '..')",message="mountPath must not contain '..': write the path that is meant"
-	// +kubebuilder:validation:XValidation:rule="['/' + self.split('/').filter(step, step != '' && step != '.').join('/') + '/'].all(p, p != '//' && !p.startsWith('/sharedcloud/') && !p.startsWith('/proc/') && !p.startsWith('/sys/') && (!p.startsWith('/dev/') || p.startsWith('/dev/shm/')) && !p.startsWith('/var/run/secrets/') && !p.startsWith('/run/secrets/'))",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own, and not /, nor in /proc, /sys, /dev (but for /dev/shm) or /var/run/secrets: choose another path, such as /data"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^/[^:[:cntrl:]]*$')",message="mountPath must be absolute and have no ':'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.](/|$)')",message="mountPath must not contain '..': write the path that is meant"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^/([.]?/)*([.]?$|(sharedcloud|proc|sys)(/|$)|(var/([.]?/)*)?run/([.]?/)*secrets(/|$))') && (!self.matches('^/([.]?/)*dev(/|$)') || self.matches('^/([.]?/)*dev/([.]?/)*shm(/|$)'))",message="mountPath must be outside /sharedcloud, which is the operator's own, and not /, nor in /proc, /sys, /dev (but for /dev/shm) or /var/run/secrets: choose another path, such as /data"
 	MountPath string `json:"mountPath,omitempty"`
 
 	// subPath is a path inside the volume.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(step, step == '..')",message="subPath must be relative and must not contain '..'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^/|(^|/)[.][.](/|$)')",message="subPath must be relative and must not contain '..'"
 	SubPath string `json:"subPath,omitempty"`
 
 	// readOnly mounts it so that nothing can be written.

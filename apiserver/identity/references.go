@@ -42,7 +42,7 @@ func (r *Rules) MayUse(ctx context.Context, namespace string, references []share
 	}
 	if len(byName) > sharedcloudv1alpha1.MaxReferences {
 		return &ReferenceError{fmt.Sprintf(
-			"more than %d different Secrets, ConfigMaps and PersistentVolumeClaims are named, and you may not get all of such a kind in the namespace %s, so each would have to be checked: name fewer, or have somebody write it who may get all of them",
+			"it names more than %d different Secrets, ConfigMaps and PersistentVolumeClaims, and you may not get all of such a kind in the namespace %s, so each would have to be checked: name fewer, or have somebody write it who may get all of them",
 			sharedcloudv1alpha1.MaxReferences, namespace)}
 	}
 	for _, reference := range byName {

@@ -214,7 +214,7 @@ func TestFunctionsAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 		"what may all be got does not count":        {object: secrets(40, ", codeFrom: {configMapRef: {name: cm}}"), may: rights{"secrets/*", "configmaps/cm"}},
 		//security:attack tenant | a Function names 256 Secrets with the longest names, to exhaust the budget of the policy | refused in words, within the budget
 		"as many of the longest names as there may be, by who may get all": {object: "{pod: {env: [" + strings.Join(most, ",") + "]}}", may: rights{"secrets/*"}},
-		"as many of the longest names as there may be": {object: "{pod: {env: [" + strings.Join(most, ",") + "]}}", want: "more than 20 different"},
+		"as many of the longest names as there may be":                     {object: "{pod: {env: [" + strings.Join(most, ",") + "]}}", want: "more than 20 different"},
 		//security:attack tenant | the code of a Function is changed under a Secret that another person named | every change of the spec checks all that it names again
 		"other code under a Secret":   {object: "{code: b, pod: {volumes: [{name: v, secret: {name: keys}}]}}", old: "{code: a, pod: {volumes: [{name: v, secret: {name: keys}}]}}", want: `names the Secret "keys"`},
 		"a change of metadata":        {object: "{pod: {volumes: [{name: v, secret: {name: keys}}]}}", old: "{pod: {volumes: [{name: v, secret: {name: keys}}]}}"},

@@ -150,6 +150,7 @@ func startControlPlane() {
 func startAggregated(ctx context.Context) {
 	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}})).To(Succeed())
 	installRoles(ctx)
+	installPolicies(ctx)
 	api = newServer(GinkgoT().TempDir())
 	api.start()
 	DeferCleanup(func() { api.kill() })

@@ -83,6 +83,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
+	controlPlane = environment
 	var err error
 	restConfig, err = environment.Start()
 	Expect(err).NotTo(HaveOccurred())
@@ -96,7 +97,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	for _, name := range []string{options.Namespace, options.CatalogueNamespace} {
 		Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 	}
-	applyFile(ctx, filepath.Join(root, "config", "policy", "functionrun_parameters.yaml"))
+	applyPolicies(ctx, root)
 	applyFile(ctx, filepath.Join(root, "config", "apiserver", "apiservice.yaml"))
 	Expect(k8s.Create(ctx, &v1alpha1.FunctionImage{
 		ObjectMeta: metav1.ObjectMeta{Name: "python", Namespace: options.CatalogueNamespace},
