@@ -3,12 +3,16 @@ package main
 import (
 	"flag"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"sharedcloud.io/function-operator/controllers"
 )
+
+// plainQuantity is a quantity without an exponent, and not negative.
+var plainQuantity = regexp.MustCompile(`^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|[KMGTPE]i?)?$`)
 
 // allowedFlags are the administrator's allow-lists.
 func allowedFlags(set *flag.FlagSet, allowed *controllers.Allowed) {
@@ -38,7 +42,7 @@ func workerFlags(set *flag.FlagSet, defaults *controllers.WorkerDefaults) {
 		*into = resource.MustParse(value)
 		set.Func(name, usage, func(text string) error {
 			parsed, err := resource.ParseQuantity(text)
-			if err != nil || len(text) > 32 {
+			if err != nil || !plainQuantity.MatchString(text) {
 				return fmt.Errorf("must be a quantity such as %s or 0 for none, not %q", value, text)
 			}
 			*into = parsed

@@ -43,6 +43,39 @@ func TestCommittedPoliciesAreThoseOfTheList(t *testing.T) {
 	}
 }
 
+// What kustomize carries a changed name along to is what names it.
+func TestKustomizeKnowsTheReferences(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "config", "kustomize", "namereference.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known struct {
+		NameReference []struct {
+			Kind       string
+			FieldSpecs []struct{ Kind, Path string }
+		}
+	}
+	if err := yaml.Unmarshal(data, &known); err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]bool{}
+	for _, reference := range known.NameReference {
+		for _, field := range reference.FieldSpecs {
+			fields[reference.Kind+" "+field.Kind+" "+field.Path] = true
+		}
+	}
+	for kind, references := range map[string][]v1alpha1.ReferenceField{
+		"Function": v1alpha1.FunctionReferences, "FunctionRun": v1alpha1.FunctionRunReferences, "FunctionImage": v1alpha1.FunctionImageReferences,
+	} {
+		for _, field := range references {
+			path := strings.ReplaceAll(strings.ReplaceAll(field.Path, "[]", ""), ".", "/")
+			if want := field.Kind.Kind + " " + kind + " " + path; !fields[want] {
+				t.Errorf("config/kustomize/namereference.yaml has no %s", want)
+			}
+		}
+	}
+}
+
 // compiled is a policy as the API server runs it.
 type compiled struct {
 	validator validating.Validator
