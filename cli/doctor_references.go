@@ -29,7 +29,7 @@ func (d *doctor) references(ctx context.Context) []finding {
 			err := d.Get(ctx, client.ObjectKey{Name: name}, object)
 			if apierrors.IsNotFound(err) {
 				return []finding{{wrong, fmt.Sprintf("the %s %s is missing", kind, name),
-					"Nothing that names a Secret, a ConfigMap or a claim runs then, since nobody asks whether its writer may get it: apply config/policy of the operator's version."}}
+					"Functions and runs that name a Secret, a ConfigMap or a claim are not started, because nothing checks whether their writers may get it: apply config/policy of the operator's version."}}
 			}
 			if err != nil {
 				return []finding{unseen("the "+kind+" "+name, err)}
@@ -39,11 +39,11 @@ func (d *doctor) references(ctx context.Context) []finding {
 			}
 		}
 	}
-	all := []finding{ok("the policies that check what objects name are there")}
+	all := []finding{ok("the policies that check what objects name are installed")}
 	older, everywhere, err := d.olderThanPolicies(ctx, since)
 	switch {
 	case err != nil:
-		return append(all, unseen("what is older than the policies that check what objects name", err))
+		return append(all, unseen("objects that are older than the policies that check what they name", err))
 	case len(older) > 0:
 		return append(all, olderFinding(older, everywhere, d.namespace))
 	}
@@ -59,12 +59,12 @@ func olderFinding(older []string, everywhere bool, namespace string) finding {
 	if !everywhere {
 		where = " in " + namespace
 	}
-	return finding{unsure, fmt.Sprintf("%s%s named Secrets, ConfigMaps or claims before there was a policy: %s", counting(len(older), "object"), where, named),
-		"Nobody asked whether their writers may get what they name. Look at what each names, and where it is right write it anew as somebody who may get that: kubectl get KIND NAME -o yaml | kubectl replace --force -f -"}
+	return finding{unsure, fmt.Sprintf("%s%s named Secrets, ConfigMaps or claims before a policy checked it: %s", counting(len(older), "object"), where, named),
+		"Nothing has checked whether their writers may get what they name. Review what each names. To have it checked, create it again: kubectl get KIND NAME -o yaml | kubectl replace --force -f -"}
 }
 
-// olderThanPolicies lists objects that name something and whose spec nobody has written since the policy for them is there. It
-// looks everywhere, or where this user may look.
+// olderThanPolicies lists objects that name others and whose spec was last written before the policy for them existed: in all
+// namespaces, or in the chosen one if the user may not list all.
 func (d *doctor) olderThanPolicies(ctx context.Context, since map[string]time.Time) (older []string, everywhere bool, err error) {
 	older, err = d.olderIn(ctx, "", since)
 	if apierrors.IsForbidden(err) {
@@ -104,7 +104,7 @@ func (d *doctor) olderIn(ctx context.Context, namespace string, since map[string
 	runs := &v1alpha1.FunctionRunList{}
 	err = d.pages(ctx, namespace, runs, func() {
 		for i := range runs.Items {
-			if run := &runs.Items[i]; run.Status.Revision == nil && !finished(run) { // what is pinned has read already what it names
+			if run := &runs.Items[i]; run.Status.Revision == nil && !finished(run) { // a pinned run has read its inputs already
 				note("functionrun", v1alpha1.PolicyFunctionRunReferences, run, run.References())
 			}
 		}

@@ -41,7 +41,7 @@ func TestWrittenBefore(t *testing.T) {
 	}
 }
 
-//security:attack tenant | a Function named a Secret before there was a policy, so that nobody was asked | doctor lists it
+//security:attack tenant | a Function named a Secret before the policy existed | doctor lists it
 func TestDoctorListsWhatNamedReferencesBeforeThePolicies(t *testing.T) {
 	const admission = "/apis/admissionregistration.k8s.io/v1/"
 	made := func(name string, at time.Time) metav1.ObjectMeta {
@@ -54,7 +54,7 @@ func TestDoctorListsWhatNamedReferencesBeforeThePolicies(t *testing.T) {
 		{ObjectMeta: made("harmless", policyMade.Add(-time.Hour))},
 	}}
 	for name, tc := range map[string]struct{ missing, want string }{
-		"all are there":        {want: "? 1 object named Secrets, ConfigMaps or claims before there was a policy: function ns/old\n"},
+		"all are there":        {want: "? 1 object named Secrets, ConfigMaps or claims before a policy checked it: function ns/old\n"},
 		"a policy is missing":  {missing: "validatingadmissionpolicies/sharedcloud-functionrun-references", want: "✗ the ValidatingAdmissionPolicy sharedcloud-functionrun-references is missing"},
 		"a binding is missing": {missing: "validatingadmissionpolicybindings/sharedcloud-function-references", want: "✗ the ValidatingAdmissionPolicyBinding sharedcloud-function-references is missing"},
 	} {

@@ -50,7 +50,7 @@ func TestNotAllowed(t *testing.T) {
 		"a toleration of a node's condition":          {pod: tolerating("node.kubernetes.io/not-ready")},
 		"a toleration of the control plane, listed":   {pod: tolerating("node-role.kubernetes.io/control-plane"), allowed: Allowed{Tolerations: []string{"node-role.kubernetes.io/control-plane"}}},
 		"a toleration of the control plane, * listed": {pod: tolerating("node-role.kubernetes.io/control-plane"), allowed: Allowed{Tolerations: []string{"*"}}},
-		"a toleration of a taint of somebody else's":  {pod: tolerating("nvidia.com/gpu")},
+		"a toleration of another taint":               {pod: tolerating("nvidia.com/gpu")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := tc.allowed.notAllowed(tc.pod, tc.priority)
@@ -76,8 +76,8 @@ func TestSystemPrioritiesCannotBeAllowed(t *testing.T) {
 	}
 }
 
-// A revision is a ConfigMap: whoever may write those could have written its settings, and an older version made them with other
-// rules. What is rendered is looked at again.
+// A revision is a ConfigMap: a tenant with ConfigMaps could have written its settings, and an older version had other rules. So
+// they are checked again when a Job is rendered.
 func TestSettingsAreRefusedWhereTheyAreRendered(t *testing.T) {
 	pod := func(change func(*v1alpha1.PodSettings)) Settings {
 		settings := Settings{GPUResource: "nvidia.com/gpu", Pod: &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}}}}}
@@ -95,15 +95,15 @@ func TestSettingsAreRefusedWhereTheyAreRendered(t *testing.T) {
 		"nothing":          {},
 		"a harmless mount": {settings: mount("/data/")},
 		"shared memory":    {settings: mount("/dev/shm")},
-		//security:attack tenant with ConfigMaps | a forged revision runs as root | no Job is rendered
+		//security:attack tenant with ConfigMaps | a forged revision runs as root | the Job is not rendered
 		"root": {settings: pod(func(p *v1alpha1.PodSettings) { p.RunAsUser = ptr.To[int64](0) }), reason: v1alpha1.ReasonNotAllowed},
-		//security:attack tenant with ConfigMaps | a forged revision tolerates every taint | no Job is rendered
+		//security:attack tenant with ConfigMaps | a forged revision tolerates every taint | the Job is not rendered
 		"a toleration of everything": {settings: pod(func(p *v1alpha1.PodSettings) {
 			p.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 		}), reason: v1alpha1.ReasonNotAllowed},
 		"a runtime class":          {settings: pod(func(p *v1alpha1.PodSettings) { p.RuntimeClassName = ptr.To("x") }), reason: v1alpha1.ReasonNotAllowed},
 		"a pinned system priority": {priority: "system-node-critical", reason: v1alpha1.ReasonNotAllowed},
-		//security:attack tenant with ConfigMaps | a forged revision mounts a volume over the operator's own files | no Job is rendered
+		//security:attack tenant with ConfigMaps | a forged revision mounts a volume over the operator's own files | the Job is not rendered
 		"a mount over the operator's files": {settings: mount("/sharedcloud"), reason: v1alpha1.ReasonInvalid},
 		"one by '..'":                       {settings: mount("/a/../sharedcloud"), reason: v1alpha1.ReasonInvalid},
 		"one by '//'":                       {settings: mount("//sharedcloud"), reason: v1alpha1.ReasonInvalid},

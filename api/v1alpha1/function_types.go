@@ -250,8 +250,8 @@ type PodSettings struct {
 	// +kubebuilder:validation:MaxProperties=64
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
-	// tolerations let the pods onto nodes with these taints. The cluster's own taints (node-role.kubernetes.io/…), and all of
-	// them by a toleration without a key, take the administrator's leave (the manager's flag --allowed-tolerations).
+	// tolerations let the pods onto nodes with these taints. Tolerations of the cluster's own taints (node-role.kubernetes.io/…), and
+	// those without a key, must be allowed by the administrator (the manager's flag --allowed-tolerations).
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -268,8 +268,8 @@ type PodSettings struct {
 	// +kubebuilder:validation:MaxLength=253
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which takes the
-	// administrator's leave (the manager's flag --allow-root), and which a namespace may refuse.
+	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which the
+	// administrator must allow (the manager's flag --allow-root), and which a namespace may refuse.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	RunAsUser *int64 `json:"runAsUser,omitempty"`

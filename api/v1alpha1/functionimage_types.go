@@ -32,8 +32,8 @@ type FunctionImageSpec struct {
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
-	// imagePullSecrets are names of Secrets in the function's namespace. Whoever writes the image must be allowed to get
-	// Secrets of these names in the image's own.
+	// imagePullSecrets are names of Secrets in the function's namespace. The user who writes the image must be
+	// allowed to get Secrets of these names in the image's own namespace.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16

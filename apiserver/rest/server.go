@@ -229,7 +229,7 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) error {
 		return err
 	}
 	c.caller = caller
-	c.r = c.r.WithContext(apirequest.WithUser(c.ctx(), caller)) // what writes for him asks what he may use
+	c.r = c.r.WithContext(apirequest.WithUser(c.ctx(), caller)) // the writer checks what the caller may use
 	choice, err := c.choice()
 	if err != nil {
 		return err

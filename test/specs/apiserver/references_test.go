@@ -45,7 +45,7 @@ func mayGet(resource string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{resource}, Verbs: []string{"get"}, ResourceNames: names}
 }
 
-// named is a Function of somebody else's that names a Secret and a ConfigMap.
+// named is a Function of another user that names a Secret and a ConfigMap.
 func named(ctx context.Context, namespace string) *v1alpha1.Function {
 	GinkgoHelper()
 	function := &v1alpha1.Function{
@@ -61,7 +61,7 @@ func named(ctx context.Context, namespace string) *v1alpha1.Function {
 }
 
 var _ = Describe("The documented API and what functions name", func() {
-	//security:attack tenant | the code of a Function is changed through REST, which writes as the server, under a Secret that somebody else named | 403 that names the Secret; who may get all that the Function names may change it
+	//security:attack tenant | the code of a Function is changed through REST, which writes as the server, under a Secret that another user named | 403 that names the Secret; a caller who may get everything that it names may change it
 	DescribeTable("refuses to change a function for a caller who may not get it", func(ctx SpecContext, method string, body func(image string) map[string]any) {
 		namespace := newNamespace(ctx)
 		poor := newCaller(ctx, namespace, editor)
@@ -85,7 +85,7 @@ var _ = Describe("The documented API and what functions name", func() {
 
 		owner := newCaller(ctx, namespace, editor, mayGet("secrets", "keys"), mayGet("configmaps"))
 		got = owner.do(ctx, method, path, body(image))
-		// The fields belong to who applied them: that is another refusal, and comes after this one.
+		// The fields belong to the user who created the Function: that refusal comes after this one.
 		Expect(got.Status).To(Or(Equal(http.StatusOK), Equal(http.StatusConflict)), got.Body)
 	},
 		Entry("by PATCH of the code", http.MethodPatch, func(string) map[string]any {
@@ -99,7 +99,7 @@ var _ = Describe("The documented API and what functions name", func() {
 		}, SpecTimeout(timeout)),
 	)
 
-	It("makes and changes functions that name nothing, and runs of those that do, for everybody who may", func(ctx SpecContext) {
+	It("makes and changes functions that name nothing, and runs of those that do, for every caller who may", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python36")

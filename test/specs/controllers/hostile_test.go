@@ -142,7 +142,7 @@ var _ = DescribeTable("A Function cannot ask for", func(ctx SpecContext, value a
 	_, kept := stored[path[0]]
 	Expect(kept).To(BeFalse(), "%s is stored", path[0])
 },
-	//security:attack tenant | fields of a pod that reach the node: host namespaces, host paths, privileges, service accounts | unknown fields: refused, or dropped where nobody validates them
+	//security:attack tenant | fields of a pod that reach the node: host namespaces, host paths, privileges, service accounts | unknown fields: refused, or dropped where fields are not validated
 	Entry("the host's network", true, "hostNetwork"),
 	Entry("the host's processes", true, "hostPID"),
 	Entry("the host's IPC", true, "hostIPC"),

@@ -45,8 +45,7 @@ func right(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Split(verb, ","), ResourceNames: names}
 }
 
-// tenant makes a user who may do with Functions and runs of a namespace what config/rbac lets the role edit do, and what the
-// rules say beside that.
+// tenant creates a user with the rights of the role sharedcloud-edit on a namespace, and with further rules.
 func tenant(ctx SpecContext, namespace string, more ...rbacv1.PolicyRule) client.Client {
 	GinkgoHelper()
 	rules := append([]rbacv1.PolicyRule{
@@ -108,35 +107,35 @@ func refusedTo(ctx SpecContext, write func() error, words ...string) {
 	}).WithContext(ctx).Should(Succeed())
 }
 
-// What a person may not get, his function may not either.
+// What a user may not get, the user's function may not use.
 var _ = DescribeTable("A Function of a tenant who may get nothing cannot name", func(ctx SpecContext, change func(*v1alpha1.Function), kind v1alpha1.ReferenceKind, field string) {
 	namespace := newNamespace(ctx)
 	poor := tenant(ctx, namespace)
 	refusedTo(ctx, func() error { return poor.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll) },
-		fmt.Sprintf("%s names the %s %q in the namespace %s, which you may not get: name one that you may get, or ask for the right to get it", field, kind.Kind, "his", namespace))
-	rich := tenant(ctx, namespace, right("", kind.Resource, "get", "his"))
-	Expect(rich.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll)).To(Succeed(), "who may get it by its name may name it")
+		fmt.Sprintf("%s names the %s %q in the namespace %s, which you may not get: name one that you may get, or ask for the right to get it", field, kind.Kind, "private", namespace))
+	rich := tenant(ctx, namespace, right("", kind.Resource, "get", "private"))
+	Expect(rich.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll)).To(Succeed(), "a user who may get it by its name may name it")
 	richest := tenant(ctx, namespace, right("", kind.Resource, "get"))
 	Expect(richest.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll)).To(Succeed())
 },
 	//security:attack tenant | an environment variable names a Secret that the Function's writer may not get | 403 with the field, the Secret and what to do
-	Entry("a Secret for a variable", withEnv(envOfSecret("his")), v1alpha1.KindSecret, "spec.pod.env[0].valueFrom.secretKeyRef.name"),
+	Entry("a Secret for a variable", withEnv(envOfSecret("private")), v1alpha1.KindSecret, "spec.pod.env[0].valueFrom.secretKeyRef.name"),
 	//security:attack tenant | an environment variable names a ConfigMap that the Function's writer may not get | 403
-	Entry("a ConfigMap for a variable", withEnv(envOfConfigMap("his")), v1alpha1.KindConfigMap, "spec.pod.env[0].valueFrom.configMapKeyRef.name"),
+	Entry("a ConfigMap for a variable", withEnv(envOfConfigMap("private")), v1alpha1.KindConfigMap, "spec.pod.env[0].valueFrom.configMapKeyRef.name"),
 	//security:attack tenant | a volume names a Secret that the Function's writer may not get | 403
-	Entry("a Secret for a volume", withVolume(v1alpha1.Volume{Secret: &v1alpha1.NamedSource{Name: "his"}}), v1alpha1.KindSecret, "spec.pod.volumes[0].secret.name"),
+	Entry("a Secret for a volume", withVolume(v1alpha1.Volume{Secret: &v1alpha1.NamedSource{Name: "private"}}), v1alpha1.KindSecret, "spec.pod.volumes[0].secret.name"),
 	//security:attack tenant | a volume names a ConfigMap that the Function's writer may not get | 403
-	Entry("a ConfigMap for a volume", withVolume(v1alpha1.Volume{ConfigMap: &v1alpha1.NamedSource{Name: "his"}}), v1alpha1.KindConfigMap, "spec.pod.volumes[0].configMap.name"),
+	Entry("a ConfigMap for a volume", withVolume(v1alpha1.Volume{ConfigMap: &v1alpha1.NamedSource{Name: "private"}}), v1alpha1.KindConfigMap, "spec.pod.volumes[0].configMap.name"),
 	//security:attack tenant | a volume names a claim that the Function's writer may not get | 403
-	Entry("a claim", withVolume(v1alpha1.Volume{PersistentVolumeClaim: &v1alpha1.ClaimSource{ClaimName: "his"}}), v1alpha1.KindPersistentVolumeClaim, "spec.pod.volumes[0].persistentVolumeClaim.claimName"),
+	Entry("a claim", withVolume(v1alpha1.Volume{PersistentVolumeClaim: &v1alpha1.ClaimSource{ClaimName: "private"}}), v1alpha1.KindPersistentVolumeClaim, "spec.pod.volumes[0].persistentVolumeClaim.claimName"),
 	//security:attack tenant | codeFrom shows a key of a ConfigMap that the Function's writer may not get | 403
-	Entry("a ConfigMap's key for the code", withCode(v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "his", Key: "k"}}), v1alpha1.KindConfigMap, "spec.codeFrom.configMapKeyRef.name"),
+	Entry("a ConfigMap's key for the code", withCode(v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "private", Key: "k"}}), v1alpha1.KindConfigMap, "spec.codeFrom.configMapKeyRef.name"),
 	//security:attack tenant | codeFrom shows a whole ConfigMap that the Function's writer may not get | 403
-	Entry("a ConfigMap for the code", withCode(v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "his"}}), v1alpha1.KindConfigMap, "spec.codeFrom.configMapRef.name"),
+	Entry("a ConfigMap for the code", withCode(v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "private"}}), v1alpha1.KindConfigMap, "spec.codeFrom.configMapRef.name"),
 )
 
 var _ = Describe("What objects name", func() {
-	//security:attack tenant | the code of a Function is changed under a Secret that somebody else named | every change of a spec checks all that it names for who makes it; labels may be changed
+	//security:attack tenant | the code of a Function is changed under a Secret that another user named | every change of a spec checks everything that it names; labels may be changed
 	It("is checked again with every change of the Function's spec, and with none of its metadata", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := tenant(ctx, namespace)
@@ -174,20 +173,20 @@ var _ = Describe("What objects name", func() {
 		Expect(all.Create(ctx, newFunction(namespace, "f", withEnv(variables...)), client.DryRunAll)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	//security:attack tenant | parametersFrom shows a ConfigMap that the run's maker may not get | 403 at creation; whoever may patch a run can always cancel it
+	//security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | 403 at creation; a user who may patch a run can always cancel it
 	It("of a run is checked when it is created, and never again", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := tenant(ctx, namespace)
 		inputs := func(r *v1alpha1.FunctionRun) {
 			r.Spec.Parameters = nil
-			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "his", Key: "k"}}
+			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "private", Key: "k"}}
 		}
 		refusedTo(ctx, func() error { return poor.Create(ctx, newRun(namespace, "r", "f", 0, inputs), client.DryRunAll) },
-			`spec.parametersFrom.configMapKeyRef.name names the ConfigMap "his"`)
+			`spec.parametersFrom.configMapKeyRef.name names the ConfigMap "private"`)
 		run := newRun(namespace, "r", "f", 0, inputs)
 		create(ctx, run)
 		Expect(poor.Patch(ctx, run, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cancel":true}}`)))).To(Succeed())
-		Expect(poor.Create(ctx, newRun(namespace, "own", "f", 1))).To(Succeed(), "what the Function names its writer was asked about")
+		Expect(poor.Create(ctx, newRun(namespace, "own", "f", 1))).To(Succeed(), "what the Function names was checked when it was written")
 	}, SpecTimeout(90*time.Second))
 
 	//security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | 403
@@ -220,16 +219,16 @@ var _ = Describe("Where a policy that checks references is not in force", Serial
 		manager.stop()
 		manager = startManager(nil)
 		DeferCleanup(func(ctx SpecContext) { applyPolicies(ctx, filepath.Join("..", "..", "..")) }, NodeTimeout(time.Minute))
-		create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "his", Namespace: namespace}, Data: map[string]string{"handler.py": "def handler(event): return 1\n", "inputs.json": "[[1]]"}})
-		plain, named := newFunction(namespace, "plain"), newFunction(namespace, "named", withCode(v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "his"}}))
+		create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "private", Namespace: namespace}, Data: map[string]string{"handler.py": "def handler(event): return 1\n", "inputs.json": "[[1]]"}})
+		plain, named := newFunction(namespace, "plain"), newFunction(namespace, "named", withCode(v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "private"}}))
 		run := newRun(namespace, "r", "plain", 0, func(r *v1alpha1.FunctionRun) {
-			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "his", Key: "inputs.json"}}
+			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "private", Key: "inputs.json"}}
 		})
 		ofOlder := newRun(namespace, "of-older", "older", 1)
 		create(ctx, plain, named, run, ofOlder)
 		waitCondition(ctx, plain, v1alpha1.ConditionReady)
 		Expect(waitReason(ctx, named, v1alpha1.ReasonReferencesUnchecked)).To(SatisfyAll(
-			ContainSubstring(`spec.codeFrom.configMapRef.name names the ConfigMap "his"`), ContainSubstring(words), ContainSubstring("apply config/policy")))
+			ContainSubstring(`spec.codeFrom.configMapRef.name names the ConfigMap "private"`), ContainSubstring(words), ContainSubstring("apply config/policy")))
 		Expect(waitReason(ctx, run, v1alpha1.ReasonReferencesUnchecked)).To(ContainSubstring(words))
 		Expect(revisionsOf(ctx, Default, named)).To(BeEmpty())
 		Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "r-inputs"}, &corev1.ConfigMap{}))).To(BeTrue(), "the inputs were not read")
