@@ -84,12 +84,13 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		ControlPlaneStopTimeout:  time.Minute,
 	}
 	controlPlane = environment
-	var err error
-	restConfig, err = environment.Start()
-	Expect(err).NotTo(HaveOccurred())
+	// Before the start: one that fails half way, at a CustomResourceDefinition, leaves processes behind.
 	DeferCleanup(func() {
 		Expect(environment.Stop()).To(Succeed())
 	})
+	var err error
+	restConfig, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
 	restConfig.QPS, restConfig.Burst = 1000, 2000
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
