@@ -41,6 +41,18 @@ func applyPolicies(ctx SpecContext, root string) {
 	}
 }
 
+// reinstallPolicies takes away what a spec has made of the policies that check references, and installs them again.
+func reinstallPolicies(ctx SpecContext) {
+	GinkgoHelper()
+	for _, name := range v1alpha1.ReferencePolicies {
+		for _, object := range []client.Object{&admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}} {
+			object.SetName(name)
+			Expect(client.IgnoreNotFound(k8s.Delete(ctx, object))).To(Succeed())
+		}
+	}
+	applyPolicies(ctx, filepath.Join("..", "..", ".."))
+}
+
 func right(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Split(verb, ","), ResourceNames: names}
 }
@@ -215,10 +227,10 @@ var _ = Describe("Where a policy that checks references is not in force", Serial
 		create(ctx, older)
 		waitCondition(ctx, older, v1alpha1.ConditionReady)
 
+		DeferCleanup(reinstallPolicies, NodeTimeout(time.Minute))
 		away(ctx)
 		manager.stop()
 		manager = startManager(nil)
-		DeferCleanup(func(ctx SpecContext) { applyPolicies(ctx, filepath.Join("..", "..", "..")) }, NodeTimeout(time.Minute))
 		create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "private", Namespace: namespace}, Data: map[string]string{"handler.py": "def handler(event): return 1\n", "inputs.json": "[[1]]"}})
 		plain, named := newFunction(namespace, "plain"), newFunction(namespace, "named", withCode(v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "private"}}))
 		run := newRun(namespace, "r", "plain", 0, func(r *v1alpha1.FunctionRun) {
@@ -238,7 +250,7 @@ var _ = Describe("Where a policy that checks references is not in force", Serial
 			g.Expect(ofOlder.Status.Revision).To(BeNil())
 		}).WithContext(ctx).Should(Succeed())
 
-		applyPolicies(ctx, filepath.Join("..", "..", ".."))
+		reinstallPolicies(ctx)
 		waitCondition(ctx, named, v1alpha1.ConditionReady)
 		waitJob(ctx, run)
 		waitJob(ctx, ofOlder)
