@@ -187,6 +187,7 @@ func TestWorkerDefaults(t *testing.T) {
 	}
 }
 
+//security:attack tenant | an in-memory volume without a size takes the memory of the node | it has the administrator's default size
 func TestVolumesInMemoryHaveASize(t *testing.T) {
 	pod := v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{
 		{Name: "memory", EmptyDir: &v1alpha1.EmptyDir{Medium: "Memory"}},
@@ -201,7 +202,6 @@ func TestVolumesInMemoryHaveASize(t *testing.T) {
 		return limit.String()
 	}
 	memory := WorkerDefaults{MemoryVolume: resource.MustParse("1Gi")}
-	//security:attack tenant | an in-memory volume without a size takes the memory of the node | it has the administrator's default size
 	if got := []string{size(memory, 0), size(memory, 1), size(memory, 2)}; !cmp.Equal(got, []string{"1Gi", "5Mi", ""}) {
 		t.Errorf("sizes are %q", got)
 	}

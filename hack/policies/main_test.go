@@ -263,10 +263,11 @@ func TestFunctionsAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 	}
 }
 
+//security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | refused
+//security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | refused
 func TestRunsAndImagesAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 	run, image := compile(t, v1alpha1.PolicyFunctionRunReferences), compile(t, v1alpha1.PolicyFunctionImageReferences)
 	const inputs = "{kind: FunctionRun, parametersFrom: {configMapKeyRef: {name: cm, key: k}}}"
-	//security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | refused
 	if got := run.admit(t, inputs, "", nil); !strings.Contains(got, `spec.parametersFrom.configMapKeyRef.name names the ConfigMap "cm"`) {
 		t.Errorf("a ConfigMap for inputs: %q", got)
 	}
@@ -280,7 +281,6 @@ func TestRunsAndImagesAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 		t.Errorf("runs are checked at %v: a user who may patch a run must be able to cancel it", operations)
 	}
 	const pulled = "{kind: FunctionImage, imagePullSecrets: [a, b]}"
-	//security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | refused
 	if got := image.admit(t, pulled, "", rights{"secrets/a"}); !strings.Contains(got, `spec.imagePullSecrets[1] names the Secret "b"`) {
 		t.Errorf("a pull secret: %q", got)
 	}
