@@ -39,6 +39,8 @@ var runTodo = map[string]string{
 	v1alpha1.ReasonRevisionMissing:      "Somebody deleted the ConfigMap with what the run executes: run again.",
 	v1alpha1.ReasonTuplesFailed:         "See why: kubectl function results {run} --failed{ns}, and what they printed: kubectl function log {run} --failed{ns}. Then mend it and run those again: kubectl function rerun {run} --failed{ns}.",
 	v1alpha1.ReasonCancelled:            "What has an outcome keeps it: kubectl function results {run}{ns}. The rest runs with kubectl function rerun {run} --failed{ns}.",
+	v1alpha1.ReasonNotAllowed:           "Leave out what the message names, or ask an administrator to allow it. The run waits and then starts by itself.",
+	v1alpha1.ReasonReferencesUnchecked:  "An administrator must apply config/policy: `kubectl function doctor` says what is missing. The run then starts by itself.",
 	v1alpha1.ReasonSuspended:            "It goes on with: kubectl function resume {run}{ns}.",
 	reasonMaxFailures:                   "See why they failed: kubectl function results {run} --failed{ns}. Then mend it and run the rest: kubectl function rerun {run} --failed{ns}. spec.maxFailures says how many may fail.",
 	reasonDeadline:                      "The rest runs with kubectl function rerun {run} --failed{ns}; give more time by activeDeadlineSeconds, or more workers.",
@@ -50,14 +52,16 @@ var runWrong = map[string]string{
 }
 
 var functionTodo = map[string]string{
-	v1alpha1.ReasonImageMissing:      "Name an image that exists: `kubectl get functionimages -A` lists them. Administrators add some to the catalogue's namespace.",
-	v1alpha1.ReasonConfigMapMissing:  "Make the ConfigMap that spec.codeFrom names (kubectl apply -k, where kustomize makes it). The Function becomes ready by itself then.",
-	v1alpha1.ReasonConfigMapKey:      "Put the code under the key that spec.codeFrom names, or name the right key.",
-	v1alpha1.ReasonCodeTooLarge:      "Move libraries into the image and data to where the handler fetches it.",
-	v1alpha1.ReasonRuntimeUnknown:    "Choose a runtime that the operator knows: the image's own, for instance.",
-	v1alpha1.ReasonRuntimeMismatch:   "Let spec.runtime be of the language of the image, or choose another image.",
-	v1alpha1.ReasonRevisionNameTaken: "Delete the ConfigMap of that name, which is not the operator's.",
-	v1alpha1.ReasonInvalid:           "Change the Function as the message says: kubectl edit function {function}{ns}, or its file.",
+	v1alpha1.ReasonImageMissing:        "Name an image that exists: `kubectl get functionimages -A` lists them. Administrators add some to the catalogue's namespace.",
+	v1alpha1.ReasonConfigMapMissing:    "Make the ConfigMap that spec.codeFrom names (kubectl apply -k, where kustomize makes it). The Function becomes ready by itself then.",
+	v1alpha1.ReasonConfigMapKey:        "Put the code under the key that spec.codeFrom names, or name the right key.",
+	v1alpha1.ReasonCodeTooLarge:        "Move libraries into the image and data to where the handler fetches it.",
+	v1alpha1.ReasonRuntimeUnknown:      "Choose a runtime that the operator knows: the image's own, for instance.",
+	v1alpha1.ReasonRuntimeMismatch:     "Let spec.runtime be of the language of the image, or choose another image.",
+	v1alpha1.ReasonRevisionNameTaken:   "Delete the ConfigMap of that name, which is not the operator's.",
+	v1alpha1.ReasonNotAllowed:          "Leave out what the message names, or ask an administrator to allow it.",
+	v1alpha1.ReasonReferencesUnchecked: "An administrator must apply config/policy: `kubectl function doctor` says what is missing.",
+	v1alpha1.ReasonInvalid:             "Change the Function as the message says: kubectl edit function {function}{ns}, or its file.",
 }
 
 // progressing are reasons that are no trouble: it takes a moment.

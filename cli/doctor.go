@@ -121,6 +121,7 @@ func (d *doctor) examine(ctx context.Context, smoke bool) error {
 	d.tell(d.programs(ctx)...)
 	d.tell(d.way(ctx))
 	if crds.state == fine {
+		d.tell(d.references(ctx)...)
 		d.tell(d.store(ctx))
 		d.tell(d.catalogued(ctx)...)
 	}

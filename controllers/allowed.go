@@ -11,22 +11,22 @@ import (
 // systemPriority begins the names of the priority classes that are Kubernetes' own. No list allows them.
 const systemPriority = "system-"
 
-// Taints of nodes that are the cluster's own business: of its control plane and other roles, and of nodes that are being
-// drained. Tolerations of conditions of a node (not-ready, memory-pressure) are everybody's.
+// The cluster's own taints: of the control plane and other roles, and of nodes that are being drained. Taints for conditions
+// of a node (not-ready, memory-pressure) may be tolerated by all functions.
 const (
 	roleTaints         = "node-role.kubernetes.io/"
 	unschedulableTaint = "node.kubernetes.io/unschedulable"
 )
 
-// Allowed are an administrator's allow-lists: what functions may use of that which reaches beyond them. The zero value
-// allows nothing of it. A name that ends with * stands for all that begin with what is before it.
+// Allowed are an administrator's allow-lists: what functions may use that affects more than their own namespace. The zero
+// value allows nothing. An entry that ends with * matches every name with that prefix.
 type Allowed struct {
 	// PriorityClasses that workers may have; never one of Kubernetes' own.
 	PriorityClasses []string
 	// RuntimeClasses that workers may have.
 	RuntimeClasses []string
 	// Tolerations are keys of the cluster's own taints that workers may tolerate; * also allows tolerations without a key,
-	// which tolerate every taint.
+	// which match every taint.
 	Tolerations []string
 	// Root lets workers run as the user 0.
 	Root bool
@@ -42,7 +42,7 @@ func (a Allowed) validate() error {
 	return nil
 }
 
-// listed says whether a list has a name, or a beginning of it with a *.
+// listed says whether a list has the name, or a prefix of it that ends with *.
 func listed(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(entry string) bool {
 		beginning, open := strings.CutSuffix(entry, "*")
@@ -83,8 +83,8 @@ func restrictedTaint(key string) bool {
 	return strings.HasPrefix(key, roleTaints) || key == unschedulableTaint
 }
 
-// refuse says why no Job may be built from the settings. It is asked again whenever one is rendered: settings that were made
-// before a rule was there, or by somebody else, do not get by it.
+// refuse says why no Job may be built from the settings. It is checked again whenever a Job is rendered: the settings may be
+// older than a rule, or may not have been written by the manager.
 func (o Options) refuse(settings Settings, priorityClass string) *finding {
 	if wrong := podFinding(settings.Pod, o.GPUResource, settings.GPUResource); wrong != nil {
 		return wrong

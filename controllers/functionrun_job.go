@@ -166,7 +166,7 @@ func (r *RunReconciler) makeJob(ctx context.Context, p *runPass, previous *batch
 	}
 	if wrong := r.options.refuse(settings, run.Status.Revision.PriorityClassName); wrong != nil {
 		r.describe(p, *wrong)
-		return ctrl.Result{}, nil // waiting for an administrator, whose manager then begins anew
+		return ctrl.Result{}, nil // waiting for an administrator: the manager restarts with other flags
 	}
 	if wrong, err := r.inputsReplaced(ctx, run); err != nil {
 		return ctrl.Result{}, err

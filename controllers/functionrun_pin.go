@@ -52,7 +52,7 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs)
 	pinned := pinFor(run, function, settings, inputs)
 	if wrong := r.options.refuse(settings, pinned.PriorityClassName); wrong != nil {
 		r.describe(p, *wrong)
-		return ctrl.Result{}, nil // waiting for an administrator, whose manager then begins anew, or for another run
+		return ctrl.Result{}, nil // waiting for an administrator: the manager restarts with other flags
 	}
 	run.Status.Revision = pinned
 	// The first Job's name is decided in the same breath: it follows from the run's name.
@@ -64,7 +64,7 @@ func (r *RunReconciler) pin(ctx context.Context, p *runPass, inputs foundInputs)
 	return ctrl.Result{}, nil // the write wakes the next pass
 }
 
-// holdUnchecked keeps a run back whose references nothing checks, and says so.
+// holdUnchecked describes a run whose references nothing checks, and says whether it is one.
 func (r *RunReconciler) holdUnchecked(ctx context.Context, p *runPass, references []v1alpha1.Reference) (bool, error) {
 	wrong, err := uncheckedFinding(ctx, r.policies, references)
 	if wrong != nil {

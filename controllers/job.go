@@ -202,7 +202,7 @@ func nodesWith(label string, values []string) *coreac.AffinityApplyConfiguration
 					WithValues(values...)))))
 }
 
-// resources are the user's, the defaults where he says nothing, and GPUs in the limits alone: an extended resource's request
+// resources are those of the Function, defaults where it sets none, and GPUs in the limits alone: an extended resource's request
 // follows its limit.
 func resources(pod v1alpha1.PodSettings, gpuResource string, gpus int32, defaults WorkerDefaults) *coreac.ResourceRequirementsApplyConfiguration {
 	requests, limits := defaults.resources(ptr.Deref(pod.Resources, v1alpha1.Resources{}))

@@ -14,7 +14,7 @@ const (
 	sharedDir  = "/dev/shm"
 )
 
-// ownFolders are where nothing may be mounted, in them nor over them: the operator's own files, what the kernel shows, and
+// ownFolders are folders where nothing may be mounted, nor below them: the operator's files, the kernel's file systems, and
 // where tokens are mounted.
 var ownFolders = []string{mountDir, "/proc", "/sys", "/dev", "/var/run/secrets", "/run/secrets"}
 
@@ -38,8 +38,8 @@ func reservedMount(cleaned string) string {
 	return ownFolders[i]
 }
 
-// namesFinding checks names and paths of the pod settings that would get in the way of the operator's own. Admission has
-// checked most of it; this is also for objects and revisions from before it did. It returns nil where all is well.
+// namesFinding checks names and paths of the pod settings that would conflict with the operator's own. Admission checks most of
+// this; objects and revisions may be older than its rules. It returns nil if nothing conflicts.
 func namesFinding(pod *v1alpha1.PodSettings) *finding {
 	for i := range pod.Env {
 		if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(pod.Env[i].Name)), ownEnvs) {

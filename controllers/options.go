@@ -21,7 +21,7 @@ type Options struct {
 	GPUResource string
 	// GPUProductLabel is the label of a node that says what GPUs it has: nvidia.com/gpu.product.
 	GPUProductLabel string
-	// Allowed are the administrator's allow-lists, Workers what workers get whose Function says nothing.
+	// Allowed are the administrator's allow-lists, Workers the defaults for workers.
 	Allowed Allowed
 	Workers WorkerDefaults
 	// ExchangeURL is where workers reach the work exchange: scheme, host and port, no path.

@@ -9,11 +9,11 @@ import (
 	"sharedcloud.io/function-operator/controllers/policies"
 )
 
-// policyPause is how often what names references looks whether the policies that check them are in force: no watch tells.
+// policyPause is how often objects with references check again whether the policies are in force: there is no watch.
 const policyPause = 10 * time.Second
 
-// uncheckedFinding says that nothing checks whether the writer of an object may get what it names. Nothing is read then on
-// his behalf, and nothing is pinned. It returns nil where the object names nothing, or the policies are in force.
+// uncheckedFinding says that nothing checks whether the writer of an object may get what it names. The manager then reads and
+// pins nothing for the object. It returns nil if the object names nothing, or if the policies are in force.
 func uncheckedFinding(ctx context.Context, installed *policies.Installed, references []v1alpha1.Reference) (*finding, error) {
 	if len(references) == 0 {
 		return nil, nil
@@ -24,7 +24,7 @@ func uncheckedFinding(ctx context.Context, installed *policies.Installed, refere
 	}
 	first := references[0]
 	return &finding{standingStalled, v1alpha1.ReasonReferencesUnchecked, fmt.Sprintf(
-		"%s names the %s %q, and nothing checks whether its writer may get it: %s. An administrator must apply config/policy of the operator's version; this continues by itself then.",
+		"%s names the %s %q, and nothing checks whether its writer may get it: %s. An administrator must apply config/policy of the operator's version; then this continues without further action.",
 		first.Field, first.Kind, first.Name, problem)}, nil
 }
 

@@ -9,12 +9,11 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// WorkerDefaults are what workers get whose Function says nothing. Zero is none.
+// WorkerDefaults are what workers get when their Function sets nothing. Zero means none.
 type WorkerDefaults struct {
-	// CPURequest and MemoryRequest are for what has neither a request nor a limit, so that the scheduler never takes a worker
-	// for nothing.
+	// CPURequest and MemoryRequest apply where neither a request nor a limit is set, so that the scheduler counts every worker.
 	CPURequest, MemoryRequest resource.Quantity
-	// MemoryLimit is for what has no limit of memory.
+	// MemoryLimit applies where no memory limit is set.
 	MemoryLimit resource.Quantity
 	// MemoryVolume and DiskVolume are the sizes of emptyDir volumes, in memory and on the node's disk.
 	MemoryVolume, DiskVolume resource.Quantity
@@ -32,12 +31,12 @@ func (d WorkerDefaults) validate() error {
 	return nil
 }
 
-// resources are the user's with the defaults, in new maps.
+// resources adds the defaults to the Function's, in new maps.
 func (d WorkerDefaults) resources(user v1alpha1.Resources) (requests, limits corev1.ResourceList) {
 	requests, limits = amounts(user.Requests), amounts(user.Limits)
 	for name, quantity := range map[corev1.ResourceName]resource.Quantity{corev1.ResourceCPU: d.CPURequest, corev1.ResourceMemory: d.MemoryRequest} {
 		_, requested := requests[name]
-		_, limited := limits[name] // which Kubernetes takes for the request, too
+		_, limited := limits[name] // Kubernetes defaults the request to the limit
 		if !requested && !limited && !quantity.IsZero() {
 			requests[name] = quantity
 		}
@@ -45,7 +44,7 @@ func (d WorkerDefaults) resources(user v1alpha1.Resources) (requests, limits cor
 	if _, limited := limits[corev1.ResourceMemory]; !limited && !d.MemoryLimit.IsZero() {
 		limit := d.MemoryLimit
 		if request, requested := requests[corev1.ResourceMemory]; requested && request.Cmp(limit) > 0 {
-			limit = request // who asks for more gets it, and no more
+			limit = request // a limit below the request would be invalid
 		}
 		limits[corev1.ResourceMemory] = limit
 	}

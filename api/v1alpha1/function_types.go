@@ -254,8 +254,8 @@ type PodSettings struct {
 	// +kubebuilder:validation:MaxProperties=64
 	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
-	// tolerations let the pods onto nodes with these taints. The cluster's own taints (node-role.kubernetes.io/…), and all of
-	// them by a toleration without a key, take the administrator's leave (the manager's flag --allowed-tolerations).
+	// tolerations let the pods onto nodes with these taints. Tolerations of the cluster's own taints (node-role.kubernetes.io/…), and
+	// those without a key, must be allowed by the administrator (the manager's flag --allowed-tolerations).
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -272,8 +272,8 @@ type PodSettings struct {
 	// +kubebuilder:validation:MaxLength=253
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which takes the
-	// administrator's leave (the manager's flag --allow-root), and which a namespace may refuse.
+	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which the
+	// administrator must allow (the manager's flag --allow-root), and which a namespace may refuse.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
@@ -380,15 +380,15 @@ type VolumeMount struct {
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.contains(':') && !self.contains('\n')",message="mountPath must be absolute and have no ':'"
-	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(step, step == '..')",message="mountPath must not contain '..': write the path that is meant"
-	// +kubebuilder:validation:XValidation:rule="['/' + self.split('/').filter(step, step != '' && step != '.').join('/') + '/'].all(p, p != '//' && !p.startsWith('/sharedcloud/') && !p.startsWith('/proc/') && !p.startsWith('/sys/') && (!p.startsWith('/dev/') || p.startsWith('/dev/shm/')) && !p.startsWith('/var/run/secrets/') && !p.startsWith('/run/secrets/'))",message="mountPath must be absolute and outside /sharedcloud, which is the operator's own, and not /, nor in /proc, /sys, /dev (but for /dev/shm) or /var/run/secrets: choose another path, such as /data"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^/[^:[:cntrl:]]*$')",message="mountPath must be absolute and have no ':'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.](/|$)')",message="mountPath must not contain '..': write the path that is meant"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^/([.]?/)*([.]?$|(sharedcloud|proc|sys)(/|$)|(var/([.]?/)*)?run/([.]?/)*secrets(/|$))') && (!self.matches('^/([.]?/)*dev(/|$)') || self.matches('^/([.]?/)*dev/([.]?/)*shm(/|$)'))",message="mountPath must be outside /sharedcloud, which is the operator's own, and not /, nor in /proc, /sys, /dev (but for /dev/shm) or /var/run/secrets: choose another path, such as /data"
 	MountPath string `json:"mountPath,omitempty"`
 
 	// subPath is a path inside the volume.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(step, step == '..')",message="subPath must be relative and must not contain '..'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^/|(^|/)[.][.](/|$)')",message="subPath must be relative and must not contain '..'"
 	SubPath string `json:"subPath,omitempty"`
 
 	// readOnly mounts it so that nothing can be written.

@@ -11,7 +11,7 @@ type FunctionImageSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-zA-Z0-9]([-a-zA-Z0-9._]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:]+\\])(:[0-9]{1,5})?(/[a-z0-9]+([-_.]+[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[a-z0-9]+([-_+.][a-z0-9]+)*:[0-9a-fA-F]{32,128})?$')",message="spec.registryPath must be the reference of an image, [HOST[:PORT]/]PATH[:TAG][@DIGEST], such as registry.example/torch:2.9, without a scheme such as https://"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-zA-Z0-9]([-a-zA-Z0-9._]*[a-zA-Z0-9])?|[[][0-9a-fA-F:]+[]])(:[0-9]{1,5})?(/[a-z0-9]+([-_.]+[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[a-z0-9]+([-_+.][a-z0-9]+)*:[0-9a-fA-F]{32,128})?$')",message="spec.registryPath must be the reference of an image, [HOST[:PORT]/]PATH[:TAG][@DIGEST], such as registry.example/torch:2.9, without a scheme such as https://"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('169.254.') && !self.lowerAscii().startsWith('[fe80:')",message="spec.registryPath names a link-local address: those are the cloud provider's own"
 	RegistryPath string `json:"registryPath,omitempty"`
 
@@ -32,8 +32,8 @@ type FunctionImageSpec struct {
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
-	// imagePullSecrets are names of Secrets in the function's namespace. Whoever writes the image must be allowed to get
-	// Secrets of these names in the image's own.
+	// imagePullSecrets are names of Secrets in the function's namespace. The user who writes the image must be
+	// allowed to get Secrets of these names in the image's own namespace.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16

@@ -24,7 +24,7 @@ var (
 
 // ReferenceField is a field by which an object names another one of its namespace.
 type ReferenceField struct {
-	// Path is where the name stands: JSON names from the top of the object; a step that ends with [] is a list.
+	// Path leads to the name: JSON names from the top of the object; a step that ends with [] is a list.
 	Path string
 	Kind ReferenceKind
 }

@@ -35,7 +35,7 @@ func FunctionName(f *sharedcloudv1alpha1.Function) string {
 	return f.Name
 }
 
-// Access says whether the caller in the context may get each object that a spec names: nil where he may.
+// Access says whether the caller in the context may get each object that a spec names: nil if so.
 type Access interface {
 	MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error
 }
@@ -46,8 +46,9 @@ type referrer interface {
 	References() []sharedcloudv1alpha1.Reference
 }
 
-// Writer makes, changes and deletes objects for the caller in the context. Whether he may do it was asked before; whether he may
-// use what an object names the writer asks, since it writes as the server, which the policies of admission let pass.
+// Writer creates, changes and deletes objects for the caller in the context. The frontends have checked that the caller may do
+// it. The writer checks that the caller may use what an object names: it writes as the server, which the admission policies
+// exempt.
 type Writer struct {
 	cluster *Cluster
 	code    *Code
@@ -190,7 +191,7 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1
 		if err != nil {
 			return nil, err
 		}
-		// All that it names: whoever changes the code reads what the function may read. REST changes none of the references.
+		// All references: new code can read everything that the function can read. REST changes none of the references.
 		if wanted != present {
 			if err := w.access.MayUse(ctx, current.Namespace, current.References()); err != nil {
 				return nil, err

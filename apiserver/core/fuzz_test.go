@@ -55,14 +55,14 @@ func FuzzStoredObjects(f *testing.F) {
 		if Decodable(run) != nil && listed != 0 {
 			t.Fatal("a list has what cannot be decoded")
 		}
-		if _, found := runs.Get(run.Namespace, UUIDOf(run)); !found {
+		if _, found := runs.Get(run.Namespace, runs.UUID(run)); !found {
 			t.Fatal("it is not found by its identity")
 		}
 		images := NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil)
 		images.seen(image)
 		_ = NewCatalogue(images, "").List(image.Namespace, true)
 		runs.Deleted(run.UID)
-		if len(runs.rows)+len(runs.names)+len(runs.indexed)+len(runs.uuids)+len(runs.spaces) != 0 {
+		if len(runs.rows)+len(runs.names)+len(runs.indexed)+len(runs.claims)+len(runs.spaces) != 0 {
 			t.Fatal("a deleted object left something behind")
 		}
 	})

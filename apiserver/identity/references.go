@@ -13,7 +13,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// ReferenceError says which of the objects that a spec names the caller may not get. For the Kubernetes API it is a Forbidden.
+// ReferenceError says which of the objects that a spec names the caller may not get. As an API status it is Forbidden.
 type ReferenceError struct{ Sentence string }
 
 func (e *ReferenceError) Error() string { return e.Sentence }
@@ -23,11 +23,11 @@ func (e *ReferenceError) Status() metav1.Status {
 	return metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: e.Sentence}
 }
 
-var errNoCaller = errors.New("nobody is known for whom the references of an object could be checked")
+var errNoCaller = errors.New("the references of an object cannot be checked: the request has no caller")
 
-// MayUse says whether the caller in the context may get each object that a spec names in its namespace: nil where he may.
-// It asks what the policies in config/policy ask of those who write the object themselves: for all of a kind, and otherwise by
-// name, of so many different ones. The error is a *ReferenceError or ErrUnavailable.
+// MayUse says whether the caller in the context may get each object that a spec names in its namespace: nil if so.
+// It checks what the policies in config/policy check when the caller writes the object directly: the right to get all objects of
+// a kind, and otherwise each by its name, up to MaxReferences different ones. The error is a *ReferenceError or ErrUnavailable.
 func (r *Rules) MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error {
 	if len(references) == 0 {
 		return nil
@@ -42,7 +42,7 @@ func (r *Rules) MayUse(ctx context.Context, namespace string, references []share
 	}
 	if len(byName) > sharedcloudv1alpha1.MaxReferences {
 		return &ReferenceError{fmt.Sprintf(
-			"more than %d different Secrets, ConfigMaps and PersistentVolumeClaims are named, and you may not get all of such a kind in the namespace %s, so each would have to be checked: name fewer, or have somebody write it who may get all of them",
+			"it names more than %d different Secrets, ConfigMaps and PersistentVolumeClaims, and you may not get all of such a kind in the namespace %s, so each would have to be checked: name fewer, or let a user write it who may get all of them",
 			sharedcloudv1alpha1.MaxReferences, namespace)}
 	}
 	for _, reference := range byName {
@@ -59,7 +59,7 @@ func (r *Rules) MayUse(ctx context.Context, namespace string, references []share
 	return nil
 }
 
-// onlyByName are the different objects that the caller may get by their names at most, in order.
+// onlyByName lists the different objects of kinds of which the caller may not get all, in order.
 func (r *Rules) onlyByName(ctx context.Context, caller user.Info, namespace string, references []sharedcloudv1alpha1.Reference) ([]sharedcloudv1alpha1.Reference, error) {
 	type object struct{ resource, name string }
 	all, seen := map[string]bool{}, map[object]bool{}

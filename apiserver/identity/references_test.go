@@ -107,7 +107,7 @@ func TestMayUseNeedsACallerAndAnAnswer(t *testing.T) {
 	}), clocktesting.NewFakeClock(time.Now()))
 	references := named(sharedcloudv1alpha1.KindSecret, "keys")
 	if err := rules.MayUse(t.Context(), "team", references); err == nil {
-		t.Error("references of nobody were allowed")
+		t.Error("references were allowed without a caller")
 	}
 	ctx := apirequest.WithUser(t.Context(), &user.DefaultInfo{Name: "alice"})
 	if err := rules.MayUse(ctx, "team", references); !errors.Is(err, ErrUnavailable) {

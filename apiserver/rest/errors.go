@@ -99,7 +99,7 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &broken):
 		return refuse(http.StatusConflict, "%s.", upper(broken.Error()))
 	case errors.As(err, &reference):
-		return refuse(http.StatusForbidden, "You do not have permission to perform this action. %s.", upper(reference.Error()))
+		return refuse(http.StatusForbidden, "You do not have permission to perform this action. %s.", reference.Error())
 	case errors.As(err, &tooLarge):
 		return refuse(http.StatusRequestEntityTooLarge, "The body is larger than %d bytes.", tooLarge.Limit)
 	case errors.Is(err, core.ErrNotFound):

@@ -3,12 +3,16 @@ package main
 import (
 	"flag"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"sharedcloud.io/function-operator/controllers"
 )
+
+// plainQuantity is a quantity without an exponent, and not negative.
+var plainQuantity = regexp.MustCompile(`^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|[KMGTPE]i?)?$`)
 
 // allowedFlags are the administrator's allow-lists.
 func allowedFlags(set *flag.FlagSet, allowed *controllers.Allowed) {
@@ -29,7 +33,7 @@ func allowedFlags(set *flag.FlagSet, allowed *controllers.Allowed) {
 	set.BoolVar(&allowed.Root, "allow-root", false, "let functions run as root")
 }
 
-// workerFlags are what workers get whose Function says nothing.
+// workerFlags are what workers get when their Function sets nothing.
 func workerFlags(set *flag.FlagSet, defaults *controllers.WorkerDefaults) {
 	quantity := func(name string, into *resource.Quantity, value, usage string) {
 		if value != "0" {
@@ -38,16 +42,16 @@ func workerFlags(set *flag.FlagSet, defaults *controllers.WorkerDefaults) {
 		*into = resource.MustParse(value)
 		set.Func(name, usage, func(text string) error {
 			parsed, err := resource.ParseQuantity(text)
-			if err != nil || len(text) > 32 {
+			if err != nil || !plainQuantity.MatchString(text) {
 				return fmt.Errorf("must be a quantity such as %s or 0 for none, not %q", value, text)
 			}
 			*into = parsed
 			return nil
 		})
 	}
-	quantity("default-cpu-request", &defaults.CPURequest, "100m", "the CPU that a worker requests whose Function says nothing of it; 0 for none")
-	quantity("default-memory-request", &defaults.MemoryRequest, "128Mi", "the memory that a worker requests whose Function says nothing of it; 0 for none")
-	quantity("default-memory-limit", &defaults.MemoryLimit, "0", "the limit of memory of a worker whose Function has none; 0 for none, which is the default")
-	quantity("default-memory-volume-size", &defaults.MemoryVolume, "1Gi", "the size of an emptyDir volume in memory that says none; 0 for none")
-	quantity("default-disk-volume-size", &defaults.DiskVolume, "0", "the size of an emptyDir volume on the node's disk that says none; 0 for none, which is the default")
+	quantity("default-cpu-request", &defaults.CPURequest, "100m", "the CPU request of a worker when its Function sets neither a request nor a limit; 0 for none")
+	quantity("default-memory-request", &defaults.MemoryRequest, "128Mi", "the memory request of a worker when its Function sets neither a request nor a limit; 0 for none")
+	quantity("default-memory-limit", &defaults.MemoryLimit, "0", "the memory limit of a worker when its Function sets none; 0, the default, for none")
+	quantity("default-memory-volume-size", &defaults.MemoryVolume, "1Gi", "the size of an emptyDir volume in memory that sets none; 0 for none")
+	quantity("default-disk-volume-size", &defaults.DiskVolume, "0", "the size of an emptyDir volume on the node's disk that sets none; 0, the default, for none")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,45 @@ func TestParse(t *testing.T) {
 				t.Errorf("the exchange is at %q (%v), want %q", got.ExchangeURL, err, tc.wantURL)
 			}
 		})
+	}
+}
+
+func TestParseOfWhatAnAdministratorAllows(t *testing.T) {
+	parsed := func(arguments ...string) (flags, error) {
+		set := flag.NewFlagSet("manager", flag.ContinueOnError)
+		set.SetOutput(io.Discard)
+		return parse(set, arguments)
+	}
+	got, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := got.Allowed; len(a.PriorityClasses)+len(a.RuntimeClasses)+len(a.Tolerations) > 0 || a.Root {
+		t.Errorf("by default %+v is allowed, want nothing", a)
+	}
+	if w := got.Workers; w.CPURequest.String() != "100m" || w.MemoryRequest.String() != "128Mi" || !w.MemoryLimit.IsZero() || w.MemoryVolume.String() != "1Gi" || !w.DiskVolume.IsZero() {
+		t.Errorf("by default workers get %+v", w)
+	}
+	got, err = parsed("--allowed-priority-classes=batch-*, soon,", "--allowed-runtime-classes=nvidia", "--allowed-tolerations=*", "--allow-root",
+		"--default-cpu-request=0", "--default-memory-limit=4Gi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := got.Allowed; !slices.Equal(a.PriorityClasses, []string{"batch-*", "soon"}) || !slices.Equal(a.RuntimeClasses, []string{"nvidia"}) || !slices.Equal(a.Tolerations, []string{"*"}) || !a.Root {
+		t.Errorf("allowed is %+v", a)
+	}
+	if w := got.Workers; !w.CPURequest.IsZero() || w.MemoryLimit.String() != "4Gi" {
+		t.Errorf("workers get %+v", w)
+	}
+	for argument, words := range map[string]string{
+		"--allowed-priority-classes=system-node-critical": "are for the cluster's own pods",
+		"--default-memory-request=lots":                   "must be a quantity",
+		"--default-memory-request=-1Mi":                   "must be a quantity",
+		"--default-memory-limit=1e999999999":              "must be a quantity",
+	} {
+		if _, err := parsed(argument); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: got %v, want an error with %q", argument, err, words)
+		}
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 // binding 10,000,000, its match conditions 2,500,000. A variable is evaluated once, when it is first needed, and again for the
 // messages, which have no authorizer and so must need none of the variables that do.
 
-// condition says for which requests there is something to check: the object names something, its spec is new or changed, and
-// the writer has not answered for it already. The check of the authorizer is last: most objects name nothing.
+// condition matches requests that must be checked: the spec is new or changed, it names other objects, and the user does not
+// hold the verb that exempts. The check of the authorizer is last, because most objects name nothing.
 func (s subject) condition() string {
 	var named []string
 	for _, field := range s.fields {
@@ -71,8 +71,8 @@ func (s subject) variables(kind v1alpha1.ReferenceKind) []admissionv1.Variable {
 	return variables
 }
 
-// rest is what is left of the names of a kind behind so many different ones: the first of it is the next. A list of the
-// different names, in one expression, would cost the square of their number.
+// rest is the variable with the names of a kind without the first slot different ones. Its first element is the next name. To
+// remove duplicates in one expression would cost the square of the number of names.
 func rest(kind v1alpha1.ReferenceKind, slot int) string {
 	return fmt.Sprintf("%s%d", nameOf(kind, "Rest"), slot)
 }
@@ -105,8 +105,8 @@ func (s subject) tooMany() admissionv1.Variable {
 	return admissionv1.Variable{Name: "tooMany", Expression: fmt.Sprintf("%s > %d", strings.Join(counts, " +\n"), v1alpha1.MaxReferences)}
 }
 
-// mayGet checks one of the names of a kind. Where there are too many, another validation refuses the object, and nothing is
-// spent on checks that would exhaust the budget.
+// mayGet checks one of the names of a kind. If there are too many, another validation refuses the object, and no checks are
+// made that would exhaust the budget.
 func (s subject) mayGet(kind v1alpha1.ReferenceKind, slot int) admissionv1.Validation {
 	name := fmt.Sprintf("variables.%s[0]", rest(kind, slot))
 	field := fmt.Sprintf("variables.%s.filter(f, f.name == %s)[0].field", nameOf(kind, "Fields"), name)

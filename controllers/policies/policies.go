@@ -1,5 +1,5 @@
-// Package policies builds the ValidatingAdmissionPolicies that check what specs name: whoever writes a Function, a
-// FunctionRun or a FunctionImage must be allowed to get each Secret, ConfigMap and PersistentVolumeClaim that it names.
+// Package policies builds the ValidatingAdmissionPolicies that check what specs name: the user who writes a
+// Function, a FunctionRun or a FunctionImage must be allowed to get each Secret, ConfigMap and PersistentVolumeClaim that it names.
 //
 //	policies.go     the policies and their bindings, from the list of references in api/v1alpha1
 //	expressions.go  their CEL expressions
@@ -29,7 +29,7 @@ func References() []Policy {
 	write, create := []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}, []admissionv1.OperationType{admissionv1.Create}
 	return []Policy{
 		policyFor(subject{v1alpha1.PolicyFunctionReferences, "Function", "functions", v1alpha1.FunctionReferences, write}),
-		// A run's references are immutable, and changes of it, above all its cancellation, must work for everybody who may make them.
+		// A run's references are immutable, and a user who may patch a run must always be able to cancel it.
 		policyFor(subject{v1alpha1.PolicyFunctionRunReferences, "FunctionRun", "functionruns", v1alpha1.FunctionRunReferences, create}),
 		policyFor(subject{v1alpha1.PolicyFunctionImageReferences, "FunctionImage", "functionimages", v1alpha1.FunctionImageReferences, write}),
 	}
@@ -50,7 +50,7 @@ func labels() map[string]string {
 	}
 }
 
-// policyFor says all that the API server would default, so that what it stores is what is built here.
+// policyFor sets every field that the API server would default, so that the stored policy equals this one.
 func policyFor(s subject) Policy {
 	policy := &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
@@ -113,8 +113,8 @@ func (s subject) of(kind v1alpha1.ReferenceKind) []v1alpha1.ReferenceField {
 	return fields
 }
 
-// slots is how many different objects of a kind the subject can name and its writer still be asked about: each has a
-// validation of its own, whose message says which one it is.
+// slots is how many different objects of a kind can be checked by name. Each has a validation of its own, so that the message
+// names the object.
 func (s subject) slots(kind v1alpha1.ReferenceKind) int {
 	fields := s.of(kind)
 	for _, field := range fields {
@@ -128,7 +128,7 @@ func (s subject) slots(kind v1alpha1.ReferenceKind) int {
 func (s subject) notTooMany() admissionv1.Validation {
 	return admissionv1.Validation{
 		Expression: "!variables.tooMany",
-		Message: fmt.Sprintf("the %s names more than %d different Secrets, ConfigMaps and PersistentVolumeClaims, and you may not get all of such a kind in the namespace, so each would have to be checked: name fewer, or have somebody write it who may get all of them",
+		Message: fmt.Sprintf("the %s names more than %d different Secrets, ConfigMaps and PersistentVolumeClaims, and you may not get all of such a kind in the namespace, so each would have to be checked: name fewer, or let a user write it who may get all of them",
 			s.kind, v1alpha1.MaxReferences),
 		Reason: ptr.To(metav1.StatusReasonForbidden),
 	}

@@ -43,6 +43,39 @@ func TestCommittedPoliciesAreThoseOfTheList(t *testing.T) {
 	}
 }
 
+// What kustomize carries a changed name along to is what names it.
+func TestKustomizeKnowsTheReferences(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "config", "kustomize", "namereference.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known struct {
+		NameReference []struct {
+			Kind       string
+			FieldSpecs []struct{ Kind, Path string }
+		}
+	}
+	if err := yaml.Unmarshal(data, &known); err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]bool{}
+	for _, reference := range known.NameReference {
+		for _, field := range reference.FieldSpecs {
+			fields[reference.Kind+" "+field.Kind+" "+field.Path] = true
+		}
+	}
+	for kind, references := range map[string][]v1alpha1.ReferenceField{
+		"Function": v1alpha1.FunctionReferences, "FunctionRun": v1alpha1.FunctionRunReferences, "FunctionImage": v1alpha1.FunctionImageReferences,
+	} {
+		for _, field := range references {
+			path := strings.ReplaceAll(strings.ReplaceAll(field.Path, "[]", ""), ".", "/")
+			if want := field.Kind.Kind + " " + kind + " " + path; !fields[want] {
+				t.Errorf("config/kustomize/namereference.yaml has no %s", want)
+			}
+		}
+	}
+}
+
 // compiled is a policy as the API server runs it.
 type compiled struct {
 	validator validating.Validator
@@ -202,20 +235,20 @@ func TestFunctionsAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 		//security:attack tenant | a Function mounts a claim that its writer may not get | refused
 		"a claim": {object: "{pod: {volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]}}", want: `claimName names the PersistentVolumeClaim "data"`},
 		//security:attack tenant | codeFrom shows a ConfigMap that the Function's writer may not get | refused
-		"code of a ConfigMap's key":                 {object: "{codeFrom: {configMapKeyRef: {name: cm, key: k}}}", want: `spec.codeFrom.configMapKeyRef.name names the ConfigMap "cm"`},
-		"code of a whole ConfigMap":                 {object: "{codeFrom: {configMapRef: {name: cm}}}", want: `spec.codeFrom.configMapRef.name names the ConfigMap "cm"`},
-		"all that may be got by name":               {object: "{codeFrom: {configMapRef: {name: cm}}, pod: {volumes: [{name: v, secret: {name: keys}}]}}", may: rights{"secrets/keys", "configmaps/cm"}},
-		"another Secret than that which may be got": {object: "{pod: {volumes: [{name: v, secret: {name: keys}}, {name: w, secret: {name: more}}]}}", may: rights{"secrets/keys"}, want: `volumes[1].secret.name names the Secret "more"`},
-		"who may get all Secrets may name many":     {object: secrets(200, ""), may: rights{"secrets/*"}},
-		"twenty by their names, each twice":         {object: secrets(20, ""), may: each("secrets", "s", 20)},
-		"the last of twenty may not be got":         {object: secrets(20, ""), may: each("secrets", "s", 19), want: `names the Secret "s19"`},
-		"twenty-one by their names":                 {object: secrets(21, ""), may: each("secrets", "s", 21), want: "Forbidden: the Function names more than 20 different Secrets"},
-		"twenty-one of two kinds":                   {object: secrets(20, ", codeFrom: {configMapRef: {name: cm}}"), may: append(each("secrets", "s", 20), "configmaps/cm"), want: "more than 20 different"},
-		"what may all be got does not count":        {object: secrets(40, ", codeFrom: {configMapRef: {name: cm}}"), may: rights{"secrets/*", "configmaps/cm"}},
+		"code of a ConfigMap's key":                    {object: "{codeFrom: {configMapKeyRef: {name: cm, key: k}}}", want: `spec.codeFrom.configMapKeyRef.name names the ConfigMap "cm"`},
+		"code of a whole ConfigMap":                    {object: "{codeFrom: {configMapRef: {name: cm}}}", want: `spec.codeFrom.configMapRef.name names the ConfigMap "cm"`},
+		"all that may be got by name":                  {object: "{codeFrom: {configMapRef: {name: cm}}, pod: {volumes: [{name: v, secret: {name: keys}}]}}", may: rights{"secrets/keys", "configmaps/cm"}},
+		"another Secret than that which may be got":    {object: "{pod: {volumes: [{name: v, secret: {name: keys}}, {name: w, secret: {name: more}}]}}", may: rights{"secrets/keys"}, want: `volumes[1].secret.name names the Secret "more"`},
+		"a user who may get all Secrets may name many": {object: secrets(200, ""), may: rights{"secrets/*"}},
+		"twenty by their names, each twice":            {object: secrets(20, ""), may: each("secrets", "s", 20)},
+		"the last of twenty may not be got":            {object: secrets(20, ""), may: each("secrets", "s", 19), want: `names the Secret "s19"`},
+		"twenty-one by their names":                    {object: secrets(21, ""), may: each("secrets", "s", 21), want: "Forbidden: the Function names more than 20 different Secrets"},
+		"twenty-one of two kinds":                      {object: secrets(20, ", codeFrom: {configMapRef: {name: cm}}"), may: append(each("secrets", "s", 20), "configmaps/cm"), want: "more than 20 different"},
+		"what may all be got does not count":           {object: secrets(40, ", codeFrom: {configMapRef: {name: cm}}"), may: rights{"secrets/*", "configmaps/cm"}},
 		//security:attack tenant | a Function names 256 Secrets with the longest names, to exhaust the budget of the policy | refused in words, within the budget
-		"as many of the longest names as there may be, by who may get all": {object: "{pod: {env: [" + strings.Join(most, ",") + "]}}", may: rights{"secrets/*"}},
-		"as many of the longest names as there may be":                     {object: "{pod: {env: [" + strings.Join(most, ",") + "]}}", want: "more than 20 different"},
-		//security:attack tenant | the code of a Function is changed under a Secret that another person named | every change of the spec checks all that it names again
+		"as many of the longest names as there may be, by a user who may get all": {object: "{pod: {env: [" + strings.Join(most, ",") + "]}}", may: rights{"secrets/*"}},
+		"as many of the longest names as there may be":                            {object: "{pod: {env: [" + strings.Join(most, ",") + "]}}", want: "more than 20 different"},
+		//security:attack tenant | the code of a Function is changed under a Secret that another user named | every change of the spec checks all that it names again
 		"other code under a Secret":   {object: "{code: b, pod: {volumes: [{name: v, secret: {name: keys}}]}}", old: "{code: a, pod: {volumes: [{name: v, secret: {name: keys}}]}}", want: `names the Secret "keys"`},
 		"a change of metadata":        {object: "{pod: {volumes: [{name: v, secret: {name: keys}}]}}", old: "{pod: {volumes: [{name: v, secret: {name: keys}}]}}"},
 		"a change that names no more": {object: plain, old: "{pod: {volumes: [{name: v, secret: {name: keys}}]}}"},
@@ -230,10 +263,11 @@ func TestFunctionsAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 	}
 }
 
+//security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | refused
+//security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | refused
 func TestRunsAndImagesAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 	run, image := compile(t, v1alpha1.PolicyFunctionRunReferences), compile(t, v1alpha1.PolicyFunctionImageReferences)
 	const inputs = "{kind: FunctionRun, parametersFrom: {configMapKeyRef: {name: cm, key: k}}}"
-	//security:attack tenant | parametersFrom shows a ConfigMap that the run's maker may not get | refused
 	if got := run.admit(t, inputs, "", nil); !strings.Contains(got, `spec.parametersFrom.configMapKeyRef.name names the ConfigMap "cm"`) {
 		t.Errorf("a ConfigMap for inputs: %q", got)
 	}
@@ -244,10 +278,9 @@ func TestRunsAndImagesAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 		t.Errorf("inputs in the run: %q", got)
 	}
 	if operations := run.policy.Spec.MatchConstraints.ResourceRules[0].Operations; len(operations) != 1 || operations[0] != admissionv1.Create {
-		t.Errorf("runs are checked at %v: whoever may patch a run must be able to cancel it", operations)
+		t.Errorf("runs are checked at %v: a user who may patch a run must be able to cancel it", operations)
 	}
 	const pulled = "{kind: FunctionImage, imagePullSecrets: [a, b]}"
-	//security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | refused
 	if got := image.admit(t, pulled, "", rights{"secrets/a"}); !strings.Contains(got, `spec.imagePullSecrets[1] names the Secret "b"`) {
 		t.Errorf("a pull secret: %q", got)
 	}

@@ -134,12 +134,13 @@ func startControlPlane() {
 		Set("requestheader-extra-headers-prefix", "X-Remote-Extra-").
 		Set("proxy-client-cert-file", frontProxy.certFile).
 		Set("proxy-client-key-file", frontProxy.keyFile)
-	var err error
-	restConfig, err = environment.Start()
-	Expect(err).NotTo(HaveOccurred())
+	// Before the start: one that fails half way, at a CustomResourceDefinition, leaves processes behind.
 	DeferCleanup(func() {
 		Expect(environment.Stop()).To(Succeed())
 	})
+	var err error
+	restConfig, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
 	restConfig.QPS, restConfig.Burst = 1000, 2000
 	restConfig.Wrap(func(next http.RoundTripper) http.RoundTripper { return patient{next} })
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})

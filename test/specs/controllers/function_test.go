@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -234,9 +235,9 @@ var _ = Describe("A FunctionImage", func() {
 	}, SpecTimeout(90*time.Second))
 
 	It("that is no reference is stalled with a sentence", func(ctx SpecContext) {
-		image := newImage(newNamespace(ctx), "bad", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "python@latest" })
+		image := newImage(newNamespace(ctx), "bad", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "python@sha256:" + strings.Repeat("0", 40) })
 		create(ctx, image)
-		Expect(waitReason(ctx, image, v1alpha1.ReasonInvalid)).To(ContainSubstring("python@latest"))
+		Expect(waitReason(ctx, image, v1alpha1.ReasonInvalid)).To(ContainSubstring("python@sha256:0000"))
 		Expect(kstatus(ctx, image)).To(Equal(status.FailedStatus))
 	}, SpecTimeout(90*time.Second))
 })

@@ -89,12 +89,14 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
-	var err error
-	restConfig, err = environment.Start()
-	Expect(err).NotTo(HaveOccurred())
+	controlPlane = environment
+	// Before the start: one that fails half way, at a CustomResourceDefinition, leaves processes behind.
 	DeferCleanup(func() {
 		Expect(environment.Stop()).To(Succeed())
 	})
+	var err error
+	restConfig, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
 	restConfig.QPS, restConfig.Burst = 1000, 2000
 	etcdURL = environment.ControlPlane.Etcd.URL.String()
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})

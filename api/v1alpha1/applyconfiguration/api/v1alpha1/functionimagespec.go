@@ -19,8 +19,8 @@ type FunctionImageSpecApplyConfiguration struct {
 	RequiresGPU *bool `json:"requiresGPU,omitempty"`
 	// imagePullPolicy of the workers' container. Default IfNotPresent, also for :latest.
 	ImagePullPolicy *v1.PullPolicy `json:"imagePullPolicy,omitempty"`
-	// imagePullSecrets are names of Secrets in the function's namespace. Whoever writes the image must be allowed to get
-	// Secrets of these names in the image's own.
+	// imagePullSecrets are names of Secrets in the function's namespace. The user who writes the image must be
+	// allowed to get Secrets of these names in the image's own namespace.
 	ImagePullSecrets []string `json:"imagePullSecrets,omitempty"`
 	// description is free text for people who choose an image.
 	Description *string `json:"description,omitempty"`

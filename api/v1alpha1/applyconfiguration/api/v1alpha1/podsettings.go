@@ -19,16 +19,16 @@ type PodSettingsApplyConfiguration struct {
 	VolumeMounts []VolumeMountApplyConfiguration `json:"volumeMounts,omitempty"`
 	// nodeSelector holds labels that a node must have.
 	NodeSelector map[string]apiv1alpha1.LabelValue `json:"nodeSelector,omitempty"`
-	// tolerations let the pods onto nodes with these taints. The cluster's own taints (node-role.kubernetes.io/…), and all of
-	// them by a toleration without a key, take the administrator's leave (the manager's flag --allowed-tolerations).
+	// tolerations let the pods onto nodes with these taints. Tolerations of the cluster's own taints (node-role.kubernetes.io/…), and
+	// those without a key, must be allowed by the administrator (the manager's flag --allowed-tolerations).
 	Tolerations []TolerationApplyConfiguration `json:"tolerations,omitempty"`
 	// resources of the container, GPUs apart (spec.gpus). Where they say nothing of CPU and memory, workers request what the
 	// manager's flags --default-cpu-request and --default-memory-request say.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
 	// runtimeClassName of the pods: a RuntimeClass that the administrator allows (the manager's flag --allowed-runtime-classes).
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which takes the
-	// administrator's leave (the manager's flag --allow-root), and which a namespace may refuse.
+	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which the
+	// administrator must allow (the manager's flag --allow-root), and which a namespace may refuse.
 	RunAsUser *int64 `json:"runAsUser,omitempty"`
 }
 
