@@ -364,7 +364,9 @@ func (c *call) unknown() error {
 var sound = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
 // SetRequestID gives an answer the id of its request. Every answer has one, also those of handlers in front of this API.
-func SetRequestID(w http.ResponseWriter, r *http.Request) { w.Header().Set(headerRequestID, requestID(r)) }
+func SetRequestID(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(headerRequestID, requestID(r))
+}
 
 // requestID is the caller's own, where it is one, or a new one.
 func requestID(r *http.Request) string {
