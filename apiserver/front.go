@@ -186,6 +186,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, sentence string)
 	case strings.HasPrefix(path, workPrefix):
 		body = map[string]string{"error": sentence}
 	case ownPath(path) || strings.HasPrefix(path, rest.AggregatedPrefix+"/"):
+		rest.SetRequestID(w, r)
 		body = map[string]string{"detail": strings.ToUpper(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".") + "."}
 	default:
 		reasons := map[int]metav1.StatusReason{

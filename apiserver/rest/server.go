@@ -268,7 +268,7 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), 
 	if err := c.api.limits.namespace(c.namespace, c.r.Method); err != nil {
 		return nil, err
 	}
-	leave, err = c.api.limits.requests.Enter(c.caller.GetName(), c.namespace)
+	free, err := c.api.limits.requests.Enter(c.caller.GetName(), c.namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), 
 	c.r = c.r.WithContext(ctx)
 	return func() {
 		stop()
-		leave()
+		free()
 	}, nil
 }
 
@@ -373,6 +373,11 @@ func (c *call) unknown() error {
 }
 
 var sound = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
+// SetRequestID gives an answer the id of its request. Every answer has one, also those of handlers in front of this API.
+func SetRequestID(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(headerRequestID, requestID(r))
+}
 
 // requestID is the caller's own, where it is one, or a new one.
 func requestID(r *http.Request) string {
