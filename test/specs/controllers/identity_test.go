@@ -31,7 +31,6 @@ var _ = Describe("The label sharedcloud.io/uuid", func() {
 		const other = `{"metadata":{"labels":{"sharedcloud.io/uuid":"23ca880b-94fe-472c-b9cf-934ed8295872"}}}`
 		for _, object := range []client.Object{with, without, image, run} {
 			refusedBy(ctx, "is immutable", func() error { return k8s.Patch(ctx, object, merge(other)) })
-			refusedBy(ctx, "is immutable", func() error { return k8s.Status().Patch(ctx, object, merge(other)) })
 		}
 		refusedBy(ctx, "is immutable", func() error {
 			return k8s.Patch(ctx, with, merge(`{"metadata":{"labels":{"sharedcloud.io/uuid":null}}}`))

@@ -47,29 +47,29 @@ var _ = Describe("Kubernetes' own controllers", func() {
 	It("make workers, collect what belongs to a deleted run, orphan pods and empty a namespace, past the policies", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		source := newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"})
-		run, other := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.json")), newRun(namespace, "other", "f", 1)
-		create(ctx, newFunction(namespace, "f"), source, run, other)
-		job := waitJob(ctx, run)
-		waitJob(ctx, other)
+		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.json"))
+		create(ctx, newFunction(namespace, "f"), source, run)
+		waitJob(ctx, run)
+		// Accounts are not given to pods here, and the token of a worker's volume needs one: a Job without it.
+		labels := map[string]string{v1alpha1.LabelRunUID: "another"}
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "another", Labels: labels}}
+		job.Spec.Template.Labels, job.Spec.Template.Spec = labels, workerPod(run, job, "").Spec
+		create(ctx, job)
 		startKubernetesControllers("job-controller", "garbage-collector-controller", "namespace-controller")
 
 		By("making workers")
-		pods := func(g Gomega, run *v1alpha1.FunctionRun) []corev1.Pod {
+		pods := func(g Gomega) []corev1.Pod {
 			list := &corev1.PodList{}
-			g.Expect(k8s.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelRunUID: string(run.UID)})).To(Succeed())
+			g.Expect(k8s.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels(labels))).To(Succeed())
 			return list.Items
 		}
-		Eventually(func(g Gomega) {
-			g.Expect(pods(g, run)).NotTo(BeEmpty())
-			g.Expect(pods(g, other)).NotTo(BeEmpty())
-		}).WithContext(ctx).Should(Succeed())
+		Eventually(func(g Gomega) { g.Expect(pods(g)).NotTo(BeEmpty()) }).WithContext(ctx).Should(Succeed())
 
 		By("orphaning pods of a Job")
-		Expect(k8s.Patch(ctx, run, merge(`{"spec":{"cancel":true}}`))).To(Succeed())
 		Expect(k8s.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationOrphan))).To(Succeed())
 		Eventually(func(g Gomega) {
 			g.Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(job), &batchv1.Job{}))).To(BeTrue())
-			for _, pod := range pods(g, run) {
+			for _, pod := range pods(g) {
 				g.Expect(pod.OwnerReferences).To(BeEmpty())
 			}
 		}).WithContext(ctx).Should(Succeed())

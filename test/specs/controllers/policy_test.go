@@ -280,6 +280,9 @@ var _ = Describe("Jobs of runs", func() {
 		backup := tenant(ctx, namespace, allJobs, rule("sharedcloud.io", "functions", "write-revisions"))
 		queued := forged.DeepCopy()
 		queued.Name = "queued"
+		// Not of this run, or the manager deletes it as one that is over.
+		queued.Labels = map[string]string{v1alpha1.LabelRunUID: "another"}
+		queued.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "x"}}
 		taken(ctx, func() error { return backup.Create(ctx, queued.DeepCopy()) })
 		for _, patch := range []string{
 			`{"metadata":{"labels":{"sharedcloud.io/run-uid":null}}}`, `{"metadata":{"annotations":{"sharedcloud.io/job-number":"9"}}}`,
