@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,7 +17,6 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -132,16 +130,6 @@ func (p poison) store(ctx SpecContext, namespace string) {
 	post(ctx, http, restConfig.Host+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+p.resource(), body)
 }
 
-// put writes an object into etcd itself.
-func put(ctx SpecContext, resource schema.GroupResource, namespace, name, text string) {
-	GinkgoHelper()
-	key := "/registry/" + resource.Group + "/" + resource.Resource + "/" + namespace + "/" + name
-	body, err := json.Marshal(map[string]string{
-		"key": base64.StdEncoding.EncodeToString([]byte(key)), "value": base64.StdEncoding.EncodeToString([]byte(text))})
-	Expect(err).NotTo(HaveOccurred())
-	post(ctx, http.DefaultClient, etcdURL+"/v3/kv/put", string(body))
-}
-
 func post(ctx SpecContext, to *http.Client, url, body string) {
 	GinkgoHelper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
@@ -201,12 +189,8 @@ var _ = Describe("objects that cannot be decoded", func() {
 				p.store(ctx, namespace)
 			}
 		})
-		put(ctx, schema.GroupResource{Group: "sharedcloud.io", Resource: "functions"}, namespace, "from-etcd",
-			`{"apiVersion":"sharedcloud.io/v1alpha1","kind":"Function","metadata":{"name":"from-etcd","namespace":"`+namespace+
-				`","uid":"6a5a2b5e-6d7e-4f6f-9b59-1c8f4f1e2a10","labels":{"n":5},"generation":1,"creationTimestamp":"2026-01-01T00:00:00Z"},"spec":{"workers":[]}}`)
 		works(ctx, namespace, "after")
-		all := append([]poison{{"Function", "from-etcd", ""}}, poisons...)
-		for _, p := range all {
+		for _, p := range poisons {
 			p.stalled(ctx, namespace)
 		}
 
@@ -214,7 +198,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 		manager.stop()
 		manager = startManager(nil)
 		works(ctx, namespace, "restarted")
-		for _, p := range all {
+		for _, p := range poisons {
 			p.stalled(ctx, namespace)
 		}
 
@@ -227,7 +211,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 		Expect(condition(function, v1alpha1.ConditionStalled).Status).To(BeEquivalentTo("False"))
 
 		By("the others are deleted")
-		for _, p := range all {
+		for _, p := range poisons {
 			object := p.object(namespace)
 			Expect(k8s.Delete(ctx, object)).To(Succeed())
 			Expect(apierrors.IsNotFound(k8s.Get(ctx, client.ObjectKeyFromObject(object), object))).To(BeTrue(), "%s is still there", p.name)
