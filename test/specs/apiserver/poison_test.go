@@ -173,7 +173,7 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		w.call(ctx, "", false, succeeded(0, "first"))
 		relaxed(ctx, func() {
 			Expect(k8s.Patch(ctx, untyped("FunctionRun", namespace, run.Name),
-				client.RawPatch(types.MergePatchType, []byte(`{"spec":{"retries":"many"}}`)))).To(Succeed())
+				client.RawPatch(types.MergePatchType, []byte(`{"spec":{"ttlSecondsAfterFinished":3000000000}}`)))).To(Succeed())
 		})
 		body := map[string]any{"protocol": 1, "sequence": w.sequence + 1, "held": "", "want": true}
 		Eventually(func(g Gomega) {
@@ -194,7 +194,7 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		}, "3s", "300ms").WithContext(ctx).Should(Succeed())
 
 		Expect(k8s.Patch(ctx, untyped("FunctionRun", namespace, run.Name),
-			client.RawPatch(types.MergePatchType, []byte(`{"spec":{"retries":null}}`)))).To(Succeed())
+			client.RawPatch(types.MergePatchType, []byte(`{"spec":{"ttlSecondsAfterFinished":null}}`)))).To(Succeed())
 		Eventually(func(g Gomega) {
 			status, said := w.post(ctx, run.Name, body)
 			g.Expect(status).To(Equal(http.StatusOK), said.Error)

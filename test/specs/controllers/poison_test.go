@@ -150,7 +150,7 @@ func (p poison) stalled(ctx SpecContext, namespace string) {
 	Eventually(func(g Gomega) {
 		events := &eventsv1.EventList{}
 		g.Expect(k8s.List(ctx, events, client.InNamespace(namespace))).To(Succeed())
-		if p.name == "run-spec-a-number" && slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
+		if p.kind == "FunctionRun" && slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
 			return e.Regarding.Name == p.name && e.Reason == v1alpha1.ReasonNotDecodable
 		}) {
 			return
@@ -227,7 +227,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 		Expect(revisions).To(HaveLen(1))
 		broken := poison{"FunctionRun", "r", ""}
 		relaxed(ctx, func() {
-			Expect(k8s.Patch(ctx, broken.object(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"retries":"many"}}`)))).To(Succeed())
+			Expect(k8s.Patch(ctx, broken.object(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"ttlSecondsAfterFinished":3000000000}}`)))).To(Succeed())
 		})
 		broken.stalled(ctx, namespace)
 		Expect(k8s.Delete(ctx, function)).To(Succeed())
