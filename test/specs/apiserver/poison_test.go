@@ -94,16 +94,18 @@ func storePoison(ctx context.Context, kind, namespace, name, members string) {
 	c, err := rest.HTTPClientFor(restConfig)
 	Expect(err).NotTo(HaveOccurred())
 	body := fmt.Sprintf(`{"apiVersion":"sharedcloud.io/v1alpha1","kind":%q,"metadata":{"name":%q,"namespace":%q},%s}`, kind, name, namespace, members)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		restConfig.Host+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+strings.ToLower(kind)+"s", bytes.NewReader([]byte(body)))
-	Expect(err).NotTo(HaveOccurred())
-	request.Header.Set("Content-Type", "application/json")
-	response, err := c.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(response.StatusCode).To(Equal(http.StatusCreated), "%.500s", answer)
+	Eventually(func(g Gomega) { // a definition that was just changed is not served for a moment
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+			restConfig.Host+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+strings.ToLower(kind)+"s", bytes.NewReader([]byte(body)))
+		g.Expect(err).NotTo(HaveOccurred())
+		request.Header.Set("Content-Type", "application/json")
+		response, err := c.Do(request)
+		g.Expect(err).NotTo(HaveOccurred())
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(response.StatusCode).To(Equal(http.StatusCreated), "%.500s", answer)
+	}).WithContext(ctx).Should(Succeed())
 }
 
 var _ = Describe("Objects that cannot be decoded", func() {

@@ -132,15 +132,17 @@ func (p poison) store(ctx SpecContext, namespace string) {
 
 func post(ctx SpecContext, to *http.Client, url, body string) {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
-	Expect(err).NotTo(HaveOccurred())
-	request.Header.Set("Content-Type", "application/json")
-	response, err := to.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(response.StatusCode).To(BeNumerically("<", 300), "%.500s", answer)
+	Eventually(func(g Gomega) { // a definition that was just changed is not served for a moment
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
+		g.Expect(err).NotTo(HaveOccurred())
+		request.Header.Set("Content-Type", "application/json")
+		response, err := to.Do(request)
+		g.Expect(err).NotTo(HaveOccurred())
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(response.StatusCode).To(BeNumerically("<", 300), "%.500s", answer)
+	}).WithContext(ctx).Should(Succeed())
 }
 
 // stalled waits until the object says of itself that it cannot be decoded, or an event says so where the API server takes
