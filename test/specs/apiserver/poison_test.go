@@ -96,7 +96,7 @@ func storePoison(ctx context.Context, kind, namespace, name, members string) {
 	body := fmt.Sprintf(`{"apiVersion":"sharedcloud.io/v1alpha1","kind":%q,"metadata":{"name":%q,"namespace":%q},%s}`, kind, name, namespace, members)
 	Eventually(func(g Gomega) { // a definition that was just changed is not served for a moment
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost,
-			restConfig.Host+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+strings.ToLower(kind)+"s", bytes.NewReader([]byte(body)))
+			strings.TrimSuffix(restConfig.Host, "/")+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+strings.ToLower(kind)+"s", bytes.NewReader([]byte(body)))
 		g.Expect(err).NotTo(HaveOccurred())
 		request.Header.Set("Content-Type", "application/json")
 		response, err := c.Do(request)

@@ -127,7 +127,7 @@ func (p poison) store(ctx SpecContext, namespace string) {
 	http, err := rest.HTTPClientFor(restConfig)
 	Expect(err).NotTo(HaveOccurred())
 	body := fmt.Sprintf(`{"apiVersion":"sharedcloud.io/v1alpha1","kind":%q,"metadata":{"name":%q,"namespace":%q},%s}`, p.kind, p.name, namespace, p.rest)
-	post(ctx, http, restConfig.Host+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+p.resource(), body)
+	post(ctx, http, strings.TrimSuffix(restConfig.Host, "/")+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+p.resource(), body)
 }
 
 func post(ctx SpecContext, to *http.Client, url, body string) {
