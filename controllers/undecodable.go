@@ -90,8 +90,11 @@ func (u *undecodables) written(ctx context.Context, object client.Object, found 
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictPause}, nil
-	case apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return ctrl.Result{}, nil
+	case apierrors.IsNotFound(err):
+		// It is gone; or its definition has no subresource status for now, and nothing tells when it has one again.
+		return ctrl.Result{RequeueAfter: refusedPause}, nil
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsForbidden(err), apierrors.IsRequestEntityTooLargeError(err):
 		u.refused.Add(object.GetUID(), object.GetResourceVersion())
 		u.tell.standing(object, found)

@@ -94,16 +94,18 @@ func storePoison(ctx context.Context, kind, namespace, name, members string) {
 	c, err := rest.HTTPClientFor(restConfig)
 	Expect(err).NotTo(HaveOccurred())
 	body := fmt.Sprintf(`{"apiVersion":"sharedcloud.io/v1alpha1","kind":%q,"metadata":{"name":%q,"namespace":%q},%s}`, kind, name, namespace, members)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		restConfig.Host+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+strings.ToLower(kind)+"s", bytes.NewReader([]byte(body)))
-	Expect(err).NotTo(HaveOccurred())
-	request.Header.Set("Content-Type", "application/json")
-	response, err := c.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(response.StatusCode).To(Equal(http.StatusCreated), "%.500s", answer)
+	Eventually(func(g Gomega) { // a definition that was just changed is not served for a moment
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+			strings.TrimSuffix(restConfig.Host, "/")+"/apis/sharedcloud.io/v1alpha1/namespaces/"+namespace+"/"+strings.ToLower(kind)+"s", bytes.NewReader([]byte(body)))
+		g.Expect(err).NotTo(HaveOccurred())
+		request.Header.Set("Content-Type", "application/json")
+		response, err := c.Do(request)
+		g.Expect(err).NotTo(HaveOccurred())
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(response.StatusCode).To(Equal(http.StatusCreated), "%.500s", answer)
+	}).WithContext(ctx).Should(Succeed())
 }
 
 var _ = Describe("Objects that cannot be decoded", func() {
@@ -173,7 +175,7 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		w.call(ctx, "", false, succeeded(0, "first"))
 		relaxed(ctx, func() {
 			Expect(k8s.Patch(ctx, untyped("FunctionRun", namespace, run.Name),
-				client.RawPatch(types.MergePatchType, []byte(`{"spec":{"retries":"many"}}`)))).To(Succeed())
+				client.RawPatch(types.MergePatchType, []byte(`{"spec":{"ttlSecondsAfterFinished":3000000000}}`)))).To(Succeed())
 		})
 		body := map[string]any{"protocol": 1, "sequence": w.sequence + 1, "held": "", "want": true}
 		Eventually(func(g Gomega) {
@@ -194,7 +196,7 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		}, "3s", "300ms").WithContext(ctx).Should(Succeed())
 
 		Expect(k8s.Patch(ctx, untyped("FunctionRun", namespace, run.Name),
-			client.RawPatch(types.MergePatchType, []byte(`{"spec":{"retries":null}}`)))).To(Succeed())
+			client.RawPatch(types.MergePatchType, []byte(`{"spec":{"ttlSecondsAfterFinished":null}}`)))).To(Succeed())
 		Eventually(func(g Gomega) {
 			status, said := w.post(ctx, run.Name, body)
 			g.Expect(status).To(Equal(http.StatusOK), said.Error)

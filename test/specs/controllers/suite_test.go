@@ -44,9 +44,7 @@ var (
 	restConfig *rest.Config
 	// managerConfig is of a user who may do what config/rbac lets the manager do, and nothing else.
 	managerConfig *rest.Config
-	// etcdURL is where the control plane's etcd answers.
-	etcdURL string
-	scheme  = runtime.NewScheme()
+	scheme        = runtime.NewScheme()
 
 	// environment is the control plane.
 	environment *envtest.Environment
@@ -98,7 +96,6 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	restConfig, err = environment.Start()
 	Expect(err).NotTo(HaveOccurred())
 	restConfig.QPS, restConfig.Burst = 1000, 2000
-	etcdURL = environment.ControlPlane.Etcd.URL.String()
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 
