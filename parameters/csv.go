@@ -16,6 +16,9 @@ import (
 // MaxCells is how many cells a row of CSV may have.
 const MaxCells = 16_384
 
+// csvAhead is how many bytes are read ahead: commas all, where somebody wants to do harm.
+const csvAhead = 8 << 10
+
 var errTooManyCells = fmt.Errorf("the row has more than %d cells, and a row may not: put a list into one cell, or send JSON", MaxCells)
 
 // rows reads CSV: RFC 4180, with any end of line.
@@ -24,7 +27,7 @@ func (r *Reader) rows(text io.Reader, limited *limitedReader, stream Stream) fun
 	reader.ReuseRecord = true
 	reader.FieldsPerRecord = -1 // without a header, tuples may be of different lengths
 	// The reader notes 40 bytes for each cell, so cells are counted before it sees them, with those that are read ahead.
-	limited.mostCommas = MaxCells + 64<<10
+	limited.mostCommas = MaxCells + csvAhead
 	var columns []string
 	return func() (Input, error) {
 		limited.begin()

@@ -73,7 +73,11 @@ func (e *FormatError) Error() string { return e.Sentence }
 // NewReader reads tuples from a text in UTF-8.
 func NewReader(text io.Reader, stream Stream) *Reader {
 	limited := &limitedReader{reader: text}
-	buffered := bufio.NewReaderSize(limited, 64<<10)
+	ahead := 64 << 10
+	if stream.Format == v1alpha1.FormatCSV {
+		ahead = csvAhead
+	}
+	buffered := bufio.NewReaderSize(limited, ahead)
 	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = buffered.Discard(3)
 	}
