@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -13,7 +14,7 @@ import (
 )
 
 func tolerating(key string) *v1alpha1.PodSettings {
-	return &v1alpha1.PodSettings{Tolerations: []corev1.Toleration{{Key: "dedicated"}, {Key: key, Operator: corev1.TolerationOpExists}}}
+	return &v1alpha1.PodSettings{Tolerations: []v1alpha1.Toleration{{Key: "dedicated"}, {Key: key, Operator: corev1.TolerationOpExists}}}
 }
 
 func TestNotAllowed(t *testing.T) {
@@ -99,7 +100,7 @@ func TestSettingsAreRefusedWhereTheyAreRendered(t *testing.T) {
 		"root": {settings: pod(func(p *v1alpha1.PodSettings) { p.RunAsUser = ptr.To[int64](0) }), reason: v1alpha1.ReasonNotAllowed},
 		//security:attack tenant with ConfigMaps | a forged revision tolerates every taint | the Job is not rendered
 		"a toleration of everything": {settings: pod(func(p *v1alpha1.PodSettings) {
-			p.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+			p.Tolerations = []v1alpha1.Toleration{{Operator: corev1.TolerationOpExists}}
 		}), reason: v1alpha1.ReasonNotAllowed},
 		"a runtime class":          {settings: pod(func(p *v1alpha1.PodSettings) { p.RuntimeClassName = ptr.To("x") }), reason: v1alpha1.ReasonNotAllowed},
 		"a pinned system priority": {priority: "system-node-critical", reason: v1alpha1.ReasonNotAllowed},
@@ -122,7 +123,7 @@ func TestSettingsAreRefusedWhereTheyAreRendered(t *testing.T) {
 		}), reason: v1alpha1.ReasonInvalid},
 		"a volume of the operator's name": {settings: pod(func(p *v1alpha1.PodSettings) { p.Volumes[0].Name = volumeWorker }), reason: v1alpha1.ReasonInvalid},
 		//security:attack tenant | a variable of a Function takes the place of one of the operator's, by spaces or lower case | refused
-		"a variable of the operator's": {settings: pod(func(p *v1alpha1.PodSettings) { p.Env = []corev1.EnvVar{{Name: " sharedcloud_TOKEN_FILE"}} }), reason: v1alpha1.ReasonInvalid},
+		"a variable of the operator's": {settings: pod(func(p *v1alpha1.PodSettings) { p.Env = []v1alpha1.EnvVar{{Name: " sharedcloud_TOKEN_FILE"}} }), reason: v1alpha1.ReasonInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checkFinding(t, testOptions.refuse(tc.settings, tc.priority), tc.reason, "")
@@ -162,6 +163,13 @@ func TestWorkerDefaults(t *testing.T) {
 		}
 		return resources
 	}
+	user := func(cpu, memory string) v1alpha1.ResourceList {
+		resources := v1alpha1.ResourceList{}
+		for name, quantity := range list(cpu, memory) {
+			resources[name] = v1alpha1.Quantity(quantity)
+		}
+		return resources
+	}
 	for name, tc := range map[string]struct {
 		defaults         WorkerDefaults
 		user             v1alpha1.Resources
@@ -170,16 +178,16 @@ func TestWorkerDefaults(t *testing.T) {
 		"nothing said, no defaults": {},
 		//security:attack tenant | workers without requests crowd a node | they request what the administrator's defaults say
 		"nothing said":                          {defaults: defaults, requests: list("100m", "128Mi"), limits: list("", "1Gi")},
-		"what is requested stays":               {defaults: defaults, user: v1alpha1.Resources{Requests: list("1", "256Mi")}, requests: list("1", "256Mi"), limits: list("", "1Gi")},
-		"a limit is the request, too":           {defaults: defaults, user: v1alpha1.Resources{Limits: list("50m", "64Mi")}, limits: list("50m", "64Mi")},
-		"a request above the default limit":     {defaults: defaults, user: v1alpha1.Resources{Requests: list("", "4Gi")}, requests: list("100m", "4Gi"), limits: list("", "4Gi")},
-		"a limit of memory says nothing of CPU": {defaults: defaults, user: v1alpha1.Resources{Limits: list("", "64Mi")}, requests: list("100m", ""), limits: list("", "64Mi")},
+		"what is requested stays":               {defaults: defaults, user: v1alpha1.Resources{Requests: user("1", "256Mi")}, requests: list("1", "256Mi"), limits: list("", "1Gi")},
+		"a limit is the request, too":           {defaults: defaults, user: v1alpha1.Resources{Limits: user("50m", "64Mi")}, limits: list("50m", "64Mi")},
+		"a request above the default limit":     {defaults: defaults, user: v1alpha1.Resources{Requests: user("", "4Gi")}, requests: list("100m", "4Gi"), limits: list("", "4Gi")},
+		"a limit of memory says nothing of CPU": {defaults: defaults, user: v1alpha1.Resources{Limits: user("", "64Mi")}, requests: list("100m", ""), limits: list("", "64Mi")},
 		"no limit by default":                   {defaults: WorkerDefaults{CPURequest: quantity("1m")}, requests: list("1m", "")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests, limits := tc.defaults.resources(tc.user)
 			for what, lists := range map[string][2]corev1.ResourceList{"requests": {tc.requests, requests}, "limits": {tc.limits, limits}} {
-				if diff := cmp.Diff(lists[0], lists[1], cmp.Comparer(func(a, b resource.Quantity) bool { return a.Cmp(b) == 0 })); diff != "" {
+				if diff := cmp.Diff(lists[0], lists[1], cmpopts.EquateEmpty(), cmp.Comparer(func(a, b resource.Quantity) bool { return a.Cmp(b) == 0 })); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", what, diff)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,6 +24,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration"
+	"sharedcloud.io/function-operator/controllers/policies"
 )
 
 // noEvents takes events and forgets them.
@@ -47,8 +49,11 @@ func newWorld(objects ...client.Object) *world {
 	w := &world{}
 	// No more than is needed: the fake makes a mapping of all of it for each apply.
 	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), batchv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(corev1.AddToScheme(scheme), batchv1.AddToScheme(scheme), admissionv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		panic(err)
+	}
+	for _, installed := range policies.References() {
+		objects = append(objects, installed.Policy, installed.Binding)
 	}
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.Function{}, &v1alpha1.FunctionImage{}, &v1alpha1.FunctionRun{}).

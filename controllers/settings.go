@@ -3,7 +3,6 @@ package controllers
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -18,11 +17,6 @@ import (
 const (
 	maxCommand     = 16
 	maxText        = 1024
-	maxGPUs        = 64
-	maxWorkers     = 10_000
-	maxTimeout     = 604_800
-	maxRetries     = 100
-	maxBatchSize   = 256
 	maxProducts    = 64
 	maxPullSecrets = 16
 	maxErrors      = 64
@@ -94,34 +88,9 @@ func validCommand(command []string) error {
 	return nil
 }
 
-// validPolicy checks how a function runs.
+// validPolicy checks how a function runs; bounded has checked its numbers.
 func validPolicy(s Settings) error {
-	within := func(what string, value, least, most int32) error {
-		if value < least || value > most {
-			return fmt.Errorf("its %s is %d, not between %d and %d", what, value, least, most)
-		}
-		return nil
-	}
-	atLeast := func(what string, value *int32, least int32) error {
-		if value != nil && *value < least {
-			return fmt.Errorf("its %s is %d, less than %d", what, *value, least)
-		}
-		return nil
-	}
-	errs := []error{
-		within("number of GPUs", s.GPUs, 0, maxGPUs),
-		within("number of workers", s.Workers, 1, maxWorkers),
-		within("time limit", s.TimeoutSeconds, 1, maxTimeout),
-		within("number of retries", s.Retries, 0, maxRetries),
-		atLeast("number of failures", s.MaxFailures, 0),
-		atLeast("deadline", s.ActiveDeadlineSeconds, 1),
-	}
-	if s.BatchSize != nil {
-		errs = append(errs, within("size of a batch", *s.BatchSize, 1, maxBatchSize))
-	}
-	if s.RetryDelaySeconds != nil {
-		errs = append(errs, within("delay", *s.RetryDelaySeconds, 0, v1alpha1.MaxRetryDelaySeconds))
-	}
+	var errs []error
 	if len(s.NonRetryableErrors) > maxErrors || len(s.GPUProducts) > maxProducts {
 		errs = append(errs, errors.New("a list of it is too long"))
 	}
@@ -150,18 +119,13 @@ func (o Options) validPod(s Settings) error {
 		return errors.New("a list of its pod is too long")
 	}
 	for i := range pod.Env {
-		if name := pod.Env[i].Name; name == "" || strings.HasPrefix(name, "SHAREDCLOUD_") {
-			return fmt.Errorf("%q is no variable that a function may set", cut(name, 64))
+		if pod.Env[i].Name == "" {
+			return errors.New("a variable of its pod has no name")
 		}
 	}
 	for i := range pod.Volumes {
 		if err := validVolume(&pod.Volumes[i]); err != nil {
 			return err
-		}
-	}
-	for _, mount := range pod.VolumeMounts {
-		if clean := path.Clean(mount.MountPath); !path.IsAbs(clean) || clean == "/" || clean == mountDir || strings.HasPrefix(clean, mountDir+"/") {
-			return fmt.Errorf("%q is no place where a function may mount something", cut(mount.MountPath, 64))
 		}
 	}
 	if pod.RuntimeClassName != nil {
@@ -179,7 +143,7 @@ func (o Options) validPod(s Settings) error {
 }
 
 func validVolume(v *v1alpha1.Volume) error {
-	if len(validation.IsDNS1123Label(v.Name)) > 0 || strings.HasPrefix(v.Name, "sharedcloud-") {
+	if len(validation.IsDNS1123Label(v.Name)) > 0 {
 		return fmt.Errorf("%q is no volume of a function", cut(v.Name, 64))
 	}
 	kinds := 0

@@ -184,7 +184,7 @@ func TestNumbersInAnnotationsAreBounded(t *testing.T) {
 }
 
 //security:attack tenant with ConfigMaps | writes settings with giant quantities and numbers into a revision of his own | they are refused when they are read, before a pod is rendered
-func TestSettingsOfARevisionAreHostileInput(t *testing.T) {
+func TestNumbersInSettingsOfARevisionAreBounded(t *testing.T) {
 	valid := `"workers":1,"timeoutSeconds":1`
 	for name, text := range map[string]string{
 		"a giant limit":            `{` + valid + `,"pod":{"resources":{"limits":{"memory":"1e2147483646"}}}}`,
@@ -213,7 +213,7 @@ func TestNumbersFromBeforeTheMaximaAreBoundedInThePod(t *testing.T) {
 	if user := *podSecurity(pod).RunAsUser; user != 1<<31-1 {
 		t.Errorf("the user is %d", user)
 	}
-	if size := userVolumes(pod)[0].EmptyDir.SizeLimit; size.Value() != v1alpha1.MaxSizeLimitMiB<<20 {
+	if size := userVolumes(pod, WorkerDefaults{})[0].EmptyDir.SizeLimit; size.Value() != v1alpha1.MaxSizeLimitMiB<<20 {
 		t.Errorf("the size is %s", size)
 	}
 }

@@ -154,8 +154,8 @@ func dangers(account, where string, rule rbacv1.PolicyRule) []string {
 	}
 	add(has(rule.Verbs, "*") || has(rule.APIGroups, "*") || has(rule.Resources, "*") || has(rule.NonResourceURLs, "*"), "a wildcard")
 	add(has(rule.Verbs, "impersonate", "bind", "escalate", "approve", "sign", "deletecollection"), "a verb that takes the place of others")
-	add(has(rule.APIGroups, "rbac.authorization.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "certificates.k8s.io"),
-		"a change of what others may do")
+	rules := has(rule.APIGroups, "rbac.authorization.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "certificates.k8s.io")
+	add(rules && (len(rule.ResourceNames) == 0 || !slices.Equal(rule.Verbs, []string{"get"})), "more of the cluster's own rules than a look at named ones")
 	add(has(rule.Resources, "serviceaccounts/token", "pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/ephemeralcontainers",
 		"nodes/proxy", "services/proxy", "users", "groups") || has(rule.Resources, "serviceaccounts") && !slices.Equal(rule.Verbs, []string{"get"}), "a way into pods, nodes or accounts")
 	secrets := has(rule.Resources, "secrets")

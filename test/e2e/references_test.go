@@ -21,8 +21,7 @@ var _ = Describe("What a function may use", func() {
 		kubectl(ctx, "create", "rolebinding", "tenant", "-n", namespace, "--role=tenant", "--user=tenant")
 		function := makeFunction(ctx, namespace, "secretive", "import os\ndef handler(event): return len(os.environ['KEY'])\n", func(f *v1alpha1.Function) {
 			f.Spec.Pod = &v1alpha1.PodSettings{
-				Env: []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-					LocalObjectReference: corev1.LocalObjectReference{Name: "keys"}, Key: "k"}}}},
+				Env:     []v1alpha1.EnvVar{{Name: "KEY", ValueFrom: &v1alpha1.EnvVarSource{SecretKeyRef: &v1alpha1.SecretKeySelector{Name: "keys", Key: "k"}}}},
 				Volumes: []v1alpha1.Volume{{Name: "memory", EmptyDir: &v1alpha1.EmptyDir{Medium: "Memory"}}},
 			}
 		})

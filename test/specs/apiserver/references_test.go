@@ -10,7 +10,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -51,8 +50,7 @@ func named(ctx context.Context, namespace string) *v1alpha1.Function {
 	function := &v1alpha1.Function{
 		ObjectMeta: metav1.ObjectMeta{Name: "named", Namespace: namespace},
 		Spec: v1alpha1.FunctionSpec{Runtime: "python36", Image: "python", Code: ptr.To(pythonCode), Pod: &v1alpha1.PodSettings{
-			Env: []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: "keys"}, Key: "k"}}}},
+			Env:     []v1alpha1.EnvVar{{Name: "KEY", ValueFrom: &v1alpha1.EnvVarSource{SecretKeyRef: &v1alpha1.SecretKeySelector{Name: "keys", Key: "k"}}}},
 			Volumes: []v1alpha1.Volume{{Name: "v", ConfigMap: &v1alpha1.NamedSource{Name: "settings"}}},
 		}},
 	}

@@ -7,7 +7,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
@@ -73,7 +72,7 @@ var _ = DescribeTable("A Function is refused, too,", func(ctx SpecContext, chang
 	Entry("with ten thousand variables", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{}
 		for i := range 10_000 {
-			f.Spec.Pod.Env = append(f.Spec.Pod.Env, corev1.EnvVar{Name: fmt.Sprintf("A%d", i)})
+			f.Spec.Pod.Env = append(f.Spec.Pod.Env, v1alpha1.EnvVar{Name: fmt.Sprintf("A%d", i)})
 		}
 	}, "spec.pod.env", "256"),
 )
@@ -118,7 +117,7 @@ var _ = DescribeTable("A FunctionImage may have the path", func(ctx SpecContext,
 // fields are validated strictly, and dropped where they are not.
 var _ = DescribeTable("A Function cannot ask for", func(ctx SpecContext, value any, path ...string) {
 	function := newFunction("default", "hostile", func(f *v1alpha1.Function) {
-		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}}}, Env: []corev1.EnvVar{{Name: "A"}}}
+		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}}}, Env: []v1alpha1.EnvVar{{Name: "A"}}}
 	})
 	function.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
 	raw, err := json.Marshal(function)

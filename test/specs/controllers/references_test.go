@@ -57,8 +57,8 @@ func right(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Split(verb, ","), ResourceNames: names}
 }
 
-// tenant creates a user with the rights of the role sharedcloud-edit on a namespace, and with further rules.
-func tenant(ctx SpecContext, namespace string, more ...rbacv1.PolicyRule) client.Client {
+// functionWriter creates a user with the rights of the role sharedcloud-edit on a namespace, and with further rules.
+func functionWriter(ctx SpecContext, namespace string, more ...rbacv1.PolicyRule) client.Client {
 	GinkgoHelper()
 	rules := append([]rbacv1.PolicyRule{
 		right(v1alpha1.GroupName, "functions", "get,create,update,patch,delete"), right(v1alpha1.GroupName, "functionruns", "get,create,update,patch,delete"),
@@ -86,15 +86,15 @@ func tenant(ctx SpecContext, namespace string, more ...rbacv1.PolicyRule) client
 	return as
 }
 
-func envOfSecret(name string) corev1.EnvVar {
-	return corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: "k"}}}
+func envOfSecret(name string) v1alpha1.EnvVar {
+	return v1alpha1.EnvVar{Name: "A", ValueFrom: &v1alpha1.EnvVarSource{SecretKeyRef: &v1alpha1.SecretKeySelector{Name: name, Key: "k"}}}
 }
 
-func envOfConfigMap(name string) corev1.EnvVar {
-	return corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Key: "k"}}}
+func envOfConfigMap(name string) v1alpha1.EnvVar {
+	return v1alpha1.EnvVar{Name: "A", ValueFrom: &v1alpha1.EnvVarSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeySelector{Name: name, Key: "k"}}}
 }
 
-func withEnv(variables ...corev1.EnvVar) func(*v1alpha1.Function) {
+func withEnv(variables ...v1alpha1.EnvVar) func(*v1alpha1.Function) {
 	return func(f *v1alpha1.Function) { f.Spec.Pod = &v1alpha1.PodSettings{Env: variables} }
 }
 
@@ -122,12 +122,12 @@ func refusedTo(ctx SpecContext, write func() error, words ...string) {
 // What a user may not get, the user's function may not use.
 var _ = DescribeTable("A Function of a tenant who may get nothing cannot name", func(ctx SpecContext, change func(*v1alpha1.Function), kind v1alpha1.ReferenceKind, field string) {
 	namespace := newNamespace(ctx)
-	poor := tenant(ctx, namespace)
+	poor := functionWriter(ctx, namespace)
 	refusedTo(ctx, func() error { return poor.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll) },
 		fmt.Sprintf("%s names the %s %q in the namespace %s, which you may not get: name one that you may get, or ask for the right to get it", field, kind.Kind, "private", namespace))
-	rich := tenant(ctx, namespace, right("", kind.Resource, "get", "private"))
+	rich := functionWriter(ctx, namespace, right("", kind.Resource, "get", "private"))
 	Expect(rich.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll)).To(Succeed(), "a user who may get it by its name may name it")
-	richest := tenant(ctx, namespace, right("", kind.Resource, "get"))
+	richest := functionWriter(ctx, namespace, right("", kind.Resource, "get"))
 	Expect(richest.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll)).To(Succeed())
 },
 	//security:attack tenant | an environment variable names a Secret that the Function's writer may not get | 403 with the field, the Secret and what to do
@@ -150,7 +150,7 @@ var _ = Describe("What objects name", func() {
 	//security:attack tenant | the code of a Function is changed under a Secret that another user named | every change of a spec checks everything that it names; labels may be changed
 	It("is checked again with every change of the Function's spec, and with none of its metadata", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		poor := tenant(ctx, namespace)
+		poor := functionWriter(ctx, namespace)
 		function := newFunction(namespace, "f", withEnv(envOfSecret("keys")))
 		create(ctx, function)
 		code := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"code":"def handler(event): return __import__('os').environ\n"}}`))
@@ -169,14 +169,14 @@ var _ = Describe("What objects name", func() {
 	It("is at most twenty different objects, unless all of a kind may be got", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		var names []string
-		var variables []corev1.EnvVar
+		var variables []v1alpha1.EnvVar
 		for i := range 21 {
 			names = append(names, fmt.Sprintf("s%d", i))
 			variable := envOfSecret(names[i])
 			variable.Name = fmt.Sprintf("A%d", i)
 			variables = append(variables, variable)
 		}
-		byName, all := tenant(ctx, namespace, right("", "secrets", "get", names...)), tenant(ctx, namespace, right("", "secrets", "get"))
+		byName, all := functionWriter(ctx, namespace, right("", "secrets", "get", names...)), functionWriter(ctx, namespace, right("", "secrets", "get"))
 		refusedTo(ctx, func() error {
 			return byName.Create(ctx, newFunction(namespace, "f", withEnv(variables...)), client.DryRunAll)
 		},
@@ -188,7 +188,7 @@ var _ = Describe("What objects name", func() {
 	//security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | 403 at creation; a user who may patch a run can always cancel it
 	It("of a run is checked when it is created, and never again", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		poor := tenant(ctx, namespace)
+		poor := functionWriter(ctx, namespace)
 		inputs := func(r *v1alpha1.FunctionRun) {
 			r.Spec.Parameters = nil
 			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "private", Key: "k"}}
@@ -204,17 +204,17 @@ var _ = Describe("What objects name", func() {
 	//security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | 403
 	It("of an image is checked, too", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		poor := tenant(ctx, namespace)
+		poor := functionWriter(ctx, namespace)
 		image := func() *v1alpha1.FunctionImage {
 			return newImage(namespace, "i", func(i *v1alpha1.FunctionImage) { i.Spec.ImagePullSecrets = []string{"registry"} })
 		}
 		refusedTo(ctx, func() error { return poor.Create(ctx, image(), client.DryRunAll) }, `spec.imagePullSecrets[0] names the Secret "registry"`)
-		Expect(tenant(ctx, namespace, right("", "secrets", "get", "registry")).Create(ctx, image(), client.DryRunAll)).To(Succeed())
+		Expect(functionWriter(ctx, namespace, right("", "secrets", "get", "registry")).Create(ctx, image(), client.DryRunAll)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 
 	It("is not checked for holders of the verb that the API server has", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		exempt := tenant(ctx, namespace, right(v1alpha1.GroupName, "functions", v1alpha1.VerbSkipReferenceCheck))
+		exempt := functionWriter(ctx, namespace, right(v1alpha1.GroupName, "functions", v1alpha1.VerbSkipReferenceCheck))
 		Expect(exempt.Create(ctx, newFunction(namespace, "f", withEnv(envOfSecret("keys"))), client.DryRunAll)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 })
@@ -285,11 +285,11 @@ var _ = DescribeTable("A Function is not ready that asks for what no administrat
 	Entry("a runtime class", func(f *v1alpha1.Function) { f.Spec.Pod = &v1alpha1.PodSettings{RuntimeClassName: ptr.To("kata")} }, "--allowed-runtime-classes", SpecTimeout(90*time.Second)),
 	//security:attack tenant | a Function tolerates every taint | NotAllowed, unless the administrator's list has it
 	Entry("a toleration of every taint", func(f *v1alpha1.Function) {
-		f.Spec.Pod = &v1alpha1.PodSettings{Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}}
+		f.Spec.Pod = &v1alpha1.PodSettings{Tolerations: []v1alpha1.Toleration{{Operator: corev1.TolerationOpExists}}}
 	}, "tolerates every taint", SpecTimeout(90*time.Second)),
 	//security:attack tenant | a Function tolerates the taint of the control plane | NotAllowed, unless the administrator's list has it
 	Entry("a toleration of the control plane", func(f *v1alpha1.Function) {
-		f.Spec.Pod = &v1alpha1.PodSettings{Tolerations: []corev1.Toleration{{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.TolerationOpExists}}}
+		f.Spec.Pod = &v1alpha1.PodSettings{Tolerations: []v1alpha1.Toleration{{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.TolerationOpExists}}}
 	}, "node-role.kubernetes.io/control-plane", SpecTimeout(90*time.Second)),
 	//security:attack tenant | a Function runs as root | NotAllowed, unless the administrator allows it
 	Entry("root", func(f *v1alpha1.Function) { f.Spec.Pod = &v1alpha1.PodSettings{RunAsUser: ptr.To[int64](0)} }, "--allow-root", SpecTimeout(90*time.Second)),

@@ -147,18 +147,6 @@ func readObjects(path string) ([]*unstructured.Unstructured, error) {
 	return decodeObjects(data)
 }
 
-// applyPolicies applies what config/policy installs.
-func applyPolicies(ctx SpecContext, root string) {
-	GinkgoHelper()
-	files, err := filepath.Glob(filepath.Join(root, "config", "policy", "*.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	for _, file := range files {
-		if filepath.Base(file) != "kustomization.yaml" {
-			applyFile(ctx, file)
-		}
-	}
-}
-
 // waitForPolicy waits until the API server has compiled the policy: it does so a little after it was applied.
 func waitForPolicy(ctx SpecContext) {
 	GinkgoHelper()
