@@ -14,7 +14,7 @@ func TestCellsAreNotExecuted(t *testing.T) {
 		{Index: 0, Status: outcomes.Succeeded, Result: []byte(`"=cmd|' /C calc'!A0"`), Stdout: []byte("@SUM(1)"), PodName: "-pod", Node: "+node"},
 		{Index: 1, Status: outcomes.Succeeded, Result: []byte(`-1.5`), Stdout: []byte("-2")},
 		{Index: 2, Status: outcomes.Succeeded, ResultText: []byte("-inf"), Stderr: []byte("\t=1")},
-		{Index: 3, Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "＝E", Message: " +1"}},
+		{Index: 3, Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "＝E", Message: " +1+1"}},
 	}
 	rows := func(q query) [][]string {
 		t.Helper()
@@ -34,7 +34,7 @@ func TestCellsAreNotExecuted(t *testing.T) {
 	want := map[cell][2]string{
 		{0, 2}: {"'=cmd|' /C calc'!A0", "=cmd|' /C calc'!A0"}, {0, 8}: {"'-pod", "-pod"}, {0, 9}: {"'+node", "+node"}, {0, 10}: {"'@SUM(1)", "@SUM(1)"},
 		{1, 2}: {"-1.5", "-1.5"}, {1, 10}: {"-2", "-2"}, {2, 2}: {"-inf", "-inf"}, {2, 11}: {"'\t=1", "\t=1"},
-		{3, 3}: {"'＝E", "＝E"}, {3, 4}: {"' +1", " +1"}, {0, 0}: {"0", "0"}, {0, 1}: {"Succeeded", "Succeeded"},
+		{3, 3}: {"'＝E", "＝E"}, {3, 4}: {"' +1+1", " +1+1"}, {0, 0}: {"0", "0"}, {0, 1}: {"Succeeded", "Succeeded"},
 	}
 	for at, text := range want {
 		if got := safe[at.row][at.column]; got != text[0] {

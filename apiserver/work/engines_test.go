@@ -104,6 +104,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestWholeCallsAreHandedOut":                                                                           TestWholeCallsAreHandedOut,
 	"TestOfManyInOneCallTheOneThatKilledItIsFound":                                                         TestOfManyInOneCallTheOneThatKilledItIsFound,
 	"TestASuspectOfSomebodyElseMeansNothing":                                                               TestASuspectOfSomebodyElseMeansNothing,
+	"TestCallsThatAreOnlyAnnouncedKeepNobodyOut":                                                           TestCallsThatAreOnlyAnnouncedKeepNobodyOut,
 }
 
 const postgresTests = "TestOnPostgreSQL"

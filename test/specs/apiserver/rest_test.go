@@ -282,7 +282,7 @@ var _ = Describe("The documented API", func() {
 			{`{"name": `, 400, `{"detail":"JSON parse error - unexpected end of JSON input at byte 9"}`},
 			{`[1]`, 400, `{"non_field_errors":["Invalid data. Expected a dictionary, but got list."]}`},
 			{"{\"name\": \"\xff\"}", 400, `{"detail":"JSON parse error - the body is not UTF-8"}`},
-			{strings.Repeat("[", 100000), 400, `{"detail":"JSON parse error - the body is nested deeper than 200 levels"}`},
+			{strings.Repeat("[", 100000), 400, `{"detail":"JSON parse error - the body is nested deeper than 64 levels"}`},
 		} {
 			got := c.do(ctx, http.MethodPost, "/functions", tc.body)
 			Expect(got.Body).To(Equal(tc.want))

@@ -135,7 +135,7 @@ func applyFile(ctx SpecContext, path string) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(objects).NotTo(BeEmpty())
 	for _, object := range objects {
-		Expect(k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("spec"))).To(Succeed())
+		Expect(k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("spec"), client.ForceOwnership)).To(Succeed())
 	}
 }
 
