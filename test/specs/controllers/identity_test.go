@@ -88,3 +88,24 @@ var _ = Describe("The annotation sharedcloud.io/tenants", func() {
 		taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`null`)) })
 	}, SpecTimeout(90*time.Second))
 })
+
+var _ = Describe("The quotas of a namespace", func() {
+	//security:attack tenant | who may change the own namespace raises its storage quotas, or removes them | a policy refuses it without the verb assign-quotas on namespaces in the whole cluster
+	It("take the verb assign-quotas", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+		set := func(annotation, value string) client.Patch {
+			return merge(fmt.Sprintf(`{"metadata":{"annotations":{%q:%s}}}`, annotation, value))
+		}
+		c := tenant(ctx, namespace, rule("", "namespaces", "get", "update", "patch", "assign-quotas"))
+		admin := tenant(ctx, "", rule("", "namespaces", "get", "patch", "assign-quotas"))
+		for _, annotation := range []string{v1alpha1.AnnotationUploadsQuota, v1alpha1.AnnotationResultsQuota} {
+			const words = "needs the verb assign-quotas"
+			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `"unlimited"`)) })
+			taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(annotation, `"20Gi"`)) })
+			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `"unlimited"`)) })
+			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `null`)) })
+			refusedBy(ctx, "needs the verb assign-tenants", func() error { return admin.Patch(ctx, object.DeepCopy(), set(v1alpha1.AnnotationTenants, `"user:bob"`)) })
+		}
+	}, SpecTimeout(90*time.Second))
+})
