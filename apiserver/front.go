@@ -20,9 +20,6 @@ import (
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
-// maxHeader bounds the bytes of a request's header, its path included. A long request keeps them in memory.
-const maxHeader = 128 << 10
-
 // probePlaces are the places of health requests, by address. One takes a millisecond.
 var probePlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
 
@@ -46,16 +43,7 @@ func (f *front) build(exchange, documented http.Handler) func(http.Handler, *gen
 		authenticate := config.Authentication.Authenticator
 		config.Authentication.Authenticator = remembered{authenticate}
 		faces := withOwnFaces(exchange, documented)(f.recheck(api), config)
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if f.conns != nil {
-				done := f.conns.Serving(r.RemoteAddr)
-				defer func(ctx context.Context) { done(ctx.Err() != nil) }(r.Context())
-			}
-			if status, sentence := refusedAsSuch(r); status != 0 {
-				w.Header().Set("Connection", "close")
-				refuse(w, r, status, sentence)
-				return
-			}
+		dispatch := guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r = r.WithContext(connections.WithSource(r.Context(), connections.Key(f.proxies.Client(r))))
 			switch {
 			case ownPath(r.URL.Path): // its frontend authenticates
@@ -65,33 +53,19 @@ func (f *front) build(exchange, documented http.Handler) func(http.Handler, *gen
 			default:
 				f.identify(w, r, faces, authenticate, config)
 			}
+		}))
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if f.conns != nil {
+				done := f.conns.Serving(r.RemoteAddr)
+				defer func(ctx context.Context) { done(ctx.Err() != nil) }(r.Context())
+			}
+			dispatch.ServeHTTP(w, r)
 		})
 	}
 }
 
 func ownPath(path string) bool {
 	return strings.HasPrefix(path, workPrefix) || path == restPrefix || strings.HasPrefix(path, restPrefix+"/")
-}
-
-// refusedAsSuch returns the refusal of a request that no frontend accepts; 0 for none.
-func refusedAsSuch(r *http.Request) (status int, sentence string) {
-	size := len(r.RequestURI) + len(r.Host)
-	impersonates := false
-	for name, values := range r.Header {
-		for _, value := range values {
-			size += len(name) + len(value) + 4
-		}
-		impersonates = impersonates || strings.HasPrefix(name, "Impersonate-")
-	}
-	switch {
-	case size > maxHeader:
-		return http.StatusRequestHeaderFieldsTooLarge, "the header of the request is larger than " + strconv.Itoa(maxHeader) + " bytes"
-	case len(r.Header.Values("Upgrade")) > 0 || r.Method == http.MethodConnect:
-		return http.StatusBadRequest, "the server speaks HTTP and changes to no other protocol: leave out the header Upgrade"
-	case impersonates:
-		return http.StatusForbidden, "impersonation is not possible at this address: leave out the headers Impersonate-*, or send the request through the Kubernetes API, as kubectl --as does"
-	}
-	return 0, ""
 }
 
 // identify authenticates a request to the aggregated API, once for the front and the library's chain, and counts it.
@@ -191,7 +165,8 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, sentence string)
 	default:
 		reasons := map[int]metav1.StatusReason{
 			http.StatusForbidden: metav1.StatusReasonForbidden, http.StatusBadRequest: metav1.StatusReasonBadRequest,
-			http.StatusTooManyRequests: metav1.StatusReasonTooManyRequests,
+			http.StatusTooManyRequests: metav1.StatusReasonTooManyRequests, http.StatusUnsupportedMediaType: metav1.StatusReasonUnsupportedMediaType,
+			http.StatusRequestEntityTooLarge: metav1.StatusReasonRequestEntityTooLarge, http.StatusRequestTimeout: metav1.StatusReasonTimeout,
 		}
 		answer := &metav1.Status{
 			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,

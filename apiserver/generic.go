@@ -51,7 +51,7 @@ func longRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
 func withOwnFaces(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
 	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
 		others := quiet(genericapiserver.DefaultBuildHandlerChain(bounded(api, clock.RealClock{}), config))
-		return guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch path := r.URL.Path; {
 			case strings.HasPrefix(path, workPrefix):
 				exchange.ServeHTTP(w, r)
@@ -60,6 +60,6 @@ func withOwnFaces(exchange, documented http.Handler) func(http.Handler, *generic
 			default:
 				others.ServeHTTP(w, r)
 			}
-		}))
+		})
 	}
 }

@@ -1,15 +1,12 @@
 package apiserver
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/clock"
 
@@ -19,6 +16,8 @@ import (
 )
 
 const (
+	// maxHeader bounds the bytes of a request's header, its path included. A long request keeps them in memory.
+	maxHeader = 128 << 10
 	// longestAddress is how many bytes a path and its query may have.
 	longestAddress = 32 << 10
 	// needlessBody is how many bytes a body may have that no handler reads, needlessPatience how long it may take.
@@ -31,14 +30,9 @@ const (
 // that no handler has read: net/http reads some of it to keep the connection.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case bodies.Upgrades(r):
+		if status, sentence := unserved(r); status != 0 {
 			w.Header().Set("Connection", "close")
-			refuseAs(w, r, http.StatusBadRequest, "no other protocol is spoken here: leave out the header Upgrade")
-			return
-		case len(r.RequestURI) > longestAddress:
-			w.Header().Set("Connection", "close")
-			refuseAs(w, r, http.StatusRequestURITooLong, fmt.Sprintf("the address has more than %d bytes", longestAddress))
+			refuse(w, r, status, sentence)
 			return
 		}
 		if r.ContentLength != 0 {
@@ -49,26 +43,27 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
-// refuseAs answers in the form of the frontend that the path belongs to.
-func refuseAs(w http.ResponseWriter, r *http.Request, status int, sentence string) {
-	var body any
-	switch path := r.URL.Path; {
-	case strings.HasPrefix(path, workPrefix):
-		body = map[string]string{"error": sentence}
-	case path == restPrefix, strings.HasPrefix(path, restPrefix+"/"), strings.HasPrefix(path, rest.AggregatedPrefix+"/"):
-		body = map[string]string{"detail": strings.ToUpper(sentence[:1]) + sentence[1:] + "."}
-	default:
-		refused := apierrors.NewGenericServerResponse(status, r.Method, schema.GroupResource{}, "", "", 0, false).Status()
-		refused.Kind, refused.APIVersion, refused.Message = "Status", "v1", sentence
-		body = refused
+// unserved returns the refusal of a request that no frontend accepts; 0 for none.
+func unserved(r *http.Request) (status int, sentence string) {
+	size := len(r.RequestURI) + len(r.Host)
+	impersonates := false
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + 4
+		}
+		impersonates = impersonates || strings.HasPrefix(name, "Impersonate-")
 	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		text = []byte("{}")
+	switch {
+	case bodies.Upgrades(r) || r.Method == http.MethodConnect:
+		return http.StatusBadRequest, "the server speaks HTTP and changes to no other protocol: leave out the header Upgrade"
+	case len(r.RequestURI) > longestAddress:
+		return http.StatusRequestURITooLong, fmt.Sprintf("the address has more than %d bytes", longestAddress)
+	case size > maxHeader:
+		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header of the request is larger than %d bytes", maxHeader)
+	case impersonates:
+		return http.StatusForbidden, "impersonation is not possible at this address: leave out the headers Impersonate-*, or send the request through the Kubernetes API, as kubectl --as does"
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(text)
+	return 0, ""
 }
 
 // bounded stands behind the library's authentication and authorization, and in front of its handlers: a path has one meaning,
@@ -81,10 +76,10 @@ func bounded(next http.Handler, clk clock.PassiveClock) http.Handler {
 		}
 		switch coding := bodies.Encoded(r.Header); {
 		case bodies.Odd(r):
-			refuseAs(w, r, http.StatusBadRequest, "the path has an empty segment, dots for one, or an escaped character that could be taken for another")
+			refuse(w, r, http.StatusBadRequest, "the path has an empty segment, dots for one, or an escaped character that could be taken for another")
 			return
 		case coding != "":
-			refuseAs(w, r, http.StatusUnsupportedMediaType, fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding))
+			refuse(w, r, http.StatusUnsupportedMediaType, fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding))
 			return
 		}
 		if !readsBody(r) && r.ContentLength != 0 {
@@ -108,11 +103,11 @@ func refuseBody(w http.ResponseWriter, r *http.Request, err error) {
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		refuseAs(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes, and none is needed here", long.Limit))
+		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes, and none is needed here", long.Limit))
 	case errors.Is(err, bodies.ErrSlow):
-		refuseAs(w, r, http.StatusRequestTimeout, err.Error())
+		refuse(w, r, http.StatusRequestTimeout, err.Error())
 	default:
-		refuseAs(w, r, http.StatusBadRequest, "the body cannot be read: it ends before it is complete, or is no body of HTTP")
+		refuse(w, r, http.StatusBadRequest, "the body cannot be read: it ends before it is complete, or is no body of HTTP")
 	}
 }
 
