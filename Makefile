@@ -58,8 +58,12 @@ test-unit: ## Unit tests, with the race detector.
 	@hack/test.sh unit
 
 .PHONY: test-fuzz
-test-fuzz: ## The parsers of what strangers send, on random input, $$FUZZTIME (200000x) each.
+test-fuzz: ## The parsers of what strangers send, on random input, $$FUZZTIME (100000x) each.
 	@hack/test.sh fuzz
+
+.PHONY: test-fuzz-deep
+test-fuzz-deep: ## The same for packages that take minutes to build for it: stored objects in both components, calls of workers.
+	@hack/test.sh fuzz_deep
 
 .PHONY: test-cluster
 test-cluster: ## Unit tests of the local cluster's own programs (hack/cluster).
