@@ -74,7 +74,7 @@ func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handl
 	who := &identified{}
 	r = r.WithContext(context.WithValue(ctx, identifiedKey{}, who))
 	who.response, who.ok, who.err = authenticate.AuthenticateRequest(r)
-	if refusal := (*shares.Refusal)(nil); errors.As(attempt.Err, &refusal) {
+	if refusal := (*shares.Error)(nil); errors.As(attempt.Err, &refusal) {
 		throttle(w, r, refusal)
 		return
 	}
@@ -83,7 +83,7 @@ func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handl
 		return
 	}
 	leave, err := f.admit(r, who.response.User.GetName(), attempt.Token != "", config)
-	if refusal := (*shares.Refusal)(nil); errors.As(err, &refusal) {
+	if refusal := (*shares.Error)(nil); errors.As(err, &refusal) {
 		throttle(w, r, refusal)
 		return
 	}
@@ -148,7 +148,7 @@ func (m remembered) AuthenticateRequest(r *http.Request) (*authenticator.Respons
 	return m.delegate.AuthenticateRequest(r)
 }
 
-func throttle(w http.ResponseWriter, r *http.Request, refusal *shares.Refusal) {
+func throttle(w http.ResponseWriter, r *http.Request, refusal *shares.Error) {
 	w.Header().Set("Retry-After", strconv.Itoa(refusal.Seconds()))
 	refuse(w, r, http.StatusTooManyRequests, refusal.Sentence)
 }

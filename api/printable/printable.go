@@ -45,7 +45,7 @@ func JSON(text []byte) []byte {
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)
 		switch {
-		case r == '\n', r == '\t', r == '\r', !Unsafe(r) && !(r == utf8.RuneError && size == 1):
+		case r == '\n', r == '\t', r == '\r', !Unsafe(r) && (r != utf8.RuneError || size != 1):
 			clean = append(clean, text[:size]...)
 		case r == utf8.RuneError && size == 1:
 			clean = append(clean, `\ufffd`...)

@@ -162,8 +162,8 @@ func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMe
 		return nil
 	}
 	var metadata map[string]stdjson.RawMessage
-	if json.Unmarshal(fields.Metadata, &metadata) != nil {
-		return nil // no object: there is nothing to keep
+	if err := json.Unmarshal(fields.Metadata, &metadata); err != nil {
+		return nil //nolint:nilerr // no object: there is nothing to keep
 	}
 	objectMeta.Labels = textsOf(metadata["labels"])
 	objectMeta.Annotations = textsOf(metadata["annotations"])

@@ -226,7 +226,7 @@ func TestSlowBodiesEnd(t *testing.T) {
 					t.Errorf("%d bytes of memory for %d that came", cap(text), len(text))
 				}
 			}
-			if _, isLong := tc.want.(*http.MaxBytesError); isLong {
+			if errors.As(tc.want, new(*http.MaxBytesError)) {
 				if !errors.As(err, new(*http.MaxBytesError)) {
 					t.Errorf("%v", err)
 				}

@@ -222,7 +222,7 @@ func TestAuthenticatedConnectionsAreShared(t *testing.T) {
 		{"anne", "a", ""}, {"anton", "a", ""}, {"arno", "a", shares.OfNamespace}, {"bob", "b", ""},
 	} {
 		err := authenticated(tc.caller, tc.namespace)
-		refusal := &shares.Refusal{}
+		refusal := &shares.Error{}
 		if errors.As(err, &refusal); refusal.Limit != tc.limit {
 			t.Errorf("connection %d: %v, want %q", i, err, tc.limit)
 		}

@@ -216,7 +216,7 @@ func (l *Listener) FrontProxy(remote string) {
 }
 
 // Authenticated registers the caller of an authenticated request on that connection. The first caller owns the connection; the
-// error is a *shares.Refusal if it has too many. An empty namespace is not counted.
+// error is a *shares.Error if it has too many. An empty namespace is not counted.
 func (l *Listener) Authenticated(remote, caller, namespace string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -51,13 +51,13 @@ func newBudget(clk clock.PassiveClock) *budget {
 	}
 }
 
-// enter reserves one review. done takes whether the token was bad. The error is a *shares.Refusal.
+// enter reserves one review. done takes whether the token was bad. The error is a *shares.Error.
 func (b *budget) enter(source string) (done func(bad bool), err error) {
 	of := b.of(source)
 	now := b.clock.Now()
 	left := of.failures.TokensAt(now)
 	if left < 1 || !of.asks.AllowN(now, 1) {
-		return nil, &shares.Refusal{Limit: shares.OfCaller, RetryAfter: time.Second,
+		return nil, &shares.Error{Limit: shares.OfCaller, RetryAfter: time.Second,
 			Sentence: "too many unknown tokens came from your address: use a token that the cluster accepts, or try again in a second"}
 	}
 	limiter := b.newcomers
@@ -70,7 +70,7 @@ func (b *budget) enter(source string) (done func(bad bool), err error) {
 	}
 	if !limiter.AllowN(now, 1) {
 		leave()
-		return nil, &shares.Refusal{Limit: shares.OfServer, RetryAfter: time.Second,
+		return nil, &shares.Error{Limit: shares.OfServer, RetryAfter: time.Second,
 			Sentence: "the server checks as many unknown tokens as it may: try again in a second"}
 	}
 	return func(bad bool) {

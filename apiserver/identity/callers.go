@@ -65,7 +65,7 @@ func NewCallers(reviews authenticationv1client.AuthenticationV1Interface, clk cl
 	})}
 }
 
-// Authenticate returns who calls. The error is a *TokenError, ErrUnavailable, a *shares.Refusal or that of the request's context.
+// Authenticate returns who calls. The error is a *TokenError, ErrUnavailable, a *shares.Error or that of the request's context.
 func (c *Callers) Authenticate(r *http.Request) (user.Info, error) {
 	token, err := tokenOf(r.Header.Values("Authorization"))
 	if err != nil {

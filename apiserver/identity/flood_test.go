@@ -52,7 +52,7 @@ func flood(t *testing.T, r *tokenReviews, source string, n int, token func(i int
 	for i := range n {
 		_, err := r.of(connections.WithSource(t.Context(), source), token(i))
 		switch {
-		case errors.As(err, new(*shares.Refusal)):
+		case errors.As(err, new(*shares.Error)):
 			throttled++
 		case !errors.Is(err, ErrInvalidToken):
 			t.Fatalf("a made up token: %v", err)
@@ -105,7 +105,7 @@ func TestAFloodOfUnknownTokensKeepsNobodyOut(t *testing.T) {
 	if _, err := r.of(known, accountToken("worker", "good", clk.Now().Add(time.Hour))); err != nil {
 		t.Errorf("a new account at the flood's address: %v", err)
 	}
-	if _, err := r.of(known, "good-other"); !errors.As(err, new(*shares.Refusal)) {
+	if _, err := r.of(known, "good-other"); !errors.As(err, new(*shares.Error)) {
 		t.Errorf("another new token at the flood's address: %v", err)
 	}
 	clk.Step(time.Second)

@@ -54,7 +54,7 @@ type answered struct {
 	at   time.Time
 }
 
-// of returns the token's user. The error is ErrInvalidToken, a *shares.Refusal, ErrUnavailable or that of ctx. A known token is
+// of returns the token's user. The error is ErrInvalidToken, a *shares.Error, ErrUnavailable or that of ctx. A known token is
 // never refused because of unknown ones.
 func (r *tokenReviews) of(ctx context.Context, token string) (user.Info, error) {
 	if !plausible(token) {

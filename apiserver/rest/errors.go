@@ -79,7 +79,7 @@ func refusalOf(err error) *refusal {
 	var reference *identity.ReferenceError
 	var body *wire.Error
 	var media *wire.MediaTypeError
-	var share *shares.Refusal
+	var share *shares.Error
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &refused):

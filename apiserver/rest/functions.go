@@ -159,7 +159,7 @@ func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, 
 	id, given, problem := b.UUID("image")
 	if !given && !required {
 		image, found := c.api.Catalogue.Named(c.namespace, fields.Image)
-		if !found || core.Decodable(image) != nil {
+		if !found || sharedcloudv1alpha1.DecodeError(image) != "" {
 			return nil, nil
 		}
 		return image, nil

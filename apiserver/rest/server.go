@@ -69,7 +69,7 @@ type Config struct {
 	Reads, Writes                   *shares.Rates
 	Requests                        *shares.Places
 	ReadsPerSecond, WritesPerSecond float64
-	// Connected registers the caller of the request's connection; nil if connections are not counted. The error is a *shares.Refusal.
+	// Connected registers the caller of the request's connection; nil if connections are not counted. The error is a *shares.Error.
 	Connected func(r *http.Request, caller, namespace string) error
 	// Alive says whether a namespace exists and is not being deleted; nil for always.
 	Alive func(namespace string) bool

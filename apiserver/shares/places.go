@@ -32,7 +32,7 @@ func NewPlaces(what string, limits Limits) *Places {
 }
 
 // Enter takes a place until leave is called. It never waits: waiting requests would fill the memory. An empty namespace is not
-// counted. The error is a *Refusal.
+// counted. The error is a *Error.
 func (p *Places) Enter(caller, namespace string) (leave func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -27,7 +27,7 @@ func NewRates(what string, perSecond float64) *Rates {
 	return &Rates{what: what, perSecond: perSecond, callers: lru.New(ratesKept), namespaces: lru.New(ratesKept)}
 }
 
-// Take counts one more request of a caller, about a namespace unless that is empty. The error is a *Refusal.
+// Take counts one more request of a caller, about a namespace unless that is empty. The error is a *Error.
 func (r *Rates) Take(caller, namespace string) error {
 	if err := r.TakeOfCaller(caller); err != nil || namespace == "" {
 		return err

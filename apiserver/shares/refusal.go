@@ -18,8 +18,8 @@ const (
 	OfServer Limit = "server"
 )
 
-// Refusal is the error that a limit was reached. Frontends answer it with 429 and Retry-After.
-type Refusal struct {
+// Error is the error that a limit was reached. Frontends answer it with 429 and Retry-After.
+type Error struct {
 	// Limit says which limit.
 	Limit Limit
 	// Sentence names the limit and says what to do. It is shown to the caller.
@@ -29,12 +29,12 @@ type Refusal struct {
 }
 
 // Error implements error.
-func (r *Refusal) Error() string { return r.Sentence }
+func (r *Error) Error() string { return r.Sentence }
 
 // Seconds is the value of the header Retry-After: whole seconds, at least one.
-func (r *Refusal) Seconds() int { return max(1, int((r.RetryAfter+time.Second-1)/time.Second)) }
+func (r *Error) Seconds() int { return max(1, int((r.RetryAfter+time.Second-1)/time.Second)) }
 
-func refuse(limit Limit, after time.Duration, format string, args ...any) *Refusal {
+func refuse(limit Limit, after time.Duration, format string, args ...any) *Error {
 	observeRefusal(limit)
-	return &Refusal{Limit: limit, Sentence: fmt.Sprintf(format, args...), RetryAfter: after}
+	return &Error{Limit: limit, Sentence: fmt.Sprintf(format, args...), RetryAfter: after}
 }

@@ -10,11 +10,11 @@ import (
 )
 
 // fill enters until it is refused, and returns how often it got in and why it was refused.
-func fill(t *testing.T, p *Places, caller, namespace string) (int, *Refusal) {
+func fill(t *testing.T, p *Places, caller, namespace string) (int, *Error) {
 	t.Helper()
 	for n := 0; n < 10000; n++ {
 		if _, err := p.Enter(caller, namespace); err != nil {
-			refusal := new(Refusal)
+			refusal := new(Error)
 			if !errors.As(err, &refusal) {
 				t.Fatalf("refused with %v", err)
 			}
@@ -48,7 +48,7 @@ func TestACallerTakesItsShareAndNoMore(t *testing.T) {
 //security:attack tenant | Many accounts of one namespace take all places. | The namespace gets its share, and others get in.
 func TestANamespaceTakesItsShareAndNoMore(t *testing.T) {
 	p := NewPlaces("log streams", Limits{Total: 64, Caller: 8, Namespace: 24})
-	total, last := 0, (*Refusal)(nil)
+	total, last := 0, (*Error)(nil)
 	for i := range 100 {
 		n, refusal := fill(t, p, fmt.Sprint("account-", i), "a")
 		total, last = total+n, refusal
@@ -99,7 +99,7 @@ func TestPlacesThatAreLeftAreFreeAndNothingIsRemembered(t *testing.T) {
 //security:attack tenant | Far more requests a second than a caller may make, also through many accounts. | 429 that names the limit; another tenant is not affected.
 func TestRates(t *testing.T) {
 	r := NewRates("writes", 5)
-	granted := func(take func(i int) error) (n int, last *Refusal) {
+	granted := func(take func(i int) error) (n int, last *Error) {
 		begun := time.Now()
 		for i := range 10000 {
 			err := take(i)
@@ -124,7 +124,7 @@ func TestRates(t *testing.T) {
 	if err := r.Take("bob", "b"); err != nil {
 		t.Errorf("another tenant: %v", err)
 	}
-	if got := (&Refusal{RetryAfter: 1500 * time.Millisecond}).Seconds(); got != 2 {
+	if got := (&Error{RetryAfter: 1500 * time.Millisecond}).Seconds(); got != 2 {
 		t.Errorf("1.5 s is Retry-After %d", got)
 	}
 }

@@ -36,7 +36,7 @@ func (a answers) enter(ctx context.Context, namespace string, follow bool) (leav
 // enter takes a place for the caller. The error is 429 with Retry-After.
 func enter(ctx context.Context, places *shares.Places, namespace string) (leave func(), err error) {
 	leave, err = places.Enter(callerOf(ctx), namespace)
-	if refusal := (*shares.Refusal)(nil); errors.As(err, &refusal) {
+	if refusal := (*shares.Error)(nil); errors.As(err, &refusal) {
 		return nil, apierrors.NewTooManyRequests(refusal.Sentence, refusal.Seconds())
 	}
 	return leave, err

@@ -74,7 +74,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 // fail is the one place where errors become statuses.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var request *RequestError
-	var share *shares.Refusal
+	var share *shares.Error
 	switch {
 	case errors.As(err, &share):
 		w.Header().Set("Retry-After", strconv.Itoa(share.Seconds()))

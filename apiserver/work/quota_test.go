@@ -38,7 +38,7 @@ func (c *cluster) beside(namespace, name string) *cluster {
 func (c *cluster) workerOf() *pod {
 	p := c.pod(0)
 	p.worker.Namespace, p.worker.Run = c.run.Namespace, c.run.Name
-	p.worker.PodUID += types.UID("-" + c.run.UID)
+	p.worker.PodUID += "-" + c.run.UID
 	return p
 }
 

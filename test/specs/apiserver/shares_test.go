@@ -34,7 +34,7 @@ func (c *caller) stream(ctx context.Context, address string) (int, *bufio.Reader
 	request.Header.Set("Authorization", "Bearer "+c.token)
 	streaming := api.client()
 	streaming.Timeout = 0
-	response, err := streaming.Do(request)
+	response, err := streaming.Do(request) //nolint:bodyclose // when the spec ends
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(response.Body.Close)
 	return response.StatusCode, bufio.NewReader(response.Body), response.Header

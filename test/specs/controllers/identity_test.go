@@ -105,7 +105,9 @@ var _ = Describe("The quotas of a namespace", func() {
 			taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(annotation, `"20Gi"`)) })
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `"unlimited"`)) })
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `null`)) })
-			refusedBy(ctx, "needs the verb assign-tenants", func() error { return admin.Patch(ctx, object.DeepCopy(), set(v1alpha1.AnnotationTenants, `"user:bob"`)) })
+			refusedBy(ctx, "needs the verb assign-tenants", func() error {
+				return admin.Patch(ctx, object.DeepCopy(), set(v1alpha1.AnnotationTenants, `"user:bob"`))
+			})
 		}
 	}, SpecTimeout(90*time.Second))
 })
