@@ -35,6 +35,7 @@ var (
 )
 
 func TestEndToEnd(t *testing.T) {
+	ctrl.SetLogger(GinkgoLogr)
 	RegisterFailHandler(Fail)
 	SetDefaultEventuallyTimeout(60 * time.Second)
 	SetDefaultEventuallyPollingInterval(200 * time.Millisecond)
