@@ -50,10 +50,11 @@ func (c *rechecker) wrap(next http.Handler) http.Handler {
 		again.source = connections.Source(r)
 		ctx, stop := identity.Recheck(r.Context(), c.interval, again.check)
 		defer stop()
-		// This interrupts a handler that waits for the body.
+		waiting := &interrupter{control: http.NewResponseController(w)}
+		defer waiting.finish()
 		defer context.AfterFunc(ctx, func() {
 			if errors.Is(context.Cause(ctx), identity.ErrRevoked) {
-				_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+				waiting.interrupt()
 			}
 		})()
 		r = r.WithContext(ctx)
@@ -62,6 +63,28 @@ func (c *rechecker) wrap(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// interrupter interrupts a handler that waits for its body. The response belongs to the handler: once that has returned, setting a
+// deadline crashes the process, and the end of a request and its revocation may come at the same time.
+type interrupter struct {
+	mu      sync.Mutex
+	control *http.ResponseController
+}
+
+func (i *interrupter) interrupt() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.control != nil {
+		_ = i.control.SetReadDeadline(time.Now())
+	}
+}
+
+// finish returns when no interruption is in progress, and there is none after it.
+func (i *interrupter) finish() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.control = nil
 }
 
 // revocable is a body that ends when its request is revoked.

@@ -1,0 +1,49 @@
+package apiserver
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+)
+
+// deadlined is a response that fails the test when its deadline is set after its handler has returned.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	t    *testing.T
+	mu   sync.Mutex
+	done bool
+	set  int
+}
+
+func (d *deadlined) SetReadDeadline(time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done {
+		d.t.Error("the deadline of a response is set after its handler has returned")
+	}
+	d.set++
+	return nil
+}
+
+//security:attack tenant | ends streams at the moment at which they are revoked, so that the server touches a response that is gone and crashes | the response is not touched after its handler has returned
+func TestAResponseIsNotInterruptedAfterItsHandler(t *testing.T) {
+	response := &deadlined{ResponseRecorder: httptest.NewRecorder(), t: t}
+	waiting := &interrupter{control: http.NewResponseController(response)}
+	waiting.interrupt()
+	if response.set != 1 {
+		t.Errorf("while the handler runs the deadline was set %d times, want once", response.set)
+	}
+	for range 1000 { // both at once
+		response := &deadlined{ResponseRecorder: httptest.NewRecorder(), t: t}
+		waiting := &interrupter{control: http.NewResponseController(response)}
+		var group sync.WaitGroup
+		group.Go(waiting.interrupt)
+		waiting.finish()
+		response.mu.Lock()
+		response.done = true
+		response.mu.Unlock()
+		group.Wait()
+	}
+}
