@@ -183,7 +183,7 @@ func TestNumbersInAnnotationsAreBounded(t *testing.T) {
 	}
 }
 
-//security:attack tenant with ConfigMaps | writes settings with giant quantities and numbers into a revision of his own | they are refused when they are read, before a pod is rendered
+//security:attack tenant with ConfigMaps | writes settings with giant quantities and numbers into an own revision | they are refused when they are read, before a pod is rendered
 func TestNumbersInSettingsOfARevisionAreBounded(t *testing.T) {
 	valid := `"workers":1,"timeoutSeconds":1`
 	for name, text := range map[string]string{

@@ -28,7 +28,7 @@ type nameAt struct {
 // mark is where the names of an object begin.
 type mark struct {
 	names, side int
-	// table finds names in an object of many: indexes into all, plus one. The seed is a random one, so that nobody chooses
+	// table finds names in an object of many: indexes into all, plus one. The seed is random, so that no sender chooses
 	// names that collide.
 	table []uint32
 }

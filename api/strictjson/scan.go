@@ -49,7 +49,7 @@ func (d *Decoder) skip(strict bool, depth int) error {
 		if opened {
 			continue
 		}
-		// A value has ended here: what encloses it goes on, or ends with it.
+		// A value has ended here: what encloses it continues, or ends with it.
 		for {
 			if len(d.frames) == 0 {
 				return nil

@@ -18,7 +18,7 @@ func ClaimedUUID(object metav1.Object) string {
 }
 
 // ClaimsBefore says whether a keeps a uuid that both claim: the first by creationTimestamp, and by uid among those of one second.
-// Nobody can set these.
+// No client can set these.
 func ClaimsBefore(a, b metav1.Object) bool {
 	before, after := a.GetCreationTimestamp(), b.GetCreationTimestamp()
 	if !before.Time.Equal(after.Time) {

@@ -35,7 +35,7 @@ type Budget struct {
 }
 
 // NewBudget makes a budget of total bytes. caps are the most that one key of a kind may have of them; a kind without a cap may
-// have all. With each cap below the total, nobody shuts the others out.
+// have all. With each cap below the total, no caller shuts the others out.
 func NewBudget(total int64, caps map[string]int64) *Budget {
 	return &Budget{total: total, caps: caps, keys: map[Key]int64{}, busy: map[Key]bool{}}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // An object's identity for REST is unique in its namespace. Its metadata.uid belongs to it alone. A uuid that labels claim belongs
-// to the first object that claims it: by creationTimestamp, and by uid among those of one second. Nobody can set these; the
+// to the first object that claims it: by creationTimestamp, and by uid among those of one second. No client can set these; the
 // annotation that says when an object was made decides nothing. Who loses is known by its metadata.uid.
 //
 // Of runs the first 90 bits are claimed, since the uuids of jobs follow from them.

@@ -138,7 +138,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.DefaultNamespace, "default-namespace", o.DefaultNamespace,
 		"Namespace in which callers of REST work who are no service account and whom no namespace's annotation names. Empty: they are refused.")
 	fs.BoolVar(&o.TenantsAnnotation, "tenants-annotation", o.TenantsAnnotation,
-		"Whether the annotation sharedcloud.io/tenants of a namespace says who works in it by REST. Only the policy sharedcloud-tenants keeps it from whoever may change a namespace: turn it off where that is not installed.")
+		"Whether the annotation sharedcloud.io/tenants of a namespace says which callers of REST work in it. Only the policy sharedcloud-tenants keeps it from tenants who may change a namespace: turn it off where that policy is not installed.")
 	fs.StringVar(&o.GPUResource, "gpu-resource", o.GPUResource, "Resource by which pods ask for GPUs, as the manager has it.")
 	fs.StringSliceVar(&o.GPUPrices, "gpu-price", o.GPUPrices,
 		"PRODUCT=PRICE: what a minute of one GPU of that product (the node label nvidia.com/gpu.product) costs, for the cost that REST shows of a job. May be given several times.")
@@ -166,7 +166,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.MaxUnauthenticatedPerAddress, "max-unauthenticated-connections-per-address", o.MaxUnauthenticatedPerAddress,
 		"Most connections of one client address, or IPv6 network of 64 bits, that have no authenticated request yet. One more closes the oldest of them.")
 	fs.StringSliceVar(&o.TrustedProxies, "trusted-proxies", o.TrustedProxies,
-		"Networks, in CIDR notation, of proxies in front of the server. Their connections are not bounded by address, and the client's address is read from their header X-Forwarded-For, which counts from nobody else.")
+		"Networks, in CIDR notation, of proxies in front of the server. Their connections are not bounded by address, and the client's address is read from their header X-Forwarded-For, which is ignored from any other address.")
 	fs.DurationVar(&o.Recheck, "reauthorize-interval", o.Recheck,
 		"How often a stream or an upload that takes long is authorized again. With what is cached of the cluster's answers it ends within 45 seconds more.")
 	fs.BoolVar(&o.Profiling, "profiling", o.Profiling, "Serve /debug/pprof to callers who may get that path.")

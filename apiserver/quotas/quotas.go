@@ -2,7 +2,7 @@
 //
 //	quotas.go    how much a namespace has, and how much more it may have
 //	limits.go    the quota of a namespace: the flag's, or what an annotation of the Namespace says
-//	sentences.go what somebody reads who is over one
+//	sentences.go the messages for a namespace that exceeds a quota
 //	metrics.go   metrics
 //
 // The truth is in the rows of the store: each run and each upload has the sum of what belongs to it, kept in the same

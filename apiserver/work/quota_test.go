@@ -126,7 +126,7 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 	}
 }
 
-//security:attack tenant | A namespace over its quota goes on reporting failures, with retries and a limit of failures. | They count as failed at once, are not retried, and end the run as its limit says.
+//security:attack tenant | A namespace over its quota continues to report failures, with retries and a limit of failures. | They count as failed at once, are not retried, and end the run as its limit says.
 func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
 	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; most := 1; r.MaxFailures = &most })
 	c.batchesOf(4)

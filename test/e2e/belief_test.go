@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// tenantOf is a user with the cluster's role edit in a namespace: pods, ConfigMaps and Jobs are his to write.
+// tenantOf is a user with the cluster's role edit in a namespace: pods, ConfigMaps and Jobs can be written.
 func tenantOf(ctx SpecContext, namespace string) client.Client {
 	GinkgoHelper()
 	user := "tenant-of-" + namespace
@@ -37,7 +37,7 @@ func tenantOf(ctx SpecContext, namespace string) client.Client {
 }
 
 var _ = Describe("A tenant with the role edit", func() {
-	//security:attack tenant with pods | A pod is made by hand like a worker of a run that goes on, and the worker's own pod is given another image | The policies refuse both; the run's answers are its workers' alone, and Kubernetes removes pods, revisions and the namespace as ever
+	//security:attack tenant with pods | A pod is made by hand like a worker of a running run, and the worker's own pod is given another image | The policies refuse both; the run's answers are its workers' alone, and Kubernetes removes pods, revisions and the namespace as ever
 	It("forges neither workers nor revisions, and his namespace can be deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := tenantOf(ctx, namespace)

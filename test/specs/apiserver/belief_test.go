@@ -67,7 +67,7 @@ var _ = Describe("A pod made by hand", func() {
 })
 
 var _ = Describe("An identity", func() {
-	//security:attack tenant | The label sharedcloud.io/uuid of a neighbour's function and of his run, with an old created annotation, takes their place in REST | The first keeps function, run and jobs; the other is shown under its metadata.uid
+	//security:attack tenant | The label sharedcloud.io/uuid of a neighbour's function and run, with an old created annotation, takes their place in REST | The first keeps function, run and jobs; the other is shown under its metadata.uid
 	It("stays with the first that had it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)

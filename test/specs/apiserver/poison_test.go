@@ -166,7 +166,7 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		}
 	}, SpecTimeout(poisonTime))
 
-	//security:attack tenant | makes a run undecodable while a worker executes it | the worker keeps what it has and asks again, no row is swept, and the run goes on when it is corrected
+	//security:attack tenant | makes a run undecodable while a worker executes it | the worker keeps what it has and asks again, no row is swept, and the run continues when it is corrected
 	It("keep their outcomes while they run", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 3)

@@ -64,7 +64,7 @@ var _ = Describe("The label sharedcloud.io/uuid", func() {
 })
 
 var _ = Describe("The annotation sharedcloud.io/tenants", func() {
-	//security:attack tenant | Who may change his namespace gives it the annotation sharedcloud.io/tenants, changes or removes it, to draw callers of REST into it | A policy refuses it without the verb assign-tenants on namespaces in the whole cluster
+	//security:attack tenant | A tenant who may change the own namespace gives it the annotation sharedcloud.io/tenants, changes or removes it, to draw callers of REST into it | A policy refuses it without the verb assign-tenants on namespaces in the whole cluster
 	It("takes the verb assign-tenants", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
