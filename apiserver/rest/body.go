@@ -23,6 +23,7 @@ func (c *call) readBody() (wire.Body, []byte, error) {
 		c.charge = nil // it was given back, and the rest of the body is passed over
 		return wire.Body{}, nil, bodyRefusal(err)
 	case err != nil:
+		c.passBody(err)
 		c.w.Header().Set("Connection", "close")
 		return wire.Body{}, nil, bodyRefusal(err)
 	}
@@ -48,13 +49,22 @@ func (c *call) discardBody() error {
 	}
 	limits := bodies.Limits{Bytes: guestBody, Patience: readPatience}
 	if c.r.ContentLength > limits.Bytes {
-		return &http.MaxBytesError{Limit: limits.Bytes}
+		err := &http.MaxBytesError{Limit: limits.Bytes}
+		c.passBody(err)
+		return err
 	}
 	if err := bodies.New(c.w, c.r, limits, nil, c.api.Clock).Discard(); err != nil {
 		c.w.Header().Set("Connection", "close")
 		return bodyRefusal(err)
 	}
 	return nil
+}
+
+// passBody lets a caller who is known finish a body that is too long, so that it reads why.
+func (c *call) passBody(err error) {
+	if c.caller != nil && errors.As(err, new(*http.MaxBytesError)) {
+		bodies.Pass(c.w, c.r)
+	}
 }
 
 func bodyRefusal(err error) error {

@@ -1,0 +1,31 @@
+package bodies
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+//security:attack tenant | sends a body of 7 MiB where 6 MiB are allowed | the answer is 413 each time, and never a connection that is reset while the body is sent
+func TestARefusedBodyIsPassedOver(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Pass(w, r)
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	}))
+	defer server.Close()
+	body := make([]byte, 7<<20)
+	for range 20 {
+		response, err := server.Client().Post(server.URL, "text/plain", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("the answer is %d", response.StatusCode)
+		}
+	}
+}
