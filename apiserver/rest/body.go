@@ -60,10 +60,14 @@ func (c *call) discardBody() error {
 	return nil
 }
 
-// passBody lets a caller who is known finish a body that is too long, so that it reads why.
+// passBody lets the caller finish a body that is too long, so that it reads the refusal.
 func (c *call) passBody(err error) {
-	if c.caller != nil && errors.As(err, new(*http.MaxBytesError)) {
-		bodies.Pass(c.w, c.r)
+	most := int64(bodies.OfKnown)
+	if c.caller == nil {
+		most = bodies.OfGuest
+	}
+	if errors.As(err, new(*http.MaxBytesError)) {
+		bodies.Pass(c.w, c.r, most)
 	}
 }
 

@@ -29,7 +29,7 @@ func newBudget() *bodies.Budget {
 // read reads the call of a worker, who may have one on its way at a time. The charge lasts as long as the call.
 func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*Request, *bodies.Charge, error) {
 	if r.ContentLength > MaxBody {
-		bodies.Pass(w, r)
+		bodies.Pass(w, r, bodies.OfKnown)
 		return nil, nil, ErrTooLarge
 	}
 	pod := bodies.Key{Kind: kindPod, Name: string(worker.PodUID)}
