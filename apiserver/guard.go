@@ -103,7 +103,6 @@ func refuseBody(w http.ResponseWriter, r *http.Request, err error) {
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		bodies.Pass(w, r, bodies.OfKnown)
 		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes, and none is needed here", long.Limit))
 	case errors.Is(err, bodies.ErrSlow):
 		refuse(w, r, http.StatusRequestTimeout, err.Error())
