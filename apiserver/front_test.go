@@ -30,7 +30,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
-// tokens authenticates "Bearer NAME" as NAME, and everything else as nobody.
+// tokens authenticates "Bearer NAME" as NAME, and accepts nothing else.
 type tokens struct{}
 
 func (tokens) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {

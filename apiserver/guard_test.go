@@ -47,7 +47,7 @@ func TestWhatNoRouteTakesIsRefusedOnEach(t *testing.T) {
 		words  string
 	}{
 		"nothing odd":                         {library, nil, none, 204, ""},
-		"a body that nobody needs":            {library, strings.NewReader(strings.Repeat("x", needlessBody)), none, 204, ""},
+		"a body that is not needed":           {library, strings.NewReader(strings.Repeat("x", needlessBody)), none, 204, ""},
 		"a byte too many":                     {library, strings.NewReader(strings.Repeat("x", needlessBody+1)), none, 413, `"message":"the body has more than 65536 bytes`},
 		"a byte too many, in chunks":          {library, io.MultiReader(strings.NewReader(strings.Repeat("x", needlessBody+1))), none, 413, `"code":413`},
 		"many bytes for discovery":            {group, strings.NewReader(strings.Repeat("x", needlessBody+1)), none, 413, `"code":413`},

@@ -178,7 +178,7 @@ func (r *IdentityReconciler) lost(ctx context.Context, object client.Object) (bo
 	return false, nil
 }
 
-// find lists the objects of a namespace that have a key; "" for all namespaces. They are the cache's own: nobody changes them.
+// find lists the objects of a namespace that have a key; "" for all namespaces. They are the cache's own and must not be changed.
 func (r *IdentityReconciler) find(ctx context.Context, namespace, key string) ([]client.Object, error) {
 	list, ok := r.kind.list.DeepCopyObject().(client.ObjectList)
 	if !ok {

@@ -260,7 +260,7 @@ func TestTheClientOfARequest(t *testing.T) {
 		want      string
 	}{
 		"without the header":                       {"192.0.2.1:1", nil, "192.0.2.1"},
-		"from nobody that is trusted":              {"192.0.2.1:1", []string{"192.0.2.9"}, "192.0.2.1"},
+		"from an address that is not trusted":      {"192.0.2.1:1", []string{"192.0.2.9"}, "192.0.2.1"},
 		"from a trusted proxy":                     {"198.51.100.1:1", []string{"192.0.2.9"}, "192.0.2.9"},
 		"from a single address that is trusted":    {"203.0.113.5:1", []string{"192.0.2.9"}, "192.0.2.9"},
 		"what the client claimed before":           {"198.51.100.1:1", []string{"10.0.0.1, 192.0.2.9"}, "192.0.2.9"},

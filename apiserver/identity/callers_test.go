@@ -173,7 +173,7 @@ func TestTheAnnotationOfTenantsCanBeTurnedOff(t *testing.T) {
 		t.Errorf("%q %v", got, err)
 	}
 	if got, chosen, err := NewTenancy(all, "").Of(bob, "a"); got != "a" || !chosen || err != nil {
-		t.Errorf("the one that he chose: %q %v %v", got, chosen, err)
+		t.Errorf("the chosen namespace: %q %v %v", got, chosen, err)
 	}
 }
 

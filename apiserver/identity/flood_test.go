@@ -66,7 +66,7 @@ func TestAFloodOfUnknownTokensCostsFewReviews(t *testing.T) {
 	for name, token := range map[string]func(i int) string{
 		"arbitrary text":                     func(i int) string { return fmt.Sprint("bogus-", i) },
 		"what looks like an account's":       func(i int) string { return accountToken(fmt.Sprint(i), "bogus", time.Now().Add(time.Hour)) },
-		"what looks like it and is over":     func(i int) string { return accountToken(fmt.Sprint(i), "bogus", time.Now().Add(-time.Hour)) },
+		"what looks like it and has expired": func(i int) string { return accountToken(fmt.Sprint(i), "bogus", time.Now().Add(-time.Hour)) },
 		"as long as a token may be":          func(i int) string { return fmt.Sprintf("%0*d", maxToken, i) },
 		"longer than that, which is free":    func(i int) string { return fmt.Sprintf("%0*d", maxToken+1, i) },
 		"three parts that decode to no JSON": func(i int) string { return fmt.Sprintf("a.b%d.c", i) },
@@ -209,9 +209,9 @@ func TestRecheck(t *testing.T) {
 		err  error
 		ends bool
 	}{
-		"as long as it is allowed it goes on":      {nil, false},
-		"what is revoked ends":                     {ErrRevoked, true},
-		"what cannot be asked goes on for a while": {errors.New("away"), false},
+		"while it is allowed it continues":          {nil, false},
+		"what is revoked ends":                      {ErrRevoked, true},
+		"without an answer it continues for a time": {errors.New("away"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := make(chan struct{}, 100)

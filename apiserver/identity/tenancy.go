@@ -26,7 +26,7 @@ func NewTenancy(namespaces Namespaces, otherwise string) *Tenancy {
 	return &Tenancy{namespaces: namespaces, otherwise: otherwise}
 }
 
-// WithoutTenants are the namespaces, whose annotation names nobody's: for where it is not a decision of administrators alone.
+// WithoutTenants are the namespaces without their annotation: for clusters in which tenants can set it.
 func WithoutTenants(namespaces Namespaces) Namespaces { return untenanted{namespaces} }
 
 type untenanted struct{ Namespaces }

@@ -226,7 +226,7 @@ func TestRefuseAnonymous(t *testing.T) {
 		wantErr  error
 	}{
 		"nobody may probe":                       {who(user.Anonymous, true, nil), "/livez", true, nil},
-		"nobody may not see one check":           {who(user.Anonymous, true, nil), "/readyz/outcome-store", false, nil},
+		"anonymous may not see one check":        {who(user.Anonymous, true, nil), "/readyz/outcome-store", false, nil},
 		"nobody may not read":                    {who(user.Anonymous, true, nil), "/apis", false, nil},
 		"a path that only begins like a probe's": {who(user.Anonymous, true, nil), "/livezzz", false, nil},
 		"somebody may go on":                     {who("alice", true, nil), "/apis", true, nil},

@@ -24,6 +24,7 @@ func pythonText(input parameters.Input, prefix string) string {
 	decoder := json.NewDecoder(bytes.NewReader(input.JSON))
 	decoder.UseNumber()
 	var b strings.Builder
+	b.Grow(len(input.JSON) + len(input.JSON)/2)
 	if _, err := decoder.Token(); err != nil || writeItems(&b, decoder, prefix, "(", ")", true) != nil {
 		return string(input.JSON)
 	}
@@ -120,11 +121,12 @@ func floatText(value float64) string {
 		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(value, 'e', -1, 64), "e")
 		return mantissa + "e" + exponent
 	}
-	text := strconv.FormatFloat(value, 'f', -1, 64)
-	if !strings.Contains(text, ".") {
-		text += ".0"
+	var digits [32]byte
+	text := strconv.AppendFloat(digits[:0], value, 'f', -1, 64)
+	if bytes.IndexByte(text, '.') < 0 {
+		text = append(text, ".0"...)
 	}
-	return text
+	return string(text)
 }
 
 // quoteText is repr() of a string.

@@ -82,8 +82,7 @@ func TestManyInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			tuples, literal, _ := listedTuples(list, "python311")
 			runtime.ReadMemStats(&after)
-			// What is allocated in all is garbage of the tokens, collected on the way. The race detector adds to it: 50 times.
-			if used := after.TotalAlloc - before.TotalAlloc; used > 80*uint64(len(list)) {
+			if used := after.TotalAlloc - before.TotalAlloc; used > 50*uint64(len(list)) {
 				t.Errorf("%d bytes were allocated for %d", used, len(list))
 			}
 			runtime.GC()

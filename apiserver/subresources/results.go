@@ -147,7 +147,7 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *share
 		err = r.read(ctx, out, run, q)
 	}
 	if err != nil && (errors.Is(context.Cause(ctx), errTimeUp) || out.begun && errors.Is(context.Cause(ctx), identity.ErrRevoked)) {
-		err = nil // the answer ends here, and the caller goes on from its last index, if it still may
+		err = nil // the answer ends here, and the caller continues from its last index, if it still may
 	}
 	switch {
 	case out.broken != nil:
