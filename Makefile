@@ -51,7 +51,7 @@ deploy: build bin/cluster-driver ## Build the operator and put it on the local c
 
 .PHONY: test
 test: ## Everything: unit tests, specs, end-to-end. Ends with the counts.
-	@hack/test.sh unit fuzz cluster specs e2e
+	@hack/test.sh unit fuzz cluster integration e2e
 
 .PHONY: test-unit
 test-unit: ## Unit tests, with the race detector.
@@ -69,9 +69,9 @@ test-fuzz-deep: ## The same for packages that take minutes to build for it: stor
 test-cluster: ## Unit tests of the local cluster's own programs (hack/cluster).
 	@hack/test.sh cluster
 
-.PHONY: test-specs
-test-specs: ## Specs against a real control plane (test/specs).
-	@hack/test.sh specs
+.PHONY: test-integration
+test-integration: ## Specs against a real control plane (test/integration).
+	@hack/test.sh integration
 
 .PHONY: test-e2e
 test-e2e: ## End-to-end tests on the local cluster (test/e2e).

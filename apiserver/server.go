@@ -55,7 +55,7 @@ type Config struct {
 	ClientConfig *clientrest.Config
 	// Store says at which URL the outcome store is.
 	Store outcomes.Source
-	// LeaseDuration is for how long a tuple is a worker's that does not call.
+	// LeaseDuration is for how long an input is a worker's that does not call.
 	LeaseDuration time.Duration
 	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
 	SweepInterval time.Duration

@@ -37,7 +37,7 @@ var runTodo = map[string]string{
 	v1alpha1.ReasonJobFailed:            "Look at the events below for who ended the Job, then run what is missing again: kubectl function rerun {run} --failed{ns}.",
 	v1alpha1.ReasonRevisionChanged:      "Something else has the name of the ConfigMap with what the run executes: find out who writes ConfigMaps here, then run again.",
 	v1alpha1.ReasonRevisionMissing:      "Somebody deleted the ConfigMap with what the run executes: run again.",
-	v1alpha1.ReasonTuplesFailed:         "See why: kubectl function results {run} --failed{ns}, and what they printed: kubectl function log {run} --failed{ns}. Then mend it and run those again: kubectl function rerun {run} --failed{ns}.",
+	v1alpha1.ReasonInputsFailed:         "See why: kubectl function results {run} --failed{ns}, and what they printed: kubectl function log {run} --failed{ns}. Then mend it and run those again: kubectl function rerun {run} --failed{ns}.",
 	v1alpha1.ReasonCancelled:            "What has an outcome keeps it: kubectl function results {run}{ns}. The rest runs with kubectl function rerun {run} --failed{ns}.",
 	v1alpha1.ReasonNotDecodable:         "Correct the field that the message names, or delete the object: kubectl edit shows it as it is stored.",
 	v1alpha1.ReasonNotAllowed:           "Leave out what the message names, or ask an administrator to allow it. The run waits and then starts by itself.",
@@ -99,7 +99,7 @@ func adviceForRun(run *v1alpha1.FunctionRun, namespaceFlag string) advice {
 	wrong := firstOf(runWrong[ready.Reason], withoutHint(ready.Message), ready.Reason)
 	switch {
 	case run.Status.Progress == nil || !finished(run):
-	case ready.Reason == v1alpha1.ReasonTuplesFailed:
+	case ready.Reason == v1alpha1.ReasonInputsFailed:
 		wrong = unsuccessfulSentence(run)
 	case ready.Reason == v1alpha1.ReasonCancelled:
 		wrong = "The run was cancelled: " + unsuccessfulSentence(run)

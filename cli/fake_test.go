@@ -144,11 +144,11 @@ func finishedRun(name string, succeeded, failed int32) *v1alpha1.FunctionRun {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", UID: "uid-" + "1"},
 	}
 	total := succeeded + failed
-	run.Status.Revision = &v1alpha1.PinnedRevision{Tuples: total}
+	run.Status.Revision = &v1alpha1.PinnedRevision{InputCount: total}
 	run.Status.Progress = &v1alpha1.RunProgress{Total: total, Succeeded: succeeded, Failed: failed, Closed: true}
 	reason, complete, unsuccessful := v1alpha1.ReasonSucceeded, metav1.ConditionTrue, metav1.ConditionFalse
 	if failed > 0 {
-		reason, complete, unsuccessful = v1alpha1.ReasonTuplesFailed, metav1.ConditionFalse, metav1.ConditionTrue
+		reason, complete, unsuccessful = v1alpha1.ReasonInputsFailed, metav1.ConditionFalse, metav1.ConditionTrue
 		run.Status.Progress.FailedIndexes = strconv.Itoa(int(total - 1))
 	}
 	for kind, status := range map[string]metav1.ConditionStatus{v1alpha1.ConditionFinished: metav1.ConditionTrue, v1alpha1.ConditionReady: complete,

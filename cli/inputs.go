@@ -38,7 +38,7 @@ func (f *inputFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.typed, "typed-cells", false, "Cells of a CSV that are numbers, true, false or null are handed over as such, not as strings.")
 }
 
-// inputs are a text of tuples, not read yet.
+// inputs are a text of inputs, not read yet.
 type inputs struct {
 	text   io.Reader
 	stream parameters.Stream

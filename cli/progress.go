@@ -82,7 +82,7 @@ func (m *meter) add(now time.Time, done int) {
 	}
 }
 
-// rate is tuples a second, 0 where nothing is known.
+// rate is inputs a second, 0 where nothing is known.
 func (m *meter) rate() float64 {
 	if len(m.samples) < 2 {
 		return 0

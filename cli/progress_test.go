@@ -87,14 +87,14 @@ func TestWithoutATerminalThereIsALineNowAndThen(t *testing.T) {
 		now = began.Add(time.Duration(second) * time.Second)
 		l.update(standing{name: "r", started: done >= 0, total: 100, succeeded: max(done, 0), running: 4, reason: reason, message: message})
 	}
-	at(0, -1, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken a tuple yet.")
+	at(0, -1, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken an input yet.")
 	at(1, 0, v1alpha1.ReasonRunning, "Workers are at it.")
 	for second := 2; second < 12; second++ {
 		at(second, second*2, v1alpha1.ReasonRunning, "Workers are at it.")
 	}
 	at(12, 24, v1alpha1.ReasonImageUnavailable, "The image cannot be pulled.")
 	l.end()
-	want := `r: The Job r-1 exists; no worker has taken a tuple yet.
+	want := `r: The Job r-1 exists; no worker has taken an input yet.
 r: 0/100, 4 running
 r: 22/100, 4 running, 2.0/s, ETA 39s
 r: 24/100, 4 running, 2.0/s, ETA 38s. The image cannot be pulled.

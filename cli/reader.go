@@ -215,11 +215,11 @@ func (r *resultsReader) once(ctx context.Context, query url.Values, yield func(*
 	}
 }
 
-// totalOf is the number of tuples; 0 where it is not known yet.
+// totalOf is the number of inputs; 0 where it is not known yet.
 func totalOf(run *v1alpha1.FunctionRun) int {
 	switch {
 	case run.Status.Revision != nil:
-		return int(run.Status.Revision.Tuples)
+		return int(run.Status.Revision.InputCount)
 	case run.Status.Progress != nil:
 		return int(run.Status.Progress.Total)
 	}

@@ -122,8 +122,8 @@ func newRun(o *options) *cobra.Command {
 		Short: "Run a function over many inputs",
 		Long: `Run a function over many inputs.
 
-An input is a tuple of values, which the handler gets as event. A file is streamed: it may be larger than memory, and is read by
-its ending: .json (one array of tuples), .ndjson (a tuple a line), .csv (a row is a tuple of strings), .py (a Python tuple of tuples).
+An input is a list of values, which the handler gets as event. A file is streamed: it may be larger than memory, and is read by
+its ending: .json (one array of inputs), .ndjson (an input a line), .csv (a row is an input of strings), .py (a Python tuple of tuples).
 Nothing is made unless all inputs can be read.`,
 		Example: `  kubectl function run hello --params "(('Michael',), ('World',))" --follow
   kubectl function run train --file grid.csv --csv-header --typed-cells --workers 16 --gpus 1 --wait

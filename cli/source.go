@@ -22,7 +22,7 @@ type source struct {
 	// files lie beside the handler.
 	files          map[string][]byte
 	timeoutSeconds int
-	// batchSize is how many tuples one call of the handler gets; 0 is one.
+	// batchSize is how many inputs one call of the handler gets; 0 is one.
 	batchSize int
 	env       []string
 }

@@ -64,19 +64,19 @@ The interpreter is this machine's: what its version and its libraries do differe
 					return usageError("there are no inputs: give them by --params \"((1,), (2,))\" or --file FILE, or put inputs.json beside the code")
 				}
 			}
-			inputs, err := in.open(o.streams.In)
+			given, err := in.open(o.streams.In)
 			if err != nil {
 				return err
 			}
-			defer inputs.close()
-			tuples, err := parameters.Collect(inputs.text, inputs.stream)
+			defer given.close()
+			inputs, err := parameters.Collect(given.text, given.stream)
 			if err != nil {
-				return usageError("the inputs in %s cannot be read as %s: %w", in.where(), inputs.stream.Format, err)
+				return usageError("the inputs in %s cannot be read as %s: %w", in.where(), given.stream.Format, err)
 			}
 			if timeout != 0 {
 				source.timeoutSeconds = int(timeout / time.Second)
 			}
-			return o.try(command.Context(), source, tuples.Slice(0, tuples.Len()-1), format)
+			return o.try(command.Context(), source, inputs.Slice(0, inputs.Len()-1), format)
 		},
 	}
 	in.add(command.Flags())
@@ -110,7 +110,7 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 	}
 	succeeded := 0
 	var showError error
-	exchange, err := localexchange.New(tuplesOf(inputs), source.timeoutSeconds, source.batchSize, func(got localexchange.Outcome) {
+	exchange, err := localexchange.New(inputsOf(inputs), source.timeoutSeconds, source.batchSize, func(got localexchange.Outcome) {
 		found := outcomeOf(got)
 		if found.Status == "Succeeded" {
 			succeeded++
@@ -168,12 +168,12 @@ func runnerEnded(err error, said string) error {
 	return fmt.Errorf("the runner ended (%s) before all inputs were executed: %s", how, firstOf(strings.TrimSpace(said), "it said nothing"))
 }
 
-func tuplesOf(inputs []parameters.Input) []localexchange.Tuple {
-	tuples := make([]localexchange.Tuple, len(inputs))
+func inputsOf(inputs []parameters.Input) []localexchange.Input {
+	served := make([]localexchange.Input, len(inputs))
 	for i, input := range inputs {
-		tuples[i] = localexchange.Tuple{Index: i, JSON: input.JSON, Literal: input.Literal}
+		served[i] = localexchange.Input{Index: i, JSON: input.JSON, Literal: input.Literal}
 	}
-	return tuples
+	return served
 }
 
 // outcomeOf is an outcome as functionruns/results would have it.

@@ -153,8 +153,8 @@ func (u *sender) part(ctx context.Context, behind int, body io.Reader) (int, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	var answer struct {
-		Tuples int `json:"tuples"`
+		Inputs int `json:"inputs"`
 	}
 	err = json.NewDecoder(response.Body).Decode(&answer)
-	return answer.Tuples, err
+	return answer.Inputs, err
 }

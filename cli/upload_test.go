@@ -79,7 +79,7 @@ func (u *receiver) handle(w http.ResponseWriter, r *http.Request) bool {
 		}
 	}
 	if query.Get("more") == "true" {
-		reply(w, http.StatusOK, map[string]any{"upload": u.name, "tuples": len(u.lines)})
+		reply(w, http.StatusOK, map[string]any{"upload": u.name, "inputs": len(u.lines)})
 		return true
 	}
 	u.finals++
@@ -88,7 +88,7 @@ func (u *receiver) handle(w http.ResponseWriter, r *http.Request) bool {
 		panic(http.ErrAbortHandler)
 	}
 	u.made = finishedRun(query.Get("name"), int32(len(u.lines)), 0)
-	u.made.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Tuples: int32(len(u.lines))}}
+	u.made.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Count: int32(len(u.lines))}}
 	if u.loseAfter > 0 {
 		u.loseAfter--
 		panic(http.ErrAbortHandler)

@@ -53,7 +53,7 @@ func (f *waitFlags) check() error {
 func (c *cluster) started(ctx context.Context, s *subresources, run *v1alpha1.FunctionRun, f *waitFlags) error {
 	sentence := fmt.Sprintf("functionrun.sharedcloud.io/%s started", run.Name)
 	if from := run.Spec.ParametersFrom; from != nil && from.Upload != nil {
-		sentence += fmt.Sprintf(" over %s", counting(int(from.Upload.Tuples), "input"))
+		sentence += fmt.Sprintf(" over %s", counting(int(from.Upload.Count), "input"))
 	}
 	switch {
 	case f.follow:

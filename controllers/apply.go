@@ -64,7 +64,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 			WithFunctionUID(pin.FunctionUID).
 			WithGeneration(pin.Generation).
 			WithRegistryPath(pin.RegistryPath).
-			WithTuples(pin.Tuples).
+			WithInputCount(pin.InputCount).
 			WithWorkers(pin.Workers).
 			WithGPUs(pin.GPUs).
 			WithGPUProducts(pin.GPUProducts...).
@@ -72,7 +72,7 @@ func runStatus(run *v1alpha1.FunctionRun) *ac.FunctionRunApplyConfiguration {
 			WithRetries(pin.Retries).
 			WithNonRetryableErrors(pin.NonRetryableErrors...)
 		pinned.Digest = nonZero(pin.Digest)
-		pinned.Inputs = nonZero(pin.Inputs)
+		pinned.InputsConfigMap = nonZero(pin.InputsConfigMap)
 		pinned.InputsDigest = nonZero(pin.InputsDigest)
 		pinned.BatchSize = nonZero(pin.BatchSize)
 		pinned.RetryDelaySeconds = pin.RetryDelaySeconds

@@ -111,7 +111,7 @@ func TestARunNeverExecutesAReplacedRevision(t *testing.T) {
 	revision := testRevision(t)
 	digest := v1alpha1.ContentDigest("uid-of-f", revision)
 	pinned := func(change func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
-		return makeRun("r").Tuples(1).Pinned(revision.Name, 1, 1, 0).Job(1, "").With(func(r *v1alpha1.FunctionRun) { r.Status.Revision.Digest = digest }).With(change).Obj()
+		return makeRun("r").Inputs(1).Pinned(revision.Name, 1, 1, 0).Job(1, "").With(func(r *v1alpha1.FunctionRun) { r.Status.Revision.Digest = digest }).With(change).Obj()
 	}
 	for name, tc := range map[string]struct {
 		change     func(*v1alpha1.FunctionRun)
@@ -173,7 +173,7 @@ func TestTheImageIsComparedWhenARunIsPinned(t *testing.T) {
 	if err := w.client.Create(ctx, nearer); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.client.Create(ctx, makeRun("r").Tuples(1).Obj()); err != nil {
+	if err := w.client.Create(ctx, makeRun("r").Inputs(1).Obj()); err != nil {
 		t.Fatal(err)
 	}
 	got, wait := look(t, w, testNow)
@@ -305,7 +305,7 @@ func TestSettingsOfARevisionAreHostileInput(t *testing.T) {
 
 //security:attack tenant with pods | A Job is made by hand under the name of the run's next one, owned by the run | It is not taken for the run's without the label that a policy keeps from others
 func TestAJobMadeByHandIsNotTheRuns(t *testing.T) {
-	run := makeRun("r").Tuples(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+	run := makeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
 	revision := testRevision(t)
 	run.Status.Revision.Name = revision.Name
 	forged := ownJob(run, "1", "0", "0")
@@ -321,7 +321,7 @@ func TestAJobMadeByHandIsNotTheRuns(t *testing.T) {
 //security:attack tenant with pods | Pods with a run's labels that are not of its Job report an image's digest, or die | They count neither in what the run says nor in the digest of any FunctionImage
 func TestPodsThatOnlySayThatTheyAreWorkers(t *testing.T) {
 	ctx := context.Background()
-	run := makeRun("r").Tuples(1).Pinned("f-0123456789", 1, 1, 0).Job(1, "job").Obj()
+	run := makeRun("r").Inputs(1).Pinned("f-0123456789", 1, 1, 0).Job(1, "job").Obj()
 	worker := func(name string, uid types.UID, digest string) *corev1.Pod {
 		pod := makePod(name).Running().With(func(p *corev1.Pod) {
 			p.Labels[v1alpha1.LabelRun], p.Labels[v1alpha1.LabelRunUID] = "r", "uid-of-r"

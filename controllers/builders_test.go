@@ -85,17 +85,17 @@ func (b runBuilder) With(change func(*v1alpha1.FunctionRun)) runBuilder {
 	return b
 }
 
-func (b runBuilder) Tuples(n int) runBuilder {
+func (b runBuilder) Inputs(n int) runBuilder {
 	for range n {
-		b.Spec.Parameters = append(b.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: []byte("1")}})
+		b.Spec.Parameters = append(b.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: []byte("1")}})
 	}
 	return b
 }
 
-func (b runBuilder) Pinned(revision string, tuples, workers, gpus int32) runBuilder {
+func (b runBuilder) Pinned(revision string, inputs, workers, gpus int32) runBuilder {
 	b.Status.Revision = &v1alpha1.PinnedRevision{
 		Name: revision, FunctionUID: "uid-of-f", Generation: 1, RegistryPath: "sharedcloud/python:latest",
-		Tuples: tuples, Workers: workers, GPUs: gpus, TimeoutSeconds: 1800,
+		InputCount: inputs, Workers: workers, GPUs: gpus, TimeoutSeconds: 1800,
 	}
 	return b
 }

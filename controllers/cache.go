@@ -66,7 +66,7 @@ func stripped(drop func(any)) func(any) (any, error) {
 	}
 }
 
-// dropInputs leaves the count of a run's tuples in place of the tuples.
+// dropInputs leaves the count of a run's inputs in place of the inputs.
 func dropInputs(obj any) (any, error) {
 	dropped, err := parameters.DropInputs(obj)
 	if err != nil {

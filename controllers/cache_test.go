@@ -102,7 +102,7 @@ func TestTransformsAndIndexesBearAnything(t *testing.T) {
 		nil, "text", 7, struct{}{},
 		&v1alpha1.Function{}, &v1alpha1.FunctionRun{}, &v1alpha1.FunctionImage{}, &batchv1.Job{}, &corev1.Pod{}, &metav1.PartialObjectMetadata{},
 		&corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{}, {Name: "worker"}}}},
-		&v1alpha1.FunctionRun{Spec: v1alpha1.FunctionRunSpec{Parameters: []v1alpha1.Tuple{nil, {}}, ParametersLiteral: ptr.To("(")}},
+		&v1alpha1.FunctionRun{Spec: v1alpha1.FunctionRunSpec{Parameters: []v1alpha1.Input{nil, {}}, ParametersLiteral: ptr.To("(")}},
 		&batchv1.Job{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{}, {Controller: ptr.To(true)}}}},
 	}
 	for _, by := range CacheOptions(testOptions).ByObject {

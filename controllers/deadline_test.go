@@ -62,7 +62,7 @@ func TestTheTimeThatARunHasLeft(t *testing.T) {
 
 func TestARunThatTakesTooLongIsEnded(t *testing.T) {
 	run := func(limit int32) *v1alpha1.FunctionRun {
-		return makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 1, 0).Job(1, "job").With(func(r *v1alpha1.FunctionRun) {
+		return makeRun("r").Inputs(9).Pinned("f-0123456789", 9, 1, 0).Job(1, "job").With(func(r *v1alpha1.FunctionRun) {
 			r.Status.Revision.ActiveDeadlineSeconds = &limit
 			r.Status.StartTime = &metav1.Time{Time: testNow.Add(-40 * time.Second)}
 		}).Obj()

@@ -171,7 +171,7 @@ func TestAnyCallMayFail(t *testing.T) {
 func runThroughFailure(t *testing.T, failAt int, afterwards bool) *world {
 	t.Helper()
 	ctx := context.Background()
-	w := newWorld(makeFunction("f").Obj(), makeImage("sharedcloud-catalogue", "python"), makeRun("r").Tuples(5).Obj())
+	w := newWorld(makeFunction("f").Obj(), makeImage("sharedcloud-catalogue", "python"), makeRun("r").Inputs(5).Obj())
 	w.failAt, w.afterwards = failAt, afterwards
 	clk := clocktesting.NewFakePassiveClock(testNow)
 	w.settle(t, clk)

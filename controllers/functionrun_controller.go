@@ -102,7 +102,7 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 		restored(run, runConditions(run, p.now))
 		return r.tidy(ctx, p)
 	}
-	tuples, err := parameters.CachedCount(run)
+	inputs, err := parameters.CachedCount(run)
 	if err != nil && !errors.Is(err, parameters.ErrElsewhere) {
 		r.finish(p, false, v1alpha1.ReasonParametersInvalid, sentence(cut(err.Error(), foreignTextLimit))+" Make a new FunctionRun with inputs that can be read.")
 		return ctrl.Result{}, nil
@@ -127,7 +127,7 @@ func (r *RunReconciler) advance(ctx context.Context, p *runPass) (ctrl.Result, e
 		if held, err := r.holdUnchecked(ctx, p, run.References()); held || err != nil {
 			return ctrl.Result{RequeueAfter: policyPause}, err
 		}
-		inputs, wait, err := r.inputs(ctx, p, tuples)
+		inputs, wait, err := r.inputs(ctx, p, inputs)
 		if wait != nil || err != nil {
 			return deref(wait), err
 		}

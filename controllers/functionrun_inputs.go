@@ -18,20 +18,20 @@ import (
 
 // foundInputs are a run's inputs before it is pinned.
 type foundInputs struct {
-	tuples int
+	count int
 	// configMap is the name of the copy; "" where the inputs are in the spec or were uploaded.
 	configMap string
 	// digest of the copy's content; "" where there is none.
 	digest string
 }
 
-// inputs finds how many tuples a run has. What lies in a ConfigMap is copied first, into an immutable one of the run's
+// inputs finds how many inputs a run has. What lies in a ConfigMap is copied first, into an immutable one of the run's
 // own, and counted in the copy: a pass that dies in between, or a source that changes, changes nothing of what is pinned.
 // A result that is not nil says that the run has to wait, or is over.
 func (r *RunReconciler) inputs(ctx context.Context, p *runPass, counted int) (found foundInputs, wait *ctrl.Result, err error) {
 	run := p.run
 	if run.Spec.ParametersFrom == nil || run.Spec.ParametersFrom.ConfigMapKeyRef == nil {
-		return foundInputs{tuples: counted}, nil, nil
+		return foundInputs{count: counted}, nil, nil
 	}
 	name := inputsName(run.Name)
 	kept := &corev1.ConfigMap{}
@@ -53,7 +53,7 @@ func (r *RunReconciler) inputs(ctx context.Context, p *runPass, counted int) (fo
 			"The inputs are to be copied into a ConfigMap %s, and there is one already that is not this run's: delete it, or make the run under another name.", name)})
 		return found, &ctrl.Result{}, nil // waiting for it to go; its watch wakes this run
 	}
-	tuples, err := parameters.Collect(bytes.NewReader(textIn(kept, v1alpha1.InputsKey)),
+	inputs, err := parameters.Collect(bytes.NewReader(textIn(kept, v1alpha1.InputsKey)),
 		parameters.Stream{Format: v1alpha1.ParametersFormat(kept.Data[v1alpha1.InputsFormatKey])})
 	if err != nil {
 		ref := run.Spec.ParametersFrom.ConfigMapKeyRef
@@ -61,7 +61,7 @@ func (r *RunReconciler) inputs(ctx context.Context, p *runPass, counted int) (fo
 			ref.Key, ref.Name, kept.Data[v1alpha1.InputsFormatKey], sentence(cut(err.Error(), foreignTextLimit))))
 		return found, &ctrl.Result{}, nil
 	}
-	return foundInputs{tuples: tuples.Len(), configMap: name, digest: v1alpha1.ContentDigest(run.UID, kept)}, nil, nil
+	return foundInputs{count: inputs.Len(), configMap: name, digest: v1alpha1.ContentDigest(run.UID, kept)}, nil, nil
 }
 
 // copyOf: the ConfigMap is the copy that this controller made for the run. A policy keeps the label from others; the owner
@@ -73,17 +73,17 @@ func copyOf(run *v1alpha1.FunctionRun, configMap *corev1.ConfigMap) bool {
 // inputsReplaced says in words that the copy of the inputs that the run has pinned is gone, or is another; "" where it is there.
 func (r *RunReconciler) inputsReplaced(ctx context.Context, run *v1alpha1.FunctionRun) (string, error) {
 	pin := run.Status.Revision
-	if pin.Inputs == "" || pin.InputsDigest == "" {
+	if pin.InputsConfigMap == "" || pin.InputsDigest == "" {
 		return "", nil
 	}
 	kept := &corev1.ConfigMap{}
-	switch err := r.live.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: pin.Inputs}, kept); {
+	switch err := r.live.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: pin.InputsConfigMap}, kept); {
 	case apierrors.IsNotFound(err):
-		return fmt.Sprintf("The ConfigMap %s, which held the copy of the run's inputs, was deleted: make a new FunctionRun.", pin.Inputs), nil
+		return fmt.Sprintf("The ConfigMap %s, which held the copy of the run's inputs, was deleted: make a new FunctionRun.", pin.InputsConfigMap), nil
 	case err != nil:
-		return "", fmt.Errorf("reading the copy of the inputs, %s: %w", pin.Inputs, err)
+		return "", fmt.Errorf("reading the copy of the inputs, %s: %w", pin.InputsConfigMap, err)
 	case !copyOf(run, kept) || v1alpha1.ContentDigest(run.UID, kept) != pin.InputsDigest:
-		return fmt.Sprintf("The ConfigMap %s does not hold the inputs that the run was pinned with: make a new FunctionRun.", pin.Inputs), nil
+		return fmt.Sprintf("The ConfigMap %s does not hold the inputs that the run was pinned with: make a new FunctionRun.", pin.InputsConfigMap), nil
 	}
 	return "", nil
 }

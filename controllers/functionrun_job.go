@@ -292,5 +292,5 @@ func (r *RunReconciler) recordJob(p *runPass, uid types.UID) {
 
 func startingFinding(run *v1alpha1.FunctionRun) finding {
 	return finding{standingProgressing, v1alpha1.ReasonStarting,
-		fmt.Sprintf("The Job %s exists; no worker has taken a tuple yet.", run.Status.Job.Name)}
+		fmt.Sprintf("The Job %s exists; no worker has taken an input yet.", run.Status.Job.Name)}
 }

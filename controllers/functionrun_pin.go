@@ -75,22 +75,22 @@ func (r *RunReconciler) holdUnchecked(ctx context.Context, p *runPass, reference
 
 // pinFor is what the run says itself, else the function.
 func pinFor(run *v1alpha1.FunctionRun, function *v1alpha1.Function, settings Settings, inputs foundInputs) *v1alpha1.PinnedRevision {
-	tuples := int32(within(inputs.tuples, 0, int(v1alpha1.MaxTuples)))
+	count := int32(within(inputs.count, 0, int(v1alpha1.MaxInputs)))
 	return &v1alpha1.PinnedRevision{
-		Name:           function.Status.Revision.Name,
-		Digest:         function.Status.Revision.Digest,
-		FunctionUID:    function.UID,
-		Generation:     function.Status.Revision.Generation,
-		RegistryPath:   settings.Image.RegistryPath,
-		Inputs:         inputs.configMap,
-		InputsDigest:   inputs.digest,
-		Tuples:         tuples,
-		Workers:        min(tuples, within(ptr.Deref(run.Spec.Workers, settings.Workers), 1, v1alpha1.MaxWorkers)),
-		GPUs:           within(ptr.Deref(run.Spec.GPUs, settings.GPUs), 0, v1alpha1.MaxGPUs),
-		GPUProducts:    eitherSet(run.Spec.GPUProducts, settings.GPUProducts),
-		TimeoutSeconds: within(ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds), 1, v1alpha1.MaxTimeoutSeconds),
-		Retries:        within(ptr.Deref(run.Spec.Retries, settings.Retries), 0, v1alpha1.MaxRetries),
-		BatchSize:      within(ptr.Deref(unlessIs(1, either(run.Spec.BatchSize, settings.BatchSize)), 0), 0, v1alpha1.MaxBatchSize),
+		Name:            function.Status.Revision.Name,
+		Digest:          function.Status.Revision.Digest,
+		FunctionUID:     function.UID,
+		Generation:      function.Status.Revision.Generation,
+		RegistryPath:    settings.Image.RegistryPath,
+		InputsConfigMap: inputs.configMap,
+		InputsDigest:    inputs.digest,
+		InputCount:      count,
+		Workers:         min(count, within(ptr.Deref(run.Spec.Workers, settings.Workers), 1, v1alpha1.MaxWorkers)),
+		GPUs:            within(ptr.Deref(run.Spec.GPUs, settings.GPUs), 0, v1alpha1.MaxGPUs),
+		GPUProducts:     eitherSet(run.Spec.GPUProducts, settings.GPUProducts),
+		TimeoutSeconds:  within(ptr.Deref(run.Spec.TimeoutSeconds, settings.TimeoutSeconds), 1, v1alpha1.MaxTimeoutSeconds),
+		Retries:         within(ptr.Deref(run.Spec.Retries, settings.Retries), 0, v1alpha1.MaxRetries),
+		BatchSize:       within(ptr.Deref(unlessIs(1, either(run.Spec.BatchSize, settings.BatchSize)), 0), 0, v1alpha1.MaxBatchSize),
 
 		RetryDelaySeconds: ptr.To(within(ptr.Deref(either(run.Spec.RetryDelaySeconds, settings.RetryDelaySeconds),
 			v1alpha1.DefaultRetryDelaySeconds), 0, v1alpha1.MaxRetryDelaySeconds)),

@@ -22,7 +22,7 @@ const aloneTime = time.Second
 // it has pinned.
 func wantedWorkers(run *v1alpha1.FunctionRun) int32 {
 	pin := run.Status.Revision
-	return within(min(pin.Tuples, ptr.Deref(run.Spec.Workers, pin.Workers)), 0, v1alpha1.MaxWorkers)
+	return within(min(pin.InputCount, ptr.Deref(run.Spec.Workers, pin.Workers)), 0, v1alpha1.MaxWorkers)
 }
 
 // jobSize is the size of a Job: how many workers it is over with, and how many of them work at the same time.

@@ -22,8 +22,8 @@ func FuzzStoredObjects(f *testing.F) {
 	for _, text := range []string{
 		brokenRun,
 		`{"metadata":{"name":"f","generation":1},"spec":{"runtime":"python311","image":"python","code":"x","files":{"a.py":"1"},"pod":{"resources":{"limits":{"memory":"1e99"},"requests":{"memory":"1e-9"}},"volumes":[{"name":"v","emptyDir":{"sizeLimitMiB":9223372036854775807}}],"tolerations":[{"tolerationSeconds":-1}]}}}`,
-		`{"metadata":{"name":"r"},"spec":{"functionRef":{"name":"f"},"parameters":[[1],null],"workers":-5},"status":{"revision":{"name":"x","tuples":2147483647,"workers":-1,"gpus":99},"job":{"name":"j","number":2147483647,"uid":"u"},"progress":{"total":-1,"succeeded":2147483647,"failed":2147483647,"failedIndexes":"x"},"startTime":"0001-01-01T00:00:00Z","conditions":[{"type":"Suspended","status":"False","lastTransitionTime":null}]}}`,
-		`{"metadata":{"name":"r"},"spec":{"parametersLiteral":"((1,),)","parametersFrom":{"upload":{"tuples":-1}}}}`,
+		`{"metadata":{"name":"r"},"spec":{"functionRef":{"name":"f"},"parameters":[[1],null],"workers":-5},"status":{"revision":{"name":"x","inputCount":2147483647,"workers":-1,"gpus":99},"job":{"name":"j","number":2147483647,"uid":"u"},"progress":{"total":-1,"succeeded":2147483647,"failed":2147483647,"failedIndexes":"x"},"startTime":"0001-01-01T00:00:00Z","conditions":[{"type":"Suspended","status":"False","lastTransitionTime":null}]}}`,
+		`{"metadata":{"name":"r"},"spec":{"parametersLiteral":"((1,),)","parametersFrom":{"upload":{"count":-1}}}}`,
 		`{"metadata":{"name":"i"},"spec":{"registryPath":"@","runtime":"node20","imagePullSecrets":["a"]}}`,
 	} {
 		f.Add([]byte(text))
@@ -85,7 +85,7 @@ func lookAtRun(t *testing.T, run *v1alpha1.FunctionRun, now time.Time) {
 	_, _ = run.KeptUntil()
 	_, _ = run.ResultsKeptUntil()
 	_ = runStatus(run)
-	_ = pinFor(run, &v1alpha1.Function{Status: v1alpha1.FunctionStatus{Revision: &v1alpha1.FunctionRevision{}}}, Settings{Workers: 1, TimeoutSeconds: 1}, foundInputs{tuples: 5})
+	_ = pinFor(run, &v1alpha1.Function{Status: v1alpha1.FunctionStatus{Revision: &v1alpha1.FunctionRevision{}}}, Settings{Workers: 1, TimeoutSeconds: 1}, foundInputs{count: 5})
 	if run.Status.Progress != nil {
 		complete, reason, message := verdict(run.Status.Progress)
 		finishRun(run.DeepCopy(), complete, reason, message, now)

@@ -160,7 +160,7 @@ func TestWorkingFinding(t *testing.T) {
 	}{
 		{
 			name: "a Job without pods is starting, and looked at again soon",
-			job:  job(), want: finding{standingProgressing, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken a tuple yet."},
+			job:  job(), want: finding{standingProgressing, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken an input yet."},
 			wantRecheck: 5 * time.Second,
 		},
 		{
@@ -172,12 +172,12 @@ func TestWorkingFinding(t *testing.T) {
 		{
 			name: "a Job that a queue holds back has no pods, as it should",
 			job:  job(old, func(j *batchv1.Job) { j.Spec.Suspend = ptr.To(true) }),
-			want: finding{standingProgressing, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken a tuple yet."},
+			want: finding{standingProgressing, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken an input yet."},
 		},
 		{
 			name: "pods that start are nothing to talk about",
 			job:  job(old), crew: crew{waiting: 2, recheck: time.Second},
-			want:        finding{standingProgressing, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken a tuple yet."},
+			want:        finding{standingProgressing, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken an input yet."},
 			wantRecheck: time.Second,
 		},
 		{

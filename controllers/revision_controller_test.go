@@ -116,7 +116,7 @@ func TestARevisionIsDeletedOnlyWhenNothingHasNamedItForAWhile(t *testing.T) {
 	look(time.Minute, false)
 
 	// A run names it, and the time begins anew when that run is over.
-	run := makeRun("r").Tuples(1).Pinned(revision.Name, 1, 1, 0).Obj()
+	run := makeRun("r").Inputs(1).Pinned(revision.Name, 1, 1, 0).Obj()
 	if err := w.client.Create(ctx, run); err != nil {
 		t.Fatal(err)
 	}

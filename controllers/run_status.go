@@ -29,11 +29,11 @@ func runClosed(run *v1alpha1.FunctionRun) bool {
 	return run.Status.Progress != nil && run.Status.Progress.Closed
 }
 
-// outcomes is how many tuples have their outcome, as far as the API server has reported.
+// outcomes is how many inputs have their outcome, as far as the API server has reported.
 func outcomes(run *v1alpha1.FunctionRun) int32 {
 	progress := ptr.Deref(run.Status.Progress, v1alpha1.RunProgress{})
 	sum := int64(progress.Succeeded) + int64(progress.Failed) + int64(progress.TimedOut) + int64(progress.Cancelled)
-	return int32(within(sum, 0, int64(v1alpha1.MaxTuples)))
+	return int32(within(sum, 0, int64(v1alpha1.MaxInputs)))
 }
 
 func runConditions(run *v1alpha1.FunctionRun, now time.Time) conditionWriter {
@@ -74,7 +74,7 @@ func startEnding(run *v1alpha1.FunctionRun, reason, message string, now time.Tim
 func endingFinding(run *v1alpha1.FunctionRun) finding {
 	ending := ptr.Deref(meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionEnding), metav1.Condition{})
 	return finding{standingProgressing, ending.Reason,
-		ending.Message + " Waiting for the API server to give every tuple its outcome."}
+		ending.Message + " Waiting for the API server to give every input its outcome."}
 }
 
 // finishRun writes the end of a run.
@@ -102,11 +102,11 @@ var reasonPattern = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9_])?$`)
 func verdict(progress *v1alpha1.RunProgress) (complete bool, reason, message string) {
 	if progress.Succeeded == progress.Total {
 		if progress.Total == 1 {
-			return true, v1alpha1.ReasonSucceeded, "The only tuple succeeded."
+			return true, v1alpha1.ReasonSucceeded, "The only input succeeded."
 		}
-		return true, v1alpha1.ReasonSucceeded, fmt.Sprintf("All %d tuples succeeded.", progress.Total)
+		return true, v1alpha1.ReasonSucceeded, fmt.Sprintf("All %d inputs succeeded.", progress.Total)
 	}
-	reason = v1alpha1.ReasonTuplesFailed
+	reason = v1alpha1.ReasonInputsFailed
 	if reasonPattern.MatchString(progress.Reason) {
 		reason = progress.Reason
 	}
@@ -121,7 +121,7 @@ func verdict(progress *v1alpha1.RunProgress) (complete bool, reason, message str
 	}
 }
 
-// countsOf says which tuples did not succeed: "3 of 100 tuples did not succeed (2 failed, 1 timed out): indexes 4,7-8."
+// countsOf says which inputs did not succeed: "3 of 100 inputs did not succeed (2 failed, 1 timed out): indexes 4,7-8."
 func countsOf(progress *v1alpha1.RunProgress) string {
 	var parts []string
 	for _, part := range []struct {
@@ -132,7 +132,7 @@ func countsOf(progress *v1alpha1.RunProgress) string {
 			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.word))
 		}
 	}
-	text := fmt.Sprintf("%d of %d tuples did not succeed", progress.Total-progress.Succeeded, progress.Total)
+	text := fmt.Sprintf("%d of %d inputs did not succeed", progress.Total-progress.Succeeded, progress.Total)
 	if len(parts) > 0 {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}
@@ -173,7 +173,7 @@ func workingFinding(run *v1alpha1.FunctionRun, job *batchv1.Job, c crew, now tim
 	case outcomes(run) > 0:
 		f.reason, f.message = v1alpha1.ReasonRunning, "Workers are at it."
 	default:
-		f.reason, f.message = v1alpha1.ReasonStarting, fmt.Sprintf("The Job %s exists; no worker has taken a tuple yet.", job.Name)
+		f.reason, f.message = v1alpha1.ReasonStarting, fmt.Sprintf("The Job %s exists; no worker has taken an input yet.", job.Name)
 	}
 	if progress.Message != "" {
 		// What the exchange sees from inside the workers (a module that cannot be loaded) tells more than how they died.

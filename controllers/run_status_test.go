@@ -75,7 +75,7 @@ func TestConditionsOfARunAsToolsReadThem(t *testing.T) {
 		},
 		{
 			name: "a failed run is failed",
-			act:  func(run *v1alpha1.FunctionRun) { finishRun(run, false, v1alpha1.ReasonTuplesFailed, "x", testNow) },
+			act:  func(run *v1alpha1.FunctionRun) { finishRun(run, false, v1alpha1.ReasonInputsFailed, "x", testNow) },
 			want: status.FailedStatus, wantTrue: []string{"Failed", "Finished", "Stalled"},
 		},
 		{
@@ -144,41 +144,41 @@ func TestVerdict(t *testing.T) {
 		wantMessage  string
 	}{
 		{
-			name:         "all tuples succeeded",
+			name:         "all inputs succeeded",
 			progress:     v1alpha1.RunProgress{Total: 1000, Succeeded: 1000},
-			wantComplete: true, wantReason: "Succeeded", wantMessage: "All 1000 tuples succeeded.",
+			wantComplete: true, wantReason: "Succeeded", wantMessage: "All 1000 inputs succeeded.",
 		},
 		{
-			name:         "all tuples succeeded although the run was being cancelled",
+			name:         "all inputs succeeded although the run was being cancelled",
 			progress:     v1alpha1.RunProgress{Total: 1, Succeeded: 1, Reason: "Cancelled"},
-			wantComplete: true, wantReason: "Succeeded", wantMessage: "The only tuple succeeded.",
+			wantComplete: true, wantReason: "Succeeded", wantMessage: "The only input succeeded.",
 		},
 		{
 			name:       "some failed",
 			progress:   v1alpha1.RunProgress{Total: 10, Succeeded: 7, Failed: 2, TimedOut: 1, FailedIndexes: "0-1,9"},
-			wantReason: "TuplesFailed",
-			wantMessage: "3 of 10 tuples did not succeed (2 failed, 1 timed out): indexes 0-1,9. " +
+			wantReason: "InputsFailed",
+			wantMessage: "3 of 10 inputs did not succeed (2 failed, 1 timed out): indexes 0-1,9. " +
 				"The subresource functionruns/results has the error of each.",
 		},
 		{
 			name:       "the run was cancelled",
 			progress:   v1alpha1.RunProgress{Total: 4, Succeeded: 1, Cancelled: 3, FailedIndexes: "1-3", Reason: "Cancelled"},
 			wantReason: "Cancelled",
-			wantMessage: "The run was cancelled: 3 of 4 tuples did not succeed (3 cancelled): indexes 1-3. " +
+			wantMessage: "The run was cancelled: 3 of 4 inputs did not succeed (3 cancelled): indexes 1-3. " +
 				"The subresource functionruns/results has the error of each.",
 		},
 		{
 			name:       "the exchange ended it, and says why",
 			progress:   v1alpha1.RunProgress{Total: 4, Failed: 4, FailedIndexes: "0-3", Reason: "ModuleNotLoaded", Message: "SyntaxError: invalid syntax (handler.py, line 2)"},
 			wantReason: "ModuleNotLoaded",
-			wantMessage: "SyntaxError: invalid syntax (handler.py, line 2). 4 of 4 tuples did not succeed (4 failed): indexes 0-3. " +
+			wantMessage: "SyntaxError: invalid syntax (handler.py, line 2). 4 of 4 inputs did not succeed (4 failed): indexes 0-3. " +
 				"The subresource functionruns/results has the error of each.",
 		},
 		{
 			name:       "a reason that no condition may have is left out",
 			progress:   v1alpha1.RunProgress{Total: 2, Succeeded: 1, Failed: 1, Reason: "not a reason!"},
-			wantReason: "TuplesFailed",
-			wantMessage: "1 of 2 tuples did not succeed (1 failed). " +
+			wantReason: "InputsFailed",
+			wantMessage: "1 of 2 inputs did not succeed (1 failed). " +
 				"The subresource functionruns/results has the error of each.",
 		},
 	}

@@ -68,7 +68,7 @@ func look(t *testing.T, w *world, now time.Time) (*v1alpha1.FunctionRun, time.Du
 // Workers that exit with 0 mean "nothing is left for me", never "the run is done".
 func TestAJobThatIsOverBeforeItsRun(t *testing.T) {
 	pinned := func() *v1alpha1.FunctionRun {
-		return makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 3, 0).Job(2, "job").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
+		return makeRun("r").Inputs(9).Pinned("f-0123456789", 9, 3, 0).Job(2, "job").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
 	}
 	tests := []struct {
 		name                    string
@@ -114,7 +114,7 @@ func TestTheOtherWorkersFollowTheFirst(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, tc.workers, 0).Job(1, "job").Obj()
+			run := makeRun("r").Inputs(9).Pinned("f-0123456789", 9, tc.workers, 0).Job(1, "job").Obj()
 			job := ownJob(run, "1", "0", "0")
 			job.Annotations[annotationMade] = strconv.FormatInt(testNow.Add(-tc.age).UnixMicro(), 10)
 			job.Spec.Completions, job.Spec.Parallelism = &tc.workers, &tc.parallelism
@@ -144,7 +144,7 @@ func TestTheJobGetsTheWorkersThatTheRunAsksForNow(t *testing.T) {
 	}{
 		{name: "fewer", asked: ptr.To[int32](2), age: time.Minute, want: jobSize{2, 2}, wantWorkers: 2},
 		{name: "more", asked: ptr.To[int32](8), age: time.Minute, want: jobSize{8, 8}, wantWorkers: 8},
-		{name: "no more than it has tuples", asked: ptr.To[int32](100), age: time.Minute, want: jobSize{9, 9}, wantWorkers: 9},
+		{name: "no more than it has inputs", asked: ptr.To[int32](100), age: time.Minute, want: jobSize{9, 9}, wantWorkers: 9},
 		{name: "those that it started with when it asks for none any more", age: time.Minute, want: jobSize{4, 4}, wantWorkers: 4},
 		{name: "not before the first has had its moment", asked: ptr.To[int32](2), age: 0, want: jobSize{4, 4}, wantWorkers: 4},
 		{name: "not where its queue has admitted it", asked: ptr.To[int32](2), age: time.Minute, labels: map[string]string{v1alpha1.LabelQueue: "team"},
@@ -156,7 +156,7 @@ func TestTheJobGetsTheWorkersThatTheRunAsksForNow(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
+			run := makeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
 			run.Spec.Workers, run.Labels = tc.asked, tc.labels
 			job := ownJob(run, "1", "0", "0")
 			job.Annotations[annotationMade] = strconv.FormatInt(testNow.Add(-tc.age).UnixMicro(), 10)
@@ -181,7 +181,7 @@ func TestTheJobGetsTheWorkersThatTheRunAsksForNow(t *testing.T) {
 }
 
 func TestTheNextJobHasTheWorkersThatTheRunAsksForNow(t *testing.T) {
-	run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 4, 0).Job(2, "").Obj()
+	run := makeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(2, "").Obj()
 	revision := testRevision(t)
 	run.Status.Revision.Name, run.Spec.Workers = revision.Name, ptr.To[int32](6)
 	w := newWorld(run, revision)
@@ -197,7 +197,7 @@ func TestTheNextJobHasTheWorkersThatTheRunAsksForNow(t *testing.T) {
 
 // A cluster may refuse what the run asks for: that is said, and the run goes on with the workers that it has.
 func TestARefusedNumberOfWorkersIsTold(t *testing.T) {
-	run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
+	run := makeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
 	run.Spec.Workers = ptr.To[int32](2)
 	job := ownJob(run, "1", "0", "0")
 	job.Spec.Completions, job.Spec.Parallelism = ptr.To[int32](4), ptr.To[int32](4)
@@ -225,7 +225,7 @@ func conditionOf(run *v1alpha1.FunctionRun, name string) metav1.Condition {
 
 // The Job before the current one stays until the current one is there, since that says of itself what the one before did.
 func TestTheNextJobKnowsWhatTheOneBeforeDid(t *testing.T) {
-	run := makeRun("r").Tuples(9).Pinned("f-0123456789", 9, 3, 0).Job(3, "").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
+	run := makeRun("r").Inputs(9).Pinned("f-0123456789", 9, 3, 0).Job(3, "").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
 	revision := testRevision(t)
 	run.Status.Revision.Name = revision.Name
 	w := newWorld(run, revision, ownJob(run, "2", "4", "1", jobDone(testNow.Add(-time.Minute))))
@@ -255,7 +255,7 @@ func TestPinFor(t *testing.T) {
 		ResultsTTLSecondsAfterFinished: ptr.To[int32](60),
 	}
 	base := v1alpha1.PinnedRevision{
-		Name: "f-0123456789", Digest: function.Status.Revision.Digest, FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", Inputs: "kept", InputsDigest: "of the copy", Tuples: 9,
+		Name: "f-0123456789", Digest: function.Status.Revision.Digest, FunctionUID: function.UID, Generation: 1, RegistryPath: "sharedcloud/python:latest", InputsConfigMap: "kept", InputsDigest: "of the copy", InputCount: 9,
 		Workers: 3, GPUs: 2, GPUProducts: []string{"A100", "T4"}, TimeoutSeconds: 60, Retries: 1,
 		RetryDelaySeconds: ptr.To[int32](1), NonRetryableErrors: []string{"AssertionError", "KeyError"}, MaxFailures: ptr.To[int32](5),
 		ActiveDeadlineSeconds: ptr.To[int32](90), PriorityClassName: "batch", TTLSecondsAfterFinished: ptr.To[int32](3600),
@@ -284,7 +284,7 @@ func TestPinFor(t *testing.T) {
 			run := makeRun("r").With(func(r *v1alpha1.FunctionRun) { r.Spec.RunPolicy = tc.policy }).Obj()
 			want := base
 			tc.want(&want)
-			got := pinFor(run, function, settingsFor(function, image, rt, testOptions.GPUResource), foundInputs{tuples: 9, configMap: "kept", digest: "of the copy"})
+			got := pinFor(run, function, settingsFor(function, image, rt, testOptions.GPUResource), foundInputs{count: 9, configMap: "kept", digest: "of the copy"})
 			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Errorf("the pin (-want +got):\n%s", diff)
 			}
@@ -300,7 +300,7 @@ func TestRunStatusCarriesTheWholePin(t *testing.T) {
 	run.Status.Revision.TTLSecondsAfterFinished, run.Status.Revision.ResultsTTLSecondsAfterFinished = ptr.To[int32](0), ptr.To[int32](7)
 	run.Status.Revision.MaxFailures, run.Status.Revision.ActiveDeadlineSeconds = ptr.To[int32](0), ptr.To[int32](60)
 	run.Status.Revision.PriorityClassName, run.Status.Revision.GPUResource = "batch", "nvidia.com/gpu.shared"
-	run.Status.Revision.Digest, run.Status.Revision.Inputs, run.Status.Revision.InputsDigest = "of the revision", "kept", "of the copy"
+	run.Status.Revision.Digest, run.Status.Revision.InputsConfigMap, run.Status.Revision.InputsDigest = "of the revision", "kept", "of the copy"
 	text, err := json.Marshal(runStatus(run))
 	if err != nil {
 		t.Fatal(err)
@@ -328,7 +328,7 @@ func testRevision(t *testing.T) *corev1.ConfigMap {
 
 func TestARunWhoseRevisionWasDeleted(t *testing.T) {
 	t.Run("pins again as long as nothing was executed", func(t *testing.T) {
-		w := newWorld(makeRun("r").Tuples(1).Obj())
+		w := newWorld(makeRun("r").Inputs(1).Obj())
 		// Pinned by the controllers: nobody unsets what is not his own.
 		pinned := makeRun("r").Pinned("gone-0123456789", 1, 1, 0).Job(1, "").Obj()
 		if err := w.client.Status().Apply(context.Background(), runStatus(pinned), client.FieldOwner(v1alpha1.FieldManagerController)); err != nil {
@@ -339,8 +339,8 @@ func TestARunWhoseRevisionWasDeleted(t *testing.T) {
 			t.Errorf("status %+v", got.Status)
 		}
 	})
-	t.Run("ends when tuples may have been executed with it", func(t *testing.T) {
-		run := makeRun("r").Tuples(1).Pinned("gone-0123456789", 1, 1, 0).Job(2, "").With(func(r *v1alpha1.FunctionRun) {
+	t.Run("ends when inputs may have been executed with it", func(t *testing.T) {
+		run := makeRun("r").Inputs(1).Pinned("gone-0123456789", 1, 1, 0).Job(2, "").With(func(r *v1alpha1.FunctionRun) {
 			r.Status.StartTime = &metav1.Time{Time: testNow}
 		}).Obj()
 		got, _ := look(t, newWorld(run), testNow)
@@ -352,7 +352,7 @@ func TestARunWhoseRevisionWasDeleted(t *testing.T) {
 
 func TestAJobThatTheClusterRefuses(t *testing.T) {
 	refuse := func(err error) *world {
-		run := makeRun("r").Tuples(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+		run := makeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
 		revision := testRevision(t)
 		run.Status.Revision.Name = revision.Name
 		w := newWorld(run, revision)
@@ -405,7 +405,7 @@ func TestAJobThatTheCacheDoesNotKnow(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := makeRun("r").Tuples(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+			run := makeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
 			revision := testRevision(t)
 			run.Status.Revision.Name = revision.Name
 			job := ownJob(run, "1", "0", "0")
@@ -436,7 +436,7 @@ func (*quotaError) Error() string { return "exceeded quota: jobs" }
 // A write that was decided from an old state is refused whole: the API server's report and what was stored since stay.
 func TestAnOldStateUnsetsNothing(t *testing.T) {
 	ctx := context.Background()
-	run := makeRun("r").Tuples(2).Obj()
+	run := makeRun("r").Inputs(2).Obj()
 	w := newWorld(run)
 	old := &v1alpha1.FunctionRun{}
 	if err := w.client.Get(ctx, client.ObjectKeyFromObject(run), old); err != nil {
@@ -463,7 +463,7 @@ func TestAnOldStateUnsetsNothing(t *testing.T) {
 
 func TestTTL(t *testing.T) {
 	finished := func(ttl int32, before time.Duration) *v1alpha1.FunctionRun {
-		run := makeRun("r").Tuples(1).With(func(r *v1alpha1.FunctionRun) {
+		run := makeRun("r").Inputs(1).With(func(r *v1alpha1.FunctionRun) {
 			r.Spec.TTLSecondsAfterFinished = ptr.To(ttl)
 			r.Status.ObservedGeneration = 1
 		}).Obj()

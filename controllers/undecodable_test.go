@@ -136,7 +136,7 @@ func TestWhatWasCorrectedMeanwhileIsLeftAlone(t *testing.T) {
 func TestAFinishedRunThatCanBeDecodedAgainIsReadyAgain(t *testing.T) {
 	run := makeRun("r").Obj()
 	now := time.Unix(1000, 0)
-	finishRun(run, true, v1alpha1.ReasonSucceeded, "All 2 tuples succeeded.", now)
+	finishRun(run, true, v1alpha1.ReasonSucceeded, "All 2 inputs succeeded.", now)
 	want := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionReady).DeepCopy()
 	runConditions(run, now).stand(standingStalled, v1alpha1.ReasonNotDecodable, "x")
 	restored(run, runConditions(run, now))

@@ -4,7 +4,7 @@
 # usage: hack/test.sh STAGE…
 #   unit      every package but test/: with the race detector
 #   cluster   the local cluster's own programs (hack/cluster, a module of its own)
-#   specs     test/specs: the controllers and the admission rules against a real control plane
+#   integration test/integration: the controllers and the admission rules against a real control plane
 #   fuzz      the parsers of what strangers send, each $FUZZTIME (100000x: so many inputs; time limits end in an error of Go now and then)
 #   fuzz_deep the same for packages that take minutes to build for it
 #   e2e       test/e2e: everything, on the local cluster $CLUSTER
@@ -41,12 +41,12 @@ stage_cluster() {
 	(cd hack/cluster && export CGO_ENABLED=0 GOWORK=off && report cluster pkgname-and-test-fails -trimpath -timeout 20m ./...)
 }
 
-stage_specs() {
+stage_integration() {
 	make --no-print-directory bin/cluster-driver
 	bin/cluster-driver build
 	export KUBEBUILDER_ASSETS=$root/bin/cluster/assets
 	# One package after the other: each has a control plane of its own.
-	report specs pkgname-and-test-fails -race -count=1 -timeout 25m -p 1 ./test/specs/... -ginkgo.seed="${SEED:-1}"
+	report integration pkgname-and-test-fails -race -count=1 -timeout 25m -p 1 ./test/integration/... -ginkgo.seed="${SEED:-1}"
 }
 
 # fuzz STAGE PACKAGE:TARGET…
@@ -69,7 +69,7 @@ stage_fuzz() {
 # them on their seeds and corpus.
 stage_fuzz_deep() {
 	fuzz fuzz_deep controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects apiserver/work:FuzzParseRequest \
-		apiserver/rest:FuzzListedTuples apiserver/subresources:FuzzRunQuery
+		apiserver/rest:FuzzListedInputs apiserver/subresources:FuzzRunQuery
 }
 
 stage_e2e() {
@@ -83,7 +83,7 @@ stage_e2e() {
 # A stage exists when there is something in it to run.
 exists() {
 	case $1 in
-	specs | e2e) [[ -n $(find "test/$1" -name '*_test.go' -print -quit 2>/dev/null) ]] ;;
+	integration | e2e) [[ -n $(find "test/$1" -name '*_test.go' -print -quit 2>/dev/null) ]] ;;
 	*) true ;;
 	esac
 }

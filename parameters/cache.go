@@ -10,7 +10,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// DropInputs is a transform for informer caches (cache.TransformFunc): of a FunctionRun it keeps the number of tuples,
+// DropInputs is a transform for informer caches (cache.TransformFunc): of a FunctionRun it keeps the number of inputs,
 // or why they can't be read, in place of inputs in its spec, as annotations; managed fields and kubectl's copy of the last
 // applied object, which has the inputs in it once more, go too. So a copy from such a cache is for reading: what is
 // written back is an apply of the fields that are meant, never the copy.
@@ -27,7 +27,7 @@ func DropInputs(obj any) (any, error) {
 	}
 	if !dropped(run) {
 		count, err := Count(&run.Spec)
-		delete(run.Annotations, v1alpha1.AnnotationTuples)
+		delete(run.Annotations, v1alpha1.AnnotationInputs)
 		delete(run.Annotations, v1alpha1.AnnotationParametersError)
 		if errors.Is(err, ErrElsewhere) {
 			return slimmed(run), nil // what names the inputs is small, and stays
@@ -38,7 +38,7 @@ func DropInputs(obj any) (any, error) {
 		if err != nil {
 			run.Annotations[v1alpha1.AnnotationParametersError] = err.Error()
 		} else {
-			run.Annotations[v1alpha1.AnnotationTuples] = strconv.Itoa(count)
+			run.Annotations[v1alpha1.AnnotationInputs] = strconv.Itoa(count)
 		}
 		run.Spec.Parameters, run.Spec.ParametersLiteral, run.Spec.ParametersFrom = nil, nil, nil
 	}
@@ -63,28 +63,28 @@ func CachedCount(run *v1alpha1.FunctionRun) (int, error) {
 		case !errors.Is(err, ErrElsewhere):
 			return count, err
 		case run.Spec.ParametersFrom.Upload != nil:
-			return uploaded(run.Spec.ParametersFrom.Upload.Tuples)
+			return uploaded(run.Spec.ParametersFrom.Upload.Count)
 		case run.Status.Revision != nil:
-			return int(run.Status.Revision.Tuples), nil
+			return int(run.Status.Revision.InputCount), nil
 		}
 		return 0, err
 	}
 	if problem, ok := run.Annotations[v1alpha1.AnnotationParametersError]; ok {
 		return 0, errors.New(problem)
 	}
-	count, err := strconv.Atoi(run.Annotations[v1alpha1.AnnotationTuples])
-	if err != nil || count < 1 || count > int(v1alpha1.MaxTuples) {
-		return 0, errors.New("the annotation " + v1alpha1.AnnotationTuples + " is the operator's own and is no number: take it off the run")
+	count, err := strconv.Atoi(run.Annotations[v1alpha1.AnnotationInputs])
+	if err != nil || count < 1 || count > int(v1alpha1.MaxInputs) {
+		return 0, errors.New("the annotation " + v1alpha1.AnnotationInputs + " is the operator's own and is no number: take it off the run")
 	}
 	return count, nil
 }
 
-// uploaded is how many tuples a run says that its upload has.
-func uploaded(tuples int32) (int, error) {
-	if tuples < 1 || tuples > v1alpha1.MaxTuples {
-		return 0, fmt.Errorf("spec.parametersFrom.upload.tuples is %d and must be between 1 and %d", tuples, v1alpha1.MaxTuples)
+// uploaded is how many inputs a run says that its upload has.
+func uploaded(inputs int32) (int, error) {
+	if inputs < 1 || inputs > v1alpha1.MaxInputs {
+		return 0, fmt.Errorf("spec.parametersFrom.upload.count is %d and must be between 1 and %d", inputs, v1alpha1.MaxInputs)
 	}
-	return int(tuples), nil
+	return int(inputs), nil
 }
 
 // dropped tells that DropInputs has been here. Annotations of these names that a user set on a run with inputs mean
@@ -93,7 +93,7 @@ func dropped(run *v1alpha1.FunctionRun) bool {
 	if run.Spec.Parameters != nil || run.Spec.ParametersLiteral != nil || run.Spec.ParametersFrom != nil {
 		return false
 	}
-	_, counted := run.Annotations[v1alpha1.AnnotationTuples]
+	_, counted := run.Annotations[v1alpha1.AnnotationInputs]
 	_, failed := run.Annotations[v1alpha1.AnnotationParametersError]
 	return counted || failed
 }

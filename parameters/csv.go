@@ -25,7 +25,7 @@ var errTooManyCells = fmt.Errorf("the row has more than %d cells, and a row may 
 func (r *Reader) rows(text io.Reader, limited *limitedReader, stream Stream) func() (Input, error) {
 	reader := csv.NewReader(text)
 	reader.ReuseRecord = true
-	reader.FieldsPerRecord = -1 // without a header, tuples may be of different lengths
+	reader.FieldsPerRecord = -1 // without a header, inputs may be of different lengths
 	// The reader notes 40 bytes for each cell, so cells are counted before it sees them, with those that are read ahead.
 	limited.mostCommas = MaxCells + csvAhead
 	var columns []string
@@ -58,7 +58,7 @@ func (r *Reader) rows(text io.Reader, limited *limitedReader, stream Stream) fun
 	}
 }
 
-// appendRow writes a row as a tuple. The names of columns can make it much longer than the row: it is measured while it grows.
+// appendRow writes a row as an input. The names of columns can make it much longer than the row: it is measured while it grows.
 func appendRow(b []byte, record, columns []string, typed bool) ([]byte, error) {
 	open, closing := "[", "]"
 	if columns != nil {
@@ -83,8 +83,8 @@ func appendRow(b []byte, record, columns []string, typed bool) ([]byte, error) {
 		} else {
 			b = appendString(b, cell)
 		}
-		if len(b) > MaxTupleBytes {
-			return nil, errTupleTooLong
+		if len(b) > MaxInputBytes {
+			return nil, errInputTooLong
 		}
 	}
 	return append(b, closing...), nil

@@ -19,7 +19,7 @@ var everyFormat = []v1alpha1.ParametersFormat{v1alpha1.FormatJSON, v1alpha1.Form
 //security:attack tenant | Inputs in JSON with equal keys, numbers that no float holds, half surrogate pairs or deep nesting. | They are refused in words, and nothing is altered in silence.
 func TestJSONThatCannotReachTheHandlerUnchangedIsRefused(t *testing.T) {
 	nested := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
-	for name, tc := range map[string]struct{ tuple, want string }{
+	for name, tc := range map[string]struct{ input, want string }{
 		"a key twice":                    {`[{"a":1,"b":[],"a":2}]`, `the key "a" is given twice`},
 		"a key twice by an escape":       {`[{"a":1,"\u0061":2}]`, `the key "a" is given twice`},
 		"a number beyond floats":         {`[1e999]`, "the number 1e999 is out of the range of floating-point numbers"},
@@ -35,20 +35,20 @@ func TestJSONThatCannotReachTheHandlerUnchangedIsRefused(t *testing.T) {
 		"keys in an order of their own":  {`[{"b":1,"a":2}]`, ""},
 		"an integer, and one as a float": {`[12345678901234567890,12345678901234567890.0]`, ""},
 	} {
-		for format, text := range map[v1alpha1.ParametersFormat]string{v1alpha1.FormatJSON: "[[0], " + tc.tuple + "]", v1alpha1.FormatNDJSON: "[0]\n" + tc.tuple} {
+		for format, text := range map[v1alpha1.ParametersFormat]string{v1alpha1.FormatJSON: "[[0], " + tc.input + "]", v1alpha1.FormatNDJSON: "[0]\n" + tc.input} {
 			t.Run(name+"/"+string(format), func(t *testing.T) {
-				tuples, err := Collect(strings.NewReader(text), Stream{Format: format})
+				inputs, err := Collect(strings.NewReader(text), Stream{Format: format})
 				if tc.want == "" {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got := string(tuples.Slice(1, 1)[0].JSON); got != tc.tuple {
-						t.Errorf("%.100s became %.100s", tc.tuple, got)
+					if got := string(inputs.Slice(1, 1)[0].JSON); got != tc.input {
+						t.Errorf("%.100s became %.100s", tc.input, got)
 					}
 					return
 				}
 				var wrong *FormatError
-				if !errors.As(err, &wrong) || !strings.HasSuffix(wrong.Sentence, tc.want) || !strings.Contains(wrong.Sentence, map[bool]string{true: "tuple 1", false: "line 2"}[format == v1alpha1.FormatJSON]) {
+				if !errors.As(err, &wrong) || !strings.HasSuffix(wrong.Sentence, tc.want) || !strings.Contains(wrong.Sentence, map[bool]string{true: "input 1", false: "line 2"}[format == v1alpha1.FormatJSON]) {
 					t.Errorf("%v, want %q", err, tc.want)
 				}
 			})
@@ -65,11 +65,11 @@ func TestInlineValuesAreNoDeeperThanOthers(t *testing.T) {
 	}
 }
 
-//security:attack tenant | A row of CSV of 8 MiB of commas, or columns whose names make every row megabytes long. | Cells are counted and tuples measured while they are read.
+//security:attack tenant | A row of CSV of 8 MiB of commas, or columns whose names make every row megabytes long. | Cells are counted and inputs measured while they are read.
 func TestRowsOfManyCells(t *testing.T) {
 	row := strings.Repeat(",", MaxCells-1)
-	tuples, err := Collect(strings.NewReader("a\n"+row+"\nb\n"), Stream{Format: v1alpha1.FormatCSV})
-	if err != nil || tuples.Len() != 3 {
+	inputs, err := Collect(strings.NewReader("a\n"+row+"\nb\n"), Stream{Format: v1alpha1.FormatCSV})
+	if err != nil || inputs.Len() != 3 {
 		t.Fatalf("a row of %d cells: %v", MaxCells, err)
 	}
 	for name, text := range map[string]string{"one too many": "a\n" + row + ",\n", "megabytes of them": "a\n" + strings.Repeat(",", 8<<20)} {
@@ -108,7 +108,7 @@ func heapAfter(read func() any) (grown, allocated uint64) {
 	return after.HeapAlloc - before.HeapAlloc, allocated
 }
 
-//security:attack tenant with ConfigMaps | Inputs of a megabyte that are a million tuples, cells, brackets or names, in each format. | Counting and keeping them takes a small multiple of their bytes, in the manager and in the API server.
+//security:attack tenant with ConfigMaps | Inputs of a megabyte that are a million inputs, cells, brackets or names, in each format. | Counting and keeping them takes a small multiple of their bytes, in the manager and in the API server.
 func TestInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 	const size = 1 << 20
 	filled := func(begin, part, end string) string {
@@ -120,20 +120,20 @@ func TestInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 	}
 	texts := map[v1alpha1.ParametersFormat]map[string]string{
 		v1alpha1.FormatJSON: {
-			"small tuples": filled("[", "[1],", "[1]]"), "numbers": filled("[", "1,", "1]"), "empty tuples": filled("[", "[],", "[]]"),
-			"brackets": filled("", "[", ""), "one tuple of numbers": filled("[[", "1,", "1]]"), "one tuple of objects": filled("[[", "{},", "{}]]"),
+			"small inputs": filled("[", "[1],", "[1]]"), "numbers": filled("[", "1,", "1]"), "empty inputs": filled("[", "[],", "[]]"),
+			"brackets": filled("", "[", ""), "one input of numbers": filled("[[", "1,", "1]]"), "one input of objects": filled("[[", "{},", "{}]]"),
 			"names": "[[{" + names.String() + `"z":1}]]`, "white space": filled("[", " ", "]"), "a text that does not end": filled("[\"", "x", ""),
 		},
 		v1alpha1.FormatNDJSON: {
-			"numbers": filled("", "1\n", ""), "empty tuples": filled("", "[]\n", ""), "empty lines": filled("1", "\n", ""), "brackets": filled("", "[", "\n"),
-			"one tuple of objects": filled("[", "{},", "{}]\n"), "names": "[{" + names.String() + `"z":1}]`,
+			"numbers": filled("", "1\n", ""), "empty inputs": filled("", "[]\n", ""), "empty lines": filled("1", "\n", ""), "brackets": filled("", "[", "\n"),
+			"one input of objects": filled("[", "{},", "{}]\n"), "names": "[{" + names.String() + `"z":1}]`,
 		},
 		v1alpha1.FormatCSV: {
 			"commas": filled("", ",", "\n"), "rows of one cell": filled("", "1\n", ""), "rows of commas": filled("", strings.Repeat(",", 16000)+"\n", ""),
 			"quotes": filled("", `"`, ""), "long cells": filled("", strings.Repeat("x", 1<<20)+"\n", ""),
 		},
 		v1alpha1.FormatPython: {
-			"empty tuples": filled("(", "(),", ")"), "one tuple of numbers": filled("((", "1,", "),)"), "nested": filled("((", "(),", "),)"),
+			"empty inputs": filled("(", "(),", ")"), "one input of numbers": filled("((", "1,", "),)"), "nested": filled("((", "(),", "),)"),
 			"brackets": filled("", "(", ""), "strings": filled("(('", "x", "',),)"), "a list": filled("[", "1,", "]"),
 		},
 	}
@@ -145,9 +145,9 @@ func TestInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 			t.Run(string(format)+"/"+name, func(t *testing.T) {
 				var problem error
 				grown, allocated := heapAfter(func() any {
-					tuples, err := Collect(strings.NewReader(text), Stream{Format: format})
+					inputs, err := Collect(strings.NewReader(text), Stream{Format: format})
 					problem = err
-					return tuples
+					return inputs
 				})
 				if limit := 6*uint64(len(text)) + 2<<20; grown > limit {
 					t.Errorf("kept: the heap grew by %d bytes for %d (%v)", grown, len(text), problem)
@@ -191,24 +191,24 @@ func FuzzReader(f *testing.F) {
 		if !errors.Is(err, io.EOF) {
 			inputs = nil
 		}
-		tuples, problem := Collect(strings.NewReader(string(data)), stream)
+		collected, problem := Collect(strings.NewReader(string(data)), stream)
 		if (problem == nil) != errors.Is(err, io.EOF) {
 			t.Fatalf("one by one %v, at once %v", err, problem)
 		}
 		if problem != nil {
 			return
 		}
-		if diff := cmp.Diff(inputs, tuples.Slice(0, tuples.Len()-1)); diff != "" {
+		if diff := cmp.Diff(inputs, collected.Slice(0, collected.Len()-1)); diff != "" {
 			t.Fatalf("(-one by one +at once):\n%s", diff)
 		}
 		for _, input := range inputs {
 			if input.Literal == "" && (!json.Valid(input.JSON) || input.JSON[0] != '[') {
-				t.Fatalf("%q is no tuple", input.JSON)
+				t.Fatalf("%q is no input", input.JSON)
 			}
 		}
 		var all []json.RawMessage
 		if stream.Format == v1alpha1.FormatJSON && (json.Unmarshal(data, &all) != nil || len(all) != len(inputs)) && !strings.HasPrefix(string(data), "\ufeff") {
-			t.Fatalf("encoding/json finds %d tuples, and this %d", len(all), len(inputs))
+			t.Fatalf("encoding/json finds %d inputs, and this %d", len(all), len(inputs))
 		}
 	})
 }

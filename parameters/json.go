@@ -23,8 +23,8 @@ func (r *Reader) lines(text *bufio.Reader) func() (Input, error) {
 			var err error
 			for {
 				line, err = text.ReadSlice('\n')
-				if len(long)+len(line) > MaxTupleBytes+2 {
-					return Input{}, fmt.Errorf("line %d: %w", number, errTupleTooLong)
+				if len(long)+len(line) > MaxInputBytes+2 {
+					return Input{}, fmt.Errorf("line %d: %w", number, errInputTooLong)
 				}
 				if err == nil && len(long) == 0 {
 					break // the usual: nothing is copied
@@ -53,7 +53,7 @@ func (r *Reader) lines(text *bufio.Reader) func() (Input, error) {
 	}
 }
 
-// tuple makes a tuple of one JSON text, which so many arrays enclose: an array is a tuple, anything else a tuple of one value.
+// input makes a tuple of one JSON text, which so many arrays enclose: an array is an input, anything else a tuple of one value.
 // It copies the text.
 func (r *Reader) tuple(text []byte, levels int) (Input, error) {
 	if err := strictjson.CheckWithin(text, levels); err != nil {
@@ -83,7 +83,7 @@ func notJSON(err error) error {
 	return err
 }
 
-// elements reads one JSON array of tuples.
+// elements reads one JSON array of inputs.
 func (r *Reader) elements(text *bufio.Reader, limited *limitedReader) func() (Input, error) {
 	s := &splitter{text: text}
 	number, begun := 0, false
@@ -108,16 +108,16 @@ func (r *Reader) elements(text *bufio.Reader, limited *limitedReader) func() (In
 		case err != nil && number == 0 && errors.Is(err, errArray):
 			return Input{}, notArray(err)
 		case err != nil:
-			return Input{}, fmt.Errorf("tuple %d: %w", number, unexpectedEnd(err))
+			return Input{}, fmt.Errorf("input %d: %w", number, unexpectedEnd(err))
 		case last:
 			if _, err := s.space(); !errors.Is(err, io.EOF) {
-				return Input{}, errors.New("there is more text behind the array: one JSON array of tuples is expected, or one tuple a line (NDJSON)")
+				return Input{}, errors.New("there is more text behind the array: one JSON array of inputs is expected, or one input a line (NDJSON)")
 			}
 			return Input{}, io.EOF
 		}
 		input, err := r.tuple(s.element, 1)
 		if err != nil {
-			return Input{}, fmt.Errorf("tuple %d: %w", number, err)
+			return Input{}, fmt.Errorf("input %d: %w", number, err)
 		}
 		number++
 		return input, nil
@@ -125,7 +125,7 @@ func (r *Reader) elements(text *bufio.Reader, limited *limitedReader) func() (In
 }
 
 func notArray(err error) error {
-	return fmt.Errorf("it is no JSON array of tuples such as [[1, 2], [3, 4]]: %w", unexpectedEnd(err))
+	return fmt.Errorf("it is no JSON array of inputs such as [[1, 2], [3, 4]]: %w", unexpectedEnd(err))
 }
 
 func unexpectedEnd(err error) error {

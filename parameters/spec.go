@@ -9,7 +9,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Input is one tuple, in the form in which it was given: exactly one of the two is set.
+// Input is one input, in the form in which it was given: exactly one of the two is set.
 type Input struct {
 	// JSON is an array of JSON values.
 	JSON json.RawMessage
@@ -17,11 +17,11 @@ type Input struct {
 	Literal string
 }
 
-// Tuples are the inputs of a run.
-type Tuples interface {
+// Inputs are the inputs of a run.
+type Inputs interface {
 	// Len is n, at least 1.
 	Len() int
-	// Slice returns the tuples from first to last, both included. It panics where one of them does not exist.
+	// Slice returns the inputs from first to last, both included. It panics where one of them does not exist.
 	Slice(first, last int) []Input
 }
 
@@ -30,39 +30,39 @@ var ErrElsewhere = errors.New("the inputs are where spec.parametersFrom says")
 
 // FromSpec returns the inputs that a run was given in its spec; ErrElsewhere where they are not there. They share memory with the spec, which must not change any more.
 // The error is a sentence without a full stop that names the field and the mend.
-func FromSpec(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
-	tuples, err := given(spec)
+func FromSpec(spec *v1alpha1.FunctionRunSpec) (Inputs, error) {
+	inputs, err := given(spec)
 	if err != nil {
 		return nil, err
 	}
-	if tuples.Len() == 0 {
-		return nil, fmt.Errorf("%s has no tuple, and a run needs at least one: give it [[]] or ((),) for a single call without values", field(spec))
+	if inputs.Len() == 0 {
+		return nil, fmt.Errorf("%s has no input, and a run needs at least one: give it [[]] or ((),) for a single call without values", field(spec))
 	}
-	return tuples, nil
+	return inputs, nil
 }
 
-// Count is the number of tuples of a run, with the errors of FromSpec.
+// Count is the number of inputs of a run, with the errors of FromSpec.
 func Count(spec *v1alpha1.FunctionRunSpec) (int, error) {
-	tuples, err := FromSpec(spec)
+	inputs, err := FromSpec(spec)
 	if err != nil {
 		return 0, err
 	}
-	return tuples.Len(), nil
+	return inputs.Len(), nil
 }
 
-func given(spec *v1alpha1.FunctionRunSpec) (Tuples, error) {
+func given(spec *v1alpha1.FunctionRunSpec) (Inputs, error) {
 	if err := oneSource(spec); err != nil {
 		return nil, err
 	}
 	switch {
 	case spec.Parameters != nil:
-		return jsonTuples(spec.Parameters), sound(spec.Parameters)
+		return jsonInputs(spec.Parameters), sound(spec.Parameters)
 	case spec.ParametersLiteral != nil:
 		literal, err := ParseLiteral(*spec.ParametersLiteral)
 		if err != nil {
 			return nil, fmt.Errorf("spec.parametersLiteral, %w", err)
 		}
-		return literalTuples{literal}, nil
+		return literalInputs{literal}, nil
 	}
 	return nil, ErrElsewhere
 }
@@ -91,12 +91,12 @@ func field(spec *v1alpha1.FunctionRunSpec) string {
 	return "spec.parametersLiteral"
 }
 
-// jsonTuples are spec.parameters as they are.
-type jsonTuples []v1alpha1.Tuple
+// jsonInputs are spec.parameters as they are.
+type jsonInputs []v1alpha1.Input
 
-func (t jsonTuples) Len() int { return len(t) }
+func (t jsonInputs) Len() int { return len(t) }
 
-func (t jsonTuples) Slice(first, last int) []Input {
+func (t jsonInputs) Slice(first, last int) []Input {
 	inputs := make([]Input, 0, last-first+1)
 	for _, values := range t[first : last+1] {
 		inputs = append(inputs, Input{JSON: array(values)})
@@ -105,8 +105,8 @@ func (t jsonTuples) Slice(first, last int) []Input {
 }
 
 // sound refuses what a decoder of a worker might not take. The API server that stored the values nests deeper.
-func sound(tuples jsonTuples) error {
-	for i, values := range tuples {
+func sound(inputs jsonInputs) error {
+	for i, values := range inputs {
 		for j := range values {
 			if values[j].Raw == nil {
 				continue
@@ -120,7 +120,7 @@ func sound(tuples jsonTuples) error {
 }
 
 // array joins values to one JSON array. Values that came through an API server are valid JSON.
-func array(values v1alpha1.Tuple) json.RawMessage {
+func array(values v1alpha1.Input) json.RawMessage {
 	size := 2
 	for _, value := range values {
 		size += len(value.Raw) + len("null,")
@@ -138,11 +138,11 @@ func array(values v1alpha1.Tuple) json.RawMessage {
 	return append(joined, ']')
 }
 
-type literalTuples struct{ literal Literal }
+type literalInputs struct{ literal Literal }
 
-func (t literalTuples) Len() int { return t.literal.Len() }
+func (t literalInputs) Len() int { return t.literal.Len() }
 
-func (t literalTuples) Slice(first, last int) []Input {
+func (t literalInputs) Slice(first, last int) []Input {
 	inputs := make([]Input, 0, last-first+1)
 	for i := first; i <= last; i++ {
 		inputs = append(inputs, Input{Literal: t.literal.Tuple(i)})

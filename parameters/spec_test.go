@@ -21,7 +21,7 @@ func specOf(t *testing.T, text string) *v1alpha1.FunctionRunSpec {
 	return spec
 }
 
-func TestFromSpecGivesEachTupleAsItWasWritten(t *testing.T) {
+func TestFromSpecGivesEachInputAsItWasWritten(t *testing.T) {
 	tests := map[string]struct {
 		spec        string
 		first, last int
@@ -35,7 +35,7 @@ func TestFromSpecGivesEachTupleAsItWasWritten(t *testing.T) {
 			`{parameters: [[0], [1], [2], [3]]}`, 1, 2,
 			[]Input{{JSON: []byte(`[1]`)}, {JSON: []byte(`[2]`)}},
 		},
-		"one tuple": {`{parameters: [[0], [1]]}`, 1, 1, []Input{{JSON: []byte(`[1]`)}}},
+		"one input": {`{parameters: [[0], [1]]}`, 1, 1, []Input{{JSON: []byte(`[1]`)}}},
 		"a literal": {
 			`{parametersLiteral: "((0,), (1, b'x'), ( 2 ,))"}`, 1, 2,
 			[]Input{{Literal: "(1, b'x')"}, {Literal: "( 2 ,)"}},
@@ -43,11 +43,11 @@ func TestFromSpecGivesEachTupleAsItWasWritten(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			tuples, err := FromSpec(specOf(t, tc.spec))
+			inputs, err := FromSpec(specOf(t, tc.spec))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, tuples.Slice(tc.first, tc.last)); diff != "" {
+			if diff := cmp.Diff(tc.want, inputs.Slice(tc.first, tc.last)); diff != "" {
 				t.Errorf("inputs (-want +got):\n%s", diff)
 			}
 		})
@@ -62,8 +62,8 @@ func TestCount(t *testing.T) {
 	}{
 		"JSON":              {spec: `{parameters: [[1], [], [2, 3]]}`, want: 3},
 		"a literal":         {spec: `{parametersLiteral: "((1,), ())"}`, want: 2},
-		"no JSON tuple":     {spec: `{parameters: []}`, problem: "spec.parameters has no tuple, and a run needs at least one"},
-		"no tuple":          {spec: `{parametersLiteral: "()"}`, problem: "spec.parametersLiteral has no tuple, and a run needs at least one"},
+		"no JSON input":     {spec: `{parameters: []}`, problem: "spec.parameters has no input, and a run needs at least one"},
+		"no input":          {spec: `{parametersLiteral: "()"}`, problem: "spec.parametersLiteral has no input, and a run needs at least one"},
 		"neither":           {spec: `{}`, problem: "none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
 		"both":              {spec: `{parameters: [[1]], parametersLiteral: "((1,),)"}`, problem: "more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
 		"a literal's error": {spec: `{parametersLiteral: "((1,), (x,))"}`, problem: `spec.parametersLiteral, line 1, column 9: "x" is a name`},
@@ -84,14 +84,14 @@ func TestCount(t *testing.T) {
 }
 
 func TestSliceSharesNothingWithTheSpec(t *testing.T) {
-	spec := &v1alpha1.FunctionRunSpec{Parameters: []v1alpha1.Tuple{{apiextensionsv1.JSON{Raw: []byte("1")}}}}
-	tuples, err := FromSpec(spec)
+	spec := &v1alpha1.FunctionRunSpec{Parameters: []v1alpha1.Input{{apiextensionsv1.JSON{Raw: []byte("1")}}}}
+	inputs, err := FromSpec(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inputs := tuples.Slice(0, 0)
-	inputs[0].JSON[1] = '7'
-	if got := string(tuples.Slice(0, 0)[0].JSON); got != "[1]" {
+	slice := inputs.Slice(0, 0)
+	slice[0].JSON[1] = '7'
+	if got := string(inputs.Slice(0, 0)[0].JSON); got != "[1]" {
 		t.Errorf("the run's input became %s when a copy was written to", got)
 	}
 }

@@ -95,8 +95,8 @@ func (s *splitter) read() error {
 				break
 			}
 		}
-		if len(s.element)+length > MaxTupleBytes {
-			return errTupleTooLong
+		if len(s.element)+length > MaxInputBytes {
+			return errInputTooLong
 		}
 		s.element = append(s.element, piece[:length]...)
 		if _, err := s.text.Discard(length); err != nil || ended {

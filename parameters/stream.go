@@ -13,20 +13,20 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// MaxTupleBytes is how long one tuple may be, as text: an answer of the work exchange holds it.
-const MaxTupleBytes = 8 << 20
+// MaxInputBytes is how long one input may be, as text: an answer of the work exchange holds it.
+const MaxInputBytes = 8 << 20
 
-// MaxTuples is how many tuples a run may have.
-const MaxTuples = 100_000_000
+// MaxInputs is how many inputs a run may have.
+const MaxInputs = 100_000_000
 
 // Stream is how inputs come as a text of any length.
 type Stream struct {
 	Format v1alpha1.ParametersFormat
-	// Header says that the first row of a CSV text names its columns: a tuple is then one object, {"column": "value"}.
+	// Header says that the first row of a CSV text names its columns: an input is then one object, {"column": "value"}.
 	Header bool
 	// TypedCells reads a cell of a CSV text as JSON where it is a number, true, false or null; otherwise all are strings.
 	TypedCells bool
-	// MayBeEmpty takes a text without any tuple for good: it is a part of a longer one.
+	// MayBeEmpty takes a text without any input for good: it is a part of a longer one.
 	MayBeEmpty bool
 }
 
@@ -49,15 +49,15 @@ func FormatOf(name, beginning string) v1alpha1.ParametersFormat {
 	return v1alpha1.FormatJSON
 }
 
-// Reader yields the tuples of a text one after the other. It holds one of them at a time; of a Python literal, which
-// has no beginning of a tuple that could be told from elsewhere, the whole text, up to MaxLiteralBytes.
+// Reader yields the inputs of a text one after the other. It holds one of them at a time; of a Python literal, which
+// has no beginning of an input that could be told from elsewhere, the whole text, up to MaxLiteralBytes.
 type Reader struct {
 	next  func() (Input, error)
 	text  *limitedReader
 	empty bool // may be
 	count int
 	err   error
-	// reuse: the caller is done with a tuple when it asks for the next. scratch holds it then.
+	// reuse: the caller is done with an input when it asks for the next. scratch holds it then.
 	reuse   bool
 	scratch []byte
 	out     bytes.Buffer
@@ -65,12 +65,12 @@ type Reader struct {
 	literal *Literal
 }
 
-// FormatError says what is wrong with a text of tuples, and where: a sentence without a full stop.
+// FormatError says what is wrong with a text of inputs, and where: a sentence without a full stop.
 type FormatError struct{ Sentence string }
 
 func (e *FormatError) Error() string { return e.Sentence }
 
-// NewReader reads tuples from a text in UTF-8.
+// NewReader reads inputs from a text in UTF-8.
 func NewReader(text io.Reader, stream Stream) *Reader {
 	limited := &limitedReader{reader: text}
 	ahead := 64 << 10
@@ -96,7 +96,7 @@ func NewReader(text io.Reader, stream Stream) *Reader {
 	return r
 }
 
-// buffer is where a tuple is put that takes about so many bytes.
+// buffer is where an input is put that takes about so many bytes.
 func (r *Reader) buffer(size int) []byte {
 	if !r.reuse {
 		return make([]byte, 0, size)
@@ -107,8 +107,8 @@ func (r *Reader) buffer(size int) []byte {
 	return r.scratch[:0]
 }
 
-// Next returns the next tuple, or io.EOF after the last. Any other error is a *FormatError, or that of the reader beneath;
-// no tuple follows it.
+// Next returns the next input, or io.EOF after the last. Any other error is a *FormatError, or that of the reader beneath;
+// no input follows it.
 func (r *Reader) Next() (Input, error) {
 	if r.err != nil {
 		return Input{}, r.err
@@ -118,13 +118,13 @@ func (r *Reader) Next() (Input, error) {
 	case r.text.failed != nil:
 		r.err = r.text.failed
 	case errors.Is(err, io.EOF) && r.count == 0 && !r.empty:
-		r.err = &FormatError{"there is no tuple in it, and a run needs at least one: give it [[]] or ((),) for a single call without values"}
+		r.err = &FormatError{"there is no input in it, and a run needs at least one: give it [[]] or ((),) for a single call without values"}
 	case errors.Is(err, io.EOF):
 		r.err = io.EOF
 	case err != nil:
 		r.err = &FormatError{err.Error()}
-	case r.count >= MaxTuples:
-		r.err = &FormatError{fmt.Sprintf("there are more than %d tuples: split the run", MaxTuples)}
+	case r.count >= MaxInputs:
+		r.err = &FormatError{fmt.Sprintf("there are more than %d inputs: split the run", MaxInputs)}
 	default:
 		r.count++
 		return input, nil
@@ -132,25 +132,25 @@ func (r *Reader) Next() (Input, error) {
 	return Input{}, r.err
 }
 
-// Count is how many tuples were returned.
+// Count is how many inputs were returned.
 func (r *Reader) Count() int { return r.count }
 
-// Collect reads all tuples. In memory they take a small multiple of their text, however many they are.
-func Collect(text io.Reader, stream Stream) (Tuples, error) {
+// Collect reads all inputs. In memory they take a small multiple of their text, however many they are.
+func Collect(text io.Reader, stream Stream) (Inputs, error) {
 	reader, all := NewReader(text, stream), &collected{}
 	reader.reuse = true
 	for {
 		input, err := reader.Next()
 		switch {
 		case errors.Is(err, io.EOF) && reader.literal != nil:
-			return literalTuples{*reader.literal}, nil
+			return literalInputs{*reader.literal}, nil
 		case errors.Is(err, io.EOF):
 			return all, nil
 		case err != nil:
 			return nil, err
 		case reader.literal != nil: // it has them all
 		case len(all.text)+len(input.JSON) > math.MaxUint32:
-			return nil, &FormatError{"the tuples have more than 4 GiB: split the run"}
+			return nil, &FormatError{"the inputs have more than 4 GiB: split the run"}
 		default:
 			all.text = append(all.text, input.JSON...)
 			all.ends = append(all.ends, uint32(len(all.text)))
@@ -158,7 +158,7 @@ func Collect(text io.Reader, stream Stream) (Tuples, error) {
 	}
 }
 
-// collected are tuples of JSON, one behind the other.
+// collected are inputs of JSON, one behind the other.
 type collected struct {
 	text []byte
 	ends []uint32
@@ -179,13 +179,13 @@ func (c *collected) Slice(first, last int) []Input {
 	return inputs
 }
 
-var errTupleTooLong = fmt.Errorf("it has more than %d bytes, and a tuple may not: put what is large where the handler can fetch it", MaxTupleBytes)
+var errInputTooLong = fmt.Errorf("it has more than %d bytes, and an input may not: put what is large where the handler can fetch it", MaxInputBytes)
 
-// limitedReader ends with an error when more is read for one tuple than that may have. What decoders read ahead counts too.
+// limitedReader ends with an error when more is read for one input than that may have. What decoders read ahead counts too.
 type limitedReader struct {
 	reader io.Reader
 	read   int
-	most   int // 0: MaxTupleBytes and what is read ahead
+	most   int // 0: MaxInputBytes and what is read ahead
 	// commas are counted where mostCommas is set.
 	commas, mostCommas int
 	// failed is the error of the reader beneath, which is nobody's mistake.
@@ -195,10 +195,10 @@ type limitedReader struct {
 func (l *limitedReader) Read(p []byte) (int, error) {
 	most := l.most
 	if most == 0 {
-		most = MaxTupleBytes + 128<<10
+		most = MaxInputBytes + 128<<10
 	}
 	if l.read > most {
-		return 0, errTupleTooLong
+		return 0, errInputTooLong
 	}
 	if l.mostCommas > 0 && l.commas > l.mostCommas {
 		return 0, errTooManyCells
@@ -236,10 +236,10 @@ func (r *Reader) literals(text io.Reader, limited *limitedReader) func() (Input,
 			return Input{}, io.EOF
 		}
 		next++
-		tuple := r.literal.Tuple(next - 1)
-		if len(tuple) > MaxTupleBytes {
-			return Input{}, fmt.Errorf("tuple %d: %w", next-1, errTupleTooLong)
+		input := r.literal.Tuple(next - 1)
+		if len(input) > MaxInputBytes {
+			return Input{}, fmt.Errorf("input %d: %w", next-1, errInputTooLong)
 		}
-		return Input{Literal: tuple}, nil
+		return Input{Literal: input}, nil
 	}
 }

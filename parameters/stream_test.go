@@ -22,9 +22,9 @@ const (
 )
 
 // shown writes inputs so that a reader sees them.
-func shown(tuples Tuples) []string {
+func shown(inputs Inputs) []string {
 	var all []string
-	for _, input := range tuples.Slice(0, tuples.Len()-1) {
+	for _, input := range inputs.Slice(0, inputs.Len()-1) {
 		if input.Literal != "" {
 			all = append(all, input.Literal)
 		} else {
@@ -72,31 +72,31 @@ func TestCollectReadsEachFormat(t *testing.T) {
 }
 
 func TestCollectSaysWhereSomethingIsWrong(t *testing.T) {
-	long := strings.Repeat("x", MaxTupleBytes)
+	long := strings.Repeat("x", MaxInputBytes)
 	for name, tc := range map[string]struct {
 		text   string
 		stream Stream
 		want   string
 	}{
-		"nothing":                         {"", Stream{Format: asNDJSON}, "there is no tuple in it"},
-		"an empty array":                  {"[]", Stream{Format: asJSON}, "there is no tuple in it"},
-		"only a header":                   {"a,b\n", Stream{Format: asCSV, Header: true}, "there is no tuple in it"},
-		"an object":                       {`{"a": 1}`, Stream{Format: asJSON}, "it is no JSON array of tuples"},
-		"a text that is no JSON":          {`hello`, Stream{Format: asJSON}, "it is no JSON array of tuples"},
+		"nothing":                         {"", Stream{Format: asNDJSON}, "there is no input in it"},
+		"an empty array":                  {"[]", Stream{Format: asJSON}, "there is no input in it"},
+		"only a header":                   {"a,b\n", Stream{Format: asCSV, Header: true}, "there is no input in it"},
+		"an object":                       {`{"a": 1}`, Stream{Format: asJSON}, "it is no JSON array of inputs"},
+		"a text that is no JSON":          {`hello`, Stream{Format: asJSON}, "it is no JSON array of inputs"},
 		"an array that is not closed":     {`[[1],[2]`, Stream{Format: asJSON}, "the text ends in the middle"},
-		"a tuple that is not closed":      {`[[1],[2`, Stream{Format: asJSON}, "tuple 1: the text ends in the middle"},
+		"an input that is not closed":     {`[[1],[2`, Stream{Format: asJSON}, "input 1: the text ends in the middle"},
 		"something behind the array":      {"[[1]]\n[[2]]", Stream{Format: asJSON}, "there is more text behind the array"},
 		"a line that is no JSON":          {"[1]\n\n[2,]\n", Stream{Format: asNDJSON}, "line 3: it is no JSON"},
 		"a line that is not UTF-8":        {"[1]\n[\"\xff\"]\n", Stream{Format: asNDJSON}, "line 2: it is not UTF-8"},
 		"a line that is too long":         {"[1]\n[\"" + long + "\"]\n", Stream{Format: asNDJSON}, "line 2: it has more than 8388608 bytes"},
-		"an element that is too long":     {`[[1],["` + long + `"]]`, Stream{Format: asJSON}, "tuple 1: it has more than 8388608 bytes"},
+		"an element that is too long":     {`[[1],["` + long + `"]]`, Stream{Format: asJSON}, "input 1: it has more than 8388608 bytes"},
 		"a row that is too long":          {"a\n" + long + "\n", Stream{Format: asCSV}, "line 2: it has more than 8388608 bytes"},
 		"a quote that is not closed":      {"a\n\"b\n", Stream{Format: asCSV}, "line 2"},
 		"a row with too few cells":        {"a,b\n1\n", Stream{Format: asCSV, Header: true}, "line 2: it has 1 cells, and the header names 2 columns"},
 		"two columns of one name":         {"a,a\n1,2\n", Stream{Format: asCSV, Header: true}, `the header names the column "a" twice`},
 		"a row that is not UTF-8":         {"\xff\n", Stream{Format: asCSV}, "line 1: it is not UTF-8"},
-		"a Python text that is no tuple":  {"[1, 2", Stream{Format: asPython}, "line 1"},
-		"nesting that nobody could parse": {strings.Repeat("[", 20_000), Stream{Format: asJSON}, "tuple 0"},
+		"a Python text that is no input":  {"[1, 2", Stream{Format: asPython}, "line 1"},
+		"nesting that nobody could parse": {strings.Repeat("[", 20_000), Stream{Format: asJSON}, "input 0"},
 		"the same on a line":              {strings.Repeat("[", 20_000) + "\n", Stream{Format: asNDJSON}, "line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +149,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestAReaderHoldsOneTupleAtATime(t *testing.T) {
+func TestAReaderHoldsOneInputAtATime(t *testing.T) {
 	line := `["` + strings.Repeat("x", 1000) + `"]`
 	for _, tc := range []struct {
 		format v1alpha1.ParametersFormat
@@ -183,7 +183,7 @@ func TestAReaderHoldsOneTupleAtATime(t *testing.T) {
 				}
 			}
 			if grown := int64(highest) - int64(before.HeapAlloc); grown > 8<<20 {
-				t.Errorf("100 MB of tuples took %d bytes of memory", grown)
+				t.Errorf("100 MB of inputs took %d bytes of memory", grown)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 //security:attack tenant | stores a run whose content cannot be decoded | no cache says that it has no inputs: it is its metadata and the error
 func TestARunThatCannotBeDecodedHasNoCount(t *testing.T) {
 	run := &v1alpha1.FunctionRun{}
-	if err := json.Unmarshal([]byte(`{"metadata":{"name":"r","annotations":{"cache.sharedcloud.io/tuples":"5"}},"spec":{"parameters":{}}}`), run); err != nil {
+	if err := json.Unmarshal([]byte(`{"metadata":{"name":"r","annotations":{"cache.sharedcloud.io/inputs":"5"}},"spec":{"parameters":{}}}`), run); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := DropInputs(run); err != nil {
@@ -21,21 +21,21 @@ func TestARunThatCannotBeDecodedHasNoCount(t *testing.T) {
 		t.Errorf("the annotations are %v", run.Annotations)
 	}
 	if count, err := CachedCount(run); err == nil || !strings.Contains(err.Error(), "cannot be decoded") {
-		t.Errorf("it has %d tuples (%v)", count, err)
+		t.Errorf("it has %d inputs (%v)", count, err)
 	}
 }
 
-//security:attack tenant | says that an upload has a negative number of tuples, or more than there may be | the count is refused
+//security:attack tenant | says that an upload has a negative number of inputs, or more than there may be | the count is refused
 func TestTheCountOfAnUploadIsBounded(t *testing.T) {
-	for tuples, fine := range map[int32]bool{-1: false, 0: false, 1: true, 100_000_000: true, 100_000_001: false} {
-		run := &v1alpha1.FunctionRun{Spec: v1alpha1.FunctionRunSpec{ParametersFrom: &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Tuples: tuples}}}}
+	for inputs, fine := range map[int32]bool{-1: false, 0: false, 1: true, 100_000_000: true, 100_000_001: false} {
+		run := &v1alpha1.FunctionRun{Spec: v1alpha1.FunctionRunSpec{ParametersFrom: &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Count: inputs}}}}
 		if _, err := CachedCount(run); (err == nil) != fine {
-			t.Errorf("%d: %v", tuples, err)
+			t.Errorf("%d: %v", inputs, err)
 		}
 	}
 	for text, fine := range map[string]bool{"5": true, "9223372036854775807": false, "100000001": false, "-5": false} {
 		run := &v1alpha1.FunctionRun{}
-		run.Annotations = map[string]string{v1alpha1.AnnotationTuples: text}
+		run.Annotations = map[string]string{v1alpha1.AnnotationInputs: text}
 		if _, err := CachedCount(run); (err == nil) != fine {
 			t.Errorf("the annotation %s: %v", text, err)
 		}

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// many is an exchange whose run wants 4 tuples in one call.
+// many is an exchange whose run wants 4 inputs in one call.
 func many(t *testing.T, n int) *exchange {
 	e := newExchange(t, n)
 	e.together, e.batch = 4, 12
 	return e
 }
 
-// sized compares the results of tuples that say how many had been in their call.
+// sized compares the results of inputs that say how many had been in their call.
 func sized(t *testing.T, e *exchange, sizes ...int) {
 	t.Helper()
 	for index, size := range sizes {
@@ -25,7 +25,7 @@ func sized(t *testing.T, e *exchange, sizes ...int) {
 	}
 }
 
-func TestAHandlerGetsManyTuplesAtOnce(t *testing.T) {
+func TestAHandlerGetsManyInputsAtOnce(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := many(t, 10)
 		run(t, in, e, in.code(`
@@ -55,7 +55,7 @@ function handler(events) {
 	})
 }
 
-func TestAnAsynchronousHandlerGetsManyTuplesAtOnce(t *testing.T) {
+func TestAnAsynchronousHandlerGetsManyInputsAtOnce(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := many(t, 10)
 		run(t, in, e, `
@@ -68,7 +68,7 @@ async function handler(events) {
 	})
 }
 
-func TestTheTimeOfACallIsSharedByItsTuples(t *testing.T) {
+func TestTheTimeOfACallIsSharedByItsInputs(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := many(t, 4)
 		run(t, in, e, in.code("import time\ndef handler(events):\n    time.sleep(0.4)\n    return events\n",
@@ -81,7 +81,7 @@ func TestTheTimeOfACallIsSharedByItsTuples(t *testing.T) {
 	})
 }
 
-// outcomesOfFour is a part of what the errors of a call's four tuples say; "" is a success.
+// outcomesOfFour is a part of what the errors of a call's four inputs say; "" is a success.
 type outcomesOfFour map[int]string
 
 func allFour(text string) outcomesOfFour {
@@ -160,7 +160,7 @@ func callOfFour(t *testing.T, in language, code string, wants outcomesOfFour) {
 	}
 }
 
-func TestATupleThatNodeCannotReadFailsAlone(t *testing.T) {
+func TestAnInputThatNodeCannotReadFailsAlone(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := many(t, 0)
 		e.literals(`(0,)`, `('\N{DIGIT ONE}',)`, `(2,)`, `(3,)`, `('\N{DIGIT ONE}',)`)
@@ -264,7 +264,7 @@ function handler(events) {
 	}
 }
 
-// revoking takes these indexes away as soon as the worker says that it executes the first tuple.
+// revoking takes these indexes away as soon as the worker says that it executes the first input.
 func (e *exchange) revoking(text string) {
 	e.lease = 1
 	e.decide = func(c call, a *answer) (int, string) {

@@ -14,7 +14,7 @@ func trivial(in language) string {
 	return in.code("def handler(event):\n    return event[0] * 2\n", "function handler(event) { return event[0] * 2 }\n")
 }
 
-// bareLoop is one process that decodes, calls, captures and encodes each tuple, and does nothing else. It prints seconds.
+// bareLoop is one process that decodes, calls, captures and encodes each input, and does nothing else. It prints seconds.
 const bareLoop = `
 import contextlib, io, json, sys, time
 texts = ['[%d]' % i for i in range(int(sys.argv[1]))]
@@ -46,15 +46,15 @@ const took = process.hrtime(begun);
 console.log(took[0] + took[1] / 1e9);
 `
 
-// BenchmarkTrivialTuples compares 8,000 trivial tuples on 8 warm workers with the same in one bare process of Python, and
+// BenchmarkTrivialInputs compares 8,000 trivial inputs on 8 warm workers with the same in one bare process of Python, and
 // of Node. The server's part is the fake exchange's, which stores nothing. `go test -bench Trivial ./runtimes` prints the
 // ratios.
-func BenchmarkTrivialTuples(b *testing.B) {
-	b.Run("python", func(b *testing.B) { trivialTuples(b, needPython3(b), "-c", bareLoop) })
-	b.Run("node", func(b *testing.B) { trivialTuples(b, needNode(b), "-e", bareLoopNode) })
+func BenchmarkTrivialInputs(b *testing.B) {
+	b.Run("python", func(b *testing.B) { trivialInputs(b, needPython3(b), "-c", bareLoop) })
+	b.Run("node", func(b *testing.B) { trivialInputs(b, needNode(b), "-e", bareLoopNode) })
 }
 
-func trivialTuples(b *testing.B, in language, flag, loop string) {
+func trivialInputs(b *testing.B, in language, flag, loop string) {
 	const n, workers = 8000, 8
 	for b.Loop() {
 		e := newExchange(b, n)

@@ -143,7 +143,7 @@ function handler(event) {
 			e := newExchange(t, 0)
 			var want []string
 			for text, shown := range texts {
-				e.tuples = append(e.tuples, tuple{Index: len(want), JSON: json.RawMessage(text)})
+				e.inputs = append(e.inputs, input{Index: len(want), JSON: json.RawMessage(text)})
 				e.pending = append(e.pending, len(want))
 				want = append(want, shown)
 			}
@@ -154,7 +154,7 @@ function handler(event) {
 					if strings.HasSuffix(t.Name(), "node-1/of_JSON_values") && strings.Contains(o, "n]") {
 						continue // Node 8 has no BigInt
 					}
-					t.Errorf("%s is seen as %s, not %s (%v, %+v)", e.tuples[i].JSON, got, o, err, e.outcome(t, i).Error)
+					t.Errorf("%s is seen as %s, not %s (%v, %+v)", e.inputs[i].JSON, got, o, err, e.outcome(t, i).Error)
 				}
 			}
 		})
@@ -182,11 +182,11 @@ function handler(event) {
 		})
 		t.Run("as deep as JSON may be", func(t *testing.T) {
 			e := newExchange(t, 3)
-			e.tuples[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
+			e.inputs[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
 			run(t, in, e, "function handler(event) { return event.length }")
 			for _, index := range []int{0, 2} {
 				if o := e.outcome(t, index); o.Status != "Succeeded" {
-					t.Errorf("the neighbour %d of the deep tuple is %s: %+v", index, o.Status, o.Error)
+					t.Errorf("the neighbour %d of the deep input is %s: %+v", index, o.Status, o.Error)
 				}
 			}
 		})
@@ -340,7 +340,7 @@ function handler(event) {
 	}
 }
 
-// cutsMarks hands the reader of a stream two tuples' output and their marks, cut in two at every place.
+// cutsMarks hands the reader of a stream two inputs' output and their marks, cut in two at every place.
 const cutsMarks = `
 const { Printed } = require(process.argv[1]);
 const mark = Buffer.from('<the mark of 24 bytes !>');

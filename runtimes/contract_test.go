@@ -103,13 +103,13 @@ VALUES = [
 	})
 }
 
-func TestTheEventIsTheTuple(t *testing.T) {
+func TestTheEventIsTheInput(t *testing.T) {
 	t.Run("of JSON values", func(t *testing.T) {
 		eachPython(t, func(t *testing.T, in language) {
 			e := newExchange(t, 3)
-			e.tuples[0].JSON = json.RawMessage(`[1, [2.5, null], {"a": true}]`)
-			e.tuples[1].JSON = json.RawMessage(`[]`)
-			e.tuples[2].JSON = json.RawMessage("[1" + strings.Repeat("0", 5000) + "]")
+			e.inputs[0].JSON = json.RawMessage(`[1, [2.5, null], {"a": true}]`)
+			e.inputs[1].JSON = json.RawMessage(`[]`)
+			e.inputs[2].JSON = json.RawMessage("[1" + strings.Repeat("0", 5000) + "]")
 			run(t, in, e, `
 def handler(event):
     if len(event) == 3:
@@ -158,10 +158,10 @@ def handler(event):
 	})
 	t.Run("as deep as JSON may be", func(t *testing.T) {
 		e := newExchange(t, 3)
-		e.tuples[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
+		e.inputs[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
 		run(t, needPython3(t), e, trivial(needPython3(t)))
 		if got := e.counts(); got["Succeeded"] != 2 || got["Failed"] != 1 {
-			t.Errorf("the outcomes are %v: the deep tuple alone is to fail", got)
+			t.Errorf("the outcomes are %v: the deep input alone is to fail", got)
 		}
 	})
 }
@@ -244,7 +244,7 @@ function handler(event) {
 	})
 }
 
-func TestWhatShortTuplesPrintStaysTheirs(t *testing.T) {
+func TestWhatShortInputsPrintStaysTheirs(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		const n = 2000
 		e := newExchange(t, n)
@@ -275,7 +275,7 @@ function handler(event) {
 				stderr = fmt.Sprintf("err %d", i)
 			}
 			if o := e.outcome(t, i); string(o.Stdout) != stdout || string(o.Stderr) != stderr {
-				t.Fatalf("tuple %d printed %q and %q, not %q and %q", i, o.Stdout, o.Stderr, stdout, stderr)
+				t.Fatalf("input %d printed %q and %q, not %q and %q", i, o.Stdout, o.Stderr, stdout, stderr)
 			}
 		}
 	})
@@ -361,7 +361,7 @@ function handler(event) {
 		}
 		e.check(t)
 		if got := e.counts()["Succeeded"]; got != n {
-			t.Errorf("%d tuples succeeded, not %d", got, n)
+			t.Errorf("%d inputs succeeded, not %d", got, n)
 		}
 		if loads := readFile(t, folder+"/loads"); len(loads) != workers {
 			t.Errorf("the module was loaded %d times by %d workers", len(loads), workers)

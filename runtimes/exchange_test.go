@@ -62,8 +62,8 @@ type outcome struct {
 	StderrDropped  int64           `json:"stderrDropped"`
 }
 
-// tuple is one input as it is handed out.
-type tuple struct {
+// input is one input as it is handed out.
+type input struct {
 	Index   int             `json:"index"`
 	JSON    json.RawMessage `json:"json,omitempty"`
 	Literal string          `json:"literal,omitempty"`
@@ -72,7 +72,7 @@ type tuple struct {
 type answer struct {
 	Action         string         `json:"action"`
 	PodEnding      bool           `json:"podEnding,omitempty"`
-	Tuples         []tuple        `json:"tuples,omitempty"`
+	Inputs         []input        `json:"inputs,omitempty"`
 	Revoked        string         `json:"revoked,omitempty"`
 	LeaseSeconds   float64        `json:"leaseSeconds"`
 	TimeoutSeconds int            `json:"timeoutSeconds"`
@@ -99,13 +99,13 @@ const (
 // A crash is an outcome at once: there is no second try.
 type exchange struct {
 	// How the run is served. Set before the first worker starts.
-	tuples    []tuple
-	batch     int // tuples in one answer, at most
+	inputs    []input
+	batch     int // inputs in one answer, at most
 	lease     float64
 	timeout   int
 	handBack  int
 	liveAfter int // milliseconds
-	together  int // tuples in one call of the handler
+	together  int // inputs in one call of the handler
 	limits    map[string]int
 	accidents func(request int, body []byte) accident
 	// decide may change an answer, or send an error status with a text instead; it runs under the lock.
@@ -141,7 +141,7 @@ type lease struct {
 	last     time.Time
 }
 
-// newExchange serves n tuples [i] over plain HTTP until the test ends.
+// newExchange serves n inputs [i] over plain HTTP until the test ends.
 func newExchange(t testing.TB, n int) *exchange {
 	t.Helper()
 	e := &exchange{
@@ -151,7 +151,7 @@ func newExchange(t testing.TB, n int) *exchange {
 		outcomes: map[int]outcome{}, revoked: map[int]bool{}, workers: map[string]*lease{}, tokens: map[string]string{},
 	}
 	for i := range n {
-		e.tuples = append(e.tuples, tuple{Index: i, JSON: json.RawMessage(fmt.Sprintf("[%d]", i))})
+		e.inputs = append(e.inputs, input{Index: i, JSON: json.RawMessage(fmt.Sprintf("[%d]", i))})
 		e.pending = append(e.pending, i)
 	}
 	server := httptest.NewServer(e)
@@ -165,9 +165,9 @@ func newExchange(t testing.TB, n int) *exchange {
 
 // literals replaces the inputs by the texts of Python tuples.
 func (e *exchange) literals(texts ...string) {
-	e.tuples, e.pending = nil, nil
+	e.inputs, e.pending = nil, nil
 	for i, text := range texts {
-		e.tuples = append(e.tuples, tuple{Index: i, Literal: text})
+		e.inputs = append(e.inputs, input{Index: i, Literal: text})
 		e.pending = append(e.pending, i)
 	}
 }
@@ -264,7 +264,7 @@ func (e *exchange) process(r *http.Request, body []byte) (int, []byte) {
 	for _, index := range indexes(a.Revoked) {
 		delete(l.leased, index)
 	}
-	for _, t := range a.Tuples {
+	for _, t := range a.Inputs {
 		l.leased[t.Index] = true
 	}
 	text, err := json.Marshal(a)
@@ -329,7 +329,7 @@ func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
 	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, LiveMillis: e.liveAfter, BatchSize: e.together, Limits: e.limits}
 	deadline, open := time.After(time.Duration(c.WaitSeconds)*time.Second), false
 	for {
-		if len(e.outcomes)+len(e.revoked) == len(e.tuples) {
+		if len(e.outcomes)+len(e.revoked) == len(e.inputs) {
 			a.Action = "finished"
 			return a
 		}
@@ -348,13 +348,13 @@ func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
 			return a
 		}
 		if len(e.suspects) > 0 && len(l.leased) == 0 {
-			a.Tuples = []tuple{e.tuples[e.suspects[0]]}
+			a.Inputs = []input{e.inputs[e.suspects[0]]}
 			e.suspects = e.suspects[1:]
 			return a
 		}
 		if n := min(len(e.pending), e.batch); n > 0 {
 			for _, index := range e.pending[:n] {
-				a.Tuples = append(a.Tuples, e.tuples[index])
+				a.Inputs = append(a.Inputs, e.inputs[index])
 			}
 			e.pending = e.pending[n:]
 			return a

@@ -319,7 +319,7 @@ function handler(event) {
 			t.Errorf("the worker exited with %d, not 1: its index must not count as completed", status)
 		}
 		if o := e.outcome(t, 1); o.Status != "TimedOut" {
-			t.Errorf("the tuple that multiplied is %s: %+v", o.Status, o.Error)
+			t.Errorf("the input that multiplied is %s: %+v", o.Status, o.Error)
 		}
 		if !strings.Contains(w.stderr.String(), "this worker ends, and another takes its place") {
 			t.Errorf("the worker says %q", w.stderr.String())
@@ -327,7 +327,7 @@ function handler(event) {
 		start(t, in, e, multiplies, asProcessOne, named("another")).finish()
 		e.check(t)
 		if got := e.counts()["Succeeded"]; got != 3 {
-			t.Errorf("%d tuples succeeded, not 3", got)
+			t.Errorf("%d inputs succeeded, not 3", got)
 		}
 	})
 }
@@ -381,7 +381,7 @@ function handler(event) {
 				got[i] = o.Error.Message
 			}
 		}
-		// The exception is that of the tuple that executes, and the counter begins anew.
+		// The exception is that of the input that executes, and the counter begins anew.
 		if want := "[1 2 later 1]"; fmt.Sprint(got) != want {
 			t.Errorf("the outcomes are %v, not %s", got, want)
 		}

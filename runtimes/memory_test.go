@@ -34,7 +34,7 @@ func withMemory(t *testing.T, bytes int) option {
 	}
 }
 
-func TestATupleThatRunsOutOfMemoryFailsAlone(t *testing.T) {
+func TestAnInputThatRunsOutOfMemoryFailsAlone(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 5)
 		e.batch = 5
@@ -117,13 +117,13 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 					edited("'/sys/fs/cgroup'", fmt.Sprintf("%q", folder)), edited(waits, waits+given))
 				if !tc.ended {
 					if got := e.counts()["Succeeded"]; got != 3 {
-						t.Errorf("%d tuples succeeded, not 3: %+v", got, e.outcome(t, 1).Error)
+						t.Errorf("%d inputs succeeded, not 3: %+v", got, e.outcome(t, 1).Error)
 					}
 					return
 				}
 				expected{status: "Failed", crash: true, kind: "OutOfMemory", message: "(its limit is 1024 MiB)"}.compare(t, e.outcome(t, 1))
 				if got := e.counts()["Succeeded"]; got != 2 {
-					t.Errorf("%d of the other tuples succeeded, not 2", got)
+					t.Errorf("%d of the other inputs succeeded, not 2", got)
 				}
 			})
 		})
@@ -224,7 +224,7 @@ func TestAStreamThatNobodyReadsHoldsNothingUp(t *testing.T) {
 		run(t, in, e, in.code("def handler(event):\n    print('x' * 3000000)\n", "function handler(event) { console.log('x'.repeat(3000000)) }"), func(w *worker) { w.cmd.ExtraFiles = []*os.File{write} },
 			func(w *worker) { w.prefix = []string{"sh", "-c", `exec "$@" >&3`, "sh"} })
 		if got := e.counts()["Succeeded"]; got != 3 {
-			t.Errorf("%d tuples succeeded, not 3", got)
+			t.Errorf("%d inputs succeeded, not 3", got)
 		}
 		if o := e.outcome(t, 2); o.StdoutDropped != 3000001-256<<10 {
 			t.Errorf("%d bytes were dropped", o.StdoutDropped)

@@ -75,7 +75,7 @@ func TestNothingIsLostOrRepeatedWhateverBefallsTheCalls(t *testing.T) {
 				e.accidents = accidents
 				run(t, in, e, gated(in, folder, -1))
 				if got := e.counts()["Succeeded"]; got != n {
-					t.Errorf("%d tuples succeeded, not %d", got, n)
+					t.Errorf("%d inputs succeeded, not %d", got, n)
 				}
 				begun := map[string]int{}
 				for line := range strings.Lines(readFile(t, folder+"/begun")) {
@@ -193,7 +193,7 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 	})
 }
 
-func TestTheNextTupleIsFetchedWhileOneRuns(t *testing.T) {
+func TestTheNextInputIsFetchedWhileOneRuns(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		const n = 5
 		e := newExchange(t, n)
@@ -290,7 +290,7 @@ func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
 		e.lease = 1
 		e.decide = func(c call, a *answer) (int, string) {
 			if c.Executing != nil {
-				a.Action, a.Tuples = "stop", nil
+				a.Action, a.Inputs = "stop", nil
 			}
 			return 0, ""
 		}
@@ -374,7 +374,7 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 			w.finish()
 			e.check(t)
 			if got := e.counts()["Succeeded"]; got != 5 {
-				t.Errorf("%d tuples succeeded, not 5", got)
+				t.Errorf("%d inputs succeeded, not 5", got)
 			}
 			if last := e.calls[len(e.calls)-1]; last.Leaving {
 				t.Error("its last call still asks whether to leave")
@@ -492,13 +492,13 @@ function handler(event) { return event[0] }
 		}
 		// The error is not told where the second try succeeds before the next call.
 		if got := e.counts()["Succeeded"]; got != 3 || errors > 1 {
-			t.Errorf("%d tuples succeeded after %d errors", got, errors)
+			t.Errorf("%d inputs succeeded after %d errors", got, errors)
 		}
 		if got := strings.Count(w.stderr.String(), "the module could not be loaded"); got != 1 {
 			t.Errorf("it was not loaded %d times: %q", got, w.stderr.String())
 		}
 		if o := e.outcome(t, 0); o.Stdout != nil {
-			t.Errorf("what loading printed is in a tuple's stdout: %q", o.Stdout)
+			t.Errorf("what loading printed is in an input's stdout: %q", o.Stdout)
 		}
 	})
 }

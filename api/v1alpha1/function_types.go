@@ -133,42 +133,42 @@ type RunPolicy struct {
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	GPUProducts []string `json:"gpuProducts,omitempty"`
 
-	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8. That of a
+	// workers is the most pods that work at a run at the same time; there are never more than inputs. Default 8. That of a
 	// FunctionRun may be changed while it runs.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	Workers *int32 `json:"workers,omitempty"`
 
-	// timeoutSeconds is the time limit of one tuple in seconds; one that takes longer is ended and TimedOut. Default 1800.
+	// timeoutSeconds is the time limit of one input in seconds; one that takes longer is ended and TimedOut. Default 1800.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=604800
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
-	// batchSize is how many tuples one call of the handler gets, at most: above 1 it is called as handler(events) with a list
-	// of tuples, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
+	// batchSize is how many inputs one call of the handler gets, at most: above 1 it is called as handler(events) with a list
+	// of inputs, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
 	// handler(event).
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	BatchSize *int32 `json:"batchSize,omitempty"`
 
-	// retries is how many further attempts a tuple gets after an exception. Default 0. A crash of the process has a small
+	// retries is how many further attempts an input gets after an exception. Default 0. A crash of the process has a small
 	// budget of its own.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Retries *int32 `json:"retries,omitempty"`
 
-	// retryDelaySeconds is how long a tuple that raised waits before its second attempt. The wait doubles with each further
-	// one, up to 300 seconds. Default 1; 0 is at once. A tuple whose process died is tried again at once in any case.
+	// retryDelaySeconds is how long an input that raised waits before its second attempt. The wait doubles with each further
+	// one, up to 300 seconds. Default 1; 0 is at once. An input whose process died is tried again at once in any case.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=300
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
 
-	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt, whatever retries says: the
+	// nonRetryableErrors are types of exceptions after which an input gets no further attempt, whatever retries says: the
 	// name of the class alone, as the outcome's error.type has it (ValueError). Empty: what the Function says.
 	// +optional
 	// +listType=set
@@ -177,8 +177,8 @@ type RunPolicy struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
 
-	// maxFailures ends the run when more tuples than this have failed or timed out: 0 ends it with the first. What has no
-	// outcome then becomes Cancelled. By default a run goes on to its last tuple.
+	// maxFailures ends the run when more inputs than this have failed or timed out: 0 ends it with the first. What has no
+	// outcome then becomes Cancelled. By default a run goes on to its last input.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
@@ -216,8 +216,8 @@ type RunPolicy struct {
 	// +kubebuilder:validation:Maximum=315360000
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
-	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its tuples
-	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each tuple. By default
+	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its inputs
+	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each input. By default
 	// results stay as long as their run.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

@@ -6,12 +6,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Tuple is one input: a list of JSON values, which the handler gets as event.
+// Input is one input: a list of JSON values, which the handler gets as event.
 //
 // +kubebuilder:validation:MaxItems=1000000
-type Tuple []apiextensionsv1.JSON
+type Input []apiextensionsv1.JSON
 
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers, ttlSecondsAfterFinished and
+// FunctionRunSpec is one call of a function over n inputs. All but suspend, cancel, workers, ttlSecondsAfterFinished and
 // resultsTTLSecondsAfterFinished is immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
@@ -37,12 +37,12 @@ type FunctionRunSpec struct {
 	// +required
 	FunctionRef FunctionReference `json:"functionRef,omitzero"`
 
-	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters, parametersLiteral and
+	// parameters is a list of inputs, each a list of JSON values. Exactly one of parameters, parametersLiteral and
 	// parametersFrom is set.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000000
-	Parameters []Tuple `json:"parameters,omitempty"`
+	Parameters []Input `json:"parameters,omitempty"`
 
 	// parametersLiteral is the text of a Python tuple of tuples, kept as written: "((1, 2), (3, 4))". It is the only form
 	// that keeps tuples, bytes and integers of any size what they are.
@@ -51,7 +51,7 @@ type FunctionRunSpec struct {
 	// +kubebuilder:validation:MaxLength=1400000
 	ParametersLiteral *string `json:"parametersLiteral,omitempty"`
 
-	// parametersFrom names where the tuples are kept, for more of them than an object can hold.
+	// parametersFrom names where the inputs are kept, for more of them than an object can hold.
 	// +optional
 	ParametersFrom *ParametersSource `json:"parametersFrom,omitempty"`
 
@@ -66,24 +66,24 @@ type FunctionRunSpec struct {
 	Cancel bool `json:"cancel,omitempty"`
 }
 
-// ParametersFormat is how tuples are written as a text.
+// ParametersFormat is how inputs are written as a text.
 //
 // +kubebuilder:validation:Enum=JSON;NDJSON;CSV;Python
 type ParametersFormat string
 
-// The formats of a text with tuples.
+// The formats of a text with inputs.
 const (
-	// FormatJSON is one array of tuples. An element that is no array is a tuple of one value.
+	// FormatJSON is one array of inputs. An element that is not an array is an input of one value.
 	FormatJSON ParametersFormat = "JSON"
-	// FormatNDJSON is one tuple a line.
+	// FormatNDJSON is one input a line.
 	FormatNDJSON ParametersFormat = "NDJSON"
-	// FormatCSV is one tuple a row, of strings.
+	// FormatCSV is one input a row, of strings.
 	FormatCSV ParametersFormat = "CSV"
 	// FormatPython is a Python tuple of tuples.
 	FormatPython ParametersFormat = "Python"
 )
 
-// ParametersSource names where a run's tuples are kept.
+// ParametersSource names where a run's inputs are kept.
 //
 // +kubebuilder:validation:ExactlyOneOf=configMapKeyRef;upload
 type ParametersSource struct {
@@ -102,20 +102,20 @@ type ParametersSource struct {
 	Upload *UploadReference `json:"upload,omitempty"`
 }
 
-// UploadReference names tuples that the outcome store holds.
+// UploadReference names inputs that the outcome store holds.
 type UploadReference struct {
-	// digest of the tuples: "sha256:" and 64 hexadecimal digits. It opens nothing in another namespace.
+	// digest of the inputs: "sha256:" and 64 hexadecimal digits. It opens nothing in another namespace.
 	// +required
 	// +kubebuilder:validation:MinLength=71
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	Digest string `json:"digest,omitempty"`
 
-	// tuples is how many there are.
+	// count is how many inputs the upload has.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
-	Tuples int32 `json:"tuples,omitempty"`
+	Count int32 `json:"count,omitempty"`
 }
 
 // FunctionReference names a Function of the same namespace.
@@ -152,7 +152,7 @@ type FunctionRunStatus struct {
 	// +optional
 	Job *JobReference `json:"job,omitempty"`
 
-	// workers is how many workers the run's Job has: the smaller of tuples and spec.workers as it is now.
+	// workers is how many workers the run's Job has: the smaller of inputs and spec.workers as it is now.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
@@ -214,7 +214,7 @@ type PinnedRevision struct {
 	// empty where the inputs are elsewhere.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
-	Inputs string `json:"inputs,omitempty"`
+	InputsConfigMap string `json:"inputsConfigMap,omitempty"`
 
 	// inputsDigest of the content of the ConfigMap that inputs names and the run's uid: "sha256:" and 64 hexadecimal digits. A
 	// ConfigMap of that name with another content is not read.
@@ -224,13 +224,13 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	InputsDigest string `json:"inputsDigest,omitempty"`
 
-	// tuples is n, how many inputs the run has.
+	// inputCount is how many inputs the run has.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
-	Tuples int32 `json:"tuples"`
+	InputCount int32 `json:"inputCount"`
 
-	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
+	// workers is the number of workers that the run started with: the smaller of inputs and the workers asked for then.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
@@ -250,32 +250,32 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	GPUProducts []string `json:"gpuProducts,omitempty"`
 
-	// timeoutSeconds is the time limit of one tuple.
+	// timeoutSeconds is the time limit of one input.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=604800
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
 
-	// batchSize is how many tuples one call of the handler gets, at most; absent for one.
+	// batchSize is how many inputs one call of the handler gets, at most; absent for one.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	BatchSize int32 `json:"batchSize,omitempty"`
 
-	// retries is how many further attempts a tuple gets after an exception.
+	// retries is how many further attempts an input gets after an exception.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Retries int32 `json:"retries"`
 
-	// retryDelaySeconds is how long a tuple that raised waits before its second attempt; the wait doubles with each further
+	// retryDelaySeconds is how long an input that raised waits before its second attempt; the wait doubles with each further
 	// one. What is pinned without it waits for 1 second.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=300
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
 
-	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt.
+	// nonRetryableErrors are types of exceptions after which an input gets no further attempt.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -283,7 +283,7 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
 
-	// maxFailures is how many tuples may fail or time out before the run is ended; absent: all of them.
+	// maxFailures is how many inputs may fail or time out before the run is ended; absent: all of them.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
@@ -341,43 +341,43 @@ type JobReference struct {
 
 // RunProgress is derived from the outcome store: total = pending + running + succeeded + failed + timedOut + cancelled.
 type RunProgress struct {
-	// total is n, how many tuples the run has.
+	// total is n, how many inputs the run has.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Total int32 `json:"total"`
 
-	// pending tuples wait to be executed.
+	// pending inputs wait to be executed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Pending int32 `json:"pending"`
 
-	// running tuples are executed at this moment.
+	// running inputs are executed at this moment.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Running int32 `json:"running"`
 
-	// succeeded tuples have an answer.
+	// succeeded inputs have an answer.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Succeeded int32 `json:"succeeded"`
 
-	// failed tuples raised, or their process died.
+	// failed inputs raised, or their process died.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Failed int32 `json:"failed"`
 
-	// timedOut tuples outlived their time limit.
+	// timedOut inputs outlived their time limit.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	TimedOut int32 `json:"timedOut"`
 
-	// cancelled tuples had no outcome when the run was ended.
+	// cancelled inputs had no outcome when the run was ended.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
@@ -409,19 +409,19 @@ type RunProgress struct {
 	// +optional
 	Closed bool `json:"closed,omitempty"`
 
-	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied,
+	// reason says why the run was closed where the exchange ended it before every input was executed: ModuleNotLoaded, WorkersDied,
 	// MaxFailuresExceeded, or the reason of the Ending condition.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 
-	// resultsDeleted says that what the tuples returned, raised and printed was deleted at the end of
+	// resultsDeleted says that what the inputs returned, raised and printed was deleted at the end of
 	// resultsTTLSecondsAfterFinished.
 	// +optional
 	ResultsDeleted bool `json:"resultsDeleted,omitempty"`
 }
 
-// FunctionRun is one call of a function over n tuples of inputs.
+// FunctionRun is one call of a function over n inputs.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

@@ -3,7 +3,7 @@ package v1alpha1
 // The maxima of the schema, for those who use the values: an object may be stored from before there was a maximum, or past
 // validation.
 const (
-	MaxTuples         int32 = 100_000_000
+	MaxInputs         int32 = 100_000_000
 	MaxWorkers        int32 = 10_000
 	MaxGPUs           int32 = 64
 	MaxTimeoutSeconds int32 = 604_800

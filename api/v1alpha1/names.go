@@ -33,9 +33,9 @@ const (
 	LabelFunctionUID = "sharedcloud.io/function-uid"
 	// LabelInputs marks the ConfigMap with the copy of a run's inputs; its value is the run's uid.
 	LabelInputs = "sharedcloud.io/inputs-of"
-	// LabelRerunOf is the name of the FunctionRun whose unsuccessful tuples a run takes again.
+	// LabelRerunOf is the name of the FunctionRun whose unsuccessful inputs a run takes again.
 	LabelRerunOf = "sharedcloud.io/rerun-of"
-	// AnnotationRerunOf is the uid of the FunctionRun whose unsuccessful tuples a run takes again, AnnotationRerunIndexes
+	// AnnotationRerunOf is the uid of the FunctionRun whose unsuccessful inputs a run takes again, AnnotationRerunIndexes
 	// their indexes there, in the order of this run's: "3,17-20"; cut at 4 KiB with "…" as the mark.
 	AnnotationRerunOf      = "sharedcloud.io/rerun-of-uid"
 	AnnotationRerunIndexes = "sharedcloud.io/rerun-indexes"
@@ -52,9 +52,9 @@ const (
 	LabelQueue = "kueue.x-k8s.io/queue-name"
 	// DefaultGPUProductLabel is the label of a node that says what GPUs it has, as NVIDIA's GPU feature discovery sets it.
 	DefaultGPUProductLabel = "nvidia.com/gpu.product"
-	// AnnotationTuples is set by the caches on the copies they keep, never on stored objects: the number of tuples of a
+	// AnnotationInputs is set by the caches on the copies they keep, never on stored objects: the number of inputs of a
 	// run whose inputs the cache has dropped.
-	AnnotationTuples = "cache.sharedcloud.io/tuples"
+	AnnotationInputs = "cache.sharedcloud.io/inputs"
 	// AnnotationUpdated is set by the caches on the copies they keep, never on stored objects: when somebody last wrote the
 	// object, its status apart, µs since 1970.
 	AnnotationUpdated = "cache.sharedcloud.io/updated"
@@ -97,9 +97,9 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is True when nothing goes on without somebody's help. For kstatus.
 	ConditionStalled = "Stalled"
-	// ConditionComplete: every tuple of the run succeeded.
+	// ConditionComplete: every input of the run succeeded.
 	ConditionComplete = "Complete"
-	// ConditionFailed: the run is over and not every tuple succeeded.
+	// ConditionFailed: the run is over and not every input succeeded.
 	ConditionFailed = "Failed"
 	// ConditionFinished: the run is over, well or not.
 	ConditionFinished = "Finished"
@@ -142,7 +142,7 @@ const (
 	ReasonFunctionMissing = "FunctionMissing"
 	// ReasonFunctionNotReady: waiting for the Function's Ready condition.
 	ReasonFunctionNotReady = "FunctionNotReady"
-	// ReasonParametersInvalid: the inputs cannot be read as tuples; a new run is needed.
+	// ReasonParametersInvalid: the inputs cannot be read as inputs; a new run is needed.
 	ReasonParametersInvalid = "ParametersInvalid"
 	// ReasonPinned: the revision is pinned; the Job comes next.
 	ReasonPinned = "Pinned"
@@ -150,7 +150,7 @@ const (
 	ReasonJobNameTaken = "JobNameTaken"
 	// ReasonJobRefused: the cluster refused the Job (quota, policy).
 	ReasonJobRefused = "JobRefused"
-	// ReasonStarting: the Job exists; no worker has taken a tuple yet.
+	// ReasonStarting: the Job exists; no worker has taken an input yet.
 	ReasonStarting = "Starting"
 	// ReasonRunning: workers are at it.
 	ReasonRunning = "Running"
@@ -168,25 +168,25 @@ const (
 	ReasonInputsMissing = "InputsMissing"
 	// ReasonInputsUnavailable: the inputs that the run was pinned with are gone.
 	ReasonInputsUnavailable = "InputsUnavailable"
-	// ReasonMaxFailuresExceeded: more tuples failed or timed out than spec.maxFailures allows.
+	// ReasonMaxFailuresExceeded: more inputs failed or timed out than spec.maxFailures allows.
 	ReasonMaxFailuresExceeded = "MaxFailuresExceeded"
 	// ReasonDeadlineExceeded: the run took longer than spec.activeDeadlineSeconds.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
 	// ReasonSuspended: spec.suspend is set.
 	ReasonSuspended = "Suspended"
-	// ReasonJobFailed: the Job ended before every tuple had an outcome.
+	// ReasonJobFailed: the Job ended before every input had an outcome.
 	ReasonJobFailed = "JobFailed"
 	// ReasonCancelled: spec.cancel was set.
 	ReasonCancelled = "Cancelled"
-	// ReasonSucceeded: every tuple succeeded.
+	// ReasonSucceeded: every input succeeded.
 	ReasonSucceeded = "Succeeded"
-	// ReasonTuplesFailed: the run is over and some tuples did not succeed.
-	ReasonTuplesFailed = "TuplesFailed"
+	// ReasonInputsFailed: the run is over and some inputs did not succeed.
+	ReasonInputsFailed = "InputsFailed"
 	// ReasonNotFinished: the value of conditions that wait for the end.
 	ReasonNotFinished = "NotFinished"
 	// ReasonNotSuspended: spec.suspend is not set.
 	ReasonNotSuspended = "NotSuspended"
-	// ReasonRevisionMissing: the revision that the run pinned is gone, and tuples may have been executed with it.
+	// ReasonRevisionMissing: the revision that the run pinned is gone, and inputs may have been executed with it.
 	ReasonRevisionMissing = "RevisionMissing"
 	// ReasonRevisionChanged: what has the name of the revision that the run pinned has another content, or is none.
 	ReasonRevisionChanged = "RevisionChanged"

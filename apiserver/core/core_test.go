@@ -28,7 +28,7 @@ func makeRun(name string, uid types.UID, version string) *sharedcloudv1alpha1.Fu
 	run := &sharedcloudv1alpha1.FunctionRun{}
 	run.Namespace, run.Name, run.UID, run.ResourceVersion = "space", name, uid, version
 	run.Spec.FunctionRef.Name = "f"
-	run.Spec.Parameters = []sharedcloudv1alpha1.Tuple{{{Raw: []byte("1")}}, {{Raw: []byte("2")}}}
+	run.Spec.Parameters = []sharedcloudv1alpha1.Input{{{Raw: []byte("1")}}, {{Raw: []byte("2")}}}
 	return run
 }
 

@@ -18,9 +18,9 @@ import (
 type RunFields struct {
 	// Function is the function that is called.
 	Function *sharedcloudv1alpha1.Function
-	// Literal is the text of a Python tuple of tuples; JSON the tuples, where they were given as JSON. One of them is set.
+	// Literal is the text of a Python tuple of tuples; JSON the inputs, where they were given as JSON. One of them is set.
 	Literal *string
-	JSON    []sharedcloudv1alpha1.Tuple
+	JSON    []sharedcloudv1alpha1.Input
 	// BidPrice is the number as it was written; "" for none.
 	BidPrice string
 	// BaseGPU is the label of the weakest product that will do, Products those that do; empty where any will.

@@ -174,7 +174,7 @@ func TestInputsAreComparedWithTheirDigest(t *testing.T) {
 		Immutable: ptr.To(true),
 		Data:      map[string]string{sharedcloudv1alpha1.InputsKey: "[[1],[2]]", sharedcloudv1alpha1.InputsFormatKey: "JSON"},
 	}
-	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Inputs: "run-inputs", Tuples: 2, InputsDigest: sharedcloudv1alpha1.ContentDigest(run.UID, kept)}
+	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputsConfigMap: "run-inputs", InputCount: 2, InputsDigest: sharedcloudv1alpha1.ContentDigest(run.UID, kept)}
 	slice := func(change func(*corev1.ConfigMap)) error {
 		t.Helper()
 		stored := kept.DeepCopy()

@@ -35,15 +35,15 @@ var (
 const (
 	// inputsTimeout bounds reading and parsing one run, which all that wait for it share.
 	inputsTimeout = 30 * time.Second
-	// perTuple is the estimate of what one parsed tuple costs beside its text: a slice element and what it points to.
-	perTuple = 64
+	// perInput is the estimate of what one parsed input costs beside its text: a slice element and what it points to.
+	perInput = 64
 )
 
 // Uploads are inputs that the outcome store keeps, see package uploads.
 type Uploads interface {
-	// Tuples is how many an upload of the namespace has. There being no such upload is an error that Gone recognises.
-	Tuples(ctx context.Context, namespace, digest string) (int, error)
-	// Slice returns the tuples from first to last, both included.
+	// Inputs is how many an upload of the namespace has. There being no such upload is an error that Gone recognises.
+	Inputs(ctx context.Context, namespace, digest string) (int, error)
+	// Slice returns the inputs from first to last, both included.
 	Slice(ctx context.Context, namespace, digest string, first, last int) ([]parameters.Input, error)
 	// Gone says whether an error means that there is no such upload.
 	Gone(err error) bool
@@ -61,27 +61,27 @@ type Inputs struct {
 
 // Given is what a run was given. It is shared: nobody changes it.
 type Given struct {
-	// Literal is the text of all tuples, where they were given as one.
+	// Literal is the text of all inputs, where they were given as one.
 	Literal *string
 	// Stored is the digest of inputs that the store keeps, "" for others: they may be too many to be read at once.
 	Stored string
 
 	count     int
-	tuples    parameters.Tuples // nil where they are stored
+	inputs    parameters.Inputs // nil where they are stored
 	namespace string
 	uploads   Uploads
 }
 
-// Len is how many tuples there are.
+// Len is how many inputs there are.
 func (g *Given) Len() int { return g.count }
 
-// Slice returns the tuples from first to last, both included.
+// Slice returns the inputs from first to last, both included.
 func (g *Given) Slice(ctx context.Context, first, last int) ([]parameters.Input, error) {
 	if first < 0 || last >= g.count || first > last {
-		return nil, fmt.Errorf("tuples %d to %d of %d were asked for", first, last, g.count)
+		return nil, fmt.Errorf("inputs %d to %d of %d were asked for", first, last, g.count)
 	}
-	if g.tuples != nil {
-		return g.tuples.Slice(first, last), nil
+	if g.inputs != nil {
+		return g.inputs.Slice(first, last), nil
 	}
 	inputs, err := g.uploads.Slice(ctx, g.namespace, g.Stored, first, last)
 	if err != nil && g.uploads.Gone(err) {
@@ -101,7 +101,7 @@ func NewInputs(reader client.Reader, uploads Uploads, capacity int64) *Inputs {
 	}
 }
 
-// Slice returns the tuples of a run from first to last, both included. count is the number that was pinned.
+// Slice returns the inputs of a run from first to last, both included. count is the number that was pinned.
 func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UID, count, first, last int) ([]parameters.Input, error) {
 	given, err := i.Given(ctx, namespace, name, uid)
 	if err != nil {
@@ -111,7 +111,7 @@ func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UI
 		return nil, errors.New("the run's inputs are not pinned yet, by what the API says: it lags behind")
 	}
 	if given.Len() != count {
-		return nil, fmt.Errorf("%w: %d tuples, pinned with %d", ErrInputsChanged, given.Len(), count)
+		return nil, fmt.Errorf("%w: %d inputs, pinned with %d", ErrInputsChanged, given.Len(), count)
 	}
 	return given.Slice(ctx, first, last)
 }
@@ -175,11 +175,11 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 	if err := Decodable(run); err != nil {
 		return nil, 0, err
 	}
-	tuples, err := parameters.FromSpec(&run.Spec)
+	inputs, err := parameters.FromSpec(&run.Spec)
 	switch {
 	case err == nil:
-		given = &Given{Literal: run.Spec.ParametersLiteral, tuples: tuples, count: tuples.Len()}
-		return given, inputsSize(&run.Spec, tuples.Len()), nil
+		given = &Given{Literal: run.Spec.ParametersLiteral, inputs: inputs, count: inputs.Len()}
+		return given, inputsSize(&run.Spec, inputs.Len()), nil
 	case !errors.Is(err, parameters.ErrElsewhere):
 		return nil, 0, err
 	case run.Spec.ParametersFrom.Upload != nil:
@@ -190,7 +190,7 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 
 // stored finds inputs that were uploaded. How many the run says they are is only its word.
 func (i *Inputs) stored(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, upload *sharedcloudv1alpha1.UploadReference) (*Given, int64, error) {
-	count, err := i.uploads.Tuples(ctx, run.Namespace, upload.Digest)
+	count, err := i.uploads.Inputs(ctx, run.Namespace, upload.Digest)
 	switch {
 	case err != nil && i.uploads.Gone(err):
 		return nil, 0, fmt.Errorf("%w: %w", ErrInputsGone, err)
@@ -202,10 +202,10 @@ func (i *Inputs) stored(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 
 // copied reads the copy of a ConfigMap's inputs that the run was pinned with.
 func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*Given, int64, error) {
-	if run.Status.Revision == nil || run.Status.Revision.Inputs == "" {
-		return &Given{tuples: none{}}, 0, nil // not pinned yet
+	if run.Status.Revision == nil || run.Status.Revision.InputsConfigMap == "" {
+		return &Given{inputs: none{}}, 0, nil // not pinned yet
 	}
-	name := run.Status.Revision.Inputs
+	name := run.Status.Revision.InputsConfigMap
 	configMap := &corev1.ConfigMap{}
 	err := i.reader.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: name}, configMap)
 	switch {
@@ -225,15 +225,15 @@ func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 	}
 	text := textIn(configMap, sharedcloudv1alpha1.InputsKey)
 	format := sharedcloudv1alpha1.ParametersFormat(configMap.Data[sharedcloudv1alpha1.InputsFormatKey])
-	tuples, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})
+	inputs, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: the ConfigMap %s cannot be read: %w", ErrInputsGone, name, err)
 	}
-	given := &Given{tuples: tuples, count: tuples.Len()}
+	given := &Given{inputs: inputs, count: inputs.Len()}
 	if literal := strings.TrimSpace(string(text)); format == sharedcloudv1alpha1.FormatPython {
 		given.Literal = &literal
 	}
-	return given, int64(len(text)) + int64(tuples.Len())*perTuple, nil
+	return given, int64(len(text)) + int64(inputs.Len())*perInput, nil
 }
 
 type none struct{}
@@ -242,21 +242,21 @@ func (none) Len() int { return 0 }
 
 func (none) Slice(int, int) []parameters.Input { return nil }
 
-// inputsSize estimates what parsed inputs hold in memory: their text, and something for each tuple and each value.
+// inputsSize estimates what parsed inputs hold in memory: their text, and something for each input and each value.
 func inputsSize(spec *sharedcloudv1alpha1.FunctionRunSpec, count int) int64 {
-	size := int64(count) * perTuple
+	size := int64(count) * perInput
 	if spec.ParametersLiteral != nil {
 		size += int64(len(*spec.ParametersLiteral))
 	}
-	for _, tuple := range spec.Parameters {
-		for i := range tuple {
-			size += int64(len(tuple[i].Raw)) + perTuple
+	for _, input := range spec.Parameters {
+		for i := range input {
+			size += int64(len(input[i].Raw)) + perInput
 		}
 	}
 	return size
 }
 
-// GivenTuples is what a run was given that has these in its spec.
-func GivenTuples(tuples parameters.Tuples) *Given {
-	return &Given{tuples: tuples, count: tuples.Len()}
+// GivenInputs is what a run was given that has these in its spec.
+func GivenInputs(inputs parameters.Inputs) *Given {
+	return &Given{inputs: inputs, count: inputs.Len()}
 }

@@ -20,12 +20,12 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// runOfSize is a run with n tuples of one string of so many bytes.
+// runOfSize is a run with n inputs of one string of so many bytes.
 func runOfSize(name string, n, bytes int) *sharedcloudv1alpha1.FunctionRun {
 	run := makeRun(name, types.UID("uid-"+name), "")
 	run.Spec.Parameters = nil
 	for range n {
-		run.Spec.Parameters = append(run.Spec.Parameters, sharedcloudv1alpha1.Tuple{{Raw: []byte(`"` + strings.Repeat("x", bytes-2) + `"`)}})
+		run.Spec.Parameters = append(run.Spec.Parameters, sharedcloudv1alpha1.Input{{Raw: []byte(`"` + strings.Repeat("x", bytes-2) + `"`)}})
 	}
 	return run
 }
@@ -40,7 +40,7 @@ func TestInputsAreReadOnceForAllThatWait(t *testing.T) {
 		group.Go(func() {
 			got, err := inputs.Slice(t.Context(), "space", "run", "uid", 2, 1, 1)
 			if err != nil || len(got) != 1 || string(got[0].JSON) != "[2]" {
-				t.Errorf("tuple 1: %v, %v", got, err)
+				t.Errorf("input 1: %v, %v", got, err)
 			}
 		})
 	}
@@ -117,7 +117,7 @@ type noUploads struct{}
 
 var errNoUpload = errors.New("no such upload")
 
-func (noUploads) Tuples(context.Context, string, string) (int, error) { return 0, errNoUpload }
+func (noUploads) Inputs(context.Context, string, string) (int, error) { return 0, errNoUpload }
 
 func (noUploads) Slice(context.Context, string, string, int, int) ([]parameters.Input, error) {
 	return nil, errNoUpload
@@ -128,7 +128,7 @@ func (noUploads) Gone(err error) bool { return errors.Is(err, errNoUpload) }
 // uploadOf3 is one upload, of the namespace "space".
 type uploadOf3 struct{ noUploads }
 
-func (uploadOf3) Tuples(_ context.Context, namespace, digest string) (int, error) {
+func (uploadOf3) Inputs(_ context.Context, namespace, digest string) (int, error) {
 	if namespace != "space" || digest != "sha256:x" {
 		return 0, errNoUpload
 	}
@@ -146,11 +146,11 @@ func TestInputsThatAreElsewhere(t *testing.T) {
 	run := func(name string, from *sharedcloudv1alpha1.ParametersSource, kept string) *sharedcloudv1alpha1.FunctionRun {
 		run := makeRun(name, types.UID("uid-"+name), "")
 		run.Spec.Parameters, run.Spec.ParametersFrom = nil, from
-		run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Inputs: kept}
+		run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputsConfigMap: kept}
 		return run
 	}
 	uploaded := func(digest string) *sharedcloudv1alpha1.ParametersSource {
-		return &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: digest, Tuples: 3}}
+		return &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: digest, Count: 3}}
 	}
 	copied := &sharedcloudv1alpha1.ParametersSource{ConfigMapKeyRef: &sharedcloudv1alpha1.ConfigMapKeyRef{Name: "source", Key: "k"}}
 	configMap := func(name, owner, text string, format sharedcloudv1alpha1.ParametersFormat) *corev1.ConfigMap {
@@ -189,7 +189,7 @@ func TestInputsThatAreElsewhere(t *testing.T) {
 				return
 			}
 			if err != nil || len(got) != 1 || string(got[0].JSON)+got[0].Literal != tc.want {
-				t.Errorf("tuple 1: %v, %v", got, err)
+				t.Errorf("input 1: %v, %v", got, err)
 			}
 		})
 	}

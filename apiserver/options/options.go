@@ -41,7 +41,7 @@ type Options struct {
 	// Store and StoreURLFile say where the outcome store is: the URL, or a file that has it. StorePath is what names the file of
 	// a store in SQLite where neither does.
 	Store, StoreURLFile, StorePath string
-	// LeaseDuration is for how long a tuple is a worker's that does not call.
+	// LeaseDuration is for how long an input is a worker's that does not call.
 	LeaseDuration time.Duration
 	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
 	SweepInterval time.Duration
@@ -130,7 +130,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.StorePath, "store-path", o.StorePath,
 		"File of the outcome store (SQLite), on a volume that outlives the pod and is not a network file system. For where neither --store nor --store-url-file is given.")
 	fs.DurationVar(&o.LeaseDuration, "lease-duration", o.LeaseDuration,
-		"How long a tuple stays with a worker that does not call. Workers call at least every third of it.")
+		"How long an input stays with a worker that does not call. Workers call at least every third of it.")
 	fs.DurationVar(&o.SweepInterval, "sweep-interval", o.SweepInterval,
 		"The outcomes of a deleted run are deleted when the run was seen to be gone twice, this far apart.")
 	fs.StringVar(&o.CatalogueNamespace, "catalogue-namespace", o.CatalogueNamespace,
@@ -154,9 +154,9 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"How much results and output each namespace may have in the outcome store, in MiB; 0: no limit. The annotation sharedcloud.io/results-quota of a Namespace (20Gi, unlimited) overrides it.")
 	fs.Int64Var(&o.InputsMiB, "inputs-cache-mib", o.InputsMiB,
 		"Most memory, in MiB, for the inputs of the runs that are being handed out.")
-	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Most bytes that the result of one tuple may have.")
+	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Most bytes that the result of one input may have.")
 	fs.IntVar(&o.OutputBytes, "output-bytes", o.OutputBytes,
-		"Most bytes that are kept of what one tuple writes to stdout, and the same again for stderr.")
+		"Most bytes that are kept of what one input writes to stdout, and the same again for stderr.")
 	fs.StringVar(&o.GPUProductLabel, "gpu-product-label", o.GPUProductLabel,
 		"Label of a node that says what GPUs it has. The same as the manager's.")
 	fs.IntVar(&o.MaxConnections, "max-connections", o.MaxConnections,

@@ -36,14 +36,14 @@ func TestAnUploadCountsItsBytesItsPiecesAndItself(t *testing.T) {
 	}
 	for first := range 3 {
 		write(t, store, func(tx *Tx) error {
-			_, err := tx.AddChunk(id, Chunk{First: first, Tuples: 1, Data: []byte(strings.Repeat("x", 100))}, 2)
+			_, err := tx.AddChunk(id, Chunk{First: first, Inputs: 1, Data: []byte(strings.Repeat("x", 100))}, 2)
 			return err
 		})
 		want += 100 + ChunkBytes
 	}
 	write(t, store, func(tx *Tx) error {
 		// What is not added counts nothing.
-		there, err := tx.AddChunk(id, Chunk{First: 1, Tuples: 1, Data: []byte("late")}, 2)
+		there, err := tx.AddChunk(id, Chunk{First: 1, Inputs: 1, Data: []byte("late")}, 2)
 		if there {
 			t.Error("a piece was added twice")
 		}
@@ -109,7 +109,7 @@ func TestUploadsBelongToTheUIDOfTheirNamespace(t *testing.T) {
 		if own, err = tx.InsertUpload("ns", "another", 1); err != nil {
 			return err
 		}
-		if _, err = tx.AddChunk(own, Chunk{Tuples: 3, Data: []byte("abc")}, 1); err != nil {
+		if _, err = tx.AddChunk(own, Chunk{Inputs: 3, Data: []byte("abc")}, 1); err != nil {
 			return err
 		}
 		if _, err := tx.CompleteUpload(own, "sha256:x", 3, 1); err != nil {

@@ -289,27 +289,27 @@ func parseDelays(text string) ([]Delay, error) {
 	return delays, nil
 }
 
-// Attempts counts the attempts of a tuple that has no outcome.
+// Attempts counts the attempts of an input that has no outcome.
 type Attempts struct {
 	Index, Failures, Crashes int
 }
 
-// Outcome is what became of a tuple. A nil slice is an absent value; an empty ResultText is an empty text.
+// Outcome is what became of an input. A nil slice is an absent value; an empty ResultText is an empty text.
 type Outcome struct {
 	Index  int
 	Status Status
-	// ByClosing: the tuple had no outcome when the run was closed. Error is the run's.
+	// ByClosing: the input had no outcome when the run was closed. Error is the run's.
 	ByClosing bool
 	// Result is the JSON that the worker encoded, byte for byte; ResultText the value as text where that does not follow
 	// from Result.
 	Result, ResultText []byte
 	// Error is nil where nothing was said.
 	Error *ErrorText
-	// Stdout and Stderr are what the tuple wrote, the end of it; Dropped is how many bytes are missing before that.
+	// Stdout and Stderr are what the input wrote, the end of it; Dropped is how many bytes are missing before that.
 	Stdout, Stderr               []byte
 	StdoutDropped, StderrDropped int64
 	Attempts                     int
-	// AssignedMicros is when the tuple was handed to the worker, by the server's clock; StartMicros and
+	// AssignedMicros is when the input was handed to the worker, by the server's clock; StartMicros and
 	// CompletionMicros are by the worker's.
 	AssignedMicros, StartMicros, CompletionMicros int64
 

@@ -1,5 +1,5 @@
 // Package outcomes is the outcome store: what the exchange must not forget. Runs and how far they are, workers and what
-// they hold, attempts, and the outcome of every tuple.
+// they hold, attempts, and the outcome of every input.
 //
 // What lives where:
 //
@@ -78,7 +78,7 @@ type Selection struct {
 	First, Last int
 	// Unsuccessful: only those that are not Succeeded.
 	Unsuccessful bool
-	// Brief: without what the tuples wrote to stdout and stderr.
+	// Brief: without what the inputs wrote to stdout and stderr.
 	Brief bool
 }
 

@@ -172,7 +172,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 			for _, name := range []string{"a", "b"} {
 				write(t, store, func(tx *Tx) error {
 					id, err := tx.InsertUpload("ns", nsUID, 1)
-					_, err1 := tx.AddChunk(id, Chunk{Tuples: 1, Data: []byte(name)}, 1)
+					_, err1 := tx.AddChunk(id, Chunk{Inputs: 1, Data: []byte(name)}, 1)
 					return errors.Join(err, err1, tx.PutArriving("ns", name, id, []byte("state")))
 				})
 			}

@@ -1,6 +1,6 @@
 package outcomes
 
-// LiveOutput is what the tuple that a worker executes has printed so far.
+// LiveOutput is what the input that a worker executes has printed so far.
 type LiveOutput struct {
 	WorkerID int64
 	Index    int
@@ -45,7 +45,7 @@ func (tx *Tx) LiveOutput(worker int64) (*LiveOutput, error) {
 	return &all[0], nil
 }
 
-// LiveOutputs returns what the tuples of a run have printed that its live workers execute at this moment.
+// LiveOutputs returns what the inputs of a run have printed that its live workers execute at this moment.
 func (tx *Tx) LiveOutputs(run int64) ([]LiveOutput, error) {
 	return tx.liveOutputs(selectLive+` WHERE run_id = $1 AND EXISTS (SELECT 1 FROM workers
 		WHERE workers.id = worker_id AND workers.state = 1 AND workers.executing = idx) ORDER BY idx`, run)

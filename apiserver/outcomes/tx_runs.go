@@ -76,7 +76,7 @@ func (tx *Tx) InsertRun(r *Run) error {
 	return err
 }
 
-// UpdateRun writes what changed between two states of a row. Who the run is, how many tuples it has and when it was added
+// UpdateRun writes what changed between two states of a row. Who the run is, how many inputs it has and when it was added
 // never change; that its results are deleted has a statement of its own.
 func (tx *Tx) UpdateRun(before, after *Run) error {
 	if before.Trouble != after.Trouble || before.TroubleLoad != after.TroubleLoad ||
@@ -141,7 +141,7 @@ func (tx *Tx) BeginDeletingResults(run *Run, nowMicros int64) error {
 	return err
 }
 
-// DeleteResultsSome deletes what some tuples of a run, from the index first on, returned, raised and printed: at most limit
+// DeleteResultsSome deletes what some inputs of a run, from the index first on, returned, raised and printed: at most limit
 // of them, and fewer where there is much of it. Their rows stay, with all else. It returns the index to go on from; -1 when
 // there is none.
 func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error) {

@@ -8,10 +8,10 @@ type Upload struct {
 	Namespace string
 	// NamespaceUID is that of the namespace; "" in rows from before it was noted.
 	NamespaceUID types.UID
-	// Digest is "" while the tuples arrive.
+	// Digest is "" while the inputs arrive.
 	Digest string
-	// Tuples is how many are there; -1 when the upload is being deleted.
-	Tuples        int
+	// Inputs is how many are there; -1 when the upload is being deleted.
+	Inputs        int
 	Bytes         int64
 	Complete      bool
 	CreatedMicros int64
@@ -21,28 +21,28 @@ type Upload struct {
 
 // Chunk is a piece of an upload.
 type Chunk struct {
-	// First is the index of its first tuple.
-	First, Tuples int
+	// First is the index of its first input.
+	First, Inputs int
 	Data          []byte
 }
 
-const uploadColumns = `id, namespace, namespace_uid, digest, tuples, bytes, complete, created_us, used_us FROM uploads`
+const uploadColumns = `id, namespace, namespace_uid, digest, inputs, bytes, complete, created_us, used_us FROM uploads`
 
 // columns is where the columns of uploadColumns go.
 func (u *Upload) columns() []any {
-	return []any{&u.ID, &u.Namespace, &u.NamespaceUID, &u.Digest, &u.Tuples, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros}
+	return []any{&u.ID, &u.Namespace, &u.NamespaceUID, &u.Digest, &u.Inputs, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros}
 }
 
 // InsertUpload adds the row of an upload that arrives.
 func (tx *Tx) InsertUpload(namespace string, uid types.UID, nowMicros int64) (id int64, err error) {
-	return tx.insert("adding an upload", `INSERT INTO uploads (namespace, namespace_uid, digest, tuples, bytes, stored_bytes, complete, created_us, used_us)
+	return tx.insert("adding an upload", `INSERT INTO uploads (namespace, namespace_uid, digest, inputs, bytes, stored_bytes, complete, created_us, used_us)
 		VALUES ($1, $2, '', 0, 0, $3, 0, $4, $4) RETURNING id`, namespace, string(uid), int64(UploadBytes), nowMicros)
 }
 
 // Arriving is an upload that comes in several calls.
 type Arriving struct {
 	Upload
-	// State is that of the digest after the tuples that are there.
+	// State is that of the digest after the inputs that are there.
 	State []byte
 }
 
@@ -52,8 +52,8 @@ func (tx *Tx) Arriving(namespace string, uid types.UID, name string) (found *Arr
 	err = tx.query("reading an upload", func(row func(...any) error) error {
 		found = &Arriving{}
 		return row(append(found.columns(), &found.State)...)
-	}, `SELECT u.id, u.namespace, u.namespace_uid, u.digest, u.tuples, u.bytes, u.complete, u.created_us, u.used_us, a.state
-		FROM arriving_uploads a JOIN uploads u ON u.id = a.upload_id WHERE a.namespace = $1 AND a.name = $2 AND u.tuples >= 0
+	}, `SELECT u.id, u.namespace, u.namespace_uid, u.digest, u.inputs, u.bytes, u.complete, u.created_us, u.used_us, a.state
+		FROM arriving_uploads a JOIN uploads u ON u.id = a.upload_id WHERE a.namespace = $1 AND a.name = $2 AND u.inputs >= 0
 		AND u.namespace_uid IN ($3, '')`, namespace, name, string(uid))
 	return found, err
 }
@@ -71,23 +71,23 @@ func (tx *Tx) ForgetArriving(namespace, name string) error {
 	return err
 }
 
-// AddChunk adds a piece to an upload that arrives. It says whether that is still there, with the tuples before the piece:
+// AddChunk adds a piece to an upload that arrives. It says whether that is still there, with the inputs before the piece:
 // one of which nothing came for long is swept, and somebody else may have added to it.
 func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (there bool, err error) {
-	changed, err := tx.exec("adding to an upload", `UPDATE uploads SET tuples = tuples + $1, bytes = bytes + $2, stored_bytes = stored_bytes + $2 + $3,
-		used_us = $4 WHERE id = $5 AND complete = 0 AND tuples = $6`, chunk.Tuples, int64(len(chunk.Data)), int64(ChunkBytes), nowMicros, upload, chunk.First)
+	changed, err := tx.exec("adding to an upload", `UPDATE uploads SET inputs = inputs + $1, bytes = bytes + $2, stored_bytes = stored_bytes + $2 + $3,
+		used_us = $4 WHERE id = $5 AND complete = 0 AND inputs = $6`, chunk.Inputs, int64(len(chunk.Data)), int64(ChunkBytes), nowMicros, upload, chunk.First)
 	if err != nil || changed == 0 {
 		return false, err
 	}
-	_, err = tx.exec("adding to an upload", `INSERT INTO upload_chunks (id, tuples, data) VALUES ($1, $2, $3)`,
-		key(upload, chunk.First), chunk.Tuples, chunk.Data)
+	_, err = tx.exec("adding to an upload", `INSERT INTO upload_chunks (id, inputs, data) VALUES ($1, $2, $3)`,
+		key(upload, chunk.First), chunk.Inputs, chunk.Data)
 	return err == nil, err
 }
 
-// CompleteUpload gives an upload its digest. It says whether that is still there, with so many tuples.
-func (tx *Tx) CompleteUpload(upload int64, digest string, tuples int, nowMicros int64) (there bool, err error) {
+// CompleteUpload gives an upload its digest. It says whether that is still there, with so many inputs.
+func (tx *Tx) CompleteUpload(upload int64, digest string, inputs int, nowMicros int64) (there bool, err error) {
 	changed, err := tx.exec("completing an upload", `UPDATE uploads SET digest = $1, complete = 1, used_us = $2
-		WHERE id = $3 AND complete = 0 AND tuples = $4`, digest, nowMicros, upload, tuples)
+		WHERE id = $3 AND complete = 0 AND inputs = $4`, digest, nowMicros, upload, inputs)
 	return changed > 0, err
 }
 
@@ -124,19 +124,19 @@ func (tx *Tx) UseUpload(upload, nowMicros int64) error {
 	return err
 }
 
-// Chunk returns the piece of an upload that begins with the tuple of that index; nil when there is none.
+// Chunk returns the piece of an upload that begins with the input of that index; nil when there is none.
 func (tx *Tx) Chunk(upload int64, first int) (*Chunk, error) {
 	var found *Chunk
 	err := tx.query("reading an upload", func(row func(...any) error) error {
 		found = &Chunk{First: first}
-		return row(&found.Tuples, &found.Data)
-	}, `SELECT tuples, data FROM upload_chunks WHERE id = $1`, key(upload, first))
+		return row(&found.Inputs, &found.Data)
+	}, `SELECT inputs, data FROM upload_chunks WHERE id = $1`, key(upload, first))
 	return found, err
 }
 
 // ReleaseUpload begins to delete an upload, unless it has been used since. Nobody finds it any more then, nor adds to it.
 func (tx *Tx) ReleaseUpload(upload, usedMicros int64) (released bool, err error) {
-	changed, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', tuples = -1
+	changed, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', inputs = -1
 		WHERE id = $1 AND used_us = $2`, upload, usedMicros)
 	return changed > 0, err
 }
@@ -144,7 +144,7 @@ func (tx *Tx) ReleaseUpload(upload, usedMicros int64) (released bool, err error)
 // DeleteUploadSome deletes at most limit pieces of an upload, and its row at last. It says whether that is done. Nobody
 // finds the upload from the first step on.
 func (tx *Tx) DeleteUploadSome(upload int64, limit int) (done bool, err error) {
-	if _, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', tuples = -1 WHERE id = $1`, upload); err != nil {
+	if _, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', inputs = -1 WHERE id = $1`, upload); err != nil {
 		return false, err
 	}
 	if _, err := tx.exec("deleting an upload", `DELETE FROM arriving_uploads WHERE upload_id = $1`, upload); err != nil {
@@ -163,12 +163,12 @@ func (tx *Tx) DeleteUploadSome(upload int64, limit int) (done bool, err error) {
 func (tx *Tx) Chunks(upload int64) (all []Chunk, err error) {
 	err = tx.query("reading an upload", func(row func(...any) error) error {
 		c, id := Chunk{}, int64(0)
-		if err := row(&id, &c.Tuples); err != nil {
+		if err := row(&id, &c.Inputs); err != nil {
 			return err
 		}
 		c.First = int(id - key(upload, 0))
 		all = append(all, c)
 		return nil
-	}, `SELECT id, tuples FROM upload_chunks WHERE id BETWEEN $1 AND $2 ORDER BY id`, key(upload, 0), key(upload+1, 0)-1)
+	}, `SELECT id, inputs FROM upload_chunks WHERE id BETWEEN $1 AND $2 ORDER BY id`, key(upload, 0), key(upload+1, 0)-1)
 	return all, err
 }

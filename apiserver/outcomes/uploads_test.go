@@ -20,13 +20,13 @@ func upload(t testing.TB, store Store, namespace, digest string) int64 {
 		if id, err = tx.InsertUpload(namespace, nsUID, 1); err != nil {
 			return err
 		}
-		for _, c := range []Chunk{{First: 0, Tuples: 2, Data: []byte("a\x00b")}, {First: 2, Tuples: 1, Data: []byte(digest)}} {
+		for _, c := range []Chunk{{First: 0, Inputs: 2, Data: []byte("a\x00b")}, {First: 2, Inputs: 1, Data: []byte(digest)}} {
 			if there, err := tx.AddChunk(id, c, 2); err != nil || !there {
 				t.Errorf("adding %+v: %v, %v", c, there, err)
 			}
 		}
 		if there, err := tx.CompleteUpload(id, digest, 2, 3); there || err != nil {
-			t.Errorf("it was completed with another number of tuples: %v, %v", there, err)
+			t.Errorf("it was completed with another number of inputs: %v, %v", there, err)
 		}
 		there, err := tx.CompleteUpload(id, digest, 3, 3)
 		if !there {
@@ -67,7 +67,7 @@ func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
 	other := upload(t, store, "ns", "sha256:other")
 	id := upload(t, store, "ns", "sha256:x")
 	found, chunks := uploaded(t, store, "ns", "sha256:x")
-	if diff := cmp.Diff(&Upload{ID: id, Namespace: "ns", NamespaceUID: nsUID, Digest: "sha256:x", Tuples: 3, Bytes: 11, Complete: true, CreatedMicros: 1, UsedMicros: 3}, found); diff != "" {
+	if diff := cmp.Diff(&Upload{ID: id, Namespace: "ns", NamespaceUID: nsUID, Digest: "sha256:x", Inputs: 3, Bytes: 11, Complete: true, CreatedMicros: 1, UsedMicros: 3}, found); diff != "" {
 		t.Errorf("the upload (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]Chunk{{0, 2, []byte("a\x00b")}, {2, 1, []byte("sha256:x")}}, chunks); diff != "" {
@@ -77,7 +77,7 @@ func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
 		t.Error("another namespace has it")
 	}
 	write(t, store, func(tx *Tx) error {
-		if there, err := tx.AddChunk(id, Chunk{First: 3, Tuples: 1, Data: []byte("late")}, 4); there || err != nil {
+		if there, err := tx.AddChunk(id, Chunk{First: 3, Inputs: 1, Data: []byte("late")}, 4); there || err != nil {
 			t.Errorf("something was added to what is complete: %v, %v", there, err)
 		}
 		if missing, err := tx.Chunk(id, 1); missing != nil || err != nil {
@@ -131,7 +131,7 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 	add := func(first int, want bool) {
 		t.Helper()
 		write(t, store, func(tx *Tx) error {
-			there, err := tx.AddChunk(id, Chunk{First: first, Tuples: 2, Data: []byte("x")}, int64(first)+2)
+			there, err := tx.AddChunk(id, Chunk{First: first, Inputs: 2, Data: []byte("x")}, int64(first)+2)
 			if there != want {
 				t.Errorf("a piece at %d was added: %v", first, there)
 			}
@@ -142,7 +142,7 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 	add(0, false) // somebody else was before
 	add(3, false)
 	add(2, true)
-	want := &Arriving{Upload{ID: id, Namespace: "ns", NamespaceUID: nsUID, Tuples: 4, Bytes: 2, CreatedMicros: 1, UsedMicros: 4}, []byte("after\x00")}
+	want := &Arriving{Upload{ID: id, Namespace: "ns", NamespaceUID: nsUID, Inputs: 4, Bytes: 2, CreatedMicros: 1, UsedMicros: 4}, []byte("after\x00")}
 	if diff := cmp.Diff(want, find("ns", "name")); diff != "" {
 		t.Errorf("the upload (-want +got):\n%s", diff)
 	}

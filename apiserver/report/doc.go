@@ -4,5 +4,5 @@
 // the store (Sweeper).
 //
 // What lives here: two loops that compare both sides and mend the difference, whatever was missed meanwhile. What must
-// not: decisions about tuples, and writes to anything but status.progress.
+// not: decisions about inputs, and writes to anything but status.progress.
 package report

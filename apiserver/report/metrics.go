@@ -16,7 +16,7 @@ var (
 	}, []string{"status"})
 	closedTotal = metrics.NewCounter(&metrics.CounterOpts{
 		Subsystem: "sharedcloud", Name: "runs_closed_total", StabilityLevel: metrics.ALPHA,
-		Help: "Runs that were reported to be closed: every tuple has its outcome.",
+		Help: "Runs that were reported to be closed: every input has its outcome.",
 	})
 )
 

@@ -44,7 +44,7 @@ type Exchange interface {
 	Progress(ctx context.Context, run work.Run) (sharedcloudv1alpha1.RunProgress, error)
 	// Close ends a run: nothing is handed out any more, and every index without an outcome gets one that says why.
 	Close(ctx context.Context, run work.Run, reason, message string) error
-	// DeleteResults deletes what the tuples of a closed run returned, raised and printed. It may be called again.
+	// DeleteResults deletes what the inputs of a closed run returned, raised and printed. It may be called again.
 	DeleteResults(ctx context.Context, run types.UID) error
 }
 

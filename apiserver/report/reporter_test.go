@@ -89,7 +89,7 @@ func (w *world) runOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 func makeRun(version string, progress *sharedcloudv1alpha1.RunProgress) *sharedcloudv1alpha1.FunctionRun {
 	run := &sharedcloudv1alpha1.FunctionRun{}
 	run.Namespace, run.Name, run.UID, run.ResourceVersion = "space", "run", "uid", version
-	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Tuples: 4}
+	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputCount: 4}
 	run.Status.Job = &sharedcloudv1alpha1.JobReference{Name: "run-1", Number: 1, UID: "job"}
 	run.Status.Progress = progress
 	return run

@@ -53,7 +53,7 @@ func hostileBodies(size int) map[string]map[string]string {
 	part := "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n"
 	return map[string]map[string]string{
 		wire.ContentJSON: {
-			"small tuples": filled(`{"parameters":[`, "[1],", `[1]]}`), "empty objects": filled(`{"parameters":[[`, "{},", `{}]]}`),
+			"small inputs": filled(`{"parameters":[`, "[1],", `[1]]}`), "empty objects": filled(`{"parameters":[[`, "{},", `{}]]}`),
 			"brackets": filled(`{"parameters":`, "[", ""), "braces": filled("", `{"a":`, ""), "escapes": filled(`{"code":"`, `\n`, `"}`),
 			"numbers": filled(`{"parameters":[[`, "1,", `1]]}`), "a long number": filled(`{"bid_price":`, "9", `}`), "fields": "{" + names.String() + `"z":1}`,
 			"names inside": `{"parameters":[[{` + names.String() + `"z":1}]]}`, "white space": filled(`{`, " ", `}`), "unknown": filled(`{"x":[`, "[],", `1]}`),
@@ -167,7 +167,7 @@ func TestCallersWithoutCredentialsHaveASmallBudgetOfTheirOwn(t *testing.T) {
 	}
 }
 
-func FuzzListedTuples(f *testing.F) {
+func FuzzListedInputs(f *testing.F) {
 	for _, seed := range []string{`[[1, 2.0, "a"], []]`, `[[12345678901234567890]]`, `[null]`, `[[{"a":[1e2,null]}]]`, `[["\ud83d\ude00\u0000'\""], [-0.0]]`} {
 		f.Add(seed)
 	}

@@ -113,14 +113,14 @@ func (j *jobsOf) count() int {
 	return j.given.Len()
 }
 
-// job is one tuple of a run.
+// job is one input of a run.
 type job struct {
 	of       *jobsOf
 	index    int
 	outcome  *outcomes.Outcome // nil while there is none
 	worker   *outcomes.Worker  // that has it, or had it; nil for none
 	assigned int64
-	// input is the tuple; nil where it is gone.
+	// input is the input; nil where it is gone.
 	input *parameters.Input
 }
 
@@ -207,7 +207,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 	return o.end()
 }
 
-// inputs reads the tuples from first to last; nil where the run has none any more.
+// inputs reads the inputs from first to last; nil where the run has none any more.
 func (j *jobsOf) inputs(ctx context.Context, first, last int) ([]parameters.Input, error) {
 	if j.given == nil {
 		return nil, nil
@@ -229,7 +229,7 @@ func (it job) stderr() string {
 	return stderrOf(it.outcome)
 }
 
-// stderrOf is what the tuple wrote there, and then what went wrong: its traceback, or a sentence.
+// stderrOf is what the input wrote there, and then what went wrong: its traceback, or a sentence.
 func stderrOf(o *outcomes.Outcome) string {
 	text := string(o.Stderr)
 	if o.Error == nil {

@@ -45,7 +45,7 @@ func (a *API) resources() map[string]*resource {
 			item:       map[string]handler{http.MethodGet: getRun, http.MethodDelete: deleteRun},
 		},
 		{
-			name: "jobs", description: "Jobs: what became of each tuple of a run.",
+			name: "jobs", description: "Jobs: what became of each input of a run.",
 			collection: map[string]handler{http.MethodGet: listJobs},
 			item:       map[string]handler{http.MethodGet: getJob},
 		},

@@ -60,7 +60,7 @@ func parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
 		if fields.Function != nil {
 			runtime = fields.Function.Spec.Runtime
 		}
-		if fields.JSON, fields.Literal, problem = listedTuples(list, runtime); problem != "" {
+		if fields.JSON, fields.Literal, problem = listedInputs(list, runtime); problem != "" {
 			wrong.add("parameters", problem)
 		}
 		return
@@ -75,7 +75,7 @@ func parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
 	case err != nil:
 		wrong.add("parameters", "This must be the text of a Python tuple of tuples: "+err.Error()+".")
 	case literal.Len() == 0:
-		wrong.add("parameters", "There is no tuple: write ((),) for a single call without values.")
+		wrong.add("parameters", "There is no input: write ((),) for a single call without values.")
 	case !utf8.ValidString(text):
 		wrong.add("parameters", wire.SentenceNotText)
 	}

@@ -78,7 +78,7 @@ func appendGiven(b []byte, given *core.Given) []byte {
 	case given.Literal != nil:
 		return appendText(b, *given.Literal)
 	case given.Stored != "":
-		return appendText(b, fmt.Sprintf("<%d tuples, %s>", given.Len(), given.Stored))
+		return appendText(b, fmt.Sprintf("<%d inputs, %s>", given.Len(), given.Stored))
 	}
 	var text strings.Builder
 	text.WriteByte('(')
@@ -109,7 +109,7 @@ func bidOf(run *sharedcloudv1alpha1.FunctionRun) float64 {
 	return price
 }
 
-// given reads the inputs of a run. A run that cannot be read as tuples, or is gone meanwhile, has none: nil.
+// given reads the inputs of a run. A run that cannot be read as inputs, or is gone meanwhile, has none: nil.
 func (c *call) given(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*core.Given, error) {
 	for {
 		given, err := c.api.Inputs.Given(ctx, run.Namespace, run.Name, run.UID)

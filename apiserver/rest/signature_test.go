@@ -7,7 +7,7 @@ func TestTheSignatureOfAHandler(t *testing.T) {
 		"def handler(event): return 42":                               true,
 		"import os\n\ndef  handler ( event ) :\n  pass":               true,
 		"def handler(event, context=None): pass":                      true,
-		"def handler(event: tuple) -> str: pass":                      true,
+		"def handler(event: input) -> str: pass":                      true,
 		"async def handler(event): pass":                              true,
 		"try:\n    import x\nexcept E:\n    def handler(event): pass": true,
 		"def handler(events): pass":                                   false,

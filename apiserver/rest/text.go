@@ -13,10 +13,10 @@ import (
 
 // Values as Python writes them: what a client reads as the arguments and the result of a job.
 
-// argumentsText is a tuple as text.
+// argumentsText is an input as text.
 func argumentsText(input parameters.Input) string { return pythonText(input, "") }
 
-// pythonText is a tuple as text, with what its strings begin with: a u where Python 2 reads them and they were JSON.
+// pythonText is an input as text, with what its strings begin with: a u where Python 2 reads them and they were JSON.
 func pythonText(input parameters.Input, prefix string) string {
 	if input.JSON == nil {
 		return strings.TrimSpace(input.Literal)
@@ -32,7 +32,7 @@ func pythonText(input parameters.Input, prefix string) string {
 }
 
 // writeItems writes the items of an array whose bracket was read.
-func writeItems(b *strings.Builder, decoder *json.Decoder, prefix, open, closed string, tuple bool) error {
+func writeItems(b *strings.Builder, decoder *json.Decoder, prefix, open, closed string, input bool) error {
 	b.WriteString(open)
 	count := 0
 	for ; decoder.More(); count++ {
@@ -43,7 +43,7 @@ func writeItems(b *strings.Builder, decoder *json.Decoder, prefix, open, closed 
 			return err
 		}
 	}
-	if tuple && count == 1 {
+	if input && count == 1 {
 		b.WriteByte(',')
 	}
 	b.WriteString(closed)

@@ -16,8 +16,8 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// tuples are JSON whose text is what Python makes of it.
-var tuples = map[string]string{
+// inputs are JSON whose text is what Python makes of it.
+var inputs = map[string]string{
 	`[]`:                      `()`,
 	`[1]`:                     `(1,)`,
 	`[1,2,3]`:                 `(1, 2, 3)`,
@@ -33,7 +33,7 @@ var tuples = map[string]string{
 }
 
 func TestArgumentsAreWrittenAsPythonWritesThem(t *testing.T) {
-	for data, want := range tuples {
+	for data, want := range inputs {
 		if diff := cmp.Diff(want, argumentsText(parameters.Input{JSON: json.RawMessage(data)})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", data, diff)
 		}
@@ -49,7 +49,7 @@ func TestPythonWritesThemSo(t *testing.T) {
 	if err != nil {
 		t.Fatal("this test compares with the real Python: install python3 (3.9 or newer)")
 	}
-	questions := slices.Sorted(maps.Keys(tuples))
+	questions := slices.Sorted(maps.Keys(inputs))
 	command := exec.CommandContext(t.Context(), python, "-c", "import json,sys\nprint(json.dumps([repr(tuple(json.loads(q))) for q in json.load(sys.stdin)]))")
 	asked, err := json.Marshal(questions)
 	if err != nil {
@@ -65,7 +65,7 @@ func TestPythonWritesThemSo(t *testing.T) {
 		t.Fatalf("%d answers, %v", len(said), err)
 	}
 	for i, question := range questions {
-		if diff := cmp.Diff(said[i], tuples[question]); diff != "" {
+		if diff := cmp.Diff(said[i], inputs[question]); diff != "" {
 			t.Errorf("%s (-python +table):\n%s", question, diff)
 		}
 	}

@@ -3,7 +3,7 @@
 //
 //	api.go            the API group with its discovery
 //	results.go        functionruns/results: outcomes in order (query.go: what is asked for, stream.go, outcome.go, csv.go: the answer)
-//	log.go            functionruns/log: what tuples printed
+//	log.go            functionruns/log: what inputs printed
 //	run.go            functions/run: inputs come in, a run comes out
 //	rerun.go          functionruns/rerun: a new run of what did not succeed
 //	cancel.go         functionruns/cancel

@@ -36,13 +36,13 @@ func TestEachBodyHasARow(t *testing.T) {
 	}
 }
 
-// sink takes tuples and keeps none.
+// sink takes inputs and keeps none.
 type sink struct{ PartUploader }
 
-func (sink) Write(_ context.Context, _ string, tuples uploads.Tuples) (uploads.Upload, error) {
+func (sink) Write(_ context.Context, _ string, inputs uploads.Inputs) (uploads.Upload, error) {
 	for count := 0; ; count++ {
-		if _, err := tuples.Next(); errors.Is(err, io.EOF) {
-			return uploads.Upload{Digest: "sha256:x", Tuples: count}, nil
+		if _, err := inputs.Next(); errors.Is(err, io.EOF) {
+			return uploads.Upload{Digest: "sha256:x", Inputs: count}, nil
 		} else if err != nil {
 			return uploads.Upload{}, err
 		}
@@ -66,14 +66,14 @@ func (s *sampled) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-//security:attack tenant | An upload of megabytes of commas, brackets, tiny tuples or one line, in each format. | Memory stays within a small multiple of one tuple, whatever comes.
+//security:attack tenant | An upload of megabytes of commas, brackets, tiny inputs or one line, in each format. | Memory stays within a small multiple of one input, whatever comes.
 func TestUploadsTakeLittleMemoryInEachFormat(t *testing.T) {
 	const size = 8 << 20
 	for format, parts := range map[string][3]string{
-		"json/small tuples": {"[", "[1],", "[1]]"}, "json/one tuple": {"[[", "1,", "1]]"}, "json/brackets": {"", "[", ""}, "json/a text": {`["`, "x", `"]`},
-		"ndjson/small tuples": {"", "[1]\n", ""}, "ndjson/one line": {"[", "{},", "{}]"}, "ndjson/names": {"[{", `"a":1,`, `"b":1}]`},
+		"json/small inputs": {"[", "[1],", "[1]]"}, "json/one input": {"[[", "1,", "1]]"}, "json/brackets": {"", "[", ""}, "json/a text": {`["`, "x", `"]`},
+		"ndjson/small inputs": {"", "[1]\n", ""}, "ndjson/one line": {"[", "{},", "{}]"}, "ndjson/names": {"[{", `"a":1,`, `"b":1}]`},
 		"csv/commas": {"", ",", "\n"}, "csv/rows": {"", "a,b\n", ""}, "csv/quotes": {`"`, `""`, `"`},
-		"python/small tuples": {"(", "(),", ")"}, "python/one tuple": {"((", "1,", "),)"}, "python/brackets": {"", "(", ""},
+		"python/small inputs": {"(", "(),", ")"}, "python/one input": {"((", "1,", "),)"}, "python/brackets": {"", "(", ""},
 	} {
 		t.Run(format, func(t *testing.T) {
 			name, _, _ := strings.Cut(format, "/")
@@ -82,7 +82,7 @@ func TestUploadsTakeLittleMemoryInEachFormat(t *testing.T) {
 			var before runtime.MemStats
 			runtime.ReadMemStats(&before)
 			post(t, NewRun(sink{}, &starter{}, 1<<30, clock.RealClock{}), "hello", "format="+name, "", body)
-			// A tuple of 8 MiB is in memory as it came, as it grew, and as it is stored; of a Python text also where its tuples lie.
+			// An input of 8 MiB is in memory as it came, as it grew, and as it is stored; of a Python text also where its inputs lie.
 			if grown := int64(body.most) - int64(before.HeapAlloc); grown > 5*size {
 				t.Errorf("the heap grew by %d MiB", grown>>20)
 			}

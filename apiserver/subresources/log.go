@@ -34,12 +34,12 @@ const (
 	logWindow = 1 << 16
 )
 
-// LogReader reads what tuples print.
+// LogReader reads what inputs print.
 type LogReader interface {
 	OutcomeReader
 	// Finished returns which of the indexes have an outcome.
 	Finished(ctx context.Context, run types.UID, indexes indexset.Set) (indexset.Set, error)
-	// Live returns what the tuples have printed that are executed at this moment, in the order of their indexes.
+	// Live returns what the inputs have printed that are executed at this moment, in the order of their indexes.
 	Live(ctx context.Context, run types.UID) ([]outcomes.LiveOutput, error)
 }
 
@@ -86,8 +86,8 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 			responder.Error(apierrors.NewBadRequest(err.Error()))
 			return
 		}
-		if pin := run.Status.Revision; pin != nil && q.index >= int(pin.Tuples) {
-			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("the run has the tuples 0 to %d, and none with the index %d", pin.Tuples-1, q.index)))
+		if pin := run.Status.Revision; pin != nil && q.index >= int(pin.InputCount) {
+			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("the run has the inputs 0 to %d, and none with the index %d", pin.InputCount-1, q.index)))
 			return
 		}
 		leave, err := l.answers.enter(ctx, run.Namespace, q.follow)
@@ -115,13 +115,13 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 
 // logQuery is what a caller of functionruns/log asked for.
 type logQuery struct {
-	// index is the tuple of interest; -1 for all.
+	// index is the input of interest; -1 for all.
 	index int
-	// follow: until the tuple, or the last of them, has its outcome.
+	// follow: until the input, or the last of them, has its outcome.
 	follow bool
 	// stdout and stderr say which streams.
 	stdout, stderr bool
-	// prefix: each line says which tuple printed it.
+	// prefix: each line says which input printed it.
 	prefix bool
 	failed bool
 }
@@ -143,7 +143,7 @@ func parseLogQuery(values url.Values) (logQuery, error) {
 		},
 	})
 	if err == nil && q.failed && (q.follow || q.index >= 0) {
-		err = errors.New("the parameter failed goes with all tuples of what has happened so far: leave out follow and index")
+		err = errors.New("the parameter failed goes with all inputs of what has happened so far: leave out follow and index")
 	}
 	q.prefix = prefix || !prefixGiven && q.index < 0
 	return q, err
@@ -193,13 +193,13 @@ func (l *Log) live(ctx context.Context, out *logWriter, run *sharedcloudv1alpha1
 	return nil
 }
 
-// follower writes what tuples print, each one's end when its outcome is there.
+// follower writes what inputs print, each one's end when its outcome is there.
 type follower struct {
 	l   *Log
 	out *logWriter
 	run *sharedcloudv1alpha1.FunctionRun
 	q   logQuery
-	// written has the tuples of which all was written.
+	// written has the inputs of which all was written.
 	written indexset.Set
 }
 
@@ -210,7 +210,7 @@ func (f *follower) step(ctx context.Context) (over bool, err error) {
 	gone := apierrors.IsNotFound(err) || err == nil && run.UID != f.run.UID
 	total := 0
 	if err == nil && !gone && run.Status.Revision != nil {
-		total = int(run.Status.Revision.Tuples)
+		total = int(run.Status.Revision.InputCount)
 	}
 	wanted := indexset.Span(0, total-1)
 	if f.q.index >= 0 {
@@ -225,7 +225,7 @@ func (f *follower) step(ctx context.Context) (over bool, err error) {
 	return false, f.l.live(ctx, f.out, f.run, f.q)
 }
 
-// finished writes the tuples that have got their outcome since the last step.
+// finished writes the inputs that have got their outcome since the last step.
 func (f *follower) finished(ctx context.Context, wanted indexset.Set) error {
 	for left := wanted.Minus(f.written); !left.Empty(); {
 		var some indexset.Set
@@ -242,13 +242,13 @@ func (f *follower) finished(ctx context.Context, wanted indexset.Set) error {
 		}
 		f.written = f.written.Union(found)
 		if found.Empty() {
-			return nil // tuples are handed out in order: behind a window without any there is hardly one
+			return nil // inputs are handed out in order: behind a window without any there is hardly one
 		}
 	}
 	return nil
 }
 
-// logWriter writes output line by line, each with the tuple that printed it where that is asked for.
+// logWriter writes output line by line, each with the input that printed it where that is asked for.
 type logWriter struct {
 	response http.ResponseWriter
 	clock    clock.PassiveClock
@@ -256,11 +256,11 @@ type logWriter struct {
 	q        logQuery
 	begun    bool
 	broken   error
-	// open are the tuples that are being executed: how much of each stream was written, and what is no whole line yet.
-	open map[int]*openTuple
+	// open are the inputs that are being executed: how much of each stream was written, and what is no whole line yet.
+	open map[int]*openInput
 }
 
-type openTuple struct {
+type openInput struct {
 	start   int64
 	streams [2]struct {
 		written int64
@@ -269,16 +269,16 @@ type openTuple struct {
 }
 
 // of says whether it is the attempt that the outcome speaks of. When it began was noted by two processes, one after the other.
-func (t *openTuple) of(o *outcomes.Outcome) bool {
+func (t *openInput) of(o *outcomes.Outcome) bool {
 	const slack = int64(time.Second / time.Microsecond)
 	return t.start >= o.StartMicros-slack && t.start <= o.CompletionMicros+slack
 }
 
 func newLogWriter(w http.ResponseWriter, clk clock.PassiveClock, q logQuery) *logWriter {
-	return &logWriter{response: w, clock: clk, buffered: bufio.NewWriterSize(w, streamBuffer), q: q, open: map[int]*openTuple{}}
+	return &logWriter{response: w, clock: clk, buffered: bufio.NewWriterSize(w, streamBuffer), q: q, open: map[int]*openInput{}}
 }
 
-// outcome writes what is left to say of a tuple that is over.
+// outcome writes what is left to say of an input that is over.
 func (w *logWriter) outcome(o *outcomes.Outcome) bool {
 	seen := w.open[o.Index]
 	delete(w.open, o.Index)
@@ -286,7 +286,7 @@ func (w *logWriter) outcome(o *outcomes.Outcome) bool {
 		if seen != nil {
 			w.close(o.Index, seen) // an earlier attempt of it
 		}
-		seen = &openTuple{}
+		seen = &openInput{}
 	}
 	w.add(o.Index, seen, 0, outcomes.LiveText{From: o.StdoutDropped, Bytes: o.Stdout})
 	w.closeStream(o.Index, seen, 0)
@@ -295,14 +295,14 @@ func (w *logWriter) outcome(o *outcomes.Outcome) bool {
 	return w.broken == nil
 }
 
-// live writes what a tuple has printed since it was last written.
+// live writes what an input has printed since it was last written.
 func (w *logWriter) live(l *outcomes.LiveOutput) {
 	seen := w.open[l.Index]
 	if seen == nil || seen.start != l.StartMicros {
 		if seen != nil {
 			w.close(l.Index, seen)
 		}
-		seen = &openTuple{start: l.StartMicros}
+		seen = &openInput{start: l.StartMicros}
 		w.open[l.Index] = seen
 	}
 	w.add(l.Index, seen, 0, l.Stdout)
@@ -310,7 +310,7 @@ func (w *logWriter) live(l *outcomes.LiveOutput) {
 }
 
 // add writes what is new of a stream.
-func (w *logWriter) add(index int, seen *openTuple, number int, text outcomes.LiveText) {
+func (w *logWriter) add(index int, seen *openInput, number int, text outcomes.LiveText) {
 	if number == 0 && !w.q.stdout || number == 1 && !w.q.stderr {
 		return
 	}
@@ -362,14 +362,14 @@ func (w *logWriter) line(index, number int, text []byte) {
 	w.put([]byte{'\n'})
 }
 
-// close ends the lines of a tuple that nothing follows.
-func (w *logWriter) close(index int, seen *openTuple) {
+// close ends the lines of an input that nothing follows.
+func (w *logWriter) close(index int, seen *openInput) {
 	for number := range seen.streams {
 		w.closeStream(index, seen, number)
 	}
 }
 
-func (w *logWriter) closeStream(index int, seen *openTuple, number int) {
+func (w *logWriter) closeStream(index int, seen *openInput, number int) {
 	if rest := seen.streams[number].rest; len(rest) > 0 {
 		w.line(index, number, rest)
 		seen.streams[number].rest = nil

@@ -97,7 +97,7 @@ func askLog(t *testing.T, log *Log, query string) (answer said) {
 	return answer
 }
 
-func TestLogShowsWhatTuplesPrinted(t *testing.T) {
+func TestLogShowsWhatInputsPrinted(t *testing.T) {
 	cut := printed(2, "end\n", "")
 	cut.StdoutDropped = 100
 	failed := printed(3, "", "Traceback\n  boom")
@@ -152,7 +152,7 @@ func TestAFollowedLogHasEverythingOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherAttemptOfAFollowedTupleBeginsAnew(t *testing.T) {
+func TestAnotherAttemptOfAFollowedInputBeginsAnew(t *testing.T) {
 	again := printing(0, 0, "second ")
 	again.StartMicros = 50_000_000
 	over := printed(0, "second try\n", "")
@@ -178,11 +178,11 @@ func TestAFollowedLogEndsWithTheServer(t *testing.T) {
 
 func TestLogSaysWhyItCannotBeRead(t *testing.T) {
 	for query, want := range map[string]string{
-		"index=3":             "the run has the tuples 0 to 2, and none with the index 3",
+		"index=3":             "the run has the inputs 0 to 2, and none with the index 3",
 		"index=-1":            "the parameter index",
 		"stream=all":          `the parameter stream is "all": it must be stdout, stderr or both`,
-		"failed&follow":       "the parameter failed goes with all tuples",
-		"failed=true&index=1": "the parameter failed goes with all tuples",
+		"failed&follow":       "the parameter failed goes with all inputs",
+		"failed=true&index=1": "the parameter failed goes with all inputs",
 		"prefix=maybe":        "the parameter prefix",
 	} {
 		t.Run(query, func(t *testing.T) {

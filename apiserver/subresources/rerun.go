@@ -34,7 +34,7 @@ type InputReader interface {
 	Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error)
 }
 
-// Rerun is the subresource functionruns/rerun: a new run of the tuples that did not succeed. The new run's indexes count
+// Rerun is the subresource functionruns/rerun: a new run of the inputs that did not succeed. The new run's indexes count
 // them from 0; annotations say of which run and which indexes they were.
 type Rerun struct {
 	storage
@@ -108,7 +108,7 @@ func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRu
 		return nil, readError(err)
 	}
 	if failed.Empty() {
-		return nil, conflict(old.Name, errors.New("every tuple of the run succeeded: there is nothing to run again"))
+		return nil, conflict(old.Name, errors.New("every input of the run succeeded: there is nothing to run again"))
 	}
 	indexes, rest := failed.Cut(rerunIndexesBytes)
 	text := indexes.String()
@@ -143,7 +143,7 @@ func conflict(name string, err error) error {
 	return apierrors.NewConflict(sharedcloudv1alpha1.Resource("functionruns"), name, err)
 }
 
-// picked yields some of the tuples that a run was given.
+// picked yields some of the inputs that a run was given.
 type picked struct {
 	ctx    context.Context //nolint:containedctx // it lives as long as one upload
 	given  *core.Given
@@ -154,7 +154,7 @@ type picked struct {
 // pickedAtOnce is how many neighbours are read at once.
 const pickedAtOnce = 1024
 
-// Next returns the next tuple, or io.EOF after the last.
+// Next returns the next input, or io.EOF after the last.
 func (p *picked) Next() (parameters.Input, error) {
 	if len(p.loaded) == 0 {
 		if p.left.Empty() {

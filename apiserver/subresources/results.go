@@ -223,7 +223,7 @@ func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alp
 		switch {
 		case apierrors.IsNotFound(err), err == nil && current.UID != run.UID:
 			return nil // the run is gone
-		case err == nil && current.Status.Revision != nil && next >= int(current.Status.Revision.Tuples):
+		case err == nil && current.Status.Revision != nil && next >= int(current.Status.Revision.InputCount):
 			return nil
 		}
 		out.flush()

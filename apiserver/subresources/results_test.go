@@ -30,10 +30,10 @@ func (f runsFunc) Get(_ context.Context, _, name string) (*sharedcloudv1alpha1.F
 	return f(name)
 }
 
-func theRun(tuples int32) runsFunc {
+func theRun(inputs int32) runsFunc {
 	run := &sharedcloudv1alpha1.FunctionRun{}
 	run.Name, run.Namespace, run.UID = "run", "space", "uid"
-	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Tuples: tuples}
+	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputCount: inputs}
 	return func(string) (*sharedcloudv1alpha1.FunctionRun, error) { return run, nil }
 }
 

@@ -40,14 +40,14 @@ const (
 
 // Uploader stores inputs, see package uploads.
 type Uploader interface {
-	Write(ctx context.Context, namespace string, tuples uploads.Tuples) (uploads.Upload, error)
+	Write(ctx context.Context, namespace string, inputs uploads.Inputs) (uploads.Upload, error)
 }
 
 // PartUploader also stores inputs that come in several calls.
 type PartUploader interface {
 	Uploader
-	Append(ctx context.Context, namespace, name string, offset int, tuples uploads.Tuples) (have int, err error)
-	Finish(ctx context.Context, namespace, name string, tuples int) (uploads.Upload, error)
+	Append(ctx context.Context, namespace, name string, offset int, inputs uploads.Inputs) (have int, err error)
+	Finish(ctx context.Context, namespace, name string, inputs int) (uploads.Upload, error)
 	Forget(ctx context.Context, namespace, name string) error
 }
 
@@ -97,8 +97,8 @@ func (r *Run) Connect(ctx context.Context, name string, _ runtime.Object, respon
 // Received is the answer to a call that brings inputs of which more will come.
 type Received struct {
 	Upload string `json:"upload"`
-	// Tuples is how many of the upload are stored: the offset of the next call.
-	Tuples int `json:"tuples"`
+	// Inputs is how many of the upload are stored: the offset of the next call.
+	Inputs int `json:"inputs"`
 }
 
 // answer writes an object.
@@ -139,7 +139,7 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 		run.GenerateName = function + "-"
 	}
 	// Before the inputs are read: who forgot something need not wait until they have all come.
-	run.Spec.ParametersFrom = uploadedAs(uploads.Upload{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 1})
+	run.Spec.ParametersFrom = uploadedAs(uploads.Upload{Digest: "sha256:" + strings.Repeat("0", 64), Inputs: 1})
 	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), who, true); err != nil {
 		return 0, nil, err
 	}
@@ -154,7 +154,7 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	case err != nil:
 		return 0, nil, partError(function, have, err)
 	case asked.more:
-		return http.StatusOK, &Received{Upload: asked.upload, Tuples: have}, nil
+		return http.StatusOK, &Received{Upload: asked.upload, Inputs: have}, nil
 	}
 	run.Spec.ParametersFrom = uploadedAs(upload)
 	if run, err = r.starter.StartRun(ctx, run, who, false); err != nil {
@@ -170,21 +170,21 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 
 // receive stores the inputs of a call. Of those that come in several, the upload has so many then, also beside an error; it
 // is only named when all are there.
-func (r *Run) receive(ctx context.Context, namespace string, asked *asked, tuples *parameters.Reader) (upload uploads.Upload, have int, err error) {
+func (r *Run) receive(ctx context.Context, namespace string, asked *asked, inputs *parameters.Reader) (upload uploads.Upload, have int, err error) {
 	if asked.upload == "" {
-		upload, err = r.uploader.Write(ctx, namespace, tuples)
-		return upload, upload.Tuples, err
+		upload, err = r.uploader.Write(ctx, namespace, inputs)
+		return upload, upload.Inputs, err
 	}
-	have, err = r.uploader.Append(ctx, namespace, asked.upload, asked.offset, tuples)
+	have, err = r.uploader.Append(ctx, namespace, asked.upload, asked.offset, inputs)
 	if err == nil && !asked.more {
-		upload, err = r.uploader.Finish(ctx, namespace, asked.upload, asked.offset+tuples.Count())
+		upload, err = r.uploader.Finish(ctx, namespace, asked.upload, asked.offset+inputs.Count())
 	}
 	return upload, have, err
 }
 
 func uploadedAs(upload uploads.Upload) *sharedcloudv1alpha1.ParametersSource {
 	return &sharedcloudv1alpha1.ParametersSource{
-		Upload: &sharedcloudv1alpha1.UploadReference{Digest: upload.Digest, Tuples: int32(upload.Tuples)},
+		Upload: &sharedcloudv1alpha1.UploadReference{Digest: upload.Digest, Count: int32(upload.Inputs)},
 	}
 }
 
@@ -198,9 +198,9 @@ func partError(function string, have int, err error) error {
 	case 0:
 		return uploadError(err, nothingKept)
 	case 1:
-		return uploadError(err, "The tuple before is kept for an hour.")
+		return uploadError(err, "The input before is kept for an hour.")
 	default:
-		return uploadError(err, fmt.Sprintf("The %d tuples before are kept for an hour.", have))
+		return uploadError(err, fmt.Sprintf("The %d inputs before are kept for an hour.", have))
 	}
 }
 
@@ -252,7 +252,7 @@ func upper(text string) string {
 type asked struct {
 	run    *sharedcloudv1alpha1.FunctionRun
 	stream parameters.Stream
-	// upload is the name of one that comes in several calls; "" for one that comes in this. offset is how many tuples came
+	// upload is the name of one that comes in several calls; "" for one that comes in this. offset is how many inputs came
 	// before those of this call; more: others follow, and there is no run yet.
 	upload string
 	offset int
@@ -285,8 +285,8 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 			return nil
 		},
 		"offset": func(text string) (err error) {
-			if a.offset, err = strconv.Atoi(text); err != nil || a.offset < 0 || a.offset > parameters.MaxTuples {
-				return errors.New("must be how many tuples of the upload came before")
+			if a.offset, err = strconv.Atoi(text); err != nil || a.offset < 0 || a.offset > parameters.MaxInputs {
+				return errors.New("must be how many inputs of the upload came before")
 			}
 			return nil
 		},
@@ -298,7 +298,7 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 	case a.upload == "" && (a.more || values.Has("offset")):
 		return asked{}, errors.New("offset and more are for inputs that come in several calls: name them by the parameter upload")
 	case a.upload != "" && !values.Has("offset"):
-		return asked{}, errors.New("an upload needs the parameter offset: how many of its tuples came before, 0 for the first call")
+		return asked{}, errors.New("an upload needs the parameter offset: how many of its inputs came before, 0 for the first call")
 	}
 	a.stream.MayBeEmpty = a.upload != ""
 	if err := plainBody(header); err != nil {

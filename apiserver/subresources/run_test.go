@@ -36,22 +36,22 @@ import (
 // shelf keeps what was uploaded in one call, and starter what was started.
 type shelf struct {
 	PartUploader
-	tuples []string
+	inputs []string
 	err    error
 }
 
-func (s *shelf) Write(_ context.Context, namespace string, tuples uploads.Tuples) (uploads.Upload, error) {
+func (s *shelf) Write(_ context.Context, namespace string, inputs uploads.Inputs) (uploads.Upload, error) {
 	for {
-		input, err := tuples.Next()
+		input, err := inputs.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return uploads.Upload{}, err
 		}
-		s.tuples = append(s.tuples, string(input.JSON)+input.Literal)
+		s.inputs = append(s.inputs, string(input.JSON)+input.Literal)
 	}
-	return uploads.Upload{Digest: "sha256:of-" + namespace, Tuples: len(s.tuples)}, s.err
+	return uploads.Upload{Digest: "sha256:of-" + namespace, Inputs: len(s.inputs)}, s.err
 }
 
 type starter struct {
@@ -111,14 +111,14 @@ func TestInputsInARunOut(t *testing.T) {
 			if got.refused != nil || got.status != http.StatusCreated {
 				t.Fatalf("answer %+v", got)
 			}
-			if diff := cmp.Diff(tc.want, kept.tuples); diff != "" {
-				t.Errorf("tuples (-want +got):\n%s", diff)
+			if diff := cmp.Diff(tc.want, kept.inputs); diff != "" {
+				t.Errorf("inputs (-want +got):\n%s", diff)
 			}
 			want := &sharedcloudv1alpha1.FunctionRun{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: tc.runName, GenerateName: tc.generateName},
 				Spec: sharedcloudv1alpha1.FunctionRunSpec{
 					FunctionRef:    sharedcloudv1alpha1.FunctionReference{Name: "hello"},
-					ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Tuples: int32(len(tc.want))}},
+					ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Count: int32(len(tc.want))}},
 				},
 			}
 			if tc.spec != nil {
@@ -147,7 +147,7 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		unread             bool // before anything of the body was read
 	}{
 		"a line that is no JSON":       {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is no JSON"},
-		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "there is no tuple in it"},
+		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "there is no input in it"},
 		"a format that there is not":   {query: "format=xml", want: apierrors.IsBadRequest, says: `the parameter format is "xml": it must be json, ndjson, csv or python`, unread: true},
 		"a type that there is not":     {contentType: "text/html", want: apierrors.IsBadRequest, says: `the Content-Type is "text/html": send`, unread: true},
 		"a type that is none":          {contentType: "a/b/c", want: apierrors.IsBadRequest, says: `the Content-Type "a/b/c" cannot be read`, unread: true},
@@ -159,14 +159,14 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		"a query that is none":         {query: "spec=%zz", want: apierrors.IsBadRequest, says: "the query is not urlencoded", unread: true},
 		"a name with a NUL":            {query: "name=a%00b", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
 		"a name of bytes":              {query: "name=%ff", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
-		"a key twice in a tuple":       {body: strings.NewReader(`[[{"a":1,"a":2}]]`), want: apierrors.IsBadRequest, says: `tuple 0: the key "a" is given twice`},
+		"a key twice in an input":      {body: strings.NewReader(`[[{"a":1,"a":2}]]`), want: apierrors.IsBadRequest, says: `input 0: the key "a" is given twice`},
 		"a field that there is not":    {query: "spec=" + url.QueryEscape(`{"worker": 1}`), want: apierrors.IsBadRequest, says: `unknown field "worker"`, unread: true},
 		"a spec and more":              {query: "spec=" + url.QueryEscape(`{} {}`), want: apierrors.IsBadRequest, says: "one JSON object", unread: true},
 		"inputs in the spec":           {query: "spec=" + url.QueryEscape(`{"parameters": [[1]]}`), want: apierrors.IsBadRequest, says: "neither inputs", unread: true},
 		"another function in the spec": {query: "spec=" + url.QueryEscape(`{"functionRef": {"name": "x"}}`), want: apierrors.IsBadRequest, says: "nor functionRef", unread: true},
 		"an upload that all think of":  {query: "upload=mine&offset=0", want: apierrors.IsBadRequest, says: "it must be 16 to 64 letters, digits and '-' that nobody else thinks of", unread: true},
 		"an upload from anywhere":      {query: "upload=" + partName, want: apierrors.IsBadRequest, says: "needs the parameter offset", unread: true},
-		"an offset that is none":       {query: "offset=-1&upload=" + partName, want: apierrors.IsBadRequest, says: "it must be how many tuples of the upload came before", unread: true},
+		"an offset that is none":       {query: "offset=-1&upload=" + partName, want: apierrors.IsBadRequest, says: "it must be how many inputs of the upload came before", unread: true},
 		"an offset of nothing":         {query: "offset=1", want: apierrors.IsBadRequest, says: "name them by the parameter upload", unread: true},
 		"more of nothing":              {query: "more=true", want: apierrors.IsBadRequest, says: "name them by the parameter upload", unread: true},
 		"a name that is taken":         {query: "name=mine", starter: starter{err: taken}, want: apierrors.IsAlreadyExists, says: "already exists", unread: true},
@@ -211,7 +211,7 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 	part := func(query, body string, want int) {
 		t.Helper()
 		got := call("more=true&"+query, strings.NewReader(body))
-		if answer := fmt.Sprintf(`{"upload":%q,"tuples":%d}`+"\n", partName, want); got.refused != nil || got.status != http.StatusOK || got.body != answer {
+		if answer := fmt.Sprintf(`{"upload":%q,"inputs":%d}`+"\n", partName, want); got.refused != nil || got.status != http.StatusOK || got.body != answer {
 			t.Errorf("answer %+v; want %s", got, answer)
 		}
 	}
@@ -226,10 +226,10 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 	refused("offset=0", strings.NewReader(""), apierrors.IsConflict, "begin again at offset 0")
 	part("offset=0", "[1]\n[2]\n", 2)
 	part("offset=1", "[2]\n[3]\n", 3)
-	refused("offset=4&more=true", strings.NewReader("[5]"), apierrors.IsConflict, "the upload has 3 tuples: go on at that offset")
-	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is no JSON: unexpected end of JSON input. The 4 tuples before are kept for an hour.")
-	refused("offset=4&more=true", io.MultiReader(strings.NewReader("[5]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), apierrors.IsBadRequest, "The 5 tuples before are kept")
-	refused("offset=3", strings.NewReader("[4]"), apierrors.IsConflict, "the upload has 5 tuples")
+	refused("offset=4&more=true", strings.NewReader("[5]"), apierrors.IsConflict, "the upload has 3 inputs: go on at that offset")
+	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is no JSON: unexpected end of JSON input. The 4 inputs before are kept for an hour.")
+	refused("offset=4&more=true", io.MultiReader(strings.NewReader("[5]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), apierrors.IsBadRequest, "The 5 inputs before are kept")
+	refused("offset=3", strings.NewReader("[4]"), apierrors.IsConflict, "the upload has 5 inputs")
 	if runs.made != nil {
 		t.Fatalf("a run was made: %+v", runs.made)
 	}
@@ -280,10 +280,10 @@ func (i inputsOf) Given(ctx context.Context, namespace, name string, uid types.U
 	if err := i[uid]; err != nil {
 		return nil, err
 	}
-	return core.GivenTuples(numbers(5000)), nil
+	return core.GivenInputs(numbers(5000)), nil
 }
 
-// numbers are the tuples [0], [1], …
+// numbers are the inputs [0], [1], …
 type numbers int
 
 func (n numbers) Len() int { return int(n) }
@@ -314,8 +314,8 @@ func TestARerunTakesWhatDidNotSucceed(t *testing.T) {
 	for index := range failed.All() {
 		want = append(want, fmt.Sprintf("[%d]", index))
 	}
-	if diff := cmp.Diff(want, kept.tuples); diff != "" {
-		t.Errorf("tuples (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, kept.inputs); diff != "" {
+		t.Errorf("inputs (-want +got):\n%s", diff)
 	}
 	wantRun := &sharedcloudv1alpha1.FunctionRun{
 		ObjectMeta: metav1.ObjectMeta{
@@ -325,7 +325,7 @@ func TestARerunTakesWhatDidNotSucceed(t *testing.T) {
 		},
 		Spec: sharedcloudv1alpha1.FunctionRunSpec{
 			FunctionRef:    sharedcloudv1alpha1.FunctionReference{Name: "hello"},
-			ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Tuples: 2992}},
+			ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Count: 2992}},
 			RunPolicy:      sharedcloudv1alpha1.RunPolicy{Workers: ptr.To[int32](7), TimeoutSeconds: ptr.To[int32](5)},
 		},
 	}
@@ -343,7 +343,7 @@ func TestARerunThatCannotBe(t *testing.T) {
 		says   string
 	}{
 		"a run that goes on":       {theRun(3), indexset.Of(1), nil, apierrors.IsConflict, "the run is not over"},
-		"nothing failed":           {finishedRun(), indexset.Set{}, nil, apierrors.IsConflict, "every tuple of the run succeeded"},
+		"nothing failed":           {finishedRun(), indexset.Set{}, nil, apierrors.IsConflict, "every input of the run succeeded"},
 		"inputs that are gone":     {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "are gone"},
 		"inputs that are far away": {finishedRun(), indexset.Of(1), inputsOf{"uid": errors.New("refused")}, apierrors.IsServiceUnavailable, "at the moment"},
 	} {

@@ -18,22 +18,22 @@ import (
 )
 
 // ErrElsewhere: another call adds to the same upload, or has completed it.
-var ErrElsewhere = errors.New("another call adds to this upload: ask how many tuples it has, and go on from there")
+var ErrElsewhere = errors.New("another call adds to this upload: ask how many inputs it has, and go on from there")
 
-// OffsetError says that an upload that comes in several calls has another number of tuples than the caller said.
+// OffsetError says that an upload that comes in several calls has another number of inputs than the caller said.
 type OffsetError struct{ Have int }
 
 func (e *OffsetError) Error() string {
 	if e.Have == 0 {
 		return "there is no such upload (any more; what nobody adds to goes after an hour): begin again at offset 0"
 	}
-	return fmt.Sprintf("the upload has %d tuples: go on at that offset", e.Have)
+	return fmt.Sprintf("the upload has %d inputs: go on at that offset", e.Have)
 }
 
-// Append adds tuples to the upload that comes in several calls under a name, the first of them at offset, and says how many
-// tuples the upload has then, also beside an error. What it has already is passed over, not compared. Whatever happens, what
-// has come is kept: who was cut off asks, with no tuples, and goes on from there.
-func (s *Store) Append(ctx context.Context, namespace, name string, offset int, tuples Tuples) (have int, err error) {
+// Append adds inputs to the upload that comes in several calls under a name, the first of them at offset, and says how many
+// inputs the upload has then, also beside an error. What it has already is passed over, not compared. Whatever happens, what
+// has come is kept: who was cut off asks, with no inputs, and goes on from there.
+func (s *Store) Append(ctx context.Context, namespace, name string, offset int, inputs Inputs) (have int, err error) {
 	uid, err := s.uid(namespace)
 	if err != nil {
 		return 0, err
@@ -43,14 +43,14 @@ func (s *Store) Append(ctx context.Context, namespace, name string, offset int, 
 		return 0, err
 	}
 	if arriving != nil {
-		have = arriving.Tuples
+		have = arriving.Inputs
 	}
 	if offset > have {
 		return have, &OffsetError{have}
 	}
 	var w *writer
 	for at := offset; ; at++ {
-		input, err := tuples.Next()
+		input, err := inputs.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -62,8 +62,8 @@ func (s *Store) Append(ctx context.Context, namespace, name string, offset int, 
 			continue
 		case arriving != nil && arriving.Complete:
 			return have, &OffsetError{have}
-		case at >= parameters.MaxTuples:
-			return s.keep(ctx, w, have, &parameters.FormatError{Sentence: fmt.Sprintf("there are more than %d tuples: split the run", parameters.MaxTuples)})
+		case at >= parameters.MaxInputs:
+			return s.keep(ctx, w, have, &parameters.FormatError{Sentence: fmt.Sprintf("there are more than %d inputs: split the run", parameters.MaxInputs)})
 		case w == nil:
 			if w, err = s.resume(ctx, namespace, uid, name, arriving); err != nil {
 				return have, err
@@ -93,8 +93,8 @@ func (s *Store) keep(ctx context.Context, w *writer, have int, cause error) (int
 	return w.stored(), cause
 }
 
-// Finish completes an upload that came in several calls and has so many tuples. It can be repeated until Forget.
-func (s *Store) Finish(ctx context.Context, namespace, name string, tuples int) (Upload, error) {
+// Finish completes an upload that came in several calls and has so many inputs. It can be repeated until Forget.
+func (s *Store) Finish(ctx context.Context, namespace, name string, inputs int) (Upload, error) {
 	uid, err := s.uid(namespace)
 	if err != nil {
 		return Upload{}, err
@@ -105,16 +105,16 @@ func (s *Store) Finish(ctx context.Context, namespace, name string, tuples int) 
 		return Upload{}, err
 	case arriving == nil:
 		return Upload{}, &OffsetError{}
-	case arriving.Tuples != tuples || tuples == 0:
-		return Upload{}, &OffsetError{arriving.Tuples}
+	case arriving.Inputs != inputs || inputs == 0:
+		return Upload{}, &OffsetError{arriving.Inputs}
 	case arriving.Complete:
-		return Upload{Digest: arriving.Digest, Tuples: arriving.Tuples}, nil
+		return Upload{Digest: arriving.Digest, Inputs: arriving.Inputs}, nil
 	}
 	digest, err := digestAfter(arriving.State)
 	if err != nil {
 		return Upload{}, err
 	}
-	upload := uploadOf(digest, tuples)
+	upload := uploadOf(digest, inputs)
 	kept, err := s.complete(ctx, arriving.ID, uid, namespace, upload, func(tx *outcomes.Tx, same int64) error {
 		return tx.PutArriving(namespace, name, same, arriving.State)
 	})
@@ -150,7 +150,7 @@ func (s *Store) resume(ctx context.Context, namespace string, uid types.UID, nam
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	if arriving != nil {
 		digest, err := digestAfter(arriving.State)
-		return &writer{s: s, id: arriving.ID, uid: uid, name: key, digest: digest, tuples: arriving.Tuples, bytes: arriving.Bytes}, err
+		return &writer{s: s, id: arriving.ID, uid: uid, name: key, digest: digest, inputs: arriving.Inputs, bytes: arriving.Bytes}, err
 	}
 	w := &writer{s: s, uid: uid, name: key, digest: sha256.New()}
 	err := s.store.Update(ctx, nameLock(namespace, name), func(tx *outcomes.Tx) error {

@@ -30,11 +30,11 @@ func appended(ctx context.Context, store *Store, name string, offset int, text i
 func mustHave(t *testing.T, store *Store, name string, offset int, text string, want int) {
 	t.Helper()
 	if have, err := appended(t.Context(), store, name, offset, strings.NewReader(text)); have != want || err != nil {
-		t.Errorf("the upload has %d tuples, %v; want %d", have, err, want)
+		t.Errorf("the upload has %d inputs, %v; want %d", have, err, want)
 	}
 }
 
-// offsetOf is how many tuples an OffsetError says there are; -1 for another error.
+// offsetOf is how many inputs an OffsetError says there are; -1 for another error.
 func offsetOf(err error) int {
 	if offset := (&OffsetError{}); errors.As(err, &offset) {
 		return offset.Have
@@ -57,7 +57,7 @@ func TestWhatComesInSeveralCallsIsWhatComesInOne(t *testing.T) {
 	broken := errors.New("the connection broke")
 	have, err := appended(t.Context(), store, upload, 0, io.MultiReader(strings.NewReader(some(text, 0, 2500)), readerFunc(func([]byte) (int, error) { return 0, broken })))
 	if !errors.Is(err, broken) || have < 2490 || have > 2500 {
-		t.Errorf("%d tuples are kept of 2500, %v", have, err)
+		t.Errorf("%d inputs are kept of 2500, %v", have, err)
 	}
 	mustHave(t, store, upload, have, "", have)
 	mustHave(t, store, upload, 0, some(text, 0, 100), have) // a call that is repeated
@@ -77,7 +77,7 @@ func TestWhatComesInSeveralCallsIsWhatComesInOne(t *testing.T) {
 		}
 		for i, input := range got {
 			if want := fmt.Sprintf("[%d,", first+i); !strings.HasPrefix(string(input.JSON), want) {
-				t.Fatalf("tuple %d is %.20s", first+i, input.JSON)
+				t.Fatalf("input %d is %.20s", first+i, input.JSON)
 			}
 		}
 	}
@@ -125,9 +125,9 @@ func TestOffsetsThatAreWrongAreRefused(t *testing.T) {
 	if have != 2 {
 		t.Errorf("beside the error, %d", have)
 	}
-	for _, tuples := range []int{0, 1, 3} {
-		_, err = store.Finish(t.Context(), "space", upload, tuples)
-		refused(fmt.Sprintf("finishing with %d", tuples), 2, err)
+	for _, inputs := range []int{0, 1, 3} {
+		_, err = store.Finish(t.Context(), "space", upload, inputs)
+		refused(fmt.Sprintf("finishing with %d", inputs), 2, err)
 	}
 	_, err = store.Finish(t.Context(), "another", upload, 2)
 	refused("from another namespace", 0, err)
@@ -148,7 +148,7 @@ func TestOfTwoCallsThatAddToOneUploadOneIsRefused(t *testing.T) {
 			for _, when := range []int{0, 5} {
 				// While the one reads, the other comes by.
 				reader, read := parameters.NewReader(strings.NewReader(some(text, before, 30)), lines), 0
-				have, err := store.Append(t.Context(), "space", upload, before, tuplesFunc(func() (parameters.Input, error) {
+				have, err := store.Append(t.Context(), "space", upload, before, inputsFunc(func() (parameters.Input, error) {
 					if read++; read == when+1 {
 						mustHave(t, store, upload, before, some(text, before, before+1), before+1)
 						before++
@@ -156,7 +156,7 @@ func TestOfTwoCallsThatAddToOneUploadOneIsRefused(t *testing.T) {
 					return reader.Next()
 				}))
 				if !errors.Is(err, ErrElsewhere) {
-					t.Errorf("after %d tuples: %d, %v", when, have, err)
+					t.Errorf("after %d inputs: %d, %v", when, have, err)
 				}
 			}
 			mustHave(t, store, upload, before, some(text, before, 30), 30)
@@ -168,9 +168,9 @@ func TestOfTwoCallsThatAddToOneUploadOneIsRefused(t *testing.T) {
 	}
 }
 
-type tuplesFunc func() (parameters.Input, error)
+type inputsFunc func() (parameters.Input, error)
 
-func (f tuplesFunc) Next() (parameters.Input, error) { return f() }
+func (f inputsFunc) Next() (parameters.Input, error) { return f() }
 
 func TestAnUploadHasItsLimitOverAllCalls(t *testing.T) {
 	store, _, _ := newStore(t, 10<<20)

@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// A frame is one tuple: the length of its text times two, plus one for a Python literal, as a varint; then the text.
+// A frame is one input: the length of its text times two, plus one for a Python literal, as a varint; then the text.
 // The digest of an upload is that of all frames behind one another, however they are cut into pieces.
 
 func frame(b []byte, input parameters.Input) []byte {
@@ -36,7 +36,7 @@ type piece struct {
 	starts []uint32
 }
 
-// unframe finds the tuples of a piece.
+// unframe finds the inputs of a piece.
 func unframe(data []byte, count int) (starts []uint32, err error) {
 	if count < 0 || count > len(data) {
 		return nil, errFrames
@@ -57,7 +57,7 @@ func unframe(data []byte, count int) (starts []uint32, err error) {
 	return starts, nil
 }
 
-// inputs are the tuples from first up to and without end. They share the piece's memory.
+// inputs are the inputs from first up to and without end. They share the piece's memory.
 func (p piece) inputs(first, end int) []parameters.Input {
 	inputs := make([]parameters.Input, 0, end-first)
 	for _, start := range p.starts[first:end] {
@@ -73,7 +73,7 @@ func (p piece) inputs(first, end int) []parameters.Input {
 	return inputs
 }
 
-// writer adds tuples to an upload that arrives, piece by piece.
+// writer adds inputs to an upload that arrives, piece by piece.
 type writer struct {
 	s  *Store
 	id int64
@@ -82,9 +82,9 @@ type writer struct {
 	// name is the namespace, and the name of an upload that comes in several calls.
 	name   types.NamespacedName
 	digest hash.Hash
-	tuples int
+	inputs int
 	bytes  int64
-	// piece is not stored yet; held is how many tuples it has.
+	// piece is not stored yet; held is how many inputs it has.
 	piece []byte
 	held  int
 }
@@ -94,7 +94,7 @@ func (w *writer) add(ctx context.Context, input parameters.Input) error {
 	w.piece = frame(w.piece, input)
 	w.digest.Write(w.piece[before:])
 	w.bytes += int64(len(w.piece) - before)
-	w.tuples++
+	w.inputs++
 	w.held++
 	if w.bytes > w.s.most {
 		return fmt.Errorf("%w: they have more than %d bytes: split the run, or put what is large where the handler can fetch it", ErrTooLarge, w.s.most)
@@ -109,7 +109,7 @@ func (w *writer) flush(ctx context.Context) error {
 	if w.held == 0 {
 		return nil
 	}
-	chunk := outcomes.Chunk{First: w.tuples - w.held, Tuples: w.held, Data: w.piece}
+	chunk := outcomes.Chunk{First: w.inputs - w.held, Inputs: w.held, Data: w.piece}
 	err := w.s.store.Update(ctx, types.UID("upload/"+strconv.FormatInt(w.id, 10)), func(tx *outcomes.Tx) error {
 		if err := w.s.room(tx, w.name.Namespace, int64(len(chunk.Data))+outcomes.ChunkBytes); err != nil {
 			return err
@@ -135,10 +135,10 @@ func (w *writer) flush(ctx context.Context) error {
 	return nil
 }
 
-// uploadOf names the tuples that the digest is of.
-func uploadOf(digest hash.Hash, tuples int) Upload {
-	return Upload{Digest: "sha256:" + hex.EncodeToString(digest.Sum(nil)), Tuples: tuples}
+// uploadOf names the inputs that the digest is of.
+func uploadOf(digest hash.Hash, inputs int) Upload {
+	return Upload{Digest: "sha256:" + hex.EncodeToString(digest.Sum(nil)), Inputs: inputs}
 }
 
-// stored is how many tuples of the upload are in the store.
-func (w *writer) stored() int { return w.tuples - w.held }
+// stored is how many inputs of the upload are in the store.
+func (w *writer) stored() int { return w.inputs - w.held }

@@ -37,7 +37,7 @@ func limited(t *testing.T, bytes int64, known spaces) (*Store, *outcomes.SQLite)
 	return store, db
 }
 
-func ndjson(text string) Tuples { return parameters.NewReader(strings.NewReader(text), lines) }
+func ndjson(text string) Inputs { return parameters.NewReader(strings.NewReader(text), lines) }
 
 // refusedForSpace says whether an error is that of a quota, which says how much there may be.
 func refusedForSpace(t *testing.T, err error, limit string) bool {
@@ -167,11 +167,11 @@ func TestANamespaceThatIsMadeAgainHasNoUploadsOfTheOld(t *testing.T) {
 	if _, err := store.Append(t.Context(), "space", "name", 0, ndjson("[1]\n[2]")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Tuples(t.Context(), "space", upload.Digest); err != nil {
+	if _, err := store.Inputs(t.Context(), "space", upload.Digest); err != nil {
 		t.Fatal(err)
 	}
 	known["space"] = space{uid: "new"}
-	if _, err := store.Tuples(t.Context(), "space", upload.Digest); !store.Gone(err) {
+	if _, err := store.Inputs(t.Context(), "space", upload.Digest); !store.Gone(err) {
 		t.Errorf("the new namespace finds the upload: %v", err)
 	}
 	if _, err := store.Slice(t.Context(), "space", upload.Digest, 0, 0); !store.Gone(err) {

@@ -89,7 +89,7 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		klog.FromContext(ctx).Info("Deleted inputs that no run names", "namespace", u.Namespace, "digest", u.Digest, "tuples", u.Tuples)
+		klog.FromContext(ctx).Info("Deleted inputs that no run names", "namespace", u.Namespace, "digest", u.Digest, "inputs", u.Inputs)
 	}
 	return errors.Join(errs...)
 }

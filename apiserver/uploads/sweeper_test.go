@@ -18,10 +18,10 @@ func TestWhereARunCannotBeDecodedNoUploadIsSwept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := store.Tuples(t.Context(), "space", mine.Digest); err != nil {
+	if _, err := store.Inputs(t.Context(), "space", mine.Digest); err != nil {
 		t.Errorf("the upload is gone: %v", err)
 	}
-	if _, err := store.Tuples(t.Context(), "other", others.Digest); !store.Gone(err) {
+	if _, err := store.Inputs(t.Context(), "other", others.Digest); !store.Gone(err) {
 		t.Errorf("the upload of another namespace that no run names is still there: %v", err)
 	}
 }

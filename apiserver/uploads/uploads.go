@@ -3,7 +3,7 @@
 //
 //	uploads.go   Write, and Slice, which reads any range of an upload
 //	arriving.go  uploads that come in several calls
-//	frames.go    how tuples lie in a piece
+//	frames.go    how inputs lie in a piece
 //	quota.go     whose they are, and how much a namespace may have
 //	sweeper.go   deletes what no run names any more
 //
@@ -41,11 +41,11 @@ var (
 )
 
 const (
-	// chunkBytes is how much a piece has, unless one tuple is longer.
+	// chunkBytes is how much a piece has, unless one input is longer.
 	chunkBytes = 1 << 20
 	// DefaultMostBytes is how many bytes an upload may have, unless a flag says otherwise.
 	DefaultMostBytes = 4 << 30
-	// perPiece is what a piece costs in memory beside its text and the four bytes of each tuple.
+	// perPiece is what a piece costs in memory beside its text and the four bytes of each input.
 	perPiece = 128
 )
 
@@ -53,11 +53,11 @@ const (
 type Upload struct {
 	// Digest is "sha256:" and 64 hexadecimal digits.
 	Digest string
-	Tuples int
+	Inputs int
 }
 
-// Tuples yields tuples one after the other, and io.EOF after the last: a parameters.Reader does.
-type Tuples interface {
+// Inputs yields inputs one after the other, and io.EOF after the last: a parameters.Reader does.
+type Inputs interface {
 	Next() (parameters.Input, error)
 }
 
@@ -83,11 +83,11 @@ type pieceKey struct {
 	first  int
 }
 
-// table is where the tuples of an upload lie.
+// table is where the inputs of an upload lie.
 type table struct {
 	id     int64
-	tuples int
-	// firsts are the indexes of the first tuples of its pieces.
+	inputs int
+	// firsts are the indexes of the first inputs of its pieces.
 	firsts []int
 }
 
@@ -106,7 +106,7 @@ func New(store outcomes.Store, quota *quotas.Quotas, most, cacheBytes int64, clk
 
 // Write stores all that comes. What the namespace has already is not stored twice. An error of what yields them is
 // returned as it is, and nothing is kept then.
-func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upload Upload, err error) {
+func (s *Store) Write(ctx context.Context, namespace string, inputs Inputs) (upload Upload, err error) {
 	w := &writer{s: s, digest: sha256.New()}
 	w.name.Namespace = namespace
 	if w.uid, err = s.uid(namespace); err != nil {
@@ -132,7 +132,7 @@ func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upl
 		}
 	}()
 	for {
-		input, err := tuples.Next()
+		input, err := inputs.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -146,7 +146,7 @@ func (s *Store) Write(ctx context.Context, namespace string, tuples Tuples) (upl
 	if err := w.flush(ctx); err != nil {
 		return Upload{}, err
 	}
-	upload = uploadOf(w.digest, w.tuples)
+	upload = uploadOf(w.digest, w.inputs)
 	kept, err = s.complete(ctx, w.id, w.uid, namespace, upload, func(*outcomes.Tx, int64) error { return nil })
 	return upload, err
 }
@@ -163,7 +163,7 @@ func (s *Store) complete(ctx context.Context, id int64, uid types.UID, namespace
 		if same != nil {
 			return errors.Join(tx.UseUpload(same.ID, s.now()), instead(tx, same.ID))
 		}
-		there, err := tx.CompleteUpload(id, upload.Digest, upload.Tuples, s.now())
+		there, err := tx.CompleteUpload(id, upload.Digest, upload.Inputs, s.now())
 		if err == nil && !there {
 			return ErrSwept
 		}
@@ -178,23 +178,23 @@ func lockOf(namespace, digest string) types.UID {
 	return types.UID("upload/" + namespace + "/" + digest)
 }
 
-// Tuples is how many tuples an upload has.
-func (s *Store) Tuples(ctx context.Context, namespace, digest string) (int, error) {
+// Inputs is how many inputs an upload has.
+func (s *Store) Inputs(ctx context.Context, namespace, digest string) (int, error) {
 	t, err := s.table(ctx, namespace, digest)
 	if err != nil {
 		return 0, err
 	}
-	return t.tuples, nil
+	return t.inputs, nil
 }
 
-// Slice returns the tuples from first to last, both included. They are shared: nobody changes them.
+// Slice returns the inputs from first to last, both included. They are shared: nobody changes them.
 func (s *Store) Slice(ctx context.Context, namespace, digest string, first, last int) ([]parameters.Input, error) {
 	t, err := s.table(ctx, namespace, digest)
 	if err != nil {
 		return nil, err
 	}
-	if first < 0 || last >= t.tuples || first > last {
-		return nil, fmt.Errorf("tuples %d to %d of %d were asked for", first, last, t.tuples)
+	if first < 0 || last >= t.inputs || first > last {
+		return nil, fmt.Errorf("inputs %d to %d of %d were asked for", first, last, t.inputs)
 	}
 	found := make([]parameters.Input, 0, last-first+1)
 	for number, after := t.pieceOf(first), first; after <= last; number++ {
@@ -241,7 +241,7 @@ func (s *Store) table(ctx context.Context, namespace, digest string) (*table, er
 			return err
 		}
 		chunks, err := tx.Chunks(upload.ID)
-		t = &table{id: upload.ID, tuples: upload.Tuples}
+		t = &table{id: upload.ID, inputs: upload.Inputs}
 		for _, c := range chunks {
 			t.firsts = append(t.firsts, c.First)
 		}
@@ -273,7 +273,7 @@ func (s *Store) piece(ctx context.Context, t *table, number int) (piece, error) 
 	if chunk == nil {
 		return piece{}, ErrNotFound
 	}
-	starts, err := unframe(chunk.Data, chunk.Tuples)
+	starts, err := unframe(chunk.Data, chunk.Inputs)
 	if err != nil {
 		return piece{}, fmt.Errorf("the stored inputs from %d on: %w", key.first, err)
 	}

@@ -38,7 +38,7 @@ func newStore(t *testing.T, most int64) (*Store, *outcomes.SQLite, *testingclock
 	return New(db, nil, most, 8<<20, clk), db, clk
 }
 
-// numbered are n tuples of about so many bytes, one a line.
+// numbered are n inputs of about so many bytes, one a line.
 func numbered(n, size int) string {
 	var text strings.Builder
 	for i := range n {
@@ -77,21 +77,21 @@ func rows(t *testing.T, db *outcomes.SQLite) (uploads, pieces int) {
 	return uploads, pieces
 }
 
-func TestEveryTupleComesBackFromItsPlace(t *testing.T) {
+func TestEveryInputComesBackFromItsPlace(t *testing.T) {
 	store, db, _ := newStore(t, DefaultMostBytes)
 	const n = 5000
 	upload := writeText(t, store, "space", numbered(n, 1000)) // some pieces
-	if _, pieces := rows(t, db); upload.Tuples != n || pieces < 4 {
-		t.Fatalf("%d tuples in %d pieces", upload.Tuples, pieces)
+	if _, pieces := rows(t, db); upload.Inputs != n || pieces < 4 {
+		t.Fatalf("%d inputs in %d pieces", upload.Inputs, pieces)
 	}
 	for _, span := range [][2]int{{0, 0}, {n - 1, n - 1}, {0, n - 1}, {1000, 1100}, {900, 3100}} {
 		got, err := store.Slice(t.Context(), "space", upload.Digest, span[0], span[1])
 		if err != nil || len(got) != span[1]-span[0]+1 {
-			t.Fatalf("%v: %d tuples, %v", span, len(got), err)
+			t.Fatalf("%v: %d inputs, %v", span, len(got), err)
 		}
 		for i, input := range got {
 			if want := fmt.Sprintf("[%d,", span[0]+i); !strings.HasPrefix(string(input.JSON), want) {
-				t.Fatalf("tuple %d of %v is %.20s", i, span, input.JSON)
+				t.Fatalf("input %d of %v is %.20s", i, span, input.JSON)
 			}
 		}
 	}
@@ -110,14 +110,14 @@ func TestLiteralsStayLiterals(t *testing.T) {
 	}
 	got, err := store.Slice(t.Context(), "space", upload.Digest, 0, 1)
 	if diff := cmp.Diff([]parameters.Input{{Literal: "(1, b'x')"}, {Literal: "('''a\nb''',)"}}, got); diff != "" || err != nil {
-		t.Errorf("tuples, %v (-want +got):\n%s", err, diff)
+		t.Errorf("inputs, %v (-want +got):\n%s", err, diff)
 	}
 }
 
 func TestTheSameContentIsStoredOnceForANamespace(t *testing.T) {
 	store, db, _ := newStore(t, DefaultMostBytes)
 	first := writeText(t, store, "space", "[1]\n[2]\n")
-	same := writeText(t, store, "space", "  [ 1 ]\n\n[2]") // other white space, the same tuples
+	same := writeText(t, store, "space", "  [ 1 ]\n\n[2]") // other white space, the same inputs
 	other := writeText(t, store, "space", "[1]\n[3]\n")
 	elsewhere := writeText(t, store, "other", "[1]\n[2]\n")
 	if first != same || first == other || first != elsewhere {
@@ -288,8 +288,8 @@ func TestDamagedPiecesAreRefused(t *testing.T) {
 	}
 }
 
-//security:attack tenant | An upload of hundreds of thousands of empty tuples in each megabyte, read by many workers. | A piece takes a small multiple of its bytes in memory, and an answer only what it holds.
-func TestAPieceOfManyTuplesTakesASmallMultipleOfItsBytes(t *testing.T) {
+//security:attack tenant | An upload of hundreds of thousands of empty inputs in each megabyte, read by many workers. | A piece takes a small multiple of its bytes in memory, and an answer only what it holds.
+func TestAPieceOfManyInputsTakesASmallMultipleOfItsBytes(t *testing.T) {
 	var data []byte
 	count := 0
 	for ; len(data) < chunkBytes; count++ {

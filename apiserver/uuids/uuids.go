@@ -22,11 +22,11 @@ func Canonical(text string) (string, bool) {
 	return id.String(), true
 }
 
-// The uuid of a job, one tuple of a run, is computed and not stored: version 8 of RFC 9562, whose 122 free bits are the
-// first 90 free bits of the run's uuid, which lie in its first 12 bytes, and the tuple's index in the last 4. So a job is
+// The uuid of a job, one input of a run, is computed and not stored: version 8 of RFC 9562, whose 122 free bits are the
+// first 90 free bits of the run's uuid, which lie in its first 12 bytes, and the input's index in the last 4. So a job is
 // found by its run's prefix, and its uuid stays for as long as its run's.
 
-// Job is the uuid of the tuple at index of the run with that uuid; "" where that is no uuid.
+// Job is the uuid of the input at index of the run with that uuid; "" where that is no uuid.
 func Job(run string, index int) string {
 	id, err := uuid.Parse(run)
 	if err != nil || index < 0 {

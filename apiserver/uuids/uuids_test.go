@@ -9,7 +9,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-func TestAJobsUUIDSaysWhichTupleOfWhichRun(t *testing.T) {
+func TestAJobsUUIDSaysWhichInputOfWhichRun(t *testing.T) {
 	seen := map[string]bool{}
 	for range 200 {
 		run := uuid.NewString()

@@ -22,41 +22,41 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 )
 
-// BenchmarkExchange measures what the server spends on a run of trivial tuples over 8 workers: requests decoded, decided,
+// BenchmarkExchange measures what the server spends on a run of trivial inputs over 8 workers: requests decoded, decided,
 // stored and synced, answers encoded. Beside it, in the same run, the same outcomes as bare prepared multi-row inserts in
 // transactions of the mean batch size, one after the other, on the same engine with the same settings.
 //
 //	go test -run '^$' -bench Exchange ./apiserver/work
 func BenchmarkExchange(b *testing.B) {
-	for _, tuples := range []int{8000, 100_000} {
-		b.Run("SQLite/"+strconv.Itoa(tuples), func(b *testing.B) { benchmarkExchange(b, tuples, func() string { return "" }, bareInserts) })
+	for _, inputs := range []int{8000, 100_000} {
+		b.Run("SQLite/"+strconv.Itoa(inputs), func(b *testing.B) { benchmarkExchange(b, inputs, func() string { return "" }, bareInserts) })
 	}
 	server, err := postgrestest.Start("fsync=on", "full_page_writes=on")
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer server.Stop()
-	for _, tuples := range []int{8000, 100_000} {
-		b.Run("PostgreSQL/"+strconv.Itoa(tuples), func(b *testing.B) {
-			benchmarkExchange(b, tuples, func() string { return server.Schema(b) }, func(b *testing.B, tuples, batch int) time.Duration {
-				return barePostgres(b, server.Schema(b), tuples, batch)
+	for _, inputs := range []int{8000, 100_000} {
+		b.Run("PostgreSQL/"+strconv.Itoa(inputs), func(b *testing.B) {
+			benchmarkExchange(b, inputs, func() string { return server.Schema(b) }, func(b *testing.B, inputs, batch int) time.Duration {
+				return barePostgres(b, server.Schema(b), inputs, batch)
 			})
 		})
 	}
 }
 
-func benchmarkExchange(b *testing.B, tuples int, place func() string, bareInserts func(b *testing.B, tuples, batch int) time.Duration) {
+func benchmarkExchange(b *testing.B, inputs int, place func() string, bareInserts func(b *testing.B, inputs, batch int) time.Duration) {
 	b.Helper()
 	for b.Loop() {
 		var calls int
 		run, runCPU := measured(b, func() time.Duration {
-			spent, made := exchangeAll(b, place(), tuples, 8)
+			spent, made := exchangeAll(b, place(), inputs, 8)
 			calls = made
 			return spent
 		})
-		bare, bareCPU := measured(b, func() time.Duration { return bareInserts(b, tuples, max(1, tuples/calls)) })
-		b.ReportMetric(float64(tuples)/run.Seconds(), "outcomes/s")
-		b.ReportMetric(float64(tuples)/bare.Seconds(), "bare-outcomes/s")
+		bare, bareCPU := measured(b, func() time.Duration { return bareInserts(b, inputs, max(1, inputs/calls)) })
+		b.ReportMetric(float64(inputs)/run.Seconds(), "outcomes/s")
+		b.ReportMetric(float64(inputs)/bare.Seconds(), "bare-outcomes/s")
 		b.ReportMetric(bare.Seconds()/run.Seconds(), "of-bare-speed")
 		b.ReportMetric(runCPU.Seconds(), "cpu-s")
 		b.ReportMetric(bareCPU.Seconds(), "bare-cpu-s")
@@ -84,9 +84,9 @@ func measured(b *testing.B, do func() time.Duration) (wall, cpu time.Duration) {
 }
 
 // exchangeAll runs a run through the handler with workers that need no time, and says how long that took.
-func exchangeAll(b *testing.B, where string, tuples, workers int) (spent time.Duration, calls int) {
+func exchangeAll(b *testing.B, where string, inputs, workers int) (spent time.Duration, calls int) {
 	b.Helper()
-	c := newClusterAt(b, where, func(r *Run) { r.Total, r.Workers = tuples, workers })
+	c := newClusterAt(b, where, func(r *Run) { r.Total, r.Workers = inputs, workers })
 	var count sync.Mutex
 	var wait sync.WaitGroup
 	begun := time.Now()
@@ -105,8 +105,8 @@ func exchangeAll(b *testing.B, where string, tuples, workers int) (spent time.Du
 	}
 	wait.Wait()
 	spent = time.Since(begun)
-	if got := c.progress(); got.Succeeded != int32(tuples) {
-		b.Fatalf("%d succeeded of %d", got.Succeeded, tuples)
+	if got := c.progress(); got.Succeeded != int32(inputs) {
+		b.Fatalf("%d succeeded of %d", got.Succeeded, inputs)
 	}
 	return spent, calls
 }
@@ -130,16 +130,16 @@ func (p *pod) post(serve http.Handler) (calls int, err error) {
 			return calls, nil
 		}
 		done.Reset()
-		for i, tuple := range answer.Tuples {
+		for i, input := range answer.Inputs {
 			if i > 0 {
 				done.WriteByte(',')
 			}
-			fmt.Fprintf(&done, `{"index":%d,"status":"Succeeded","result":%d,"startTime":1795521600000000,"durationMicros":12}`, tuple.Index, tuple.Index*tuple.Index)
+			fmt.Fprintf(&done, `{"index":%d,"status":"Succeeded","result":%d,"startTime":1795521600000000,"durationMicros":12}`, input.Index, input.Index*input.Index)
 		}
 	}
 }
 
-func bareInserts(b *testing.B, tuples, batch int) time.Duration {
+func bareInserts(b *testing.B, inputs, batch int) time.Duration {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "bare.db")
 	store := outcomes.NewSQLite(path)
@@ -155,11 +155,11 @@ func bareInserts(b *testing.B, tuples, batch int) time.Duration {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	return bareInto(b, db, 8, tuples, batch)
+	return bareInto(b, db, 8, inputs, batch)
 }
 
 // barePostgres is the same on PostgreSQL, with as many rows a statement as the store has there.
-func barePostgres(b *testing.B, where string, tuples, batch int) time.Duration {
+func barePostgres(b *testing.B, where string, inputs, batch int) time.Duration {
 	b.Helper()
 	store := outcomes.NewPostgres(outcomes.Where(where))
 	if err := errors.Join(store.Open(context.Background()), store.Close()); err != nil {
@@ -171,10 +171,10 @@ func barePostgres(b *testing.B, where string, tuples, batch int) time.Duration {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	return bareInto(b, db, 64, tuples, batch)
+	return bareInto(b, db, 64, inputs, batch)
 }
 
-func bareInto(b *testing.B, db *sql.DB, rows, tuples, batch int) time.Duration {
+func bareInto(b *testing.B, db *sql.DB, rows, inputs, batch int) time.Duration {
 	b.Helper()
 	const columns = 8
 	statement := func(rows int) *sql.Stmt {
@@ -198,12 +198,12 @@ func bareInto(b *testing.B, db *sql.DB, rows, tuples, batch int) time.Duration {
 	}
 	one, many := statement(1), statement(rows)
 	begun := time.Now()
-	for first := 0; first < tuples; first += batch {
+	for first := 0; first < inputs; first += batch {
 		tx, err := db.Begin()
 		if err != nil {
 			b.Fatal(err)
 		}
-		for index, last := first, min(first+batch, tuples); index < last; {
+		for index, last := first, min(first+batch, inputs); index < last; {
 			n, prepared := 1, one
 			if last-index >= rows {
 				n, prepared = rows, many

@@ -28,20 +28,20 @@ import (
 )
 
 // The chaos test runs three servers as processes of their own on one database, lets workers speak to any of them over HTTP, and
-// kills a server every two seconds. What comes out must be what the workers reported, each tuple once.
+// kills a server every two seconds. What comes out must be what the workers reported, each input once.
 //
-// WORK_CHAOS_TUPLES is the number of tuples, 100,000 if it is not said.
+// WORK_CHAOS_INPUTS is the number of inputs, 100,000 if it is not said.
 
 const (
 	chaosServers = 3
 	chaosWorkers = 12
 	chaosKill    = 2 * time.Second
-	// chaosTuple is what a tuple takes: so that the run outlives a few servers, and batches are of a usual size.
-	chaosTuple = 2 * time.Millisecond
+	// chaosInput is what an input takes: so that the run outlives a few servers, and batches are of a usual size.
+	chaosInput = 2 * time.Millisecond
 )
 
-func chaosTuples() int {
-	if n, err := strconv.Atoi(os.Getenv("WORK_CHAOS_TUPLES")); err == nil {
+func chaosInputs() int {
+	if n, err := strconv.Atoi(os.Getenv("WORK_CHAOS_INPUTS")); err == nil {
 		return n
 	}
 	return 100_000
@@ -52,15 +52,15 @@ type chaosWorld struct{}
 
 func (chaosWorld) Run(context.Context, string, string) (Run, error) {
 	return Run{
-		UID: "chaos", Namespace: "ns", Name: "run", Total: chaosTuples(), Workers: chaosWorkers, TimeoutSeconds: 60, GPUs: 1, JobUID: "job-1",
+		UID: "chaos", Namespace: "ns", Name: "run", Total: chaosInputs(), Workers: chaosWorkers, TimeoutSeconds: 60, GPUs: 1, JobUID: "job-1",
 	}, nil
 }
 
-func (chaosWorld) Tuples(_ context.Context, _ Run, first, last int) (tuples []Tuple, _ error) {
+func (chaosWorld) Inputs(_ context.Context, _ Run, first, last int) (inputs []Input, _ error) {
 	for index := first; index <= last; index++ {
-		tuples = append(tuples, Tuple{JSON: json.RawMessage("[" + strconv.Itoa(index) + "]")})
+		inputs = append(inputs, Input{JSON: json.RawMessage("[" + strconv.Itoa(index) + "]")})
 	}
-	return tuples, nil
+	return inputs, nil
 }
 
 func (chaosWorld) Fate(context.Context, string, string, types.UID) Fate {
@@ -198,28 +198,28 @@ func (c *chaos) work(ctx context.Context, worker int) error {
 			return errors.New("it was told to stop")
 		}
 		done = nil
-		for _, tuple := range answer.Tuples {
-			result := fmt.Sprintf(`"%d of %d, number %d"`, tuple.Index, worker, random.IntN(1<<30))
+		for _, input := range answer.Inputs {
+			result := fmt.Sprintf(`"%d of %d, number %d"`, input.Index, worker, random.IntN(1<<30))
 			done = append(done, Outcome{
-				Index: tuple.Index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(result), StartTime: time.Now().UnixMicro(),
-				DurationMicros: chaosTuple.Microseconds(),
+				Index: input.Index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(result), StartTime: time.Now().UnixMicro(),
+				DurationMicros: chaosInput.Microseconds(),
 			})
 			c.mu.Lock()
-			if c.executed[tuple.Index] != "" {
-				c.twice = append(c.twice, tuple.Index)
+			if c.executed[input.Index] != "" {
+				c.twice = append(c.twice, input.Index)
 			} else {
-				c.executed[tuple.Index] = result
+				c.executed[input.Index] = result
 			}
 			c.mu.Unlock()
 		}
-		<-time.After(time.Duration(len(done)) * chaosTuple)
+		<-time.After(time.Duration(len(done)) * chaosInput)
 	}
 }
 
-func TestTuplesComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
-	tuples := chaosTuples()
+func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
+	inputs := chaosInputs()
 	c := &chaos{
-		t: t, url: postgrestest.URL(t), executed: make([]string, tuples), processes: make([]*exec.Cmd, chaosServers), pipes: make([]io.Closer, chaosServers),
+		t: t, url: postgrestest.URL(t), executed: make([]string, inputs), processes: make([]*exec.Cmd, chaosServers), pipes: make([]io.Closer, chaosServers),
 		client: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: chaosWorkers}},
 	}
 	for range chaosServers {
@@ -263,8 +263,8 @@ func TestTuplesComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
 			kills++
 		}
 	}
-	t.Logf("%d tuples in %v; %d servers were killed, %d calls had to be repeated", tuples, time.Since(begun).Round(time.Millisecond), kills, c.refused.Load())
-	if kills < tuples/25_000 {
+	t.Logf("%d inputs in %v; %d servers were killed, %d calls had to be repeated", inputs, time.Since(begun).Round(time.Millisecond), kills, c.refused.Load())
+	if kills < inputs/25_000 {
 		t.Errorf("only %d servers were killed", kills)
 	}
 	if len(c.twice) > 0 {

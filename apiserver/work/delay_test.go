@@ -31,7 +31,7 @@ func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
 	}
 }
 
-func TestATupleThatRaisedWaitsForItsNextAttempt(t *testing.T) {
+func TestAnInputThatRaisedWaitsForItsNextAttempt(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 2, 10 })
 	a := c.pod(0)
 	expect(t, a.call(want), ActionWork, "0")
@@ -54,7 +54,7 @@ func TestATupleThatRaisedWaitsForItsNextAttempt(t *testing.T) {
 	expect(t, a.call(want), ActionWork, "0")
 	expect(t, a.call(raised(0), want), ActionFinished, "")
 	if got := c.outcomes()[0]; got.Status != outcomes.Failed || got.Attempts != 3 {
-		t.Errorf("after its last attempt the tuple is %s after %d; want Failed after 3", got.Status, got.Attempts)
+		t.Errorf("after its last attempt the input is %s after %d; want Failed after 3", got.Status, got.Attempts)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
 	}
 	// Two seconds are half of the delay.
 	if got := len(l.row.Delayed); got > delayGrain/2+2 {
-		t.Errorf("2000 tuples that raised within two seconds have %d times", got)
+		t.Errorf("2000 inputs that raised within two seconds have %d times", got)
 	}
 	if got := l.row.Waiting(); got.String() != "0-1999" {
 		t.Errorf("of 0-1999 %q wait", got)
@@ -117,7 +117,7 @@ func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
 	}
 }
 
-func TestALateOutcomeOfADelayedTupleIsItsOutcome(t *testing.T) {
+func TestALateOutcomeOfADelayedInputIsItsOutcome(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 3, 10 })
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), ActionWork, "0")
@@ -127,7 +127,7 @@ func TestALateOutcomeOfADelayedTupleIsItsOutcome(t *testing.T) {
 	a.call(done(0))
 	expect(t, b.call(want), ActionFinished, "")
 	if got := c.outcomes()[0].Status; got != outcomes.Succeeded {
-		t.Errorf("the tuple is %s; want Succeeded", got)
+		t.Errorf("the input is %s; want Succeeded", got)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
 	}
 }
 
-func TestARunEndsWhenMoreTuplesFailedThanItBears(t *testing.T) {
+func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 	timedOut := func(index int) request {
 		return func(r *Request) {
 			done(index)(r)
@@ -220,13 +220,13 @@ func TestARunEndsWhenMoreTuplesFailedThanItBears(t *testing.T) {
 	}
 }
 
-func TestAReportThatTakesAnothersTupleAndEndsTheRunEndsTheOthersLeaseToo(t *testing.T) {
+func TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
 	c.batchesOf(1)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), ActionWork, "0")
 	expect(t, b.call(want), ActionWork, "1")
-	// The other's tuple, of a lease that had run out, and the one failure that is too many.
+	// The other's input, of a lease that had run out, and the one failure that is too many.
 	expect(t, a.call(raised(0), done(1)), ActionStop, "")
 	if row := c.row(); row.Live != 0 || row.Closing == "" {
 		t.Errorf("%d are live, closing is %q", row.Live, row.Closing)

@@ -1,5 +1,5 @@
 // Package work is the work exchange: the one protocol between the API server and the workers of a run, specified in
-// docs/exchange.md. A call carries outcomes that are done and brings the next tuples.
+// docs/exchange.md. A call carries outcomes that are done and brings the next inputs.
 //
 // What lives where:
 //

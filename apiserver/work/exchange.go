@@ -18,7 +18,7 @@ import (
 const (
 	// DefaultLease is how long a worker may be silent.
 	DefaultLease = 30 * time.Second
-	// answerBytes is about how much of tuples an answer has at most. What does not fit is leased all the same; as the worker does
+	// answerBytes is about how much of inputs an answer has at most. What does not fit is leased all the same; as the worker does
 	// not list it in its next call, it goes back.
 	answerBytes = 8 << 20
 )
@@ -377,7 +377,7 @@ func (e *Exchange) unsettled(err error) error {
 	return err
 }
 
-// answer puts a decision into words, with the tuples that it hands out.
+// answer puts a decision into words, with the inputs that it hands out.
 func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error) {
 	answer := &Answer{
 		Action:         c.action,
@@ -392,7 +392,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error
 	}
 	size := 0
 	for r := range c.handed.Ranges() {
-		tuples, err := e.inputs.Tuples(ctx, run, r.First, r.Last)
+		inputs, err := e.inputs.Inputs(ctx, run, r.First, r.Last)
 		if errors.Is(err, ErrInputs) {
 			// Whoever repeats this call is told to stop.
 			err = errors.Join(err, e.Close(ctx, run, sharedcloudv1alpha1.ReasonInputsUnavailable, err.Error()))
@@ -400,14 +400,14 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error
 		if err != nil {
 			return nil, fmt.Errorf("reading the inputs %d to %d: %w", r.First, r.Last, err)
 		}
-		if len(tuples) != r.Len() {
-			return nil, fmt.Errorf("reading the inputs %d to %d: there are %d", r.First, r.Last, len(tuples))
+		if len(inputs) != r.Len() {
+			return nil, fmt.Errorf("reading the inputs %d to %d: there are %d", r.First, r.Last, len(inputs))
 		}
-		for i, tuple := range tuples {
-			if size += len(tuple.JSON) + len(tuple.Literal); size > answerBytes && len(answer.Tuples) > 0 {
+		for i, input := range inputs {
+			if size += len(input.JSON) + len(input.Literal); size > answerBytes && len(answer.Inputs) > 0 {
 				return answer, nil
 			}
-			answer.Tuples = append(answer.Tuples, TupleOut{Index: r.First + i, JSON: tuple.JSON, Literal: tuple.Literal})
+			answer.Inputs = append(answer.Inputs, InputOut{Index: r.First + i, JSON: input.JSON, Literal: input.Literal})
 		}
 	}
 	return answer, nil

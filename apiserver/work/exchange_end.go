@@ -239,7 +239,7 @@ func (e *Exchange) Progress(ctx context.Context, run Run) (sharedcloudv1alpha1.R
 	if err != nil {
 		return sharedcloudv1alpha1.RunProgress{}, err
 	}
-	// A run without tuples is closed before it began.
+	// A run without inputs is closed before it began.
 	l.settle()
 	return progressOf(&l.row), nil
 }
@@ -290,7 +290,7 @@ func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
 	return uids, err
 }
 
-// DeleteResults deletes what the tuples of a run that is closed returned, raised and printed, in pieces. From its first step
+// DeleteResults deletes what the inputs of a run that is closed returned, raised and printed, in pieces. From its first step
 // on nobody reads them. An error means that some may be left.
 func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 	namespace := ""

@@ -62,7 +62,7 @@ func TestACallOverHTTP(t *testing.T) {
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
 		t.Fatalf("status %d, %s: %s", w.Code, w.Header(), w.Body)
 	}
-	want := `{"action":"work","tuples":[{"index":0,"json":[0]}],"leaseSeconds":30,"timeoutSeconds":60,"handBackMillis":200,"liveMillis":302,` +
+	want := `{"action":"work","inputs":[{"index":0,"json":[0]}],"leaseSeconds":30,"timeoutSeconds":60,"handBackMillis":200,"liveMillis":302,` +
 		`"limits":{"resultBytes":16777216,"outputBytes":262144}}`
 	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
 		t.Errorf("the answer (-want +got):\n%s", diff)
@@ -70,7 +70,7 @@ func TestACallOverHTTP(t *testing.T) {
 
 	w = s.post(`{"protocol": 1, "sequence": 2, "held": "3", "outcomes": [{"index": 0, "status": "Succeeded", "result": {"a":  1.50, "a": null},
 		"startTime": 5, "durationMicros": 7, "stdout": "aGk="}]}`)
-	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"revoked":`) == strings.Contains(w.Body.String(), `"tuples"`) {
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"revoked":`) == strings.Contains(w.Body.String(), `"inputs"`) {
 		t.Fatalf("status %d: %s", w.Code, w.Body)
 	}
 	got := s.c.outcomes()[0]
@@ -115,9 +115,9 @@ func TestCallsThatAreRefused(t *testing.T) {
 		"a wait of minutes":                 {body: call(`"waitSeconds": 100`), want: 400, words: "from 0 to 20"},
 		"held that cannot be read":          {body: `{"protocol": 1, "sequence": 2, "held": "1;2"}`, want: 400, words: "17,20-31"},
 		"held that is no text":              {body: `{"protocol": 1, "sequence": 2, "held": [1]}`, want: 400, words: "17,20-31"},
-		"held beyond the end":               {body: `{"protocol": 1, "sequence": 2, "held": "5-10"}`, want: 400, words: "the run has 10 tuples"},
+		"held beyond the end":               {body: `{"protocol": 1, "sequence": 2, "held": "5-10"}`, want: 400, words: "the run has 10 inputs"},
 		"executing what is not held":        {body: call(`"executing": 3`), want: 400, words: "executing is 3"},
-		"an outcome beyond the end":         {body: outcome(`"index": 10, "status": "Succeeded"`), want: 400, words: "the run has 10 tuples"},
+		"an outcome beyond the end":         {body: outcome(`"index": 10, "status": "Succeeded"`), want: 400, words: "the run has 10 inputs"},
 		"an outcome before the beginning":   {body: outcome(`"index": -1, "status": "Succeeded"`), want: 400, words: "index -1"},
 		"an outcome of a strange status":    {body: outcome(`"index": 1, "status": "Cancelled"`), want: 400, words: "Succeeded, Failed or TimedOut"},
 		"a crash that succeeded":            {body: outcome(`"index": 1, "status": "Succeeded", "crash": true`), want: 400, words: "a crash is Failed"},

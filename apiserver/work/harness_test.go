@@ -214,17 +214,17 @@ func (c *cluster) Lookup(name string) (types.UID, map[string]string, bool) {
 	return types.UID(name + "-uid"), nil, true
 }
 
-func (c *cluster) Tuples(_ context.Context, _ Run, first, last int) ([]Tuple, error) {
+func (c *cluster) Inputs(_ context.Context, _ Run, first, last int) ([]Input, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inputsFail != nil {
 		return nil, c.inputsFail
 	}
-	tuples := make([]Tuple, 0, last-first+1)
+	inputs := make([]Input, 0, last-first+1)
 	for index := first; index <= last; index++ {
-		tuples = append(tuples, Tuple{JSON: json.RawMessage("[" + strconv.Itoa(index) + "]")})
+		inputs = append(inputs, Input{JSON: json.RawMessage("[" + strconv.Itoa(index) + "]")})
 	}
-	return tuples, nil
+	return inputs, nil
 }
 
 func (c *cluster) Fate(_ context.Context, _, _ string, podUID types.UID) Fate {
@@ -434,8 +434,8 @@ func (p *pod) sendIn(ctx context.Context, r *Request) (*Answer, error) {
 
 func handedOut(answer *Answer) indexset.Set {
 	var all []int
-	for _, tuple := range answer.Tuples {
-		all = append(all, tuple.Index)
+	for _, input := range answer.Inputs {
+		all = append(all, input.Index)
 	}
 	return indexset.Of(all...)
 }
@@ -486,7 +486,7 @@ func expect(t testing.TB, answer *Answer, action Action, handed string) {
 	}
 }
 
-// batchesOf makes the exchange hand out n at once: it teaches it how long tuples take, which makes n of them the least
+// batchesOf makes the exchange hand out n at once: it teaches it how long inputs take, which makes n of them the least
 // that is worth a round trip.
 func (c *cluster) batchesOf(n int) {
 	c.t.Helper()

@@ -33,21 +33,21 @@ var (
 type Run struct {
 	UID             types.UID
 	Namespace, Name string
-	// Total is n, how many tuples the run has.
+	// Total is n, how many inputs the run has.
 	Total int
 	// Workers is w, the number of the Job's completions. It may change while the run goes on.
 	Workers int
-	// Retries is how many further attempts a tuple gets after an exception.
+	// Retries is how many further attempts an input gets after an exception.
 	Retries int
-	// BatchSize is how many tuples one call of the handler gets, at most; 0 and 1 are one.
+	// BatchSize is how many inputs one call of the handler gets, at most; 0 and 1 are one.
 	BatchSize int
-	// RetryDelaySeconds is how long a tuple waits for the first of them; the wait doubles with each further one.
+	// RetryDelaySeconds is how long an input waits for the first of them; the wait doubles with each further one.
 	RetryDelaySeconds int
-	// NonRetryable are types of exceptions after which a tuple gets no further attempt.
+	// NonRetryable are types of exceptions after which an input gets no further attempt.
 	NonRetryable []string
-	// MaxFailures is how many tuples may fail or time out before the run is ended; nil: all.
+	// MaxFailures is how many inputs may fail or time out before the run is ended; nil: all.
 	MaxFailures *int
-	// TimeoutSeconds is the time limit of one tuple.
+	// TimeoutSeconds is the time limit of one input.
 	TimeoutSeconds int
 	// GPUs is how many GPUs each worker has.
 	GPUs int
@@ -70,8 +70,8 @@ type Runs interface {
 	Run(ctx context.Context, namespace, name string) (Run, error)
 }
 
-// Tuple is one input: exactly one of the two is set.
-type Tuple struct {
+// Input is one input: exactly one of the two is set.
+type Input struct {
 	// JSON is the text of a JSON array.
 	JSON json.RawMessage
 	// Literal is the text of a Python tuple.
@@ -80,8 +80,8 @@ type Tuple struct {
 
 // Inputs reads the inputs of runs.
 type Inputs interface {
-	// Tuples returns the tuples from first to last, both included, in order; ErrInputs where they are gone for good.
-	Tuples(ctx context.Context, run Run, first, last int) ([]Tuple, error)
+	// Inputs returns the inputs from first to last, both included, in order; ErrInputs where they are gone for good.
+	Inputs(ctx context.Context, run Run, first, last int) ([]Input, error)
 }
 
 // FateState is what became of a worker's container.

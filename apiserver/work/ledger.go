@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// crashBudget is how many charges for a dead process or container make a tuple Failed.
+	// crashBudget is how many charges for a dead process or container make an input Failed.
 	crashBudget = 2
 	// unsuccessfulBytes is how long the text of the indexes that did not succeed may be.
 	unsuccessfulBytes = 4096
@@ -176,7 +176,7 @@ func (l *ledger) record(a outcomes.Attempts) {
 	l.attempted = append(l.attempted, a)
 }
 
-// measure takes a duration into the mean. A tuple that is far from what is known counts for no more than eight times that:
+// measure takes a duration into the mean. An input that is far from what is known counts for no more than eight times that:
 // one of 20 s among many of 50 ms should not make all the others be handed out one by one.
 func (l *ledger) measure(micros int64) {
 	const weight, outlier = 1.0 / 8, 8

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// batchTime is how much work a batch has at most; maxBatch how many tuples.
+	// batchTime is how much work a batch has at most; maxBatch how many inputs.
 	batchTime = 50 * time.Millisecond
 	maxBatch  = 1000
 	// leastBatchTime is how much work a batch has at least while there is any: cutting it finer costs more round trips
 	// than a tail balanced better can win.
 	leastBatchTime = 2 * time.Millisecond
-	// prefetchTime is how long tuples may be for one to be handed out while the one before it is executed: a round trip
+	// prefetchTime is how long inputs may be for one to be handed out while the one before it is executed: a round trip
 	// is less than a hundredth of longer ones, and what lies behind a long one lies there while others are idle.
 	prefetchTime = 250 * time.Millisecond
 
@@ -22,7 +22,7 @@ const (
 	handBackFactor = 4
 )
 
-// batchSize is how many more tuples a worker gets that holds some already.
+// batchSize is how many more inputs a worker gets that holds some already.
 func batchSize(mean float64, measured int64, remaining, workers, holding int) int {
 	workers = max(workers, 1)
 	if holding > 0 {
@@ -60,7 +60,7 @@ func (l *ledger) handOut(worker *outcomes.Worker) indexset.Set {
 	case worker.Alone:
 		return indexset.Set{}
 	case holding == 0 && !l.row.Suspects.Empty():
-		// The smallest first, so that a tuple that killed alone once is settled by its second death before others are
+		// The smallest first, so that an input that killed alone once is settled by its second death before others are
 		// tried: fewer deaths in a row without an outcome.
 		var suspect indexset.Set
 		suspect, l.row.Suspects = l.row.Suspects.Take(1)

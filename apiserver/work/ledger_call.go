@@ -125,10 +125,10 @@ func (c *call) check() error {
 		return ErrSequence
 	}
 	if last := c.reported.Max(); last >= c.row.Total {
-		return badRequest("an outcome has index %d; the run has %d tuples", last, c.row.Total)
+		return badRequest("an outcome has index %d; the run has %d inputs", last, c.row.Total)
 	}
 	if last := c.request.Held.Max(); last >= c.row.Total {
-		return badRequest("held has index %d; the run has %d tuples", last, c.row.Total)
+		return badRequest("held has index %d; the run has %d inputs", last, c.row.Total)
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (c *call) takeReports() {
 	dropped := held.Minus(reported).Minus(c.request.Held.Set)
 	alone := c.self.Alone
 	c.self.Keep(held.Minus(reported).Minus(dropped))
-	// A tuple that the supervisor saw fail did not kill the container: no suspect any more. But with others in one call of
+	// An input that the supervisor saw fail did not kill the container: no suspect any more. But with others in one call of
 	// the handler it would be one again.
 	c.giveBack(again, c.run.BatchSize > 1)
 	// Those that one call of the handler had together are tried one by one.
@@ -218,8 +218,8 @@ func (c *call) takeFromOthers(indexes indexset.Set) {
 	}
 }
 
-// report takes what the worker says of a tuple that has no outcome. It says whether that is the tuple's outcome; if not,
-// the tuple gets another attempt.
+// report takes what the worker says of an input that has no outcome. It says whether that is the input's outcome; if not,
+// the input gets another attempt.
 func (c *call) report(o *Outcome) bool {
 	c.measure(o.DurationMicros)
 	over := true
@@ -253,7 +253,7 @@ func errorType(o *Outcome) string {
 	return o.Error.Type
 }
 
-// ends: no tuple gets another attempt. What it said last is then its outcome, and truer than the end's.
+// ends: no input gets another attempt. What it said last is then its outcome, and truer than the end's.
 func (r Run) ends() bool { return r.Ending != "" || r.Finished }
 
 // dismiss sends the worker away and takes back what it holds.

@@ -9,9 +9,9 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
-// Types of the errors that the exchange itself gives to a tuple.
+// Types of the errors that the exchange itself gives to an input.
 const (
-	// ErrorWorkerDied: the container died while it had this tuple alone.
+	// ErrorWorkerDied: the container died while it had this input alone.
 	ErrorWorkerDied = "WorkerDied"
 	// ErrorResultTooLarge: the result is more than an outcome may hold.
 	ErrorResultTooLarge = "ResultTooLarge"
@@ -33,7 +33,7 @@ const (
 //
 //   - disrupted, or being ended by Kubernetes: charges nobody, everything goes back as it was;
 //   - ended with 0: a supervisor never does that while it holds something, unless it was told to stop: the same;
-//   - ended otherwise, nobody knows why: the only tuple in hand is charged; several become suspects;
+//   - ended otherwise, nobody knows why: the only input in hand is charged; several become suspects;
 //   - running, and the lease ran out: the network is broken, or the node stands still. That is no crash: the same as
 //     disrupted;
 //   - gone, or nobody knows: how it ended cannot be told: suspects, uncharged.
@@ -70,7 +70,7 @@ func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, fate Fate) {
 	cause := howItEnded(fate)
 	l.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
 	if held.Len() != 1 {
-		// Deaths that charge a tuple are counted in Deaths alone: they end by themselves when the budgets are used up.
+		// Deaths that charge an input are counted in Deaths alone: they end by themselves when the budgets are used up.
 		l.row.Barren++
 		l.giveBack(held, true)
 		l.endBarren()
@@ -94,7 +94,7 @@ func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, fate Fate) {
 		WorkerID:         worker.ID,
 	})
 	l.endFailing()
-	// Not Deaths: where every tuple kills its container, the run must end before each has had its two.
+	// Not Deaths: where every input kills its container, the run must end before each has had its two.
 	l.row.Barren = 0
 	l.endBarren()
 }
@@ -143,7 +143,7 @@ func (l *ledger) endBarren() {
 	l.beginClosing(reason, outcomes.Failed, l.row.Trouble)
 }
 
-// endFailing ends a run of which more tuples have failed or timed out than it bears.
+// endFailing ends a run of which more inputs have failed or timed out than it bears.
 func (l *ledger) endFailing() {
 	if l.run.MaxFailures == nil || l.row.Done() >= l.row.Total {
 		return

@@ -9,11 +9,11 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work/indexset"
 )
 
-// delayGrain: times are rounded up to this part of their delay, so that the list of a run in which a thousand tuples a
+// delayGrain: times are rounded up to this part of their delay, so that the list of a run in which a thousand inputs a
 // second raise has some dozen entries a delay and not a thousand.
 const delayGrain = 16
 
-// retryDelay is how long a tuple waits that has raised so many times.
+// retryDelay is how long an input waits that has raised so many times.
 func retryDelay(seconds, failures int) time.Duration {
 	const most = time.Duration(sharedcloudv1alpha1.MaxRetryDelaySeconds) * time.Second
 	delay := time.Duration(max(seconds, 0)) * time.Second

@@ -203,7 +203,7 @@ func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 	outcome := func(c *cluster) {
 		p := c.pod(0)
 		answer := p.call(want)
-		p.call(done(answer.Tuples[0].Index))
+		p.call(done(answer.Inputs[0].Index))
 		p.over(completed)
 	}
 	times := func(n int, what func(*cluster)) func(*cluster) {
@@ -223,11 +223,11 @@ func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 		"w+2 deaths before the first call do": {happens: []func(*cluster){times(4, silent)}, wantReason: "WorkersDied", wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"}},
 		"an outcome in between starts over":   {happens: []func(*cluster){times(3, silent), outcome, times(3, silent)}},
 		"disruptions never do":                {happens: []func(*cluster){times(40, disruptedPod)}},
-		"a container that dies of every tuple ends the run before each had its two": {
+		"a container that dies of every input ends the run before each had its two": {
 			happens: []func(*cluster){times(12, holding)}, wantReason: "WorkersDied",
 			wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"},
 		},
-		"three poison tuples in a row are no such container": {happens: []func(*cluster){times(6, holding), outcome, times(6, holding)}},
+		"three poison inputs in a row are no such container": {happens: []func(*cluster){times(6, holding), outcome, times(6, holding)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 100 })
@@ -388,7 +388,7 @@ func TestProgressOfARunThatNoWorkerHasCalledFor(t *testing.T) {
 	} {
 		c := newCluster(t, func(r *Run) { r.Total = total })
 		if diff := cmp.Diff(want, c.progress()); diff != "" {
-			t.Errorf("progress of %d tuples (-want +got):\n%s", total, diff)
+			t.Errorf("progress of %d inputs (-want +got):\n%s", total, diff)
 		}
 	}
 }
@@ -406,7 +406,7 @@ func TestChangedIsToldOfEachChangeAndOfNothingElse(t *testing.T) {
 		do   func()
 		want int
 	}{
-		{"a worker takes a tuple", func() { a.call(want) }, 1},
+		{"a worker takes an input", func() { a.call(want) }, 1},
 		{"a worker says that it is alive", func() { c.clock.Step(10 * time.Second); a.call(executing(0)) }, 0},
 		{"a worker reports", func() { a.call(done(0)) }, 1},
 		{"a call is repeated", func() { _, _ = a.send(a.last) }, 0},
@@ -552,11 +552,11 @@ func TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack(t *testing.T) {
 
 type largeInputs struct{}
 
-func (largeInputs) Tuples(_ context.Context, _ Run, first, last int) (tuples []Tuple, _ error) {
+func (largeInputs) Inputs(_ context.Context, _ Run, first, last int) (inputs []Input, _ error) {
 	for range last - first + 1 {
-		tuples = append(tuples, Tuple{Literal: fmt.Sprintf("(%q,)", strings.Repeat("x", answerBytes/3))})
+		inputs = append(inputs, Input{Literal: fmt.Sprintf("(%q,)", strings.Repeat("x", answerBytes/3))})
 	}
-	return tuples, nil
+	return inputs, nil
 }
 
 func TestAHandOutWhoseInputsCannotBeReadIsRepeated(t *testing.T) {
@@ -564,7 +564,7 @@ func TestAHandOutWhoseInputsCannotBeReadIsRepeated(t *testing.T) {
 	a := c.pod(0)
 	c.inputsFail = fmt.Errorf("the API does not answer")
 	if _, err := a.send(a.prepare(want)); err == nil {
-		t.Fatal("an answer without its tuples")
+		t.Fatal("an answer without its inputs")
 	}
 	c.inputsFail = nil
 	answer, err := a.send(a.last)

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// liveLeast is how soon a worker tells again what the tuple that it executes has printed; livePerWorker is what each
+	// liveLeast is how soon a worker tells again what the input that it executes has printed; livePerWorker is what each
 	// live worker adds to that, so that thousands who print do not take the store for themselves.
 	liveLeast     = 300 * time.Millisecond
 	livePerWorker = 2 * time.Millisecond

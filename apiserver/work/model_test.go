@@ -24,7 +24,7 @@ import (
 //
 // WORK_MODEL_SECONDS says for how long (8), WORK_MODEL_SEED plays one episode again.
 
-// kind is what a tuple does when it is executed.
+// kind is what an input does when it is executed.
 type kind int
 
 const (
@@ -137,7 +137,7 @@ func newModel(t *testing.T, seed uint64) *model {
 			r.NonRetryable = []string{"ValueError"}
 		}
 	})
-	m.say("WORK_MODEL_SEED=%d: %d tuples, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
+	m.say("WORK_MODEL_SEED=%d: %d inputs, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
 		m.run.Retries, m.run.RetryDelaySeconds, m.run.NonRetryable)
 	if m.run.MaxFailures != nil {
 		m.say("at most %d may fail", *m.run.MaxFailures)
@@ -153,7 +153,7 @@ func newModel(t *testing.T, seed uint64) *model {
 			m.kinds[index] = kind(m.random.IntN(int(kinds)))
 		}
 	}
-	m.say("the tuples that are not normal: %v", m.kinds)
+	m.say("the inputs that are not normal: %v", m.kinds)
 	if m.chance(0.7) {
 		m.batchesOf(1 + m.random.IntN(12))
 	}
@@ -507,8 +507,8 @@ func (m *model) take(p *simulated, request *Request, answer *Answer) {
 			queue = append(queue, index)
 		}
 	}
-	for _, tuple := range answer.Tuples {
-		queue = append(queue, tuple.Index)
+	for _, input := range answer.Inputs {
+		queue = append(queue, input.Index)
 	}
 	p.queue = queue
 	p.leaving = answer.Action == ActionFinished
@@ -608,7 +608,7 @@ func (m *model) arriveLate() {
 	}
 }
 
-// execute runs the next tuple of a pod.
+// execute runs the next input of a pod.
 func (m *model) execute(p *simulated) {
 	if len(p.queue) == 0 || p.inFlight != nil {
 		return

@@ -52,7 +52,7 @@ func TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing(t
 	}
 }
 
-func TestProperty3ATupleIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
+func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	a.call(want)
@@ -105,7 +105,7 @@ func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(second.Tuples, third.Tuples); diff != "" {
+	if diff := cmp.Diff(second.Inputs, third.Inputs); diff != "" {
 		t.Errorf("the same call got another answer (-first +then):\n%s", diff)
 	}
 	if got := c.outcomes(); len(got) != 0 {
@@ -116,7 +116,7 @@ func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(second.Tuples, fourth.Tuples); diff != "" {
+	if diff := cmp.Diff(second.Inputs, fourth.Inputs); diff != "" {
 		t.Errorf("after a restart the same call got another answer (-first +then):\n%s", diff)
 	}
 }
@@ -150,7 +150,7 @@ func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
 	}
 }
 
-func TestProperty5AWorkerThatVanishedLosesItsTuplesToTheOthers(t *testing.T) {
+func TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers(t *testing.T) {
 	for name, vanish := range map[string]func(*cluster, *pod){
 		"its completion index came back as another pod": func(c *cluster, a *pod) {
 			c.fates[a.worker.PodUID] = disrupted
@@ -242,7 +242,7 @@ func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndAS
 	}
 }
 
-func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsTuple(t *testing.T) {
+func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInput(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(3)
 	a := c.pod(0)
@@ -266,7 +266,7 @@ func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsTupl
 	expect(t, c.pod(3).call(want), ActionWait, "")
 }
 
-func TestProperty5AFencedWorkersLateReportIsTakenAndTheTupleIsTakenFromWhoeverHasItNow(t *testing.T) {
+func TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHasItNow(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries = 2, 1 })
 	a := c.pod(0)
 	expect(t, a.call(want), ActionWork, "0")
@@ -287,14 +287,14 @@ func TestProperty5AFencedWorkersLateReportIsTakenAndTheTupleIsTakenFromWhoeverHa
 	}
 }
 
-func TestProperty6APoisonTupleFailsAlone(t *testing.T) {
+func TestProperty6APoisonInputFailsAlone(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 4, 1 })
 	c.batchesOf(4)
 	const poison = 2
 	finished := false
 	for deaths := 0; !finished; {
 		if deaths > 3 {
-			t.Fatalf("the tuple killed %d workers; want 3: once among others, and twice alone", deaths)
+			t.Fatalf("the input killed %d workers; want 3: once among others, and twice alone", deaths)
 		}
 		p := c.pod(0)
 		for alive := true; alive && !finished; {
@@ -306,9 +306,9 @@ func TestProperty6APoisonTupleFailsAlone(t *testing.T) {
 				deaths++
 				alive = false
 			}
-			for _, tuple := range answer.Tuples {
+			for _, input := range answer.Inputs {
 				if alive {
-					p.call(done(tuple.Index))
+					p.call(done(input.Index))
 				}
 			}
 		}
@@ -355,14 +355,14 @@ func TestProperty6WhoIsCharged(t *testing.T) {
 		wantCharged  bool
 		wantSuspects bool
 	}{
-		"nobody, when the pod was disrupted with one tuple in hand":       {fate: disrupted, held: 1},
+		"nobody, when the pod was disrupted with one input in hand":       {fate: disrupted, held: 1},
 		"nobody, when the pod was disrupted with several in hand":         {fate: disrupted, held: 3},
 		"nobody, when a pod being ended by Kubernetes was killed at last": {fate: Fate{State: FateEnded, ExitCode: 137, Terminating: true}, held: 1},
 		"nobody, when the container ended with 0":                         {fate: completed, held: 1},
 		"nobody yet, when several were in hand":                           {fate: exitedOne, held: 3, wantSuspects: true},
 		"nobody yet, when a pod with several in hand is gone":             {fate: Fate{State: FateGone}, held: 3, wantSuspects: true},
 		"nobody, when nothing can be found out":                           {fate: Fate{State: FateUnknown}, held: 1},
-		"the only tuple in hand, when the container died by itself":       {fate: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
+		"the only input in hand, when the container died by itself":       {fate: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 3 })
@@ -440,13 +440,13 @@ func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayB
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), ActionWork, "0-1")
 	expect(t, b.call(want), ActionWork, "2")
-	// What waits behind the tuple that the other executes may still be given back.
+	// What waits behind the input that the other executes may still be given back.
 	expect(t, b.call(done(2), want), ActionWait, "")
 	a.call(done(0), executing(1))
 	// What it executes will not.
 	expect(t, b.call(want), ActionFinished, "")
 	if got := c.progress(); got.Closed || got.Workers != 1 || got.Running != 1 {
-		t.Errorf("with one tuple under way the progress is %+v", got)
+		t.Errorf("with one input under way the progress is %+v", got)
 	}
 	expect(t, a.call(done(1)), ActionFinished, "")
 	want := sharedcloudv1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}

@@ -36,19 +36,19 @@ type Request struct {
 	Suspects Indexes `json:"suspects,omitzero"`
 }
 
-// Live is what the tuple that is being executed has printed since the last call that said so.
+// Live is what the input that is being executed has printed since the last call that said so.
 type Live struct {
 	Index int `json:"index"`
 	// StartTime is when it began, by the worker's clock.
 	StartTime int64 `json:"startTime"`
-	// StdoutFrom and StderrFrom are how many bytes the tuple had printed before.
+	// StdoutFrom and StderrFrom are how many bytes the input had printed before.
 	Stdout     []byte `json:"stdout,omitempty"`
 	StdoutFrom int64  `json:"stdoutFrom,omitempty"`
 	Stderr     []byte `json:"stderr,omitempty"`
 	StderrFrom int64  `json:"stderrFrom,omitempty"`
 }
 
-// Outcome is what a worker reports of one tuple.
+// Outcome is what a worker reports of one input.
 type Outcome struct {
 	Index  int    `json:"index"`
 	Status string `json:"status"`
@@ -88,7 +88,7 @@ const (
 type Answer struct {
 	Action         Action     `json:"action"`
 	PodEnding      bool       `json:"podEnding,omitempty"`
-	Tuples         []TupleOut `json:"tuples,omitempty"`
+	Inputs         []InputOut `json:"inputs,omitempty"`
 	Revoked        Indexes    `json:"revoked,omitzero"`
 	LeaseSeconds   float64    `json:"leaseSeconds"`
 	TimeoutSeconds int        `json:"timeoutSeconds"`
@@ -98,8 +98,8 @@ type Answer struct {
 	Limits         Limits     `json:"limits"`
 }
 
-// TupleOut is one tuple handed out: exactly one of JSON and Literal is set.
-type TupleOut struct {
+// InputOut is one input handed out: exactly one of JSON and Literal is set.
+type InputOut struct {
 	Index   int             `json:"index"`
 	JSON    json.RawMessage `json:"json,omitempty"`
 	Literal string          `json:"literal,omitempty"`

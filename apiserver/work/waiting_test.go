@@ -183,11 +183,11 @@ func TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen(t *testing.T) {
 	expect(t, a.call(executing(0), want, waiting(20)), ActionWait, "")
 }
 
-// TestManyWorkersAtOnceDoEachTupleOnce lets real goroutines work, with answers that are lost, calls that are kept open, and the
+// TestManyWorkersAtOnceDoEachInputOnce lets real goroutines work, with answers that are lost, calls that are kept open, and the
 // sweeper and the reporter beside them: what a data race needs to be found.
-func TestManyWorkersAtOnceDoEachTupleOnce(t *testing.T) {
-	const tuples, workers = 3000, 8
-	c := newCluster(t, func(r *Run) { r.Total, r.Workers = tuples, workers })
+func TestManyWorkersAtOnceDoEachInputOnce(t *testing.T) {
+	const inputs, workers = 3000, 8
+	c := newCluster(t, func(r *Run) { r.Total, r.Workers = inputs, workers })
 	ctx, cancel := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
 	beside.Go(func() { c.exchange.Run(ctx) })
@@ -200,7 +200,7 @@ func TestManyWorkersAtOnceDoEachTupleOnce(t *testing.T) {
 			<-time.After(time.Millisecond)
 		}
 	})
-	var executed [tuples]atomic.Int32
+	var executed [inputs]atomic.Int32
 	var wait sync.WaitGroup
 	for index := range workers {
 		p := c.pod(index)
@@ -219,7 +219,7 @@ func TestManyWorkersAtOnceDoEachTupleOnce(t *testing.T) {
 			t.Fatalf("index %d was executed %d times", index, got)
 		}
 	}
-	if got := c.progress(); !got.Closed || got.Succeeded != tuples {
+	if got := c.progress(); !got.Closed || got.Succeeded != inputs {
 		t.Errorf("the progress is %+v", got)
 	}
 }
@@ -249,9 +249,9 @@ func (p *pod) workThrough(ctx context.Context, random *rand.Rand, execute func(i
 		case ActionStop:
 			return fmt.Errorf("it was told to stop")
 		}
-		for _, tuple := range answer.Tuples {
-			execute(tuple.Index)
-			results = append(results, doneIn(tuple.Index, 20))
+		for _, input := range answer.Inputs {
+			execute(input.Index)
+			results = append(results, doneIn(input.Index, 20))
 		}
 		p.held = indexset.Set{}
 	}

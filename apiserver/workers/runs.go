@@ -57,7 +57,7 @@ func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 	}
 	if pinned := run.Status.Revision; pinned != nil {
 		// Bounded once more: an object may be stored from before the schema's maxima.
-		known.Total = within(pinned.Tuples, 0, sharedcloudv1alpha1.MaxTuples)
+		known.Total = within(pinned.InputCount, 0, sharedcloudv1alpha1.MaxInputs)
 		known.Workers = within(pinned.Workers, 0, sharedcloudv1alpha1.MaxWorkers)
 		known.Retries = within(pinned.Retries, 0, sharedcloudv1alpha1.MaxRetries)
 		known.TimeoutSeconds = within(pinned.TimeoutSeconds, 1, sharedcloudv1alpha1.MaxTimeoutSeconds)
@@ -67,7 +67,7 @@ func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
 			0, sharedcloudv1alpha1.MaxRetryDelaySeconds)
 		known.NonRetryable = pinned.NonRetryableErrors
 		if pinned.MaxFailures != nil {
-			known.MaxFailures = ptr.To(within(*pinned.MaxFailures, 0, sharedcloudv1alpha1.MaxTuples))
+			known.MaxFailures = ptr.To(within(*pinned.MaxFailures, 0, sharedcloudv1alpha1.MaxInputs))
 		}
 	}
 	if now := run.Status.Workers; now > 0 {
@@ -92,10 +92,10 @@ var _ work.Inputs = (*Inputs)(nil)
 // NewInputs reads inputs from the core.
 func NewInputs(inputs *core.Inputs) *Inputs { return &Inputs{inputs: inputs} }
 
-// Tuples returns the tuples from first to last, both included.
-func (i *Inputs) Tuples(ctx context.Context, run work.Run, first, last int) ([]work.Tuple, error) {
+// Inputs returns the inputs from first to last, both included.
+func (i *Inputs) Inputs(ctx context.Context, run work.Run, first, last int) ([]work.Input, error) {
 	if run.Total < 0 || run.Total > math.MaxInt32 {
-		return nil, fmt.Errorf("FunctionRun %s/%s has %d tuples", run.Namespace, run.Name, run.Total)
+		return nil, fmt.Errorf("FunctionRun %s/%s has %d inputs", run.Namespace, run.Name, run.Total)
 	}
 	inputs, err := i.inputs.Slice(ctx, run.Namespace, run.Name, run.UID, run.Total, first, last)
 	switch {
@@ -106,9 +106,9 @@ func (i *Inputs) Tuples(ctx context.Context, run work.Run, first, last int) ([]w
 	case err != nil:
 		return nil, err
 	}
-	tuples := make([]work.Tuple, len(inputs))
+	served := make([]work.Input, len(inputs))
 	for n, input := range inputs {
-		tuples[n] = work.Tuple{JSON: input.JSON, Literal: input.Literal}
+		served[n] = work.Input{JSON: input.JSON, Literal: input.Literal}
 	}
-	return tuples, nil
+	return served, nil
 }

@@ -14,7 +14,7 @@ func TestNumbersOfAPinAreBounded(t *testing.T) {
 	run := &sharedcloudv1alpha1.FunctionRun{}
 	run.Status.Workers = huge
 	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{
-		Tuples: huge, Workers: huge, Retries: huge, TimeoutSeconds: -huge, GPUs: huge, BatchSize: huge,
+		InputCount: huge, Workers: huge, Retries: huge, TimeoutSeconds: -huge, GPUs: huge, BatchSize: huge,
 		RetryDelaySeconds: ptr.To(huge), MaxFailures: ptr.To(-huge),
 	}
 	got := RunOf(run)

@@ -102,7 +102,7 @@ func makeRun() *runBuilder {
 func (b *runBuilder) uid(uid types.UID) *runBuilder { b.run.UID = uid; return b }
 
 func (b *runBuilder) pinned() *runBuilder {
-	b.run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Name: "r", Tuples: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3}
+	b.run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Name: "r", InputCount: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3}
 	return b
 }
 
@@ -220,7 +220,7 @@ func TestRunsAreReadLiveWhenTheCacheIsBehind(t *testing.T) {
 			case !tc.wantOther && !errors.Is(err, tc.wantErr):
 				t.Errorf("error %v, want %v", err, tc.wantErr)
 			case run.Total != tc.wantTotal:
-				t.Errorf("%d tuples, want %d", run.Total, tc.wantTotal)
+				t.Errorf("%d inputs, want %d", run.Total, tc.wantTotal)
 			}
 		})
 	}

@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// Tuple is one input, in one of its two forms.
-type Tuple struct {
+// Input is one input, in one of its two forms.
+type Input struct {
 	Index   int             `json:"index"`
 	JSON    json.RawMessage `json:"json,omitempty"`
 	Literal string          `json:"literal,omitempty"`
@@ -33,7 +33,7 @@ type Fault struct {
 	Traceback string `json:"traceback,omitempty"`
 }
 
-// Outcome is what became of a tuple.
+// Outcome is what became of an input.
 type Outcome struct {
 	Index          int             `json:"index"`
 	Status         string          `json:"status"`
@@ -63,7 +63,7 @@ type call struct {
 
 type answer struct {
 	Action         string         `json:"action"`
-	Tuples         []Tuple        `json:"tuples,omitempty"`
+	Inputs         []Input        `json:"inputs,omitempty"`
 	LeaseSeconds   float64        `json:"leaseSeconds"`
 	TimeoutSeconds int            `json:"timeoutSeconds"`
 	HandBackMillis int            `json:"handBackMillis"`
@@ -72,7 +72,7 @@ type answer struct {
 }
 
 const (
-	// leaseSeconds is how often the worker has to call; nobody else waits for its tuples.
+	// leaseSeconds is how often the worker has to call; nobody else waits for its inputs.
 	leaseSeconds = 30
 	// batchMicros is how much work is handed out at once: what takes long is reported one by one.
 	batchMicros = 20_000
@@ -91,7 +91,7 @@ type Exchange struct {
 	server   *http.Server
 
 	mu        sync.Mutex
-	tuples    []Tuple
+	inputs    []Input
 	pending   []int
 	suspects  []int // one call of the handler had them all when its process ended: they go out one by one
 	leased    map[int]bool
@@ -103,18 +103,18 @@ type Exchange struct {
 	ending    bool
 }
 
-// New serves the tuples on a port of this machine that only its worker can use: it must show Token. report is called with
-// each outcome, one after the other. One call of the handler gets so many tuples together.
-func New(tuples []Tuple, timeoutSeconds, together int, report func(Outcome)) (*Exchange, error) {
+// New serves the inputs on a port of this machine that only its worker can use: it must show Token. report is called with
+// each outcome, one after the other. One call of the handler gets so many inputs together.
+func New(inputs []Input, timeoutSeconds, together int, report func(Outcome)) (*Exchange, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("opening a port on this machine: %w", err)
 	}
 	e := &Exchange{
 		token: rand.Text(), timeout: timeoutSeconds, together: max(together, 1), report: report, listener: listener,
-		tuples: tuples, leased: map[int]bool{}, done: map[int]bool{},
+		inputs: inputs, leased: map[int]bool{}, done: map[int]bool{},
 	}
-	for i := range tuples {
+	for i := range inputs {
 		e.pending = append(e.pending, i)
 	}
 	e.server = &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second}
@@ -140,11 +140,11 @@ func (e *Exchange) End() {
 	e.ending = true
 }
 
-// Left is how many tuples have no outcome, LoadError why the module could not be loaded.
+// Left is how many inputs have no outcome, LoadError why the module could not be loaded.
 func (e *Exchange) Left() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.tuples) - len(e.done)
+	return len(e.inputs) - len(e.done)
 }
 
 // LoadError is why the module could not be loaded, nil where it could.
@@ -236,16 +236,16 @@ func (e *Exchange) answer(c call) answer {
 	switch {
 	case e.ending || e.loadError != nil:
 		a.Action = "stop"
-	case len(e.done) == len(e.tuples):
+	case len(e.done) == len(e.inputs):
 		a.Action = "finished"
 	case c.Want && len(e.suspects) > 0 && len(e.leased) == 0:
-		a.Tuples = []Tuple{e.tuples[e.suspects[0]]}
+		a.Inputs = []Input{e.inputs[e.suspects[0]]}
 		e.leased[e.suspects[0]] = true
 		e.suspects = slices.Clone(e.suspects[1:])
 	case c.Want && len(e.pending) > 0 && len(e.suspects) == 0:
 		n := min((e.batch()+e.together-1)/e.together*e.together, len(e.pending))
 		for _, index := range e.pending[:n] {
-			a.Tuples = append(a.Tuples, e.tuples[index])
+			a.Inputs = append(a.Inputs, e.inputs[index])
 			e.leased[index] = true
 		}
 		e.pending = slices.Clone(e.pending[n:])
@@ -255,7 +255,7 @@ func (e *Exchange) answer(c call) answer {
 	return a
 }
 
-// batch is how many tuples are handed out at once, by how long they took so far.
+// batch is how many inputs are handed out at once, by how long they took so far.
 func (e *Exchange) batch() int {
 	if len(e.done) == 0 {
 		return 1

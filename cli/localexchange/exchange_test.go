@@ -18,11 +18,11 @@ type worker struct {
 
 func start(t *testing.T, n int, report func(Outcome)) worker {
 	t.Helper()
-	var tuples []Tuple
+	var inputs []Input
 	for i := range n {
-		tuples = append(tuples, Tuple{Index: i, Literal: "(1,)"})
+		inputs = append(inputs, Input{Index: i, Literal: "(1,)"})
 	}
-	e, err := New(tuples, 60, 1, report)
+	e, err := New(inputs, 60, 1, report)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +58,8 @@ func (w worker) call(body string) (string, []int) {
 		w.t.Fatalf("%d %s: %v", status, text, err)
 	}
 	var given []int
-	for _, tuple := range a.Tuples {
-		given = append(given, tuple.Index)
+	for _, input := range a.Inputs {
+		given = append(given, input.Index)
 	}
 	return a.Action, given
 }

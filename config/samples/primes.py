@@ -1,4 +1,4 @@
-"""How many primes are there in a range? One tuple is one range."""
+"""How many primes are there in a range? One input is one range."""
 
 
 def handler(event):

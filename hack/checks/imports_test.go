@@ -29,7 +29,7 @@ type rule struct {
 	reasons string
 }
 
-// indexsets are values, "0-3,7", that everybody who speaks of tuples may use; they know nothing of the exchange.
+// indexsets are values, "0-3,7", that everybody who speaks of inputs may use; they know nothing of the exchange.
 var indexsets = []string{"./apiserver/work/indexset"}
 
 func TestImportDirections(t *testing.T) {

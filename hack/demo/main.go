@@ -88,7 +88,7 @@ func createRun(ctx context.Context, c client.Client, namespace string) (*v1alpha
 	}
 	for _, rate := range rates {
 		for seed := range seeds {
-			run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{jsonValue(rate), jsonValue(seed)})
+			run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{jsonValue(rate), jsonValue(seed)})
 		}
 	}
 	if err := c.Create(ctx, run); err != nil {

@@ -3,15 +3,15 @@
 The worker's program for Node 8 and later: a supervisor and the child that calls the user's handler.
 
 Standard library only, one file. `node runner.js` is the supervisor, process 1 of the worker's container; it runs itself
-again, with --child, as the process that loads the user's module once and calls handler(event) tuple by tuple.
+again, with --child, as the process that loads the user's module once and calls handler(event) input by input.
 
 A map:
 
   1  Both processes     clocks, descriptors, "17,20-31", the words of errors
   2  Inputs             JSON with integers of any size, and Python literals as ast.literal_eval reads them
   3  Results            what JSON can say of a value, and the text of the rest
-  4  The child          loading, calling, and the end of each tuple
-  5  Output             what tuples printed: kept per tuple, and passed on live
+  4  The child          loading, calling, and the end of each input
+  5  Output             what inputs printed: kept per input, and passed on live
   6  The child's keeper spawning, feeding, recalling, collecting, killing a whole tree
   7  Memory             what the cgroup knows of limits and of kills
   8  The exchange       one persistent connection, repeating until answered
@@ -20,27 +20,27 @@ A map:
 Between the two processes are pairs of connected sockets. Node can make none, so the supervisor listens in a folder of
 its own, connects to itself, and removes the folder: it has both ends of each, and gives one to the child.
 
-  claim    8 bytes a tuple. Whoever reads a record owns the tuple: the child to run it, the supervisor, which keeps the same
+  claim    8 bytes an input. Whoever reads a record owns the input: the child to run it, the supervisor, which keeps the same
            end, to take it back. The kernel decides, so what is handed back is never executed, also while a handler that
            does not return keeps the child from hearing anything.
-  result   A line an outcome, written before the next tuple begins, and a line when one begins. So what a dying child had
-           finished is never lost, and the tuple that had begun is the one that it died of.
-             *      a tuple begins; *4: four do, in one call
+  result   A line an outcome, written before the next input begins, and a line when one begins. So what a dying child had
+           finished is never lost, and the input that had begun is the one that it died of.
+             *      an input begins; *4: four do, in one call
              {…}    the outcome of the first that has none; ,{…} has no output of its own; !… is the last of this process
              >  <   the module is loaded, or is not, and why
-             ~      nobody caught an exception between two tuples
-  control  To the child: tuples in batches. From the child: single bytes, "look now"; without one the supervisor leaves the
-           others alone, so that short tuples do not wake it one by one.
-  out, err What the child and all that it starts print. At the end of each tuple the child writes a mark, random bytes that
-           nobody guesses, into both, by descriptors of its own: what lies between two marks is of one tuple.
+             ~      nobody caught an exception between two inputs
+  control  To the child: inputs in batches. From the child: single bytes, "look now"; without one the supervisor leaves the
+           others alone, so that short inputs do not wake it one by one.
+  out, err What the child and all that it starts print. At the end of each input the child writes a mark, random bytes that
+           nobody guesses, into both, by descriptors of its own: what lies between two marks is of one input.
 
-With a batchSize above 1 a call of the handler gets an array of tuples: the first that is claimed and what can be claimed
+With a batchSize above 1 a call of the handler gets an array of inputs: the first that is claimed and what can be claimed
 with it. Their output is the first one's. When the process ends while it has more than one, nobody knows which of them it
 was: they are told to the server as suspects, which come back one by one.
 
-What goes beyond one tuple: an exception or a rejection that nobody catches fails the tuple that executes, and the child,
-whose state nobody knows then, is replaced. A promise that nothing is left to settle fails its tuple at once. A timer or a
-promise left behind runs on beside the tuples that follow, and what it prints is theirs.
+What goes beyond one input: an exception or a rejection that nobody catches fails the input that executes, and the child,
+whose state nobody knows then, is replaced. A promise that nothing is left to settle fails its input at once. A timer or a
+promise left behind runs on beside the inputs that follow, and what it prints is theirs.
 
 As process 1 this program inherits orphans, and Node waits for no process that it did not start. They are killed with
 the child; the entries that they leave in the table of processes (zombies) stay until the container ends. When there
@@ -70,9 +70,9 @@ const POD_ENDED = 143;           // exit status: 0 would complete the worker's i
 const DESCRIPTORS_LOST = 197;    // exit status: the handler closed what the child needs to report
 const LIMITS = { resultBytes: 16 << 20, outputBytes: 256 << 10 };
 const ERROR_TEXT = 64 << 10;     // bounds of an error's message and of its traceback
-const MOST_CLAIMS = 4096;        // tuples in the child's hands, at most
-const CLAIM = 8;                 // bytes of a claim: the tuple's number, and whether the child shall say that it began
-const MARK = 24;                 // bytes that end a tuple's output
+const MOST_CLAIMS = 4096;        // inputs in the child's hands, at most
+const CLAIM = 8;                 // bytes of a claim: the input's number, and whether the child shall say that it began
+const MARK = 24;                 // bytes that end an input's output
 const RUNNER = __filename;
 
 const { readSync, writeSync, fstatSync } = fs;
@@ -227,17 +227,17 @@ function eachMember(text, at, visit) {
   }
 }
 
-/** The answer of the exchange, with the values of its tuples as they were written: [index, isLiteral, text]. */
+/** The answer of the exchange, with the values of its inputs as they were written: [index, isLiteral, text]. */
 function parseAnswer(text) {
-  const tuples = [];
+  const inputs = [];
   let rest = text;
   try {
     parse(text);                 // or it is not the exchange that answers
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;   // Node 8 on a tuple that is nested deeply: it fails in the child
+    if (!(error instanceof RangeError)) throw error;   // Node 8 on an input that is nested deeply: it fails in the child
   }
   eachMember(text, text.search(/\S/), (key, start) => {
-    if (key !== 'tuples' || text[start] !== '[') return;
+    if (key !== 'inputs' || text[start] !== '[') return;
     eachMember(text, start, (_, at) => {
       const item = [0, false, ''];
       eachMember(text, at, (name, from) => {
@@ -249,12 +249,12 @@ function parseAnswer(text) {
           item[2] = parse(raw());
         }
       });
-      tuples.push(item);
+      inputs.push(item);
     });
     rest = text.slice(0, start) + '[]' + text.slice(afterValue(text, start));
   });
   const answer = parse(rest);
-  answer.tuples = tuples;
+  answer.inputs = inputs;
   return answer;
 }
 
@@ -294,7 +294,7 @@ const ESCAPES = { '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', n
  * Reads the text of a Python expression as ast.literal_eval of Python 3 does. It accepts what that accepts and refuses
  * the rest; the exception is \N{…}, for Node has no table of the characters' names.
  *
- * An integer becomes a Number, or a BigInt where a Number cannot hold it; bytes a Buffer; None null; ... undefined; tuples
+ * An integer becomes a Number, or a BigInt where a Number cannot hold it; bytes a Buffer; None null; ... undefined; inputs
  * and lists arrays; sets a Set; a dict an object if all its keys are strings, otherwise a Map; 1+2j {real: 1, imag: 2}.
  */
 class Literal {
@@ -631,8 +631,8 @@ function identity(value) {
   return value.imag === 0 ? identity(value.real) : 'c' + (value.real + 0) + ',' + value.imag;
 }
 
-/** A tuple as the array that the handler is called with. */
-function readTuple(isLiteral, text) {
+/** An input as the array that the handler is called with. */
+function readInput(isLiteral, text) {
   const value = isLiteral ? Literal.read(text) : parseJSON(text);
   return Array.isArray(value) ? value : [value];
 }
@@ -800,9 +800,9 @@ class Child {
     this.batch = new Map();
     this.unread = Buffer.alloc(0);     // of the control socket, not whole yet
     this.parts = null;
-    this.together = 1;                 // how many tuples one call of the handler gets
-    this.current = null;               // the tuple that executes, or the call that has many
-    this.number = -1;                  // claimed, and its tuple has not arrived yet
+    this.together = 1;                 // how many inputs one call of the handler gets
+    this.current = null;               // the input that executes, or the call that has many
+    this.number = -1;                  // claimed, and its input has not arrived yet
     this.numbers = null;               // the same of a call with many
     this.flagged = false;              // the supervisor wants to know when it begins
     this.state = 'loading';            // loading, idle, starting, busy, over
@@ -927,7 +927,7 @@ class Child {
     }
   }
 
-  /** Claims a tuple; false where there is none, or the supervisor took it back. */
+  /** Claims an input; false where there is none, or the supervisor took it back. */
   claim() {
     const size = readSome(this.claims, this.record);
     if (size < 0) return false;
@@ -944,7 +944,7 @@ class Child {
     this.begin();
   }
 
-  /** Runs the handler for the tuple that was claimed. */
+  /** Runs the handler for the input that was claimed. */
   begin() {
     if (!this.batch.has(this.number)) this.receive();
     const item = this.batch.get(this.number);
@@ -955,11 +955,11 @@ class Child {
       return;
     }
     this.batch.delete(this.number);
-    const tuple = { index: item[0], started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false, many: null };
-    this.current = tuple;
+    const input = { index: item[0], started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false, many: null };
+    this.current = input;
     let event;
     try {
-      event = readTuple(item[1], item[2]);
+      event = readInput(item[1], item[2]);
     } catch (error) {
       this.fail(tuple, error);
       return;
@@ -967,7 +967,7 @@ class Child {
     this.invoke(tuple, event);
   }
 
-  /** Runs the handler for the tuple that was claimed and those that can be claimed with it. */
+  /** Runs the handler for the input that was claimed and those that can be claimed with it. */
   beginMany() {
     if (this.numbers === null) {
       const records = Buffer.alloc(CLAIM * (this.together - 1)), size = readSome(this.claims, records);
@@ -988,7 +988,7 @@ class Child {
       this.batch.delete(number);
       call.many.push(part);
       try {
-        events.push(readTuple(item[1], item[2]));
+        events.push(readInput(item[1], item[2]));
       } catch (error) {
         part.unread = true;            // it fails alone, and the handler does not get it
         part.error = describe(error, this.folder);
@@ -1003,14 +1003,14 @@ class Child {
   invoke(tuple, event) {
     let value, settled = true;
     try {
-      tuple.before = hrtime();
+      input.before = hrtime();
       const handler = this.handler;    // not a method of ours
       value = handler(event);
       if (value !== null && (typeof value === 'object' || typeof value === 'function')) {
         const then = value.then;
         if (typeof then === 'function') {
           settled = false;
-          tuple.waits = true;
+          input.waits = true;
           this.loop.unref();           // so that Node says when nothing is left to be waited for
           const promise = new PromiseOfNode((resolve, reject) => apply(then, value, [resolve, reject]));
           apply(promiseThen, promise, [(result) => this.succeed(tuple, result), (error) => this.fail(tuple, error)]);
@@ -1024,19 +1024,19 @@ class Child {
   }
 
   succeed(tuple, value) {
-    if (tuple.outcome !== null) return;
-    tuple.spent = hrtime(tuple.before);
+    if (input.outcome !== null) return;
+    input.spent = hrtime(input.before);
     try {
-      if (tuple.many === null) tuple.outcome = '"status":"Succeeded",' + encoded(value, this.limit);
+      if (input.many === null) input.outcome = '"status":"Succeeded",' + encoded(value, this.limit);
       else this.succeedEach(tuple, value);
     } catch (error) {
       this.fail(tuple, error);
       return;
     }
-    this.settle(tuple);
+    this.settle(input);
   }
 
-  /** The results of a call with many. An Error in place of a result is that tuple's alone. */
+  /** The results of a call with many. An Error in place of a result is that input's alone. */
   succeedEach(call, values) {
     const parts = call.many.filter((part) => !part.unread), listed = isArray(values) || isView(values) && typeof values.length === 'number';
     if (!listed || values.length !== parts.length) {
@@ -1063,41 +1063,41 @@ class Child {
   }
 
   fail(tuple, error) {
-    if (tuple.outcome !== null) return;
-    tuple.spent = tuple.spent || hrtime(tuple.before);
-    tuple.outcome = '"status":"Failed",';
-    tuple.error = describe(error, this.folder);
-    this.settle(tuple);
+    if (input.outcome !== null) return;
+    input.spent = input.spent || hrtime(input.before);
+    input.outcome = '"status":"Failed",';
+    input.error = describe(error, this.folder);
+    this.settle(input);
   }
 
-  /** One turn later: what the handler left to be done at once, rejections above all, belongs to its tuple. */
-  settle(tuple) {
-    if (tuple.waits) this.loop.ref();
+  /** One turn later: what the handler left to be done at once, rejections above all, belongs to its input. */
+  settle(input) {
+    if (input.waits) this.loop.ref();
     immediately(() => {
       try {
-        this.conclude(tuple);
+        this.conclude(input);
       } catch (error) {
         this.lost(error);
       }
     });
   }
 
-  /** The end of a tuple, and the beginning of the next one. */
-  conclude(tuple) {
-    if (this.current !== tuple) return;
+  /** The end of an input, and the beginning of the next one. */
+  conclude(input) {
+    if (this.current !== input) return;
     this.current = null;
-    const spent = Math.floor(tuple.spent[0] * 1e6 + tuple.spent[1] / 1e3);
-    if (tuple.error !== null) {
-      this.show(tuple.error);
-      tuple.outcome = '"status":"Failed","error":' + errorJSON(tuple.error) + ',';
+    const spent = Math.floor(input.spent[0] * 1e6 + input.spent[1] / 1e3);
+    if (input.error !== null) {
+      this.show(input.error);
+      input.outcome = '"status":"Failed","error":' + errorJSON(input.error) + ',';
     }
     this.mendStreams();
-    // Looking costs as much as a trivial tuple takes; whoever closes a stream takes longer, or prints in vain.
+    // Looking costs as much as a trivial input takes; whoever closes a stream takes longer, or prints in vain.
     const looks = spent > 9 || Printer.failed || ++this.count % 16 === 0;
     const over = this.state === 'over' || looks && this.damaged();
-    if (tuple.many !== null) this.showEach(tuple);
+    if (input.many !== null) this.showEach(input);
     this.markOutput();
-    const line = tuple.many === null ? this.line(tuple, tuple.index, tuple.outcome, spent) : this.reportMany(tuple, spent);
+    const line = input.many === null ? this.line(tuple, input.index, input.outcome, spent) : this.reportMany(tuple, spent);
     if (over) {
       this.state = 'over';             // the supervisor replaces this process
       this.report('!' + line);
@@ -1113,7 +1113,7 @@ class Child {
   }
 
   line(tuple, index, outcome, spent) {
-    return '{"index":' + index + ',' + outcome + '"startTime":' + tuple.started * 1000 + ',"durationMicros":' + spent + '}\n';
+    return '{"index":' + index + ',' + outcome + '"startTime":' + input.started * 1000 + ',"durationMicros":' + spent + '}\n';
   }
 
   /** The outcomes of a call with many: what failed it failed each of them. */
@@ -1143,11 +1143,11 @@ class Child {
   uncaught(name, error) {
     if (process.listenerCount(name) > 1) return;     // the module has one of its own, and then it is caught
     if (this.state === 'loading') this.refuse(describe(error, this.folder));
-    const tuple = this.current;
-    if (tuple !== null) {
+    const input = this.current;
+    if (input !== null) {
       this.state = 'over';
-      tuple.error = describe(error, this.folder);
-      if (tuple.outcome !== null) return;            // it is about to be concluded
+      input.error = describe(error, this.folder);
+      if (input.outcome !== null) return;            // it is about to be concluded
       this.fail(tuple, error);
     } else if (this.state !== 'over') {
       this.state = 'over';
@@ -1159,8 +1159,8 @@ class Child {
   }
 
   neverSettles() {
-    const tuple = this.current;
-    if (tuple === null || tuple.outcome !== null) return;
+    const input = this.current;
+    if (input === null || input.outcome !== null) return;
     const error = new Error('the promise that the handler returned can never settle: nothing is left that could settle it');
     error.name = 'NeverSettled';
     error.stack = '';
@@ -1293,7 +1293,7 @@ class Child {
 // ---------------------------------------------------------------------------------------------------------------------
 // 5  Output
 
-/** The last bytes of one stream of one tuple. Holds the limit and one chunk at most. */
+/** The last bytes of one stream of one input. Holds the limit and one chunk at most. */
 class Tail {
   constructor() {
     this.parts = [];
@@ -1431,7 +1431,7 @@ class Printed {
     this.mark = mark;
     this.keeper = keeper;
     this.tail = new Tail();
-    this.ended = [];             // of tuples that are at their end, in order
+    this.ended = [];             // of inputs that are at their end, in order
     this.part = null;            // what may be the beginning of a mark
     this.ear = new Ear(socket, (data) => this.take(data));
   }
@@ -1467,12 +1467,12 @@ class Printed {
     this.keeper.printed();
   }
 
-  /** The output so far of the tuple that executes. What ended is still its own while its outcome was not read. */
+  /** The output so far of the input that executes. What ended is still its own while its outcome was not read. */
   current() {
     return this.ended[0] || this.tail;
   }
 
-  /** The output of the next tuple that is at its end. */
+  /** The output of the next input that is at its end. */
   next() {
     while (!this.ended.length && this.ear.read(1)) { /* its mark was written before its outcome */ }
     return this.ended.shift() || new Tail();
@@ -1603,7 +1603,7 @@ function send(pid, signal) {
   }
 }
 
-/** One child: its process, its sockets, and the tuples that it was given and has not answered for. */
+/** One child: its process, its sockets, and the inputs that it was given and has not answered for. */
 class Keeper {
   constructor(code, limits, live, changed, printed) {
     this.limits = limits;
@@ -1665,20 +1665,20 @@ class Keeper {
     pairs.slice(1).forEach((pair) => pair[1].destroy());
   }
 
-  // -- tuples
+  // -- inputs
 
-  /** How many of the given tuples have not begun yet, as far as is known. */
+  /** How many of the given inputs have not begun yet, as far as is known. */
   waiting() {
     return this.given.length - this.begun;
   }
 
-  /** The tuple whose handler runs, the first of several, or null. */
+  /** The input whose handler runs, the first of several, or null. */
   executing() {
     return this.begun && this.given.length ? this.given[0] : null;
   }
 
   /**
-   * Gives tuples to the child, as many as it may hold, atOnce in one message, for calls with `together` of them.
+   * Gives inputs to the child, as many as it may hold, atOnce in one message, for calls with `together` of them.
    *
    * It says so when it begins one behind which `announced` wait; where that is null, when it begins any.
    */
@@ -1770,7 +1770,7 @@ class Keeper {
       case ',': this.outcome(line.slice(1), ''); break;
       case '>':
         this.loading = false;
-        this.streams.forEach((printed) => printed.next());     // what loading printed belongs to no tuple
+        this.streams.forEach((printed) => printed.next());     // what loading printed belongs to no input
         break;
       case '<': this.error = parse(line.slice(1).toString()); break;
       case '~':
@@ -2063,19 +2063,19 @@ class Exchange {
 // ---------------------------------------------------------------------------------------------------------------------
 // 9  The supervisor
 
-/** Why the supervisor ended a child, and what becomes of the tuple that it executed. */
+/** Why the supervisor ended a child, and what becomes of the input that it executed. */
 function verdictOf(status, type, sentence, crash) {
   return { status, type, sentence, crash: Boolean(crash) };
 }
 
 const NO_OUTCOME = verdictOf(null, null, null);
-const AT_ONCE = 128;             // tuples in one message to the child
-const LIVE = 64 << 10;           // bytes of each stream that one call tells of the tuple that executes
+const AT_ONCE = 128;             // inputs in one message to the child
+const LIVE = 64 << 10;           // bytes of each stream that one call tells of the input that executes
 const BRIEF = 0.005;             // seconds
 const BODY = 8 << 20;            // what a call's body may take before outcomes are left for the next
 const HARVEST = 0.1;             // seconds that a finished outcome waits for others to travel with
-const LOADING = 600;             // seconds that loading may take; as long as a tuple may, where that is longer
-const LEAVING = 20;              // seconds that the executing tuple gets after a SIGTERM that Kubernetes means
+const LOADING = 600;             // seconds that loading may take; as long as an input may, where that is longer
+const LEAVING = 20;              // seconds that the executing input gets after a SIGTERM that Kubernetes means
 const MEMORY_SPEED = 2 ** 32;    // bytes a second that a child is believed able to fill
 const STOPPED = 0.25;            // seconds between two looks at whether the child stopped itself
 const ZOMBIES = 1000;            // see the top
@@ -2083,7 +2083,7 @@ const CENSUS = 30;               // seconds between two counts of them
 const CGROUPS = '/sys/fs/cgroup';
 const IGNORED_SIGNALS = ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGTSTP', 'SIGTTIN', 'SIGTTOU'];
 
-/** Holds tuples, decides when to call, and ends what has to be ended. */
+/** Holds inputs, decides when to call, and ends what has to be ended. */
 class Supervisor {
   constructor(environment) {
     this.code = environment.SHAREDCLOUD_CODE;
@@ -2110,13 +2110,13 @@ class Supervisor {
     this.loadError = null;
     this.loadDelay = 0;
     this.spawnAt = this.now;
-    this.liveDelay = null;             // seconds after which new output of the tuple that executes is told; null: never
-    this.told = [null, 0, 0];          // which tuple was told of, and how many bytes of its stdout and stderr
+    this.liveDelay = null;             // seconds after which new output of the input that executes is told; null: never
+    this.told = [null, 0, 0];          // which input was told of, and how many bytes of its stdout and stderr
     this.toldAt = this.now;
     this.loud = false;                 // something was printed, and the loop will wake to tell it
-    this.together = 1;                 // tuples that one call of the handler gets
+    this.together = 1;                 // inputs that one call of the handler gets
     this.suspects = [];                // indexes that one call had when its process ended
-    this.average = null;               // seconds that a tuple takes
+    this.average = null;               // seconds that an input takes
     this.busySince = this.now;         // since when the child works without a pause, or since the last outcome
 
     this.sequence = 0;
@@ -2126,7 +2126,7 @@ class Supervisor {
     this.bodyLimit = BODY;
     this.roundTrip = 0.005;
     this.urgent = false;               // call at once
-    this.dry = false;                  // the last call that wanted tuples brought none
+    this.dry = false;                  // the last call that wanted inputs brought none
     this.idleUntil = this.now;
     this.idleDelay = 0.01;
     this.finished = false;
@@ -2229,7 +2229,7 @@ class Supervisor {
     this.busySince = this.now;
   }
 
-  /** Whether tuples are so short that to be woken for each, or for what it prints, would cost more than it does. */
+  /** Whether inputs are so short that to be woken for each, or for what it prints, would cost more than it does. */
   brief() {
     return this.average !== null && this.average < BRIEF;
   }
@@ -2319,7 +2319,7 @@ class Supervisor {
     });
   }
 
-  /** Settles what a child leaves: outcomes, tuples that it did not begin, and the one that it died of. */
+  /** Settles what a child leaves: outcomes, inputs that it did not begin, and the one that it died of. */
   bury(verdict) {
     const keeper = this.keeper;
     this.collect();                    // it may have finished in the last moment, and then it did
@@ -2350,7 +2350,7 @@ class Supervisor {
     this.count(keeper.dead);
   }
 
-  /** The outcome of the tuple that a child was ended at or died of; of several it is to be found out which it was. */
+  /** The outcome of the input that a child was ended at or died of; of several it is to be found out which it was. */
   conclude(keeper, died, verdict) {
     if (died.length > 1) {
       this.suspects = this.suspects.concat(died.map((one) => one[0]).filter((index) => !keeper.ignored.has(index)));
@@ -2455,7 +2455,7 @@ class Supervisor {
     if (due) this.call(want, busy || !want ? 0 : this.patience());
   }
 
-  /** Whether the tuple that executes has printed something that the server does not know of and wants to. */
+  /** Whether the input that executes has printed something that the server does not know of and wants to. */
   unheard() {
     const keeper = this.keeper;
     if (this.liveDelay === null || this.executing === null || keeper === null || keeper.given[0] !== this.executing) return false;
@@ -2556,7 +2556,7 @@ class Supervisor {
   }
 
   takeAnswer(answer) {
-    const asked = this.calling.fields, took = this.now - this.calling.at, tuples = answer.tuples;
+    const asked = this.calling.fields, took = this.now - this.calling.at, inputs = answer.inputs;
     this.sequence++;
     this.reporting = [];
     this.calling = null;
@@ -2568,10 +2568,10 @@ class Supervisor {
     Object.assign(this.limits, answer.limits);
     this.collect();                    // what is revoked may be done meanwhile
     if (answer.revoked) this.drop(expand(answer.revoked));
-    this.queue = this.queue.concat(tuples);
-    if (tuples.length || !asked.waitSeconds) this.roundTrip += (Math.min(took, 1) - this.roundTrip) / 4;
-    if (asked.want) this.dry = !tuples.length;
-    if (tuples.length || took > 0.05) {
+    this.queue = this.queue.concat(inputs);
+    if (inputs.length || !asked.waitSeconds) this.roundTrip += (Math.min(took, 1) - this.roundTrip) / 4;
+    if (asked.want) this.dry = !inputs.length;
+    if (inputs.length || took > 0.05) {
       this.idleDelay = 0.01;
     } else {
       // The server did not keep the call open: do not ask faster and faster.
@@ -2642,7 +2642,7 @@ function main() {
 }
 
 if (require.main !== module) {
-  module.exports = { readTuple, Printed };     // for tests
+  module.exports = { readInput, Printed };     // for tests
 } else if (process.argv[2] === '--child') {
   new Child(process.argv[3]).run();
 } else {

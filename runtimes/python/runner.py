@@ -2,13 +2,13 @@
 """The worker's program for Python 2.7 and 3: a supervisor and the child that calls the user's handler.
 
 Standard library only, one file. `python runner.py` is the supervisor, process 1 of the worker's container; it runs
-itself again, with --child, as the process that loads the user's module once and calls handler(event) tuple by tuple.
+itself again, with --child, as the process that loads the user's module once and calls handler(event) input by input.
 
 A map:
 
   1  Both processes     clocks, descriptors, "17,20-31", the frames between the two
-  2  The child          loading, calling, encoding, and the end of each tuple
-  3  Output             what tuples printed: kept per tuple, and passed on live
+  2  The child          loading, calling, encoding, and the end of each input
+  3  Output             what inputs printed: kept per input, and passed on live
   4  The child's keeper spawning, feeding, recalling, collecting, killing a whole tree
   5  Memory             what the cgroup knows of limits and of kills
   6  The exchange       one persistent connection on a thread, repeating until answered
@@ -16,16 +16,16 @@ A map:
 
 Between the two processes:
 
-  claim    pipe, 8 bytes a tuple. Whoever reads a record owns the tuple: the child to run it, the supervisor to take it
+  claim    pipe, 8 bytes an input. Whoever reads a record owns the input: the child to run it, the supervisor to take it
            back. The kernel decides, so what is handed back is never executed.
-  result   pipe, a line an outcome, written before the next tuple is claimed. So what a dying child had finished is never
-           lost, and the first claimed tuple without an outcome is the one that it died of.
-  control  socket. To the child: tuples in batches, and acknowledgements. From the child: single bytes, "look now";
-           without one the supervisor leaves the result pipe alone, so that short tuples do not wake it one by one.
+  result   pipe, a line an outcome, written before the next input is claimed. So what a dying child had finished is never
+           lost, and the first claimed input without an outcome is the one that it died of.
+  control  socket. To the child: inputs in batches, and acknowledgements. From the child: single bytes, "look now";
+           without one the supervisor leaves the result pipe alone, so that short inputs do not wake it one by one.
   out, err what the child and all that it starts print. The child looks whether they hold anything at the end of each
-           tuple, and reads that itself if the supervisor has read nothing, which short tuples give it no time to.
-  noted    pipe. The supervisor puts a byte in before it reads out or err. A child that sees it at the end of a tuple
-           waits until the supervisor has collected what that tuple printed.
+           input, and reads that itself if the supervisor has read nothing, which short inputs give it no time to.
+  noted    pipe. The supervisor puts a byte in before it reads out or err. A child that sees it at the end of an input
+           waits until the supervisor has collected what that input printed.
 """
 import binascii
 import collections
@@ -52,7 +52,7 @@ SIGNATURE = 'the code needs to have the following signature: def handler(event)'
 # ---------------------------------------------------------------------------------------------------------------------
 # 1  Both processes
 
-CLAIM = struct.Struct('<Q')      # twice the number of the tuple, plus one where the child shall say that it began
+CLAIM = struct.Struct('<Q')      # twice the number of the input, plus one where the child shall say that it began
 LENGTH = struct.Struct('<I')     # of a batch on the control socket; 0 is an acknowledgement
 # How a line on the result pipe begins. ASCII, and JSON has no line breaks of its own.
 OUTCOME = b'{'                   # an outcome, whole
@@ -298,7 +298,7 @@ class Child(object):
          self.null) = [self.move(fd, base) for fd in descriptors + [1, 2, 0]]
         self.limit = LIMITS['resultBytes']
         self.batch = {}
-        self.together = 1        # how many tuples one call of the handler gets
+        self.together = 1        # how many inputs one call of the handler gets
         self.unannounced = 0     # bytes in the result pipe that the supervisor was not told of
         self.running = False     # the handler is: an interrupt is for it
         self.forked = False      # this is a copy that the handler made by fork
@@ -361,7 +361,7 @@ class Child(object):
         self.forked = True
 
     def watch_timers(self):
-        """Notes when a timer is set: one that a handler leaves behind must not end another tuple's."""
+        """Notes when a timer is set: one that a handler leaves behind must not end another input's."""
         def watched(function):
             def call(*arguments):
                 self.timer_set = True
@@ -467,7 +467,7 @@ class Child(object):
     # -- the loop
 
     def work(self, handler):
-        """Claims and runs tuples until the supervisor closes the claim pipe."""
+        """Claims and runs inputs until the supervisor closes the claim pipe."""
         read, clock, wall, claim, batch = os.read, CLOCK, time.time, self.claim, self.batch
         ready = [(claim, select.POLLIN)]
         events = None
@@ -538,7 +538,7 @@ class Child(object):
                 events = retried(self.poller.poll, 0)
 
     def call_many(self, handler, first):
-        """One call of handler(events), for the tuple that was claimed and those that can be claimed with it."""
+        """One call of handler(events), for the input that was claimed and those that can be claimed with it."""
         items = [first]
         try:
             records = retried(os.read, self.claim, CLAIM.size * (self.together - 1))
@@ -583,7 +583,7 @@ class Child(object):
                 self.report_printed(head, retried(self.poller.poll, 0))
 
     def one_of(self, value):
-        """(status, fields) of one of many results; an exception in its place is that tuple's."""
+        """(status, fields) of one of many results; an exception in its place is that input's."""
         failure = None
         if isinstance(value, BaseException):
             failure = value, getattr(value, '__traceback__', None)
@@ -620,7 +620,7 @@ class Child(object):
         return b''.join(parts)
 
     def failed(self, failure):
-        """The error of a handler that raised, as a field; its traceback goes to the tuple's stderr, too."""
+        """The error of a handler that raised, as a field; its traceback goes to the input's stderr, too."""
         try:
             error = describe(failure[0], failure[1], self.source)
         except BaseException:
@@ -632,7 +632,7 @@ class Child(object):
         self.show(error)
         return '"error":%s,' % dumps(error)
 
-    # -- the end of a tuple
+    # -- the end of an input
 
     def flush(self, restore=False):
         """Writes out what the handler left in sys.stdout and sys.stderr, and mends both."""
@@ -710,7 +710,7 @@ class Child(object):
             self.lost()
 
     def report_printed(self, head, events):
-        """The outcome of a tuple that printed something, or that damaged its streams."""
+        """The outcome of an input that printed something, or that damaged its streams."""
         for fd, event in events:
             if fd in (0, 1, 2):
                 self.restore()
@@ -755,7 +755,7 @@ class Child(object):
 
 
 CLOCK = getattr(time, 'perf_counter', None) or time.time
-MOST_CLAIMS = 4096               # tuples in the child's hands, at most
+MOST_CLAIMS = 4096               # inputs in the child's hands, at most
 PIPE = 64 << 10                  # what a pipe holds
 F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032   # Linux's own, which only later versions of Python name
 # What the supervisor ignores. The child gets the default back.
@@ -763,11 +763,11 @@ IGNORED_SIGNALS = ('SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM
                    'SIGTTIN', 'SIGTTOU')
 
 
-LITERAL, JSON_TEXT = 1, 2        # how a tuple's text is to be read; 0 is a value
+LITERAL, JSON_TEXT = 1, 2        # how an input's text is to be read; 0 is a value
 
 
 def read_text(form, text):
-    """A tuple from its text, literals as ast.literal_eval reads them, with integers of any length."""
+    """An input from its text, literals as ast.literal_eval reads them, with integers of any length."""
     if form == JSON_TEXT:
         return tuple(json.loads(text))
     import ast
@@ -820,7 +820,7 @@ def child_main(path, descriptors):
 # 3  Output
 
 class Tail(object):
-    """The last bytes of one stream of one tuple. Holds the limit and one chunk at most."""
+    """The last bytes of one stream of one input. Holds the limit and one chunk at most."""
 
     def __init__(self):
         self.parts, self.kept, self.total = collections.deque(), 0, 0
@@ -883,7 +883,7 @@ class Stream(object):
 
     def __init__(self, name, fd, live):
         self.name, self.fd, self.live, self.tail, self.open = name, fd, live, Tail(), True
-        self.fresh = []          # read, and not yet known to be of which tuple
+        self.fresh = []          # read, and not yet known to be of which input
 
     def read(self, most):
         try:
@@ -897,17 +897,17 @@ class Stream(object):
         return len(data)
 
     def settle(self, limit):
-        """What was read is of the tuple that is at its end, or that runs."""
+        """What was read is of the input that is at its end, or that runs."""
         for data in self.fresh:
             self.tail.add(data, limit)
         self.fresh = []
 
     def printed(self):
-        """How many bytes the tuple that runs has printed, as far as they were read."""
+        """How many bytes the input that runs has printed, as far as they were read."""
         return self.tail.total + sum([len(data) for data in self.fresh])
 
     def since(self, start, most):
-        """What the tuple that runs has printed from byte `start` on, the end of it: (number of its first byte, bytes)."""
+        """What the input that runs has printed from byte `start` on, the end of it: (number of its first byte, bytes)."""
         data = b''.join(list(self.tail.parts) + self.fresh)
         end = self.printed()
         data = data[-min(len(data), end - start, most):] if end > start else b''
@@ -983,7 +983,7 @@ def packed(first, limit, together, batch):
 
 
 class Keeper(object):
-    """One child: its process, its pipes, and the tuples that it was given and has not answered for."""
+    """One child: its process, its pipes, and the inputs that it was given and has not answered for."""
 
     def __init__(self, code, limits, live):
         self.limits = limits
@@ -1039,18 +1039,18 @@ class Keeper(object):
         process.returncode = 0   # reap() is who waits for it
         return process.pid
 
-    # -- tuples
+    # -- inputs
 
     def waiting(self):
-        """How many of the given tuples are not claimed yet."""
+        """How many of the given inputs are not claimed yet."""
         return unread(self.claim) // CLAIM.size
 
     def executing(self):
-        """The tuple whose handler runs, or None."""
+        """The input whose handler runs, or None."""
         return self.given[0] if len(self.given) > self.waiting() else None
 
     def feed(self, queue, at_once, announced, together):
-        """Gives tuples to the child, as many as it may hold, at_once in one message, for calls with `together` of them.
+        """Gives inputs to the child, as many as it may hold, at_once in one message, for calls with `together` of them.
 
         It says so when it begins one behind which that many wait; where `announced` is None, when it begins any.
         """
@@ -1065,7 +1065,7 @@ class Keeper(object):
             claims = [number * 2 + (announced is None) for number in range(first, self.number)]
             if announced is not None and 0 <= announced - len(queue) < len(batch):
                 claims[-1 - announced + len(queue)] += 1
-            # The pipe holds MOST_CLAIMS of them; a claim may arrive before its tuple, which the child then waits for.
+            # The pipe holds MOST_CLAIMS of them; a claim may arrive before its input, which the child then waits for.
             os.write(self.claim_end, struct.pack('<%dQ' % len(claims), *claims))
         self.send()
 
@@ -1120,10 +1120,10 @@ class Keeper(object):
                 self.loading = False
                 self.collect_output()
                 for stream in self.streams:
-                    stream.tail = Tail()     # what loading printed belongs to no tuple
+                    stream.tail = Tail()     # what loading printed belongs to no input
             elif kind == NOT_LOADED:
                 self.error = json.loads(line[1:].decode('ascii'))
-        # Only now: what was printed after these outcomes is not of these tuples.
+        # Only now: what was printed after these outcomes is not of these inputs.
         for stream in self.streams:
             stream.settle(self.limits['outputBytes'])
         return done
@@ -1147,7 +1147,7 @@ class Keeper(object):
         stream.read(PIPE)
 
     def collect_output(self, words=()):
-        """Everything that the tuple at its end has printed; then the child may go on."""
+        """Everything that the input at its end has printed; then the child may go on."""
         for stream in self.streams:
             stream.settle(self.limits['outputBytes'])
         self.add_output(words)
@@ -1438,25 +1438,25 @@ class Exchange(object):
 # 7  The supervisor
 
 class Verdict(object):
-    """Why the supervisor ended a child, and what becomes of the tuple that it executed."""
+    """Why the supervisor ended a child, and what becomes of the input that it executed."""
 
     def __init__(self, status, kind, sentence, crash=False):
         self.status, self.kind, self.sentence, self.crash = status, kind, sentence, crash
 
 
 NO_OUTCOME = Verdict(None, None, None)
-AT_ONCE = 128                    # tuples in one message to the child
+AT_ONCE = 128                    # inputs in one message to the child
 BRIEF = 0.005                    # seconds
 BODY = 8 << 20                   # what a call's body may take before outcomes are left for the next
 HARVEST = 0.1                    # seconds that a finished outcome waits for others to travel with
-LIVE = 64 << 10                  # bytes of each stream that one call tells of the tuple that runs
-LOADING = 600                    # seconds that loading may take; as long as a tuple may, where that is longer
-LEAVING = 20                     # seconds that the executing tuple gets after a SIGTERM that Kubernetes means
+LIVE = 64 << 10                  # bytes of each stream that one call tells of the input that runs
+LOADING = 600                    # seconds that loading may take; as long as an input may, where that is longer
+LEAVING = 20                     # seconds that the executing input gets after a SIGTERM that Kubernetes means
 MEMORY_SPEED = 4 << 30           # bytes a second that a child is believed able to fill
 
 
 class Supervisor(object):
-    """Holds tuples, decides when to call, and ends what has to be ended. All on one thread."""
+    """Holds inputs, decides when to call, and ends what has to be ended. All on one thread."""
 
     def __init__(self, environment):
         self.code = environment['SHAREDCLOUD_CODE']
@@ -1474,11 +1474,11 @@ class Supervisor(object):
         self.keeper = None
         self.executing, self.since, self.wall = None, self.now, time.time()
         self.load_error, self.load_delay, self.spawn_at = None, 0, self.now
-        self.live_delay = None              # seconds after which new output of the tuple that runs is told; None: never
-        self.told, self.told_at = None, self.now    # what was told of which tuple, (stdout, stderr) in bytes, and when
-        self.together = 1                   # tuples that one call of the handler gets
+        self.live_delay = None              # seconds after which new output of the input that runs is told; None: never
+        self.told, self.told_at = None, self.now    # what was told of which input, (stdout, stderr) in bytes, and when
+        self.together = 1                   # inputs that one call of the handler gets
         self.suspects = []                  # indexes that one call had when its process ended
-        self.average = None                 # seconds that a tuple takes
+        self.average = None                 # seconds that an input takes
         self.busy_since = self.now          # since when the child works without a pause, or since the last outcome
 
         self.sequence, self.calling, self.reporting = 0, None, []
@@ -1486,7 +1486,7 @@ class Supervisor(object):
         self.body_limit = BODY
         self.round_trip = 0.005
         self.urgent = False                 # call at once
-        self.dry = False                    # the last call that wanted tuples brought none
+        self.dry = False                    # the last call that wanted inputs brought none
         self.idle_until, self.idle_delay = self.now, 0.01
         self.finished = False
 
@@ -1616,7 +1616,7 @@ class Supervisor(object):
             self.busy_since = self.now
 
     def brief(self):
-        """Whether tuples are so short that to be woken for each, or for what it prints, would cost more than it does."""
+        """Whether inputs are so short that to be woken for each, or for what it prints, would cost more than it does."""
         return self.average is not None and self.average < BRIEF
 
     def watch_child(self):
@@ -1661,7 +1661,7 @@ class Supervisor(object):
         self.bury(verdict)
 
     def bury(self, verdict=None):
-        """Settles what a child leaves: outcomes, tuples that it did not begin, and the one that it died of."""
+        """Settles what a child leaves: outcomes, inputs that it did not begin, and the one that it died of."""
         keeper = self.keeper
         keeper.kill()            # what it started and left behind
         self.collect()           # it may have finished in the last moment, and then it did
@@ -1685,7 +1685,7 @@ class Supervisor(object):
         self.keeper = self.executing = None
 
     def conclude(self, keeper, verdict):
-        """The outcome of the tuple that a child was ended at or died of; of several it is to be found out which it was."""
+        """The outcome of the input that a child was ended at or died of; of several it is to be found out which it was."""
         if len(keeper.given) > 1:
             self.suspects += [item[0] for item in keeper.given if item[0] not in keeper.ignored]
             self.say('%s; it had %d inputs at once, which are now tried one by one' % (verdict.sentence, len(keeper.given)))
@@ -1801,7 +1801,7 @@ class Supervisor(object):
             self.call(want, 0 if busy or not want else self.patience())
 
     def unheard(self):
-        """Whether the tuple that runs has printed something that the server does not know of."""
+        """Whether the input that runs has printed something that the server does not know of."""
         if self.executing is None or self.keeper is None or self.keeper.loading:
             return False
         known = self.told[1:] if self.told and self.told[0] is self.executing else (0, 0)
@@ -1906,17 +1906,17 @@ class Supervisor(object):
         if answer.get('liveMillis'):
             self.live_delay = answer['liveMillis'] / 1000.0
         self.limits.update(answer.get('limits') or {})
-        tuples = answer.get('tuples') or []
+        inputs = answer.get('inputs') or []
         if answer.get('revoked'):
             self.drop(expand(answer['revoked']))
         self.queue.extend([(one['index'], 0, one['json']) if 'json' in one else (one['index'], LITERAL, one['literal'])
-                           for one in tuples])
+                           for one in inputs])
         took = monotonic() - called
-        if tuples or not asked['waitSeconds']:
+        if inputs or not asked['waitSeconds']:
             self.round_trip += (min(took, 1) - self.round_trip) / 4
         if asked['want']:
-            self.dry = not tuples
-        if tuples or took > 0.05:
+            self.dry = not inputs
+        if inputs or took > 0.05:
             self.idle_delay = 0.01
         else:
             # The server did not keep the call open: do not ask faster and faster.
@@ -1973,7 +1973,7 @@ def main(arguments):
         return 0
     if hasattr(sys, 'set_int_max_str_digits'):
         sys.set_int_max_str_digits(0)
-    sys.setrecursionlimit(12000)         # as deep as the server lets a tuple be
+    sys.setrecursionlimit(12000)         # as deep as the server lets an input be
     missing = [name for name in ('SHAREDCLOUD_EXCHANGE_URL', 'SHAREDCLOUD_TOKEN_FILE', 'SHAREDCLOUD_CODE')
                if not os.environ.get(name)]
     if missing:

@@ -26,7 +26,7 @@ var _ = Describe("The workers of a run", func() {
 	DescribeTable("get GPUs by the name of the resource that it says", func(ctx SpecContext, resource string, want []string) {
 		function := makeFunction(ctx, newNamespace(ctx), "gpus", devicesCode)
 		workers := int32(len(want))
-		run := startRun(ctx, function, tuples(len(want), position), withWorkers(workers), func(run *v1alpha1.FunctionRun) {
+		run := startRun(ctx, function, inputs(len(want), position), withWorkers(workers), func(run *v1alpha1.FunctionRun) {
 			run.Spec.GPUs, run.Spec.GPUResource = ptr.To[int32](1), ptr.To(resource)
 		})
 		for _, pod := range runningWorkers(ctx, run, len(want)) {
@@ -61,9 +61,9 @@ var _ = Describe("The workers of a run", func() {
 				run.Spec.GPUs, run.Spec.GPUProducts = ptr.To[int32](1), []string{product, "NVIDIA-Of-Tomorrow"}
 			}
 		}
-		Expect(results(ctx, waitComplete(ctx, startRun(ctx, function, tuples(1, position), of(has)), time.Minute))).To(HaveLen(1))
+		Expect(results(ctx, waitComplete(ctx, startRun(ctx, function, inputs(1, position), of(has)), time.Minute))).To(HaveLen(1))
 
-		run := startRun(ctx, function, tuples(1, position), of(wanted))
+		run := startRun(ctx, function, inputs(1, position), of(wanted))
 		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
 		Expect(message).To(ContainSubstring("affinity"))
 		Expect(did(ctx, run.Namespace, "", "describe", run.Name)).To(ContainSubstring(wanted))

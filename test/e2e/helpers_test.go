@@ -58,22 +58,22 @@ func makeFunction(ctx SpecContext, namespace, name, code string, change ...func(
 	return function
 }
 
-// tuples makes n tuples of one value each.
-func tuples(n int, value func(i int) any) []v1alpha1.Tuple {
+// inputs makes n inputs of one value each.
+func inputs(n int, value func(i int) any) []v1alpha1.Input {
 	GinkgoHelper()
-	all := make([]v1alpha1.Tuple, n)
+	all := make([]v1alpha1.Input, n)
 	for i := range all {
 		raw, err := json.Marshal(value(i))
 		Expect(err).NotTo(HaveOccurred())
-		all[i] = v1alpha1.Tuple{apiextensionsv1.JSON{Raw: raw}}
+		all[i] = v1alpha1.Input{apiextensionsv1.JSON{Raw: raw}}
 	}
 	return all
 }
 
 func position(i int) any { return i }
 
-// startRun makes a run of the function over the tuples.
-func startRun(ctx SpecContext, function *v1alpha1.Function, parameters []v1alpha1.Tuple, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
+// startRun makes a run of the function over the inputs.
+func startRun(ctx SpecContext, function *v1alpha1.Function, parameters []v1alpha1.Input, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	run := &v1alpha1.FunctionRun{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: function.Name + "-", Namespace: function.Namespace},
@@ -122,7 +122,7 @@ func waitFinished(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Durati
 	return fresh
 }
 
-// waitComplete waits for the run's end with every tuple succeeded.
+// waitComplete waits for the run's end with every input succeeded.
 func waitComplete(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Duration) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	fresh := waitFinished(ctx, run, within)

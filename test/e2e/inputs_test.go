@@ -69,7 +69,7 @@ var _ = Describe("Inputs", func() {
 			"name=array":                                     {`[[1], [2], []]`, `[[1],[2],[]]`},
 			"format=csv&name=table":                          {"x,1\ny,2\n", `[["x","1"],["y","2"]]`},
 			"format=csv&header=true&cells=json&name=columns": {"k,n\nx,1\n", `[[{"k":"x","n":1}]]`},
-			"format=python&name=tuples&spec={\"workers\":1}": {"((1, 'é'), (2,))", `[[1,"é"],[2]]`},
+			"format=python&name=inputs&spec={\"workers\":1}": {"((1, 'é'), (2,))", `[[1,"é"],[2]]`},
 		} {
 			run := waitComplete(ctx, upload(ctx, function, strings.ReplaceAll(query, `"`, "%22"), tc.text), time.Minute)
 			var all []json.RawMessage
@@ -115,16 +115,16 @@ var _ = Describe("Inputs", func() {
 	It("that are gone end the run, and it says so", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "echo", echoCode)
 		run := startRun(ctx, function, nil, func(run *v1alpha1.FunctionRun) {
-			run.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 3}}
+			run.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Count: 3}}
 		})
 		failed := waitFinished(ctx, run, time.Minute)
 		Expect(statusText(failed)).To(SatisfyAll(ContainSubstring(v1alpha1.ReasonInputsUnavailable), ContainSubstring("upload them again")))
 		Expect(failed.Status.Progress.Failed).To(BeEquivalentTo(3))
 	}, SpecTimeout(2*time.Minute))
 
-	// The memory of no process may grow with the number of tuples: it is told, and bounded far below the 100 MB of inputs and
+	// The memory of no process may grow with the number of inputs: it is told, and bounded far below the 100 MB of inputs and
 	// the 100 MB of outcomes that go through.
-	It("of a million tuples of 100 bytes go in, run, and come out", func(ctx SpecContext) {
+	It("of a million inputs of 100 bytes go in, run, and come out", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "million", "def handler(event): return event[0] * 2\n")
 		waitFunctionReady(ctx, function)
 		const n = 1_000_000
@@ -210,7 +210,7 @@ var _ = Describe("Outputs", func() {
 		Expect(results(ctx, waitFinished(ctx, again, time.Minute))).To(HaveLen(2))
 	}, SpecTimeout(2*time.Minute))
 
-	It("of one tuple and of all are followed live, and are all there after the pods are gone", func(ctx SpecContext) {
+	It("of one input and of all are followed live, and are all there after the pods are gone", func(ctx SpecContext) {
 		const steps = 30
 		function := makeFunction(ctx, newNamespace(ctx), "steps", fmt.Sprintf(`
 import time
@@ -219,7 +219,7 @@ def handler(event):
         print(event[0], 'step', step, time.time(), flush=True)
         time.sleep(0.5)
 `, steps))
-		run := startRun(ctx, function, tuples(2, func(i int) any { return fmt.Sprint("tuple-", i) }), withWorkers(2))
+		run := startRun(ctx, function, inputs(2, func(i int) any { return fmt.Sprint("input-", i) }), withWorkers(2))
 		waitProgress(ctx, run, "both are executed", func(p *v1alpha1.RunProgress) bool { return p.Running == 2 })
 		follow := exec.CommandContext(ctx, "kubectl", "get", "--raw", subresource(run.Namespace, "functionruns/"+run.Name+"/log?follow=true"))
 		output, err := follow.StdoutPipe()
@@ -233,14 +233,14 @@ def handler(event):
 			var at float64
 			_, err := fmt.Sscanf(scanner.Text(), "[%d] %s step %d %f", &index, &name, &step, &at)
 			Expect(err).NotTo(HaveOccurred(), scanner.Text())
-			Expect(name).To(Equal(fmt.Sprint("tuple-", index)))
+			Expect(name).To(Equal(fmt.Sprint("input-", index)))
 			Expect(step).To(Equal(seen[name]), "every line once, in order")
 			seen[name]++
 			late = append(late, float64(time.Now().UnixMicro())/1e6-at)
 		}
 		Expect(follow.Wait()).To(Succeed())
-		Expect(seen).To(Equal(map[string]int{"tuple-0": steps, "tuple-1": steps}))
-		// What was printed before anybody followed is older; the last ones of each tuple were live.
+		Expect(seen).To(Equal(map[string]int{"input-0": steps, "input-1": steps}))
+		// What was printed before anybody followed is older; the last ones of each input were live.
 		live := late[len(late)-steps/2:]
 		AddReportEntry("latency of followed output", fmt.Sprintf("%.2f s", live))
 		quick := 0
@@ -254,13 +254,13 @@ def handler(event):
 		waitComplete(ctx, run, time.Minute)
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
 		one := kubectl(ctx, "get", "--raw", subresource(run.Namespace, "functionruns/"+run.Name+"/log?index=1"))
-		Expect(strings.Count(one, "tuple-1 step")).To(Equal(steps))
-		Expect(one).NotTo(ContainSubstring("tuple-0"))
+		Expect(strings.Count(one, "input-1 step")).To(Equal(steps))
+		Expect(one).NotTo(ContainSubstring("input-0"))
 	}, SpecTimeout(2*time.Minute))
 
 	It("of 16 MiB are kept, and what is larger fails and says so", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "large", "def handler(event): return 'x' * event[0]\n")
-		run := waitFinished(ctx, startRun(ctx, function, tuples(2, func(i int) any { return 16<<20 - 2 + i }), withWorkers(1)), 2*time.Minute)
+		run := waitFinished(ctx, startRun(ctx, function, inputs(2, func(i int) any { return 16<<20 - 2 + i }), withWorkers(1)), 2*time.Minute)
 		all := results(ctx, run)
 		Expect(all[0].Status).To(Equal(v1alpha1.OutcomeSucceeded), "%+v", all[0].Error)
 		Expect(all[0].Result).To(HaveLen(16 << 20))
@@ -272,7 +272,7 @@ def handler(event):
 var _ = Describe("A run's subresource cancel", func() {
 	It("ends it", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "slow", "import time\ndef handler(event): time.sleep(600)\n", func(f *v1alpha1.Function) { f.Spec.Workers = ptr.To[int32](1) })
-		run := startRun(ctx, function, tuples(3, position))
+		run := startRun(ctx, function, inputs(3, position))
 		waitProgress(ctx, run, "one is executed", func(p *v1alpha1.RunProgress) bool { return p.Running == 1 })
 		kubectl(ctx, "create", "--raw", subresource(run.Namespace, "functionruns/"+run.Name+"/cancel"), "-f", os.DevNull)
 		Expect(waitFinished(ctx, run, time.Minute).Status.Progress.Cancelled).To(BeEquivalentTo(3))

@@ -15,7 +15,7 @@ var _ = Describe("kubectl", func() {
 	It("explains what can be said", func(ctx SpecContext) {
 		Expect(kubectl(ctx, "explain", "functionrun.spec")).To(And(
 			ContainSubstring("functionRef\t<Object> -required-"), ContainSubstring("parametersLiteral\t<string>"), ContainSubstring("retries\t<integer>"),
-			ContainSubstring("how many further attempts a tuple gets after an exception")))
+			ContainSubstring("how many further attempts an input gets after an exception")))
 		Expect(kubectl(ctx, "explain", "function.spec.pod")).To(ContainSubstring("runAsUser is the numeric user that the handler runs as"))
 		Expect(kubectl(ctx, "explain", "functionrun.status.progress")).To(ContainSubstring("failedIndexes\t<string>"))
 	}, SpecTimeout(time.Minute))
@@ -29,7 +29,7 @@ var _ = Describe("kubectl", func() {
 		out, err := watch.StdoutPipe()
 		Expect(err).NotTo(HaveOccurred())
 		lines := make(chan string, 1000)
-		run := startRun(ctx, function, tuples(4, position), withWorkers(2))
+		run := startRun(ctx, function, inputs(4, position), withWorkers(2))
 		Expect(watch.Start()).To(Succeed())
 		DeferCleanup(func() { _, _ = watch.Process.Kill(), watch.Wait() })
 		go func() {
@@ -51,7 +51,7 @@ var _ = Describe("kubectl", func() {
 		Expect(seen).To(ContainElement(HavePrefix(run.Name + " False watched Running 4 ")))
 
 		Eventually(func() string { return kubectl(ctx, "describe", "functionrun", run.Name, "-n", namespace) }).WithContext(ctx).Should(And(
-			MatchRegexp(`Status: +True\n +Type: +Complete\n`), MatchRegexp(`Succeeded: +4\n`), MatchRegexp(`Normal +Complete .* All 4 tuples succeeded\.`)))
+			MatchRegexp(`Status: +True\n +Type: +Complete\n`), MatchRegexp(`Succeeded: +4\n`), MatchRegexp(`Normal +Complete .* All 4 inputs succeeded\.`)))
 		Expect(strings.Fields(kubectl(ctx, "get", "functionrun", run.Name, "-n", namespace, "-o", "wide", "--no-headers"))[:4]).To(
 			Equal([]string{run.Name, "True", "watched", "Succeeded"}))
 		Expect(kubectl(ctx, "get", "--raw", subresource(namespace, "functionruns/"+run.Name+"/results?format=csv&indexes=3"))).To(

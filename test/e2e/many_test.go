@@ -14,7 +14,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// manyCode answers each of its tuples with how many came at once; input 5 takes its process along.
+// manyCode answers each of its inputs with how many came at once; input 5 takes its process along.
 var manyCode = map[string]string{
 	"python": `
 import os
@@ -31,7 +31,7 @@ async function handler(events) {
 `,
 }
 
-var _ = Describe("A handler of many tuples at once", func() {
+var _ = Describe("A handler of many inputs at once", func() {
 	for language, code := range manyCode {
 		It("gets them, and one that kills the process fails alone, in "+language, func(ctx SpecContext) {
 			function := makeFunction(ctx, newNamespace(ctx), "many", code, func(f *v1alpha1.Function) {
@@ -40,7 +40,7 @@ var _ = Describe("A handler of many tuples at once", func() {
 					f.Spec.Runtime, f.Spec.Image = "node20", "node"
 				}
 			})
-			all := results(ctx, waitFinished(ctx, startRun(ctx, function, tuples(12, position)), time.Minute))
+			all := results(ctx, waitFinished(ctx, startRun(ctx, function, inputs(12, position)), time.Minute))
 			for i, o := range all {
 				switch {
 				case i == 5:
@@ -62,7 +62,7 @@ var _ = Describe("The pods of a run", func() {
 		Expect(k8s.Create(ctx, priority)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, priority)).To(Succeed()) }, NodeTimeout(time.Minute))
 		function := makeFunction(ctx, newNamespace(ctx), "gpus", "import os, time\ndef handler(event):\n    time.sleep(6)\n    return os.environ['NVIDIA_VISIBLE_DEVICES']\n")
-		run := startRun(ctx, function, tuples(1, position), func(run *v1alpha1.FunctionRun) {
+		run := startRun(ctx, function, inputs(1, position), func(run *v1alpha1.FunctionRun) {
 			run.Spec.PriorityClassName, run.Spec.GPUs = ptr.To(priority.Name), ptr.To[int32](2)
 			run.Spec.GPUResource = ptr.To("nvidia.com/gpu")
 		})
@@ -78,7 +78,7 @@ var _ = Describe("The pods of a run", func() {
 var _ = Describe("A run with a time to live", func() {
 	It("is deleted after its end, its outcomes with it", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "short", "def handler(event): return event[0]\n")
-		run := startRun(ctx, function, tuples(3, position), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
+		run := startRun(ctx, function, inputs(3, position), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
 		waitComplete(ctx, run, time.Minute)
 		Eventually(func() error { return k8s.Get(ctx, client.ObjectKeyFromObject(run), &v1alpha1.FunctionRun{}) }).
 			WithContext(ctx).Should(MatchError(ContainSubstring("not found")))
@@ -90,7 +90,7 @@ var _ = Describe("The results of a run", func() {
 	It("are deleted at the end of their own time to live, and the run stays", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := makeFunction(ctx, namespace, "private", halves, func(f *v1alpha1.Function) { f.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](3600) })
-		run := startRun(ctx, function, tuples(4, position), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
+		run := startRun(ctx, function, inputs(4, position), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
 		run = waitFinished(ctx, run, time.Minute)
 		Expect(results(ctx, run)).To(HaveLen(4))
 		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("its results until "))

@@ -95,7 +95,7 @@ var _ = Describe("kubectl function", func() {
 	It("follows a run: each result once and in order, as they come", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "slow", "import time\ndef handler(event):\n    time.sleep(0.2)\n    return event[0]\n")
-		inputs, err := json.Marshal(tuples(30, position))
+		inputs, err := json.Marshal(inputs(30, position))
 		Expect(err).NotTo(HaveOccurred())
 		got := plugin(ctx, namespace, "", "run", "slow", "--params", string(inputs), "--workers", "3", "--follow", "--quiet")
 		Expect(got.code).To(BeZero(), got.stderr)
@@ -131,7 +131,7 @@ var _ = Describe("kubectl function", func() {
 		for _, name := range []string{"broken", "whole"} {
 			run := &v1alpha1.FunctionRun{}
 			Expect(k8s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, run)).To(Succeed())
-			Expect(run.Spec.ParametersFrom.Upload.Tuples).To(BeEquivalentTo(60_000))
+			Expect(run.Spec.ParametersFrom.Upload.Count).To(BeEquivalentTo(60_000))
 			digests = append(digests, run.Spec.ParametersFrom.Upload.Digest)
 		}
 		Expect(digests[0]).To(Equal(digests[1]))

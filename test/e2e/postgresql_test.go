@@ -85,10 +85,10 @@ func move(ctx SpecContext) {
 }
 
 var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
-	It("go on with what was on SQLite, and bring every tuple out once while one of them is killed every few seconds", func(ctx SpecContext) {
+	It("go on with what was on SQLite, and bring every input out once while one of them is killed every few seconds", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		moving := makeFunction(ctx, namespace, "moving", "import time\ndef handler(event):\n    time.sleep(0.1)\n    return -event[0]\n")
-		moved := startRun(ctx, moving, tuples(600, position), withWorkers(2))
+		moved := startRun(ctx, moving, inputs(600, position), withWorkers(2))
 		waitProgress(ctx, moved, "some are done", someDone(20))
 
 		secret := startDatabase(ctx)

@@ -28,9 +28,9 @@ def handler(event):
 `
 
 var _ = Describe("A run", func() {
-	It("of 2,000 tuples over 8 workers answers each at its index, calls each handler once and loads the module once per worker", func(ctx SpecContext) {
+	It("of 2,000 inputs over 8 workers answers each at its index, calls each handler once and loads the module once per worker", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "count", countingCode)
-		run := waitComplete(ctx, startRun(ctx, function, tuples(2000, position)), 2*time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, inputs(2000, position)), 2*time.Minute)
 
 		loads, workers, calls := map[string]float64{}, map[string]string{}, 0.0
 		for i, o := range results(ctx, run) {
@@ -59,9 +59,9 @@ var _ = Describe("A run", func() {
 		Expect(run.Status.ImageDigest).NotTo(BeEmpty())
 	}, SpecTimeout(3*time.Minute))
 
-	It("of 100,000 trivial tuples goes through the exchange", func(ctx SpecContext) {
+	It("of 100,000 trivial inputs goes through the exchange", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "trivial", "def handler(event): return event[0] * 2\n")
-		run := waitComplete(ctx, startRun(ctx, function, tuples(100_000, position)), 4*time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, inputs(100_000, position)), 4*time.Minute)
 		for i, o := range results(ctx, run) {
 			if string(o.Result) != fmt.Sprint(2*i) {
 				Fail(fmt.Sprintf("index %d: got %s, want %d", i, o.Result, 2*i))
@@ -69,9 +69,9 @@ var _ = Describe("A run", func() {
 		}
 	}, SpecTimeout(5*time.Minute))
 
-	It("ends with its longest tuple: no worker holds a stripe", func(ctx SpecContext) {
+	It("ends with its longest input: no worker holds a stripe", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "lengths", "import time\ndef handler(event): time.sleep(event[0])\n")
-		lengths := tuples(401, func(i int) any {
+		lengths := inputs(401, func(i int) any {
 			if i == 7 {
 				return 20
 			}
@@ -105,7 +105,7 @@ var _ = Describe("A run", func() {
 	It("makes progress with fewer GPUs than its workers ask for, and ends with its last outcome", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "greedy", "import time\ndef handler(event): time.sleep(0.2)\n",
 			func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](4) })
-		run := waitComplete(ctx, startRun(ctx, function, tuples(40, position), withWorkers(6)), time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, inputs(40, position), withWorkers(6)), time.Minute)
 		all := results(ctx, run)
 		distinct := map[string]bool{}
 		last := all[0].End
@@ -122,7 +122,7 @@ var _ = Describe("A run", func() {
 
 	It("ends its pods and loses its outcomes when it is deleted", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "deleted", "import time\ndef handler(event): time.sleep(0.1)\n")
-		run := startRun(ctx, function, tuples(1000, position))
+		run := startRun(ctx, function, inputs(1000, position))
 		waitProgress(ctx, run, "some are done", someDone(10))
 		Expect(storedRun(ctx, run)).To(BeTrue(), "the store knows the run")
 		Expect(k8s.Delete(ctx, run)).To(Succeed())
@@ -132,7 +132,7 @@ var _ = Describe("A run", func() {
 
 	It("goes on to its end when its Function is deleted, for it pinned what it needs", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "orphan", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
-		run := startRun(ctx, function, tuples(200, position), withWorkers(2))
+		run := startRun(ctx, function, inputs(200, position), withWorkers(2))
 		waitProgress(ctx, run, "some are done", someDone(5))
 		Expect(k8s.Delete(ctx, function)).To(Succeed())
 		// A worker that comes back needs the revision too.
@@ -146,7 +146,7 @@ var _ = Describe("A run", func() {
 
 	It("that is cancelled gives what has no outcome yet the outcome Cancelled", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "cancel", "import time\ndef handler(event): time.sleep(event[0])\n")
-		run := startRun(ctx, function, tuples(50, func(i int) any {
+		run := startRun(ctx, function, inputs(50, func(i int) any {
 			if i < 5 {
 				return 0
 			}
@@ -166,7 +166,7 @@ var _ = Describe("A run", func() {
 
 	It("that is suspended has no workers until it is resumed, and loses nothing", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "pause", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
-		run := startRun(ctx, function, tuples(100, position), withWorkers(2))
+		run := startRun(ctx, function, inputs(100, position), withWorkers(2))
 		waitProgress(ctx, run, "some are done", someDone(5))
 		changeRun(ctx, run, func(spec *v1alpha1.FunctionRunSpec) { spec.Suspend = true })
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())

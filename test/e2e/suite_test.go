@@ -3,7 +3,7 @@
 //
 // It runs against the local cluster with the operator deployed (`make cluster deploy`), in the environment that
 // `make -s cluster-env` prints. Each spec has a namespace of its own. What lives here: specs that need real pods. What a
-// cheaper test proves lives beside the code (apiserver/work, runtimes, controllers, test/specs).
+// cheaper test proves lives beside the code (apiserver/work, runtimes, controllers, test/integration).
 package e2e
 
 import (

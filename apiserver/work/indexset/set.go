@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// MaxIndex is the greatest index a set can hold: a run's number of tuples is an int32.
+	// MaxIndex is the greatest index a set can hold: a run's number of inputs is an int32.
 	MaxIndex = math.MaxInt32 - 1
 	// MaxRanges is how many ranges Parse accepts in one text.
 	MaxRanges = 1 << 16

@@ -74,7 +74,7 @@ func run(ctx context.Context, rounds int) error {
 	}
 	defer func() { _ = c.Delete(context.WithoutCancel(ctx), namespace) }()
 	b := &bench{c: c, namespace: namespace.Name, rounds: rounds}
-	for _, measure := range []func(context.Context) (figures.Figure, error){b.jobLatency, b.loopingJob, b.podPerTuple} {
+	for _, measure := range []func(context.Context) (figures.Figure, error){b.jobLatency, b.loopingJob, b.podPerInput} {
 		figure, err := measure(ctx)
 		if err != nil {
 			return err
@@ -151,10 +151,10 @@ func jobSeen(ctx context.Context, jobs watch.Interface, wanted func(*batchv1.Job
 	}
 }
 
-// loopingJob: 8,000 trivial tuples on 8 workers, created to complete, against an Indexed Job of 8 pods that each loop
+// loopingJob: 8,000 trivial inputs on 8 workers, created to complete, against an Indexed Job of 8 pods that each loop
 // over 1,000 of them.
 func (b *bench) loopingJob(ctx context.Context) (figures.Figure, error) {
-	figure := figures.Figure{Name: "8,000 trivial tuples, created to complete / an Indexed Job of 8 pods that loop over 1,000 each", AtMost: 0.6}
+	figure := figures.Figure{Name: "8,000 trivial inputs, created to complete / an Indexed Job of 8 pods that loop over 1,000 each", AtMost: 0.6}
 	function, err := b.function(ctx, "trivial", nil)
 	if err != nil {
 		return figure, err
@@ -176,9 +176,9 @@ func (b *bench) loopingJob(ctx context.Context) (figures.Figure, error) {
 	return figure, nil
 }
 
-// podPerTuple: 100 tuples against an Indexed Job with one pod a tuple.
-func (b *bench) podPerTuple(ctx context.Context) (figures.Figure, error) {
-	figure := figures.Figure{Name: "100 tuples, created to complete / an Indexed Job with a pod for each", AtMost: 0.05}
+// podPerInput: 100 inputs against an Indexed Job with one pod an input.
+func (b *bench) podPerInput(ctx context.Context) (figures.Figure, error) {
+	figure := figures.Figure{Name: "100 inputs, created to complete / an Indexed Job with a pod for each", AtMost: 0.05}
 	function, err := b.function(ctx, "hundred", nil)
 	if err != nil {
 		return figure, err
@@ -223,7 +223,7 @@ func (b *bench) startRun(ctx context.Context, function *v1alpha1.Function, n int
 		if err != nil {
 			return nil, err
 		}
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: raw}})
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: raw}})
 	}
 	if err := b.c.Create(ctx, run); err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)

@@ -23,7 +23,7 @@ import (
 
 // job is one run: its inputs, and how many workers it has.
 type job struct {
-	inputs  []work.Tuple
+	inputs  []work.Input
 	workers int
 }
 
@@ -89,7 +89,7 @@ func (b *bench) closed(ctx context.Context, exchange *work.Exchange) (bool, erro
 			return false, err
 		}
 		if int(progress.Succeeded) != len(b.jobs[i].inputs) {
-			return false, fmt.Errorf("only %d of %d tuples succeeded", progress.Succeeded, len(b.jobs[i].inputs))
+			return false, fmt.Errorf("only %d of %d inputs succeeded", progress.Succeeded, len(b.jobs[i].inputs))
 		}
 	}
 	return true, nil
@@ -164,8 +164,8 @@ func (b *bench) run(i int) work.Run {
 		TimeoutSeconds: 600, JobUID: "job"}
 }
 
-// Tuples implements work.Inputs.
-func (b *bench) Tuples(_ context.Context, run work.Run, first, last int) ([]work.Tuple, error) {
+// Inputs implements work.Inputs.
+func (b *bench) Inputs(_ context.Context, run work.Run, first, last int) ([]work.Input, error) {
 	i, err := strconv.Atoi(run.Name)
 	if err != nil {
 		return nil, err

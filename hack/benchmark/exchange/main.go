@@ -58,8 +58,8 @@ print(time.perf_counter() - start)
 `
 
 func trivial(ctx context.Context, rounds int) (figures.Figure, error) {
-	figure := figures.Figure{Name: "8,000 trivial tuples on 8 warm workers, first claim to last outcome stored / one bare Python loop", AtMost: 2.5}
-	inputs := make([]work.Tuple, 8000)
+	figure := figures.Figure{Name: "8,000 trivial inputs on 8 warm workers, first claim to last outcome stored / one bare Python loop", AtMost: 2.5}
+	inputs := make([]work.Input, 8000)
 	for i := range inputs {
 		inputs[i].JSON = json.RawMessage(fmt.Sprintf("[%d]", i))
 	}
@@ -79,10 +79,10 @@ func trivial(ctx context.Context, rounds int) (figures.Figure, error) {
 	return figure, nil
 }
 
-func runBare(ctx context.Context, inputs []work.Tuple) (time.Duration, error) {
+func runBare(ctx context.Context, inputs []work.Input) (time.Duration, error) {
 	var lines bytes.Buffer
-	for _, tuple := range inputs {
-		lines.Write(tuple.JSON)
+	for _, input := range inputs {
+		lines.Write(input.JSON)
 		lines.WriteByte('\n')
 	}
 	cmd := exec.CommandContext(ctx, "python3", "-c", bareLoop)
@@ -100,7 +100,7 @@ const sleepCode = "import time\ndef handler(event): time.sleep(event[0])\n"
 
 func sleeping(ctx context.Context, rounds int) (figures.Figure, error) {
 	const each = 50 * time.Millisecond
-	figure := figures.Figure{Name: "800 tuples that sleep 50 ms on 8 warm workers / n·d/w", AtMost: 1.03, Theirs: 800 * each / workers}
+	figure := figures.Figure{Name: "800 inputs that sleep 50 ms on 8 warm workers / n·d/w", AtMost: 1.03, Theirs: 800 * each / workers}
 	var ours []time.Duration
 	for range rounds {
 		took, err := measure(ctx, sleepCode, []job{{sleeps(800, func(int) time.Duration { return each }), workers}})
@@ -113,10 +113,10 @@ func sleeping(ctx context.Context, rounds int) (figures.Figure, error) {
 	return figure, nil
 }
 
-// uneven: every 8th tuple takes 10 times longer. Static striping gives all of these to one worker: it is the same runner
+// uneven: every 8th input takes 10 times longer. Static striping gives all of these to one worker: it is the same runner
 // and the same exchange, with a run of its own for each worker's stripe.
 func uneven(ctx context.Context, rounds int) (figures.Figure, error) {
-	figure := figures.Figure{Name: "800 tuples, every 8th 10 times longer / the same by static striping", AtMost: 0.23}
+	figure := figures.Figure{Name: "800 inputs, every 8th 10 times longer / the same by static striping", AtMost: 0.23}
 	inputs := sleeps(800, func(i int) time.Duration {
 		if i%8 == 0 {
 			return 100 * time.Millisecond
@@ -124,8 +124,8 @@ func uneven(ctx context.Context, rounds int) (figures.Figure, error) {
 		return 10 * time.Millisecond
 	})
 	stripes := make([]job, workers)
-	for i, tuple := range inputs {
-		stripes[i%workers].inputs = append(stripes[i%workers].inputs, tuple)
+	for i, input := range inputs {
+		stripes[i%workers].inputs = append(stripes[i%workers].inputs, input)
 		stripes[i%workers].workers = 1
 	}
 	var ours, striped []time.Duration
@@ -144,8 +144,8 @@ func uneven(ctx context.Context, rounds int) (figures.Figure, error) {
 	return figure, nil
 }
 
-func sleeps(n int, length func(i int) time.Duration) []work.Tuple {
-	inputs := make([]work.Tuple, n)
+func sleeps(n int, length func(i int) time.Duration) []work.Input {
+	inputs := make([]work.Input, n)
 	for i := range inputs {
 		inputs[i].JSON = json.RawMessage(fmt.Sprintf("[%g]", length(i).Seconds()))
 	}

@@ -47,7 +47,7 @@ func openBare(where string) (*sql.DB, error) {
 
 // bareInserts adds as many rows as the exchange did, from one program that does nothing else, under the number of a run
 // that there is not.
-func bareInserts(ctx context.Context, where string, tuples, batch int) (took time.Duration, err error) {
+func bareInserts(ctx context.Context, where string, inputs, batch int) (took time.Duration, err error) {
 	db, err := openBare(where)
 	if err != nil {
 		return 0, err
@@ -83,12 +83,12 @@ func bareInserts(ctx context.Context, where string, tuples, batch int) (took tim
 	defer many.Close()
 	now := time.Now().UnixMicro()
 	begun := time.Now()
-	for first := 0; first < tuples; first += batch {
+	for first := 0; first < inputs; first += batch {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
 			return 0, err
 		}
-		for index, last := first, min(first+batch, tuples); index < last; {
+		for index, last := first, min(first+batch, inputs); index < last; {
 			n, prepared := 1, one
 			if last-index >= rows {
 				n, prepared = rows, many

@@ -28,7 +28,7 @@ import (
 // that passes.
 type load struct {
 	store           outcomes.Store
-	tuples, workers int
+	inputs, workers int
 	each            time.Duration
 
 	name  string
@@ -39,7 +39,7 @@ type load struct {
 
 var runs atomic.Int64
 
-// run works through all tuples and returns how long that took.
+// run works through all inputs and returns how long that took.
 func (l *load) run(ctx context.Context) (took time.Duration, err error) {
 	l.name = strconv.FormatInt(runs.Add(1), 10)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -63,13 +63,13 @@ func (l *load) run(ctx context.Context) (took time.Duration, err error) {
 		return 0, err
 	}
 	progress, err := exchange.Progress(ctx, l.described())
-	if err == nil && int(progress.Succeeded) != l.tuples {
-		err = fmt.Errorf("only %d of %d outcomes are stored", progress.Succeeded, l.tuples)
+	if err == nil && int(progress.Succeeded) != l.inputs {
+		err = fmt.Errorf("only %d of %d outcomes are stored", progress.Succeeded, l.inputs)
 	}
 	return took, err
 }
 
-// work is one worker. As the real one it asks for more as soon as it executes the last tuple that it holds.
+// work is one worker. As the real one it asks for more as soon as it executes the last input that it holds.
 func (l *load) work(ctx context.Context, server *httptest.Server, number int) error {
 	w := worker{load: l, client: server.Client(), address: server.URL + "/work/v1/namespaces/bench/runs/" + l.name + "/exchange", number: number}
 	for {
@@ -120,14 +120,14 @@ func (w *worker) call(ctx context.Context, wait int) error {
 	}
 	w.done.Reset()
 	w.over = answer.Action == work.ActionFinished || answer.Action == work.ActionStop
-	w.load.note(time.Since(asked), len(answer.Tuples))
-	for _, tuple := range answer.Tuples {
-		w.holds = append(w.holds, tuple.Index)
+	w.load.note(time.Since(asked), len(answer.Inputs))
+	for _, input := range answer.Inputs {
+		w.holds = append(w.holds, input.Index)
 	}
 	return nil
 }
 
-// finish is the end of the first tuple in hand.
+// finish is the end of the first input in hand.
 func (w *worker) finish(began time.Time) {
 	if w.done.Len() > 0 {
 		w.done.WriteByte(',')
@@ -160,13 +160,13 @@ func (l *load) post(ctx context.Context, client *http.Client, address string, nu
 	return answer, nil
 }
 
-func (l *load) note(took time.Duration, tuples int) {
+func (l *load) note(took time.Duration, inputs int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if tuples > 0 {
+	if inputs > 0 {
 		l.calls = append(l.calls, took)
 	}
-	if n := int64(tuples); n > l.most.Load() {
+	if n := int64(inputs); n > l.most.Load() {
 		l.most.Store(n)
 	}
 }
@@ -184,7 +184,7 @@ func (l *load) percentile(share float64) time.Duration {
 }
 
 func (l *load) described() work.Run {
-	return work.Run{UID: types.UID("bench-" + l.name), Namespace: "bench", Name: l.name, Total: l.tuples, Workers: l.workers, TimeoutSeconds: 600, JobUID: "job"}
+	return work.Run{UID: types.UID("bench-" + l.name), Namespace: "bench", Name: l.name, Total: l.inputs, Workers: l.workers, TimeoutSeconds: 600, JobUID: "job"}
 }
 
 // Run implements work.Runs.
@@ -195,13 +195,13 @@ func (l *load) Lookup(name string) (types.UID, map[string]string, bool) {
 	return types.UID(name + "-uid"), nil, true
 }
 
-// Tuples implements work.Inputs.
-func (l *load) Tuples(_ context.Context, _ work.Run, first, last int) ([]work.Tuple, error) {
-	tuples := make([]work.Tuple, 0, last-first+1)
+// Inputs implements work.Inputs.
+func (l *load) Inputs(_ context.Context, _ work.Run, first, last int) ([]work.Input, error) {
+	inputs := make([]work.Input, 0, last-first+1)
 	for i := first; i <= last; i++ {
-		tuples = append(tuples, work.Tuple{JSON: fmt.Appendf(nil, "[%d]", i)})
+		inputs = append(inputs, work.Input{JSON: fmt.Appendf(nil, "[%d]", i)})
 	}
-	return tuples, nil
+	return inputs, nil
 }
 
 // Fate implements work.Fates: nothing dies here.

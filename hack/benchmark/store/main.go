@@ -29,18 +29,18 @@ type engine struct {
 }
 
 func main() {
-	tuples := flag.Int("tuples", 200_000, "how many outcomes go through the exchange")
+	inputs := flag.Int("inputs", 200_000, "how many outcomes go through the exchange")
 	rows := flag.Int("rows", 1_000_000, "how many outcomes are read")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *tuples, *rows); err != nil {
+	if err := run(ctx, *inputs, *rows); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, tuples, rows int) error {
+func run(ctx context.Context, inputs, rows int) error {
 	// Synced, as one that keeps what it acknowledges is.
 	server, err := postgrestest.Start("fsync=on")
 	if err != nil {
@@ -51,14 +51,14 @@ func run(ctx context.Context, tuples, rows int) error {
 		{"SQLite", func(folder string) string { return "sqlite://" + filepath.Join(folder, "outcomes.db") }},
 		{"PostgreSQL", func(string) string { return server.SocketURL() }},
 	} {
-		if err := e.measure(ctx, tuples, rows); err != nil {
+		if err := e.measure(ctx, inputs, rows); err != nil {
 			return fmt.Errorf("%s: %w", e.name, err)
 		}
 	}
 	return nil
 }
 
-func (e engine) measure(ctx context.Context, tuples, rows int) (err error) {
+func (e engine) measure(ctx context.Context, inputs, rows int) (err error) {
 	folder, err := os.MkdirTemp("", "store-bench-")
 	if err != nil {
 		return err
@@ -74,18 +74,18 @@ func (e engine) measure(ctx context.Context, tuples, rows int) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	l := &load{store: store, tuples: tuples, workers: 8}
+	l := &load{store: store, inputs: inputs, workers: 8}
 	took, err := l.run(ctx)
 	if err != nil {
 		return err
 	}
-	bare, err := bareInserts(ctx, where, tuples, l.batch())
+	bare, err := bareInserts(ctx, where, inputs, l.batch())
 	if err != nil {
 		return err
 	}
 	figures.Figure{
 		Name: fmt.Sprintf("%s: %d outcomes through the exchange / bare prepared inserts of the same rows, %d a transaction (%.0f / %.0f a second)",
-			e.name, tuples, l.batch(), float64(tuples)/took.Seconds(), float64(tuples)/bare.Seconds()),
+			e.name, inputs, l.batch(), float64(inputs)/took.Seconds(), float64(inputs)/bare.Seconds()),
 		Ours: took, Theirs: bare, AtMost: 2,
 	}.Print(os.Stdout)
 
@@ -113,20 +113,20 @@ func (e engine) measure(ctx context.Context, tuples, rows int) (err error) {
 	return nil
 }
 
-// crowd lets 1 and 64 workers work at tuples of 50 ms.
+// crowd lets 1 and 64 workers work at inputs of 50 ms.
 func (e engine) crowd(ctx context.Context, store outcomes.Store) error {
 	const each = 50 * time.Millisecond
 	var p99 [2]time.Duration
 	for i, workers := range []int{1, 64} {
-		l := &load{store: store, tuples: workers * 100, workers: workers, each: each}
+		l := &load{store: store, inputs: workers * 100, workers: workers, each: each}
 		took, err := l.run(ctx)
 		if err != nil {
 			return err
 		}
 		p99[i] = l.percentile(0.99)
 		figures.Figure{
-			Name: fmt.Sprintf("%s: %d tuples of 50 ms on %d workers / no time lost (hand-outs take %s, 99 %% of them at most %s)",
-				e.name, l.tuples, workers, l.percentile(0.5).Round(10*time.Microsecond), p99[i].Round(10*time.Microsecond)),
+			Name: fmt.Sprintf("%s: %d inputs of 50 ms on %d workers / no time lost (hand-outs take %s, 99 %% of them at most %s)",
+				e.name, l.inputs, workers, l.percentile(0.5).Round(10*time.Microsecond), p99[i].Round(10*time.Microsecond)),
 			Ours: took, Theirs: 100 * each, AtMost: 1.05,
 		}.Print(os.Stdout)
 	}

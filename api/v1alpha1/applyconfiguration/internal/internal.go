@@ -464,7 +464,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: io.sharedcloud.function-operator.api.v1alpha1.Tuple
+            namedType: io.sharedcloud.function-operator.api.v1alpha1.Input
           elementRelationship: atomic
     - name: parametersFrom
       type:
@@ -627,6 +627,11 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: revision
       type:
         namedType: io.sharedcloud.function-operator.api.v1alpha1.FunctionRevision
+- name: io.sharedcloud.function-operator.api.v1alpha1.Input
+  list:
+    elementType:
+      namedType: io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
+    elementRelationship: atomic
 - name: io.sharedcloud.function-operator.api.v1alpha1.JobReference
   map:
     fields:
@@ -701,7 +706,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: gpus
       type:
         scalar: numeric
-    - name: inputs
+    - name: inputCount
+      type:
+        scalar: numeric
+    - name: inputsConfigMap
       type:
         scalar: string
     - name: inputsDigest
@@ -738,9 +746,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
     - name: ttlSecondsAfterFinished
-      type:
-        scalar: numeric
-    - name: tuples
       type:
         scalar: numeric
     - name: workers
@@ -906,20 +911,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: value
       type:
         scalar: string
-- name: io.sharedcloud.function-operator.api.v1alpha1.Tuple
-  list:
-    elementType:
-      namedType: io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
-    elementRelationship: atomic
 - name: io.sharedcloud.function-operator.api.v1alpha1.UploadReference
   map:
     fields:
+    - name: count
+      type:
+        scalar: numeric
     - name: digest
       type:
         scalar: string
-    - name: tuples
-      type:
-        scalar: numeric
 - name: io.sharedcloud.function-operator.api.v1alpha1.Volume
   map:
     fields:

@@ -30,7 +30,7 @@ CREATE TABLE runs (
   trouble_type      BLOB    NOT NULL,
   trouble_message   BLOB    NOT NULL,
   trouble_traceback BLOB    NOT NULL,
-  mean_us           REAL    NOT NULL,           -- what a tuple takes, the latest counting most
+  mean_us           REAL    NOT NULL,           -- what an input takes, the latest counting most
   measured          INTEGER NOT NULL,           -- how many durations mean_us was made from
   worked_us         INTEGER NOT NULL,           -- the time that workers lived, summed up
   closing           TEXT    NOT NULL,           -- why the run is being closed; "" when it is not
@@ -70,7 +70,7 @@ CREATE TABLE workers (
 
 CREATE INDEX workers_live ON workers (run_id, job_uid, completion_index) WHERE state = 1;
 
--- Only tuples that had an attempt and may get another.
+-- Only inputs that had an attempt and may get another.
 CREATE TABLE attempts (
   run_id   INTEGER NOT NULL REFERENCES runs (id),
   idx      INTEGER NOT NULL,

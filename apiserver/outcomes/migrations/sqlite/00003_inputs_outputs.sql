@@ -6,7 +6,7 @@ CREATE TABLE uploads (
   id         INTEGER PRIMARY KEY,
   namespace  TEXT    NOT NULL,
   digest     TEXT    NOT NULL,                  -- "sha256:…", of the frames of all chunks; "" while they arrive
-  tuples     INTEGER NOT NULL,
+  inputs     INTEGER NOT NULL,
   bytes      INTEGER NOT NULL,
   complete   INTEGER NOT NULL,
   created_us INTEGER NOT NULL,
@@ -15,15 +15,15 @@ CREATE TABLE uploads (
 
 CREATE UNIQUE INDEX uploads_digest ON uploads (namespace, digest) WHERE complete = 1;
 
--- id is upload_id * 4294967296 + the index of the chunk's first tuple, as with outcomes. The frames of package uploads.
+-- id is upload_id * 4294967296 + the index of the chunk's first input, as with outcomes. The frames of package uploads.
 CREATE TABLE upload_chunks (
   id     INTEGER PRIMARY KEY,
-  tuples INTEGER NOT NULL,
+  inputs INTEGER NOT NULL,
   data   BLOB    NOT NULL
 );
 
--- What the tuple that a worker executes has printed so far, the end of it: one row a worker, overwritten with the next
--- tuple. from: how many bytes came before what is kept.
+-- What the input that a worker executes has printed so far, the end of it: one row a worker, overwritten with the next
+-- input. from: how many bytes came before what is kept.
 CREATE TABLE live_output (
   worker_id   INTEGER PRIMARY KEY,
   run_id      INTEGER NOT NULL,

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Uploads that come in several calls, by the name that the uploader gave them. state is that of the digest after the tuples
+-- Uploads that come in several calls, by the name that the uploader gave them. state is that of the digest after the inputs
 -- that are there. It goes when the run is made that names the upload, or with the upload.
 CREATE TABLE arriving_uploads (
   namespace TEXT    NOT NULL,

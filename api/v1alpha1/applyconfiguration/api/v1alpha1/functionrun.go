@@ -14,7 +14,7 @@ import (
 // FunctionRunApplyConfiguration represents a declarative configuration of the FunctionRun type for use
 // with apply.
 //
-// FunctionRun is one call of a function over n tuples of inputs.
+// FunctionRun is one call of a function over n inputs.
 type FunctionRunApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.

@@ -9,7 +9,7 @@ import (
 // FunctionRunSpecApplyConfiguration represents a declarative configuration of the FunctionRunSpec type for use
 // with apply.
 //
-// FunctionRunSpec is one call of a function over n tuples. All but suspend, cancel, workers, ttlSecondsAfterFinished and
+// FunctionRunSpec is one call of a function over n inputs. All but suspend, cancel, workers, ttlSecondsAfterFinished and
 // resultsTTLSecondsAfterFinished is immutable: what a run executes never changes under it.
 //
 // The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
@@ -17,13 +17,13 @@ import (
 type FunctionRunSpecApplyConfiguration struct {
 	// functionRef names the Function, in the run's namespace. The run pins the Function's revision when it starts.
 	FunctionRef *FunctionReferenceApplyConfiguration `json:"functionRef,omitempty"`
-	// parameters is a list of tuples, each a list of JSON values. Exactly one of parameters, parametersLiteral and
+	// parameters is a list of inputs, each a list of JSON values. Exactly one of parameters, parametersLiteral and
 	// parametersFrom is set.
-	Parameters []apiv1alpha1.Tuple `json:"parameters,omitempty"`
+	Parameters []apiv1alpha1.Input `json:"parameters,omitempty"`
 	// parametersLiteral is the text of a Python tuple of tuples, kept as written: "((1, 2), (3, 4))". It is the only form
 	// that keeps tuples, bytes and integers of any size what they are.
 	ParametersLiteral *string `json:"parametersLiteral,omitempty"`
-	// parametersFrom names where the tuples are kept, for more of them than an object can hold.
+	// parametersFrom names where the inputs are kept, for more of them than an object can hold.
 	ParametersFrom              *ParametersSourceApplyConfiguration `json:"parametersFrom,omitempty"`
 	RunPolicyApplyConfiguration `json:""`
 	// suspend asks for no workers until it is false again. What has an outcome keeps it.
@@ -49,7 +49,7 @@ func (b *FunctionRunSpecApplyConfiguration) WithFunctionRef(value *FunctionRefer
 // WithParameters adds the given value to the Parameters field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Parameters field.
-func (b *FunctionRunSpecApplyConfiguration) WithParameters(values ...apiv1alpha1.Tuple) *FunctionRunSpecApplyConfiguration {
+func (b *FunctionRunSpecApplyConfiguration) WithParameters(values ...apiv1alpha1.Input) *FunctionRunSpecApplyConfiguration {
 	for i := range values {
 		b.Parameters = append(b.Parameters, values[i])
 	}

@@ -21,7 +21,7 @@ type FunctionRunStatusApplyConfiguration struct {
 	Revision *PinnedRevisionApplyConfiguration `json:"revision,omitempty"`
 	// job is the latest Job of the run.
 	Job *JobReferenceApplyConfiguration `json:"job,omitempty"`
-	// workers is how many workers the run's Job has: the smaller of tuples and spec.workers as it is now.
+	// workers is how many workers the run's Job has: the smaller of inputs and spec.workers as it is now.
 	Workers *int32 `json:"workers,omitempty"`
 	// imageDigest is the digest of the image that the workers run, as the first pod reported it.
 	ImageDigest *string `json:"imageDigest,omitempty"`

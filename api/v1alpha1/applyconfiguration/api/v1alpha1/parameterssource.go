@@ -9,7 +9,7 @@ import (
 // ParametersSourceApplyConfiguration represents a declarative configuration of the ParametersSource type for use
 // with apply.
 //
-// ParametersSource names where a run's tuples are kept.
+// ParametersSource names where a run's inputs are kept.
 type ParametersSourceApplyConfiguration struct {
 	// configMapKeyRef is a key of a ConfigMap in the run's namespace. What it holds when the run is pinned is copied: a
 	// later change of it changes nothing.

@@ -24,30 +24,30 @@ type PinnedRevisionApplyConfiguration struct {
 	RegistryPath *string `json:"registryPath,omitempty"`
 	// inputs is the immutable ConfigMap, the run's own, that holds the copy of what spec.parametersFrom.configMapKeyRef held;
 	// empty where the inputs are elsewhere.
-	Inputs *string `json:"inputs,omitempty"`
+	InputsConfigMap *string `json:"inputsConfigMap,omitempty"`
 	// inputsDigest of the content of the ConfigMap that inputs names and the run's uid: "sha256:" and 64 hexadecimal digits. A
 	// ConfigMap of that name with another content is not read.
 	InputsDigest *string `json:"inputsDigest,omitempty"`
-	// tuples is n, how many inputs the run has.
-	Tuples *int32 `json:"tuples,omitempty"`
-	// workers is the number of workers that the run started with: the smaller of tuples and the workers asked for then.
+	// inputCount is how many inputs the run has.
+	InputCount *int32 `json:"inputCount,omitempty"`
+	// workers is the number of workers that the run started with: the smaller of inputs and the workers asked for then.
 	Workers *int32 `json:"workers,omitempty"`
 	// gpus is how many GPUs each worker gets.
 	GPUs *int32 `json:"gpus,omitempty"`
 	// gpuProducts are the GPU products of which a worker's node must have one; empty: any node will do.
 	GPUProducts []string `json:"gpuProducts,omitempty"`
-	// timeoutSeconds is the time limit of one tuple.
+	// timeoutSeconds is the time limit of one input.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
-	// batchSize is how many tuples one call of the handler gets, at most; absent for one.
+	// batchSize is how many inputs one call of the handler gets, at most; absent for one.
 	BatchSize *int32 `json:"batchSize,omitempty"`
-	// retries is how many further attempts a tuple gets after an exception.
+	// retries is how many further attempts an input gets after an exception.
 	Retries *int32 `json:"retries,omitempty"`
-	// retryDelaySeconds is how long a tuple that raised waits before its second attempt; the wait doubles with each further
+	// retryDelaySeconds is how long an input that raised waits before its second attempt; the wait doubles with each further
 	// one. What is pinned without it waits for 1 second.
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
-	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt.
+	// nonRetryableErrors are types of exceptions after which an input gets no further attempt.
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
-	// maxFailures is how many tuples may fail or time out before the run is ended; absent: all of them.
+	// maxFailures is how many inputs may fail or time out before the run is ended; absent: all of them.
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 	// activeDeadlineSeconds is the time limit of the whole run; absent: it has none.
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
@@ -107,11 +107,11 @@ func (b *PinnedRevisionApplyConfiguration) WithRegistryPath(value string) *Pinne
 	return b
 }
 
-// WithInputs sets the Inputs field in the declarative configuration to the given value
+// WithInputsConfigMap sets the InputsConfigMap field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Inputs field is set to the value of the last call.
-func (b *PinnedRevisionApplyConfiguration) WithInputs(value string) *PinnedRevisionApplyConfiguration {
-	b.Inputs = &value
+// If called multiple times, the InputsConfigMap field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithInputsConfigMap(value string) *PinnedRevisionApplyConfiguration {
+	b.InputsConfigMap = &value
 	return b
 }
 
@@ -123,11 +123,11 @@ func (b *PinnedRevisionApplyConfiguration) WithInputsDigest(value string) *Pinne
 	return b
 }
 
-// WithTuples sets the Tuples field in the declarative configuration to the given value
+// WithInputCount sets the InputCount field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Tuples field is set to the value of the last call.
-func (b *PinnedRevisionApplyConfiguration) WithTuples(value int32) *PinnedRevisionApplyConfiguration {
-	b.Tuples = &value
+// If called multiple times, the InputCount field is set to the value of the last call.
+func (b *PinnedRevisionApplyConfiguration) WithInputCount(value int32) *PinnedRevisionApplyConfiguration {
+	b.InputCount = &value
 	return b
 }
 

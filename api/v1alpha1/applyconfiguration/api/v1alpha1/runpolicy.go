@@ -12,26 +12,26 @@ type RunPolicyApplyConfiguration struct {
 	// gpuProducts are GPU products as nodes name them in the label nvidia.com/gpu.product: a worker's node must have one of
 	// them. Empty: what the Function says, and any node where that says nothing either.
 	GPUProducts []string `json:"gpuProducts,omitempty"`
-	// workers is the most pods that work at a run at the same time; there are never more than tuples. Default 8. That of a
+	// workers is the most pods that work at a run at the same time; there are never more than inputs. Default 8. That of a
 	// FunctionRun may be changed while it runs.
 	Workers *int32 `json:"workers,omitempty"`
-	// timeoutSeconds is the time limit of one tuple in seconds; one that takes longer is ended and TimedOut. Default 1800.
+	// timeoutSeconds is the time limit of one input in seconds; one that takes longer is ended and TimedOut. Default 1800.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
-	// batchSize is how many tuples one call of the handler gets, at most: above 1 it is called as handler(events) with a list
-	// of tuples, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
+	// batchSize is how many inputs one call of the handler gets, at most: above 1 it is called as handler(events) with a list
+	// of inputs, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
 	// handler(event).
 	BatchSize *int32 `json:"batchSize,omitempty"`
-	// retries is how many further attempts a tuple gets after an exception. Default 0. A crash of the process has a small
+	// retries is how many further attempts an input gets after an exception. Default 0. A crash of the process has a small
 	// budget of its own.
 	Retries *int32 `json:"retries,omitempty"`
-	// retryDelaySeconds is how long a tuple that raised waits before its second attempt. The wait doubles with each further
-	// one, up to 300 seconds. Default 1; 0 is at once. A tuple whose process died is tried again at once in any case.
+	// retryDelaySeconds is how long an input that raised waits before its second attempt. The wait doubles with each further
+	// one, up to 300 seconds. Default 1; 0 is at once. An input whose process died is tried again at once in any case.
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
-	// nonRetryableErrors are types of exceptions after which a tuple gets no further attempt, whatever retries says: the
+	// nonRetryableErrors are types of exceptions after which an input gets no further attempt, whatever retries says: the
 	// name of the class alone, as the outcome's error.type has it (ValueError). Empty: what the Function says.
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
-	// maxFailures ends the run when more tuples than this have failed or timed out: 0 ends it with the first. What has no
-	// outcome then becomes Cancelled. By default a run goes on to its last tuple.
+	// maxFailures ends the run when more inputs than this have failed or timed out: 0 ends it with the first. What has no
+	// outcome then becomes Cancelled. By default a run goes on to its last input.
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
 	// becomes Cancelled. As with a Job, the time while the run is suspended does not count, and a run that is resumed has the
@@ -46,8 +46,8 @@ type RunPolicyApplyConfiguration struct {
 	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
 	// finished run stays.
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
-	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its tuples
-	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each tuple. By default
+	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its inputs
+	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each input. By default
 	// results stay as long as their run.
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 }

@@ -7,19 +7,19 @@ package v1alpha1
 //
 // RunProgress is derived from the outcome store: total = pending + running + succeeded + failed + timedOut + cancelled.
 type RunProgressApplyConfiguration struct {
-	// total is n, how many tuples the run has.
+	// total is n, how many inputs the run has.
 	Total *int32 `json:"total,omitempty"`
-	// pending tuples wait to be executed.
+	// pending inputs wait to be executed.
 	Pending *int32 `json:"pending,omitempty"`
-	// running tuples are executed at this moment.
+	// running inputs are executed at this moment.
 	Running *int32 `json:"running,omitempty"`
-	// succeeded tuples have an answer.
+	// succeeded inputs have an answer.
 	Succeeded *int32 `json:"succeeded,omitempty"`
-	// failed tuples raised, or their process died.
+	// failed inputs raised, or their process died.
 	Failed *int32 `json:"failed,omitempty"`
-	// timedOut tuples outlived their time limit.
+	// timedOut inputs outlived their time limit.
 	TimedOut *int32 `json:"timedOut,omitempty"`
-	// cancelled tuples had no outcome when the run was ended.
+	// cancelled inputs had no outcome when the run was ended.
 	Cancelled *int32 `json:"cancelled,omitempty"`
 	// failedIndexes lists the indexes that did not succeed, compressed: "0-3,7". Cut at 4 KiB, with "…" as the mark.
 	FailedIndexes *string `json:"failedIndexes,omitempty"`
@@ -31,10 +31,10 @@ type RunProgressApplyConfiguration struct {
 	Message *string `json:"message,omitempty"`
 	// closed says that every index has its outcome, and nothing but resultsDeleted changes any more.
 	Closed *bool `json:"closed,omitempty"`
-	// reason says why the run was closed where the exchange ended it before every tuple was executed: ModuleNotLoaded, WorkersDied,
+	// reason says why the run was closed where the exchange ended it before every input was executed: ModuleNotLoaded, WorkersDied,
 	// MaxFailuresExceeded, or the reason of the Ending condition.
 	Reason *string `json:"reason,omitempty"`
-	// resultsDeleted says that what the tuples returned, raised and printed was deleted at the end of
+	// resultsDeleted says that what the inputs returned, raised and printed was deleted at the end of
 	// resultsTTLSecondsAfterFinished.
 	ResultsDeleted *bool `json:"resultsDeleted,omitempty"`
 }

@@ -5,12 +5,12 @@ package v1alpha1
 // UploadReferenceApplyConfiguration represents a declarative configuration of the UploadReference type for use
 // with apply.
 //
-// UploadReference names tuples that the outcome store holds.
+// UploadReference names inputs that the outcome store holds.
 type UploadReferenceApplyConfiguration struct {
-	// digest of the tuples: "sha256:" and 64 hexadecimal digits. It opens nothing in another namespace.
+	// digest of the inputs: "sha256:" and 64 hexadecimal digits. It opens nothing in another namespace.
 	Digest *string `json:"digest,omitempty"`
-	// tuples is how many there are.
-	Tuples *int32 `json:"tuples,omitempty"`
+	// count is how many inputs the upload has.
+	Count *int32 `json:"count,omitempty"`
 }
 
 // UploadReferenceApplyConfiguration constructs a declarative configuration of the UploadReference type for use with
@@ -27,10 +27,10 @@ func (b *UploadReferenceApplyConfiguration) WithDigest(value string) *UploadRefe
 	return b
 }
 
-// WithTuples sets the Tuples field in the declarative configuration to the given value
+// WithCount sets the Count field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Tuples field is set to the value of the last call.
-func (b *UploadReferenceApplyConfiguration) WithTuples(value int32) *UploadReferenceApplyConfiguration {
-	b.Tuples = &value
+// If called multiple times, the Count field is set to the value of the last call.
+func (b *UploadReferenceApplyConfiguration) WithCount(value int32) *UploadReferenceApplyConfiguration {
+	b.Count = &value
 	return b
 }

@@ -35,14 +35,14 @@ var _ = Describe("Inputs of the documented API", func() {
 		} {
 			_, run := c.runMade(ctx, map[string]any{"function": function["uuid"], "parameters": json.RawMessage(list)})
 			job := newJob(ctx, run.Namespace, run.Name)
-			write(ctx, run, ac.FunctionRunStatus().WithRevision(pinned(run, 1).WithTuples(int32(len(want)))).
+			write(ctx, run, ac.FunctionRunStatus().WithRevision(pinned(run, 1).WithInputCount(int32(len(want)))).
 				WithJob(ac.JobReference().WithName(job.Name).WithNumber(1).WithUID(job.UID)))
 			w := newWorker(ctx, run, job, 0)
 			got := map[int]string{}
 			for len(got) < len(want) {
 				said := w.call(ctx, "", true, reported(got)...)
-				for _, tuple := range said.Tuples {
-					got[tuple.Index] = string(tuple.JSON) + tuple.Literal
+				for _, input := range said.Inputs {
+					got[input.Index] = string(input.JSON) + input.Literal
 				}
 			}
 			for index, text := range want {
@@ -74,7 +74,7 @@ var subresourceUser = rbacv1.PolicyRule{APIGroups: []string{"subresources.shared
 func reported(got map[int]string) []map[string]any {
 	var outcomes []map[string]any
 	for index := range got {
-		outcomes = append(outcomes, map[string]any{"index": index, "status": "Succeeded", "result": 1, "startTime": 1, "durationMicros": tupleMicros})
+		outcomes = append(outcomes, map[string]any{"index": index, "status": "Succeeded", "result": 1, "startTime": 1, "durationMicros": inputMicros})
 	}
 	return outcomes
 }

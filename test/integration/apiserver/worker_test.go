@@ -29,20 +29,20 @@ type worker struct {
 // answer is what a worker reads of an answer.
 type answer struct {
 	Action string `json:"action"`
-	Tuples []struct {
+	Inputs []struct {
 		Index   int             `json:"index"`
 		JSON    json.RawMessage `json:"json"`
 		Literal string          `json:"literal"`
-	} `json:"tuples"`
+	} `json:"inputs"`
 	Revoked string `json:"revoked"`
 	Error   string `json:"error"`
 }
 
-// indexes are those of the tuples handed out.
+// indexes are those of the inputs handed out.
 func (a answer) indexes() []int {
 	indexes := []int{}
-	for _, tuple := range a.Tuples {
-		indexes = append(indexes, tuple.Index)
+	for _, input := range a.Inputs {
+		indexes = append(indexes, input.Index)
 	}
 	return indexes
 }
@@ -104,21 +104,21 @@ func (w *worker) again(ctx context.Context, held string, want bool, outcomes ...
 	return said
 }
 
-// tupleMicros is how long a tuple takes. Tuples as long as that are handed out one by one.
-const tupleMicros = 10_000_000
+// inputMicros is how long an input takes. Inputs as long as that are handed out one by one.
+const inputMicros = 10_000_000
 
-// succeeded is the outcome of a tuple that went well.
+// succeeded is the outcome of an input that went well.
 func succeeded(index int, result any) map[string]any {
 	return map[string]any{
 		"index": index, "status": "Succeeded", "result": result,
-		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC).UnixMicro() + int64(index), "durationMicros": tupleMicros,
+		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC).UnixMicro() + int64(index), "durationMicros": inputMicros,
 	}
 }
 
-// failed is the outcome of a tuple that raised.
+// failed is the outcome of an input that raised.
 func failed(index int) map[string]any {
 	return map[string]any{
 		"index": index, "status": "Failed", "error": map[string]any{"type": "ValueError", "message": "no", "traceback": "here"},
-		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro(), "durationMicros": tupleMicros,
+		"startTime": time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro(), "durationMicros": inputMicros,
 	}
 }

@@ -98,7 +98,7 @@ func newNamespace(ctx context.Context) string {
 	return namespace.Name
 }
 
-// newRun makes a FunctionRun of n tuples: [0], [1], and so on.
+// newRun makes a FunctionRun of n inputs: [0], [1], and so on.
 func newRun(ctx context.Context, namespace string, n int) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	run := &v1alpha1.FunctionRun{
@@ -106,7 +106,7 @@ func newRun(ctx context.Context, namespace string, n int) *v1alpha1.FunctionRun 
 		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: "some"}},
 	}
 	for i := range n {
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: fmt.Appendf(nil, "%d", i)}})
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: fmt.Appendf(nil, "%d", i)}})
 	}
 	Expect(k8s.Create(ctx, run)).To(Succeed())
 	return run
@@ -124,7 +124,7 @@ func start(ctx context.Context, run *v1alpha1.FunctionRun, workers int32) *batch
 
 func pinned(run *v1alpha1.FunctionRun, workers int32) *ac.PinnedRevisionApplyConfiguration {
 	return ac.PinnedRevision().WithName("revision").WithFunctionUID("function").WithGeneration(1).
-		WithRegistryPath("registry.example/image").WithTuples(int32(len(run.Spec.Parameters))).WithWorkers(workers).
+		WithRegistryPath("registry.example/image").WithInputCount(int32(len(run.Spec.Parameters))).WithWorkers(workers).
 		WithGPUs(0).WithTimeoutSeconds(60).WithRetries(0)
 }
 

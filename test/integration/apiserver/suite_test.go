@@ -104,7 +104,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	klog.LogToStderr(false)
 	klog.SetOutput(GinkgoWriter)
 	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
-		"KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run `make test-specs`")
+		"KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run `make test-integration`")
 	pki = newAuthority(GinkgoT().TempDir())
 	startControlPlane()
 	startAggregated(ctx)

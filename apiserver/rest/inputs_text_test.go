@@ -20,11 +20,11 @@ func listed(t *testing.T, list, runtime string) (asJSON, literal, problem string
 	if !ok {
 		return "", "", "no list"
 	}
-	tuples, text, problem := listedTuples(raw, runtime)
-	for _, tuple := range tuples {
-		values := make([]string, len(tuple))
-		for i := range tuple {
-			values[i] = string(tuple[i].Raw)
+	inputs, text, problem := listedInputs(raw, runtime)
+	for _, input := range inputs {
+		values := make([]string, len(input))
+		for i := range input {
+			values[i] = string(input[i].Raw)
 		}
 		asJSON += "[" + strings.Join(values, ",") + "]"
 	}
@@ -53,7 +53,7 @@ func TestAnArrayOfInputsKeepsItsNumbers(t *testing.T) {
 		"no array":                          {`[1]`, "", "", arrays},
 		"an object":                         {`[{"a": 1}]`, "", "", arrays},
 		"null":                              {`[[1], null]`, "", "", "Item 1 is null: it must be an array."},
-		"no tuple":                          {`[]`, "", "", "There is no tuple: give [[]] for a single call without values."},
+		"no input":                          {`[]`, "", "", "There is no input: give [[]] for a single call without values."},
 		"a number beyond floats":            {`[[1e999]]`, "", "", "JSON parse error - the number 1e999 is out of the range of floating-point numbers at byte 16"},
 		"half a surrogate pair":             {`[["\ud800"]]`, "", "", `JSON parse error - it has half a surrogate pair, \ud800, which no text can hold at byte 17`},
 		"a key twice":                       {`[[{"a":1,"a":2}]]`, "", "", `JSON parse error - the key "a" is given twice at byte 24`},
@@ -72,15 +72,15 @@ func TestAnArrayOfInputsKeepsItsNumbers(t *testing.T) {
 
 func TestManyInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 	for name, list := range map[string][]byte{
-		"small tuples": []byte("[" + strings.Repeat("[1],", 300_000) + "[1]]"),
-		"empty tuples": []byte("[" + strings.Repeat("[],", 400_000) + "[]]"),
-		"one tuple":    []byte("[[" + strings.Repeat("1,", 600_000) + "1]]"),
+		"small inputs": []byte("[" + strings.Repeat("[1],", 300_000) + "[1]]"),
+		"empty inputs": []byte("[" + strings.Repeat("[],", 400_000) + "[]]"),
+		"one input":    []byte("[[" + strings.Repeat("1,", 600_000) + "1]]"),
 		"floats":       []byte("[[" + strings.Repeat("1.0,", 300_000) + "1]]"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			tuples, literal, _ := listedTuples(list, "python311")
+			inputs, literal, _ := listedInputs(list, "python311")
 			runtime.ReadMemStats(&after)
 			if used := after.TotalAlloc - before.TotalAlloc; used > 50*uint64(len(list)) {
 				t.Errorf("%d bytes were allocated for %d", used, len(list))
@@ -90,7 +90,7 @@ func TestManyInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 			if after.HeapAlloc > before.HeapAlloc && after.HeapAlloc-before.HeapAlloc > 16*uint64(len(list)) {
 				t.Errorf("the heap grew by %d bytes for %d", after.HeapAlloc-before.HeapAlloc, len(list))
 			}
-			runtime.KeepAlive(tuples)
+			runtime.KeepAlive(inputs)
 			runtime.KeepAlive(literal)
 		})
 	}

@@ -78,7 +78,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 			HaveKeyWithValue("run", id), HaveKeyWithValue("function_name", "mnist")))
 
 		By("telling what is executed from what waits")
-		run.Spec.Parameters = make([]v1alpha1.Tuple, 3) // for the number that is pinned
+		run.Spec.Parameters = make([]v1alpha1.Input, 3) // for the number that is pinned
 		job := start(ctx, run, 1)
 		w := newWorker(ctx, run, job, 0)
 		Expect(w.call(ctx, "", true).indexes()).To(Equal([]int{0}))
@@ -160,7 +160,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 			{map[string]any{"function": function["uuid"], "parameters": "((1,),)", "bid_price": "much"}, `{"bid_price":["A valid number is required."]}`},
 			{map[string]any{"function": function["uuid"], "parameters": "((1,),)", "base_gpu": "8b9420da-a848-4523-a138-ddbf33007631"},
 				`{"base_gpu":["A base GPU is unnecessary because the function is not using an image that requires GPU"]}`},
-			{map[string]any{"function": function["uuid"], "parameters": []any{}}, `{"parameters":["There is no tuple: give [[]] for a single call without values."]}`},
+			{map[string]any{"function": function["uuid"], "parameters": []any{}}, `{"parameters":["There is no input: give [[]] for a single call without values."]}`},
 			{map[string]any{"function": function["uuid"], "parameters": []any{1}}, `{"parameters":["This must be an array of arrays, or the text of a Python tuple of tuples."]}`},
 			{map[string]any{"function": "8b9420da-a848-4523-a138-ddbf33007631", "parameters": "((1,),)"}, `{"function":["Invalid pk \"8b9420da-a848-4523-a138-ddbf33007631\" - object does not exist."]}`},
 		} {

@@ -17,10 +17,10 @@ import (
 )
 
 // startedRun makes a function and a run of it, and waits for its Job.
-func startedRun(ctx SpecContext, tuples int, change ...func(*v1alpha1.FunctionRun)) (*v1alpha1.FunctionRun, *batchv1.Job) {
+func startedRun(ctx SpecContext, inputs int, change ...func(*v1alpha1.FunctionRun)) (*v1alpha1.FunctionRun, *batchv1.Job) {
 	GinkgoHelper()
 	namespace := newNamespace(ctx)
-	run := newRun(namespace, "r", "f", tuples, change...)
+	run := newRun(namespace, "r", "f", inputs, change...)
 	create(ctx, newFunction(namespace, "f"), run)
 	return run, waitJob(ctx, run)
 }
@@ -41,7 +41,7 @@ func noJobs(ctx SpecContext, run *v1alpha1.FunctionRun) {
 }
 
 var _ = Describe("A run", func() {
-	It("pins its revision, becomes a Job, and is complete when the API server says that all tuples succeeded", func(ctx SpecContext) {
+	It("pins its revision, becomes a Job, and is complete when the API server says that all inputs succeeded", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 3)
 		Expect(job.Name).To(Equal("r-1"))
 		Expect(*job.Spec.Completions).To(BeEquivalentTo(3))
@@ -51,7 +51,7 @@ var _ = Describe("A run", func() {
 		}).Should(Succeed())
 		Expect(metav1.IsControlledBy(job, run)).To(BeTrue())
 		Expect(*run.Status.Revision).To(SatisfyAll(
-			HaveField("Workers", BeEquivalentTo(3)), HaveField("Tuples", BeEquivalentTo(3)), HaveField("GPUs", BeEquivalentTo(0)),
+			HaveField("Workers", BeEquivalentTo(3)), HaveField("Inputs", BeEquivalentTo(3)), HaveField("GPUs", BeEquivalentTo(0)),
 			HaveField("TimeoutSeconds", BeEquivalentTo(1800)), HaveField("Retries", BeEquivalentTo(0)),
 			HaveField("RegistryPath", "sharedcloud/python:latest")))
 		Expect(run.Status.StartTime).NotTo(BeNil())
@@ -63,19 +63,19 @@ var _ = Describe("A run", func() {
 
 		report(ctx, run, progress(3, 3, 0, 0).WithClosed(true))
 		complete := waitCondition(ctx, run, v1alpha1.ConditionComplete)
-		Expect(complete.Message).To(Equal("All 3 tuples succeeded."))
+		Expect(complete.Message).To(Equal("All 3 inputs succeeded."))
 		Expect(condition(run, v1alpha1.ConditionFinished).Status).To(Equal(metav1.ConditionTrue))
 		Expect(run.Status.CompletionTime).NotTo(BeNil())
 		Expect(kstatus(ctx, run)).To(Equal(status.CurrentStatus))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("is failed when a tuple failed, and names the first indexes", func(ctx SpecContext) {
+	It("is failed when an input failed, and names the first indexes", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 10)
 		report(ctx, run, progress(10, 8, 2, 0).WithFailedIndexes("3,7").WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
-		Expect(failed.Reason).To(Equal(v1alpha1.ReasonTuplesFailed))
-		Expect(failed.Message).To(ContainSubstring("2 of 10 tuples did not succeed (2 failed): indexes 3,7."))
+		Expect(failed.Reason).To(Equal(v1alpha1.ReasonInputsFailed))
+		Expect(failed.Message).To(ContainSubstring("2 of 10 inputs did not succeed (2 failed): indexes 3,7."))
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
@@ -187,7 +187,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 		report(ctx, run, progress(4, 1, 0, 3).WithFailedIndexes("1-3").WithReason(v1alpha1.ReasonCancelled).WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonCancelled))
-		Expect(failed.Message).To(ContainSubstring("3 of 4 tuples did not succeed (3 cancelled)"))
+		Expect(failed.Message).To(ContainSubstring("3 of 4 inputs did not succeed (3 cancelled)"))
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
@@ -226,18 +226,18 @@ var _ = Describe("The end of a run is a handshake", func() {
 		report(ctx, run, progress(4, 1, 0, 3).WithReason(ending.Reason).WithMessage(ending.Message).WithFailedIndexes("1-3").WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
-		Expect(failed.Message).To(HavePrefix("The run took longer than its time limit of 10 seconds (spec.activeDeadlineSeconds). 3 of 4 tuples did not succeed (3 cancelled): indexes 1-3."))
+		Expect(failed.Message).To(HavePrefix("The run took longer than its time limit of 10 seconds (spec.activeDeadlineSeconds). 3 of 4 inputs did not succeed (3 cancelled): indexes 1-3."))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("when more tuples failed than it bears: the API server closes it", func(ctx SpecContext) {
+	It("when more inputs failed than it bears: the API server closes it", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) })
 		Expect(*run.Status.Revision.MaxFailures).To(BeEquivalentTo(1))
 		report(ctx, run, progress(9, 1, 2, 6).WithReason(v1alpha1.ReasonMaxFailuresExceeded).
 			WithMessage("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures)").WithFailedIndexes("1-8").WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonMaxFailuresExceeded))
-		Expect(failed.Message).To(HavePrefix("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures). 8 of 9 tuples did not succeed (2 failed, 6 cancelled)"))
+		Expect(failed.Message).To(HavePrefix("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures). 8 of 9 inputs did not succeed (2 failed, 6 cancelled)"))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
@@ -344,7 +344,7 @@ var _ = Describe("A suspended run", func() {
 var _ = Describe("A run says what its workers wait for", func() {
 	It("in Ready, within seconds, and back when it is cured", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
-		Expect(waitReason(ctx, run, v1alpha1.ReasonStarting)).To(ContainSubstring("no worker has taken a tuple yet"))
+		Expect(waitReason(ctx, run, v1alpha1.ReasonStarting)).To(ContainSubstring("no worker has taken an input yet"))
 		pod := newPod(ctx, job, 0)
 		podUnschedulable(ctx, pod, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
 		Expect(waitReason(ctx, run, v1alpha1.ReasonPodsUnschedulable)).To(Equal("No node has room: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))

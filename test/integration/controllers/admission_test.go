@@ -145,12 +145,12 @@ var _ = DescribeTable("A FunctionRun is refused", func(ctx SpecContext, change f
 	refused(ctx, newRun("", "", "f", 1, change), words...)
 },
 	Entry("without inputs", func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
-		"none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: put a list of tuples such as [[1, 2], [3, 4]] into spec.parameters"),
+		"none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: put a list of inputs such as [[1, 2], [3, 4]] into spec.parameters"),
 	Entry("with both forms of inputs", func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1,),)") },
 		"more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: leave all but one of them out"),
 	Entry("without a function", func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "" }, "spec.functionRef"),
 	Entry("with a name that is no label", func(r *v1alpha1.FunctionRun) { r.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
-	Entry("with a literal too short to be a tuple", func(r *v1alpha1.FunctionRun) {
+	Entry("with a literal too short to be an input", func(r *v1alpha1.FunctionRun) {
 		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("(")
 	}, "spec.parametersLiteral"),
 	Entry("with a negative time to live of its results", func(r *v1alpha1.FunctionRun) { r.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.resultsTTLSecondsAfterFinished"),
@@ -213,9 +213,9 @@ var _ = Describe("Admission takes", func() {
 	It("every JSON value as an input, as it is", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "values", "missing", 0)
 		for _, value := range []string{"null", "true", "-1.5e300", "12345678901234567", `"ä\u0000"`, "[]", `[1, [null]]`, `{}`, `{"a": null, "b": {"c": []}}`} {
-			run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: []byte(value)}})
+			run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: []byte(value)}})
 		}
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{})
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{})
 		want, err := json.Marshal(run.Spec.Parameters)
 		Expect(err).NotTo(HaveOccurred())
 		create(ctx, run)

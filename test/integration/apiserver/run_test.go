@@ -39,7 +39,7 @@ var _ = Describe("A run", func() {
 		said := w.call(ctx, "", true)
 		Expect(said.Action).To(Equal("work"))
 		Expect(said.indexes()).To(Equal([]int{0}))
-		Expect(said.Tuples[0].JSON).To(MatchJSON(`[0]`))
+		Expect(said.Inputs[0].JSON).To(MatchJSON(`[0]`))
 		said = w.call(ctx, "", true, succeeded(0, map[string]any{"a": 1}))
 		Expect(said.indexes()).To(Equal([]int{1}))
 		said = w.call(ctx, "", true, failed(1))

@@ -135,7 +135,7 @@ var _ = Describe("The aggregated API", func() {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(json.Unmarshal(data, run)).To(Succeed())
 		}).WithContext(ctx).Should(Succeed())
-		Expect(run.Spec.ParametersFrom.Upload.Tuples).To(BeEquivalentTo(2))
+		Expect(run.Spec.ParametersFrom.Upload.Count).To(BeEquivalentTo(2))
 		Expect(run.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationRequestedBy, namespace+"-all"))
 
 		_, err := post(all, "[1]\n")

@@ -60,13 +60,13 @@ func newFunction(namespace, name string, change ...func(*v1alpha1.Function)) *v1
 	return function
 }
 
-func newRun(namespace, name, function string, tuples int, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
+func newRun(namespace, name, function string, inputs int, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
 	run := &v1alpha1.FunctionRun{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: function}},
 	}
-	for range tuples {
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Tuple{apiextensionsv1.JSON{Raw: []byte("1")}})
+	for range inputs {
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: []byte("1")}})
 	}
 	for _, f := range change {
 		f(run)

@@ -138,7 +138,7 @@ var _ = Describe("What tenants and workers send", func() {
 			return run
 		}
 		run := make("plain", func(s *v1alpha1.FunctionRunSpec) {
-			s.Parameters = []v1alpha1.Tuple{{apiextensionsv1.JSON{Raw: fmt.Appendf(nil, "%q", planted["input"])}}, {apiextensionsv1.JSON{Raw: []byte("2")}}}
+			s.Parameters = []v1alpha1.Input{{apiextensionsv1.JSON{Raw: fmt.Appendf(nil, "%q", planted["input"])}}, {apiextensionsv1.JSON{Raw: []byte("2")}}}
 		})
 		make("literal", func(s *v1alpha1.FunctionRunSpec) { s.ParametersLiteral = ptr.To("(('" + planted["literal"] + "',),)") })
 		make("broken", func(s *v1alpha1.FunctionRunSpec) {
@@ -162,8 +162,8 @@ var _ = Describe("What tenants and workers send", func() {
 		w := newWorker(ctx, run, made, 0)
 		Expect(w.call(ctx, "", true).Action).To(Equal("work"))
 		status, _ := w.post(ctx, run.Name, map[string]any{"protocol": 1, "sequence": 2, "held": "", "want": true, "outcomes": []map[string]any{
-			{"index": 0, "status": "Succeeded", "result": planted["result"], "stdout": []byte(planted["stdout"]), "startTime": time.Now().UnixMicro(), "durationMicros": tupleMicros},
-			{"index": 1, "status": "Failed", "startTime": time.Now().UnixMicro(), "durationMicros": tupleMicros,
+			{"index": 0, "status": "Succeeded", "result": planted["result"], "stdout": []byte(planted["stdout"]), "startTime": time.Now().UnixMicro(), "durationMicros": inputMicros},
+			{"index": 1, "status": "Failed", "startTime": time.Now().UnixMicro(), "durationMicros": inputMicros,
 				"error": map[string]any{"type": "E", "message": planted["error"], "traceback": planted["traceback"]}},
 		}})
 		GinkgoWriter.Println("the outcomes were answered with", status)

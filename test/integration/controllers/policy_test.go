@@ -173,7 +173,7 @@ var _ = Describe("A revision", func() {
 		run := newRun(newNamespace(ctx), "r", "missing", 1)
 		create(ctx, run)
 		for _, field := range []string{"digest", "inputsDigest"} {
-			patch := fmt.Sprintf(`{"status":{"revision":{"name":"x","functionUID":"x","generation":1,"registryPath":"x","tuples":1,"workers":1,"gpus":0,"timeoutSeconds":1,"retries":0,%q:"sha256:x"}}}`, field)
+			patch := fmt.Sprintf(`{"status":{"revision":{"name":"x","functionUID":"x","generation":1,"registryPath":"x","inputCount":1,"workers":1,"gpus":0,"timeoutSeconds":1,"retries":0,%q:"sha256:x"}}}`, field)
 			err := k8s.Status().Patch(ctx, run.DeepCopy(), merge(patch))
 			Expect(err).To(MatchError(ContainSubstring("status.revision." + field)))
 		}

@@ -153,12 +153,12 @@ var _ = Describe("The copy of a run's inputs", func() {
 		Expect(k8s.Create(ctx, kept)).To(Succeed())
 		job := newJob(ctx, namespace, run.Name)
 		write(ctx, run, ac.FunctionRunStatus().
-			WithRevision(pinned(run, 1).WithTuples(2).WithInputs(kept.Name).WithInputsDigest(digest)).
+			WithRevision(pinned(run, 1).WithInputCount(2).WithInputsConfigMap(kept.Name).WithInputsDigest(digest)).
 			WithJob(ac.JobReference().WithName(job.Name).WithNumber(1).WithUID(job.UID)))
 		worker := newWorker(ctx, run, job, 0)
 		Eventually(func(g Gomega) {
 			_, said := worker.post(ctx, run.Name, map[string]any{"protocol": 1, "sequence": 1, "held": "", "want": true})
-			g.Expect(said.Tuples).To(BeEmpty())
+			g.Expect(said.Inputs).To(BeEmpty())
 			progress := read(ctx, g, run).Status.Progress
 			g.Expect(progress).NotTo(BeNil())
 			g.Expect(progress.Reason).To(Equal(v1alpha1.ReasonInputsUnavailable))

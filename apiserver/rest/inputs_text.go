@@ -15,15 +15,15 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// A FunctionRun holds tuples of JSON as the Kubernetes API stores them, and that reads a number as a 64-bit integer or as a
+// A FunctionRun holds inputs of JSON as the Kubernetes API stores them, and that reads a number as a 64-bit integer or as a
 // float: 12345678901234567890 and 1.0 would reach the handler as another number. Inputs with such a number are stored as the
 // text of a Python tuple of tuples, in which every number stays as it was written. Both kinds of handlers read both.
 
-// listedTuples reads an array of arrays, which was checked: as JSON, or as a literal where only that keeps its numbers.
-func listedTuples(list []byte, runtime string) (tuples []sharedcloudv1alpha1.Tuple, literal *string, problem string) {
+// listedInputs reads an array of arrays, which was checked: as JSON, or as a literal where only that keeps its numbers.
+func listedInputs(list []byte, runtime string) (inputs []sharedcloudv1alpha1.Input, literal *string, problem string) {
 	const wanted = "This must be an array of arrays, or the text of a Python tuple of tuples."
 	count, values, kept, null := 0, 0, true, -1
-	err := eachTuple(list, func(index int) {
+	err := eachInput(list, func(index int) {
 		count++
 		if index >= 0 {
 			null = index
@@ -38,13 +38,13 @@ func listedTuples(list []byte, runtime string) (tuples []sharedcloudv1alpha1.Tup
 	case null >= 0:
 		return nil, nil, fmt.Sprintf("Item %d is null: it must be an array.", null)
 	case count == 0:
-		return nil, nil, "There is no tuple: give [[]] for a single call without values."
+		return nil, nil, "There is no input: give [[]] for a single call without values."
 	case !kept:
 		prefix := ""
 		if strings.HasPrefix(runtime, "python2") {
 			prefix = "u" // what JSON calls a string is unicode there
 		}
-		text := tuplesText(list, count, prefix)
+		text := inputsText(list, count, prefix)
 		if len(text) > maxParameters {
 			return nil, nil, wire.SentenceTooLong(maxParameters)
 		}
@@ -52,34 +52,34 @@ func listedTuples(list []byte, runtime string) (tuples []sharedcloudv1alpha1.Tup
 	}
 	// One piece of memory for all values, and their texts stay where they are: there may be a hundred thousand.
 	all := make([]apiextensionsv1.JSON, 0, values)
-	tuples = make([]sharedcloudv1alpha1.Tuple, 0, count)
+	inputs = make([]sharedcloudv1alpha1.Input, 0, count)
 	start := 0
-	_ = eachTuple(list, func(int) {
-		tuples = append(tuples, sharedcloudv1alpha1.Tuple(all[start:len(all):len(all)]))
+	_ = eachInput(list, func(int) {
+		inputs = append(inputs, sharedcloudv1alpha1.Input(all[start:len(all):len(all)]))
 		start = len(all)
 	}, func(value []byte) { all = append(all, apiextensionsv1.JSON{Raw: value}) })
-	return tuples, nil, ""
+	return inputs, nil, ""
 }
 
-var errNoTuple = errors.New("an item is no array")
+var errNoInput = errors.New("an item is no array")
 
-// eachTuple calls value for each value of each tuple, and tuple behind them, with the index of one that is null instead, or -1.
-func eachTuple(list []byte, tuple func(null int), value func([]byte)) error {
+// eachInput calls value for each value of each input, and input behind them, with the index of one that is null instead, or -1.
+func eachInput(list []byte, input func(null int), value func([]byte)) error {
 	decoder := strictjson.NewDecoder(list, strictjson.Options{})
 	return decoder.Array(func(index int) error {
 		if decoder.Null() {
-			tuple(index)
+			input(index)
 			return nil
 		}
 		if decoder.Peek() != '[' {
-			return errNoTuple
+			return errNoInput
 		}
 		err := decoder.Array(func(int) error {
 			raw, err := decoder.Raw()
 			value(raw)
 			return err
 		})
-		tuple(-1)
+		input(-1)
 		return err
 	})
 }
@@ -122,8 +122,8 @@ func numberKept(text string) bool {
 	return value != math.Trunc(value) || size >= 1e21 // from there on it is written with an exponent
 }
 
-// tuplesText is the text of a Python tuple of tuples that means the same.
-func tuplesText(list []byte, count int, prefix string) string {
+// inputsText is the text of a Python tuple of tuples that means the same.
+func inputsText(list []byte, count int, prefix string) string {
 	var b strings.Builder
 	b.Grow(len(list) + len(list)/2)
 	b.WriteByte('(')

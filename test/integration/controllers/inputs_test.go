@@ -43,8 +43,8 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		job := waitJob(ctx, run)
 		Expect(job.Spec.Completions).To(HaveValue(BeEquivalentTo(3)))
 		run = fresh(ctx, Default, run)
-		Expect(run.Status.Revision.Tuples).To(BeEquivalentTo(3))
-		Expect(run.Status.Revision.Inputs).To(Equal("r-inputs"))
+		Expect(run.Status.Revision.InputCount).To(BeEquivalentTo(3))
+		Expect(run.Status.Revision.InputsConfigMap).To(Equal("r-inputs"))
 
 		Expect(k8s.Delete(ctx, source)).To(Succeed())
 		copied := fresh(ctx, Default, newConfigMap(namespace, "r-inputs", nil))
@@ -70,7 +70,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		Expect(waitReason(ctx, run, v1alpha1.ReasonInputsMissing)).To(ContainSubstring("there is one already that is not this run's"))
 		Expect(k8s.Delete(ctx, taken)).To(Succeed())
 		waitJob(ctx, run)
-		Expect(fresh(ctx, Default, run).Status.Revision.Tuples).To(BeEquivalentTo(2))
+		Expect(fresh(ctx, Default, run).Status.Revision.InputCount).To(BeEquivalentTo(2))
 	}, SpecTimeout(90*time.Second))
 })
 
@@ -79,22 +79,22 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 0, func(r *v1alpha1.FunctionRun) {
 			r.Spec.Parameters = nil
-			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 1_000_000}}
+			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Count: 1_000_000}}
 		})
 		create(ctx, newFunction(namespace, "f"), run)
 		Expect(waitJob(ctx, run).Spec.Completions).To(HaveValue(BeEquivalentTo(v1alpha1.DefaultWorkers)))
-		Expect(fresh(ctx, Default, run).Status.Revision.Tuples).To(BeEquivalentTo(1_000_000))
+		Expect(fresh(ctx, Default, run).Status.Revision.InputCount).To(BeEquivalentTo(1_000_000))
 	}, SpecTimeout(90*time.Second))
 
 	DescribeTable("is refused", func(ctx SpecContext, source *v1alpha1.ParametersSource, says string) {
 		run := newRun(newNamespace(ctx), "r", "f", 0, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters, r.Spec.ParametersFrom = nil, source })
 		Expect(k8s.Create(ctx, run)).To(MatchError(ContainSubstring(says)))
 	},
-		Entry("with a digest that is none", &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("x", 64), Tuples: 1}}, "spec.parametersFrom.upload.digest"),
-		Entry("without tuples", &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: -1}}, "spec.parametersFrom.upload.tuples"),
+		Entry("with a digest that is none", &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("x", 64), Count: 1}}, "spec.parametersFrom.upload.digest"),
+		Entry("without inputs", &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Count: -1}}, "spec.parametersFrom.upload.count"),
 		Entry("that names nothing", &v1alpha1.ParametersSource{}, "configMapKeyRef"),
 		Entry("that names two sources", &v1alpha1.ParametersSource{
-			Upload:          &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Tuples: 1},
+			Upload:          &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Count: 1},
 			ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "a", Key: "b"},
 		}, "configMapKeyRef"))
 
