@@ -82,7 +82,7 @@ bench: ## Measure against the plain ways of doing the same, as ratios.
 	@hack/benchmark/bench.sh
 
 .PHONY: lint
-lint: bin/golangci-lint bin/golangci-lint-kube-api-linter ## Formatting, linters, rules for API types, import directions.
+lint: bin/golangci-lint bin/golangci-lint-kube-api-linter bin/eslint ## Formatting, linters for Go, Python, JavaScript and shell, rules for API types, import directions.
 	@hack/lint.sh
 
 ##@ Build
@@ -100,7 +100,7 @@ docker-build: ## Build the image with $(CONTAINER_TOOL), for this machine's arch
 	$(CONTAINER_TOOL) build -t $(IMAGE) .
 
 .PHONY: generate
-generate: bin/controller-gen ## Generate deep copies, CRDs, apply configurations, RBAC roles and the table of docs/security.md.
+generate: bin/controller-gen ## Generate deep copies, CRDs, apply configurations, RBAC roles, the Node runner and the table of docs/security.md.
 	@hack/generate.sh
 
 .PHONY: verify-generated
@@ -132,6 +132,10 @@ $(TOOLS:%=bin/%): bin/%: hack/tools/go.mod hack/tools/go.sum
 
 $(LINTERS:%=bin/%): bin/%: hack/lint/go.mod hack/lint/go.sum
 	@hack/build-tool.sh hack/lint $* $(package/$*)
+
+# One script brings all three; flake8 and shellcheck come with eslint.
+bin/eslint: hack/lint-tools.sh
+	@hack/lint-tools.sh
 
 # Go knows better than make what is up to date, so this asks it each time.
 .PHONY: bin/cluster-driver

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes everything that is generated from Go sources. What it writes is committed and never edited.
+# Writes all generated files. They are committed and never edited.
 # usage: hack/generate.sh [ROOT]   (default: this checkout; verify-generated.sh passes a copy)
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -33,5 +33,8 @@ role sharedcloud-apiserver config/rbac/apiserver_role.yaml apiserver cmd/apiserv
 # The policies that check what objects name, from the list of references in api/v1alpha1/references.go.
 root=$PWD
 (cd "$here" && go run ./hack/policies "$root/config/policy")
+
+# The Node runner: one file from the modules in runtimes/node/src.
+(cd "$here" && go run ./hack/noderunner "$root/runtimes/node")
 
 go run ./hack/securitydoc .

@@ -80,6 +80,19 @@ stage_e2e() {
 	CGO_ENABLED=0 report e2e testname -trimpath -count=1 -timeout 55m ./test/e2e/... -ginkgo.seed="${SEED:-1}"
 }
 
+run_stage() {
+	case $1 in
+	unit) stage_unit ;;
+	cluster) stage_cluster ;;
+	specs) stage_specs ;;
+	fuzz) stage_fuzz ;;
+	fuzz_deep) stage_fuzz_deep ;;
+	e2e) stage_e2e ;;
+	esac
+}
+
+known() { [[ $(type -t "stage_$1") == function ]]; }
+
 # A stage exists when there is something in it to run.
 exists() {
 	case $1 in
@@ -90,7 +103,7 @@ exists() {
 
 passed=0 failed=0 status=0 lines=()
 for stage in "$@"; do
-	[[ $(type -t "stage_$stage") == function ]] || { echo "there is no stage $stage: see the top of hack/test.sh" >&2; exit 2; }
+	known "$stage" || { echo "there is no stage $stage: see the top of hack/test.sh" >&2; exit 2; }
 	exists "$stage" || continue
 	echo
 	echo "── $stage"
@@ -98,7 +111,7 @@ for stage in "$@"; do
 	start=$SECONDS flag=()
 	# In a process of its own: within `if`, bash would ignore set -e.
 	set +e
-	(set -e; "stage_$stage")
+	(set -e; run_stage "$stage")
 	code=$?
 	set -e
 	((code == 0)) || { status=1; flag=(--stage-failed); }

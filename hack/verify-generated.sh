@@ -13,7 +13,7 @@ done
 hack/generate.sh "$copy"
 
 differs=0
-for folder in api config/crd config/policy config/rbac docs; do
+for folder in api config/crd config/policy config/rbac docs runtimes/node; do
 	[[ -d $copy/$folder ]] || continue
 	diff -ruN "$root/$folder" "$copy/$folder" || differs=1
 done
