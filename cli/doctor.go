@@ -120,6 +120,9 @@ func (d *doctor) examine(ctx context.Context, smoke bool) error {
 	d.tell(d.policy(ctx))
 	d.tell(d.programs(ctx)...)
 	d.tell(d.way(ctx))
+	if d.subs != nil {
+		d.tell(d.versions(ctx))
+	}
 	if crds.state == fine {
 		d.tell(d.references(ctx)...)
 		d.tell(d.store(ctx))
@@ -269,6 +272,22 @@ func (d *doctor) way(ctx context.Context) finding {
 	}
 	d.subs = s
 	return ok("the API server answers %s", where)
+}
+
+// versions compares the plugin with the API server.
+func (d *doctor) versions(ctx context.Context) finding {
+	server, err := d.subs.version(ctx)
+	if err != nil {
+		return finding{unsure, "the version of the API server is not known", upperFirst(sentence(err))}
+	}
+	return versionsFinding(version(), server)
+}
+
+func versionsFinding(plugin, server string) finding {
+	if plugin != server {
+		return finding{unsure, fmt.Sprintf("the plugin is %s, and the API server is %s", plugin, server), "Use the plugin of the operator's version."}
+	}
+	return ok("the plugin and the API server are both %s", server)
 }
 
 // store asks for the results of a run, which only an open store has.

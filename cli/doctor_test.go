@@ -34,6 +34,8 @@ func TestFindings(t *testing.T) {
 		want string
 	}{
 		"a Kubernetes that is new enough":  {versionFinding("1", "33+", "v1.33.1", "dev"), "✓ Kubernetes v1.33.1 answers (this plugin: dev)"},
+		"a plugin of the server's version": {versionsFinding("v1.0.0", "v1.0.0"), "✓ the plugin and the API server are both v1.0.0"},
+		"a plugin of another version":      {versionsFinding("v1.0.0", "v1.1.0"), "? the plugin is v1.0.0, and the API server is v1.1.0\n    Use the plugin of the operator's version."},
 		"a Kubernetes that is too old":     {versionFinding("1", "32", "v1.32.0", "dev"), "✗ Kubernetes v1.32.0 is too old\n    The operator needs 1.33 or newer."},
 		"GPUs of two products":             {gpuFinding([]corev1.Node{node("L4", "2", "True"), node("A100", "8", "True"), node("L4", "1", "True")}), "✓ 3 nodes and 11 GPUs: 8 A100, 3 L4"},
 		"GPUs by other names, too":         {gpuFinding([]corev1.Node{others(node("L4", "2", "True")), node("L4", "2", "True")}), "✓ 2 nodes and 4 GPUs: 4 L4; by other names (gpuResource): 4 amd.com/gpu, 2 nvidia.com/mig-1g.5gb"},

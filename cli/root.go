@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -41,19 +40,6 @@ func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams
 	return exitCode(err, o.ran)
 }
 
-// Version of the plugin; set when it is built for a release.
-var Version = ""
-
-func version() string {
-	if Version != "" {
-		return Version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
-}
-
 func newRoot(o *options) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-function",
@@ -71,7 +57,7 @@ A function is code with an image; a run calls it over n inputs and has n answers
   kubectl function run train --file inputs.csv --csv-header --wait
   kubectl function rerun train-x7k2p --failed --wait`,
 		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl function"},
-		Version:                    version(),
+		Version:                    versionText(buildVersion()),
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		Args:                       cobra.ArbitraryArgs,
@@ -95,7 +81,7 @@ A function is code with an image; a run calls it over n inputs and has n answers
 		{"Steer", []*cobra.Command{newCancel(o), newSuspend(o), newResume(o)}},
 		{"Revisions", []*cobra.Command{newRevisions(o), newDiff(o), newRollback(o)}},
 		{"Write and try", []*cobra.Command{newInit(o), newTest(o)}},
-		{"Around it", []*cobra.Command{newToken(o), newDoctor(o)}},
+		{"Around it", []*cobra.Command{newToken(o), newDoctor(o), newVersion(o)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title + ":"})
 		for _, command := range group.commands {

@@ -96,7 +96,7 @@ func TestWrongUsageIsToldInASentenceBeforeTheClusterIsAsked(t *testing.T) {
 
 func TestTheClusterThatCannotBeReachedIsNamed(t *testing.T) {
 	for _, args := range [][]string{{"list"}, {"get", "run", "r"}, {"results", "r"}, {"log", "r"}, {"cancel", "r"}, {"describe", "r"},
-		{"run", "f", "--params", "((1,),)"}, {"rerun", "r", "--failed"}, {"revisions", "f"}, {"diff", "f"}, {"rollback", "f"}, {"token"}, {"doctor"}} {
+		{"run", "f", "--params", "((1,),)"}, {"rerun", "r", "--failed"}, {"revisions", "f"}, {"diff", "f"}, {"rollback", "f"}, {"token"}, {"doctor"}, {"version"}} {
 		t.Run(args[0], func(t *testing.T) {
 			got := command(t, t.Context(), nil, append(args, "--server", "http://127.0.0.1:1")...)
 			got.mustEnd(t, ExitCluster, "", "the server http://127.0.0.1:1 cannot be reached")
@@ -107,7 +107,7 @@ func TestTheClusterThatCannotBeReachedIsNamed(t *testing.T) {
 func TestHelpHasExamplesAndTheExitCodes(t *testing.T) {
 	command(t, t.Context(), nil, "--help").mustEnd(t, ExitOK, "Exit codes:", "")
 	for _, name := range []string{"run", "rerun", "results", "log", "list", "get", "describe", "cancel", "suspend", "resume", "revisions",
-		"diff", "rollback", "init", "test", "token", "doctor"} {
+		"diff", "rollback", "init", "test", "token", "doctor", "version"} {
 		command(t, t.Context(), nil, name, "--help").mustEnd(t, ExitOK, "Examples:\n  ", "")
 	}
 	command(t, t.Context(), nil, "completion", "bash").mustEnd(t, ExitOK, "__complete", "")

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Every linter, one after the other; all of them run, whichever finds something. Bounded: a linter that hangs is ended.
+# Runs every linter, one after the other, also after one has found something. A linter that hangs is ended after 20 minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The flags of the shipped build, so that what linters need compiled is compiled once for both.
+# The flags of the shipped build, so that packages are compiled once for builds and linters.
 export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath"
 
 status=0
@@ -21,7 +21,7 @@ check() { # check WHAT COMMAND…
 
 check "golangci-lint" bin/golangci-lint run ./...
 check "kube-api-linter on api/v1alpha1" bin/golangci-lint-kube-api-linter run --config .golangci-api.yml ./api/v1alpha1/...
-# The big binary (cmd/kubernetes) only wires; to check its types would take a build of Kubernetes.
+# The large binary (cmd/kubernetes) only wires; to check its types would take a build of Kubernetes.
 check "golangci-lint in hack/cluster" bash -c "cd hack/cluster && ../../bin/golangci-lint run -c ../../.golangci.yml ./internal/... ./cmd/cluster ./cmd/nodetool ./cmd/pause"
 
 # tracked PATTERN…: the tracked files of these names, one a line.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates again, in a copy, and shows what differs from what is here. The checkout is not touched.
+# Generates into a copy of the checkout and prints the differences. The checkout is not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -18,7 +18,7 @@ for folder in api config/crd config/policy config/rbac docs runtimes/node; do
 	diff -ruN "$root/$folder" "$copy/$folder" || differs=1
 done
 if ((differs)); then
-	echo "generated files are not what their sources say: run 'make generate' and commit what it writes" >&2
+	echo "generated files are out of date: run 'make generate' and commit the result" >&2
 	exit 1
 fi
-echo "generated files are what their sources say"
+echo "generated files are up to date"

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import runner  # noqa: E402 (it is found by the path above)
 
-Child = collections.namedinput('Child', 'loading started given ignored')
+Child = collections.namedtuple('Child', 'loading started given ignored')
 
 
 def item(index):

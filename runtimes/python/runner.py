@@ -1475,8 +1475,8 @@ def death_of(status, activity):
     return Termination('Failed', kind, message, True)
 
 
-Call = collections.namedinput('Call', 'want wait')
-Feeding = collections.namedinput('Feeding', 'at_once announce_before batch_size')
+Call = collections.namedtuple('Call', 'want wait')
+Feeding = collections.namedtuple('Feeding', 'at_once announce_before batch_size')
 
 
 class Schedule(object):

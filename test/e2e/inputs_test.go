@@ -125,6 +125,7 @@ var _ = Describe("Inputs", func() {
 	// No process may use memory that grows with the number of inputs: the report has it, and the bounds are far below the 100 MB
 	// of inputs and the 100 MB of outcomes.
 	It("of a million inputs of 100 bytes are uploaded, executed and read back", func(ctx SpecContext) {
+		needsLocalCluster("the node, to measure memory on it")
 		function := makeFunction(ctx, newNamespace(ctx), "million", "def handler(event): return event[0] * 2\n")
 		waitFunctionReady(ctx, function)
 		const n = 1_000_000

@@ -58,6 +58,7 @@ var _ = Describe("A handler with a batch size", func() {
 
 var _ = Describe("The pods of a run", func() {
 	It("have the priority class and the GPU resource that the run sets", func(ctx SpecContext) {
+		needsLocalCluster("--allowed-priority-classes=e2e-* and GPUs")
 		priority := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}, Value: 100}
 		Expect(k8s.Create(ctx, priority)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, priority)).To(Succeed()) }, NodeTimeout(time.Minute))
@@ -77,6 +78,7 @@ var _ = Describe("The pods of a run", func() {
 
 var _ = Describe("A run with a time to live", func() {
 	It("is deleted after it has finished, with its outcomes", func(ctx SpecContext) {
+		needsLocalCluster("the file of the outcome store")
 		function := makeFunction(ctx, newNamespace(ctx), "short", "def handler(event): return event[0]\n")
 		run := startRun(ctx, function, inputs(3, position), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
 		waitComplete(ctx, run, time.Minute)

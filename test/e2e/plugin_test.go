@@ -110,6 +110,7 @@ var _ = Describe("kubectl function", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("uploads inputs over a connection that breaks again and again, while the API server restarts", func(ctx SpecContext) {
+		needsLocalCluster("a Kubernetes API that has a certificate for 127.0.0.1")
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "many", "def handler(event):\n    return event[0]\n")
 		var lines strings.Builder
@@ -211,6 +212,7 @@ var _ = Describe("kubectl function", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("checks an installation, through REST where the flag asks for it", func(ctx SpecContext) {
+		needsLocalCluster("the GPUs that the local node simulates, and the address of the REST API")
 		namespace := newNamespace(ctx)
 		report := did(ctx, namespace, "", "doctor", "--smoke")
 		Expect(report).To(And(ContainSubstring("✓ the manager is ready"), ContainSubstring("✓ the API server answers through the cluster's API"),
@@ -227,6 +229,7 @@ var _ = Describe("kubectl function", func() {
 	}, SpecTimeout(3*time.Minute))
 
 	It("works without the aggregated API when REST is reachable", Serial, func(ctx SpecContext) {
+		needsLocalCluster("a cluster whose APIServices may be deleted")
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "halves", halves)
 		for _, name := range []string{"v1alpha1.subresources.sharedcloud.io", "v1.rest.sharedcloud.io"} {

@@ -14,7 +14,7 @@ const ESCAPES = { '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', n
  * Reads the text of a Python expression. It accepts what ast.literal_eval accepts and rejects everything else, with one
  * exception: it rejects \N{…}, because Node has no table of character names.
  *
- * An integer becomes a Number, or a BigInt where a Number cannot hold it; bytes a Buffer; None null; ... undefined; inputs
+ * An integer becomes a Number, or a BigInt where a Number cannot hold it; bytes a Buffer; None null; ... undefined; tuples
  * and lists arrays; sets a Set; a dict an object if all its keys are strings, otherwise a Map; 1+2j {real: 1, imag: 2}.
  */
 class Literal {
