@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/pmezard/go-difflib/difflib"
+	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 )
@@ -109,25 +109,7 @@ func settingsText(r *revision) (string, error) {
 	return string(text), err
 }
 
+// unified is the unified diff of two texts, with three lines of context; "" where they are equal.
 func unified(nameA, nameB, a, b string) (string, error) {
-	if a == b {
-		return "", nil
-	}
-	return difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: lines(a), B: lines(b), FromFile: nameA, ToFile: nameB, Context: 3,
-	})
-}
-
-// lines splits a text; a last line that does not end says so, as diff does.
-func lines(text string) []string {
-	if text == "" {
-		return nil
-	}
-	all := strings.SplitAfter(text, "\n")
-	if last := len(all) - 1; all[last] == "" {
-		all = all[:last]
-	} else {
-		all[last] += "\n\\ No newline at end of file\n"
-	}
-	return all
+	return udiff.ToUnified(nameA, nameB, a, udiff.Lines(a, b), udiff.DefaultContextLines)
 }
