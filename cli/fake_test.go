@@ -162,7 +162,7 @@ func finishedRun(name string, succeeded, failed int32) *v1alpha1.FunctionRun {
 func runningRun(name string, total, done int32) *v1alpha1.FunctionRun {
 	run := finishedRun(name, total, 0)
 	run.Status.Progress = &v1alpha1.RunProgress{Total: total, Succeeded: done, Pending: total - done}
-	run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRunning, Message: "Workers are at it."}}
+	run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRunning, Message: "Workers are running."}}
 	return run
 }
 
@@ -174,18 +174,27 @@ func outcomeLine(index int, status string) string {
 }
 
 // ended is how a command line ended.
-type endedCommand struct {
+type commandResult struct {
 	code           int
 	stdout, stderr string
 }
 
 // plugin runs a command line against the cluster.
-func (f *fakeCluster) plugin(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) endedCommand {
+func (f *fakeCluster) plugin(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) commandResult {
 	t.Helper()
 	return command(t, ctx, stdin, append(args, "--server", f.url, "-n", "ns")...)
 }
 
-func command(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) endedCommand {
+// connectTo is a client of the cluster for the namespace ns.
+func connectTo(t *testing.T, f *fakeCluster) (*cluster, error) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", os.DevNull)
+	o := newOptions(genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: io.Discard})
+	*o.config.APIServer, *o.config.Namespace = f.url, "ns"
+	return o.connect()
+}
+
+func command(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) commandResult {
 	t.Helper()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(kubeconfig, nil, 0o600); err != nil {
@@ -197,11 +206,11 @@ func command(t *testing.T, ctx context.Context, stdin io.Reader, args ...string)
 		stdin = strings.NewReader("")
 	}
 	code := Main(ctx, args, genericiooptions.IOStreams{In: stdin, Out: &stdout, ErrOut: &stderr})
-	return endedCommand{code, stdout.String(), stderr.String()}
+	return commandResult{code, stdout.String(), stderr.String()}
 }
 
-// mustEnd checks the code and what is said.
-func (e endedCommand) mustEnd(t *testing.T, code int, stdout, stderr string) {
+// mustExit checks the code and what is said.
+func (e commandResult) mustExit(t *testing.T, code int, stdout, stderr string) {
 	t.Helper()
 	if e.code != code || !strings.Contains(e.stdout, stdout) || !strings.Contains(e.stderr, stderr) {
 		t.Errorf("exit %d, stdout:\n%s\nstderr:\n%s\nwant exit %d, stdout with %q, stderr with %q", e.code, e.stdout, e.stderr, code, stdout, stderr)

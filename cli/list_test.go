@@ -38,12 +38,12 @@ func TestRunsAreListedInTheOrderInWhichTheyWereMade(t *testing.T) {
 	if want := "/apis/sharedcloud.io/v1alpha1/namespaces/ns/functionruns?fieldSelector=spec.functionRef.name%3Dtrain&includeObject=Metadata"; asked != want {
 		t.Errorf("asked %s, want %s", asked, want)
 	}
-	f.plugin(t, t.Context(), nil, "list", "runs", "-A").mustEnd(t, ExitOK, "NAMESPACE   NAME   TOTAL\nns          b      1000000\n", "")
+	f.plugin(t, t.Context(), nil, "list", "runs", "-A").mustExit(t, ExitOK, "NAMESPACE   NAME   TOTAL\nns          b      1000000\n", "")
 	if !strings.HasPrefix(asked, "/apis/sharedcloud.io/v1alpha1/functionruns?") {
 		t.Errorf("asked %s", asked)
 	}
 	// In a completion the word that is completed comes last.
-	command(t, t.Context(), nil, "__complete", "--server", f.url, "-n", "ns", "describe", "run", "").mustEnd(t, ExitOK, "b\na\n", "")
+	command(t, t.Context(), nil, "__complete", "--server", f.url, "-n", "ns", "describe", "run", "").mustExit(t, ExitOK, "b\na\n", "")
 	answer = tableAnswer()
-	f.plugin(t, t.Context(), nil, "list", "runs").mustEnd(t, ExitOK, "", "There are no runs in the namespace ns.")
+	f.plugin(t, t.Context(), nil, "list", "runs").mustExit(t, ExitOK, "", "There are no runs in the namespace ns.")
 }

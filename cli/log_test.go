@@ -33,7 +33,7 @@ func TestALogIsFollowedAcrossARestartOfTheServer(t *testing.T) {
 		return true
 	}
 	got := f.plugin(t, t.Context(), nil, "log", "r", "--follow")
-	got.mustEnd(t, ExitOK, "", "")
+	got.mustExit(t, ExitOK, "", "")
 	if want := "[0] a\n[1] x\n[0] a\n[0] b\n[1 err] ops\n[2] end\n"; got.stdout != want {
 		t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
 	}
@@ -57,5 +57,5 @@ func TestTheLogOfOneInputIsItsBytes(t *testing.T) {
 		t.Errorf("%+v with %s", got, query)
 	}
 	text = ""
-	f.plugin(t, t.Context(), nil, "log", "r").mustEnd(t, ExitOK, "", "Nothing was printed.")
+	f.plugin(t, t.Context(), nil, "log", "r").mustExit(t, ExitOK, "", "There is no output.")
 }

@@ -14,32 +14,32 @@ import (
 
 var began = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-// measured is a meter that has seen 10 inputs a second.
-func measured(done int) *meter {
-	m := &meter{}
+// measured is a rateMeter that has seen 10 inputs a second.
+func measured(done int) *rateMeter {
+	m := &rateMeter{}
 	m.add(began, done-100)
 	m.add(began.Add(10*time.Second), done)
 	return m
 }
 
 func TestTheLineOfARun(t *testing.T) {
-	full := standing{name: "sweep", started: true, total: 1000, running: 12, succeeded: 617, failed: 2, timedOut: 1, gpuSeconds: 130, gpus: true, reason: v1alpha1.ReasonRunning}
+	full := snapshot{name: "sweep", started: true, total: 1000, running: 12, succeeded: 617, failed: 2, timedOut: 1, gpuSeconds: 130, gpus: true, reason: v1alpha1.ReasonRunning}
 	tests := map[string]struct {
-		s     standing
+		s     snapshot
 		width int
 		want  string
 	}{
 		"all of it": {full, 120, "sweep █████████████████▒░░░░░░░░░░░░   62%  620/1000  3 failed  12 running  10/s  ETA 38s  130 GPU-s"},
 		"a narrow terminal leaves out what matters least": {full, 60, "sweep █████▒░░░░   62%  620/1000  3 failed  12 running  10/s"},
 		"a very narrow one": {full, 24, "sweep   62%  620/1000"},
-		"before the first input": {standing{name: "sweep", reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room: 0/1 nodes are available.\nMore."}, 60,
+		"before the first input": {snapshot{name: "sweep", reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room: 0/1 nodes are available.\nMore."}, 60,
 			"sweep  No node has room: 0/1 nodes are available.⏎More."},
-		"before anybody has looked": {standing{name: "sweep"}, 60, "sweep  waiting for the run to start"},
-		"at the end":                {standing{name: "sweep", started: true, finished: true, total: 4, succeeded: 4}, 80, "sweep ██████████████████████████████  100%  4/4"},
+		"before anybody has looked": {snapshot{name: "sweep"}, 60, "sweep  waiting for the run to start"},
+		"at the end":                {snapshot{name: "sweep", started: true, finished: true, total: 4, succeeded: 4}, 80, "sweep ██████████████████████████████  100%  4/4"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			m := &meter{}
+			m := &rateMeter{}
 			if tc.s.done() > 100 {
 				m = measured(tc.s.done())
 			}
@@ -55,8 +55,8 @@ func TestTheLineOfARun(t *testing.T) {
 }
 
 func TestRateAndTimeLeft(t *testing.T) {
-	m := &meter{}
-	if m.rate() != 0 || m.left(standing{total: 5}) != 0 {
+	m := &rateMeter{}
+	if m.rate() != 0 || m.left(snapshot{total: 5}) != 0 {
 		t.Error("nothing is known at first")
 	}
 	// Fast for a minute, then 2 a second: the rate is that of the last half minute.
@@ -69,7 +69,7 @@ func TestRateAndTimeLeft(t *testing.T) {
 	if rate := m.rate(); rate < 1.9 || rate > 2.1 {
 		t.Errorf("the rate is %v", rate)
 	}
-	if left := m.left(standing{total: 6178, succeeded: 6078}); left < 45*time.Second || left > 55*time.Second {
+	if left := m.left(snapshot{total: 6178, succeeded: 6078}); left < 45*time.Second || left > 55*time.Second {
 		t.Errorf("%v are left", left)
 	}
 	for rate, want := range map[float64]string{123.4: "123/s", 2.04: "2.0/s", 0.5: "30.0/min", 0.001: "3.6/h"} {
@@ -85,12 +85,12 @@ func TestWithoutATerminalThereIsALineNowAndThen(t *testing.T) {
 	l := &lineReporter{out: &out, now: func() time.Time { return now }}
 	at := func(second, done int, reason, message string) {
 		now = began.Add(time.Duration(second) * time.Second)
-		l.update(standing{name: "r", started: done >= 0, total: 100, succeeded: max(done, 0), running: 4, reason: reason, message: message})
+		l.update(snapshot{name: "r", started: done >= 0, total: 100, succeeded: max(done, 0), running: 4, reason: reason, message: message})
 	}
 	at(0, -1, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken an input yet.")
-	at(1, 0, v1alpha1.ReasonRunning, "Workers are at it.")
+	at(1, 0, v1alpha1.ReasonRunning, "Workers are running.")
 	for second := 2; second < 12; second++ {
-		at(second, second*2, v1alpha1.ReasonRunning, "Workers are at it.")
+		at(second, second*2, v1alpha1.ReasonRunning, "Workers are running.")
 	}
 	at(12, 24, v1alpha1.ReasonImageUnavailable, "The image cannot be pulled.")
 	l.end()
@@ -111,9 +111,9 @@ func TestOnATerminalResultsAreWrittenAboveTheBar(t *testing.T) {
 	var out bytes.Buffer
 	now := began
 	b := &barReporter{out: &out, now: func() time.Time { return now }, width: func() int { return 40 }}
-	b.update(standing{name: "r", started: true, total: 2, running: 1, reason: v1alpha1.ReasonRunning})
+	b.update(snapshot{name: "r", started: true, total: 2, running: 1, reason: v1alpha1.ReasonRunning})
 	now = now.Add(time.Second)
-	if err := b.aside(func() error { out.WriteString("result 0\n"); return nil }); err != nil {
+	if err := b.writeAbove(func() error { out.WriteString("result 0\n"); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.end()
@@ -129,7 +129,7 @@ func TestOnATerminalResultsAreWrittenAboveTheBar(t *testing.T) {
 func TestATroubleHasALineOfItsOwnBelowTheBar(t *testing.T) {
 	var out bytes.Buffer
 	b := &barReporter{out: &out, now: func() time.Time { return began }, width: func() int { return 60 }}
-	s := standing{name: "r", started: true, total: 2, reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room."}
+	s := snapshot{name: "r", started: true, total: 2, reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room."}
 	b.update(s)
 	if !strings.HasSuffix(out.String(), "\n  No node has room.") {
 		t.Errorf("%q", out.String())

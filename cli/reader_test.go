@@ -84,7 +84,7 @@ func TestResultsAreReadOnceEachAndInOrderWhateverHappens(t *testing.T) {
 	reset := &url.Error{Op: "Get", URL: "https://x", Err: errors.New("connection reset by peer")}
 	tests := map[string]struct {
 		steps     []step
-		w         wanted
+		w         selection
 		want      string
 		wantFroms string
 	}{
@@ -107,21 +107,21 @@ func TestResultsAreReadOnceEachAndInOrderWhateverHappens(t *testing.T) {
 			want:  "0 1 2 3", wantFroms: "0 2 4",
 		},
 		"following across the ends of answers": {
-			w:     wanted{follow: true},
+			w:     selection{follow: true},
 			steps: []step{{lines: []string{line(0)}, run: going}, {run: going}, {lines: []string{line(1), line(2)}, run: going}, {lines: []string{line(3)}, run: over}},
 			want:  "0 1 2 3", wantFroms: "0f 1f 1f 3",
 		},
 		"following what failed": {
-			w:     wanted{follow: true, failed: true},
+			w:     selection{follow: true, failed: true},
 			steps: []step{{lines: []string{outcomeLine(1, "Failed")}, run: going}, {run: going}, {lines: []string{outcomeLine(3, "Failed")}, run: over}},
 			want:  "1 3", wantFroms: "0f 2f 2",
 		},
-		"so many and no more": {w: wanted{limit: 2, from: 1}, steps: []step{{lines: []string{line(1), line(2), line(3)}, run: over}}, want: "1 2", wantFroms: "1"},
+		"so many and no more": {w: selection{limit: 2, from: 1}, steps: []step{{lines: []string{line(1), line(2), line(3)}, run: over}}, want: "1 2", wantFroms: "1"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := &script{t: t, steps: tc.steps}
-			r := &resultsReader{open: s.open, run: s.look, say: func(string, ...any) {}, clock: newFastClock()}
+			r := &resultsReader{open: s.open, run: s.look, notify: func(string, ...any) {}, clock: newFastClock()}
 			var got []string
 			if err := r.read(t.Context(), tc.w, func(o *outcome) error {
 				got = append(got, strconv.Itoa(o.Index))
@@ -153,20 +153,20 @@ func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
 	}
 	tests := map[string]struct {
 		steps []step
-		w     wanted
+		w     selection
 		says  string
 	}{
-		"the run was made again under its name": {steps: []step{{lines: []string{line(0)}}, {run: other}}, says: "another was made under its name"},
-		"nobody answers for too long":           {steps: append([]step{{lines: []string{line(0)}}}, many(100, step{err: away})...), says: "nothing has answered for"},
+		"the run was made again under its name": {steps: []step{{lines: []string{line(0)}}, {run: other}}, says: "another run was created under its name"},
+		"nobody answers for too long":           {steps: append([]step{{lines: []string{line(0)}}}, many(100, step{err: away})...), says: "no response for"},
 		"the caller may not":                    {steps: []step{{err: apierrors.NewForbidden(v1alpha1.Resource("functionruns"), "r", errors.New("no"))}}, says: "forbidden"},
-		"an index is left out":                  {w: wanted{follow: true}, steps: []step{{lines: []string{line(0), line(2)}, run: runningRun("r", 4, 1)}}, says: "left out index 1"},
-		"the run is over and outcomes are gone": {w: wanted{follow: true}, steps: []step{{lines: []string{line(0)}}, {}}, says: "index 1 of 4 has no outcome"},
-		"what comes is no outcome":              {steps: []step{{lines: []string{"<html>"}}}, says: "is no outcome"},
+		"an index is left out":                  {w: selection{follow: true}, steps: []step{{lines: []string{line(0), line(2)}, run: runningRun("r", 4, 1)}}, says: "omitted index 1"},
+		"the run is over and outcomes are gone": {w: selection{follow: true}, steps: []step{{lines: []string{line(0)}}, {}}, says: "index 1 of 4 has no outcome"},
+		"what comes is no outcome":              {steps: []step{{lines: []string{"<html>"}}}, says: "is not an outcome"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := &script{t: t, steps: tc.steps}
-			r := &resultsReader{open: s.open, run: s.look, say: func(string, ...any) {}, clock: newFastClock()}
+			r := &resultsReader{open: s.open, run: s.look, notify: func(string, ...any) {}, clock: newFastClock()}
 			err := r.read(t.Context(), tc.w, func(*outcome) error { return nil })
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("got %v, want an error that contains %q", err, tc.says)
@@ -177,9 +177,9 @@ func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
 
 func TestAWriterThatIsFullEndsReading(t *testing.T) {
 	s := &script{t: t, steps: []step{{lines: []string{outcomeLine(0, "Succeeded"), outcomeLine(1, "Succeeded")}}}}
-	r := &resultsReader{open: s.open, run: s.look, say: func(string, ...any) {}, clock: newFastClock()}
+	r := &resultsReader{open: s.open, run: s.look, notify: func(string, ...any) {}, clock: newFastClock()}
 	full := errors.New("no space left on device")
-	if err := r.read(t.Context(), wanted{}, func(*outcome) error { return full }); !errors.Is(err, full) {
+	if err := r.read(t.Context(), selection{}, func(*outcome) error { return full }); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -193,14 +193,14 @@ func TestAnOutageOfAMinuteIsOutlivedAndTold(t *testing.T) {
 	steps = append(steps, step{lines: []string{outcomeLine(1, "Succeeded"), outcomeLine(2, "Succeeded"), outcomeLine(3, "Succeeded")}}, step{})
 	s := &script{t: t, steps: steps}
 	var said []string
-	r := &resultsReader{open: s.open, run: s.look, clock: newFastClock(), say: func(format string, args ...any) {
+	r := &resultsReader{open: s.open, run: s.look, clock: newFastClock(), notify: func(format string, args ...any) {
 		said = append(said, fmt.Sprintf(format, args...))
 	}}
 	count := 0
-	if err := r.read(t.Context(), wanted{follow: true}, func(*outcome) error { count++; return nil }); err != nil || count != 4 {
+	if err := r.read(t.Context(), selection{follow: true}, func(*outcome) error { count++; return nil }); err != nil || count != 4 {
 		t.Fatalf("%d outcomes, %v", count, err)
 	}
-	if diff := cmp.Diff([]string{"The results cannot be reached at the moment (not now); trying again.", "The server answers again."}, said); diff != "" {
+	if diff := cmp.Diff([]string{"Cannot reach the results (not now); retrying.", "The server is available again."}, said); diff != "" {
 		t.Errorf("said (-want +got):\n%s", diff)
 	}
 }
@@ -222,7 +222,7 @@ func TestFollowingACommandAcrossABrokenConnection(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}
 	got := f.plugin(t, t.Context(), nil, "results", "r", "--follow", "-o", "ndjson")
-	got.mustEnd(t, ExitFailed, "", "1 of 4 inputs did not succeed (1 failed): indexes 3.")
+	got.mustExit(t, ExitFailed, "", "1 of 4 inputs did not succeed (1 failed): indexes 3.")
 	if want := strings.Join(f.outcomes["r"], "\n") + "\n"; got.stdout != want {
 		t.Errorf("got\n%swant\n%s", got.stdout, want)
 	}

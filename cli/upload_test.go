@@ -146,7 +146,7 @@ func TestManyInputsAreSentInSeveralCalls(t *testing.T) {
 			}
 			f.handle = tc.u.handle
 			f.plugin(t, t.Context(), strings.NewReader(tc.stdin), "run", "f", "--file", "-", "--name", "r").
-				mustEnd(t, ExitOK, "functionrun.sharedcloud.io/r started over 20000 inputs", "")
+				mustExit(t, ExitOK, "functionrun.sharedcloud.io/r started over 20000 inputs", "")
 			tc.u.has(t, n)
 			tc.u.mu.Lock()
 			defer tc.u.mu.Unlock()
@@ -161,12 +161,12 @@ func TestOfManyInputsWithAMistakeNoRunIsMade(t *testing.T) {
 	f, u := newFakeCluster(t), &receiver{}
 	f.handle = u.handle
 	f.plugin(t, t.Context(), strings.NewReader(numberedLines(3000, 1000)+"[oops\n"), "run", "f", "--file", "-").
-		mustEnd(t, ExitUsage, "", "the inputs in standard input cannot be read as NDJSON: line 3001: it is no JSON")
+		mustExit(t, ExitUsage, "", "the inputs in standard input are not valid NDJSON: line 3001: it is no JSON")
 	other := &receiver{}
 	f = newFakeCluster(t)
 	f.handle = other.handle
 	f.plugin(t, t.Context(), io.MultiReader(strings.NewReader(numberedLines(3000, 1000)), iotest.ErrReader(errors.New("the disk broke"))), "run", "f", "--file", "-").
-		mustEnd(t, ExitUsage, "", "the inputs in standard input cannot be read: the disk broke. No run was made")
+		mustExit(t, ExitUsage, "", "cannot read the inputs in standard input: the disk broke: no run was created")
 	for _, u := range []*receiver{u, other} {
 		u.mu.Lock()
 		defer u.mu.Unlock()
@@ -186,7 +186,7 @@ func TestAnInterruptedUploadSaysThatNoRunWasMade(t *testing.T) {
 		return -1
 	}
 	f.handle = u.handle
-	f.plugin(t, ctx, strings.NewReader(numberedLines(20_000, 1000)), "run", "f", "--file", "-").mustEnd(t, ExitInterrupted, "", "no run was made")
+	f.plugin(t, ctx, strings.NewReader(numberedLines(20_000, 1000)), "run", "f", "--file", "-").mustExit(t, ExitInterrupted, "", "no run was created")
 }
 
 // sending is a sender of a text to a receiver, with small calls.
@@ -199,7 +199,7 @@ func sending(t *testing.T, u *receiver, text io.Reader) *sender {
 		spool.fill(t.Context(), parameters.NewReader(text, parameters.Stream{Format: v1alpha1.FormatNDJSON}))
 	}()
 	return &sender{
-		spool: spool, say: t.Logf, clock: newFastClock(), callBytes: 2000, callTime: time.Minute,
+		spool: spool, notify: t.Logf, clock: newFastClock(), callBytes: 2000, callTime: time.Minute,
 		call: func(ctx context.Context, have int, more bool, body io.Reader) (*http.Response, error) {
 			s := &subresources{client: http.DefaultClient, base: f.url, namespace: "ns"}
 			query := map[string][]string{"offset": {strconv.Itoa(have)}, "more": {strconv.FormatBool(more)}, "format": {"ndjson"}, "upload": {strings.Repeat("u", 36)}}
@@ -238,7 +238,7 @@ func TestAServerThatTakesNothingAnyMoreIsGivenUp(t *testing.T) {
 		return 0
 	}}
 	_, err := sending(t, u, strings.NewReader(numberedLines(2000, 10))).send(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "nothing has answered for") {
+	if err == nil || !strings.Contains(err.Error(), "no response for") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -252,7 +252,7 @@ func TestAServerThatHasLostAnUploadIsToldFromOneThatHasNot(t *testing.T) {
 		return -1
 	}
 	_, err := sending(t, u, strings.NewReader(numberedLines(2000, 10))).send(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "the server has lost what was uploaded") {
+	if err == nil || !strings.Contains(err.Error(), "the server no longer has the uploaded inputs") {
 		t.Errorf("the error is %v", err)
 	}
 }

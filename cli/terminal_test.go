@@ -74,7 +74,7 @@ func evilCluster(t *testing.T) *fakeCluster {
 			for i, name := range []string{"one", "two"} {
 				settings, _ := json.Marshal(map[string]any{"image": map[string]string{"registryPath": evil + name}, "runtime": evil + name})
 				list.Items = append(list.Items, corev1.ConfigMap{
-					ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{annotationRevisionNumber: strconv.Itoa(i + 1)}},
+					ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AnnotationRevisionNumber: strconv.Itoa(i + 1)}},
 					Data:       map[string]string{revisionSettingsKey: string(settings), "handler.py": "x = '" + evil + name + "'\n", evil + name: evil},
 				})
 			}
@@ -229,7 +229,7 @@ func TestTheBarShowsWhatIsWrongWithoutItsControls(t *testing.T) {
 		t.Errorf("the result is not shown: %q", got)
 	}
 	mustBeInert(t, strings.ReplaceAll(got, "\r", ""), eraseBelow, lineUp)
-	s := standing{name: "r", started: true, total: 2, reason: "Waiting", message: evil}
+	s := snapshot{name: "r", started: true, total: 2, reason: "Waiting", message: evil}
 	var out bytes.Buffer
 	b := &barReporter{out: &out, now: newFastClock().Now, width: func() int { return 80 }}
 	b.update(s)

@@ -25,7 +25,11 @@ func written(t *testing.T, files map[string]string) string {
 	t.Helper()
 	folder := t.TempDir()
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+		path := filepath.Join(folder, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,20 +41,20 @@ func TestWhatInitWritesPassesItsTest(t *testing.T) {
 		t.Run(language.runtime, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "my_Function")
 			if _, known := runtimes.Lookup(language.runtime); !known {
-				command(t, t.Context(), nil, "init", folder, "--runtime", language.runtime).mustEnd(t, ExitUsage, "", "there is no runner for")
+				command(t, t.Context(), nil, "init", folder, "--runtime", language.runtime).mustExit(t, ExitUsage, "", "must be one of")
 				return
 			}
 			needs(t, language.interpreter)
-			command(t, t.Context(), nil, "init", folder, "--runtime", language.runtime).mustEnd(t, ExitOK, "function.yaml", "kubectl function run my-function")
-			command(t, t.Context(), nil, "test", folder).mustEnd(t, ExitOK, `✓ 1  ["World"]  → "Hello World"`, "2 of 2 inputs succeeded.")
-			command(t, t.Context(), nil, "init", folder).mustEnd(t, ExitUsage, "", "exists already, and nothing is overwritten")
+			command(t, t.Context(), nil, "init", folder, "--runtime", language.runtime).mustExit(t, ExitOK, "function.yaml", "kubectl function run my-function")
+			command(t, t.Context(), nil, "test", folder).mustExit(t, ExitOK, `✓ 1  ["World"]  → "Hello World"`, "2 of 2 inputs succeeded.")
+			command(t, t.Context(), nil, "init", folder).mustExit(t, ExitUsage, "", "already exists: choose another directory")
 		})
 	}
 }
 
 func TestInitWritesAllOrNothing(t *testing.T) {
 	folder := written(t, map[string]string{"inputs.json": "mine"})
-	command(t, t.Context(), nil, "init", folder, "--name", "f").mustEnd(t, ExitUsage, "", "inputs.json exists already")
+	command(t, t.Context(), nil, "init", folder, "--name", "f").mustExit(t, ExitUsage, "", "inputs.json already exists")
 	entries, err := os.ReadDir(folder)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("%v %v", entries, err)
@@ -76,7 +80,7 @@ func TestTheRunnerRunsHere(t *testing.T) {
 		"its environment":       {map[string]string{"f.yaml": function("  code: |\n    import os\n    def handler(event): return os.environ['E']\n  pod:\n    env: [{name: E, value: 'hello'}]\n")}, []string{"--params", "[[1]]"}, ExitOK, `→ "hello"`, ""},
 		"a ConfigMap beside it": {map[string]string{"f.yaml": function("  codeFrom: {configMapKeyRef: {name: c, key: k.py}}\n") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  k.py: |\n    def handler(event): return 3\n"}, []string{"--params", "[[1]]"}, ExitOK, "→ 3", ""},
 		"a whole ConfigMap by kustomize": {map[string]string{"f.yaml": function("  codeFrom: {configMapRef: {name: c}}\n"), "main.py": "import util\ndef handler(event): return util.f(event)\n", "util.py": "def f(e): return 4\n",
-			"kustomization.yaml": "configMapGenerator:\n- name: c\n  files: [handler.py=main.py, util.py]\n"}, []string{"--params", "[[1]]"}, ExitOK, "→ 4", ""},
+			"kustomization.yaml": "resources: [f.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nconfigMapGenerator:\n- name: c\n  files: [handler.py=main.py, util.py]\n"}, []string{"--params", "[[1]]"}, ExitOK, "→ 4", ""},
 		"the folder's own inputs":    {map[string]string{"handler.py": plain, "inputs.csv": "1\n2\n"}, []string{"--typed-cells"}, ExitOK, "✓ 1  [2]  → 3", ""},
 		"some inputs fail":           {map[string]string{"handler.py": plain}, []string{"--params", "((1,), ('a',))"}, ExitFailed, "✗ 1  ('a',)  → Failed: TypeError", "1 of 2 inputs succeeded."},
 		"what was printed is shown":  {map[string]string{"handler.py": "def handler(event):\n    print('so far')\n"}, []string{"--params", "[[1]]"}, ExitOK, "     stdout | so far\n", ""},
@@ -92,7 +96,7 @@ func TestTheRunnerRunsHere(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			folder := written(t, tc.files)
-			command(t, t.Context(), nil, append([]string{"test", folder}, tc.args...)...).mustEnd(t, tc.code, tc.stdout, tc.stderr)
+			command(t, t.Context(), nil, append([]string{"test", folder}, tc.args...)...).mustExit(t, tc.code, tc.stdout, tc.stderr)
 		})
 	}
 }
@@ -105,7 +109,7 @@ func TestManyInputsHaveAnOutcomeEachInOrder(t *testing.T) {
 		_ = json.NewEncoder(&lines).Encode([]int{i})
 	}
 	got := command(t, t.Context(), strings.NewReader(lines.String()), "test", folder, "--file", "-", "-o", "ndjson")
-	got.mustEnd(t, ExitOK, "", "3000 of 3000 inputs succeeded.")
+	got.mustExit(t, ExitOK, "", "3000 of 3000 inputs succeeded.")
 	decoder, i := json.NewDecoder(strings.NewReader(got.stdout)), 0
 	for ; decoder.More(); i++ {
 		var o outcome
@@ -131,7 +135,7 @@ func TestAnInterruptedTestLeavesNoProcess(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "pid")
 	folder := written(t, map[string]string{"handler.py": "import os, time\ndef handler(event):\n    open(event[0] + '.part', 'w').write(str(os.getpid()))\n    os.rename(event[0] + '.part', event[0])\n    time.sleep(600)\n"})
 	ctx, interrupt := context.WithCancel(t.Context())
-	done := make(chan endedCommand)
+	done := make(chan commandResult)
 	go func() { done <- command(t, ctx, nil, "test", folder, "--params", string(mustJSON([][]string{{mark}}))) }()
 	until(t, "handler that runs", func() bool { _, err := os.Stat(mark); return err == nil })
 	pid, err := os.ReadFile(mark)
@@ -139,7 +143,7 @@ func TestAnInterruptedTestLeavesNoProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	interrupt()
-	(<-done).mustEnd(t, ExitInterrupted, "", "interrupted")
+	(<-done).mustExit(t, ExitInterrupted, "", "interrupted")
 	until(t, "end of the process "+string(pid), func() bool { _, err := os.Stat("/proc/" + string(pid)); return os.IsNotExist(err) })
 }
 
@@ -159,5 +163,5 @@ func until(t *testing.T, what string, holds func() bool) {
 func TestAMissingInterpreterIsNamed(t *testing.T) {
 	folder := written(t, map[string]string{"handler.py": "def handler(event): pass\n"})
 	t.Setenv("PATH", t.TempDir())
-	command(t, t.Context(), nil, "test", folder, "--params", "[[1]]").mustEnd(t, ExitUsage, "", "python3 is not on this machine's PATH: install it")
+	command(t, t.Context(), nil, "test", folder, "--params", "[[1]]").mustExit(t, ExitUsage, "", "python3 is not in PATH: install it")
 }
