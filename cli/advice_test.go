@@ -29,10 +29,10 @@ func TestAdviceForARun(t *testing.T) {
 		run         *v1alpha1.FunctionRun
 		wrong, todo string
 	}{
-		"it goes on":        {withReason(v1alpha1.ReasonRunning, "Workers are running."), "", ""},
-		"it succeeded":      {finishedRun("sweep", 3, 0), "", ""},
-		"nobody has looked": {&v1alpha1.FunctionRun{}, "The operator has not processed the run yet.", "kubectl function doctor"},
-		"inputs failed":     {failedRun, "3 of 100 inputs did not succeed (3 failed): indexes 4,7-8.", "kubectl function rerun sweep --failed -n ns"},
+		"it is running":                     {withReason(v1alpha1.ReasonRunning, "Workers are running."), "", ""},
+		"it succeeded":                      {finishedRun("sweep", 3, 0), "", ""},
+		"the operator has not processed it": {&v1alpha1.FunctionRun{}, "The operator has not processed the run yet.", "kubectl function doctor"},
+		"inputs failed":                     {failedRun, "3 of 100 inputs did not succeed (3 failed): indexes 4,7-8.", "kubectl function rerun sweep --failed -n ns"},
 		"the function is not there": {withReason(v1alpha1.ReasonFunctionMissing, `The Function "train" does not exist.`), `The Function "train" does not exist.`,
 			"Create the Function train"},
 		"no room":                     {withReason(v1alpha1.ReasonPodsUnschedulable, "No node has room: 0/1 nodes."), "No node has room", "Request less"},
@@ -54,7 +54,7 @@ func TestAdviceForARun(t *testing.T) {
 	}
 }
 
-// A reason that is added to the API and not to the table would have no advice.
+// A new reason requires advice.
 func TestEveryReasonHasAdvice(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../api/v1alpha1/names.go", nil, 0)
 	if err != nil {
@@ -104,7 +104,7 @@ func TestAdviceForAFunction(t *testing.T) {
 	}
 }
 
-func TestTheSameErrorsAreGrouped(t *testing.T) {
+func TestErrorsAreGrouped(t *testing.T) {
 	fail := func(index int, message string) outcome {
 		return outcome{Index: index, Status: "Failed", Error: &outcomeError{Type: "ValueError", Message: message}}
 	}

@@ -13,7 +13,7 @@ import (
 	"sharedcloud.io/function-operator/runtimes"
 )
 
-// needs fails where an interpreter is missing: a test that cannot run says what to install.
+// needs fails the test if an interpreter is missing.
 func needs(t *testing.T, interpreter string) {
 	t.Helper()
 	if _, err := exec.LookPath(interpreter); err != nil {
@@ -36,7 +36,7 @@ func written(t *testing.T, files map[string]string) string {
 	return folder
 }
 
-func TestWhatInitWritesPassesItsTest(t *testing.T) {
+func TestFilesOfInitPassTheirTest(t *testing.T) {
 	for _, language := range []struct{ runtime, interpreter string }{{"python311", "python3"}, {"node20", "node"}} {
 		t.Run(language.runtime, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "my_Function")
@@ -61,7 +61,7 @@ func TestInitWritesAllOrNothing(t *testing.T) {
 	}
 }
 
-func TestTheRunnerRunsHere(t *testing.T) {
+func TestFunctionTestRunsTheRunner(t *testing.T) {
 	needs(t, "python3")
 	function := func(spec string) string {
 		return "apiVersion: sharedcloud.io/v1alpha1\nkind: Function\nmetadata: {name: f}\nspec:\n  runtime: python311\n  image: python\n" + spec
@@ -74,24 +74,24 @@ func TestTheRunnerRunsHere(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		"code alone":            {map[string]string{"handler.py": plain}, []string{"--params", "((1,),)"}, ExitOK, "✓ 0  (1,)  → 2", "1 of 1 input succeeded."},
-		"code in the manifest":  {map[string]string{"f.yaml": function("  code: |\n    def handler(event): return len(event)\n")}, []string{"--params", "[[1, 2]]"}, ExitOK, "→ 2", ""},
-		"files in the manifest": {map[string]string{"f.yaml": function("  code: |\n    import util\n    def handler(event): return util.two\n  files:\n    util.py: two = 2\n")}, []string{"--params", "[[1]]"}, ExitOK, "→ 2", ""},
-		"its environment":       {map[string]string{"f.yaml": function("  code: |\n    import os\n    def handler(event): return os.environ['E']\n  pod:\n    env: [{name: E, value: 'hello'}]\n")}, []string{"--params", "[[1]]"}, ExitOK, `→ "hello"`, ""},
-		"a ConfigMap beside it": {map[string]string{"f.yaml": function("  codeFrom: {configMapKeyRef: {name: c, key: k.py}}\n") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  k.py: |\n    def handler(event): return 3\n"}, []string{"--params", "[[1]]"}, ExitOK, "→ 3", ""},
-		"a whole ConfigMap by kustomize": {map[string]string{"f.yaml": function("  codeFrom: {configMapRef: {name: c}}\n"), "main.py": "import util\ndef handler(event): return util.f(event)\n", "util.py": "def f(e): return 4\n",
+		"code without a manifest":     {map[string]string{"handler.py": plain}, []string{"--params", "((1,),)"}, ExitOK, "✓ 0  (1,)  → 2", "1 of 1 input succeeded."},
+		"code in the manifest":        {map[string]string{"f.yaml": function("  code: |\n    def handler(event): return len(event)\n")}, []string{"--params", "[[1, 2]]"}, ExitOK, "→ 2", ""},
+		"files in the manifest":       {map[string]string{"f.yaml": function("  code: |\n    import util\n    def handler(event): return util.two\n  files:\n    util.py: two = 2\n")}, []string{"--params", "[[1]]"}, ExitOK, "→ 2", ""},
+		"environment variables":       {map[string]string{"f.yaml": function("  code: |\n    import os\n    def handler(event): return os.environ['E']\n  pod:\n    env: [{name: E, value: 'hello'}]\n")}, []string{"--params", "[[1]]"}, ExitOK, `→ "hello"`, ""},
+		"a ConfigMap in the manifest": {map[string]string{"f.yaml": function("  codeFrom: {configMapKeyRef: {name: c, key: k.py}}\n") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  k.py: |\n    def handler(event): return 3\n"}, []string{"--params", "[[1]]"}, ExitOK, "→ 3", ""},
+		"a ConfigMap that kustomize generates": {map[string]string{"f.yaml": function("  codeFrom: {configMapRef: {name: c}}\n"), "main.py": "import util\ndef handler(event): return util.f(event)\n", "util.py": "def f(e): return 4\n",
 			"kustomization.yaml": "resources: [f.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nconfigMapGenerator:\n- name: c\n  files: [handler.py=main.py, util.py]\n"}, []string{"--params", "[[1]]"}, ExitOK, "→ 4", ""},
-		"the folder's own inputs":    {map[string]string{"handler.py": plain, "inputs.csv": "1\n2\n"}, []string{"--typed-cells"}, ExitOK, "✓ 1  [2]  → 3", ""},
-		"some inputs fail":           {map[string]string{"handler.py": plain}, []string{"--params", "((1,), ('a',))"}, ExitFailed, "✗ 1  ('a',)  → Failed: TypeError", "1 of 2 inputs succeeded."},
-		"what was printed is shown":  {map[string]string{"handler.py": "def handler(event):\n    print('so far')\n"}, []string{"--params", "[[1]]"}, ExitOK, "     stdout | so far\n", ""},
-		"many at once":               {map[string]string{"f.yaml": function("  batchSize: 2\n  code: |\n    def handler(events): return [[event[0], len(events)] for event in events]\n")}, []string{"--params", "[[1], [2], [3]]"}, ExitOK, "✓ 1  [2]  → [2,2]", "3 of 3 inputs succeeded."},
-		"many, of which one kills":   {map[string]string{"f.yaml": function("  batchSize: 3\n  code: |\n    import os\n    def handler(events):\n        if [2] in [list(event) for event in events]: os._exit(3)\n        return [7 for event in events]\n")}, []string{"--params", "[[1], [2], [3]]"}, ExitFailed, "✓ 2  [3]  → 7", "2 of 3 inputs succeeded."},
-		"it takes too long":          {map[string]string{"handler.py": "import time\ndef handler(event): time.sleep(60)\n"}, []string{"--params", "[[1]]", "--timeout-per-input", "1s"}, ExitFailed, "✗ 0  [1]  → TimedOut", ""},
-		"it takes its process along": {map[string]string{"handler.py": "import os\ndef handler(event):\n    if event[0] == 2: os._exit(7)\n    return 1\n"}, []string{"--params", "[[1], [2], [3]]"}, ExitFailed, "✓ 2  [3]  → 1", "2 of 3 inputs succeeded."},
-		"it cannot be loaded":        {map[string]string{"handler.py": "import nosuchmodule\n"}, []string{"--params", "[[1]]"}, ExitFailed, "", "The code cannot be loaded: "},
-		"a syntax error":             {map[string]string{"handler.py": "def handler(event:\n"}, []string{"--params", "[[1]]"}, ExitFailed, "", "SyntaxError"},
-		"a key that is not there":    {map[string]string{"f.yaml": function("  codeFrom: {configMapKeyRef: {name: c, key: k.py}}\n")}, []string{"--params", "[[1]]"}, ExitUsage, "", "there is no file k.py"},
-		"two functions":              {map[string]string{"f.yaml": function("  code: x\n") + "---\n" + function("  code: y\n")}, []string{"--params", "[[1]]"}, ExitUsage, "", "there are several Functions"},
+		"inputs in the directory":                     {map[string]string{"handler.py": plain, "inputs.csv": "1\n2\n"}, []string{"--typed-cells"}, ExitOK, "✓ 1  [2]  → 3", ""},
+		"some inputs fail":                            {map[string]string{"handler.py": plain}, []string{"--params", "((1,), ('a',))"}, ExitFailed, "✗ 1  ('a',)  → Failed: TypeError", "1 of 2 inputs succeeded."},
+		"output of the handler":                       {map[string]string{"handler.py": "def handler(event):\n    print('so far')\n"}, []string{"--params", "[[1]]"}, ExitOK, "     stdout | so far\n", ""},
+		"a batch of inputs":                           {map[string]string{"f.yaml": function("  batchSize: 2\n  code: |\n    def handler(events): return [[event[0], len(events)] for event in events]\n")}, []string{"--params", "[[1], [2], [3]]"}, ExitOK, "✓ 1  [2]  → [2,2]", "3 of 3 inputs succeeded."},
+		"a batch with an input that ends the process": {map[string]string{"f.yaml": function("  batchSize: 3\n  code: |\n    import os\n    def handler(events):\n        if [2] in [list(event) for event in events]: os._exit(3)\n        return [7 for event in events]\n")}, []string{"--params", "[[1], [2], [3]]"}, ExitFailed, "✓ 2  [3]  → 7", "2 of 3 inputs succeeded."},
+		"an input that times out":                     {map[string]string{"handler.py": "import time\ndef handler(event): time.sleep(60)\n"}, []string{"--params", "[[1]]", "--timeout-per-input", "1s"}, ExitFailed, "✗ 0  [1]  → TimedOut", ""},
+		"an input that ends the process":              {map[string]string{"handler.py": "import os\ndef handler(event):\n    if event[0] == 2: os._exit(7)\n    return 1\n"}, []string{"--params", "[[1], [2], [3]]"}, ExitFailed, "✓ 2  [3]  → 1", "2 of 3 inputs succeeded."},
+		"a module that cannot be loaded":              {map[string]string{"handler.py": "import nosuchmodule\n"}, []string{"--params", "[[1]]"}, ExitFailed, "", "The code cannot be loaded: "},
+		"a syntax error":                              {map[string]string{"handler.py": "def handler(event:\n"}, []string{"--params", "[[1]]"}, ExitFailed, "", "SyntaxError"},
+		"a missing key":                               {map[string]string{"f.yaml": function("  codeFrom: {configMapKeyRef: {name: c, key: k.py}}\n")}, []string{"--params", "[[1]]"}, ExitUsage, "", "there is no file k.py"},
+		"two functions":                               {map[string]string{"f.yaml": function("  code: x\n") + "---\n" + function("  code: y\n")}, []string{"--params", "[[1]]"}, ExitUsage, "", "there are several Functions"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestTheRunnerRunsHere(t *testing.T) {
 	}
 }
 
-func TestManyInputsHaveAnOutcomeEachInOrder(t *testing.T) {
+func TestFunctionTestPrintsAnOutcomePerInputInOrder(t *testing.T) {
 	needs(t, "python3")
 	folder := written(t, map[string]string{"handler.py": "def handler(event): return event[0]\n"})
 	var lines strings.Builder
@@ -130,7 +130,7 @@ func mustJSON(v any) []byte {
 	return text
 }
 
-func TestAnInterruptedTestLeavesNoProcess(t *testing.T) {
+func TestInterruptedFunctionTestLeavesNoProcess(t *testing.T) {
 	needs(t, "python3")
 	mark := filepath.Join(t.TempDir(), "pid")
 	folder := written(t, map[string]string{"handler.py": "import os, time\ndef handler(event):\n    open(event[0] + '.part', 'w').write(str(os.getpid()))\n    os.rename(event[0] + '.part', event[0])\n    time.sleep(600)\n"})
@@ -160,7 +160,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-func TestAMissingInterpreterIsNamed(t *testing.T) {
+func TestFunctionTestReportsAMissingInterpreter(t *testing.T) {
 	folder := written(t, map[string]string{"handler.py": "def handler(event): pass\n"})
 	t.Setenv("PATH", t.TempDir())
 	command(t, t.Context(), nil, "test", folder, "--params", "[[1]]").mustExit(t, ExitUsage, "", "python3 is not in PATH: install it")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestALogIsFollowedAcrossARestartOfTheServer(t *testing.T) {
+func TestLogFollowContinuesAfterARestartOfTheServer(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = runningRun("r", 3, 0)
 	calls := 0
@@ -39,7 +39,7 @@ func TestALogIsFollowedAcrossARestartOfTheServer(t *testing.T) {
 	}
 }
 
-func TestTheLogOfOneInputIsItsBytes(t *testing.T) {
+func TestLogOfOneInputIsUnchanged(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 3, 0)
 	text := "50 %\r100 %\r\n\xffno line end"

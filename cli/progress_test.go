@@ -14,7 +14,7 @@ import (
 
 var began = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-// measured is a rateMeter that has seen 10 inputs a second.
+// measured is a rateMeter that has measured 10 inputs per second.
 func measured(done int) *rateMeter {
 	m := &rateMeter{}
 	m.add(began, done-100)
@@ -22,20 +22,20 @@ func measured(done int) *rateMeter {
 	return m
 }
 
-func TestTheLineOfARun(t *testing.T) {
+func TestBarLine(t *testing.T) {
 	full := snapshot{name: "sweep", started: true, total: 1000, running: 12, succeeded: 617, failed: 2, timedOut: 1, gpuSeconds: 130, gpus: true, reason: v1alpha1.ReasonRunning}
 	tests := map[string]struct {
 		s     snapshot
 		width int
 		want  string
 	}{
-		"all of it": {full, 120, "sweep █████████████████▒░░░░░░░░░░░░   62%  620/1000  3 failed  12 running  10/s  ETA 38s  130 GPU-s"},
-		"a narrow terminal leaves out what matters least": {full, 60, "sweep █████▒░░░░   62%  620/1000  3 failed  12 running  10/s"},
-		"a very narrow one": {full, 24, "sweep   62%  620/1000"},
+		"all fields":             {full, 120, "sweep █████████████████▒░░░░░░░░░░░░   62%  620/1000  3 failed  12 running  10/s  ETA 38s  130 GPU-s"},
+		"a narrow terminal":      {full, 60, "sweep █████▒░░░░   62%  620/1000  3 failed  12 running  10/s"},
+		"a very narrow terminal": {full, 24, "sweep   62%  620/1000"},
 		"before the first input": {snapshot{name: "sweep", reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room: 0/1 nodes are available.\nMore."}, 60,
 			"sweep  No node has room: 0/1 nodes are available.⏎More."},
-		"before anybody has looked": {snapshot{name: "sweep"}, 60, "sweep  waiting for the run to start"},
-		"at the end":                {snapshot{name: "sweep", started: true, finished: true, total: 4, succeeded: 4}, 80, "sweep ██████████████████████████████  100%  4/4"},
+		"before the operator has processed it": {snapshot{name: "sweep"}, 60, "sweep  waiting for the run to start"},
+		"at the end":                           {snapshot{name: "sweep", started: true, finished: true, total: 4, succeeded: 4}, 80, "sweep ██████████████████████████████  100%  4/4"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestTheLineOfARun(t *testing.T) {
 func TestRateAndTimeLeft(t *testing.T) {
 	m := &rateMeter{}
 	if m.rate() != 0 || m.left(snapshot{total: 5}) != 0 {
-		t.Error("nothing is known at first")
+		t.Error("an empty meter has a rate")
 	}
 	// Fast for a minute, then 2 a second: the rate is that of the last half minute.
 	for i := range 60 {
@@ -79,7 +79,7 @@ func TestRateAndTimeLeft(t *testing.T) {
 	}
 }
 
-func TestWithoutATerminalThereIsALineNowAndThen(t *testing.T) {
+func TestProgressWithoutATerminalIsWrittenAsLines(t *testing.T) {
 	var out bytes.Buffer
 	now := began
 	l := &lineReporter{out: &out, now: func() time.Time { return now }}
@@ -107,7 +107,7 @@ r: 24/100, 4 running, 2.0/s, ETA 38s. The image cannot be pulled.
 	}
 }
 
-func TestOnATerminalResultsAreWrittenAboveTheBar(t *testing.T) {
+func TestResultsAreWrittenAboveTheBar(t *testing.T) {
 	var out bytes.Buffer
 	now := began
 	b := &barReporter{out: &out, now: func() time.Time { return now }, width: func() int { return 40 }}
@@ -126,7 +126,7 @@ func TestOnATerminalResultsAreWrittenAboveTheBar(t *testing.T) {
 	}
 }
 
-func TestATroubleHasALineOfItsOwnBelowTheBar(t *testing.T) {
+func TestReasonToWaitIsWrittenBelowTheBar(t *testing.T) {
 	var out bytes.Buffer
 	b := &barReporter{out: &out, now: func() time.Time { return began }, width: func() int { return 60 }}
 	s := snapshot{name: "r", started: true, total: 2, reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room."}
@@ -152,8 +152,7 @@ func TestDurations(t *testing.T) {
 	}
 }
 
-// What a handler returns does not steer the terminal of who looks.
-func TestNothingOfAResultReachesTheTerminalAsACode(t *testing.T) {
+func TestResultsTableEscapesControlSequences(t *testing.T) {
 	var out bytes.Buffer
 	render, err := newRenderer("table", &out, true, 60)
 	if err != nil {

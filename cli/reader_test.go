@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// script answers the calls of a reader one after the other; after the last it repeats what it did then.
+// script has the responses to the requests of a reader, in order.
 type script struct {
 	t       *testing.T
 	steps   []step
@@ -25,17 +25,17 @@ type script struct {
 }
 
 type step struct {
-	// lines of the answer; cut ends it in the middle of the next one; err is instead of an answer.
+	// lines are the lines of the response, and cut is an incomplete last line. err replaces the response.
 	lines []string
 	cut   string
 	err   error
-	// run is how the run is from this call on.
+	// run is the run at the time of the request.
 	run *v1alpha1.FunctionRun
 }
 
 func (s *script) open(_ context.Context, query url.Values) (io.ReadCloser, error) {
 	if len(s.steps) == 0 {
-		s.t.Fatalf("one call too many: %v", query)
+		s.t.Fatalf("unexpected request: %v", query)
 	}
 	s.queries = append(s.queries, query)
 	next := s.steps[0]
@@ -57,7 +57,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// look is the run as it is before the next call.
+// look is the run before the next request.
 func (s *script) look(context.Context) (*v1alpha1.FunctionRun, error) {
 	if len(s.steps) > 0 && s.steps[0].run != nil {
 		return s.steps[0].run, nil
@@ -77,7 +77,7 @@ func (s *script) froms() string {
 	return strings.Join(all, " ")
 }
 
-func TestResultsAreReadOnceEachAndInOrderWhateverHappens(t *testing.T) {
+func TestResultsAreReadOnceAndInOrder(t *testing.T) {
 	going, over := runningRun("r", 4, 0), finishedRun("r", 4, 0)
 	line := func(i int) string { return outcomeLine(i, "Succeeded") }
 	away := apierrors.NewServiceUnavailable("the outcome store is not open")
@@ -88,35 +88,35 @@ func TestResultsAreReadOnceEachAndInOrderWhateverHappens(t *testing.T) {
 		want      string
 		wantFroms string
 	}{
-		"all at once":                 {steps: []step{{lines: []string{line(0), line(1), line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 4"},
-		"an answer whose time was up": {steps: []step{{lines: []string{line(0), line(1)}, run: over}, {lines: []string{line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 2 4"},
-		"a connection that breaks in the middle of a line": {
+		"one response":                           {steps: []step{{lines: []string{line(0), line(1), line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 4"},
+		"a response that ends at its time limit": {steps: []step{{lines: []string{line(0), line(1)}, run: over}, {lines: []string{line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 2 4"},
+		"a connection that fails within a line": {
 			steps: []step{{lines: []string{line(0)}, cut: `{"index":1,"stat`, run: over}, {lines: []string{line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 1 4",
 		},
-		"a whole line without its end is not taken yet": {
+		"a complete line without a line break": {
 			steps: []step{{lines: []string{line(0)}, cut: line(1), run: over}, {lines: []string{line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 1 4",
 		},
-		"a server that is away": {
+		"a server that is unavailable": {
 			steps: []step{{lines: []string{line(0)}, run: over}, {err: away, run: over}, {err: reset, run: over}, {err: away, run: over}, {lines: []string{line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 1 1 1 1 4",
 		},
-		"a server that begins from the start": {
+		"a server that starts from the beginning": {
 			steps: []step{{lines: []string{line(0), line(1)}, cut: "{", run: over}, {lines: []string{line(0), line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 2 4",
 		},
-		"following across the ends of answers": {
+		"following across several responses": {
 			w:     selection{follow: true},
 			steps: []step{{lines: []string{line(0)}, run: going}, {run: going}, {lines: []string{line(1), line(2)}, run: going}, {lines: []string{line(3)}, run: over}},
 			want:  "0 1 2 3", wantFroms: "0f 1f 1f 3",
 		},
-		"following what failed": {
+		"following failed inputs": {
 			w:     selection{follow: true, failed: true},
 			steps: []step{{lines: []string{outcomeLine(1, "Failed")}, run: going}, {run: going}, {lines: []string{outcomeLine(3, "Failed")}, run: over}},
 			want:  "1 3", wantFroms: "0f 2f 2",
 		},
-		"so many and no more": {w: selection{limit: 2, from: 1}, steps: []step{{lines: []string{line(1), line(2), line(3)}, run: over}}, want: "1 2", wantFroms: "1"},
+		"a limit": {w: selection{limit: 2, from: 1}, steps: []step{{lines: []string{line(1), line(2), line(3)}, run: over}}, want: "1 2", wantFroms: "1"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestResultsAreReadOnceEachAndInOrderWhateverHappens(t *testing.T) {
 	}
 }
 
-func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
+func TestReadingResultsReportsErrors(t *testing.T) {
 	line := func(i int) string { return outcomeLine(i, "Succeeded") }
 	other := finishedRun("r", 4, 0)
 	other.UID = "another"
@@ -156,12 +156,12 @@ func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
 		w     selection
 		says  string
 	}{
-		"the run was made again under its name": {steps: []step{{lines: []string{line(0)}}, {run: other}}, says: "another run was created under its name"},
-		"nobody answers for too long":           {steps: append([]step{{lines: []string{line(0)}}}, many(100, step{err: away})...), says: "no response for"},
-		"the caller may not":                    {steps: []step{{err: apierrors.NewForbidden(v1alpha1.Resource("functionruns"), "r", errors.New("no"))}}, says: "forbidden"},
-		"an index is left out":                  {w: selection{follow: true}, steps: []step{{lines: []string{line(0), line(2)}, run: runningRun("r", 4, 1)}}, says: "omitted index 1"},
-		"the run is over and outcomes are gone": {w: selection{follow: true}, steps: []step{{lines: []string{line(0)}}, {}}, says: "index 1 of 4 has no outcome"},
-		"what comes is no outcome":              {steps: []step{{lines: []string{"<html>"}}}, says: "is not an outcome"},
+		"another run has the name":                {steps: []step{{lines: []string{line(0)}}, {run: other}}, says: "another run was created under its name"},
+		"the server is unavailable for too long":  {steps: append([]step{{lines: []string{line(0)}}}, many(100, step{err: away})...), says: "no response for"},
+		"the user lacks permissions":              {steps: []step{{err: apierrors.NewForbidden(v1alpha1.Resource("functionruns"), "r", errors.New("no"))}}, says: "forbidden"},
+		"the server omits an index":               {w: selection{follow: true}, steps: []step{{lines: []string{line(0), line(2)}, run: runningRun("r", 4, 1)}}, says: "omitted index 1"},
+		"the run has finished without an outcome": {w: selection{follow: true}, steps: []step{{lines: []string{line(0)}}, {}}, says: "index 1 of 4 has no outcome"},
+		"the response is not an outcome":          {steps: []step{{lines: []string{"<html>"}}}, says: "is not an outcome"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
 	}
 }
 
-func TestAWriterThatIsFullEndsReading(t *testing.T) {
+func TestWriteErrorEndsReading(t *testing.T) {
 	s := &script{t: t, steps: []step{{lines: []string{outcomeLine(0, "Succeeded"), outcomeLine(1, "Succeeded")}}}}
 	r := &resultsReader{open: s.open, run: s.look, notify: func(string, ...any) {}, clock: newFastClock()}
 	full := errors.New("no space left on device")
@@ -184,7 +184,7 @@ func TestAWriterThatIsFullEndsReading(t *testing.T) {
 	}
 }
 
-func TestAnOutageOfAMinuteIsOutlivedAndTold(t *testing.T) {
+func TestReadingContinuesAfterAMinuteOfUnavailability(t *testing.T) {
 	away := apierrors.NewServiceUnavailable("not now")
 	steps := []step{{lines: []string{outcomeLine(0, "Succeeded")}}}
 	for range 11 { // 0.5 + 1 + 2 + 4 + 8 + 6 × 10 seconds
@@ -205,7 +205,7 @@ func TestAnOutageOfAMinuteIsOutlivedAndTold(t *testing.T) {
 	}
 }
 
-func TestFollowingACommandAcrossABrokenConnection(t *testing.T) {
+func TestResultsFollowContinuesAfterAFailedConnection(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 3, 1)
 	for i, status := range []string{"Succeeded", "Succeeded", "Succeeded", "Failed"} {

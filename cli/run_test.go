@@ -20,7 +20,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-func TestInputsAreSentAsTheyAre(t *testing.T) {
+func TestInputsAreSentUnchanged(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(folder, name)
@@ -35,17 +35,17 @@ func TestInputsAreSentAsTheyAre(t *testing.T) {
 		want  url.Values
 		body  string
 	}{
-		"a literal":                {args: []string{"--params", "(('a',), ('b',))"}, want: url.Values{"format": {"python"}}, body: "(('a',), ('b',))"},
-		"JSON":                     {args: []string{"--params", "[[1],[2]]"}, want: url.Values{"format": {"json"}}, body: "[[1],[2]]"},
-		"a file by its ending":     {args: []string{"--file", file("a.csv", "a,b\n1,2\n"), "--csv-header", "--typed-cells"}, want: url.Values{"format": {"csv"}, "header": {"true"}, "cells": {"json"}}, body: "a,b\n1,2\n"},
-		"a literal in a file":      {args: []string{"--file", file("a.py", "((1,),)")}, want: url.Values{"format": {"python"}}, body: "((1,),)"},
-		"a file without an ending": {args: []string{"--file", file("plain", "[1]\n[2]\n")}, want: url.Values{"format": {"ndjson"}}, body: "[1]\n[2]\n"},
-		"lines from stdin":         {args: []string{"--file", "-"}, stdin: "1\n2\n", want: url.Values{"format": {"ndjson"}}, body: "1\n2\n"},
-		"an array from stdin":      {args: []string{"--file", "-"}, stdin: "[[1],\n[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],\n[2]]\n"},
-		"an array in one line":     {args: []string{"--file", "-"}, stdin: "[[1],[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],[2]]\n"},
-		"a literal from stdin":     {args: []string{"--file", "-"}, stdin: " ((1,),)", want: url.Values{"format": {"python"}}, body: " ((1,),)"},
-		"an explicit format":       {args: []string{"--file", "-", "--format", "csv"}, stdin: "(1\n", want: url.Values{"format": {"csv"}}, body: "(1\n"},
-		"how it is to run": {
+		"a literal":                   {args: []string{"--params", "(('a',), ('b',))"}, want: url.Values{"format": {"python"}}, body: "(('a',), ('b',))"},
+		"JSON":                        {args: []string{"--params", "[[1],[2]]"}, want: url.Values{"format": {"json"}}, body: "[[1],[2]]"},
+		"a file with an extension":    {args: []string{"--file", file("a.csv", "a,b\n1,2\n"), "--csv-header", "--typed-cells"}, want: url.Values{"format": {"csv"}, "header": {"true"}, "cells": {"json"}}, body: "a,b\n1,2\n"},
+		"a literal in a file":         {args: []string{"--file", file("a.py", "((1,),)")}, want: url.Values{"format": {"python"}}, body: "((1,),)"},
+		"a file without an extension": {args: []string{"--file", file("plain", "[1]\n[2]\n")}, want: url.Values{"format": {"ndjson"}}, body: "[1]\n[2]\n"},
+		"lines from stdin":            {args: []string{"--file", "-"}, stdin: "1\n2\n", want: url.Values{"format": {"ndjson"}}, body: "1\n2\n"},
+		"an array from stdin":         {args: []string{"--file", "-"}, stdin: "[[1],\n[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],\n[2]]\n"},
+		"an array in one line":        {args: []string{"--file", "-"}, stdin: "[[1],[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],[2]]\n"},
+		"a literal from stdin":        {args: []string{"--file", "-"}, stdin: " ((1,),)", want: url.Values{"format": {"python"}}, body: " ((1,),)"},
+		"an explicit format":          {args: []string{"--file", "-", "--format", "csv"}, stdin: "(1\n", want: url.Values{"format": {"csv"}}, body: "(1\n"},
+		"fields of the spec": {
 			args: []string{"--params", "[[1]]", "--workers", "3", "--gpus", "0", "--retries", "2", "--timeout-per-input", "90s", "--spec", `{"gpuProducts":["L4"],"workers":9}`},
 			want: url.Values{"format": {"json"}, "spec": {`{"gpuProducts":["L4"],"gpus":0,"retries":2,"timeoutSeconds":90,"workers":3}`}}, body: "[[1]]",
 		},
@@ -73,7 +73,7 @@ func TestInputsAreSentAsTheyAre(t *testing.T) {
 	}
 }
 
-// endless is a stream of which the server wants only the beginning.
+// endless is a stream of inputs without an end.
 type endless struct{ read atomic.Int64 }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -84,7 +84,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestInputsAreStreamedNotCollected(t *testing.T) {
+func TestInputsAreStreamed(t *testing.T) {
 	f := newFakeCluster(t)
 	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPost {
@@ -98,11 +98,11 @@ func TestInputsAreStreamedNotCollected(t *testing.T) {
 	f.plugin(t, t.Context(), source, "run", "f", "--file", "-").mustExit(t, ExitUsage, "", "line 7: it is no JSON")
 	// The connection may still be reading.
 	if read := source.read.Load(); read > 64<<20 {
-		t.Errorf("%d bytes were read of what the server took 1 MiB of", read)
+		t.Errorf("%d bytes were read although the server read 1 MiB", read)
 	}
 }
 
-func TestARunWhoseAnswerWasLostIsFoundAndNotMadeTwice(t *testing.T) {
+func TestRunIsFoundAfterALostResponse(t *testing.T) {
 	f := newFakeCluster(t)
 	posts := 0
 	f.handle = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -133,7 +133,7 @@ func TestExitCodesOfWaiting(t *testing.T) {
 		"all succeeded":        {run: finishedRun("r", 3, 0), args: []string{"--wait"}, code: ExitOK, says: "r: all 3 inputs succeeded."},
 		"one failed":           {run: finishedRun("r", 2, 1), args: []string{"--wait"}, code: ExitFailed, says: "kubectl function rerun r --failed -n ns"},
 		"followed, one failed": {run: finishedRun("r", 0, 1), args: []string{"--follow", "-q"}, code: ExitFailed, says: "1 of 1 input did not succeed"},
-		"the time is over":     {run: runningRun("r", 3, 1), args: []string{"--wait", "--timeout", "1ms"}, code: ExitTimeout, says: "--timeout (1ms) expired: the run r continues"},
+		"the timeout expires":  {run: runningRun("r", 3, 1), args: []string{"--wait", "--timeout", "1ms"}, code: ExitTimeout, says: "--timeout (1ms) expired: the run r continues"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestExitCodesOfWaiting(t *testing.T) {
 	}
 }
 
-func TestInterruptedWaitingSaysThatTheRunGoesOn(t *testing.T) {
+func TestInterruptedWaitReportsThatTheRunContinues(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = runningRun("r", 3, 1)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -172,7 +172,7 @@ func TestInterruptedWaitingSaysThatTheRunGoesOn(t *testing.T) {
 		mustExit(t, ExitInterrupted, "", "Interrupted: the run r continues. `kubectl function results r --follow -n ns` waits for it again, `kubectl function cancel r -n ns` cancels it.")
 }
 
-func TestARunThatIsDeletedWhileSomebodyWaits(t *testing.T) {
+func TestWaitForARunThatIsDeleted(t *testing.T) {
 	f := newFakeCluster(t)
 	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost {
@@ -183,7 +183,7 @@ func TestARunThatIsDeletedWhileSomebodyWaits(t *testing.T) {
 	f.plugin(t, t.Context(), nil, "run", "f", "--params", "[[1]]", "--name", "r", "--wait").mustExit(t, ExitCluster, "", "the run r was deleted")
 }
 
-func TestWithoutTheAggregatedAPIAFacadeIsUsedOrAskedFor(t *testing.T) {
+func TestFunctionsServerWithoutTheAggregatedAPI(t *testing.T) {
 	f := newFakeCluster(t)
 	f.aggregated = false
 	f.runs["r"] = finishedRun("r", 1, 0)
@@ -209,14 +209,14 @@ func TestWithoutTheAggregatedAPIAFacadeIsUsedOrAskedFor(t *testing.T) {
 	t.Setenv("SHAREDCLOUD_TOKEN", "of-the-environment")
 	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitOK, "0       Succeeded", "")
 	if shown != "Bearer of-the-environment" {
-		t.Errorf("the facade was shown %q", shown)
+		t.Errorf("the server got the credentials %q", shown)
 	}
-	secure := httptest.NewTLSServer(f) // credentials are shown to nobody over plain HTTP
+	secure := httptest.NewTLSServer(f) // client-go sends no credentials over plain HTTP
 	defer secure.Close()
 	command(t, t.Context(), nil, "results", "r", "-n", "ns", "--server", secure.URL, "--certificate-authority", authority, "--token", "of-the-kubeconfig").
 		mustExit(t, ExitOK, "0       Succeeded", "")
 	if shown != "Bearer of-the-kubeconfig" {
-		t.Errorf("the facade was shown %q", shown)
+		t.Errorf("the server got the credentials %q", shown)
 	}
 	f.aggregated = true
 	f.outcomes["r"] = []string{outcomeLine(0, "Failed")}
@@ -243,7 +243,7 @@ func TestResultsInEachFormat(t *testing.T) {
 	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitOK, "", "There are no matching results.")
 }
 
-func TestAFileOfResultsIsWholeOrNotThere(t *testing.T) {
+func TestResultsFileIsCompleteOrUnchanged(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 2, 0)
 	f.outcomes["r"] = []string{outcomeLine(0, "Succeeded"), outcomeLine(1, "Succeeded")}
@@ -260,12 +260,12 @@ func TestAFileOfResultsIsWholeOrNotThere(t *testing.T) {
 		t.Errorf("the file has changed: %v\n%s", err, again)
 	}
 	if entries, _ := os.ReadDir(folder); len(entries) != 1 {
-		t.Errorf("something was left behind: %v", entries)
+		t.Errorf("unexpected files: %v", entries)
 	}
 	f.plugin(t, t.Context(), nil, "results", "r", "--to", filepath.Join(folder, "none", "x")).mustExit(t, ExitUsage, "", "cannot write")
 }
 
-func TestRunsAreSteeredAllOrNone(t *testing.T) {
+func TestControlChangesAllRunsOrNone(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["a"], f.runs["over"] = runningRun("a", 2, 0), finishedRun("over", 2, 0)
 	patched := ""
@@ -282,7 +282,7 @@ func TestRunsAreSteeredAllOrNone(t *testing.T) {
 	f.plugin(t, t.Context(), nil, "suspend", "a", "over").mustExit(t, ExitUsage, "", "the run over has finished and cannot be suspended")
 	f.plugin(t, t.Context(), nil, "resume", "a").mustExit(t, ExitOK, "a is not suspended", "")
 	if patched != "" {
-		t.Fatalf("something was changed: %s", patched)
+		t.Fatalf("unexpected patch: %s", patched)
 	}
 	f.plugin(t, t.Context(), nil, "cancel", "a", "over").mustExit(t, ExitOK, "functionrun.sharedcloud.io/a is being cancelled\nfunctionrun.sharedcloud.io/over has already finished\n", "")
 	if want := `{"metadata":{"uid":"uid-1"},"spec":{"cancel":true}}`; patched != want {
