@@ -97,7 +97,7 @@ func evilCluster(t *testing.T) *fakeCluster {
 	return f
 }
 
-//security:attack tenant | names, errors, code, images, events and answers of the server hold control sequences, and somebody looks with the plugin | no command writes one, whatever it shows
+//security:attack tenant | names, errors, code, images, events and responses of the server contain control sequences, and a user reads them with the plugin | no command prints one
 func TestNoCommandPrintsControlSequences(t *testing.T) {
 	for _, line := range []string{
 		"list", "list runs", "list images -o wide", "get function f", "get function f -o json", "get function f -o yaml", "get run r -o json", "get run r -o yaml",
@@ -139,7 +139,7 @@ func TestOutputForProgramsKeepsItsValue(t *testing.T) {
 	}
 }
 
-//security:attack worker | a result, an error or output is a formula, and somebody opens the plugin's CSV in a spreadsheet | the cell begins with an apostrophe; numbers stay; --raw-csv leaves all as it is
+//security:attack worker | a result, an error or output is a formula, and a user opens the plugin's CSV in a spreadsheet | the cell begins with an apostrophe; numbers are unchanged; --raw-csv leaves all cells unchanged
 func TestCSVHoldsNoFormulas(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 3, 0)
@@ -201,7 +201,7 @@ func onTerminal(t *testing.T, f *fakeCluster, args ...string) string {
 	return <-shown
 }
 
-//security:attack worker | a handler prints control sequences, and somebody reads the log of the run on a terminal | colours pass and end with their line, everything else is shown as an escape
+//security:attack worker | a handler prints control sequences, and a user reads the log of the run on a terminal | colours are kept and end with their line, all other sequences are escaped
 func TestLogOnATerminalKeepsOnlyColours(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 1, 0)
@@ -221,7 +221,7 @@ func TestLogOnATerminalKeepsOnlyColours(t *testing.T) {
 	}
 }
 
-//security:attack tenant | a condition's message or a run's name holds control sequences while the bar is drawn | the terminal gets the bar's own sequences alone
+//security:attack tenant | a condition's message or a run's name contains control sequences while the bar is drawn | the terminal gets only the sequences of the bar
 func TestBarEscapesControlSequences(t *testing.T) {
 	f := evilCluster(t)
 	got := onTerminal(t, f, "results", "r", "--follow")
