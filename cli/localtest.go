@@ -190,8 +190,8 @@ func outcomeOf(got localexchange.Outcome) *outcome {
 	if got.Error != nil {
 		o.Error = &outcomeError{got.Error.Type, got.Error.Message, got.Error.Traceback}
 	}
-	fields := map[string]any{"index": o.Index, "status": o.Status, "attempts": 1, "startTime": moment(o.StartTime),
-		"completionTime": moment(o.CompletionTime), "stdout": o.Stdout, "stderr": o.Stderr}
+	fields := map[string]any{"index": o.Index, "status": o.Status, "attempts": 1, "startTime": timestamp(o.StartTime),
+		"completionTime": timestamp(o.CompletionTime), "stdout": o.Stdout, "stderr": o.Stderr}
 	if o.Result != nil {
 		fields["result"] = o.Result
 	}

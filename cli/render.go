@@ -106,7 +106,7 @@ func (c *csvRows) one(o *outcome) error {
 		return err
 	}
 	cells := []string{strconv.Itoa(o.Index), o.Status, resultText(o.Result), "", "", strconv.Itoa(o.Attempts),
-		moment(o.StartTime), moment(o.CompletionTime), o.Worker, o.Node}
+		timestamp(o.StartTime), timestamp(o.CompletionTime), o.Worker, o.Node}
 	if o.Error != nil {
 		cells[3], cells[4] = o.Error.Type, o.Error.Message
 	}
@@ -150,7 +150,7 @@ func resultText(result json.RawMessage) string {
 	return string(result)
 }
 
-func moment(t time.Time) string {
+func timestamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}

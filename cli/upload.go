@@ -152,9 +152,9 @@ func (u *sender) part(ctx context.Context, offset int, body io.Reader) (int, err
 		return 0, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	var answer struct {
+	var result struct {
 		Inputs int `json:"inputs"`
 	}
-	err = json.NewDecoder(response.Body).Decode(&answer)
-	return answer.Inputs, err
+	err = json.NewDecoder(response.Body).Decode(&result)
+	return result.Inputs, err
 }
