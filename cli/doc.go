@@ -10,14 +10,14 @@
 //	results.go       results; reader.go: reading outcomes across responses and failures; render.go: table, JSON, CSV
 //	log.go           log
 //	list.go          list and get
-//	describe.go      describe; advice.go: problems and what to do about them; sentences.go: sentences that count inputs
+//	describe.go      describe, with describe_function.go; advice.go: problems and what to do about them; sentences.go: sentences that count inputs
 //	control.go       cancel, suspend, resume
 //	revisions.go     revisions; diff.go: diff; rollback.go: rollback
 //	scaffold.go      init
 //	localtest.go     test; source.go: finding the code; kustomization.go: building kustomizations (package localexchange: the
 //	                 exchange for one worker on this machine)
 //	token.go         token
-//	doctor.go        doctor; doctor_policies.go: its checks of the admission policies
+//	doctor.go        doctor; doctor_policies.go: its checks of the admission policies; doctor_smoke.go: --smoke
 //	completion.go    shell completion of names
 //
 // Decisions are pure functions of what was read. Output for scripts goes to stdout, messages for users go to stderr.

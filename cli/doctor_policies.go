@@ -115,62 +115,26 @@ func (d *doctor) policies(ctx context.Context) []checkResult {
 	if err != nil {
 		return []checkResult{{stateFailed, "the plugin's own copy of the policies is not valid", upperFirst(err.Error())}}
 	}
-	var results []checkResult
-	var changed []string
-	since := map[string]time.Time{}
-	missing := map[string]bool{}
-	for i := range shipped.policies {
-		wanted, found := &shipped.policies[i], &admissionv1.ValidatingAdmissionPolicy{}
-		if err := d.Get(ctx, client.ObjectKey{Name: wanted.Name}, found); err != nil {
-			if !apierrors.IsNotFound(err) {
-				return append(results, notReadable("the admission policies", err))
-			}
-			missing[wanted.Name] = true
-			results = append(results, missingPolicy(kindPolicy, wanted.Name, wanted.Name))
-			continue
-		}
-		since[wanted.Name] = found.CreationTimestamp.Time
-		if !equality.Semantic.DeepEqual(found.Spec, wanted.Spec) {
-			changed = append(changed, kindPolicy+" "+wanted.Name)
-		}
+	check := &policyCheck{since: map[string]time.Time{}}
+	if err := check.comparePolicies(ctx, d, shipped.policies); err != nil {
+		return append(check.results, notReadable("the admission policies", err))
 	}
-	for i := range shipped.bindings {
-		wanted, found := &shipped.bindings[i], &admissionv1.ValidatingAdmissionPolicyBinding{}
-		name := wanted.Spec.PolicyName
-		if missing[name] {
-			continue // reported already
-		}
-		if err := d.Get(ctx, client.ObjectKey{Name: wanted.Name}, found); err != nil {
-			if !apierrors.IsNotFound(err) {
-				return append(results, notReadable("the bindings of the admission policies", err))
-			}
-			delete(since, name)
-			results = append(results, missingPolicy(kindPolicyBinding, wanted.Name, name))
-			continue
-		}
-		if made := found.CreationTimestamp.Time; made.After(since[name]) {
-			since[name] = made
-		}
-		switch {
-		case !denies(found, wanted):
-			results = append(results, checkResult{policyState(name), fmt.Sprintf("the %s %s does not deny the requests that the policy %s rejects", kindPolicyBinding, wanted.Name, name),
-				policyConsequences[name] + applyPolicies})
-		case !equality.Semantic.DeepEqual(found.Spec.MatchResources, wanted.Spec.MatchResources) || !equality.Semantic.DeepEqual(found.Spec.ParamRef, wanted.Spec.ParamRef):
-			changed = append(changed, kindPolicyBinding+" "+wanted.Name)
-		}
+	if err := check.compareBindings(ctx, d, shipped.bindings); err != nil {
+		return append(check.results, notReadable("the bindings of the admission policies", err))
 	}
-	if len(changed) > 0 {
-		results = append(results, changedPolicies(changed))
+	results := check.results
+	if len(check.changed) > 0 {
+		results = append(results, changedPolicies(check.changed))
 	}
 	if len(results) == 0 {
 		results = append(results, ok("the %d admission policies are installed and enforced", len(shipped.policies)))
 	}
 	for _, name := range v1alpha1.ReferencePolicies {
-		if _, inForce := since[name]; !inForce {
+		if _, inForce := check.since[name]; !inForce {
 			return results
 		}
 	}
-	older, everywhere, err := d.olderThanPolicies(ctx, since)
+	older, everywhere, err := d.olderThanPolicies(ctx, check.since)
 	switch {
 	case err != nil:
 		return append(results, notReadable("objects that are older than the policies that check references", err))
@@ -178,6 +142,67 @@ func (d *doctor) policies(ctx context.Context) []checkResult {
 		return append(results, checkOlderObjects(older, everywhere, d.namespace))
 	}
 	return results
+}
+
+// policyCheck compares the policies of a cluster with the shipped ones.
+type policyCheck struct {
+	results []checkResult
+	// changed are the policies and bindings that differ.
+	changed []string
+	// since is when a policy and all its bindings existed, by the policy's name. It lacks policies that are not in force.
+	since map[string]time.Time
+}
+
+func (c *policyCheck) comparePolicies(ctx context.Context, reader client.Reader, shipped []admissionv1.ValidatingAdmissionPolicy) error {
+	for i := range shipped {
+		wanted, found := &shipped[i], &admissionv1.ValidatingAdmissionPolicy{}
+		switch err := reader.Get(ctx, client.ObjectKey{Name: wanted.Name}, found); {
+		case apierrors.IsNotFound(err):
+			c.results = append(c.results, missingPolicy(kindPolicy, wanted.Name, wanted.Name))
+			continue
+		case err != nil:
+			return err
+		}
+		c.since[wanted.Name] = found.CreationTimestamp.Time
+		if !equality.Semantic.DeepEqual(found.Spec, wanted.Spec) {
+			c.changed = append(c.changed, kindPolicy+" "+wanted.Name)
+		}
+	}
+	return nil
+}
+
+func (c *policyCheck) compareBindings(ctx context.Context, reader client.Reader, shipped []admissionv1.ValidatingAdmissionPolicyBinding) error {
+	notEnforced := map[string]bool{}
+	for i := range shipped {
+		wanted, found := &shipped[i], &admissionv1.ValidatingAdmissionPolicyBinding{}
+		name := wanted.Spec.PolicyName
+		if _, installed := c.since[name]; !installed && !notEnforced[name] {
+			continue // comparePolicies has reported the policy
+		}
+		switch err := reader.Get(ctx, client.ObjectKey{Name: wanted.Name}, found); {
+		case apierrors.IsNotFound(err):
+			notEnforced[name] = true
+			c.results = append(c.results, missingPolicy(kindPolicyBinding, wanted.Name, name))
+			continue
+		case err != nil:
+			return err
+		}
+		if made := found.CreationTimestamp.Time; made.After(c.since[name]) {
+			c.since[name] = made
+		}
+		switch {
+		case !denies(found, wanted):
+			notEnforced[name] = true
+			c.results = append(c.results, checkResult{policyState(name), fmt.Sprintf("the %s %s does not deny the requests that the policy %s rejects", kindPolicyBinding, wanted.Name, name),
+				policyConsequences[name] + applyPolicies})
+		case !equality.Semantic.DeepEqual(found.Spec.MatchResources, wanted.Spec.MatchResources) || !equality.Semantic.DeepEqual(found.Spec.ParamRef, wanted.Spec.ParamRef):
+			c.changed = append(c.changed, kindPolicyBinding+" "+wanted.Name)
+		}
+	}
+	for name := range notEnforced {
+		delete(c.since, name)
+	}
+	return nil
 }
 
 const applyPolicies = " Apply config/policy of the operator's version."

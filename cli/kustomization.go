@@ -96,15 +96,8 @@ func remoteIn(folder string, value any) string {
 				continue
 			}
 			if slices.Contains(pathFields, name) {
-				for _, text := range textsIn(value[name]) {
-					if isRemote(folder, text) {
-						return text
-					}
-					for _, inline := range documentsIn([]byte(text)) {
-						if remote := remoteIn(folder, inline); remote != "" {
-							return remote
-						}
-					}
+				if remote := remoteAmong(folder, textsIn(value[name])); remote != "" {
+					return remote
 				}
 			}
 			if remote := remoteIn(folder, value[name]); remote != "" {
@@ -114,6 +107,21 @@ func remoteIn(folder string, value any) string {
 	case []any:
 		for _, element := range value {
 			if remote := remoteIn(folder, element); remote != "" {
+				return remote
+			}
+		}
+	}
+	return ""
+}
+
+// remoteAmong finds an entry of a path field that is not on this machine. An entry can also be an inline plugin configuration.
+func remoteAmong(folder string, entries []string) string {
+	for _, entry := range entries {
+		if isRemote(folder, entry) {
+			return entry
+		}
+		for _, inline := range documentsIn([]byte(entry)) {
+			if remote := remoteIn(folder, inline); remote != "" {
 				return remote
 			}
 		}
@@ -136,6 +144,13 @@ func textsIn(value any) []string {
 	return texts
 }
 
+var (
+	// generatorKey is the key in an entry KEY=PATH of a generator.
+	generatorKey = regexp.MustCompile(`^[-._a-zA-Z0-9]+=`)
+	// documentSeparator separates YAML documents.
+	documentSeparator = regexp.MustCompile(`(?m)^---\s*$`)
+)
+
 // repository matches what kustomize treats as the address of a Git repository.
 var repository = regexp.MustCompile(`(?i)^(git::)?([a-z][a-z0-9+.-]*://|[^/\s]+@[^/\s]+[:/]|(www\.)?github\.com[:/])\S+$`)
 
@@ -144,7 +159,7 @@ func isRemote(folder, path string) bool {
 	if isURL(path) {
 		return true
 	}
-	if key := regexp.MustCompile(`^[-._a-zA-Z0-9]+=`).FindString(path); key != "" && isURL(path[len(key):]) {
+	if key := generatorKey.FindString(path); key != "" && isURL(path[len(key):]) {
 		return true
 	}
 	return repository.MatchString(path) && !exists(filepath.Join(folder, path))
@@ -158,7 +173,7 @@ func isURL(text string) bool {
 // documentsIn are the objects in a YAML text. Text that is not YAML has none: kustomize reports its errors itself.
 func documentsIn(text []byte) []map[string]any {
 	var documents []map[string]any
-	for _, part := range regexp.MustCompile(`(?m)^---\s*$`).Split(string(text), -1) {
+	for _, part := range documentSeparator.Split(string(text), -1) {
 		document := map[string]any{}
 		if yaml.Unmarshal([]byte(part), &document) == nil && len(document) > 0 {
 			documents = append(documents, document)
