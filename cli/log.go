@@ -17,9 +17,14 @@ import (
 	"sharedcloud.io/function-operator/api/printable"
 )
 
+// logFlags are the flags of log.
+type logFlags struct {
+	follow, failed, prefix, prefixSet bool
+	stream                            string
+}
+
 func newLog(o *options) *cobra.Command {
-	var follow, onlyFailed, prefix bool
-	var stream string
+	var f logFlags
 	command := &cobra.Command{
 		Use:     "log RUN [INDEX] [--follow] [--failed] [--stream stdout|stderr]",
 		Aliases: []string{"logs"},
@@ -39,39 +44,21 @@ On a terminal, control sequences other than colours are shown as escapes (\x1b[2
 		},
 		ValidArgsFunction: o.completeNames(kindRun, 1),
 		RunE: func(command *cobra.Command, args []string) error {
-			query := url.Values{}
+			f.prefixSet = command.Flags().Changed("prefix")
+			index := ""
 			if len(args) == 2 {
-				if _, err := strconv.ParseUint(args[1], 10, 31); err != nil {
-					return usageError("%q is not an index; the indexes of inputs start at 0", args[1])
-				}
-				query.Set("index", args[1])
+				index = args[1]
 			}
-			if onlyFailed && (follow || len(args) == 2) {
-				return usageError("--failed excludes --follow and an index")
-			}
-			if stream != "both" && stream != "stdout" && stream != "stderr" {
-				return usageError("--stream is %q; it must be stdout, stderr or both", stream)
-			}
-			query.Set("stream", stream)
-			for name, on := range map[string]bool{"follow": follow, "failed": onlyFailed} {
-				if on {
-					query.Set(name, "true")
-				}
-			}
-			if command.Flags().Changed("prefix") {
-				query.Set("prefix", strconv.FormatBool(prefix))
+			query, err := f.query(index)
+			if err != nil {
+				return err
 			}
 			ctx := command.Context()
 			c, s, err := o.reach(ctx)
 			if err != nil {
 				return err
 			}
-			l := &logReader{cluster: c, subs: s, run: args[0], query: query, follow: follow, clock: clock.RealClock{}}
-			if len(args) == 2 {
-				l.index = args[1]
-			}
-			// Lines with a prefix can be matched when the output is requested again.
-			l.prefixed = len(args) == 1 && !command.Flags().Changed("prefix") || prefix && command.Flags().Changed("prefix")
+			l := &logReader{cluster: c, subs: s, run: args[0], index: index, query: query, follow: f.follow, prefixed: f.prefixed(index), clock: clock.RealClock{}}
 			written, err := l.print(ctx, o)
 			switch {
 			case err != nil && ctx.Err() != nil:
@@ -85,11 +72,45 @@ On a terminal, control sequences other than colours are shown as escapes (\x1b[2
 		},
 	}
 	flags := command.Flags()
-	flags.BoolVarP(&follow, "follow", "f", false, "Stream the output until the run, or the input, has finished.")
-	flags.BoolVar(&onlyFailed, "failed", false, "Print only the output of inputs that did not succeed.")
-	flags.BoolVar(&prefix, "prefix", true, "Begin each line with the index of its input: [17], or [17 err] for stderr. Default: true, unless you request one input.")
-	flags.StringVar(&stream, "stream", "both", "Output stream to print: stdout, stderr or both.")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "Stream the output until the run, or the input, has finished.")
+	flags.BoolVar(&f.failed, "failed", false, "Print only the output of inputs that did not succeed.")
+	flags.BoolVar(&f.prefix, "prefix", true, "Begin each line with the index of its input: [17], or [17 err] for stderr. Default: true, unless you request one input.")
+	flags.StringVar(&f.stream, "stream", "both", "Output stream to print: stdout, stderr or both.")
 	return command
+}
+
+// query validates the flags and the index, which is empty for all inputs, and returns the parameters of functionruns/log.
+func (f *logFlags) query(index string) (url.Values, error) {
+	if index != "" {
+		if _, err := strconv.ParseUint(index, 10, 31); err != nil {
+			return nil, usageError("%q is not an index; the indexes of inputs start at 0", index)
+		}
+	}
+	if f.failed && (f.follow || index != "") {
+		return nil, usageError("--failed excludes --follow and an index")
+	}
+	if f.stream != "both" && f.stream != "stdout" && f.stream != "stderr" {
+		return nil, usageError("--stream is %q; it must be stdout, stderr or both", f.stream)
+	}
+	query := url.Values{"stream": {f.stream}}
+	set := func(name string, on bool, value string) {
+		if on {
+			query.Set(name, value)
+		}
+	}
+	set("index", index != "", index)
+	set("follow", f.follow, "true")
+	set("failed", f.failed, "true")
+	set("prefix", f.prefixSet, strconv.FormatBool(f.prefix))
+	return query, nil
+}
+
+// prefixed reports whether lines have a prefix, by which they can be matched when the output is requested again.
+func (f *logFlags) prefixed(index string) bool {
+	if f.prefixSet {
+		return f.prefix
+	}
+	return index == ""
 }
 
 // logReader reads the output of a run. With follow it continues after the connection or the server failed: the server then sends

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -16,9 +17,14 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
+// rollbackFlags are the flags of rollback.
+type rollbackFlags struct {
+	number        int
+	force, dryRun bool
+}
+
 func newRollback(o *options) *cobra.Command {
-	var number int
-	var force, dry bool
+	var f rollbackFlags
 	command := &cobra.Command{
 		Use:   "rollback FUNCTION [--to-revision N]",
 		Short: "Restore an earlier revision of a function",
@@ -31,80 +37,82 @@ Without --force, rollback refuses a function whose code is in a ConfigMap, and a
 		Args:              exactly("function"),
 		ValidArgsFunction: o.completeNames(kindFunction, 1),
 		RunE: func(command *cobra.Command, args []string) error {
-			if number < 0 {
-				return usageError("--to-revision is %d; the numbers of revisions start at 1", number)
+			if f.number < 0 {
+				return usageError("--to-revision is %d; the numbers of revisions start at 1", f.number)
 			}
 			c, err := o.connect()
 			if err != nil {
 				return err
 			}
-			ctx := command.Context()
-			function, err := c.function(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			// The unstructured object has fields that the plugin does not know, too.
-			object := &unstructured.Unstructured{}
-			object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
-			if err := c.Get(ctx, c.key(args[0]), object); err != nil {
-				return err
-			}
-			spec, _, err := unstructured.NestedMap(object.Object, "spec")
-			if err != nil {
-				return err
-			}
-			if why := managedElsewhere(function, spec); why != "" && !force {
-				return clusterError("%s", why)
-			}
-			all, err := c.revisions(ctx, function)
-			if err != nil {
-				return err
-			}
-			target, err := revisionByNumber(all, args[0], number)
-			if err != nil {
-				return err
-			}
-			var current *revision
-			if i := currentIndex(all); i >= 0 {
-				current = all[i]
-			}
-			patch := specPatch(spec, current, target)
-			if len(patch) == 0 {
-				o.notify("The function %s equals %s; nothing was changed.", args[0], target)
-				return nil
-			}
-			options := []client.PatchOption{}
-			if dry {
-				options = append(options, client.DryRunAll)
-			}
-			text, err := json.Marshal(map[string]any{
-				"metadata": map[string]any{"resourceVersion": object.GetResourceVersion(), "uid": object.GetUID()},
-				"spec":     patch,
-			})
-			if err != nil {
-				return err
-			}
-			if err := c.Patch(ctx, object, client.RawPatch(types.MergePatchType, text), options...); err != nil {
-				return fmt.Errorf("the function was not changed: %w", err)
-			}
-			mode := ""
-			if dry {
-				mode = " (dry run)"
-			}
-			o.out("function.sharedcloud.io/%s rolled back to %s: %s%s\n", args[0], target, strings.Join(sortedKeys(patch), ", "), mode)
-			if path := currentRegistryPath(function); target.image() == function.Spec.Image && path != "" && path != target.registryPath() {
-				o.notify("The FunctionImage %s had the path %s in that revision and has %s now; rollback does not change it.", target.image(), target.registryPath(), path)
-			}
-			if applied(function) {
-				o.notify("The function was created with kubectl apply: the next apply of its file overwrites the rollback.")
-			}
-			return nil
+			return c.rollback(command.Context(), args[0], f)
 		},
 	}
-	command.Flags().IntVar(&number, "to-revision", 0, "Number of the revision. Default: the one before the current revision.")
-	command.Flags().BoolVar(&force, "force", false, "Change a function that is managed elsewhere, too. Code from a ConfigMap becomes spec.code.")
-	command.Flags().BoolVar(&dry, "dry-run", false, "Send the request without changing the function, to check whether the cluster accepts it.")
+	command.Flags().IntVar(&f.number, "to-revision", 0, "Number of the revision. Default: the one before the current revision.")
+	command.Flags().BoolVar(&f.force, "force", false, "Change a function that is managed elsewhere, too. Code from a ConfigMap becomes spec.code.")
+	command.Flags().BoolVar(&f.dryRun, "dry-run", false, "Send the request without changing the function, to check whether the cluster accepts it.")
 	return command
+}
+
+// rollback writes a revision of a function into its spec.
+func (c *cluster) rollback(ctx context.Context, name string, f rollbackFlags) error {
+	function, err := c.function(ctx, name)
+	if err != nil {
+		return err
+	}
+	// The unstructured object has fields that the plugin does not know, too.
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
+	if err := c.Get(ctx, c.key(name), object); err != nil {
+		return err
+	}
+	spec, _, err := unstructured.NestedMap(object.Object, "spec")
+	if err != nil {
+		return err
+	}
+	if why := managedElsewhere(function, spec); why != "" && !f.force {
+		return clusterError("%s", why)
+	}
+	all, err := c.revisions(ctx, function)
+	if err != nil {
+		return err
+	}
+	target, err := revisionByNumber(all, name, f.number)
+	if err != nil {
+		return err
+	}
+	var current *revision
+	if i := currentIndex(all); i >= 0 {
+		current = all[i]
+	}
+	patch := specPatch(spec, current, target)
+	if len(patch) == 0 {
+		c.o.notify("The function %s equals %s; nothing was changed.", name, target)
+		return nil
+	}
+	mode := ""
+	var options []client.PatchOption
+	if f.dryRun {
+		mode, options = " (dry run)", append(options, client.DryRunAll)
+	}
+	// The API server refuses the patch if the function was changed or created again after it was read.
+	text, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": object.GetResourceVersion(), "uid": object.GetUID()},
+		"spec":     patch,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.Patch(ctx, object, client.RawPatch(types.MergePatchType, text), options...); err != nil {
+		return fmt.Errorf("the function was not changed: %w", err)
+	}
+	c.o.out("function.sharedcloud.io/%s rolled back to %s: %s%s\n", name, target, strings.Join(sortedKeys(patch), ", "), mode)
+	if path := currentRegistryPath(function); target.image() == function.Spec.Image && path != "" && path != target.registryPath() {
+		c.o.notify("The FunctionImage %s had the path %s in that revision and has %s now; rollback does not change it.", target.image(), target.registryPath(), path)
+	}
+	if applied(function) {
+		c.o.notify("The function was created with kubectl apply: the next apply of its file overwrites the rollback.")
+	}
+	return nil
 }
 
 func currentRegistryPath(function *v1alpha1.Function) string {
