@@ -73,7 +73,7 @@ func TestEveryReasonHasAdvice(t *testing.T) {
 		count++
 		_, ofRun := runTodo[reason]
 		_, ofFunction := functionTodo[reason]
-		values := []string{v1alpha1.ReasonNotFinished, v1alpha1.ReasonNotSuspended, v1alpha1.ReasonNotEnding} // of conditions that notify nothing
+		values := []string{v1alpha1.ReasonNotFinished, v1alpha1.ReasonNotSuspended, v1alpha1.ReasonNotEnding} // of conditions without a problem
 		if !ofRun && !ofFunction && !progressing[reason] && !slices.Contains(values, reason) {
 			t.Errorf("there is no advice for %s", reason)
 		}
@@ -119,6 +119,6 @@ func TestErrorsAreGrouped(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got := indexesText([]int{1, 3, 5, 7}, 2); got != "1,3,…" {
-		t.Errorf("cut: %s", got)
+		t.Errorf("shortened: %s", got)
 	}
 }

@@ -144,7 +144,7 @@ func TestDocumentedFlags(t *testing.T) {
 			t.Errorf("%s has the flag %s, which no command has", docsFile, name)
 		}
 	}
-	// Every flag that --help shows is documented, those of completion apart.
+	// Every flag that --help prints is documented, except those of completion.
 	short := map[string]string{"--output": "-o", "--namespace": "-n"}
 	for _, command := range append(root.Commands(), root) {
 		if command.Name() == "completion" || command.Name() == "help" {
@@ -166,7 +166,7 @@ func TestDocumentedFlags(t *testing.T) {
 
 var times = regexp.MustCompile(`\b[0-9.]+(µs|ms|s|m)([0-9]{2}s)?\b`)
 
-// samples are the console blocks of the docs, without what varies: durations, and the alignment that follows from them.
+// normalized is a text without durations, and without the alignment that depends on them.
 func normalized(text string) string {
 	return regexp.MustCompile(` +`).ReplaceAllString(times.ReplaceAllString(text, "T"), " ")
 }

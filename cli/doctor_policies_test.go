@@ -202,7 +202,7 @@ func TestDoctorPrintsTheAdmissionPolicies(t *testing.T) {
 	}
 }
 
-// A policy without a consequence would be reported without what it means.
+// A new policy requires a consequence.
 func TestEveryShippedPolicyHasABindingAndAConsequence(t *testing.T) {
 	shipped, err := readShippedPolicies()
 	if err != nil {

@@ -136,7 +136,7 @@ func TestFilesOfAGeneratorMayBeBinary(t *testing.T) {
 	}
 }
 
-// Nothing listens at the addresses. If kustomize fetched one, the error would be another one.
+// There is no server at the addresses, so that the error would differ if kustomize fetched them.
 func TestRemoteResourcesAreRefusedBeforeTheyAreFetched(t *testing.T) {
 	const address = "http://127.0.0.1:1/"
 	for name, files := range map[string]map[string]string{

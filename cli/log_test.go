@@ -18,9 +18,9 @@ func TestLogFollowContinuesAfterARestartOfTheServer(t *testing.T) {
 		}
 		calls++
 		switch calls {
-		case 1: // ends well, as a server does that is told to end
+		case 1: // a complete response of a server that shuts down
 			_, _ = io.WriteString(w, "[0] a\n[1] x\n[0] a\n")
-		case 2: // tells all again, in another order, and breaks in the middle of a line
+		case 2: // the output from its beginning, in another order, and a connection that fails within a line
 			_, _ = io.WriteString(w, "[0] a\n[0] a\n[0] b\n[1] x\n[1 err] o")
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)

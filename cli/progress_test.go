@@ -103,7 +103,7 @@ r: 24/100, 4 running, 2.0/s, ETA 38s. The image cannot be pulled.
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if strings.ContainsAny(out.String(), "\r\x1b") {
-		t.Error("there are codes of a terminal in it")
+		t.Error("the lines contain control sequences")
 	}
 }
 
@@ -122,7 +122,7 @@ func TestResultsAreWrittenAboveTheBar(t *testing.T) {
 		t.Fatalf("%q", out.String())
 	}
 	if !strings.HasPrefix(rest, "result 0\nr ░") || !strings.HasSuffix(rest, "\n") {
-		t.Errorf("after the bar was taken away: %q", rest)
+		t.Errorf("after the bar was erased: %q", rest)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestReasonToWaitIsWrittenBelowTheBar(t *testing.T) {
 	out.Reset()
 	b.update(s)
 	if !strings.HasPrefix(out.String(), toLineStart+lineUp+eraseBelow) {
-		t.Errorf("the second line is not taken away: %q", out.String())
+		t.Errorf("the second line is not erased: %q", out.String())
 	}
 }
 

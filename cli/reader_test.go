@@ -133,7 +133,7 @@ func TestResultsAreReadOnceAndInOrder(t *testing.T) {
 				t.Errorf("indexes (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.wantFroms, s.froms()); diff != "" {
-				t.Errorf("calls (-want +got):\n%s", diff)
+				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -201,7 +201,7 @@ func TestReadingContinuesAfterAMinuteOfUnavailability(t *testing.T) {
 		t.Fatalf("%d outcomes, %v", count, err)
 	}
 	if diff := cmp.Diff([]string{"Cannot reach the results (not now); retrying.", "The server is available again."}, said); diff != "" {
-		t.Errorf("said (-want +got):\n%s", diff)
+		t.Errorf("messages (-want +got):\n%s", diff)
 	}
 }
 

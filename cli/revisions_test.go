@@ -137,7 +137,7 @@ func TestNumbersOfRevisions(t *testing.T) {
 	if _, err := revisionByNumber(all[2:], "f", 0); err == nil || !strings.Contains(err.Error(), "no revision before the current one") {
 		t.Errorf("%v", err)
 	}
-	// From before there were numbers.
+	// Revisions without numbers.
 	unnumbered := []*revision{mustRevision(t, old), mustRevision(t, revisionMap("f-d", "4", "", nil))}
 	sortAndNumber(unnumbered, "f-d")
 	if unnumbered[0].number != 1 || unnumbered[1].number != 2 || !unnumbered[1].current {
