@@ -108,7 +108,7 @@ func adviceForProgressingRun(run *v1alpha1.FunctionRun, ready *metav1.Condition,
 	switch {
 	case someWorkersWait(ready.Message):
 		return advice{ready.Message, filled("The run continues with fewer workers. "+runTodo[v1alpha1.ReasonPodsUnschedulable], name, function, namespaceFlag)}
-	case ready.Reason == v1alpha1.ReasonStarting && strings.Contains(ready.Message, "more than"):
+	case ready.Reason == v1alpha1.ReasonStarting && startIsSlow(ready.Message):
 		return advice{ready.Message, "The events below show what the pods wait for."}
 	}
 	if p := run.Status.Progress; p != nil && p.Message != "" && !p.Closed {

@@ -156,8 +156,8 @@ func (c *cluster) noResults(ctx context.Context, name string, w selection) strin
 	switch {
 	case err != nil:
 		return "There are no results."
-	case w.failed && finished(run):
-		return fmt.Sprintf("All %d inputs of the run succeeded.", totalOf(run))
+	case w.failed && finished(run) && run.Status.Progress != nil:
+		return succeededSentence(run.Status.Progress)
 	case w.failed:
 		return "No input of the run has failed yet."
 	case !finished(run):

@@ -187,10 +187,10 @@ func TestFunctionsServerWithoutTheAggregatedAPI(t *testing.T) {
 	f := newFakeCluster(t)
 	f.aggregated = false
 	f.runs["r"] = finishedRun("r", 1, 0)
-	facade := &fakeCluster{aggregated: true, runs: map[string]*v1alpha1.FunctionRun{}, outcomes: map[string][]string{"r": {outcomeLine(0, "Succeeded")}}}
+	direct := &fakeCluster{aggregated: true, runs: map[string]*v1alpha1.FunctionRun{}, outcomes: map[string][]string{"r": {outcomeLine(0, "Succeeded")}}}
 	shown := ""
-	facade.handle = func(_ http.ResponseWriter, r *http.Request) bool { shown = r.Header.Get("Authorization"); return false }
-	server := httptest.NewTLSServer(facade)
+	direct.handle = func(_ http.ResponseWriter, r *http.Request) bool { shown = r.Header.Get("Authorization"); return false }
+	server := httptest.NewTLSServer(direct)
 	defer server.Close()
 	authority := filepath.Join(t.TempDir(), "ca.crt")
 	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {

@@ -9,7 +9,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// The sentences that count inputs are built here and nowhere else in the plugin.
+// This file has all sentences that count inputs, and all code that depends on the text of a condition.
 
 // messageWorkersRunning begins the message of the condition Ready while workers execute inputs. A full stop follows, or a
 // semicolon and why the other workers wait.
@@ -22,6 +22,9 @@ const maxIndexesText = 100
 func someWorkersWait(message string) bool {
 	return strings.HasPrefix(message, messageWorkersRunning+";")
 }
+
+// startIsSlow reports whether the message of the condition Ready says why the pods take long to start.
+func startIsSlow(message string) bool { return strings.Contains(message, "more than") }
 
 // unsuccessfulCounts lists the counts of inputs that did not succeed: "2 failed", "1 timed out".
 func unsuccessfulCounts(p *v1alpha1.RunProgress) []string {
@@ -42,6 +45,14 @@ func unsuccessfulSentence(p *v1alpha1.RunProgress) string {
 		text += ": indexes " + indexes
 	}
 	return text + "."
+}
+
+// succeededSentence describes a run of which every input succeeded: "All 100 inputs succeeded."
+func succeededSentence(p *v1alpha1.RunProgress) string {
+	if p.Total == 1 {
+		return "The only input succeeded."
+	}
+	return fmt.Sprintf("All %d inputs succeeded.", p.Total)
 }
 
 // statusLine is the status of a run with its counts: "Running: 3 of 10 inputs succeeded, 2 running, 5 waiting".
