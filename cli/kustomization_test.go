@@ -18,6 +18,9 @@ const (
 	baseHandler = "import os\nimport util\ndef handler(event): return util.loud(event[0]) + os.environ['MARK']\n"
 )
 
+// samplePath is a kustomization of this repository.
+var samplePath = filepath.Join("..", "config", "samples", "files")
+
 // overlays is a base with a hashed ConfigMap, the project's component for names, and overlays over them.
 func overlays(t *testing.T) string {
 	t.Helper()
@@ -61,16 +64,20 @@ func TestFunctionTestBuildsKustomizations(t *testing.T) {
 		"an overlay that patches the function and merges a file": {"staging", nil, ExitOK, `→ "of the overlay?"`, ""},
 		"an overlay that replaces the code, with the base's inputs": {"inline", nil, ExitOK,
 			`["of the base"]  → 7`, ""},
-		"the manifest of a function in a base":       {"base/function.yaml", nil, ExitOK, `→ "OF THE BASE!"`, ""},
-		"two functions":                              {"pair", nil, ExitUsage, "", "there are several Functions (shout and whisper): pass the manifest of one"},
-		"a hashed name without the component":        {"nocomponent", []string{"--params", "[[1]]"}, ExitUsage, "", "needs the component config/kustomize"},
-		"a kustomization that does not build":        {"broken", nil, ExitUsage, "", "cannot build the kustomization in "},
-		"a manifest that the kustomization ignores":  {"unlisted", nil, ExitUsage, "", "has neither the manifest of a Function nor handler.py"},
-		"a manifest whose kustomization has no code": {"unlisted/function.yaml", nil, ExitUsage, "", "has its code in the ConfigMap code"},
-		"the manifest of one of two functions":       {"pair/other.yaml", []string{"--params", `[["x"]]`}, ExitOK, `→ "X!"`, ""},
+		"the manifest of a function in a base":                 {"base/function.yaml", nil, ExitOK, `→ "OF THE BASE!"`, ""},
+		"two functions":                                        {"pair", nil, ExitUsage, "", "there are several Functions (shout and whisper): pass the manifest of one"},
+		"a hashed name without the component":                  {"nocomponent", []string{"--params", "[[1]]"}, ExitUsage, "", "needs the component config/kustomize"},
+		"a kustomization that does not build":                  {"broken", nil, ExitUsage, "", "cannot build the kustomization in "},
+		"a manifest that the kustomization ignores":            {"unlisted", nil, ExitUsage, "", "has neither the manifest of a Function nor handler.py"},
+		"a manifest whose kustomization has no code":           {"unlisted/function.yaml", nil, ExitUsage, "", "has its code in the ConfigMap code"},
+		"the manifest of one of two functions":                 {"pair/other.yaml", []string{"--params", `[["x"]]`}, ExitOK, `→ "X!"`, ""},
+		"the sample, with a variable in a generated ConfigMap": {samplePath, []string{"--params", `[["hi"]]`}, ExitOK, `→ "HI!"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(overlays(t), tc.path)
+			if tc.path == samplePath {
+				path = samplePath
+			}
 			command(t, t.Context(), nil, append([]string{"test", path}, tc.args...)...).mustExit(t, tc.code, tc.stdout, tc.stderr)
 		})
 	}
@@ -78,10 +85,10 @@ func TestFunctionTestBuildsKustomizations(t *testing.T) {
 
 func TestBuiltObjectsAreThoseOfKubectlApply(t *testing.T) {
 	root := overlays(t)
-	for _, folder := range []string{"base", "staging", "inline", filepath.Join("..", "..", "config", "samples", "files")} {
+	for _, folder := range []string{"base", "staging", "inline", samplePath} {
 		path := filepath.Join(root, folder)
-		if strings.HasPrefix(folder, "..") {
-			path = filepath.Join("..", "config", "samples", "files")
+		if folder == samplePath {
+			path = samplePath
 		}
 		objects, folders, err := buildKustomization(path)
 		if err != nil {

@@ -212,7 +212,9 @@ func fromObjects(folders []string, objects []*unstructured.Unstructured, name, r
 			*into = int(value)
 		}
 	}
-	s.env = envOf(spec)
+	if s.env, err = envOf(function, spec, objects); err != nil {
+		return nil, err
+	}
 	if code, ok := spec["code"].(string); ok {
 		s.handler = []byte(code)
 		files, _, _ := unstructured.NestedStringMap(spec, "files")
@@ -224,19 +226,29 @@ func fromObjects(folders []string, objects []*unstructured.Unstructured, name, r
 	return s, s.fromConfigMap(function, spec, objects, found.HandlerFile)
 }
 
-func envOf(spec map[string]any) []string {
+// envOf is the environment variables of the Function that have a value, or a value in a ConfigMap among the objects.
+func envOf(function *unstructured.Unstructured, spec map[string]any, objects []*unstructured.Unstructured) ([]string, error) {
 	var env []string
 	list, _, _ := unstructured.NestedSlice(spec, "pod", "env")
 	for _, entry := range list {
-		if one, ok := entry.(map[string]any); ok {
-			name, _ := one["name"].(string)
-			value, set := one["value"].(string)
-			if name != "" && set {
-				env = append(env, name+"="+value)
+		variable, _ := entry.(map[string]any)
+		name, _ := variable["name"].(string)
+		value, set := variable["value"].(string)
+		from, _, _ := unstructured.NestedString(variable, "valueFrom", "configMapKeyRef", "name")
+		if configMap := configMapIn(objects, function.GetNamespace(), from); from != "" && configMap != nil {
+			content, err := contentOf(configMap)
+			if err != nil {
+				return nil, err
 			}
+			key, _, _ := unstructured.NestedString(variable, "valueFrom", "configMapKeyRef", "key")
+			text, found := content[key]
+			value, set = string(text), found
+		}
+		if name != "" && set {
+			env = append(env, name+"="+value)
 		}
 	}
-	return env
+	return env, nil
 }
 
 // fromConfigMap reads the code that spec.codeFrom names: from a ConfigMap among the objects, or else from the file with the name of
