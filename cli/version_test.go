@@ -49,7 +49,7 @@ func TestVersionPrintsClientAndServer(t *testing.T) {
 			}
 			got := f.plugin(t, t.Context(), nil, append([]string{"version"}, tc.args...)...)
 			for _, want := range append(tc.stdout, "") {
-				got.mustEnd(t, tc.exit, want, tc.stderr)
+				got.mustExit(t, tc.exit, want, tc.stderr)
 			}
 			if tc.status == http.StatusInternalServerError && strings.Contains(got.stdout, "Server") {
 				t.Errorf("--client asked for the server: %s", got.stdout)

@@ -95,7 +95,7 @@ var _ = Describe("The results of a run", func() {
 		run := startRun(ctx, function, inputs(4, position), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
 		run = waitFinished(ctx, run, time.Minute)
 		Expect(results(ctx, run)).To(HaveLen(4))
-		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("its results until "))
+		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("results until "))
 
 		By("shortening it for a finished run")
 		kubectl(ctx, "patch", "functionrun", "short", "-n", namespace, "--type=merge", "-p", `{"spec":{"resultsTTLSecondsAfterFinished":1}}`)
@@ -113,7 +113,7 @@ var _ = Describe("The results of a run", func() {
 
 		By("rerunning the failed inputs, which are still known")
 		Expect(did(ctx, namespace, "", "describe", "short")).To(And(
-			ContainSubstring("its results were deleted"), ContainSubstring("What the inputs returned, raised and printed is deleted.")))
+			ContainSubstring("results deleted"), ContainSubstring("The results and the output of the inputs are deleted.")))
 		got = plugin(ctx, namespace, "", "rerun", "short", "--failed", "--name", "again", "--wait")
 		Expect(got.stderr).To(ContainSubstring("again: 1 of 1 input did not succeed"))
 	}, SpecTimeout(3*time.Minute))

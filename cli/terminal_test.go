@@ -22,10 +22,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// evil steers a terminal in every way that there is.
+// evil has every kind of control sequence.
 const evil = "a\x1b[2J\x1b]0;owned\x07\u009b31m\u202egnp\u200b\x7f\r\bz"
 
-// mustBeInert reports what steers a terminal. Only line breaks, tabs and what is allowed may be left.
+// mustBeInert reports control characters other than line breaks, tabs and the allowed sequences.
 func mustBeInert(t *testing.T, text string, allowed ...string) {
 	t.Helper()
 	for _, sequence := range allowed {
@@ -42,7 +42,7 @@ func mustBeInert(t *testing.T, text string, allowed ...string) {
 	}
 }
 
-// evilCluster has everything that a tenant, an image or a worker may have written.
+// evilCluster has control sequences in all texts that a tenant, an image or a worker can write.
 func evilCluster(t *testing.T) *fakeCluster {
 	f := newFakeCluster(t)
 	run := finishedRun("r", 1, 1)
@@ -74,7 +74,7 @@ func evilCluster(t *testing.T) *fakeCluster {
 			for i, name := range []string{"one", "two"} {
 				settings, _ := json.Marshal(map[string]any{"image": map[string]string{"registryPath": evil + name}, "runtime": evil + name})
 				list.Items = append(list.Items, corev1.ConfigMap{
-					ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{annotationRevisionNumber: strconv.Itoa(i + 1)}},
+					ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AnnotationRevisionNumber: strconv.Itoa(i + 1)}},
 					Data:       map[string]string{revisionSettingsKey: string(settings), "handler.py": "x = '" + evil + name + "'\n", evil + name: evil},
 				})
 			}
@@ -97,8 +97,8 @@ func evilCluster(t *testing.T) *fakeCluster {
 	return f
 }
 
-//security:attack tenant | names, errors, code, images, events and answers of the server hold control sequences, and somebody looks with the plugin | no command writes one, whatever it shows
-func TestNoCommandPassesOnWhatSteersATerminal(t *testing.T) {
+//security:attack tenant | names, errors, code, images, events and responses of the server contain control sequences, and a user reads them with the plugin | no command prints one
+func TestNoCommandPrintsControlSequences(t *testing.T) {
 	for _, line := range []string{
 		"list", "list runs", "list images -o wide", "get function f", "get function f -o json", "get function f -o yaml", "get run r -o json", "get run r -o yaml",
 		"describe run r", "describe function f", "describe f", "results r", "results r --with-output", "results r --failed -o ndjson --with-output",
@@ -112,13 +112,13 @@ func TestNoCommandPassesOnWhatSteersATerminal(t *testing.T) {
 			mustBeInert(t, got.stdout)
 			mustBeInert(t, got.stderr)
 			if got.stdout+got.stderr == "" {
-				t.Error("nothing is shown")
+				t.Error("nothing is printed")
 			}
 		})
 	}
 }
 
-func TestWhatIsForProgramsKeepsItsValue(t *testing.T) {
+func TestOutputForProgramsKeepsItsValue(t *testing.T) {
 	f := evilCluster(t)
 	for _, format := range []string{"json", "yaml"} {
 		got := f.plugin(t, t.Context(), nil, "get", "function", "f", "-o", format)
@@ -139,7 +139,7 @@ func TestWhatIsForProgramsKeepsItsValue(t *testing.T) {
 	}
 }
 
-//security:attack worker | a result, an error or output is a formula, and somebody opens the plugin's CSV in a spreadsheet | the cell begins with an apostrophe; numbers stay; --raw-csv leaves all as it is
+//security:attack worker | a result, an error or output is a formula, and a user opens the plugin's CSV in a spreadsheet | the cell begins with an apostrophe; numbers are unchanged; --raw-csv leaves all cells unchanged
 func TestCSVHoldsNoFormulas(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 3, 0)
@@ -170,7 +170,7 @@ func TestCSVHoldsNoFormulas(t *testing.T) {
 	}
 }
 
-// onTerminal runs a command whose output is a terminal, and returns what came there.
+// onTerminal runs a command whose output is a terminal, and returns the output.
 func onTerminal(t *testing.T, f *fakeCluster, args ...string) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -192,7 +192,7 @@ func onTerminal(t *testing.T, f *fakeCluster, args ...string) string {
 	shown := make(chan string)
 	go func() {
 		var text bytes.Buffer
-		_, _ = io.Copy(&text, master) // ends with an error when the other side is closed
+		_, _ = io.Copy(&text, master) // ends with an error when the terminal is closed
 		shown <- strings.ReplaceAll(text.String(), "\r\n", "\n")
 	}()
 	t.Setenv("KUBECONFIG", os.DevNull)
@@ -201,8 +201,8 @@ func onTerminal(t *testing.T, f *fakeCluster, args ...string) string {
 	return <-shown
 }
 
-//security:attack worker | a handler prints control sequences, and somebody reads the log of the run on a terminal | colours pass and end with their line, everything else is shown as an escape
-func TestALogOnATerminalKeepsItsColoursAlone(t *testing.T) {
+//security:attack worker | a handler prints control sequences, and a user reads the log of the run on a terminal | colours are kept and end with their line, all other sequences are escaped
+func TestLogOnATerminalKeepsOnlyColours(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 1, 0)
 	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
@@ -221,15 +221,15 @@ func TestALogOnATerminalKeepsItsColoursAlone(t *testing.T) {
 	}
 }
 
-//security:attack tenant | a condition's message or a run's name holds control sequences while the bar is drawn | the terminal gets the bar's own sequences alone
-func TestTheBarShowsWhatIsWrongWithoutItsControls(t *testing.T) {
+//security:attack tenant | a condition's message or a run's name contains control sequences while the bar is drawn | the terminal gets only the sequences of the bar
+func TestBarEscapesControlSequences(t *testing.T) {
 	f := evilCluster(t)
 	got := onTerminal(t, f, "results", "r", "--follow")
 	if !strings.Contains(got, `\x1b[2J`) {
-		t.Errorf("the result is not shown: %q", got)
+		t.Errorf("the result is not printed: %q", got)
 	}
 	mustBeInert(t, strings.ReplaceAll(got, "\r", ""), eraseBelow, lineUp)
-	s := standing{name: "r", started: true, total: 2, reason: "Waiting", message: evil}
+	s := snapshot{name: "r", started: true, total: 2, reason: "Waiting", message: evil}
 	var out bytes.Buffer
 	b := &barReporter{out: &out, now: newFastClock().Now, width: func() int { return 80 }}
 	b.update(s)

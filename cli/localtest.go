@@ -29,18 +29,21 @@ func newTest(o *options) *cobra.Command {
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "test [DIR | FILE] [--params TEXT | --file FILE]",
-		Short: "Run a function's code on this machine, without a cluster",
-		Long: `Run a function's code on this machine, without a cluster, by the very runner that runs it there: one worker, one input after the
-other. A folder has a Function's manifest (and its handler beside it), or only handler.py or handler.js; a file is a manifest or the
-code itself. Inputs are those of --params or --file, else the folder's inputs.json, .ndjson, .csv or .py.
+		Short: "Run a function on this machine, without a cluster",
+		Long: `Run a function on this machine, without a cluster. The runner is the same as in the cluster, with one worker that executes one input
+after the other.
 
-The interpreter is this machine's: what its version and its libraries do differently from the image's shows on the cluster only.`,
+DIR has a kustomization, which is built as kubectl apply -k builds it, or the manifest of a Function, or only handler.py or handler.js.
+FILE is a manifest or the code. The inputs are those of --params or --file, or else inputs.json, .ndjson, .csv or .py in DIR or in a
+base of its kustomization.
+
+The interpreter and the libraries are those of this machine, not those of the image.`,
 		Example: `  kubectl function test
   kubectl function test handler.py --params "((1,), (2,))"
   kubectl function test hello --file many.csv --csv-header -o ndjson`,
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError("%q is one word too many: %s", args[1], command.UseLine())
+				return usageError("unexpected argument %q: %s", args[1], command.UseLine())
 			}
 			return nil
 		},
@@ -61,7 +64,7 @@ The interpreter is this machine's: what its version and its libraries do differe
 			}
 			if in.params == "" && in.file == "" {
 				if in.file = source.inputsFile(); in.file == "" {
-					return usageError("there are no inputs: give them by --params \"((1,), (2,))\" or --file FILE, or put inputs.json beside the code")
+					return usageError("there are no inputs: pass --params \"((1,), (2,))\" or --file FILE, or create inputs.json beside the code")
 				}
 			}
 			given, err := in.open(o.streams.In)
@@ -71,37 +74,37 @@ The interpreter is this machine's: what its version and its libraries do differe
 			defer given.close()
 			inputs, err := parameters.Collect(given.text, given.stream)
 			if err != nil {
-				return usageError("the inputs in %s cannot be read as %s: %w", in.where(), given.stream.Format, err)
+				return usageError("the inputs in %s are not valid %s: %w", in.where(), given.stream.Format, err)
 			}
 			if timeout != 0 {
 				source.timeoutSeconds = int(timeout / time.Second)
 			}
-			return o.try(command.Context(), source, inputs.Slice(0, inputs.Len()-1), format)
+			return o.testLocally(command.Context(), source, inputs.Slice(0, inputs.Len()-1), format)
 		},
 	}
 	in.add(command.Flags())
-	command.Flags().StringVar(&runtime, "runtime", "", "Language and version. Default: what the Function says, else by the name of the file.")
-	command.Flags().DurationVar(&timeout, "timeout-per-input", 0, "Time limit of one input. Default: what the Function says, else 30m.")
-	command.Flags().StringVarP(&format, "output", "o", "", "ndjson, json, csv or table. Default: each input with its result and what it printed.")
+	command.Flags().StringVar(&runtime, "runtime", "", "Runtime, such as python311. Default: that of the Function, or else by the file's extension.")
+	command.Flags().DurationVar(&timeout, "timeout-per-input", 0, "Time limit of an input. Default: that of the Function, or else 30m.")
+	command.Flags().StringVarP(&format, "output", "o", "", "Output format: ndjson, json, csv or table. Default: each input with its result and its output.")
 	return command
 }
 
-// try runs the inputs.
-func (o *options) try(ctx context.Context, source *source, inputs []parameters.Input, format string) error {
+// testLocally runs the inputs.
+func (o *options) testLocally(ctx context.Context, source *source, inputs []parameters.Input, format string) error {
 	runtime, known := runtimes.Lookup(source.runtime)
 	if !known {
-		return usageError("the runtime is %q, which there is no runner for; there are %s", source.runtime, strings.Join(runtimes.Known(), ", "))
+		return usageError("the runtime is %q; it must be one of %s", source.runtime, strings.Join(runtimes.Known(), ", "))
 	}
 	interpreter, err := exec.LookPath(runtime.Command[0])
 	if err != nil {
-		return usageError("%s is not on this machine's PATH: install it to run %s code here, or run the function on the cluster", runtime.Command[0], source.runtime)
+		return usageError("%s is not in PATH: install it to test %s code on this machine, or run the function in the cluster", runtime.Command[0], source.runtime)
 	}
 	folder, err := os.MkdirTemp("", "kubectl-function-")
 	if err != nil {
-		return usageError("a folder for the code cannot be made: %w", err)
+		return usageError("cannot create a directory for the code: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	var show renderer = &story{out: o.streams.Out, inputs: inputs}
+	var show renderer = &testReport{out: o.streams.Out, inputs: inputs}
 	if format != "" {
 		out, _ := o.resultsOut(format)
 		if show, err = newRenderer(format, out, format != "table", 0); err != nil {
@@ -122,7 +125,7 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 	}
 	defer exchange.Close()
 	if err := source.write(folder, runtime, exchange.Token()); err != nil {
-		return usageError("the code cannot be written to %s: %w", folder, err)
+		return usageError("cannot write the code to %s: %w", folder, err)
 	}
 	command := exec.CommandContext(ctx, interpreter, append(slices.Clone(runtime.Command[1:]), filepath.Join(folder, "runner", runtime.RunnerFile))...)
 	command.Dir = filepath.Join(folder, "work")
@@ -131,10 +134,10 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 		"SHAREDCLOUD_EXCHANGE_URL="+exchange.URL(),
 		"SHAREDCLOUD_TOKEN_FILE="+filepath.Join(folder, "identity", "token"),
 		"SHAREDCLOUD_CODE="+filepath.Join(folder, "code", runtime.HandlerFile))
-	said := &tail{}
-	command.Stderr = said // what handlers print is in the outcomes
+	stderr := &tailBuffer{}
+	command.Stderr = stderr // the output of handlers is in the outcomes
 	command.Cancel = func() error { exchange.End(); return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 10 * time.Second // the runner may take 5 s to end what the handler started
+	command.WaitDelay = 10 * time.Second // the runner needs up to 5 s to end processes of the handler
 	err = command.Run()
 	switch {
 	case ctx.Err() != nil:
@@ -144,28 +147,28 @@ func (o *options) try(ctx context.Context, source *source, inputs []parameters.I
 	case exchange.LoadError() != nil:
 		_ = show.end()
 		fault := exchange.LoadError()
-		o.say("The code cannot be loaded: %s", firstOf(strings.TrimSpace(fault.Traceback), fault.Type+": "+fault.Message))
+		o.notify("The code cannot be loaded: %s", firstOf(strings.TrimSpace(fault.Traceback), fault.Type+": "+fault.Message))
 		return failed()
 	case err != nil || exchange.Left() > 0:
-		return &codedError{ExitFailed, runnerEnded(err, said.String())}
+		return &codedError{ExitFailed, runnerExitError(err, stderr.String())}
 	}
 	if err := show.end(); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
-	o.say("%d of %s succeeded.", succeeded, counting(len(inputs), "input"))
+	o.notify("%d of %s succeeded.", succeeded, count(len(inputs), "input"))
 	if succeeded < len(inputs) {
 		return failed()
 	}
 	return nil
 }
 
-// runnerEnded says that the runner left before all was done, which it does not by itself.
-func runnerEnded(err error, said string) error {
-	how := "by itself"
+// runnerExitError is the error of a runner that exited before all inputs had an outcome.
+func runnerExitError(err error, stderr string) error {
+	status := "exit status 0"
 	if err != nil {
-		how = err.Error()
+		status = err.Error()
 	}
-	return fmt.Errorf("the runner ended (%s) before all inputs were executed: %s", how, firstOf(strings.TrimSpace(said), "it said nothing"))
+	return fmt.Errorf("the runner ended (%s) before all inputs were executed: %s", status, firstOf(strings.TrimSpace(stderr), "it wrote nothing to stderr"))
 }
 
 func inputsOf(inputs []parameters.Input) []localexchange.Input {
@@ -176,7 +179,7 @@ func inputsOf(inputs []parameters.Input) []localexchange.Input {
 	return served
 }
 
-// outcomeOf is an outcome as functionruns/results would have it.
+// outcomeOf is an outcome in the format of functionruns/results.
 func outcomeOf(got localexchange.Outcome) *outcome {
 	o := &outcome{Index: got.Index, Status: got.Status, Result: got.Result, Attempts: 1, StartTime: time.UnixMicro(got.StartTime),
 		CompletionTime: time.UnixMicro(got.StartTime + got.DurationMicros), Stdout: string(got.Stdout), Stderr: string(got.Stderr),
@@ -187,8 +190,8 @@ func outcomeOf(got localexchange.Outcome) *outcome {
 	if got.Error != nil {
 		o.Error = &outcomeError{got.Error.Type, got.Error.Message, got.Error.Traceback}
 	}
-	fields := map[string]any{"index": o.Index, "status": o.Status, "attempts": 1, "startTime": moment(o.StartTime),
-		"completionTime": moment(o.CompletionTime), "stdout": o.Stdout, "stderr": o.Stderr}
+	fields := map[string]any{"index": o.Index, "status": o.Status, "attempts": 1, "startTime": timestamp(o.StartTime),
+		"completionTime": timestamp(o.CompletionTime), "stdout": o.Stdout, "stderr": o.Stderr}
 	if o.Result != nil {
 		fields["result"] = o.Result
 	}
@@ -199,13 +202,13 @@ func outcomeOf(got localexchange.Outcome) *outcome {
 	return o
 }
 
-// story shows outcomes to a person who is writing the code.
-type story struct {
+// testReport prints outcomes with their input and output.
+type testReport struct {
 	out    io.Writer
 	inputs []parameters.Input
 }
 
-func (s *story) one(o *outcome) error {
+func (s *testReport) one(o *outcome) error {
 	var text strings.Builder
 	mark, what := "✓", "→ "+oneLine(firstOf(string(o.Result), "nothing"))
 	if o.Status != "Succeeded" {
@@ -230,12 +233,12 @@ func (s *story) one(o *outcome) error {
 	return err
 }
 
-func (*story) end() error { return nil }
+func (*testReport) end() error { return nil }
 
-// tail keeps the end of what is written.
-type tail struct{ bytes.Buffer }
+// tailBuffer keeps the end of the text that is written to it.
+type tailBuffer struct{ bytes.Buffer }
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *tailBuffer) Write(p []byte) (int, error) {
 	if t.Len() > 64<<10 {
 		t.Reset()
 	}
