@@ -11,7 +11,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/report"
 	"sharedcloud.io/function-operator/apiserver/subresources"
 	"sharedcloud.io/function-operator/apiserver/work"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // measured is a store whose transactions are measured.

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // Status is the status of an outcome, as it is stored.

@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 var ctx = context.Background()

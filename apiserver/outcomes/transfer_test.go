@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // place makes a place for a store of an engine, and says at which URL.

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 	"sharedcloud.io/function-operator/parameters"
 )
 

@@ -17,7 +17,7 @@ import (
 
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // maxIndexesText is how long a list of indexes may be.

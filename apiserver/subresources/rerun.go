@@ -16,7 +16,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/shares"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 	"sharedcloud.io/function-operator/parameters"
 )
 

@@ -24,7 +24,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // The chaos test runs three servers as processes of their own on one database, lets workers speak to any of them over HTTP, and

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"sharedcloud.io/function-operator/api/strictjson"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // What a call may hold is checked while it is read: a body of 32 MiB can say a hundred times as much as it has bytes.

@@ -19,7 +19,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // cluster is what surrounds the exchange in tests: a store in a file, a clock that only tests move, one run, and pods.

@@ -6,7 +6,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // delayGrain: times are rounded up to this part of their delay, so that the list of a run in which a thousand inputs a

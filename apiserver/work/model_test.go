@@ -15,7 +15,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // The model test plays random episodes of everything that can happen to a run (workers that claim, report, die, are cut

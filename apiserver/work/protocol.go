@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 const (

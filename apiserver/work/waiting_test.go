@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // parked is a call that is kept open.

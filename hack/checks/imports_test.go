@@ -30,7 +30,7 @@ type rule struct {
 }
 
 // indexsets are values, "0-3,7", that everybody who speaks of inputs may use; they know nothing of the exchange.
-var indexsets = []string{"./apiserver/work/indexset"}
+var indexsets = []string{"./exchange/indexset"}
 
 func TestImportDirections(t *testing.T) {
 	rules := map[string]rule{
