@@ -37,6 +37,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/apiserver/work"
 	"sharedcloud.io/function-operator/apiserver/workers"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 const (
@@ -155,7 +156,7 @@ func New(config *Config) (*Server, error) {
 	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
 	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), fates, work.Options{
 		Lease:   config.LeaseDuration,
-		Limits:  work.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
+		Limits:  exchange.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
 		Clock:   s.clock,
 		Quotas:  quota,
 		Changed: func(run types.UID) { s.reporter.Enqueue(run) },

@@ -19,6 +19,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
+	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
@@ -331,7 +332,7 @@ type pod struct {
 	sequence int64
 	held     indexset.Set
 	// last is the latest request, so that it can be repeated.
-	last *Request
+	last *exchange.Request
 }
 
 // pod starts a pod at a completion index.
@@ -345,19 +346,19 @@ func (c *cluster) pod(completionIndex int) *pod {
 }
 
 // request changes the next request.
-type request func(*Request)
+type request func(*exchange.Request)
 
 // done reports indexes as succeeded.
 func done(indexes ...int) request {
-	return func(r *Request) {
+	return func(r *exchange.Request) {
 		for _, index := range indexes {
 			r.Outcomes = append(r.Outcomes, succeeded(index))
 		}
 	}
 }
 
-func succeeded(index int) Outcome {
-	return Outcome{
+func succeeded(index int) exchange.Outcome {
+	return exchange.Outcome{
 		Index: index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(strconv.Itoa(index * index)),
 		StartTime: testStart.UnixMicro(), DurationMicros: 1000,
 	}
@@ -369,29 +370,29 @@ func raised(index int) request { return failed(index, false) }
 func crashed(index int) request { return failed(index, true) }
 
 func failed(index int, crash bool) request {
-	return func(r *Request) {
-		r.Outcomes = append(r.Outcomes, Outcome{
+	return func(r *exchange.Request) {
+		r.Outcomes = append(r.Outcomes, exchange.Outcome{
 			Index: index, Status: sharedcloudv1alpha1.OutcomeFailed, Crash: crash, StartTime: testStart.UnixMicro(), DurationMicros: 1000,
-			Error: &ErrorText{Type: "ValueError", Message: "no", Traceback: "Traceback"},
+			Error: &exchange.ErrorText{Type: "ValueError", Message: "no", Traceback: "Traceback"},
 		})
 	}
 }
 
-func want(r *Request) { r.Want = true }
+func want(r *exchange.Request) { r.Want = true }
 
-func leaving(r *Request) { r.Leaving = true }
+func leaving(r *exchange.Request) { r.Leaving = true }
 
-func executing(index int) request { return func(r *Request) { r.Executing = &index } }
+func executing(index int) request { return func(r *exchange.Request) { r.Executing = &index } }
 
-func waiting(seconds int) request { return func(r *Request) { r.WaitSeconds = seconds } }
+func waiting(seconds int) request { return func(r *exchange.Request) { r.WaitSeconds = seconds } }
 
 // keeping says what is held, instead of what a good supervisor would say.
 func keeping(text string) request {
-	return func(r *Request) { r.Held = Indexes{indexes(text)} }
+	return func(r *exchange.Request) { r.Held = exchange.Indexes{Set: indexes(text)} }
 }
 
-func cannotLoad(r *Request) {
-	r.LoadError = &ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}
+func cannotLoad(r *exchange.Request) {
+	r.LoadError = &exchange.ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}
 }
 
 func indexes(text string) indexset.Set {
@@ -403,24 +404,24 @@ func indexes(text string) indexset.Set {
 }
 
 // prepare makes the next request.
-func (p *pod) prepare(changes ...request) *Request {
-	r := &Request{Protocol: Protocol, Sequence: p.sequence + 1}
-	r.Held = Indexes{p.held}
+func (p *pod) prepare(changes ...request) *exchange.Request {
+	r := &exchange.Request{Protocol: exchange.Protocol, Sequence: p.sequence + 1}
+	r.Held = exchange.Indexes{Set: p.held}
 	for _, change := range changes {
 		change(r)
 	}
-	r.Held = Indexes{r.Held.Minus(r.reported())}
+	r.Held = exchange.Indexes{Set: r.Held.Minus(r.Reported())}
 	p.last = r
 	return r
 }
 
 // send makes a call whose answer arrives.
-func (p *pod) send(r *Request) (*Answer, error) {
+func (p *pod) send(r *exchange.Request) (*exchange.Answer, error) {
 	return p.sendIn(context.Background(), r)
 }
 
-func (p *pod) sendIn(ctx context.Context, r *Request) (*Answer, error) {
-	if err := r.validate(); err != nil {
+func (p *pod) sendIn(ctx context.Context, r *exchange.Request) (*exchange.Answer, error) {
+	if err := r.Validate(); err != nil {
 		return nil, err
 	}
 	answer, err := p.c.exchange.Call(ctx, p.worker, r)
@@ -432,7 +433,7 @@ func (p *pod) sendIn(ctx context.Context, r *Request) (*Answer, error) {
 	return answer, nil
 }
 
-func handedOut(answer *Answer) indexset.Set {
+func handedOut(answer *exchange.Answer) indexset.Set {
 	var all []int
 	for _, input := range answer.Inputs {
 		all = append(all, input.Index)
@@ -441,7 +442,7 @@ func handedOut(answer *Answer) indexset.Set {
 }
 
 // call makes a call that must be answered.
-func (p *pod) call(changes ...request) *Answer {
+func (p *pod) call(changes ...request) *exchange.Answer {
 	p.c.t.Helper()
 	answer, err := p.send(p.prepare(changes...))
 	if err != nil {
@@ -479,7 +480,7 @@ var (
 )
 
 // expect compares what an answer says.
-func expect(t testing.TB, answer *Answer, action Action, handed string) {
+func expect(t testing.TB, answer *exchange.Answer, action exchange.Action, handed string) {
 	t.Helper()
 	if got := handedOut(answer).String(); answer.Action != action || got != handed {
 		t.Fatalf("the answer is %s with %q; want %s with %q", answer.Action, got, action, handed)

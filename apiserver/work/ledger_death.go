@@ -6,6 +6,7 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
@@ -123,7 +124,7 @@ func (l *ledger) trouble(text outcomes.ErrorText, load bool) {
 }
 
 // loadFailed takes a worker's word that the module cannot be loaded. What it holds it keeps: nothing of it was executed.
-func (l *ledger) loadFailed(text *ErrorText) {
+func (l *ledger) loadFailed(text *exchange.ErrorText) {
 	l.row.Deaths++
 	l.row.Barren++
 	l.trouble(storedError(text), true)
