@@ -37,6 +37,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/apiserver/work"
 	"sharedcloud.io/function-operator/apiserver/workers"
+	"sharedcloud.io/function-operator/apiserver/writes"
 	"sharedcloud.io/function-operator/exchange"
 )
 
@@ -193,7 +194,7 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)
 	rules := identity.NewRules(config.Generic.Authorization.Authorizer, s.clock)
-	writer := core.NewWriter(s.cluster, code, rules, s.clock)
+	writer := writes.New(s.cluster, code, rules, s.clock)
 	people := identity.NewCallers(reviews, s.clock)
 	front := s.newFront(config)
 	face := s.newREST(config, store, people, front, code, writer, rules)
@@ -245,7 +246,7 @@ func (s *Server) newFront(config *Config) *front {
 }
 
 // newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *core.Writer, rules *identity.Rules) *rest.API {
+func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *writes.Writer, rules *identity.Rules) *rest.API {
 	var namespaces identity.Namespaces = s.cluster.Namespaces
 	if config.IgnoreTenants {
 		namespaces = identity.WithoutTenants(namespaces)

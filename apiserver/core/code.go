@@ -57,7 +57,7 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 			return "", nil
 		}
 		if err != nil {
-			return "", apiError("reading the code of a function", err)
+			return "", APIError("reading the code of a function", err)
 		}
 		// The name could be another's by now: what is not this revision is not shown.
 		if found.Labels[sharedcloudv1alpha1.LabelFunctionUID] != string(f.UID) ||

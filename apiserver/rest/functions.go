@@ -12,6 +12,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/writes"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -112,9 +113,9 @@ func getFunction(c *call) error {
 
 // functionBody reads the fields of a body into what a function has. present is nil for a new one; all says that each field
 // is required.
-func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool) (core.FunctionFields, error) {
+func (c *call) functionBody(b wire.Body, present *writes.FunctionFields, all bool) (writes.FunctionFields, error) {
 	wrong := problems{}
-	var fields core.FunctionFields
+	var fields writes.FunctionFields
 	if present != nil {
 		fields = *present
 	}
@@ -155,7 +156,7 @@ func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool)
 
 // imageOf reads the field image, and returns the image that is in force after the change; nil where there is none. The error
 // is that it cannot be found out which images the caller may see.
-func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, wrong problems) (*sharedcloudv1alpha1.FunctionImage, error) {
+func (c *call) imageOf(b wire.Body, required bool, fields *writes.FunctionFields, wrong problems) (*sharedcloudv1alpha1.FunctionImage, error) {
 	id, given, problem := b.UUID("image")
 	if !given && !required {
 		image, found := c.api.Catalogue.Named(c.namespace, fields.Image)
@@ -189,7 +190,7 @@ func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, 
 }
 
 // checkRuntime: the runtime is known, and of the language that the image has.
-func checkRuntime(fields core.FunctionFields, image *sharedcloudv1alpha1.FunctionImage, wrong problems) {
+func checkRuntime(fields writes.FunctionFields, image *sharedcloudv1alpha1.FunctionImage, wrong problems) {
 	language, known := runtimes.Language(fields.Runtime)
 	if !known {
 		wrong.add("runtime", wire.SentenceNoChoice(fields.Runtime))
@@ -242,8 +243,8 @@ func (c *call) changeFunction(verb string, all bool) error {
 	if err != nil {
 		return err
 	}
-	changed, err := c.api.Writer.ChangeFunction(c.ctx(), f, core.Requester{User: c.caller.GetName()},
-		func(current *sharedcloudv1alpha1.Function, present core.FunctionFields) (core.FunctionFields, error) {
+	changed, err := c.api.Writer.ChangeFunction(c.ctx(), f, writes.Requester{User: c.caller.GetName()},
+		func(current *sharedcloudv1alpha1.Function, present writes.FunctionFields) (writes.FunctionFields, error) {
 			if err := c.matches(current); err != nil {
 				return present, err
 			}
@@ -269,7 +270,7 @@ func (c *call) matches(f *sharedcloudv1alpha1.Function) error {
 			}
 		}
 	}
-	return core.ErrPrecondition
+	return errPrecondition
 }
 
 func deleteFunction(c *call) error {

@@ -24,6 +24,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/apiserver/shares"
+	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
 const (
@@ -54,7 +55,7 @@ type Inputs interface {
 // Config is what the face is made of.
 type Config struct {
 	Cluster   *core.Cluster
-	Writer    *core.Writer
+	Writer    *writes.Writer
 	Catalogue *core.Catalogue
 	Code      *core.Code
 	Inputs    Inputs
