@@ -210,10 +210,11 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	if s.generic, err = generic.Complete(nil).New("sharedcloud-apiserver", genericapiserver.NewEmptyDelegate()); err != nil {
 		return fmt.Errorf("making the server: %w", err)
 	}
+	reader := outcomes.NewReader(store)
 	storages := subresources.Storages{
-		Results: subresources.NewResults(s.ending, s.cluster.Runs, reading{store}, s.clock),
-		Log:     subresources.NewLog(s.ending, s.cluster.Runs, reading{store}, s.clock),
-		Rerun:   subresources.NewRerun(s.cluster.Runs, reading{store}, s.cluster.Inputs, s.uploads, writer),
+		Results: subresources.NewResults(s.ending, s.cluster.Runs, reader, s.clock),
+		Log:     subresources.NewLog(s.ending, s.cluster.Runs, reader, s.clock),
+		Rerun:   subresources.NewRerun(s.cluster.Runs, reader, s.cluster.Inputs, s.uploads, writer),
 		Cancel:  subresources.NewCancel(writer),
 		Run:     subresources.NewRun(s.uploads, writer, config.UploadBytes, s.clock),
 	}
@@ -257,7 +258,7 @@ func (s *Server) newREST(config *Config, store measured, people *identity.Caller
 		Catalogue: core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
 		Code:      code,
 		Inputs:    s.cluster.Inputs,
-		Store:     store,
+		Outcomes:  outcomes.NewReader(store),
 		Contact:   core.NewContact(s.cluster.Client, s.clock),
 		Callers:   people,
 		Tenancy:   identity.NewTenancy(namespaces, config.DefaultNamespace),

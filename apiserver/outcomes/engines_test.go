@@ -42,6 +42,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestWhatIsBeingPrintedComesBackForWhatIsExecuted":                    TestWhatIsBeingPrintedComesBackForWhatIsExecuted,
 	"TestSelectionsOfOutcomes":                                            TestSelectionsOfOutcomes,
 	"TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem":                 TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem,
+	"TestAReaderAnswersAboutOneRun":                                       TestAReaderAnswersAboutOneRun,
 }
 
 const postgresTests = "TestOnPostgreSQL"

@@ -219,6 +219,19 @@ func (w *Worker) Keep(kept indexset.Set) {
 	}
 }
 
+// Current returns the index that the worker executes, and since when: the index that it named in its last call, else the first of
+// those that the answer handed out. The index is -1 if the worker holds none.
+func (w *Worker) Current() (index int, sinceMicros int64) {
+	held := w.Held()
+	switch {
+	case w.State != WorkerLive || held.Empty():
+		return -1, 0
+	case w.Executing >= 0:
+		return w.Executing, w.ExecutingMicros
+	}
+	return held.Min(), w.Assigned(held.Min())
+}
+
 // Assigned is when the index was handed to the worker; 0 when the worker doesn't hold it.
 func (w *Worker) Assigned(index int) int64 {
 	for _, batch := range w.Batches {

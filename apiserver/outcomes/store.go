@@ -5,7 +5,7 @@
 //
 //   - store.go: the interface, and the errors that a user can meet;
 //   - rows.go: the rows as values;
-//   - read.go: reading all outcomes of a run, page by page;
+//   - read.go: reading all outcomes of a run, page by page; reader.go: what the frontends ask about a run;
 //   - tx.go, tx_*.go: what can be asked and written in a transaction, in SQL that every engine here understands;
 //   - tx_quota.go: what rows count against the quotas of namespaces, and sums of that;
 //   - group.go: how those who wait share a transaction and its sync;
@@ -16,7 +16,7 @@
 //   - migrations/: the schema, a folder an engine;
 //   - postgrestest/: a real PostgreSQL for tests.
 //
-// What must not be here: any decision. The exchange (package work) decides what the rows say; this package keeps them.
+// What must not be here: decisions about inputs. The exchange (package work) decides what the rows say; this package keeps them.
 package outcomes
 
 import (

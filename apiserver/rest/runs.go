@@ -16,7 +16,6 @@ import (
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
-	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -312,20 +311,7 @@ func (c *call) notInProgress(run *sharedcloudv1alpha1.FunctionRun, what string) 
 	if meta.IsStatusConditionTrue(run.Status.Conditions, sharedcloudv1alpha1.ConditionFinished) {
 		return nil
 	}
-	busy := false
-	err := c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) error {
-		busy = false
-		row, err := tx.Run(run.UID)
-		if err != nil || row == nil || row.Closed {
-			return err
-		}
-		live, err := tx.LiveWorkers(row.ID)
-		for i := range live {
-			index, _ := executing(&live[i])
-			busy = busy || index >= 0
-		}
-		return err
-	})
+	busy, err := c.api.Outcomes.Executes(c.ctx(), run.UID)
 	if err != nil {
 		return err
 	}

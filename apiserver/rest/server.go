@@ -42,9 +42,12 @@ const (
 	drainPatience = 5 * time.Second
 )
 
-// Store is what the face reads of outcomes.
-type Store interface {
-	View(ctx context.Context, fn func(*outcomes.Tx) error) error
+// Outcomes reads runs from the outcome store, see outcomes.Reader.
+type Outcomes interface {
+	Executes(ctx context.Context, run types.UID) (bool, error)
+	Workers(ctx context.Context, run types.UID) (outcomes.RunState, error)
+	Before(ctx context.Context, run types.UID, before, limit int) (outcomes.RunState, error)
+	At(ctx context.Context, run types.UID, index int) (outcomes.RunState, error)
 }
 
 // Inputs finds what runs were given.
@@ -59,7 +62,7 @@ type Config struct {
 	Catalogue *core.Catalogue
 	Code      *core.Code
 	Inputs    Inputs
-	Store     Store
+	Outcomes  Outcomes
 	Contact   *core.Contact
 	Callers   *identity.Callers
 	Tenancy   *identity.Tenancy
