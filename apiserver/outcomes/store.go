@@ -12,7 +12,7 @@
 //   - sqlite*.go: the engine that is always there: one file, one server, one writer;
 //   - postgres*.go: the engine for several servers: a lock of the database for each run;
 //   - url.go: which of the two;
-//   - transfer*.go: all that a store has, as tables: export, import, copy;
+//   - seam.go: a store as tables of rows, for reading and for writing, which package transfer exports, imports and copies;
 //   - migrations/: the schema, a folder an engine;
 //   - postgrestest/: a real PostgreSQL for tests.
 //

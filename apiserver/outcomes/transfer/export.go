@@ -1,4 +1,4 @@
-package outcomes
+package transfer
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
 // table is one that is exported, imported and copied. All columns go along, by name. A new table is one entry in tables.
@@ -99,12 +101,12 @@ type binary struct {
 
 // Export writes all that a store has, in the one state in which it is at the beginning, into one file. Servers go on working
 // meanwhile.
-func Export(ctx context.Context, source Source, to io.Writer) (Counts, error) {
-	snapshot, err := openSnapshot(ctx, source, false)
+func Export(ctx context.Context, source outcomes.Source, to io.Writer) (Counts, error) {
+	snapshot, err := outcomes.OpenSnapshot(ctx, source, false)
 	if err != nil {
 		return nil, err
 	}
-	defer snapshot.close()
+	defer snapshot.Close()
 	zipped := gzip.NewWriter(to)
 	counts, err := export(ctx, snapshot, zipped)
 	if err != nil {
@@ -113,7 +115,7 @@ func Export(ctx context.Context, source Source, to io.Writer) (Counts, error) {
 	return counts, zipped.Close()
 }
 
-func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
+func export(ctx context.Context, from *outcomes.Snapshot, to io.Writer) (Counts, error) {
 	buffered := bufio.NewWriterSize(to, 1<<16)
 	sum := sha256.New()
 	out := io.MultiWriter(buffered, sum)
@@ -130,7 +132,7 @@ func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
 	counts := Counts{}
 	for i := range tables {
 		t := &tables[i]
-		columns, _, err := from.columns(ctx, t.name)
+		columns, _, err := from.Columns(ctx, t.name)
 		if err != nil {
 			return nil, err
 		}
@@ -140,11 +142,7 @@ func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
 		if err := line(tableHeader{t.name, columns}); err != nil {
 			return nil, err
 		}
-		only := ""
-		if t.only != "" {
-			only = " WHERE " + t.only
-		}
-		err = from.rows(ctx, fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s", strings.Join(columns, ", "), t.name, only, t.order), func(row []any) error {
+		err = from.Rows(ctx, t.name, columns, t.only, t.order, func(row []any) error {
 			counts[t.name]++
 			for i, value := range row {
 				if bytes, ok := value.([]byte); ok {
@@ -172,12 +170,12 @@ var ErrNotEmpty = errors.New("the store to copy to is not empty: name an empty o
 
 // Copy brings all that a store has into another, which must be empty, in one transaction: all of it or nothing. No server
 // may use the one that is copied: what it acknowledged meanwhile would be lost.
-func Copy(ctx context.Context, source, target Source) (Counts, error) {
-	snapshot, err := openSnapshot(ctx, source, true)
+func Copy(ctx context.Context, source, target outcomes.Source) (Counts, error) {
+	snapshot, err := outcomes.OpenSnapshot(ctx, source, true)
 	if err != nil {
 		return nil, err
 	}
-	defer snapshot.close()
+	defer snapshot.Close()
 	reader, writer := io.Pipe()
 	exported := make(chan Counts, 1)
 	go func() {

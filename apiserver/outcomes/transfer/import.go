@@ -1,4 +1,4 @@
-package outcomes
+package transfer
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"hash"
 	"io"
 	"slices"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
 // Imported is what an import did.
@@ -23,7 +25,7 @@ type Imported struct {
 
 // Import adds all that a file has to a store, in one transaction: all of it or nothing. Runs that the store has already, by
 // their uid, stay as they are, and what the file has of them is left out.
-func Import(ctx context.Context, target Source, from io.Reader) (Imported, error) {
+func Import(ctx context.Context, target outcomes.Source, from io.Reader) (Imported, error) {
 	unzipped, err := gzip.NewReader(from)
 	if err != nil {
 		return Imported{}, fmt.Errorf("the file is no export of an outcome store: %w", err)
@@ -55,7 +57,7 @@ func (l *lines) next() ([]byte, error) {
 	}
 }
 
-func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty bool) (Imported, error) {
+func importInto(ctx context.Context, target outcomes.Source, from io.Reader, mustBeEmpty bool) (Imported, error) {
 	l := &lines{reader: bufio.NewReaderSize(from, 1<<16), sum: sha256.New()}
 	first, err := l.next()
 	if err != nil {
@@ -69,14 +71,14 @@ func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty 
 		return Imported{}, fmt.Errorf("the file has version %d and this program knows %d: use the program that wrote it, or a newer one", h.Version, transferVersion)
 	}
 	l.sum.Write(first)
-	sink, err := openSink(ctx, target)
+	sink, err := outcomes.OpenSink(ctx, target)
 	if err != nil {
 		return Imported{}, err
 	}
-	defer sink.close()
+	defer sink.Close()
 	if mustBeEmpty {
 		for _, t := range tables {
-			if n, err := sink.count(ctx, t.name); err != nil {
+			if n, err := sink.Count(ctx, t.name); err != nil {
 				return Imported{}, err
 			} else if n > 0 {
 				return Imported{}, ErrNotEmpty
@@ -133,14 +135,14 @@ func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty 
 				return Imported{}, err
 			}
 		}
-		return im.Imported, sink.commit()
+		return im.Imported, sink.Commit()
 	}
 }
 
 // importer takes rows of one table after the other.
 type importer struct {
 	Imported
-	sink *sink
+	sink *outcomes.Sink
 	// ids are the numbers that rows have in this store, by table and by the number that they have in the file.
 	ids map[string]map[int64]int64
 
@@ -165,7 +167,7 @@ func (im *importer) begin(ctx context.Context, h tableHeader) error {
 		return fmt.Errorf("the file has a table %q, which this program does not know: use the one that wrote it, or a newer one", h.Table)
 	}
 	im.table, im.columns = &tables[at], h.Columns
-	have, types, err := im.sink.columns(ctx, h.Table)
+	have, types, err := im.sink.Columns(ctx, h.Table)
 	if err != nil {
 		return err
 	}
@@ -237,11 +239,12 @@ func (im *importer) rekey(row []any) (bool, error) {
 		if !ok {
 			return false, fmt.Errorf("a row of %s has no number", im.table.name)
 		}
-		now, known := im.ids[im.table.packedOf][old>>32]
+		number, index := outcomes.Unpack(old)
+		now, known := im.ids[im.table.packedOf][number]
 		if !known {
 			return false, nil
 		}
-		row[at] = key(now, int(old&(1<<32-1)))
+		row[at] = outcomes.Packed(now, index)
 	}
 	return true, nil
 }
@@ -263,7 +266,7 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 				by, same = append(by, column), append(same, row[at])
 			}
 		}
-		there, err := im.sink.exists(ctx, im.table.name, by, same)
+		there, err := im.sink.Exists(ctx, im.table.name, by, same)
 		if err != nil {
 			return err
 		}
@@ -272,7 +275,7 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 			return nil
 		}
 	}
-	now, err := im.sink.insertNumbered(ctx, im.table, columns, values)
+	now, err := im.sink.InsertNumbered(ctx, im.table.name, im.table.id, columns, values)
 	if err != nil {
 		return err
 	}
@@ -288,23 +291,19 @@ func (im *importer) flush(ctx context.Context) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := im.sink.insert(ctx, im.table, im.columns, rows); err != nil {
+	if err := im.sink.Insert(ctx, im.table.name, im.columns, rows); err != nil {
 		return err
 	}
 	im.Added[im.table.name] += int64(len(rows))
 	return nil
 }
 
-// measure sums up anew what runs and uploads count: a file may be older than the sums, and does not have all that they have.
+// measure updates the sums of the runs and uploads that were added: a file may be older than the sums, and omits what is not exported.
 func (im *importer) measure(ctx context.Context) error {
-	for table, measured := range map[string]string{"runs": measuredRun, "uploads": measuredUpload} {
+	for _, table := range []string{"runs", "uploads"} {
 		for _, id := range im.ids[table] {
-			statement, err := im.sink.statement(ctx, `UPDATE `+table+` SET stored_bytes = `+measured+` WHERE id = $1`) //nolint:sqlclosecheck // closed with the transaction
-			if err != nil {
+			if err := im.sink.Measure(ctx, table, id); err != nil {
 				return err
-			}
-			if _, err := statement.ExecContext(ctx, id); err != nil {
-				return fmt.Errorf("measuring the %s: %w", table, im.sink.sentence(err))
 			}
 		}
 	}
@@ -314,7 +313,7 @@ func (im *importer) measure(ctx context.Context) error {
 // verify counts what is there.
 func (im *importer) verify(ctx context.Context) error {
 	for _, t := range tables {
-		n, err := im.sink.count(ctx, t.name)
+		n, err := im.sink.Count(ctx, t.name)
 		if err != nil {
 			return err
 		}
