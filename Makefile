@@ -117,13 +117,12 @@ clean: ## Take away what was built, the cluster's programs and images included.
 
 # Tools are built when first needed, from the versions that hack/tools/go.mod and hack/lint/go.mod pin.
 
-TOOLS := controller-gen kustomize gotestsum ginkgo
+TOOLS := controller-gen kustomize gotestsum
 LINTERS := golangci-lint golangci-lint-kube-api-linter
 
 package/controller-gen := sigs.k8s.io/controller-tools/cmd/controller-gen
 package/kustomize := sigs.k8s.io/kustomize/kustomize/v5
 package/gotestsum := gotest.tools/gotestsum
-package/ginkgo := github.com/onsi/ginkgo/v2/ginkgo
 package/golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 package/golangci-lint-kube-api-linter := sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 

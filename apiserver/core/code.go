@@ -64,7 +64,8 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 			revision.Digest != "" && sharedcloudv1alpha1.ContentDigest(f.UID, found) != revision.Digest {
 			return "", nil
 		}
-		code := string(textIn(found, runtime.HandlerFile))
+		text, _ := sharedcloudv1alpha1.ConfigMapValue(found, runtime.HandlerFile)
+		code := string(text)
 		c.kept.Put(key, code, int64(len(code)+len(key)))
 		return code, nil
 	})
@@ -81,12 +82,4 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 		}
 		return code, nil
 	}
-}
-
-// textIn is what a key of a ConfigMap holds, in either of its forms.
-func textIn(configMap *corev1.ConfigMap, key string) []byte {
-	if text, ok := configMap.Data[key]; ok {
-		return []byte(text)
-	}
-	return configMap.BinaryData[key]
 }

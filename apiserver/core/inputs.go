@@ -223,7 +223,7 @@ func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 			return nil, 0, fmt.Errorf("%w: the content of the ConfigMap %s has the digest %s instead of %s", ErrInputsChanged, name, got, want)
 		}
 	}
-	text := textIn(configMap, sharedcloudv1alpha1.InputsKey)
+	text, _ := sharedcloudv1alpha1.ConfigMapValue(configMap, sharedcloudv1alpha1.InputsKey)
 	format := sharedcloudv1alpha1.ParametersFormat(configMap.Data[sharedcloudv1alpha1.InputsFormatKey])
 	inputs, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})
 	if err != nil {
