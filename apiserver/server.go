@@ -1,10 +1,17 @@
 // Package apiserver is the extension API server: the exchange for workers, and the aggregated API for people.
 //
-// What lives here: the server's construction and its life, from the port that opens to the store that is closed, and the
-// guard in front of all its ways in. What
-// lies below it: options (flags), identity (who calls, and what he may do), core (what is known of the cluster), the faces
-// subresources and work, workers (what the exchange must know of the cluster), report (progress and the end of runs) and
-// outcomes (the store). What must not be here: any behaviour of one of these.
+//	server.go, generic.go   construction, from the port that opens to the store that is closed
+//	front.go, places.go     the handlers that all frontends have in common, and how many requests they serve at once
+//	guard.go                the checks of requests before any frontend has them
+//	recheck.go              long requests are authorized again while they last
+//	store.go                the store with metrics, and adapters between packages
+//	probes.go, metrics.go   health, readiness and metrics
+//	quiet.go                log lines that are omitted
+//	openapi*.go, rbac.go    markers of generators and the OpenAPI document of the aggregated API
+//
+// What must not be here: the behaviour of one of the packages that it connects: options (flags), identity, connections and shares
+// (who calls, and what a caller may do and take), core and writes (the cluster), the frontends rest, subresources and work, workers,
+// uploads, quotas, report and outcomes (the store).
 package apiserver
 
 import (

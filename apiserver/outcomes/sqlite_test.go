@@ -703,7 +703,7 @@ func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 		writeUntilKilled(t, path)
 	}
 	path := filepath.Join(t.TempDir(), "outcomes.db")
-	if onPostgres(t) {
+	if postgrestest.Wanted(t) {
 		path = postgrestest.URL(t)
 	}
 	acknowledged := map[int]bool{}

@@ -1,8 +1,10 @@
-// Package report carries the news between the outcome store and the custom resources: progress into the runs' status
-// (Reporter), the end that a controller asks for into the exchange (also Reporter: closing a run and reporting that it is
-// closed is one act), the time to live of results into the store (Reporter again, retention.go), and the deletion of runs into
-// the store (Sweeper).
+// Package report keeps the outcome store and the custom resources consistent.
 //
-// What lives here: two loops that compare both sides and mend the difference, whatever was missed meanwhile. What must
-// not: decisions about inputs, and writes to anything but status.progress.
+//	reporter.go   Reporter: progress from the store into the status of runs; a run that the controllers end is closed in the store
+//	retention.go  results whose time to live has passed are deleted from the store
+//	sweeper.go    Sweeper: runs that no longer exist are deleted from the store
+//	metrics.go    metrics
+//
+// What lives here: loops that compare both sides and correct the difference, whatever was missed before. What must not be here: decisions
+// about inputs, and writes to the cluster other than status.progress.
 package report

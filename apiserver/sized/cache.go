@@ -1,4 +1,4 @@
-// Package sized is a cache that is bounded by the size of what it keeps. It knows nothing of what that is.
+// Package sized is a cache that is bounded by the size of its content. It does not know what the content is.
 package sized
 
 import (

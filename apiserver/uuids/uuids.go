@@ -1,4 +1,4 @@
-// Package uuids is the identities that REST speaks of, as text: which texts are uuids, and which uuid a job has.
+// Package uuids is the identities of REST as text: which texts are uuids, and which uuid a job has.
 //
 // What must not live here: objects, and anything that knows of Kubernetes.
 package uuids

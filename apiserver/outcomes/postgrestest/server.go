@@ -1,7 +1,7 @@
-// Package postgrestest starts a real PostgreSQL for tests: the one of Debian's package, in a folder of its own, once for a test
-// binary. Where it is not installed the tests fail and say so.
+// Package postgrestest starts a real PostgreSQL for tests: that of Debian's package, in a folder of its own, once for each test
+// binary. If it is not installed, the tests fail and say so. It also runs a package's table of tests on PostgreSQL (engines.go).
 //
-// What must not be here: anything of the outcome store. Its tests, and those of the exchange, both import this.
+// What must not be here: the outcome store. Its tests and those of the exchange import this package.
 package postgrestest
 
 import (
