@@ -6,7 +6,7 @@
 //     behind the aggregator;
 //   - limits.go and body.go: how much time and memory one caller may take (package bodies counts them);
 //   - wire/: paths and bodies as values, and their errors; errors.go: every refusal; requests.go: conditions and keys of requests;
-//   - answer.go: JSON and streams of JSON; negotiate.go: Accept and Accept-Encoding; text.go: values as Python writes them;
+//   - answer.go: JSON and streams of JSON; text.go: values as Python writes them;
 //     inputs_text.go: inputs that come as an array; signature.go: what code must define;
 //   - functions.go, images.go, runs.go, run_body.go, jobs.go, gpus.go, token.go: the resources, which only translate;
 //   - contract/: the OpenAPI document and the page that is made from it.

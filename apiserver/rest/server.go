@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/accept"
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
@@ -246,7 +247,7 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 			return err
 		}
 	}
-	if !found.page && !acceptsJSON(c.r.Header.Values("Accept")) {
+	if !found.page && !accept.Any(c.r.Header.Values("Accept"), contentJSON) {
 		return refuse(http.StatusNotAcceptable, "Could not satisfy the request Accept header.")
 	}
 	return serve(c)
@@ -417,21 +418,3 @@ func (r *recorder) Write(data []byte) (int, error) {
 
 // Unwrap lets http.ResponseController through.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-func acceptsJSON(accept []string) bool {
-	if len(accept) == 0 {
-		return true
-	}
-	for _, header := range accept {
-		for part := range strings.SplitSeq(header, ",") {
-			media, parameters, _ := strings.Cut(part, ";")
-			switch strings.ToLower(strings.TrimSpace(media)) {
-			case contentJSON, "application/*", "*/*", "*", "":
-				if strings.TrimRight(strings.ReplaceAll(parameters, " ", ""), "0.") != "q=" {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
