@@ -31,7 +31,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/connections"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
@@ -114,7 +114,7 @@ func Defaults() Config {
 		OutputBytes:        work.DefaultLimits.OutputBytes,
 		CatalogueNamespace: "sharedcloud-catalogue",
 		GPUResource:        "nvidia.com/gpu",
-		GPUProductLabel:    sharedcloudv1alpha1.DefaultGPUProductLabel,
+		GPUProductLabel:    v1alpha1.DefaultGPUProductLabel,
 		ReadsPerSecond:     5000,
 		WritesPerSecond:    100,
 		Drain:              5 * time.Second,
@@ -378,7 +378,7 @@ func (s *Server) namedUploads() (map[[2]string]bool, error) {
 	}
 	named := map[[2]string]bool{}
 	for _, run := range s.cluster.Runs.List() {
-		if sharedcloudv1alpha1.DecodeError(run) != "" {
+		if v1alpha1.DecodeError(run) != "" {
 			named[[2]string{run.Namespace, uploads.AnyUpload}] = true // which one it names is not known
 			continue
 		}

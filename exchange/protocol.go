@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
@@ -192,11 +192,11 @@ func (o *Outcome) validate() error {
 		return BadRequest("an outcome has index %d", o.Index)
 	}
 	switch o.Status {
-	case sharedcloudv1alpha1.OutcomeSucceeded, sharedcloudv1alpha1.OutcomeFailed, sharedcloudv1alpha1.OutcomeTimedOut:
+	case v1alpha1.OutcomeSucceeded, v1alpha1.OutcomeFailed, v1alpha1.OutcomeTimedOut:
 	default:
 		return BadRequest("the outcome of index %d has status %.32q; it must be Succeeded, Failed or TimedOut", o.Index, o.Status)
 	}
-	if o.Crash && o.Status != sharedcloudv1alpha1.OutcomeFailed {
+	if o.Crash && o.Status != v1alpha1.OutcomeFailed {
 		return BadRequest("the outcome of index %d has crash with status %s; a crash is Failed", o.Index, o.Status)
 	}
 	if o.DurationMicros < 0 || o.StartTime < 0 || o.StdoutDropped < 0 || o.StderrDropped < 0 {

@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/sized"
 	"sharedcloud.io/function-operator/runtimes"
 )
@@ -32,7 +32,7 @@ func NewCode(reader client.Reader) *Code {
 
 // Of returns a function's code; "" while there is none, because its ConfigMap is missing. The error is ErrUnavailable, a *NotDecodableError, or
 // ctx's.
-func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string, error) {
+func (c *Code) Of(ctx context.Context, f *v1alpha1.Function) (string, error) {
 	if f.Spec.Code != nil {
 		return *f.Spec.Code, nil
 	}
@@ -60,11 +60,11 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 			return "", APIError("reading the code of a function", err)
 		}
 		// The name could be another's by now: what is not this revision is not shown.
-		if found.Labels[sharedcloudv1alpha1.LabelFunctionUID] != string(f.UID) ||
-			revision.Digest != "" && sharedcloudv1alpha1.ContentDigest(f.UID, found) != revision.Digest {
+		if found.Labels[v1alpha1.LabelFunctionUID] != string(f.UID) ||
+			revision.Digest != "" && v1alpha1.ContentDigest(f.UID, found) != revision.Digest {
 			return "", nil
 		}
-		text, _ := sharedcloudv1alpha1.ConfigMapValue(found, runtime.HandlerFile)
+		text, _ := v1alpha1.ConfigMapValue(found, runtime.HandlerFile)
 		code := string(text)
 		c.kept.Put(key, code, int64(len(code)+len(key)))
 		return code, nil

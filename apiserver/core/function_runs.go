@@ -1,12 +1,12 @@
 package core
 
 import (
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
 // RunOfJob finds the run and the index that a job's uuid means.
-func (c *Cluster) RunOfJob(namespace, job string) (*sharedcloudv1alpha1.FunctionRun, int, bool) {
+func (c *Cluster) RunOfJob(namespace, job string) (*v1alpha1.FunctionRun, int, bool) {
 	prefix, index, ok := uuids.OfJob(job)
 	if !ok {
 		return nil, 0, false
@@ -16,7 +16,7 @@ func (c *Cluster) RunOfJob(namespace, job string) (*sharedcloudv1alpha1.Function
 }
 
 // FunctionOf is the function that a run calls, if it is still there.
-func (c *Cluster) FunctionOf(run *sharedcloudv1alpha1.FunctionRun) (*sharedcloudv1alpha1.Function, bool) {
+func (c *Cluster) FunctionOf(run *v1alpha1.FunctionRun) (*v1alpha1.Function, bool) {
 	return c.Functions.Named(run.Namespace, run.Spec.FunctionRef.Name)
 }
 
@@ -24,7 +24,7 @@ func (c *Cluster) FunctionOf(run *sharedcloudv1alpha1.FunctionRun) (*sharedcloud
 
 func functionKey(name string) string { return "function/" + name }
 
-func runKeys(run *sharedcloudv1alpha1.FunctionRun) []string {
+func runKeys(run *v1alpha1.FunctionRun) []string {
 	if run.Spec.FunctionRef.Name == "" {
 		return nil // it cannot be decoded
 	}

@@ -17,11 +17,11 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 func TestWhatTheAPIAnsweredIsSorted(t *testing.T) {
-	gr := sharedcloudv1alpha1.Resource("functions")
+	gr := v1alpha1.Resource("functions")
 	for name, tc := range map[string]struct{ err, want error }{
 		"gone":          {apierrors.NewNotFound(gr, "x"), ErrNotFound},
 		"no connection": {errors.New("dial tcp: connection refused"), ErrUnavailable},
@@ -41,27 +41,27 @@ func TestWhatTheAPIAnsweredIsSorted(t *testing.T) {
 }
 
 func TestTheCodeOfAFunction(t *testing.T) {
-	revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "f-1", Labels: map[string]string{sharedcloudv1alpha1.LabelFunctionUID: idA}},
+	revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "f-1", Labels: map[string]string{v1alpha1.LabelFunctionUID: idA}},
 		Data: map[string]string{"handler.py": "from a ConfigMap"}}
 	other := revision.DeepCopy()
 	other.Name, other.Labels = "secret", nil
 	reader := newGets(t, revision, other)
 	code := NewCode(reader)
-	from := func(revision string) *sharedcloudv1alpha1.Function {
-		return makeFunction("f", idA, "1", func(f *sharedcloudv1alpha1.Function) {
+	from := func(revision string) *v1alpha1.Function {
+		return makeFunction("f", idA, "1", func(f *v1alpha1.Function) {
 			f.Spec.Runtime = "python311"
-			f.Spec.CodeFrom = &sharedcloudv1alpha1.CodeSource{}
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{}
 			if revision != "" {
-				f.Status.Revision = &sharedcloudv1alpha1.FunctionRevision{Name: revision}
+				f.Status.Revision = &v1alpha1.FunctionRevision{Name: revision}
 			}
 		})
 	}
 	own := "its own"
 	for name, tc := range map[string]struct {
-		function *sharedcloudv1alpha1.Function
+		function *v1alpha1.Function
 		want     string
 	}{
-		"in itself":           {makeFunction("f", idA, "1", func(f *sharedcloudv1alpha1.Function) { f.Spec.Code = &own }), own},
+		"in itself":           {makeFunction("f", idA, "1", func(f *v1alpha1.Function) { f.Spec.Code = &own }), own},
 		"in its revision":     {from("f-1"), "from a ConfigMap"},
 		"in no revision yet":  {from(""), ""},
 		"in one that is gone": {from("gone"), ""},
@@ -79,10 +79,10 @@ func TestTheCodeOfAFunction(t *testing.T) {
 
 func TestImagesOfTheCatalogue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
-	table := NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil)
+	table := NewTable[*v1alpha1.FunctionImage](clk, nil)
 	for i, where := range []string{"catalogue/python", "catalogue/node", "space/python", "other/secret"} {
 		namespace, name, _ := strings.Cut(where, "/")
-		image := &sharedcloudv1alpha1.FunctionImage{}
+		image := &v1alpha1.FunctionImage{}
 		image.Namespace, image.Name, image.UID = namespace, name, types.UID(where)
 		image.ResourceVersion = fmt.Sprint(i + 1)
 		image.CreationTimestamp = metav1.NewTime(time.Unix(int64(1000+i), 0))
@@ -163,7 +163,7 @@ func TestTenantsOfNamespaces(t *testing.T) {
 		"user:alice,,bob":          {"user:alice"},
 		"":                         nil,
 	} {
-		got, err := indexByTenant(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{sharedcloudv1alpha1.AnnotationTenants: text}}})
+		got, err := indexByTenant(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationTenants: text}}})
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%q: %v (-want +got):\n%s", text, err, diff)
 		}

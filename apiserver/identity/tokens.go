@@ -17,7 +17,7 @@ import (
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/connections"
 )
 
@@ -79,7 +79,7 @@ func (p *PodTokens) Authenticate(r *http.Request) (Pod, error) {
 	}
 	// The audience is what makes a token one for the exchange: another's answer is no answer.
 	ctx := connections.WithSource(r.Context(), connections.Source(r))
-	ctx = authenticator.WithAudiences(ctx, authenticator.Audiences{sharedcloudv1alpha1.ExchangeAudience})
+	ctx = authenticator.WithAudiences(ctx, authenticator.Audiences{v1alpha1.ExchangeAudience})
 	response, ok, err := p.tokens.AuthenticateToken(ctx, token)
 	if err != nil {
 		return Pod{}, fmt.Errorf("asking the cluster about a worker's token: %w", err)

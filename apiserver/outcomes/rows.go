@@ -7,7 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
@@ -26,13 +26,13 @@ const (
 func (s Status) String() string {
 	switch s {
 	case Succeeded:
-		return sharedcloudv1alpha1.OutcomeSucceeded
+		return v1alpha1.OutcomeSucceeded
 	case Failed:
-		return sharedcloudv1alpha1.OutcomeFailed
+		return v1alpha1.OutcomeFailed
 	case TimedOut:
-		return sharedcloudv1alpha1.OutcomeTimedOut
+		return v1alpha1.OutcomeTimedOut
 	case Cancelled:
-		return sharedcloudv1alpha1.OutcomeCancelled
+		return v1alpha1.OutcomeCancelled
 	}
 	return "Status" + strconv.Itoa(int(s))
 }

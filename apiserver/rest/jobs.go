@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
@@ -30,7 +30,7 @@ const jobsPage = 64
 
 // jobsOf is what is known of a run, to write its jobs from.
 type jobsOf struct {
-	run          *sharedcloudv1alpha1.FunctionRun
+	run          *v1alpha1.FunctionRun
 	runID        string
 	functionName string
 	created      int64
@@ -46,7 +46,7 @@ type jobsOf struct {
 }
 
 // jobsOf reads what the jobs of a run have in common, but for the workers.
-func (c *call) jobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
+func (c *call) jobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsOf, error) {
 	j := &jobsOf{run: run, runID: c.api.Cluster.FunctionRuns.UUID(run), created: core.CreatedMicros(run)}
 	j.functionName, _ = c.functionNameOf(run)
 	if run.Status.Revision != nil {
@@ -58,7 +58,7 @@ func (c *call) jobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun)
 }
 
 // allJobsOf is jobsOf with all workers that the run has ever had.
-func (c *call) allJobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
+func (c *call) allJobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsOf, error) {
 	j, err := c.jobsOf(ctx, run)
 	if err != nil {
 		return nil, err
@@ -275,7 +275,7 @@ func listJobs(c *call) error {
 	out := c.newStream(http.StatusOK)
 	skip, left := page.offset, page.limit
 	var failed error
-	err = ahead(c.ctx(), runs, c.allJobsOf, func(_ *sharedcloudv1alpha1.FunctionRun, j *jobsOf) bool {
+	err = ahead(c.ctx(), runs, c.allJobsOf, func(_ *v1alpha1.FunctionRun, j *jobsOf) bool {
 		if filter.status == 0 && skip >= j.count() {
 			skip -= j.count()
 			return true
@@ -308,10 +308,10 @@ func listJobs(c *call) error {
 	return nil
 }
 
-func (c *call) onlyRun(runs []*sharedcloudv1alpha1.FunctionRun, id string) []*sharedcloudv1alpha1.FunctionRun {
+func (c *call) onlyRun(runs []*v1alpha1.FunctionRun, id string) []*v1alpha1.FunctionRun {
 	for _, run := range runs {
 		if c.api.Cluster.FunctionRuns.UUID(run) == id {
-			return []*sharedcloudv1alpha1.FunctionRun{run}
+			return []*v1alpha1.FunctionRun{run}
 		}
 	}
 	return nil

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/apiserver/writes"
@@ -35,7 +35,7 @@ func (c *call) runBody(b wire.Body) (writes.RunFields, error) {
 }
 
 // functionField finds the function that is called. The error is that it cannot be found out whether the caller may see it.
-func (c *call) functionField(b wire.Body, wrong problems) (*sharedcloudv1alpha1.Function, error) {
+func (c *call) functionField(b wire.Body, wrong problems) (*v1alpha1.Function, error) {
 	id, _, problem := b.UUID("function")
 	if problem != "" {
 		wrong.add("function", problem)

@@ -17,7 +17,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/accept"
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/core"
@@ -317,7 +317,7 @@ func (c *call) locate() error {
 	case err != nil && c.chosen:
 		return notFound()
 	case err != nil:
-		return refuse(http.StatusForbidden, "No namespace belongs to you: ask an administrator of the cluster to name you in the annotation %s of one.", sharedcloudv1alpha1.AnnotationTenants)
+		return refuse(http.StatusForbidden, "No namespace belongs to you: ask an administrator of the cluster to name you in the annotation %s of one.", v1alpha1.AnnotationTenants)
 	}
 	return nil
 }

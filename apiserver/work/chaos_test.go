@@ -21,7 +21,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 	"sharedcloud.io/function-operator/exchange"
@@ -202,7 +202,7 @@ func (c *chaos) work(ctx context.Context, worker int) error {
 		for _, input := range answer.Inputs {
 			result := fmt.Sprintf(`"%d of %d, number %d"`, input.Index, worker, random.IntN(1<<30))
 			done = append(done, exchange.Outcome{
-				Index: input.Index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(result), StartTime: time.Now().UnixMicro(),
+				Index: input.Index, Status: v1alpha1.OutcomeSucceeded, Result: json.RawMessage(result), StartTime: time.Now().UnixMicro(),
 				DurationMicros: chaosInput.Microseconds(),
 			})
 			c.mu.Lock()

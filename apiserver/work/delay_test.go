@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 )
@@ -169,7 +169,7 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 	timedOut := func(index int) request {
 		return func(r *exchange.Request) {
 			done(index)(r)
-			r.Outcomes[0].Status, r.Outcomes[0].Result = sharedcloudv1alpha1.OutcomeTimedOut, nil
+			r.Outcomes[0].Status, r.Outcomes[0].Result = v1alpha1.OutcomeTimedOut, nil
 		}
 	}
 	for name, tc := range map[string]struct {
@@ -208,7 +208,7 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := c.progress()
-			if !got.Closed || got.Reason != sharedcloudv1alpha1.ReasonMaxFailuresExceeded || got.Message != tc.message {
+			if !got.Closed || got.Reason != v1alpha1.ReasonMaxFailuresExceeded || got.Message != tc.message {
 				t.Errorf("the progress is %+v", got)
 			}
 			if want := 5 - len(tc.reports); int(got.Cancelled) != want {
@@ -255,7 +255,7 @@ func TestADeathThatIsOneFailureTooManyEndsTheRun(t *testing.T) {
 		expect(t, a.call(want), exchange.ActionWork, "0")
 		a.over(oomKilled)
 	}
-	if got := c.row().Closing; got != sharedcloudv1alpha1.ReasonMaxFailuresExceeded {
+	if got := c.row().Closing; got != v1alpha1.ReasonMaxFailuresExceeded {
 		t.Errorf("the run is closing for %q", got)
 	}
 }

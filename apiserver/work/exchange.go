@@ -10,7 +10,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/exchange"
@@ -396,7 +396,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answ
 		inputs, err := e.inputs.Inputs(ctx, run, r.First, r.Last)
 		if errors.Is(err, ErrInputs) {
 			// Whoever repeats this call is told to stop.
-			err = errors.Join(err, e.Close(ctx, run, sharedcloudv1alpha1.ReasonInputsUnavailable, err.Error()))
+			err = errors.Join(err, e.Close(ctx, run, v1alpha1.ReasonInputsUnavailable, err.Error()))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the inputs %d to %d: %w", r.First, r.Last, err)

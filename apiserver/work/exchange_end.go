@@ -9,7 +9,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"sharedcloud.io/function-operator/api/printable"
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/exchange/indexset"
@@ -146,7 +146,7 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 // called again. A run that is closed stays as it is.
 func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) error {
 	status := outcomes.Failed
-	if reason == sharedcloudv1alpha1.ReasonCancelled || reason == sharedcloudv1alpha1.ReasonDeadlineExceeded {
+	if reason == v1alpha1.ReasonCancelled || reason == v1alpha1.ReasonDeadlineExceeded {
 		status = outcomes.Cancelled
 	}
 	if message == "" {
@@ -230,14 +230,14 @@ func (l *ledger) filled(chunk, missing indexset.Set) {
 }
 
 // Progress tells how far a run is, whether or not a worker has called for it yet.
-func (e *Exchange) Progress(ctx context.Context, run Run) (sharedcloudv1alpha1.RunProgress, error) {
+func (e *Exchange) Progress(ctx context.Context, run Run) (v1alpha1.RunProgress, error) {
 	var l *ledger
 	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {
 		l, err = e.open(tx, run)
 		return err
 	})
 	if err != nil {
-		return sharedcloudv1alpha1.RunProgress{}, err
+		return v1alpha1.RunProgress{}, err
 	}
 	// A run without inputs is closed before it began.
 	l.settle()
@@ -245,8 +245,8 @@ func (e *Exchange) Progress(ctx context.Context, run Run) (sharedcloudv1alpha1.R
 }
 
 // progressOf is what a run's row says, in the API's terms.
-func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
-	progress := sharedcloudv1alpha1.RunProgress{
+func progressOf(row *outcomes.Run) v1alpha1.RunProgress {
+	progress := v1alpha1.RunProgress{
 		Total:         int32(row.Total),
 		Pending:       int32(row.Total - row.Done() - row.Busy),
 		Running:       int32(row.Busy),
@@ -264,7 +264,7 @@ func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
 	}
 	switch {
 	case row.Closing != "" && row.Filled > 0:
-		progress.Message = troubleText(row.ClosingError, row.Closing == sharedcloudv1alpha1.ReasonModuleNotLoaded)
+		progress.Message = troubleText(row.ClosingError, row.Closing == v1alpha1.ReasonModuleNotLoaded)
 		progress.Reason = row.Closing
 	case row.Deaths > 0 && !row.Closed:
 		progress.Message = troubleText(row.Trouble, row.TroubleLoad)

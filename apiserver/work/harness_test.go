@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/exchange"
@@ -288,7 +288,7 @@ func (c *cluster) view(fn func(*outcomes.Tx) error) {
 	}
 }
 
-func (c *cluster) progress() sharedcloudv1alpha1.RunProgress {
+func (c *cluster) progress() v1alpha1.RunProgress {
 	c.t.Helper()
 	progress, err := c.exchange.Progress(context.Background(), c.run)
 	if err != nil {
@@ -359,7 +359,7 @@ func done(indexes ...int) request {
 
 func succeeded(index int) exchange.Outcome {
 	return exchange.Outcome{
-		Index: index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(strconv.Itoa(index * index)),
+		Index: index, Status: v1alpha1.OutcomeSucceeded, Result: json.RawMessage(strconv.Itoa(index * index)),
 		StartTime: testStart.UnixMicro(), DurationMicros: 1000,
 	}
 }
@@ -372,7 +372,7 @@ func crashed(index int) request { return failed(index, true) }
 func failed(index int, crash bool) request {
 	return func(r *exchange.Request) {
 		r.Outcomes = append(r.Outcomes, exchange.Outcome{
-			Index: index, Status: sharedcloudv1alpha1.OutcomeFailed, Crash: crash, StartTime: testStart.UnixMicro(), DurationMicros: 1000,
+			Index: index, Status: v1alpha1.OutcomeFailed, Crash: crash, StartTime: testStart.UnixMicro(), DurationMicros: 1000,
 			Error: &exchange.ErrorText{Type: "ValueError", Message: "no", Traceback: "Traceback"},
 		})
 	}

@@ -3,7 +3,7 @@ package work
 import (
 	"time"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
@@ -228,7 +228,7 @@ func (c *call) report(o *exchange.Outcome) bool {
 	switch {
 	case o.Crash:
 		over, attempts = c.charge(o.Index)
-	case o.Status == sharedcloudv1alpha1.OutcomeFailed:
+	case o.Status == v1alpha1.OutcomeFailed:
 		over, attempts = c.fail(o.Index, errorType(o))
 	default:
 		a := c.attemptsOf(o.Index)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
@@ -137,9 +137,9 @@ func (l *ledger) endBarren() {
 	if l.row.Barren < limit && l.row.Deaths < 3*limit {
 		return
 	}
-	reason := sharedcloudv1alpha1.ReasonWorkersDied
+	reason := v1alpha1.ReasonWorkersDied
 	if l.row.TroubleLoad {
-		reason = sharedcloudv1alpha1.ReasonModuleNotLoaded
+		reason = v1alpha1.ReasonModuleNotLoaded
 	}
 	l.beginClosing(reason, outcomes.Failed, l.row.Trouble)
 }
@@ -153,8 +153,8 @@ func (l *ledger) endFailing() {
 	if failures <= most {
 		return
 	}
-	l.beginClosing(sharedcloudv1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
-		Type: sharedcloudv1alpha1.ReasonMaxFailuresExceeded,
+	l.beginClosing(v1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
+		Type: v1alpha1.ReasonMaxFailuresExceeded,
 		Message: fmt.Sprintf("%s failed or timed out, and the run bears %d (spec.maxFailures): the inputs without an outcome were not executed to their end",
 			counted(failures, "input"), most),
 	})

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
@@ -120,7 +120,7 @@ func TestAttempts(t *testing.T) {
 func timedOut(index int) request {
 	return func(r *exchange.Request) {
 		o := succeeded(index)
-		o.Status, o.Result, o.Error = sharedcloudv1alpha1.OutcomeTimedOut, nil, &exchange.ErrorText{Type: "TimedOut", Message: "60 s"}
+		o.Status, o.Result, o.Error = v1alpha1.OutcomeTimedOut, nil, &exchange.ErrorText{Type: "TimedOut", Message: "60 s"}
 		r.Outcomes = append(r.Outcomes, o)
 	}
 }
@@ -376,14 +376,14 @@ func TestProgressCountsWhatWorkersCostAndHowManyThereAre(t *testing.T) {
 	c.clock.stepWall(time.Hour)
 	a.call(done(0))
 	b.call()
-	want := sharedcloudv1alpha1.RunProgress{Total: 10, Pending: 8, Running: 1, Succeeded: 1, Workers: 2, GPUSeconds: 40}
+	want := v1alpha1.RunProgress{Total: 10, Pending: 8, Running: 1, Succeeded: 1, Workers: 2, GPUSeconds: 40}
 	if diff := cmp.Diff(want, c.progress()); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 }
 
 func TestProgressOfARunThatNoWorkerHasCalledFor(t *testing.T) {
-	for total, want := range map[int]sharedcloudv1alpha1.RunProgress{
+	for total, want := range map[int]v1alpha1.RunProgress{
 		5: {Total: 5, Pending: 5},
 		0: {Closed: true},
 	} {

@@ -13,7 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
@@ -237,7 +237,7 @@ func (m *model) step() {
 	case roll < 0.977:
 		m.scale(1 + m.random.IntN(min(m.run.Total, 5)))
 	case roll < 0.982:
-		m.end(sharedcloudv1alpha1.ReasonCancelled)
+		m.end(v1alpha1.ReasonCancelled)
 	default:
 		if p := m.pick(alive); p.inFlight == nil {
 			p.hostile = true
@@ -470,7 +470,7 @@ func (m *model) count(request *exchange.Request) {
 		switch {
 		case o.Crash:
 			m.charges[o.Index]++
-		case o.Status == sharedcloudv1alpha1.OutcomeFailed:
+		case o.Status == v1alpha1.OutcomeFailed:
 			m.failures[o.Index]++
 		default:
 			if _, ok := m.outcomes()[o.Index]; !ok {
@@ -636,7 +636,7 @@ func (m *model) execute(p *simulated) {
 		crashed(index)(r)
 	case hangs:
 		done(index)(r)
-		r.Outcomes[0].Status, r.Outcomes[0].Result = sharedcloudv1alpha1.OutcomeTimedOut, nil
+		r.Outcomes[0].Status, r.Outcomes[0].Result = v1alpha1.OutcomeTimedOut, nil
 	default:
 		done(index)(r)
 	}
@@ -715,15 +715,15 @@ func (m *model) verifyEnd() {
 	}
 	switch row.Closing {
 	case "":
-	case sharedcloudv1alpha1.ReasonWorkersDied:
+	case v1alpha1.ReasonWorkersDied:
 		if m.deaths+m.loadErrors < m.leastWorkers+2 {
 			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
 		}
-	case sharedcloudv1alpha1.ReasonMaxFailuresExceeded:
+	case v1alpha1.ReasonMaxFailuresExceeded:
 		if m.run.MaxFailures == nil || row.Failed+row.TimedOut <= *m.run.MaxFailures {
 			m.fatal("the run was ended for %d failures", row.Failed+row.TimedOut)
 		}
-	case sharedcloudv1alpha1.ReasonModuleNotLoaded:
+	case v1alpha1.ReasonModuleNotLoaded:
 		if m.loadErrors == 0 {
 			m.fatal("the run was ended for a module that always loaded")
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 )
@@ -450,7 +450,7 @@ func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayB
 		t.Errorf("with one input under way the progress is %+v", got)
 	}
 	expect(t, a.call(done(1)), exchange.ActionFinished, "")
-	want := sharedcloudv1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}
+	want := v1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}
 	if diff := cmp.Diff(want, c.progress()); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
@@ -497,9 +497,9 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 		reason     string
 		wantStatus outcomes.Status
 	}{
-		"cancelled":           {reason: sharedcloudv1alpha1.ReasonCancelled, wantStatus: outcomes.Cancelled},
-		"the Job has failed":  {reason: sharedcloudv1alpha1.ReasonJobFailed, wantStatus: outcomes.Failed},
-		"past its deadline":   {reason: sharedcloudv1alpha1.ReasonDeadlineExceeded, wantStatus: outcomes.Cancelled},
+		"cancelled":           {reason: v1alpha1.ReasonCancelled, wantStatus: outcomes.Cancelled},
+		"the Job has failed":  {reason: v1alpha1.ReasonJobFailed, wantStatus: outcomes.Failed},
+		"past its deadline":   {reason: v1alpha1.ReasonDeadlineExceeded, wantStatus: outcomes.Cancelled},
 		"an unknown reason …": {reason: "SomethingNew", wantStatus: outcomes.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -546,9 +546,9 @@ func TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts(t *
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
-	c.change(func(r *Run) { r.Ending = sharedcloudv1alpha1.ReasonCancelled })
+	c.change(func(r *Run) { r.Ending = v1alpha1.ReasonCancelled })
 	expect(t, a.call(done(0)), exchange.ActionStop, "")
-	if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonCancelled, ""); err != nil {
+	if err := c.exchange.Close(context.Background(), c.run, v1alpha1.ReasonCancelled, ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.progress(); got.Succeeded != 1 || got.Cancelled != 9 {
@@ -561,7 +561,7 @@ func TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose(t *testing.T) {
 	a := c.pod(0)
 	a.call(want)
 	a.call(done(0))
-	if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonJobFailed, "too late"); err != nil {
+	if err := c.exchange.Close(context.Background(), c.run, v1alpha1.ReasonJobFailed, "too late"); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.progress(); !got.Closed || got.Reason != "" || got.Succeeded != 1 {
@@ -581,7 +581,7 @@ func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *
 			return err
 		}
 		before := l.row
-		l.beginClosing(sharedcloudv1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
+		l.beginClosing(v1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
 		return errors.Join(l.write(tx, &before), l.fillChunk(tx, fillChunk))
 	})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/exchange"
@@ -68,9 +68,9 @@ func large(index, bytes int, where string) request {
 		case "stderr":
 			o.Stderr = []byte(text)
 		case "traceback":
-			o.Status, o.Result, o.Error = sharedcloudv1alpha1.OutcomeFailed, nil, &exchange.ErrorText{Type: "ValueError", Message: "no", Traceback: text}
+			o.Status, o.Result, o.Error = v1alpha1.OutcomeFailed, nil, &exchange.ErrorText{Type: "ValueError", Message: "no", Traceback: text}
 		case "output of a timeout":
-			o.Status, o.Result, o.Stdout = sharedcloudv1alpha1.OutcomeTimedOut, nil, []byte(text)
+			o.Status, o.Result, o.Stdout = v1alpha1.OutcomeTimedOut, nil, []byte(text)
 		}
 		r.Outcomes = append(r.Outcomes, o)
 	}
@@ -138,7 +138,7 @@ func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
 		t.Fatalf("the run is %+v", row)
 	}
 	expect(t, p.call(large(1, quarter, "result")), exchange.ActionStop, "")
-	if row := c.row(); row.Failed != 2 || row.Closing != sharedcloudv1alpha1.ReasonMaxFailuresExceeded {
+	if row := c.row(); row.Failed != 2 || row.Closing != v1alpha1.ReasonMaxFailuresExceeded {
 		t.Errorf("the run is %+v", row)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 )
@@ -33,7 +33,7 @@ func storedOutcome(o *exchange.Outcome, limits exchange.Limits) outcomes.Outcome
 	stored.Stdout, stored.StdoutDropped = keepEnd(o.Stdout, limits.OutputBytes, o.StdoutDropped)
 	stored.Stderr, stored.StderrDropped = keepEnd(o.Stderr, limits.OutputBytes, o.StderrDropped)
 	switch o.Status {
-	case sharedcloudv1alpha1.OutcomeSucceeded:
+	case v1alpha1.OutcomeSucceeded:
 		stored.Status = outcomes.Succeeded
 		stored.Result = o.Result
 		if o.ResultText != nil {
@@ -47,7 +47,7 @@ func storedOutcome(o *exchange.Outcome, limits exchange.Limits) outcomes.Outcome
 			}
 		}
 		return stored
-	case sharedcloudv1alpha1.OutcomeTimedOut:
+	case v1alpha1.OutcomeTimedOut:
 		stored.Status = outcomes.TimedOut
 	default:
 		stored.Status = outcomes.Failed

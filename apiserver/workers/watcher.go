@@ -13,7 +13,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/work"
@@ -64,7 +64,7 @@ func NewWatcher(cluster *core.Cluster, fates *Fates, exchange Exchange, store ou
 	if _, err := cluster.Runs.Informer().AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		UpdateFunc: w.runChanged,
 		DeleteFunc: func(obj any) {
-			if run, ok := last[*sharedcloudv1alpha1.FunctionRun](obj); ok && run != nil {
+			if run, ok := last[*v1alpha1.FunctionRun](obj); ok && run != nil {
 				w.exchange.RunChanged(run.UID)
 			}
 		},
@@ -91,8 +91,8 @@ func (w *Watcher) podChanged(obj any, deleted bool) {
 
 // runChanged wakes calls that wait when what they wait for may never come any more.
 func (w *Watcher) runChanged(before, after any) {
-	old, okOld := before.(*sharedcloudv1alpha1.FunctionRun)
-	run, ok := after.(*sharedcloudv1alpha1.FunctionRun)
+	old, okOld := before.(*v1alpha1.FunctionRun)
+	run, ok := after.(*v1alpha1.FunctionRun)
 	if !ok || !okOld || old == nil || run == nil {
 		return
 	}

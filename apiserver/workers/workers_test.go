@@ -26,7 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -63,7 +63,7 @@ func newWorld(t *testing.T, live ...client.Object) *world {
 			return []string{string(obj.(metav1.Object).GetUID())}, nil
 		}})
 	}
-	w.runInformer, w.podInformer = idle(&sharedcloudv1alpha1.FunctionRun{}), idle(&corev1.Pod{})
+	w.runInformer, w.podInformer = idle(&v1alpha1.FunctionRun{}), idle(&corev1.Pod{})
 	var err error
 	if w.runs, err = core.NewRuns(w.runInformer, w.live, w.clock); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func (w *world) cache(t *testing.T, objects ...client.Object) {
 	t.Helper()
 	for _, object := range objects {
 		informer := w.podInformer
-		if _, ok := object.(*sharedcloudv1alpha1.FunctionRun); ok {
+		if _, ok := object.(*v1alpha1.FunctionRun); ok {
 			informer = w.runInformer
 		}
 		if err := informer.GetIndexer().Add(object); err != nil {
@@ -89,7 +89,7 @@ func (w *world) cache(t *testing.T, objects ...client.Object) {
 
 // runBuilder builds runs.
 type runBuilder struct {
-	run sharedcloudv1alpha1.FunctionRun
+	run v1alpha1.FunctionRun
 }
 
 func makeRun() *runBuilder {
@@ -102,12 +102,12 @@ func makeRun() *runBuilder {
 func (b *runBuilder) uid(uid types.UID) *runBuilder { b.run.UID = uid; return b }
 
 func (b *runBuilder) pinned() *runBuilder {
-	b.run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Name: "r", InputCount: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3}
+	b.run.Status.Revision = &v1alpha1.PinnedRevision{Name: "r", InputCount: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3}
 	return b
 }
 
 func (b *runBuilder) job(uid types.UID) *runBuilder {
-	b.run.Status.Job = &sharedcloudv1alpha1.JobReference{Name: "job", Number: 1, UID: uid}
+	b.run.Status.Job = &v1alpha1.JobReference{Name: "job", Number: 1, UID: uid}
 	return b
 }
 
@@ -119,17 +119,17 @@ func (b *runBuilder) condition(kind, status, reason string) *runBuilder {
 }
 
 func (b *runBuilder) closed() *runBuilder {
-	b.run.Status.Progress = &sharedcloudv1alpha1.RunProgress{Closed: true}
+	b.run.Status.Progress = &v1alpha1.RunProgress{Closed: true}
 	return b
 }
 
-func (b *runBuilder) obj() *sharedcloudv1alpha1.FunctionRun { return b.run.DeepCopy() }
+func (b *runBuilder) obj() *v1alpha1.FunctionRun { return b.run.DeepCopy() }
 
 // workerPod is a pod as the Job controller makes it.
 func workerPod(change ...func(*corev1.Pod)) *corev1.Pod {
 	pod := makePod().obj()
 	pod.Labels = map[string]string{
-		sharedcloudv1alpha1.LabelRun: "run", sharedcloudv1alpha1.LabelRunUID: "run-uid", batchv1.JobCompletionIndexAnnotation: "4",
+		v1alpha1.LabelRun: "run", v1alpha1.LabelRunUID: "run-uid", batchv1.JobCompletionIndexAnnotation: "4",
 	}
 	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "job", UID: "job-uid", Controller: ptr.To(true)}}
 	pod.Spec.NodeName = "node"

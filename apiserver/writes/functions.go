@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 )
 
@@ -21,10 +21,10 @@ type FunctionFields struct {
 }
 
 // CreateFunction creates a Function. again is true if an earlier request with the same key created it.
-func (w *Writer) CreateFunction(ctx context.Context, namespace string, fields FunctionFields, by Requester) (f *sharedcloudv1alpha1.Function, again bool, err error) {
-	f = &sharedcloudv1alpha1.Function{
+func (w *Writer) CreateFunction(ctx context.Context, namespace string, fields FunctionFields, by Requester) (f *v1alpha1.Function, again bool, err error) {
+	f = &v1alpha1.Function{
 		ObjectMeta: w.metadata(namespace, by),
-		Spec:       sharedcloudv1alpha1.FunctionSpec{Name: fields.Name, Runtime: fields.Runtime, Image: fields.Image, Code: &fields.Code},
+		Spec:       v1alpha1.FunctionSpec{Name: fields.Name, Runtime: fields.Runtime, Image: fields.Image, Code: &fields.Code},
 	}
 	again, err = w.create(ctx, f, by, func() { f.Name = newName(fields.Name, "function") })
 	if err != nil {
@@ -40,24 +40,24 @@ var (
 	pathRuntime = []string{"spec", "runtime"}
 	pathImage   = []string{"spec", "image"}
 	pathCode    = []string{"spec", "code"}
-	pathAsked   = []string{"metadata", "annotations", sharedcloudv1alpha1.AnnotationRequestedBy}
+	pathAsked   = []string{"metadata", "annotations", v1alpha1.AnnotationRequestedBy}
 	restPaths   = [][]string{pathName, pathRuntime, pathImage, pathCode,
-		{"metadata", "labels", sharedcloudv1alpha1.LabelUUID},
-		{"metadata", "annotations", sharedcloudv1alpha1.AnnotationCreated},
-		{"metadata", "annotations", sharedcloudv1alpha1.AnnotationRequest},
+		{"metadata", "labels", v1alpha1.LabelUUID},
+		{"metadata", "annotations", v1alpha1.AnnotationCreated},
+		{"metadata", "annotations", v1alpha1.AnnotationRequest},
 		pathAsked}
 )
 
 // ChangeFunction changes a function to the fields that decide returns for its present state. decide may be called several times, each
 // time with the function as the API has it; its error is returned unchanged. If nothing changes, nothing is written, whoever
 // owns the fields. If another field manager owns a field that would change, the error is an *OwnedError.
-func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1.Function, by Requester,
-	decide func(current *sharedcloudv1alpha1.Function, present FunctionFields) (FunctionFields, error),
-) (*sharedcloudv1alpha1.Function, error) {
+func (w *Writer) ChangeFunction(ctx context.Context, cached *v1alpha1.Function, by Requester,
+	decide func(current *v1alpha1.Function, present FunctionFields) (FunctionFields, error),
+) (*v1alpha1.Function, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for range maxAttempts {
-		current := &sharedcloudv1alpha1.Function{}
+		current := &v1alpha1.Function{}
 		if err := w.cluster.Client.Get(ctx, client.ObjectKeyFromObject(cached), current); err != nil {
 			return nil, core.APIError("reading the Function", err)
 		}
@@ -97,7 +97,7 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *sharedcloudv1alpha1
 
 // applyFunction writes the fields that differ by server-side apply, together with those that REST owns already: an apply removes
 // owned fields that it omits. The apply is forced: no other manager owns these fields at this resource version.
-func (w *Writer) applyFunction(ctx context.Context, current *sharedcloudv1alpha1.Function, present, wanted FunctionFields, by Requester) (*sharedcloudv1alpha1.Function, error) {
+func (w *Writer) applyFunction(ctx context.Context, current *v1alpha1.Function, present, wanted FunctionFields, by Requester) (*v1alpha1.Function, error) {
 	if wanted == present {
 		return current, nil
 	}
@@ -121,7 +121,7 @@ func (w *Writer) applyFunction(ctx context.Context, current *sharedcloudv1alpha1
 	for _, path := range append(append(ownFields(current.ManagedFields, restPaths), changed...), pathAsked) {
 		var value string
 		switch {
-		case path[len(path)-1] == sharedcloudv1alpha1.AnnotationRequestedBy:
+		case path[len(path)-1] == v1alpha1.AnnotationRequestedBy:
 			value = requester(by.User)
 		case path[0] == "metadata" && path[1] == "labels":
 			value = current.Labels[path[2]]
@@ -141,17 +141,17 @@ func (w *Writer) applyFunction(ctx context.Context, current *sharedcloudv1alpha1
 		}
 	}
 	applied := &unstructured.Unstructured{Object: content}
-	applied.SetGroupVersionKind(sharedcloudv1alpha1.GroupVersion.WithKind("Function"))
+	applied.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
 	applied.SetNamespace(current.Namespace)
 	applied.SetName(current.Name)
 	applied.SetUID(current.UID)
 	applied.SetResourceVersion(current.ResourceVersion)
 	err := w.cluster.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied),
-		client.FieldOwner(sharedcloudv1alpha1.FieldManagerREST), client.ForceOwnership)
+		client.FieldOwner(v1alpha1.FieldManagerREST), client.ForceOwnership)
 	if err != nil {
 		return nil, err
 	}
-	function := &sharedcloudv1alpha1.Function{}
+	function := &v1alpha1.Function{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, function); err != nil {
 		return nil, fmt.Errorf("reading the answer of the API: %w", err)
 	}
@@ -159,7 +159,7 @@ func (w *Writer) applyFunction(ctx context.Context, current *sharedcloudv1alpha1
 }
 
 // DeleteFunction deletes the runs of a function, then the function.
-func (w *Writer) DeleteFunction(ctx context.Context, f *sharedcloudv1alpha1.Function) error {
+func (w *Writer) DeleteFunction(ctx context.Context, f *v1alpha1.Function) error {
 	for _, run := range w.cluster.RunsOf(f) {
 		if err := w.DeleteRun(ctx, run); err != nil {
 			return err

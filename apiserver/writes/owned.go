@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // OwnedError says that another field manager owns a field that REST would change.
@@ -24,7 +24,7 @@ func ownedBy(entries []metav1.ManagedFieldsEntry, fields [][]string) *OwnedError
 	for _, field := range fields {
 		for i := range entries {
 			entry := &entries[i]
-			if entry.Subresource == "" && entry.Manager != sharedcloudv1alpha1.FieldManagerREST && has(entry, field) {
+			if entry.Subresource == "" && entry.Manager != v1alpha1.FieldManagerREST && has(entry, field) {
 				return &OwnedError{Field: strings.Join(field, "."), Owner: entry.Manager}
 			}
 		}
@@ -36,7 +36,7 @@ func ownedBy(entries []metav1.ManagedFieldsEntry, fields [][]string) *OwnedError
 func ownFields(entries []metav1.ManagedFieldsEntry, fields [][]string) [][]string {
 	return slices.DeleteFunc(slices.Clone(fields), func(field []string) bool {
 		return !slices.ContainsFunc(entries, func(entry metav1.ManagedFieldsEntry) bool {
-			return entry.Subresource == "" && entry.Manager == sharedcloudv1alpha1.FieldManagerREST && has(&entry, field)
+			return entry.Subresource == "" && entry.Manager == v1alpha1.FieldManagerREST && has(&entry, field)
 		})
 	})
 }

@@ -9,17 +9,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 )
 
 // RunFields are the fields of a run that REST sets.
 type RunFields struct {
 	// Function is the function that is called.
-	Function *sharedcloudv1alpha1.Function
+	Function *v1alpha1.Function
 	// Literal is the text of a Python tuple of tuples, JSON the inputs if they were given as JSON. One of them is set.
 	Literal *string
-	JSON    []sharedcloudv1alpha1.Input
+	JSON    []v1alpha1.Input
 	// BidPrice is the number as the caller wrote it; "" for none.
 	BidPrice string
 	// BaseGPU is the label of the weakest acceptable GPU product, Products the acceptable products; empty if all are acceptable.
@@ -28,22 +28,22 @@ type RunFields struct {
 }
 
 // CreateRun creates a FunctionRun. again is true if an earlier request with the same key created it.
-func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) (run *sharedcloudv1alpha1.FunctionRun, again bool, err error) {
+func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) (run *v1alpha1.FunctionRun, again bool, err error) {
 	function := fields.Function
-	run = &sharedcloudv1alpha1.FunctionRun{
+	run = &v1alpha1.FunctionRun{
 		ObjectMeta: w.metadata(function.Namespace, by),
-		Spec: sharedcloudv1alpha1.FunctionRunSpec{
-			FunctionRef:       sharedcloudv1alpha1.FunctionReference{Name: function.Name},
+		Spec: v1alpha1.FunctionRunSpec{
+			FunctionRef:       v1alpha1.FunctionReference{Name: function.Name},
 			ParametersLiteral: fields.Literal,
 			Parameters:        fields.JSON,
-			RunPolicy:         sharedcloudv1alpha1.RunPolicy{GPUProducts: fields.Products},
+			RunPolicy:         v1alpha1.RunPolicy{GPUProducts: fields.Products},
 		},
 	}
 	if fields.BidPrice != "" {
-		run.Annotations[sharedcloudv1alpha1.AnnotationBidPrice] = fields.BidPrice
+		run.Annotations[v1alpha1.AnnotationBidPrice] = fields.BidPrice
 	}
 	if fields.BaseGPU != "" {
-		run.Annotations[sharedcloudv1alpha1.AnnotationBaseGPU] = fields.BaseGPU
+		run.Annotations[v1alpha1.AnnotationBaseGPU] = fields.BaseGPU
 	}
 	again, err = w.create(ctx, run, by, func() { run.Name = newName(core.FunctionName(function), "run") })
 	if err != nil {
@@ -55,19 +55,19 @@ func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) 
 
 // StartRun creates a run for a user of the subresources. Its function must exist; dry requests a dry run. Errors are the API's
 // own.
-func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, user string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (w *Writer) StartRun(ctx context.Context, run *v1alpha1.FunctionRun, user string, dry bool) (*v1alpha1.FunctionRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	function, ok := w.cluster.FunctionOf(run)
 	if !ok {
-		function = &sharedcloudv1alpha1.Function{}
+		function = &v1alpha1.Function{}
 		key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.FunctionRef.Name}
 		if err := w.cluster.Client.Get(ctx, key, function); err != nil {
 			return nil, err
 		}
 	}
 	if err := core.Decodable(function); err != nil {
-		return nil, apierrors.NewConflict(sharedcloudv1alpha1.Resource("functions"), function.Name, err)
+		return nil, apierrors.NewConflict(v1alpha1.Resource("functions"), function.Name, err)
 	}
 	if err := w.access.MayUse(ctx, run.Namespace, run.References()); err != nil {
 		return nil, err
@@ -75,9 +75,9 @@ func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.Function
 	if run.Annotations == nil {
 		run.Annotations = map[string]string{}
 	}
-	run.Annotations[sharedcloudv1alpha1.AnnotationRequestedBy] = requester(user)
-	run.Annotations[sharedcloudv1alpha1.AnnotationCreated] = strconv.FormatInt(w.clock.Now().UnixMicro(), 10)
-	options := []client.CreateOption{client.FieldOwner(sharedcloudv1alpha1.FieldManagerSubresources)}
+	run.Annotations[v1alpha1.AnnotationRequestedBy] = requester(user)
+	run.Annotations[v1alpha1.AnnotationCreated] = strconv.FormatInt(w.clock.Now().UnixMicro(), 10)
+	options := []client.CreateOption{client.FieldOwner(v1alpha1.FieldManagerSubresources)}
 	if dry {
 		options = append(options, client.DryRunAll)
 	}
@@ -89,26 +89,26 @@ func (w *Writer) StartRun(ctx context.Context, run *sharedcloudv1alpha1.Function
 	}
 	// The run exists: if this fails, the informer will bring it.
 	_, _ = w.cluster.RememberRun(run.DeepCopy())
-	run.SetGroupVersionKind(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun")) // the answer has it
+	run.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FunctionRun")) // the answer has it
 	return run, nil
 }
 
 // CancelRun sets spec.cancel. The errors are the API's own.
-func (w *Writer) CancelRun(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (w *Writer) CancelRun(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	run := &sharedcloudv1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	run := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	err := w.cluster.Client.Patch(ctx, run, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cancel":true}}`)),
-		client.FieldOwner(sharedcloudv1alpha1.FieldManagerSubresources))
+		client.FieldOwner(v1alpha1.FieldManagerSubresources))
 	if err != nil {
 		return nil, err
 	}
-	run.SetGroupVersionKind(sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun"))
+	run.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FunctionRun"))
 	return run, nil
 }
 
 // DeleteRun deletes a run.
-func (w *Writer) DeleteRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) error {
+func (w *Writer) DeleteRun(ctx context.Context, run *v1alpha1.FunctionRun) error {
 	if err := w.remove(ctx, run); err != nil {
 		return err
 	}

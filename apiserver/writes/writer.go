@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/printable"
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 )
 
@@ -42,13 +42,13 @@ const (
 
 // Access checks whether the caller in the context may get each object that a spec names: nil if so.
 type Access interface {
-	MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error
+	MayUse(ctx context.Context, namespace string, references []v1alpha1.Reference) error
 }
 
 // referrer is an object that may name others.
 type referrer interface {
 	client.Object
-	References() []sharedcloudv1alpha1.Reference
+	References() []v1alpha1.Reference
 }
 
 // Writer creates, changes and deletes objects for the caller in the context. The frontends have checked that the caller may do
@@ -91,15 +91,15 @@ func requester(user string) string {
 // metadata is the metadata of an object that REST creates.
 func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 	annotations := map[string]string{
-		sharedcloudv1alpha1.AnnotationCreated:     strconv.FormatInt(w.clock.Now().UnixMicro(), 10),
-		sharedcloudv1alpha1.AnnotationRequestedBy: requester(by.User),
+		v1alpha1.AnnotationCreated:     strconv.FormatInt(w.clock.Now().UnixMicro(), 10),
+		v1alpha1.AnnotationRequestedBy: requester(by.User),
 	}
 	if by.Key != "" {
-		annotations[sharedcloudv1alpha1.AnnotationRequest] = by.Body
+		annotations[v1alpha1.AnnotationRequest] = by.Body
 	}
 	return metav1.ObjectMeta{
 		Namespace:   namespace,
-		Labels:      map[string]string{sharedcloudv1alpha1.LabelUUID: uuid.NewString()},
+		Labels:      map[string]string{v1alpha1.LabelUUID: uuid.NewString()},
 		Annotations: annotations,
 	}
 }
@@ -118,7 +118,7 @@ func (w *Writer) create(ctx context.Context, object referrer, by Requester, name
 	}
 	for range maxAttempts {
 		name()
-		err = w.cluster.Client.Create(ctx, object, client.FieldOwner(sharedcloudv1alpha1.FieldManagerREST))
+		err = w.cluster.Client.Create(ctx, object, client.FieldOwner(v1alpha1.FieldManagerREST))
 		if !apierrors.IsAlreadyExists(err) {
 			break
 		}
@@ -128,14 +128,14 @@ func (w *Writer) create(ctx context.Context, object referrer, by Requester, name
 
 func (w *Writer) createOnce(ctx context.Context, object client.Object, by Requester) (again bool, err error) {
 	key := client.ObjectKeyFromObject(object)
-	err = w.cluster.Client.Create(ctx, object, client.FieldOwner(sharedcloudv1alpha1.FieldManagerREST))
+	err = w.cluster.Client.Create(ctx, object, client.FieldOwner(v1alpha1.FieldManagerREST))
 	if !apierrors.IsAlreadyExists(err) {
 		return false, core.APIError("creating", err)
 	}
 	if err := w.cluster.Client.Get(ctx, key, object); err != nil {
 		return false, core.APIError("reading the object of an earlier request with the same key", err)
 	}
-	if object.GetAnnotations()[sharedcloudv1alpha1.AnnotationRequest] != by.Body {
+	if object.GetAnnotations()[v1alpha1.AnnotationRequest] != by.Body {
 		return false, ErrKeyReused
 	}
 	return true, nil

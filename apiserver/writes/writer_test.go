@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 func TestSlugs(t *testing.T) {
@@ -30,7 +30,7 @@ func TestSlugs(t *testing.T) {
 
 func TestWhoOwnsAField(t *testing.T) {
 	entries := []metav1.ManagedFieldsEntry{
-		entry(sharedcloudv1alpha1.FieldManagerREST, "", `{"f:spec":{"f:name":{},"f:code":{}},"f:metadata":{"f:annotations":{"f:sharedcloud.io/created":{}}}}`),
+		entry(v1alpha1.FieldManagerREST, "", `{"f:spec":{"f:name":{},"f:code":{}},"f:metadata":{"f:annotations":{"f:sharedcloud.io/created":{}}}}`),
 		entry("kustomize-controller", "", `{"f:spec":{"f:runtime":{},"f:code":{}}}`),
 		entry("someone", "status", `{"f:spec":{"f:image":{}}}`),
 		entry("broken", "", `{`),
@@ -49,7 +49,7 @@ func TestWhoOwnsAField(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	want := [][]string{pathName, pathCode, {"metadata", "annotations", sharedcloudv1alpha1.AnnotationCreated}}
+	want := [][]string{pathName, pathCode, {"metadata", "annotations", v1alpha1.AnnotationCreated}}
 	if diff := cmp.Diff(want, ownFields(entries, restPaths)); diff != "" {
 		t.Errorf("REST's own (-want +got):\n%s", diff)
 	}
