@@ -159,10 +159,10 @@ func New(config *Config) (*Server, error) {
 	if s.cluster, err = core.NewCluster(config.ClientConfig, s.uploads, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
 		return nil, err
 	}
-	fates := workers.NewFates(s.cluster.Pods)
+	podExits := workers.NewPodExits(s.cluster.Pods)
 	s.births = workers.NewBirths(s.cluster.Client, store, config.GPUProductLabel, s.clock)
 	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
-	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), fates, work.Options{
+	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), podExits, work.Options{
 		Lease:   config.LeaseDuration,
 		Limits:  exchange.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
 		Clock:   s.clock,
@@ -174,7 +174,7 @@ func New(config *Config) (*Server, error) {
 	if _, err := s.reporter.Watch(s.cluster.Runs.Informer()); err != nil {
 		return nil, err
 	}
-	if s.watcher, err = workers.NewWatcher(s.cluster, fates, s.exchange, store, s.clock); err != nil {
+	if s.watcher, err = workers.NewWatcher(s.cluster, podExits, s.exchange, store, s.clock); err != nil {
 		return nil, err
 	}
 	s.sweeper = report.NewSweeper(stored{s.exchange, store}, s.cluster.Client, s.known, s.cluster.Inputs.Forget, config.SweepInterval, s.clock)

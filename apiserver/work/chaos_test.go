@@ -64,8 +64,8 @@ func (chaosWorld) Inputs(_ context.Context, _ Run, first, last int) (inputs []In
 	return inputs, nil
 }
 
-func (chaosWorld) Fate(context.Context, string, string, types.UID) Fate {
-	return Fate{State: FateRunning}
+func (chaosWorld) PodExit(context.Context, string, string, types.UID) PodExit {
+	return PodExit{State: PodExitRunning}
 }
 
 func (chaosWorld) Ending(string, string, types.UID) bool { return false }

@@ -43,11 +43,11 @@ type Options struct {
 
 // Exchange is the server's side of the work exchange. Its methods may be called from any goroutine.
 type Exchange struct {
-	store   outcomes.Store
-	runs    Runs
-	inputs  Inputs
-	fates   Fates
-	options Options
+	store    outcomes.Store
+	runs     Runs
+	inputs   Inputs
+	podExits PodExits
+	options  Options
 
 	deadlines *deadlines
 	events    *events
@@ -60,7 +60,7 @@ type Exchange struct {
 }
 
 // NewExchange makes an exchange. Run must be called for leases to run out.
-func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, options Options) *Exchange {
+func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, podExits PodExits, options Options) *Exchange {
 	if options.Lease <= 0 {
 		options.Lease = DefaultLease
 	}
@@ -80,7 +80,7 @@ func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, op
 		store:     store,
 		runs:      runs,
 		inputs:    inputs,
-		fates:     fates,
+		podExits:  podExits,
 		options:   options,
 		deadlines: newDeadlines(options.Clock, options.Lease),
 		events:    newEvents(),
@@ -105,12 +105,12 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Re
 			return nil, err
 		}
 	}
-	var fate Fate
+	var podExit PodExit
 	unheard := false
 	if request.Leaving {
-		fate = e.fates.Fate(ctx, run.Namespace, worker.PodName, worker.PodUID)
+		podExit = e.podExits.PodExit(ctx, run.Namespace, worker.PodName, worker.PodUID)
 	} else {
-		unheard = e.fates.Ending(run.Namespace, worker.PodName, worker.PodUID)
+		unheard = e.podExits.Ending(run.Namespace, worker.PodName, worker.PodUID)
 	}
 	var patience <-chan time.Time
 	if request.WaitSeconds > 0 {
@@ -123,7 +123,7 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Re
 	for patient := patience != nil; ; {
 		// Before the decision, so that nothing that happens after it is missed.
 		something, release := e.events.of(run.UID)
-		c, err := e.decide(ctx, run, worker, request, fate, unheard)
+		c, err := e.decide(ctx, run, worker, request, podExit, unheard)
 		if err != nil {
 			release()
 			return nil, err
@@ -189,7 +189,7 @@ func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 }
 
 // decide is a call's transaction.
-func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *exchange.Request, fate Fate, unheard bool) (*call, error) {
+func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *exchange.Request, podExit PodExit, unheard bool) (*call, error) {
 	lease := leaseKey{run.UID, worker.PodUID}
 	var c *call
 	var before outcomes.Run
@@ -200,7 +200,7 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 		if c, err = e.gather(tx, run, worker, request); err != nil {
 			return err
 		}
-		c.fate, c.unheard = fate, unheard
+		c.podExit, c.unheard = podExit, unheard
 		before = c.row
 		if err := c.decide(); err != nil {
 			return err

@@ -35,10 +35,10 @@ type cluster struct {
 	others      []*Exchange
 	otherStores []openedStore
 
-	mu    sync.Mutex
-	run   Run
-	gone  bool
-	fates map[types.UID]Fate
+	mu       sync.Mutex
+	run      Run
+	gone     bool
+	podExits map[types.UID]PodExit
 	// changed counts notifications; joined are the pods that were announced as new workers.
 	changed int
 	joined  []string
@@ -107,7 +107,7 @@ func newClusterAt(t testing.TB, url string, change func(*Run)) *cluster {
 		run: Run{
 			UID: "run-uid", Namespace: "ns", Name: "run", Total: 10, Workers: 2, TimeoutSeconds: 60, GPUs: 1, JobUID: "job-1",
 		},
-		fates: map[types.UID]Fate{},
+		podExits: map[types.UID]PodExit{},
 	}
 	if change != nil {
 		change(&c.run)
@@ -228,19 +228,19 @@ func (c *cluster) Inputs(_ context.Context, _ Run, first, last int) ([]Input, er
 	return inputs, nil
 }
 
-func (c *cluster) Fate(_ context.Context, _, _ string, podUID types.UID) Fate {
+func (c *cluster) PodExit(_ context.Context, _, _ string, podUID types.UID) PodExit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fate, ok := c.fates[podUID]; ok {
-		return fate
+	if podExit, ok := c.podExits[podUID]; ok {
+		return podExit
 	}
-	return Fate{State: FateRunning}
+	return PodExit{State: PodExitRunning}
 }
 
 func (c *cluster) Ending(_, _ string, podUID types.UID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.fates[podUID].Terminating
+	return c.podExits[podUID].Terminating
 }
 
 func (c *cluster) change(change func(*Run)) {
@@ -461,22 +461,22 @@ func (p *pod) lost(changes ...request) {
 }
 
 // over tells the exchange that the pod is over.
-func (p *pod) over(fate Fate) {
+func (p *pod) over(podExit PodExit) {
 	p.c.t.Helper()
 	p.c.mu.Lock()
-	p.c.fates[p.worker.PodUID] = fate
+	p.c.podExits[p.worker.PodUID] = podExit
 	p.c.mu.Unlock()
-	if err := p.c.exchange.PodOver(context.Background(), p.worker, fate); err != nil {
+	if err := p.c.exchange.PodOver(context.Background(), p.worker, podExit); err != nil {
 		p.c.t.Fatalf("the end of %s: %v", p.worker.PodName, err)
 	}
 }
 
 var (
-	oomKilled = Fate{State: FateEnded, ExitCode: 137, Reason: "OOMKilled"}
-	killed    = Fate{State: FateEnded, ExitCode: 137, Reason: "Error"}
-	exitedOne = Fate{State: FateEnded, ExitCode: 1, Reason: "Error"}
-	completed = Fate{State: FateEnded, Reason: "Completed"}
-	disrupted = Fate{State: FateDisrupted, Terminating: true}
+	oomKilled = PodExit{State: PodExitEnded, ExitCode: 137, Reason: "OOMKilled"}
+	killed    = PodExit{State: PodExitEnded, ExitCode: 137, Reason: "Error"}
+	exitedOne = PodExit{State: PodExitEnded, ExitCode: 1, Reason: "Error"}
+	completed = PodExit{State: PodExitEnded, Reason: "Completed"}
+	disrupted = PodExit{State: PodExitDisrupted, Terminating: true}
 )
 
 // expect compares what an answer says.

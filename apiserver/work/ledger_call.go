@@ -25,8 +25,8 @@ type call struct {
 	// had the caller's completion index before, or belongs to an earlier Job. Only looked up where everything was handed
 	// out once.
 	orphans bool
-	// fate of the caller's pod; only given where the request asks with leaving.
-	fate Fate
+	// podExit is the exit of the caller's pod, if the request has leaving set.
+	podExit PodExit
 	// unheard: Kubernetes is ending the caller's pod, and the caller does not say that it knows.
 	unheard bool
 	// elapsed is the time since the worker's last call; known says that it was here, and is by the monotonic clock.
@@ -278,7 +278,7 @@ func (c *call) answerAgain() {
 }
 
 func (c *call) answerAnew() {
-	ending := c.request.Leaving && (c.fate.Terminating || c.fate.State == FateDisrupted || c.fate.State == FateGone)
+	ending := c.request.Leaving && (c.podExit.Terminating || c.podExit.State == PodExitDisrupted || c.podExit.State == PodExitGone)
 	var handed indexset.Set
 	switch {
 	case ending:

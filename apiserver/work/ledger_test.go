@@ -286,14 +286,14 @@ func TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted(t *testing.T) {
 }
 
 func TestHowItEndedIsSaidInWords(t *testing.T) {
-	for want, fate := range map[string]Fate{
+	for want, podExit := range map[string]PodExit{
 		"the worker's container was killed by the kernel for memory (OOMKilled, exit code 137)": oomKilled,
 		"the worker's container was killed (SIGKILL, exit code 137)":                            killed,
-		"the worker's container died of signal 11 (exit code 139)":                              {State: FateEnded, ExitCode: 139},
+		"the worker's container died of signal 11 (exit code 139)":                              {State: PodExitEnded, ExitCode: 139},
 		"the worker's container ended by itself (exit code 1)":                                  exitedOne,
-		"the worker's container ended by itself (exit code 3): python3: not found":              {State: FateEnded, ExitCode: 3, Message: "python3: not found\n"},
+		"the worker's container ended by itself (exit code 3): python3: not found":              {State: PodExitEnded, ExitCode: 3, Message: "python3: not found\n"},
 	} {
-		if got := howItEnded(fate); got != want {
+		if got := howItEnded(podExit); got != want {
 			t.Errorf("it is %q; want %q", got, want)
 		}
 	}

@@ -79,7 +79,7 @@ type simulated struct {
 	inFlight *exchange.Request
 	leaving  bool // told that it is finished
 	dead     bool
-	fate     Fate
+	podExit  PodExit
 	hostile  bool
 }
 
@@ -204,7 +204,7 @@ func (m *model) step() {
 	case roll < 0.70:
 		m.execute(m.pick(alive))
 	case roll < 0.76:
-		m.die(m.pick(alive), m.fateOf())
+		m.die(m.pick(alive), m.podExitOf())
 	case roll < 0.80:
 		m.watch()
 	case roll < 0.84:
@@ -547,19 +547,19 @@ func (m *model) wasSuspended() bool {
 	return false
 }
 
-func (m *model) fateOf() Fate {
-	return []Fate{disrupted, disrupted, killed, exitedOne, oomKilled, {State: FateGone}, {State: FateUnknown}}[m.random.IntN(7)]
+func (m *model) podExitOf() PodExit {
+	return []PodExit{disrupted, disrupted, killed, exitedOne, oomKilled, {State: PodExitGone}, {State: PodExitUnknown}}[m.random.IntN(7)]
 }
 
 // die ends a pod. The watch may bring it at once, later, or never.
-func (m *model) die(p *simulated, fate Fate) {
-	m.say("%s is over: %+v", p.worker.PodName, fate)
-	p.dead, p.fate = true, fate
+func (m *model) die(p *simulated, podExit PodExit) {
+	m.say("%s is over: %+v", p.worker.PodName, podExit)
+	p.dead, p.podExit = true, podExit
 	m.mu.Lock()
-	m.fates[p.worker.PodUID] = fate
+	m.podExits[p.worker.PodUID] = podExit
 	m.mu.Unlock()
 	_, row := m.lookAt(p.worker)
-	unexplained := fate.State == FateEnded && fate.ExitCode != 0
+	unexplained := podExit.State == PodExitEnded && podExit.ExitCode != 0
 	if unexplained {
 		m.deaths++
 		// What it holds alone by the time that its death is noticed may be charged; a call of it may still be under way.
@@ -573,7 +573,7 @@ func (m *model) die(p *simulated, fate Fate) {
 		m.delayed = append(m.delayed, delayedCall{p.worker, p.inFlight})
 	}
 	if m.chance(0.6) {
-		p.over(fate)
+		p.over(podExit)
 	} else {
 		m.unseen = append(m.unseen, p)
 	}
@@ -587,7 +587,7 @@ func (m *model) watch() {
 	p := m.unseen[0]
 	m.unseen = m.unseen[1:]
 	m.say("the end of %s is seen", p.worker.PodName)
-	p.over(p.fate)
+	p.over(p.podExit)
 }
 
 // arriveLate delivers an old call.

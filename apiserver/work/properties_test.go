@@ -154,14 +154,14 @@ func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
 func TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers(t *testing.T) {
 	for name, vanish := range map[string]func(*cluster, *pod){
 		"its completion index came back as another pod": func(c *cluster, a *pod) {
-			c.fates[a.worker.PodUID] = disrupted
+			c.podExits[a.worker.PodUID] = disrupted
 			c.pod(a.worker.CompletionIndex).call()
 		},
 		"its pod is over":    func(_ *cluster, a *pod) { a.over(disrupted) },
 		"its lease ran out":  func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
-		"its pod is gone":    func(_ *cluster, a *pod) { a.over(Fate{State: FateGone}) },
+		"its pod is gone":    func(_ *cluster, a *pod) { a.over(PodExit{State: PodExitGone}) },
 		"it ended well":      func(_ *cluster, a *pod) { a.over(completed) },
-		"it cannot be asked": func(c *cluster, a *pod) { c.fates[a.worker.PodUID] = Fate{}; c.advance(31 * time.Second) },
+		"it cannot be asked": func(c *cluster, a *pod) { c.podExits[a.worker.PodUID] = PodExit{}; c.advance(31 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 2 })
@@ -351,26 +351,26 @@ func TestProperty6SuspectsAreHandedOutOneAtATime(t *testing.T) {
 
 func TestProperty6WhoIsCharged(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fate         Fate
+		podExit      PodExit
 		held         int
 		wantCharged  bool
 		wantSuspects bool
 	}{
-		"nobody, when the pod was disrupted with one input in hand":       {fate: disrupted, held: 1},
-		"nobody, when the pod was disrupted with several in hand":         {fate: disrupted, held: 3},
-		"nobody, when a pod being ended by Kubernetes was killed at last": {fate: Fate{State: FateEnded, ExitCode: 137, Terminating: true}, held: 1},
-		"nobody, when the container ended with 0":                         {fate: completed, held: 1},
-		"nobody yet, when several were in hand":                           {fate: exitedOne, held: 3, wantSuspects: true},
-		"nobody yet, when a pod with several in hand is gone":             {fate: Fate{State: FateGone}, held: 3, wantSuspects: true},
-		"nobody, when nothing can be found out":                           {fate: Fate{State: FateUnknown}, held: 1},
-		"the only input in hand, when the container died by itself":       {fate: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
+		"nobody, when the pod was disrupted with one input in hand":       {podExit: disrupted, held: 1},
+		"nobody, when the pod was disrupted with several in hand":         {podExit: disrupted, held: 3},
+		"nobody, when a pod being ended by Kubernetes was killed at last": {podExit: PodExit{State: PodExitEnded, ExitCode: 137, Terminating: true}, held: 1},
+		"nobody, when the container ended with 0":                         {podExit: completed, held: 1},
+		"nobody yet, when several were in hand":                           {podExit: exitedOne, held: 3, wantSuspects: true},
+		"nobody yet, when a pod with several in hand is gone":             {podExit: PodExit{State: PodExitGone}, held: 3, wantSuspects: true},
+		"nobody, when nothing can be found out":                           {podExit: PodExit{State: PodExitUnknown}, held: 1},
+		"the only input in hand, when the container died by itself":       {podExit: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 3 })
 			c.batchesOf(tc.held)
 			a := c.pod(0)
 			a.call(want)
-			a.over(tc.fate)
+			a.over(tc.podExit)
 			var charged bool
 			c.view(func(tx *outcomes.Tx) error {
 				attempts, err := tx.Attempts(c.row().ID, indexes("0-2"))
@@ -389,22 +389,22 @@ func TestProperty6WhoIsCharged(t *testing.T) {
 
 func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fate Fate
-		held string
-		want exchange.Action
+		podExit PodExit
+		held    string
+		want    exchange.Action
 	}{
-		"the pod runs: the worker carries on":                                       {fate: Fate{State: FateRunning}, held: "0", want: exchange.ActionWait},
-		"the pod is being ended, and the worker has nothing: it stops":              {fate: Fate{State: FateRunning, Terminating: true}, held: "", want: exchange.ActionStop},
-		"the pod is being ended, and the worker wants to finish one: it may":        {fate: disrupted, held: "0", want: exchange.ActionFinished},
-		"the pod is gone: it stops":                                                 {fate: Fate{State: FateGone}, held: "", want: exchange.ActionStop},
-		"nothing can be found out: it carries on, and its pod's end will be seen":   {fate: Fate{State: FateUnknown}, held: "0", want: exchange.ActionWait},
-		"the pod is being ended with nothing handed out though there is more to do": {fate: disrupted, held: "", want: exchange.ActionStop},
+		"the pod runs: the worker carries on":                                       {podExit: PodExit{State: PodExitRunning}, held: "0", want: exchange.ActionWait},
+		"the pod is being ended, and the worker has nothing: it stops":              {podExit: PodExit{State: PodExitRunning, Terminating: true}, held: "", want: exchange.ActionStop},
+		"the pod is being ended, and the worker wants to finish one: it may":        {podExit: disrupted, held: "0", want: exchange.ActionFinished},
+		"the pod is gone: it stops":                                                 {podExit: PodExit{State: PodExitGone}, held: "", want: exchange.ActionStop},
+		"nothing can be found out: it carries on, and its pod's end will be seen":   {podExit: PodExit{State: PodExitUnknown}, held: "0", want: exchange.ActionWait},
+		"the pod is being ended with nothing handed out though there is more to do": {podExit: disrupted, held: "", want: exchange.ActionStop},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, nil)
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0")
-			c.fates[a.worker.PodUID] = tc.fate
+			c.podExits[a.worker.PodUID] = tc.podExit
 			expect(t, a.call(leaving, want, keeping(tc.held)), tc.want, "")
 		})
 	}
@@ -415,7 +415,7 @@ func TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing(t *testing
 	a, b := c.pod(0), c.pod(1)
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	for _, p := range []*pod{a, b} {
-		c.fates[p.worker.PodUID] = Fate{State: FateRunning, Terminating: true}
+		c.podExits[p.worker.PodUID] = PodExit{State: PodExitRunning, Terminating: true}
 	}
 	told := func(p *pod, held string) {
 		t.Helper()
@@ -480,7 +480,7 @@ func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *te
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0")
 			// It is dead, and the API does not say so.
-			c.fates[a.worker.PodUID] = Fate{State: FateUnknown}
+			c.podExits[a.worker.PodUID] = PodExit{State: PodExitUnknown}
 			b := successor(c)
 			expect(t, b.call(want), exchange.ActionWait, "")
 			for range 7 {

@@ -29,7 +29,7 @@ func limitedTo(t testing.TB, bytes int64, change func(*Run)) *cluster {
 // beside is a run of another namespace, or another run, in the same store and for the same server's sums.
 func (c *cluster) beside(namespace, name string) *cluster {
 	c.t.Helper()
-	other := &cluster{t: c.t, url: c.url, path: c.path, clock: c.clock, store: c.store, fates: map[types.UID]Fate{}, limits: c.limits, run: c.run}
+	other := &cluster{t: c.t, url: c.url, path: c.path, clock: c.clock, store: c.store, podExits: map[types.UID]PodExit{}, limits: c.limits, run: c.run}
 	other.run.Namespace, other.run.Name, other.run.UID, other.run.JobUID = namespace, name, types.UID(namespace+"-"+name), types.UID("job-"+name)
 	other.exchange = other.newExchange(c.store)
 	other.exchange.options.Quotas = c.exchange.options.Quotas

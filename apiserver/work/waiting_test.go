@@ -160,7 +160,7 @@ func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
 	a, idle := c.pod(0), c.pod(1)
 	a.call(want)
 	// Queued elsewhere, so that the idle one is not sent away.
-	c.fates[a.worker.PodUID] = Fate{State: FateRunning}
+	c.podExits[a.worker.PodUID] = PodExit{State: PodExitRunning}
 	idle.worker.JobUID = "job-2"
 	// A lease that is shorter than the call is kept open.
 	c.exchange.options.Lease, c.exchange.deadlines.lease, c.exchange.deadlines.floor = 6*time.Second, 6*time.Second, 0

@@ -174,12 +174,12 @@ func (b *bench) Inputs(_ context.Context, run work.Run, first, last int) ([]work
 	return b.jobs[i].inputs[first : last+1], nil
 }
 
-// Fate implements work.Fates: nothing dies here.
-func (b *bench) Fate(context.Context, string, string, types.UID) work.Fate {
-	return work.Fate{State: work.FateRunning}
+// PodExit implements work.PodExits: nothing dies here.
+func (b *bench) PodExit(context.Context, string, string, types.UID) work.PodExit {
+	return work.PodExit{State: work.PodExitRunning}
 }
 
-// Ending implements work.Fates.
+// Ending implements work.PodExits.
 func (b *bench) Ending(string, string, types.UID) bool { return false }
 
 // Worker implements work.Authenticator: the token says which worker calls.

@@ -207,12 +207,12 @@ func (l *load) Inputs(_ context.Context, _ work.Run, first, last int) ([]work.In
 	return inputs, nil
 }
 
-// Fate implements work.Fates: nothing dies here.
-func (l *load) Fate(context.Context, string, string, types.UID) work.Fate {
-	return work.Fate{State: work.FateRunning}
+// PodExit implements work.PodExits: nothing dies here.
+func (l *load) PodExit(context.Context, string, string, types.UID) work.PodExit {
+	return work.PodExit{State: work.PodExitRunning}
 }
 
-// Ending implements work.Fates.
+// Ending implements work.PodExits.
 func (l *load) Ending(string, string, types.UID) bool { return false }
 
 // Worker implements work.Authenticator: the token says which worker calls.
