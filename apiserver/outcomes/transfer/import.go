@@ -17,14 +17,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// Imported is what an import did.
+// Imported is the result of an import.
 type Imported struct {
-	// Added are the rows that were added; Skipped those that were left out, because their run is there already.
+	// Added are the rows that were added, Skipped those that were not, because the store has their run already.
 	Added, Skipped Counts
 }
 
-// Import adds all that a file has to a store, in one transaction: all of it or nothing. Runs that the store has already, by
-// their uid, stay as they are, and what the file has of them is left out.
+// Import adds the content of a file to a store, in one transaction. Runs that the store has already, by their uid, are not
+// changed, and their rows in the file are skipped.
 func Import(ctx context.Context, target outcomes.Source, from io.Reader) (Imported, error) {
 	unzipped, err := gzip.NewReader(from)
 	if err != nil {
@@ -51,7 +51,7 @@ func (l *lines) next() ([]byte, error) {
 			return nil, errors.New("the file has been cut short: it has no end; nothing of it was taken")
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("reading the file (nothing of it was taken): %w", err)
-		case len(line) > longestLine:
+		case len(line) > maxLine:
 			return nil, errors.New("the file has a line that no export has; nothing of it was taken")
 		}
 	}
@@ -139,11 +139,11 @@ func importInto(ctx context.Context, target outcomes.Source, from io.Reader, mus
 	}
 }
 
-// importer takes rows of one table after the other.
+// importer adds the rows of one table after the other.
 type importer struct {
 	Imported
 	sink *outcomes.Sink
-	// ids are the numbers that rows have in this store, by table and by the number that they have in the file.
+	// ids are the numbers of rows in this store, by table and by their number in the file.
 	ids map[string]map[int64]int64
 
 	table   *table
@@ -156,9 +156,9 @@ type importer struct {
 }
 
 const (
-	// importRows and importBytes bound what waits to be written.
-	importRows  = 64
-	importBytes = 8 << 20
+	// maxPendingRows and maxPendingBytes bound the rows that one statement adds.
+	maxPendingRows  = 64
+	maxPendingBytes = 8 << 20
 )
 
 func (im *importer) begin(ctx context.Context, h tableHeader) error {
@@ -185,7 +185,7 @@ func (im *importer) begin(ctx context.Context, h tableHeader) error {
 	return nil
 }
 
-// row takes a line.
+// row adds the row of a line.
 func (im *importer) row(ctx context.Context, line []byte) error {
 	if im.table == nil {
 		return errors.New("the file has a row before it names a table")
@@ -209,13 +209,13 @@ func (im *importer) row(ctx context.Context, line []byte) error {
 		return im.numbered(ctx, row)
 	}
 	im.pending = append(im.pending, row)
-	if im.bytes += len(line); len(im.pending) >= importRows || im.bytes >= importBytes {
+	if im.bytes += len(line); len(im.pending) >= maxPendingRows || im.bytes >= maxPendingBytes {
 		return im.flush(ctx)
 	}
 	return nil
 }
 
-// rekey replaces the numbers of the file by those of the store. false: the row belongs to a run that is left out.
+// rekey replaces the numbers of the file by those of the store. false: the row belongs to a run that is skipped.
 func (im *importer) rekey(row []any) (bool, error) {
 	for column, of := range im.table.refers {
 		old, ok := row[im.position[column]].(int64)
@@ -229,7 +229,7 @@ func (im *importer) rekey(row []any) (bool, error) {
 		case column == im.table.owner:
 			return false, nil
 		default:
-			// A worker of a run that is left out, or one whose row was deleted before its outcomes were.
+			// A worker of a run that is skipped, or whose row was deleted before its outcomes.
 			row[im.position[column]] = nil
 		}
 	}
@@ -249,7 +249,7 @@ func (im *importer) rekey(row []any) (bool, error) {
 	return true, nil
 }
 
-// numbered adds a row that the store gives a number.
+// numbered adds a row that gets a new number.
 func (im *importer) numbered(ctx context.Context, row []any) error {
 	at := im.position[im.table.id]
 	old, ok := row[at].(int64)
@@ -258,7 +258,7 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 	}
 	columns, values := slices.Delete(slices.Clone(im.columns), at, at+1), slices.Delete(slices.Clone(row), at, at+1)
 	if len(im.table.unique) > 0 {
-		// A file from before a column was added has one less to tell rows by.
+		// A file that is older than a column does not have it.
 		var by []string
 		var same []any
 		for _, column := range im.table.unique {
@@ -284,7 +284,7 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 	return nil
 }
 
-// flush writes what waits.
+// flush writes the pending rows.
 func (im *importer) flush(ctx context.Context) error {
 	rows := im.pending
 	im.pending, im.bytes = im.pending[:0], 0
@@ -310,7 +310,7 @@ func (im *importer) measure(ctx context.Context) error {
 	return nil
 }
 
-// verify counts what is there.
+// verify compares the numbers of rows with those in the store.
 func (im *importer) verify(ctx context.Context) error {
 	for _, t := range tables {
 		n, err := im.sink.Count(ctx, t.name)
@@ -357,7 +357,7 @@ func decodeValue(text json.RawMessage, kind string) (any, error) {
 		err := json.Unmarshal(text, &value)
 		return value, err
 	}
-	// Engines differ in what is text and what is bytes.
+	// Engines differ in which columns are text and which are bytes.
 	var value []byte
 	switch text[0] {
 	case '{':
