@@ -12,6 +12,7 @@ COPY api/ api/
 COPY apiserver/ apiserver/
 COPY cmd/ cmd/
 COPY controllers/ controllers/
+COPY exchange/ exchange/
 COPY parameters/ parameters/
 COPY runtimes/ runtimes/
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \

@@ -61,14 +61,14 @@ fuzz() {
 }
 
 stage_fuzz() {
-	fuzz fuzz api/printable:FuzzClean api/shallow:FuzzReader api/strictjson:FuzzCheck api/v1alpha1:FuzzDecode \
+	fuzz fuzz api/printable:FuzzClean api/shallow:FuzzReader api/strictjson:FuzzCheck api/v1alpha1:FuzzDecode exchange:FuzzParseRequest \
 		parameters:FuzzParseLiteral parameters:FuzzReader apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths
 }
 
 # Go instruments every dependency of what it fuzzes, and these packages have most of Kubernetes' libraries. The unit tests run
 # them on their seeds and corpus.
 stage_fuzz_deep() {
-	fuzz fuzz_deep controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects apiserver/work:FuzzParseRequest \
+	fuzz fuzz_deep controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects \
 		apiserver/rest:FuzzListedInputs apiserver/subresources:FuzzRunQuery
 }
 
