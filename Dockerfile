@@ -15,6 +15,7 @@ COPY api/ api/
 COPY apiserver/ apiserver/
 COPY cmd/ cmd/
 COPY controllers/ controllers/
+COPY exchange/ exchange/
 COPY parameters/ parameters/
 COPY runtimes/ runtimes/
 ARG VERSION_FLAGS=

@@ -149,13 +149,12 @@ clean: ## Delete bin/: everything built and downloaded, with the programs and im
 
 # Tools are built when they are first needed, from the versions that hack/tools/go.mod and hack/lint/go.mod pin.
 
-TOOLS := controller-gen kustomize gotestsum ginkgo
+TOOLS := controller-gen kustomize gotestsum
 LINTERS := golangci-lint golangci-lint-kube-api-linter
 
 package/controller-gen := sigs.k8s.io/controller-tools/cmd/controller-gen
 package/kustomize := sigs.k8s.io/kustomize/kustomize/v5
 package/gotestsum := gotest.tools/gotestsum
-package/ginkgo := github.com/onsi/ginkgo/v2/ginkgo
 package/golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 package/golangci-lint-kube-api-linter := sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 

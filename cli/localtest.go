@@ -19,6 +19,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/cli/localexchange"
+	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/parameters"
 	"sharedcloud.io/function-operator/runtimes"
 )
@@ -113,7 +114,7 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 	}
 	succeeded := 0
 	var showError error
-	exchange, err := localexchange.New(inputsOf(inputs), source.timeoutSeconds, source.batchSize, func(got localexchange.Outcome) {
+	server, err := localexchange.New(inputsOf(inputs), source.timeoutSeconds, source.batchSize, func(got exchange.Outcome) {
 		found := outcomeOf(got)
 		if found.Status == "Succeeded" {
 			succeeded++
@@ -123,20 +124,20 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 	if err != nil {
 		return err
 	}
-	defer exchange.Close()
-	if err := source.write(folder, runtime, exchange.Token()); err != nil {
+	defer server.Close()
+	if err := source.write(folder, runtime, server.Token()); err != nil {
 		return usageError("cannot write the code to %s: %w", folder, err)
 	}
 	command := exec.CommandContext(ctx, interpreter, append(slices.Clone(runtime.Command[1:]), filepath.Join(folder, "runner", runtime.RunnerFile))...)
 	command.Dir = filepath.Join(folder, "work")
 	command.Env = append(os.Environ(), source.env...)
 	command.Env = append(command.Env,
-		"SHAREDCLOUD_EXCHANGE_URL="+exchange.URL(),
+		"SHAREDCLOUD_EXCHANGE_URL="+server.URL(),
 		"SHAREDCLOUD_TOKEN_FILE="+filepath.Join(folder, "identity", "token"),
 		"SHAREDCLOUD_CODE="+filepath.Join(folder, "code", runtime.HandlerFile))
 	stderr := &tailBuffer{}
 	command.Stderr = stderr // the output of handlers is in the outcomes
-	command.Cancel = func() error { exchange.End(); return command.Process.Signal(syscall.SIGTERM) }
+	command.Cancel = func() error { server.End(); return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 10 * time.Second // the runner needs up to 5 s to end processes of the handler
 	err = command.Run()
 	switch {
@@ -144,12 +145,12 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 		return &codedError{ExitInterrupted, errors.New("interrupted")}
 	case showError != nil:
 		return fmt.Errorf("writing the results: %w", showError)
-	case exchange.LoadError() != nil:
+	case server.LoadError() != nil:
 		_ = show.end()
-		fault := exchange.LoadError()
+		fault := server.LoadError()
 		o.notify("The code cannot be loaded: %s", firstOf(strings.TrimSpace(fault.Traceback), fault.Type+": "+fault.Message))
 		return failed()
-	case err != nil || exchange.Left() > 0:
+	case err != nil || server.Left() > 0:
 		return &codedError{ExitFailed, runnerExitError(err, stderr.String())}
 	}
 	if err := show.end(); err != nil {
@@ -171,16 +172,16 @@ func runnerExitError(err error, stderr string) error {
 	return fmt.Errorf("the runner ended (%s) before all inputs were executed: %s", status, firstOf(strings.TrimSpace(stderr), "it wrote nothing to stderr"))
 }
 
-func inputsOf(inputs []parameters.Input) []localexchange.Input {
-	served := make([]localexchange.Input, len(inputs))
+func inputsOf(inputs []parameters.Input) []exchange.Input {
+	served := make([]exchange.Input, len(inputs))
 	for i, input := range inputs {
-		served[i] = localexchange.Input{Index: i, JSON: input.JSON, Literal: input.Literal}
+		served[i] = exchange.Input{Index: i, JSON: input.JSON, Literal: input.Literal}
 	}
 	return served
 }
 
 // outcomeOf is an outcome in the format of functionruns/results.
-func outcomeOf(got localexchange.Outcome) *outcome {
+func outcomeOf(got exchange.Outcome) *outcome {
 	o := &outcome{Index: got.Index, Status: got.Status, Result: got.Result, Attempts: 1, StartTime: time.UnixMicro(got.StartTime),
 		CompletionTime: time.UnixMicro(got.StartTime + got.DurationMicros), Stdout: string(got.Stdout), Stderr: string(got.Stderr),
 		StdoutDropped: got.StdoutDropped, StderrDropped: got.StderrDropped}

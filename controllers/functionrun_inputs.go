@@ -53,7 +53,8 @@ func (r *RunReconciler) inputs(ctx context.Context, p *runPass, counted int) (fo
 			"The inputs are to be copied into a ConfigMap %s, and there is one already that is not this run's: delete it, or make the run under another name.", name)})
 		return found, &ctrl.Result{}, nil // waiting for it to go; its watch wakes this run
 	}
-	inputs, err := parameters.Collect(bytes.NewReader(textIn(kept, v1alpha1.InputsKey)),
+	text, _ := v1alpha1.ConfigMapValue(kept, v1alpha1.InputsKey)
+	inputs, err := parameters.Collect(bytes.NewReader(text),
 		parameters.Stream{Format: v1alpha1.ParametersFormat(kept.Data[v1alpha1.InputsFormatKey])})
 	if err != nil {
 		ref := run.Spec.ParametersFrom.ConfigMapKeyRef
@@ -99,7 +100,7 @@ func (r *RunReconciler) copyInputs(ctx context.Context, run *v1alpha1.FunctionRu
 		}
 		return nil, nil, fmt.Errorf("reading the ConfigMap %s: %w", ref.Name, err)
 	}
-	if _, ok := source.Data[ref.Key]; !ok && source.BinaryData[ref.Key] == nil {
+	if _, ok := v1alpha1.ConfigMapValue(source, ref.Key); !ok {
 		return nil, &finding{standingProgressing, v1alpha1.ReasonInputsMissing, fmt.Sprintf(
 			"The ConfigMap %s in the namespace %s has no key %s: add it, and the run starts.", ref.Name, run.Namespace, ref.Key)}, nil
 	}
@@ -118,7 +119,7 @@ func (r *RunReconciler) copyInputs(ctx context.Context, run *v1alpha1.FunctionRu
 // inputsFor builds the copy. It goes with the run.
 func inputsFor(run *v1alpha1.FunctionRun, name string, source *corev1.ConfigMap) *corev1.ConfigMap {
 	ref := run.Spec.ParametersFrom.ConfigMapKeyRef
-	text := textIn(source, ref.Key)
+	text, _ := v1alpha1.ConfigMapValue(source, ref.Key)
 	format := run.Spec.ParametersFrom.Format
 	if format == "" {
 		format = parameters.FormatOf(ref.Key, string(text[:min(len(text), 4096)]))
@@ -142,12 +143,4 @@ func inputsFor(run *v1alpha1.FunctionRun, name string, source *corev1.ConfigMap)
 		kept.BinaryData = map[string][]byte{v1alpha1.InputsKey: text}
 	}
 	return kept
-}
-
-// textIn is what a key of a ConfigMap holds, in either of its forms.
-func textIn(configMap *corev1.ConfigMap, key string) []byte {
-	if text, ok := configMap.Data[key]; ok {
-		return []byte(text)
-	}
-	return configMap.BinaryData[key]
 }

@@ -42,12 +42,7 @@ func inlineSource(function *v1alpha1.Function, runtime runtimes.Runtime) (source
 
 // sourceIn is the code that a ConfigMap holds for the function.
 func sourceIn(configMap *corev1.ConfigMap, from v1alpha1.CodeSource, runtime runtimes.Runtime) (source, *finding) {
-	content := map[string][]byte{}
-	for key, text := range configMap.Data {
-		content[key] = []byte(text)
-	}
-	maps.Copy(content, configMap.BinaryData)
-
+	content := v1alpha1.ConfigMapContent(configMap)
 	whole, key := from.ConfigMapRef != nil, runtime.HandlerFile
 	if !whole {
 		key = from.ConfigMapKeyRef.Key

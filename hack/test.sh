@@ -63,14 +63,14 @@ fuzz() {
 }
 
 stage_fuzz() {
-	fuzz fuzz api/printable:FuzzClean api/shallow:FuzzReader api/strictjson:FuzzCheck api/v1alpha1:FuzzDecode \
+	fuzz fuzz api/printable:FuzzClean api/shallow:FuzzReader api/strictjson:FuzzCheck api/v1alpha1:FuzzDecode exchange:FuzzParseRequest \
 		parameters:FuzzParseLiteral parameters:FuzzReader apiserver/rest/wire:FuzzBodies apiserver/rest/wire:FuzzPaths
 }
 
 # Go instruments every dependency of a fuzzed package, and these depend on most of Kubernetes' libraries. The unit tests run their
 # seeds and corpus.
 stage_fuzz_deep() {
-	fuzz fuzz_deep controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects apiserver/work:FuzzParseRequest \
+	fuzz fuzz_deep controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects \
 		apiserver/rest:FuzzListedInputs apiserver/rest:FuzzStoredObjects apiserver/subresources:FuzzRunQuery cli:FuzzDescribe
 }
 

@@ -7,7 +7,7 @@ root=$PWD
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp go.mod go.sum "$copy/"
-for folder in api cli cmd controllers apiserver parameters runtimes config docs hack test; do
+for folder in api cli cmd controllers apiserver exchange parameters runtimes config docs hack test; do
 	[[ -d $folder ]] && cp -r "$folder" "$copy/"
 done
 hack/generate.sh "$copy"

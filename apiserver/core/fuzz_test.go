@@ -8,7 +8,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // FuzzStoredObjects takes any JSON through what the API server does with a stored object before a frontend sees it:
@@ -28,7 +28,7 @@ func FuzzStoredObjects(f *testing.F) {
 		if !json.Valid(data) {
 			return
 		}
-		function, image, run := &sharedcloudv1alpha1.Function{}, &sharedcloudv1alpha1.FunctionImage{}, &sharedcloudv1alpha1.FunctionRun{}
+		function, image, run := &v1alpha1.Function{}, &v1alpha1.FunctionImage{}, &v1alpha1.FunctionRun{}
 		for _, object := range []client.Object{function, image, run} {
 			if json.Unmarshal(data, object) != nil {
 				return
@@ -44,7 +44,7 @@ func FuzzStoredObjects(f *testing.F) {
 			if updated := UpdatedMicros(step.object); updated >= 1<<53 && CreatedMicros(step.object) < 1<<53 {
 				t.Fatalf("it was updated at %d", updated)
 			}
-			if err := Decodable(step.object); (err != nil) != (sharedcloudv1alpha1.DecodeError(step.object) != "") {
+			if err := Decodable(step.object); (err != nil) != (v1alpha1.DecodeError(step.object) != "") {
 				t.Fatalf("decodable: %v", err)
 			}
 		}
@@ -66,7 +66,7 @@ func FuzzStoredObjects(f *testing.F) {
 		if _, found := runs.Get(run.Namespace, runs.UUID(run)); !found {
 			t.Fatal("it is not found by its identity")
 		}
-		images := NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil)
+		images := NewTable[*v1alpha1.FunctionImage](clk, nil)
 		images.seen(image)
 		_ = NewCatalogue(images, "").List(image.Namespace, true)
 		runs.Deleted(run.UID)

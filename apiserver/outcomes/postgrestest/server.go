@@ -1,7 +1,8 @@
 // Package postgrestest starts a real PostgreSQL for tests, once for each test binary, in a folder of its own: the machine's, or
-// the one that hack/postgresql.sh has fetched into bin/. Without either the tests fail and say what to do.
+// the one that hack/postgresql.sh has fetched into bin/. Without either the tests fail and say what to do. It also
+// runs a package's table of tests on PostgreSQL (engines.go).
 //
-// What must not be here: anything of the outcome store. Its tests, and those of the exchange, both import this.
+// What must not be here: the outcome store. Its tests and those of the exchange import this package.
 package postgrestest
 
 import (

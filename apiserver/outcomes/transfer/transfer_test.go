@@ -1,4 +1,4 @@
-package outcomes
+package transfer
 
 import (
 	"bytes"
@@ -18,8 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/types"
 
+	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // place makes a place for a store of an engine, and says at which URL.
@@ -28,12 +29,12 @@ func place(t *testing.T, engine string) string {
 	if engine == "PostgreSQL" {
 		return postgrestest.URL(t)
 	}
-	return SQLiteURL(filepath.Join(t.TempDir(), "a folder", "outcomes.db"))
+	return outcomes.SQLiteURL(filepath.Join(t.TempDir(), "a folder", "outcomes.db"))
 }
 
-func openAt(t *testing.T, where string) Database {
+func openAt(t *testing.T, where string) outcomes.Database {
 	t.Helper()
-	store, err := At(Where(where))
+	store, err := outcomes.At(outcomes.Where(where))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,41 +46,41 @@ func openAt(t *testing.T, where string) Database {
 }
 
 // furnish fills a store with some of everything.
-func furnish(t *testing.T, store Store, names ...string) {
+func furnish(t *testing.T, store outcomes.Store, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		uid := types.UID(name)
-		run := &Run{
+		run := &outcomes.Run{
 			UID: uid, Namespace: "ns", Name: name, Total: 400, UnsuccessfulCut: -1, Next: 7, Returned: set("3-5"), MeanMicros: 12.5,
-			Trouble: ErrorText{"T", "message\x00with a NUL", "trace"}, CreatedMicros: 1<<53 + 1,
+			Trouble: outcomes.ErrorText{Type: "T", Message: "message\x00with a NUL", Traceback: "trace"}, CreatedMicros: 1<<53 + 1,
 		}
-		write(t, store, func(tx *Tx) error {
+		write(t, store, func(tx *outcomes.Tx) error {
 			if err := tx.InsertRun(run); err != nil {
 				return err
 			}
-			var workers []*Worker
+			var workers []*outcomes.Worker
 			for i := range 3 {
-				w := &Worker{
-					RunID: run.ID, PodUID: types.UID(fmt.Sprintf("%s-pod-%d", name, i)), PodName: "pod", Node: fmt.Sprintf("node of %s %d", name, i), State: WorkerLive,
-					Sequence: 9, Batches: []Batch{{5, set("1-3")}}, Executing: -1, Born: true, GPUProduct: "A100", BuildLog: "line\nline ü",
+				w := &outcomes.Worker{
+					RunID: run.ID, PodUID: types.UID(fmt.Sprintf("%s-pod-%d", name, i)), PodName: "pod", Node: fmt.Sprintf("node of %s %d", name, i), State: outcomes.WorkerLive,
+					Sequence: 9, Batches: []outcomes.Batch{{AssignedMicros: 5, Indexes: set("1-3")}}, Executing: -1, Born: true, GPUProduct: "A100", BuildLog: "line\nline ü",
 				}
 				if err := tx.PutWorker(w); err != nil {
 					return err
 				}
 				workers = append(workers, w)
 			}
-			all := []Outcome{
-				{Index: 0, Status: Succeeded, WorkerID: workers[2].ID},
-				{Index: 1, Status: TimedOut, ResultText: []byte{}, Error: &ErrorText{}, WorkerID: workers[0].ID},
+			all := []outcomes.Outcome{
+				{Index: 0, Status: outcomes.Succeeded, WorkerID: workers[2].ID},
+				{Index: 1, Status: outcomes.TimedOut, ResultText: []byte{}, Error: &outcomes.ErrorText{}, WorkerID: workers[0].ID},
 				{
-					Index: 2, Status: Failed, Result: []byte(`{"a": 1.50, "b": "\u0000"}`), ResultText: []byte("x\x00"), Error: &ErrorText{"T", "m", "t\xff"},
+					Index: 2, Status: outcomes.Failed, Result: []byte(`{"a": 1.50, "b": "\u0000"}`), ResultText: []byte("x\x00"), Error: &outcomes.ErrorText{Type: "T", Message: "m", Traceback: "t\xff"},
 					Stdout: []byte{0, 255}, StdoutDropped: 7, Stderr: bytes.Repeat([]byte("e"), 100_000), Attempts: 2, AssignedMicros: 1, StartMicros: 2, CompletionMicros: 3,
 				},
 			}
 			for index := 3; index < 300; index++ {
-				all = append(all, Outcome{Index: index, Status: Succeeded, Result: []byte(name + strconv.Itoa(index)), WorkerID: workers[index%3].ID})
+				all = append(all, outcomes.Outcome{Index: index, Status: outcomes.Succeeded, Result: []byte(name + strconv.Itoa(index)), WorkerID: workers[index%3].ID})
 			}
-			if err := errors.Join(tx.InsertOutcomes(run.ID, all), tx.PutAttempts(run.ID, []Attempts{{Index: 301, Failures: 2, Crashes: 1}})); err != nil {
+			if err := errors.Join(tx.InsertOutcomes(run.ID, all), tx.PutAttempts(run.ID, []outcomes.Attempts{{Index: 301, Failures: 2, Crashes: 1}})); err != nil {
 				return err
 			}
 			before := *run
@@ -93,16 +94,16 @@ func furnish(t *testing.T, store Store, names ...string) {
 
 // contents is all that a store has, without the numbers that it gave.
 type contents struct {
-	Run      Run
-	Workers  []Worker
-	Attempts map[int]Attempts
-	Outcomes []Outcome
-	Upload   *Upload
-	Pieces   []Chunk
+	Run      outcomes.Run
+	Workers  []outcomes.Worker
+	Attempts map[int]outcomes.Attempts
+	Outcomes []outcomes.Outcome
+	Upload   *outcomes.Upload
+	Pieces   []outcomes.Chunk
 }
 
 var withoutNumbers = cmp.Options{
-	cmpopts.IgnoreFields(Run{}, "ID"), cmpopts.IgnoreFields(Upload{}, "ID"), cmpopts.IgnoreFields(Worker{}, "ID", "RunID"), cmpopts.IgnoreFields(Outcome{}, "WorkerID"),
+	cmpopts.IgnoreFields(outcomes.Run{}, "ID"), cmpopts.IgnoreFields(outcomes.Upload{}, "ID"), cmpopts.IgnoreFields(outcomes.Worker{}, "ID", "RunID"), cmpopts.IgnoreFields(outcomes.Outcome{}, "WorkerID"),
 	cmp.Comparer(func(a, b indexset.Set) bool { return a.Equal(b) }),
 	bytesAtOnce,
 }
@@ -110,11 +111,11 @@ var withoutNumbers = cmp.Options{
 // bytesAtOnce compares bytes as a whole: one by one, megabytes of them take minutes under the race detector.
 var bytesAtOnce = cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) })
 
-func contentsOf(t *testing.T, store Store) map[types.UID]contents {
+func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
 	t.Helper()
 	all := map[types.UID]contents{}
 	var uids []types.UID
-	if err := store.View(ctx, func(tx *Tx) (err error) {
+	if err := store.View(ctx, func(tx *outcomes.Tx) (err error) {
 		uids, err = tx.RunUIDs()
 		return err
 	}); err != nil {
@@ -123,7 +124,7 @@ func contentsOf(t *testing.T, store Store) map[types.UID]contents {
 	for _, uid := range uids {
 		c := contents{Outcomes: outcomesOf(t, store, uid, 0, 0)}
 		c.Upload, c.Pieces = uploaded(t, store, "ns", "sha256:"+string(uid))
-		if err := store.View(ctx, func(tx *Tx) error {
+		if err := store.View(ctx, func(tx *outcomes.Tx) error {
 			run, err := tx.Run(uid)
 			if err != nil {
 				return err
@@ -144,8 +145,8 @@ func contentsOf(t *testing.T, store Store) map[types.UID]contents {
 // copyClosed copies a store that has been closed: its connections may take PostgreSQL a moment to end.
 func copyClosed(from, to string) (Counts, error) {
 	for begun := time.Now(); ; <-time.After(10 * time.Millisecond) {
-		counts, err := Copy(ctx, Where(from), Where(to))
-		if !errors.Is(err, errInUse) || time.Since(begun) > 30*time.Second {
+		counts, err := Copy(ctx, outcomes.Where(from), outcomes.Where(to))
+		if !errors.Is(err, outcomes.ErrInUse) || time.Since(begun) > 30*time.Second {
 			return counts, err
 		}
 	}
@@ -159,7 +160,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 			// The first is deleted, so that numbers differ in the copy.
 			furnish(t, store, "gone", "one", "two")
 			for done := false; !done; {
-				write(t, store, func(tx *Tx) error {
+				write(t, store, func(tx *outcomes.Tx) error {
 					run, err := tx.Run("gone")
 					if err != nil {
 						return err
@@ -170,14 +171,14 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 			}
 			// What still arrives stays where it is: nothing tells one of them from the other.
 			for _, name := range []string{"a", "b"} {
-				write(t, store, func(tx *Tx) error {
+				write(t, store, func(tx *outcomes.Tx) error {
 					id, err := tx.InsertUpload("ns", nsUID, 1)
-					_, err1 := tx.AddChunk(id, Chunk{Inputs: 1, Data: []byte(name)}, 1)
+					_, err1 := tx.AddChunk(id, outcomes.Chunk{Inputs: 1, Data: []byte(name)}, 1)
 					return errors.Join(err, err1, tx.PutArriving("ns", name, id, []byte("state")))
 				})
 			}
 			want := contentsOf(t, store)
-			if _, err := Copy(ctx, Where(from), Where(to)); !errors.Is(err, errInUse) {
+			if _, err := Copy(ctx, outcomes.Where(from), outcomes.Where(to)); !errors.Is(err, outcomes.ErrInUse) {
 				t.Fatalf("copying a store that a server uses got %v", err)
 			}
 			if err := store.Close(); err != nil {
@@ -221,8 +222,8 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 				for index := 0; ; index++ {
 					after := before
 					after.Next, after.Succeeded = index+1, index+1
-					if err := store.Update(ctx, "busy", func(tx *Tx) error {
-						return errors.Join(tx.InsertOutcomes(run.ID, []Outcome{{Index: index, Status: Succeeded}}), tx.UpdateRun(&before, &after))
+					if err := store.Update(ctx, "busy", func(tx *outcomes.Tx) error {
+						return errors.Join(tx.InsertOutcomes(run.ID, []outcomes.Outcome{{Index: index, Status: outcomes.Succeeded}}), tx.UpdateRun(&before, &after))
 					}); err != nil {
 						t.Errorf("writing meanwhile: %v", err)
 					}
@@ -240,7 +241,7 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 			<-begun
 			// Whoever takes the export takes his time.
 			var file bytes.Buffer
-			if _, err := Export(ctx, Where(from), &slowWriter{to: &file, run: run, store: store}); err != nil {
+			if _, err := Export(ctx, outcomes.Where(from), &slowWriter{to: &file, run: run, store: store}); err != nil {
 				t.Fatal(err)
 			}
 			close(stop)
@@ -248,7 +249,7 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 			want := contentsOf(t, store)
 			for _, other := range []string{"SQLite", "PostgreSQL"} {
 				to := place(t, other)
-				imported, err := Import(ctx, Where(to), bytes.NewReader(file.Bytes()))
+				imported, err := Import(ctx, outcomes.Where(to), bytes.NewReader(file.Bytes()))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -271,14 +272,14 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 // slowWriter waits at its first write until a few more outcomes are there.
 type slowWriter struct {
 	to     io.Writer
-	store  Store
-	run    *Run
+	store  outcomes.Store
+	run    *outcomes.Run
 	waited bool
 }
 
 func (w *slowWriter) Write(p []byte) (int, error) {
 	next := func() (n int) {
-		_ = w.store.View(ctx, func(tx *Tx) error {
+		_ = w.store.View(ctx, func(tx *outcomes.Tx) error {
 			run, err := tx.Run(w.run.UID)
 			if err == nil {
 				n = run.Next
@@ -303,19 +304,19 @@ func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
 			first := openAt(t, from)
 			furnish(t, first, "one", "two")
 			var file bytes.Buffer
-			if _, err := Export(ctx, Where(from), &file); err != nil {
+			if _, err := Export(ctx, outcomes.Where(from), &file); err != nil {
 				t.Fatal(err)
 			}
 			second := openAt(t, to)
 			addRun(t, second, "zero")
 			mine := addRun(t, second, "two")
-			add(t, second, mine, Outcome{Index: 9, Status: Cancelled})
+			add(t, second, mine, outcomes.Outcome{Index: 9, Status: outcomes.Cancelled})
 			upload(t, second, "ns", "sha256:two")
 			before := contentsOf(t, second)
 			if err := second.Close(); err != nil {
 				t.Fatal(err)
 			}
-			imported, err := Import(ctx, Where(to), bytes.NewReader(file.Bytes()))
+			imported, err := Import(ctx, outcomes.Where(to), bytes.NewReader(file.Bytes()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -335,7 +336,7 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 	from := place(t, "SQLite")
 	furnish(t, openAt(t, from), "one")
 	var file bytes.Buffer
-	if _, err := Export(ctx, Where(from), &file); err != nil {
+	if _, err := Export(ctx, outcomes.Where(from), &file); err != nil {
 		t.Fatal(err)
 	}
 	unzip, err := gzip.NewReader(bytes.NewReader(file.Bytes()))
@@ -378,7 +379,7 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 		for _, engine := range []string{"SQLite", "PostgreSQL"} {
 			t.Run(name+" into "+engine, func(t *testing.T) {
 				to := place(t, engine)
-				if _, err := Import(ctx, Where(to), bytes.NewReader(tc.file)); err == nil || !strings.Contains(err.Error(), tc.words) {
+				if _, err := Import(ctx, outcomes.Where(to), bytes.NewReader(tc.file)); err == nil || !strings.Contains(err.Error(), tc.words) {
 					t.Errorf("importing got %v; want words like %q", err, tc.words)
 				}
 				if got := contentsOf(t, openAt(t, to)); len(got) != 0 {
@@ -387,7 +388,7 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 			})
 		}
 	}
-	if _, err := Import(ctx, Where(place(t, "SQLite")), bytes.NewReader(zip(whole))); err != nil {
+	if _, err := Import(ctx, outcomes.Where(place(t, "SQLite")), bytes.NewReader(zip(whole))); err != nil {
 		t.Errorf("the whole file got %v", err)
 	}
 }
@@ -395,15 +396,15 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 func TestAnExportThatCannotBeWrittenSaysSo(t *testing.T) {
 	from := place(t, "PostgreSQL")
 	furnish(t, openAt(t, from), "one")
-	if _, err := Export(ctx, Where(from), brokenWriter{}); err == nil || !strings.Contains(err.Error(), "no room") {
+	if _, err := Export(ctx, outcomes.Where(from), brokenWriter{}); err == nil || !strings.Contains(err.Error(), "no room") {
 		t.Errorf("got %v", err)
 	}
 	within, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := Export(within, Where(from), io.Discard); err == nil {
+	if _, err := Export(within, outcomes.Where(from), io.Discard); err == nil {
 		t.Error("an export went on without its caller")
 	}
-	if _, err := Export(ctx, Where("sqlite:///no/such/file.db"), io.Discard); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := Export(ctx, outcomes.Where("sqlite:///no/such/file.db"), io.Discard); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a file that is not there got %v", err)
 	}
 }
@@ -417,20 +418,13 @@ func TestEveryTableGoesAlong(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		where := place(t, engine)
 		openAt(t, where)
-		s, err := openSnapshot(ctx, Where(where), false)
+		s, err := outcomes.OpenSnapshot(ctx, outcomes.Where(where), false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.close()
-		query := `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`
-		if engine == "PostgreSQL" {
-			query = `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()`
-		}
-		var names []string
-		if err := s.rows(ctx, query, func(row []any) error {
-			names = append(names, fmt.Sprint(row[0]))
-			return nil
-		}); err != nil {
+		defer s.Close()
+		names, err := s.Tables(ctx)
+		if err != nil {
 			t.Fatal(err)
 		}
 		listed := map[string]table{}
@@ -445,7 +439,7 @@ func TestEveryTableGoesAlong(t *testing.T) {
 			if !ok {
 				t.Errorf("%s: the table %s is neither exported nor copied: add it to tables", engine, name)
 			}
-			columns, _, err := s.columns(ctx, name)
+			columns, _, err := s.Columns(ctx, name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -465,14 +459,14 @@ func TestBothEnginesHaveTheSameColumns(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		where := place(t, engine)
 		openAt(t, where)
-		s, err := openSnapshot(ctx, Where(where), false)
+		s, err := outcomes.OpenSnapshot(ctx, outcomes.Where(where), false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.close()
+		defer s.Close()
 		columns[engine] = map[string]string{}
 		for _, entry := range tables {
-			names, types, err := s.columns(ctx, entry.name)
+			names, types, err := s.Columns(ctx, entry.name)
 			if err != nil {
 				t.Fatal(err)
 			}

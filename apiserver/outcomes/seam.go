@@ -11,20 +11,23 @@ import (
 	"time"
 )
 
-// transferName is how the connections of an export or a copy are known to the database.
+// transferName is the application name of the connections of a transfer.
 const transferName = "sharedcloud-store"
 
-// lockPatience is for how long a file is waited for that a server may have.
-const lockPatience = time.Second
+// lockTimeout is how long a transfer waits for a file that a server may use.
+const lockTimeout = time.Second
 
-// rowsOf is what reads and writes a store as tables: a transaction.
+// The seam for package transfer: a store as tables of rows. A Snapshot reads them and a Sink writes them, each in one transaction.
+
+// rowsOf is the transaction of a Snapshot or of a Sink.
 type rowsOf struct {
 	tx       *sql.Tx
 	postgres bool
 	closing  []func() error
 }
 
-func (r *rowsOf) close() {
+// close ends the transaction. What a Sink has not committed is undone.
+func (r *rowsOf) Close() {
 	for i := len(r.closing) - 1; i >= 0; i-- {
 		_ = r.closing[i]()
 	}
@@ -37,8 +40,8 @@ func (r *rowsOf) sentence(err error) error {
 	return sentence(err)
 }
 
-// columns are a table's, with their types; none where there is no such table.
-func (r *rowsOf) columns(ctx context.Context, name string) (columns, types []string, err error) {
+// columns returns the columns of a table with their types; none if there is no such table.
+func (r *rowsOf) Columns(ctx context.Context, name string) (columns, types []string, err error) {
 	query := `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`
 	if r.postgres {
 		query = `SELECT COUNT(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = $1`
@@ -62,8 +65,9 @@ func (r *rowsOf) columns(ctx context.Context, name string) (columns, types []str
 	return columns, types, r.sentence(rows.Err())
 }
 
-func (r *rowsOf) count(ctx context.Context, name string) (n int64, err error) {
-	columns, _, err := r.columns(ctx, name)
+// count returns the number of rows of a table, 0 if there is no such table.
+func (r *rowsOf) Count(ctx context.Context, name string) (n int64, err error) {
+	columns, _, err := r.Columns(ctx, name)
 	if err != nil || columns == nil {
 		return 0, err
 	}
@@ -71,11 +75,32 @@ func (r *rowsOf) count(ctx context.Context, name string) (n int64, err error) {
 	return n, r.sentence(err)
 }
 
-// snapshot is one state of a store, to be read.
-type snapshot struct{ rowsOf }
+// snapshot is one state of a store, for reading.
+type Snapshot struct{ rowsOf }
 
-// rows reads rows one by one.
-func (s *snapshot) rows(ctx context.Context, query string, take func([]any) error) error {
+// rows passes the columns of the rows of a table to take, one row after the other, in the order of the columns in order. condition is a
+// condition in SQL that every engine understands; "" for all rows.
+func (s *Snapshot) Rows(ctx context.Context, table string, columns []string, condition, order string, take func([]any) error) error {
+	if condition != "" {
+		condition = " WHERE " + condition
+	}
+	return s.query(ctx, fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s", strings.Join(columns, ", "), table, condition, order), take)
+}
+
+// tables returns the names of all tables.
+func (s *Snapshot) Tables(ctx context.Context) (names []string, err error) {
+	query := `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`
+	if s.postgres {
+		query = `SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()`
+	}
+	err = s.query(ctx, query, func(row []any) error {
+		names = append(names, fmt.Sprint(row[0]))
+		return nil
+	})
+	return names, err
+}
+
+func (s *Snapshot) query(ctx context.Context, query string, take func([]any) error) error {
 	rows, err := s.tx.QueryContext(ctx, query)
 	if err != nil {
 		return s.sentence(err)
@@ -100,13 +125,13 @@ func (s *snapshot) rows(ctx context.Context, query string, take func([]any) erro
 	return s.sentence(rows.Err())
 }
 
-// openSnapshot opens a store for reading. alone: no server may use it as long as the snapshot is open.
-func openSnapshot(ctx context.Context, source Source, alone bool) (*snapshot, error) {
+// openSnapshot opens a store for reading. alone: it is an error if a server uses the store.
+func OpenSnapshot(ctx context.Context, source Source, alone bool) (*Snapshot, error) {
 	store, err := At(source)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{}
+	s := &Snapshot{}
 	switch store := store.(type) {
 	case *SQLite:
 		err = s.openSQLite(ctx, store, alone)
@@ -115,15 +140,15 @@ func openSnapshot(ctx context.Context, source Source, alone bool) (*snapshot, er
 		err = s.openPostgres(ctx, source, alone)
 	}
 	if err != nil {
-		s.close()
+		s.Close()
 		return nil, fmt.Errorf("reading the store: %w", s.sentence(err))
 	}
 	return s, nil
 }
 
-func (s *snapshot) openSQLite(ctx context.Context, store *SQLite, alone bool) error {
+func (s *Snapshot) openSQLite(ctx context.Context, store *SQLite, alone bool) error {
 	if _, err := os.Stat(store.path); err != nil {
-		return err // opening would make one
+		return err // opening would create a file
 	}
 	if alone {
 		lock, err := lockNow(ctx, store)
@@ -132,7 +157,7 @@ func (s *snapshot) openSQLite(ctx context.Context, store *SQLite, alone bool) er
 		}
 		s.closing = append(s.closing, lock.Close)
 	}
-	// A reader beside the server: the write-ahead log keeps the state in which it began, and grows by what is written meanwhile.
+	// A reader beside the server: the write-ahead log keeps the state at the beginning, and grows by what is written until the end.
 	db, err := sql.Open("sqlite", store.dsn("_query_only=1"))
 	if err != nil {
 		return err
@@ -142,18 +167,19 @@ func (s *snapshot) openSQLite(ctx context.Context, store *SQLite, alone bool) er
 }
 
 func lockNow(ctx context.Context, store *SQLite) (*os.File, error) {
-	within, cancel := context.WithTimeout(ctx, lockPatience)
+	within, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	lock, err := store.takeLock(within)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, errInUse
+		return nil, ErrInUse
 	}
 	return lock, err
 }
 
-var errInUse = errors.New("a server uses the store: end it first (scale its Deployment to 0), or what it acknowledges meanwhile would be lost")
+// errInUse: a server uses the store.
+var ErrInUse = errors.New("a server uses the store: stop it first (scale its Deployment to 0), or what it acknowledges until the end of the copy would be lost")
 
-func (s *snapshot) openPostgres(ctx context.Context, source Source, alone bool) error {
+func (s *Snapshot) openPostgres(ctx context.Context, source Source, alone bool) error {
 	db := openForTransfer(source)
 	s.closing = append(s.closing, db.Close)
 	if err := s.begin(ctx, db, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}); err != nil {
@@ -166,7 +192,7 @@ func (s *snapshot) openPostgres(ctx context.Context, source Source, alone bool) 
 	err := s.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM pg_catalog.pg_stat_activity
 		WHERE application_name = 'sharedcloud-apiserver' AND datname = current_database() AND pid <> pg_backend_pid()`).Scan(&others)
 	if err == nil && others > 0 {
-		return errInUse
+		return ErrInUse
 	}
 	return err
 }
@@ -191,7 +217,7 @@ func openForTransfer(source Source) *sql.DB {
 	return db
 }
 
-// begin begins the transaction that all happens in.
+// begin begins the transaction.
 func (r *rowsOf) begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -209,18 +235,18 @@ func (r *rowsOf) begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) 
 		return err
 	}
 	r.closing = append(r.closing, r.tx.Rollback)
-	// The state is that of the first statement.
+	// The snapshot is taken by the first statement.
 	var one int
 	return r.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM runs WHERE 1 = 0`).Scan(&one)
 }
 
-// sink is a store that is written to.
-type sink struct {
+// sink is a store, for writing.
+type Sink struct {
 	rowsOf
 	prepared map[string]*sql.Stmt
 }
 
-func (s *sink) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+func (s *Sink) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 	if statement, ok := s.prepared[text]; ok {
 		return statement, nil
 	}
@@ -232,13 +258,13 @@ func (s *sink) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 	return statement, nil
 }
 
-// openSink opens a store for writing, with the schema of this program.
-func openSink(ctx context.Context, target Source) (*sink, error) {
+// openSink opens a store for writing, and migrates it to the schema of this program.
+func OpenSink(ctx context.Context, target Source) (*Sink, error) {
 	store, err := At(target)
 	if err != nil {
 		return nil, err
 	}
-	s := &sink{prepared: map[string]*sql.Stmt{}}
+	s := &Sink{prepared: map[string]*sql.Stmt{}}
 	switch store := store.(type) {
 	case *SQLite:
 		err = s.openSQLite(ctx, store)
@@ -247,14 +273,14 @@ func openSink(ctx context.Context, target Source) (*sink, error) {
 		err = s.openPostgres(ctx, store, target)
 	}
 	if err != nil {
-		s.close()
+		s.Close()
 		return nil, fmt.Errorf("writing the store: %w", s.sentence(err))
 	}
 	return s, nil
 }
 
-func (s *sink) openSQLite(ctx context.Context, store *SQLite) error {
-	// Opening it would wait for a server that has it.
+func (s *Sink) openSQLite(ctx context.Context, store *SQLite) error {
+	// Opening the store would wait for a server that uses it.
 	if _, err := os.Stat(store.path); err == nil {
 		lock, err := lockNow(ctx, store)
 		if err != nil {
@@ -274,7 +300,7 @@ func (s *sink) openSQLite(ctx context.Context, store *SQLite) error {
 	return s.begin(ctx, db, &sql.TxOptions{})
 }
 
-func (s *sink) openPostgres(ctx context.Context, store *Postgres, target Source) error {
+func (s *Sink) openPostgres(ctx context.Context, store *Postgres, target Source) error {
 	if err := store.migrate(ctx); err != nil {
 		return err
 	}
@@ -283,11 +309,11 @@ func (s *sink) openPostgres(ctx context.Context, store *Postgres, target Source)
 	return s.begin(ctx, db, &sql.TxOptions{})
 }
 
-// commit keeps it all.
-func (s *sink) commit() error { return s.sentence(s.tx.Commit()) }
+// commit commits the transaction.
+func (s *Sink) Commit() error { return s.sentence(s.tx.Commit()) }
 
-// exists says whether a table has a row with these values in these columns.
-func (s *sink) exists(ctx context.Context, table string, columns []string, values []any) (there bool, err error) {
+// exists reports whether a table has a row with these values in these columns.
+func (s *Sink) Exists(ctx context.Context, table string, columns []string, values []any) (there bool, err error) {
 	var conditions []string
 	for i, column := range columns {
 		conditions = append(conditions, fmt.Sprintf("%s = $%d", column, i+1))
@@ -301,30 +327,30 @@ func (s *sink) exists(ctx context.Context, table string, columns []string, value
 	return n > 0, s.sentence(err)
 }
 
-// insertNumbered adds a row and says what number it got.
-func (s *sink) insertNumbered(ctx context.Context, t *table, columns []string, values []any) (id int64, err error) {
-	statement, err := s.statement(ctx, insertText(t.name, columns, 1)+` RETURNING `+t.id) //nolint:sqlclosecheck // closed with the transaction
+// insertNumbered adds a row to a table and returns the number that the engine gave it in the column id.
+func (s *Sink) InsertNumbered(ctx context.Context, table, id string, columns []string, values []any) (number int64, err error) {
+	statement, err := s.statement(ctx, insertText(table, columns, 1)+` RETURNING `+id) //nolint:sqlclosecheck // closed with the transaction
 	if err != nil {
 		return 0, err
 	}
-	if err := statement.QueryRowContext(ctx, values...).Scan(&id); err != nil {
-		return 0, fmt.Errorf("adding to %s: %w", t.name, s.sentence(err))
+	if err := statement.QueryRowContext(ctx, values...).Scan(&number); err != nil {
+		return 0, fmt.Errorf("adding to %s: %w", table, s.sentence(err))
 	}
-	return id, nil
+	return number, nil
 }
 
-// insert adds rows, as many at once as is good for the engine, or one by one.
-func (s *sink) insert(ctx context.Context, t *table, columns []string, rows [][]any) error {
-	most := sqliteDialect.fullRows
+// insert adds rows to a table, in statements of the size that suits the engine.
+func (s *Sink) Insert(ctx context.Context, table string, columns []string, rows [][]any) error {
+	maxRows := sqliteDialect.fullRows
 	if s.postgres {
-		most = postgresDialect.plainRows
+		maxRows = postgresDialect.plainRows
 	}
 	for len(rows) > 0 {
-		size := most
-		if len(rows) < most {
+		size := maxRows
+		if len(rows) < maxRows {
 			size = 1
 		}
-		statement, err := s.statement(ctx, insertText(t.name, columns, size)) //nolint:sqlclosecheck // closed with the transaction
+		statement, err := s.statement(ctx, insertText(table, columns, size)) //nolint:sqlclosecheck // closed with the transaction
 		if err != nil {
 			return err
 		}
@@ -333,7 +359,7 @@ func (s *sink) insert(ctx context.Context, t *table, columns []string, rows [][]
 			values = append(values, row...)
 		}
 		if _, err := statement.ExecContext(ctx, values...); err != nil {
-			return fmt.Errorf("adding to %s: %w", t.name, s.sentence(err))
+			return fmt.Errorf("adding to %s: %w", table, s.sentence(err))
 		}
 		rows = rows[size:]
 	}
@@ -356,3 +382,22 @@ func insertText(name string, columns []string, rows int) string {
 	}
 	return text.String()
 }
+
+// measure updates the sums that runs and uploads count against quotas, by their numbers in the store.
+func (s *Sink) Measure(ctx context.Context, table string, number int64) error {
+	measured := map[string]string{"runs": measuredRun, "uploads": measuredUpload}[table]
+	statement, err := s.statement(ctx, `UPDATE `+table+` SET stored_bytes = `+measured+` WHERE id = $1`) //nolint:sqlclosecheck // closed with the transaction
+	if err != nil {
+		return err
+	}
+	if _, err := statement.ExecContext(ctx, number); err != nil {
+		return fmt.Errorf("measuring the %s: %w", table, s.sentence(err))
+	}
+	return nil
+}
+
+// Packed is a column that holds the number of a row and an index: the primary keys of outcomes and of the pieces of uploads.
+func Packed(number int64, index int) int64 { return key(number, index) }
+
+// Unpack splits what Packed has made.
+func Unpack(packed int64) (number int64, index int) { return packed >> 32, int(packed & (1<<32 - 1)) }

@@ -1,18 +1,18 @@
-package work
+package exchange
 
 import (
 	"errors"
 
 	"sharedcloud.io/function-operator/api/strictjson"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// What a call may hold is checked while it is read: a body of 32 MiB can say a hundred times as much as it has bytes.
-// Names are compared exactly, unknown ones are ignored, and null is as if the field were absent. What a worker passes on for
-// its handler is never a reason to refuse the call, for the worker would repeat it: a result is taken byte for byte, and in
+// A call is checked while it is decoded, since a body of 32 MiB can describe a hundred times as much as it has bytes. Names of
+// fields are compared exactly, unknown fields are ignored, and null means that the field is absent. What a worker passes on for
+// its handler never makes a call invalid, because the worker would repeat the call: a result is kept byte for byte, and in
 // texts half a surrogate pair becomes U+FFFD.
 
-// decodeRequest reads a call from its text, which the request shares afterwards.
+// decodeRequest decodes a call. The request shares memory with text.
 func decodeRequest(text []byte) (*Request, error) {
 	d := decoder{strictjson.NewDecoder(text, strictjson.Options{FoldNames: true}), len(text)}
 	request := &Request{}
@@ -25,7 +25,7 @@ func decodeRequest(text []byte) (*Request, error) {
 	case errors.As(err, &own):
 		return nil, own
 	case err != nil:
-		return nil, badRequest("the body is not a request of the exchange: %s", err)
+		return nil, BadRequest("the body is not a request of the exchange: %s", err)
 	}
 	return request, nil
 }
@@ -76,7 +76,7 @@ func (d decoder) request(r *Request) error {
 
 func (d decoder) indexes() (Indexes, error) {
 	if c := d.Peek(); c != '"' {
-		return Indexes{}, badRequest(`a list of indexes is a string like "17,20-31"`)
+		return Indexes{}, BadRequest(`a list of indexes is a string like "17,20-31"`)
 	}
 	text, err := d.Text(indexset.MaxText)
 	if err != nil {
@@ -84,16 +84,16 @@ func (d decoder) indexes() (Indexes, error) {
 	}
 	set, err := indexset.Parse(text)
 	if err != nil {
-		return Indexes{}, badRequest("%s", err)
+		return Indexes{}, BadRequest("%s", err)
 	}
 	return Indexes{set}, nil
 }
 
-// outcomes reads outcomes, each of which is checked before there is room for the next.
+// outcomes decodes the outcomes and checks each before it allocates the next.
 func (d decoder) outcomes() (all []Outcome, err error) {
 	err = d.Array(func(index int) error {
 		if index == MaxOutcomes {
-			return badRequest("outcomes has more than %d items", MaxOutcomes)
+			return BadRequest("outcomes has more than %d items", MaxOutcomes)
 		}
 		var o Outcome
 		before := d.Offset()
@@ -106,7 +106,7 @@ func (d decoder) outcomes() (all []Outcome, err error) {
 			return err
 		}
 		if all == nil {
-			// Most are of a length: room for all of them at once.
+			// Outcomes are usually of similar length: allocate all of them at once.
 			size := d.Offset() - before + 1
 			all = make([]Outcome, 0, min((d.size-before)/size+1, MaxOutcomes))
 		}
@@ -118,7 +118,7 @@ func (d decoder) outcomes() (all []Outcome, err error) {
 
 func (d decoder) outcome(o *Outcome) error {
 	return d.Object(func(name []byte) (err error) {
-		if string(name) == "result" { // null is one
+		if string(name) == "result" { // null is a result
 			o.Result, err = d.Opaque()
 			return err
 		}

@@ -1,4 +1,4 @@
-package work
+package exchange
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package outcomes
+package transfer
 
 import (
 	"bufio"
@@ -13,46 +13,48 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// table is one that is exported, imported and copied. All columns go along, by name. A new table is one entry in tables.
+// table is a table that is exported, imported and copied, with all its columns by name. A new table is one entry in tables.
 type table struct {
 	name string
-	// order are the columns of the primary key: rows come in that order.
+	// order are the columns of the primary key, by which rows are ordered.
 	order string
-	// id is the column that the engine numbers by itself; "" for none. Another store gives other numbers.
+	// id is the column that the engine numbers; "" for none. Each store gives its own numbers.
 	id string
-	// refers are the columns that hold the id of a row of another table, which comes before this one. 0 and NULL stay.
+	// refers are the columns that hold the id of a row of another table, which precedes this one in tables. 0 and NULL are kept.
 	refers map[string]string
-	// packed is a column that holds the id of a row of another table and an index, see key; "" for none. packedOf is that
-	// table.
+	// packed is a column that holds the id of a row of another table and an index, see outcomes.Packed; "" for none. packedOf is
+	// that table.
 	packed, packedOf string
-	// owner is one of refers, or packed: a row whose owner is left out is left out with it.
+	// owner is one of refers, or packed: if the owner of a row is skipped, the row is skipped.
 	owner string
-	// unique are the columns by which a row that is there already is known, which is left out.
+	// unique are the columns that identify a row. A row that the store has already is skipped.
 	unique []string
-	// only is a condition on the rows that go along; "" for all.
+	// only is the condition of the rows that are exported; "" for all.
 	only string
 }
 
-// tables are all that go along, those first that others refer to.
+// tables are all tables that are exported. A table precedes those that refer to it.
 var tables = []table{
 	{name: "runs", order: "id", id: "id", unique: []string{"uid"}},
 	{name: "workers", order: "id", id: "id", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "attempts", order: "run_id, idx", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "outcomes", order: "id", packed: "id", packedOf: "runs", refers: map[string]string{"worker_id": "workers"}, owner: "id"},
-	// Uploads that still arrive are told by nothing but their number: they stay where they are.
+	// Incomplete uploads have no identity but their number: they are not exported.
 	{name: "uploads", order: "id", id: "id", unique: []string{"namespace", "namespace_uid", "digest"}, only: "complete = 1"},
 	{name: "upload_chunks", order: "id", packed: "id", packedOf: "uploads", owner: "id", only: "id / 4294967296 IN (SELECT id FROM uploads WHERE complete = 1)"},
 }
 
-// fleeting are tables of what a worker or an uploader tells again: they stay where they are.
+// fleeting are tables of what a worker or an uploader repeats: they are not exported.
 var fleeting = []string{"live_output", "arriving_uploads"}
 
 // Counts are numbers of rows by table.
 type Counts map[string]int64
 
-// String lists them in the order of tables.
+// String lists the counts in the order of tables.
 func (c Counts) String() string {
 	var parts []string
 	for _, t := range tables {
@@ -66,14 +68,13 @@ func (c Counts) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// The file: a gzip stream of lines of JSON. First a header; for each table a line that names it and its columns, and a line
-// for each row, an array; at last the numbers of rows and a checksum of all lines before, so that a file that was cut short is not
-// taken for a whole one.
+// The file is a gzip stream of lines of JSON: a header; for each table a line with its name and columns, and an array for each row;
+// a trailer with the numbers of rows and a checksum of all lines before, by which a truncated file is detected.
 const (
 	transferFormat  = "sharedcloud-outcome-store"
 	transferVersion = 1
-	// longestLine is more than the largest outcome takes.
-	longestLine = 512 << 20
+	// maxLine is more than the largest outcome takes.
+	maxLine = 512 << 20
 )
 
 type header struct {
@@ -92,19 +93,18 @@ type trailer struct {
 	SHA256 string `json:"sha256"`
 }
 
-// binary is a value of bytes in a row.
+// binary is a value of type bytes in a row.
 type binary struct {
 	Bytes []byte `json:"b"`
 }
 
-// Export writes all that a store has, in the one state in which it is at the beginning, into one file. Servers go on working
-// meanwhile.
-func Export(ctx context.Context, source Source, to io.Writer) (Counts, error) {
-	snapshot, err := openSnapshot(ctx, source, false)
+// Export writes the content of a store at the beginning of the call into one file. Servers may use the store at the same time.
+func Export(ctx context.Context, source outcomes.Source, to io.Writer) (Counts, error) {
+	snapshot, err := outcomes.OpenSnapshot(ctx, source, false)
 	if err != nil {
 		return nil, err
 	}
-	defer snapshot.close()
+	defer snapshot.Close()
 	zipped := gzip.NewWriter(to)
 	counts, err := export(ctx, snapshot, zipped)
 	if err != nil {
@@ -113,7 +113,7 @@ func Export(ctx context.Context, source Source, to io.Writer) (Counts, error) {
 	return counts, zipped.Close()
 }
 
-func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
+func export(ctx context.Context, from *outcomes.Snapshot, to io.Writer) (Counts, error) {
 	buffered := bufio.NewWriterSize(to, 1<<16)
 	sum := sha256.New()
 	out := io.MultiWriter(buffered, sum)
@@ -130,7 +130,7 @@ func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
 	counts := Counts{}
 	for i := range tables {
 		t := &tables[i]
-		columns, _, err := from.columns(ctx, t.name)
+		columns, _, err := from.Columns(ctx, t.name)
 		if err != nil {
 			return nil, err
 		}
@@ -140,11 +140,7 @@ func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
 		if err := line(tableHeader{t.name, columns}); err != nil {
 			return nil, err
 		}
-		only := ""
-		if t.only != "" {
-			only = " WHERE " + t.only
-		}
-		err = from.rows(ctx, fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s", strings.Join(columns, ", "), t.name, only, t.order), func(row []any) error {
+		err = from.Rows(ctx, t.name, columns, t.only, t.order, func(row []any) error {
 			counts[t.name]++
 			for i, value := range row {
 				if bytes, ok := value.([]byte); ok {
@@ -167,17 +163,17 @@ func export(ctx context.Context, from *snapshot, to io.Writer) (Counts, error) {
 	return counts, buffered.Flush()
 }
 
-// ErrNotEmpty: a store that is to be copied to has runs.
+// ErrNotEmpty: the target of a copy has runs.
 var ErrNotEmpty = errors.New("the store to copy to is not empty: name an empty one; import adds to one that is not")
 
-// Copy brings all that a store has into another, which must be empty, in one transaction: all of it or nothing. No server
-// may use the one that is copied: what it acknowledged meanwhile would be lost.
-func Copy(ctx context.Context, source, target Source) (Counts, error) {
-	snapshot, err := openSnapshot(ctx, source, true)
+// Copy copies a store into another, which must be empty, in one transaction. No server may use the source: what it acknowledges during the
+// copy would be lost.
+func Copy(ctx context.Context, source, target outcomes.Source) (Counts, error) {
+	snapshot, err := outcomes.OpenSnapshot(ctx, source, true)
 	if err != nil {
 		return nil, err
 	}
-	defer snapshot.close()
+	defer snapshot.Close()
 	reader, writer := io.Pipe()
 	exported := make(chan Counts, 1)
 	go func() {

@@ -1,7 +1,8 @@
-// Package indexset is sets of indexes as sorted ranges: what a worker holds, what was handed back, what failed.
+// Package indexset implements sets of indexes as sorted ranges, "0-3,17": which inputs a worker holds, which are returned, which
+// failed.
 //
-// A set is a value: no function changes one that it was given. Every operation is linear in the number of ranges, never
-// in the number of indexes, and Parse bounds what a hostile text can make of it. Nothing here knows what an index means.
+// A set is a value: no function changes a set that it was given. The time of every operation but All is linear in the number of ranges,
+// not of indexes, and Parse bounds the set that untrusted text can describe. The package does not know what an index means.
 package indexset
 
 import (
@@ -16,11 +17,11 @@ import (
 )
 
 const (
-	// MaxIndex is the greatest index a set can hold: a run's number of inputs is an int32.
+	// MaxIndex is the greatest index of a set: a run's number of inputs is an int32.
 	MaxIndex = math.MaxInt32 - 1
-	// MaxRanges is how many ranges Parse accepts in one text.
+	// MaxRanges is the maximum number of ranges that Parse accepts.
 	MaxRanges = 1 << 16
-	// MaxText is how many bytes Parse accepts in one text.
+	// MaxText is the maximum length of a text that Parse accepts, in bytes.
 	MaxText = 1 << 20
 )
 
@@ -29,7 +30,7 @@ type Range struct {
 	First, Last int
 }
 
-// Len is how many indexes the range has.
+// Len returns the number of indexes in the range.
 func (r Range) Len() int { return r.Last - r.First + 1 }
 
 // Set is a set of indexes. The zero value is the empty set.
@@ -38,7 +39,7 @@ type Set struct {
 	ranges []Range
 }
 
-// Of is the set of the given indexes, in any order.
+// Of returns the set of the given indexes, which may come in any order.
 func Of(indexes ...int) Set {
 	ranges := make([]Range, len(indexes))
 	for i, index := range indexes {
@@ -47,7 +48,7 @@ func Of(indexes ...int) Set {
 	return normal(ranges)
 }
 
-// Span is the set of the indexes from first to last, both included: the empty set when last is before first.
+// Span returns the set of the indexes from first to last, both included; the empty set if last is less than first.
 func Span(first, last int) Set {
 	if last < first {
 		return Set{}
@@ -55,7 +56,7 @@ func Span(first, last int) Set {
 	return Set{[]Range{{first, last}}}
 }
 
-// normal takes ranges in any order, overlapping or not, and makes them a set. It keeps the slice.
+// normal makes a set of ranges in any order, overlapping or not. It keeps the slice.
 func normal(ranges []Range) Set {
 	if !sort.SliceIsSorted(ranges, func(i, j int) bool { return ranges[i].First < ranges[j].First }) {
 		slices.SortFunc(ranges, func(a, b Range) int { return a.First - b.First })
@@ -67,7 +68,7 @@ func normal(ranges []Range) Set {
 	return Set{kept}
 }
 
-// appended adds a range that begins no earlier than the last one of ranges.
+// appended adds a range that starts no earlier than the last one of ranges.
 func appended(ranges []Range, r Range) []Range {
 	if n := len(ranges); n > 0 && r.First <= ranges[n-1].Last+1 {
 		ranges[n-1].Last = max(ranges[n-1].Last, r.Last)
@@ -76,7 +77,7 @@ func appended(ranges []Range, r Range) []Range {
 	return append(ranges, r)
 }
 
-// Parse reads the text form: "" is the empty set, "17,20-31" has thirteen indexes. Order and overlap don't matter.
+// Parse parses the text form: "" is the empty set, "17,20-31" has thirteen indexes. Ranges may be unordered and may overlap.
 func Parse(text string) (Set, error) {
 	if text == "" {
 		return Set{}, nil
@@ -115,13 +116,13 @@ func parseRange(text string) (Range, error) {
 		return Range{}, err
 	}
 	if b < a {
-		return Range{}, fmt.Errorf("the range %d-%d runs backwards: %w", a, b, errForm)
+		return Range{}, fmt.Errorf("the range %d-%d ends before it starts: %w", a, b, errForm)
 	}
 	return Range{a, b}, nil
 }
 
 func parseIndex(text string) (int, error) {
-	// Ten digits hold MaxIndex; strconv would also take a sign, and its errors repeat the whole text.
+	// MaxIndex has ten digits. strconv would also accept a sign, and its errors repeat the whole text.
 	if text == "" || len(text) > 10 {
 		return 0, errForm
 	}
@@ -138,7 +139,7 @@ func parseIndex(text string) (int, error) {
 	return value, nil
 }
 
-// String is the text form that Parse reads.
+// String returns the text form, which Parse accepts.
 func (s Set) String() string {
 	if len(s.ranges) == 0 {
 		return ""
@@ -157,10 +158,10 @@ func (s Set) String() string {
 	return string(text)
 }
 
-// Empty says whether the set has no index.
+// Empty reports whether the set has no index.
 func (s Set) Empty() bool { return len(s.ranges) == 0 }
 
-// Len is how many indexes the set has.
+// Len returns the number of indexes in the set.
 func (s Set) Len() int {
 	n := 0
 	for _, r := range s.ranges {
@@ -169,7 +170,7 @@ func (s Set) Len() int {
 	return n
 }
 
-// Min is the smallest index; -1 when there is none.
+// Min returns the smallest index, or -1 if the set is empty.
 func (s Set) Min() int {
 	if len(s.ranges) == 0 {
 		return -1
@@ -177,7 +178,7 @@ func (s Set) Min() int {
 	return s.ranges[0].First
 }
 
-// Max is the greatest index; -1 when there is none.
+// Max returns the greatest index, or -1 if the set is empty.
 func (s Set) Max() int {
 	if len(s.ranges) == 0 {
 		return -1
@@ -185,19 +186,19 @@ func (s Set) Max() int {
 	return s.ranges[len(s.ranges)-1].Last
 }
 
-// Contains says whether the index is in the set.
+// Contains reports whether the index is in the set.
 func (s Set) Contains(index int) bool {
 	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].Last >= index })
 	return i < len(s.ranges) && s.ranges[i].First <= index
 }
 
-// Equal says whether both have the same indexes.
+// Equal reports whether both sets have the same indexes.
 func (s Set) Equal(t Set) bool { return slices.Equal(s.ranges, t.ranges) }
 
 // Ranges yields the ranges in ascending order.
 func (s Set) Ranges() iter.Seq[Range] { return slices.Values(s.ranges) }
 
-// All yields the indexes in ascending order. It is the one operation that is not linear in ranges.
+// All yields the indexes in ascending order.
 func (s Set) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for _, r := range s.ranges {
@@ -210,7 +211,7 @@ func (s Set) All() iter.Seq[int] {
 	}
 }
 
-// Union has what is in either.
+// Union returns the indexes that are in either set.
 func (s Set) Union(t Set) Set {
 	switch {
 	case s.Empty():
@@ -232,7 +233,7 @@ func (s Set) Union(t Set) Set {
 	return Set{ranges}
 }
 
-// Minus has what is in s and not in t.
+// Minus returns the indexes that are in s and not in t.
 func (s Set) Minus(t Set) Set {
 	if s.Empty() || t.Empty() {
 		return s
@@ -258,7 +259,7 @@ func (s Set) Minus(t Set) Set {
 	return Set{ranges}
 }
 
-// And has what is in both.
+// And returns the indexes that are in both sets.
 func (s Set) And(t Set) Set {
 	if s.Empty() || t.Empty() {
 		return Set{}
@@ -280,7 +281,7 @@ func (s Set) And(t Set) Set {
 	return Set{ranges}
 }
 
-// Take parts the set into its n smallest indexes and the rest.
+// Take splits the set into its n smallest indexes and the rest.
 func (s Set) Take(n int) (taken, rest Set) {
 	if n <= 0 {
 		return Set{}, s
@@ -300,7 +301,7 @@ func (s Set) Take(n int) (taken, rest Set) {
 	return s, Set{}
 }
 
-// Cut gives the longest beginning of the set whose text has at most limit bytes, and what is left.
+// Cut splits the set after the longest prefix whose text form has at most limit bytes.
 func (s Set) Cut(limit int) (kept, rest Set) {
 	length := 0
 	for i, r := range s.ranges {

@@ -11,89 +11,89 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// Fates tells the exchange what became of a worker's pod.
-type Fates struct{ pods *core.Pods }
+// PodExits tells the exchange why pods of workers ended.
+type PodExits struct{ pods *core.Pods }
 
-var _ work.Fates = (*Fates)(nil)
+var _ work.PodExits = (*PodExits)(nil)
 
-// NewFates reads pods from the core.
-func NewFates(pods *core.Pods) *Fates { return &Fates{pods: pods} }
+// NewPodExits reads pods from the core.
+func NewPodExits(pods *core.Pods) *PodExits { return &PodExits{pods: pods} }
 
-// Fate of the pod. What the cache says of a pod that is over, or being ended, is final. That a pod is well may be old
+// PodExit of the pod. What the cache says of a pod that is over, or being ended, is final. That a pod is well may be old
 // news, so that is asked live: a worker that asks about its SIGTERM got it milliseconds ago.
-func (f *Fates) Fate(ctx context.Context, namespace, podName string, podUID types.UID) work.Fate {
+func (f *PodExits) PodExit(ctx context.Context, namespace, podName string, podUID types.UID) work.PodExit {
 	cached, ok := f.pods.Cached(namespace, podName, podUID)
 	if ok && core.PodOver(cached) {
-		return FateOf(cached)
+		return PodExitOf(cached)
 	}
 	live, err := f.pods.Live(ctx, namespace, podName, podUID)
 	switch {
 	case err == nil:
-		return FateOf(live)
+		return PodExitOf(live)
 	case apierrors.IsNotFound(err):
 		return f.gone(podUID, cached)
 	case ok && terminating(cached):
 		// The API does not answer, but that much is sure.
-		return FateOf(cached)
+		return PodExitOf(cached)
 	default:
-		return work.Fate{State: work.FateUnknown}
+		return work.PodExit{State: work.PodExitUnknown}
 	}
 }
 
 // Ending says whether the cache knows that Kubernetes is ending the pod. That is final; the opposite may be old news.
-func (f *Fates) Ending(namespace, podName string, podUID types.UID) bool {
+func (f *PodExits) Ending(namespace, podName string, podUID types.UID) bool {
 	pod, ok := f.pods.Cached(namespace, podName, podUID)
 	return ok && terminating(pod)
 }
 
-// gone is the fate of a pod that is not in the API any more.
-func (f *Fates) gone(podUID types.UID, cached *corev1.Pod) work.Fate {
+// gone is the exit of a pod that no longer exists.
+func (f *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
 	pod, seen := f.pods.Deleted(podUID)
 	if !seen {
 		// The event of its deletion may be on its way; until then the cache has the last state but one.
 		pod = cached
 	}
 	if pod == nil {
-		return work.Fate{State: work.FateGone}
+		return work.PodExit{State: work.PodExitGone}
 	}
-	fate := FateOf(pod)
-	if fate.State == work.FateRunning {
+	podExit := PodExitOf(pod)
+	if podExit.State == work.PodExitRunning {
 		// Whoever deletes a pod that has not ended ends it. Without a grace period nothing else is ever seen of it.
-		return work.Fate{State: work.FateDisrupted, Terminating: true}
+		return work.PodExit{State: work.PodExitDisrupted, Terminating: true}
 	}
-	return fate
+	return podExit
 }
 
-// over is the fate of a pod that is over, by the caches alone. false: it is not over, or never was one of ours.
-func (f *Fates) over(namespace, podName string, podUID types.UID) (*corev1.Pod, work.Fate, bool) {
+// over is the exit of a pod that has ended, from the caches alone. false: it has not ended, or was never a worker.
+func (f *PodExits) over(namespace, podName string, podUID types.UID) (*corev1.Pod, work.PodExit, bool) {
 	if pod, ok := f.pods.Cached(namespace, podName, podUID); ok {
-		return pod, FateOf(pod), core.PodOver(pod)
+		return pod, PodExitOf(pod), core.PodOver(pod)
 	}
 	pod, ok := f.pods.Deleted(podUID)
 	if !ok {
-		return nil, work.Fate{State: work.FateGone}, false
+		return nil, work.PodExit{State: work.PodExitGone}, false
 	}
 	return pod, f.gone(podUID, nil), true
 }
 
-// FateOf says what became of a pod by what is stored of it.
-func FateOf(pod *corev1.Pod) work.Fate {
+// PodExitOf returns why a pod ended, from its status.
+func PodExitOf(pod *corev1.Pod) work.PodExit {
 	ended := core.Terminated(pod)
 	switch {
 	case disruptedBefore(pod, ended):
-		return work.Fate{State: work.FateDisrupted, Terminating: true}
+		return work.PodExit{State: work.PodExitDisrupted, Terminating: true}
 	case ended != nil:
 		// What Kubernetes did to the pod after that does not matter.
-		return work.Fate{State: work.FateEnded, ExitCode: ended.ExitCode, Reason: ended.Reason, Message: ended.Message}
+		return work.PodExit{State: work.PodExitEnded, ExitCode: ended.ExitCode, Reason: ended.Reason, Message: ended.Message}
 	case pod.Status.Phase == corev1.PodFailed && noFault(pod.Status.Reason):
-		return work.Fate{State: work.FateDisrupted, Terminating: true}
+		return work.PodExit{State: work.PodExitDisrupted, Terminating: true}
 	case pod.Status.Phase == corev1.PodFailed:
 		// Nobody saw its container's exit code: 137 is what the kubelet itself writes for that.
-		return work.Fate{State: work.FateEnded, ExitCode: 137, Reason: pod.Status.Reason, Message: pod.Status.Message}
+		return work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: pod.Status.Reason, Message: pod.Status.Message}
 	case pod.Status.Phase == corev1.PodSucceeded:
-		return work.Fate{State: work.FateEnded, Reason: "Completed"}
+		return work.PodExit{State: work.PodExitEnded, Reason: "Completed"}
 	default:
-		return work.Fate{State: work.FateRunning}
+		return work.PodExit{State: work.PodExitRunning}
 	}
 }
 

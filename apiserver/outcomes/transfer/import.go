@@ -1,4 +1,4 @@
-package outcomes
+package transfer
 
 import (
 	"bufio"
@@ -13,17 +13,19 @@ import (
 	"hash"
 	"io"
 	"slices"
+
+	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// Imported is what an import did.
+// Imported is the result of an import.
 type Imported struct {
-	// Added are the rows that were added; Skipped those that were left out, because their run is there already.
+	// Added are the rows that were added, Skipped those that were not, because the store has their run already.
 	Added, Skipped Counts
 }
 
-// Import adds all that a file has to a store, in one transaction: all of it or nothing. Runs that the store has already, by
-// their uid, stay as they are, and what the file has of them is left out.
-func Import(ctx context.Context, target Source, from io.Reader) (Imported, error) {
+// Import adds the content of a file to a store, in one transaction. Runs that the store has already, by their uid, are not
+// changed, and their rows in the file are skipped.
+func Import(ctx context.Context, target outcomes.Source, from io.Reader) (Imported, error) {
 	unzipped, err := gzip.NewReader(from)
 	if err != nil {
 		return Imported{}, fmt.Errorf("the file is no export of an outcome store: %w", err)
@@ -49,13 +51,13 @@ func (l *lines) next() ([]byte, error) {
 			return nil, errors.New("the file has been cut short: it has no end; nothing of it was taken")
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("reading the file (nothing of it was taken): %w", err)
-		case len(line) > longestLine:
+		case len(line) > maxLine:
 			return nil, errors.New("the file has a line that no export has; nothing of it was taken")
 		}
 	}
 }
 
-func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty bool) (Imported, error) {
+func importInto(ctx context.Context, target outcomes.Source, from io.Reader, mustBeEmpty bool) (Imported, error) {
 	l := &lines{reader: bufio.NewReaderSize(from, 1<<16), sum: sha256.New()}
 	first, err := l.next()
 	if err != nil {
@@ -69,14 +71,14 @@ func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty 
 		return Imported{}, fmt.Errorf("the file has version %d and this program knows %d: use the program that wrote it, or a newer one", h.Version, transferVersion)
 	}
 	l.sum.Write(first)
-	sink, err := openSink(ctx, target)
+	sink, err := outcomes.OpenSink(ctx, target)
 	if err != nil {
 		return Imported{}, err
 	}
-	defer sink.close()
+	defer sink.Close()
 	if mustBeEmpty {
 		for _, t := range tables {
-			if n, err := sink.count(ctx, t.name); err != nil {
+			if n, err := sink.Count(ctx, t.name); err != nil {
 				return Imported{}, err
 			} else if n > 0 {
 				return Imported{}, ErrNotEmpty
@@ -133,15 +135,15 @@ func importInto(ctx context.Context, target Source, from io.Reader, mustBeEmpty 
 				return Imported{}, err
 			}
 		}
-		return im.Imported, sink.commit()
+		return im.Imported, sink.Commit()
 	}
 }
 
-// importer takes rows of one table after the other.
+// importer adds the rows of one table after the other.
 type importer struct {
 	Imported
-	sink *sink
-	// ids are the numbers that rows have in this store, by table and by the number that they have in the file.
+	sink *outcomes.Sink
+	// ids are the numbers of rows in this store, by table and by their number in the file.
 	ids map[string]map[int64]int64
 
 	table   *table
@@ -154,9 +156,9 @@ type importer struct {
 }
 
 const (
-	// importRows and importBytes bound what waits to be written.
-	importRows  = 64
-	importBytes = 8 << 20
+	// maxPendingRows and maxPendingBytes bound the rows that one statement adds.
+	maxPendingRows  = 64
+	maxPendingBytes = 8 << 20
 )
 
 func (im *importer) begin(ctx context.Context, h tableHeader) error {
@@ -165,7 +167,7 @@ func (im *importer) begin(ctx context.Context, h tableHeader) error {
 		return fmt.Errorf("the file has a table %q, which this program does not know: use the one that wrote it, or a newer one", h.Table)
 	}
 	im.table, im.columns = &tables[at], h.Columns
-	have, types, err := im.sink.columns(ctx, h.Table)
+	have, types, err := im.sink.Columns(ctx, h.Table)
 	if err != nil {
 		return err
 	}
@@ -183,7 +185,7 @@ func (im *importer) begin(ctx context.Context, h tableHeader) error {
 	return nil
 }
 
-// row takes a line.
+// row adds the row of a line.
 func (im *importer) row(ctx context.Context, line []byte) error {
 	if im.table == nil {
 		return errors.New("the file has a row before it names a table")
@@ -207,13 +209,13 @@ func (im *importer) row(ctx context.Context, line []byte) error {
 		return im.numbered(ctx, row)
 	}
 	im.pending = append(im.pending, row)
-	if im.bytes += len(line); len(im.pending) >= importRows || im.bytes >= importBytes {
+	if im.bytes += len(line); len(im.pending) >= maxPendingRows || im.bytes >= maxPendingBytes {
 		return im.flush(ctx)
 	}
 	return nil
 }
 
-// rekey replaces the numbers of the file by those of the store. false: the row belongs to a run that is left out.
+// rekey replaces the numbers of the file by those of the store. false: the row belongs to a run that is skipped.
 func (im *importer) rekey(row []any) (bool, error) {
 	for column, of := range im.table.refers {
 		old, ok := row[im.position[column]].(int64)
@@ -227,7 +229,7 @@ func (im *importer) rekey(row []any) (bool, error) {
 		case column == im.table.owner:
 			return false, nil
 		default:
-			// A worker of a run that is left out, or one whose row was deleted before its outcomes were.
+			// A worker of a run that is skipped, or whose row was deleted before its outcomes.
 			row[im.position[column]] = nil
 		}
 	}
@@ -237,16 +239,17 @@ func (im *importer) rekey(row []any) (bool, error) {
 		if !ok {
 			return false, fmt.Errorf("a row of %s has no number", im.table.name)
 		}
-		now, known := im.ids[im.table.packedOf][old>>32]
+		number, index := outcomes.Unpack(old)
+		now, known := im.ids[im.table.packedOf][number]
 		if !known {
 			return false, nil
 		}
-		row[at] = key(now, int(old&(1<<32-1)))
+		row[at] = outcomes.Packed(now, index)
 	}
 	return true, nil
 }
 
-// numbered adds a row that the store gives a number.
+// numbered adds a row that gets a new number.
 func (im *importer) numbered(ctx context.Context, row []any) error {
 	at := im.position[im.table.id]
 	old, ok := row[at].(int64)
@@ -255,7 +258,7 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 	}
 	columns, values := slices.Delete(slices.Clone(im.columns), at, at+1), slices.Delete(slices.Clone(row), at, at+1)
 	if len(im.table.unique) > 0 {
-		// A file from before a column was added has one less to tell rows by.
+		// A file that is older than a column does not have it.
 		var by []string
 		var same []any
 		for _, column := range im.table.unique {
@@ -263,7 +266,7 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 				by, same = append(by, column), append(same, row[at])
 			}
 		}
-		there, err := im.sink.exists(ctx, im.table.name, by, same)
+		there, err := im.sink.Exists(ctx, im.table.name, by, same)
 		if err != nil {
 			return err
 		}
@@ -272,7 +275,7 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 			return nil
 		}
 	}
-	now, err := im.sink.insertNumbered(ctx, im.table, columns, values)
+	now, err := im.sink.InsertNumbered(ctx, im.table.name, im.table.id, columns, values)
 	if err != nil {
 		return err
 	}
@@ -281,40 +284,36 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 	return nil
 }
 
-// flush writes what waits.
+// flush writes the pending rows.
 func (im *importer) flush(ctx context.Context) error {
 	rows := im.pending
 	im.pending, im.bytes = im.pending[:0], 0
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := im.sink.insert(ctx, im.table, im.columns, rows); err != nil {
+	if err := im.sink.Insert(ctx, im.table.name, im.columns, rows); err != nil {
 		return err
 	}
 	im.Added[im.table.name] += int64(len(rows))
 	return nil
 }
 
-// measure sums up anew what runs and uploads count: a file may be older than the sums, and does not have all that they have.
+// measure updates the sums of the runs and uploads that were added: a file may be older than the sums, and omits what is not exported.
 func (im *importer) measure(ctx context.Context) error {
-	for table, measured := range map[string]string{"runs": measuredRun, "uploads": measuredUpload} {
+	for _, table := range []string{"runs", "uploads"} {
 		for _, id := range im.ids[table] {
-			statement, err := im.sink.statement(ctx, `UPDATE `+table+` SET stored_bytes = `+measured+` WHERE id = $1`) //nolint:sqlclosecheck // closed with the transaction
-			if err != nil {
+			if err := im.sink.Measure(ctx, table, id); err != nil {
 				return err
-			}
-			if _, err := statement.ExecContext(ctx, id); err != nil {
-				return fmt.Errorf("measuring the %s: %w", table, im.sink.sentence(err))
 			}
 		}
 	}
 	return nil
 }
 
-// verify counts what is there.
+// verify compares the numbers of rows with those in the store.
 func (im *importer) verify(ctx context.Context) error {
 	for _, t := range tables {
-		n, err := im.sink.count(ctx, t.name)
+		n, err := im.sink.Count(ctx, t.name)
 		if err != nil {
 			return err
 		}
@@ -358,7 +357,7 @@ func decodeValue(text json.RawMessage, kind string) (any, error) {
 		err := json.Unmarshal(text, &value)
 		return value, err
 	}
-	// Engines differ in what is text and what is bytes.
+	// Engines differ in which columns are text and which are bytes.
 	var value []byte
 	switch text[0] {
 	case '{':

@@ -1,4 +1,4 @@
-package work
+package exchange
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// BenchmarkParseRequest measures what the server spends on reading calls: one of many small outcomes, and one of few large.
+// BenchmarkParseRequest measures the cost of decoding calls: many small outcomes, and few large ones.
 //
-//	go test -run '^$' -bench ParseRequest ./apiserver/work
+//	go test -run '^$' -bench ParseRequest ./exchange
 func BenchmarkParseRequest(b *testing.B) {
 	outcomes := func(count int, result, output string) string {
 		list := make([]string, count)
