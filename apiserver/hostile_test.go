@@ -24,6 +24,7 @@ import (
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/contract"
+	"sharedcloud.io/function-operator/apiserver/work"
 	"sharedcloud.io/function-operator/exchange"
 )
 

@@ -48,7 +48,7 @@ var runWrong = map[string]string{
 var functionTodo = map[string]string{
 	v1alpha1.ReasonImageMissing:        "Name an image that exists: `kubectl get functionimages -A` lists them. Administrators add images to the catalogue's namespace.",
 	v1alpha1.ReasonConfigMapMissing:    "Create the ConfigMap that spec.codeFrom names (with kubectl apply -k where kustomize generates it). The Function then becomes ready by itself.",
-	v1alpha1.ReasonConfigMapKey:        "Put the code under the key that spec.codeFrom names, or correct the name of the key.",
+	v1alpha1.ReasonConfigMapKeyMissing: "Put the code under the key that spec.codeFrom names, or correct the name of the key.",
 	v1alpha1.ReasonCodeTooLarge:        "Move libraries into the image, and data to a place from which the handler fetches it.",
 	v1alpha1.ReasonRuntimeUnknown:      "Choose a runtime that the operator supports, for example that of the image.",
 	v1alpha1.ReasonRuntimeMismatch:     "Set spec.runtime to a runtime of the image's language, or choose another image.",

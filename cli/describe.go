@@ -194,12 +194,12 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 // keptLine is until when a finished run and its results are kept. It is empty without a limit.
 func keptLine(run *v1alpha1.FunctionRun) string {
 	var parts []string
-	if until, limited := run.ResultsKeptUntil(); resultsDeleted(run) {
+	if until, limited := run.ResultsExpirationTime(); resultsDeleted(run) {
 		parts = append(parts, "results deleted (resultsTTLSecondsAfterFinished)")
 	} else if limited {
 		parts = append(parts, "results until "+until.UTC().Format(time.RFC3339)+" (resultsTTLSecondsAfterFinished)")
 	}
-	if until, limited := run.KeptUntil(); limited {
+	if until, limited := run.ExpirationTime(); limited {
 		parts = append(parts, "run until "+until.UTC().Format(time.RFC3339)+" (ttlSecondsAfterFinished)")
 	}
 	return strings.Join(parts, ", ")

@@ -68,7 +68,7 @@ func revisionOf(configMap *corev1.ConfigMap) (*revision, error) {
 	if n, err := strconv.Atoi(configMap.Annotations[v1alpha1.AnnotationRevisionNumber]); err == nil {
 		r.number = n
 	}
-	if since, err := time.Parse(time.RFC3339, configMap.Annotations[v1alpha1.AnnotationRevisionSince]); err == nil {
+	if since, err := time.Parse(time.RFC3339, configMap.Annotations[v1alpha1.AnnotationRevisionCurrentSince]); err == nil {
 		r.since = since
 	}
 	runner := r.setting("runnerFile")

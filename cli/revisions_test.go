@@ -116,7 +116,7 @@ func TestManagedElsewhere(t *testing.T) {
 
 func TestNumbersOfRevisions(t *testing.T) {
 	old, first, second := revisionMap("f-a", "1", "", nil), revisionMap("f-b", "2", "", nil), revisionMap("f-c", "3", "", nil)
-	first.Annotations = map[string]string{v1alpha1.AnnotationRevisionNumber: "4", v1alpha1.AnnotationRevisionSince: "2026-11-26T12:00:00Z"}
+	first.Annotations = map[string]string{v1alpha1.AnnotationRevisionNumber: "4", v1alpha1.AnnotationRevisionCurrentSince: "2026-11-26T12:00:00Z"}
 	second.Annotations = map[string]string{v1alpha1.AnnotationRevisionNumber: "2"}
 	all := []*revision{mustRevision(t, first), mustRevision(t, second), mustRevision(t, old)}
 	sortAndNumber(all, "f-b")

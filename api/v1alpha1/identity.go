@@ -27,9 +27,9 @@ func ClaimsBefore(a, b metav1.Object) bool {
 	return a.GetUID() < b.GetUID()
 }
 
-// UUIDPartOfJobs is the part of a run's uuid that the uuids of its jobs have, and that is unique therefore: the first 90 bits that
+// JobUUIDPrefix is the part of a run's uuid that the uuids of its jobs have, and that is unique therefore: the first 90 bits that
 // are free, as 24 hexadecimal digits. "" for what is no uuid.
-func UUIDPartOfJobs(uuid string) string {
+func JobUUIDPrefix(uuid string) string {
 	if !uuidForm.MatchString(uuid) {
 		return ""
 	}

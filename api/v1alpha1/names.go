@@ -17,8 +17,8 @@ const (
 	AnnotationResultsQuota = "sharedcloud.io/results-quota"
 	// AnnotationRequestedBy is who asked for what REST last did to an object.
 	AnnotationRequestedBy = "sharedcloud.io/requested-by"
-	// AnnotationRequest is a hash of the body that made an object by REST with an Idempotency-Key.
-	AnnotationRequest = "sharedcloud.io/request"
+	// AnnotationRequestHash is a hash of the body that made an object by REST with an Idempotency-Key.
+	AnnotationRequestHash = "sharedcloud.io/request-hash"
 	// AnnotationBidPrice and AnnotationBaseGPU are what a run was given by REST: the price as it was written, and the
 	// product of the weakest GPU that will do.
 	AnnotationBidPrice = "sharedcloud.io/bid-price"
@@ -43,18 +43,18 @@ const (
 	// became the present one last.
 	AnnotationRevisionNumber = "sharedcloud.io/revision-number"
 	// AnnotationRevisionGeneration of a revision is the generation of the Function when it last became the present one;
-	// AnnotationRevisionSince is when that was, RFC 3339.
-	AnnotationRevisionGeneration = "sharedcloud.io/function-generation"
-	AnnotationRevisionSince      = "sharedcloud.io/present-since"
+	// AnnotationRevisionCurrentSince is when that was, RFC 3339.
+	AnnotationRevisionGeneration   = "sharedcloud.io/function-generation"
+	AnnotationRevisionCurrentSince = "sharedcloud.io/current-since"
 	// LabelTrust marks the ConfigMap, one in each namespace that has runs, with the certificate authority of the exchange.
 	LabelTrust = "sharedcloud.io/trust"
 	// LabelQueue is Kueue's: the name of the queue that admits a Job, on the FunctionRun or on the Job itself.
 	LabelQueue = "kueue.x-k8s.io/queue-name"
 	// DefaultGPUProductLabel is the label of a node that says what GPUs it has, as NVIDIA's GPU feature discovery sets it.
 	DefaultGPUProductLabel = "nvidia.com/gpu.product"
-	// AnnotationInputs is set by the caches on the copies they keep, never on stored objects: the number of inputs of a
+	// AnnotationInputCount is set by the caches on the copies they keep, never on stored objects: the number of inputs of a
 	// run whose inputs the cache has dropped.
-	AnnotationInputs = "cache.sharedcloud.io/inputs"
+	AnnotationInputCount = "cache.sharedcloud.io/input-count"
 	// AnnotationUpdated is set by the caches on the copies they keep, never on stored objects: when somebody last wrote the
 	// object, its status apart, µs since 1970.
 	AnnotationUpdated = "cache.sharedcloud.io/updated"
@@ -114,15 +114,15 @@ const (
 
 // Reasons of conditions on a Function or a FunctionImage.
 const (
-	ReasonReady             = "Ready"
-	ReasonImageMissing      = "ImageMissing"
-	ReasonConfigMapMissing  = "ConfigMapMissing"
-	ReasonConfigMapKey      = "ConfigMapKeyMissing"
-	ReasonCodeTooLarge      = "CodeTooLarge"
-	ReasonRuntimeUnknown    = "RuntimeUnknown"
-	ReasonRuntimeMismatch   = "RuntimeMismatch"
-	ReasonRevisionNameTaken = "RevisionNameTaken"
-	ReasonInvalid           = "Invalid"
+	ReasonReady               = "Ready"
+	ReasonImageMissing        = "ImageMissing"
+	ReasonConfigMapMissing    = "ConfigMapMissing"
+	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
+	ReasonCodeTooLarge        = "CodeTooLarge"
+	ReasonRuntimeUnknown      = "RuntimeUnknown"
+	ReasonRuntimeMismatch     = "RuntimeMismatch"
+	ReasonRevisionNameTaken   = "RevisionNameTaken"
+	ReasonInvalid             = "Invalid"
 	// ReasonNotDecodable, on every kind: the stored object does not fit the type. Nothing is done for it until it is
 	// corrected or deleted.
 	ReasonNotDecodable = "NotDecodable"

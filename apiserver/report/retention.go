@@ -43,7 +43,7 @@ func (r *Reporter) retain(ctx context.Context, run *v1alpha1.FunctionRun) (time.
 // resultsLeft is how long the results of a closed run stay. limited is false when they stay as long as the run, are already
 // deleted, or the controller has not recorded its end yet.
 func resultsLeft(run *v1alpha1.FunctionRun, now time.Time) (left time.Duration, limited bool) {
-	until, limited := run.ResultsKeptUntil()
+	until, limited := run.ResultsExpirationTime()
 	if !limited || !closed(run) || run.Status.Progress.ResultsDeleted {
 		return 0, false
 	}

@@ -44,7 +44,7 @@ var (
 	restPaths   = [][]string{pathName, pathRuntime, pathImage, pathCode,
 		{"metadata", "labels", v1alpha1.LabelUUID},
 		{"metadata", "annotations", v1alpha1.AnnotationCreated},
-		{"metadata", "annotations", v1alpha1.AnnotationRequest},
+		{"metadata", "annotations", v1alpha1.AnnotationRequestHash},
 		pathAsked}
 )
 

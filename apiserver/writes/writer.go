@@ -95,7 +95,7 @@ func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 		v1alpha1.AnnotationRequestedBy: requester(by.User),
 	}
 	if by.Key != "" {
-		annotations[v1alpha1.AnnotationRequest] = by.Body
+		annotations[v1alpha1.AnnotationRequestHash] = by.Body
 	}
 	return metav1.ObjectMeta{
 		Namespace:   namespace,
@@ -135,7 +135,7 @@ func (w *Writer) createOnce(ctx context.Context, object client.Object, by Reques
 	if err := w.cluster.Client.Get(ctx, key, object); err != nil {
 		return false, core.APIError("reading the object of an earlier request with the same key", err)
 	}
-	if object.GetAnnotations()[v1alpha1.AnnotationRequest] != by.Body {
+	if object.GetAnnotations()[v1alpha1.AnnotationRequestHash] != by.Body {
 		return false, ErrKeyReused
 	}
 	return true, nil

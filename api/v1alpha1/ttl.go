@@ -2,9 +2,9 @@ package v1alpha1
 
 import "time"
 
-// KeptUntil is when a run that is over is deleted: its own ttlSecondsAfterFinished after its end, else its Function's as it was
+// ExpirationTime is when a run that is over is deleted: its own ttlSecondsAfterFinished after its end, else its Function's as it was
 // pinned. False where neither says so, or the run is not over.
-func (r *FunctionRun) KeptUntil() (time.Time, bool) {
+func (r *FunctionRun) ExpirationTime() (time.Time, bool) {
 	var ofFunction *int32
 	if r.Status.Revision != nil {
 		ofFunction = r.Status.Revision.TTLSecondsAfterFinished
@@ -12,8 +12,8 @@ func (r *FunctionRun) KeptUntil() (time.Time, bool) {
 	return r.endPlus(r.Spec.TTLSecondsAfterFinished, ofFunction)
 }
 
-// ResultsKeptUntil is KeptUntil of the run's results, by resultsTTLSecondsAfterFinished.
-func (r *FunctionRun) ResultsKeptUntil() (time.Time, bool) {
+// ResultsExpirationTime is ExpirationTime of the run's results, by resultsTTLSecondsAfterFinished.
+func (r *FunctionRun) ResultsExpirationTime() (time.Time, bool) {
 	var ofFunction *int32
 	if r.Status.Revision != nil {
 		ofFunction = r.Status.Revision.ResultsTTLSecondsAfterFinished
