@@ -81,7 +81,7 @@ func oneSource(spec *v1alpha1.FunctionRunSpec) error {
 	case 1:
 		return nil
 	}
-	return errors.New("more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: leave all but one of them out")
+	return errors.New("more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: set exactly one of them")
 }
 
 func field(spec *v1alpha1.FunctionRunSpec) string {

@@ -14,27 +14,27 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Stored objects are decoded one by one. A list or a watch fails as a whole where one of its objects cannot be decoded, and
-// with it every reader of the kind, in every namespace. So decoding an object always gives an object: where its content
-// does not fit the type, it has its metadata and an annotation with the error, and nothing else.
+// Decoding a stored object always succeeds, because a list or a watch fails as a whole if one of its objects cannot be
+// decoded, and with it every reader of the kind, in every namespace. If the content does not match the type, the decoded
+// object has its metadata and an annotation with the error, and nothing else.
 //
-// Such a copy is for reading. Nothing writes it back: components write by apply, by patch and by delete, never by update.
+// Such a copy is never written back: components write with apply, patch and delete, never with update.
 
 const (
-	// MaxStoredDepth is how deeply the JSON of a stored object may nest. Decoders refuse more than 10,000 levels, of a whole
-	// list at once; see package api/shallow.
+	// MaxStoredDepth is the maximum nesting depth of a stored object's JSON. Decoders reject more than 10,000 levels, and
+	// with them the whole list that contains the object; see package api/shallow.
 	MaxStoredDepth = 512
-	// maxDecodeError is the length of the annotation in bytes.
+	// maxDecodeError is the maximum length of the annotation in bytes.
 	maxDecodeError = 512
 )
 
-// DecodeError says why an object's content could not be decoded; "" where it could. The text is cut and has no control
-// characters.
+// DecodeError returns the reason why an object's content could not be decoded, or "" if it could. The text is truncated and
+// has no control characters.
 func DecodeError(object metav1.Object) string {
 	return object.GetAnnotations()[AnnotationDecodeError]
 }
 
-// UnmarshalJSON decodes a Function, or its metadata where the rest cannot be decoded: see DecodeError.
+// UnmarshalJSON decodes a Function, or only its metadata if the rest cannot be decoded: see DecodeError.
 func (f *Function) UnmarshalJSON(data []byte) error {
 	type plain Function
 	return decodeStored(data, func(data []byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error) {
@@ -51,7 +51,7 @@ func (f *Function) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// UnmarshalJSON decodes a FunctionImage, or its metadata where the rest cannot be decoded: see DecodeError.
+// UnmarshalJSON decodes a FunctionImage, or only its metadata if the rest cannot be decoded: see DecodeError.
 func (i *FunctionImage) UnmarshalJSON(data []byte) error {
 	type plain FunctionImage
 	return decodeStored(data, func(data []byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error) {
@@ -68,7 +68,7 @@ func (i *FunctionImage) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// UnmarshalJSON decodes a FunctionRun, or its metadata where the rest cannot be decoded: see DecodeError.
+// UnmarshalJSON decodes a FunctionRun, or only its metadata if the rest cannot be decoded: see DecodeError.
 func (r *FunctionRun) UnmarshalJSON(data []byte) error {
 	type plain FunctionRun
 	return decodeStored(data, func(data []byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error) {
@@ -85,12 +85,12 @@ func (r *FunctionRun) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// decodeStored decodes one object. whole replaces the object by what data holds, or by an empty one and the error. The
-// error of decodeStored itself is that data is no JSON object: then there is nothing to keep.
+// decodeStored decodes one object. whole replaces the object by the decoded data, or by an empty object and returns the
+// error. decodeStored itself fails only if data is not a JSON object, because then there is no metadata to keep.
 func decodeStored(data []byte, whole func([]byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error)) error {
 	data = bytes.TrimSpace(data)
 	if bytes.Equal(data, []byte("null")) {
-		return nil // as for any other type
+		return nil // encoding/json leaves any type unchanged on null
 	}
 	if len(data) == 0 || data[0] != '{' {
 		return fmt.Errorf("json: cannot decode %s into an object of %s", excerpt(data), GroupName)
@@ -98,7 +98,7 @@ func decodeStored(data []byte, whole func([]byte) (*metav1.TypeMeta, *metav1.Obj
 	content := data
 	var tooDeep error
 	if deeper(data, MaxStoredDepth) {
-		content, tooDeep = []byte("{}"), fmt.Errorf("it has a value that nests deeper than %d levels", MaxStoredDepth)
+		content, tooDeep = []byte("{}"), fmt.Errorf("it contains a value that is nested more than %d levels deep", MaxStoredDepth)
 	}
 	typeMeta, objectMeta, err := whole(content)
 	if tooDeep != nil {
@@ -114,12 +114,12 @@ func decodeStored(data []byte, whole func([]byte) (*metav1.TypeMeta, *metav1.Obj
 		objectMeta.Annotations[AnnotationDecodeError] = decodeMessage(err)
 		return nil
 	}
-	delete(objectMeta.Annotations, AnnotationDecodeError) // a stored one is not the operator's word
+	delete(objectMeta.Annotations, AnnotationDecodeError) // a stored annotation of this name was set by a user
 	return nil
 }
 
-// deeper says whether JSON nests deeper than so many levels.
-func deeper(data []byte, most int) bool {
+// deeper reports whether data is nested more than maxDepth levels deep.
+func deeper(data []byte, maxDepth int) bool {
 	depth, text, escaped := 0, false, false
 	for _, c := range data {
 		switch {
@@ -131,7 +131,7 @@ func deeper(data []byte, most int) bool {
 		case c == '"':
 			text = true
 		case c == '{' || c == '[':
-			if depth++; depth > most {
+			if depth++; depth > maxDepth {
 				return true
 			}
 		case c == '}' || c == ']':
@@ -141,7 +141,7 @@ func deeper(data []byte, most int) bool {
 	return false
 }
 
-// salvage decodes the metadata. Where it does not fit its type either, each of its fields is decoded by itself.
+// salvage decodes the metadata. If the metadata does not match its type either, its fields are decoded one by one.
 func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMeta) error {
 	var fields struct {
 		APIVersion stdjson.RawMessage `json:"apiVersion"`
@@ -149,7 +149,7 @@ func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMe
 		Metadata   stdjson.RawMessage `json:"metadata"`
 	}
 	if err := json.Unmarshal(data, &fields); err != nil {
-		return err // no JSON
+		return err // not JSON
 	}
 	typeMeta.APIVersion, _ = textOf(fields.APIVersion)
 	typeMeta.Kind, _ = textOf(fields.Kind)
@@ -163,7 +163,7 @@ func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMe
 	}
 	var metadata map[string]stdjson.RawMessage
 	if err := json.Unmarshal(fields.Metadata, &metadata); err != nil {
-		return nil //nolint:nilerr // no object: there is nothing to keep
+		return nil //nolint:nilerr // metadata is not an object: there is nothing to keep
 	}
 	objectMeta.Labels = textsOf(metadata["labels"])
 	objectMeta.Annotations = textsOf(metadata["annotations"])
@@ -176,7 +176,7 @@ func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMe
 			continue
 		}
 		alone := slices.Concat([]byte(`{"`+field+`":`), value, []byte(`}`))
-		if json.Unmarshal(alone, &metav1.ObjectMeta{}) == nil { // first elsewhere: an error leaves half of it
+		if json.Unmarshal(alone, &metav1.ObjectMeta{}) == nil { // decoded into a scratch object first, because an error leaves a partial result
 			_ = json.Unmarshal(alone, objectMeta)
 		}
 	}
@@ -191,7 +191,7 @@ func textOf(raw stdjson.RawMessage) (string, bool) {
 	return *text, true
 }
 
-// textsOf are those entries of an object that are strings.
+// textsOf returns the entries of an object whose values are strings.
 func textsOf(raw stdjson.RawMessage) map[string]string {
 	var entries map[string]stdjson.RawMessage
 	if len(raw) == 0 || json.Unmarshal(raw, &entries) != nil || len(entries) == 0 {
@@ -206,7 +206,7 @@ func textsOf(raw stdjson.RawMessage) map[string]string {
 	return texts
 }
 
-// checkTimes refuses times whose year does not have four digits: they cannot be written as RFC 3339.
+// checkTimes rejects times whose year does not have four digits, because they cannot be formatted as RFC 3339.
 func checkTimes(conditions []metav1.Condition, times ...*metav1.Time) error {
 	for i := range conditions {
 		times = append(times, &conditions[i].LastTransitionTime)
@@ -222,7 +222,7 @@ func checkTimes(conditions []metav1.Condition, times ...*metav1.Time) error {
 	return nil
 }
 
-// decodeMessage is an error of a decoder in words that name the field as a manifest does.
+// decodeMessage formats a decoder's error with the name of the field as it appears in a manifest.
 func decodeMessage(err error) string {
 	text := strings.TrimPrefix(err.Error(), "json: ")
 	var mismatch *stdjson.UnmarshalTypeError
@@ -233,7 +233,7 @@ func decodeMessage(err error) string {
 		}
 		text = fmt.Sprintf("%s cannot be a JSON %s", field, excerpt([]byte(mismatch.Value)))
 		if mismatch.Type != nil {
-			text += " (it is of the type " + strings.TrimPrefix(mismatch.Type.String(), "v1alpha1.") + ")"
+			text += " (want " + strings.TrimPrefix(mismatch.Type.String(), "v1alpha1.") + ")"
 		}
 	}
 	return cleaned(text, maxDecodeError)
@@ -241,7 +241,7 @@ func decodeMessage(err error) string {
 
 func excerpt(text []byte) string { return cleaned(string(text[:min(len(text), 64)]), 64) }
 
-// cleaned is text without control characters and without invalid UTF-8, in at most limit bytes.
+// cleaned returns text without control characters and invalid UTF-8, truncated to limit bytes.
 func cleaned(text string, limit int) string {
 	const mark = "…"
 	text = strings.Map(func(r rune) rune {

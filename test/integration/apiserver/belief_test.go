@@ -39,7 +39,7 @@ var _ = Describe("A pod made by hand", func() {
 		Eventually(func(g Gomega) { // the policy and the right are known a moment after they were made
 			err := c.Create(ctx, forged.DeepCopy())
 			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
-			g.Expect(err.Error()).To(ContainSubstring("only the Job controller makes them"))
+			g.Expect(err.Error()).To(ContainSubstring("only the Job controller creates them"))
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 

@@ -104,7 +104,7 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 		Eventually(func(g Gomega) {
 			fresh(ctx, g, run)
 			run.Spec.ParametersFrom.ConfigMapKeyRef.Key = "other"
-			g.Expect(k8s.Update(ctx, run)).To(MatchError(ContainSubstring("spec.parametersFrom is immutable: make a new FunctionRun")))
+			g.Expect(k8s.Update(ctx, run)).To(MatchError(ContainSubstring("spec.parametersFrom is immutable: create a new FunctionRun")))
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 })
