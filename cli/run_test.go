@@ -91,11 +91,11 @@ func TestInputsAreStreamedNotCollected(t *testing.T) {
 			return false
 		}
 		_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
-		refuse(w, apierrors.NewBadRequest("the inputs cannot be read: line 7: it is no JSON. Nothing was kept."))
+		refuse(w, apierrors.NewBadRequest("the inputs cannot be read: line 7: it is not JSON. Nothing was kept."))
 		return true
 	}
 	source := &endless{}
-	f.plugin(t, t.Context(), source, "run", "f", "--file", "-").mustEnd(t, ExitUsage, "", "line 7: it is no JSON")
+	f.plugin(t, t.Context(), source, "run", "f", "--file", "-").mustEnd(t, ExitUsage, "", "line 7: it is not JSON")
 	// The connection may still be reading.
 	if read := source.read.Load(); read > 64<<20 {
 		t.Errorf("%d bytes were read of what the server took 1 MiB of", read)

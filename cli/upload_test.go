@@ -161,7 +161,7 @@ func TestOfManyInputsWithAMistakeNoRunIsMade(t *testing.T) {
 	f, u := newFakeCluster(t), &receiver{}
 	f.handle = u.handle
 	f.plugin(t, t.Context(), strings.NewReader(numberedLines(3000, 1000)+"[oops\n"), "run", "f", "--file", "-").
-		mustEnd(t, ExitUsage, "", "the inputs in standard input cannot be read as NDJSON: line 3001: it is no JSON")
+		mustEnd(t, ExitUsage, "", "the inputs in standard input cannot be read as NDJSON: line 3001: it is not JSON")
 	other := &receiver{}
 	f = newFakeCluster(t)
 	f.handle = other.handle

@@ -62,8 +62,8 @@ func TestCount(t *testing.T) {
 	}{
 		"JSON":              {spec: `{parameters: [[1], [], [2, 3]]}`, want: 3},
 		"a literal":         {spec: `{parametersLiteral: "((1,), ())"}`, want: 2},
-		"no JSON input":     {spec: `{parameters: []}`, problem: "spec.parameters has no input, and a run needs at least one"},
-		"no input":          {spec: `{parametersLiteral: "()"}`, problem: "spec.parametersLiteral has no input, and a run needs at least one"},
+		"no JSON input":     {spec: `{parameters: []}`, problem: "spec.parameters has no inputs, and a run needs at least one"},
+		"no input":          {spec: `{parametersLiteral: "()"}`, problem: "spec.parametersLiteral has no inputs, and a run needs at least one"},
 		"neither":           {spec: `{}`, problem: "none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
 		"both":              {spec: `{parameters: [[1]], parametersLiteral: "((1,),)"}`, problem: "more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
 		"a literal's error": {spec: `{parametersLiteral: "((1,), (x,))"}`, problem: `spec.parametersLiteral, line 1, column 9: "x" is a name`},
