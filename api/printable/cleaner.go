@@ -9,9 +9,9 @@ import (
 
 const (
 	escape = 0x1b
-	// maxColour is the maximum length of a color sequence between ESC [ and m.
-	maxColour   = 32
-	resetColour = "\x1b[0m"
+	// maxColor is the maximum length of a color sequence between ESC [ and m.
+	maxColor   = 32
+	resetColor = "\x1b[0m"
 )
 
 // cleaner replaces the unsafe parts of a text that may arrive in chunks. It reads each byte once. Between two chunks it keeps
@@ -19,12 +19,12 @@ const (
 type cleaner struct {
 	// line formats the text as one line.
 	line bool
-	// colours lets color sequences (ESC [ … m) pass. A color is reset at the end of its line so that it does not affect the next
+	// colors lets color sequences (ESC [ … m) pass. A color is reset at the end of its line so that it does not affect the next
 	// one.
-	colours bool
+	colors bool
 
-	coloured bool
-	pending  []byte
+	colored bool
+	pending []byte
 }
 
 // append adds the safe form of a chunk to clean. With final set, nothing is kept for the next chunk.
@@ -48,7 +48,7 @@ func (c *cleaner) append(clean, piece []byte, final bool) []byte {
 		i += size
 	}
 	if final {
-		clean = c.uncoloured(clean)
+		clean = c.uncolored(clean)
 	}
 	return clean
 }
@@ -68,7 +68,7 @@ func (c *cleaner) one(clean, text []byte, final bool) ([]byte, int) {
 	case b == '\n' && c.line:
 		return append(clean, "⏎"...), 1
 	case b == '\n':
-		return append(c.uncoloured(clean), '\n'), 1
+		return append(c.uncolored(clean), '\n'), 1
 	case b == '\t' && c.line:
 		return append(clean, ' '), 1
 	case b == '\t':
@@ -79,8 +79,8 @@ func (c *cleaner) one(clean, text []byte, final bool) ([]byte, int) {
 		return clean, 1 // the line feed is kept
 	case b == '\r':
 		return append(clean, `\r`...), 1
-	case b == escape && c.colours:
-		return c.colour(clean, text, final)
+	case b == escape && c.colors:
+		return c.color(clean, text, final)
 	case b < utf8.RuneSelf:
 		return fmt.Appendf(clean, `\x%02x`, b), 1
 	case !final && !utf8.FullRune(text):
@@ -98,26 +98,26 @@ func (c *cleaner) one(clean, text []byte, final bool) ([]byte, int) {
 	return fmt.Appendf(clean, `\u%04x`, r), size
 }
 
-// colour adds a color sequence, or an escape if the text does not begin with one.
-func (c *cleaner) colour(clean, text []byte, final bool) ([]byte, int) {
+// color adds a color sequence, or an escape if the text does not begin with one.
+func (c *cleaner) color(clean, text []byte, final bool) ([]byte, int) {
 	end := 1
 	if end < len(text) && text[end] == '[' {
-		for end++; end < len(text) && end < maxColour+2 && colourParameter(text[end]); end++ {
+		for end++; end < len(text) && end < maxColor+2 && colorParameter(text[end]); end++ {
 			continue
 		}
 	}
 	switch {
-	case end == len(text) && !final && end < maxColour+2:
+	case end == len(text) && !final && end < maxColor+2:
 		return clean, 0
 	case end > 1 && end < len(text) && text[end] == 'm':
 		sequence := text[:end+1]
-		c.coloured = !resets(sequence[2:end])
+		c.colored = !resets(sequence[2:end])
 		return append(clean, sequence...), len(sequence)
 	}
 	return append(clean, `\x1b`...), 1
 }
 
-func colourParameter(b byte) bool { return b >= '0' && b <= '9' || b == ';' || b == ':' }
+func colorParameter(b byte) bool { return b >= '0' && b <= '9' || b == ';' || b == ':' }
 
 // resets reports whether a color sequence with these parameters resets all attributes.
 func resets(parameters []byte) bool {
@@ -129,10 +129,10 @@ func resets(parameters []byte) bool {
 	return true
 }
 
-func (c *cleaner) uncoloured(clean []byte) []byte {
-	if c.coloured {
-		clean = append(clean, resetColour...)
-		c.coloured = false
+func (c *cleaner) uncolored(clean []byte) []byte {
+	if c.colored {
+		clean = append(clean, resetColor...)
+		c.colored = false
 	}
 	return clean
 }
@@ -150,7 +150,7 @@ func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
 
 // NewLogWriter creates a Writer for logs. It is like NewWriter but lets color sequences (ESC [ numbers m) pass and resets the
 // color at the end of each line.
-func NewLogWriter(to io.Writer) *Writer { return &Writer{to: to, cleaner: cleaner{colours: true}} }
+func NewLogWriter(to io.Writer) *Writer { return &Writer{to: to, cleaner: cleaner{colors: true}} }
 
 // Write implements io.Writer.
 func (w *Writer) Write(text []byte) (int, error) {

@@ -68,7 +68,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestOpaqueValuesStayAsTheyAre(t *testing.T) {
+func TestOpaqueValuesAreUnchanged(t *testing.T) {
 	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
 	for _, text := range []string{`{"a":1,"a":2}`, `"\ud800"`, "1e999", deep, `{"a":  1.50}`} {
 		d := NewDecoder([]byte(" "+text+" "), Options{})
@@ -79,12 +79,12 @@ func TestOpaqueValuesStayAsTheyAre(t *testing.T) {
 	}
 	for _, text := range []string{"\"\xff\"", "[1", "{1:2}", strings.Repeat("[", 10001) + strings.Repeat("]", 10001)} {
 		if _, err := NewDecoder([]byte(text), Options{}).Opaque(); err == nil {
-			t.Errorf("%.40s was taken", text)
+			t.Errorf("%.40s was accepted", text)
 		}
 	}
 }
 
-func TestValuesAreOfTheirTypes(t *testing.T) {
+func TestValuesHaveTheTypeOfTheirField(t *testing.T) {
 	read := func(text string) error {
 		d := NewDecoder([]byte(text), Options{FoldNames: true})
 		return d.Object(func(name []byte) (err error) {
@@ -145,7 +145,7 @@ func TestValuesAreOfTheirTypes(t *testing.T) {
 	}
 }
 
-// What is checked needs memory for the names of open objects only.
+// Validation needs memory only for the names of open objects.
 func TestMemoryIsASmallMultipleOfTheText(t *testing.T) {
 	var names bytes.Buffer
 	names.WriteByte('{')
@@ -174,7 +174,7 @@ func TestMemoryIsASmallMultipleOfTheText(t *testing.T) {
 	}
 }
 
-// What is accepted is JSON, to encoding/json too, and what is opaque is exactly that which is JSON in UTF-8.
+// Every accepted text is valid JSON for encoding/json, and Opaque accepts exactly the texts that are JSON in UTF-8.
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,-2.5e3,true,null,"x\n"],"b":{}}`, `{"a":1,"a":2}`, `"\ud800"`, `[[`, "1e999", "\"\xff\"", `{"\u0061":1}`} {
 		f.Add([]byte(seed))
@@ -191,7 +191,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		err = Check(data)
 		if err == nil && !valid {
-			t.Fatal("what is no JSON was taken")
+			t.Fatal("a text that is not JSON was accepted")
 		}
 		var wrong *Error
 		if err != nil && (!errors.As(err, &wrong) || valid && wrong.Syntax || !utf8.ValidString(err.Error())) {
