@@ -158,7 +158,7 @@ func (d *Decoder) name(m *mark) ([]byte, error) {
 	name, known := d.names.add(m, start, d.at-1, escaped)
 	if known {
 		if d.options.FoldNames {
-			return nil, d.refuse(start, "the key %.100q is given twice (upper and lower case are not told apart)", name)
+			return nil, d.refuse(start, "the key %.100q is given twice (keys are not case-sensitive)", name)
 		}
 		return nil, d.refuse(start, "the key %.100q is given twice", name)
 	}

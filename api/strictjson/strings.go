@@ -59,7 +59,7 @@ func (d *Decoder) escape(strict bool) error {
 		d.at += 6
 		return nil
 	}
-	return d.refuse(start, `it has half a surrogate pair, \u%04x, which no text can hold`, unit)
+	return d.refuse(start, `it contains half a surrogate pair (\u%04x)`, unit)
 }
 
 // escapeAt returns the code unit of an escape \uXXXX, if there is one.
