@@ -55,7 +55,7 @@ var runWrong = map[string]string{
 var functionTodo = map[string]string{
 	v1alpha1.ReasonImageMissing:        "Name an image that exists: `kubectl get functionimages -A` lists them. Administrators add some to the catalogue's namespace.",
 	v1alpha1.ReasonConfigMapMissing:    "Make the ConfigMap that spec.codeFrom names (kubectl apply -k, where kustomize makes it). The Function becomes ready by itself then.",
-	v1alpha1.ReasonConfigMapKey:        "Put the code under the key that spec.codeFrom names, or name the right key.",
+	v1alpha1.ReasonConfigMapKeyMissing: "Put the code under the key that spec.codeFrom names, or name the right key.",
 	v1alpha1.ReasonCodeTooLarge:        "Move libraries into the image and data to where the handler fetches it.",
 	v1alpha1.ReasonRuntimeUnknown:      "Choose a runtime that the operator knows: the image's own, for instance.",
 	v1alpha1.ReasonRuntimeMismatch:     "Let spec.runtime be of the language of the image, or choose another image.",

@@ -215,12 +215,12 @@ func statusLine(run *v1alpha1.FunctionRun, s standing) string {
 // keptLine says until when a finished run and its results are kept, where that has a limit.
 func keptLine(run *v1alpha1.FunctionRun) string {
 	var parts []string
-	if until, limited := run.ResultsKeptUntil(); resultsDeleted(run) {
+	if until, limited := run.ResultsExpirationTime(); resultsDeleted(run) {
 		parts = append(parts, "its results were deleted (resultsTTLSecondsAfterFinished)")
 	} else if limited {
 		parts = append(parts, "its results until "+until.UTC().Format(time.RFC3339)+" (resultsTTLSecondsAfterFinished)")
 	}
-	if until, limited := run.KeptUntil(); limited {
+	if until, limited := run.ExpirationTime(); limited {
 		parts = append(parts, "the run until "+until.UTC().Format(time.RFC3339)+" (ttlSecondsAfterFinished)")
 	}
 	return strings.Join(parts, ", ")

@@ -23,7 +23,7 @@ import (
 // Annotations of a revision.
 const (
 	annotationRevisionNumber = "sharedcloud.io/revision-number"
-	annotationRevisionSince  = "sharedcloud.io/present-since"
+	annotationRevisionSince  = "sharedcloud.io/current-since"
 	// revisionSettingsKey is the key of a revision's ConfigMap that holds its settings.
 	revisionSettingsKey = "revision.json"
 )

@@ -37,13 +37,13 @@ func configMapMissing(namespace string, from v1alpha1.CodeSource) finding {
 }
 
 func handlerMissing(namespace, name, handlerFile string) finding {
-	return finding{standingProgressing, v1alpha1.ReasonConfigMapKey, fmt.Sprintf(
+	return finding{standingProgressing, v1alpha1.ReasonConfigMapKeyMissing, fmt.Sprintf(
 		"The ConfigMap %q in the namespace %s has no key %q, the file that defines handler(event): add it, or name another ConfigMap in spec.codeFrom.configMapRef.name.",
 		name, namespace, handlerFile)}
 }
 
 func configMapKeyMissing(namespace, name, key string) finding {
-	return finding{standingProgressing, v1alpha1.ReasonConfigMapKey, fmt.Sprintf(
+	return finding{standingProgressing, v1alpha1.ReasonConfigMapKeyMissing, fmt.Sprintf(
 		"The ConfigMap %q in the namespace %s has no key %q: add it, or correct spec.codeFrom.configMapKeyRef.key.", name, namespace, key)}
 }
 

@@ -136,7 +136,7 @@ func leaveLeft(run *v1alpha1.FunctionRun, job *batchv1.Job, c crew, now time.Tim
 // expire deletes the run when ttlSecondsAfterFinished has passed since its end, and says how long that is yet.
 func (r *RunReconciler) expire(ctx context.Context, p *runPass) (time.Duration, error) {
 	run := p.run
-	until, limited := run.KeptUntil()
+	until, limited := run.ExpirationTime()
 	if !limited {
 		return 0, nil
 	}

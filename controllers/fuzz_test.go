@@ -82,8 +82,8 @@ func lookAtFunction(t *testing.T, function *v1alpha1.Function, image *v1alpha1.F
 
 func lookAtRun(t *testing.T, run *v1alpha1.FunctionRun, now time.Time) {
 	_, _ = parameters.CachedCount(run)
-	_, _ = run.KeptUntil()
-	_, _ = run.ResultsKeptUntil()
+	_, _ = run.ExpirationTime()
+	_, _ = run.ResultsExpirationTime()
 	_ = runStatus(run)
 	_ = pinFor(run, &v1alpha1.Function{Status: v1alpha1.FunctionStatus{Revision: &v1alpha1.FunctionRevision{}}}, Settings{Workers: 1, TimeoutSeconds: 1}, foundInputs{count: 5})
 	if run.Status.Progress != nil {

@@ -27,7 +27,7 @@ func DropInputs(obj any) (any, error) {
 	}
 	if !dropped(run) {
 		count, err := Count(&run.Spec)
-		delete(run.Annotations, v1alpha1.AnnotationInputs)
+		delete(run.Annotations, v1alpha1.AnnotationInputCount)
 		delete(run.Annotations, v1alpha1.AnnotationParametersError)
 		if errors.Is(err, ErrElsewhere) {
 			return slimmed(run), nil // the reference to the inputs is small and is kept
@@ -38,7 +38,7 @@ func DropInputs(obj any) (any, error) {
 		if err != nil {
 			run.Annotations[v1alpha1.AnnotationParametersError] = err.Error()
 		} else {
-			run.Annotations[v1alpha1.AnnotationInputs] = strconv.Itoa(count)
+			run.Annotations[v1alpha1.AnnotationInputCount] = strconv.Itoa(count)
 		}
 		run.Spec.Parameters, run.Spec.ParametersLiteral, run.Spec.ParametersFrom = nil, nil, nil
 	}
@@ -73,9 +73,9 @@ func CachedCount(run *v1alpha1.FunctionRun) (int, error) {
 	if problem, ok := run.Annotations[v1alpha1.AnnotationParametersError]; ok {
 		return 0, errors.New(problem)
 	}
-	count, err := strconv.Atoi(run.Annotations[v1alpha1.AnnotationInputs])
+	count, err := strconv.Atoi(run.Annotations[v1alpha1.AnnotationInputCount])
 	if err != nil || count < 1 || count > int(v1alpha1.MaxInputs) {
-		return 0, errors.New("the annotation " + v1alpha1.AnnotationInputs + " is reserved and is not a valid number: remove it from the run")
+		return 0, errors.New("the annotation " + v1alpha1.AnnotationInputCount + " is reserved and is not a valid number: remove it from the run")
 	}
 	return count, nil
 }
@@ -94,7 +94,7 @@ func dropped(run *v1alpha1.FunctionRun) bool {
 	if run.Spec.Parameters != nil || run.Spec.ParametersLiteral != nil || run.Spec.ParametersFrom != nil {
 		return false
 	}
-	_, counted := run.Annotations[v1alpha1.AnnotationInputs]
+	_, counted := run.Annotations[v1alpha1.AnnotationInputCount]
 	_, failed := run.Annotations[v1alpha1.AnnotationParametersError]
 	return counted || failed
 }

@@ -27,9 +27,9 @@ func ClaimsBefore(a, b metav1.Object) bool {
 	return a.GetUID() < b.GetUID()
 }
 
-// UUIDPartOfJobs returns the part of a run's UUID that the UUIDs of its jobs share: its first 90 bits that are not version or
+// JobUUIDPrefix returns the part of a run's UUID that the UUIDs of its jobs share: its first 90 bits that are not version or
 // variant bits, as 24 hexadecimal digits. It returns "" if uuid is not a UUID.
-func UUIDPartOfJobs(uuid string) string {
+func JobUUIDPrefix(uuid string) string {
 	if !uuidForm.MatchString(uuid) {
 		return ""
 	}

@@ -17,8 +17,8 @@ const (
 	AnnotationResultsQuota = "sharedcloud.io/results-quota"
 	// AnnotationRequestedBy is the user whose request last created or changed the object through REST.
 	AnnotationRequestedBy = "sharedcloud.io/requested-by"
-	// AnnotationRequest is a hash of the request body that created the object through REST with an Idempotency-Key.
-	AnnotationRequest = "sharedcloud.io/request"
+	// AnnotationRequestHash is a hash of the request body that created the object through REST with an Idempotency-Key.
+	AnnotationRequestHash = "sharedcloud.io/request-hash"
 	// AnnotationBidPrice and AnnotationBaseGPU are fields of a run that only REST has: the price as written, and the
 	// name of the least powerful GPU product that is acceptable.
 	AnnotationBidPrice = "sharedcloud.io/bid-price"
@@ -45,9 +45,9 @@ const (
 	// the greatest number is the one that became current last.
 	AnnotationRevisionNumber = "sharedcloud.io/revision-number"
 	// AnnotationRevisionGeneration is the generation of the Function at which the revision last became current.
-	// AnnotationRevisionSince is the time at which it did, in RFC 3339 format.
-	AnnotationRevisionGeneration = "sharedcloud.io/function-generation"
-	AnnotationRevisionSince      = "sharedcloud.io/present-since"
+	// AnnotationRevisionCurrentSince is the time at which it did, in RFC 3339 format.
+	AnnotationRevisionGeneration   = "sharedcloud.io/function-generation"
+	AnnotationRevisionCurrentSince = "sharedcloud.io/current-since"
 	// LabelTrust marks the ConfigMap TrustConfigMap, which each namespace with runs has.
 	LabelTrust = "sharedcloud.io/trust"
 	// LabelQueue is Kueue's label with the name of the queue that admits a Job. It is set on the FunctionRun or on the
@@ -55,9 +55,9 @@ const (
 	LabelQueue = "kueue.x-k8s.io/queue-name"
 	// DefaultGPUProductLabel is the node label with the node's GPU product, as NVIDIA GPU Feature Discovery sets it.
 	DefaultGPUProductLabel = "nvidia.com/gpu.product"
-	// AnnotationInputs is the number of inputs of a run whose inputs a cache has dropped. Caches set it on their copies;
+	// AnnotationInputCount is the number of inputs of a run whose inputs a cache has dropped. Caches set it on their copies;
 	// stored objects never have it.
-	AnnotationInputs = "cache.sharedcloud.io/inputs"
+	AnnotationInputCount = "cache.sharedcloud.io/input-count"
 	// AnnotationUpdated is the time of the last write to the object except to its status, in microseconds since 1970.
 	// Caches set it on their copies; stored objects never have it.
 	AnnotationUpdated = "cache.sharedcloud.io/updated"
@@ -124,15 +124,15 @@ const (
 
 // Reasons of conditions on a Function or a FunctionImage.
 const (
-	ReasonReady             = "Ready"
-	ReasonImageMissing      = "ImageMissing"
-	ReasonConfigMapMissing  = "ConfigMapMissing"
-	ReasonConfigMapKey      = "ConfigMapKeyMissing"
-	ReasonCodeTooLarge      = "CodeTooLarge"
-	ReasonRuntimeUnknown    = "RuntimeUnknown"
-	ReasonRuntimeMismatch   = "RuntimeMismatch"
-	ReasonRevisionNameTaken = "RevisionNameTaken"
-	ReasonInvalid           = "Invalid"
+	ReasonReady               = "Ready"
+	ReasonImageMissing        = "ImageMissing"
+	ReasonConfigMapMissing    = "ConfigMapMissing"
+	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
+	ReasonCodeTooLarge        = "CodeTooLarge"
+	ReasonRuntimeUnknown      = "RuntimeUnknown"
+	ReasonRuntimeMismatch     = "RuntimeMismatch"
+	ReasonRevisionNameTaken   = "RevisionNameTaken"
+	ReasonInvalid             = "Invalid"
 	// ReasonNotDecodable, on every kind: the stored object does not match its type. The operator ignores it until it is
 	// corrected or deleted.
 	ReasonNotDecodable = "NotDecodable"

@@ -82,7 +82,7 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 		Inputs:       NewInputs(live, uploads, inputsBytes),
 		Functions:    NewTable[*sharedcloudv1alpha1.Function](clk, nil),
 		Images:       NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil),
-		FunctionRuns: NewTable(clk, runKeys).ClaimedBy(sharedcloudv1alpha1.UUIDPartOfJobs),
+		FunctionRuns: NewTable(clk, runKeys).ClaimedBy(sharedcloudv1alpha1.JobUUIDPrefix),
 	}
 	nodes := nodeSource
 	nodes.transform = slimNode(productLabel)

@@ -97,7 +97,7 @@ func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 		sharedcloudv1alpha1.AnnotationRequestedBy: requester(by.User),
 	}
 	if by.Key != "" {
-		annotations[sharedcloudv1alpha1.AnnotationRequest] = by.Body
+		annotations[sharedcloudv1alpha1.AnnotationRequestHash] = by.Body
 	}
 	return metav1.ObjectMeta{
 		Namespace:   namespace,
@@ -137,7 +137,7 @@ func (w *Writer) createOnce(ctx context.Context, object client.Object, by Reques
 	if err := w.cluster.Client.Get(ctx, key, object); err != nil {
 		return false, apiError("reading what the key made before", err)
 	}
-	if object.GetAnnotations()[sharedcloudv1alpha1.AnnotationRequest] != by.Body {
+	if object.GetAnnotations()[sharedcloudv1alpha1.AnnotationRequestHash] != by.Body {
 		return false, ErrKeyReused
 	}
 	return true, nil
@@ -159,7 +159,7 @@ var (
 	restPaths   = [][]string{pathName, pathRuntime, pathImage, pathCode,
 		{"metadata", "labels", sharedcloudv1alpha1.LabelUUID},
 		{"metadata", "annotations", sharedcloudv1alpha1.AnnotationCreated},
-		{"metadata", "annotations", sharedcloudv1alpha1.AnnotationRequest},
+		{"metadata", "annotations", sharedcloudv1alpha1.AnnotationRequestHash},
 		pathAsked}
 )
 

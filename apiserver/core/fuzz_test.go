@@ -17,7 +17,7 @@ import (
 //security:attack tenant | stores any object at all, past validation | decoding, transforms, tables and look-ups of the API server neither panic nor hang
 func FuzzStoredObjects(f *testing.F) {
 	for _, text := range []string{
-		`{"metadata":{"name":"r","uid":"3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3","resourceVersion":"x","labels":{"sharedcloud.io/uuid":"3F6C1A52-7D0B-4E8E-9A57-B1C20D94E6F3"},"annotations":{"sharedcloud.io/created":"9223372036854775807","cache.sharedcloud.io/updated":"-9223372036854775808","cache.sharedcloud.io/inputs":"9999999999"},"managedFields":[{"time":"9999-12-31T23:59:59-23:00"}]},"spec":{"functionRef":{"name":""}}}`,
+		`{"metadata":{"name":"r","uid":"3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3","resourceVersion":"x","labels":{"sharedcloud.io/uuid":"3F6C1A52-7D0B-4E8E-9A57-B1C20D94E6F3"},"annotations":{"sharedcloud.io/created":"9223372036854775807","cache.sharedcloud.io/updated":"-9223372036854775808","cache.sharedcloud.io/input-count":"9999999999"},"managedFields":[{"time":"9999-12-31T23:59:59-23:00"}]},"spec":{"functionRef":{"name":""}}}`,
 		`{"metadata":{"name":"r"},"spec":{"parameters":[[{"a":[1]}],[]],"parametersFrom":{"upload":{"digest":"x","count":2147483647}}},"status":{"revision":{"inputCount":-1}}}`,
 		`{"metadata":{"name":"f","creationTimestamp":"0000-01-01T00:00:00Z"},"spec":"x"}`,
 		`{"metadata":5}`,

@@ -94,7 +94,7 @@ func TestClaimsFollowTheirObjects(t *testing.T) {
 //security:attack tenant | A run's label has the uuid of a neighbour's run with other digits at its end, so that their jobs have the same uuids | The first keeps the part that the jobs have; the other's jobs follow from its metadata.uid
 func TestTheJobsOfARunAreItsOwn(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
-	cluster := &Cluster{FunctionRuns: NewTable(clk, runKeys).ClaimedBy(sharedcloudv1alpha1.UUIDPartOfJobs)}
+	cluster := &Cluster{FunctionRuns: NewTable(clk, runKeys).ClaimedBy(sharedcloudv1alpha1.JobUUIDPrefix)}
 	run := func(name, uid, label string, second int64) *sharedcloudv1alpha1.FunctionRun {
 		r := &sharedcloudv1alpha1.FunctionRun{}
 		r.Namespace, r.Name, r.UID, r.ResourceVersion = "space", name, types.UID(uid), fmt.Sprint(second)

@@ -39,7 +39,7 @@ func TestRunsAreFoundInTheCacheAndElseLive(t *testing.T) {
 	if err != nil || run.UID != "uid-live" {
 		t.Fatalf("the run that only the API knows: %v, %v", run, err)
 	}
-	if run.Spec.Parameters != nil || run.Annotations[sharedcloudv1alpha1.AnnotationInputs] != "2" {
+	if run.Spec.Parameters != nil || run.Annotations[sharedcloudv1alpha1.AnnotationInputCount] != "2" {
 		t.Errorf("its inputs were not dropped: %+v %v", run.Spec, run.Annotations)
 	}
 	if _, err := runs.Get(ctx, "space", "live"); err != nil || reader.count != 1 {

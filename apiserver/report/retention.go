@@ -43,7 +43,7 @@ func (r *Reporter) retain(ctx context.Context, run *sharedcloudv1alpha1.Function
 // resultsLeft is how long the results of a closed run stay. limited is false where they stay as long as it, are deleted, or
 // the controller has not noted its end yet.
 func resultsLeft(run *sharedcloudv1alpha1.FunctionRun, now time.Time) (left time.Duration, limited bool) {
-	until, limited := run.ResultsKeptUntil()
+	until, limited := run.ResultsExpirationTime()
 	if !limited || !closed(run) || run.Status.Progress.ResultsDeleted {
 		return 0, false
 	}

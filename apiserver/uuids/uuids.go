@@ -47,7 +47,7 @@ func OfJob(job string) (prefix string, index int, ok bool) {
 	return prefixOf(id), int(binary.BigEndian.Uint32(id[12:])), true
 }
 
-// Prefix is the first 90 free bits of a run's uuid, as text; "" where it is no uuid. v1alpha1.UUIDPartOfJobs is the same for who
+// Prefix is the first 90 free bits of a run's uuid, as text; "" where it is no uuid. v1alpha1.JobUUIDPrefix is the same for who
 // knows of objects.
 func Prefix(run string) string {
 	id, err := uuid.Parse(run)

@@ -2,9 +2,9 @@ package v1alpha1
 
 import "time"
 
-// KeptUntil returns the time at which a finished run is deleted: its end plus its own ttlSecondsAfterFinished, or else the value
+// ExpirationTime returns the time at which a finished run is deleted: its end plus its own ttlSecondsAfterFinished, or else the value
 // of its Function that it pinned. It returns false if neither is set or the run has not finished.
-func (r *FunctionRun) KeptUntil() (time.Time, bool) {
+func (r *FunctionRun) ExpirationTime() (time.Time, bool) {
 	var ofFunction *int32
 	if r.Status.Revision != nil {
 		ofFunction = r.Status.Revision.TTLSecondsAfterFinished
@@ -12,9 +12,9 @@ func (r *FunctionRun) KeptUntil() (time.Time, bool) {
 	return r.endPlus(r.Spec.TTLSecondsAfterFinished, ofFunction)
 }
 
-// ResultsKeptUntil returns the time at which the results of a finished run are deleted, according to
-// resultsTTLSecondsAfterFinished. See KeptUntil.
-func (r *FunctionRun) ResultsKeptUntil() (time.Time, bool) {
+// ResultsExpirationTime returns the time at which the results of a finished run are deleted, according to
+// resultsTTLSecondsAfterFinished. See ExpirationTime.
+func (r *FunctionRun) ResultsExpirationTime() (time.Time, bool) {
 	var ofFunction *int32
 	if r.Status.Revision != nil {
 		ofFunction = r.Status.Revision.ResultsTTLSecondsAfterFinished
