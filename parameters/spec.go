@@ -25,7 +25,7 @@ type Inputs interface {
 	Slice(first, last int) []Input
 }
 
-// ErrElsewhere is returned if the inputs of a run are not in its spec but where spec.parametersFrom refers to.
+// ErrElsewhere is returned if the inputs of a run are not in its spec: spec.parametersFrom references them.
 var ErrElsewhere = errors.New("the inputs are not in the spec: spec.parametersFrom references them")
 
 // FromSpec returns the inputs in a run's spec, or ErrElsewhere if they are not there. The result shares memory with the spec,

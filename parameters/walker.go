@@ -315,7 +315,7 @@ func (f *frame) incomplete(offset int) *fault {
 	return nil
 }
 
-// kind of the value that the bracket makes, once it is closed.
+// kind returns the kind of value of a bracket when it is closed.
 func (f *frame) kind() kind {
 	switch {
 	case f.open == '(':

@@ -16,7 +16,7 @@ type names struct {
 	side []byte
 	all  []nameAt
 	seed maphash.Seed
-	// seeded: most texts have no object of many names.
+	// seeded reports that seed is initialized. Most texts have no object with many names and need no seed.
 	seeded bool
 }
 
