@@ -37,7 +37,7 @@ func TestWrongUsageIsToldInASentenceBeforeTheClusterIsAsked(t *testing.T) {
 		"a file that is not there":               {[]string{"run", "f", "--file", filepath.Join(folder, "none")}, "no such file"},
 		"a folder as a file":                     {[]string{"run", "f", "--file", folder}, "is a folder"},
 		"a file with a mistake":                  {[]string{"run", "f", "--file", file("bad.ndjson", "[1]\n{\n")}, "line 2: it is not JSON"},
-		"a CSV with a short row":                 {[]string{"run", "f", "--csv-header", "--file", file("bad.csv", "a,b\n1\n")}, "line 2: it has 1 cells"},
+		"a CSV with a short row":                 {[]string{"run", "f", "--csv-header", "--file", file("bad.csv", "a,b\n1\n")}, "line 2: the number of cells is 1"},
 		"an unknown format":                      {with("--format", "xml"), "it must be json, ndjson, csv or python"},
 		"CSV flags for JSON":                     {with("--csv-header"), "are for CSV"},
 		"no workers":                             {with("--workers", "0"), "--workers is 0"},

@@ -45,7 +45,7 @@ func (r *Reader) rows(text io.Reader, limited *limitedReader, stream Stream) fun
 			return Input{}, fmt.Errorf("line %d: %w", line, errTooManyCells)
 		}
 		if columns != nil && len(record) != len(columns) {
-			return Input{}, fmt.Errorf("line %d: the row has %d cells, and the header has %d columns", line, len(record), len(columns))
+			return Input{}, fmt.Errorf("line %d: the number of cells is %d, and the number of columns in the header is %d", line, len(record), len(columns))
 		}
 		b, err := appendRow(r.buffer(512), record, columns, stream.TypedCells)
 		if err != nil {

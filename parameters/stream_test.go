@@ -92,7 +92,7 @@ func TestCollectReportsErrorsWithTheirPosition(t *testing.T) {
 		"an element that is too long":       {`[[1],["` + long + `"]]`, Stream{Format: asJSON}, "input 1: it has more than 8388608 bytes"},
 		"a row that is too long":            {"a\n" + long + "\n", Stream{Format: asCSV}, "line 2: it has more than 8388608 bytes"},
 		"a quote that is not closed":        {"a\n\"b\n", Stream{Format: asCSV}, "line 2"},
-		"a row with too few cells":          {"a,b\n1\n", Stream{Format: asCSV, Header: true}, "line 2: the row has 1 cells, and the header has 2 columns"},
+		"a row with too few cells":          {"a,b\n1\n", Stream{Format: asCSV, Header: true}, "line 2: the number of cells is 1, and the number of columns in the header is 2"},
 		"two columns of one name":           {"a,a\n1,2\n", Stream{Format: asCSV, Header: true}, `the header contains the column "a" twice`},
 		"a row that is not UTF-8":           {"\xff\n", Stream{Format: asCSV}, "line 1: it is not UTF-8"},
 		"a Python text that is not a tuple": {"[1, 2", Stream{Format: asPython}, "line 1"},
