@@ -35,7 +35,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	refused(ctx, newFunction("", "", change), words...)
 },
 	Entry("with neither code nor codeFrom", func(f *v1alpha1.Function) { f.Spec.Code = nil },
-		"exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code"),
+		"exactly one of spec.code and spec.codeFrom must be set: put the source text into spec.code"),
 	Entry("with both code and codeFrom", func(f *v1alpha1.Function) {
 		f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 	}, "exactly one of spec.code and spec.codeFrom must be set"),
