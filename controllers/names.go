@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+
+	"sharedcloud.io/function-operator/api/printable"
 )
 
 const (
@@ -57,15 +59,5 @@ func hashOf(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// cut shortens foreign text to at most limit bytes without splitting a character, and marks that it did.
-func cut(text string, limit int) string {
-	const mark = "…"
-	if len(text) <= limit {
-		return text
-	}
-	end := max(limit-len(mark), 0)
-	for end > 0 && text[end]&0xC0 == 0x80 {
-		end--
-	}
-	return text[:end] + mark
-}
+// cut shortens foreign text to at most limit bytes.
+func cut(text string, limit int) string { return printable.Cut(text, limit) }

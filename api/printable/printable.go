@@ -1,6 +1,6 @@
 // Package printable makes untrusted text safe to display on a terminal, in a condition or in an event.
 //
-//	printable.go   which characters are unsafe; Line, Text, JSON
+//	printable.go   which characters are unsafe; Line, Text, JSON; Cut
 //	cleaner.go     the single pass that all forms share, and Writer for streams
 //	spreadsheet.go Cell: text for a cell of a CSV file
 //
@@ -59,6 +59,19 @@ func JSON(text []byte) []byte {
 		text = text[size:]
 	}
 	return clean
+}
+
+// Cut truncates text to at most limit bytes, between two characters, and marks the end with "…".
+func Cut(text string, limit int) string {
+	const mark = "…"
+	if len(text) <= limit {
+		return text
+	}
+	end := max(limit-len(mark), 0)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + mark
 }
 
 // Unsafe reports whether a character is invisible or can control the program that displays it: control characters, format

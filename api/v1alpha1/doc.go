@@ -5,8 +5,8 @@
 //
 // The package contains the types, their validation (markers and CEL rules), the names of conditions, reasons, labels and
 // annotations that other packages use, and the decoding of stored objects (decode.go). Pure functions of one object that
-// several components need are methods of its type. The package imports only apimachinery, the core API types and the
-// standard library.
+// several components need are methods of its type. Outside this folder the package imports only package printable, apimachinery,
+// the core API types and the standard library.
 //
 // +kubebuilder:object:generate=true
 // +groupName=sharedcloud.io
