@@ -5,7 +5,7 @@
 //
 // The package contains the types, their validation (markers and CEL rules), the names of conditions, reasons, labels and
 // annotations that other packages use, and the decoding of stored objects (decode.go). Pure functions of one object that
-// several components need are methods of its type. Outside this folder the package imports only package printable, apimachinery,
+// several components need are methods of its type. It imports only package printable, apimachinery,
 // the core API types and the standard library.
 //
 // +kubebuilder:object:generate=true
