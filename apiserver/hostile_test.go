@@ -24,7 +24,6 @@ import (
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/contract"
-	"sharedcloud.io/function-operator/apiserver/work"
 	"sharedcloud.io/function-operator/exchange"
 )
 
@@ -158,7 +157,7 @@ func whole(t *testing.T) *Server {
 // registered are the routes of the server: a method, or "ANY", and a path as it was registered.
 func registered(t *testing.T, s *Server) map[string]bool {
 	t.Helper()
-	routes := map[string]bool{"ANY " + work.Path: true}
+	routes := map[string]bool{"ANY " + exchange.Path: true}
 	for _, service := range s.generic.Handler.GoRestfulContainer.RegisteredWebServices() {
 		for _, route := range service.Routes() {
 			routes[route.Method+" "+strings.TrimSuffix(route.Path, "/")] = true

@@ -2,8 +2,8 @@ package v1alpha1
 
 import "time"
 
-// ExpirationTime is when a run that is over is deleted: its own ttlSecondsAfterFinished after its end, else its Function's as it was
-// pinned. False where neither says so, or the run is not over.
+// ExpirationTime returns the time at which a finished run is deleted: its end plus its own ttlSecondsAfterFinished, or else the value
+// of its Function that it pinned. It returns false if neither is set or the run has not finished.
 func (r *FunctionRun) ExpirationTime() (time.Time, bool) {
 	var ofFunction *int32
 	if r.Status.Revision != nil {
@@ -12,7 +12,8 @@ func (r *FunctionRun) ExpirationTime() (time.Time, bool) {
 	return r.endPlus(r.Spec.TTLSecondsAfterFinished, ofFunction)
 }
 
-// ResultsExpirationTime is ExpirationTime of the run's results, by resultsTTLSecondsAfterFinished.
+// ResultsExpirationTime returns the time at which the results of a finished run are deleted, according to
+// resultsTTLSecondsAfterFinished. See ExpirationTime.
 func (r *FunctionRun) ResultsExpirationTime() (time.Time, bool) {
 	var ofFunction *int32
 	if r.Status.Revision != nil {

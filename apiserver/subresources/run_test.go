@@ -146,8 +146,8 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		says               string
 		unread             bool // before anything of the body was read
 	}{
-		"a line that is no JSON":       {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is no JSON"},
-		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "there is no input in it"},
+		"a line that is no JSON":       {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is not JSON"},
+		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "it contains no inputs"},
 		"a format that there is not":   {query: "format=xml", want: apierrors.IsBadRequest, says: `the parameter format is "xml": it must be json, ndjson, csv or python`, unread: true},
 		"a type that there is not":     {contentType: "text/html", want: apierrors.IsBadRequest, says: `the Content-Type is "text/html": send`, unread: true},
 		"a type that is none":          {contentType: "a/b/c", want: apierrors.IsBadRequest, says: `the Content-Type "a/b/c" cannot be read`, unread: true},
@@ -222,12 +222,12 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 		}
 	}
 	part("offset=0", "", 0)
-	refused("offset=0&more=true", strings.NewReader("{"), apierrors.IsBadRequest, "line 1: it is no JSON: unexpected end of JSON input. Nothing was kept.")
+	refused("offset=0&more=true", strings.NewReader("{"), apierrors.IsBadRequest, "line 1: it is not JSON: unexpected end of JSON input. Nothing was kept.")
 	refused("offset=0", strings.NewReader(""), apierrors.IsConflict, "begin again at offset 0")
 	part("offset=0", "[1]\n[2]\n", 2)
 	part("offset=1", "[2]\n[3]\n", 3)
 	refused("offset=4&more=true", strings.NewReader("[5]"), apierrors.IsConflict, "the upload has 3 inputs: go on at that offset")
-	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is no JSON: unexpected end of JSON input. The 4 inputs before are kept for an hour.")
+	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is not JSON: unexpected end of JSON input. The 4 inputs before are kept for an hour.")
 	refused("offset=4&more=true", io.MultiReader(strings.NewReader("[5]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), apierrors.IsBadRequest, "The 5 inputs before are kept")
 	refused("offset=3", strings.NewReader("[4]"), apierrors.IsConflict, "the upload has 5 inputs")
 	if runs.made != nil {

@@ -142,7 +142,7 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, podExit Pod
 	return tx.InsertOutcomes(l.row.ID, l.added)
 }
 
-// Close ends a run, see "The end is a handshake" in docs/exchange.md: it stops hand-outs, takes every lease back, and gives
+// Close ends a run, see "Ending a run" in docs/exchange.md: it stops hand-outs, takes every lease back, and gives
 // each index without an outcome the one that says why. It returns when the run is closed; an error means that it must be
 // called again. A run that is closed stays as it is.
 func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) error {

@@ -13,7 +13,7 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// The tests of this file are the specification of docs/exchange.md, "What holds", sentence by sentence.
+// The tests of this file are the specification of docs/exchange.md, "Guarantees", sentence by sentence.
 
 func TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer(t *testing.T) {
 	c := newCluster(t, nil)

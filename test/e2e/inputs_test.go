@@ -88,7 +88,7 @@ var _ = Describe("Inputs", func() {
 		file := filepath.Join(GinkgoT().TempDir(), "inputs")
 		Expect(os.WriteFile(file, []byte("[1]\n[2\n"), 0o600)).To(Succeed())
 		Expect(refusedBy(ctx, "create", "--raw", subresource(function.Namespace, "functions/echo/run?format=ndjson"), "-f", file)).
-			To(ContainSubstring("the inputs cannot be read: line 2: it is no JSON"))
+			To(ContainSubstring("the inputs cannot be read: line 2: it is not JSON"))
 		Expect(refusedBy(ctx, "create", "--raw", subresource(function.Namespace, "functions/none/run?format=ndjson"), "-f", file)).
 			To(ContainSubstring(`functions.sharedcloud.io "none" not found`))
 		runs := &v1alpha1.FunctionRunList{}

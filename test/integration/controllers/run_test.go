@@ -51,7 +51,7 @@ var _ = Describe("A run", func() {
 		}).Should(Succeed())
 		Expect(metav1.IsControlledBy(job, run)).To(BeTrue())
 		Expect(*run.Status.Revision).To(SatisfyAll(
-			HaveField("Workers", BeEquivalentTo(3)), HaveField("Inputs", BeEquivalentTo(3)), HaveField("GPUs", BeEquivalentTo(0)),
+			HaveField("Workers", BeEquivalentTo(3)), HaveField("InputCount", BeEquivalentTo(3)), HaveField("GPUs", BeEquivalentTo(0)),
 			HaveField("TimeoutSeconds", BeEquivalentTo(1800)), HaveField("Retries", BeEquivalentTo(0)),
 			HaveField("RegistryPath", "sharedcloud/python:latest")))
 		Expect(run.Status.StartTime).NotTo(BeNil())
