@@ -95,7 +95,7 @@ func TestInputsAreStreamed(t *testing.T) {
 		return true
 	}
 	source := &endless{}
-	f.plugin(t, t.Context(), source, "run", "f", "--file", "-").mustExit(t, ExitUsage, "", "line 7: it is no JSON")
+	f.plugin(t, t.Context(), source, "run", "f", "--file", "-").mustExit(t, ExitUsage, "", "line 7: it is not JSON")
 	// The connection may still be reading.
 	if read := source.read.Load(); read > 64<<20 {
 		t.Errorf("%d bytes were read although the server read 1 MiB", read)

@@ -68,8 +68,8 @@ func TestAnObjectThatNestsTooDeeplyIsOneOfAList(t *testing.T) {
 		})
 	}
 	for line, want := range map[string]string{
-		"describe run deep":      "the stored FunctionRun deep cannot be decoded: it has a value that nests deeper than 512 levels; correct it (kubectl edit) or delete it",
-		"describe function deep": "the stored Function deep cannot be decoded: it has a value that nests deeper than 512 levels; correct it (kubectl edit) or delete it",
+		"describe run deep":      "the stored FunctionRun deep cannot be decoded: it contains a value that is nested more than 512 levels deep; correct it (kubectl edit) or delete it",
+		"describe function deep": "the stored Function deep cannot be decoded: it contains a value that is nested more than 512 levels deep; correct it (kubectl edit) or delete it",
 	} {
 		t.Run(line, func(t *testing.T) {
 			deepCluster(t).plugin(t, t.Context(), nil, strings.Split(line, " ")...).mustExit(t, ExitCluster, "", want)

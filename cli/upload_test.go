@@ -161,7 +161,7 @@ func TestNoRunIsCreatedForInvalidInputs(t *testing.T) {
 	f, u := newFakeCluster(t), &receiver{}
 	f.handle = u.handle
 	f.plugin(t, t.Context(), strings.NewReader(numberedLines(3000, 1000)+"[oops\n"), "run", "f", "--file", "-").
-		mustExit(t, ExitUsage, "", "the inputs in standard input are not valid NDJSON: line 3001: it is no JSON")
+		mustExit(t, ExitUsage, "", "the inputs in standard input are not valid NDJSON: line 3001: it is not JSON")
 	other := &receiver{}
 	f = newFakeCluster(t)
 	f.handle = other.handle
