@@ -85,7 +85,7 @@ func adviceForRun(run *v1alpha1.FunctionRun, namespaceFlag string) advice {
 		return advice{"Nothing has looked at the run yet.",
 			"Where this stays so, the operator's manager is not running: `kubectl function doctor` says."}
 	case progressing[ready.Reason]:
-		if trouble, _, found := strings.Cut(ready.Message, "wait: "); found && strings.HasPrefix(trouble, "Workers are at it;") {
+		if strings.HasPrefix(ready.Message, v1alpha1.MessageWorkersRunning+";") {
 			return advice{ready.Message, filled("It goes on with fewer workers meanwhile. "+runTodo[v1alpha1.ReasonPodsUnschedulable], name, function, namespaceFlag)}
 		}
 		if ready.Reason == v1alpha1.ReasonStarting && (strings.Contains(ready.Message, "more than")) {
@@ -96,7 +96,7 @@ func adviceForRun(run *v1alpha1.FunctionRun, namespaceFlag string) advice {
 		}
 		return advice{}
 	}
-	wrong := firstOf(runWrong[ready.Reason], withoutHint(ready.Message), ready.Reason)
+	wrong := firstOf(runWrong[ready.Reason], ready.Message, ready.Reason)
 	switch {
 	case run.Status.Progress == nil || !finished(run):
 	case ready.Reason == v1alpha1.ReasonInputsFailed:
@@ -143,11 +143,6 @@ func unsuccessfulSentence(run *v1alpha1.FunctionRun) string {
 		text += ": indexes " + indexes
 	}
 	return text + "."
-}
-
-// withoutHint takes away where to look next, which this program says in its own words.
-func withoutHint(message string) string {
-	return strings.TrimSpace(strings.TrimSuffix(message, "The subresource functionruns/results has the error of each."))
 }
 
 // adviceForFunction says what is wrong with a function.

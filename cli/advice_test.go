@@ -29,14 +29,14 @@ func TestAdviceForARun(t *testing.T) {
 		run         *v1alpha1.FunctionRun
 		wrong, todo string
 	}{
-		"it goes on":        {withReason(v1alpha1.ReasonRunning, "Workers are at it."), "", ""},
+		"it goes on":        {withReason(v1alpha1.ReasonRunning, "Workers are running."), "", ""},
 		"it succeeded":      {finishedRun("sweep", 3, 0), "", ""},
 		"nobody has looked": {&v1alpha1.FunctionRun{}, "Nothing has looked at the run yet.", "kubectl function doctor"},
 		"inputs failed":     {failedRun, "3 of 100 inputs did not succeed (3 failed): indexes 4,7-8.", "kubectl function rerun sweep --failed -n ns"},
 		"the function is not there": {withReason(v1alpha1.ReasonFunctionMissing, `The Function "train" does not exist.`), `The Function "train" does not exist.`,
 			"Make the Function train"},
 		"no room":                     {withReason(v1alpha1.ReasonPodsUnschedulable, "No node has room: 0/1 nodes."), "No node has room", "Ask for less"},
-		"some workers wait":           {withReason(v1alpha1.ReasonRunning, "Workers are at it; 6 of 8 wait: no node has room."), "6 of 8 wait", "with fewer workers meanwhile"},
+		"some workers wait":           {withReason(v1alpha1.ReasonRunning, "Workers are running; 6 of 8 are waiting: no node has room."), "6 of 8 are waiting", "with fewer workers meanwhile"},
 		"pods take long":              {withReason(v1alpha1.ReasonStarting, "The pod x has been starting for more than 30 seconds: a large image."), "more than 30 seconds", "events"},
 		"a module that does not load": {withReason(v1alpha1.ReasonModuleNotLoaded, "SyntaxError: invalid syntax"), "SyntaxError", "kubectl function test"},
 		"a library that is missing":   {withReason(v1alpha1.ReasonModuleNotLoaded, "the module cannot be loaded: ModuleNotFoundError: No module named 'torch'"), "'torch'", "kubectl function list images"},

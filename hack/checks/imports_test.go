@@ -32,6 +32,12 @@ type rule struct {
 // indexsets are values, "0-3,7", that everybody who speaks of inputs may use; they know nothing of the exchange.
 var indexsets = []string{"./apiserver/work/indexset"}
 
+// impure adds what reads a cluster, a clock or a context, or writes logs and metrics.
+func impure(more ...string) []string {
+	return append(more, "context", "log", "log/slog", "os", "net/http", "sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest",
+		"k8s.io/client-go/tools", "k8s.io/utils/clock", "k8s.io/klog", "github.com/go-logr/logr", "github.com/prometheus/client_golang")
+}
+
 func TestImportDirections(t *testing.T) {
 	rules := map[string]rule{
 		"api knows nothing of ours": {
@@ -50,6 +56,18 @@ func TestImportDirections(t *testing.T) {
 			of:      []string{"controllers", "cmd/manager"},
 			not:     []string{"./apiserver", "k8s.io/apiserver", "database/sql", "modernc.org/sqlite", "github.com/jackc/pgx"},
 			reasons: "the custom resource is the channel between the two",
+		},
+		"values knows nothing of ours": {
+			of: []string{"controllers/values"}, not: []string{"./", "sigs.k8s.io/controller-runtime", "k8s.io"}, except: []string{"./controllers/values"},
+			reasons: "workload, status and the reconcilers share it, so it is below all of them",
+		},
+		"workload is pure and does not know status": {
+			of: []string{"controllers/workload"}, not: impure("./controllers"), except: []string{"./controllers/workload", "./controllers/values"},
+			reasons: "what a run executes follows from objects and options alone; conditions are built from its Problems, never in it",
+		},
+		"status is pure and does not know workload": {
+			of: []string{"controllers/status"}, not: impure("./controllers"), except: []string{"./controllers/status", "./controllers/values"},
+			reasons: "what a status says follows from objects and a time alone; how Jobs and revisions are built does not matter to it",
 		},
 		"the API server never reaches the controllers": {
 			of: []string{"apiserver", "cmd/apiserver"}, not: []string{"./controllers"},

@@ -36,6 +36,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	operator "sharedcloud.io/function-operator/controllers"
 	"sharedcloud.io/function-operator/controllers/trust"
+	"sharedcloud.io/function-operator/controllers/workload"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -53,8 +54,9 @@ var (
 	manager *runningManager
 )
 
-var options = operator.Options{
-	Namespace:          "sharedcloud-system",
+const operatorNamespace = "sharedcloud-system"
+
+var options = workload.Options{
 	CatalogueNamespace: "sharedcloud-catalogue",
 	GPUResource:        "nvidia.com/gpu",
 	GPUProductLabel:    v1alpha1.DefaultGPUProductLabel,
@@ -99,7 +101,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 
-	for _, name := range []string{options.Namespace, options.CatalogueNamespace} {
+	for _, name := range []string{operatorNamespace, options.CatalogueNamespace} {
 		Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 	}
 	applyPolicies(ctx, root)
@@ -120,7 +122,7 @@ func allowManager(ctx SpecContext, environment *envtest.Environment, root string
 	GinkgoHelper()
 	applyFile(ctx, filepath.Join(root, "config", "rbac", "manager_role.yaml"))
 	applyFile(ctx, filepath.Join(root, "config", "rbac", "manager_binding.yaml"))
-	account := "system:serviceaccount:" + options.Namespace + ":sharedcloud-controller-manager"
+	account := "system:serviceaccount:" + operatorNamespace + ":sharedcloud-controller-manager"
 	user, err := environment.AddUser(envtest.User{Name: account, Groups: []string{"system:serviceaccounts"}}, nil)
 	Expect(err).NotTo(HaveOccurred())
 	managerConfig = user.Config()
@@ -172,7 +174,7 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 	leave := 30 * time.Second
 	managerOptions := ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   operator.CacheOptions(options),
+		Cache:                   operator.CacheOptions(operatorNamespace),
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		GracefulShutdownTimeout: &leave,
 		// Several managers have lived in this process by the end of the suite, and each registers its controllers' names.
@@ -194,10 +196,10 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 	now := clock.RealClock{}
 	reconcilers := operator.NewReconcilers(mgr, runtimes.Lookup, operator.NewMetrics(registry), now, options)
 	reconcilers.Revision = operator.NewRevisionReconciler(mgr.GetClient(), operator.NewMetrics(prometheus.NewRegistry()), now, 300*time.Millisecond)
-	Expect(reconcilers.SetupWithManager(ctx, mgr, options)).To(Succeed())
-	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), registry, now, options.Namespace,
-		trust.ServerNames("sharedcloud-apiserver", options.Namespace))
-	Expect(trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), options.Namespace))).To(Succeed())
+	Expect(reconcilers.SetupWithManager(ctx, mgr, options.CatalogueNamespace)).To(Succeed())
+	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), registry, now, operatorNamespace,
+		trust.ServerNames("sharedcloud-apiserver", operatorNamespace))
+	Expect(trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), operatorNamespace))).To(Succeed())
 	running := &runningManager{cancel: cancel, done: make(chan error, 1)}
 	go func() {
 		defer GinkgoRecover()
