@@ -162,7 +162,7 @@ func finishedRun(name string, succeeded, failed int32) *v1alpha1.FunctionRun {
 func runningRun(name string, total, done int32) *v1alpha1.FunctionRun {
 	run := finishedRun(name, total, 0)
 	run.Status.Progress = &v1alpha1.RunProgress{Total: total, Succeeded: done, Pending: total - done}
-	run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRunning, Message: "Workers are at it."}}
+	run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRunning, Message: "Workers are running."}}
 	return run
 }
 

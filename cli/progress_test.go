@@ -88,9 +88,9 @@ func TestWithoutATerminalThereIsALineNowAndThen(t *testing.T) {
 		l.update(standing{name: "r", started: done >= 0, total: 100, succeeded: max(done, 0), running: 4, reason: reason, message: message})
 	}
 	at(0, -1, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken an input yet.")
-	at(1, 0, v1alpha1.ReasonRunning, "Workers are at it.")
+	at(1, 0, v1alpha1.ReasonRunning, "Workers are running.")
 	for second := 2; second < 12; second++ {
-		at(second, second*2, v1alpha1.ReasonRunning, "Workers are at it.")
+		at(second, second*2, v1alpha1.ReasonRunning, "Workers are running.")
 	}
 	at(12, 24, v1alpha1.ReasonImageUnavailable, "The image cannot be pulled.")
 	l.end()

@@ -1,8 +1,8 @@
-// Package controllers shows against a real control plane (kube-apiserver and etcd) what unit tests with a fake one cannot:
-// what admission refuses, that what is awaited is woken by watches, and that a manager may die between any two writes.
+// Package controllers tests the controllers against a real control plane (kube-apiserver and etcd): what admission refuses, that watches
+// trigger the reconcilers, and that a manager may crash between any two writes.
 //
-// What lives here: specs of the controllers and of config/crd and config/policy. There is no Job controller, no kubelet and
-// no outcome store: specs play their parts. What needs real pods lives in test/e2e.
+// It has the specs of the controllers, of config/crd and of config/policy. There is no Job controller, no kubelet and no outcome store, so
+// the specs write what these would. Specs that need real pods are in test/e2e.
 package controllers
 
 import (
@@ -43,14 +43,14 @@ import (
 var (
 	k8s        client.Client
 	restConfig *rest.Config
-	// managerConfig is of a user who may do what config/rbac lets the manager do, and nothing else.
+	// managerConfig is that of a user with exactly the permissions that config/rbac gives the manager.
 	managerConfig *rest.Config
 	scheme        = runtime.NewScheme()
 
 	// environment is the control plane.
 	environment *envtest.Environment
 
-	// manager is the one that runs while specs don't kill it.
+	// manager runs unless a spec stops it.
 	manager *runningManager
 )
 
@@ -76,7 +76,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	ctrl.SetLogger(GinkgoLogr)
 	klog.SetLogger(GinkgoLogr)
 	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
-		"KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run `make test-integration`")
+		"KUBEBUILDER_ASSETS must name a directory with etcd and kube-apiserver: run `make test-integration`")
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(apiregistrationv1.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
@@ -85,12 +85,12 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-		// Slow machines are no reason to begin anew.
+		// Slow machines need more than the default.
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
 	controlPlane = environment
-	// Before the start: one that fails half way, at a CustomResourceDefinition, leaves processes behind.
+	// Before the start, because a start that fails at a CustomResourceDefinition leaves processes behind.
 	DeferCleanup(func() {
 		Expect(environment.Stop()).To(Succeed())
 	})
@@ -117,7 +117,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func() { manager.stop() })
 }, NodeTimeout(5*time.Minute))
 
-// allowManager makes the manager's user, with the roles that are generated for it.
+// allowManager creates the manager's user with its generated roles.
 func allowManager(ctx SpecContext, environment *envtest.Environment, root string) {
 	GinkgoHelper()
 	applyFile(ctx, filepath.Join(root, "config", "rbac", "manager_role.yaml"))
@@ -149,7 +149,7 @@ func readObjects(path string) ([]*unstructured.Unstructured, error) {
 	return decodeObjects(data)
 }
 
-// waitForPolicy waits until the API server has compiled the policy: it does so a little after it was applied.
+// waitForPolicy waits until the API server has compiled the policy, shortly after it was applied.
 func waitForPolicy(ctx SpecContext) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -168,16 +168,16 @@ type runningManager struct {
 	done   chan error
 }
 
-// startManager starts one. wrap, if not nil, gets between its controllers and the API.
+// startManager starts a manager. wrap, if not nil, wraps the client of its controllers.
 func startManager(wrap func(client.Client) client.Client) *runningManager {
 	GinkgoHelper()
-	leave := 30 * time.Second
+	shutdownTimeout := 30 * time.Second
 	managerOptions := ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   operator.CacheOptions(operatorNamespace),
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
-		GracefulShutdownTimeout: &leave,
-		// Several managers have lived in this process by the end of the suite, and each registers its controllers' names.
+		GracefulShutdownTimeout: &shutdownTimeout,
+		// Several managers run in this process, and each registers the names of its controllers.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	}
 	if wrap != nil {
@@ -208,7 +208,7 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 	return running
 }
 
-// stop ends it and waits until nothing of it runs any more.
+// stop stops the manager and waits for its end.
 func (m *runningManager) stop() {
 	GinkgoHelper()
 	m.cancel()

@@ -52,7 +52,7 @@ var _ = Describe("Trust", func() {
 		}
 	}, SpecTimeout(90*time.Second))
 
-	It("is written again where somebody deleted or changed it", func(ctx SpecContext) {
+	It("is written again after a deletion or a change", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		create(ctx, newRun(namespace, "r", "missing", 1))
 		bundle := bundleOf(namespace)
