@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 
 	"sharedcloud.io/function-operator/apiserver/connections"
@@ -35,6 +36,8 @@ type front struct {
 	reasons map[string]func(*http.Request) error
 	// recheck authorizes long requests again.
 	recheck func(next http.Handler) http.Handler
+	// needless discards bodies that no handler reads.
+	needless needless
 }
 
 // build puts the frontends behind the front.
@@ -82,20 +85,25 @@ func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handl
 		next.ServeHTTP(w, r) // the chain refuses it
 		return
 	}
-	leave, err := f.admit(r, who.response.User.GetName(), attempt.Token != "", config)
+	info, err := config.RequestInfoResolver.NewRequestInfo(r)
+	if err != nil {
+		info = nil
+	}
+	leave, err := f.admit(r, info, who.response.User.GetName(), attempt.Token != "")
 	if refusal := (*shares.Error)(nil); errors.As(err, &refusal) {
 		throttle(w, r, refusal)
 		return
 	}
 	defer leave()
-	next.ServeHTTP(w, r)
+	if r = f.needless.discard(w, r, info); r != nil {
+		next.ServeHTTP(w, r)
+	}
 }
 
 // admit counts a request of the aggregated API. The documented API counts its own requests.
-func (f *front) admit(r *http.Request, caller string, byToken bool, config *genericapiserver.Config) (leave func(), err error) {
+func (f *front) admit(r *http.Request, info *apirequest.RequestInfo, caller string, byToken bool) (leave func(), err error) {
 	namespace, long := "", false
-	info, err := config.RequestInfoResolver.NewRequestInfo(r)
-	if err == nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName {
+	if info != nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName {
 		namespace, long = info.Namespace, longRunning(r, info)
 	}
 	if err := f.connected(r, caller, namespace, byToken); err != nil {

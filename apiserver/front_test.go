@@ -23,11 +23,14 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/utils/clock"
 
+	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/connections"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/rest"
 	"sharedcloud.io/function-operator/apiserver/shares"
+	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
 // tokens authenticates "Bearer NAME" as NAME, and accepts nothing else.
@@ -47,8 +50,9 @@ func newFronted(t *testing.T, conns *connections.Listener, slow chan struct{}) h
 	f := &front{
 		conns: conns, probes: shares.NewPlaces("requests for health", probePlaces), requests: rest.NewRequestPlaces(),
 		reads: shares.NewRates("reads", 1000), writes: shares.NewRates("writes", 5),
-		reasons: map[string]func(*http.Request) error{"outcome-store": func(*http.Request) error { return errors.New("the disk is full") }},
-		recheck: func(next http.Handler) http.Handler { return next },
+		reasons:  map[string]func(*http.Request) error{"outcome-store": func(*http.Request) error { return errors.New("the disk is full") }},
+		recheck:  func(next http.Handler) http.Handler { return next },
+		needless: needless{bodies.Limits{Bytes: needlessBody, Patience: 200 * time.Millisecond}, clock.RealClock{}},
 	}
 	config := NewGenericConfig()
 	config.Authentication.Authenticator = identity.RefuseAnonymous(tokens{}, probePaths...)
@@ -434,5 +438,63 @@ func TestAHeaderOfMegabytesIsNotRead(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge || !response.Close {
 		t.Errorf("status %d, closed %v", response.StatusCode, response.Close)
+	}
+}
+
+// unread are a method and a path of each route that reads no body: the connect subresources by their table, and what the library,
+// the documented API and the front itself serve.
+func unread(t *testing.T) (routes [][2]string) {
+	t.Helper()
+	const group = "/apis/subresources.sharedcloud.io/v1alpha1"
+	for name := range subresources.Rules {
+		parent, subresource, _ := strings.Cut(name, "/")
+		if name == "functions/run" {
+			continue // it reads its body
+		}
+		method := http.MethodPost
+		if subresource == "results" || subresource == "log" {
+			method = http.MethodGet
+		}
+		routes = append(routes, [2]string{method, group + "/namespaces/a/" + parent + "/b/" + subresource})
+	}
+	for _, path := range []string{
+		group, "/apis", "/apis/subresources.sharedcloud.io", "/apis/rest.sharedcloud.io/v1", "/version", "/openapi/v2", "/openapi/v3", "/metrics",
+		"/healthz", "/livez", "/readyz", "/livez/ping", "/nothing", "/",
+	} {
+		routes = append(routes, [2]string{http.MethodGet, path}, [2]string{http.MethodPost, path})
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodOptions} {
+		routes = append(routes, [2]string{method, "/apis/rest.sharedcloud.io/v1/functions"})
+	}
+	return routes
+}
+
+//security:attack tenant | A body that is announced, or begins, and never arrives, on each route that reads none. | 408 in words within the time that a body has, and never a connection that is only closed.
+func TestABodyThatNeverArrivesIsRefusedOnEachRouteThatReadsNone(t *testing.T) {
+	s := serveFront(t, connections.Defaults(16384))
+	for _, route := range unread(t) {
+		for name, rest := range map[string]string{"announced": "Content-Length: 10\r\n\r\n1", "in chunks": "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"} {
+			t.Run(strings.Join(route[:], " ")+" "+name, func(t *testing.T) {
+				t.Parallel()
+				conn := s.dial(t, "http/1.1")
+				if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				// Callers of their own: one has so many writes in a second.
+				caller := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
+				if _, err := io.WriteString(conn, route[0]+" "+route[1]+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+caller+"\r\n"+rest); err != nil {
+					t.Fatal(err)
+				}
+				response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatalf("the connection is only closed: %v", err)
+				}
+				body, err := io.ReadAll(response.Body)
+				_ = response.Body.Close()
+				if err != nil || response.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "did not arrive in time") {
+					t.Errorf("%d %s %v", response.StatusCode, body, err)
+				}
+			})
+		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/compatibility"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	"k8s.io/utils/clock"
 
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
@@ -50,7 +49,7 @@ func longRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
 // withOwnFaces gives the exchange and the documented API a chain of handlers of their own, in front of the library's.
 func withOwnFaces(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
 	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
-		others := quiet(genericapiserver.DefaultBuildHandlerChain(bounded(api, clock.RealClock{}), config))
+		others := quiet(genericapiserver.DefaultBuildHandlerChain(bounded(api), config))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch path := r.URL.Path; {
 			case strings.HasPrefix(path, workPrefix):

@@ -67,8 +67,8 @@ func unserved(r *http.Request) (status int, sentence string) {
 }
 
 // bounded stands behind the library's authentication and authorization, and in front of its handlers: a path has one meaning,
-// a body is not compressed, and one that the handler does not read is bounded in bytes and time all the same.
-func bounded(next http.Handler, clk clock.PassiveClock) http.Handler {
+// and a body is not compressed.
+func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, rest.AggregatedPrefix+"/") {
 			next.ServeHTTP(w, r) // which has rules of its own
@@ -77,26 +77,42 @@ func bounded(next http.Handler, clk clock.PassiveClock) http.Handler {
 		switch coding := bodies.Encoded(r.Header); {
 		case bodies.Odd(r):
 			refuse(w, r, http.StatusBadRequest, "the path has an empty segment, dots for one, or an escaped character that could be taken for another")
-			return
 		case coding != "":
 			refuse(w, r, http.StatusUnsupportedMediaType, fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding))
-			return
+		default:
+			next.ServeHTTP(w, r)
 		}
-		if !readsBody(r) && r.ContentLength != 0 {
-			limits := bodies.Limits{Bytes: needlessBody, Patience: needlessPatience}
-			var err error = &http.MaxBytesError{Limit: limits.Bytes}
-			if r.ContentLength <= limits.Bytes {
-				err = bodies.New(w, r, limits, nil, clk).Discard()
-			}
-			if err != nil {
-				w.Header().Set("Connection", "close")
-				refuseBody(w, r, err)
-				return
-			}
-			r.Body = http.NoBody
-		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// needless discards bodies that no handler reads, in front of the library's handlers: a deadline that the connection meets cancels
+// the request, and a handler of the library would answer 504, or only close the connection, before the refusal is written.
+type needless struct {
+	limits bodies.Limits
+	clock  clock.PassiveClock
+}
+
+func newNeedless(clk clock.PassiveClock) needless {
+	return needless{bodies.Limits{Bytes: needlessBody, Patience: needlessPatience}, clk}
+}
+
+// discard returns the request without its body. It returns nil when it has refused the request.
+func (n needless) discard(w http.ResponseWriter, r *http.Request, info *apirequest.RequestInfo) *http.Request {
+	if r.ContentLength == 0 || readsBody(r, info) || bodies.Encoded(r.Header) != "" {
+		return r
+	}
+	var err error = &http.MaxBytesError{Limit: n.limits.Bytes}
+	if r.ContentLength <= n.limits.Bytes {
+		err = bodies.New(w, r, n.limits, nil, n.clock).Discard()
+	}
+	if err != nil {
+		w.Header().Set("Connection", "close")
+		refuseBody(w, r, err)
+		return nil
+	}
+	bare := *r
+	bare.Body, bare.ContentLength = http.NoBody, 0
+	return &bare
 }
 
 func refuseBody(w http.ResponseWriter, r *http.Request, err error) {
@@ -111,8 +127,11 @@ func refuseBody(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// readsBody says whether the request's handler reads its body, and bounds it by itself: functions/run.
-func readsBody(r *http.Request) bool {
-	info, ok := apirequest.RequestInfoFrom(r.Context())
-	return ok && info.IsResourceRequest && info.APIGroup == subresources.GroupName && info.Resource == "functions" && info.Subresource == "run"
+// readsBody says whether the request's handler reads its body, and bounds it by itself: functions/run, and what writes to the
+// documented API through the aggregator. info is nil where the path is none of an API.
+func readsBody(r *http.Request, info *apirequest.RequestInfo) bool {
+	if strings.HasPrefix(r.URL.Path, rest.AggregatedPrefix+"/") {
+		return r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch
+	}
+	return info != nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName && info.Resource == "functions" && info.Subresource == "run"
 }

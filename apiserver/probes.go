@@ -31,6 +31,10 @@ func probePath(path string) bool {
 // probe answers a health request with ok or not ok. Callers who may get the paths below it, as the ClusterRole system:monitoring
 // allows, read the state of each check and why it failed.
 func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
+	// Before it has a place: a body that does not arrive takes none from the probes of the kubelet.
+	if r = f.needless.discard(w, r, nil); r == nil {
+		return
+	}
 	leave, err := f.probes.Enter(connections.Source(r), "")
 	if err != nil {
 		refuse(w, r, http.StatusTooManyRequests, err.Error())

@@ -228,6 +228,7 @@ func (s *Server) newFront(config *Config) *front {
 		conns:    config.Connections,
 		proxies:  config.Proxies,
 		probes:   shares.NewPlaces("requests for health", probePlaces),
+		needless: newNeedless(s.clock),
 		requests: rest.NewRequestPlaces(),
 		reads:    shares.NewRates("reads", config.ReadsPerSecond),
 		writes:   shares.NewRates("writes", config.WritesPerSecond),

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/printable"
+	"sharedcloud.io/function-operator/api/shallow"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
@@ -156,6 +157,7 @@ func (o *options) connect() (*cluster, error) {
 	}
 	config.QPS, config.Burst = 50, 100
 	config.UserAgent = "kubectl-function/" + version()
+	config.Wrap(shallow.RoundTripper) // as both components do
 	c, err := client.New(config, client.Options{Scheme: newScheme(), Mapper: mapper()})
 	if err != nil {
 		return nil, usageError("the kubeconfig cannot be used: %w", err)

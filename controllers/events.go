@@ -8,7 +8,6 @@ import (
 	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/status"
-	"sharedcloud.io/function-operator/controllers/values"
 )
 
 // EventRecorder is the part of client-go's events.EventRecorder that these controllers use.
@@ -50,7 +49,7 @@ func (e eventWriter) warning(object runtime.Object, reason, action, text string)
 	e.recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, action, "%s", noteOf(text))
 }
 
-func noteOf(text string) string { return values.Cut(printable.Line(text), maxEventNote) }
+func noteOf(text string) string { return printable.Cut(printable.Line(text), maxEventNote) }
 
 // normalReasons are reasons of conditions that need no warning. A run is often created together with its Function, which is then not
 // ready yet; if that persists, the Function itself warns.

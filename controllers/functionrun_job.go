@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/status"
 	"sharedcloud.io/function-operator/controllers/values"
@@ -169,7 +170,7 @@ func (r *RunReconciler) revisionGone(u *runUpdate, cause error) (ctrl.Result, er
 	reason, endReason, what := v1alpha1.ReasonRevisionMissing, v1alpha1.ReasonJobFailed, "was deleted"
 	if isNotTheRevision(cause) {
 		reason, endReason = v1alpha1.ReasonRevisionChanged, v1alpha1.ReasonRevisionChanged
-		what = "was replaced (" + values.Cut(cause.Error(), values.MaxForeignText) + ")"
+		what = "was replaced (" + printable.Cut(cause.Error(), values.MaxForeignText) + ")"
 	}
 	if run.Status.StartTime == nil && (run.Status.Job == nil || run.Status.Job.UID == "") {
 		run.Status.Revision, run.Status.Job = nil, nil

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/values"
 	"sharedcloud.io/function-operator/controllers/workload"
@@ -134,7 +135,7 @@ func (r *revisionReader) readContent(ref revisionRef, revision *corev1.ConfigMap
 		err = r.validate(ref.namespace, revision, settings)
 	}
 	if err != nil {
-		read.invalid = values.Cut(err.Error(), values.MaxForeignText)
+		read.invalid = printable.Cut(err.Error(), values.MaxForeignText)
 	} else {
 		read.settings = settings
 	}

@@ -69,7 +69,7 @@ stage_fuzz() {
 # them on their seeds and corpus.
 stage_fuzz_deep() {
 	fuzz fuzz_deep controllers:FuzzStoredObjects apiserver/core:FuzzStoredObjects apiserver/work:FuzzParseRequest \
-		apiserver/rest:FuzzListedInputs apiserver/subresources:FuzzRunQuery
+		apiserver/rest:FuzzListedInputs apiserver/rest:FuzzStoredObjects apiserver/subresources:FuzzRunQuery cli:FuzzDescribe
 }
 
 stage_e2e() {

@@ -16,7 +16,7 @@ const (
 	bytesText
 	constant // None, True, False, ...
 	setName  // the name set, which only set() may follow
-	input
+	tuple
 	list
 	set
 	dict
@@ -24,7 +24,7 @@ const (
 
 var kindNames = map[kind]string{
 	number: "a number", imaginary: "a number", signed: "a number", signedImg: "a number", complexed: "a number",
-	text: "a string", bytesText: "bytes", list: "a list", set: "a set", dict: "a dict", input: "an input",
+	text: "a string", bytesText: "bytes", list: "a list", set: "a set", dict: "a dict", tuple: "a tuple",
 	constant: "a constant",
 }
 
@@ -34,10 +34,10 @@ type value struct {
 	start    uint32
 	end      uint32
 	mutable  bool   // a list, set or dict is in it, so it can't be a key
-	elements *table // of an input that may turn out to be the whole
+	elements *table // of a tuple that may turn out to be the whole
 }
 
-// table notes where the elements of an input lie, and the first that is no input.
+// table notes where the elements of a tuple lie, and the first that is no tuple.
 type table struct {
 	spans []span
 	wrong value
@@ -47,7 +47,7 @@ type table struct {
 func (t *table) add(v value) {
 	switch {
 	case t.wrong.kind != none: // it is not the whole, or the whole is wrong: nobody asks for the others
-	case v.kind != input:
+	case v.kind != tuple:
 		t.wrong, t.index = v, len(t.spans)
 	default:
 		t.spans = append(t.spans, span{v.start, v.end})
@@ -271,7 +271,7 @@ func (f *frame) finish() *fault {
 		return faultf(int(v.start), "set is a name, not a value: an empty set is written set()")
 	}
 	if f.open == '{' && !f.pairs && v.mutable {
-		return faultf(int(v.start), "a list, set or dict can't be an element of a set: use an input")
+		return faultf(int(v.start), "a list, set or dict can't be an element of a set: use a tuple")
 	}
 	if f.elements != nil {
 		f.elements.add(v)
@@ -295,7 +295,7 @@ func (f *frame) colonAt(t token) *fault {
 	case f.current.kind == setName:
 		return faultf(int(f.current.start), "set is a name, not a value: an empty set is written set()")
 	case f.current.mutable:
-		return faultf(int(f.current.start), "a list, set or dict can't be the key of a dict: use an input")
+		return faultf(int(f.current.start), "a list, set or dict can't be the key of a dict: use a tuple")
 	}
 	f.pairs, f.colon = true, true
 	f.current = value{}
@@ -319,7 +319,7 @@ func (f *frame) incomplete(offset int) *fault {
 func (f *frame) kind() kind {
 	switch {
 	case f.open == '(':
-		return input
+		return tuple
 	case f.open == '[':
 		return list
 	case f.pairs || f.count == 0:
@@ -351,7 +351,7 @@ func (w *walker) closed(top *frame, t token) *fault {
 			}
 		}
 		v.kind = top.kind()
-		v.mutable = v.kind != input || top.mutable
+		v.mutable = v.kind != tuple || top.mutable
 		v.elements = top.elements
 	}
 	w.frames = w.frames[:len(w.frames)-1]
@@ -373,7 +373,7 @@ func (w *walker) end(top *frame, t token) *fault {
 	return nil
 }
 
-// whole finds the outer tuple and checks that it holds inputs.
+// whole finds the outer tuple and checks that it holds tuples.
 func (w *walker) whole() ([]span, *fault) {
 	const wanted = "a tuple of tuples is wanted, ((1, 2), (3, 4)), one inner tuple for each input"
 	top := &w.frames[0]
@@ -385,7 +385,7 @@ func (w *walker) whole() ([]span, *fault) {
 			return nil, faultf(0, "there is nothing here: %s", wanted)
 		case setName:
 			return nil, faultf(int(v.start), "set is a name, not a value: %s", wanted)
-		case input:
+		case tuple:
 			outer = v.elements
 		default:
 			return nil, faultf(int(v.start), "this is %s: %s", kindNames[v.kind], wanted)
@@ -396,7 +396,7 @@ func (w *walker) whole() ([]span, *fault) {
 		if outer.index > 0 {
 			mend = fmt.Sprintf("(%s,) is a tuple of one value", cut(w.text[wrong.start:wrong.end]))
 		}
-		return nil, faultf(int(wrong.start), "element %d of the outer tuple is %s and not an input: %s; %s",
+		return nil, faultf(int(wrong.start), "element %d of the outer tuple is %s and not a tuple: %s; %s",
 			outer.index, kindNames[wrong.kind], wanted, mend)
 	}
 	return outer.spans, nil

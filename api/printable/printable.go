@@ -1,6 +1,6 @@
 // Package printable makes text from others safe to show: on a terminal, in a condition, in an event.
 //
-//	printable.go   which characters are unsafe; Line, Text, JSON
+//	printable.go   which characters are unsafe; Line, Text, JSON; Cut
 //	cleaner.go     the one pass that all forms share, and Writer, its form for streams
 //
 // A program that prints text of a tenant, of an image or of a worker prints what steers a terminal with it: control sequences that
@@ -58,6 +58,19 @@ func JSON(text []byte) []byte {
 		text = text[size:]
 	}
 	return clean
+}
+
+// Cut shortens a text to at most limit bytes, between characters, and marks that it did.
+func Cut(text string, limit int) string {
+	const mark = "…"
+	if len(text) <= limit {
+		return text
+	}
+	end := max(limit-len(mark), 0)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + mark
 }
 
 // Unsafe says whether a character steers what shows it, or shows nothing: control characters, formats such as direction overrides

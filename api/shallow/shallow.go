@@ -31,7 +31,8 @@ func (t *roundTripper) WrappedRoundTripper() http.RoundTripper { return t.next }
 // RoundTrip sends the request.
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.next.RoundTrip(request)
-	if err != nil || !strings.HasPrefix(request.URL.Path, "/apis/"+v1alpha1.GroupName+"/") ||
+	// A cluster behind a proxy has a prefix before its paths.
+	if err != nil || !strings.Contains(request.URL.Path, "/apis/"+v1alpha1.GroupName+"/") ||
 		!strings.Contains(response.Header.Get("Content-Type"), "json") {
 		return response, err
 	}

@@ -60,7 +60,10 @@ func TestOnlyAnswersAboutTheCustomResourcesAreChanged(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	client := &http.Client{Transport: shallow.RoundTripper(http.DefaultTransport)}
-	for path, changed := range map[string]bool{"/apis/sharedcloud.io/v1alpha1/functions": true, "/api/v1/configmaps": false} {
+	for path, changed := range map[string]bool{
+		"/apis/sharedcloud.io/v1alpha1/functions": true, "/k8s/clusters/c-1/apis/sharedcloud.io/v1alpha1/functions": true,
+		"/api/v1/configmaps": false, "/apis/subresources.sharedcloud.io/v1alpha1/functions": false,
+	} {
 		response, err := client.Get(server.URL + path)
 		if err != nil {
 			t.Fatal(err)

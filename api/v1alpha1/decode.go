@@ -8,10 +8,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
+
+	"sharedcloud.io/function-operator/api/printable"
 )
 
 // Stored objects are decoded one by one. A list or a watch fails as a whole where one of its objects cannot be decoded, and
@@ -37,57 +38,27 @@ func DecodeError(object metav1.Object) string {
 // UnmarshalJSON decodes a Function, or its metadata where the rest cannot be decoded: see DecodeError.
 func (f *Function) UnmarshalJSON(data []byte) error {
 	type plain Function
-	return decodeStored(data, func(data []byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error) {
-		var decoded plain
-		err := json.Unmarshal(data, &decoded)
-		if err == nil {
-			err = checkTimes(decoded.Status.Conditions)
-		}
-		if err != nil {
-			decoded = plain{}
-		}
-		*f = Function(decoded)
-		return &f.TypeMeta, &f.ObjectMeta, err
-	})
+	return decodeStored(data, (*plain)(f), &f.TypeMeta, &f.ObjectMeta, func() error { return checkTimes(f.Status.Conditions) })
 }
 
 // UnmarshalJSON decodes a FunctionImage, or its metadata where the rest cannot be decoded: see DecodeError.
 func (i *FunctionImage) UnmarshalJSON(data []byte) error {
 	type plain FunctionImage
-	return decodeStored(data, func(data []byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error) {
-		var decoded plain
-		err := json.Unmarshal(data, &decoded)
-		if err == nil {
-			err = checkTimes(decoded.Status.Conditions)
-		}
-		if err != nil {
-			decoded = plain{}
-		}
-		*i = FunctionImage(decoded)
-		return &i.TypeMeta, &i.ObjectMeta, err
-	})
+	return decodeStored(data, (*plain)(i), &i.TypeMeta, &i.ObjectMeta, func() error { return checkTimes(i.Status.Conditions) })
 }
 
 // UnmarshalJSON decodes a FunctionRun, or its metadata where the rest cannot be decoded: see DecodeError.
 func (r *FunctionRun) UnmarshalJSON(data []byte) error {
 	type plain FunctionRun
-	return decodeStored(data, func(data []byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error) {
-		var decoded plain
-		err := json.Unmarshal(data, &decoded)
-		if err == nil {
-			err = checkTimes(decoded.Status.Conditions, decoded.Status.StartTime, decoded.Status.CompletionTime)
-		}
-		if err != nil {
-			decoded = plain{}
-		}
-		*r = FunctionRun(decoded)
-		return &r.TypeMeta, &r.ObjectMeta, err
+	return decodeStored(data, (*plain)(r), &r.TypeMeta, &r.ObjectMeta, func() error {
+		return checkTimes(r.Status.Conditions, r.Status.StartTime, r.Status.CompletionTime)
 	})
 }
 
-// decodeStored decodes one object. whole replaces the object by what data holds, or by an empty one and the error. The
-// error of decodeStored itself is that data is no JSON object: then there is nothing to keep.
-func decodeStored(data []byte, whole func([]byte) (*metav1.TypeMeta, *metav1.ObjectMeta, error)) error {
+// decodeStored replaces an object by what data holds: whole, or its metadata and the error. object is the object as a type
+// without methods, typeMeta and objectMeta are parts of it, and check looks at what was decoded. The error of decodeStored
+// itself is that data is no JSON object: then there is nothing to keep.
+func decodeStored[T any](data []byte, object *T, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMeta, check func() error) error {
 	data = bytes.TrimSpace(data)
 	if bytes.Equal(data, []byte("null")) {
 		return nil // as for any other type
@@ -95,26 +66,26 @@ func decodeStored(data []byte, whole func([]byte) (*metav1.TypeMeta, *metav1.Obj
 	if len(data) == 0 || data[0] != '{' {
 		return fmt.Errorf("json: cannot decode %s into an object of %s", excerpt(data), GroupName)
 	}
-	content := data
-	var tooDeep error
+	var decoded T // beside the object: an error leaves half of it
+	var err error
 	if deeper(data, MaxStoredDepth) {
-		content, tooDeep = []byte("{}"), fmt.Errorf("it has a value that nests deeper than %d levels", MaxStoredDepth)
+		err = fmt.Errorf("it has a value that nests deeper than %d levels", MaxStoredDepth)
+	} else if err = json.Unmarshal(data, &decoded); err == nil {
+		*object = decoded
+		err = check()
 	}
-	typeMeta, objectMeta, err := whole(content)
-	if tooDeep != nil {
-		err = tooDeep
-	}
-	if err != nil {
-		if broken := salvage(data, typeMeta, objectMeta); broken != nil {
-			return broken
-		}
-		if objectMeta.Annotations == nil {
-			objectMeta.Annotations = map[string]string{}
-		}
-		objectMeta.Annotations[AnnotationDecodeError] = decodeMessage(err)
+	if err == nil {
+		delete(objectMeta.Annotations, AnnotationDecodeError) // a stored one is not the operator's word
 		return nil
 	}
-	delete(objectMeta.Annotations, AnnotationDecodeError) // a stored one is not the operator's word
+	*object = *new(T)
+	if broken := salvage(data, typeMeta, objectMeta); broken != nil {
+		return broken
+	}
+	if objectMeta.Annotations == nil {
+		objectMeta.Annotations = map[string]string{}
+	}
+	objectMeta.Annotations[AnnotationDecodeError] = decodeMessage(err)
 	return nil
 }
 
@@ -241,21 +212,7 @@ func decodeMessage(err error) string {
 
 func excerpt(text []byte) string { return cleaned(string(text[:min(len(text), 64)]), 64) }
 
-// cleaned is text without control characters and without invalid UTF-8, in at most limit bytes.
+// cleaned is a text that is safe to show, in at most limit bytes.
 func cleaned(text string, limit int) string {
-	const mark = "…"
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text[:min(len(text), 4*limit)])
-	if len(text) <= limit {
-		return text
-	}
-	end := limit - len(mark)
-	for end > 0 && text[end]&0xC0 == 0x80 {
-		end--
-	}
-	return text[:end] + mark
+	return printable.Cut(printable.Line(text[:min(len(text), limit)]), limit)
 }

@@ -10,16 +10,17 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/component-base/metrics/testutil"
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-func caps() map[string]int64 { return map[string]int64{"caller": 256 << 10, "namespace": 512 << 10} }
+func caps() map[Kind]int64 { return map[Kind]int64{Caller: 256 << 10, Namespace: 512 << 10} }
 
-func key(kind, name string) Key { return Key{kind, name} }
+func key(kind Kind, name string) Key { return Key{kind, name} }
 
 //security:attack worker | Eight requests announce 32 MiB each, send one byte and wait. | Only bytes that arrived are charged, so the calls of all other workers are read.
 func TestOnlyBytesThatArrivedAreCharged(t *testing.T) {
-	budget := NewBudget(1<<20, nil)
+	budget := NewBudget("test", 1<<20, nil)
 	for range 100 {
 		if _, err := budget.Open(); err != nil {
 			t.Fatal(err)
@@ -32,7 +33,7 @@ func TestOnlyBytesThatArrivedAreCharged(t *testing.T) {
 
 //security:attack tenant | Many bodies arrive at once that together have more bytes than the budget. | Each that cannot grow is refused at once and gives its share back: the others come to their end.
 func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
-	budget := NewBudget(1<<20, nil)
+	budget := NewBudget("test", 1<<20, nil)
 	var first, second *Charge
 	for _, c := range []**Charge{&first, &second} {
 		charge, err := budget.Open()
@@ -64,7 +65,7 @@ func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
 
 //security:attack tenant | One caller, or one namespace, sends as many bodies as it can. | It has a part of the budget; the others find room.
 func TestOneKeyLeavesRoomForOthers(t *testing.T) {
-	budget := NewBudget(1<<20, caps())
+	budget := NewBudget("test", 1<<20, caps())
 	fill := func(keys ...Key) (bytes int64) {
 		charge, err := budget.Open(keys...)
 		if err != nil {
@@ -75,8 +76,8 @@ func TestOneKeyLeavesRoomForOthers(t *testing.T) {
 		}
 		return charge.charged
 	}
-	alice, bob, carol := key("caller", "alice"), key("caller", "bob"), key("caller", "carol")
-	first, second := key("namespace", "first"), key("namespace", "second")
+	alice, bob, carol := key(Caller, "alice"), key(Caller, "bob"), key(Caller, "carol")
+	first, second := key(Namespace, "first"), key(Namespace, "second")
 	if got := fill(alice, first); got != 256<<10 {
 		t.Errorf("alice has %d bytes", got)
 	}
@@ -95,7 +96,7 @@ func TestOneKeyLeavesRoomForOthers(t *testing.T) {
 }
 
 func TestSmallBodiesFindRoomBesideLargeOnes(t *testing.T) {
-	budget := NewBudget(1<<20, nil)
+	budget := NewBudget("test", 1<<20, nil)
 	large, err := budget.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -116,8 +117,8 @@ func TestSmallBodiesFindRoomBesideLargeOnes(t *testing.T) {
 }
 
 func TestOneBodyAtATime(t *testing.T) {
-	budget := NewBudget(1<<20, nil)
-	pod := key("pod", "a")
+	budget := NewBudget("test", 1<<20, nil)
+	pod := key(Pod, "a")
 	first, err := budget.OpenAlone(pod)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +126,7 @@ func TestOneBodyAtATime(t *testing.T) {
 	if _, err := budget.OpenAlone(pod); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second body: %v", err)
 	}
-	if _, err := budget.OpenAlone(key("pod", "b")); err != nil {
+	if _, err := budget.OpenAlone(key(Pod, "b")); err != nil {
 		t.Errorf("another pod's: %v", err)
 	}
 	first.Read()
@@ -146,12 +147,12 @@ func TestOneBodyAtATime(t *testing.T) {
 }
 
 func TestABudgetIsSharedByMany(t *testing.T) {
-	budget := NewBudget(8<<20, caps())
+	budget := NewBudget("test", 8<<20, caps())
 	var group sync.WaitGroup
 	for i := range 16 {
 		group.Go(func() {
 			for range 200 {
-				charge, err := budget.OpenAlone(key("pod", string(rune('a'+i))), key("caller", string(rune('a'+i%3))))
+				charge, err := budget.OpenAlone(key(Pod, string(rune('a'+i))), key(Caller, string(rune('a'+i%3))))
 				if err != nil {
 					continue
 				}
@@ -212,7 +213,7 @@ func TestSlowBodiesEnd(t *testing.T) {
 			clock := clocktesting.NewFakePassiveClock(start)
 			tc.sender.clock = clock
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", &tc.sender)
-			charge, err := NewBudget(1<<40, nil).Open()
+			charge, err := NewBudget("test", 1<<40, nil).Open()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -304,5 +305,65 @@ func TestOddPaths(t *testing.T) {
 		if got := Odd(r); got != want {
 			t.Errorf("%s is odd: %v, want %v", path, got, want)
 		}
+	}
+}
+
+func TestMetricsShowWhatBudgetsHoldAndRefuse(t *testing.T) {
+	const class = Class("metrics")
+	budget := NewBudget(class, 1<<20, caps())
+	value := func(get func() (float64, error)) float64 {
+		got, err := get()
+		if err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+	held := func() float64 {
+		return value(func() (float64, error) { return testutil.GetGaugeMetricValue(bodyBytes.WithLabelValues(string(class))) })
+	}
+	refused := func(reason string) float64 {
+		return value(func() (float64, error) {
+			return testutil.GetCounterMetricValue(bodyRefusals.WithLabelValues(string(class), reason))
+		})
+	}
+	if limit := value(func() (float64, error) { return testutil.GetGaugeMetricValue(bodyLimit.WithLabelValues(string(class))) }); limit != 1<<20 {
+		t.Errorf("the limit is %v", limit)
+	}
+	open := func(keys ...Key) *Charge {
+		charge, err := budget.Open(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return charge
+	}
+	alice, bob := open(key(Caller, "alice"), key(Namespace, "first")), open(key(Caller, "bob"), key(Namespace, "first"))
+	carol, dave := open(key(Caller, "carol"), key(Namespace, "first")), open()
+	for _, arrived := range []struct {
+		charge *Charge
+		bytes  int
+		reason string
+	}{{alice, 256 << 10, ""}, {alice, 1, "caller"}, {bob, 200 << 10, ""}, {carol, 100 << 10, "namespace"}, {dave, 600 << 10, "server"}} {
+		before := refused(arrived.reason)
+		err := arrived.charge.Arrived(arrived.bytes)
+		if full := arrived.reason != ""; errors.Is(err, ErrFull) != full || full && refused(arrived.reason) != before+1 {
+			t.Errorf("%+v: %v, and %v refusals", arrived, err, refused(arrived.reason)-before)
+		}
+	}
+	if got := held(); got != float64(budget.Used()) || got < 456<<10 {
+		t.Errorf("%v bytes are held; the budget says %d", got, budget.Used())
+	}
+	for _, charge := range []*Charge{alice, bob, carol, dave} {
+		charge.Close()
+	}
+	if got := held(); got != 0 {
+		t.Errorf("%v bytes are held at the end", got)
+	}
+	if alone, err := budget.OpenAlone(key(Pod, "a")); err != nil {
+		t.Error(err)
+	} else {
+		defer alone.Close()
+	}
+	if _, err := budget.OpenAlone(key(Pod, "a")); !errors.Is(err, ErrBusy) || refused("busy") != 1 {
+		t.Errorf("a second body: %v, %v refusals", err, refused("busy"))
 	}
 }

@@ -19,14 +19,29 @@ const (
 	small = 64 << 10
 )
 
-// Key is what a body is charged to, beside the whole: a kind, such as "pod", and a name.
-type Key struct{ Kind, Name string }
+// Kind is a kind of key. The set is closed: each is a label of a metric.
+type Kind string
+
+// The kinds.
+const (
+	Pod       Kind = "pod"
+	Caller    Kind = "caller"
+	Namespace Kind = "namespace"
+	Address   Kind = "address"
+)
+
+// Key is what a body is charged to, beside the whole: a kind, such as Pod, and a name.
+type Key struct {
+	Kind Kind
+	Name string
+}
 
 // Budget is how many bytes of bodies may be in memory at the same time. It charges bytes that have arrived: a body that is only
 // announced takes no room. A body that finds none is refused at once and gives its share back, so no body waits for another.
 type Budget struct {
+	class Class
 	total int64
-	caps  map[string]int64
+	caps  map[Kind]int64
 
 	mu   sync.Mutex
 	used int64
@@ -34,10 +49,12 @@ type Budget struct {
 	busy map[Key]bool
 }
 
-// NewBudget makes a budget of total bytes. caps are the most that one key of a kind may have of them; a kind without a cap may
+// NewBudget makes a budget of total bytes; metrics show it under its class. caps are the most that one key of a kind may have of them; a kind without a cap may
 // have all. With each cap below the total, no caller shuts the others out.
-func NewBudget(total int64, caps map[string]int64) *Budget {
-	return &Budget{total: total, caps: caps, keys: map[Key]int64{}, busy: map[Key]bool{}}
+func NewBudget(class Class, total int64, caps map[Kind]int64) *Budget {
+	registerMetrics()
+	bodyLimit.WithLabelValues(string(class)).Set(float64(total))
+	return &Budget{class: class, total: total, caps: caps, keys: map[Key]int64{}, busy: map[Key]bool{}}
 }
 
 // Used is how many bytes are charged.
@@ -68,6 +85,7 @@ func (b *Budget) open(alone Key, keys []Key) (*Charge, error) {
 	defer b.mu.Unlock()
 	if alone != (Key{}) {
 		if b.busy[alone] {
+			b.refused(reasonBusy)
 			return nil, ErrBusy
 		}
 		b.busy[alone], c.alone = true, alone
@@ -86,19 +104,31 @@ func (b *Budget) take(c *Charge, n int64) bool {
 		room -= room / 8
 	}
 	if b.used+n > room {
+		b.refused(reasonServer)
 		return false
 	}
 	for _, key := range c.keys {
 		if limit, capped := b.caps[key.Kind]; capped && b.keys[key]+n > limit {
+			b.refused(string(key.Kind))
 			return false
 		}
 	}
-	b.used += n
+	b.add(n)
 	c.charged += n
 	for _, key := range c.keys {
 		b.keys[key] += n
 	}
 	return true
+}
+
+// add changes how many bytes are charged. The lock is held.
+func (b *Budget) add(n int64) {
+	b.used += n
+	bodyBytes.WithLabelValues(string(b.class)).Add(float64(n))
+}
+
+func (b *Budget) refused(reason string) {
+	bodyRefusals.WithLabelValues(string(b.class), reason).Inc()
 }
 
 // Arrived charges n more bytes, or returns ErrFull.
@@ -136,7 +166,7 @@ func (c *Charge) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.read()
-	b.used -= c.charged
+	b.add(-c.charged)
 	for _, key := range c.keys {
 		if b.keys[key] -= c.charged; b.keys[key] == 0 {
 			delete(b.keys, key)

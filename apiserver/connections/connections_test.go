@@ -259,18 +259,18 @@ func TestTheClientOfARequest(t *testing.T) {
 		forwarded []string
 		want      string
 	}{
-		"without the header":                       {"192.0.2.1:1", nil, "192.0.2.1"},
-		"from an address that is not trusted":      {"192.0.2.1:1", []string{"192.0.2.9"}, "192.0.2.1"},
-		"from a trusted proxy":                     {"198.51.100.1:1", []string{"192.0.2.9"}, "192.0.2.9"},
-		"from a single address that is trusted":    {"203.0.113.5:1", []string{"192.0.2.9"}, "192.0.2.9"},
-		"what the client claimed before":           {"198.51.100.1:1", []string{"10.0.0.1, 192.0.2.9"}, "192.0.2.9"},
-		"in several headers":                       {"198.51.100.1:1", []string{"10.0.0.1", "192.0.2.9"}, "192.0.2.9"},
-		"through two trusted proxies":              {"198.51.100.1:1", []string{"10.0.0.1, 192.0.2.9, 198.51.100.2"}, "192.0.2.9"},
-		"a trusted proxy without the header":       {"198.51.100.1:1", nil, "198.51.100.1"},
-		"what is no address":                       {"198.51.100.1:1", []string{"192.0.2.9, nonsense"}, "198.51.100.1"},
-		"an IPv4 address in IPv6's form":           {"[::ffff:198.51.100.1]:1", []string{"::ffff:192.0.2.9"}, "192.0.2.9"},
-		"IPv6":                                     {"[2001:db8:1::1]:1", []string{"2001:db8:2::9"}, "2001:db8:2::/64"},
-		"more proxies than anybody has, all known": {"198.51.100.1:1", []string{longest()}, "198.51.100.1"},
+		"without the header":                     {"192.0.2.1:1", nil, "192.0.2.1"},
+		"from an address that is not trusted":    {"192.0.2.1:1", []string{"192.0.2.9"}, "192.0.2.1"},
+		"from a trusted proxy":                   {"198.51.100.1:1", []string{"192.0.2.9"}, "192.0.2.9"},
+		"from a single address that is trusted":  {"203.0.113.5:1", []string{"192.0.2.9"}, "192.0.2.9"},
+		"entries that the client wrote itself":   {"198.51.100.1:1", []string{"10.0.0.1, 192.0.2.9"}, "192.0.2.9"},
+		"in several headers":                     {"198.51.100.1:1", []string{"10.0.0.1", "192.0.2.9"}, "192.0.2.9"},
+		"through two trusted proxies":            {"198.51.100.1:1", []string{"10.0.0.1, 192.0.2.9, 198.51.100.2"}, "192.0.2.9"},
+		"a trusted proxy without the header":     {"198.51.100.1:1", nil, "198.51.100.1"},
+		"an entry that is not an address":        {"198.51.100.1:1", []string{"192.0.2.9, nonsense"}, "198.51.100.1"},
+		"an IPv4 address in IPv6's form":         {"[::ffff:198.51.100.1]:1", []string{"::ffff:192.0.2.9"}, "192.0.2.9"},
+		"IPv6":                                   {"[2001:db8:1::1]:1", []string{"2001:db8:2::9"}, "2001:db8:2::/64"},
+		"more trusted proxies than are examined": {"198.51.100.1:1", []string{longest()}, "198.51.100.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &http.Request{RemoteAddr: tc.remote, Header: http.Header{"X-Forwarded-For": tc.forwarded}}

@@ -3,5 +3,5 @@
 //	listener.go  the bounds: by client address until a request is authenticated, by caller from then on
 //	proxies.go   the client address of a request: its peer, or what a trusted proxy says
 //
-// What lives here: net.Conn and addresses. What must not be here: authentication, and requests beyond their address.
+// It works on net.Conn and addresses. Authentication, and anything of a request but its address, do not belong here.
 package connections

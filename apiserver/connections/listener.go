@@ -34,7 +34,7 @@ func Defaults(total int) Limits {
 }
 
 // maxRequests is how many requests a connection may carry without an authenticated one. It stops floods of requests that are reset
-// immediately; an anonymous client has to reconnect now and then.
+// immediately; an anonymous client has to reconnect after that many.
 const maxRequests = 256
 
 // resetsPerSecond and resetsBurst bound the requests that a client cancels on one connection.
@@ -195,7 +195,7 @@ func (l *Listener) Serving(remote string) (done func(reset bool)) {
 	}
 }
 
-// reset counts a cancelled request, and says whether there were too many. A proxy's connection carries those of many clients.
+// reset counts a cancelled request, and reports whether there were too many. A proxy's connection carries those of many clients.
 func (c *conn) reset() (tooMany bool) {
 	if c.inUnknown == nil && c.leave == nil {
 		return false

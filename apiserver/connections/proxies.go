@@ -28,7 +28,7 @@ func ParseProxies(texts []string) (Proxies, error) {
 	return proxies, nil
 }
 
-// Trusts says whether the address is a trusted proxy's.
+// Trusts reports whether the address is a trusted proxy's.
 func (p Proxies) Trusts(address netip.Addr) bool {
 	for _, prefix := range p {
 		if prefix.Contains(address.Unmap()) {
@@ -38,7 +38,7 @@ func (p Proxies) Trusts(address netip.Addr) bool {
 	return false
 }
 
-// maxForwarded bounds how many entries of X-Forwarded-For are looked at.
+// maxForwarded is the maximum number of examined entries of X-Forwarded-For.
 const maxForwarded = 16
 
 // Client is the client address of a request: that of its peer, unless the peer is a trusted proxy. Then it is the last address of

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
@@ -41,7 +42,7 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 	}
 	revision := f.Status.Revision
 	runtime, known := runtimes.Lookup(f.Spec.Runtime)
-	if revision == nil || !known {
+	if revision == nil || !known || !nameable(revision.Name) {
 		return "", nil
 	}
 	key := f.Namespace + "/" + revision.Name + "/" + revision.Digest
@@ -82,6 +83,9 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 		return code, nil
 	}
 }
+
+// nameable says whether an object can have the name: a client refuses to ask for another, as if the API did not answer.
+func nameable(name string) bool { return name != "" && len(path.IsValidPathSegmentName(name)) == 0 }
 
 // textIn is what a key of a ConfigMap holds, in either of its forms.
 func textIn(configMap *corev1.ConfigMap, key string) []byte {

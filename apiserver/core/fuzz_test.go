@@ -48,6 +48,14 @@ func FuzzStoredObjects(f *testing.F) {
 				t.Fatalf("decodable: %v", err)
 			}
 		}
+		for _, object := range []client.Object{function, image, run} {
+			if object.GetUID() == "" {
+				object.SetUID("u")
+			}
+			if object.GetName() == "" {
+				object.SetName("x")
+			}
+		}
 		clk := clocktesting.NewFakeClock(time.Unix(1_800_000_000, 0))
 		runs := NewTable(clk, runKeys)
 		runs.seen(run)

@@ -206,6 +206,9 @@ func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 		return &Given{inputs: none{}}, 0, nil // not pinned yet
 	}
 	name := run.Status.Revision.InputsConfigMap
+	if !nameable(name) {
+		return nil, 0, fmt.Errorf("%w: no ConfigMap can have the name of the copy of them", ErrInputsGone)
+	}
 	configMap := &corev1.ConfigMap{}
 	err := i.reader.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: name}, configMap)
 	switch {

@@ -110,6 +110,9 @@ func (t *Table[T]) put(object T, unconfirmed time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	uid := object.GetUID()
+	if uid == "" || object.GetName() == "" {
+		return // restored past the Kubernetes API: nothing identifies it
+	}
 	if _, deleted := t.gone.Get(uid); deleted {
 		return
 	}

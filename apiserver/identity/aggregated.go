@@ -13,8 +13,8 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// RefuseAnonymous lets a request without credentials reach the given paths and nothing below them, and answers 401 to
-// it everywhere else: a caller without a token learns that one is missing, instead of what system:anonymous may not do.
+// RefuseAnonymous lets a request without credentials reach exactly the given paths, and answers 401 on all other paths: a
+// caller without a token learns that the token is missing, instead of which rights system:anonymous lacks.
 func RefuseAnonymous(delegate authenticator.Request, paths ...string) authenticator.Request {
 	return authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
 		response, ok, err := delegate.AuthenticateRequest(r)
@@ -34,8 +34,8 @@ func RefuseAnonymous(delegate authenticator.Request, paths ...string) authentica
 type Rule struct{ Verb, Resource string }
 
 // ResourceRules authorizes a request for a subresource of the group by a rule for the custom resources themselves: reading
-// functionruns/results of subresources.sharedcloud.io takes the right to get functionruns of sharedcloud.io, by RBAC as
-// for everything else. rules maps resource/subresource to the rights that it takes, all of them.
+// functionruns/results of subresources.sharedcloud.io requires the right to get functionruns of sharedcloud.io in RBAC.
+// rules maps resource/subresource to the required rights, all of them.
 func ResourceRules(delegate authorizer.Authorizer, group string, rules map[string][]Rule) authorizer.Authorizer {
 	return authorizer.AuthorizerFunc(func(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 		needed, ok := rules[attributes.GetResource()+"/"+attributes.GetSubresource()]
@@ -50,7 +50,7 @@ func ResourceRules(delegate authorizer.Authorizer, group string, rules map[strin
 				return decision, reason, err
 			}
 			if decision != authorizer.DecisionAllow {
-				reason = strings.TrimSuffix(fmt.Sprintf("it takes the right to %s %s in the API group %s: %s",
+				reason = strings.TrimSuffix(fmt.Sprintf("requires the right to %s %s in the API group %s: %s",
 					rule.Verb, rule.Resource, sharedcloudv1alpha1.GroupName, reason), ": ")
 				return decision, reason, nil
 			}
@@ -59,11 +59,11 @@ func ResourceRules(delegate authorizer.Authorizer, group string, rules map[strin
 	})
 }
 
-// on is the rule as a question about what the request names.
+// on is the rule applied to the object that the request names.
 func (r Rule) on(attributes authorizer.Attributes) authorizer.AttributesRecord {
 	name := attributes.GetName()
 	if r.Resource != attributes.GetResource() || r.Verb == "create" {
-		name = "" // the name of something else
+		name = "" // the name of another kind of object
 	}
 	return authorizer.AttributesRecord{
 		User:            attributes.GetUser(),
@@ -78,8 +78,8 @@ func (r Rule) on(attributes authorizer.Attributes) authorizer.AttributesRecord {
 	}
 }
 
-// OwnRules lets everybody who is somebody in to the group, whose handlers find out themselves what he may do: with the
-// custom resources that a path stands for, of which the path says nothing.
+// OwnRules allows every authenticated caller to use the group. Its handlers authorize the caller themselves, for the custom
+// resources that a path refers to: the path does not name them.
 func OwnRules(delegate authorizer.Authorizer, group string) authorizer.Authorizer {
 	return authorizer.AuthorizerFunc(func(ctx context.Context, attributes authorizer.Attributes) (authorizer.Decision, string, error) {
 		if attributes.IsResourceRequest() && attributes.GetAPIGroup() == group && attributes.GetUser().GetName() != user.Anonymous {

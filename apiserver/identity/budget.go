@@ -26,7 +26,7 @@ const (
 	asksPerSecond, asksBurst         = 50, 200
 	// reviewsAtOnce bounds the concurrent reviews of unknown tokens, reviewsOfAddress those of one address.
 	reviewsAtOnce, reviewsOfAddress = 64, 8
-	// sourcesKept bounds how many addresses are kept.
+	// sourcesKept is the maximum number of addresses kept.
 	sourcesKept = 8192
 )
 
@@ -71,7 +71,7 @@ func (b *budget) enter(source string) (done func(bad bool), err error) {
 	if !limiter.AllowN(now, 1) {
 		leave()
 		return nil, &shares.Error{Limit: shares.OfServer, RetryAfter: time.Second,
-			Sentence: "the server checks as many unknown tokens as it may: try again in a second"}
+			Sentence: "the server already checks the maximum number of unknown tokens: try again in a second"}
 	}
 	return func(bad bool) {
 		leave()

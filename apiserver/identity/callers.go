@@ -17,15 +17,15 @@ import (
 	"sharedcloud.io/function-operator/apiserver/connections"
 )
 
-// HeaderNamespace is how a caller with several namespaces chooses one.
+// HeaderNamespace is the header with which a caller with several namespaces chooses one.
 const HeaderNamespace = "X-Sharedcloud-Namespace"
 
-// TokenError says what is wrong with a caller's credentials, in the words that clients know. 401.
+// TokenError describes invalid credentials, in the words of the contract. It is answered with 401.
 type TokenError struct{ Sentence string }
 
 func (e *TokenError) Error() string { return e.Sentence }
 
-// The credentials that open nothing.
+// The errors of invalid credentials.
 var (
 	ErrNoCredentials = &TokenError{"Authentication credentials were not provided."}
 	ErrInvalidToken  = &TokenError{"Invalid token."}
@@ -33,22 +33,22 @@ var (
 	ErrSpacedToken   = &TokenError{"Invalid token header. Token string should not contain spaces."}
 )
 
-// Errors of callers with good credentials.
+// Errors of callers with valid credentials.
 var (
-	// ErrUnavailable: the cluster cannot be asked who calls, or what he may do.
-	ErrUnavailable = errors.New("the Kubernetes API does not answer at the moment")
-	// ErrNoNamespace: no namespace follows from who calls, and none was chosen that he may use.
-	ErrNoNamespace = errors.New("no namespace is the caller's")
+	// ErrUnavailable: the Kubernetes API cannot authenticate or authorize the caller.
+	ErrUnavailable = errors.New("the Kubernetes API is temporarily unavailable")
+	// ErrNoNamespace: the caller has no namespace, and chose none that the caller may use.
+	ErrNoNamespace = errors.New("the caller has no namespace")
 )
 
-// staleTTL is for how long an answer is good while the cluster cannot be asked anew: a token or a right that was taken
-// away is good for at most as long.
+// staleTTL is how long an answer stays valid while the cluster is unreachable: a revoked token or right stays valid for at
+// most this long.
 const staleTTL = time.Minute
 
-// Callers finds out who calls by the token that is shown.
+// Callers authenticates callers by their token.
 type Callers struct{ reviews *tokenReviews }
 
-// NewCallers asks the cluster by TokenReview. What it answers is kept for 30 seconds, that a token is no good for 5.
+// NewCallers authenticates by TokenReview. A positive answer is kept for 30 seconds, a negative one for 5.
 func NewCallers(reviews authenticationv1client.AuthenticationV1Interface, clk clock.Clock) *Callers {
 	client := reviews.TokenReviews()
 	return &Callers{newTokenReviews(clk, staleTTL, func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
@@ -65,7 +65,7 @@ func NewCallers(reviews authenticationv1client.AuthenticationV1Interface, clk cl
 	})}
 }
 
-// Authenticate returns who calls. The error is a *TokenError, ErrUnavailable, a *shares.Error or that of the request's context.
+// Authenticate returns the caller. The error is a *TokenError, ErrUnavailable, a *shares.Error or that of the request's context.
 func (c *Callers) Authenticate(r *http.Request) (user.Info, error) {
 	token, err := tokenOf(r.Header.Values("Authorization"))
 	if err != nil {
@@ -74,8 +74,8 @@ func (c *Callers) Authenticate(r *http.Request) (user.Info, error) {
 	return c.Of(connections.WithSource(r.Context(), connections.Source(r)), token)
 }
 
-// tokenOf reads the header as the framework of 2018 does: Token as well as Bearer, in any case; another scheme counts as
-// no credentials.
+// tokenOf reads the header as the contract of 2018 does: the schemes Token and Bearer in any case; another scheme counts as no
+// credentials.
 func tokenOf(headers []string) (string, error) {
 	if len(headers) != 1 {
 		return "", ErrNoCredentials
@@ -92,12 +92,12 @@ func tokenOf(headers []string) (string, error) {
 	return parts[1], nil
 }
 
-// Of returns whom the token is good for, see Authenticate. The context says from where it comes.
+// Of returns the user of the token, see Authenticate. The context has the address it comes from.
 func (c *Callers) Of(ctx context.Context, token string) (user.Info, error) {
 	return c.reviews.of(ctx, token)
 }
 
-// plausible says whether the text can be a token at all: nobody is asked about others.
+// plausible reports whether the text can be a token. Other texts are refused without a review.
 func plausible(token string) bool {
 	if token == "" || len(token) > maxToken {
 		return false

@@ -17,7 +17,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// reviewer answers TokenReviews: good is alice's token.
+// reviewer answers TokenReviews: good is the token of alice.
 type reviewer struct {
 	*fake.Clientset
 	asked int
@@ -50,20 +50,20 @@ func TestTheAuthorizationHeader(t *testing.T) {
 		headers []string
 		want    error
 	}{
-		"Token":                    {[]string{"Token good"}, nil},
-		"Bearer":                   {[]string{"Bearer good"}, nil},
-		"any case":                 {[]string{"tOKEN good"}, nil},
-		"white space around":       {[]string{"  Token   good "}, nil},
-		"none":                     {nil, ErrNoCredentials},
-		"another scheme":           {[]string{"Basic good"}, ErrNoCredentials},
-		"nothing in it":            {[]string{""}, ErrNoCredentials},
-		"two":                      {[]string{"Token good", "Token good"}, ErrNoCredentials},
-		"no token":                 {[]string{"Token"}, ErrEmptyToken},
-		"no token but a space":     {[]string{"Bearer "}, ErrEmptyToken},
-		"a token with spaces":      {[]string{"Token go od"}, ErrSpacedToken},
-		"a bad one":                {[]string{"Token bad"}, ErrInvalidToken},
-		"one that can be none":     {[]string{"Token b\u00e4d"}, ErrInvalidToken},
-		"one that is far too long": {[]string{"Token " + string(make([]byte, maxToken+1))}, ErrInvalidToken},
+		"Token":                                 {[]string{"Token good"}, nil},
+		"Bearer":                                {[]string{"Bearer good"}, nil},
+		"any case":                              {[]string{"tOKEN good"}, nil},
+		"white space around":                    {[]string{"  Token   good "}, nil},
+		"none":                                  {nil, ErrNoCredentials},
+		"another scheme":                        {[]string{"Basic good"}, ErrNoCredentials},
+		"nothing in it":                         {[]string{""}, ErrNoCredentials},
+		"two":                                   {[]string{"Token good", "Token good"}, ErrNoCredentials},
+		"no token":                              {[]string{"Token"}, ErrEmptyToken},
+		"no token but a space":                  {[]string{"Bearer "}, ErrEmptyToken},
+		"a token with spaces":                   {[]string{"Token go od"}, ErrSpacedToken},
+		"a bad one":                             {[]string{"Token bad"}, ErrInvalidToken},
+		"one with characters that no token has": {[]string{"Token b\u00e4d"}, ErrInvalidToken},
+		"one that is far too long":              {[]string{"Token " + string(make([]byte, maxToken+1))}, ErrInvalidToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
@@ -85,7 +85,7 @@ func TestTheAuthorizationHeader(t *testing.T) {
 	}
 }
 
-func TestATokenIsAskedAboutNowAndThen(t *testing.T) {
+func TestAnswersAboutTokensExpire(t *testing.T) {
 	reviews := newReviewer()
 	clk := clocktesting.NewFakeClock(time.Now())
 	callers := NewCallers(reviews.AuthenticationV1(), clk)
@@ -148,13 +148,13 @@ func TestTheNamespaceOfACaller(t *testing.T) {
 		chosen    bool
 		err       error
 	}{
-		"a service account's own":               {caller: user.DefaultInfo{Name: "system:serviceaccount:own:x", Groups: []string{"x"}}, want: "own"},
-		"the first that names him":              {caller: user.DefaultInfo{Name: "bob", Groups: []string{"x"}}, want: "b"},
-		"the first that names his group":        {caller: user.DefaultInfo{Name: "eve", Groups: []string{"y", "x"}}, want: "a"},
-		"the default":                           {caller: user.DefaultInfo{Name: "eve"}, otherwise: "rest", want: "rest"},
-		"none":                                  {caller: user.DefaultInfo{Name: "eve"}, err: ErrNoNamespace},
-		"the one that he chose":                 {caller: user.DefaultInfo{Name: "bob"}, choice: "a", want: "a", chosen: true},
-		"one that is not there, if he chose it": {caller: user.DefaultInfo{Name: "bob"}, choice: "z", chosen: true, err: ErrNoNamespace},
+		"a service account's own":                  {caller: user.DefaultInfo{Name: "system:serviceaccount:own:x", Groups: []string{"x"}}, want: "own"},
+		"the first that names the user":            {caller: user.DefaultInfo{Name: "bob", Groups: []string{"x"}}, want: "b"},
+		"the first that names a group of the user": {caller: user.DefaultInfo{Name: "eve", Groups: []string{"y", "x"}}, want: "a"},
+		"the default":                              {caller: user.DefaultInfo{Name: "eve"}, otherwise: "rest", want: "rest"},
+		"none":                                     {caller: user.DefaultInfo{Name: "eve"}, err: ErrNoNamespace},
+		"the chosen one":                           {caller: user.DefaultInfo{Name: "bob"}, choice: "a", want: "a", chosen: true},
+		"a chosen one that does not exist":         {caller: user.DefaultInfo{Name: "bob"}, choice: "z", chosen: true, err: ErrNoNamespace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, chosen, err := NewTenancy(all, tc.otherwise).Of(&tc.caller, tc.choice)
@@ -165,8 +165,8 @@ func TestTheNamespaceOfACaller(t *testing.T) {
 	}
 }
 
-//security:attack tenant | The annotation sharedcloud.io/tenants on a namespace, where no policy keeps it from its tenant | The API server ignores it with --tenants-annotation=false
-func TestTheAnnotationOfTenantsCanBeTurnedOff(t *testing.T) {
+//security:attack tenant | The annotation sharedcloud.io/tenants on a namespace, where no policy protects it | The API server ignores it with --tenants-annotation=false
+func TestTheTenantsAnnotationCanBeTurnedOff(t *testing.T) {
 	all := WithoutTenants(spaces{"a": {"group:x", "user:bob"}, "own": nil})
 	bob := &user.DefaultInfo{Name: "bob", Groups: []string{"x"}}
 	if got, _, err := NewTenancy(all, "").Of(bob, ""); !errors.Is(err, ErrNoNamespace) {
@@ -177,7 +177,7 @@ func TestTheAnnotationOfTenantsCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-func TestRulesAreAskedNowAndThen(t *testing.T) {
+func TestAnswersAboutRulesExpire(t *testing.T) {
 	type question struct{ user, verb, name string }
 	var asked []question
 	var away error

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// clientCAsPatience is how long a start waits for what vouches for the front proxy. A cluster without an aggregator
-	// has nothing of the kind, and is served all the same.
-	clientCAsPatience = 15 * time.Second
-	clientCAsPoll     = 10 * time.Millisecond
+	// clientCAsTimeout is how long the start waits for the certificate authority of the front proxy. In a cluster without an
+	// aggregator there is none, and the server starts without it.
+	clientCAsTimeout = 15 * time.Second
+	clientCAsPoll    = 10 * time.Millisecond
 )
 
-// ClientCAs are the authorities that clients' certificates are from, watched from before the server serves.
+// ClientCAs are the certificate authorities of clients, watched before the server accepts connections.
 //
-// The library begins to watch when it begins to serve. Whoever connects in between is asked for no certificate that he
-// has, and the aggregator keeps such a connection: each caller that comes over it is nobody, for as long as it lives.
+// The library starts to watch them when it starts to serve. A connection accepted before they are loaded does not request the
+// client certificate, and the aggregator keeps such a connection: every caller on it is then unauthenticated.
 type ClientCAs struct {
-	// The interface alone: the library must not find a Run, and run it a second time.
+	// Only the interface: the library must not find the method Run and call it a second time.
 	dynamiccertificates.CAContentProvider
 
 	mu        sync.Mutex
@@ -33,15 +33,15 @@ var (
 	_ dynamiccertificates.Listener          = (*ClientCAs)(nil)
 )
 
-// WatchClientCAs watches until ctx ends, and returns when loaded says that the authorities are there.
+// WatchClientCAs watches until ctx ends, and returns when the authorities are loaded.
 func WatchClientCAs(ctx context.Context, watched dynamiccertificates.CAContentProvider, loaded func() bool) *ClientCAs {
 	c := &ClientCAs{CAContentProvider: watched}
-	// Before anything runs: the library's list of listeners has no lock.
+	// Before the watch starts: the library's list of listeners has no lock.
 	watched.AddListener(c)
 	if controller, ok := watched.(dynamiccertificates.ControllerRunner); ok {
 		go controller.Run(ctx, 1)
 	}
-	patience, tick := time.NewTimer(clientCAsPatience), time.NewTicker(clientCAsPoll)
+	patience, tick := time.NewTimer(clientCAsTimeout), time.NewTicker(clientCAsPoll)
 	defer patience.Stop()
 	defer tick.Stop()
 	for !loaded() {
@@ -49,7 +49,7 @@ func WatchClientCAs(ctx context.Context, watched dynamiccertificates.CAContentPr
 		case <-ctx.Done():
 			return c
 		case <-patience.C:
-			klog.FromContext(ctx).Info("The cluster does not say by which authority its front proxy is known: serving without; the aggregator cannot pass on who calls")
+			klog.FromContext(ctx).Info("The cluster has no certificate authority for its front proxy: requests through the aggregator are not authenticated")
 			return c
 		case <-tick.C:
 		}
@@ -64,7 +64,7 @@ func (c *ClientCAs) AddListener(listener dynamiccertificates.Listener) {
 	c.listeners = append(c.listeners, listener)
 }
 
-// Enqueue implements dynamiccertificates.Listener: it passes the news on.
+// Enqueue implements dynamiccertificates.Listener: it notifies the listeners.
 func (c *ClientCAs) Enqueue() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

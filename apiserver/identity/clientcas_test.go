@@ -10,7 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
-// slowCAs are authorities that are there some time after they are run.
+// slowCAs are authorities that load some time after Run.
 type slowCAs struct {
 	listeners []dynamiccertificates.Listener
 	runs      atomic.Int32
@@ -43,12 +43,12 @@ func (s *slowCAs) Run(context.Context, int) {
 	s.load("first")
 }
 
-// heard counts news.
+// heard counts notifications.
 type heard struct{ atomic.Int32 }
 
 func (h *heard) Enqueue() { h.Add(1) }
 
-func TestClientCAsAreThereBeforeAnybodyIsServed(t *testing.T) {
+func TestClientCAsAreLoadedBeforeTheServerServes(t *testing.T) {
 	slow := &slowCAs{}
 	watched := WatchClientCAs(t.Context(), slow, func() bool { _, ok := slow.VerifyOptions(); return ok })
 	if got := string(watched.CurrentCABundleContent()); got != "first" {
@@ -69,11 +69,11 @@ func TestClientCAsAreThereBeforeAnybodyIsServed(t *testing.T) {
 	before := news.Load()
 	slow.load("third")
 	if got := news.Load() - before; got != 1 {
-		t.Errorf("a change was told %d times", got)
+		t.Errorf("a change was notified %d times", got)
 	}
 }
 
-func TestClientCAsThatDoNotComeEndWithTheContext(t *testing.T) {
+func TestWaitingForClientCAsEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	WatchClientCAs(ctx, &slowCAs{}, func() bool { return false })

@@ -1,6 +1,7 @@
-// Package identity says who calls the API server, and what he may do.
+// Package identity authenticates and authorizes the callers of the API server.
 //
-// What lives here: the authenticators of workers' tokens, which are good for the exchange and nothing else, and of people's, with the
-// budget that reviews of unknown tokens have; the authorizer of the aggregated face; and the repeated authorization of what takes long. What must not: anything of one face's own protocol, and decisions
-// that RBAC rules can make.
+// It contains the authenticator of workers' tokens, which are valid for the exchange only; the authenticator of all other
+// tokens, with a budget for reviews of unknown tokens; the namespaces of callers; the authorizer of the aggregated API; and
+// the repeated authorization of long requests. The protocol of a frontend, and decisions that RBAC rules can make, do not
+// belong here.
 package identity

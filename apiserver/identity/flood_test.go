@@ -46,7 +46,7 @@ func accountToken(name, signature string, expires time.Time) string {
 	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + "." + signature
 }
 
-// flood shows so many tokens that were made up, and returns how many were refused without a review.
+// flood presents the given number of made-up tokens, and returns how many were refused without a review.
 func flood(t *testing.T, r *tokenReviews, source string, n int, token func(i int) string) (throttled int) {
 	t.Helper()
 	for i := range n {
@@ -61,12 +61,12 @@ func flood(t *testing.T, r *tokenReviews, source string, n int, token func(i int
 	return throttled
 }
 
-//security:attack anonymous | A flood of made up tokens. | An address costs the cluster a bounded number of reviews, and the refusal says when to try again.
+//security:attack anonymous | A flood of made-up tokens. | An address costs the cluster a bounded number of reviews, and the refusal says when to try again.
 func TestAFloodOfUnknownTokensCostsFewReviews(t *testing.T) {
 	for name, token := range map[string]func(i int) string{
 		"arbitrary text":                     func(i int) string { return fmt.Sprint("bogus-", i) },
-		"what looks like an account's":       func(i int) string { return accountToken(fmt.Sprint(i), "bogus", time.Now().Add(time.Hour)) },
-		"what looks like it and has expired": func(i int) string { return accountToken(fmt.Sprint(i), "bogus", time.Now().Add(-time.Hour)) },
+		"text in the form of an account's":   func(i int) string { return accountToken(fmt.Sprint(i), "bogus", time.Now().Add(time.Hour)) },
+		"the same, expired":                  func(i int) string { return accountToken(fmt.Sprint(i), "bogus", time.Now().Add(-time.Hour)) },
 		"as long as a token may be":          func(i int) string { return fmt.Sprintf("%0*d", maxToken, i) },
 		"longer than that, which is free":    func(i int) string { return fmt.Sprintf("%0*d", maxToken+1, i) },
 		"three parts that decode to no JSON": func(i int) string { return fmt.Sprintf("a.b%d.c", i) },
@@ -81,8 +81,8 @@ func TestAFloodOfUnknownTokensCostsFewReviews(t *testing.T) {
 	}
 }
 
-//security:attack anonymous | A flood of made up tokens while others work. | Who is known never waits; who is new at another address is reviewed; so is an account at the same address.
-func TestAFloodOfUnknownTokensKeepsNobodyOut(t *testing.T) {
+//security:attack anonymous | A flood of made-up tokens while other callers work. | Known callers never wait; a new caller at another address is reviewed; so is an account at the same address.
+func TestAFloodOfUnknownTokensDoesNotKeepCallersOut(t *testing.T) {
 	r, _, clk := newFlooded()
 	known := connections.WithSource(t.Context(), "192.0.2.1")
 	if _, err := r.of(known, "good-known"); err != nil {
@@ -114,8 +114,8 @@ func TestAFloodOfUnknownTokensKeepsNobodyOut(t *testing.T) {
 	}
 }
 
-//security:attack anonymous | More made up tokens than answers are kept. | Good ones stay, and the memory is bounded.
-func TestBadTokensPushOutNoGoodOnes(t *testing.T) {
+//security:attack anonymous | More made-up tokens than kept answers. | Answers for valid tokens stay, and the memory is bounded.
+func TestBadTokensDoNotEvictGoodOnes(t *testing.T) {
 	r, c, _ := newFlooded()
 	if _, err := r.of(t.Context(), "good"); err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestAThousandNewWorkersMayStartAtOnce(t *testing.T) {
 	}
 }
 
-func TestATokenThatIsNoGoodAnyMoreIsForgotten(t *testing.T) {
+func TestATokenThatIsNoLongerValidIsForgotten(t *testing.T) {
 	good := true
 	clk := clocktesting.NewFakeClock(time.Now())
 	r := newTokenReviews(clk, staleTTL, func(context.Context, string) (*authenticator.Response, bool, error) {

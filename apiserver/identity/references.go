@@ -13,7 +13,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// ReferenceError says which of the objects that a spec names the caller may not get. As an API status it is Forbidden.
+// ReferenceError names the objects in a spec that the caller may not get. As an API status it is Forbidden.
 type ReferenceError struct{ Sentence string }
 
 func (e *ReferenceError) Error() string { return e.Sentence }
@@ -25,7 +25,7 @@ func (e *ReferenceError) Status() metav1.Status {
 
 var errNoCaller = errors.New("the references of an object cannot be checked: the request has no caller")
 
-// MayUse says whether the caller in the context may get each object that a spec names in its namespace: nil if so.
+// MayUse checks that the caller in the context may get each object that a spec names in its namespace.
 // It checks what the policies in config/policy check when the caller writes the object directly: the right to get all objects of
 // a kind, and otherwise each by its name, up to MaxReferences different ones. The error is a *ReferenceError or ErrUnavailable.
 func (r *Rules) MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error {
@@ -59,7 +59,7 @@ func (r *Rules) MayUse(ctx context.Context, namespace string, references []share
 	return nil
 }
 
-// onlyByName lists the different objects of kinds of which the caller may not get all, in order.
+// onlyByName lists the distinct objects of the kinds of which the caller may not get all, in order.
 func (r *Rules) onlyByName(ctx context.Context, caller user.Info, namespace string, references []sharedcloudv1alpha1.Reference) ([]sharedcloudv1alpha1.Reference, error) {
 	type object struct{ resource, name string }
 	all, seen := map[string]bool{}, map[object]bool{}

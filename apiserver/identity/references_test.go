@@ -45,9 +45,9 @@ func TestMayUse(t *testing.T) {
 	}{
 		"nothing named, nothing asked": {},
 		//security:attack tenant | a Function that names a Secret which the caller may not get is changed through REST | refused with the field and the Secret; nothing is written
-		"a Secret that may not be got": {references: named(secrets, "keys"), questions: 2,
+		"a Secret without the right to get it": {references: named(secrets, "keys"), questions: 2,
 			want: `spec.of.keys names the Secret "keys" in the namespace team, which you may not get`},
-		"a Secret that may be got by its name":            {rights: []string{"secrets/keys"}, references: named(secrets, "keys"), questions: 2},
+		"a Secret with the right by its name":             {rights: []string{"secrets/keys"}, references: named(secrets, "keys"), questions: 2},
 		"another Secret that may not be got":              {rights: []string{"secrets/keys"}, references: named(secrets, "keys", "more"), questions: 3, want: `"more"`},
 		"Secrets are no ConfigMaps":                       {rights: []string{"secrets/*"}, references: named(configMaps, "keys"), questions: 2, want: `the ConfigMap "keys"`},
 		"all Secrets may be got: asked once":              {rights: []string{"secrets/*"}, references: named(secrets, many(300)...), questions: 1},

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// rulesSize bounds the answers of SubjectAccessReviews that are kept.
+	// rulesSize is the maximum number of SubjectAccessReview answers kept.
 	rulesSize = 16384
-	// allowedTTL and deniedTTL are for how long they are not asked for again.
+	// allowedTTL and deniedTTL are how long they are kept.
 	allowedTTL = 10 * time.Second
 	deniedTTL  = 3 * time.Second
 )
 
-// Rules says what a caller may do, by the cluster's rules for the custom resources.
+// Rules authorizes callers by the cluster's rules for the custom resources.
 type Rules struct {
 	authorizer authorizer.Authorizer
 	kept       *utilcache.LRUExpireCache
@@ -37,15 +37,15 @@ type rule struct {
 	at      time.Time
 }
 
-// NewRules asks the authorizer.
+// NewRules returns Rules that ask the authorizer.
 func NewRules(rules authorizer.Authorizer, clk clock.Clock) *Rules {
 	return &Rules{authorizer: rules, kept: utilcache.NewLRUExpireCacheWithClock(rulesSize, clk), clock: clk}
 }
 
-// May says whether the caller may do that with a resource of sharedcloud.io: with all of a namespace, else with the one of
-// that name. The error is ErrUnavailable.
+// May reports whether the caller may perform the verb on a resource of sharedcloud.io: on all objects in a namespace, or on
+// the named one. The error is ErrUnavailable.
 func (r *Rules) May(ctx context.Context, caller user.Info, verb, resource, namespace, name string) (bool, error) {
-	// Nearly all rules are for all names: asked that way, one answer serves for every object.
+	// Nearly all rules are for all names: one answer then serves every object.
 	allowed, err := r.ask(ctx, caller, verb, sharedcloudv1alpha1.GroupName, resource, namespace, "")
 	if err != nil || allowed || name == "" {
 		return allowed, err
@@ -75,7 +75,7 @@ func (r *Rules) ask(ctx context.Context, caller user.Info, verb, group, resource
 	})
 	switch {
 	case err == nil:
-	case known: // the cluster cannot be asked anew, and it is not long ago that it said so
+	case known: // the cluster is unreachable, and its last answer is recent
 		return last.allowed, nil
 	default:
 		return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -85,7 +85,7 @@ func (r *Rules) ask(ctx context.Context, caller user.Info, verb, group, resource
 	return allowed, nil
 }
 
-// versionOf is the version of the two groups that are asked for: the custom resources' own, and the core.
+// versionOf is the version of the two groups in use: the custom resources' own, and the core.
 func versionOf(group string) string {
 	if group == sharedcloudv1alpha1.GroupName {
 		return sharedcloudv1alpha1.GroupVersion.Version
@@ -93,7 +93,7 @@ func versionOf(group string) string {
 	return "v1"
 }
 
-// ruleKey has all that an authorizer may decide by.
+// ruleKey has all inputs of an authorizer's decision.
 func ruleKey(caller user.Info, verb, group, resource, namespace, name string) string {
 	parts := append([]string{caller.GetName(), caller.GetUID(), verb, group, resource, namespace, name}, caller.GetGroups()...)
 	extra := caller.GetExtra()

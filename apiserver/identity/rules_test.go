@@ -25,22 +25,22 @@ func TestResourceRules(t *testing.T) {
 	for name, tc := range map[string]struct {
 		asked, want authorizer.AttributesRecord
 	}{
-		"results take the right to get the run": {
+		"results require the right to get the run": {
 			asked: results,
 			want: authorizer.AttributesRecord{
 				User: alice, Verb: "get", Namespace: "space", APIGroup: "sharedcloud.io", APIVersion: "v1alpha1",
 				Resource: "functionruns", Name: "run", ResourceRequest: true, Path: "/apis/x",
 			},
 		},
-		"what the group does not have is asked as it is": {
+		"a resource that the group does not serve is passed on unchanged": {
 			asked: with(func(a *authorizer.AttributesRecord) { a.Subresource = "log" }),
 			want:  with(func(a *authorizer.AttributesRecord) { a.Subresource = "log" }),
 		},
-		"another group is asked as it is": {
+		"another group is passed on unchanged": {
 			asked: with(func(a *authorizer.AttributesRecord) { a.APIGroup = "other" }),
 			want:  with(func(a *authorizer.AttributesRecord) { a.APIGroup = "other" }),
 		},
-		"a path is asked as it is": {
+		"a path is passed on unchanged": {
 			asked: with(func(a *authorizer.AttributesRecord) { a.ResourceRequest = false }),
 			want:  with(func(a *authorizer.AttributesRecord) { a.ResourceRequest = false }),
 		},
@@ -61,7 +61,7 @@ func TestResourceRules(t *testing.T) {
 	}
 }
 
-func TestResourceRulesSayWhatIsMissing(t *testing.T) {
+func TestResourceRulesNameTheMissingRight(t *testing.T) {
 	boom := errors.New("boom")
 	for name, tc := range map[string]struct {
 		decision   authorizer.Decision
@@ -69,8 +69,8 @@ func TestResourceRulesSayWhatIsMissing(t *testing.T) {
 		err        error
 		wantReason string
 	}{
-		"a refusal":               {authorizer.DecisionNoOpinion, "", nil, "it takes the right to get functionruns in the API group sharedcloud.io"},
-		"a refusal with a reason": {authorizer.DecisionDeny, "no rule", nil, "it takes the right to get functionruns in the API group sharedcloud.io: no rule"},
+		"a refusal":               {authorizer.DecisionNoOpinion, "", nil, "requires the right to get functionruns in the API group sharedcloud.io"},
+		"a refusal with a reason": {authorizer.DecisionDeny, "no rule", nil, "requires the right to get functionruns in the API group sharedcloud.io: no rule"},
 		"an error":                {authorizer.DecisionNoOpinion, "r", boom, "r"},
 		"a permission":            {authorizer.DecisionAllow, "by a rule", nil, "by a rule"},
 	} {

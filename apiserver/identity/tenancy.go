@@ -7,21 +7,21 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// Namespaces says which namespaces there are, and whose.
+// Namespaces knows the namespaces and their tenants.
 type Namespaces interface {
 	Exists(name string) bool
 	// OfTenant returns the namespaces of "user:NAME" or "group:NAME", in order.
 	OfTenant(entry string) []string
 }
 
-// Tenancy finds the namespace that a caller works in.
+// Tenancy finds the namespace of a caller.
 type Tenancy struct {
 	namespaces Namespaces
-	// otherwise is the namespace of callers to whom none belongs; "" for none.
+	// otherwise is the namespace of callers without their own; "" for none.
 	otherwise string
 }
 
-// NewTenancy uses the namespace otherwise for callers to whom none belongs.
+// NewTenancy uses the namespace otherwise for callers without their own.
 func NewTenancy(namespaces Namespaces, otherwise string) *Tenancy {
 	return &Tenancy{namespaces: namespaces, otherwise: otherwise}
 }
@@ -34,8 +34,9 @@ type untenanted struct{ Namespaces }
 // OfTenant implements Namespaces.
 func (untenanted) OfTenant(string) []string { return nil }
 
-// Of returns the caller's namespace: the one that he chose, else the service account's own, else the first that names him
-// or one of his groups, else the default. chosen says that he chose it; whether he may use it is for the rules to say.
+// Of returns the caller's namespace: the chosen one, else the service account's own, else the first whose annotation names
+// the user or one of the user's groups, else the default. chosen reports that the caller chose it; Rules decides whether the
+// caller may use it.
 func (t *Tenancy) Of(caller user.Info, choice string) (namespace string, chosen bool, err error) {
 	if choice != "" {
 		if !t.namespaces.Exists(choice) {

@@ -92,7 +92,7 @@ func (r *tokenReviews) of(ctx context.Context, token string) (user.Info, error) 
 		return nil, ctx.Err()
 	case result := <-flight:
 		if errors.Is(result.Err, ErrUnavailable) && last != nil && r.clock.Since(last.at) < r.stale {
-			return last.info, nil // it is not long ago that the cluster said so
+			return last.info, nil // the last answer is recent
 		}
 		if result.Err != nil {
 			return nil, result.Err

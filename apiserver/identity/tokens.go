@@ -24,14 +24,13 @@ import (
 // Errors of tokens.
 var (
 	// ErrNoToken: the request has no bearer token, or one that the cluster does not accept for the exchange.
-	ErrNoToken = errors.New("the token is missing, expired, or not made for the exchange")
-	// ErrNotAPod: the token is good, but was not made for a pod.
+	ErrNoToken = errors.New("the token is missing, expired, or not issued for the exchange")
+	// ErrNotAPod: the token is valid, but not bound to a pod.
 	ErrNotAPod = errors.New("the token is not bound to a pod")
 )
 
 const (
-	// acceptedTTL is for how long an accepted token is not asked about again: a token that was revoked opens the
-	// exchange for at most as long.
+	// acceptedTTL is how long an accepted token is not reviewed again: a revoked token stays valid for at most this long.
 	acceptedTTL = 30 * time.Second
 	// refusedTTL is short: a refused token may be refused because the API server's own cache lags.
 	refusedTTL = 5 * time.Second
@@ -41,48 +40,48 @@ const (
 	maxToken = 32 << 10
 )
 
-// Pod is a pod that a token speaks for.
+// Pod is the pod that a token is bound to.
 type Pod struct {
 	Namespace, Name string
 	UID             types.UID
 }
 
-// PodTokens authenticates pods by the tokens that were made for them with the exchange's audience.
+// PodTokens authenticates pods by their bound tokens with the audience of the exchange.
 type PodTokens struct {
 	tokens authenticator.Token
 }
 
-// NewPodTokens asks the cluster by TokenReview. Answers are kept, by a keyed hash of the token, in a cache of bounded
-// size; a token that many connections bring at once is asked about once.
+// NewPodTokens authenticates by TokenReview. Answers are kept by a keyed hash of the token in a cache of bounded size; a
+// token that arrives on many connections at the same time is reviewed once.
 func NewPodTokens(reviews authenticationv1client.AuthenticationV1Interface) (*PodTokens, error) {
-	// Few steps: the worker repeats its call anyway, and a call that hangs for long holds its outcomes back.
+	// Few retries: the worker repeats its call anyway, and a long call would delay its outcomes.
 	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 2}
 	review, err := webhook.NewFromInterface(reviews, nil, backoff, reviewTimeout, webhook.AuthenticatorMetrics{
 		RecordRequestTotal:   func(context.Context, string) {},
 		RecordRequestLatency: func(context.Context, string, float64) {},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the authenticator of workers: %w", err)
+		return nil, fmt.Errorf("creating the authenticator of workers: %w", err)
 	}
 	return NewPodTokensOf(newTokenReviews(clock.RealClock{}, 0, review.AuthenticateToken)), nil
 }
 
-// NewPodTokensOf asks any authenticator of tokens.
+// NewPodTokensOf uses any authenticator of tokens.
 func NewPodTokensOf(tokens authenticator.Token) *PodTokens { return &PodTokens{tokens: tokens} }
 
-// Authenticate returns the pod that the request's token was made for: ErrNoToken, ErrNotAPod, or any other error when
-// the cluster cannot be asked at the moment.
+// Authenticate returns the pod of the request's token. The error is ErrNoToken, ErrNotAPod, or any other error when the
+// cluster is temporarily unreachable.
 func (p *PodTokens) Authenticate(r *http.Request) (Pod, error) {
 	token, ok := bearer(r)
 	if !ok {
 		return Pod{}, ErrNoToken
 	}
-	// The audience is what makes a token one for the exchange: another's answer is no answer.
+	// Only the audience makes a token valid for the exchange: an answer for another audience does not count.
 	ctx := connections.WithSource(r.Context(), connections.Source(r))
 	ctx = authenticator.WithAudiences(ctx, authenticator.Audiences{sharedcloudv1alpha1.ExchangeAudience})
 	response, ok, err := p.tokens.AuthenticateToken(ctx, token)
 	if err != nil {
-		return Pod{}, fmt.Errorf("asking the cluster about a worker's token: %w", err)
+		return Pod{}, fmt.Errorf("reviewing a worker's token: %w", err)
 	}
 	if !ok {
 		return Pod{}, ErrNoToken
@@ -90,7 +89,7 @@ func (p *PodTokens) Authenticate(r *http.Request) (Pod, error) {
 	return podOf(response.User)
 }
 
-// podOf reads the pod out of what the cluster says of a bound service account token.
+// podOf reads the pod from the review of a bound service account token.
 func podOf(info user.Info) (Pod, error) {
 	namespace, _, err := serviceaccount.SplitUsername(info.GetName())
 	if err != nil {

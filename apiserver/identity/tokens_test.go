@@ -80,7 +80,7 @@ func request(t *testing.T, headers ...string) *http.Request {
 	return r
 }
 
-// good fills in what kube-apiserver says of a token that is bound to a pod.
+// good fills in the answer of kube-apiserver for a token that is bound to a pod.
 func good(review *authenticationv1.TokenReview) int {
 	review.Status = authenticationv1.TokenReviewStatus{
 		Authenticated: true,
@@ -132,7 +132,7 @@ func TestPodTokens(t *testing.T) {
 				return http.StatusCreated
 			},
 		},
-		"a reviewer that knows no audiences": {
+		"a reviewer that does not support audiences": {
 			headers: []string{"Bearer abc"}, wantErr: ErrNoToken, wantAsked: 1,
 			answer: func(review *authenticationv1.TokenReview) int {
 				good(review)
@@ -140,7 +140,7 @@ func TestPodTokens(t *testing.T) {
 				return http.StatusCreated
 			},
 		},
-		"a person's token": {
+		"a user's token": {
 			headers: []string{"Bearer abc"}, wantErr: ErrNotAPod, wantAsked: 1,
 			answer: func(review *authenticationv1.TokenReview) int {
 				good(review)
@@ -156,7 +156,7 @@ func TestPodTokens(t *testing.T) {
 				return http.StatusCreated
 			},
 		},
-		"a cluster that cannot be asked": {
+		"a cluster that is unreachable": {
 			headers: []string{"Bearer abc"}, wantOther: true, wantAsked: 2,
 			answer: func(*authenticationv1.TokenReview) int { return http.StatusInternalServerError },
 		},
@@ -166,7 +166,7 @@ func TestPodTokens(t *testing.T) {
 			got, err := tokens.Authenticate(request(t, tc.headers...))
 			switch {
 			case tc.wantOther && (err == nil || errors.Is(err, ErrNoToken) || errors.Is(err, ErrNotAPod)):
-				t.Errorf("error %v, want one that says: try again", err)
+				t.Errorf("error %v, want one that asks to retry", err)
 			case !tc.wantOther && !errors.Is(err, tc.wantErr):
 				t.Errorf("error %v, want %v", err, tc.wantErr)
 			}
@@ -180,7 +180,7 @@ func TestPodTokens(t *testing.T) {
 	}
 }
 
-func TestPodTokensAreAskedAboutOnce(t *testing.T) {
+func TestPodTokensAreReviewedOnce(t *testing.T) {
 	for name, answer := range map[string]func(*authenticationv1.TokenReview) int{
 		"a good one": good,
 		"a bad one":  func(*authenticationv1.TokenReview) int { return http.StatusCreated },
@@ -225,12 +225,12 @@ func TestRefuseAnonymous(t *testing.T) {
 		wantOK   bool
 		wantErr  error
 	}{
-		"nobody may probe":                       {who(user.Anonymous, true, nil), "/livez", true, nil},
+		"anyone may probe":                       {who(user.Anonymous, true, nil), "/livez", true, nil},
 		"anonymous may not see one check":        {who(user.Anonymous, true, nil), "/readyz/outcome-store", false, nil},
-		"nobody may not read":                    {who(user.Anonymous, true, nil), "/apis", false, nil},
+		"anonymous may not read":                 {who(user.Anonymous, true, nil), "/apis", false, nil},
 		"a path that only begins like a probe's": {who(user.Anonymous, true, nil), "/livezzz", false, nil},
-		"somebody may go on":                     {who("alice", true, nil), "/apis", true, nil},
-		"who was refused stays refused":          {who("", false, nil), "/livez", false, nil},
+		"a user continues":                       {who("alice", true, nil), "/apis", true, nil},
+		"a refused request stays refused":        {who("", false, nil), "/livez", false, nil},
 		"an error stays an error":                {who("", false, boom), "/livez", false, boom},
 	} {
 		t.Run(name, func(t *testing.T) {

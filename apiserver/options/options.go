@@ -1,7 +1,7 @@
 // Package options turns the API server's flags into its configuration.
 //
-// What lives here: flags, their defaults, their checks, and what can be made of them without serving anything. What must
-// not: behaviour of the server.
+// It contains the flags, their defaults and their validation, and builds the configuration of the server from them. Behaviour of
+// the server does not belong here.
 package options
 
 import (
@@ -36,45 +36,45 @@ type Options struct {
 	Authentication *genericoptions.DelegatingAuthenticationOptions
 	Authorization  *genericoptions.DelegatingAuthorizationOptions
 
-	// Kubeconfig names the Kubernetes API; empty inside a cluster.
+	// Kubeconfig is the path of the kubeconfig; empty inside a cluster.
 	Kubeconfig string
-	// Store and StoreURLFile say where the outcome store is: the URL, or a file that has it. StorePath is what names the file of
-	// a store in SQLite where neither does.
+	// Store and StoreURLFile locate the outcome store: its URL, or a file that contains the URL. Without both, StorePath is the
+	// file of a store in SQLite.
 	Store, StoreURLFile, StorePath string
-	// LeaseDuration is for how long an input is a worker's that does not call.
+	// LeaseDuration is how long a worker keeps an input without calling.
 	LeaseDuration time.Duration
-	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
+	// SweepInterval is the time between the two observations that a run is gone, after which its outcomes are deleted.
 	SweepInterval time.Duration
 	// CatalogueNamespace is the namespace whose FunctionImages all namespaces may use.
 	CatalogueNamespace string
-	// DefaultNamespace is where callers of REST work to whom no namespace belongs; empty for nowhere.
+	// DefaultNamespace is the namespace of REST callers without their own; empty for none.
 	DefaultNamespace string
-	// TenantsAnnotation says that the annotation sharedcloud.io/tenants of a namespace names its callers of REST.
+	// TenantsAnnotation enables the annotation sharedcloud.io/tenants, by which a namespace names its REST callers.
 	TenantsAnnotation bool
-	// GPUResource is the resource by which pods ask for GPUs, GPUPrices what a minute of one costs, by product.
+	// GPUResource is the resource by which pods request GPUs, GPUPrices the price of a GPU minute by product.
 	GPUResource string
 	GPUPrices   []string
-	// ReadsPerSecond and WritesPerSecond are what one caller of REST may ask for.
+	// ReadsPerSecond and WritesPerSecond are the request rates of one REST caller.
 	ReadsPerSecond, WritesPerSecond float64
-	// Drain is for how long the server goes on serving after it was told to end.
+	// Drain is how long the server continues to serve after SIGTERM.
 	Drain time.Duration
-	// InputsMiB bounds the memory for the inputs of runs that are being handed out.
+	// InputsMiB bounds the memory of the cache of inputs.
 	InputsMiB int64
-	// UploadMiB is how much inputs that are uploaded at once may have.
+	// UploadMiB is the maximum size of one upload.
 	UploadMiB int64
-	// UploadsQuotaMiB and ResultsQuotaMiB are what each namespace may have in the outcome store; 0 for no bounds.
+	// UploadsQuotaMiB and ResultsQuotaMiB are the quotas of each namespace in the outcome store; 0 for no limit.
 	UploadsQuotaMiB, ResultsQuotaMiB int64
-	// ResultBytes and OutputBytes bound what an outcome may hold.
+	// ResultBytes and OutputBytes bound the size of an outcome.
 	ResultBytes, OutputBytes int
-	// GPUProductLabel is the label of a node that says what GPUs it has.
+	// GPUProductLabel is the node label with the GPU product.
 	GPUProductLabel string
-	// MaxConnections bounds the connections that are open at the same time: one more waits until another closes.
+	// MaxConnections bounds the open connections: a further one waits until another closes.
 	MaxConnections int
 	// MaxUnauthenticated bounds those of them without an authenticated request, MaxUnauthenticatedPerAddress those of one address.
 	MaxUnauthenticated, MaxUnauthenticatedPerAddress int
 	// TrustedProxies are the networks of proxies in front of the server.
 	TrustedProxies []string
-	// Recheck is how often a stream or an upload is authorized again.
+	// Recheck is the interval at which a stream or an upload is authorized again.
 	Recheck time.Duration
 	// Profiling serves /debug/pprof to those who may read it.
 	Profiling bool
@@ -110,7 +110,7 @@ func New() *Options {
 	o.MaxUnauthenticated, o.MaxUnauthenticatedPerAddress = conns.Unauthenticated, conns.PerAddress
 	o.SecureServing.BindPort = 8443
 	o.SecureServing.Required = true
-	// Nothing is generated: the certificate is the one that the APIService and the workers trust.
+	// No generated certificate: it must be the one that the APIService and the workers trust.
 	o.SecureServing.ServerCert.CertDirectory = ""
 	o.SecureServing.ServerCert.PairName = ""
 	return o
@@ -122,57 +122,57 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	o.Authentication.AddFlags(fs)
 	o.Authorization.AddFlags(fs)
 	fs.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig,
-		"File that says where the Kubernetes API is. Not needed inside a cluster.")
+		"Path of a kubeconfig. Not needed inside a cluster.")
 	fs.StringVar(&o.Store, "store", o.Store,
-		"URL of the outcome store: sqlite:///PATH or postgres://USER@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE. Without a password: see --store-url-file.")
+		"URL of the outcome store: sqlite:///PATH or postgres://USER@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE. It must not contain a password: see --store-url-file.")
 	fs.StringVar(&o.StoreURLFile, "store-url-file", o.StoreURLFile,
-		"File that has the URL of the outcome store, as --store says it, with a password if need be: a mounted Secret. It is read again for each connection.")
+		"File with the URL of the outcome store in the form of --store, which may contain a password: a mounted Secret. It is read again for each connection.")
 	fs.StringVar(&o.StorePath, "store-path", o.StorePath,
-		"File of the outcome store (SQLite), on a volume that outlives the pod and is not a network file system. For where neither --store nor --store-url-file is given.")
+		"File of the outcome store (SQLite), on a volume that outlives the pod and is not a network file system. Used when neither --store nor --store-url-file is set.")
 	fs.DurationVar(&o.LeaseDuration, "lease-duration", o.LeaseDuration,
-		"How long an input stays with a worker that does not call. Workers call at least every third of it.")
+		"How long a worker keeps an input without calling. Workers call at least every third of it.")
 	fs.DurationVar(&o.SweepInterval, "sweep-interval", o.SweepInterval,
-		"The outcomes of a deleted run are deleted when the run was seen to be gone twice, this far apart.")
+		"The outcomes of a deleted run are deleted after the run was observed to be gone twice, this far apart.")
 	fs.StringVar(&o.CatalogueNamespace, "catalogue-namespace", o.CatalogueNamespace,
 		"Namespace of the FunctionImages that functions of all namespaces may use.")
 	fs.StringVar(&o.DefaultNamespace, "default-namespace", o.DefaultNamespace,
-		"Namespace in which callers of REST work who are no service account and whom no namespace's annotation names. Empty: they are refused.")
+		"Namespace of REST callers that are not service accounts and that no namespace's annotation names. Empty: they are refused.")
 	fs.BoolVar(&o.TenantsAnnotation, "tenants-annotation", o.TenantsAnnotation,
-		"Whether the annotation sharedcloud.io/tenants of a namespace says which callers of REST work in it. Only the policy sharedcloud-tenants keeps it from tenants who may change a namespace: turn it off where that policy is not installed.")
-	fs.StringVar(&o.GPUResource, "gpu-resource", o.GPUResource, "Resource by which pods ask for GPUs, as the manager has it.")
+		"Whether the annotation sharedcloud.io/tenants of a namespace names its REST callers. Only the policy sharedcloud-tenants protects it from tenants who may change a namespace: turn it off where that policy is not installed.")
+	fs.StringVar(&o.GPUResource, "gpu-resource", o.GPUResource, "Resource by which pods request GPUs. Must equal the manager's flag.")
 	fs.StringSliceVar(&o.GPUPrices, "gpu-price", o.GPUPrices,
-		"PRODUCT=PRICE: what a minute of one GPU of that product (the node label nvidia.com/gpu.product) costs, for the cost that REST shows of a job. May be given several times.")
-	fs.Float64Var(&o.ReadsPerSecond, "rest-reads-per-second", o.ReadsPerSecond, "How many reads a second one caller of REST may ask for.")
-	fs.Float64Var(&o.WritesPerSecond, "rest-writes-per-second", o.WritesPerSecond, "How many writes a second one caller of REST may ask for.")
+		"PRODUCT=PRICE: price of a minute of one GPU of that product (the node label nvidia.com/gpu.product), for the cost of a job in REST. May be repeated.")
+	fs.Float64Var(&o.ReadsPerSecond, "rest-reads-per-second", o.ReadsPerSecond, "Maximum reads per second of one REST caller.")
+	fs.Float64Var(&o.WritesPerSecond, "rest-writes-per-second", o.WritesPerSecond, "Maximum writes per second of one REST caller.")
 	fs.DurationVar(&o.Drain, "drain", o.Drain,
-		"How long the server goes on serving after it was told to end, until everybody has noticed.")
+		"How long the server continues to serve after SIGTERM, until all clients have observed it.")
 	fs.Int64Var(&o.UploadMiB, "upload-mib", o.UploadMiB,
-		"How much inputs that are uploaded at once may have, in MiB.")
+		"Maximum size of one upload, in MiB.")
 	fs.Int64Var(&o.UploadsQuotaMiB, "uploads-quota-mib", o.UploadsQuotaMiB,
-		"How much uploaded inputs each namespace may have in the outcome store, in MiB; 0: no limit. The annotation sharedcloud.io/uploads-quota of a Namespace (20Gi, unlimited) overrides it.")
+		"Quota of each namespace for uploaded inputs in the outcome store, in MiB; 0: no limit. The annotation sharedcloud.io/uploads-quota of a Namespace (20Gi, unlimited) overrides it.")
 	fs.Int64Var(&o.ResultsQuotaMiB, "results-quota-mib", o.ResultsQuotaMiB,
-		"How much results and output each namespace may have in the outcome store, in MiB; 0: no limit. The annotation sharedcloud.io/results-quota of a Namespace (20Gi, unlimited) overrides it.")
+		"Quota of each namespace for results and output in the outcome store, in MiB; 0: no limit. The annotation sharedcloud.io/results-quota of a Namespace (20Gi, unlimited) overrides it.")
 	fs.Int64Var(&o.InputsMiB, "inputs-cache-mib", o.InputsMiB,
-		"Most memory, in MiB, for the inputs of the runs that are being handed out.")
-	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Most bytes that the result of one input may have.")
+		"Maximum memory of the cache of inputs, in MiB.")
+	fs.IntVar(&o.ResultBytes, "result-bytes", o.ResultBytes, "Maximum size of the result of one input, in bytes.")
 	fs.IntVar(&o.OutputBytes, "output-bytes", o.OutputBytes,
-		"Most bytes that are kept of what one input writes to stdout, and the same again for stderr.")
+		"Maximum bytes kept of the stdout of one input, and separately of its stderr.")
 	fs.StringVar(&o.GPUProductLabel, "gpu-product-label", o.GPUProductLabel,
-		"Label of a node that says what GPUs it has. The same as the manager's.")
+		"Node label with the GPU product. Must equal the manager's flag.")
 	fs.IntVar(&o.MaxConnections, "max-connections", o.MaxConnections,
-		"Most connections that are open at the same time, each worker's among them. One more waits until another closes.")
+		"Maximum open connections, including those of workers. A further one waits until another closes.")
 	fs.IntVar(&o.MaxUnauthenticated, "max-unauthenticated-connections", o.MaxUnauthenticated,
-		"Most of these connections that have no authenticated request yet. One more closes the oldest of the address that has most.")
+		"Maximum connections without an authenticated request. A further one closes the oldest of the address with most of them.")
 	fs.IntVar(&o.MaxUnauthenticatedPerAddress, "max-unauthenticated-connections-per-address", o.MaxUnauthenticatedPerAddress,
-		"Most connections of one client address, or IPv6 network of 64 bits, that have no authenticated request yet. One more closes the oldest of them.")
+		"Maximum connections without an authenticated request of one client address, or IPv6 network of 64 bits. A further one closes the oldest of them.")
 	fs.StringSliceVar(&o.TrustedProxies, "trusted-proxies", o.TrustedProxies,
 		"Networks, in CIDR notation, of proxies in front of the server. Their connections are not bounded by address, and the client's address is read from their header X-Forwarded-For, which is ignored from any other address.")
 	fs.DurationVar(&o.Recheck, "reauthorize-interval", o.Recheck,
-		"How often a stream or an upload that takes long is authorized again. With what is cached of the cluster's answers it ends within 45 seconds more.")
+		"Interval at which a long stream or upload is authorized again. Because answers of the cluster are cached, it ends up to 45 seconds later.")
 	fs.BoolVar(&o.Profiling, "profiling", o.Profiling, "Serve /debug/pprof to callers who may get that path.")
 }
 
-// Validate says what is wrong with the flags, all of it.
+// Validate returns all errors of the flags.
 func (o *Options) Validate() error {
 	var errs []error
 	errs = append(errs, o.SecureServing.Validate()...)
@@ -186,11 +186,11 @@ func (o *Options) Validate() error {
 	}
 	check(pair.CertFile != "" && pair.KeyFile != "",
 		"--tls-cert-file and --tls-private-key-file must name the serving certificate and its key: the manager keeps both in the Secret sharedcloud-apiserver-tls")
-	check(o.StorePath != "" || o.Store != "" || o.StoreURLFile != "", "--store-path must name a file, or --store or --store-url-file say where the outcome store is")
-	check(o.Store == "" || o.StoreURLFile == "", "--store and --store-url-file both say where the outcome store is: give one of them")
+	check(o.StorePath != "" || o.Store != "" || o.StoreURLFile != "", "--store-path must name a file, or --store or --store-url-file locate the outcome store")
+	check(o.Store == "" || o.StoreURLFile == "", "--store and --store-url-file both locate the outcome store: give one of them")
 	if o.Store != "" {
-		// Everybody who may list processes or read the Deployment would see it.
-		check(!outcomes.HasPassword(o.Store), "--store has a password in it: put the URL into a file, and name that with --store-url-file")
+		// It would be visible in the list of processes and in the Deployment.
+		check(!outcomes.HasPassword(o.Store), "--store contains a password: put the URL into a file and pass it with --store-url-file")
 		if _, err := outcomes.At(outcomes.Where(o.Store)); err != nil {
 			errs = append(errs, fmt.Errorf("--store: %w", err))
 		}
@@ -217,14 +217,14 @@ func (o *Options) Validate() error {
 		check(mib >= 0 && mib <= 1<<40, "--%s is %d; it must be between 0 and %d", name, mib, int64(1)<<40)
 	}
 	check(o.InputsMiB >= 1 && o.InputsMiB <= 1<<20, "--inputs-cache-mib is %d; it must be between 1 and %d", o.InputsMiB, 1<<20)
-	// A request that carries one outcome with all its output, in base64, must fit into the exchange's 32 MiB.
+	// A request with one outcome and all its output in base64 must fit into the 32 MiB of the exchange.
 	check(o.ResultBytes >= 1024 && o.ResultBytes <= 16<<20, "--result-bytes is %d; it must be between 1024 and %d", o.ResultBytes, 16<<20)
 	check(o.OutputBytes >= 1024 && o.OutputBytes <= 2<<20, "--output-bytes is %d; it must be between 1024 and %d", o.OutputBytes, 2<<20)
 	check(len(validation.IsQualifiedName(o.GPUProductLabel)) == 0, "--gpu-product-label is %q, which is not the name of a label", o.GPUProductLabel)
 	return errors.Join(errs...)
 }
 
-// store is where the outcome store is.
+// store is the location of the outcome store.
 func (o *Options) store() outcomes.Source {
 	switch {
 	case o.StoreURLFile != "":
@@ -235,8 +235,8 @@ func (o *Options) store() outcomes.Source {
 	return outcomes.Where(outcomes.SQLiteURL(o.StorePath))
 }
 
-// Config makes the server's configuration. It opens the port, and waits until the Kubernetes API has said whom its front
-// proxy is to be known by: a server that starts without would take every caller for nobody.
+// Config builds the server's configuration. It opens the port, and waits until the Kubernetes API publishes the certificate
+// authority of its front proxy: a server that starts without it would treat every caller as anonymous.
 func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 	clientConfig, err := o.clientConfig()
 	if err != nil {
@@ -306,14 +306,14 @@ func (o *Options) Config(ctx context.Context) (*apiserver.Config, error) {
 func (o *Options) clientConfig() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("finding the Kubernetes API (--kubeconfig says where it is, outside a cluster): %w", err)
+		return nil, fmt.Errorf("finding the Kubernetes API (set --kubeconfig outside a cluster): %w", err)
 	}
 	config.QPS, config.Burst = 200, 400
 	config.UserAgent = "sharedcloud-apiserver"
 	return config, nil
 }
 
-// watchClientCAs lets the server begin with the authority of the front proxy, see identity.ClientCAs.
+// watchClientCAs loads the authority of the front proxy before the server starts, see identity.ClientCAs.
 func watchClientCAs(ctx context.Context, generic *genericapiserver.Config) {
 	proxy := generic.Authentication.RequestHeaderConfig
 	if generic.SecureServing.ClientCA == nil || proxy == nil {
@@ -325,12 +325,12 @@ func watchClientCAs(ctx context.Context, generic *genericapiserver.Config) {
 	})
 }
 
-// waitForFrontProxy waits for the ConfigMap in which the Kubernetes API says how its front proxy is known. It exists in
-// every cluster: what can be missing is the API, or the permission to read it.
+// waitForFrontProxy waits for the ConfigMap in which the Kubernetes API publishes the authority of its front proxy. It exists in
+// every cluster; the API or the permission to read it can be missing.
 func waitForFrontProxy(ctx context.Context, config *rest.Config) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("making a client of the Kubernetes API: %w", err)
+		return fmt.Errorf("creating a client of the Kubernetes API: %w", err)
 	}
 	logger := klog.FromContext(ctx)
 	var last error
@@ -339,7 +339,7 @@ func waitForFrontProxy(ctx context.Context, config *rest.Config) error {
 		defer cancel()
 		_, last = client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "extension-apiserver-authentication", metav1.GetOptions{})
 		if last != nil {
-			logger.Info("Waiting for the Kubernetes API to say how its front proxy is known", "reason", last.Error())
+			logger.Info("Waiting for the certificate authority of the front proxy", "reason", last.Error())
 		}
 		return last == nil, nil
 	})

@@ -11,33 +11,33 @@ func TestFlags(t *testing.T) {
 	tls := []string{"--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"}
 	for name, tc := range map[string]struct {
 		flags []string
-		// want are what the message must say; none for flags that are right.
+		// want are parts of the message; none for valid flags.
 		want []string
 	}{
 		"the defaults, and a certificate": {flags: tls},
-		"everything that may be said": {flags: append([]string{
+		"every flag": {flags: append([]string{
 			"--store-path=/x/y.db", "--lease-duration=10s", "--sweep-interval=1s", "--catalogue-namespace=images", "--drain=0s",
 			"--inputs-cache-mib=1", "--result-bytes=1024", "--output-bytes=1024", "--profiling", "--secure-port=9443",
 			"--gpu-product-label=amd.com/gpu.product-name", "--uploads-quota-mib=0", "--results-quota-mib=1",
 		}, tls...)},
-		"no certificate":                    {want: []string{"--tls-cert-file and --tls-private-key-file", "sharedcloud-apiserver-tls"}},
-		"a certificate without its key":     {flags: tls[:1], want: []string{"--tls-private-key-file"}},
-		"no port":                           {flags: append([]string{"--secure-port=0"}, tls...), want: []string{"--secure-port"}},
-		"a lease of nothing":                {flags: append([]string{"--lease-duration=0s"}, tls...), want: []string{"--lease-duration is 0s; it must be between 1s and 1h"}},
-		"a sweep that never rests":          {flags: append([]string{"--sweep-interval=0s"}, tls...), want: []string{"--sweep-interval is 0s; it must be at least 1s"}},
-		"a namespace that cannot be":        {flags: append([]string{"--catalogue-namespace=No"}, tls...), want: []string{`--catalogue-namespace is "No"`}},
-		"a drain of the past":               {flags: append([]string{"--drain=-1s"}, tls...), want: []string{"--drain is -1s"}},
-		"no memory":                         {flags: append([]string{"--inputs-cache-mib=0"}, tls...), want: []string{"--inputs-cache-mib is 0"}},
-		"more than a request can hold":      {flags: append([]string{"--result-bytes=16777217", "--output-bytes=9999999"}, tls...), want: []string{"--result-bytes is 16777217", "--output-bytes is 9999999"}},
-		"a label that cannot be":            {flags: append([]string{"--gpu-product-label=no label"}, tls...), want: []string{`--gpu-product-label is "no label"`}},
-		"quotas that cannot be":             {flags: append([]string{"--uploads-quota-mib=-1", "--results-quota-mib=9999999999999"}, tls...), want: []string{"--uploads-quota-mib is -1", "--results-quota-mib is 9999999999999"}},
-		"no store":                          {flags: append([]string{"--store-path="}, tls...), want: []string{"--store-path must name a file"}},
-		"a store by its URL":                {flags: append([]string{"--store=postgres://user@host/db?sslmode=verify-full"}, tls...)},
-		"a store by a file":                 {flags: append([]string{"--store-url-file=/x/url"}, tls...)},
-		"two stores":                        {flags: append([]string{"--store=sqlite:///x", "--store-url-file=/x/url"}, tls...), want: []string{"give one of them"}},
-		"a password for all to see":         {flags: append([]string{"--store=postgres://user:s3cret@host/db"}, tls...), want: []string{"--store has a password in it", "--store-url-file"}},
-		"a store of another kind":           {flags: append([]string{"--store=mysql://host/db"}, tls...), want: []string{"--store: the URL of the outcome store must begin with"}},
-		"all that is wrong is said at once": {flags: []string{"--store-path=", "--drain=1h"}, want: []string{"--store-path", "--drain", "--tls-cert-file"}},
+		"no certificate":                {want: []string{"--tls-cert-file and --tls-private-key-file", "sharedcloud-apiserver-tls"}},
+		"a certificate without its key": {flags: tls[:1], want: []string{"--tls-private-key-file"}},
+		"no port":                       {flags: append([]string{"--secure-port=0"}, tls...), want: []string{"--secure-port"}},
+		"a lease of zero":               {flags: append([]string{"--lease-duration=0s"}, tls...), want: []string{"--lease-duration is 0s; it must be between 1s and 1h"}},
+		"a sweep without interval":      {flags: append([]string{"--sweep-interval=0s"}, tls...), want: []string{"--sweep-interval is 0s; it must be at least 1s"}},
+		"an invalid namespace":          {flags: append([]string{"--catalogue-namespace=No"}, tls...), want: []string{`--catalogue-namespace is "No"`}},
+		"a negative drain":              {flags: append([]string{"--drain=-1s"}, tls...), want: []string{"--drain is -1s"}},
+		"no memory":                     {flags: append([]string{"--inputs-cache-mib=0"}, tls...), want: []string{"--inputs-cache-mib is 0"}},
+		"more than a request can hold":  {flags: append([]string{"--result-bytes=16777217", "--output-bytes=9999999"}, tls...), want: []string{"--result-bytes is 16777217", "--output-bytes is 9999999"}},
+		"an invalid label":              {flags: append([]string{"--gpu-product-label=no label"}, tls...), want: []string{`--gpu-product-label is "no label"`}},
+		"invalid quotas":                {flags: append([]string{"--uploads-quota-mib=-1", "--results-quota-mib=9999999999999"}, tls...), want: []string{"--uploads-quota-mib is -1", "--results-quota-mib is 9999999999999"}},
+		"no store":                      {flags: append([]string{"--store-path="}, tls...), want: []string{"--store-path must name a file"}},
+		"a store by its URL":            {flags: append([]string{"--store=postgres://user@host/db?sslmode=verify-full"}, tls...)},
+		"a store by a file":             {flags: append([]string{"--store-url-file=/x/url"}, tls...)},
+		"two stores":                    {flags: append([]string{"--store=sqlite:///x", "--store-url-file=/x/url"}, tls...), want: []string{"give one of them"}},
+		"a password in the flag":        {flags: append([]string{"--store=postgres://user:s3cret@host/db"}, tls...), want: []string{"--store contains a password", "--store-url-file"}},
+		"a store of another kind":       {flags: append([]string{"--store=mysql://host/db"}, tls...), want: []string{"--store: the URL of the outcome store must begin with"}},
+		"all errors at once":            {flags: []string{"--store-path=", "--drain=1h"}, want: []string{"--store-path", "--drain", "--tls-cert-file"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := New()

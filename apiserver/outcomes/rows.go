@@ -175,6 +175,16 @@ type Worker struct {
 	// only; see SetBirth.
 	Born                 bool
 	GPUProduct, BuildLog string
+
+	// LiveBytes is what the worker's live output counts, 0 for none, and LiveIndex the input that printed it: as they were
+	// when the row was read.
+	LiveBytes int64
+	LiveIndex int
+}
+
+// LiveEnded says whether the worker has live output of an input that it no longer executes. PutWorker deletes that.
+func (w *Worker) LiveEnded() bool {
+	return w.LiveBytes > 0 && (w.State != WorkerLive || w.Executing != w.LiveIndex)
 }
 
 // Execute notes that the worker executes the index, -1 for none. Since when stays as it is while the index does.

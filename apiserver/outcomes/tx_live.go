@@ -73,6 +73,17 @@ func (tx *Tx) PutLiveOutput(run int64, l *LiveOutput) error {
 	return err
 }
 
+// DeleteLiveOutputs deletes what is known of all workers of a run, and returns what it counted: the caller takes it off what the
+// run counts.
+func (tx *Tx) DeleteLiveOutputs(run int64) (bytes int64, err error) {
+	const doing = "deleting live output"
+	bytes, err = tx.number(doing, `SELECT CAST(COALESCE(SUM(LENGTH(stdout) + LENGTH(stderr)), 0) AS BIGINT) FROM live_output WHERE run_id = $1`, run)
+	if err == nil {
+		_, err = tx.exec(doing, `DELETE FROM live_output WHERE run_id = $1`, run)
+	}
+	return bytes, err
+}
+
 // full makes of nothing an empty blob, not NULL.
 func full(bytes []byte) []byte {
 	if bytes == nil {

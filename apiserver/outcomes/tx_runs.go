@@ -152,11 +152,8 @@ func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error
 		return first, err
 	}
 	if fit == 0 {
-		live, err := tx.number(doing, `SELECT CAST(COALESCE(SUM(LENGTH(stdout) + LENGTH(stderr)), 0) AS BIGINT) FROM live_output WHERE run_id = $1`, run.ID)
+		live, err := tx.DeleteLiveOutputs(run.ID)
 		if err != nil {
-			return first, err
-		}
-		if _, err = tx.exec(doing, `DELETE FROM live_output WHERE run_id = $1`, run.ID); err != nil {
 			return first, err
 		}
 		return -1, tx.release(run, live)

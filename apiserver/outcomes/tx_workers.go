@@ -9,7 +9,9 @@ import (
 )
 
 const workerColumns = `id, run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state, sequence, held,
-	alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, born, gpu_product, build_log`
+	alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, born, gpu_product, build_log,
+	COALESCE((SELECT LENGTH(stdout) + LENGTH(stderr) FROM live_output WHERE worker_id = workers.id), 0),
+	COALESCE((SELECT idx FROM live_output WHERE worker_id = workers.id), 0)`
 
 const selectWorker = `SELECT ` + workerColumns + ` FROM workers WHERE run_id = $1 AND pod_uid = $2`
 
@@ -80,7 +82,7 @@ func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
 		var held, handed string
 		err := row(&w.ID, &w.RunID, &w.PodUID, &w.PodName, &w.Node, &w.JobUID, &w.CompletionIndex, &w.Device, &w.State,
 			&w.Sequence, &held, &w.Alone, &w.Executing, &w.AnswerAction, &handed, &w.FirstMicros, &w.LastMicros,
-			&w.ExecutingMicros, &w.Born, &w.GPUProduct, &w.BuildLog)
+			&w.ExecutingMicros, &w.Born, &w.GPUProduct, &w.BuildLog, &w.LiveBytes, &w.LiveIndex)
 		if err != nil {
 			return err
 		}
@@ -96,7 +98,8 @@ func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
 	return workers, err
 }
 
-// PutWorker writes a row; one without an ID is added and gets one.
+// PutWorker writes a row; one without an ID is added and gets one. Live output of an input that has ended is deleted; the caller
+// takes it off what the run counts.
 func (tx *Tx) PutWorker(w *Worker) error {
 	if w.ID == 0 {
 		id, err := tx.insert("adding a worker", insertWorker, w.RunID, string(w.PodUID), w.PodName, w.Node, string(w.JobUID),
@@ -108,6 +111,9 @@ func (tx *Tx) PutWorker(w *Worker) error {
 	}
 	_, err := tx.exec("writing a worker", updateWorker, printable(w.Device), int(w.State), w.Sequence, formatBatches(w.Batches),
 		number(w.Alone), w.Executing, w.AnswerAction, w.AnswerHanded.String(), w.LastMicros, w.ExecutingMicros, w.ID)
+	if err == nil && w.LiveEnded() {
+		_, err = tx.exec("deleting live output", `DELETE FROM live_output WHERE worker_id = $1`, w.ID)
+	}
 	return err
 }
 

@@ -1,8 +1,9 @@
-// Package report carries the news between the outcome store and the custom resources: progress into the runs' status
-// (Reporter), the end that a controller asks for into the exchange (also Reporter: closing a run and reporting that it is
-// closed is one act), the time to live of results into the store (Reporter again, retention.go), and the deletion of runs into
-// the store (Sweeper).
+// Package report synchronizes the outcome store and the custom resources.
 //
-// What lives here: two loops that compare both sides and mend the difference, whatever was missed meanwhile. What must
-// not: decisions about inputs, and writes to anything but status.progress.
+//	Reporter  writes the progress of runs into status.progress, closes runs that a controller wants ended, and deletes
+//	          results whose time to live has passed (retention.go)
+//	Sweeper   deletes the outcomes of runs that were deleted
+//
+// Both are level-triggered loops that compare both sides and correct the difference, so a missed event is not lost.
+// Decisions about inputs, and writes to anything but status.progress, do not belong here.
 package report

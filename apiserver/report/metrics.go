@@ -24,8 +24,8 @@ var registerMetrics = sync.OnceFunc(func() {
 	legacyregistry.MustRegister(outcomesTotal, closedTotal)
 })
 
-// count counts what a report has added to the one before. That was made for exactly that one, by the resource version, so
-// nothing is counted twice, and nothing is left out over a restart.
+// count adds the difference between a report and the previous one. The resource version binds the report to exactly that
+// previous one, so nothing is counted twice, and nothing is lost over a restart.
 func count(before, after *sharedcloudv1alpha1.RunProgress) {
 	if before == nil {
 		before = &sharedcloudv1alpha1.RunProgress{}
@@ -36,7 +36,7 @@ func count(before, after *sharedcloudv1alpha1.RunProgress) {
 		sharedcloudv1alpha1.OutcomeTimedOut:  after.TimedOut - before.TimedOut,
 		sharedcloudv1alpha1.OutcomeCancelled: after.Cancelled - before.Cancelled,
 	} {
-		// A store that was restored from a backup has fewer than were reported: a counter does not go back.
+		// A store restored from a backup has fewer outcomes than were reported: a counter never decreases.
 		if added > 0 {
 			outcomesTotal.WithLabelValues(status).Add(float64(added))
 		}

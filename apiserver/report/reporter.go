@@ -21,14 +21,14 @@ import (
 )
 
 const (
-	// interval is how far apart the reports of one running run are. Its first outcome and its end are reported at once.
+	// interval is the time between two reports of a running run. Its first outcome and its end are reported at once.
 	interval = time.Second
-	// lookInterval is how far apart the looks at one run are: outcomes come by the thousand a second.
+	// lookInterval is the minimum time between two reads of one run: thousands of outcomes can arrive in a second.
 	lookInterval = 50 * time.Millisecond
-	// settle is how long the cache may take to see what was written; after that it is written again.
+	// settle is how long the cache may take to observe a write; after that it is written again.
 	settle = 5 * time.Second
-	// round is how far apart the looks at all unfinished runs are: another server may have ended after it committed and before
-	// it reported, and nothing else would bring that up.
+	// round is the interval at which all unfinished runs are read: another server may have crashed between its commit and its
+	// report, and no event announces that.
 	round = 10 * time.Second
 )
 
@@ -38,13 +38,13 @@ type Runs interface {
 	Refresh(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error)
 }
 
-// Exchange is the side that the reports are of.
+// Exchange is the source of the reports.
 type Exchange interface {
-	// Progress of a run, whether or not a worker has called for it yet.
+	// Progress of a run, also before its first worker calls.
 	Progress(ctx context.Context, run work.Run) (sharedcloudv1alpha1.RunProgress, error)
-	// Close ends a run: nothing is handed out any more, and every index without an outcome gets one that says why.
+	// Close ends a run: no input is leased any more, and every index without an outcome gets one with the reason.
 	Close(ctx context.Context, run work.Run, reason, message string) error
-	// DeleteResults deletes what the inputs of a closed run returned, raised and printed. It may be called again.
+	// DeleteResults deletes the results, errors and output of a closed run. It is idempotent.
 	DeleteResults(ctx context.Context, run types.UID) error
 }
 
@@ -53,8 +53,8 @@ type StatusWriter interface {
 	Status() client.SubResourceWriter
 }
 
-// Reporter brings the progress of runs into their status, and closes those that a controller wants ended. It is a
-// reconciler: it looks at both sides and mends the difference, so that what a crash or an outage swallowed is made up for.
+// Reporter writes the progress of runs into their status, and closes runs that a controller wants ended. It is a reconciler: it
+// compares both sides and corrects the difference, so progress that a crashed server never reported is recovered.
 type Reporter struct {
 	runs     Runs
 	exchange Exchange
@@ -63,21 +63,21 @@ type Reporter struct {
 	queue    workqueue.TypedRateLimitingInterface[types.UID]
 	runOf    func(*sharedcloudv1alpha1.FunctionRun) work.Run
 
-	// informer has the runs that a round looks at; nil where there is none.
+	// informer has the runs that a round reads; nil for none.
 	informer toolscache.SharedIndexInformer
 
 	mu      sync.Mutex
 	written map[types.UID]*report
 }
 
-// report is what was last written of a run, by this process or by another server.
+// report is the last write for a run, by this process or by another server.
 type report struct {
 	looked, at time.Time
-	// progress is what was written last, earlier what this process wrote before that: the cache may still show it.
+	// progress is the last write, earlier the previous write of this process: the cache may still have that.
 	progress, earlier sharedcloudv1alpha1.RunProgress
 }
 
-// NewReporter makes a reporter. Enqueue and the informer's events tell it what may have changed.
+// NewReporter returns a reporter. Enqueue and the informer's events announce runs that may have changed.
 func NewReporter(runs Runs, exchange Exchange, writer StatusWriter, runOf func(*sharedcloudv1alpha1.FunctionRun) work.Run, clock clock.WithTicker) *Reporter {
 	registerMetrics()
 	return &Reporter{
@@ -93,10 +93,10 @@ func NewReporter(runs Runs, exchange Exchange, writer StatusWriter, runOf func(*
 	}
 }
 
-// Enqueue says that the progress of a run may have changed.
+// Enqueue announces that the progress of a run may have changed.
 func (r *Reporter) Enqueue(uid types.UID) { r.queue.Add(uid) }
 
-// Watch enqueues the runs that an informer has news of: all of them at the start.
+// Watch enqueues the runs of an informer's events, and all runs at the start.
 func (r *Reporter) Watch(informer toolscache.SharedIndexInformer) (toolscache.ResourceEventHandlerRegistration, error) {
 	r.informer = informer
 	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
@@ -117,7 +117,7 @@ func (r *Reporter) changed(obj any) {
 	}
 }
 
-// Run reports until ctx ends, with so many writes at a time.
+// Run reports until ctx ends, with the given number of concurrent writes.
 func (r *Reporter) Run(ctx context.Context, workers int) {
 	var group sync.WaitGroup
 	for range workers {
@@ -132,7 +132,7 @@ func (r *Reporter) Run(ctx context.Context, workers int) {
 	group.Wait()
 }
 
-// rounds enqueues every unfinished run now and then.
+// rounds enqueues every unfinished run at an interval.
 func (r *Reporter) rounds(ctx context.Context) {
 	if r.informer == nil {
 		return
@@ -176,8 +176,8 @@ func (r *Reporter) next(ctx context.Context) bool {
 	return true
 }
 
-// reconcile makes the status of one run say what the store says. It returns after which time to look again, 0 for when
-// there is news.
+// reconcile makes the status of one run equal to the store. It returns after which time to look again, 0 to wait for an
+// event.
 func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration, error) {
 	run, ok := r.runs.CachedUID(uid)
 	if !ok {
@@ -186,13 +186,13 @@ func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration,
 	}
 	if closed(run) {
 		r.forget(uid)
-		return r.retain(ctx, run) // nothing else changes any more
+		return r.retain(ctx, run) // nothing else changes after the end
 	}
 	if run.Status.Revision == nil {
 		return 0, nil // waiting for the controller to pin a revision; its write is an event
 	}
 	if run.Status.Progress == nil && !jobMade(run) && r.runOf(run).Ending == "" {
-		return 0, nil // waiting for the controller's Job, which a report would only delay; the note of its uid is an event
+		return 0, nil // waiting for the controller's Job, which a report would only delay; the write of its uid is an event
 	}
 	if wait := r.look(uid, run.Status.Progress); wait > 0 {
 		return wait, nil
@@ -218,7 +218,7 @@ func jobMade(run *sharedcloudv1alpha1.FunctionRun) bool {
 	return run.Status.Job != nil && run.Status.Job.UID != ""
 }
 
-// progress is how far the store says that a run is. A run that shall end is closed first.
+// progress is the progress of a run in the store. A run that a controller wants ended is closed first.
 func (r *Reporter) progress(ctx context.Context, run work.Run) (sharedcloudv1alpha1.RunProgress, error) {
 	progress, err := r.exchange.Progress(ctx, run)
 	if err == nil && run.Ending != "" && !progress.Closed {
@@ -232,8 +232,8 @@ func (r *Reporter) progress(ctx context.Context, run work.Run) (sharedcloudv1alp
 	return progress, nil
 }
 
-// look notes that a run is looked at, or says how long that must wait. A report that the cache shows and that is not of this
-// process is another server's: it counts as one, or servers would overwrite each other as fast as they can.
+// look records that a run is read, or returns how long that must wait. A report in the cache that this process did not write
+// is another server's: it counts as a report, otherwise servers would overwrite each other continuously.
 func (r *Reporter) look(uid types.UID, shown *sharedcloudv1alpha1.RunProgress) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -246,7 +246,7 @@ func (r *Reporter) look(uid types.UID, shown *sharedcloudv1alpha1.RunProgress) t
 	}
 	last.looked = r.clock.Now()
 	if shown != nil && !equality.Semantic.DeepEqual(*shown, last.progress) && !equality.Semantic.DeepEqual(*shown, last.earlier) {
-		// One that was there before this process looked is as old as it may be.
+		// A report from before this process started counts as old.
 		if ok {
 			last.at = last.looked
 		}
@@ -255,7 +255,7 @@ func (r *Reporter) look(uid types.UID, shown *sharedcloudv1alpha1.RunProgress) t
 	return 0
 }
 
-// wait is how long a report must wait for its turn.
+// wait is how long a report must wait.
 func (r *Reporter) wait(uid types.UID, progress sharedcloudv1alpha1.RunProgress) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -264,7 +264,7 @@ func (r *Reporter) wait(uid types.UID, progress sharedcloudv1alpha1.RunProgress)
 	case !ok || last.at.IsZero():
 		return 0
 	case equality.Semantic.DeepEqual(last.progress, progress):
-		// It was written, and the cache has not seen it yet. Or somebody else has overwritten it.
+		// It was written and the cache has not observed it yet, or another writer has overwritten it.
 		return max(0, settle-r.clock.Since(last.at))
 	case progress.Closed || done(&last.progress) == 0 && done(&progress) > 0:
 		return 0
@@ -277,8 +277,8 @@ func done(p *sharedcloudv1alpha1.RunProgress) int32 {
 	return p.Succeeded + p.Failed + p.TimedOut + p.Cancelled
 }
 
-// write applies the report. The uid keeps it off another run of the name, the resource version off a state that this
-// report was not made for: a controller may have written meanwhile.
+// write applies the report. The uid protects another run of the same name, the resource version a state that this report was
+// not computed for: a controller may have written in between.
 func (r *Reporter) write(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, progress sharedcloudv1alpha1.RunProgress) error {
 	applied := v1alpha1.FunctionRun(run.Name, run.Namespace).
 		WithUID(run.UID).
@@ -295,7 +295,7 @@ func (r *Reporter) write(ctx context.Context, run *sharedcloudv1alpha1.FunctionR
 		}
 		return nil
 	case apierrors.IsConflict(err):
-		// The cache will see the newer state by itself; reading it now is faster, and the next try builds on it.
+		// The cache will observe the newer state by itself; reading it now is faster, and the next attempt starts from it.
 		if _, refresh := r.runs.Refresh(ctx, run.Namespace, run.Name); refresh != nil && !apierrors.IsNotFound(refresh) {
 			klog.FromContext(ctx).V(1).Info("Reading a run after a conflict failed", "run", klog.KObj(run), "reason", refresh.Error())
 		}
@@ -322,7 +322,7 @@ func (r *Reporter) forget(uid types.UID) {
 	delete(r.written, uid)
 }
 
-// applyProgress is all of status.progress: the fields that are required always, the others where they say something.
+// applyProgress is the whole of status.progress: required fields always, others only when they are set.
 func applyProgress(p *sharedcloudv1alpha1.RunProgress) *v1alpha1.RunProgressApplyConfiguration {
 	applied := v1alpha1.RunProgress().
 		WithTotal(p.Total).WithPending(p.Pending).WithRunning(p.Running).

@@ -19,7 +19,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// world is all that a reporter sees and does.
+// world is the environment of a reporter and the record of its writes.
 type world struct {
 	client.SubResourceWriter
 
@@ -121,46 +121,46 @@ func TestReports(t *testing.T) {
 			world:       world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}},
 			wantWritten: []string{head + `{"total":4,"pending":4,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":0}}}`},
 		},
-		"all that there is to say": {
+		"every field": {
 			world: world{run: makeRun("7", &some), progress: sharedcloudv1alpha1.RunProgress{
 				Total: 4, Pending: 1, Running: 1, Succeeded: 1, TimedOut: 1, FailedIndexes: "2", GPUSeconds: 9, Workers: 2, Message: "m",
 			}},
 			wantWritten: []string{head + `{"total":4,"pending":1,"running":1,"succeeded":1,"failed":0,"timedOut":1,"cancelled":0,` +
 				`"failedIndexes":"2","gpuSeconds":9,"workers":2,"message":"m"}}}`},
 		},
-		"nothing that is known": {world: world{run: makeRun("7", &some), progress: some}},
-		"nothing of a run that has no revision yet": {
+		"nothing when nothing changed": {world: world{run: makeRun("7", &some), progress: some}},
+		"nothing for a run without a revision": {
 			world: world{run: func() *sharedcloudv1alpha1.FunctionRun {
 				run := makeRun("7", nil)
 				run.Status.Revision = nil
 				return run
 			}(), progress: some},
 		},
-		"nothing of a run whose Job is not made yet": {world: world{run: withoutJob(makeRun("7", nil)), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}}},
-		"the end of a run that is cancelled before its Job is made": {
+		"nothing for a run whose Job does not exist yet": {world: world{run: withoutJob(makeRun("7", nil)), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}}},
+		"the end of a run that is cancelled before its Job exists": {
 			world:        world{run: withoutJob(makeRun("7", nil)), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Cancelled: 4}, ending: "Cancelled"},
 			wantClosings: []string{"Cancelled: because"},
 			wantWritten: []string{head + `{"total":4,"pending":0,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":4,` +
 				`"closed":true,"reason":"Cancelled"}}}`},
 		},
-		"nothing of a run that is gone": {world: world{progress: some}},
-		"nothing of another run":        {world: world{run: makeRun("7", nil), progress: some}, uid: "other"},
-		"nothing of a run that is closed, whatever the store says": {
+		"nothing for a run that is gone": {world: world{progress: some}},
+		"nothing for another run":        {world: world{run: makeRun("7", nil), progress: some}, uid: "other"},
+		"nothing for a closed run, whatever the store has": {
 			world: world{run: makeRun("7", &sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}), progress: some, ending: "JobFailed"},
 		},
-		"the end, when a controller asks for it": {
+		"the end, when a controller requests it": {
 			world:        world{run: makeRun("7", &some), progress: some, ending: "Cancelled"},
 			wantClosings: []string{"Cancelled: because"},
 			wantWritten: []string{head + `{"total":4,"pending":3,"running":0,"succeeded":1,"failed":0,"timedOut":0,"cancelled":0,` +
 				`"closed":true,"reason":"Cancelled"}}}`},
 		},
-		"the end that came before anybody asked": {
+		"the end that came before the request": {
 			world:       world{run: makeRun("7", &some), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}, ending: "JobFailed"},
 			wantWritten: []string{head + `{"total":4,"pending":0,"running":0,"succeeded":4,"failed":0,"timedOut":0,"cancelled":0,"closed":true}}}`},
 		},
-		"nothing while the store cannot be read":         {world: world{run: makeRun("7", nil), problem: errors.New("disk")}, wantErr: true},
-		"nothing of a run that goes at that very moment": {world: world{run: makeRun("7", nil), progress: some, failures: []error{notFound}}},
-		"an error where the API refuses":                 {world: world{run: makeRun("7", nil), progress: some, failures: []error{errors.New("refused")}}, wantErr: true},
+		"nothing while the store cannot be read":           {world: world{run: makeRun("7", nil), problem: errors.New("disk")}, wantErr: true},
+		"nothing for a run that is deleted at that moment": {world: world{run: makeRun("7", nil), progress: some, failures: []error{notFound}}},
+		"an error where the API refuses":                   {world: world{run: makeRun("7", nil), progress: some, failures: []error{errors.New("refused")}}, wantErr: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := tc.world
@@ -197,18 +197,18 @@ func TestReportsComeAboutOnceASecond(t *testing.T) {
 	}
 	same := func(*sharedcloudv1alpha1.RunProgress) {}
 	step(0, same, 1, 0)
-	// It is not looked at again for every of thousands of changes.
+	// It is not read again for each of thousands of changes.
 	step(10*time.Millisecond, same, 1, 40*time.Millisecond)
 	step(90*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Pending, p.Running = 3, 1 }, 1, 900*time.Millisecond)
 	// The first outcome is worth a report at once, the second is not.
 	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Succeeded, p.Running = 1, 0 }, 2, 0)
 	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Succeeded = 2 }, 2, 900*time.Millisecond)
 	step(900*time.Millisecond, same, 3, 0)
-	// The cache has not seen that yet; that is no reason to write it again.
+	// The cache has not observed that yet; that is no reason to write it again.
 	step(100*time.Millisecond, same, 3, settle-100*time.Millisecond)
 	// The end is.
 	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Closed = true }, 4, 0)
-	// Somebody has overwritten it, or the cache is very late: write it again.
+	// Another writer has overwritten it, or the cache is very late: write it again.
 	step(settle, same, 5, 0)
 	w.run = makeRun("8", &sharedcloudv1alpha1.RunProgress{Closed: true})
 	step(time.Second, same, 5, 0)
@@ -263,7 +263,7 @@ func TestReportsAreCountedOnce(t *testing.T) {
 	if len(w.written) != 1 {
 		t.Fatalf("%d writes", len(w.written))
 	}
-	// A store that has lost a failure takes nothing back.
+	// A store that has lost a failure does not decrease the counter.
 	for status, want := range map[string]float64{"Succeeded": 3, "Failed": 0, "TimedOut": 0, "Cancelled": 2} {
 		if got := value(status) - before[status]; got != want {
 			t.Errorf("%v outcomes %s were counted, want %v", got, status, want)
@@ -271,7 +271,7 @@ func TestReportsAreCountedOnce(t *testing.T) {
 	}
 }
 
-func TestReporterRunsUntilItIsTold(t *testing.T) {
+func TestReporterRunsUntilItsContextEnds(t *testing.T) {
 	w := &world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}, failures: []error{errors.New("refused")}}
 	reporter, clock := newReporter(w)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -281,7 +281,7 @@ func TestReporterRunsUntilItIsTold(t *testing.T) {
 		reporter.Run(ctx, 2)
 	}()
 	reporter.Enqueue("uid")
-	// What failed is tried again, after a while.
+	// A failed write is retried later.
 	deadline := time.After(time.Minute)
 	for reporter.writes() == 0 {
 		select {
@@ -295,7 +295,7 @@ func TestReporterRunsUntilItIsTold(t *testing.T) {
 	<-done
 }
 
-// writes is how many runs this process has written of.
+// writes is the number of runs that this process has written.
 func (r *Reporter) writes() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -34,19 +34,19 @@ func TestResultsAreKeptForTheirTime(t *testing.T) {
 		wantDeleted bool
 		wantErr     bool
 	}{
-		"as long as the run where nobody says":              {world: world{run: finished(nil, nil)}},
-		"until the time of the run":                         {world: world{run: finished(second(100), nil)}, wantAfter: 40 * time.Second},
-		"until the time of its function":                    {world: world{run: finished(nil, second(90))}, wantAfter: 30 * time.Second},
-		"the run's own time before that of its function":    {world: world{run: finished(second(100), second(1))}, wantAfter: 40 * time.Second},
-		"and no longer":                                     {world: world{run: finished(second(60), nil)}, wantDeleted: true},
-		"not at all with a time of nothing":                 {world: world{run: finished(second(0), second(90))}, wantDeleted: true},
-		"while its controller has not noted the end":        {world: world{run: finished(second(0), nil, notOver)}},
-		"deleted once":                                      {world: world{run: finished(second(0), nil, gone)}},
-		"when the time was raised and the cache is late":    {world: world{run: finished(second(0), nil), refreshed: finished(second(100), nil)}, wantAfter: 40 * time.Second},
-		"when another server was faster":                    {world: world{run: finished(second(0), nil), refreshed: finished(second(0), nil, gone)}},
-		"until deleting works":                              {world: world{run: finished(second(0), nil), problem: errors.New("disk")}, wantErr: true},
-		"and deleted again where that could not be noted":   {world: world{run: finished(second(0), nil), failures: []error{errors.New("refused")}}, wantErr: true},
-		"of a run that was made anew under its name: never": {world: world{run: finished(second(0), nil), refreshed: finished(second(0), nil, func(run *sharedcloudv1alpha1.FunctionRun) { run.UID = "new" })}},
+		"as long as the run by default":                  {world: world{run: finished(nil, nil)}},
+		"until the time of the run":                      {world: world{run: finished(second(100), nil)}, wantAfter: 40 * time.Second},
+		"until the time of its function":                 {world: world{run: finished(nil, second(90))}, wantAfter: 30 * time.Second},
+		"the run's own time before that of its function": {world: world{run: finished(second(100), second(1))}, wantAfter: 40 * time.Second},
+		"no longer than that":                            {world: world{run: finished(second(60), nil)}, wantDeleted: true},
+		"not at all with a time of zero":                 {world: world{run: finished(second(0), second(90))}, wantDeleted: true},
+		"while its controller has not recorded the end":  {world: world{run: finished(second(0), nil, notOver)}},
+		"deleted once":                                   {world: world{run: finished(second(0), nil, gone)}},
+		"when the time was raised and the cache is late": {world: world{run: finished(second(0), nil), refreshed: finished(second(100), nil)}, wantAfter: 40 * time.Second},
+		"when another server was faster":                 {world: world{run: finished(second(0), nil), refreshed: finished(second(0), nil, gone)}},
+		"until deleting works":                           {world: world{run: finished(second(0), nil), problem: errors.New("disk")}, wantErr: true},
+		"and deleted again when that was not recorded":   {world: world{run: finished(second(0), nil), failures: []error{errors.New("refused")}}, wantErr: true},
+		"never of a new run under the same name":         {world: world{run: finished(second(0), nil), refreshed: finished(second(0), nil, func(run *sharedcloudv1alpha1.FunctionRun) { run.UID = "new" })}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := tc.world

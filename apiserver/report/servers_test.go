@@ -25,7 +25,7 @@ func TestAReportOfAnotherServerCountsAsOne(t *testing.T) {
 		}
 	}
 	look(1, 0)
-	// The cache still shows what this process wrote over: that is nobody's report.
+	// The cache still has the previous write of this process: that is not a report of another server.
 	clock.Step(interval)
 	w.progress = progress(3)
 	look(2, 0)
@@ -38,8 +38,8 @@ func TestAReportOfAnotherServerCountsAsOne(t *testing.T) {
 	look(3, 0)
 }
 
-// TestWhatAServerDidNotLiveToReportIsReportedByAnother: no event comes, and nothing is enqueued.
-func TestWhatAServerDidNotLiveToReportIsReportedByAnother(t *testing.T) {
+// TestProgressThatACrashedServerNeverReportedIsRecovered: no event comes, and nothing is enqueued.
+func TestProgressThatACrashedServerNeverReportedIsRecovered(t *testing.T) {
 	some := sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 3, Succeeded: 1}
 	w := &world{run: makeRun("7", &some), progress: some}
 	reporter, clock := newReporter(w)

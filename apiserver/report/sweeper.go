@@ -14,30 +14,29 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Stored is what the store keeps of runs.
+// Stored is the outcome store.
 type Stored interface {
-	// Names lists the runs that the store has rows of.
+	// Names lists the runs with rows in the store.
 	Names(ctx context.Context) (map[types.UID]types.NamespacedName, error)
-	// Forget deletes all that belongs to a run.
+	// Forget deletes all rows of a run.
 	Forget(ctx context.Context, uid types.UID) error
 }
 
-// Sweeper deletes from the store what belongs to runs that are gone. A cache that is empty, or a cluster that is just
-// being restored, must not empty the store: a run counts as gone when the API itself said so, twice, an interval apart,
-// and did not say anything else in between.
+// Sweeper deletes the rows of runs that are gone. An empty cache, or a cluster that is being restored, must not empty the
+// store: a run counts as gone when the API itself returned 404 twice, an interval apart, and no other answer in between.
 type Sweeper struct {
 	stored   Stored
 	reader   client.Reader
 	cached   func(types.UID) bool
 	clock    clock.WithTicker
 	interval time.Duration
-	// gone is since when a run has been seen to be gone.
+	// gone is when a run was first observed to be gone.
 	gone map[types.UID]time.Time
-	// forget lets others drop what they keep of a run.
+	// forget is called for each swept run, so that caches drop it.
 	forgotten func(types.UID)
 }
 
-// NewSweeper makes a sweeper. cached says whether a run is known to exist, forgotten is called for those that were swept.
+// NewSweeper returns a sweeper. cached reports whether a run is known to exist, forgotten is called for swept runs.
 func NewSweeper(stored Stored, reader client.Reader, cached func(types.UID) bool, forgotten func(types.UID), interval time.Duration, clock clock.WithTicker) *Sweeper {
 	return &Sweeper{
 		stored:    stored,
@@ -56,7 +55,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Sweeping the outcomes of deleted runs failed; it is tried again", "after", s.interval)
+			klog.FromContext(ctx).Error(err, "Sweeping the outcomes of deleted runs failed, will retry", "after", s.interval)
 		}
 		select {
 		case <-ctx.Done():
@@ -66,7 +65,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 }
 
-// sweep looks at every run of the store. A failure with one does not keep it from the others.
+// sweep checks every run of the store. A failure of one run does not affect the others.
 func (s *Sweeper) sweep(ctx context.Context) error {
 	names, err := s.stored.Names(ctx)
 	if err != nil {
@@ -81,7 +80,7 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	for uid, name := range names {
 		gone, err := s.isGone(ctx, uid, name)
 		if err != nil {
-			// Nothing is known: what was seen before does not count either.
+			// No answer: the earlier observation does not count either.
 			delete(s.gone, uid)
 			errs = append(errs, err)
 			continue
@@ -95,7 +94,7 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 			s.gone[uid] = s.clock.Now()
 			continue
 		}
-		// Ticks come a little early or late; half an interval tells a second look from the first.
+		// Ticks can be early or late; half an interval distinguishes the second check from the first.
 		if s.clock.Since(since) < s.interval/2 {
 			continue
 		}
@@ -110,7 +109,7 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// isGone asks the API itself, unless the cache knows the run.
+// isGone reads from the API, unless the cache has the run.
 func (s *Sweeper) isGone(ctx context.Context, uid types.UID, name types.NamespacedName) (bool, error) {
 	if s.cached(uid) {
 		return false, nil
@@ -126,8 +125,8 @@ func (s *Sweeper) isGone(ctx context.Context, uid types.UID, name types.Namespac
 	return run.UID != uid, nil
 }
 
-// notFoundObject tells "there is no such run" from "there is no such kind": while the CRD is not installed (any more)
-// every name is answered with a 404 that is nobody's Status, which the client marks by a cause.
+// notFoundObject distinguishes a missing run from a missing kind: while the CRD is not installed, every name is answered with a
+// 404 that is not a Status, which the client marks by a cause.
 func notFoundObject(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

@@ -15,7 +15,7 @@ import (
 	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// shelf is a store with runs.
+// shelf is a fake store.
 type shelf struct {
 	names     map[types.UID]types.NamespacedName
 	forgotten []types.UID
@@ -35,7 +35,7 @@ func (s *shelf) Forget(_ context.Context, uid types.UID) error {
 	return nil
 }
 
-// answers is an API that says of the run what a test wants, one look after the other.
+// answers is a fake API with one answer for each read.
 type answers struct {
 	client.Reader
 	uids []any // a uid, or an error
@@ -51,13 +51,13 @@ func (a *answers) Get(_ context.Context, _ client.ObjectKey, obj client.Object, 
 	return nil
 }
 
-func TestSweepsOnlyWhatTheAPISaidTwiceIsGone(t *testing.T) {
+func TestSweepsOnlyRunsThatAreGoneTwice(t *testing.T) {
 	gone := apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), "run")
 	noKind := apierrors.NewGenericServerResponse(404, "GET", sharedcloudv1alpha1.Resource("functionruns"), "run", "404 page not found", 0, true)
 	away := errors.New("connection refused")
 	for name, tc := range map[string]struct {
 		looks []any
-		// cached says at which looks the cache knows the run.
+		// cached are the checks at which the cache has the run.
 		cached []bool
 		steps  []time.Duration
 		want   []types.UID
@@ -68,8 +68,8 @@ func TestSweepsOnlyWhatTheAPISaidTwiceIsGone(t *testing.T) {
 		"gone once":                         {looks: []any{gone}},
 		"there":                             {looks: []any{"uid", "uid"}},
 		"gone, there, gone: a cluster being restored": {looks: []any{gone, "uid", gone}},
-		"gone, nobody knows, gone":                    {looks: []any{gone, away, gone}},
-		"gone, then the cache knows it, then gone":    {looks: []any{gone, gone}, cached: []bool{false, true, false}},
+		"gone, no answer, gone":                       {looks: []any{gone, away, gone}},
+		"gone, then in the cache, then gone":          {looks: []any{gone, gone}, cached: []bool{false, true, false}},
 		"gone twice, at once":                         {looks: []any{gone, gone}, steps: []time.Duration{time.Minute}},
 		"gone three times, the last after an hour":    {looks: []any{gone, gone, gone}, steps: []time.Duration{time.Minute, time.Hour}, want: []types.UID{"uid"}},
 		"the kind is not installed":                   {looks: []any{noKind, noKind}},
@@ -93,16 +93,16 @@ func TestSweepsOnlyWhatTheAPISaidTwiceIsGone(t *testing.T) {
 				t.Errorf("swept (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.want, told); diff != "" {
-				t.Errorf("told (-want +got):\n%s", diff)
+				t.Errorf("forgotten (-want +got):\n%s", diff)
 			}
 			if len(tc.want) > 0 && len(sweeper.gone) > 0 {
-				t.Errorf("what was swept is remembered: %v", sweeper.gone)
+				t.Errorf("swept runs are still kept: %v", sweeper.gone)
 			}
 		})
 	}
 }
 
-func TestSweepTriesAgainWhatFailed(t *testing.T) {
+func TestSweepRetriesFailures(t *testing.T) {
 	gone := apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), "run")
 	clock := testclock.NewFakeClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
 	store := &shelf{names: map[types.UID]types.NamespacedName{"uid": {Namespace: "space", Name: "run"}}, refuse: errors.New("disk")}

@@ -34,11 +34,11 @@ func (c *call) readBody() (wire.Body, []byte, error) {
 // openBody says what a body may take, and charges it to those who send it.
 func (c *call) openBody() (bodies.Limits, *bodies.Charge, error) {
 	if c.caller == nil {
-		charge, err := c.api.limits.unknown.Open(bodies.Key{Kind: kindAddress, Name: connections.Source(c.r)})
+		charge, err := c.api.limits.unknown.Open(bodies.Key{Kind: bodies.Address, Name: connections.Source(c.r)})
 		return bodies.Limits{Bytes: guestBody, Patience: readPatience}, charge, err
 	}
-	charge, err := c.api.limits.bodies.Open(bodies.Key{Kind: kindCaller, Name: c.caller.GetName() + "\x00" + c.caller.GetUID()},
-		bodies.Key{Kind: kindNamespace, Name: c.namespace})
+	charge, err := c.api.limits.bodies.Open(bodies.Key{Kind: bodies.Caller, Name: c.caller.GetName() + "\x00" + c.caller.GetUID()},
+		bodies.Key{Kind: bodies.Namespace, Name: c.namespace})
 	return bodies.Limits{Bytes: maxBody, Patience: readPatience}, charge, err
 }
 

@@ -19,6 +19,9 @@ import (
 	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
+// maxMessage is how many bytes of a message of the Kubernetes API are passed on, and are logged.
+const maxMessage = 2000
+
 // refusal is an answer other than success.
 type refusal struct {
 	status int
@@ -124,10 +127,10 @@ func refusalOf(err error) *refusal {
 func refusalOfAPI(err error) *refusal {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		klog.Background().Error(err, "A request of REST failed")
+		klog.Background().Error(logged(err), "A request of REST failed")
 		return refuse(http.StatusInternalServerError, "Something went wrong here, and it is not your request: its id is in the log of the API server.")
 	}
-	message := wire.Cut(status.Status().Message, 2000)
+	message := wire.Cut(status.Status().Message, maxMessage)
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return refuse(http.StatusBadRequest, "%s", message)
@@ -136,8 +139,16 @@ func refusalOfAPI(err error) *refusal {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return refuse(http.StatusConflict, "%s", message)
 	}
-	klog.Background().Error(err, "The Kubernetes API refused a request of REST")
+	klog.Background().Error(logged(err), "The Kubernetes API refused a request of REST")
 	return later(http.StatusServiceUnavailable, 5*time.Second, "The Kubernetes API refused the request for now: try again in some seconds.")
+}
+
+// logged is an error as it is logged: what the Kubernetes API says may repeat all that a caller sent.
+func logged(err error) error {
+	if text := err.Error(); len(text) > maxMessage {
+		return errors.New(wire.Cut(text, maxMessage))
+	}
+	return err
 }
 
 // write writes the refusal.

@@ -21,8 +21,6 @@ const (
 	bodyBytes, namespaceBytes, callerBytes = 128 << 20, 64 << 20, 32 << 20
 	// guestBody is how many bytes a body may have without credentials; guestBytes and addressBytes are as above.
 	guestBody, guestBytes, addressBytes = 64 << 10, 4 << 20, 512 << 10
-
-	kindCaller, kindNamespace, kindAddress = "caller", "namespace", "address"
 )
 
 // The places of REST. A list holds a page of outcomes, or some inputs; any other request little, for a short time.
@@ -53,8 +51,8 @@ func newLimits(config Config) *limits {
 		lists:     shares.NewPlaces("lists", listPlaces),
 		requests:  config.Requests,
 		anonymous: shares.NewPlaces("requests without a token", anonymousPlaces),
-		bodies:    bodies.NewBudget(bodyBytes, map[string]int64{kindCaller: callerBytes, kindNamespace: namespaceBytes}),
-		unknown:   bodies.NewBudget(guestBytes, map[string]int64{kindAddress: addressBytes}),
+		bodies:    bodies.NewBudget(bodies.REST, bodyBytes, map[bodies.Kind]int64{bodies.Caller: callerBytes, bodies.Namespace: namespaceBytes}),
+		unknown:   bodies.NewBudget(bodies.Anonymous, guestBytes, map[bodies.Kind]int64{bodies.Address: addressBytes}),
 	}
 }
 

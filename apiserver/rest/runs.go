@@ -122,7 +122,8 @@ func (c *call) given(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) 
 				return nil, ctx.Err()
 			case <-c.api.Clock.After(busyPause):
 			}
-		case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced), errors.Is(err, core.ErrInputsGone), unreadable(run):
+		case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced), errors.Is(err, core.ErrInputsGone),
+			errors.Is(err, core.ErrInputsChanged), unreadable(run):
 			return nil, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -132,9 +133,10 @@ func (c *call) given(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) 
 	}
 }
 
+// unreadable says that asking for the inputs again gives no others. A restored object can be without a name.
 func unreadable(run *sharedcloudv1alpha1.FunctionRun) bool {
 	_, err := parameters.CachedCount(run)
-	return err != nil
+	return err != nil || run.Name == "" || run.Namespace == ""
 }
 
 func listRuns(c *call) error {

@@ -189,7 +189,7 @@ func (c *call) refuse(recorder *recorder, err error) {
 	gone := c.r.Context().Err() != nil && errors.Is(err, c.r.Context().Err())
 	if recorder.status != 0 || gone {
 		if !gone {
-			klog.FromContext(c.ctx()).Error(err, "A request of REST failed in the middle of its answer", "path", wire.Cut(c.r.URL.Path, 200))
+			klog.FromContext(c.ctx()).Error(logged(err), "A request of REST failed in the middle of its answer", "path", wire.Cut(c.r.URL.Path, 200))
 		}
 		panic(http.ErrAbortHandler)
 	}

@@ -4,5 +4,5 @@
 //	rates.go    how many requests a caller and a namespace may make in a second
 //	refusal.go  the error of both: which limit was reached, and when to try again
 //
-// What lives here: counting. What must not be here: HTTP, identity, and the choice of a limit.
+// It only counts. HTTP, identity, and the choice of a limit do not belong here.
 package shares

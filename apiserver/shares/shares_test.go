@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fill enters until it is refused, and returns how often it got in and why it was refused.
+// fill enters until it is refused, and returns the number of places and the refusal.
 func fill(t *testing.T, p *Places, caller, namespace string) (int, *Error) {
 	t.Helper()
 	for n := 0; n < 10000; n++ {
@@ -61,8 +61,8 @@ func TestANamespaceTakesItsShareAndNoMore(t *testing.T) {
 	}
 }
 
-//security:attack tenant | Several tenants take all they can, one after the other. | A place is left for the next.
-func TestRoomIsLeftForWhoHasNone(t *testing.T) {
+//security:attack tenant | Several tenants take as many places as they can, one after the other. | A place is left for the next.
+func TestRoomIsLeftForNewCallers(t *testing.T) {
 	p := NewPlaces("uploads", Limits{Total: 64, Caller: 8, Namespace: 24})
 	for i := range 7 {
 		got := 0
@@ -76,7 +76,7 @@ func TestRoomIsLeftForWhoHasNone(t *testing.T) {
 	}
 }
 
-func TestPlacesThatAreLeftAreFreeAndNothingIsRemembered(t *testing.T) {
+func TestReleasedPlacesAreFreeAndLeaveNoState(t *testing.T) {
 	p := NewPlaces("uploads", Limits{Total: 16, Caller: 16, Namespace: 16})
 	var group sync.WaitGroup
 	for i := range 8 {

@@ -1,4 +1,4 @@
-// Package sized is a cache that is bounded by the size of what it keeps. It knows nothing of what that is.
+// Package sized provides an LRU cache that is bounded by the total size of its values.
 package sized
 
 import (
@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Cache keeps the values that were used last, so many bytes of them.
+// Cache keeps the most recently used values up to a total size.
 type Cache[K comparable, V any] struct {
 	mu       sync.Mutex
 	capacity int64
@@ -21,12 +21,12 @@ type entry[K comparable, V any] struct {
 	size  int64
 }
 
-// New makes a cache of that capacity, in the unit of the sizes that are put.
+// New returns a cache of that capacity, in the unit of the sizes passed to Put.
 func New[K comparable, V any](capacity int64) *Cache[K, V] {
 	return &Cache[K, V]{capacity: capacity, entries: map[K]*list.Element{}, recent: list.New()}
 }
 
-// Get returns the value of that key, if it is kept.
+// Get returns the value of the key, if it is cached.
 func (c *Cache[K, V]) Get(key K) (V, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +39,7 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 	return element.Value.(entry[K, V]).value, true
 }
 
-// Put keeps a value of that size; one that is larger than the cache is not kept.
+// Put caches a value of that size; a value larger than the cache is not cached.
 func (c *Cache[K, V]) Put(key K, value V, size int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +53,7 @@ func (c *Cache[K, V]) Put(key K, value V, size int64) {
 	}
 }
 
-// Forget drops what is kept under the key.
+// Forget removes the key.
 func (c *Cache[K, V]) Forget(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

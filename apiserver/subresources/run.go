@@ -65,6 +65,7 @@ type Run struct {
 	clock     clock.PassiveClock
 	mostBytes int64
 	uploads   *shares.Places
+	budget    *bodies.Budget
 }
 
 var (
@@ -74,7 +75,8 @@ var (
 
 // NewRun makes the subresource. mostBytes is how much an upload may have.
 func NewRun(uploader PartUploader, starter RunStarter, mostBytes int64, clk clock.PassiveClock) *Run {
-	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes, uploads: shares.NewPlaces("uploads", uploadPlaces)}
+	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes,
+		uploads: shares.NewPlaces("uploads", uploadPlaces), budget: newUploadBudget()}
 }
 
 // ConnectMethods implements rest.Connecter.
@@ -143,9 +145,17 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), who, true); err != nil {
 		return 0, nil, err
 	}
+	charge, err := openUpload(ctx, r.budget, namespace)
+	if err != nil {
+		return 0, nil, uploadError(err, nothingKept)
+	}
+	defer charge.Close()
 	body := bodies.New(w, request, bodies.Limits{Bytes: 2 * r.mostBytes, Patience: uploadPatience}, nil, r.clock)
 	defer body.Done()
-	upload, have, err := r.receive(ctx, namespace, &asked, parameters.NewReader(body, asked.stream))
+	upload, have, err := r.receive(ctx, namespace, &asked, newHeld(body, asked.stream, charge))
+	if errors.Is(err, bodies.ErrFull) {
+		bodies.Pass(w, request, bodies.OfKnown) // the caller reads the refusal instead of a reset connection
+	}
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), identity.ErrRevoked):
 		return 0, nil, apierrors.NewForbidden(sharedcloudv1alpha1.Resource("functions"), function, identity.ErrRevoked)
@@ -170,7 +180,7 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 
 // receive stores the inputs of a call. Of those that come in several, the upload has so many then, also beside an error; it
 // is only named when all are there.
-func (r *Run) receive(ctx context.Context, namespace string, asked *asked, inputs *parameters.Reader) (upload uploads.Upload, have int, err error) {
+func (r *Run) receive(ctx context.Context, namespace string, asked *asked, inputs *held) (upload uploads.Upload, have int, err error) {
 	if asked.upload == "" {
 		upload, err = r.uploader.Write(ctx, namespace, inputs)
 		return upload, upload.Inputs, err
@@ -223,6 +233,8 @@ func uploadError(err error, kept string) error {
 		return storageExceeded(exceeded, kept)
 	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrFull), errors.Is(err, uploads.ErrNamespaceUnknown):
 		return apierrors.NewServiceUnavailable(err.Error())
+	case errors.Is(err, bodies.ErrFull):
+		return apierrors.NewTooManyRequests("too many bytes of uploads are in memory: try again in a second. "+kept, 1)
 	case errors.Is(err, bodies.ErrSlow):
 		slow := apierrors.NewTimeoutError(err.Error()+". "+kept, 0)
 		slow.ErrStatus.Code = http.StatusRequestTimeout

@@ -99,7 +99,7 @@ func (w *writer) add(ctx context.Context, input parameters.Input) error {
 	if w.bytes > w.s.most {
 		return fmt.Errorf("%w: they have more than %d bytes: split the run, or put what is large where the handler can fetch it", ErrTooLarge, w.s.most)
 	}
-	if len(w.piece) < chunkBytes {
+	if len(w.piece) < PieceBytes {
 		return nil
 	}
 	return w.flush(ctx)

@@ -41,8 +41,8 @@ var (
 )
 
 const (
-	// chunkBytes is how much a piece has, unless one input is longer.
-	chunkBytes = 1 << 20
+	// PieceBytes is how much a piece has, unless its last input is longer than what is left of that.
+	PieceBytes = 1 << 20
 	// DefaultMostBytes is how many bytes an upload may have, unless a flag says otherwise.
 	DefaultMostBytes = 4 << 30
 	// perPiece is what a piece costs in memory beside its text and the four bytes of each input.

@@ -292,7 +292,7 @@ func TestDamagedPiecesAreRefused(t *testing.T) {
 func TestAPieceOfManyInputsTakesASmallMultipleOfItsBytes(t *testing.T) {
 	var data []byte
 	count := 0
-	for ; len(data) < chunkBytes; count++ {
+	for ; len(data) < PieceBytes; count++ {
 		data = frame(data, parameters.Input{JSON: []byte("[]")})
 	}
 	var before, after runtime.MemStats

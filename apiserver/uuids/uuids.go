@@ -1,6 +1,5 @@
-// Package uuids is the identities that REST speaks of, as text: which texts are uuids, and which uuid a job has.
-//
-// What must not live here: objects, and anything that knows of Kubernetes.
+// Package uuids parses the uuids of REST and computes the uuid of a job. It works on text only: Kubernetes objects do not
+// belong here.
 package uuids
 
 import (
@@ -10,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Canonical returns the uuid in lower case, where the text is one in the usual form of 36 characters.
+// Canonical returns the uuid in lower case if the text is a uuid in the usual form of 36 characters.
 func Canonical(text string) (string, bool) {
 	if len(text) != 36 {
 		return "", false
@@ -23,10 +22,10 @@ func Canonical(text string) (string, bool) {
 }
 
 // The uuid of a job, one input of a run, is computed and not stored: version 8 of RFC 9562, whose 122 free bits are the
-// first 90 free bits of the run's uuid, which lie in its first 12 bytes, and the input's index in the last 4. So a job is
-// found by its run's prefix, and its uuid stays for as long as its run's.
+// first 90 free bits of the run's uuid, which are in its first 12 bytes, and the input's index in the last 4. So a job is
+// found by its run's prefix, and its uuid is as stable as its run's.
 
-// Job is the uuid of the input at index of the run with that uuid; "" where that is no uuid.
+// Job is the uuid of the input at index of the run with that uuid; "" if that is not a uuid.
 func Job(run string, index int) string {
 	id, err := uuid.Parse(run)
 	if err != nil || index < 0 {
@@ -47,8 +46,8 @@ func OfJob(job string) (prefix string, index int, ok bool) {
 	return prefixOf(id), int(binary.BigEndian.Uint32(id[12:])), true
 }
 
-// Prefix is the first 90 free bits of a run's uuid, as text; "" where it is no uuid. v1alpha1.UUIDPartOfJobs is the same for who
-// knows of objects.
+// Prefix is the first 90 free bits of a run's uuid, as text; "" if it is not a uuid. v1alpha1.UUIDPartOfJobs computes
+// the same from an object.
 func Prefix(run string) string {
 	id, err := uuid.Parse(run)
 	if err != nil {

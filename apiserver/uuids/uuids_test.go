@@ -31,7 +31,7 @@ func TestAJobsUUIDSaysWhichInputOfWhichRun(t *testing.T) {
 	}
 }
 
-func TestAJobsUUIDIsForEver(t *testing.T) {
+func TestAJobsUUIDIsStable(t *testing.T) {
 	const run = "8b9420da-a848-4523-a138-ddbf33007631"
 	for index, want := range map[int]string{
 		0: "8b9420da-a848-8523-a138-ddbf00000000",
@@ -44,7 +44,7 @@ func TestAJobsUUIDIsForEver(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoJobsUUID(t *testing.T) {
+func TestTextsThatAreNotAJobsUUID(t *testing.T) {
 	for _, text := range []string{"", "x", "8b9420da-a848-4523-a138-ddbf33007631", "8b9420da-a848-8523-0138-ddbf00000000"} {
 		if prefix, index, ok := OfJob(text); ok {
 			t.Errorf("%q is %d of %s", text, index, prefix)
@@ -72,7 +72,7 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// Who knows of objects computes the prefix by itself.
+// The API package computes the prefix by itself.
 func TestThePrefixIsThatOfTheAPI(t *testing.T) {
 	for _, run := range []string{"8b9420da-a848-4523-a138-ddbf33007631", "FFFFFFFF-ffff-ffff-ffff-ffffffffffff", "00000000-0000-0000-0000-000000000000", "x", "", "8b9420da-a848-4523-a138ddbf330076310"} {
 		if got, want := v1alpha1.UUIDPartOfJobs(run), Prefix(run); got != want {

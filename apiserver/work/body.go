@@ -18,12 +18,10 @@ const (
 	namespaceBytes, podBytes = bodyBytes / 2, 2 * MaxBody
 	// bodyPatience is how long a call may take to arrive: the largest at some 280 kB/s.
 	bodyPatience = 2 * time.Minute
-
-	kindPod, kindNamespace = "pod", "namespace"
 )
 
 func newBudget() *bodies.Budget {
-	return bodies.NewBudget(bodyBytes, map[string]int64{kindPod: podBytes, kindNamespace: namespaceBytes})
+	return bodies.NewBudget(bodies.Exchange, bodyBytes, map[bodies.Kind]int64{bodies.Pod: podBytes, bodies.Namespace: namespaceBytes})
 }
 
 // read reads the call of a worker, who may have one on its way at a time. The charge lasts as long as the call.
@@ -32,8 +30,8 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*
 		bodies.Pass(w, r, bodies.OfKnown)
 		return nil, nil, ErrTooLarge
 	}
-	pod := bodies.Key{Kind: kindPod, Name: string(worker.PodUID)}
-	charge, err := h.budget.OpenAlone(pod, pod, bodies.Key{Kind: kindNamespace, Name: worker.Namespace})
+	pod := bodies.Key{Kind: bodies.Pod, Name: string(worker.PodUID)}
+	charge, err := h.budget.OpenAlone(pod, pod, bodies.Key{Kind: bodies.Namespace, Name: worker.Namespace})
 	if err != nil {
 		return nil, nil, err
 	}

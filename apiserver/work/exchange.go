@@ -292,6 +292,10 @@ func (c *call) nothingNew() bool {
 
 // write writes what a call has decided.
 func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
+	c.endLive(&c.self)
+	for i := range c.changedOthers {
+		c.endLive(&c.changedOthers[i])
+	}
 	if err := c.takeLive(tx); err != nil {
 		return err
 	}
@@ -328,6 +332,13 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 // write writes what a ledger has decided, but the outcomes, which may need the row of their worker first.
 func (l *ledger) write(tx *outcomes.Tx, before *outcomes.Run) error {
 	l.countRow(before)
+	if l.fenced && l.row.ID != 0 {
+		live, err := tx.DeleteLiveOutputs(l.row.ID)
+		if err != nil {
+			return err
+		}
+		l.row.StoredBytes -= live
+	}
 	if l.row.ID == 0 {
 		if err := tx.InsertRun(&l.row); err != nil {
 			return err

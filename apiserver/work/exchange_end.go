@@ -131,6 +131,7 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 	if after.ID == 0 {
 		l.row.StoredBytes += outcomes.WorkerBytes
 	}
+	l.endLive(&after)
 	if err := l.write(tx, &before); err != nil {
 		return err
 	}

@@ -28,7 +28,13 @@ func Handler(exchange *Exchange, authenticator Authenticator) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+Path)
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if bodies.Odd(r) { // the mux would redirect
+			refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+Path)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 type handler struct {

@@ -37,6 +37,9 @@ func (c *call) measureRoom(tx *outcomes.Tx, q *quotas.Quotas) (err error) {
 	if want > 0 {
 		c.room, err = q.Room(tx, quotas.Results, c.run.Namespace, want)
 	}
+	if c.before != nil && c.before.LiveBytes > 0 && c.reported.Contains(c.before.LiveIndex) {
+		c.room.Used -= c.before.LiveBytes // it makes room for the outcome
+	}
 	return err
 }
 

@@ -191,6 +191,18 @@ func TestCutTextCutsBetweenCharacters(t *testing.T) {
 	}
 }
 
+//security:attack worker | An error whose text is megabytes that are UTF-8, followed by megabytes that are not. | It is cut in one pass: each byte is read once.
+func TestCutTextReadsEachByteOnce(t *testing.T) {
+	const size = 8 << 20
+	valid := strings.Repeat("x", size)
+	if got := cutText(valid+strings.Repeat("\xff", 2*size), 2*size); got != valid+"…" {
+		t.Errorf("%d bytes are left", len(got))
+	}
+	if got := cutText(strings.Repeat("\x80", 2*size), size); got != "…" {
+		t.Errorf("%d bytes are left of what is no text", len(got))
+	}
+}
+
 func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 	load := func(c *cluster) { c.pod(0).call(cannotLoad) }
 	silent := func(c *cluster) { c.pod(0).over(exitedOne) }

@@ -25,15 +25,13 @@ func (c *call) takeLive(tx *outcomes.Tx) error {
 		return nil
 	}
 	var known *outcomes.LiveOutput
-	if c.self.ID != 0 {
+	before := int64(0)
+	if c.self.LiveBytes > 0 && !c.self.LiveEnded() {
 		var err error
 		if known, err = tx.LiveOutput(c.self.ID); err != nil {
 			return err
 		}
-	}
-	before := int64(0)
-	if known != nil {
-		before = known.Bytes()
+		before = c.self.LiveBytes
 	}
 	if known == nil || known.Index != said.Index || known.StartMicros != said.StartTime {
 		known = &outcomes.LiveOutput{WorkerID: c.self.ID, Index: said.Index, StartMicros: said.StartTime}
@@ -58,4 +56,17 @@ func (c *call) writeLive(tx *outcomes.Tx) error {
 	}
 	c.live.WorkerID = c.self.ID
 	return tx.PutLiveOutput(c.row.ID, c.live)
+}
+
+// endLive stops counting what inputs have printed that the workers no longer execute: PutWorker deletes it. With the leases of the
+// run, all of it goes.
+func (l *ledger) endLive(workers ...*outcomes.Worker) {
+	for _, w := range workers {
+		switch {
+		case l.fenced:
+			w.LiveBytes = 0
+		case w.LiveEnded():
+			l.row.StoredBytes -= w.LiveBytes
+		}
+	}
 }

@@ -280,3 +280,66 @@ func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
 		t.Errorf("%d succeeded, %d failed", row.Succeeded, row.Failed)
 	}
 }
+
+//security:attack tenant | Inputs print as much live output as is kept and end: by their outcome, by the death of their worker, or with the run. | What they printed while they ran no longer counts against the quota, and is deleted.
+func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
+	text := strings.Repeat("x", liveBytes)
+	for name, end := range map[string]func(c *cluster, p *pod, index int){
+		"its outcome":              func(_ *cluster, p *pod, index int) { p.call(done(index)) },
+		"its outcome, and another": func(_ *cluster, p *pod, index int) { p.call(done(index), want) },
+		"nothing is executed":      func(_ *cluster, p *pod, _ int) { p.call() },
+		"the worker died":          func(_ *cluster, p *pod, _ int) { p.over(Fate{State: FateEnded, ExitCode: 1}) },
+		"the worker was disrupted": func(_ *cluster, p *pod, _ int) { p.over(Fate{State: FateDisrupted}) },
+		"the run was closed": func(c *cluster, _ *pod, _ int) {
+			if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonCancelled, "cancelled"); err != nil {
+				c.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := limitedTo(t, 1<<20, func(r *Run) { r.Total, r.Workers = 4, 2 })
+			p := c.pod(0)
+			index := handedOut(p.call(want)).Min()
+			p.call(printed(index, 5, 0, text))
+			if used := c.bytesStored(); used < liveBytes {
+				t.Fatalf("%d bytes count while it prints", used)
+			}
+			end(c, p, index)
+			if used := c.bytesStored(); used >= liveBytes {
+				t.Errorf("%d bytes count after its end", used)
+			}
+			if err := c.checkBytes(&outcomes.Run{}); err != nil {
+				t.Error(err)
+			}
+			var rows int
+			c.view(func(tx *outcomes.Tx) error {
+				row, err := tx.Run(c.run.UID)
+				if err != nil {
+					return err
+				}
+				workers, err := tx.Workers(row.ID)
+				for _, w := range workers {
+					if live, err := tx.LiveOutput(w.ID); err != nil || live != nil {
+						rows++
+					}
+				}
+				return err
+			})
+			if rows != 0 {
+				t.Errorf("%d rows of live output are left", rows)
+			}
+		})
+	}
+}
+
+//security:attack tenant | Many workers of a namespace at its quota print and end, one after the other. | The output of an input finds the room that its live output had.
+func TestAnOutcomeFindsTheRoomOfItsLiveOutput(t *testing.T) {
+	c := limitedTo(t, outcomes.RunBytes+outcomes.WorkerBytes+liveBytes+liveBytes/2, func(r *Run) { r.Total, r.Workers = 4, 1 })
+	p := c.pod(0)
+	index := handedOut(p.call(want)).Min()
+	p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes)))
+	p.call(large(index, liveBytes, "stdout"))
+	if o := c.outcomes()[index]; o.Status != outcomes.Succeeded || len(o.Stdout) != liveBytes {
+		t.Errorf("the outcome is %s with %d bytes of output", o.Status, len(o.Stdout))
+	}
+}

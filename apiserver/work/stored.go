@@ -80,9 +80,17 @@ func cutText(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
-	kept := text[:limit-len(mark)]
-	for !utf8.ValidString(kept) {
-		kept = kept[:len(kept)-1]
+	return strings.TrimRight(validPrefix(text[:limit-len(mark)]), " ") + mark
+}
+
+// validPrefix is the text up to the first bytes that are not UTF-8. It reads each byte once: texts come from workers.
+func validPrefix(text string) string {
+	for at := 0; at < len(text); {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		if r == utf8.RuneError && size <= 1 {
+			return text[:at]
+		}
+		at += size
 	}
-	return strings.TrimRight(kept, " ") + mark
+	return text
 }

@@ -1,5 +1,5 @@
-// Command apiserver is the extension API server: the exchange for workers, and the aggregated API for people. Its command
-// store does what is done to an outcome store beside it.
+// Command apiserver is the extension API server: the exchange for workers, the aggregated API and the Functions API for clients.
+// Its subcommand store copies, exports and imports outcome stores.
 package main
 
 import (
@@ -54,7 +54,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 	}
 	logs.InitLogs()
 	if err := logsapi.AddFeatureGates(features); err != nil {
-		panic(err) // two gates of one name: a mistake of the programmer
+		panic(err) // two feature gates of one name: a programming error
 	}
 	logsapi.AddFlags(logging, command.Flags())
 	o.AddFlags(command.Flags())

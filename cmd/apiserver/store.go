@@ -14,7 +14,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// newStoreCommand has what is done to an outcome store beside the server.
+// newStoreCommand returns the commands for outcome stores that run beside the server.
 func newStoreCommand(ctx context.Context) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "store",
@@ -26,12 +26,12 @@ func newStoreCommand(ctx context.Context) *cobra.Command {
 	return command
 }
 
-// storeFlag is a flag that says where a store is, and its sibling that says so in a file.
+// storeFlag is a flag with the URL of a store, and its sibling with a file that contains the URL.
 type storeFlag struct{ name, url, file string }
 
 func (f *storeFlag) add(command *cobra.Command, usage string) {
 	command.Flags().StringVar(&f.url, f.name, "", usage+": sqlite:///PATH or postgres://USER@HOST/DATABASE?…, without a password")
-	command.Flags().StringVar(&f.file, f.name+"-url-file", "", "file that has the URL of --"+f.name+", with a password if need be")
+	command.Flags().StringVar(&f.file, f.name+"-url-file", "", "file with the URL of --"+f.name+", which may contain a password")
 }
 
 func (f *storeFlag) source() (outcomes.Source, error) {
@@ -41,7 +41,7 @@ func (f *storeFlag) source() (outcomes.Source, error) {
 	case f.file != "":
 		return outcomes.InFile(f.file), nil
 	case outcomes.HasPassword(f.url):
-		return nil, fmt.Errorf("--%s has a password in it: put the URL into a file, and name that with --%s-url-file", f.name, f.name)
+		return nil, fmt.Errorf("--%s contains a password: put the URL into a file and pass it with --%s-url-file", f.name, f.name)
 	}
 	return outcomes.Where(f.url), nil
 }
@@ -50,7 +50,7 @@ func newCopyCommand(ctx context.Context) *cobra.Command {
 	from, to := &storeFlag{name: "from"}, &storeFlag{name: "to"}
 	command := &cobra.Command{
 		Use:   "copy --from URL --to URL",
-		Short: "Copies an outcome store into an empty one, all of it or nothing. No server may use either meanwhile",
+		Short: "Copies an outcome store into an empty one, completely or not at all. No server may use either during the copy",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			source, err := from.source()
@@ -79,7 +79,7 @@ func newExportCommand(ctx context.Context) *cobra.Command {
 	var to string
 	command := &cobra.Command{
 		Use:   "export --store URL --to FILE",
-		Short: "Writes all that an outcome store has into one file, while servers go on working",
+		Short: "Writes an outcome store into one file, while servers continue to work",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			source, err := from.source()
@@ -105,11 +105,11 @@ func newExportCommand(ctx context.Context) *cobra.Command {
 		},
 	}
 	from.add(command, "store to export")
-	command.Flags().StringVar(&to, "to", "", "file to write, which appears when it is whole; - for standard output")
+	command.Flags().StringVar(&to, "to", "", "file to write, which appears when it is complete; - for standard output")
 	return command
 }
 
-// writeWhole makes a file that is there as a whole or not at all.
+// writeWhole creates a file completely or not at all.
 func writeWhole(path string, write func(io.Writer) error) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -133,7 +133,7 @@ func newImportCommand(ctx context.Context) *cobra.Command {
 	var from string
 	command := &cobra.Command{
 		Use:   "import --store URL --from FILE",
-		Short: "Adds all that an exported file has to an outcome store, or nothing. Runs that are there already stay as they are",
+		Short: "Adds an exported file to an outcome store, completely or not at all. Existing runs stay unchanged",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			target, err := to.source()
@@ -159,7 +159,7 @@ func newImportCommand(ctx context.Context) *cobra.Command {
 			}
 			text := fmt.Sprintf("Imported %s.", imported.Added)
 			if imported.Skipped["runs"] > 0 {
-				text += fmt.Sprintf(" Left out, because their runs are there already: %s.", imported.Skipped)
+				text += fmt.Sprintf(" Skipped, because their runs exist: %s.", imported.Skipped)
 			}
 			_, err = fmt.Fprintln(command.OutOrStdout(), text)
 			return err

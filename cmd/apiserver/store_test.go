@@ -26,7 +26,7 @@ func command(t *testing.T, arguments ...string) (string, error) {
 	return output.String(), err
 }
 
-// TestAStoreMovesToPostgreSQLAndItsBackupBack goes the way of docs/store.md.
+// TestAStoreMovesToPostgreSQLAndItsBackupBack follows docs/store.md.
 func TestAStoreMovesToPostgreSQLAndItsBackupBack(t *testing.T) {
 	folder := t.TempDir()
 	file, other := filepath.Join(folder, "outcomes.db"), filepath.Join(folder, "other.db")
@@ -58,7 +58,7 @@ func TestAStoreMovesToPostgreSQLAndItsBackupBack(t *testing.T) {
 		{[]string{"copy", "--from", outcomes.SQLiteURL(file), "--to-url-file", secret}, "Copied 1 runs, 2 outcomes.\n"},
 		{[]string{"export", "--store-url-file", secret, "--to", backup}, "Exported 1 runs, 2 outcomes.\n"},
 		{[]string{"import", "--store", outcomes.SQLiteURL(other), "--from", backup}, "Imported 1 runs, 2 outcomes.\n"},
-		{[]string{"import", "--store", outcomes.SQLiteURL(other), "--from", backup}, "Imported nothing. Left out, because their runs are there already: 1 runs, 2 outcomes.\n"},
+		{[]string{"import", "--store", outcomes.SQLiteURL(other), "--from", backup}, "Imported nothing. Skipped, because their runs exist: 1 runs, 2 outcomes.\n"},
 	} {
 		got, err := command(t, step.arguments...)
 		if err != nil || got != step.want {
@@ -88,11 +88,11 @@ func TestStoreCommandsThatAreRefused(t *testing.T) {
 	}{
 		"no store to copy":        {[]string{"copy", "--to", "sqlite:///x"}, "give one of --from and --from-url-file"},
 		"two stores to copy":      {[]string{"copy", "--from", "sqlite:///x", "--from-url-file", "/y", "--to", "sqlite:///z"}, "give one of --from and --from-url-file"},
-		"a password":              {[]string{"copy", "--from", "sqlite:///x", "--to", "postgres://user:s3cret@host/db"}, "--to has a password in it"},
+		"a password":              {[]string{"copy", "--from", "sqlite:///x", "--to", "postgres://user:s3cret@host/db"}, "--to contains a password"},
 		"no file to write":        {[]string{"export", "--store", "sqlite:///x"}, "--to must name the file"},
 		"no file to read":         {[]string{"import", "--store", "sqlite:///x"}, "--from must name the file"},
 		"a file that isn't there": {[]string{"import", "--store", "sqlite://" + folder + "/x.db", "--from", folder + "/nosuch"}, "no such file"},
-		"a store that is not":     {[]string{"export", "--store", "sqlite://" + folder + "/nosuch.db", "--to", folder + "/out"}, "no such file"},
+		"a missing store":         {[]string{"export", "--store", "sqlite://" + folder + "/nosuch.db", "--to", folder + "/out"}, "no such file"},
 		"another kind of store":   {[]string{"export", "--store", "mysql://host/db", "--to", folder + "/out"}, "must begin with"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 
 	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/values"
 )
 
 // Kind is what the conditions Ready, Reconciling and Stalled say together.
@@ -75,7 +74,7 @@ func (w Writer) set(conditionType string, isTrue bool, reason, message string) b
 		ObservedGeneration: w.Generation,
 		LastTransitionTime: metav1.NewTime(w.Now),
 		Reason:             reason,
-		Message:            values.Cut(printable.Line(message), maxConditionMessage),
+		Message:            printable.Cut(printable.Line(message), maxConditionMessage),
 	})
 }
 

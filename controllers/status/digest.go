@@ -5,7 +5,6 @@ import (
 
 	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/values"
 )
 
 // maxDigest is how many bytes of a kubelet's report are kept.
@@ -14,7 +13,7 @@ const maxDigest = 1024
 // DigestOf is the digest that the kubelet reports for the worker's image; empty until it does.
 func DigestOf(pod *corev1.Pod) string {
 	if status := workerStatus(pod); status != nil {
-		return values.Cut(printable.Line(status.ImageID), maxDigest)
+		return printable.Cut(printable.Line(status.ImageID), maxDigest)
 	}
 	return ""
 }

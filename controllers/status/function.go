@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/values"
 )
@@ -31,7 +32,7 @@ func FunctionNotReady(function *v1alpha1.Function) ConditionState {
 	}
 	ready := meta.FindStatusCondition(function.Status.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Status != "True" && function.Status.ObservedGeneration == function.Generation {
-		why = values.Cut(ready.Message, values.MaxForeignText)
+		why = printable.Cut(ready.Message, values.MaxForeignText)
 	}
 	return Progressing(v1alpha1.ReasonFunctionNotReady, fmt.Sprintf("The Function %s is not ready: %s", function.Name, why))
 }

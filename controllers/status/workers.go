@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/values"
 )
@@ -140,10 +141,10 @@ func startProblem(pod *corev1.Pod, now time.Time) (problem *PodProblem, recheck 
 			scheduledAt = condition.LastTransitionTime.Time
 		case condition.Reason == corev1.PodReasonUnschedulable:
 			return &PodProblem{rankUnschedulable, v1alpha1.ReasonPodsUnschedulable,
-				"no node has room: " + values.Cut(condition.Message, values.MaxForeignText)}, 0
+				"no node has room: " + printable.Cut(condition.Message, values.MaxForeignText)}, 0
 		case condition.Reason == corev1.PodReasonSchedulingGated:
 			return &PodProblem{rankUnschedulable, v1alpha1.ReasonPodsUnschedulable,
-				"a scheduling gate holds the pods back: " + values.Cut(condition.Message, values.MaxForeignText)}, 0
+				"a scheduling gate holds the pods back: " + printable.Cut(condition.Message, values.MaxForeignText)}, 0
 		}
 	}
 	if status := workerStatus(pod); status != nil && status.State.Waiting != nil {
@@ -176,7 +177,7 @@ func containerProblem(status *corev1.ContainerStatus, pod string) *PodProblem {
 
 func cannotStart(pod, message, reason string) *PodProblem {
 	return &PodProblem{rankContainer, v1alpha1.ReasonContainerCannotStart, fmt.Sprintf(
-		"the container of the pod %s cannot start: %s", pod, values.Cut(cmp.Or(message, reason), values.MaxForeignText))}
+		"the container of the pod %s cannot start: %s", pod, printable.Cut(cmp.Or(message, reason), values.MaxForeignText))}
 }
 
 // pullError is the kubelet's error without the parts that change from attempt to attempt: ErrImagePull and the ImagePullBackOff
@@ -189,7 +190,7 @@ func pullError(waiting *corev1.ContainerStateWaiting) string {
 	if strings.HasPrefix(message, "Back-off pulling image") {
 		message = ""
 	}
-	return values.Cut(cmp.Or(message, waiting.Reason), values.MaxForeignText)
+	return printable.Cut(cmp.Or(message, waiting.Reason), values.MaxForeignText)
 }
 
 // exitProblem is how a worker's pod failed.
@@ -197,7 +198,7 @@ func exitProblem(pod *corev1.Pod) *PodProblem {
 	status := workerStatus(pod)
 	if status == nil || status.State.Terminated == nil {
 		return &PodProblem{rankDied, v1alpha1.ReasonWorkersDied, fmt.Sprintf("the pod %s failed: %s",
-			pod.Name, values.Cut(cmp.Or(pod.Status.Message, pod.Status.Reason, "no reason given"), values.MaxForeignText))}
+			pod.Name, printable.Cut(cmp.Or(pod.Status.Message, pod.Status.Reason, "no reason given"), values.MaxForeignText))}
 	}
 	exit := status.State.Terminated
 	switch exit.Reason {

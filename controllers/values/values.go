@@ -1,6 +1,6 @@
 // Package values holds small functions of texts, numbers and pointers that the packages of the controllers share.
 //
-// It imports nothing of this module and knows no kind of object.
+// It knows no kind of object.
 package values
 
 import (
@@ -8,26 +8,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"sharedcloud.io/function-operator/api/printable"
 )
 
 // MaxForeignText is how many bytes a condition repeats of a text from elsewhere: the scheduler, the kubelet, an exception.
 const MaxForeignText = 512
 
-// Cut shortens a text to at most limit bytes without splitting a character, and marks that it did.
-func Cut(text string, limit int) string {
-	const mark = "…"
-	if len(text) <= limit {
-		return text
-	}
-	end := max(limit-len(mark), 0)
-	for end > 0 && text[end]&0xC0 == 0x80 {
-		end--
-	}
-	return text[:end] + mark
-}
-
 // Foreign is a text from elsewhere, cut to MaxForeignText and ended by one full stop.
-func Foreign(text string) string { return WithFullStop(Cut(text, MaxForeignText)) }
+func Foreign(text string) string { return WithFullStop(printable.Cut(text, MaxForeignText)) }
 
 // WithFullStop ends a text with exactly one full stop. An empty text stays empty.
 func WithFullStop(text string) string {

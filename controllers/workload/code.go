@@ -9,8 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/values"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -86,7 +86,7 @@ func checkFileNames(where string, code Code, runtime runtimes.Runtime) *Problem 
 		case name == runtime.RunnerFile || name == RevisionKey:
 			return invalid("%s has %s, a name that is reserved for the operator: give the file another name.", where, name)
 		case !validFileName(name):
-			return invalid("%s has the name %q: names consist of letters, digits, '-', '_' and '.', and there are no subdirectories.", where, values.Cut(name, 64))
+			return invalid("%s has the name %q: names consist of letters, digits, '-', '_' and '.', and there are no subdirectories.", where, printable.Cut(name, 64))
 		}
 	}
 	return nil

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/values"
 )
 
 const (
@@ -59,7 +59,7 @@ func checkNames(pod *v1alpha1.PodSettings) *Problem {
 	for i := range pod.Env {
 		if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(pod.Env[i].Name)), ownVariablePrefix) {
 			return invalid("spec.pod.env[%d] is named %q: names that begin with %s are reserved for the operator. Choose another name.",
-				i, values.Cut(pod.Env[i].Name, 64), ownVariablePrefix)
+				i, printable.Cut(pod.Env[i].Name, 64), ownVariablePrefix)
 		}
 	}
 	for i := range pod.Volumes {
@@ -78,14 +78,14 @@ func checkMounts(pod *v1alpha1.PodSettings) *Problem {
 		cleaned := path.Clean(mount.MountPath)
 		switch {
 		case !path.IsAbs(mount.MountPath) || strings.ContainsAny(mount.MountPath, ":\x00\n"):
-			return invalid("spec.pod.volumeMounts[%d].mountPath is %q: it must be an absolute path without ':'.", i, values.Cut(mount.MountPath, 128))
+			return invalid("spec.pod.volumeMounts[%d].mountPath is %q: it must be an absolute path without ':'.", i, printable.Cut(mount.MountPath, 128))
 		case reservedDirOf(cleaned) != "":
 			return invalid("spec.pod.volumeMounts[%d].mountPath is %s, and nothing may be mounted at %s: choose a path outside %s, such as /data.",
-				i, values.Cut(cleaned, 128), reservedDirOf(cleaned), strings.Join(reservedDirs, ", "))
+				i, printable.Cut(cleaned, 128), reservedDirOf(cleaned), strings.Join(reservedDirs, ", "))
 		case seen[cleaned]:
-			return invalid("spec.pod.volumeMounts[%d].mountPath is %s, where another volume is already mounted: choose another path.", i, values.Cut(cleaned, 128))
+			return invalid("spec.pod.volumeMounts[%d].mountPath is %s, where another volume is already mounted: choose another path.", i, printable.Cut(cleaned, 128))
 		case path.IsAbs(mount.SubPath) || slices.Contains(strings.Split(mount.SubPath, "/"), ".."):
-			return invalid("spec.pod.volumeMounts[%d].subPath is %q: it must be a relative path without '..'.", i, values.Cut(mount.SubPath, 128))
+			return invalid("spec.pod.volumeMounts[%d].subPath is %q: it must be a relative path without '..'.", i, printable.Cut(mount.SubPath, 128))
 		}
 		seen[cleaned] = true
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/distribution/reference"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/values"
 	"sharedcloud.io/function-operator/runtimes"
@@ -125,7 +126,7 @@ func runtimeUnknown(runtime string) *Problem {
 func CheckImage(image *v1alpha1.FunctionImage, lookup RuntimeLookup) *Problem {
 	if _, err := reference.ParseNormalizedNamed(image.Spec.RegistryPath); err != nil {
 		return invalid("spec.registryPath %q is not an image reference (%v): use one such as docker.io/library/python:3.12.",
-			values.Cut(image.Spec.RegistryPath, 256), err)
+			printable.Cut(image.Spec.RegistryPath, 256), err)
 	}
 	if _, known := lookup(image.Spec.Runtime); !known {
 		return runtimeUnknown(image.Spec.Runtime)
@@ -153,5 +154,5 @@ func InputsNameTaken(name string) *Problem {
 func ImageDiffers(function *v1alpha1.Function, image ImageSettings) *Problem {
 	return &Problem{Reason: v1alpha1.ReasonFunctionNotReady, Waiting: true, Message: fmt.Sprintf(
 		"The Function %s is not ready: its revision %s has the image %s (%s/%s), which differs from the present FunctionImage %s.",
-		function.Name, function.Status.Revision.Name, values.Cut(image.RegistryPath, 256), image.Namespace, image.Name, function.Spec.Image)}
+		function.Name, function.Status.Revision.Name, printable.Cut(image.RegistryPath, 256), image.Namespace, image.Name, function.Spec.Image)}
 }

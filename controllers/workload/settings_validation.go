@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/values"
 )
 
 // Bounds of settings. The schema bounds what a Function sets; settings that are read back from a revision are checked again,
@@ -78,7 +78,7 @@ func validateFiles(revision *corev1.ConfigMap, s Settings) error {
 	for _, name := range append([]string{s.HandlerFile, s.RunnerFile}, s.Files...) {
 		switch _, text := revision.Data[name]; {
 		case !validFileName(name):
-			return fmt.Errorf("%q is not a valid file name", values.Cut(name, 64))
+			return fmt.Errorf("%q is not a valid file name", printable.Cut(name, 64))
 		case seen[name]:
 			return fmt.Errorf("it names the file %s twice", name)
 		case !text && revision.BinaryData[name] == nil:
@@ -92,13 +92,13 @@ func validateFiles(revision *corev1.ConfigMap, s Settings) error {
 func (o Options) validateImage(namespace string, image ImageSettings) error {
 	switch {
 	case image.Namespace != namespace && image.Namespace != o.CatalogueNamespace:
-		return fmt.Errorf("its image is in the namespace %q, which is neither its own nor the catalogue's", values.Cut(image.Namespace, 64))
+		return fmt.Errorf("its image is in the namespace %q, which is neither its own nor the catalogue's", printable.Cut(image.Namespace, 64))
 	case len(validation.IsDNS1123Subdomain(image.Name)) > 0:
-		return fmt.Errorf("%q is not a valid name of a FunctionImage", values.Cut(image.Name, 64))
+		return fmt.Errorf("%q is not a valid name of a FunctionImage", printable.Cut(image.Name, 64))
 	case image.RegistryPath == "" || len(image.RegistryPath) > maxText || strings.ContainsFunc(image.RegistryPath, unprintable):
-		return fmt.Errorf("%q is not a valid registry path", values.Cut(image.RegistryPath, 64))
+		return fmt.Errorf("%q is not a valid registry path", printable.Cut(image.RegistryPath, 64))
 	case !slices.Contains([]corev1.PullPolicy{corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, image.PullPolicy):
-		return fmt.Errorf("%q is not a valid pull policy", values.Cut(string(image.PullPolicy), 64))
+		return fmt.Errorf("%q is not a valid pull policy", printable.Cut(string(image.PullPolicy), 64))
 	}
 	return validateNames("pull secret", maxPullSecrets, image.PullSecrets)
 }
@@ -111,7 +111,7 @@ func validateCommand(command []string) error {
 	}
 	for _, word := range command {
 		if word == "" || len(word) > maxText || strings.ContainsRune(word, 0) {
-			return fmt.Errorf("%q is not a valid word of a command", values.Cut(word, 64))
+			return fmt.Errorf("%q is not a valid word of a command", printable.Cut(word, 64))
 		}
 	}
 	return nil
@@ -125,11 +125,11 @@ func validatePolicy(s Settings) error {
 	}
 	for _, product := range s.GPUProducts {
 		if len(validation.IsValidLabelValue(product)) > 0 {
-			errs = append(errs, fmt.Errorf("%q is not a valid GPU product", values.Cut(product, 64)))
+			errs = append(errs, fmt.Errorf("%q is not a valid GPU product", printable.Cut(product, 64)))
 		}
 	}
 	if !strings.Contains(s.GPUResource, "/") || len(validation.IsQualifiedName(s.GPUResource)) > 0 {
-		errs = append(errs, fmt.Errorf("%q is not a valid resource of GPUs", values.Cut(s.GPUResource, 64)))
+		errs = append(errs, fmt.Errorf("%q is not a valid resource of GPUs", printable.Cut(s.GPUResource, 64)))
 	}
 	if s.PriorityClassName != nil {
 		errs = append(errs, validateNames("priority class", 1, []string{*s.PriorityClassName}))
@@ -173,7 +173,7 @@ func (o Options) validatePod(s Settings) error {
 
 func validateVolume(v *v1alpha1.Volume) error {
 	if len(validation.IsDNS1123Label(v.Name)) > 0 {
-		return fmt.Errorf("%q is not a valid name of a volume", values.Cut(v.Name, 64))
+		return fmt.Errorf("%q is not a valid name of a volume", printable.Cut(v.Name, 64))
 	}
 	kinds := 0
 	var names []string
@@ -189,7 +189,7 @@ func validateVolume(v *v1alpha1.Volume) error {
 	if v.EmptyDir != nil {
 		kinds++
 		if medium := v.EmptyDir.Medium; medium != "" && medium != string(corev1.StorageMediumMemory) {
-			return fmt.Errorf("the volume %s has the unknown medium %q", v.Name, values.Cut(medium, 64))
+			return fmt.Errorf("the volume %s has the unknown medium %q", v.Name, printable.Cut(medium, 64))
 		}
 	}
 	if kinds != 1 {
@@ -204,7 +204,7 @@ func validateNames(kind string, maxCount int, names []string) error {
 	}
 	for _, name := range names {
 		if len(validation.IsDNS1123Subdomain(name)) > 0 {
-			return fmt.Errorf("%q is not a valid name of a %s", values.Cut(name, 64), kind)
+			return fmt.Errorf("%q is not a valid name of a %s", printable.Cut(name, 64), kind)
 		}
 	}
 	return nil

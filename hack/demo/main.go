@@ -1,7 +1,7 @@
-// Command demo makes one FunctionRun of the function digits, shows how it goes and prints its answers in order.
+// Command demo creates one FunctionRun of the function digits, shows its progress and prints its results in order.
 //
-// It is what `make demo` runs once the cluster and the operator are there. It uses nothing but the Kubernetes API: the
-// custom resources, and the subresource functionruns/results for the answers.
+// `make demo` runs it when the cluster and the operator are up. It uses only the Kubernetes API: the custom resources, and
+// the subresource functionruns/results for the results.
 package main
 
 import (
@@ -80,7 +80,7 @@ func demo(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// createRun makes a FunctionRun over the whole sweep.
+// createRun creates a FunctionRun over the whole sweep.
 func createRun(ctx context.Context, c client.Client, namespace string) (*v1alpha1.FunctionRun, error) {
 	run := &v1alpha1.FunctionRun{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "digits-", Namespace: namespace},
@@ -105,7 +105,7 @@ func jsonValue(v any) apiextensionsv1.JSON {
 	return apiextensionsv1.JSON{Raw: raw}
 }
 
-// follow shows the run's progress until it is over.
+// follow shows the run's progress until it has finished.
 func follow(ctx context.Context, c client.WithWatch, run *v1alpha1.FunctionRun, p *progress) (*v1alpha1.FunctionRun, error) {
 	for {
 		changes, err := c.Watch(ctx, &v1alpha1.FunctionRunList{}, client.InNamespace(run.Namespace),
@@ -128,7 +128,7 @@ func follow(ctx context.Context, c client.WithWatch, run *v1alpha1.FunctionRun, 
 		changes.Stop()
 		if ctx.Err() != nil {
 			p.done()
-			return nil, fmt.Errorf("the run %s did not end in time; `kubectl describe functionrun %s` says what it waits for", run.Name, run.Name)
+			return nil, fmt.Errorf("the run %s did not finish in time; `kubectl describe functionrun %s` shows what it waits for", run.Name, run.Name)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func finished(run *v1alpha1.FunctionRun) bool {
 	return false
 }
 
-// results reads the answers of a run, in order.
+// results reads the results of a run, in order.
 func results(ctx context.Context, config *rest.Config, run *v1alpha1.FunctionRun) ([]answer, error) {
 	config = rest.CopyConfig(config)
 	config.GroupVersion = &v1alpha1.GroupVersion
@@ -153,7 +153,7 @@ func results(ctx context.Context, config *rest.Config, run *v1alpha1.FunctionRun
 		return nil, err
 	}
 	var raw []byte
-	// The aggregator refuses for a moment where an API server has just ended.
+	// The aggregator returns an error for a short time after an API server has stopped.
 	err = wait.PollUntilContextTimeout(ctx, time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
 		var err error
 		raw, err = c.Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace,

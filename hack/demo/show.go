@@ -13,7 +13,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// answer is one outcome, as functionruns/results gives it.
+// answer is one outcome as functionruns/results returns it.
 type answer struct {
 	Index  int    `json:"index"`
 	Status string `json:"status"`
@@ -30,7 +30,7 @@ type answer struct {
 	Worker         string    `json:"worker"`
 }
 
-// progress shows how a run goes: one line that is rewritten on a terminal, a line a change elsewhere.
+// progress shows the progress of a run: one line that is rewritten on a terminal, a line for each change elsewhere.
 type progress struct {
 	out      io.Writer
 	terminal bool
@@ -64,7 +64,7 @@ func (p *progress) done() {
 	fmt.Fprintln(p.out)
 }
 
-// progressLine says in one line where a run is.
+// progressLine is the state of a run in one line.
 func progressLine(run *v1alpha1.FunctionRun) string {
 	counts := run.Status.Progress
 	if counts == nil || counts.Total == 0 {
@@ -80,7 +80,7 @@ func progressLine(run *v1alpha1.FunctionRun) string {
 		strings.Repeat("·", width-full), done, counts.Total, counts.Running, counts.Workers, done-counts.Succeeded)
 }
 
-// printTable prints the answers in order, with the GPU that each worker got.
+// printTable prints the results in order, with the GPU of each worker.
 func printTable(out io.Writer, answers []answer) {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "INDEX\tRATE\tSEED\tACCURACY\tSECONDS\tGPU\tWORKER")
@@ -98,7 +98,7 @@ func printTable(out io.Writer, answers []answer) {
 	_ = table.Flush()
 }
 
-// printSummary says which learning rate did best, and what to try next.
+// printSummary prints the best learning rate, and what to try next.
 func printSummary(out io.Writer, run *v1alpha1.FunctionRun, answers []answer, took time.Duration) {
 	best, bestMean := 0, 0.0
 	sums := make([]float64, len(rates))

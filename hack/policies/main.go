@@ -1,5 +1,5 @@
 // Command policies writes the ValidatingAdmissionPolicies that check references into a folder: see the package
-// controllers/policies for what they say. make generate runs it.
+// controllers/policies. `make generate` runs it.
 package main
 
 import (

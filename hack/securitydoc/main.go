@@ -2,7 +2,7 @@
 //
 //	//security:attack ATTACKER | WHAT IS TRIED | WHAT HOLDS
 //
-// A directive stands directly above the test that shows it, or in it: a Test or Fuzz function, a Ginkgo It, Entry or
+// A directive is directly above the test that shows it, or inside it: a Test or Fuzz function, a Ginkgo It, Entry or
 // DescribeTable, a call of t.Run, or an entry of a table of cases. A directive that is malformed or belongs to no test is an error, so
 // the table never names a test that does not exist.
 //

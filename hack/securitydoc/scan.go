@@ -107,7 +107,7 @@ func parse(text string) (attack, error) {
 	return attack{attacker: parts[0], tried: parts[1], holds: parts[2]}, nil
 }
 
-// test is where a test lies in its file, and its name after the names of what it lies in.
+// test is the position of a test in its file, and its name after the names of its containers.
 type test struct {
 	first, last int
 	name        string
@@ -115,7 +115,7 @@ type test struct {
 
 type tests []test
 
-// at is the name of the test that begins at the line, else of the innermost one that the line lies in; "" for none.
+// at is the name of the test that begins at the line, else of the innermost test around the line; "" for none.
 func (t tests) at(line int) string {
 	name := ""
 	for _, candidate := range t { // the outer ones first
@@ -204,7 +204,7 @@ func called(call *ast.CallExpr) string {
 	return ""
 }
 
-// text is what a string literal says; "" where the expression is none.
+// text is the value of a string literal; "" for any other expression.
 func text(expression ast.Expr) string {
 	literal, ok := expression.(*ast.BasicLit)
 	if !ok || literal.Kind != token.STRING {

@@ -2,7 +2,7 @@
 //
 //	testcount [--stage-failed] FILE…
 //
-// It prints "PASSED FAILED SKIPPED". A package that failed without a failing test (it does not build, TestMain gave up,
+// It prints "PASSED FAILED SKIPPED". A package that failed without a failing test (it does not build, TestMain failed,
 // the process died) is one failure, and so is a stage that failed without a failing package: --stage-failed says so.
 package main
 
@@ -49,13 +49,13 @@ type testID struct{ pkg, test string }
 type totals struct{ passed, failed, skipped int }
 
 type counter struct {
-	// outcome is the last word on each test: pass, fail, skip, or "run" while there is none.
+	// outcome is the last action of each test: pass, fail, skip, or "run" when it has not ended.
 	outcome map[testID]string
 	// parents have subtests.
 	parents map[testID]bool
-	// specs are what a Ginkgo suite said of itself.
+	// specs are the totals in the summary line of a Ginkgo suite.
 	specs map[testID]totals
-	// failedPackages are those whose own verdict was fail.
+	// failedPackages are the packages whose own action is fail.
 	failedPackages map[string]bool
 }
 
@@ -167,7 +167,7 @@ func (c *counter) totals() totals {
 			sum.passed += specs.passed
 			sum.failed += specs.failed
 			sum.skipped += specs.skipped
-			if bad && specs.failed == 0 { // a suite can fail for what is no spec: a focused spec, BeforeSuite
+			if bad && specs.failed == 0 { // a suite can fail without a failing spec: a focused spec, BeforeSuite
 				sum.failed++
 			}
 		case c.parents[id]:

@@ -16,7 +16,7 @@ func TestTotals(t *testing.T) {
 {"Action":"pass","Package":"p"}`,
 			want: totals{passed: 1},
 		},
-		"of a table only the rows count": {
+		"only the rows of a table count": {
 			lines: `{"Action":"run","Package":"p","Test":"TestA"}
 {"Action":"run","Package":"p","Test":"TestA/x"}
 {"Action":"pass","Package":"p","Test":"TestA/x"}
@@ -45,7 +45,7 @@ func TestTotals(t *testing.T) {
 {"Action":"fail","Package":"p"}`,
 			want: totals{failed: 1},
 		},
-		"a skipped test is neither": {
+		"a skipped test neither passed nor failed": {
 			lines: `{"Action":"run","Package":"p","Test":"TestA"}
 {"Action":"skip","Package":"p","Test":"TestA"}`,
 			want: totals{skipped: 1},
@@ -63,7 +63,7 @@ func TestTotals(t *testing.T) {
 {"Action":"fail","Package":"p","Test":"TestSpecs"}`,
 			want: totals{passed: 7, failed: 1},
 		},
-		"output of the go command between the events is passed over": {
+		"output of the go command between the events is ignored": {
 			lines: "go: downloading x\n" + `{"Action":"run","Package":"p","Test":"TestA"}
 {"Action":"pass","Package":"p","Test":"TestA"}`,
 			want: totals{passed: 1},

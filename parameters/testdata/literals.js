@@ -1,5 +1,5 @@
 // Answers, line by line, what the Node runner makes of a text, in a form that canonical.py writes, too; see node_test.go.
-const { readTuple } = require('../../runtimes/node/runner.js');
+const { readInput } = require('../../runtimes/node/runner.js');
 
 function number(value) {
   const bytes = Buffer.alloc(8);
@@ -34,7 +34,7 @@ function canonical(value) {
 for (const line of require('fs').readFileSync(0, 'utf8').split('\n').filter(Boolean)) {
   let answer;
   try {
-    answer = { accepted: true, value: canonical(readTuple(true, JSON.parse(line))) };
+    answer = { accepted: true, value: canonical(readInput(true, JSON.parse(line))) };
   } catch (error) {
     answer = { accepted: false, why: error.name + ': ' + error.message };
   }

@@ -294,7 +294,7 @@ const ESCAPES = { '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', n
  * Reads the text of a Python expression as ast.literal_eval of Python 3 does. It accepts what that accepts and refuses
  * the rest; the exception is \N{…}, for Node has no table of the characters' names.
  *
- * An integer becomes a Number, or a BigInt where a Number cannot hold it; bytes a Buffer; None null; ... undefined; inputs
+ * An integer becomes a Number, or a BigInt where a Number cannot hold it; bytes a Buffer; None null; ... undefined; tuples
  * and lists arrays; sets a Set; a dict an object if all its keys are strings, otherwise a Map; 1+2j {real: 1, imag: 2}.
  */
 class Literal {
@@ -917,7 +917,7 @@ class Child {
     this.resume();
   }
 
-  /** Goes on where something was missing: a claim, or the tuple of one. */
+  /** Goes on where something was missing: a claim, or the input of one. */
   resume() {
     try {
       if (this.state === 'idle') this.next();
@@ -961,10 +961,10 @@ class Child {
     try {
       event = readInput(item[1], item[2]);
     } catch (error) {
-      this.fail(tuple, error);
+      this.fail(input, error);
       return;
     }
-    this.invoke(tuple, event);
+    this.invoke(input, event);
   }
 
   /** Runs the handler for the input that was claimed and those that can be claimed with it. */
@@ -1000,7 +1000,7 @@ class Child {
   }
 
   /** Calls the handler, and waits for what it promises. */
-  invoke(tuple, event) {
+  invoke(input, event) {
     let value, settled = true;
     try {
       input.before = hrtime();
@@ -1013,24 +1013,24 @@ class Child {
           input.waits = true;
           this.loop.unref();           // so that Node says when nothing is left to be waited for
           const promise = new PromiseOfNode((resolve, reject) => apply(then, value, [resolve, reject]));
-          apply(promiseThen, promise, [(result) => this.succeed(tuple, result), (error) => this.fail(tuple, error)]);
+          apply(promiseThen, promise, [(result) => this.succeed(input, result), (error) => this.fail(input, error)]);
         }
       }
     } catch (error) {
-      this.fail(tuple, error);
+      this.fail(input, error);
       return;
     }
-    if (settled) this.succeed(tuple, value);
+    if (settled) this.succeed(input, value);
   }
 
-  succeed(tuple, value) {
+  succeed(input, value) {
     if (input.outcome !== null) return;
     input.spent = hrtime(input.before);
     try {
       if (input.many === null) input.outcome = '"status":"Succeeded",' + encoded(value, this.limit);
-      else this.succeedEach(tuple, value);
+      else this.succeedEach(input, value);
     } catch (error) {
-      this.fail(tuple, error);
+      this.fail(input, error);
       return;
     }
     this.settle(input);
@@ -1062,7 +1062,7 @@ class Child {
     call.outcome = '';
   }
 
-  fail(tuple, error) {
+  fail(input, error) {
     if (input.outcome !== null) return;
     input.spent = input.spent || hrtime(input.before);
     input.outcome = '"status":"Failed",';
@@ -1097,7 +1097,7 @@ class Child {
     const over = this.state === 'over' || looks && this.damaged();
     if (input.many !== null) this.showEach(input);
     this.markOutput();
-    const line = input.many === null ? this.line(tuple, input.index, input.outcome, spent) : this.reportMany(tuple, spent);
+    const line = input.many === null ? this.line(input, input.index, input.outcome, spent) : this.reportMany(input, spent);
     if (over) {
       this.state = 'over';             // the supervisor replaces this process
       this.report('!' + line);
@@ -1112,7 +1112,7 @@ class Child {
     if (more) this.begin();
   }
 
-  line(tuple, index, outcome, spent) {
+  line(input, index, outcome, spent) {
     return '{"index":' + index + ',' + outcome + '"startTime":' + input.started * 1000 + ',"durationMicros":' + spent + '}\n';
   }
 
@@ -1148,7 +1148,7 @@ class Child {
       this.state = 'over';
       input.error = describe(error, this.folder);
       if (input.outcome !== null) return;            // it is about to be concluded
-      this.fail(tuple, error);
+      this.fail(input, error);
     } else if (this.state !== 'over') {
       this.state = 'over';
       const described = describe(error, this.folder);
@@ -1164,7 +1164,7 @@ class Child {
     const error = new Error('the promise that the handler returned can never settle: nothing is left that could settle it');
     error.name = 'NeverSettled';
     error.stack = '';
-    this.fail(tuple, error);
+    this.fail(input, error);
   }
 
   // -- messages

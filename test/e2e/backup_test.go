@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // reads the database that the store was copied to
+	_ "github.com/jackc/pgx/v5/stdlib" // driver for the database that the store is copied to
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 )
 
-// stored is what a store has of a run: how many succeeded by its row, and how many outcomes there are.
+// stored is the content of a store for one run: the succeeded count of its row, and the number of its outcomes.
 func stored(driver, address string, run *v1alpha1.FunctionRun) (succeeded, outcomes int) {
 	GinkgoHelper()
 	db, err := sql.Open(driver, address)
@@ -28,7 +28,7 @@ func stored(driver, address string, run *v1alpha1.FunctionRun) (succeeded, outco
 }
 
 var _ = Describe("A backup", func() {
-	It("is taken while runs go on, is one state, and comes back in another store, on either engine", func(ctx SpecContext) {
+	It("is one consistent state, taken while runs execute, and restores into another store on either engine", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "backup", "import time\ndef handler(event):\n    time.sleep(0.05)\n    return event[0]\n")
 		waitFunctionReady(ctx, function)
 		run := upload(ctx, function, "", "["+strings.Repeat("[1],", 2999)+"[1]]")
@@ -68,7 +68,7 @@ var _ = Describe("A backup", func() {
 		movedSucceeded, movedOutcomes := stored("pgx", database.SocketURL(), run)
 		Expect([]int{movedSucceeded, movedOutcomes}).To(Equal([]int{succeeded, outcomes}))
 
-		By("refusing a file that was cut short")
+		By("refusing a truncated file")
 		text, err := os.ReadFile(file)
 		Expect(err).NotTo(HaveOccurred())
 		cut := filepath.Join(folder, "cut.gz")

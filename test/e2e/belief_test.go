@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// tenantOf is a user with the cluster's role edit in a namespace: pods, ConfigMaps and Jobs can be written.
+// tenantOf returns a client for a user with the cluster role edit in a namespace: it can write pods, ConfigMaps and Jobs.
 func tenantOf(ctx SpecContext, namespace string) client.Client {
 	GinkgoHelper()
 	user := "tenant-of-" + namespace
@@ -30,7 +30,7 @@ func tenantOf(ctx SpecContext, namespace string) client.Client {
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
 	c, err := client.New(config, client.Options{Scheme: k8s.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
-	Eventually(func() error { // RBAC knows it a moment later
+	Eventually(func() error { // until RBAC has observed the binding
 		return c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-", Namespace: namespace}})
 	}).WithContext(ctx).Should(Succeed())
 	return c
@@ -38,7 +38,7 @@ func tenantOf(ctx SpecContext, namespace string) client.Client {
 
 var _ = Describe("A tenant with the role edit", func() {
 	//security:attack tenant with pods | A pod is made by hand like a worker of a running run, and the worker's own pod is given another image | The policies refuse both; the run's answers are its workers' alone, and Kubernetes removes pods, revisions and the namespace as ever
-	It("forges neither workers nor revisions, and his namespace can be deleted", func(ctx SpecContext) {
+	It("cannot forge workers or revisions, and the namespace can be deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := tenantOf(ctx, namespace)
 		function := makeFunction(ctx, namespace, "genuine", "import time\ndef handler(event):\n    time.sleep(0.2)\n    return 'genuine'\n")

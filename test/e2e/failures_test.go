@@ -15,10 +15,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// steadyCode takes a moment and answers its input, so that a run lasts long enough to be disturbed.
+// steadyCode sleeps and returns its input, so that a run lasts long enough to be disturbed.
 const steadyCode = "import time\ndef handler(event):\n  time.sleep(0.05)\n  return event[0]\n"
 
-// disturb starts a run of n inputs on 4 workers, disturbs it when some are done and checks every answer.
+// disturb starts a run of n inputs on 4 workers, calls the disturbance when some have an outcome, and checks every result.
 func disturb(ctx SpecContext, n int, how func(run *v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	function := makeFunction(ctx, newNamespace(ctx), "steady", steadyCode)
@@ -42,15 +42,15 @@ func disturb(ctx SpecContext, n int, how func(run *v1alpha1.FunctionRun)) *v1alp
 	return run
 }
 
-var _ = Describe("Every answer is there", Serial, func() {
-	It("when a worker's pod is deleted while it works", func(ctx SpecContext) {
+var _ = Describe("Every input has its result", Serial, func() {
+	It("when a worker's pod is deleted while it executes", func(ctx SpecContext) {
 		disturb(ctx, 600, func(run *v1alpha1.FunctionRun) {
 			victim := runningWorkers(ctx, run, 1)[0]
 			Expect(k8s.Delete(ctx, &victim)).To(Succeed())
 		})
 	}, SpecTimeout(4*time.Minute))
 
-	It("when a supervisor is killed from outside with a batch in hand", func(ctx SpecContext) {
+	It("when a supervisor that holds a batch is killed", func(ctx SpecContext) {
 		disturb(ctx, 600, func(run *v1alpha1.FunctionRun) {
 			killContainer(ctx, runningWorkers(ctx, run, 1)[0])
 		})
@@ -89,8 +89,8 @@ var _ = Describe("Every answer is there", Serial, func() {
 	}, SpecTimeout(5*time.Minute))
 })
 
-var _ = Describe("A run that cannot work says why within seconds", func() {
-	It("when the image cannot be pulled, and goes on when the cause is mended", func(ctx SpecContext) {
+var _ = Describe("A run that cannot execute reports the reason within seconds", func() {
+	It("when the image cannot be pulled, and continues when the image becomes available", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		image := &v1alpha1.FunctionImage{ObjectMeta: metav1.ObjectMeta{Name: "absent", Namespace: namespace},
 			Spec: v1alpha1.FunctionImageSpec{RegistryPath: "registry.invalid/nobody/absent:latest", Runtime: "python311", ImagePullPolicy: corev1.PullNever}}
@@ -99,7 +99,7 @@ var _ = Describe("A run that cannot work says why within seconds", func() {
 		run := startRun(ctx, function, inputs(3, position))
 		message := waitReadyReason(ctx, run, v1alpha1.ReasonImageUnavailable, 20*time.Second)
 		Expect(message).To(ContainSubstring("registry.invalid/nobody/absent:latest"))
-		// The image appears on the node: here under a second name of one that is there.
+		// The image appears on the node: as a second name of an image that exists.
 		onNode(ctx, "ctr", "-n", "k8s.io", "images", "tag", "--force", "docker.io/sharedcloud/python:latest", "registry.invalid/nobody/absent:latest")
 		DeferCleanup(func(ctx SpecContext) {
 			onNode(ctx, "ctr", "-n", "k8s.io", "images", "rm", "registry.invalid/nobody/absent:latest")
@@ -131,7 +131,7 @@ var _ = Describe("A run that cannot work says why within seconds", func() {
 		Expect(message).To(ContainSubstring("nvidia.com/gpu"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("when its Function is missing, and starts by itself when that appears", func(ctx SpecContext) {
+	It("when its Function is missing, and starts when the Function appears", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := startRun(ctx, &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "late", Namespace: namespace}}, inputs(3, position))
 		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonFunctionMissing, 20*time.Second)).To(ContainSubstring("late"))

@@ -13,7 +13,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// devicesCode answers with the devices that the worker was given, after long enough that all workers are at work.
+// devicesCode returns the devices of the worker, and takes long enough that all workers execute an input.
 const devicesCode = `
 import os, time
 def handler(event):
@@ -22,8 +22,8 @@ def handler(event):
 `
 
 var _ = Describe("The workers of a run", func() {
-	// What the node of the local cluster offers: eight whole GPUs, one that four share in turns, two parts of another.
-	DescribeTable("get GPUs by the name of the resource that it says", func(ctx SpecContext, resource string, want []string) {
+	// The local cluster's node has eight whole GPUs, one GPU shared by time-slicing among four, and two MIG devices.
+	DescribeTable("get GPUs of the resource name that the run sets", func(ctx SpecContext, resource string, want []string) {
 		function := makeFunction(ctx, newNamespace(ctx), "gpus", devicesCode)
 		workers := int32(len(want))
 		run := startRun(ctx, function, inputs(len(want), position), withWorkers(workers), func(run *v1alpha1.FunctionRun) {
@@ -39,11 +39,11 @@ var _ = Describe("The workers of a run", func() {
 		}
 		Expect(got).To(ConsistOf(want))
 	},
-		Entry("one GPU that they share in turns", SpecTimeout(4*time.Minute), "nvidia.com/gpu.shared", []string{"GPU-shared", "GPU-shared", "GPU-shared", "GPU-shared"}),
-		Entry("parts of one, each its own", SpecTimeout(4*time.Minute), "nvidia.com/mig-1g.5gb", []string{"MIG-0", "MIG-1"}),
+		Entry("one time-sliced GPU", SpecTimeout(4*time.Minute), "nvidia.com/gpu.shared", []string{"GPU-shared", "GPU-shared", "GPU-shared", "GPU-shared"}),
+		Entry("MIG devices, one each", SpecTimeout(4*time.Minute), "nvidia.com/mig-1g.5gb", []string{"MIG-0", "MIG-1"}),
 	)
 
-	It("run on the product that it asks for, and wait, saying so, while no node has it", Serial, func(ctx SpecContext) {
+	It("run on the GPU product that the run requests, and wait with a condition while no node has it", Serial, func(ctx SpecContext) {
 		const label, wanted = v1alpha1.DefaultGPUProductLabel, "NVIDIA-H100-80GB-HBM3"
 		nodes := &corev1.NodeList{}
 		Expect(k8s.List(ctx, nodes)).To(Succeed())
@@ -68,7 +68,7 @@ var _ = Describe("The workers of a run", func() {
 		Expect(message).To(ContainSubstring("affinity"))
 		Expect(did(ctx, run.Namespace, "", "describe", run.Name)).To(ContainSubstring(wanted))
 
-		By("having such a node")
+		By("adding the product to the node")
 		DeferCleanup(func(ctx SpecContext) { relabel(ctx, has) }, NodeTimeout(time.Minute))
 		relabel(ctx, wanted)
 		all := results(ctx, waitComplete(ctx, run, 2*time.Minute))

@@ -44,7 +44,7 @@ type outcomeError struct {
 	Traceback string `json:"traceback"`
 }
 
-// makeFunction makes a Function of Python code on the catalogue's image.
+// makeFunction creates a Function of Python code on the catalogue's image.
 func makeFunction(ctx SpecContext, namespace, name, code string, change ...func(*v1alpha1.Function)) *v1alpha1.Function {
 	GinkgoHelper()
 	function := &v1alpha1.Function{
@@ -58,7 +58,7 @@ func makeFunction(ctx SpecContext, namespace, name, code string, change ...func(
 	return function
 }
 
-// inputs makes n inputs of one value each.
+// inputs returns n inputs of one value each.
 func inputs(n int, value func(i int) any) []v1alpha1.Input {
 	GinkgoHelper()
 	all := make([]v1alpha1.Input, n)
@@ -72,7 +72,7 @@ func inputs(n int, value func(i int) any) []v1alpha1.Input {
 
 func position(i int) any { return i }
 
-// startRun makes a run of the function over the inputs.
+// startRun creates a run of the function over the inputs.
 func startRun(ctx SpecContext, function *v1alpha1.Function, parameters []v1alpha1.Input, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	run := &v1alpha1.FunctionRun{
@@ -90,14 +90,14 @@ func withWorkers(n int32) func(*v1alpha1.FunctionRun) {
 	return func(run *v1alpha1.FunctionRun) { run.Spec.Workers = ptr.To(n) }
 }
 
-// refresh reads the run again.
+// refresh gets the current state of the run.
 func refresh(ctx SpecContext, g Gomega, run *v1alpha1.FunctionRun) *v1alpha1.FunctionRun {
 	fresh := &v1alpha1.FunctionRun{}
 	g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(run), fresh)).To(Succeed())
 	return fresh
 }
 
-// changeRun changes what is asked of a run, which others write to meanwhile.
+// changeRun updates the spec of a run, with retries: controllers write to it concurrently.
 func changeRun(ctx SpecContext, run *v1alpha1.FunctionRun, change func(spec *v1alpha1.FunctionRunSpec)) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -107,7 +107,7 @@ func changeRun(ctx SpecContext, run *v1alpha1.FunctionRun, change func(spec *v1a
 	}).WithContext(ctx).Should(Succeed())
 }
 
-// waitFinished waits for the run's end and checks that its counts add up.
+// waitFinished waits until the run has finished and checks that its counts add up.
 func waitFinished(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Duration) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	var fresh *v1alpha1.FunctionRun
@@ -122,7 +122,7 @@ func waitFinished(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Durati
 	return fresh
 }
 
-// waitComplete waits for the run's end with every input succeeded.
+// waitComplete waits until the run has finished with every input succeeded.
 func waitComplete(ctx SpecContext, run *v1alpha1.FunctionRun, within time.Duration) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	fresh := waitFinished(ctx, run, within)
@@ -168,7 +168,7 @@ func statusText(run *v1alpha1.FunctionRun) string {
 	return string(text)
 }
 
-// results reads every outcome of a run and checks that each index has exactly one, at its place.
+// results reads every outcome of a run and checks that each index has exactly one, in order.
 func results(ctx SpecContext, run *v1alpha1.FunctionRun) []outcome {
 	GinkgoHelper()
 	all := partialResults(ctx, run)
@@ -179,7 +179,7 @@ func results(ctx SpecContext, run *v1alpha1.FunctionRun) []outcome {
 	return all
 }
 
-// partialResults reads the outcomes that there are so far.
+// partialResults reads the outcomes stored so far.
 func partialResults(ctx SpecContext, run *v1alpha1.FunctionRun) []outcome {
 	GinkgoHelper()
 	config := rest.CopyConfig(restConfig)
@@ -189,7 +189,7 @@ func partialResults(ctx SpecContext, run *v1alpha1.FunctionRun) []outcome {
 	c, err := rest.RESTClientFor(config)
 	Expect(err).NotTo(HaveOccurred())
 	var raw []byte
-	// The aggregator refuses for a moment when an API server has ended before.
+	// The aggregator returns an error for a short time after an API server has stopped.
 	Eventually(func() (err error) {
 		raw, err = c.Get().AbsPath("/apis/subresources.sharedcloud.io/v1alpha1/namespaces", run.Namespace, "functionruns", run.Name, "results").DoRaw(ctx)
 		return err
@@ -270,8 +270,8 @@ func kubectl(ctx SpecContext, args ...string) string {
 	return string(out)
 }
 
-// served waits until the API server is rolled out, all of it, and the aggregator has seen it: no pod of it ends any more. One
-// that is ending still answers whoever is connected to it.
+// served waits until the rollout of the API server is complete and the aggregator has observed it. A terminating pod still
+// answers on connections that exist.
 func served(ctx SpecContext) {
 	GinkgoHelper()
 	kubectl(ctx, "rollout", "status", "-n", "sharedcloud-system", "deployment/sharedcloud-apiserver", "--timeout=120s")
@@ -283,8 +283,8 @@ func served(ctx SpecContext) {
 	kubectl(ctx, "wait", "--for=condition=Available", "--timeout=120s", "apiservice/v1alpha1.subresources.sharedcloud.io", "apiservice/v1.rest.sharedcloud.io")
 }
 
-// cutter is the address of a proxy on loopback that ends each connection when so many bytes have been sent through it,
-// and says so.
+// cutter returns the address of a proxy on loopback that closes each connection after the given number of bytes, and counts
+// them.
 func cutter(ctx SpecContext, to string, most int64, cut func()) string {
 	GinkgoHelper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -331,7 +331,7 @@ func operatorPod(ctx SpecContext, component string) corev1.Pod {
 	return found
 }
 
-// describeNamespace prints what a person would look at after a failure.
+// describeNamespace prints the objects to look at after a failure.
 func describeNamespace(ctx SpecContext, namespace string) {
 	for _, args := range [][]string{
 		{"get", "functions,functionruns,jobs,pods", "-o", "wide", "-n", namespace},

@@ -14,7 +14,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// hostileCode does what the input names.
+// hostileCode performs the act that the input names.
 const hostileCode = `
 import ctypes, os, signal, subprocess, sys, time
 
@@ -79,7 +79,7 @@ def prints():
 `
 
 var _ = Describe("Hostile handlers", func() {
-	It("each get their own truthful outcome, and all others succeed", func(ctx SpecContext) {
+	It("each get their own correct outcome, and all others succeed", func(ctx SpecContext) {
 		type want struct {
 			status, result, errorType, message string
 		}
@@ -117,7 +117,7 @@ var _ = Describe("Hostile handlers", func() {
 				Expect(o.Status).To(Equal("Succeeded"), said)
 				Expect(o.Attempts).To(Equal(1), said)
 			case name == "stops":
-				// Continued or ended at its time limit: both are true; a hang would not be.
+				// Continued, or ended at its time limit: both are correct; a hang is not.
 				Expect(o.Status).To(BeElementOf("Succeeded", "TimedOut", "Failed"), said)
 			default:
 				Expect(o.Status).To(Equal(wanted.status), said)

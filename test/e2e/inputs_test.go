@@ -28,7 +28,7 @@ func subresource(namespace, rest string) string {
 	return "/apis/subresources.sharedcloud.io/v1alpha1/namespaces/" + namespace + "/" + rest
 }
 
-// upload makes a run of what a file holds, by functions/run.
+// upload creates a run with the inputs in a file, through functions/run.
 func upload(ctx SpecContext, function *v1alpha1.Function, query, text string) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	file := filepath.Join(GinkgoT().TempDir(), "inputs")
@@ -44,7 +44,7 @@ func uploadFile(ctx SpecContext, function *v1alpha1.Function, query, file string
 	return run
 }
 
-// refusedBy runs kubectl, which must fail, and returns what it says.
+// refusedBy runs kubectl, which must fail, and returns its error output.
 func refusedBy(ctx SpecContext, args ...string) string {
 	GinkgoHelper()
 	out, err := exec.CommandContext(ctx, "kubectl", args...).CombinedOutput()
@@ -61,7 +61,7 @@ def handler(event):
 `
 
 var _ = Describe("Inputs", func() {
-	It("that are uploaded as lines, an array, a table or a Python tuple come to the handler in order", func(ctx SpecContext) {
+	It("that are uploaded as lines, an array, a table or a Python tuple reach the handler in order", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "echo", "def handler(event): return list(event)\n")
 		waitFunctionReady(ctx, function)
 		for query, tc := range map[string]struct{ text, want string }{
@@ -82,7 +82,7 @@ var _ = Describe("Inputs", func() {
 		}
 	}, SpecTimeout(2*time.Minute))
 
-	It("that cannot be read leave no run behind", func(ctx SpecContext) {
+	It("that cannot be read create no run", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "echo", echoCode)
 		waitFunctionReady(ctx, function)
 		file := filepath.Join(GinkgoT().TempDir(), "inputs")
@@ -96,7 +96,7 @@ var _ = Describe("Inputs", func() {
 		Expect(runs.Items).To(BeEmpty())
 	}, SpecTimeout(time.Minute))
 
-	It("that lie in a ConfigMap are those that were there when the run was pinned", func(ctx SpecContext) {
+	It("in a ConfigMap are those it held when the run was pinned", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := makeFunction(ctx, namespace, "echo", "import time\ndef handler(event):\n    time.sleep(0.2)\n    return repr(event[0])\n")
 		source := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "sweep", Namespace: namespace}, Data: map[string]string{"inputs.py": "(\n(b'\\xff',),\n" + strings.Repeat("((1, 2),),\n", 20) + ")"}}
@@ -112,7 +112,7 @@ var _ = Describe("Inputs", func() {
 		Expect(decode[string](all[20])).To(Equal("(1, 2)"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("that are gone end the run, and it says so", func(ctx SpecContext) {
+	It("that no longer exist end the run with a reason", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "echo", echoCode)
 		run := startRun(ctx, function, nil, func(run *v1alpha1.FunctionRun) {
 			run.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Count: 3}}
@@ -122,9 +122,9 @@ var _ = Describe("Inputs", func() {
 		Expect(failed.Status.Progress.Failed).To(BeEquivalentTo(3))
 	}, SpecTimeout(2*time.Minute))
 
-	// The memory of no process may grow with the number of inputs: it is told, and bounded far below the 100 MB of inputs and
-	// the 100 MB of outcomes that go through.
-	It("of a million inputs of 100 bytes go in, run, and come out", func(ctx SpecContext) {
+	// No process may use memory that grows with the number of inputs: the report has it, and the bounds are far below the 100 MB
+	// of inputs and the 100 MB of outcomes.
+	It("of a million inputs of 100 bytes are uploaded, executed and read back", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "million", "def handler(event): return event[0] * 2\n")
 		waitFunctionReady(ctx, function)
 		const n = 1_000_000
@@ -141,11 +141,11 @@ var _ = Describe("Inputs", func() {
 
 		run := uploadFile(ctx, function, "format=ndjson&name=million", file)
 		waitProgress(ctx, run, "half of it is done", someDone(n/2))
-		tellMemory(ctx, "python3", 100) // a worker
+		reportMemory(ctx, "python3", 100) // a worker
 		run = waitComplete(ctx, run, 8*time.Minute)
 		Expect(run.Status.Progress.Succeeded).To(BeEquivalentTo(n))
 
-		// Through the aggregator an answer ends after 50 seconds at the latest, at the end of a line: the next goes on there.
+		// Through the aggregator a response ends after 50 seconds at the latest, at the end of a line: the next one continues there.
 		index := 0
 		for began := -1; index > began && index < n; {
 			began = index
@@ -162,14 +162,14 @@ var _ = Describe("Inputs", func() {
 		}
 		Expect(index).To(Equal(n))
 
-		tellMemory(ctx, "apiserver", 600)
-		tellMemory(ctx, "manager", 150)
+		reportMemory(ctx, "apiserver", 600)
+		reportMemory(ctx, "manager", 150)
 	}, SpecTimeout(12*time.Minute))
 })
 
-// tellMemory reports the highest resident memory of the processes of that name on the node, which must be less than so many
-// MiB.
-func tellMemory(ctx SpecContext, name string, most int) {
+// reportMemory reports the peak resident memory of the processes of that name on the node, which must be below the given
+// number of MiB.
+func reportMemory(ctx SpecContext, name string, most int) {
 	GinkgoHelper()
 	highest := onNode(ctx, "sh", "-c", fmt.Sprintf(
 		`for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = %s ] && awk '/VmHWM/ {print int($2/1024)}' $p/status; done | sort -n | tail -n 1`, name))
@@ -186,7 +186,7 @@ func waitFunctionReady(ctx SpecContext, function *v1alpha1.Function) {
 }
 
 var _ = Describe("Outputs", func() {
-	It("are there as a table, by index, and by what failed, and what failed runs once more", func(ctx SpecContext) {
+	It("are served as a table, by index and failed only, and a rerun executes the failed inputs", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "echo", echoCode)
 		waitFunctionReady(ctx, function)
 		run := waitFinished(ctx, upload(ctx, function, "format=ndjson&name=first", "\"a\"\n\"bad\"\n\"c, d\"\n\"bad\"\n"), time.Minute)
@@ -210,7 +210,7 @@ var _ = Describe("Outputs", func() {
 		Expect(results(ctx, waitFinished(ctx, again, time.Minute))).To(HaveLen(2))
 	}, SpecTimeout(2*time.Minute))
 
-	It("of one input and of all are followed live, and are all there after the pods are gone", func(ctx SpecContext) {
+	It("of one input and of all inputs are followed live, and are complete after the pods are gone", func(ctx SpecContext) {
 		const steps = 30
 		function := makeFunction(ctx, newNamespace(ctx), "steps", fmt.Sprintf(`
 import time
@@ -240,7 +240,7 @@ def handler(event):
 		}
 		Expect(follow.Wait()).To(Succeed())
 		Expect(seen).To(Equal(map[string]int{"input-0": steps, "input-1": steps}))
-		// What was printed before anybody followed is older; the last ones of each input were live.
+		// Output from before the follow is older; the last lines of each input were live.
 		live := late[len(late)-steps/2:]
 		AddReportEntry("latency of followed output", fmt.Sprintf("%.2f s", live))
 		quick := 0
@@ -258,7 +258,7 @@ def handler(event):
 		Expect(one).NotTo(ContainSubstring("input-0"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("of 16 MiB are kept, and what is larger fails and says so", func(ctx SpecContext) {
+	It("of 16 MiB are kept, and a larger one fails with a reason", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "large", "def handler(event): return 'x' * event[0]\n")
 		run := waitFinished(ctx, startRun(ctx, function, inputs(2, func(i int) any { return 16<<20 - 2 + i }), withWorkers(1)), 2*time.Minute)
 		all := results(ctx, run)

@@ -12,7 +12,7 @@ import (
 )
 
 var _ = Describe("kubectl", func() {
-	It("explains what can be said", func(ctx SpecContext) {
+	It("explains the fields", func(ctx SpecContext) {
 		Expect(kubectl(ctx, "explain", "functionrun.spec")).To(And(
 			ContainSubstring("functionRef\t<Object> -required-"), ContainSubstring("parametersLiteral\t<string>"), ContainSubstring("retries\t<integer>"),
 			ContainSubstring("how many further attempts an input gets after an exception")))
@@ -20,7 +20,7 @@ var _ = Describe("kubectl", func() {
 		Expect(kubectl(ctx, "explain", "functionrun.status.progress")).To(ContainSubstring("failedIndexes\t<string>"))
 	}, SpecTimeout(time.Minute))
 
-	It("shows a run while it goes, waits for it, describes it, and has its results", func(ctx SpecContext) {
+	It("shows a run while it executes, waits for it, describes it and reads its results", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := makeFunction(ctx, namespace, "watched", "import time\ndef handler(event):\n    time.sleep(2)\n    return event[0] + 1\n")
 		waitFunctionReady(ctx, function)

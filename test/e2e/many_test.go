@@ -14,7 +14,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// manyCode answers each of its inputs with how many came at once; input 5 takes its process along.
+// manyCode returns for each input the size of its batch; input 5 kills the process.
 var manyCode = map[string]string{
 	"python": `
 import os
@@ -31,9 +31,9 @@ async function handler(events) {
 `,
 }
 
-var _ = Describe("A handler of many inputs at once", func() {
+var _ = Describe("A handler with a batch size", func() {
 	for language, code := range manyCode {
-		It("gets them, and one that kills the process fails alone, in "+language, func(ctx SpecContext) {
+		It("gets batches, and an input that kills the process fails alone, in "+language, func(ctx SpecContext) {
 			function := makeFunction(ctx, newNamespace(ctx), "many", code, func(f *v1alpha1.Function) {
 				f.Spec.BatchSize, f.Spec.Workers = ptr.To[int32](4), ptr.To[int32](1)
 				if language == "node" {
@@ -57,7 +57,7 @@ var _ = Describe("A handler of many inputs at once", func() {
 })
 
 var _ = Describe("The pods of a run", func() {
-	It("have the priority and the GPUs that it asks for, by the name that it says", func(ctx SpecContext) {
+	It("have the priority class and the GPU resource that the run sets", func(ctx SpecContext) {
 		priority := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}, Value: 100}
 		Expect(k8s.Create(ctx, priority)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, priority)).To(Succeed()) }, NodeTimeout(time.Minute))
@@ -76,7 +76,7 @@ var _ = Describe("The pods of a run", func() {
 })
 
 var _ = Describe("A run with a time to live", func() {
-	It("is deleted after its end, its outcomes with it", func(ctx SpecContext) {
+	It("is deleted after it has finished, with its outcomes", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "short", "def handler(event): return event[0]\n")
 		run := startRun(ctx, function, inputs(3, position), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
 		waitComplete(ctx, run, time.Minute)
@@ -87,7 +87,7 @@ var _ = Describe("A run with a time to live", func() {
 })
 
 var _ = Describe("The results of a run", func() {
-	It("are deleted at the end of their own time to live, and the run stays", func(ctx SpecContext) {
+	It("are deleted after their own time to live, and the run stays", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := makeFunction(ctx, namespace, "private", halves, func(f *v1alpha1.Function) { f.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](3600) })
 		run := startRun(ctx, function, inputs(4, position), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
@@ -95,7 +95,7 @@ var _ = Describe("The results of a run", func() {
 		Expect(results(ctx, run)).To(HaveLen(4))
 		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("its results until "))
 
-		By("shortening it of a run that is over")
+		By("shortening it for a finished run")
 		kubectl(ctx, "patch", "functionrun", "short", "-n", namespace, "--type=merge", "-p", `{"spec":{"resultsTTLSecondsAfterFinished":1}}`)
 		kubectl(ctx, "wait", "--for=jsonpath={.status.progress.resultsDeleted}=true", "functionrun/short", "-n", namespace, "--timeout=60s")
 		for _, what := range []string{"results", "log"} {
@@ -109,7 +109,7 @@ var _ = Describe("The results of a run", func() {
 		Expect(strings.Count(jobs, `"stderr":"the results of the run were deleted at `)).To(Equal(4), jobs)
 		Expect(strings.Count(jobs, `"status":3`)).To(Equal(3), jobs)
 
-		By("running what failed once more, which is still known")
+		By("rerunning the failed inputs, which are still known")
 		Expect(did(ctx, namespace, "", "describe", "short")).To(And(
 			ContainSubstring("its results were deleted"), ContainSubstring("What the inputs returned, raised and printed is deleted.")))
 		got = plugin(ctx, namespace, "", "rerun", "short", "--failed", "--name", "again", "--wait")

@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// nodeManifest is what a user of Node writes: input 2 fails, input 3 is never answered.
+// nodeManifest is a Function for Node: input 2 fails, input 3 never settles.
 const nodeManifest = `
 apiVersion: sharedcloud.io/v1alpha1
 kind: Function
@@ -47,7 +47,7 @@ spec:
 `
 
 var _ = Describe("A function in Node", func() {
-	It("that was applied with kubectl answers with what its promises become", func(ctx SpecContext) {
+	It("that was applied with kubectl returns the values of its promises", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		apply := exec.CommandContext(ctx, filepath.Join(repository, "bin", "kubectl"), "apply", "-n", namespace, "-f", "-")
 		apply.Env, apply.Stdin = os.Environ(), strings.NewReader(nodeManifest)
@@ -64,7 +64,7 @@ var _ = Describe("A function in Node", func() {
 		Expect(all[2].Error).To(HaveValue(And(HaveField("Type", "RangeError"), HaveField("Message", "not two"), HaveField("Traceback", ContainSubstring("handler.js:6:")))))
 		Expect(all[3].Error).To(HaveValue(And(HaveField("Type", "NeverSettled"), HaveField("Message", ContainSubstring("can never settle")))))
 
-		By("reading what it printed")
+		By("reading its output")
 		out, err = exec.CommandContext(ctx, filepath.Join(repository, "bin", "kubectl"), "get", "--raw",
 			"/apis/subresources.sharedcloud.io/v1alpha1/namespaces/"+namespace+"/functionruns/squares/results?output=true").Output()
 		Expect(err).NotTo(HaveOccurred())
@@ -92,7 +92,7 @@ var _ = Describe("A function in Node", func() {
 			Expect(jobs[i].Duration).To(HaveValue(BeNumerically(">=", 1)))
 		}
 
-		By("saying all kinds of values")
+		By("returning all kinds of values")
 		jobs = p.called(ctx, imageNode, "function handler(event) { return event[0] }", "((42,), (0.9755,), (None,), ((1, 'a'),), ({'a': True},), (1234567890123456789012345678901234567890,))")
 		for i, want := range []string{"42", "0.9755", "null", `[1,"a"]`, `{"a":true}`, "1234567890123456789012345678901234567890"} {
 			Expect(jobs[i].Result).To(Equal(want))
@@ -103,7 +103,7 @@ var _ = Describe("A function in Node", func() {
 		Expect(jobs[0]).To(And(HaveField("Status", 4), HaveField("Result", ""), HaveField("Stdout", "before\n"),
 			HaveField("Stderr", ContainSubstring("Error: This is a test Exception\n    at handler (handler.js:1:"))))
 
-		By("being no JavaScript")
+		By("failing on code that is not JavaScript")
 		jobs = p.called(ctx, imageNode, "function handler(event) { return (", "((1,),)")
 		Expect(jobs[0]).To(And(HaveField("Status", 4), HaveField("Result", ""), HaveField("Stderr", ContainSubstring("SyntaxError"))))
 	}, SpecTimeout(2*time.Minute))

@@ -22,7 +22,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// said is what the plugin printed, and its exit code.
+// said is the output of the plugin and its exit code.
 type said struct {
 	stdout, stderr string
 	code           int
@@ -46,7 +46,7 @@ func plugin(ctx SpecContext, namespace, stdin string, args ...string) said {
 	return said{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// did runs the plugin, which must succeed, and returns what it printed for scripts.
+// did runs the plugin, which must succeed, and returns its standard output.
 func did(ctx SpecContext, namespace, stdin string, args ...string) string {
 	GinkgoHelper()
 	got := plugin(ctx, namespace, stdin, args...)
@@ -62,7 +62,7 @@ const halves = `def handler(event):
 `
 
 var _ = Describe("kubectl function", func() {
-	It("runs inputs from standard input, waits, and has results and logs of them", func(ctx SpecContext) {
+	It("runs inputs from standard input, waits, and reads their results and logs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "halves", halves)
 		var lines strings.Builder
@@ -85,14 +85,14 @@ var _ = Describe("kubectl function", func() {
 		description := did(ctx, namespace, "", "describe", "first")
 		Expect(description).To(And(ContainSubstring("What to do:"), ContainSubstring("5×  ValueError: no half of 3"), ContainSubstring("inputs 3,7,11,15,19")))
 
-		By("running what failed once more")
+		By("rerunning the failed inputs")
 		got = plugin(ctx, namespace, "", "rerun", "first", "--failed", "--name", "again", "--wait")
 		Expect(got.code).To(Equal(1))
 		Expect(got.stderr).To(ContainSubstring("again: 5 of 5 inputs did not succeed"))
 		Expect(did(ctx, namespace, "", "list", "runs", "--function", "halves", "-o", "name")).To(Equal("functionrun.sharedcloud.io/again\nfunctionrun.sharedcloud.io/first\n"))
 	}, SpecTimeout(3*time.Minute))
 
-	It("follows a run: each result once and in order, as they come", func(ctx SpecContext) {
+	It("follows a run: each result once, in order, as soon as it exists", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "slow", "import time\ndef handler(event):\n    time.sleep(0.2)\n    return event[0]\n")
 		inputs, err := json.Marshal(inputs(30, position))
@@ -137,7 +137,7 @@ var _ = Describe("kubectl function", func() {
 		Expect(digests[0]).To(Equal(digests[1]))
 	}, SpecTimeout(6*time.Minute))
 
-	It("suspends, resumes and cancels a run, and stops waiting when its time is over", func(ctx SpecContext) {
+	It("suspends, resumes and cancels a run, and stops waiting at its timeout", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "slow", "import time\ndef handler(event):\n    time.sleep(event[0])\n")
 		got := plugin(ctx, namespace, "", "run", "slow", "--params", "((1,), (1,), (300,), (300,))", "--name", "long", "--workers", "1", "--wait", "--timeout", "2s")
@@ -159,7 +159,7 @@ var _ = Describe("kubectl function", func() {
 		Expect(plugin(ctx, namespace, "", "suspend", "long").code).To(Equal(2))
 	}, SpecTimeout(3*time.Minute))
 
-	It("says in a sentence what is wrong, and makes nothing of what cannot be", func(ctx SpecContext) {
+	It("reports errors in a sentence, and creates nothing from invalid input", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "broken", halves, func(f *v1alpha1.Function) { f.Spec.Image = "nosuch" })
 		Eventually(func(g Gomega) {
@@ -179,7 +179,7 @@ var _ = Describe("kubectl function", func() {
 		Expect(did(ctx, namespace, "", "list", "runs", "-o", "name")).To(Equal("functionrun.sharedcloud.io/bad\n"))
 	}, SpecTimeout(3*time.Minute))
 
-	It("shows what changed between revisions, and goes back to one", func(ctx SpecContext) {
+	It("shows the difference between revisions, and rolls back", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := makeFunction(ctx, namespace, "versions", "def handler(event): return 'old'\n")
 		revisions := func(g Gomega, n int) {
@@ -201,7 +201,7 @@ var _ = Describe("kubectl function", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(3*time.Minute))
 
-	It("writes a function's files, which pass their test here and run there", func(ctx SpecContext) {
+	It("writes the files of a new function, which pass their local test and run on the cluster", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		folder := filepath.Join(GinkgoT().TempDir(), "hello")
 		did(ctx, namespace, "", "init", folder)
@@ -210,7 +210,7 @@ var _ = Describe("kubectl function", func() {
 		Expect(did(ctx, namespace, "", "run", "hello", "--file", filepath.Join(folder, "inputs.json"), "--follow", "-q")).To(ContainSubstring(`"result":"Hello World"`))
 	}, SpecTimeout(2*time.Minute))
 
-	It("checks an installation, and asks the facade where that is said", func(ctx SpecContext) {
+	It("checks an installation, through REST where the flag asks for it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		report := did(ctx, namespace, "", "doctor", "--smoke")
 		Expect(report).To(And(ContainSubstring("✓ the manager is ready"), ContainSubstring("✓ the API server answers through the cluster's API"),
@@ -226,7 +226,7 @@ var _ = Describe("kubectl function", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(3*time.Minute))
 
-	It("works where the aggregated API is not installed, as long as the facade is reachable", Serial, func(ctx SpecContext) {
+	It("works without the aggregated API when REST is reachable", Serial, func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "halves", halves)
 		for _, name := range []string{"v1alpha1.subresources.sharedcloud.io", "v1.rest.sharedcloud.io"} {
@@ -260,7 +260,7 @@ var _ = Describe("kubectl function", func() {
 		did(ctx, namespace, "", "resume", "more")
 		did(ctx, namespace, "", "cancel", "more")
 
-		By("saying what is missing where the facade's address is not known")
+		By("reporting that the address of REST is unknown")
 		GinkgoT().Setenv("SHAREDCLOUD_URL", "")
 		got := plugin(ctx, namespace, "", "results", "first")
 		Expect(got.code).To(Equal(3))

@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// flakyCode fails at the first attempt at each input, and says when each attempt began. A worker keeps it apart by files.
+// flakyCode fails the first attempt of each input and returns the start time of each attempt. A worker tells attempts apart by files.
 const flakyCode = `
 import os, time
 
@@ -30,17 +30,17 @@ def handler(event):
         return time.time() - float(f.read())
 `
 
-// changeWorkers gives a running run another number of workers.
+// changeWorkers changes the number of workers of a running run.
 func changeWorkers(ctx SpecContext, run *v1alpha1.FunctionRun, n int32) {
 	GinkgoHelper()
 	changeRun(ctx, run, func(spec *v1alpha1.FunctionRunSpec) { spec.Workers = ptr.To(n) })
 }
 
 var _ = Describe("A run", func() {
-	It("gets fewer and more workers while it runs; nothing is lost and nobody is charged", func(ctx SpecContext) {
+	It("gets fewer and more workers while it executes; nothing is lost and no input is charged an attempt", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "elastic", "import time\ndef handler(event):\n  time.sleep(0.2)\n  return event[0]\n")
 		run := startRun(ctx, function, inputs(700, position), withWorkers(4))
-		// Some interpreters may be starting still, which cannot hear a signal: the exchange tells them.
+		// Interpreters that are still starting cannot handle a signal: the exchange stops them.
 		runningWorkers(ctx, run, 4)
 		waitProgress(ctx, run, "some are done", someDone(5))
 		changeWorkers(ctx, run, 1)
@@ -55,10 +55,10 @@ var _ = Describe("A run", func() {
 		Expect(run.Status.Job.Number).To(BeEquivalentTo(1), "it is the same Job throughout")
 	}, SpecTimeout(8*time.Minute))
 
-	It("keeps its workers where a queue has admitted it, and says so", func(ctx SpecContext) {
+	It("keeps its workers when a queue has admitted it, with a condition", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "queued", "import time\ndef handler(event):\n  time.sleep(0.5)\n")
 		run := startRun(ctx, function, inputs(80, position), withWorkers(2), func(run *v1alpha1.FunctionRun) {
-			run.Labels = map[string]string{v1alpha1.LabelQueue: "team"} // nobody is there who suspends the Job: it is as good as admitted
+			run.Labels = map[string]string{v1alpha1.LabelQueue: "team"} // no queue controller suspends the Job: it counts as admitted
 		})
 		runningWorkers(ctx, run, 2)
 		changeWorkers(ctx, run, 4)
@@ -69,7 +69,7 @@ var _ = Describe("A run", func() {
 		Expect(waitComplete(ctx, run, 2*time.Minute).Status.Workers).To(BeEquivalentTo(2))
 	}, SpecTimeout(4*time.Minute))
 
-	It("waits before it tries again what raised, and does other inputs meanwhile", func(ctx SpecContext) {
+	It("waits before it retries an input that raised, and executes other inputs in that time", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "flaky", flakyCode, func(f *v1alpha1.Function) {
 			f.Spec.Retries, f.Spec.RetryDelaySeconds, f.Spec.Workers = ptr.To[int32](1), ptr.To[int32](3), ptr.To[int32](1)
 		})
@@ -82,7 +82,7 @@ var _ = Describe("A run", func() {
 		Expect(time.Since(begun)).To(BeNumerically("<", 40*time.Second), "they waited together, not one after the other")
 	}, SpecTimeout(2*time.Minute))
 
-	It("does not try again what raised an error that is final", func(ctx SpecContext) {
+	It("does not retry an input that raised a non-retryable error", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "final", "def handler(event):\n    raise (KeyError if event[0] else OSError)(event[0])\n", func(f *v1alpha1.Function) {
 			f.Spec.Retries, f.Spec.RetryDelaySeconds, f.Spec.NonRetryableErrors = ptr.To[int32](2), ptr.To[int32](0), []string{"KeyError"}
 		})
@@ -91,7 +91,7 @@ var _ = Describe("A run", func() {
 		Expect(all[1].Error.Type).To(Equal("KeyError"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("ends when more inputs failed than it bears", func(ctx SpecContext) {
+	It("ends when more inputs failed than maxFailures allows", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "broken", "import time\ndef handler(event):\n  time.sleep(0.3)\n  raise ValueError(event[0])\n")
 		run := startRun(ctx, function, inputs(500, position), withWorkers(2), func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](3) })
 		run = waitFinished(ctx, run, time.Minute)
@@ -102,7 +102,7 @@ var _ = Describe("A run", func() {
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
 	}, SpecTimeout(2*time.Minute))
 
-	It("ends when its time is over", func(ctx SpecContext) {
+	It("ends at its deadline", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "slow", "import time\ndef handler(event): time.sleep(600)\n")
 		run := startRun(ctx, function, inputs(2, position), func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](8) })
 		run = waitFinished(ctx, run, time.Minute)
@@ -116,7 +116,7 @@ var _ = Describe("A function of several files", func() {
 	const handler = "import json, os\nimport util\nwith open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'factor.json')) as f: FACTOR = json.load(f)\ndef handler(event): return util.times(event[0], FACTOR)\n"
 	files := map[string]string{"util.py": "def times(a, b): return a * b\n", "factor.json": "3\n"}
 
-	It("imports what lies beside its code", func(ctx SpecContext) {
+	It("imports modules beside its code", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "files", handler, func(f *v1alpha1.Function) {
 			f.Spec.Files = map[string]v1alpha1.FileText{}
 			for name, text := range files {
@@ -128,7 +128,7 @@ var _ = Describe("A function of several files", func() {
 		}
 	}, SpecTimeout(2*time.Minute))
 
-	It("imports what lies beside it in its ConfigMap", func(ctx SpecContext) {
+	It("imports modules beside it in its ConfigMap", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		code := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, Data: map[string]string{"handler.py": handler}}
 		for name, text := range files {
@@ -143,7 +143,7 @@ var _ = Describe("A function of several files", func() {
 		}
 	}, SpecTimeout(2*time.Minute))
 
-	It("is a new revision when a file that kustomize made a ConfigMap of has changed", func(ctx SpecContext) {
+	It("gets a new revision when a file of a kustomize configMapGenerator has changed", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		root := GinkgoT().TempDir()
 		for _, folder := range []string{"config/kustomize", "config/samples/files"} {

@@ -16,8 +16,8 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// startDatabase starts PostgreSQL on the cluster's node, with TLS and a password, and returns the Secret that leads to it. It is
-// ended, and all of it deleted, with the spec.
+// startDatabase starts PostgreSQL on the cluster's node, with TLS and a password, and returns the Secret with its URL. It is
+// stopped and deleted after the spec.
 func startDatabase(ctx SpecContext) *corev1.Secret {
 	GinkgoHelper()
 	const address, password = "10.80.0.1", "s3cret of/the:database@"
@@ -56,7 +56,7 @@ func deploy(ctx SpecContext, overlay string) {
 	served(ctx)
 }
 
-// copyPod is the pod that docs/store.md has for moving a store, with the image of the API server.
+// copyPod is the pod in docs/store.md that moves a store, with the image of the API server.
 func copyPod(ctx SpecContext) string {
 	GinkgoHelper()
 	docs, err := os.ReadFile(filepath.Join(repository, "docs", "store.md"))
@@ -68,7 +68,7 @@ func copyPod(ctx SpecContext) string {
 	return strings.ReplaceAll(manifest, "IMAGE", image)
 }
 
-// move stops the API server and copies its store to the database that the Secret leads to, as docs/store.md says.
+// move stops the API server and copies its store to the database of the Secret, as docs/store.md describes.
 func move(ctx SpecContext) {
 	GinkgoHelper()
 	const system = "sharedcloud-system"
@@ -85,7 +85,7 @@ func move(ctx SpecContext) {
 }
 
 var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
-	It("go on with what was on SQLite, and bring every input out once while one of them is killed every few seconds", func(ctx SpecContext) {
+	It("continue with the data from SQLite, and finish every input exactly once while one of them is killed every few seconds", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		moving := makeFunction(ctx, namespace, "moving", "import time\ndef handler(event):\n    time.sleep(0.1)\n    return -event[0]\n")
 		moved := startRun(ctx, moving, inputs(600, position), withWorkers(2))
@@ -113,7 +113,7 @@ var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 		}
 		Expect(servers()).To(HaveLen(3))
 
-		By("going on with the run that began on SQLite")
+		By("continuing the run that started on SQLite")
 		moved = waitComplete(ctx, moved, 2*time.Minute)
 		for i, o := range results(ctx, moved) {
 			if string(o.Result) != fmt.Sprint(-i) || o.Attempts != 1 {
@@ -140,7 +140,7 @@ var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 			if ready := servers(); time.Now().After(next) && len(ready) > 1 {
 				victim := ready[killed%len(ready)]
 				killContainer(ctx, victim)
-				// The kubelet would start it again each time a little later; another pod comes at once.
+				// The kubelet would restart it with a growing delay; a new pod starts at once.
 				Expect(k8s.Delete(ctx, &victim, client.GracePeriodSeconds(0))).To(Succeed())
 				killed++
 				next = time.Now().Add(4 * time.Second)
@@ -158,7 +158,7 @@ var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 				Fail(fmt.Sprintf("index %d: %+v", i, o))
 			}
 		}
-		AddReportEntry("API servers that were killed meanwhile", killed)
+		AddReportEntry("API servers killed during the run", killed)
 		Expect(killed).To(BeNumerically(">=", 2))
 	}, SpecTimeout(12*time.Minute))
 })

@@ -12,9 +12,9 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-var _ = Describe("What a function may use", func() {
+var _ = Describe("The objects that a function names", func() {
 	//security:attack tenant | a Function of another user returns a Secret after a tenant has changed its code | the change is refused, and the function of the user who may get the Secret still works
-	It("is what its writer may get", func(ctx SpecContext) {
+	It("are those that its writer may get", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		Expect(k8s.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys", Namespace: namespace}, StringData: map[string]string{"k": "open sesame"}})).To(Succeed())
 		kubectl(ctx, "create", "role", "tenant", "-n", namespace, "--verb=get,list,create,update,patch", "--resource=functions.sharedcloud.io,functionruns.sharedcloud.io")
@@ -25,7 +25,7 @@ var _ = Describe("What a function may use", func() {
 				Volumes: []v1alpha1.Volume{{Name: "memory", EmptyDir: &v1alpha1.EmptyDir{Medium: "Memory"}}},
 			}
 		})
-		Eventually(func() string { // the authorizer sees a new role a moment after its creation
+		Eventually(func() string { // until the authorizer has observed the new role
 			return refusedBy(ctx, "patch", "function", "secretive", "-n", namespace, "--as=tenant", "--type=merge",
 				"-p", `{"spec":{"code":"import os\ndef handler(event): return os.environ['KEY']\n"}}`)
 		}).WithContext(ctx).Should(ContainSubstring(`spec.pod.env[0].valueFrom.secretKeyRef.name names the Secret "keys"`))
@@ -35,7 +35,7 @@ var _ = Describe("What a function may use", func() {
 		Expect(decode[int](all[0])).To(Equal(len("open sesame")))
 	}, SpecTimeout(3*time.Minute))
 
-	It("has requests and sizes by default", func(ctx SpecContext) {
+	It("have default requests and sizes", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "modest", "import time\ndef handler(event): time.sleep(6)\n", func(f *v1alpha1.Function) {
 			f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "memory", EmptyDir: &v1alpha1.EmptyDir{Medium: "Memory"}}}}
 		})

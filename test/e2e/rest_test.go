@@ -26,20 +26,20 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// The images of 2018 keep their uuids in every cluster.
+// The images of the 2018 contract have the same uuids in every cluster.
 const (
 	imageWebCrawling = "24b3a0f8-c405-4928-954f-d5c93273f88a"
 	imageTensorFlow  = "23ca880b-94fe-472c-b9cf-934ed8295872"
 	imageNode        = "1a5111c1-17ee-459f-a4da-9c5272d86b1d"
 )
 
-// program knows an address, an authority and a token, and nothing of Kubernetes.
+// program is a REST client: it has an address, a certificate authority and a token, and no access to the Kubernetes API.
 type program struct {
 	client     *http.Client
 	url, token string
 }
 
-// newProgram is one with a token of a service account that may edit the namespace.
+// newProgram returns a client with the token of a service account that has the edit role in the namespace.
 func newProgram(ctx context.Context, namespace string) *program {
 	GinkgoHelper()
 	authority, err := os.ReadFile(os.Getenv("SHAREDCLOUD_CA"))
@@ -59,7 +59,7 @@ func newProgram(ctx context.Context, namespace string) *program {
 		User:               "system:serviceaccount:" + namespace + ":program",
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Group: v1alpha1.GroupVersion.Group, Resource: "functions", Verb: "create"},
 	}}
-	Eventually(func(g Gomega) { // the authorizer hears of the binding a moment later
+	Eventually(func(g Gomega) { // until the authorizer has observed the binding
 		answer, err := clientset.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(answer.Status.Allowed).To(BeTrue(), answer.Status.Reason)
@@ -70,14 +70,14 @@ func newProgram(ctx context.Context, namespace string) *program {
 		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}},
 		url:    os.Getenv("SHAREDCLOUD_URL") + "/api/v1",
 	}
-	// It logs in as the published client does.
+	// Log in as the published client does.
 	var got struct{ Token string }
 	Expect(p.do(ctx, http.MethodPost, "/api-token-auth/", url.Values{"username": {"any"}, "password": {request.Status.Token}}, &got)).To(Equal(http.StatusOK))
 	p.token = got.Token
 	return p
 }
 
-// do sends a form, as the published client does, and reads the answer into a value; nil for none.
+// do sends a form, as the published client does, and decodes the response into a value; nil discards it.
 func (p *program) do(ctx context.Context, method, path string, form url.Values, into any) int {
 	GinkgoHelper()
 	var body io.Reader
@@ -114,7 +114,7 @@ type restJob struct {
 	Cost                                    float64 `json:"cost"`
 }
 
-// called makes a function, runs it, and returns its jobs in order when all are over.
+// called creates a function, runs it, and returns its jobs in order when all have finished.
 func (p *program) called(ctx context.Context, image, code, parameters string) []restJob {
 	GinkgoHelper()
 	var made struct{ UUID string }
@@ -137,8 +137,8 @@ func (p *program) called(ctx context.Context, image, code, parameters string) []
 	return inOrder
 }
 
-var _ = Describe("A program that knows nothing of Kubernetes", func() {
-	It("gets the answers of the documented cases through REST alone", func(ctx SpecContext) {
+var _ = Describe("A program without access to the Kubernetes API", func() {
+	It("gets the results of the documented cases through REST", func(ctx SpecContext) {
 		p := newProgram(ctx, newNamespace(ctx))
 
 		By("greeting")
@@ -153,7 +153,7 @@ var _ = Describe("A program that knows nothing of Kubernetes", func() {
 			Expect(jobs[i].Instance).To(HaveValue(HaveLen(36)))
 		}
 
-		By("answering the same to all")
+		By("returning the same value for all inputs")
 		jobs = p.called(ctx, imageWebCrawling, "def handler(event): return 42", "((1,),(2,),(3,))")
 		for i := range 3 {
 			Expect(jobs[i].Result).To(Equal("42"))
@@ -164,17 +164,17 @@ var _ = Describe("A program that knows nothing of Kubernetes", func() {
 		Expect(jobs[0]).To(And(HaveField("Status", 4), HaveField("Result", ""), HaveField("Stdout", "before\n"),
 			HaveField("Stderr", ContainSubstring("This is a test Exception"))))
 
-		By("being written for another Python")
+		By("failing on code for another Python version")
 		jobs = p.called(ctx, imageWebCrawling, "def handler(event):\n    print 'old'\n", "((1,),)")
 		Expect(jobs[0]).To(And(HaveField("Status", 4), HaveField("Result", ""), HaveField("Stderr", ContainSubstring("SyntaxError"))))
 
-		By("being written for another language")
+		By("failing on code in another language")
 		var wrong map[string][]string
 		Expect(p.do(ctx, http.MethodPost, "/functions/", url.Values{"name": {"n"}, "image": {imageNode}, "code": {"def handler(event): return 42"}}, &wrong)).To(Equal(http.StatusBadRequest))
 		Expect(wrong).To(HaveKeyWithValue("code", ContainElement(ContainSubstring("needs to have the following signature"))))
 	}, SpecTimeout(3*time.Minute))
 
-	It("is told how a worker came to be after it is gone, and runs on GPUs", func(ctx SpecContext) {
+	It("reads the startup log of a worker that is gone, and runs on GPUs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		p := newProgram(ctx, namespace)
 		var gpus []struct {

@@ -12,7 +12,7 @@ import (
 
 var _ = Describe("A namespace that enforces the Pod Security standard restricted", func() {
 	//security:attack tenant | workers need more than Pod Security restricted allows, so that it cannot be enforced | a run is executed to its end where it is enforced
-	It("runs a function to its end", func(ctx SpecContext) {
+	It("runs a function until it has finished", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		labelled := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 		Expect(k8s.Patch(ctx, labelled, client.RawPatch("application/merge-patch+json",

@@ -15,7 +15,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// countingCode answers its input, which load of the module answered, and how many answers that load has given.
+// countingCode returns its input, an id of the module load, and the number of calls of that load.
 const countingCode = `
 import time, uuid
 LOAD, CALLS = uuid.uuid4().hex, 0
@@ -28,7 +28,7 @@ def handler(event):
 `
 
 var _ = Describe("A run", func() {
-	It("of 2,000 inputs over 8 workers answers each at its index, calls each handler once and loads the module once per worker", func(ctx SpecContext) {
+	It("of 2,000 inputs on 8 workers has each result at its index, calls the handler once per input and loads the module once per worker", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "count", countingCode)
 		run := waitComplete(ctx, startRun(ctx, function, inputs(2000, position)), 2*time.Minute)
 
@@ -59,7 +59,7 @@ var _ = Describe("A run", func() {
 		Expect(run.Status.ImageDigest).NotTo(BeEmpty())
 	}, SpecTimeout(3*time.Minute))
 
-	It("of 100,000 trivial inputs goes through the exchange", func(ctx SpecContext) {
+	It("executes 100,000 trivial inputs", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "trivial", "def handler(event): return event[0] * 2\n")
 		run := waitComplete(ctx, startRun(ctx, function, inputs(100_000, position)), 4*time.Minute)
 		for i, o := range results(ctx, run) {
@@ -69,7 +69,7 @@ var _ = Describe("A run", func() {
 		}
 	}, SpecTimeout(5*time.Minute))
 
-	It("ends with its longest input: no worker holds a stripe", func(ctx SpecContext) {
+	It("ends with its longest input: inputs are not striped over workers", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "lengths", "import time\ndef handler(event): time.sleep(event[0])\n")
 		lengths := inputs(401, func(i int) any {
 			if i == 7 {
@@ -90,7 +90,7 @@ var _ = Describe("A run", func() {
 		Expect(run.Status.CompletionTime.Sub(all[7].End)).To(BeNumerically("<=", 2*time.Second))
 	}, SpecTimeout(3*time.Minute))
 
-	It("keeps Python's own types where its inputs are a literal", func(ctx SpecContext) {
+	It("keeps Python's own types when its inputs are a literal", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "literal", "def handler(event): return [repr(event[0]), type(event).__name__]\n")
 		run := startRun(ctx, function, nil, func(run *v1alpha1.FunctionRun) {
 			run.Spec.ParametersLiteral = ptr.To("((b'\\xff',), ((1, 2),), (1234567890123456789012345678901234567890,), ('Grüße',))")
@@ -102,7 +102,7 @@ var _ = Describe("A run", func() {
 		}
 	}, SpecTimeout(2*time.Minute))
 
-	It("makes progress with fewer GPUs than its workers ask for, and ends with its last outcome", func(ctx SpecContext) {
+	It("makes progress with fewer GPUs than its workers request, and ends with its last outcome", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "greedy", "import time\ndef handler(event): time.sleep(0.2)\n",
 			func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](4) })
 		run := waitComplete(ctx, startRun(ctx, function, inputs(40, position), withWorkers(6)), time.Minute)
@@ -120,7 +120,7 @@ var _ = Describe("A run", func() {
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty(), "the pending pods go")
 	}, SpecTimeout(2*time.Minute))
 
-	It("ends its pods and loses its outcomes when it is deleted", func(ctx SpecContext) {
+	It("stops its pods and deletes its outcomes when it is deleted", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "deleted", "import time\ndef handler(event): time.sleep(0.1)\n")
 		run := startRun(ctx, function, inputs(1000, position))
 		waitProgress(ctx, run, "some are done", someDone(10))
@@ -130,12 +130,12 @@ var _ = Describe("A run", func() {
 		Eventually(func() bool { return storedRun(ctx, run) }).WithContext(ctx).WithTimeout(4*time.Minute).Should(BeFalse(), "its rows are swept")
 	}, SpecTimeout(6*time.Minute))
 
-	It("goes on to its end when its Function is deleted, for it pinned what it needs", func(ctx SpecContext) {
+	It("finishes when its Function is deleted, because it pinned the revision", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "orphan", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
 		run := startRun(ctx, function, inputs(200, position), withWorkers(2))
 		waitProgress(ctx, run, "some are done", someDone(5))
 		Expect(k8s.Delete(ctx, function)).To(Succeed())
-		// A worker that comes back needs the revision too.
+		// A restarted worker needs the revision too.
 		victim := runningWorkers(ctx, run, 1)[0]
 		Expect(k8s.Delete(ctx, &victim)).To(Succeed())
 		run = waitComplete(ctx, run, 2*time.Minute)
@@ -144,7 +144,7 @@ var _ = Describe("A run", func() {
 		}
 	}, SpecTimeout(4*time.Minute))
 
-	It("that is cancelled gives what has no outcome yet the outcome Cancelled", func(ctx SpecContext) {
+	It("that is cancelled records Cancelled for each input without an outcome", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "cancel", "import time\ndef handler(event): time.sleep(event[0])\n")
 		run := startRun(ctx, function, inputs(50, func(i int) any {
 			if i < 5 {
@@ -164,7 +164,7 @@ var _ = Describe("A run", func() {
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
 	}, SpecTimeout(2*time.Minute))
 
-	It("that is suspended has no workers until it is resumed, and loses nothing", func(ctx SpecContext) {
+	It("has no workers while it is suspended, and loses nothing", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "pause", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
 		run := startRun(ctx, function, inputs(100, position), withWorkers(2))
 		waitProgress(ctx, run, "some are done", someDone(5))
@@ -182,7 +182,7 @@ var _ = Describe("A run", func() {
 	}, SpecTimeout(3*time.Minute))
 })
 
-// storedRun says whether the outcome store holds rows of the run: its file lies on the node's volume.
+// storedRun reports whether the outcome store holds rows of the run: its file is on the node's volume.
 func storedRun(ctx SpecContext, run *v1alpha1.FunctionRun) bool {
 	GinkgoHelper()
 	runs := storedRuns(ctx)
@@ -190,7 +190,7 @@ func storedRun(ctx SpecContext, run *v1alpha1.FunctionRun) bool {
 }
 
 func init() {
-	// A cluster of another name keeps its own folder; say so early rather than fail in the middle.
+	// A cluster with another name has its own folder: fail early with that reason.
 	if name := os.Getenv("CLUSTER"); strings.ContainsAny(name, "/ ") {
 		panic("CLUSTER must be the plain name of a local cluster")
 	}

@@ -10,12 +10,12 @@ import (
 	_ "modernc.org/sqlite" // reads the store's file
 )
 
-// readStore reads the uids of the runs in the outcome store of a local cluster, whose volume lies in the cluster's folder.
+// readStore reads the uids of the runs in the outcome store of a local cluster, whose volume is in the cluster's folder.
 func readStore(repository, cluster string) ([]string, error) {
 	file := ""
 	err := filepath.WalkDir(filepath.Join(repository, ".cluster", cluster), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return fs.SkipDir // a folder of the node that went meanwhile
+			return fs.SkipDir // a folder of the node that was deleted during the walk
 		}
 		if entry.IsDir() && entry.Name() == "containerd" {
 			return fs.SkipDir

@@ -1,9 +1,8 @@
-// Package e2e shows on a real node what the README promises: every answer is there, at its place, whatever happens
-// meanwhile.
+// Package e2e verifies the promises of the README on a real node: every input has its result, in order, whatever fails.
 //
 // It runs against the local cluster with the operator deployed (`make cluster deploy`), in the environment that
-// `make -s cluster-env` prints. Each spec has a namespace of its own. What lives here: specs that need real pods. What a
-// cheaper test proves lives beside the code (apiserver/work, runtimes, controllers, test/integration).
+// `make -s cluster-env` prints. Each spec has its own namespace. The specs here need real pods; tests
+// that do not are beside the code (apiserver/work, runtimes, controllers) and in test/integration.
 package e2e
 
 import (
@@ -62,7 +61,7 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 })
 
-// newNamespace makes a namespace for one spec and deletes it after.
+// newNamespace creates a namespace for one spec and deletes it afterwards.
 func newNamespace(ctx SpecContext) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// senders is how many goroutines send at a time where an attack is a flood.
+	// senders is the number of goroutines that send concurrently in a flood.
 	senders = 8
-	// submits is how many submissions there are at most, connectionsAtOnce how many connections an attack holds.
+	// submits is the maximum number of submissions, connectionsAtOnce the number of connections that an attack holds open.
 	submits, connectionsAtOnce = 100_000, 1000
 	outcomesPath               = "/work/v1/namespaces/%s/runs/%s/exchange"
 	logPath                    = "/apis/subresources.sharedcloud.io/v1alpha1/namespaces/%s/functionruns/%s/log?follow=true"
 )
 
-// attack is something that must not hold the good client up. run returns when ctx ends.
+// attack is load that must not slow the good client down. run returns when ctx ends.
 type attack struct {
 	name         string
 	needsCluster bool
@@ -88,7 +88,7 @@ var attacks = []attack{
 	}},
 }
 
-// flood calls one by one as often as it can, in so many goroutines, until ctx ends.
+// flood calls one as often as it can, in the given number of goroutines, until ctx ends.
 func (b *bench) flood(ctx context.Context, goroutines int, one func(client *http.Client, n int64)) {
 	client := b.client()
 	defer client.CloseIdleConnections()
@@ -104,7 +104,7 @@ func (b *bench) flood(ctx context.Context, goroutines int, one func(client *http
 	group.Wait()
 }
 
-// hold opens connections, sends the beginning of a request over each and then a bit now and then, until ctx ends.
+// hold opens connections, sends the start of a request over each and then single pieces at intervals, until ctx ends.
 func (b *bench) hold(ctx context.Context, connections int, beginning func(i int) string, bit string) {
 	var conns []*tls.Conn
 	defer func() {
@@ -116,7 +116,7 @@ func (b *bench) hold(ctx context.Context, connections int, beginning func(i int)
 	for i := 0; i < connections && ctx.Err() == nil; i++ {
 		conn, err := dialer.DialContext(ctx, "tcp", b.Address)
 		if err != nil {
-			continue // the server has had enough of them
+			continue // the server refuses further connections
 		}
 		encrypted, ok := conn.(*tls.Conn)
 		if !ok {
@@ -140,7 +140,7 @@ func (b *bench) hold(ctx context.Context, connections int, beginning func(i int)
 	}
 }
 
-// send makes a request and reads the answer to its end.
+// send sends a request and reads the whole response.
 func send(ctx context.Context, client *http.Client, method, address, token, body string) (status int, err error) {
 	var reader io.Reader
 	if body != "" {

@@ -24,16 +24,16 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// inputsOfList is how many jobs a list of the attacker has.
+// inputsOfList is the number of jobs in the list that the attacker requests.
 const inputsOfList = 20_000
 
-// cluster is the local cluster, as its administrator.
+// cluster is the local cluster, accessed as its administrator.
 type cluster struct {
 	client.Client
 	clientset kubernetes.Interface
 }
 
-// prepareCluster makes two tenants: one that works, and one that attacks and has a run with a worker.
+// prepareCluster creates two tenants: the good client, and the attacker, which has a run with a worker.
 func prepareCluster(ctx context.Context) (*bench, func(), error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -85,7 +85,7 @@ func prepareCluster(ctx context.Context) (*bench, func(), error) {
 	return b, clean, nil
 }
 
-// tenant makes a namespace with an account that may edit it.
+// tenant creates a namespace with a service account that has the edit role in it.
 func (c *cluster) tenant(ctx context.Context) (namespace, token string, err error) {
 	made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-attack-"}}
 	if err := c.Create(ctx, made); err != nil {
@@ -111,7 +111,7 @@ func functionOf(namespace, name, image, code string) *v1alpha1.Function {
 		Spec: v1alpha1.FunctionSpec{Runtime: "python311", Image: image, Code: ptr.To(code)}}
 }
 
-// work makes what the good client reads, and waits until it can.
+// work creates the objects that the good client reads, and waits until they are readable.
 func (c *cluster) work(ctx context.Context, b *bench, namespace string) error {
 	function := functionOf(namespace, "good", "python", "def handler(event): return 42\n")
 	if err := c.Create(ctx, function); err != nil {
@@ -129,7 +129,7 @@ func (c *cluster) work(ctx context.Context, b *bench, namespace string) error {
 	})
 }
 
-// attacker makes a run that a worker executes, with that worker's token, and a run with many jobs that never starts.
+// attacker creates a run that a worker executes, obtains that worker's token, and creates a run with many jobs that never starts.
 func (c *cluster) attacker(ctx context.Context, b *bench) error {
 	never := functionOf(b.Tenant.Namespace, "never", "missing", "def handler(event): return 42\n")
 	run := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "sleeper", Namespace: b.Tenant.Namespace},
@@ -166,7 +166,7 @@ func (c *cluster) attacker(ctx context.Context, b *bench) error {
 	})
 }
 
-// until repeats what fails, for a minute.
+// until retries for a minute.
 func until(ctx context.Context, one func() error) (err error) {
 	for range 600 {
 		if err = one(); err == nil || ctx.Err() != nil {

@@ -1,11 +1,11 @@
-// Command attack measures, on the local cluster with the operator deployed, what a good client's requests take alone and
-// beside attacks of another tenant, of a worker and of clients without a token, and prints a table. The aim is the same for all: beside
-// an attack, p99 is at most the larger of twice that alone and 50 ms.
+// Command attack measures, on the local cluster with the operator deployed, the latency of a good client's requests alone and
+// during attacks by another tenant, a worker and clients without a token, and prints a table. The aim is the same for all:
+// during an attack, p99 is at most the larger of 50 ms and twice the p99 alone.
 //
-// With -self it runs the attacks that need no cluster against a small server of its own, with the same listener and the same
-// shares: a check of the program rather than of the operator.
+// With -self it runs the attacks that need no cluster against a small server in this process, with the same listener and the
+// same shares: that checks this program rather than the operator.
 //
-// Everything is bounded in count and in time, and goes to the address of the API server and nowhere else.
+// All traffic is bounded in count and time, and goes only to the address of the API server.
 package main
 
 import (
@@ -26,12 +26,12 @@ import (
 	"time"
 )
 
-// bench is what the attacks and the good client need. The process of an attack reads it as JSON.
+// bench is the input of the attacks and of the good client. The process of an attack reads it as JSON.
 type bench struct {
-	// Address is the API server's, HOST:PORT. Authority is the certificate that signed the server's, in PEM.
+	// Address of the API server, HOST:PORT. Authority is the PEM certificate that signed the server's certificate.
 	Address   string
 	Authority []byte
-	// GoodPath is what the good client reads, with its own token.
+	// GoodPath is the path that the good client reads, with its own token.
 	GoodPath, GoodToken string
 	Tenant              tenant
 	Duration            time.Duration
@@ -46,10 +46,10 @@ type tenant struct {
 }
 
 func main() {
-	duration := flag.Duration("duration", 8*time.Second, "how long each attack lasts at most")
-	requests := flag.Int("requests", 400, "how many requests of the good client are measured")
-	self := flag.Bool("self", false, "attack a small server of this program, without a cluster")
-	name := flag.String("attack", "", "be the process of one attack, which reads from standard input what it needs: for internal use")
+	duration := flag.Duration("duration", 8*time.Second, "maximum duration of each attack")
+	requests := flag.Int("requests", 400, "number of requests of the good client to measure")
+	self := flag.Bool("self", false, "attack a small server in this process, without a cluster")
+	name := flag.String("attack", "", "run one attack, configured on standard input (internal use)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -77,7 +77,7 @@ func run(ctx context.Context, self bool, duration time.Duration, requests int) e
 	}
 	defer clean()
 	b.Duration, b.Requests = duration, requests
-	fmt.Printf("%-44s %12s %12s %12s %12s %7s\n", "attack", "p50 alone", "p99 alone", "p50 beside", "p99 beside", "ratio")
+	fmt.Printf("%-44s %12s %12s %12s %12s %7s\n", "attack", "p50 alone", "p99 alone", "p50 attacked", "p99 attacked", "ratio")
 	for _, a := range chosen {
 		if err := b.measure(ctx, a); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
@@ -86,7 +86,7 @@ func run(ctx context.Context, self bool, duration time.Duration, requests int) e
 	return nil
 }
 
-// measure prints a line of the table.
+// measure measures one attack and prints its line of the table.
 func (b *bench) measure(ctx context.Context, a attack) error {
 	alone, err := b.good(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func (b *bench) measure(ctx context.Context, a attack) error {
 	time.Sleep(min(time.Second, b.Duration/4)) // until the attack has started
 	beside, err := b.good(ctx)
 	if err := errors.Join(err, end()); err != nil {
-		return fmt.Errorf("the good client beside it: %w", err)
+		return fmt.Errorf("the good client during the attack: %w", err)
 	}
 	aim, verdict := max(2*alone.p99, 50*time.Millisecond), "met"
 	if beside.p99 > aim {
@@ -111,8 +111,8 @@ func (b *bench) measure(ctx context.Context, a attack) error {
 	return nil
 }
 
-// start starts the attack as a process of its own with the lowest priority: an attacker has a machine of its own, and what is measured
-// is the server rather than the two cores that all share here.
+// start starts the attack as a separate process with the lowest priority: a real attacker has its own machine, and the benchmark
+// measures the server, not the contention for the cores of one machine.
 func (b *bench) start(ctx context.Context, a attack) (end func() error, err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -133,7 +133,7 @@ func (b *bench) start(ctx context.Context, a attack) (end func() error, err erro
 	}, nil
 }
 
-// become runs one attack.
+// become runs one attack in this process.
 func become(ctx context.Context, name string) error {
 	b := &bench{}
 	if err := json.NewDecoder(os.Stdin).Decode(b); err != nil {
@@ -151,7 +151,7 @@ func become(ctx context.Context, name string) error {
 
 type quantiles struct{ p50, p99 time.Duration }
 
-// good is a client that reads one thing after the other over a connection that it keeps.
+// good is a client that sends one request after the other over one connection.
 func (b *bench) good(ctx context.Context) (quantiles, error) {
 	client := b.client()
 	defer client.CloseIdleConnections()

@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
-// prepareSelf serves the listener and the shares of the API server, in this process.
+// prepareSelf serves the listener and the shares of the API server in this process.
 func prepareSelf(context.Context) (*bench, func(), error) {
 	const good, greedy = "good", "greedy"
 	places := shares.NewPlaces("requests", shares.Limits{Total: 128, Caller: 16, Namespace: 32})

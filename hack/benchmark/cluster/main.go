@@ -1,5 +1,5 @@
-// Command cluster measures, on the local cluster with the operator deployed, a run against the plain ways of doing the
-// same with a Job, side by side, and prints ratios.
+// Command cluster compares, on the local cluster with the operator deployed, a run with plain Jobs that do the same work,
+// side by side, and prints ratios.
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 	"sharedcloud.io/function-operator/hack/benchmark/figures"
 )
 
-// image is what both sides run.
+// image is the image of both sides.
 const image = "docker.io/sharedcloud/python:latest"
 
 // trivial is the handler of both sides.
@@ -42,7 +42,7 @@ type bench struct {
 }
 
 func main() {
-	rounds := flag.Int("rounds", 3, "how often the short measurements are repeated; medians are printed")
+	rounds := flag.Int("rounds", 3, "repetitions of the short measurements; medians are printed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -100,7 +100,7 @@ func (b *bench) jobLatency(ctx context.Context) (figures.Figure, error) {
 	}
 	defer jobs.Stop()
 	var ours, bare []time.Duration
-	// Both are a latency of an idle control plane: what is still going on for the one before is waited for.
+	// Both measure an idle control plane: wait until the work of the previous round has finished.
 	const quiet = 500 * time.Millisecond
 	for range 10 * b.rounds {
 		pause(ctx, quiet)
@@ -265,7 +265,7 @@ func (b *bench) timeJob(ctx context.Context, completions, parallelism int32, cod
 	return took, b.settle(ctx, job)
 }
 
-// settle deletes what was measured and waits until no pod is left, so that the next measurement finds the node idle.
+// settle deletes the measured objects and waits until no pod is left, so that the next measurement starts on an idle node.
 func (b *bench) settle(ctx context.Context, object client.Object) error {
 	if err := b.remove(ctx, object); err != nil {
 		return err
@@ -291,7 +291,7 @@ func (b *bench) remove(ctx context.Context, objects ...client.Object) error {
 	return nil
 }
 
-// until reads the object by watch until the condition holds.
+// until watches the object until the condition holds.
 func (b *bench) until(ctx context.Context, object client.Object, holds func() bool) error {
 	deadline := time.Now().Add(5 * time.Minute)
 	for time.Now().Before(deadline) && ctx.Err() == nil {
@@ -303,7 +303,7 @@ func (b *bench) until(ctx context.Context, object client.Object, holds func() bo
 		}
 		pause(ctx, 25*time.Millisecond)
 	}
-	return fmt.Errorf("%s did not come to its end within 5 minutes", object.GetName())
+	return fmt.Errorf("%s did not finish within 5 minutes", object.GetName())
 }
 
 // pause waits, or until ctx ends.

@@ -1,5 +1,5 @@
-// Package figures prints what the benchmarks measure: two durations from the same run on the same machine, and their
-// ratio beside the one that is aimed at. A benchmark never fails for being slow: machines are noisy.
+// Package figures prints the comparisons of the benchmarks: two durations from the same run on the same machine, their
+// ratio, and the target ratio. A slow result is printed as missed and never fails a benchmark: machines are noisy.
 package figures
 
 import (
@@ -10,15 +10,15 @@ import (
 
 // Figure is one comparison.
 type Figure struct {
-	// Name says what is compared: "ours / theirs".
+	// Name of the comparison: "ours / theirs".
 	Name string
-	// Ours and Theirs are what was measured.
+	// Ours and Theirs are the measured durations.
 	Ours, Theirs time.Duration
-	// AtMost is the ratio that is aimed at.
+	// AtMost is the target: the largest ratio that meets it.
 	AtMost float64
 }
 
-// Ratio is ours as a share of theirs.
+// Ratio is Ours divided by Theirs.
 func (f Figure) Ratio() float64 { return f.Ours.Seconds() / f.Theirs.Seconds() }
 
 // Print writes the comparison as one line.

@@ -1,5 +1,5 @@
-// Command rest measures, on the local cluster with the operator deployed, the documented API against the Kubernetes API
-// for the same objects: the same client, TLS and a token on both sides, side by side, and prints ratios.
+// Command rest compares, on the local cluster with the operator deployed, the Functions API with the Kubernetes API for the
+// same objects: the same client, TLS and a token on both sides, side by side. It prints ratios.
 package main
 
 import (
@@ -34,22 +34,22 @@ import (
 )
 
 const (
-	// connections is how many requests are under way at the same time where rates are measured.
+	// connections is the number of concurrent requests when rates are measured.
 	connections = 16
-	// rateFor is how long a rate is measured.
+	// rateFor is the duration of each measurement of a rate.
 	rateFor = 4 * time.Second
-	// codeBytes is how long the code of the functions in the long list is.
+	// codeBytes is the length of the code of each function in the long list.
 	codeBytes = 1024
 )
 
-// bench has a namespace of its own, and a token of a service account that may edit it.
+// bench has its own namespace and the token of a service account with the edit role in it.
 type bench struct {
 	admin     client.Client
 	namespace string
-	// facade and kube are the two sides: addresses below which paths follow.
-	facade, kube side
-	image        string // uuid of an image
-	many         int
+	// functionsAPI and kube are the base addresses of the two sides.
+	functionsAPI, kube side
+	image              string // uuid of an image
+	many               int
 }
 
 // side is one of the two APIs.
@@ -60,7 +60,7 @@ type side struct {
 }
 
 func main() {
-	many := flag.Int("functions", 10000, "how many functions the long list has")
+	many := flag.Int("functions", 10000, "number of functions in the long list")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -138,11 +138,11 @@ func prepare(ctx context.Context, many int) (*bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a token: %w", err)
 	}
-	b.facade, b.kube, err = sides(config, request.Status.Token)
+	b.functionsAPI, b.kube, err = sides(config, request.Status.Token)
 	return b, err
 }
 
-// request sends one and reads the answer to its end.
+// request sends one request and reads the whole response.
 func (s side) request(ctx context.Context, method, path, body string) (time.Duration, []byte, error) {
 	var reader io.Reader
 	if body != "" {
@@ -192,7 +192,7 @@ func (b *bench) gets(ctx context.Context) error {
 			side side
 			path string
 			into *[]time.Duration
-		}{{b.facade, ours, &direct}, {b.kube, theirs, &kube}, {b.kube, aggregated, &behind}} {
+		}{{b.functionsAPI, ours, &direct}, {b.kube, theirs, &kube}, {b.kube, aggregated, &behind}} {
 			took, _, err := one.side.request(ctx, http.MethodGet, one.path, "")
 			if err != nil {
 				return err
@@ -202,7 +202,7 @@ func (b *bench) gets(ctx context.Context) error {
 	}
 	figures.Figure{Name: "GET of a function by uuid, p50 / kube-apiserver's GET of the same object", Ours: median(direct), Theirs: median(kube), AtMost: 0.5}.Print(os.Stdout)
 	figures.Figure{Name: "the same GET through the aggregator, p50 / the direct one", Ours: median(behind), Theirs: median(direct), AtMost: 2.2}.Print(os.Stdout)
-	oursEach, err := b.rate(ctx, b.facade, ours)
+	oursEach, err := b.rate(ctx, b.functionsAPI, ours)
 	if err != nil {
 		return err
 	}
@@ -219,10 +219,10 @@ func (b *bench) functionsPath() string {
 	return "/apis/sharedcloud.io/v1alpha1/namespaces/" + b.namespace + "/functions"
 }
 
-// until waits until the facade knows the path.
+// until waits until the Functions API serves the path.
 func (b *bench) until(ctx context.Context, path string) (err error) {
 	for range 200 {
-		if _, _, err = b.facade.request(ctx, http.MethodGet, path, ""); err == nil {
+		if _, _, err = b.functionsAPI.request(ctx, http.MethodGet, path, ""); err == nil {
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -230,7 +230,7 @@ func (b *bench) until(ctx context.Context, path string) (err error) {
 	return err
 }
 
-// rate is the time per request where many connections ask at the same time.
+// rate is the time per request with many concurrent connections.
 func (b *bench) rate(ctx context.Context, s side, path string) (time.Duration, error) {
 	var group sync.WaitGroup
 	var count atomic.Int64
@@ -254,17 +254,17 @@ func (b *bench) rate(ctx context.Context, s side, path string) (time.Duration, e
 	return time.Since(began) / time.Duration(max(1, count.Load())), nil
 }
 
-// creates: POST of a function against the same create.
+// creates compares POST of a function with the same create through kube-apiserver.
 func (b *bench) creates(ctx context.Context) error {
 	var ours, theirs []time.Duration
 	for i := range 100 {
-		took, _, err := b.facade.request(ctx, http.MethodPost, "/api/v1/functions",
+		took, _, err := b.functionsAPI.request(ctx, http.MethodPost, "/api/v1/functions",
 			fmt.Sprintf(`{"name":"f%d","runtime":"python311","image":%q,"code":"def handler(event): return 42"}`, i, b.image))
 		if err != nil {
 			return err
 		}
 		ours = append(ours, took)
-		time.Sleep(50 * time.Millisecond) // the controllers look at it
+		time.Sleep(50 * time.Millisecond) // the controllers reconcile it
 		took, _, err = b.kube.request(ctx, http.MethodPost, b.functionsPath(), fmt.Sprintf(
 			`{"apiVersion":"sharedcloud.io/v1alpha1","kind":"Function","metadata":{"generateName":"f-","labels":{"a":"b"},"annotations":{"c":"d","e":"f"}},"spec":{"name":"f%d","runtime":"python311","image":"python","code":"def handler(event): return 42"}}`, i))
 		if err != nil {
@@ -283,7 +283,7 @@ func (b *bench) lists(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	code := "def handler(event): return 42\n" + strings.Repeat("# some code, as long as most\n", codeBytes/29)
+	code := "def handler(event): return 42\n" + strings.Repeat("# some more lines of code ...\n", codeBytes/29)
 	var group sync.WaitGroup
 	var failed atomic.Value
 	numbers := make(chan int)
@@ -317,7 +317,7 @@ func (b *bench) lists(ctx context.Context) error {
 	}
 	var ours, theirs, first []time.Duration
 	for range 7 {
-		took, data, err := b.facade.request(ctx, http.MethodGet, "/api/v1/functions", "")
+		took, data, err := b.functionsAPI.request(ctx, http.MethodGet, "/api/v1/functions", "")
 		if err != nil {
 			return err
 		}
@@ -341,7 +341,7 @@ func (b *bench) lists(ctx context.Context) error {
 	return nil
 }
 
-// settled waits until nothing is written to the functions any more.
+// settled waits until the functions are no longer written to.
 func (b *bench) settled(ctx context.Context) error {
 	for range 300 {
 		_, data, err := b.kube.request(ctx, http.MethodGet, b.functionsPath(), "")
@@ -353,19 +353,19 @@ func (b *bench) settled(ctx context.Context) error {
 		}
 		time.Sleep(time.Second)
 	}
-	return fmt.Errorf("the controllers do not come to an end")
+	return fmt.Errorf("the controllers do not stop writing")
 }
 
-// firstByte is the time until a list begins.
+// firstByte is the time to the first byte of a list.
 func (b *bench) firstByte(ctx context.Context) (time.Duration, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.facade.url+"/api/v1/functions", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.functionsAPI.url+"/api/v1/functions", nil)
 	if err != nil {
 		return 0, err
 	}
-	request.Header.Set("Authorization", "Token "+b.facade.token)
+	request.Header.Set("Authorization", "Token "+b.functionsAPI.token)
 	request.Header.Set("Accept-Encoding", "identity")
 	start := time.Now()
-	response, err := b.facade.client.Do(request)
+	response, err := b.functionsAPI.client.Do(request)
 	if err != nil {
 		return 0, err
 	}
@@ -378,9 +378,9 @@ func (b *bench) firstByte(ctx context.Context) (time.Duration, error) {
 	return took, err
 }
 
-// resident is the memory of the API server's process, in MiB.
+// resident is the resident memory of the API server's process in MiB.
 func (b *bench) resident(ctx context.Context) (float64, error) {
-	_, data, err := b.facade.request(ctx, http.MethodGet, "/metrics", "")
+	_, data, err := b.functionsAPI.request(ctx, http.MethodGet, "/metrics", "")
 	if err != nil {
 		return 0, err
 	}

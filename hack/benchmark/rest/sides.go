@@ -11,8 +11,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// sides makes the same client for both: HTTP/1.1 over TLS with a token, connections kept.
-func sides(config *rest.Config, token string) (facade, kube side, err error) {
+// sides returns the same client for both sides: HTTP/1.1 over TLS with a token and keep-alive.
+func sides(config *rest.Config, token string) (functionsAPI, kube side, err error) {
 	facadeCA, err := os.ReadFile(os.Getenv("SHAREDCLOUD_CA"))
 	if err != nil {
 		return side{}, side{}, fmt.Errorf("reading $SHAREDCLOUD_CA (run `make bench`): %w", err)
@@ -23,9 +23,9 @@ func sides(config *rest.Config, token string) (facade, kube side, err error) {
 			return side{}, side{}, err
 		}
 	}
-	facade = side{url: os.Getenv("SHAREDCLOUD_URL"), token: token, client: clientOf(facadeCA)}
+	functionsAPI = side{url: os.Getenv("SHAREDCLOUD_URL"), token: token, client: clientOf(facadeCA)}
 	kube = side{url: config.Host, token: token, client: clientOf(kubeCA)}
-	return facade, kube, nil
+	return functionsAPI, kube, nil
 }
 
 func clientOf(authority []byte) *http.Client {

@@ -24,7 +24,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
-// rowsAtOnce is how many rows one of the bare inserts has: as many as is good for the engine.
+// rowsAtOnce is the number of rows of one bare insert, tuned to each engine.
 func rowsAtOnce(where string) int {
 	if strings.HasPrefix(where, "sqlite:") {
 		return 8
@@ -45,8 +45,8 @@ func openBare(where string) (*sql.DB, error) {
 	return db, err
 }
 
-// bareInserts adds as many rows as the exchange did, from one program that does nothing else, under the number of a run
-// that there is not.
+// bareInserts inserts as many rows as the exchange did, from one program that does nothing else, under the id of a run
+// that does not exist.
 func bareInserts(ctx context.Context, where string, inputs, batch int) (took time.Duration, err error) {
 	db, err := openBare(where)
 	if err != nil {
@@ -111,7 +111,7 @@ func bareInserts(ctx context.Context, where string, inputs, batch int) (took tim
 
 const readUID = types.UID("read")
 
-// fill adds a run of so many outcomes.
+// fill adds a run with the given number of outcomes.
 func fill(ctx context.Context, store outcomes.Store, rows int) error {
 	run := &outcomes.Run{UID: readUID, Namespace: "bench", Name: "read", Total: rows, Next: rows, Succeeded: rows, UnsuccessfulCut: -1, Closed: true}
 	worker := &outcomes.Worker{PodUID: "pod", PodName: "read-1-0-abcde", Node: "node-1", State: outcomes.WorkerLeft, Executing: -1}
@@ -142,7 +142,7 @@ func fill(ctx context.Context, store outcomes.Store, rows int) error {
 	return nil
 }
 
-// sink is a caller who takes everything at once.
+// sink is a client that reads without delay.
 type sink struct {
 	header http.Header
 	bytes  int64
@@ -155,7 +155,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// read is the run that results are asked of.
+// read serves the run whose results are read.
 type read struct{ store outcomes.Store }
 
 func (read) Get(context.Context, string, string) (*sharedcloudv1alpha1.FunctionRun, error) {
@@ -168,13 +168,13 @@ func (r read) Read(ctx context.Context, run types.UID, selected outcomes.Selecti
 	return outcomes.Read(ctx, r.store, run, selected, limit, yield)
 }
 
-// refusal notes what an answer could not be.
+// refusal records an error response.
 type refusal struct{ err error }
 
 func (*refusal) Object(int, runtime.Object) {}
 func (r *refusal) Error(err error)          { r.err = err }
 
-// stream reads all by functionruns/results.
+// stream reads all outcomes through functionruns/results.
 func stream(ctx context.Context, store outcomes.Store, out *sink) (time.Duration, error) {
 	results := subresources.NewResults(ctx, read{store}, read{store}, clock.RealClock{})
 	refused := &refusal{}
@@ -187,7 +187,7 @@ func stream(ctx context.Context, store outcomes.Store, out *sink) (time.Duration
 	return time.Since(begun), refused.err
 }
 
-// bareSelect reads the same rows in order, and looks at none.
+// bareSelect reads the same rows in order and discards them.
 func bareSelect(ctx context.Context, where string, rows int) (took time.Duration, err error) {
 	db, err := openBare(where)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Command store measures the outcome store below the exchange, on SQLite and on PostgreSQL (one of its own, from Debian's
-// package): how many outcomes simulated workers bring through the exchange against bare inserts of the same rows, what
-// many workers cost each other, and how quickly a million outcomes are read in order against a bare SELECT.
+// Command store measures the outcome store on SQLite and on PostgreSQL (a server that it starts itself, from Debian's
+// package): outcomes of simulated workers through the exchange compared with bare inserts of the same rows, the cost of many
+// concurrent workers, and reading a million outcomes in order compared with a bare SELECT.
 //
-// main.go has the comparisons, load.go the simulated workers, bare.go what is compared with.
+// main.go has the comparisons, load.go the simulated workers, bare.go the plain SQL of the other side.
 package main
 
 import (
@@ -21,16 +21,16 @@ import (
 	"sharedcloud.io/function-operator/hack/benchmark/figures"
 )
 
-// engine is a database to measure.
+// engine is a database engine to measure.
 type engine struct {
 	name string
-	// where is the URL of a store that is empty.
+	// where is the URL of an empty store.
 	where func(folder string) string
 }
 
 func main() {
-	inputs := flag.Int("inputs", 200_000, "how many outcomes go through the exchange")
-	rows := flag.Int("rows", 1_000_000, "how many outcomes are read")
+	inputs := flag.Int("inputs", 200_000, "number of outcomes through the exchange")
+	rows := flag.Int("rows", 1_000_000, "number of outcomes to read")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -41,7 +41,7 @@ func main() {
 }
 
 func run(ctx context.Context, inputs, rows int) error {
-	// Synced, as one that keeps what it acknowledges is.
+	// Synchronous commits, as in production: an acknowledged outcome is durable.
 	server, err := postgrestest.Start("fsync=on")
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (e engine) measure(ctx context.Context, inputs, rows int) (err error) {
 	return nil
 }
 
-// crowd lets 1 and 64 workers work at inputs of 50 ms.
+// crowd measures 1 and 64 workers with inputs of 50 ms.
 func (e engine) crowd(ctx context.Context, store outcomes.Store) error {
 	const each = 50 * time.Millisecond
 	var p99 [2]time.Duration

@@ -15,7 +15,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// refuseAll makes a policy that refuses everything of an API group in one namespace.
+// refuseAll creates a policy that refuses all objects of an API group in one namespace.
 func refuseAll(ctx context.Context, name, group, namespace string) {
 	GinkgoHelper()
 	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{
@@ -46,8 +46,8 @@ func refuseAll(ctx context.Context, name, group, namespace string) {
 }
 
 var _ = Describe("Admission rules", func() {
-	//security:attack administrator | a rule is written for the aggregated kinds, in the belief that it holds | it is never applied, as SECURITY.md says; the same rule on the custom resources holds for what the aggregated API creates
-	It("do not reach the aggregated kinds, and reach the custom resources that they create", func(ctx SpecContext) {
+	//security:attack administrator | an admission rule is written for the aggregated kinds | it is never applied, as SECURITY.md says; the same rule on the custom resources holds for what the aggregated API creates
+	It("do not apply to the aggregated kinds, and apply to the custom resources that they create", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		Expect(k8s.Create(ctx, &v1alpha1.Function{
 			ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: namespace},
@@ -67,10 +67,10 @@ var _ = Describe("Admission rules", func() {
 		Eventually(func() error { return k8s.Create(ctx, direct.DeepCopy(), client.DryRunAll) }).WithContext(ctx).
 			Should(MatchError(ContainSubstring("refused by spec-custom")))
 
-		By("asking the aggregated API while the custom resources are guarded")
+		By("calling the aggregated API with a rule on the custom resources")
 		Expect(post("guarded")).To(MatchError(SatisfyAll(ContainSubstring("refused by spec-custom"), Not(ContainSubstring("spec-aggregated")))))
 
-		By("asking it while only the aggregated kinds are")
+		By("calling it with a rule on the aggregated kinds only")
 		Expect(k8s.Delete(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "spec-custom"}})).To(Succeed())
 		Eventually(func() error { return k8s.Create(ctx, direct.DeepCopy(), client.DryRunAll) }).WithContext(ctx).Should(Succeed())
 		Expect(post("open")).To(Succeed())

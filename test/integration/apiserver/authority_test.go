@@ -59,14 +59,14 @@ func (a *authority) template(name string) *x509.Certificate {
 	}
 }
 
-// client makes a client's certificate.
+// client issues a client certificate.
 func (a *authority) client(name string) pair {
 	template := a.template(name)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return a.issue(template, filepath.Join(a.folder, name))
 }
 
-// server makes a serving certificate, in the files base.crt and base.key.
+// server issues a serving certificate, in the files base.crt and base.key.
 func (a *authority) server(base, name string, ip net.IP) pair {
 	template := a.template(name)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -86,7 +86,7 @@ func (a *authority) issue(template *x509.Certificate, base string) pair {
 	return issued
 }
 
-// writePEM replaces a file at once, as a mounted Secret is replaced.
+// writePEM replaces a file atomically, as the kubelet replaces a mounted Secret.
 func writePEM(path, kind string, der []byte) []byte {
 	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	Expect(os.WriteFile(path+".new", text, 0o600)).To(Succeed())

@@ -19,13 +19,13 @@ import (
 	ac "sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
-var _ = Describe("A pod made by hand", func() {
+var _ = Describe("A pod that a tenant creates", func() {
 	//security:attack tenant with pods | A pod with a run's labels and the run's Job as owner asks the exchange for an input and reports a forged outcome | A policy refuses the pod to all but the Job controller
-	It("with a run's labels and its Job as owner is refused before it can call", func(ctx SpecContext) {
+	It("with a run's labels and its Job as owner is refused by admission", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 3)
 		job := start(ctx, run, 1)
-		config := person(ctx, namespace+"-pods", namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "serviceaccounts/token"}, Verbs: []string{"*"}})
+		config := newUser(ctx, namespace+"-pods", namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "serviceaccounts/token"}, Verbs: []string{"*"}})
 		c, err := client.New(config, client.Options{Scheme: k8s.Scheme()})
 		Expect(err).NotTo(HaveOccurred())
 		forged := &corev1.Pod{
@@ -36,7 +36,7 @@ var _ = Describe("A pod made by hand", func() {
 			},
 			Spec: corev1.PodSpec{ServiceAccountName: "default", Containers: []corev1.Container{{Name: "worker", Image: "registry.example/evil"}}},
 		}
-		Eventually(func(g Gomega) { // the policy and the right are known a moment after they were made
+		Eventually(func(g Gomega) { // until the policy and the role are observed
 			err := c.Create(ctx, forged.DeepCopy())
 			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
 			g.Expect(err.Error()).To(ContainSubstring("only the Job controller makes them"))
@@ -44,7 +44,7 @@ var _ = Describe("A pod made by hand", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack tenant with pods | A pod with a run's labels and another Job as owner, or with the Job's name and a made-up uid, calls the exchange | The exchange compares the uid of the controlling Job with the one in the run's status: 403
-	It("whose Job is not the run's gets nothing", func(ctx SpecContext) {
+	It("whose Job is not the run's gets no inputs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 3)
 		job := start(ctx, run, 1)
@@ -68,7 +68,7 @@ var _ = Describe("A pod made by hand", func() {
 
 var _ = Describe("An identity", func() {
 	//security:attack tenant | The label sharedcloud.io/uuid of a neighbour's function and run, with an old created annotation, takes their place in REST | The first keeps function, run and jobs; the other is shown under its metadata.uid
-	It("stays with the first that had it", func(ctx SpecContext) {
+	It("belongs to the first object that had it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		victim := c.made(ctx, newImage(ctx, namespace, "python", "python36"))
@@ -77,7 +77,7 @@ var _ = Describe("An identity", func() {
 		Expect(k8s.List(ctx, &function, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelUUID: id})).To(Succeed())
 		Expect(function.Items).To(HaveLen(1))
 		run := newRun(ctx, namespace, 2)
-		// Those of one second are told apart by uid.
+		// Objects of the same second are ordered by uid.
 		Eventually(func() bool { return time.Now().Unix() > run.CreationTimestamp.Unix() }).WithContext(ctx).Should(BeTrue())
 
 		forged := &v1alpha1.Function{
@@ -102,7 +102,7 @@ var _ = Describe("An identity", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack tenant | A body of REST brings metadata: owners, finalizers, a uid, labels and annotations of the operator | None of it reaches the object that is made
-	It("is not brought by a body", func(ctx SpecContext) {
+	It("cannot be set by a body", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python36")
@@ -117,7 +117,7 @@ var _ = Describe("An identity", func() {
 			body[key] = value
 		}
 		got := c.do(ctx, http.MethodPost, "/functions", body)
-		if got.Status != http.StatusOK { // refused is as good
+		if got.Status != http.StatusOK { // refusing it is correct, too
 			Expect(got.Status).To(BeNumerically(">=", 400))
 			return
 		}
@@ -135,7 +135,7 @@ var _ = Describe("An identity", func() {
 
 var _ = Describe("The copy of a run's inputs", func() {
 	//security:attack tenant with ConfigMaps | The copy of a run's inputs is replaced after the run was pinned, where no policy forbids it | The exchange hands none of it out, and closes the run in words
-	It("that is not the one that was pinned is not handed out", func(ctx SpecContext) {
+	It("that differs from the pinned one is not handed out", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := &v1alpha1.FunctionRun{
 			ObjectMeta: metav1.ObjectMeta{Name: "r", Namespace: namespace},

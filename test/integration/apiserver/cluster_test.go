@@ -27,10 +27,10 @@ import (
 	ac "sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
-// serverUser is who the API server is to the Kubernetes API. It may do what config/rbac lets it.
+// serverUser is the identity of the API server at the Kubernetes API, with the rights of config/rbac.
 const serverUser = "system:serviceaccount:" + systemNamespace + ":sharedcloud-apiserver"
 
-// installRoles gives the server the rights that it has in a cluster, and no more.
+// installRoles gives the server exactly the rights that it has in a cluster.
 func installRoles(ctx context.Context) {
 	GinkgoHelper()
 	role := &rbacv1.ClusterRole{}
@@ -57,8 +57,8 @@ func bind(ctx context.Context, role string, subject rbacv1.Subject) {
 	})).To(Succeed())
 }
 
-// person makes a user with the rules in one namespace, and returns how he reaches the Kubernetes API.
-func person(ctx context.Context, name, namespace string, rules ...rbacv1.PolicyRule) *rest.Config {
+// newUser creates a user with the rules in one namespace, and returns the configuration of its client.
+func newUser(ctx context.Context, name, namespace string, rules ...rbacv1.PolicyRule) *rest.Config {
 	GinkgoHelper()
 	user, err := environment.AddUser(envtest.User{Name: name}, restConfig)
 	Expect(err).NotTo(HaveOccurred())
@@ -72,7 +72,7 @@ func person(ctx context.Context, name, namespace string, rules ...rbacv1.PolicyR
 	return user.Config()
 }
 
-// allowed waits until the Kubernetes API's authorizer has heard of a user's rule, which is a moment after it was made.
+// allowed waits until the Kubernetes API's authorizer has observed a user's rule.
 func allowed(ctx context.Context, user, namespace string, rule rbacv1.PolicyRule) {
 	GinkgoHelper()
 	resource, subresource, _ := strings.Cut(rule.Resources[0], "/")
@@ -89,7 +89,7 @@ func allowed(ctx context.Context, user, namespace string, rule rbacv1.PolicyRule
 	}).WithContext(ctx).Should(Succeed())
 }
 
-// newNamespace makes a namespace for one spec, with a service account for workers.
+// newNamespace creates a namespace for one spec, with a service account for workers.
 func newNamespace(ctx context.Context) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
@@ -98,7 +98,7 @@ func newNamespace(ctx context.Context) string {
 	return namespace.Name
 }
 
-// newRun makes a FunctionRun of n inputs: [0], [1], and so on.
+// newRun creates a FunctionRun of n inputs: [0], [1], and so on.
 func newRun(ctx context.Context, namespace string, n int) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	run := &v1alpha1.FunctionRun{
@@ -112,7 +112,7 @@ func newRun(ctx context.Context, namespace string, n int) *v1alpha1.FunctionRun 
 	return run
 }
 
-// start plays the controllers' part: a pinned revision and a Job.
+// start does the controllers' part: it pins a revision and creates a Job.
 func start(ctx context.Context, run *v1alpha1.FunctionRun, workers int32) *batchv1.Job {
 	GinkgoHelper()
 	job := newJob(ctx, run.Namespace, run.Name)
@@ -141,21 +141,21 @@ func newJob(ctx context.Context, namespace, run string) *batchv1.Job {
 	return job
 }
 
-// write writes the controllers' part of a run's status, as they do.
+// write applies the controllers' part of a run's status, as they do.
 func write(ctx context.Context, run *v1alpha1.FunctionRun, status *ac.FunctionRunStatusApplyConfiguration) {
 	GinkgoHelper()
 	applied := ac.FunctionRun(run.Name, run.Namespace).WithUID(run.UID).WithStatus(status)
 	Expect(k8s.Status().Apply(ctx, applied, client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)).To(Succeed())
 }
 
-// read returns the run as it is stored.
+// read returns the stored run.
 func read(ctx context.Context, g Gomega, run *v1alpha1.FunctionRun) *v1alpha1.FunctionRun {
 	stored := &v1alpha1.FunctionRun{}
 	g.ExpectWithOffset(1, k8s.Get(ctx, client.ObjectKeyFromObject(run), stored)).To(Succeed())
 	return stored
 }
 
-// newPod makes a pod of a Job, as the Job controller would.
+// newPod creates a pod of a Job, as the Job controller would.
 func newPod(ctx context.Context, run *v1alpha1.FunctionRun, job *batchv1.Job, index int) *corev1.Pod {
 	GinkgoHelper()
 	pod := &corev1.Pod{
@@ -181,7 +181,7 @@ func newPod(ctx context.Context, run *v1alpha1.FunctionRun, job *batchv1.Job, in
 	return pod
 }
 
-// tokenOf makes a token that is bound to a pod.
+// tokenOf creates a token that is bound to a pod.
 func tokenOf(ctx context.Context, pod *corev1.Pod, audiences ...string) string {
 	GinkgoHelper()
 	request, err := clientset.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, "default", &authenticationv1.TokenRequest{
@@ -194,7 +194,7 @@ func tokenOf(ctx context.Context, pod *corev1.Pod, audiences ...string) string {
 	return request.Status.Token
 }
 
-// endContainer plays the kubelet's part when a container ends.
+// endContainer does the kubelet's part when a container terminates.
 func endContainer(ctx context.Context, pod *corev1.Pod, code int32, reason string) {
 	GinkgoHelper()
 	phase := corev1.PodFailed

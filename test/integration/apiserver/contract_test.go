@@ -17,7 +17,7 @@ import (
 
 var document = sync.OnceValues(func() (*openapi3.T, error) { return openapi3.NewLoader().LoadFromData(contract.JSON()) })
 
-// promised holds an answer to the OpenAPI document: the status, the headers and the fields.
+// promised checks a response against the OpenAPI document: the status, the headers and the fields.
 func promised(method, path string, got answered) {
 	GinkgoHelper()
 	doc, err := document()
@@ -50,7 +50,7 @@ func promised(method, path string, got answered) {
 	Expect(content.Schema.Value.VisitJSON(value, openapi3.MultiErrors())).To(Succeed(), "%s %s answers %d %s", method, path, got.Status, got.Body)
 }
 
-// asked holds the body of a request that succeeded to the document.
+// asked checks the body of a successful request against the document.
 func asked(method, path string, body any) {
 	GinkgoHelper()
 	doc, err := document()
@@ -66,7 +66,7 @@ func asked(method, path string, body any) {
 	Expect(content.Schema.Value.VisitJSON(value, openapi3.MultiErrors())).To(Succeed(), "%s %s", method, path)
 }
 
-// template is a path as the document writes it.
+// template is a path as written in the document.
 func template(path string) string {
 	parts := strings.Split(path, "/")
 	if len(parts) > 2 {

@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// gate passes connections on to the Kubernetes API, unless it is shut: then the API is away.
+// gate forwards connections to the Kubernetes API. While it is closed, the API is unreachable.
 type gate struct {
 	address  string
 	target   string
@@ -70,7 +70,7 @@ func (g *gate) pass(from net.Conn) {
 	g.mu.Unlock()
 }
 
-// close takes the API away: open connections break, new ones too.
+// close makes the API unreachable: it breaks open and new connections.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -80,7 +80,7 @@ func (g *gate) close() {
 	}
 }
 
-// open brings it back.
+// open makes it reachable again.
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

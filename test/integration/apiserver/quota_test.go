@@ -29,7 +29,7 @@ func annotated(ctx SpecContext, c client.Client, namespace, annotation, value st
 
 var _ = Describe("A storage quota", func() {
 	//security:attack tenant | A namespace fills the outcome store with results through the exchange. | Beyond its quota outcomes are Failed with StorageQuotaExceeded, workers go on, and another namespace's outcomes are stored whole.
-	It("bounds the results of a namespace, refuses no worker, and touches no other namespace", func(ctx SpecContext) {
+	It("bounds the results of a namespace, refuses no worker, and does not affect other namespaces", func(ctx SpecContext) {
 		full, other := newNamespace(ctx), newNamespace(ctx)
 		Expect(annotated(ctx, k8s, full, v1alpha1.AnnotationResultsQuota, "1Mi")).To(Succeed())
 		large := strings.Repeat("x", 700<<10)
@@ -80,7 +80,7 @@ var _ = Describe("A storage quota", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack tenant | A namespace fills the outcome store with uploads, and its editor raises the quota. | The upload is refused with 507 that names the quota; only who may update the Namespace raises it.
-	It("bounds the uploads of a namespace, says so with 507, and is raised by an administrator only", func(ctx SpecContext) {
+	It("bounds the uploads of a namespace with 507, and only an administrator can raise it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		Expect(annotated(ctx, k8s, namespace, v1alpha1.AnnotationUploadsQuota, "1Mi")).To(Succeed())
 		Expect(k8s.Create(ctx, &v1alpha1.Function{
@@ -97,7 +97,7 @@ var _ = Describe("A storage quota", func() {
 			}
 			return err
 		}
-		tenant := person(ctx, namespace+"-tenant", namespace, editor,
+		tenant := newUser(ctx, namespace+"-tenant", namespace, editor,
 			rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"functions/run"}, Verbs: []string{"create"}})
 		Eventually(func(g Gomega) { g.Expect(post(tenant, "[1]\n")).To(Succeed()) }).WithContext(ctx).Should(Succeed())
 
@@ -110,13 +110,13 @@ var _ = Describe("A storage quota", func() {
 		Expect(status.Status().Code).To(BeEquivalentTo(http.StatusInsufficientStorage))
 		Expect(string(status.Status().Reason)).To(Equal("StorageQuotaExceeded"))
 
-		By("raising it without the right to")
+		By("raising it without the verb")
 		tenants, err := client.New(tenant, client.Options{Scheme: k8s.Scheme()})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(apierrors.IsForbidden(annotated(ctx, tenants, namespace, v1alpha1.AnnotationUploadsQuota, "unlimited"))).To(BeTrue())
 		Expect(post(tenant, large)).NotTo(Succeed())
 
-		By("raising it with the right to")
+		By("raising it with the verb")
 		Expect(annotated(ctx, k8s, namespace, v1alpha1.AnnotationUploadsQuota, "8Mi")).To(Succeed())
 		Eventually(func(g Gomega) { g.Expect(post(tenant, large)).To(Succeed()) }).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))

@@ -20,7 +20,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// installPolicies applies what config/policy has.
+// installPolicies applies config/policy.
 func installPolicies(ctx context.Context) {
 	GinkgoHelper()
 	folder := filepath.Join("..", "..", "..", "config", "policy")
@@ -44,7 +44,7 @@ func mayGet(resource string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{resource}, Verbs: []string{"get"}, ResourceNames: names}
 }
 
-// named is a Function of another user that names a Secret and a ConfigMap.
+// named creates a Function of another user that names a Secret and a ConfigMap.
 func named(ctx context.Context, namespace string) *v1alpha1.Function {
 	GinkgoHelper()
 	function := &v1alpha1.Function{
@@ -97,7 +97,7 @@ var _ = Describe("The documented API and what functions name", func() {
 		}, SpecTimeout(timeout)),
 	)
 
-	It("makes and changes functions that name nothing, and runs of those that do, for every caller who may", func(ctx SpecContext) {
+	It("creates and changes functions without references, and creates runs of those with references, for every permitted caller", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python36")

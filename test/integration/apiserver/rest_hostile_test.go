@@ -24,7 +24,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// raw sends bytes as they are over a connection of its own, and returns the answer; the connection may be closed instead.
+// raw sends bytes verbatim over a new connection, and returns the response; the server may close the connection instead.
 func raw(text string) (answered, error) {
 	GinkgoHelper()
 	roots := x509.NewCertPool()
@@ -48,7 +48,7 @@ func raw(text string) (answered, error) {
 
 var _ = Describe("The documented API and hostile requests", func() {
 	//security:attack tenant | sends malformed paths, headers, lengths, encodings and methods to the REST API | each is refused below 500 in JSON, or the connection is closed; nothing changes
-	It("answers each with JSON below 500, or closes the connection", func(ctx SpecContext) {
+	It("answers each with JSON and a status below 500, or closes the connection", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36")
 		function := c.made(ctx, image)
@@ -104,11 +104,11 @@ var _ = Describe("The documented API and hostile requests", func() {
 			Expect(got.Status).To(BeNumerically("<", 500), "%s: %s", name, got.Body)
 			Expect(strings.ToLower(got.Body)).NotTo(ContainSubstring("<html"), name)
 			Expect(got.Body).NotTo(ContainSubstring("goroutine "), name)
-			if got.Header.Get("X-Request-Id") != "" && got.Body != "" { // not refused before the API saw it
+			if got.Header.Get("X-Request-Id") != "" && got.Body != "" { // not refused before the API handled it
 				Expect(json.Valid([]byte(got.Body))).To(BeTrue(), "%s: %s", name, got.Body)
 			}
 		}
-		// The one exception: RFC 9112, 6.1. The HTTP library says it before any handler.
+		// The one exception: RFC 9112, 6.1. The HTTP library answers before any handler.
 		got, err := raw(post("Content-Type: application/json\r\nTransfer-Encoding: gzip\r\n", "{}"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.Status).To(Equal(http.StatusNotImplemented))
@@ -119,7 +119,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack tenant | sends every JSON type in every field of the REST API | each is a 400 in words, never a 500
-	It("bears wrong types in every field", func(ctx SpecContext) {
+	It("refuses wrong types in every field", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		function := c.made(ctx, newImage(ctx, c.namespace, "python", "python36"))
 		values := []any{nil, true, 0, -1.5, 1e300, "", " ", "\x00", "😀\u202e\r\n", strings.Repeat("x", 1<<17), []any{}, []any{[]any{[]any{}}}, map[string]any{"a": map[string]any{}}}
@@ -139,7 +139,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 	}, SpecTimeout(4*time.Minute))
 
 	//security:attack tenant | announces a body and does not send it | the answer is 408 within the time limit of a body
-	It("waits no longer for a body than it says", func(ctx SpecContext) {
+	It("waits for a body no longer than its time limit", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		began := time.Now()
 		got, err := raw("POST /api/v1/functions HTTP/1.1\r\nHost: x\r\nAuthorization: Token " + c.token + "\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n")
@@ -150,7 +150,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack anonymous | opens connections without end | the server keeps at most as many as it is configured for
-	It("keeps so many connections open and no more", func(ctx SpecContext) {
+	It("limits the number of open connections", func(ctx SpecContext) {
 		limited := newServer(GinkgoT().TempDir())
 		limited.more = []string{"--max-connections=16"}
 		limited.start()
@@ -164,7 +164,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 			if err != nil {
 				return nil, err
 			}
-			DeferCleanup(func() { _ = conn.Close() }) // some are closed by then
+			DeferCleanup(func() { _ = conn.Close() }) // some are already closed
 			encrypted, ok := conn.(*tls.Conn)
 			Expect(ok).To(BeTrue())
 			return encrypted, nil
@@ -179,7 +179,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 			Expect(len(open)).To(BeNumerically("<=", 16))
 		}
 		Expect(len(open)).To(BeNumerically(">=", 2))
-		for range 2 { // one for whoever came too late and is waiting still
+		for range 2 { // one for a connection that still waits
 			Expect(open[0].Close()).To(Succeed())
 			open = open[1:]
 		}
@@ -189,7 +189,7 @@ var _ = Describe("The documented API and hostile requests", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 
-	It("compresses what is long for who takes it so", func(ctx SpecContext) {
+	It("compresses long responses for clients that accept it", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36")
 		c.made(ctx, image)
@@ -224,13 +224,13 @@ var (
 	anyDate = regexp.MustCompile(`\d\d-\d\d-\d{4} \d\d:\d\d:\d\d`)
 )
 
-// normal is an answer with dates and uuids left out.
+// normal is a response without dates and uuids.
 func normal(body string) string {
 	return anyDate.ReplaceAllString(anyUUID.ReplaceAllString(body, "UUID"), "DATE")
 }
 
 var _ = Describe("The bytes of the documented API", func() {
-	It("are those of the documentation", func(ctx SpecContext) {
+	It("are those in the documentation", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36", func(i *v1alpha1.FunctionImage) {
 			i.Spec.RegistryPath, i.Spec.Description, i.Spec.Tag = "sharedcloud/tensorflow-gpu-python36:latest", "TensorFlow", "latest"
@@ -264,7 +264,7 @@ var _ = Describe("The bytes of the documented API", func() {
 })
 
 var _ = Describe("A POST of the documented API that dies", Serial, func() {
-	It("leaves nothing or one object, and its key leads to that", func(ctx SpecContext) {
+	It("leaves no object or one, and its idempotency key returns that one", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36")
 		function := c.made(ctx, image)
@@ -286,7 +286,7 @@ var _ = Describe("A POST of the documented API that dies", Serial, func() {
 					_ = response.Body.Close()
 				}
 			})
-			<-time.After(delay) // somewhere on its way
+			<-time.After(delay) // at an arbitrary point of the request
 			api.restart()
 			group.Wait()
 			var got answered

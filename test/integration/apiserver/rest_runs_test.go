@@ -22,7 +22,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// runMade makes a run, and returns the custom resource too.
+// runMade creates a run, and returns the custom resource too.
 func (c *caller) runMade(ctx context.Context, body map[string]any) (map[string]any, *v1alpha1.FunctionRun) {
 	GinkgoHelper()
 	got := c.do(ctx, http.MethodPost, "/runs", body)
@@ -42,7 +42,7 @@ func (c *caller) jobs(ctx context.Context, query string) []map[string]any {
 	return jobs
 }
 
-// field is one field of all objects.
+// field is the values of one field of all objects.
 func field(objects []map[string]any, name string) []any {
 	values := []any{}
 	for _, object := range objects {
@@ -67,7 +67,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 		id := fmt.Sprint(shown["uuid"])
 		Expect(c.do(ctx, http.MethodGet, "/runs/"+id, nil).object()).To(HaveKeyWithValue("parameters", literal))
 
-		By("showing jobs before anybody works")
+		By("showing jobs before any worker calls")
 		jobs := c.jobs(ctx, "")
 		Expect(field(jobs, "incremental_id")).To(Equal([]any{2.0, 1.0, 0.0}))
 		Expect(field(jobs, "status")).To(Equal([]any{1.0, 1.0, 1.0}))
@@ -77,12 +77,12 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 			HaveKeyWithValue("finished_at", BeNil()), HaveKeyWithValue("cost", 0.0), HaveKeyWithValue("result", ""), HaveKeyWithValue("instance", BeNil()),
 			HaveKeyWithValue("run", id), HaveKeyWithValue("function_name", "mnist")))
 
-		By("telling what is executed from what waits")
-		run.Spec.Parameters = make([]v1alpha1.Input, 3) // for the number that is pinned
+		By("distinguishing executing jobs from waiting ones")
+		run.Spec.Parameters = make([]v1alpha1.Input, 3) // for the pinned count
 		job := start(ctx, run, 1)
 		w := newWorker(ctx, run, job, 0)
 		Expect(w.call(ctx, "", true).indexes()).To(Equal([]int{0}))
-		executes := func() { // and its lease begins anew
+		executes := func() { // and its lease is renewed
 			w.sequence++
 			_, said := w.post(ctx, run.Name, map[string]any{"protocol": 1, "sequence": w.sequence, "held": "0", "executing": 0})
 			Expect(said.Error).To(BeEmpty())
@@ -98,7 +98,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 			Expect(got.Body).To(ContainSubstring("Please wait until they are finished"))
 		}
 
-		By("showing what became of them")
+		By("showing their outcomes")
 		done := succeeded(0, "Hello Michaël")
 		done["stdout"] = []byte("printed\n")
 		Expect(w.call(ctx, "", true, done).indexes()).To(Equal([]int{1}))
@@ -132,7 +132,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 		Expect(c.do(ctx, http.MethodGet, fmt.Sprintf("/functions/%s", function["uuid"]), nil).object()).To(HaveKeyWithValue("num_runs", 0.0))
 	}, SpecTimeout(timeout))
 
-	It("take an array of arrays too, list the newest first, and go with their function", func(ctx SpecContext) {
+	It("accept an array of arrays too, list the newest first, and are deleted with their function", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		function := c.made(ctx, newImage(ctx, c.namespace, "python", "python36"))
 		first, _ := c.runMade(ctx, map[string]any{"function": function["uuid"], "parameters": "((1,),)"})
@@ -147,7 +147,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 		Expect(c.do(ctx, http.MethodGet, "/runs", nil).Body).To(Equal("[]"))
 	}, SpecTimeout(timeout))
 
-	It("say what is wrong with a run", func(ctx SpecContext) {
+	It("report what is wrong with a run", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		function := c.made(ctx, newImage(ctx, c.namespace, "python", "python36"))
 		for _, tc := range []struct {
@@ -173,7 +173,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 		Expect(got.Body).To(HavePrefix(`{"parameters":["This must be the text of a Python tuple of tuples: `))
 	}, SpecTimeout(timeout))
 
-	It("land on GPUs that are strong enough", func(ctx SpecContext) {
+	It("are scheduled on GPUs of sufficient capability", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "tensorflow", "python36", func(i *v1alpha1.FunctionImage) { i.Spec.RequiresGPU = true })
 		function := c.made(ctx, image)
@@ -211,12 +211,12 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 })
 
 var _ = Describe("The documented API through the aggregator", func() {
-	It("is there for whoever has a kubeconfig, and has no resources", func(ctx SpecContext) {
+	It("is available with a kubeconfig, and lists no resources", func(ctx SpecContext) {
 		Expect(discovered(ctx, "rest.sharedcloud.io", "v1").APIResources).To(BeEmpty())
 
 		namespace := newNamespace(ctx)
 		image := newImage(ctx, namespace, "python", "python36")
-		config := person(ctx, namespace+"-rest", namespace, editor)
+		config := newUser(ctx, namespace+"-rest", namespace, editor)
 		allowRest(ctx, namespace+"-rest")
 		ask := func(method, path string, body any) (int, string) {
 			c, err := kubernetes.NewForConfig(config)
@@ -248,7 +248,7 @@ var _ = Describe("The documented API through the aggregator", func() {
 		Expect(status).To(Equal(http.StatusNotFound))
 		Expect(text).To(Equal(`{"detail":"Not found."}`))
 
-		By("asking for namespaces that a user's name belongs to")
+		By("listing the namespaces of a user name")
 		mark := &corev1.Namespace{}
 		Expect(k8s.Get(ctx, client.ObjectKey{Name: namespace}, mark)).To(Succeed())
 		mark.Annotations = map[string]string{v1alpha1.AnnotationTenants: "user:" + namespace + "-rest, group:others"}
@@ -263,7 +263,7 @@ var _ = Describe("The documented API through the aggregator", func() {
 	}, SpecTimeout(timeout))
 })
 
-// allowRest is config/rbac's rule that opens the aggregator's door.
+// allowRest is the rule of config/rbac that allows REST through the aggregator.
 func allowRest(ctx context.Context, user string) {
 	GinkgoHelper()
 	Expect(k8s.Create(ctx, &rbacv1.ClusterRole{
@@ -274,7 +274,7 @@ func allowRest(ctx context.Context, user string) {
 }
 
 var _ = Describe("The documented API while the Kubernetes API is away", Serial, func() {
-	It("goes on reading, refuses to write, and needs no restart", func(ctx SpecContext) {
+	It("continues to serve reads, refuses writes, and needs no restart", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36")
 		function := c.made(ctx, image)

@@ -24,17 +24,17 @@ import (
 
 const catalogue = "sharedcloud-catalogue"
 
-// editor is what the role edit lets a caller do with what this operator has.
+// editor is the rules of the role edit for the kinds of this operator.
 var editor = rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functions", "functionruns", "functionimages"}, Verbs: []string{"*"}}
 
-// caller is a program that knows nothing of Kubernetes.
+// caller is a REST client without access to the Kubernetes API.
 type caller struct {
 	namespace, token string
 	client           *http.Client
 	headers          map[string]string
 }
 
-// answered is what it got.
+// answered is a response.
 type answered struct {
 	Status int
 	Body   string
@@ -46,7 +46,7 @@ func (a answered) into(value any) {
 	Expect(json.Unmarshal([]byte(a.Body), value)).To(Succeed(), a.Body)
 }
 
-// object is the answer as an object.
+// object is the response body as an object.
 func (a answered) object() map[string]any {
 	GinkgoHelper()
 	var object map[string]any
@@ -54,7 +54,7 @@ func (a answered) object() map[string]any {
 	return object
 }
 
-// newCaller makes a service account with these rules in its namespace.
+// newCaller creates a service account with these rules in its namespace.
 func newCaller(ctx context.Context, namespace string, rules ...rbacv1.PolicyRule) *caller {
 	GinkgoHelper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "caller-", Namespace: namespace}}
@@ -76,7 +76,7 @@ func allow(ctx context.Context, name, namespace string, subject rbacv1.Subject, 
 	allowed(ctx, "system:serviceaccount:"+subject.Namespace+":"+subject.Name, namespace, rules[0])
 }
 
-// with is the caller who sends another header too.
+// with is the caller with an additional header.
 func (c *caller) with(name, value string) *caller {
 	changed := *c
 	changed.headers = map[string]string{name: value}
@@ -126,7 +126,7 @@ func (c *caller) do(ctx context.Context, method, path string, body any) answered
 	return got
 }
 
-// newImage makes an image in the namespace and returns its uuid.
+// newImage creates an image in the namespace and returns its uuid.
 func newImage(ctx context.Context, namespace, name, runtime string, change ...func(*v1alpha1.FunctionImage)) string {
 	GinkgoHelper()
 	if namespace == catalogue {
@@ -150,11 +150,11 @@ func functionBody(image string) map[string]any {
 	return map[string]any{"name": "mnist", "code": pythonCode, "image": image, "runtime": "python36"}
 }
 
-// made makes a function.
+// made creates a function.
 func (c *caller) made(ctx context.Context, image string) map[string]any {
 	GinkgoHelper()
 	var got answered
-	Eventually(func(g Gomega) { // the image reaches the cache a moment after it was made
+	Eventually(func(g Gomega) { // until the image is in the cache
 		got = c.do(ctx, http.MethodPost, "/functions", functionBody(image))
 		g.Expect(got.Status).To(Equal(http.StatusOK), got.Body)
 	}).WithContext(ctx).Should(Succeed())
@@ -164,7 +164,7 @@ func (c *caller) made(ctx context.Context, image string) map[string]any {
 const dateLike = `^\d\d-\d\d-\d{4} \d\d:\d\d:\d\d$`
 
 var _ = Describe("The documented API", func() {
-	It("makes, shows, replaces, changes and deletes functions that are custom resources", func(ctx SpecContext) {
+	It("creates, shows, replaces, patches and deletes functions that are custom resources", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python36")
@@ -177,7 +177,7 @@ var _ = Describe("The documented API", func() {
 			HaveKeyWithValue("updated_at", MatchRegexp(dateLike)), HaveKeyWithValue("current_server_time", MatchRegexp(dateLike))))
 		id := fmt.Sprint(function["uuid"])
 
-		By("being a Function like any other")
+		By("storing an ordinary Function")
 		list := &v1alpha1.FunctionList{}
 		Expect(k8s.List(ctx, list, client.InNamespace(namespace))).To(Succeed())
 		Expect(list.Items).To(HaveLen(1))
@@ -194,13 +194,13 @@ var _ = Describe("The documented API", func() {
 		got.into(&all)
 		Expect(all).To(HaveLen(1))
 
-		By("changing one field, with the other dialect and its extra field")
+		By("patching one field, in the other dialect with its extra field")
 		got = c.do(ctx, http.MethodPatch, "/functions/"+id+"/", url.Values{"name": {"other"}, "uuid": {id}})
 		Expect(got.Status).To(Equal(http.StatusOK), got.Body)
 		Expect(got.object()).To(And(HaveKeyWithValue("name", "other"), HaveKeyWithValue("code", pythonCode)))
 		Expect(c.do(ctx, http.MethodGet, "/functions/"+id, nil).object()).To(HaveKeyWithValue("name", "other"))
 
-		By("replacing all, twice: what REST owns it goes on owning")
+		By("replacing all fields twice: REST keeps the ownership of its fields")
 		for _, name := range []string{"third", "fourth"} {
 			body := functionBody(image)
 			body["name"], body["code"] = name, "def handler(event): return 42"
@@ -223,7 +223,7 @@ var _ = Describe("The documented API", func() {
 		Expect(list.Items).To(BeEmpty())
 	}, SpecTimeout(timeout))
 
-	It("speaks the dialect of the published client where the path ends with a slash", func(ctx SpecContext) {
+	It("uses the dialect of the published client when the path ends with a slash", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python311")
@@ -236,7 +236,7 @@ var _ = Describe("The documented API", func() {
 		Expect(got).To(And(HaveField("Status", http.StatusBadRequest), HaveField("Body", `{"runtime":["This field is required."]}`)))
 		created := c.do(ctx, http.MethodPost, "/functions/", form).object()
 
-		By("following the image where another is chosen")
+		By("changing the image")
 		node := newImage(ctx, namespace, "node", "node8")
 		path := fmt.Sprintf("/functions/%s/", created["uuid"])
 		Eventually(func(g Gomega) {
@@ -250,10 +250,10 @@ var _ = Describe("The documented API", func() {
 		Expect(got).To(And(HaveField("Status", http.StatusNoContent), HaveField("Body", "")))
 	}, SpecTimeout(timeout))
 
-	It("says all that is wrong with a body at once", func(ctx SpecContext) {
+	It("reports all errors of a body at once", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
-		// The server hears of images in the order in which they were made.
+		// The cache observes images in the order of their creation.
 		node, python := newImage(ctx, namespace, "node", "node8"), newImage(ctx, namespace, "python", "python36")
 		c.made(ctx, python)
 		full := func(change map[string]any) map[string]any {
@@ -295,7 +295,7 @@ var _ = Describe("The documented API", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack tenant | uses the REST API without the rights on the custom resources | the answer is 401 or 403 in the words of the contract
-	It("tells who has no good token, and refuses what a caller may not do", func(ctx SpecContext) {
+	It("returns 401 without a valid token, and 403 for what the caller may not do", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		for header, want := range map[string]string{
 			"":                "Authentication credentials were not provided.",
@@ -325,7 +325,7 @@ var _ = Describe("The documented API", func() {
 		Expect(reader.do(ctx, http.MethodPost, "/functions", functionBody(""))).To(forbidden)
 		Expect(reader.do(ctx, http.MethodGet, "/runs", nil)).To(forbidden)
 
-		By("hiding from others what is not theirs")
+		By("hiding objects from other tenants")
 		stranger := newCaller(ctx, newNamespace(ctx), editor)
 		missing := And(HaveField("Status", http.StatusNotFound), HaveField("Body", `{"detail":"Not found."}`))
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
@@ -344,7 +344,7 @@ var _ = Describe("The documented API", func() {
 		Expect(blind.do(ctx, http.MethodGet, path, nil)).To(missing)
 	}, SpecTimeout(timeout))
 
-	It("knows no other paths and methods", func(ctx SpecContext) {
+	It("serves no other paths and methods", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		for _, path := range []string{"", "/", "/accounts", "/instances/", "/functions/x/y", "/functions//", "//functions", "/functions/..%2f..", "/functions/{8b9420da-a848-4523-a138-ddbf33007631}",
 			"/functions/%00", "/functions/8b9420daa8484523a138ddbf33007631", "/functions/8B9420DA-A848-4523-A138-DDBF33007631", "/functions/" + strings.Repeat("x", 5000)} {
@@ -367,7 +367,7 @@ var _ = Describe("The documented API", func() {
 		Expect((&caller{client: api.client()}).do(ctx, http.MethodGet, "/docs", nil).Header.Get("Content-Type")).To(HavePrefix("text/html"))
 	}, SpecTimeout(timeout))
 
-	It("gives a token back to whoever shows one that the cluster knows", func(ctx SpecContext) {
+	It("returns the token of a caller that the cluster authenticates", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		guest := &caller{client: api.client()}
 		got := guest.do(ctx, http.MethodPost, "/api-token-auth/", url.Values{"username": {"any"}, "password": {c.token}})
@@ -379,7 +379,7 @@ var _ = Describe("The documented API", func() {
 		Expect(got).To(And(HaveField("Status", 400), HaveField("Body", `{"password":["This field is required."],"username":["This field is required."]}`)))
 	}, SpecTimeout(timeout))
 
-	It("makes one object however often a request with a key comes", func(ctx SpecContext) {
+	It("creates one object however often a request with an idempotency key is sent", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python36")
@@ -398,7 +398,7 @@ var _ = Describe("The documented API", func() {
 		Expect(list.Items).To(HaveLen(3))
 	}, SpecTimeout(timeout))
 
-	It("leaves to others what they own, and changes nothing that is not changed", func(ctx SpecContext) {
+	It("leaves fields of other owners alone, and changes only what differs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python36")
@@ -420,13 +420,13 @@ var _ = Describe("The documented API", func() {
 		Expect(k8s.Get(ctx, client.ObjectKeyFromObject(synced), stored)).To(Succeed())
 		Expect(stored.ResourceVersion).To(Equal(synced.ResourceVersion), "nothing was written")
 
-		By("taking what nobody owns")
+		By("taking fields without an owner")
 		got = c.do(ctx, http.MethodPatch, path, map[string]any{"name": "shown"})
 		Expect(got.Status).To(Equal(http.StatusOK), got.Body)
 		Expect(k8s.Patch(ctx, synced, client.RawPatch(types.ApplyYAMLPatchType, applied), client.FieldOwner("kustomize-controller"))).To(Succeed(), "an apply that is not forced goes on working")
 		Expect(synced.Spec.Name).To(Equal("shown"))
 
-		By("refusing a change of what has changed since it was read")
+		By("refusing a change of an object that has changed since it was read")
 		path = fmt.Sprintf("/functions/%s", mine["uuid"])
 		tag := c.do(ctx, http.MethodGet, path, nil).Header.Get("ETag")
 		Expect(tag).NotTo(BeEmpty())
@@ -435,7 +435,7 @@ var _ = Describe("The documented API", func() {
 		Expect(c.with("If-Match", tag).do(ctx, http.MethodDelete, path, nil).Status).To(Equal(http.StatusPreconditionFailed))
 	}, SpecTimeout(timeout))
 
-	It("shows images, the nearer one of a name, and GPUs", func(ctx SpecContext) {
+	It("shows images, the namespace's own image before the catalogue's of the same name, and GPUs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		far := newImage(ctx, catalogue, "shared-"+namespace, "python36", func(i *v1alpha1.FunctionImage) {

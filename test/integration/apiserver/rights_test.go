@@ -21,8 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// installRights applies the roles and bindings of config/default as kubectl renders them. What was not there before goes with the spec:
-// others count on what people may not do.
+// installRights applies the roles and bindings of config/default as kubectl renders them. New objects are deleted after the spec:
+// other specs depend on missing rights.
 func installRights(ctx context.Context) {
 	GinkgoHelper()
 	command := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", filepath.Join("..", "..", "..", "config", "default"))
@@ -54,7 +54,7 @@ const (
 	serverAccount  = "sharedcloud-apiserver"
 )
 
-// accountMay asks what an account may do: "verb resource.group/subresource namespace name".
+// accountMay checks whether an account may do "verb resource.group/subresource namespace name".
 func accountMay(ctx context.Context, account, right string) bool {
 	GinkgoHelper()
 	words := strings.Fields(right)
@@ -78,7 +78,7 @@ func accountMay(ctx context.Context, account, right string) bool {
 	return review.Status.Allowed
 }
 
-// forbidden is what neither account may do, anywhere.
+// forbidden is what neither account may do in any namespace.
 var forbidden = []string{
 	"get secrets * some", "list secrets *", "watch secrets *", "get secrets default some", "list secrets default", "create secrets default",
 	"get secrets sharedcloud-system some", "list secrets sharedcloud-system", "watch secrets sharedcloud-system",
@@ -101,9 +101,9 @@ var forbidden = []string{
 
 var _ = Describe("The rights of the two programs", func() {
 	//security:attack administrator | one of the two programs is taken over: its account asks for Secrets, pods, identities and rights of others | the authorizer of the real control plane denies each
-	It("end where their work ends", func(ctx SpecContext) {
+	It("are limited to what they need", func(ctx SpecContext) {
 		installRights(ctx)
-		By("waiting until the authorizer knows the roles")
+		By("waiting until the authorizer has observed the roles")
 		for account, right := range map[string]string{managerAccount: "create jobs.batch default", serverAccount: "create functionruns.sharedcloud.io default"} {
 			Eventually(func() bool { return accountMay(ctx, account, right) }).WithContext(ctx).Should(BeTrue(), "%s: %s", account, right)
 		}
@@ -136,7 +136,7 @@ var _ = Describe("The rights of the two programs", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack anonymous | metrics, profiles, flags or the OpenAPI are read without credentials | 401 or 404, on the server's own port
-	It("do not open metrics, profiles and flags to who has none", func(ctx SpecContext) {
+	It("protect metrics, profiles and flags", func(ctx SpecContext) {
 		for _, path := range []string{"/metrics", "/metrics/slis", "/debug/pprof/", "/debug/pprof/heap", "/debug/flags/v", "/openapi/v3", "/openapi/v2", "/version", "/apis", "/statusz", "/flagz", "/configz", "/logs", "/"} {
 			status, body := get(api.client(), api.url()+path)
 			Expect(status).To(BeElementOf(http.StatusUnauthorized, http.StatusNotFound), "%s: %s", path, body)

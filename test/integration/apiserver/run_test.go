@@ -25,7 +25,7 @@ const timeout = 90 * time.Second
 var graceless = client.GracePeriodSeconds(0)
 
 var _ = Describe("A run", func() {
-	It("goes from claims to answers, and its status tells how far it is", func(ctx SpecContext) {
+	It("goes from leases to outcomes, and its status has its progress", func(ctx SpecContext) {
 		run := newRun(ctx, newNamespace(ctx), 3)
 		job := start(ctx, run, 1)
 
@@ -53,7 +53,7 @@ var _ = Describe("A run", func() {
 			}))
 		}).WithContext(ctx).Should(Succeed())
 
-		By("reading what there is meanwhile")
+		By("reading partial results")
 		data, err := results(ctx, restConfig, run, nil)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(data).To(MatchJSON(fmt.Sprintf(`[
@@ -66,7 +66,7 @@ var _ = Describe("A run", func() {
 		Expect(strings.Count(string(data), "\n")).To(Equal(1))
 		Expect(string(data)).To(HavePrefix(`{"index":1,`))
 
-		By("following until the last answer is in")
+		By("following until the last outcome is stored")
 		followed := make(chan string, 1)
 		go func() {
 			defer GinkgoRecover()
@@ -80,20 +80,20 @@ var _ = Describe("A run", func() {
 		Eventually(followed).WithContext(ctx).Should(Receive(&text))
 		Expect(indexesOf(text)).To(Equal([]int{0, 1, 2}))
 
-		By("reporting the end at once: the report is the close")
+		By("reporting the end at once")
 		Eventually(func(g Gomega) {
 			stored := read(ctx, g, run)
 			g.Expect(stored.Status.Progress.Closed).To(BeTrue())
 			g.Expect(*stored.Status.Progress).To(Equal(v1alpha1.RunProgress{
 				Total: 3, Succeeded: 2, Failed: 1, FailedIndexes: "1", Closed: true, GPUSeconds: stored.Status.Progress.GPUSeconds,
 			}))
-			// What the controllers own is theirs still.
+			// The controllers still own their fields.
 			g.Expect(stored.Status.Job.UID).To(Equal(job.UID))
 			g.Expect(managers(stored)).To(HaveKeyWithValue(v1alpha1.FieldManagerAPIServer, `{"f:status":{"f:progress":`))
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 
-	It("is closed when the controllers ask for its end", func(ctx SpecContext) {
+	It("is closed when the controllers request it", func(ctx SpecContext) {
 		run := newRun(ctx, newNamespace(ctx), 4)
 		job := start(ctx, run, 1)
 		w := newWorker(ctx, run, job, 0)
@@ -116,7 +116,7 @@ var _ = Describe("A run", func() {
 		Expect(string(data)).To(ContainSubstring(`"status":"Cancelled","error":{"type":"Cancelled","message":"spec.cancel was set"}`))
 	}, SpecTimeout(timeout))
 
-	It("loses nothing when the server is killed in the middle", func(ctx SpecContext) {
+	It("loses nothing when the server is killed during the run", func(ctx SpecContext) {
 		run := newRun(ctx, newNamespace(ctx), 3)
 		job := start(ctx, run, 1)
 		w := newWorker(ctx, run, job, 0)
@@ -124,7 +124,7 @@ var _ = Describe("A run", func() {
 		Expect(w.call(ctx, "", true, succeeded(0, "before")).indexes()).To(Equal([]int{1}))
 
 		api.restart()
-		By("repeating the call whose answer may have been lost")
+		By("repeating the call whose response may be lost")
 		Expect(w.again(ctx, "", true, succeeded(0, "before")).indexes()).To(Equal([]int{1}))
 		Expect(w.call(ctx, "", true, succeeded(1, "after")).indexes()).To(Equal([]int{2}))
 		By("killing it before it has reported the last outcome")
@@ -141,8 +141,8 @@ var _ = Describe("A run", func() {
 		Expect(resultsOf(data)).To(Equal([]string{`"before"`, `"after"`, `"last"`}))
 	}, SpecTimeout(timeout))
 
-	It("gives what a dead worker held to another at once, also when nobody was there to see it die", func(ctx SpecContext) {
-		// No lease runs out by itself here: what comes back was taken from a worker that was seen to be dead.
+	It("hands the inputs of a dead worker to another at once, also when it died while no server was running", func(ctx SpecContext) {
+		// No lease expires here: inputs come back only from a worker whose pod has ended.
 		api.restartWith("--lease-duration=10m")
 		run := newRun(ctx, newNamespace(ctx), 2)
 		job := start(ctx, run, 2)
@@ -169,26 +169,26 @@ var _ = Describe("A run", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 
-	It("goes on while the Kubernetes API is away", func(ctx SpecContext) {
+	It("continues while the Kubernetes API is unreachable", func(ctx SpecContext) {
 		run := newRun(ctx, newNamespace(ctx), 3)
 		job := start(ctx, run, 1)
 		w := newWorker(ctx, run, job, 0)
 		late := newWorker(ctx, run, job, 1)
 		Expect(w.call(ctx, "", true).indexes()).To(Equal([]int{0}))
-		Eventually(func(g Gomega) { // then the server has seen the worker's pod
+		Eventually(func(g Gomega) { // until the server has observed the worker's pod
 			g.Expect(w.call(ctx, "0", false).Revoked).To(BeEmpty())
 			g.Expect(read(ctx, g, run).Status.Progress).To(HaveValue(HaveField("Running", BeEquivalentTo(1))))
 		}).WithContext(ctx).Should(Succeed())
 		api.gate.close()
 		DeferCleanup(api.gate.open)
-		By("answering whom it knows, and asking whom it does not know to come again")
+		By("serving known workers, and returning 503 with Retry-After to unknown ones")
 		Expect(w.call(ctx, "", true, succeeded(0, 0)).indexes()).To(Equal([]int{1}))
 		status, said := late.post(ctx, run.Name, map[string]any{"protocol": 1, "sequence": 1, "held": "", "want": true})
 		Expect(status).To(Equal(http.StatusServiceUnavailable), "%+v", said)
 		code, body := get(api.client(), api.url()+"/livez")
 		Expect(code).To(Equal(http.StatusOK), body)
 		api.gate.open()
-		By("reporting when it is back")
+		By("reporting when the API is reachable again")
 		Eventually(func(g Gomega) {
 			g.Expect(w.call(ctx, "1", false).Revoked).To(BeEmpty(), "the lease goes on")
 			g.Expect(read(ctx, g, run).Status.Progress.Succeeded).To(BeEquivalentTo(1))
@@ -196,7 +196,7 @@ var _ = Describe("A run", func() {
 		Expect(late.call(ctx, "", true).indexes()).To(Equal([]int{2}))
 	}, SpecTimeout(2*time.Minute))
 
-	It("takes its outcomes along when it is deleted, and no other's", func(ctx SpecContext) {
+	It("loses its outcomes when it is deleted, and no other run does", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run, stays := newRun(ctx, namespace, 2), newRun(ctx, namespace, 2)
 		w, other := newWorker(ctx, run, start(ctx, run, 1), 0), newWorker(ctx, stays, start(ctx, stays, 1), 0)
@@ -212,13 +212,13 @@ var _ = Describe("A run", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(storedRuns(g)).NotTo(ContainElement(run.UID))
 		}).WithContext(ctx).Should(Succeed())
-		Eventually(func(g Gomega) { // the copy of a file in use may lack something
+		Eventually(func(g Gomega) { // a copy of a file in use may be incomplete
 			g.Expect(storedRuns(g)).To(ContainElement(stays.UID))
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 })
 
-// newerJob is a Job that takes the place of the run's.
+// newerJob creates a Job that replaces the run's.
 func newerJob(ctx SpecContext, run *v1alpha1.FunctionRun) *batchv1.Job {
 	GinkgoHelper()
 	job := newJob(ctx, run.Namespace, run.Name)
@@ -227,7 +227,7 @@ func newerJob(ctx SpecContext, run *v1alpha1.FunctionRun) *batchv1.Job {
 	return job
 }
 
-// storedRuns looks into the store of the server, which goes on using it.
+// storedRuns reads the store of the running server.
 func storedRuns(g Gomega) []types.UID {
 	copied := outcomes.NewSQLite(copyStore(g, api.storePath()))
 	g.Expect(copied.Open(GinkgoT().Context())).To(Succeed())
@@ -265,7 +265,7 @@ func resultsOf(array []byte) []string {
 	return texts
 }
 
-// managers is who owns what of a run's status: the beginning of it.
+// managers are the field managers of a run's status.
 func managers(run *v1alpha1.FunctionRun) map[string]string {
 	owned := map[string]string{}
 	for _, entry := range run.ManagedFields {

@@ -32,7 +32,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// planted are words that are in what tenants and workers send, and that nobody else may learn.
+// planted are words in the data that tenants and workers send, and that must not appear anywhere else.
 var planted = map[string]string{
 	"code": "pl4nted-code", "input": "pl4nted-input", "literal": "pl4nted-literal", "broken input": "pl4nted-broken", "result": "pl4nted-result",
 	"error": "pl4nted-error", "traceback": "pl4nted-traceback", "stdout": "pl4nted-stdout", "environment": "pl4nted-environment",
@@ -40,19 +40,19 @@ var planted = map[string]string{
 	"rest code": "pl4nted-restcode", "rest input": "pl4nted-restinput",
 }
 
-// told is what a program has logged so far.
-type told struct {
+// logged is the log of a program so far.
+type loggedText struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (t *told) Write(p []byte) (int, error) {
+func (t *loggedText) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.text.Write(p)
 }
 
-func (t *told) String() string {
+func (t *loggedText) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.text.String()
@@ -69,8 +69,8 @@ func built(ctx context.Context, name string) string {
 	return program
 }
 
-// startLoudManager starts cmd/manager with all that it can be made to say.
-func startLoudManager(ctx context.Context) (said *told, metrics string) {
+// startLoudManager starts cmd/manager at the highest verbosity.
+func startLoudManager(ctx context.Context) (said *loggedText, metrics string) {
 	GinkgoHelper()
 	user, err := environment.AddUser(envtest.User{Name: "loud-manager", Groups: []string{"system:masters"}}, restConfig)
 	Expect(err).NotTo(HaveOccurred())
@@ -79,7 +79,7 @@ func startLoudManager(ctx context.Context) (said *told, metrics string) {
 	path := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(os.WriteFile(path, kubeconfig, 0o600)).To(Succeed())
 	metrics = fmt.Sprintf("%s:%d", serviceAddress, freePort())
-	said = &told{}
+	said = &loggedText{}
 	process := exec.Command(built(ctx, "manager"), "-v=10", "--leader-elect=false", "--metrics-bind-address="+metrics, "--health-probe-bind-address=0")
 	process.Env = append(os.Environ(), "KUBECONFIG="+path)
 	process.Stdout, process.Stderr = said, said
@@ -92,10 +92,10 @@ func startLoudManager(ctx context.Context) (said *told, metrics string) {
 	return said, metrics
 }
 
-// startLoudServer runs cmd/apiserver in place of the suite's server, with all that it can be made to say.
-func startLoudServer(ctx context.Context) *told {
+// startLoudServer runs cmd/apiserver in place of the suite's server, at the highest verbosity.
+func startLoudServer(ctx context.Context) *loggedText {
 	GinkgoHelper()
-	said := &told{}
+	said := &loggedText{}
 	api.kill()
 	api.program, api.said = built(ctx, "apiserver"), said
 	api.more = []string{"-v=10", "--vmodule=request=10,round_trippers=10,httplog=10", "--profiling"}
@@ -110,14 +110,14 @@ func startLoudServer(ctx context.Context) *told {
 	return said
 }
 
-var _ = Describe("What tenants and workers send", func() {
+var _ = Describe("The data of tenants and workers", func() {
 	//security:attack administrator | both programs run at the highest verbosity, errors and bogus requests included; logs, events and statuses are searched for tokens, code, inputs and results | nothing is found
 	It("is in no log, event or status of either program, at the highest verbosity", func(ctx SpecContext) {
 		server := startLoudServer(ctx)
 		manager, metrics := startLoudManager(ctx)
 		namespace := newNamespace(ctx)
 
-		By("making a function, runs, and what cannot be read")
+		By("creating a function, runs and invalid objects")
 		Expect(k8s.Create(ctx, &v1alpha1.Function{
 			ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: namespace},
 			Spec: v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To("def handler(event): return '" + planted["code"] + "'\n"),
@@ -168,7 +168,7 @@ var _ = Describe("What tenants and workers send", func() {
 		}})
 		GinkgoWriter.Println("the outcomes were answered with", status)
 
-		By("calling what cannot be, with tokens that are none, and with secrets in queries")
+		By("calling unknown routes, with bogus tokens, and with secrets in queries")
 		bogus := *w
 		bogus.token = planted["bogus token"]
 		status, _ = bogus.post(ctx, run.Name, map[string]any{"protocol": 1, "sequence": 1, "held": "", "want": true})
@@ -197,9 +197,9 @@ var _ = Describe("What tenants and workers send", func() {
 			}
 		}
 
-		By("asking the manager for its metrics without credentials, and with bogus ones")
+		By("reading the metrics of the manager without credentials, and with bogus ones")
 		for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/"} {
-			// The library answers 500 where a token does not authenticate.
+			// The library answers 500 when a token does not authenticate.
 			for token, want := range map[string][]int{"": {401, 403, 404, 500}, "Bearer " + planted["bogus token"]: {401, 404, 500}} {
 				Expect(managerAnswers(ctx, "https://"+metrics+path, token)).To(BeElementOf(want), path)
 			}
@@ -229,7 +229,7 @@ var _ = Describe("What tenants and workers send", func() {
 	}, SpecTimeout(10*time.Minute))
 })
 
-// managerAnswers is the status of the manager's own port, whose certificate vouches for nothing.
+// managerAnswers is the status of the manager's own port, whose self-signed certificate is not verified.
 func managerAnswers(ctx context.Context, address, token string) int {
 	GinkgoHelper()
 	c := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
@@ -244,7 +244,7 @@ func managerAnswers(ctx context.Context, address, token string) int {
 	return response.StatusCode
 }
 
-// send sends a request and does not mind the answer.
+// send sends a request and ignores the response.
 func send(ctx context.Context, method, address, token, body string) {
 	GinkgoHelper()
 	request, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
@@ -259,7 +259,7 @@ func send(ctx context.Context, method, address, token, body string) {
 	Expect(response.Body.Close()).To(Succeed())
 }
 
-// shown is all that the programs wrote for people: events, and the statuses of the objects.
+// shown is all that the programs write to the cluster: events, and the statuses of the objects.
 func shown(ctx context.Context, namespace string) string {
 	GinkgoHelper()
 	events := &eventsv1.EventList{}

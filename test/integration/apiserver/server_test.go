@@ -28,13 +28,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// serverVariable makes this program an API server.
+// serverVariable makes this program run as an API server.
 const serverVariable = "SHAREDCLOUD_SPECS_SERVE"
 
-// serverName is the name that the certificate vouches for.
+// serverName is the name in the certificate.
 const serverName = serviceName + "." + systemNamespace + ".svc"
 
-// server is an API server as a process of its own.
+// server is an API server in a separate process.
 type server struct {
 	folder  string
 	port    int
@@ -43,9 +43,9 @@ type server struct {
 	gate    *gate
 	process *exec.Cmd
 	exited  chan error
-	// more are arguments beside the usual.
+	// more are additional arguments.
 	more []string
-	// program is run in place of this very program, where it is set; said takes what the process logs, too.
+	// program is run instead of this program when it is set; said receives the log of the process.
 	program string
 	said    io.Writer
 }
@@ -61,7 +61,7 @@ func newServer(folder string) *server {
 	return s
 }
 
-// user is the server's service account, as far as RBAC goes. It reaches the API through the gate.
+// user is the server's service account. It connects to the API through the gate.
 func (s *server) user() *envtest.AuthenticatedUser {
 	config := *restConfig
 	config.Host = s.gate.address
@@ -82,7 +82,7 @@ func (s *server) storePath() string { return filepath.Join(s.folder, "store", "o
 
 func (s *server) url() string { return fmt.Sprintf("https://%s:%d", serviceAddress, s.port) }
 
-// start starts the process. It does not wait until it is ready.
+// start starts the process and does not wait until it is ready.
 func (s *server) start() {
 	GinkgoHelper()
 	program, err := os.Executable()
@@ -115,7 +115,7 @@ func (s *server) start() {
 	go func() { exited <- process.Wait() }()
 }
 
-// kill ends the process as a crash of the machine would.
+// kill kills the process as a crash of the machine would.
 func (s *server) kill() {
 	GinkgoHelper()
 	if s.process == nil {
@@ -126,7 +126,7 @@ func (s *server) kill() {
 	s.process = nil
 }
 
-// stop ends the process as Kubernetes would, and expects it to end well.
+// stop stops the process as Kubernetes would, and expects a clean exit.
 func (s *server) stop() {
 	GinkgoHelper()
 	Expect(s.process.Process.Signal(syscall.SIGTERM)).To(Succeed())
@@ -142,7 +142,7 @@ func (s *server) restart() {
 	s.waitReady()
 }
 
-// restartWith kills the process and starts another with more arguments, which it has until the spec ends.
+// restartWith kills the process and starts another with more arguments until the spec ends.
 func (s *server) restartWith(more ...string) {
 	GinkgoHelper()
 	s.more = more
@@ -161,7 +161,7 @@ func (s *server) waitReady() {
 	}).Should(Succeed())
 }
 
-// client trusts the server by its name.
+// client verifies the server by its name.
 func (s *server) client() *http.Client {
 	roots := x509.NewCertPool()
 	roots.AddCert(pki.ca)
@@ -174,7 +174,7 @@ func (s *server) client() *http.Client {
 	}
 }
 
-// get reads an address without any credentials; 0 when there was no answer.
+// get reads an address without credentials; 0 when there is no response.
 func get(c *http.Client, address string) (int, string) {
 	response, err := c.Get(address)
 	if err != nil {
@@ -188,7 +188,7 @@ func get(c *http.Client, address string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// register makes the Service and the APIService by which the aggregator finds the server.
+// register creates the Service and the APIService by which the aggregator finds the server.
 func register(ctx context.Context, s *server) {
 	GinkgoHelper()
 	Expect(k8s.Create(ctx, &corev1.Service{
@@ -198,7 +198,7 @@ func register(ctx context.Context, s *server) {
 			Ports:     []corev1.ServicePort{{Name: "https", Port: int32(s.port), TargetPort: intstr.FromInt(s.port)}},
 		},
 	})).To(Succeed())
-	// Only that there is one is looked at: the connection goes to the cluster IP.
+	// Only its existence counts: the connection goes to the cluster IP.
 	Expect(k8s.Create(ctx, &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: serviceName + "-1", Namespace: systemNamespace,
@@ -221,12 +221,12 @@ func register(ctx context.Context, s *server) {
 	}
 }
 
-// patient asks again where the aggregator has not seen yet that the server is back. Whenever it looks while a spec has
-// stopped the server, it refuses for as long as it takes until it looks again, which may be seconds after the server is ready.
-type patient struct{ next http.RoundTripper }
+// retrying repeats requests while the aggregator still considers the server unavailable. A check that falls into the time when
+// a spec has stopped the server makes the aggregator refuse until its next check, which may be seconds after the server is ready.
+type retrying struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p retrying) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		response, err := p.next.RoundTrip(r)
 		if err != nil || response.StatusCode != http.StatusServiceUnavailable {
@@ -237,7 +237,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The server itself says more, and in JSON.
+		// A response of the server itself is JSON.
 		if string(body) != "service unavailable\n" || r.Body != nil && r.GetBody == nil {
 			response.Body = io.NopCloser(bytes.NewReader(body))
 			return response, nil
@@ -257,8 +257,8 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// discovered waits until an API is served through the aggregator, and gives what it says of its resources. That the
-// APIService is available is not enough: the aggregator's own proxy hears of it a moment later, and answers 503 until then.
+// discovered waits until an API is served through the aggregator, and returns its resources. An available APIService is not
+// enough: the proxy in the aggregator observes it later, and answers 503 until then.
 func discovered(ctx context.Context, group, version string) *metav1.APIResourceList {
 	GinkgoHelper()
 	var list *metav1.APIResourceList
@@ -273,7 +273,7 @@ func discovered(ctx context.Context, group, version string) *metav1.APIResourceL
 	return list
 }
 
-// available says why an APIService is not available; "" when it is.
+// available is the reason why an APIService is not available; "" when it is.
 func available(service *apiregistrationv1.APIService) string {
 	for _, condition := range service.Status.Conditions {
 		if condition.Type == apiregistrationv1.Available {
@@ -286,7 +286,7 @@ func available(service *apiregistrationv1.APIService) string {
 	return "nothing is known yet"
 }
 
-// copyStore copies the file of a store that is in use, with what is not in the file itself yet.
+// copyStore copies the file of a store that is in use, with its write-ahead log.
 func copyStore(g Gomega, path string) string {
 	folder := GinkgoT().TempDir()
 	for _, suffix := range []string{"", "-wal"} {

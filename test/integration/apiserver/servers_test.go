@@ -13,8 +13,8 @@ import (
 )
 
 var _ = Describe("Three servers on one database", func() {
-	It("are one to workers and to the run's status, whichever of them is killed", func(ctx SpecContext) {
-		// Its reports of the same runs would be those of another store.
+	It("are one server to workers and to the run's status, whichever of them is killed", func(ctx SpecContext) {
+		// It would report the same runs from another store.
 		api.stop()
 		DeferCleanup(func() {
 			api.start()
@@ -44,19 +44,19 @@ var _ = Describe("Three servers on one database", func() {
 			w.server = s
 			return w
 		}
-		By("going on where another server was")
+		By("continuing a run that another server started")
 		Expect(at(servers[0]).call(ctx, "", true).indexes()).To(Equal([]int{0}))
 		Expect(at(servers[1]).call(ctx, "", true, succeeded(0, 0)).indexes()).To(Equal([]int{1}))
-		By("answering again what a killed server has answered")
+		By("repeating the answer of a killed server")
 		servers[1].kill()
 		Expect(at(servers[2]).again(ctx, "", true, succeeded(0, 0)).indexes()).To(Equal([]int{1}))
-		By("keeping the lease of a worker that calls one of them only")
+		By("keeping the lease of a worker that calls only one of them")
 		for range 8 {
 			Expect(at(servers[2]).call(ctx, "1", false).Revoked).To(BeEmpty())
 			Consistently(ctx.Err).WithTimeout(700 * time.Millisecond).Should(Succeed())
 		}
 		Expect(at(servers[0]).call(ctx, "", true, succeeded(1, 1)).indexes()).To(Equal([]int{2}))
-		By("reporting the end although the server that took the last outcome is killed")
+		By("reporting the end although the server that stored the last outcome is killed")
 		Expect(at(servers[2]).call(ctx, "", true, succeeded(2, 2)).Action).To(Equal("finished"))
 		servers[2].kill()
 		Eventually(func(g Gomega) {
@@ -64,7 +64,7 @@ var _ = Describe("Three servers on one database", func() {
 			g.Expect(progress).NotTo(BeNil())
 			g.Expect(*progress).To(Equal(v1alpha1.RunProgress{Total: 3, Succeeded: 3, Workers: progress.Workers, GPUSeconds: progress.GPUSeconds, Closed: true}))
 		}).WithContext(ctx).Should(Succeed())
-		By("ending as they are told to")
+		By("stopping cleanly")
 		servers[0].stop()
 	}, SpecTimeout(4*time.Minute))
 })

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// name is who the caller's token says it is.
+// name is the user name of the caller's token.
 func (c *caller) name() string {
 	GinkgoHelper()
 	parts := strings.Split(c.token, ".")
@@ -27,14 +27,14 @@ func (c *caller) name() string {
 	return claims.Subject
 }
 
-// transportTo reaches the Kubernetes API with a token and nothing else.
+// transportTo connects to the Kubernetes API with only a token.
 func transportTo(token string) (http.RoundTripper, error) {
 	config := rest.AnonymousClientConfig(restConfig)
 	config.BearerToken = token
 	return rest.TransportFor(config)
 }
 
-// tokenReviews is how many TokenReviews the Kubernetes API has answered.
+// tokenReviews is the number of TokenReviews that the Kubernetes API has answered.
 func tokenReviews(ctx context.Context) int {
 	GinkgoHelper()
 	data, err := clientset.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)

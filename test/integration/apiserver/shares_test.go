@@ -26,7 +26,7 @@ func subresources(run *v1alpha1.FunctionRun) string {
 	return fmt.Sprintf("%s/apis/subresources.sharedcloud.io/v1alpha1/namespaces/%s/functionruns/%s", api.url(), run.Namespace, run.Name)
 }
 
-// stream opens an answer that does not end, directly. It is closed with the spec.
+// stream opens a response that does not end, on the server's own port. It is closed after the spec.
 func (c *caller) stream(ctx context.Context, address string) (int, *bufio.Reader, http.Header) {
 	GinkgoHelper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -52,7 +52,7 @@ func endOf(reader io.Reader) chan struct{} {
 
 var _ = Describe("Streams of one tenant", func() {
 	//security:attack tenant | Follows of logs through several accounts of one namespace, as many as the server gives. | 429 with Retry-After that names the limit; another tenant follows.
-	It("leave room for those of others", func(ctx SpecContext) {
+	It("leave room for streams of other tenants", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 1)
 		start(ctx, run, 1)
@@ -98,13 +98,13 @@ var _ = Describe("A stream whose caller", Serial, func() {
 	}, NodeTimeout(2*time.Minute))
 
 	//security:attack tenant | A log is followed on after the right to get the run is gone. | The stream ends within a minute.
-	It("lost the right ends", func(ctx SpecContext) {
+	It("lost the right is closed", func(ctx SpecContext) {
 		Expect(clientset.RbacV1().RoleBindings(run.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})).To(Succeed())
 		Eventually(ended).WithContext(ctx).WithTimeout(time.Minute).Should(BeClosed())
 	}, SpecTimeout(2*time.Minute))
 
 	//security:attack tenant | A log is followed on after the account is deleted, and its token with it. | The stream ends within a minute.
-	It("is deleted ends", func(ctx SpecContext) {
+	It("is deleted is closed", func(ctx SpecContext) {
 		accounts := &corev1.ServiceAccountList{}
 		Expect(k8s.List(ctx, accounts)).To(Succeed())
 		for i := range accounts.Items {
@@ -116,7 +116,7 @@ var _ = Describe("A stream whose caller", Serial, func() {
 	}, SpecTimeout(2*time.Minute))
 
 	//security:attack tenant | A log is followed on after the namespace is deleted. | The stream ends within a minute.
-	It("loses its namespace ends", func(ctx SpecContext) {
+	It("loses its namespace is closed", func(ctx SpecContext) {
 		Expect(k8s.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: run.Namespace}})).To(Succeed())
 		Eventually(ended).WithContext(ctx).WithTimeout(time.Minute).Should(BeClosed())
 	}, SpecTimeout(2*time.Minute))
@@ -124,7 +124,7 @@ var _ = Describe("A stream whose caller", Serial, func() {
 
 var _ = Describe("A stream through the aggregator whose service account", Serial, func() {
 	//security:attack tenant | A log is followed on through the Kubernetes API after the account is deleted. | The stream ends within a minute.
-	It("is deleted ends", func(ctx SpecContext) {
+	It("is deleted is closed", func(ctx SpecContext) {
 		api.restartWith("--reauthorize-interval=200ms", "--authorization-webhook-cache-authorized-ttl=200ms")
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 1)
@@ -161,14 +161,14 @@ var _ = Describe("A stream through the aggregator whose service account", Serial
 	}, SpecTimeout(3*time.Minute))
 })
 
-// percentile is that of some durations.
+// percentile is a percentile of durations.
 func percentile(took []time.Duration, share float64) time.Duration {
 	slices.Sort(took)
 	return took[min(len(took)-1, int(share*float64(len(took))))]
 }
 
 var _ = Describe("A flood", Serial, func() {
-	// beside measures a good caller's reads while the flood goes on.
+	// beside measures a good caller's reads during the flood.
 	beside := func(ctx context.Context, good *caller, path string, flood func(ctx context.Context)) time.Duration {
 		GinkgoHelper()
 		flooding, stop := context.WithCancel(ctx)
@@ -192,7 +192,7 @@ var _ = Describe("A flood", Serial, func() {
 		group.Wait()
 		return percentile(took, 0.99)
 	}
-	// post sends a request that may fail, and returns its status and when to try again.
+	// post sends a request that may fail, and returns its status and Retry-After.
 	post := func(ctx context.Context, via *http.Client, address, authorization, body string) (int, string) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
 		if err != nil {
@@ -208,7 +208,7 @@ var _ = Describe("A flood", Serial, func() {
 		_, _ = io.Copy(io.Discard, response.Body)
 		return response.StatusCode, response.Header.Get("Retry-After")
 	}
-	// kept is a client that keeps its connection.
+	// kept is a client with keep-alive.
 	kept := func() *http.Client {
 		c := api.client()
 		transport, ok := c.Transport.(*http.Transport)
@@ -218,8 +218,8 @@ var _ = Describe("A flood", Serial, func() {
 		return c
 	}
 
-	//security:attack anonymous | Made up tokens at the exchange, REST and the aggregated API, as fast as they can be sent. | Few reach the cluster; a caller and a new worker from the same address are served.
-	It("of made up tokens keeps nobody out", func(ctx SpecContext) {
+	//security:attack anonymous | Made-up tokens at the exchange, REST and the aggregated API, as fast as they can be sent. | Few reach the cluster; a caller and a new worker from the same address are served.
+	It("of made-up tokens does not keep other callers out", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		good := newCaller(ctx, namespace, editor)
 		run := newRun(ctx, namespace, 1)
@@ -274,7 +274,7 @@ var _ = Describe("A flood", Serial, func() {
 
 var _ = Describe("Health", func() {
 	//security:attack anonymous | Requests for health with verbose, or for one check. | ok or not ok, without names and reasons; 401 for one check.
-	It("tells its reasons to who may see them, and to nobody else", func(ctx SpecContext) {
+	It("shows its reasons only to permitted users", func(ctx SpecContext) {
 		status, body := get(api.client(), api.url()+"/readyz?verbose")
 		Expect(status).To(Equal(http.StatusOK))
 		Expect(body).To(Equal("ok"))
@@ -302,7 +302,7 @@ var _ = Describe("Health", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	//security:attack tenant | Impersonate-User at the server's own port, with a good token. | 403 in words at every frontend.
-	It("and everything else refuses impersonation in words", func(ctx SpecContext) {
+	It("and every other route refuses impersonation in words", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor).with("Impersonate-User", "system:admin")
 		got := c.do(ctx, http.MethodGet, "/functions", nil)
 		Expect(got.Status).To(Equal(http.StatusForbidden))

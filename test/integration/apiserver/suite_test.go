@@ -1,9 +1,9 @@
-// Package apiserver shows the API server against a real control plane (kube-apiserver with its aggregator, and etcd): who
-// gets in by which door, what a worker's calls become in a run's status and in functionruns/results, and what is left after
-// the server was killed, the Kubernetes API was away, or a run was deleted.
+// Package apiserver tests the API server against a real control plane (kube-apiserver with its aggregator, and etcd): the
+// access to each frontend, the effect of a worker's calls on a run's status and on functionruns/results, and the state after
+// the server was killed, the Kubernetes API was unreachable, or a run was deleted.
 //
-// What lives here: specs of cmd/apiserver as a process of its own, which can be killed. There is no Job controller and no
-// kubelet: specs play their parts, and the workers'. What needs real pods lives in test/e2e.
+// cmd/apiserver runs as a separate process, which specs can kill. There is no Job controller and no kubelet: specs do their
+// part, and that of workers. Specs that need real pods are in test/e2e.
 package apiserver
 
 import (
@@ -57,7 +57,7 @@ var (
 	api *server
 )
 
-// TestMain is the API server, where a spec starts this very program as one: it can be killed without ending the specs.
+// TestMain runs the API server when a spec has started this program as one: it can be killed without ending the specs.
 func TestMain(m *testing.M) {
 	if os.Getenv(serverVariable) == "" {
 		os.Exit(m.Run())
@@ -110,7 +110,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	startAggregated(ctx)
 }, NodeTimeout(5*time.Minute))
 
-// startControlPlane starts kube-apiserver, with its aggregator as any cluster has it, and etcd.
+// startControlPlane starts etcd and kube-apiserver with its aggregator.
 func startControlPlane() {
 	scheme := runtime.NewScheme()
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
@@ -120,7 +120,7 @@ func startControlPlane() {
 	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-		// Slow machines are no reason to begin anew.
+		// A slow machine needs more time.
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
@@ -134,7 +134,7 @@ func startControlPlane() {
 		Set("requestheader-extra-headers-prefix", "X-Remote-Extra-").
 		Set("proxy-client-cert-file", frontProxy.certFile).
 		Set("proxy-client-key-file", frontProxy.keyFile)
-	// Before the start: one that fails half way, at a CustomResourceDefinition, leaves processes behind.
+	// Registered before the start: a start that fails at a CustomResourceDefinition leaves processes behind.
 	DeferCleanup(func() {
 		Expect(environment.Stop()).To(Succeed())
 	})
@@ -142,7 +142,7 @@ func startControlPlane() {
 	restConfig, err = environment.Start()
 	Expect(err).NotTo(HaveOccurred())
 	restConfig.QPS, restConfig.Burst = 1000, 2000
-	restConfig.Wrap(func(next http.RoundTripper) http.RoundTripper { return patient{next} })
+	restConfig.Wrap(func(next http.RoundTripper) http.RoundTripper { return retrying{next} })
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	clientset, err = kubernetes.NewForConfig(restConfig)

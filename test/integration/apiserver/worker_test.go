@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// worker plays the supervisor of a pod.
+// worker does the part of the supervisor in a pod.
 type worker struct {
 	run      *v1alpha1.FunctionRun
 	pod      *corev1.Pod
@@ -26,7 +26,7 @@ type worker struct {
 	sequence int
 }
 
-// answer is what a worker reads of an answer.
+// answer is the part of a response that a worker reads.
 type answer struct {
 	Action string `json:"action"`
 	Inputs []struct {
@@ -38,7 +38,7 @@ type answer struct {
 	Error   string `json:"error"`
 }
 
-// indexes are those of the inputs handed out.
+// indexes are the indexes of the leased inputs.
 func (a answer) indexes() []int {
 	indexes := []int{}
 	for _, input := range a.Inputs {
@@ -53,7 +53,7 @@ func newWorker(ctx context.Context, run *v1alpha1.FunctionRun, job *batchv1.Job,
 	return &worker{run: run, pod: pod, token: tokenOf(ctx, pod, v1alpha1.ExchangeAudience), server: api}
 }
 
-// post makes a call, and returns the status and what was said.
+// post makes a call, and returns the status and the body.
 func (w *worker) post(ctx context.Context, run string, body map[string]any) (int, answer) {
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -91,7 +91,7 @@ func (w *worker) call(ctx context.Context, held string, want bool, outcomes ...m
 	return w.again(ctx, held, want, outcomes...)
 }
 
-// again makes the last call once more.
+// again repeats the last call.
 func (w *worker) again(ctx context.Context, held string, want bool, outcomes ...map[string]any) answer {
 	GinkgoHelper()
 	body := map[string]any{"protocol": 1, "sequence": w.sequence, "held": held, "want": want, "outcomes": outcomes}
@@ -104,10 +104,10 @@ func (w *worker) again(ctx context.Context, held string, want bool, outcomes ...
 	return said
 }
 
-// inputMicros is how long an input takes. Inputs as long as that are handed out one by one.
+// inputMicros is the duration of an input. Inputs that long are leased one by one.
 const inputMicros = 10_000_000
 
-// succeeded is the outcome of an input that went well.
+// succeeded is the outcome of an input that succeeded.
 func succeeded(index int, result any) map[string]any {
 	return map[string]any{
 		"index": index, "status": "Succeeded", "result": result,

@@ -21,7 +21,7 @@ import (
 const usage = `Local Kubernetes clusters with simulated GPUs.
 
   cluster build                        make the programs (once, 10 to 20 minutes; then cached)
-  cluster up      [--name N] [--gpus 8]  start a cluster; run again, it goes on or does nothing
+  cluster up      [--name N] [--gpus 8]  start a cluster; run again, it continues or does nothing
   cluster down    [--name N]           remove it and all that it left
   cluster status                       list the clusters of this checkout
   cluster env     [--name N]           print shell exports: eval "$(cluster env)"
@@ -49,7 +49,7 @@ func main() {
 	case errors.As(err, &exit) && len(os.Args) > 1 && os.Args[1] == "exec":
 		os.Exit(exit.ExitCode()) // the command's own, which has said why
 	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "cluster: interrupted; the same command goes on from here")
+		fmt.Fprintln(os.Stderr, "cluster: interrupted; the same command continues from here")
 		os.Exit(130)
 	default:
 		fmt.Fprintln(os.Stderr, "cluster:", err)

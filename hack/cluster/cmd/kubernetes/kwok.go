@@ -50,7 +50,7 @@ func kwok() {
 	}
 }
 
-// configured tells whether the arguments name a configuration.
+// configured reports whether the arguments name a configuration.
 func configured(args []string) bool {
 	return slices.ContainsFunc(args, func(arg string) bool {
 		return strings.HasPrefix(arg, "--config") || strings.HasPrefix(arg, "-c")
@@ -58,7 +58,7 @@ func configured(args []string) bool {
 }
 
 // usualStages returns a file that says what nodes and pods go through unless
-// told otherwise: nodes become ready, pods run and those of Jobs complete. KWOK
+// configured otherwise: nodes become ready, pods run and those of Jobs complete. KWOK
 // does nothing without such a file, and this one lives in memory only.
 func usualStages() (string, error) {
 	fd, err := unix.MemfdCreate("kwok-stages", 0)

@@ -1,6 +1,6 @@
 // Command pause is the first process of a pod's sandbox: it holds the pod's
 // namespaces, reaps what is orphaned in them when the pod's containers share
-// the process namespace, and ends when told. One runs per pod and each pod
+// the process namespace, and exits on a signal. One runs per pod and each pod
 // waits for its start, so it imports next to nothing and is a program of its
 // own.
 package main

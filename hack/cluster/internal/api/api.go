@@ -49,7 +49,7 @@ func New(port int, pki func(file string) string) (*Client, error) {
 	}, nil
 }
 
-// Ready tells whether the API server serves.
+// Ready reports whether the API server serves.
 func (c *Client) Ready(ctx context.Context) bool {
 	return c.do(ctx, http.MethodGet, "/readyz", "", nil, nil) == nil
 }

@@ -211,7 +211,7 @@ func (c *compilation) run(out string) error {
 	return nil
 }
 
-// tick tells the progress each second until it's stopped.
+// tick reports the progress each second until it's stopped.
 func (c *compilation) tick() func() {
 	done := make(chan struct{})
 	go func() {

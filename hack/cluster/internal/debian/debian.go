@@ -23,7 +23,7 @@ import (
 // Store is a folder of downloaded packages.
 type Store struct {
 	Dir string
-	// Downloading is told before each download that is needed, if set.
+	// Downloading is called before each download that is needed, if set.
 	Downloading func(done, total int)
 }
 
@@ -118,7 +118,7 @@ func closure(ctx context.Context, names []string) ([]file, error) {
 	args = append(args, names...)
 	out, err := apt(ctx, "/", args...)
 	if err != nil {
-		return nil, fmt.Errorf("asking apt for %s failed (run `apt-get update`; `apt-get check` tells whether apt itself works): %w", strings.Join(names, ", "), err)
+		return nil, fmt.Errorf("asking apt for %s failed (run `apt-get update`; `apt-get check` shows whether apt itself works): %w", strings.Join(names, ", "), err)
 	}
 	return parseURIs(out)
 }

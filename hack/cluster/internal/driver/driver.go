@@ -61,7 +61,7 @@ func client(spec node.Spec, state node.State) (*api.Client, error) {
 	return api.New(state.APIPort, spec.PKI)
 }
 
-// built tells whether the long build has been done, whatever its sources.
+// built reports whether the long build has been done, whatever its sources.
 func (d *Driver) built() bool {
 	_, err := os.Stat(d.Repo.Assets() + "/kube-apiserver")
 	return err == nil

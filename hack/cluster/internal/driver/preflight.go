@@ -47,7 +47,7 @@ const (
 	diskForCluster = 1 << 30
 )
 
-// checkBuild tells what a build lacks.
+// checkBuild reports what a build lacks.
 func (m machine) checkBuild(built bool) error {
 	if m.os != "linux" {
 		return fmt.Errorf("the local cluster runs on Linux only, since a kubelet does: use a Linux machine, or `kubectl apply -k config/default` on any cluster")
@@ -75,7 +75,7 @@ var hostTools = map[string]string{
 	"apt-get": "", "dpkg-deb": "", "ip": "iproute2", "nsenter": "util-linux",
 }
 
-// checkCluster tells what running a cluster lacks.
+// checkCluster reports what running a cluster lacks.
 func (m machine) checkCluster() error {
 	if m.uid != 0 {
 		return errors.New("a cluster needs root, since it makes namespaces and mounts: run the same command with sudo, keeping PATH (`sudo env PATH=\"$PATH\" make cluster`)")

@@ -76,7 +76,7 @@ func (w *waiter) controlPlane(ctx context.Context) error {
 		s := w.d.Report.Step("%s", step.name)
 		if err := w.until(ctx, s.Progress, step.ready); err != nil {
 			s.Fail()
-			return fmt.Errorf("%s: %w (its log: %s; `cluster up` again goes on from here)", step.name, err, w.spec.Path("logs", step.log+".log"))
+			return fmt.Errorf("%s: %w (its log: %s; `cluster up` continues from here)", step.name, err, w.spec.Path("logs", step.log+".log"))
 		}
 		s.Done("%s", step.done)
 	}

@@ -101,7 +101,7 @@ func (p *Plugin) GetDevicePluginOptions(context.Context, *api.Empty) (*api.Devic
 	return &api.DevicePluginOptions{}, nil
 }
 
-// ListAndWatch tells the devices once: they never fail.
+// ListAndWatch sends the devices once: they never fail.
 func (p *Plugin) ListAndWatch(_ *api.Empty, stream api.DevicePlugin_ListAndWatchServer) error {
 	var devices []*api.Device
 	for _, id := range p.Devices {
@@ -114,8 +114,8 @@ func (p *Plugin) ListAndWatch(_ *api.Empty, stream api.DevicePlugin_ListAndWatch
 	return nil
 }
 
-// Allocate tells each container which devices are its own. Who has a replica of
-// a device sees the device.
+// Allocate sets the environment of each container to the devices allocated to it. A container
+// with a replica of a device sees the device.
 func (p *Plugin) Allocate(_ context.Context, request *api.AllocateRequest) (*api.AllocateResponse, error) {
 	response := &api.AllocateResponse{}
 	for _, container := range request.ContainerRequests {

@@ -174,7 +174,7 @@ func addText(tw *tar.Writer, name, text string) error {
 	return err
 }
 
-// addFile adds one file as root's, whoever owns it here.
+// addFile adds one file owned by root, whatever its owner on this machine.
 func addFile(tw *tar.Writer, name, path string, info fs.FileInfo) error {
 	target := ""
 	if info.Mode()&fs.ModeSymlink != 0 {

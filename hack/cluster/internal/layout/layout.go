@@ -96,7 +96,7 @@ func (c Cluster) CAFile() string { return c.Path("facade-ca.crt") }
 // NodeName is the name of the cluster's only node.
 func (c Cluster) NodeName() string { return c.Name + "-node" }
 
-// Exists tells whether the cluster has a folder, running or not.
+// Exists reports whether the cluster has a folder, running or not.
 func (c Cluster) Exists() bool {
 	_, err := os.Stat(c.Dir)
 	return err == nil

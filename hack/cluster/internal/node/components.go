@@ -20,7 +20,7 @@ const (
 	APIServing Stage = "kube-apiserver"
 )
 
-// Component is a program that runs as long as the cluster does.
+// Component is a program that runs while the cluster runs.
 type Component struct {
 	Name  string // of its log too
 	Path  string

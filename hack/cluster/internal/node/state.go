@@ -52,8 +52,8 @@ func LastState(dir string) (State, error) {
 }
 
 // Running returns the state of the cluster in dir, and whether it runs. The
-// lock that the running process holds tells, not its number: numbers are used
-// again.
+// lock that the running process holds decides, not its process id: ids are
+// reused.
 func Running(dir string) (State, bool, error) {
 	f, err := os.Open(filepath.Join(dir, lockFile))
 	if errors.Is(err, os.ErrNotExist) {

@@ -16,7 +16,7 @@ import (
 )
 
 // Init is the first process in the namespaces: it makes them a machine and
-// keeps the cluster's components running until it's told to end.
+// keeps the cluster's components running until it is stopped.
 func Init(dir string) error {
 	spec, err := node.Read(dir)
 	if err != nil {

@@ -39,7 +39,7 @@ import (
 
 const namespaces = syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC
 
-// Run runs the cluster in dir until it's told to end, or its folder is gone.
+// Run runs the cluster in dir until it is stopped, or its folder is gone.
 func Run(dir string) error {
 	lock, err := node.Lock(dir)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestAProcessThatEndsAtOnceIsReaped(t *testing.T) {
 			t.Errorf("exit status %d", status.ExitStatus())
 		}
 	case <-time.After(time.Minute):
-		t.Fatal("its end was never told")
+		t.Fatal("its exit was never reported")
 	}
 }
 

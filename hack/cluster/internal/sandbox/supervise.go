@@ -12,7 +12,7 @@ import (
 )
 
 // reaper waits for every child of this process, those that it started and those
-// that the kernel handed to it as process 1, and tells the ends of the former.
+// that the kernel handed to it as process 1, and reports the exits of the former.
 type reaper struct {
 	mu      sync.Mutex
 	waiting map[int]chan<- syscall.WaitStatus
@@ -22,7 +22,7 @@ func newReaper() *reaper {
 	return &reaper{waiting: map[int]chan<- syscall.WaitStatus{}}
 }
 
-// start starts a process and returns where its end will be told. The lock is
+// start starts a process and returns the channel that reports its exit. The lock is
 // held over both: a process that ends at once isn't reaped before it's known.
 func (r *reaper) start(path string, args []string, attr *syscall.ProcAttr) (int, <-chan syscall.WaitStatus, error) {
 	r.mu.Lock()

@@ -1,4 +1,4 @@
-// Package say tells a person what happens while it happens: one line for each
+// Package say prints what happens while it happens: one line for each
 // step with the time it took, and inside a long step where it stands. On a
 // terminal the line of a running step is rewritten in place; anywhere else
 // (a log, a pipe) it's repeated now and then, so that a log shows progress too.
@@ -24,7 +24,7 @@ type Reporter struct {
 	open     string // the unfinished line on a terminal
 }
 
-// repeatAfter is how often a running step is told again in a log.
+// repeatAfter is how often a running step is printed again in a log.
 const repeatAfter = 15 * time.Second
 
 // New returns a reporter on f, which may be a terminal.
@@ -46,7 +46,7 @@ func (r *Reporter) Line(format string, args ...any) {
 // Step begins a step. Its Done or Fail ends it.
 func (r *Reporter) Step(format string, args ...any) *Step {
 	now := r.now()
-	s := &Step{r: r, name: fmt.Sprintf(format, args...), start: now, told: now}
+	s := &Step{r: r, name: fmt.Sprintf(format, args...), start: now, printed: now}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.terminal {
@@ -57,10 +57,10 @@ func (r *Reporter) Step(format string, args ...any) *Step {
 
 // Step is something that takes time.
 type Step struct {
-	r     *Reporter
-	name  string
-	start time.Time
-	told  time.Time
+	r       *Reporter
+	name    string
+	start   time.Time
+	printed time.Time
 }
 
 // Progress says where the step stands.
@@ -74,8 +74,8 @@ func (s *Step) Progress(format string, args ...any) {
 		r.rewrite(text)
 		return
 	}
-	if now.Sub(s.told) >= repeatAfter {
-		s.told = now
+	if now.Sub(s.printed) >= repeatAfter {
+		s.printed = now
 		fmt.Fprintln(r.out, text)
 	}
 }
@@ -85,7 +85,7 @@ func (s *Step) Done(format string, args ...any) {
 	s.end(fmt.Sprintf(format, args...))
 }
 
-// Fail ends the step; the error itself is told by whoever gets it.
+// Fail ends the step; the caller prints the error itself.
 func (s *Step) Fail() { s.end("not done") }
 
 func (s *Step) end(what string) {

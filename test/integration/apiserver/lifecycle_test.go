@@ -25,7 +25,7 @@ var _ = Describe("The server", func() {
 		}).WithContext(ctx).WithTimeout(80 * time.Second).WithPolling(200 * time.Millisecond).Should(Succeed())
 	}, SpecTimeout(2*time.Minute))
 
-	It("answers discovery while another has the store, and takes over when that ends", func(ctx SpecContext) {
+	It("serves discovery while another server holds the store, and takes over when that stops", func(ctx SpecContext) {
 		second := newServer(GinkgoT().TempDir())
 		// The last of two flags counts.
 		second.more = []string{"--store-path=" + api.storePath()}
@@ -50,13 +50,13 @@ var _ = Describe("The server", func() {
 		api.waitReady()
 	}, SpecTimeout(timeout))
 
-	It("lets go of calls that it keeps open when it is told to end", func(ctx SpecContext) {
-		api.restartWith("--lease-duration=10m") // nothing comes back from the busy one
+	It("answers the calls that it keeps open when it is stopped", func(ctx SpecContext) {
+		api.restartWith("--lease-duration=10m") // no lease of the busy worker expires
 		run := newRun(ctx, newNamespace(ctx), 3)
 		job := start(ctx, run, 1)
 		busy, idle := newWorker(ctx, run, job, 0), newWorker(ctx, run, job, 1)
 		Expect(busy.call(ctx, "", true).indexes()).To(Equal([]int{0}))
-		// Of two that it holds one may come back: somebody else may wait for it.
+		// One of the two inputs that it holds may be handed back: another worker may wait for it.
 		short := succeeded(0, 0)
 		short["durationMicros"] = 1000
 		Expect(busy.call(ctx, "", true, short).indexes()).To(Equal([]int{1, 2}))
@@ -85,7 +85,7 @@ var _ = Describe("The server", func() {
 	}, SpecTimeout(timeout))
 })
 
-// servedSerial is the serial number of the certificate that a server shows.
+// servedSerial is the serial number of the certificate that a server presents.
 func servedSerial(s *server) string {
 	GinkgoHelper()
 	roots := x509.NewCertPool()
@@ -121,7 +121,7 @@ func (a asMaster) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(r)
 }
 
-// inFlight is how many calls of workers are open, by the server's metrics.
+// inFlight is the number of open worker calls in the server's metrics.
 func inFlight(ctx context.Context, g Gomega) float64 {
 	status, body := asAggregator(ctx, api, "/metrics")
 	g.Expect(status).To(Equal(http.StatusOK))

@@ -23,10 +23,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// The two rules that reading results takes.
+// The two rules that are required to read results.
 var (
-	door = rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"functionruns/results"}, Verbs: []string{"get"}}
-	may  = rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functionruns"}, Verbs: []string{"get"}}
+	subresourceRule = rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"functionruns/results"}, Verbs: []string{"get"}}
+	may             = rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functionruns"}, Verbs: []string{"get"}}
 )
 
 // results reads functionruns/results through the aggregator.
@@ -44,20 +44,20 @@ func results(ctx context.Context, config *rest.Config, run *v1alpha1.FunctionRun
 	}
 	data, err := request.DoRaw(ctx)
 	if status := (&metav1.Status{}); err != nil && json.Unmarshal(data, status) == nil && status.Kind == "Status" {
-		err = &apierrors.StatusError{ErrStatus: *status} // in the server's own words
+		err = &apierrors.StatusError{ErrStatus: *status} // with the server's own message
 	}
 	return data, err
 }
 
 var _ = Describe("The aggregated API", func() {
-	It("is found by discovery, and leaves FunctionRuns to the custom resource", func(ctx SpecContext) {
+	It("is listed by discovery, and does not serve FunctionRuns itself", func(ctx SpecContext) {
 		list := discovered(ctx, "subresources.sharedcloud.io", "v1alpha1")
 		verbs := map[string][]string{}
 		for _, resource := range list.APIResources {
 			Expect(resource.Namespaced).To(BeTrue(), resource.Name)
 			verbs[resource.Name] = resource.Verbs
 		}
-		// No list and no delete: a namespace's deletion would wait for the answer.
+		// No list and no delete: the deletion of a namespace would wait for the response.
 		for _, parent := range []string{"functionruns", "functions"} {
 			Expect(verbs[parent]).To(BeEmpty())
 			delete(verbs, parent)
@@ -91,31 +91,31 @@ var _ = Describe("The aggregated API", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack tenant | reads results and logs of a run without the right to get it | the answer is 403 and names the missing right
-	It("lets in who may get the run, and says what others lack", func(ctx SpecContext) {
+	It("admits users who may get the run, and names the missing right to others", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 1)
-		both := person(ctx, namespace+"-both", namespace, door, may)
+		both := newUser(ctx, namespace+"-both", namespace, subresourceRule, may)
 		Eventually(func(g Gomega) {
 			data, err := results(ctx, both, run, nil)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(data).To(MatchJSON(`[]`))
 		}).WithContext(ctx).Should(Succeed())
 
-		_, err := results(ctx, person(ctx, namespace+"-door", namespace, door), run, nil)
+		_, err := results(ctx, newUser(ctx, namespace+"-subresourceRule", namespace, subresourceRule), run, nil)
 		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
 		Expect(err).To(MatchError(ContainSubstring("the right to get functionruns in the API group sharedcloud.io")))
 
-		_, err = results(ctx, person(ctx, namespace+"-may", namespace, may), run, nil)
+		_, err = results(ctx, newUser(ctx, namespace+"-may", namespace, may), run, nil)
 		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
 	}, SpecTimeout(timeout))
 
-	It("makes a run for who may make one and see the function, and keeps what he said", func(ctx SpecContext) {
+	It("creates a run for users who may create one and get the function, and keeps its content", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		Expect(k8s.Create(ctx, &v1alpha1.Function{
 			ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: namespace},
 			Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To("def handler(event): pass")},
 		})).To(Succeed())
-		doors := rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"functions/run"}, Verbs: []string{"create"}}
+		subresourceRules := rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"functions/run"}, Verbs: []string{"create"}}
 		see := rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functions"}, Verbs: []string{"get"}}
 		make := rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functionruns"}, Verbs: []string{"create"}}
 		post := func(config *rest.Config, body string) ([]byte, error) {
@@ -128,7 +128,7 @@ var _ = Describe("The aggregated API", func() {
 			}
 			return data, err
 		}
-		all := person(ctx, namespace+"-all", namespace, doors, see, make)
+		all := newUser(ctx, namespace+"-all", namespace, subresourceRules, see, make)
 		run := &v1alpha1.FunctionRun{}
 		Eventually(func(g Gomega) {
 			data, err := post(all, "[1]\n[2]\n")
@@ -140,13 +140,13 @@ var _ = Describe("The aggregated API", func() {
 
 		_, err := post(all, "[1]\n")
 		Expect(apierrors.IsAlreadyExists(err)).To(BeTrue(), "%v", err)
-		_, err = post(person(ctx, namespace+"-see", namespace, doors, see), "[1]\n")
+		_, err = post(newUser(ctx, namespace+"-see", namespace, subresourceRules, see), "[1]\n")
 		Expect(err).To(MatchError(ContainSubstring("the right to create functionruns")))
-		_, err = post(person(ctx, namespace+"-make", namespace, doors, make), "[1]\n")
+		_, err = post(newUser(ctx, namespace+"-make", namespace, subresourceRules, make), "[1]\n")
 		Expect(err).To(MatchError(ContainSubstring("the right to get functions")))
 	}, SpecTimeout(timeout))
 
-	It("answers an unknown run with 404, and a parameter that cannot be with 400", func(ctx SpecContext) {
+	It("returns 404 for an unknown run, and 400 for an invalid parameter", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 1)
 		_, err := results(ctx, restConfig, &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "unknown", Namespace: namespace}}, nil)
@@ -158,7 +158,7 @@ var _ = Describe("The aggregated API", func() {
 	}, SpecTimeout(timeout))
 
 	//security:attack anonymous | calls the API server's own port without a token | the answer is 401; only the probes are open
-	It("tells who comes without a token, directly, that he needs one, and lets probes in", func(ctx SpecContext) {
+	It("returns 401 without a token on its own port, and serves probes", func(ctx SpecContext) {
 		status, body := get(api.client(), api.url()+"/apis/subresources.sharedcloud.io/v1alpha1/namespaces/a/functionruns/b/results")
 		Expect(status).To(Equal(http.StatusUnauthorized), body)
 		Expect(body).To(ContainSubstring(`"kind":"Status"`))
@@ -173,7 +173,7 @@ var _ = Describe("The aggregated API", func() {
 
 var _ = Describe("The exchange", func() {
 	//security:attack worker | shows its token to other paths, or another token to the exchange | only the exchange of its own run is open to it
-	It("is open to a worker of the run, by its own token, and to nobody else", func(ctx SpecContext) {
+	It("accepts only a worker of the run with its own token", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run, other := newRun(ctx, namespace, 3), newRun(ctx, namespace, 1)
 		job := start(ctx, run, 1)
@@ -186,7 +186,7 @@ var _ = Describe("The exchange", func() {
 			Expect(status).To(Equal(want), "%+v", said)
 			Expect(said.Error).NotTo(BeEmpty())
 		}
-		// Whatever the other run is to it: the token is for its own.
+		// The token is valid for its own run only.
 		refused(w, other.Name, http.StatusForbidden)
 
 		By("calling without a token, and with tokens of other audiences")
@@ -198,11 +198,11 @@ var _ = Describe("The exchange", func() {
 		stranger.token = tokenOf(ctx, w.pod)
 		refused(&stranger, run.Name, http.StatusUnauthorized)
 
-		By("calling from a pod of a Job that is not the run's")
+		By("calling from a pod of another Job")
 		foreign := newWorker(ctx, run, newJob(ctx, namespace, "foreign"), 0)
 		refused(foreign, run.Name, http.StatusForbidden)
 
-		By("opening another door with a worker's token")
+		By("calling other frontends with a worker's token")
 		config := rest.AnonymousClientConfig(restConfig)
 		config.BearerToken = w.token
 		_, err := results(ctx, config, run, nil)
@@ -219,7 +219,7 @@ var _ = Describe("The exchange", func() {
 		said := w.call(ctx, "", true)
 		Expect(said.Action).To(Equal("work"))
 
-		By("calling when its pod is gone")
+		By("calling after its pod is gone")
 		Expect(k8s.Delete(ctx, w.pod, graceless)).To(Succeed())
 		Eventually(func(g Gomega) {
 			status, said := w.post(ctx, run.Name, map[string]any{"protocol": 1, "sequence": 2, "held": "", "want": true})
