@@ -35,7 +35,7 @@ var _ = Describe("The label sharedcloud.io/uuid", func() {
 		refusedBy(ctx, "is immutable", func() error {
 			return k8s.Patch(ctx, with, merge(`{"metadata":{"labels":{"sharedcloud.io/uuid":null}}}`))
 		})
-		taken(ctx, func() error { return k8s.Patch(ctx, with, merge(`{"metadata":{"labels":{"a":"b"}}}`)) })
+		accepted(ctx, func() error { return k8s.Patch(ctx, with, merge(`{"metadata":{"labels":{"a":"b"}}}`)) })
 	}, SpecTimeout(90*time.Second))
 
 	It("of another object sets a condition on the later object, until the first is deleted", func(ctx SpecContext) {
@@ -81,11 +81,11 @@ var _ = Describe("The annotation sharedcloud.io/tenants", func() {
 		refusedBy(ctx, words, func() error {
 			return maker.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-", Annotations: map[string]string{v1alpha1.AnnotationTenants: "user:bob"}}})
 		})
-		taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`"user:alice"`)) })
+		accepted(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`"user:alice"`)) })
 		refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(`"user:bob"`)) })
 		refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(`null`)) })
-		taken(ctx, func() error { return c.Patch(ctx, object.DeepCopy(), merge(`{"metadata":{"annotations":{"a":"b"}}}`)) })
-		taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`null`)) })
+		accepted(ctx, func() error { return c.Patch(ctx, object.DeepCopy(), merge(`{"metadata":{"annotations":{"a":"b"}}}`)) })
+		accepted(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`null`)) })
 	}, SpecTimeout(90*time.Second))
 })
 
@@ -102,7 +102,7 @@ var _ = Describe("The quotas of a namespace", func() {
 		for _, annotation := range []string{v1alpha1.AnnotationUploadsQuota, v1alpha1.AnnotationResultsQuota} {
 			const words = "needs the verb assign-quotas"
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `"unlimited"`)) })
-			taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(annotation, `"20Gi"`)) })
+			accepted(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(annotation, `"20Gi"`)) })
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `"unlimited"`)) })
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `null`)) })
 			refusedBy(ctx, "needs the verb assign-tenants", func() error {
