@@ -261,34 +261,34 @@ func TestHostileSettingsOfARevisionAreRefused(t *testing.T) {
 	const rest = `"runtime":"python311","command":["python3"],"gpuResource":"nvidia.com/gpu","gpus":0,"workers":1,"timeoutSeconds":1,"retries":0`
 	for name, tc := range map[string]struct {
 		text string
-		says string
+		want string
 	}{
 		"the operator's settings":           {text: `{` + rest + `,` + image + `,` + files + `}`},
-		"an unknown field":                  {text: `{` + rest + `,` + image + `,` + files + `,"hostNetwork":true}`, says: "hostNetwork"},
-		"a field twice":                     {text: `{` + rest + `,` + image + `,` + image + `,` + files + `}`, says: "duplicate"},
-		"a field in another case":           {text: `{` + rest + `,"Image":{},` + image + `,` + files + `}`, says: "Image"},
-		"trailing content":                  {text: `{` + rest + `,` + image + `,` + files + `}{}`, says: "decoding"},
-		"not an object":                     {text: `null`, says: "workers is 0"},
-		"deep nesting":                      {text: `{"pod":{"nodeSelector":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}}`, says: "decoding"},
-		"a parent directory as file":        {text: `{` + rest + `,` + image + `,"handlerFile":"..","runnerFile":"runner.py"}`, says: "valid file name"},
-		"a path":                            {text: `{` + rest + `,` + image + `,"handlerFile":"a/b","runnerFile":"runner.py"}`, says: "valid file name"},
-		"a missing file":                    {text: `{` + rest + `,` + image + `,"handlerFile":"other.py","runnerFile":"runner.py"}`, says: "no file other.py"},
-		"one file in two roles":             {text: `{` + rest + `,` + image + `,"handlerFile":"runner.py","runnerFile":"runner.py"}`, says: "twice"},
-		"another namespace's image":         {text: `{` + rest + `,` + strings.Replace(image, `"team"`, `"other"`, 1) + `,` + files + `}`, says: "namespace"},
-		"an image with a line break":        {text: `{` + rest + `,` + strings.Replace(image, `"p"`, `"p\n"`, 1) + `,` + files + `}`, says: "registry path"},
-		"an unknown pull policy":            {text: `{` + rest + `,` + strings.Replace(image, "Always", "Maybe", 1) + `,` + files + `}`, says: "policy"},
-		"too many GPUs":                     {text: `{` + strings.Replace(rest, `"gpus":0`, `"gpus":65`, 1) + `,` + image + `,` + files + `}`, says: "gpus is 65"},
-		"a number beyond 32 bits":           {text: `{` + strings.Replace(rest, `"gpus":0`, `"gpus":3000000000`, 1) + `,` + image + `,` + files + `}`, says: "decoding"},
-		"no worker":                         {text: `{` + strings.Replace(rest, `"workers":1`, `"workers":0`, 1) + `,` + image + `,` + files + `}`, says: "workers"},
-		"the CPU as a GPU resource":         {text: `{` + strings.Replace(rest, "nvidia.com/gpu", "cpu", 1) + `,` + image + `,` + files + `}`, says: "GPUs"},
-		"no command":                        {text: `{` + strings.Replace(rest, `["python3"]`, `[]`, 1) + `,` + image + `,` + files + `}`, says: "command"},
-		"a volume of two sources":           {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"v","secret":{"name":"s"},"configMap":{"name":"s"}}]}}`, says: "2 sources"},
-		"a volume of the node":              {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"v","hostPath":{"path":"/"}}]}}`, says: "hostPath"},
-		"the operator's volume":             {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"sharedcloud-worker","emptyDir":{}}]}}`, says: "reserved for the operator"},
-		"a mount over the operator's files": {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"v","emptyDir":{}}],"volumeMounts":[{"name":"v","mountPath":"/a/../sharedcloud/code"}]}}`, says: "nothing may be mounted"},
-		"a mount without a volume":          {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumeMounts":[{"name":"v","mountPath":"/a"}]}}`, says: "no volume"},
-		"the operator's variable":           {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"env":[{"name":"SHAREDCLOUD_TOKEN_FILE"}]}}`, says: "reserved for the operator"},
-		"a negative user":                   {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"runAsUser":-1}}`, says: "valid user id"},
+		"an unknown field":                  {text: `{` + rest + `,` + image + `,` + files + `,"hostNetwork":true}`, want: "hostNetwork"},
+		"a field twice":                     {text: `{` + rest + `,` + image + `,` + image + `,` + files + `}`, want: "duplicate"},
+		"a field in another case":           {text: `{` + rest + `,"Image":{},` + image + `,` + files + `}`, want: "Image"},
+		"trailing content":                  {text: `{` + rest + `,` + image + `,` + files + `}{}`, want: "decoding"},
+		"not an object":                     {text: `null`, want: "workers is 0"},
+		"deep nesting":                      {text: `{"pod":{"nodeSelector":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}}`, want: "decoding"},
+		"a parent directory as file":        {text: `{` + rest + `,` + image + `,"handlerFile":"..","runnerFile":"runner.py"}`, want: "valid file name"},
+		"a path":                            {text: `{` + rest + `,` + image + `,"handlerFile":"a/b","runnerFile":"runner.py"}`, want: "valid file name"},
+		"a missing file":                    {text: `{` + rest + `,` + image + `,"handlerFile":"other.py","runnerFile":"runner.py"}`, want: "no file other.py"},
+		"one file in two roles":             {text: `{` + rest + `,` + image + `,"handlerFile":"runner.py","runnerFile":"runner.py"}`, want: "twice"},
+		"another namespace's image":         {text: `{` + rest + `,` + strings.Replace(image, `"team"`, `"other"`, 1) + `,` + files + `}`, want: "namespace"},
+		"an image with a line break":        {text: `{` + rest + `,` + strings.Replace(image, `"p"`, `"p\n"`, 1) + `,` + files + `}`, want: "registry path"},
+		"an unknown pull policy":            {text: `{` + rest + `,` + strings.Replace(image, "Always", "Maybe", 1) + `,` + files + `}`, want: "policy"},
+		"too many GPUs":                     {text: `{` + strings.Replace(rest, `"gpus":0`, `"gpus":65`, 1) + `,` + image + `,` + files + `}`, want: "gpus is 65"},
+		"a number beyond 32 bits":           {text: `{` + strings.Replace(rest, `"gpus":0`, `"gpus":3000000000`, 1) + `,` + image + `,` + files + `}`, want: "decoding"},
+		"no worker":                         {text: `{` + strings.Replace(rest, `"workers":1`, `"workers":0`, 1) + `,` + image + `,` + files + `}`, want: "workers"},
+		"the CPU as a GPU resource":         {text: `{` + strings.Replace(rest, "nvidia.com/gpu", "cpu", 1) + `,` + image + `,` + files + `}`, want: "GPUs"},
+		"no command":                        {text: `{` + strings.Replace(rest, `["python3"]`, `[]`, 1) + `,` + image + `,` + files + `}`, want: "command"},
+		"a volume of two sources":           {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"v","secret":{"name":"s"},"configMap":{"name":"s"}}]}}`, want: "2 sources"},
+		"a volume of the node":              {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"v","hostPath":{"path":"/"}}]}}`, want: "hostPath"},
+		"the operator's volume":             {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"sharedcloud-worker","emptyDir":{}}]}}`, want: "reserved for the operator"},
+		"a mount over the operator's files": {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"v","emptyDir":{}}],"volumeMounts":[{"name":"v","mountPath":"/a/../sharedcloud/code"}]}}`, want: "nothing may be mounted"},
+		"a mount without a volume":          {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumeMounts":[{"name":"v","mountPath":"/a"}]}}`, want: "no volume"},
+		"the operator's variable":           {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"env":[{"name":"SHAREDCLOUD_TOKEN_FILE"}]}}`, want: "reserved for the operator"},
+		"a negative user":                   {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"runAsUser":-1}}`, want: "valid user id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			revision := &corev1.ConfigMap{
@@ -299,8 +299,8 @@ func TestHostileSettingsOfARevisionAreRefused(t *testing.T) {
 			revision.Name = "f-" + workload.HashOfDigest(digest)[:10]
 			w := newCluster(revision)
 			_, err := newRevisionReader(w.client, w.client, testOptions).readNow(context.Background(), revisionRef{"team", revision.Name, digest, "uid-of-f"})
-			if tc.says == "" && err != nil || tc.says != "" && (!isNotTheRevision(err) || !strings.Contains(err.Error(), tc.says)) {
-				t.Errorf("read: %v; want %q", err, tc.says)
+			if tc.want == "" && err != nil || tc.want != "" && (!isNotTheRevision(err) || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("read: %v; want %q", err, tc.want)
 			}
 		})
 	}

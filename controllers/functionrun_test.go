@@ -41,12 +41,12 @@ const (
 )
 
 // ownJob is a Job of the run, as the controllers create it.
-func ownJob(run *v1alpha1.FunctionRun, number, before, fruitlessBefore string, conditions ...batchv1.JobCondition) *batchv1.Job {
+func ownJob(run *v1alpha1.FunctionRun, number, before, withoutProgress string, conditions ...batchv1.JobCondition) *batchv1.Job {
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: run.Name + "-" + number, Namespace: run.Namespace, UID: "job", CreationTimestamp: metav1.NewTime(fixtures.Now.Add(-time.Minute)),
 			Labels:          map[string]string{v1alpha1.LabelRunUID: string(run.UID)},
-			Annotations:     map[string]string{annotationNumber: number, annotationOutcomes: before, annotationWithoutProgress: fruitlessBefore},
+			Annotations:     map[string]string{annotationNumber: number, annotationOutcomes: before, annotationWithoutProgress: withoutProgress},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("FunctionRun"))},
 		},
 		Status: batchv1.JobStatus{Conditions: conditions},
@@ -80,7 +80,7 @@ func TestAJobThatCompletesBeforeItsRun(t *testing.T) {
 	tests := []struct {
 		name                    string
 		since                   time.Duration
-		before, fruitlessBefore string
+		before, withoutProgress string
 		wantReason              string
 		wantJob                 int32
 		wantEnding              bool
@@ -88,13 +88,13 @@ func TestAJobThatCompletesBeforeItsRun(t *testing.T) {
 	}{
 		{name: "just now: waiting for the report", since: 5 * time.Second, before: "1", wantReason: v1alpha1.ReasonRunning, wantJob: 2, wantWait: 10 * time.Second},
 		{name: "some time ago with outcomes missing: the next Job continues", since: time.Minute, before: "1", wantReason: v1alpha1.ReasonStarting, wantJob: 3},
-		{name: "some time ago without an outcome: the next Job tries again", since: time.Minute, before: "4", fruitlessBefore: "1", wantReason: v1alpha1.ReasonStarting, wantJob: 3},
-		{name: "for the third time without an outcome: the run ends", since: time.Minute, before: "4", fruitlessBefore: "2", wantReason: v1alpha1.ReasonJobFailed, wantJob: 2, wantEnding: true},
+		{name: "some time ago without an outcome: the next Job tries again", since: time.Minute, before: "4", withoutProgress: "1", wantReason: v1alpha1.ReasonStarting, wantJob: 3},
+		{name: "for the third time without an outcome: the run ends", since: time.Minute, before: "4", withoutProgress: "2", wantReason: v1alpha1.ReasonJobFailed, wantJob: 2, wantEnding: true},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			run := pinned()
-			w := newCluster(run, ownJob(run, "2", tc.before, tc.fruitlessBefore, jobDone(fixtures.Now.Add(-tc.since))))
+			w := newCluster(run, ownJob(run, "2", tc.before, tc.withoutProgress, jobDone(fixtures.Now.Add(-tc.since))))
 			got, wait := reconcileRun(t, w, fixtures.Now)
 			ready := conditionOf(got, v1alpha1.ConditionReady)
 			if ready.Reason != tc.wantReason || got.Status.Job.Number != tc.wantJob || status.RunEnding(got) != tc.wantEnding || wait != tc.wantWait {

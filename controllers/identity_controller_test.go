@@ -39,7 +39,7 @@ func identityOf(t *testing.T, w *fakeCluster, object client.Object) *metav1.Cond
 	return nil
 }
 
-//security:attack tenant | The label sharedcloud.io/uuid of a neighbour is put on another object, with an old created annotation, a run's with its last digits changed | The first by creationTimestamp keeps it; the other gets the condition UUIDUnique with the reason DuplicateUUID
+//security:attack tenant | The value of another object's label sharedcloud.io/uuid is put on an object, with an old created annotation, a run's with its last digits changed | The first by creationTimestamp keeps it; the other gets the condition UUIDUnique with the reason DuplicateUUID
 func TestADuplicateUUIDSetsACondition(t *testing.T) {
 	const id = "8b9420da-a848-4523-a138-ddbf33007631"
 	meta := func(namespace, name, label string, second int64) metav1.ObjectMeta {
@@ -65,19 +65,19 @@ func TestADuplicateUUIDSetsACondition(t *testing.T) {
 		others []client.Object
 		want   bool
 	}{
-		"alone":                                         {object: function("team", "f", id, 1)},
-		"before another":                                {object: function("team", "f", id, 1), others: []client.Object{function("team", "g", id, 2)}},
-		"after another":                                 {object: function("team", "f", id, 2), others: []client.Object{function("team", "g", id, 1)}, want: true},
-		"in other letters":                              {object: function("team", "f", strings.ToUpper(id), 2), others: []client.Object{function("team", "g", id, 1)}, want: true},
-		"of one second, by uid":                         {object: function("team", "g", id, 1), others: []client.Object{function("team", "f", id, 1)}, want: true},
-		"in another namespace":                          {object: function("team", "f", id, 2), others: []client.Object{function("other", "g", id, 1)}},
-		"that is another's metadata.uid":                {object: function("team", "f", id, 2), others: []client.Object{owner(function("team", "g", "", 2), id)}, want: true},
-		"that is no uuid":                               {object: function("team", "f", "x", 2), others: []client.Object{function("team", "g", "x", 1)}},
-		"of a run, with other digits at its end":        {object: run("r", id[:35]+"0", 2), others: []client.Object{run("s", id, 1)}, want: true},
-		"of a run, with other digits at its beginning":  {object: run("r", "0"+id[1:], 2), others: []client.Object{run("s", id, 1)}},
-		"of a function, with other digits at its end":   {object: function("team", "f", id[:35]+"0", 2), others: []client.Object{function("team", "g", id, 1)}},
-		"of the catalogue's image":                      {object: image("team", "python", id, 2), others: []client.Object{image("sharedcloud-catalogue", "python", id, 1)}, want: true},
-		"of the catalogue's image, which does not lose": {object: image("sharedcloud-catalogue", "python", id, 2), others: []client.Object{image("team", "python", id, 1)}},
+		"alone":                                        {object: function("team", "f", id, 1)},
+		"before another":                               {object: function("team", "f", id, 1), others: []client.Object{function("team", "g", id, 2)}},
+		"after another":                                {object: function("team", "f", id, 2), others: []client.Object{function("team", "g", id, 1)}, want: true},
+		"in upper case":                                {object: function("team", "f", strings.ToUpper(id), 2), others: []client.Object{function("team", "g", id, 1)}, want: true},
+		"of the same second, by uid":                   {object: function("team", "g", id, 1), others: []client.Object{function("team", "f", id, 1)}, want: true},
+		"in another namespace":                         {object: function("team", "f", id, 2), others: []client.Object{function("other", "g", id, 1)}},
+		"that is another's metadata.uid":               {object: function("team", "f", id, 2), others: []client.Object{owner(function("team", "g", "", 2), id)}, want: true},
+		"that is not a uuid":                           {object: function("team", "f", "x", 2), others: []client.Object{function("team", "g", "x", 1)}},
+		"of a run, with other digits at its end":       {object: run("r", id[:35]+"0", 2), others: []client.Object{run("s", id, 1)}, want: true},
+		"of a run, with other digits at its beginning": {object: run("r", "0"+id[1:], 2), others: []client.Object{run("s", id, 1)}},
+		"of a function, with other digits at its end":  {object: function("team", "f", id[:35]+"0", 2), others: []client.Object{function("team", "g", id, 1)}},
+		"of the catalogue's image":                     {object: image("team", "python", id, 2), others: []client.Object{image("sharedcloud-catalogue", "python", id, 1)}, want: true},
+		"of the catalogue's image, which keeps it":     {object: image("sharedcloud-catalogue", "python", id, 2), others: []client.Object{image("team", "python", id, 1)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := identityOf(t, newCluster(append(tc.others, tc.object)...), tc.object)

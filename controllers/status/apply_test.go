@@ -2,9 +2,9 @@ package status
 
 import (
 	"encoding/json"
-	"github.com/google/go-cmp/cmp"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"

@@ -1,10 +1,11 @@
 package status
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/internal/fixtures"

@@ -2,10 +2,10 @@ package workload
 
 import (
 	"fmt"
-	"github.com/google/go-cmp/cmp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -63,21 +63,21 @@ func TestCode(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			runtime, _ := fixtures.Lookup("python311")
 			var got Code
-			var wrong *Problem
+			var problem *Problem
 			if tc.configMap != nil {
-				got, wrong = CodeIn(tc.configMap, tc.from, runtime)
+				got, problem = CodeIn(tc.configMap, tc.from, runtime)
 			} else {
 				code := "CODE"
-				got, wrong = InlineCode(&v1alpha1.Function{Spec: v1alpha1.FunctionSpec{Code: &code, Files: tc.inline}}, runtime)
+				got, problem = InlineCode(&v1alpha1.Function{Spec: v1alpha1.FunctionSpec{Code: &code, Files: tc.inline}}, runtime)
 			}
 			if tc.wantReason != "" {
-				if wrong == nil || wrong.Reason != tc.wantReason || !strings.Contains(wrong.Message, tc.words) {
-					t.Errorf("found %+v, want reason %s and the words %q", wrong, tc.wantReason, tc.words)
+				if problem == nil || problem.Reason != tc.wantReason || !strings.Contains(problem.Message, tc.words) {
+					t.Errorf("got %+v, want the reason %s and the words %q", problem, tc.wantReason, tc.words)
 				}
 				return
 			}
-			if wrong != nil {
-				t.Fatalf("found %+v, want nothing", *wrong)
+			if problem != nil {
+				t.Fatalf("got %+v, want no problem", *problem)
 			}
 			if len(got.Files) == 0 {
 				got.Files = nil

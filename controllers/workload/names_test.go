@@ -29,7 +29,7 @@ func TestJobName(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := JobName(tc.run, tc.k)
 			if got != tc.want {
-				t.Errorf("jobName(%q, %d) = %q, want %q", tc.run, tc.k, got, tc.want)
+				t.Errorf("JobName(%q, %d) = %q, want %q", tc.run, tc.k, got, tc.want)
 			}
 			host := fmt.Sprintf("%s-%d", got, 9999)
 			if problems := validation.IsDNS1123Label(host); len(problems) > 0 {

@@ -1,9 +1,9 @@
 package workload
 
 import (
-	"github.com/google/go-cmp/cmp"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"

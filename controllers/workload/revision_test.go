@@ -1,10 +1,10 @@
 package workload
 
 import (
-	"github.com/google/go-cmp/cmp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
@@ -139,7 +139,7 @@ func TestFilesArePartOfTheRevision(t *testing.T) {
 	}
 }
 
-//security:attack tenant with ConfigMaps | writes settings with giant quantities and numbers into an own revision | they are refused when they are read, before a pod is rendered
+//security:attack tenant with ConfigMaps | writes settings with giant quantities and numbers into an own revision | they are refused when they are read, before a pod is built
 func TestSettingsOfRefusesNumbersOutOfBounds(t *testing.T) {
 	valid := `"workers":1,"timeoutSeconds":1`
 	for name, text := range map[string]string{
