@@ -2,7 +2,7 @@
 //
 //   - function_*.go, functionimage_*.go, functionrun_*.go, revision_controller.go, identity_controller.go: the reconcilers. Each reads
 //     its object, runs a checklist of early returns, and writes the status once.
-//   - workload/: what a Function and its runs execute, as pure functions. status/: what a status says, as pure functions. values/: small
+//   - workload/: what a Function and its runs execute, as pure functions. status/: the contents of statuses, as pure functions. values/: small
 //     functions that all of them share.
 //   - revision_reader.go, references.go: reads of revisions, which are validated because a ConfigMap may hold anything, and the check
 //     that the policies for references are in force.

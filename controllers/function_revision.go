@@ -16,7 +16,7 @@ import (
 )
 
 // ensureRevision makes sure that the revision exists and has its number, before the status names it. A ConfigMap of its name is
-// the revision if it is immutable and has the same content; annotations and labels only tell where to look. A ConfigMap that claims
+// the revision if it is immutable and has the same content; annotations and labels only help to find it. A ConfigMap that claims
 // to be this revision and is not is deleted, and the revision is created again.
 func (r *FunctionReconciler) ensureRevision(ctx context.Context, function *v1alpha1.Function, revision *corev1.ConfigMap, current *v1alpha1.FunctionRevision) (int64, *workload.Problem, error) {
 	if current != nil && current.Name == revision.Name && current.Number > 0 {

@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/controllers/workload"
 )
 
-// unrecordedJobInterval is when to look again at a pod whose run has not recorded its Job yet.
+// unrecordedJobInterval is when to check a pod again whose run has not recorded its Job yet.
 const unrecordedJobInterval = time.Second
 
 // ImageReconciler reports whether functions can use an image, and records its digest from the pods that run it. It does not
@@ -82,7 +82,7 @@ func (r *ImageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 }
 
 // workersOf keeps the pods that really run the image for a run: workers of a run that has pinned the image. Others only claim it in
-// an annotation. recheck is when to look again at pods whose run, in the cache, has not recorded its Job yet.
+// an annotation. recheck is when to check pods again whose run, in the cache, has not recorded its Job yet.
 func (r *ImageReconciler) workersOf(ctx context.Context, image *v1alpha1.FunctionImage, pods []corev1.Pod) (workers []corev1.Pod, recheck time.Duration, err error) {
 	for i := range pods {
 		pod, run := &pods[i], &v1alpha1.FunctionRun{}

@@ -24,7 +24,7 @@ const firstWorkerLead = time.Second
 // worker. Afterwards the number follows spec.workers: the Job controller terminates the pods with the highest indexes, which return
 // their inputs, or creates more.
 //
-// left is when to call it again. message is for the condition, and says why the number of workers differs from spec.workers.
+// left is when to call it again. message, for the condition, is why the number of workers differs from spec.workers.
 //
 // Nothing else writes parallelism: a queue that admits Jobs by it needs the Job to have all workers from the start. Such a queue has
 // reserved room for that many, and would end a Job that changes its size.

@@ -15,7 +15,7 @@ func TestMetricsAreWellNamed(t *testing.T) {
 	m := NewMetrics(registry)
 	m.runFinished(true, v1alpha1.ReasonSucceeded, time.Second)
 	m.runFinished(false, v1alpha1.ReasonCancelled, time.Second)
-	m.runFinished(false, "whatever an API server may say", time.Second)
+	m.runFinished(false, "any other reason", time.Second)
 	problems, err := testutil.GatherAndLint(registry)
 	if err != nil || len(problems) > 0 {
 		t.Errorf("problems %v, error %v", problems, err)

@@ -105,7 +105,7 @@ func (r *revisionReader) readNow(ctx context.Context, ref revisionRef) (workload
 	return r.readBy(ctx, r.live, true, ref)
 }
 
-// readBy looks the name up with a reader. isLive says that its NotFound is final.
+// readBy looks the name up with a reader. If isLive is true, its NotFound is final.
 func (r *revisionReader) readBy(ctx context.Context, names client.Reader, isLive bool, ref revisionRef) (workload.Settings, error) {
 	known := configMapMetadata()
 	switch err := names.Get(ctx, ref.key(), known); {

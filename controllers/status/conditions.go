@@ -10,7 +10,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Kind is what the conditions Ready, Reconciling and Stalled say together.
+// Kind is the combined meaning of the conditions Ready, Reconciling and Stalled.
 type Kind int
 
 const (

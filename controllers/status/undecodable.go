@@ -29,7 +29,7 @@ func NotDecodable(object metav1.Object) ConditionState {
 		values.TrimFullStop(v1alpha1.DecodeError(object))))
 }
 
-// UndecodableConditions are the conditions that such an object gets. Its other conditions stay, because those of a run say whether
+// UndecodableConditions are the conditions that such an object gets. Its other conditions stay, because those of a run show whether
 // it has finished.
 func UndecodableConditions(object metav1.Object, before []metav1.Condition, now time.Time) (after []metav1.Condition, changed bool) {
 	after = append(after, before...)

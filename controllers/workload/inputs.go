@@ -41,7 +41,7 @@ func InputsFor(run *v1alpha1.FunctionRun, source *corev1.ConfigMap) *corev1.Conf
 	return inputs
 }
 
-// IsInputsOf reports whether a ConfigMap is the copy that this controller made for the run. The label decides, because a policy
+// IsInputsOf reports whether a ConfigMap is the copy that the controller created for the run. The label decides, because a policy
 // keeps others from setting it; an owner reference alone proves nothing.
 func IsInputsOf(run *v1alpha1.FunctionRun, configMap *corev1.ConfigMap) bool {
 	return metav1.IsControlledBy(configMap, run) && configMap.Labels[v1alpha1.LabelInputs] == string(run.UID) && ptr.Deref(configMap.Immutable, false)

@@ -61,7 +61,7 @@ func JobsWithoutProgress(last *batchv1.Job, outcomes int32) int32 {
 // NextJobNumber is the number of the Job after the given one.
 func NextJobNumber(number int32) int32 { return values.Clamp(number, 0, v1alpha1.MaxJobNumber-1) + 1 }
 
-// RunOfJob is the uid of the run that a Job was made for, or "". The owner reference and the label, which a policy keeps others
+// RunOfJob is the uid of the run that a Job was created for, or "". The owner reference and the label, which a policy keeps others
 // from setting, must agree.
 func RunOfJob(job metav1.Object) types.UID {
 	owner := metav1.GetControllerOf(job)

@@ -76,7 +76,7 @@ func TestRevisionName(t *testing.T) {
 	}
 }
 
-//security:attack tenant | gives runs and functions names of 63 and 253 characters, with dots and homoglyphs, of which names of Jobs, pods and ConfigMaps are made | each derived name is a valid one, or cut with a hash
+//security:attack tenant | gives runs and functions names of 63 and 253 characters, with dots and homoglyphs, from which names of Jobs, pods and ConfigMaps are built | each derived name is a valid one, or cut with a hash
 func TestDerivedNamesAreValid(t *testing.T) {
 	names := []string{strings.Repeat("a", 63), strings.Repeat("a", 253), strings.Repeat("a.", 31) + "a", "а-homoglyph", strings.Repeat("é", 126), "-", "."}
 	for _, name := range names {

@@ -15,7 +15,7 @@ import (
 type Problem struct {
 	// Reason is one of the reasons of conditions.
 	Reason string
-	// Message says what is wrong and what to do about it.
+	// Message is what is wrong and what to do about it.
 	Message string
 	// Waiting is true when something is missing that is probably still being applied, such as a ConfigMap of the same sync.
 	Waiting bool
