@@ -1,23 +1,30 @@
-# The operator's image: /manager and /apiserver, static, run as a user that is not root. The local cluster packs the
-# same image without this file (make deploy).
+# The operator's image: /manager and /apiserver, statically linked, run by a user that is not root. `make deploy` packs the same
+# image for the local cluster without this file.
+#
+# VERSION_FLAGS are the linker flags that hack/ldflags.sh prints: the build context has no git. DEBUG=1 keeps symbols and turns
+# optimizations off.
 
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETOS=linux
 ARG TARGETARCH
 WORKDIR /src
-# The modules change seldom: a layer of their own.
+# A layer of its own, because the modules seldom change.
 COPY go.mod go.sum ./
 RUN go mod download
 COPY api/ api/
 COPY apiserver/ apiserver/
 COPY cmd/ cmd/
 COPY controllers/ controllers/
+COPY exchange/ exchange/
 COPY parameters/ parameters/
 COPY runtimes/ runtimes/
-RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
-    go build -trimpath -buildvcs=false -ldflags '-s -w' -o /out/ ./cmd/manager ./cmd/apiserver
+ARG VERSION_FLAGS=
+ARG DEBUG=
+RUN set -- -trimpath -ldflags "-s -w ${VERSION_FLAGS}"; \
+    if [ -n "${DEBUG}" ]; then set -- -gcflags 'all=-N -l' -ldflags "${VERSION_FLAGS}"; fi; \
+    CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -buildvcs=false "$@" -o /out/ ./cmd/manager ./cmd/apiserver
 
-# Nothing else is needed: the programs are static, and trust only the cluster's own certificate authorities.
+# The programs need nothing else: they are static, and trust only the cluster's own certificate authorities.
 FROM scratch
 COPY --from=build /out/manager /out/apiserver /
 USER 65532:65532

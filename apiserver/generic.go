@@ -6,11 +6,13 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	apimachineryversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/util/compatibility"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	basecompatibility "k8s.io/component-base/compatibility"
+	baseversion "k8s.io/component-base/version"
 
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
@@ -26,17 +28,31 @@ const (
 func NewGenericConfig() *genericapiserver.Config {
 	scheme := subresources.NewScheme()
 	config := genericapiserver.NewConfig(serializer.NewCodecFactory(scheme))
-	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
+	config.EffectiveVersion = effectiveVersion{basecompatibility.NewEffectiveVersionFromString(baseversion.DefaultKubeBinaryVersion, "", "")}
 	config.FeatureGate = utilfeature.DefaultFeatureGate
 	namer := openapi.NewDefinitionNamer(scheme)
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openAPIDefinitions, namer)
 	config.OpenAPIConfig.Info.Title = "SharedCloud"
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openAPIDefinitions, namer)
 	config.OpenAPIV3Config.Info.Title = "SharedCloud"
+	// The plugin reads the server's version here: the aggregator serves this document, but no /version of an aggregated server.
+	config.OpenAPIV3Config.Info.Version = baseversion.Get().GitVersion
 	config.EnableIndex = false
 	// Nothing is persisted, so nothing need be admitted, and nobody's request is retried against another storage version.
 	config.LongRunningFunc = longRunning
 	return config
+}
+
+// effectiveVersion separates two versions: the library's features follow the version of Kubernetes that it was taken from, and
+// /version reports the operator's own.
+type effectiveVersion struct {
+	basecompatibility.EffectiveVersion
+}
+
+// Info implements basecompatibility.EffectiveVersion.
+func (effectiveVersion) Info() *apimachineryversion.Info {
+	info := baseversion.Get()
+	return &info
 }
 
 // longRunning says which requests bound their own time: streams, of which those that the aggregator cuts off end cleanly

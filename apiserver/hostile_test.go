@@ -24,7 +24,7 @@ import (
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/contract"
-	"sharedcloud.io/function-operator/apiserver/work"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 const (
@@ -157,7 +157,7 @@ func whole(t *testing.T) *Server {
 // registered are the routes of the server: a method, or "ANY", and a path as it was registered.
 func registered(t *testing.T, s *Server) map[string]bool {
 	t.Helper()
-	routes := map[string]bool{"ANY " + work.Path: true}
+	routes := map[string]bool{"ANY " + exchange.Path: true}
 	for _, service := range s.generic.Handler.GoRestfulContainer.RegisteredWebServices() {
 		for _, route := range service.Routes() {
 			routes[route.Method+" "+strings.TrimSuffix(route.Path, "/")] = true
@@ -197,8 +197,8 @@ const (
 	connect
 	// upload is functions/run.
 	upload
-	// exchange is of workers.
-	exchange
+	// exchangeCall is a call of a worker.
+	exchangeCall
 	// documented is REST; documentedBody is what reads a body of it.
 	documented
 	documentedBody
@@ -213,8 +213,8 @@ var hostileRoutes = map[string]class{
 	"GET " + subresourcesPrefix + "functionruns/{name}/log": connect, "GET " + subresourcesPrefix + "functionruns/{name}/results": connect,
 	"POST " + subresourcesPrefix + "functionruns/{name}/cancel": connect, "POST " + subresourcesPrefix + "functionruns/{name}/rerun": connect,
 	"POST " + subresourcesPrefix + "functions/{name}/run": upload,
-	"ANY " + work.Path: exchange,
-	"REST GET /docs":   documented, "REST GET /openapi.json": documented, "REST POST /api-token-auth": documentedBody,
+	"ANY " + exchange.Path:                                exchangeCall,
+	"REST GET /docs":                                      documented, "REST GET /openapi.json": documented, "REST POST /api-token-auth": documentedBody,
 	"REST GET /functions": documented, "REST POST /functions": documentedBody, "REST GET /functions/{uuid}": documented,
 	"REST PUT /functions/{uuid}": documentedBody, "REST PATCH /functions/{uuid}": documentedBody, "REST DELETE /functions/{uuid}": documented,
 	"REST GET /runs": documented, "REST POST /runs": documentedBody, "REST GET /runs/{uuid}": documented, "REST DELETE /runs/{uuid}": documented,
@@ -283,7 +283,7 @@ func attacksOn(route string, of class) (attacks []attack) {
 	}
 	if method == "ANY" {
 		method = http.MethodGet
-		if of == exchange {
+		if of == exchangeCall {
 			method = http.MethodPost
 		}
 	}
@@ -325,7 +325,7 @@ func attacksOn(route string, of class) (attacks []attack) {
 	for _, query := range []string{"limit=%zz", "limit=1&limit=2", strings.Repeat("&", 10_000), strings.Repeat("a=1&", 5000)} {
 		attacks = append(attacks, attack{method: method, path: fill("", "") + "?" + query, name: fmt.Sprintf("the query %.20s", query)})
 	}
-	reads := of == upload || of == exchange || of == documentedBody
+	reads := of == upload || of == exchangeCall || of == documentedBody
 	for name, body := range hostileBodies() {
 		for _, media := range hostileTypes {
 			attacks = append(attacks, attack{method: method, path: fill("", ""), name: name + " as " + media, header: map[string]string{"Content-Type": media}, body: body,
@@ -402,7 +402,7 @@ func (s *Server) answers(t *testing.T, a attack, of class) {
 	for name, value := range a.header {
 		r.Header.Set(name, value)
 	}
-	r.Header.Set("Authorization", map[bool]string{true: "Bearer worker", false: "Token tenant"}[of == exchange])
+	r.Header.Set("Authorization", map[bool]string{true: "Bearer worker", false: "Token tenant"}[of == exchangeCall])
 	recorder := httptest.NewRecorder()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

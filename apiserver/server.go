@@ -1,10 +1,17 @@
 // Package apiserver is the extension API server: the exchange for workers, and the aggregated API for people.
 //
-// What lives here: the server's construction and its life, from the port that opens to the store that is closed, and the
-// guard in front of all its ways in. What
-// lies below it: options (flags), identity (who calls, and what he may do), core (what is known of the cluster), the faces
-// subresources and work, workers (what the exchange must know of the cluster), report (progress and the end of runs) and
-// outcomes (the store). What must not be here: any behaviour of one of these.
+//	server.go, generic.go   construction, from the port that opens to the store that is closed
+//	front.go, places.go     the handlers that all frontends have in common, and how many requests they serve at once
+//	guard.go                the checks of requests before any frontend has them
+//	recheck.go              long requests are authorized again while they last
+//	store.go                the store with metrics, and adapters between packages
+//	probes.go, metrics.go   health, readiness and metrics
+//	quiet.go                log lines that are omitted
+//	openapi*.go, rbac.go    markers of generators and the OpenAPI document of the aggregated API
+//
+// What must not be here: the behaviour of one of the packages that it connects: options (flags), identity, connections and shares
+// (who calls, and what a caller may do and take), core and writes (the cluster), the frontends rest, subresources and work, workers,
+// uploads, quotas, report and outcomes (the store).
 package apiserver
 
 import (
@@ -24,7 +31,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/connections"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
@@ -37,6 +44,8 @@ import (
 	"sharedcloud.io/function-operator/apiserver/uploads"
 	"sharedcloud.io/function-operator/apiserver/work"
 	"sharedcloud.io/function-operator/apiserver/workers"
+	"sharedcloud.io/function-operator/apiserver/writes"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 const (
@@ -105,7 +114,7 @@ func Defaults() Config {
 		OutputBytes:        work.DefaultLimits.OutputBytes,
 		CatalogueNamespace: "sharedcloud-catalogue",
 		GPUResource:        "nvidia.com/gpu",
-		GPUProductLabel:    sharedcloudv1alpha1.DefaultGPUProductLabel,
+		GPUProductLabel:    v1alpha1.DefaultGPUProductLabel,
 		ReadsPerSecond:     5000,
 		WritesPerSecond:    100,
 		Drain:              5 * time.Second,
@@ -150,12 +159,12 @@ func New(config *Config) (*Server, error) {
 	if s.cluster, err = core.NewCluster(config.ClientConfig, s.uploads, config.InputsBytes, config.GPUResource, config.GPUProductLabel, s.clock); err != nil {
 		return nil, err
 	}
-	fates := workers.NewFates(s.cluster.Pods)
+	podExits := workers.NewPodExits(s.cluster.Pods)
 	s.births = workers.NewBirths(s.cluster.Client, store, config.GPUProductLabel, s.clock)
 	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
-	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), fates, work.Options{
+	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), podExits, work.Options{
 		Lease:   config.LeaseDuration,
-		Limits:  work.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
+		Limits:  exchange.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
 		Clock:   s.clock,
 		Quotas:  quota,
 		Changed: func(run types.UID) { s.reporter.Enqueue(run) },
@@ -165,7 +174,7 @@ func New(config *Config) (*Server, error) {
 	if _, err := s.reporter.Watch(s.cluster.Runs.Informer()); err != nil {
 		return nil, err
 	}
-	if s.watcher, err = workers.NewWatcher(s.cluster, fates, s.exchange, store, s.clock); err != nil {
+	if s.watcher, err = workers.NewWatcher(s.cluster, podExits, s.exchange, store, s.clock); err != nil {
 		return nil, err
 	}
 	s.sweeper = report.NewSweeper(stored{s.exchange, store}, s.cluster.Client, s.known, s.cluster.Inputs.Forget, config.SweepInterval, s.clock)
@@ -192,7 +201,7 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)
 	rules := identity.NewRules(config.Generic.Authorization.Authorizer, s.clock)
-	writer := core.NewWriter(s.cluster, code, rules, s.clock)
+	writer := writes.New(s.cluster, code, rules, s.clock)
 	people := identity.NewCallers(reviews, s.clock)
 	front := s.newFront(config)
 	face := s.newREST(config, store, people, front, code, writer, rules)
@@ -208,10 +217,11 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	if s.generic, err = generic.Complete(nil).New("sharedcloud-apiserver", genericapiserver.NewEmptyDelegate()); err != nil {
 		return fmt.Errorf("making the server: %w", err)
 	}
+	reader := outcomes.NewReader(store)
 	storages := subresources.Storages{
-		Results: subresources.NewResults(s.ending, s.cluster.Runs, reading{store}, s.clock),
-		Log:     subresources.NewLog(s.ending, s.cluster.Runs, reading{store}, s.clock),
-		Rerun:   subresources.NewRerun(s.cluster.Runs, reading{store}, s.cluster.Inputs, s.uploads, writer),
+		Results: subresources.NewResults(s.ending, s.cluster.Runs, reader, s.clock),
+		Log:     subresources.NewLog(s.ending, s.cluster.Runs, reader, s.clock),
+		Rerun:   subresources.NewRerun(s.cluster.Runs, reader, s.cluster.Inputs, s.uploads, writer),
 		Cancel:  subresources.NewCancel(writer),
 		Run:     subresources.NewRun(s.uploads, writer, config.UploadBytes, s.clock),
 	}
@@ -245,7 +255,7 @@ func (s *Server) newFront(config *Config) *front {
 }
 
 // newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *core.Writer, rules *identity.Rules) *rest.API {
+func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *writes.Writer, rules *identity.Rules) *rest.API {
 	var namespaces identity.Namespaces = s.cluster.Namespaces
 	if config.IgnoreTenants {
 		namespaces = identity.WithoutTenants(namespaces)
@@ -256,7 +266,7 @@ func (s *Server) newREST(config *Config, store measured, people *identity.Caller
 		Catalogue: core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
 		Code:      code,
 		Inputs:    s.cluster.Inputs,
-		Store:     store,
+		Outcomes:  outcomes.NewReader(store),
 		Contact:   core.NewContact(s.cluster.Client, s.clock),
 		Callers:   people,
 		Tenancy:   identity.NewTenancy(namespaces, config.DefaultNamespace),
@@ -369,7 +379,7 @@ func (s *Server) namedUploads() (map[[2]string]bool, error) {
 	}
 	named := map[[2]string]bool{}
 	for _, run := range s.cluster.Runs.List() {
-		if sharedcloudv1alpha1.DecodeError(run) != "" {
+		if v1alpha1.DecodeError(run) != "" {
 			named[[2]string{run.Namespace, uploads.AnyUpload}] = true // which one it names is not known
 			continue
 		}

@@ -29,18 +29,18 @@ func TestAdviceForARun(t *testing.T) {
 		run         *v1alpha1.FunctionRun
 		wrong, todo string
 	}{
-		"it goes on":        {withReason(v1alpha1.ReasonRunning, "Workers are running."), "", ""},
-		"it succeeded":      {finishedRun("sweep", 3, 0), "", ""},
-		"nobody has looked": {&v1alpha1.FunctionRun{}, "Nothing has looked at the run yet.", "kubectl function doctor"},
-		"inputs failed":     {failedRun, "3 of 100 inputs did not succeed (3 failed): indexes 4,7-8.", "kubectl function rerun sweep --failed -n ns"},
+		"it is running":                     {withReason(v1alpha1.ReasonRunning, "Workers are running."), "", ""},
+		"it succeeded":                      {finishedRun("sweep", 3, 0), "", ""},
+		"the operator has not processed it": {&v1alpha1.FunctionRun{}, "The operator has not processed the run yet.", "kubectl function doctor"},
+		"inputs failed":                     {failedRun, "3 of 100 inputs did not succeed (3 failed): indexes 4,7-8.", "kubectl function rerun sweep --failed -n ns"},
 		"the function is not there": {withReason(v1alpha1.ReasonFunctionMissing, `The Function "train" does not exist.`), `The Function "train" does not exist.`,
-			"Make the Function train"},
-		"no room":                     {withReason(v1alpha1.ReasonPodsUnschedulable, "No node has room: 0/1 nodes."), "No node has room", "Ask for less"},
-		"some workers wait":           {withReason(v1alpha1.ReasonRunning, "Workers are running; 6 of 8 are waiting: no node has room."), "6 of 8 are waiting", "with fewer workers meanwhile"},
+			"Create the Function train"},
+		"no room":                     {withReason(v1alpha1.ReasonPodsUnschedulable, "No node has room: 0/1 nodes."), "No node has room", "Request less"},
+		"some workers wait":           {withReason(v1alpha1.ReasonRunning, "Workers are running; 6 of 8 are waiting: no node has room."), "6 of 8 are waiting", "continues with fewer workers"},
 		"pods take long":              {withReason(v1alpha1.ReasonStarting, "The pod x has been starting for more than 30 seconds: a large image."), "more than 30 seconds", "events"},
 		"a module that does not load": {withReason(v1alpha1.ReasonModuleNotLoaded, "SyntaxError: invalid syntax"), "SyntaxError", "kubectl function test"},
 		"a library that is missing":   {withReason(v1alpha1.ReasonModuleNotLoaded, "the module cannot be loaded: ModuleNotFoundError: No module named 'torch'"), "'torch'", "kubectl function list images"},
-		"a package of Node's":         {withReason(v1alpha1.ReasonModuleNotLoaded, "the module cannot be loaded: Error: Cannot find module 'sharp'"), "'sharp'", "Nothing is installed"},
+		"a package of Node's":         {withReason(v1alpha1.ReasonModuleNotLoaded, "the module cannot be loaded: Error: Cannot find module 'sharp'"), "'sharp'", "Workers do not install libraries"},
 		"it is suspended":             {withReason(v1alpha1.ReasonSuspended, "spec.suspend is set."), "The run is suspended", "kubectl function resume sweep -n ns"},
 		"a reason of a later version": {withReason("Eclipse", "The sun is away."), "The sun is away.", "kubectl function results sweep -n ns"},
 	}
@@ -54,7 +54,7 @@ func TestAdviceForARun(t *testing.T) {
 	}
 }
 
-// A reason that is added to the API and not to the table would have no advice.
+// A new reason requires advice.
 func TestEveryReasonHasAdvice(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../api/v1alpha1/names.go", nil, 0)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestEveryReasonHasAdvice(t *testing.T) {
 		count++
 		_, ofRun := runTodo[reason]
 		_, ofFunction := functionTodo[reason]
-		values := []string{v1alpha1.ReasonNotFinished, v1alpha1.ReasonNotSuspended, v1alpha1.ReasonNotEnding} // of conditions that say nothing
+		values := []string{v1alpha1.ReasonNotFinished, v1alpha1.ReasonNotSuspended, v1alpha1.ReasonNotEnding} // of conditions without a problem
 		if !ofRun && !ofFunction && !progressing[reason] && !slices.Contains(values, reason) {
 			t.Errorf("there is no advice for %s", reason)
 		}
@@ -104,7 +104,7 @@ func TestAdviceForAFunction(t *testing.T) {
 	}
 }
 
-func TestTheSameErrorsAreGrouped(t *testing.T) {
+func TestErrorsAreGrouped(t *testing.T) {
 	fail := func(index int, message string) outcome {
 		return outcome{Index: index, Status: "Failed", Error: &outcomeError{Type: "ValueError", Message: message}}
 	}
@@ -119,6 +119,6 @@ func TestTheSameErrorsAreGrouped(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got := indexesText([]int{1, 3, 5, 7}, 2); got != "1,3,…" {
-		t.Errorf("cut: %s", got)
+		t.Errorf("shortened: %s", got)
 	}
 }

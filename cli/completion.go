@@ -7,13 +7,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completionTime is how long a shell waits for names at most.
-const completionTime = 3 * time.Second
+// completionTimeout limits how long a shell waits for names.
+const completionTimeout = 3 * time.Second
 
-// completeNames completes the names of objects, for the first so many arguments.
-func (o *options) completeNames(k kind, most int) cobra.CompletionFunc {
+// completeNames completes the names of objects, for the first maxArgs arguments; 0 means for all.
+func (o *options) completeNames(k kind, maxArgs int) cobra.CompletionFunc {
 	return func(command *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if most > 0 && len(args) >= most {
+		if maxArgs > 0 && len(args) >= maxArgs {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return o.names(command.Context(), k), cobra.ShellCompDirectiveNoFileComp
@@ -38,7 +38,7 @@ func (o *options) names(ctx context.Context, k kind) []string {
 	if err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
 	table, err := c.tableOf(ctx, listQuery{kind: k, namespace: c.namespace})
 	if err != nil {

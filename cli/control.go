@@ -11,78 +11,84 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// change is one of the fields by which a run is steered while it goes on.
-type change struct {
-	verb, done, long string
-	patch            map[string]any
-	// already says that there is nothing to do; refused, why it cannot be done.
-	already func(run *v1alpha1.FunctionRun) string
-	refused func(run *v1alpha1.FunctionRun) string
+// control changes one field of the spec of runs.
+type control struct {
+	verb, participle  string
+	short, long, done string
+	patch             map[string]any
+	// unchanged says why there is nothing to do; refused says why the change is not possible. Both are empty otherwise.
+	unchanged func(run *v1alpha1.FunctionRun) string
+	refused   func(run *v1alpha1.FunctionRun) string
 }
 
 func newCancel(o *options) *cobra.Command {
-	return newChange(o, change{
-		verb: "cancel", done: "is being cancelled", patch: map[string]any{"cancel": true},
-		long: "End runs: what has no outcome yet becomes Cancelled, what has one keeps it. It cannot be taken back.",
-		already: func(run *v1alpha1.FunctionRun) string {
+	return newControl(o, control{
+		verb: "cancel", participle: "cancelled", done: "is being cancelled", patch: map[string]any{"cancel": true},
+		short: "Cancel runs",
+		long:  "Cancel runs. Inputs without an outcome become Cancelled, the others keep their outcome. You cannot undo this.",
+		unchanged: func(run *v1alpha1.FunctionRun) string {
 			switch {
 			case finished(run):
-				return "is over already"
+				return "has already finished"
 			case run.Spec.Cancel:
-				return "is being cancelled already"
+				return "is already being cancelled"
 			}
 			return ""
 		},
+		refused: func(*v1alpha1.FunctionRun) string { return "" },
 	})
 }
 
 func newSuspend(o *options) *cobra.Command {
-	return newChange(o, change{
-		verb: "suspend", done: "is being suspended", patch: map[string]any{"suspend": true},
-		long: "Take the workers away from runs until they are resumed. What has an outcome keeps it; what is executed is finished if it can be within half a minute, and executed again later if not.",
-		already: func(run *v1alpha1.FunctionRun) string {
+	return newControl(o, control{
+		verb: "suspend", participle: "suspended", done: "is being suspended", patch: map[string]any{"suspend": true},
+		short: "Suspend runs: remove their workers until you resume them",
+		long: `Suspend runs: remove their workers until you resume them. Inputs that have an outcome keep it. A worker finishes the input that it
+executes if that takes at most half a minute; otherwise the input is executed again later.`,
+		unchanged: func(run *v1alpha1.FunctionRun) string {
 			if run.Spec.Suspend {
-				return "is suspended already"
+				return "is already suspended"
 			}
 			return ""
 		},
-		refused: overOrCancelled,
+		refused: finishedOrCancelled,
 	})
 }
 
 func newResume(o *options) *cobra.Command {
-	return newChange(o, change{
-		verb: "resume", done: "goes on", patch: map[string]any{"suspend": false},
-		long: "Let suspended runs go on.",
-		already: func(run *v1alpha1.FunctionRun) string {
+	return newControl(o, control{
+		verb: "resume", participle: "resumed", done: "resumed", patch: map[string]any{"suspend": false},
+		short: "Resume suspended runs",
+		long:  "Resume suspended runs.",
+		unchanged: func(run *v1alpha1.FunctionRun) string {
 			if !run.Spec.Suspend {
 				return "is not suspended"
 			}
 			return ""
 		},
-		refused: overOrCancelled,
+		refused: finishedOrCancelled,
 	})
 }
 
-func overOrCancelled(run *v1alpha1.FunctionRun) string {
+func finishedOrCancelled(run *v1alpha1.FunctionRun) string {
 	switch {
 	case finished(run):
-		return "is over"
+		return "has finished"
 	case run.Spec.Cancel:
 		return "is being cancelled"
 	}
 	return ""
 }
 
-func newChange(o *options, ch change) *cobra.Command {
+func newControl(o *options, ctl control) *cobra.Command {
 	return &cobra.Command{
-		Use:     ch.verb + " RUN…",
-		Short:   map[string]string{"cancel": "End runs", "suspend": "Take the workers away from runs for a while", "resume": "Let suspended runs go on"}[ch.verb],
-		Long:    ch.long,
-		Example: "  kubectl function " + ch.verb + " train-x7k2p",
+		Use:     ctl.verb + " RUN...",
+		Short:   ctl.short,
+		Long:    ctl.long,
+		Example: "  kubectl function " + ctl.verb + " train-x7k2p",
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError("%s needs the name of a run: %s", command.CommandPath(), command.UseLine())
+				return usageError("%s requires the name of a run: %s", command.CommandPath(), command.UseLine())
 			}
 			return nil
 		},
@@ -92,40 +98,38 @@ func newChange(o *options, ch change) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.change(command.Context(), ch, args)
+			return c.control(command.Context(), ctl, args)
 		},
 	}
 }
 
-// change looks at all runs before it changes the first: a name that is wrong leaves all as they are.
-func (c *cluster) change(ctx context.Context, ch change, names []string) error {
+// control reads all runs before it changes the first, so that a wrong name changes nothing.
+func (c *cluster) control(ctx context.Context, ctl control, names []string) error {
 	runs := make([]*v1alpha1.FunctionRun, len(names))
 	for i, name := range names {
 		run, err := c.run(ctx, name)
 		if err != nil {
 			return err
 		}
-		if ch.refused != nil {
-			if why := ch.refused(run); why != "" {
-				return usageError("the run %s %s: it cannot be %s", name, why, map[string]string{"suspend": "suspended", "resume": "resumed"}[ch.verb])
-			}
+		if why := ctl.refused(run); why != "" {
+			return usageError("the run %s %s and cannot be %s", name, why, ctl.participle)
 		}
 		runs[i] = run
 	}
 	for _, run := range runs {
-		if why := ch.already(run); why != "" {
+		if why := ctl.unchanged(run); why != "" {
 			c.o.out("functionrun.sharedcloud.io/%s %s\n", run.Name, why)
 			continue
 		}
-		// The uid keeps a run apart that was made again under the name.
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": run.UID}, "spec": ch.patch})
+		// With the uid the API server refuses the patch for another run that was created under the same name.
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": run.UID}, "spec": ctl.patch})
 		if err != nil {
 			return err
 		}
 		if err := c.Patch(ctx, run, client.RawPatch(types.MergePatchType, patch)); err != nil {
 			return err
 		}
-		c.o.out("functionrun.sharedcloud.io/%s %s\n", run.Name, ch.done)
+		c.o.out("functionrun.sharedcloud.io/%s %s\n", run.Name, ctl.done)
 	}
 	return nil
 }

@@ -14,29 +14,29 @@ import (
 	"github.com/spf13/cobra"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 const (
-	// errorsRead is how many outcomes are looked at for the most frequent errors.
-	errorsRead = 5000
-	// errorsShown, workersShown, eventsShown and runsShown bound what is printed.
-	errorsShown, workersShown, eventsShown, runsShown = 5, 12, 10, 5
+	// maxErrorsRead limits how many outcomes are read to find the most frequent errors.
+	maxErrorsRead = 5000
+	// maxErrors, maxWorkers, maxEvents and maxRuns limit what is printed.
+	maxErrors, maxWorkers, maxEvents, maxRuns = 5, 12, 10, 5
 )
 
 func newDescribe(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "describe [run | function] NAME",
-		Short: "Say how a run or a function stands: what is wrong, and what to do",
+		Short: "Show the state of a run or a function, its problem and what to do",
+		Long: `Show the state of a run or a function. If it has a problem, the output says what to do about it. A NAME without a kind is that of a
+run, or of a function if there is no such run.`,
 		Example: `  kubectl function describe train-x7k2p
   kubectl function describe function train`,
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) == 0 || len(args) > 2 {
-				return usageError("the name of a run or a function is needed: %s", command.UseLine())
+				return usageError("%s requires the name of a run or a function: %s", command.CommandPath(), command.UseLine())
 			}
 			return nil
 		},
@@ -53,7 +53,7 @@ func newDescribe(o *options) *cobra.Command {
 			k, err := kindNamed(args[0])
 			switch {
 			case err != nil || k == kindImage:
-				return usageError("%q is neither run nor function", args[0])
+				return usageError("%q is not a kind that describe supports; it must be run or function", args[0])
 			case k == kindRun:
 				return c.describeRun(ctx, args[1])
 			}
@@ -62,19 +62,19 @@ func newDescribe(o *options) *cobra.Command {
 	}
 }
 
-// describeEither describes what has the name: a run, else a function.
+// describeEither describes the run of that name, or else the function of that name.
 func (c *cluster) describeEither(ctx context.Context, name string) error {
 	err := c.describeRun(ctx, name)
-	if !namedNotFound(err) {
+	if !isObjectNotFound(err) {
 		return err
 	}
-	if err := c.describeFunction(ctx, name); !namedNotFound(err) {
+	if err := c.describeFunction(ctx, name); !isObjectNotFound(err) {
 		return err
 	}
-	return clusterError("there is neither a run nor a function %q in the namespace %s: `kubectl function list runs` and `kubectl function list` show which there are", name, c.namespace)
+	return clusterError("there is no run and no function %q in the namespace %s: `kubectl function list runs` and `kubectl function list` list them", name, c.namespace)
 }
 
-// page writes lines of "Name: value".
+// page prints lines of "Name: value".
 type page struct {
 	out  io.Writer
 	rows [][]string
@@ -104,7 +104,7 @@ func (p *page) flush() error {
 	return columns(p.out, rows)
 }
 
-// wrapped breaks a text between words.
+// wrapped breaks a text into lines of at most width bytes, between words.
 func wrapped(text string, width int) []string {
 	var lines []string
 	for paragraph := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
@@ -134,20 +134,20 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 		return err
 	}
 	ns := c.namespaceFlag()
-	s := standingOf(run)
+	s := snapshotOf(run)
 	p := &page{out: c.o.streams.Out}
-	p.line("Run", "%s in the namespace %s, made %s", run.Name, run.Namespace, ago(run.CreationTimestamp.Time))
+	p.line("Run", "%s in the namespace %s, created %s", run.Name, run.Namespace, ago(run.CreationTimestamp.Time))
 	p.line("Function", "%s", run.Spec.FunctionRef.Name)
 	p.line("Status", "%s", statusLine(run, s))
 	found := adviceForRun(run, ns)
 	p.line("What is wrong", "%s", found.wrong)
 	p.line("What to do", "%s", found.todo)
 	if pin := run.Status.Revision; pin != nil {
-		p.line("Executes", "revision %s, image %s%s", pin.Name, pin.RegistryPath, digestText(run.Status.ImageDigest))
-		p.line("How", "%s", policyLine(pin))
+		p.line("Revision", "%s, image %s%s", pin.Name, pin.RegistryPath, digestText(run.Status.ImageDigest))
+		p.line("Settings", "%s", settingsLine(pin))
 	}
-	if of := run.Labels["sharedcloud.io/rerun-of"]; of != "" {
-		p.line("Rerun of", "%s, its inputs %s", of, firstOf(run.Annotations["sharedcloud.io/rerun-indexes"], "that did not succeed"))
+	if of := run.Labels[v1alpha1.LabelRerunOf]; of != "" {
+		p.line("Rerun of", "%s, the inputs %s of it", of, firstOf(run.Annotations[v1alpha1.AnnotationRerunIndexes], "that did not succeed"))
 	}
 	if run.Status.StartTime != nil {
 		end := time.Now()
@@ -160,7 +160,7 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 		}
 		p.line("Time", "started %s, took %s%s", ago(run.Status.StartTime.Time), durationText(end.Sub(run.Status.StartTime.Time).Round(time.Second)), soFar)
 	}
-	p.line("Kept", "%s", keptLine(run))
+	p.line("Kept until", "%s", keptLine(run))
 	if err := p.flush(); err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 	if run.Status.Job != nil {
 		job := &batchv1.Job{}
 		if c.Get(ctx, c.key(run.Status.Job.Name), job) == nil {
-			c.o.out("\nJob: %s, %d of its pods active, %d failed\n", job.Name, job.Status.Active, job.Status.Failed)
+			c.o.out("\nJob: %s, %d active and %d failed pods\n", job.Name, job.Status.Active, job.Status.Failed)
 		}
 		involved = append(involved, string(run.Status.Job.UID))
 	}
@@ -191,37 +191,16 @@ func (c *cluster) describeRun(ctx context.Context, name string) error {
 	return nil
 }
 
-// statusLine is how a run stands, in numbers.
-func statusLine(run *v1alpha1.FunctionRun, s standing) string {
-	if !s.started {
-		return firstOf(s.reason, "new")
-	}
-	parts := []string{fmt.Sprintf("%d of %d inputs succeeded", s.succeeded, s.total)}
-	for _, part := range []struct {
-		count int
-		word  string
-	}{{s.running, "running"}, {s.failed, "failed"}, {s.timedOut, "timed out"}, {s.cancelled, "cancelled"},
-		{s.total - s.done() - s.running, "waiting"}} {
-		if part.count > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.word))
-		}
-	}
-	if s.gpuSeconds > 0 {
-		parts = append(parts, fmt.Sprintf("%d GPU-seconds", s.gpuSeconds))
-	}
-	return firstOf(s.reason, "new") + ": " + strings.Join(parts, ", ")
-}
-
-// keptLine says until when a finished run and its results are kept, where that has a limit.
+// keptLine is until when a finished run and its results are kept. It is empty without a limit.
 func keptLine(run *v1alpha1.FunctionRun) string {
 	var parts []string
-	if until, limited := run.ResultsKeptUntil(); resultsDeleted(run) {
-		parts = append(parts, "its results were deleted (resultsTTLSecondsAfterFinished)")
+	if until, limited := run.ResultsExpirationTime(); resultsDeleted(run) {
+		parts = append(parts, "results deleted (resultsTTLSecondsAfterFinished)")
 	} else if limited {
-		parts = append(parts, "its results until "+until.UTC().Format(time.RFC3339)+" (resultsTTLSecondsAfterFinished)")
+		parts = append(parts, "results until "+until.UTC().Format(time.RFC3339)+" (resultsTTLSecondsAfterFinished)")
 	}
-	if until, limited := run.KeptUntil(); limited {
-		parts = append(parts, "the run until "+until.UTC().Format(time.RFC3339)+" (ttlSecondsAfterFinished)")
+	if until, limited := run.ExpirationTime(); limited {
+		parts = append(parts, "run until "+until.UTC().Format(time.RFC3339)+" (ttlSecondsAfterFinished)")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -237,16 +216,24 @@ func digestText(digest string) string {
 	return " (" + digest + ")"
 }
 
-func policyLine(pin *v1alpha1.PinnedRevision) string {
-	text := fmt.Sprintf("%s, %s each, %s an input at most, %s", counting(int(pin.Workers), "worker"), counting(int(pin.GPUs), "GPU"),
-		durationText(time.Duration(pin.TimeoutSeconds)*time.Second), counting(int(pin.Retries), "further attempt"))
+// settingsLine is how the workers of a run execute its inputs.
+func settingsLine(pin *v1alpha1.PinnedRevision) string {
+	text := fmt.Sprintf("%s with %s each, time limit %s per input, %s", count(int(pin.Workers), "worker"), count(int(pin.GPUs), "GPU"),
+		durationText(time.Duration(pin.TimeoutSeconds)*time.Second), retriesText(pin.Retries))
 	if len(pin.GPUProducts) > 0 {
 		text += ", on " + strings.Join(pin.GPUProducts, " or ")
 	}
 	return text
 }
 
-// group is outcomes that went wrong in the same way.
+func retriesText(retries int32) string {
+	if retries == 1 {
+		return "1 retry"
+	}
+	return fmt.Sprintf("%d retries", retries)
+}
+
+// group is outcomes with the same error.
 type group struct {
 	text    string
 	indexes []int
@@ -254,7 +241,7 @@ type group struct {
 
 var numbers = regexp.MustCompile(`0x[0-9a-fA-F]+|[0-9]+(\.[0-9]+)?`)
 
-// grouped puts the same errors together; what differs in numbers alone is the same. The most frequent come first.
+// grouped groups outcomes by their error, the most frequent first. Errors that differ only in numbers are the same.
 func grouped(all []outcome) []group {
 	byKey := map[string]*group{}
 	var order []*group
@@ -279,15 +266,15 @@ func grouped(all []outcome) []group {
 	return groups
 }
 
-// indexesText is a list of indexes, compressed: "3,17-20", cut after so many parts.
-func indexesText(indexes []int, most int) string {
+// indexesText is a compressed list of indexes, "3,17-20", cut after maxParts parts.
+func indexesText(indexes []int, maxParts int) string {
 	var parts []string
 	for i := 0; i < len(indexes); {
 		j := i
 		for j+1 < len(indexes) && indexes[j+1] == indexes[j]+1 {
 			j++
 		}
-		if len(parts) == most {
+		if len(parts) == maxParts {
 			return strings.Join(append(parts, "…"), ",")
 		}
 		part := strconv.Itoa(indexes[i])
@@ -300,12 +287,12 @@ func indexesText(indexes []int, most int) string {
 	return strings.Join(parts, ",")
 }
 
-// describeErrors shows the most frequent errors. Where results cannot be read, it says so and the rest is shown still.
+// describeErrors prints the most frequent errors. If it cannot read the results, it prints why, and describe continues.
 func (c *cluster) describeErrors(ctx context.Context, name string) {
 	s, err := c.subresources(ctx)
 	var all []outcome
 	if err == nil {
-		err = c.resultsReader(s, name).read(ctx, wanted{failed: true, limit: errorsRead}, func(o *outcome) error {
+		err = c.resultsReader(s, name).read(ctx, selection{failed: true, limit: maxErrorsRead}, func(o *outcome) error {
 			kept := *o
 			kept.raw = nil
 			all = append(all, kept)
@@ -313,37 +300,37 @@ func (c *cluster) describeErrors(ctx context.Context, name string) {
 		})
 	}
 	if err != nil {
-		c.o.out("\nErrors: they cannot be read: %s\n", sentence(err))
+		c.o.out("\nErrors: cannot be read: %s\n", userMessage(err))
 		return
 	}
 	groups := grouped(all)
 	c.o.out("\nErrors:\n")
 	for i, g := range groups {
-		if i == errorsShown {
-			c.o.out("  … and %s\n", counting(len(groups)-i, "other kind"))
+		if i == maxErrors {
+			c.o.out("  … and %s\n", count(len(groups)-i, "other error"))
 			break
 		}
 		c.o.out("  %5d×  %s\n          inputs %s\n", len(g.indexes), cutTo(g.text, 160), indexesText(g.indexes, 8))
 	}
-	if len(all) == errorsRead {
-		c.o.out("  (of the first %d that did not succeed)\n", errorsRead)
+	if len(all) == maxErrorsRead {
+		c.o.out("  (among the first %d inputs that did not succeed)\n", maxErrorsRead)
 	}
 }
 
 func workerRows(pods []corev1.Pod) [][]string {
-	rows := [][]string{{"  POD", "PHASE", "NODE", "AGE", "WHY"}}
+	rows := [][]string{{"  POD", "PHASE", "NODE", "AGE", "REASON"}}
 	for i, pod := range pods {
-		if i == workersShown {
+		if i == maxWorkers {
 			rows = append(rows, []string{fmt.Sprintf("  … and %d more", len(pods)-i)})
 			break
 		}
-		rows = append(rows, []string{"  " + pod.Name, string(pod.Status.Phase), firstOf(pod.Spec.NodeName, "-"), strings.TrimSuffix(ago(pod.CreationTimestamp.Time), " ago"), podTrouble(&pod)})
+		rows = append(rows, []string{"  " + pod.Name, string(pod.Status.Phase), firstOf(pod.Spec.NodeName, "-"), strings.TrimSuffix(ago(pod.CreationTimestamp.Time), " ago"), podProblem(&pod)})
 	}
 	return rows
 }
 
-// podTrouble is why a pod does not run.
-func podTrouble(pod *corev1.Pod) string {
+// podProblem is why a pod does not run, or why it failed.
+func podProblem(pod *corev1.Pod) string {
 	for _, status := range pod.Status.ContainerStatuses {
 		if w := status.State.Waiting; w != nil {
 			return cutTo(oneLine(strings.Trim(w.Reason+": "+w.Message, ": ")), 120)
@@ -360,7 +347,7 @@ func podTrouble(pod *corev1.Pod) string {
 	return ""
 }
 
-// describeEvents shows what happened last to objects.
+// describeEvents prints the latest events of objects.
 func (c *cluster) describeEvents(ctx context.Context, namespace string, uids []string) {
 	var all []corev1.Event
 	for _, uid := range uids {
@@ -370,7 +357,7 @@ func (c *cluster) describeEvents(ctx context.Context, namespace string, uids []s
 		events := &corev1.EventList{}
 		if c.List(ctx, events, client.InNamespace(namespace), client.MatchingFields{"involvedObject.uid": uid}, client.Limit(100)) == nil {
 			for _, event := range events.Items {
-				// How a pod came to be is of no interest where it came to be.
+				// The normal events of a pod only report that it starts.
 				if event.Type == corev1.EventTypeWarning || event.InvolvedObject.Kind != "Pod" {
 					all = append(all, event)
 				}
@@ -380,9 +367,9 @@ func (c *cluster) describeEvents(ctx context.Context, namespace string, uids []s
 	if len(all) == 0 {
 		return
 	}
-	slices.SortStableFunc(all, func(a, b corev1.Event) int { return when(a).Compare(when(b)) })
-	if len(all) > eventsShown {
-		all = all[len(all)-eventsShown:]
+	slices.SortStableFunc(all, func(a, b corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
+	if len(all) > maxEvents {
+		all = all[len(all)-maxEvents:]
 	}
 	rows := [][]string{}
 	for _, event := range all {
@@ -394,13 +381,13 @@ func (c *cluster) describeEvents(ctx context.Context, namespace string, uids []s
 		if count > 1 {
 			times = fmt.Sprintf(" (%d times)", count)
 		}
-		rows = append(rows, []string{"  " + ago(when(event)), event.Type, strings.ToLower(event.InvolvedObject.Kind) + "/" + event.InvolvedObject.Name, event.Reason, cutTo(oneLine(event.Message), 140) + times})
+		rows = append(rows, []string{"  " + ago(eventTime(event)), event.Type, strings.ToLower(event.InvolvedObject.Kind) + "/" + event.InvolvedObject.Name, event.Reason, cutTo(oneLine(event.Message), 140) + times})
 	}
 	c.o.out("\nEvents:\n")
 	_ = columns(c.o.streams.Out, rows)
 }
 
-func when(event corev1.Event) time.Time {
+func eventTime(event corev1.Event) time.Time {
 	switch {
 	case event.Series != nil && !event.Series.LastObservedTime.IsZero():
 		return event.Series.LastObservedTime.Time
@@ -410,72 +397,4 @@ func when(event corev1.Event) time.Time {
 		return event.EventTime.Time
 	}
 	return event.CreationTimestamp.Time
-}
-
-func (c *cluster) describeFunction(ctx context.Context, name string) error {
-	function, err := c.function(ctx, name)
-	if err != nil {
-		return err
-	}
-	ns := c.namespaceFlag()
-	p := &page{out: c.o.streams.Out}
-	p.line("Function", "%s in the namespace %s, made %s", function.Name, function.Namespace, ago(function.CreationTimestamp.Time))
-	if function.Spec.Name != "" {
-		p.line("Name", "%s", function.Spec.Name)
-	}
-	status := "not ready"
-	if meta.IsStatusConditionTrue(function.Status.Conditions, v1alpha1.ConditionReady) {
-		status = "ready"
-	}
-	p.line("Status", "%s", status)
-	found := adviceForFunction(function, ns)
-	p.line("What is wrong", "%s", found.wrong)
-	p.line("What to do", "%s", found.todo)
-	p.line("Code", "%s, %s", function.Spec.Runtime, codeLine(function))
-	image := function.Spec.Image
-	if function.Status.Revision != nil {
-		image += " (" + function.Status.Revision.RegistryPath + ")"
-	}
-	p.line("Image", "%s", image)
-	if function.Status.Revision != nil {
-		p.line("Revision", "%s", function.Status.Revision.Name)
-	}
-	if owner := gitOpsOwner(function); owner != "" {
-		p.line("Kept by", "%s: change it there", owner)
-	}
-	if err := p.flush(); err != nil {
-		return err
-	}
-	table, err := c.tableOf(ctx, listQuery{kind: kindRun, namespace: c.namespace, function: name})
-	if err == nil && len(table.Rows) > 0 {
-		c.o.out("\nRuns (the last %d of %d):\n", min(runsShown, len(table.Rows)), len(table.Rows))
-		table.Rows = table.Rows[max(0, len(table.Rows)-runsShown):]
-		if err := printTable(c.o.streams.Out, table); err != nil {
-			return err
-		}
-	} else if err == nil && found == (advice{}) {
-		c.o.out("\nIt has no runs yet: kubectl function run %s --params \"((1,),)\" --follow%s\n", name, ns)
-	}
-	c.describeEvents(ctx, function.Namespace, []string{string(function.UID)})
-	return nil
-}
-
-func codeLine(function *v1alpha1.Function) string {
-	switch {
-	case function.Spec.Code != nil:
-		return counting(strings.Count(strings.TrimRight(*function.Spec.Code, "\n"), "\n")+1, "line")
-	case function.Spec.CodeFrom != nil:
-		return "from the ConfigMap " + configMapOf(specOf(function))
-	}
-	return "none"
-}
-
-// specOf is a spec as a document, for fields of later versions.
-func specOf(function *v1alpha1.Function) map[string]any {
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(function)
-	if err != nil {
-		return nil
-	}
-	spec, _ := object["spec"].(map[string]any)
-	return spec
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/pmezard/go-difflib/difflib"
+	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 )
@@ -14,34 +14,31 @@ func newDiff(o *options) *cobra.Command {
 	var from, to int
 	command := &cobra.Command{
 		Use:   "diff FUNCTION [--revision N] [--to M]",
-		Short: "Show what differs between two revisions of a function",
-		Long:  "Show what differs between two revisions of a function, its files and its settings: by default from the one before the present one to the present one.",
+		Short: "Show the differences between two revisions of a function",
+		Long: `Show the differences between two revisions of a function, in its files and its settings. By default it compares the revision before
+the current one with the current one.`,
 		Example: `  kubectl function diff train
   kubectl function diff train --revision 2 --to 5`,
 		Args:              exactly("function"),
 		ValidArgsFunction: o.completeNames(kindFunction, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			if from < 0 || to < 0 {
-				return usageError("revisions are counted from 1: `kubectl function revisions %s` lists them", args[0])
+				return usageError("the numbers of revisions start at 1: `kubectl function revisions %s` lists them", args[0])
 			}
-			c, err := o.connect()
+			_, all, err := o.revisionsOf(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			all, err := c.revisionsOf(command.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			a, err := chosen(all, args[0], from)
+			a, err := revisionByNumber(all, args[0], from)
 			if err != nil {
 				return err
 			}
 			b := a
-			if present := presentOf(all); present >= 0 {
-				b = all[present]
+			if current := currentIndex(all); current >= 0 {
+				b = all[current]
 			}
 			if to != 0 {
-				if b, err = chosen(all, args[0], to); err != nil {
+				if b, err = revisionByNumber(all, args[0], to); err != nil {
 					return err
 				}
 			}
@@ -50,14 +47,14 @@ func newDiff(o *options) *cobra.Command {
 				return err
 			}
 			if text == "" {
-				o.say("%s and %s do not differ.", a, b)
+				o.notify("There are no differences between %s and %s.", a, b)
 			}
 			o.out("%s", text)
 			return nil
 		},
 	}
-	command.Flags().IntVar(&from, "revision", 0, "The older one. Default: the one before the present one.")
-	command.Flags().IntVar(&to, "to", 0, "The newer one. Default: the present one.")
+	command.Flags().IntVar(&from, "revision", 0, "Number of the older revision. Default: the one before the current revision.")
+	command.Flags().IntVar(&to, "to", 0, "Number of the newer revision. Default: the current revision.")
 	return command
 }
 
@@ -94,40 +91,22 @@ func difference(a, b *revision) (string, error) {
 	}
 	text.WriteString(part)
 	if a.runner != b.runner {
-		text.WriteString("The operator's runner differs, too: " + a.name + " was made by another version of the operator than " + b.name + ".\n")
+		text.WriteString("The operator's runner differs, too: different versions of the operator created " + a.name + " and " + b.name + ".\n")
 	}
 	return text.String(), nil
 }
 
-// settingsText is what people may set, without what follows from it.
+// settingsText is the settings that users can set, as YAML, without those that follow from them.
 func settingsText(r *revision) (string, error) {
 	settings := maps.Clone(r.settings)
-	for _, own := range []string{"command", "handlerFile", "runnerFile", "files"} {
-		delete(settings, own)
+	for _, derived := range []string{"command", "handlerFile", "runnerFile", "files"} {
+		delete(settings, derived)
 	}
 	text, err := yaml.Marshal(settings)
 	return string(text), err
 }
 
+// unified is the unified diff of two texts, with three lines of context. It is empty where they are equal.
 func unified(nameA, nameB, a, b string) (string, error) {
-	if a == b {
-		return "", nil
-	}
-	return difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: lines(a), B: lines(b), FromFile: nameA, ToFile: nameB, Context: 3,
-	})
-}
-
-// lines splits a text; a last line that does not end says so, as diff does.
-func lines(text string) []string {
-	if text == "" {
-		return nil
-	}
-	all := strings.SplitAfter(text, "\n")
-	if last := len(all) - 1; all[last] == "" {
-		all = all[:last]
-	} else {
-		all[last] += "\n\\ No newline at end of file\n"
-	}
-	return all
+	return udiff.ToUnified(nameA, nameB, a, udiff.Lines(a, b), udiff.DefaultContextLines)
 }

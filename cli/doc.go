@@ -1,20 +1,24 @@
-// Package cli holds the commands of `kubectl function`.
+// Package cli implements the commands of `kubectl function`. They use the API of the cluster as any client does; how the operator's
+// components work is not their concern.
 //
-//	root.go        the command and its flags, errors.go: exit codes and the sentences of errors
-//	options.go     what all commands share: where the cluster is, which namespace
-//	subresources.go the API server's subresources, through the cluster's own API or straight from the facade
-//	inputs.go      the inputs of a run: found, and checked
-//	upload.go      how they are sent, in one call or in several; spool.go: what is kept until it has arrived
-//	run.go         run and rerun, wait.go: --wait and --follow, progress.go: what a person sees meanwhile
-//	results.go     results, reader.go: reading on after each answer's end, render.go: table, JSON, CSV
-//	log.go         log
-//	list.go        list and get
-//	describe.go    describe, advice.go: what is wrong, and what to do
-//	control.go     cancel, suspend, resume
-//	revisions.go   revisions, diff.go: diff, rollback.go: rollback
-//	scaffold.go    init, try.go: test (localexchange: the exchange for one worker on this machine)
-//	token.go       token, doctor.go: doctor, completion.go: names of functions and runs for the shell
+//	root.go          the root command; errors.go: exit codes and messages of errors
+//	options.go       what all commands share: streams, flags, the client of the cluster
+//	subresources.go  the client of the operator's subresources
+//	inputs.go        the inputs of a run: flags, formats, validation
+//	upload.go        sending inputs in one or several requests; spool.go: the buffer of inputs that are not acknowledged
+//	run.go           run and rerun; wait.go: --wait and --follow; progress.go: the progress bar
+//	results.go       results; reader.go: reading outcomes across responses and failures; render.go: table, JSON, CSV
+//	log.go           log
+//	list.go          list and get
+//	describe.go      describe, with describe_function.go; advice.go: problems and what to do about them; sentences.go: sentences that count inputs
+//	control.go       cancel, suspend, resume
+//	revisions.go     revisions; diff.go: diff; rollback.go: rollback
+//	scaffold.go      init
+//	localtest.go     test; source.go: finding the code; kustomization.go: building kustomizations (package localexchange: the
+//	                 exchange for one worker on this machine)
+//	token.go         token
+//	doctor.go        doctor; doctor_policies.go: its checks of the admission policies; doctor_smoke.go: --smoke
+//	completion.go    shell completion of names
 //
-// What lives here: commands, which speak the API as any client does. What must not: how the components do what they do.
-// Decisions are pure functions of what was read; what is printed for scripts goes to stdout, what is said to people to stderr.
+// Decisions are pure functions of what was read. Output for scripts goes to stdout, messages for users go to stderr.
 package cli

@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
@@ -17,40 +15,35 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/discovery"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/runtimes"
 )
 
-// leastMinor is the oldest Kubernetes that the operator runs on: 1.33.
-const leastMinor = 33
+// minMinor is the minor version of the oldest Kubernetes that the operator supports.
+const minMinor = 33
 
-// verdict of one check.
-type finding struct {
+// checkResult is the result of one check.
+type checkResult struct {
 	state state
-	// what was looked at and found, and what to do where it is not as it should be.
+	// found is the fact that was found, and todo is what to do about it.
 	found, todo string
 }
 
 type state int
 
 const (
-	fine state = iota
-	wrong
-	// unsure: it is no mistake, or this user may not look.
-	unsure
+	stateOK state = iota
+	stateFailed
+	// stateUnknown: it may be intended, or the user lacks the rights to check it.
+	stateUnknown
 )
 
-func (f finding) String() string {
-	text := map[state]string{fine: "✓ ", wrong: "✗ ", unsure: "? "}[f.state] + f.found
-	if f.todo != "" && f.state != fine {
+func (f checkResult) String() string {
+	text := map[state]string{stateOK: "✓ ", stateFailed: "✗ ", stateUnknown: "? "}[f.state] + f.found
+	if f.todo != "" && f.state != stateOK {
 		for _, line := range wrapped(f.todo, 110) {
 			text += "\n    " + line
 		}
@@ -58,8 +51,8 @@ func (f finding) String() string {
 	return text
 }
 
-func ok(format string, args ...any) finding {
-	return finding{state: fine, found: fmt.Sprintf(format, args...)}
+func ok(format string, args ...any) checkResult {
+	return checkResult{state: stateOK, found: fmt.Sprintf(format, args...)}
 }
 
 func newDoctor(o *options) *cobra.Command {
@@ -67,10 +60,11 @@ func newDoctor(o *options) *cobra.Command {
 	var smoke bool
 	command := &cobra.Command{
 		Use:   "doctor [--smoke]",
-		Short: "Check an installation, and say what to do where something is wrong",
-		Long: `Check an installation: Kubernetes and its version, the custom resources, the operator's two programs and the store of outcomes, the
-way to results and logs, images, GPUs, and what you may do. A cross is something that is wrong, a question mark something that this
-user may not see, or that is as you want it perhaps. --smoke runs a function too, and so pulls its image.`,
+		Short: "Check an installation of the operator",
+		Long: `Check an installation of the operator: the version of Kubernetes, the custom resources, the admission policies, the manager and the
+API server, the outcome store, the images, the GPUs and your permissions. A check mark means that a check passed, a cross that it failed,
+and a question mark that you lack the permissions for it, or that the result may be intended. With --smoke it also runs a function, which
+pulls its image.`,
 		Example: `  kubectl function doctor
   kubectl function doctor --smoke --image python`,
 		Args: cobra.NoArgs,
@@ -80,92 +74,94 @@ user may not see, or that is as you want it perhaps. --smoke runs a function too
 				return err
 			}
 			d := &doctor{cluster: c, system: system, catalogue: catalogue, image: image}
-			return d.examine(command.Context(), smoke)
+			return d.runChecks(command.Context(), smoke)
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&system, "system-namespace", "sharedcloud-system", "Where the operator is installed.")
-	flags.StringVar(&catalogue, "catalogue-namespace", "sharedcloud-catalogue", "Where the images for all are.")
-	flags.BoolVar(&smoke, "smoke", false, "Make a function in the namespace, run it over one input, and delete it.")
-	flags.StringVar(&image, "image", "", "With --smoke: the FunctionImage. Default: the first one for Python 3 that is ready.")
+	flags.StringVar(&system, "system-namespace", "sharedcloud-system", "Namespace of the operator.")
+	flags.StringVar(&catalogue, "catalogue-namespace", "sharedcloud-catalogue", "Namespace of the images for all namespaces.")
+	flags.BoolVar(&smoke, "smoke", false, "Create a function in the namespace, run it over one input, and delete it.")
+	flags.StringVar(&image, "image", "", "With --smoke, name of the FunctionImage. Default: the first image for Python 3 that is ready.")
 	return command
 }
 
 type doctor struct {
 	*cluster
 	system, catalogue, image string
-	bad                      int
+	failures                 int
 	subs                     *subresources
 	images                   []v1alpha1.FunctionImage
 }
 
-func (d *doctor) tell(found ...finding) {
+func (d *doctor) report(found ...checkResult) {
 	for _, f := range found {
-		if f.state == wrong {
-			d.bad++
+		if f.state == stateFailed {
+			d.failures++
 		}
 		d.o.out("%s\n", f)
 	}
 }
 
-// examine tells each finding as it is made.
-func (d *doctor) examine(ctx context.Context, smoke bool) error {
+// runChecks reports the result of each check as soon as it is known.
+func (d *doctor) runChecks(ctx context.Context, smoke bool) error {
 	reached, err := d.kubernetes()
 	if err != nil {
 		return err
 	}
-	d.tell(reached)
+	d.report(reached)
 	crds := d.resources()
-	d.tell(crds)
-	d.tell(d.policy(ctx))
-	d.tell(d.programs(ctx)...)
-	d.tell(d.way(ctx))
-	if crds.state == fine {
-		d.tell(d.references(ctx)...)
-		d.tell(d.store(ctx))
-		d.tell(d.catalogued(ctx)...)
+	d.report(crds)
+	d.report(d.components(ctx)...)
+	d.report(d.apiServer(ctx))
+	if d.subs != nil {
+		d.report(d.versions(ctx))
 	}
-	d.tell(d.gpus(ctx))
-	d.tell(d.rights(ctx))
-	if smoke && d.bad == 0 {
-		d.tell(d.run(ctx))
+	if crds.state == stateOK {
+		d.report(d.policies(ctx)...)
+		d.report(d.store(ctx))
+		d.report(d.functionImages(ctx)...)
+	}
+	d.report(d.gpus(ctx))
+	d.report(d.rights(ctx))
+	if smoke && d.failures == 0 {
+		d.report(d.run(ctx))
 	} else if smoke {
-		d.o.say("The run of --smoke is left out, for what is wrong above.")
+		d.o.notify("Skipped --smoke because a check failed.")
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if d.bad > 0 {
-		d.o.say("%s wrong.", counting(d.bad, "thing")+map[bool]string{true: " is", false: " are"}[d.bad == 1])
+	if d.failures > 0 {
+		d.o.notify("%s failed.", count(d.failures, "check"))
 		return failed()
 	}
 	return nil
 }
 
-func (d *doctor) kubernetes() (finding, error) {
+func (d *doctor) kubernetes() (checkResult, error) {
 	dc, err := discovery.NewDiscoveryClientForConfig(d.config)
 	if err != nil {
-		return finding{}, usageError("the kubeconfig cannot be used: %w", err)
+		return checkResult{}, usageError("the kubeconfig is not valid: %w", err)
 	}
 	found, err := dc.ServerVersion()
 	if err != nil {
-		return finding{}, err // nothing else can be looked at
+		return checkResult{}, err // no other check is possible
 	}
-	return versionFinding(found.Major, found.Minor, found.GitVersion, version()), nil
+	return checkVersion(found.Major, found.Minor, found.GitVersion, version()), nil
 }
 
-func versionFinding(major, minor, full, own string) finding {
+func checkVersion(major, minor, full, own string) checkResult {
 	n, err := strconv.Atoi(strings.TrimRight(minor, "+"))
-	if major == "1" && err == nil && n < leastMinor {
-		return finding{wrong, fmt.Sprintf("Kubernetes %s is too old", full), fmt.Sprintf("The operator needs 1.%d or newer.", leastMinor)}
+	if major == "1" && err == nil && n < minMinor {
+		return checkResult{stateFailed, fmt.Sprintf("Kubernetes %s is too old", full), fmt.Sprintf("The operator requires 1.%d or newer.", minMinor)}
 	}
-	return ok("Kubernetes %s answers (this plugin: %s)", full, own)
+	return ok("Kubernetes %s is available (plugin version %s)", full, own)
 }
 
-func (d *doctor) resources() finding {
+func (d *doctor) resources() checkResult {
 	dc, err := discovery.NewDiscoveryClientForConfig(d.config)
 	if err != nil {
-		return finding{wrong, err.Error(), ""}
+		return checkResult{stateFailed, err.Error(), ""}
 	}
 	list, err := dc.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
 	missing := []string{"functions", "functionimages", "functionruns"}
@@ -175,71 +171,58 @@ func (d *doctor) resources() finding {
 		}
 	}
 	if len(missing) > 0 {
-		return finding{wrong, "the custom resources " + strings.Join(missing, ", ") + " of " + v1alpha1.GroupVersion.String() + " are missing",
-			"Install the operator: kubectl apply --server-side -k config/default, from its repository."}
+		return checkResult{stateFailed, "the custom resources " + strings.Join(missing, ", ") + " of " + v1alpha1.GroupVersion.String() + " are missing",
+			"Install the operator from its repository: kubectl apply --server-side -k config/default."}
 	}
-	return ok("the custom resources of %s are there", v1alpha1.GroupVersion)
+	return ok("the custom resources of %s are installed", v1alpha1.GroupVersion)
 }
 
-func (d *doctor) policy(ctx context.Context) finding {
-	policy := &unstructured.Unstructured{}
-	policy.SetGroupVersionKind(schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicy"})
-	err := d.Get(ctx, client.ObjectKey{Name: "functionrun-parameters"}, policy)
-	switch {
-	case err == nil:
-		return ok("the policy functionrun-parameters refuses runs without inputs")
-	case apierrors.IsNotFound(err):
-		return finding{unsure, "the ValidatingAdmissionPolicy functionrun-parameters is missing", "Runs with wrong inputs are not refused then, but told so in their conditions: apply config/policy."}
-	}
-	return unseen("the ValidatingAdmissionPolicy functionrun-parameters", err)
-}
-
-func unseen(what string, err error) finding {
+func notReadable(what string, err error) checkResult {
 	if apierrors.IsForbidden(err) {
-		return finding{unsure, what + " cannot be seen by you", "Ask an administrator to run `kubectl function doctor`."}
+		return checkResult{stateUnknown, "you may not read " + what, "Ask an administrator to run `kubectl function doctor`."}
 	}
-	return finding{wrong, what + " cannot be read", upperFirst(sentence(err))}
+	return checkResult{stateFailed, "cannot read " + what, upperFirst(userMessage(err)) + "."}
 }
 
-// programs looks at the manager and the API server, and at whether they are of one version.
-func (d *doctor) programs(ctx context.Context) []finding {
-	var all []finding
+// components checks the manager and the API server, and whether they have the same image.
+func (d *doctor) components(ctx context.Context) []checkResult {
+	var all []checkResult
 	list := &appsv1.DeploymentList{}
 	if err := d.List(ctx, list, client.InNamespace(d.system), client.MatchingLabels{"app.kubernetes.io/part-of": "sharedcloud"}); err != nil {
-		return []finding{unseen("the operator's Deployments in "+d.system, err)}
+		return []checkResult{notReadable("the operator's Deployments in "+d.system, err)}
 	}
 	images := map[string]string{}
-	for _, program := range []struct{ component, name, does string }{
-		{"controller-manager", "the manager", "Without it nothing becomes of functions and runs"},
-		{"apiserver", "the API server", "Without it runs have no inputs, results and logs"},
+	for _, program := range []struct{ component, name, consequence string }{
+		{"controller-manager", "the manager", "Without it, functions do not become ready and runs do not start"},
+		{"apiserver", "the API server", "Without it, workers get no inputs, and there are no results and logs"},
 	} {
 		i := slices.IndexFunc(list.Items, func(deployment appsv1.Deployment) bool {
 			return deployment.Labels["app.kubernetes.io/component"] == program.component
 		})
 		if i < 0 {
-			all = append(all, finding{wrong, program.name + " is not installed in " + d.system, program.does + ": apply config/default, or say where it is by --system-namespace."})
+			all = append(all, checkResult{stateFailed, program.name + " is not installed in " + d.system, program.consequence + ": apply config/default, or pass its namespace with --system-namespace."})
 			continue
 		}
 		deployment := &list.Items[i]
 		for _, container := range deployment.Spec.Template.Spec.Containers {
 			images[container.Image] = program.name
 		}
-		all = append(all, deploymentFinding(program.name, program.does, deployment))
+		all = append(all, checkDeployment(program.name, program.consequence, deployment))
 	}
 	if len(images) > 1 {
-		all = append(all, finding{unsure, "manager and API server run different images: " + strings.Join(sortedKeys(images), ", "), "Let both be of the same version."})
+		all = append(all, checkResult{stateUnknown, "the manager and the API server run different images: " + strings.Join(sortedKeys(images), ", "), "Use the same version for both."})
 	}
 	return all
 }
 
-func deploymentFinding(name, does string, deployment *appsv1.Deployment) finding {
+func checkDeployment(name, consequence string, deployment *appsv1.Deployment) checkResult {
 	want := ptr.Deref(deployment.Spec.Replicas, 1)
 	switch {
 	case deployment.Status.ReadyReplicas == 0:
-		return finding{wrong, fmt.Sprintf("%s is not ready (%d of %d)", name, deployment.Status.ReadyReplicas, want),
-			fmt.Sprintf("%s: kubectl -n %s describe deployment %s and kubectl -n %s logs deployment/%s say why.", does, deployment.Namespace, deployment.Name, deployment.Namespace, deployment.Name)}
+		return checkResult{stateFailed, fmt.Sprintf("%s is not ready (%d of %d)", name, deployment.Status.ReadyReplicas, want),
+			fmt.Sprintf("%s. See kubectl -n %s describe deployment %s and kubectl -n %s logs deployment/%s.", consequence, deployment.Namespace, deployment.Name, deployment.Namespace, deployment.Name)}
 	case deployment.Status.ReadyReplicas < want:
-		return finding{unsure, fmt.Sprintf("%s is ready, but only %d of %d", name, deployment.Status.ReadyReplicas, want), "It starts, or there is no room for all of it."}
+		return checkResult{stateUnknown, fmt.Sprintf("%s is ready, but only %d of %d replicas", name, deployment.Status.ReadyReplicas, want), "The other replicas are starting, or no node has room for them."}
 	}
 	image := ""
 	if containers := deployment.Spec.Template.Spec.Containers; len(containers) > 0 {
@@ -248,62 +231,78 @@ func deploymentFinding(name, does string, deployment *appsv1.Deployment) finding
 	return ok("%s is ready (%d of %d%s)", name, deployment.Status.ReadyReplicas, want, image)
 }
 
-// way looks for the API server from here.
-func (d *doctor) way(ctx context.Context) finding {
+// apiServer checks whether the plugin reaches the API server.
+func (d *doctor) apiServer(ctx context.Context) checkResult {
 	s, err := d.subresources(ctx)
 	if err != nil {
-		return finding{wrong, "the API server's results, logs and runs cannot be reached", upperFirst(sentence(err))}
+		return checkResult{stateFailed, "the subresources of the API server cannot be reached", upperFirst(userMessage(err))}
 	}
 	status, err := s.installed(ctx)
 	where := "through the cluster's API"
-	if s.facade {
-		where = "at its facade " + s.base
+	if s.direct {
+		where = "at " + s.base
 	}
 	switch {
 	case err != nil:
-		return finding{wrong, "the API server does not answer " + where, upperFirst(sentence(err))}
+		return checkResult{stateFailed, "the API server is not available " + where, upperFirst(userMessage(err))}
 	case status == http.StatusUnauthorized:
-		return finding{wrong, "the API server does not accept your credentials " + where, "Give a token by --facade-token-file: `kubectl function token` makes one."}
+		return checkResult{stateFailed, "the API server does not accept your credentials " + where, "Pass a token with --functions-server-token-file; `kubectl function token` creates one."}
 	case status != http.StatusOK && status != http.StatusForbidden:
-		return finding{wrong, fmt.Sprintf("the API server answers %d %s", status, where), "kubectl get apiservice v1alpha1.subresources.sharedcloud.io -o yaml says why."}
+		return checkResult{stateFailed, fmt.Sprintf("the API server responds with status %d %s", status, where), "See kubectl get apiservice v1alpha1.subresources.sharedcloud.io -o yaml."}
 	}
 	d.subs = s
-	return ok("the API server answers %s", where)
+	return ok("the API server is available %s", where)
 }
 
-// store asks for the results of a run, which only an open store has.
-func (d *doctor) store(ctx context.Context) finding {
+// versions compares the plugin with the API server.
+func (d *doctor) versions(ctx context.Context) checkResult {
+	server, err := d.subs.version(ctx)
+	if err != nil {
+		return checkResult{stateUnknown, "the version of the API server is unknown", upperFirst(userMessage(err))}
+	}
+	return checkVersions(version(), server)
+}
+
+func checkVersions(plugin, server string) checkResult {
+	if plugin != server {
+		return checkResult{stateUnknown, fmt.Sprintf("the plugin is %s, and the API server is %s", plugin, server), "Use the plugin of the operator's version."}
+	}
+	return ok("the plugin and the API server are both %s", server)
+}
+
+// store reads the results of a run, which requires the outcome store.
+func (d *doctor) store(ctx context.Context) checkResult {
 	if d.subs == nil {
-		return finding{unsure, "whether the store of outcomes is open cannot be seen", "See above."}
+		return checkResult{stateUnknown, "the outcome store was not checked", "The API server cannot be reached: see above."}
 	}
 	table, err := d.tableOf(ctx, listQuery{kind: kindRun, namespace: d.namespace})
 	if err != nil {
-		return unseen("the runs in "+d.namespace, err)
+		return notReadable("the runs in "+d.namespace, err)
 	}
 	if len(table.Rows) == 0 {
-		return finding{unsure, "whether the store of outcomes is open shows with the first run: there is none in " + d.namespace, "`kubectl function doctor --smoke` makes one."}
+		return checkResult{stateUnknown, "the outcome store was not checked, because there are no runs in " + d.namespace, "`kubectl function doctor --smoke` creates one."}
 	}
 	name, _ := table.Rows[0].Cells[0].(string)
 	response, err := d.subs.call(ctx, http.MethodGet, "functionruns", name, "results", url.Values{"limit": {"1"}}, nil)
 	switch {
 	case apierrors.IsServiceUnavailable(err):
-		return finding{wrong, "the store of outcomes is not open", "The API server waits for its volume, or for another server that has it: kubectl -n " + d.system + " logs deployment/sharedcloud-apiserver says for which. " + err.Error()}
+		return checkResult{stateFailed, "the outcome store is not available", "The API server waits for its volume, or for another server that uses it: see kubectl -n " + d.system + " logs deployment/sharedcloud-apiserver. " + upperFirst(err.Error()) + "."}
 	case apierrors.IsForbidden(err):
-		return unseen("the results of "+name, err)
+		return notReadable("the results of "+name, err)
 	case err != nil:
-		return finding{wrong, "the results of " + name + " cannot be read", upperFirst(sentence(err))}
+		return checkResult{stateFailed, "cannot read the results of " + name, upperFirst(userMessage(err)) + "."}
 	}
 	_ = response.Body.Close()
-	return ok("the store of outcomes is open")
+	return ok("the outcome store is available")
 }
 
-func (d *doctor) catalogued(ctx context.Context) []finding {
-	var all []finding
+func (d *doctor) functionImages(ctx context.Context) []checkResult {
+	var all []checkResult
 	var list v1alpha1.FunctionImageList
 	for _, namespace := range slices.Compact([]string{d.namespace, d.catalogue}) {
 		var some v1alpha1.FunctionImageList
 		if err := d.List(ctx, &some, client.InNamespace(namespace)); err != nil {
-			all = append(all, unseen("the images in "+namespace, err))
+			all = append(all, notReadable("the images in "+namespace, err))
 			continue
 		}
 		list.Items = append(list.Items, some.Items...)
@@ -320,26 +319,26 @@ func (d *doctor) catalogued(ctx context.Context) []finding {
 	}
 	switch {
 	case len(list.Items) == 0 && len(all) == 0:
-		all = append(all, finding{wrong, "there are no images for functions", "Apply config/catalogue, or make a FunctionImage in " + d.namespace + "."})
+		all = append(all, checkResult{stateFailed, "there are no images for functions", "Apply config/catalogue, or create a FunctionImage in " + d.namespace + "."})
 	case ready > 0:
-		all = append(all, ok("%s ready for functions", counting(ready, "image")+map[bool]string{true: " is", false: " are"}[ready == 1]))
+		all = append(all, ok("%s ready", countWithVerb(ready, "image", "is", "are")))
 	}
 	if len(not) > 0 {
-		all = append(all, finding{unsure, "images that are not ready: " + strings.Join(not, ", "), "kubectl get functionimages -A -o wide says why."})
+		all = append(all, checkResult{stateUnknown, "images that are not ready: " + strings.Join(not, ", "), "See kubectl get functionimages -A -o wide."})
 	}
 	return all
 }
 
-func (d *doctor) gpus(ctx context.Context) finding {
+func (d *doctor) gpus(ctx context.Context) checkResult {
 	nodes := &corev1.NodeList{}
 	if err := d.List(ctx, nodes); err != nil {
-		return unseen("the nodes", err)
+		return notReadable("the nodes", err)
 	}
-	return gpuFinding(nodes.Items)
+	return checkGPUs(nodes.Items)
 }
 
-// gpuFinding counts the GPUs that nodes offer, by product, and what device plugins offer under other names.
-func gpuFinding(nodes []corev1.Node) finding {
+// checkGPUs counts the GPUs of the nodes by product, and the devices with other resource names.
+func checkGPUs(nodes []corev1.Node) checkResult {
 	byProduct, byName := map[string]int64{}, map[string]int64{}
 	ready := 0
 	var total int64
@@ -352,7 +351,7 @@ func gpuFinding(nodes []corev1.Node) finding {
 		}
 		quantity := node.Status.Allocatable["nvidia.com/gpu"]
 		if n := quantity.Value(); n > 0 {
-			byProduct[firstOf(node.Labels[v1alpha1.DefaultGPUProductLabel], "of an unnamed product")] += n
+			byProduct[firstOf(node.Labels[v1alpha1.DefaultGPUProductLabel], "of unknown product")] += n
 			total += n
 		}
 		for name, quantity := range node.Status.Allocatable {
@@ -367,14 +366,14 @@ func gpuFinding(nodes []corev1.Node) finding {
 		others = append(others, fmt.Sprintf("%d %s", byName[name], name))
 	}
 	if ready == 0 {
-		return finding{wrong, fmt.Sprintf("none of %s takes pods", counting(len(nodes), "node")), "kubectl get nodes says why."}
+		return checkResult{stateFailed, fmt.Sprintf("none of %s is ready for pods", count(len(nodes), "node")), "See kubectl get nodes."}
 	}
 	if total == 0 && len(others) > 0 {
-		return ok("%s, no GPU by the name nvidia.com/gpu, but %s: functions name it in gpuResource", counting(ready, "node"), strings.Join(others, ", "))
+		return ok("%s, no nvidia.com/gpu, but %s: set gpuResource in functions", count(ready, "node"), strings.Join(others, ", "))
 	}
 	if total == 0 {
-		return finding{unsure, fmt.Sprintf("%s no GPU (nvidia.com/gpu)", counting(ready, "node")+map[bool]string{true: " offers", false: " offer"}[ready == 1]),
-			"Functions with gpus: 0 run. For the others install the device plugin of your GPUs (NVIDIA's GPU operator)."}
+		return checkResult{stateUnknown, fmt.Sprintf("%s no GPUs (nvidia.com/gpu)", countWithVerb(ready, "node", "has", "have")),
+			"Only functions with gpus: 0 can run. For the others, install the device plugin of your GPUs (NVIDIA's GPU operator)."}
 	}
 	var parts []string
 	for _, product := range sortedKeys(byProduct) {
@@ -382,12 +381,12 @@ func gpuFinding(nodes []corev1.Node) finding {
 	}
 	byOtherNames := ""
 	if len(others) > 0 {
-		byOtherNames = "; by other names (gpuResource): " + strings.Join(others, ", ")
+		byOtherNames = "; other resource names (gpuResource): " + strings.Join(others, ", ")
 	}
-	return ok("%s and %s: %s%s", counting(ready, "node"), counting(int(total), "GPU"), strings.Join(parts, ", "), byOtherNames)
+	return ok("%s and %s: %s%s", count(ready, "node"), count(int(total), "GPU"), strings.Join(parts, ", "), byOtherNames)
 }
 
-func (d *doctor) rights(ctx context.Context) finding {
+func (d *doctor) rights(ctx context.Context) checkResult {
 	var not []string
 	for _, right := range []struct{ verb, group, resource, sub string }{
 		{"create", v1alpha1.GroupName, "functions", ""}, {"create", v1alpha1.GroupName, "functionruns", ""},
@@ -397,94 +396,14 @@ func (d *doctor) rights(ctx context.Context) finding {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
 			Namespace: d.namespace, Verb: right.verb, Group: right.group, Resource: right.resource, Subresource: right.sub}}}
 		if err := d.Create(ctx, review); err != nil {
-			return unseen("what you may do", err)
+			return notReadable("your permissions", err)
 		}
 		if !review.Status.Allowed {
 			not = append(not, strings.TrimSuffix(right.verb+" "+right.resource+"/"+right.sub, "/"))
 		}
 	}
 	if len(not) > 0 {
-		return finding{unsure, "you may not " + strings.Join(not, ", ") + " in " + d.namespace, "Ask for the role edit there, or choose another namespace by -n."}
+		return checkResult{stateUnknown, "you may not " + strings.Join(not, ", ") + " in " + d.namespace, "Ask for the ClusterRole edit there, or select another namespace with -n."}
 	}
-	return ok("you may make and run functions in %s", d.namespace)
-}
-
-// smokeImage is the image for the run of --smoke.
-func (d *doctor) smokeImage() (*v1alpha1.FunctionImage, error) {
-	for i := range d.images {
-		image := &d.images[i]
-		language, _ := runtimes.Language(image.Spec.Runtime)
-		fits := d.image == "" && language == "python" && image.Spec.Runtime != "python27" && !image.Spec.RequiresGPU
-		if (image.Name == d.image || fits) && meta.IsStatusConditionTrue(image.Status.Conditions, v1alpha1.ConditionReady) {
-			return image, nil
-		}
-	}
-	if d.image != "" {
-		return nil, fmt.Errorf("there is no image %q that is ready", d.image)
-	}
-	return nil, fmt.Errorf("there is no image for Python 3 that is ready")
-}
-
-const smokeTime = 3 * time.Minute
-
-// run makes a function, runs it over one input, and deletes both.
-func (d *doctor) run(ctx context.Context) finding {
-	image, err := d.smokeImage()
-	if err != nil {
-		return finding{wrong, "no function can be run: " + err.Error(), "`kubectl function list images -A` shows which there are."}
-	}
-	name := "doctor-" + rand.String(5)
-	code := "def handler(event):\n    return event[0] + 1\n"
-	if language, _ := runtimes.Language(image.Spec.Runtime); language == "node" {
-		code = "function handler(event) { return event[0] + 1; }\n"
-	}
-	function := &v1alpha1.Function{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: d.namespace},
-		Spec:       v1alpha1.FunctionSpec{Runtime: image.Spec.Runtime, Image: image.Name, Code: ptr.To(code)},
-	}
-	run := &v1alpha1.FunctionRun{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: d.namespace},
-		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: name}, ParametersLiteral: ptr.To("((41,),)")},
-	}
-	defer func() {
-		// Also after Ctrl-C.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		for _, object := range []client.Object{run, function} {
-			if err := client.IgnoreNotFound(d.Delete(ctx, object)); err != nil {
-				d.o.say("What --smoke made is left behind: kubectl delete -n %s function,functionrun %s (%v)", d.namespace, name, err)
-			}
-		}
-	}()
-	for _, object := range []client.Object{function, run} {
-		if err := d.Create(ctx, object); err != nil {
-			return finding{wrong, "a function cannot be made in " + d.namespace, upperFirst(sentence(err))}
-		}
-	}
-	began := time.Now()
-	waiting, cancel := context.WithTimeout(ctx, smokeTime)
-	defer cancel()
-	ended, err := d.wait(waiting, name, run.UID, d.o.newReporter(false))
-	if err != nil {
-		todo := upperFirst(sentence(err))
-		if last, lookError := d.cluster.run(ctx, name); lookError == nil {
-			found := adviceForRun(last, d.namespaceFlag())
-			todo = firstOf(found.wrong+" "+found.todo, todo)
-		}
-		return finding{wrong, fmt.Sprintf("a run with the image %s is not over after %s", image.Name, durationText(time.Since(began))), todo}
-	}
-	if standingOf(ended).succeeded != 1 {
-		found := adviceForRun(ended, d.namespaceFlag())
-		return finding{wrong, "a run with the image " + image.Name + " failed", found.wrong}
-	}
-	var result []byte
-	err = d.resultsReader(d.subs, name).read(ctx, wanted{}, func(o *outcome) error { result = o.Result; return nil })
-	var answer int
-	if err == nil {
-		err = json.Unmarshal(result, &answer)
-	}
-	if err != nil || answer != 42 {
-		return finding{wrong, fmt.Sprintf("the result of a run is %q and not 42", result), "The API server's log says more."}
-	}
-	return ok("a run with the image %s (%s) had its answer after %s", image.Name, image.Spec.RegistryPath, durationText(time.Since(began)))
+	return ok("you may create and run functions in %s", d.namespace)
 }

@@ -14,27 +14,27 @@ import (
 // Exit codes, for scripts.
 const (
 	ExitOK = 0
-	// ExitFailed: everything could be asked, and the answer is that something failed: inputs of a run, a check.
+	// ExitFailed: the command worked, and inputs of a run or a check failed.
 	ExitFailed = 1
-	// ExitUsage: the command line, or what it names on this machine, cannot be used. Nothing was changed.
+	// ExitUsage: the command line, or a file that it names, is not valid. Nothing was changed.
 	ExitUsage = 2
-	// ExitCluster: the cluster cannot be reached, or said no.
+	// ExitCluster: the cluster cannot be reached, or refused the request.
 	ExitCluster = 3
-	// ExitTimeout: --timeout is over. What was begun in the cluster goes on.
+	// ExitTimeout: --timeout expired. The run continues in the cluster.
 	ExitTimeout = 4
 	// ExitInterrupted: Ctrl-C.
 	ExitInterrupted = 130
 )
 
 const exitCodesHelp = `Exit codes:
-  0    done
-  1    the run failed or some of its inputs did (run, rerun and results with --wait or --follow, test), or a check did (doctor)
-  2    wrong usage, or inputs that cannot be read; nothing was made
-  3    the cluster cannot be reached or said no (also: no such function or run)
-  4    --timeout is over; the run goes on
-  130  interrupted by Ctrl-C; the run goes on`
+  0    success
+  1    the run or some of its inputs failed (run, rerun and results with --wait or --follow, test), or a check failed (doctor)
+  2    invalid usage or inputs; nothing was created
+  3    the cluster cannot be reached or refused the request (for example, the function or run does not exist)
+  4    --timeout expired; the run continues
+  130  interrupted by Ctrl-C; the run continues`
 
-// codedError carries the exit code with the sentence. An empty sentence prints nothing: all was said already.
+// codedError is an error with an exit code. An empty message is not printed.
 type codedError struct {
 	code int
 	err  error
@@ -51,13 +51,13 @@ func clusterError(format string, args ...any) error {
 	return &codedError{ExitCluster, fmt.Errorf(format, args...)}
 }
 
-// errSaid ends a command with a code when everything was said already.
-var errSaid = errors.New("")
+// errReported ends a command with an exit code after it has printed why.
+var errReported = errors.New("")
 
-func failed() error { return &codedError{ExitFailed, errSaid} }
+func failed() error { return &codedError{ExitFailed, errReported} }
 
-// exitCode is the code for an error that a command returned; ran says whether the command itself did, or cobra, which
-// knows nothing but wrong usage.
+// exitCode is the exit code for an error. ran reports whether the command itself returned it; other errors come from cobra and are
+// about usage.
 func exitCode(err error, ran bool) int {
 	var coded *codedError
 	switch {
@@ -75,50 +75,50 @@ func exitCode(err error, ran bool) int {
 	return ExitCluster
 }
 
-// sentence is an error as a person reads it.
-func sentence(err error) string {
+// userMessage is the message of an error, with a hint where one helps.
+func userMessage(err error) string {
 	var unreachable *url.Error
 	var dns *net.DNSError
-	var stranger x509.UnknownAuthorityError
+	var unknownAuthority x509.UnknownAuthorityError
 	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &status):
-		return statusSentence(err, status)
+		return statusMessage(err, status)
 	case errors.As(err, &dns):
-		return fmt.Sprintf("the name %s of the server is not known here. Check --context and the server's address in the kubeconfig.", dns.Name)
-	case errors.As(err, &unreachable) && errors.As(err, &stranger):
-		return fmt.Sprintf("nobody that this machine trusts vouches for the server %s: name the file of its authority, by --facade-ca for the facade, else in the kubeconfig.", hostOf(unreachable.URL))
+		return fmt.Sprintf("the server's host name %s cannot be resolved: check --context and the server's address in the kubeconfig", dns.Name)
+	case errors.As(err, &unreachable) && errors.As(err, &unknownAuthority):
+		return fmt.Sprintf("the server %s presents a certificate signed by an unknown authority: pass its CA with --certificate-authority, or with --functions-server-ca for --functions-server", hostOf(unreachable.URL))
 	case errors.As(err, &unreachable):
-		return fmt.Sprintf("the server %s cannot be reached: %v. Check that the cluster is up, and --context.", hostOf(unreachable.URL), rootCause(unreachable.Err))
+		return fmt.Sprintf("the server %s cannot be reached: %v: check that the cluster is running, and --context", hostOf(unreachable.URL), rootCause(unreachable.Err))
 	}
 	return err.Error()
 }
 
-func statusSentence(err error, status apierrors.APIStatus) string {
+func statusMessage(err error, status apierrors.APIStatus) string {
 	text := err.Error()
 	switch {
 	case apierrors.IsForbidden(err):
-		return text + ". Ask for the role edit (to run functions) or view (to read) in that namespace."
+		return text + ": ask for the ClusterRole edit (to run functions) or view (to read) in that namespace"
 	case apierrors.IsUnauthorized(err):
-		return "the cluster does not know who you are: " + text + ". Sign in again, or check the user of the kubeconfig's context."
+		return "the cluster does not accept your credentials: " + text + ": sign in again, or check the user of the kubeconfig's context"
 	case apierrors.IsAlreadyExists(err):
 		if details := status.Status().Details; details != nil && details.Kind == "functionruns" {
-			return fmt.Sprintf("there is a run %q already, and nothing was made: choose another --name.", details.Name)
+			return fmt.Sprintf("the run %q already exists, and nothing was created: choose another --name", details.Name)
 		}
 	case apierrors.IsNotFound(err):
 		if details := status.Status().Details; details != nil && details.Name != "" {
-			if noun, list := nouns(details.Kind); noun != "" {
-				return fmt.Sprintf("there is no %s %q in this namespace: `kubectl function list %s` shows which there are, -n chooses another namespace.", noun, details.Name, list)
+			if noun, list := resourceNouns(details.Kind); noun != "" {
+				return fmt.Sprintf("there is no %s %q in this namespace: `kubectl function list %s` lists them, and -n selects another namespace", noun, details.Name, list)
 			}
 			return text
 		}
-		return "the cluster does not know this kind of object: the operator's CustomResourceDefinitions are not installed. `kubectl function doctor` says what is missing."
+		return "the cluster does not have this kind of object: the operator's CustomResourceDefinitions are not installed; `kubectl function doctor` shows what is missing"
 	}
 	return text
 }
 
-// nouns are what people call a resource, and the word by which it is listed.
-func nouns(resource string) (noun, list string) {
+// resourceNouns are the noun for a resource, and the argument of `kubectl function list` for it.
+func resourceNouns(resource string) (noun, list string) {
 	switch resource {
 	case "functions":
 		return "function", "functions"

@@ -25,7 +25,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// fastClock lets timers fire at once, and time go on by as much.
+// fastClock fires timers at once, and advances the time accordingly.
 type fastClock struct{ *clocktesting.FakeClock }
 
 func newFastClock() fastClock {
@@ -38,12 +38,12 @@ func (c fastClock) NewTimer(d time.Duration) clock.Timer {
 	return timer
 }
 
-// fakeCluster is a cluster's API with runs in it, as far as the plugin asks for them.
+// fakeCluster serves the API of a cluster with runs, as far as the plugin uses it.
 type fakeCluster struct {
 	url string
-	// aggregated says whether the API server answers behind the cluster's API.
+	// aggregated reports whether the cluster has the aggregated API.
 	aggregated bool
-	// handle answers before everything else where it returns true.
+	// handle serves a request if it returns true.
 	handle func(w http.ResponseWriter, r *http.Request) bool
 
 	mu       sync.Mutex
@@ -97,7 +97,7 @@ func (f *fakeCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// subresource knows functions/run and functionruns/results, whose every outcome is there.
+// subresource serves functions/run and functionruns/results.
 func (f *fakeCluster) subresource(w http.ResponseWriter, r *http.Request, parts []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,7 +137,7 @@ func refuse(w http.ResponseWriter, err *apierrors.StatusError) {
 	reply(w, int(err.ErrStatus.Code), err.ErrStatus)
 }
 
-// finishedRun is a run that is over.
+// finishedRun is a run that has finished.
 func finishedRun(name string, succeeded, failed int32) *v1alpha1.FunctionRun {
 	run := &v1alpha1.FunctionRun{
 		TypeMeta:   metav1.TypeMeta{Kind: "FunctionRun", APIVersion: v1alpha1.GroupVersion.String()},
@@ -153,12 +153,12 @@ func finishedRun(name string, succeeded, failed int32) *v1alpha1.FunctionRun {
 	}
 	for kind, status := range map[string]metav1.ConditionStatus{v1alpha1.ConditionFinished: metav1.ConditionTrue, v1alpha1.ConditionReady: complete,
 		v1alpha1.ConditionComplete: complete, v1alpha1.ConditionFailed: unsuccessful} {
-		run.Status.Conditions = append(run.Status.Conditions, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "It is over."})
+		run.Status.Conditions = append(run.Status.Conditions, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "It has finished."})
 	}
 	return run
 }
 
-// runningRun is a run of so many inputs of which some are done.
+// runningRun is a run with total inputs of which done have an outcome.
 func runningRun(name string, total, done int32) *v1alpha1.FunctionRun {
 	run := finishedRun(name, total, 0)
 	run.Status.Progress = &v1alpha1.RunProgress{Total: total, Succeeded: done, Pending: total - done}
@@ -173,19 +173,28 @@ func outcomeLine(index int, status string) string {
 	return fmt.Sprintf(`{"index":%d,"status":"Succeeded","result":%d,"attempts":1,"startTime":"2026-11-26T12:00:00.000000Z","completionTime":"2026-11-26T12:00:01.500000Z","worker":"w","node":"n"}`, index, index*10)
 }
 
-// ended is how a command line ended.
-type endedCommand struct {
+// commandResult is the exit code and the output of a command line.
+type commandResult struct {
 	code           int
 	stdout, stderr string
 }
 
 // plugin runs a command line against the cluster.
-func (f *fakeCluster) plugin(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) endedCommand {
+func (f *fakeCluster) plugin(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) commandResult {
 	t.Helper()
 	return command(t, ctx, stdin, append(args, "--server", f.url, "-n", "ns")...)
 }
 
-func command(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) endedCommand {
+// connectTo is a client of the cluster for the namespace ns.
+func connectTo(t *testing.T, f *fakeCluster) (*cluster, error) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", os.DevNull)
+	o := newOptions(genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: io.Discard})
+	*o.config.APIServer, *o.config.Namespace = f.url, "ns"
+	return o.connect()
+}
+
+func command(t *testing.T, ctx context.Context, stdin io.Reader, args ...string) commandResult {
 	t.Helper()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(kubeconfig, nil, 0o600); err != nil {
@@ -197,11 +206,11 @@ func command(t *testing.T, ctx context.Context, stdin io.Reader, args ...string)
 		stdin = strings.NewReader("")
 	}
 	code := Main(ctx, args, genericiooptions.IOStreams{In: stdin, Out: &stdout, ErrOut: &stderr})
-	return endedCommand{code, stdout.String(), stderr.String()}
+	return commandResult{code, stdout.String(), stderr.String()}
 }
 
-// mustEnd checks the code and what is said.
-func (e endedCommand) mustEnd(t *testing.T, code int, stdout, stderr string) {
+// mustExit checks the exit code, and that the output contains the texts.
+func (e commandResult) mustExit(t *testing.T, code int, stdout, stderr string) {
 	t.Helper()
 	if e.code != code || !strings.Contains(e.stdout, stdout) || !strings.Contains(e.stderr, stderr) {
 		t.Errorf("exit %d, stdout:\n%s\nstderr:\n%s\nwant exit %d, stdout with %q, stderr with %q", e.code, e.stdout, e.stderr, code, stdout, stderr)

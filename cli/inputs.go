@@ -17,33 +17,33 @@ import (
 )
 
 const (
-	// checkedBytes is up to which size a file is read through before anything is sent: a mistake is told at once then, by
-	// this program. What is larger, or comes from a pipe, the server reads first, and keeps nothing of it if it is wrong.
-	checkedBytes = 32 << 20
-	// sniffedBytes is how much of a text is looked at to tell its format.
+	// maxCheckedBytes is the maximum size of a file that is validated before anything is sent. The server validates a larger file, or
+	// a stream, and keeps nothing of an invalid one.
+	maxCheckedBytes = 32 << 20
+	// sniffedBytes is how much of a text is read to detect its format.
 	sniffedBytes = 64 << 10
 )
 
-// inputFlags say where inputs come from.
+// inputFlags select the inputs of a run.
 type inputFlags struct {
 	params, file, format string
 	header, typed        bool
 }
 
 func (f *inputFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.params, "params", "", `The inputs themselves: a Python tuple of tuples, "(('a', 1), ('b', 2))", or a JSON array of arrays, '[["a", 1], ["b", 2]]'.`)
-	flags.StringVarP(&f.file, "file", "f", "", "File with the inputs; - is standard input.")
-	flags.StringVar(&f.format, "format", "", "How the file is written: json, ndjson, csv or python. Default: by its name's ending, else by how it begins.")
-	flags.BoolVar(&f.header, "csv-header", false, "The first row of a CSV names its columns: the handler gets one object, {column: cell}.")
-	flags.BoolVar(&f.typed, "typed-cells", false, "Cells of a CSV that are numbers, true, false or null are handed over as such, not as strings.")
+	flags.StringVar(&f.params, "params", "", `Inputs as a Python tuple of tuples, "(('a', 1), ('b', 2))", or as a JSON array of arrays, '[["a", 1], ["b", 2]]'.`)
+	flags.StringVarP(&f.file, "file", "f", "", "File with the inputs; - means standard input.")
+	flags.StringVar(&f.format, "format", "", "Format of the inputs: json, ndjson, csv or python. Default: by the file's extension, or else by its content.")
+	flags.BoolVar(&f.header, "csv-header", false, "The first row of a CSV has the names of its columns. The handler gets one object, {column: cell}.")
+	flags.BoolVar(&f.typed, "typed-cells", false, "Pass cells of a CSV that are numbers, true, false or null as such, not as strings.")
 }
 
-// inputs are a text of inputs, not read yet.
+// inputs are an open source of inputs.
 type inputs struct {
 	text   io.Reader
 	stream parameters.Stream
 	close  func()
-	// where is where they come from, in words.
+	// where names the source in messages.
 	where string
 }
 
@@ -52,13 +52,13 @@ var formatNames = map[string]v1alpha1.ParametersFormat{
 	"csv": v1alpha1.FormatCSV, "python": v1alpha1.FormatPython,
 }
 
-// open finds the inputs, and checks what can be checked before anything is sent.
+// open opens the inputs, and validates them if that is possible before anything is sent.
 func (f *inputFlags) open(stdin io.Reader) (*inputs, error) {
 	switch {
 	case f.params != "" && f.file != "":
-		return nil, usageError("--params and --file are both given: inputs come from one of them")
+		return nil, usageError("--params and --file exclude each other")
 	case f.params == "" && f.file == "":
-		return nil, usageError("there are no inputs: give them by --params \"((1,), (2,))\", or by --file FILE (- is standard input). A single call without values is --params \"((),)\"")
+		return nil, usageError("there are no inputs: pass --params \"((1,), (2,))\" or --file FILE (- means standard input); --params \"((),)\" is a single input without values")
 	}
 	wanted, known := formatNames[strings.ToLower(f.format)]
 	if f.format != "" && !known {
@@ -70,7 +70,7 @@ func (f *inputFlags) open(stdin io.Reader) (*inputs, error) {
 	}
 	if in.stream.Format != v1alpha1.FormatCSV && (f.header || f.typed) {
 		in.close()
-		return nil, usageError("--csv-header and --typed-cells are for CSV, and these inputs are %s: leave them out, or say --format csv", in.stream.Format)
+		return nil, usageError("--csv-header and --typed-cells apply to CSV, and these inputs are %s: omit them, or pass --format csv", in.stream.Format)
 	}
 	in.stream.Header, in.stream.TypedCells = f.header, f.typed
 	in.where = f.where()
@@ -115,28 +115,28 @@ func (f *inputFlags) source(stdin io.Reader, wanted v1alpha1.ParametersFormat) (
 	default:
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, usageError("the inputs cannot be read: %w", err)
+			return nil, usageError("cannot read the inputs: %w", err)
 		}
 		if info, err := file.Stat(); err == nil && info.IsDir() {
 			_ = file.Close()
-			return nil, usageError("%s is a folder: --file names a file with inputs", f.file)
+			return nil, usageError("%s is a directory; --file must be a file with inputs", f.file)
 		}
 		in.text, in.close = file, func() { _ = file.Close() }
 		if wanted == "" {
 			_, in.stream.Format = sniffed(f.file, file)
 			if _, err := file.Seek(0, io.SeekStart); err != nil {
 				in.close()
-				return nil, usageError("%s cannot be read twice, as is needed to see how it is written: say --format", f.file)
+				return nil, usageError("the format of %s cannot be detected, because the file cannot be read twice: pass --format", f.file)
 			}
 		}
 	}
 	return in, nil
 }
 
-// sniffed tells the format of a text by its name, else by how it begins.
+// sniffed detects the format of a text by its name, or else by its beginning.
 func sniffed(name string, text io.Reader) (io.Reader, v1alpha1.ParametersFormat) {
 	buffered := bufio.NewReaderSize(text, sniffedBytes)
-	_, _ = buffered.Peek(1) // a pipe gives what it has
+	_, _ = buffered.Peek(1) // waits for the first bytes of a pipe
 	beginning, _ := buffered.Peek(max(buffered.Buffered(), 1))
 	if buffered.Buffered() < sniffedBytes {
 		beginning, _ = buffered.Peek(sniffedBytes)
@@ -148,7 +148,7 @@ func sniffed(name string, text io.Reader) (io.Reader, v1alpha1.ParametersFormat)
 	return buffered, format
 }
 
-// looksLikeLines says whether the first line is a JSON text of its own, with more behind it.
+// looksLikeLines reports whether the first line is a complete JSON text, and more text follows if it is an array.
 func looksLikeLines(beginning []byte) bool {
 	line, rest, found := bytes.Cut(bytes.TrimLeft(beginning, " \t\r\n"), []byte("\n"))
 	line = bytes.TrimSpace(line)
@@ -158,15 +158,15 @@ func looksLikeLines(beginning []byte) bool {
 	return line[0] != '[' || found && len(bytes.TrimSpace(rest)) > 0
 }
 
-// check reads the inputs through where that can be done twice.
+// check validates the inputs if they can be read twice.
 func (in *inputs) check() error {
 	text, again := in.text.(io.ReadSeeker)
 	if !again {
 		return nil
 	}
 	if file, ok := text.(*os.File); ok {
-		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > checkedBytes {
-			return nil //nolint:nilerr // what is wrong with it shows when it is sent
+		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxCheckedBytes {
+			return nil //nolint:nilerr // the error occurs again when the inputs are sent
 		}
 	}
 	reader := parameters.NewReader(text, in.stream)
@@ -176,14 +176,14 @@ func (in *inputs) check() error {
 			break
 		}
 		if err != nil {
-			return usageError("the inputs in %s cannot be read as %s: %w", in.where, in.stream.Format, err)
+			return usageError("the inputs in %s are not valid %s: %w", in.where, in.stream.Format, err)
 		}
 	}
 	_, err := text.Seek(0, io.SeekStart)
 	return err
 }
 
-// query says how the inputs are written, in the words of functions/run.
+// query sets the parameters of functions/run that describe the format of the inputs.
 func (in *inputs) query(values url.Values) {
 	values.Set("format", strings.ToLower(string(in.stream.Format)))
 	if in.stream.Header {

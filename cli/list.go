@@ -23,7 +23,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// kind is one of the custom resources, as people name it.
+// kind is one of the custom resources, with its noun in commands.
 type kind struct{ kind, resource, noun string }
 
 var (
@@ -32,19 +32,19 @@ var (
 	kindImage    = kind{"FunctionImage", "functionimages", "image"}
 )
 
-// kindNamed understands singular and plural, and kubectl's own names.
+// kindNamed accepts the singular and the plural of the noun and of the resource.
 func kindNamed(word string) (kind, error) {
 	for _, k := range []kind{kindFunction, kindRun, kindImage} {
 		if slices.Contains([]string{k.noun, k.noun + "s", k.resource, strings.ToLower(k.kind)}, strings.ToLower(word)) {
 			return k, nil
 		}
 	}
-	return kind{}, usageError("%q is neither functions, runs nor images", word)
+	return kind{}, usageError("%q is not a kind; it must be functions, runs or images", word)
 }
 
 var objectFormats = []string{"wide", "name", "json", "yaml"}
 
-// checkObjectFormat says what is wrong with the -o of a command that shows objects.
+// checkObjectFormat validates the -o of a command that prints objects.
 func checkObjectFormat(format string) error {
 	if format == "" || slices.Contains(objectFormats, format) {
 		return nil
@@ -52,7 +52,7 @@ func checkObjectFormat(format string) error {
 	return usageError("-o is %q; it must be one of %s", format, strings.Join(objectFormats, ", "))
 }
 
-// objectPrinter writes objects for scripts; nil where the format is none.
+// objectPrinter prints objects for scripts. It is nil for an unknown format.
 func objectPrinter(format string) printers.ResourcePrinter {
 	switch format {
 	case "name":
@@ -65,7 +65,7 @@ func objectPrinter(format string) printers.ResourcePrinter {
 	return nil
 }
 
-// printObject writes an object for scripts.
+// printObject prints an object for scripts.
 func (o *options) printObject(object runtime.Object, format string) error {
 	printer := objectPrinter(format)
 	if printer == nil {
@@ -80,7 +80,7 @@ func (o *options) printObject(object runtime.Object, format string) error {
 	}
 	text, err := printed(printer, object)
 	if format == "yaml" && (err != nil || printable.Text(text) != text) {
-		// YAML has no escapes in most of its strings, and its encoder refuses some characters. JSON has escapes, and is YAML.
+		// Most strings of YAML have no escapes, and its encoder refuses some characters. JSON has escapes and is valid YAML.
 		text, err = printed(&printers.JSONPrinter{}, object)
 	}
 	if err != nil {
@@ -108,7 +108,7 @@ func newList(o *options) *cobra.Command {
   kubectl function list runs -A -o wide`,
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError("%q is one word too many: %s", args[1], command.UseLine())
+				return usageError("unexpected argument %q: %s", args[1], command.UseLine())
 			}
 			return nil
 		},
@@ -125,7 +125,7 @@ func newList(o *options) *cobra.Command {
 				return err
 			}
 			if function != "" && k != kindRun {
-				return usageError("--function chooses runs: say `kubectl function list runs --function %s`", function)
+				return usageError("--function selects runs: use `kubectl function list runs --function %s`", function)
 			}
 			c, err := o.connect()
 			if err != nil {
@@ -139,10 +139,10 @@ func newList(o *options) *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&format, "output", "o", "", "wide, name, json or yaml.")
-	flags.StringVarP(&selector, "selector", "l", "", "Only those with these labels: key=value.")
-	flags.StringVar(&function, "function", "", "Only runs of this function.")
-	flags.BoolVarP(&everywhere, "all-namespaces", "A", false, "Of all namespaces.")
+	flags.StringVarP(&format, "output", "o", "", "Output format: wide, name, json or yaml.")
+	flags.StringVarP(&selector, "selector", "l", "", "Label selector (key=value).")
+	flags.StringVar(&function, "function", "", "List only runs of this function.")
+	flags.BoolVarP(&everywhere, "all-namespaces", "A", false, "List the objects of all namespaces.")
 	return command
 }
 
@@ -150,7 +150,7 @@ func newGet(o *options) *cobra.Command {
 	var format string
 	command := &cobra.Command{
 		Use:   "get (function | run | image) NAME [-o wide|name|json|yaml]",
-		Short: "Show one function, run or image",
+		Short: "Show a function, run or image",
 		Example: `  kubectl function get run train-x7k2p
   kubectl function get function train -o yaml`,
 		Args:              exactly("kind (function, run or image)", "function, run or image"),
@@ -170,11 +170,11 @@ func newGet(o *options) *cobra.Command {
 			return c.list(command.Context(), listQuery{kind: k, namespace: c.namespace, name: args[1]}, format)
 		},
 	}
-	command.Flags().StringVarP(&format, "output", "o", "", "wide, name, json or yaml.")
+	command.Flags().StringVarP(&format, "output", "o", "", "Output format: wide, name, json or yaml.")
 	return command
 }
 
-// listQuery is which objects are shown.
+// listQuery selects objects.
 type listQuery struct {
 	kind                      kind
 	namespace, name, selector string
@@ -182,7 +182,7 @@ type listQuery struct {
 	everywhere                bool
 }
 
-// list shows objects: as the server's own table, or whole.
+// list prints objects as the server's table, or whole.
 func (c *cluster) list(ctx context.Context, q listQuery, format string) error {
 	if format == "json" || format == "yaml" || format == "name" {
 		return c.listObjects(ctx, q, format)
@@ -196,7 +196,7 @@ func (c *cluster) list(ctx context.Context, q listQuery, format string) error {
 		if q.everywhere {
 			where = "in any namespace"
 		}
-		c.o.say("There are no %ss %s.", q.kind.noun, where)
+		c.o.notify("There are no %ss %s.", q.kind.noun, where)
 		return nil
 	}
 	writer := printers.GetNewTabWriter(c.o.streams.Out)
@@ -229,8 +229,8 @@ func (c *cluster) request(q listQuery) (*rest.Request, error) {
 	return request, nil
 }
 
-// tableOf asks for the server's table: it has the columns of kubectl, and neither code nor inputs are sent for it. Runs are in
-// the order in which they were made.
+// tableOf requests the server's table, which has the columns of `kubectl get` and transfers neither code nor inputs. Runs are in
+// the order of their creation.
 func (c *cluster) tableOf(ctx context.Context, q listQuery) (*metav1.Table, error) {
 	request, err := c.request(q)
 	if err != nil {
@@ -244,7 +244,7 @@ func (c *cluster) tableOf(ctx context.Context, q listQuery) (*metav1.Table, erro
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber() // a million is not 1e+06
 	if err := decoder.Decode(table); err != nil {
-		return nil, clusterError("the answer of the server is no table: %w", err)
+		return nil, clusterError("the response of the server is not a table: %w", err)
 	}
 	for i := range table.Rows {
 		for j, cell := range table.Rows[i].Cells {
@@ -270,7 +270,7 @@ func createdOf(row metav1.TableRow) metav1.Time {
 	return metav1.Time{}
 }
 
-// listObjects shows objects as the server has them, fields that this program does not know too.
+// listObjects prints objects as the server has them, including fields that the plugin does not know.
 func (c *cluster) listObjects(ctx context.Context, q listQuery, format string) error {
 	gvk := v1alpha1.GroupVersion.WithKind(q.kind.kind)
 	if q.name != "" {
@@ -306,7 +306,7 @@ func (c *cluster) listObjects(ctx context.Context, q listQuery, format string) e
 	return c.o.printObject(list, format)
 }
 
-// printTable writes a server's table.
+// printTable prints a server's table.
 func printTable(out io.Writer, table *metav1.Table) error {
 	writer := printers.GetNewTabWriter(out)
 	if err := printers.NewTablePrinter(printers.PrintOptions{}).PrintObj(table, writer); err != nil {
@@ -315,7 +315,7 @@ func printTable(out io.Writer, table *metav1.Table) error {
 	return writer.Flush()
 }
 
-// columns writes aligned lines. A cell is a line, whatever is in it.
+// columns prints aligned lines. Line breaks in a cell are escaped.
 func columns(out io.Writer, rows [][]string) error {
 	writer := printers.GetNewTabWriter(out)
 	for _, row := range rows {

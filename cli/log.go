@@ -17,83 +17,104 @@ import (
 	"sharedcloud.io/function-operator/api/printable"
 )
 
+// logFlags are the flags of log.
+type logFlags struct {
+	follow, failed, prefix, prefixSet bool
+	stream                            string
+}
+
 func newLog(o *options) *cobra.Command {
-	var follow, onlyFailed, prefix bool
-	var stream string
+	var f logFlags
 	command := &cobra.Command{
 		Use:     "log RUN [INDEX] [--follow] [--failed] [--stream stdout|stderr]",
 		Aliases: []string{"logs"},
-		Short:   "Show what a run's inputs printed",
-		Long: `Show what a run's inputs printed: those that are executed at this moment, and those whose pods are long gone. Each line says which
-input printed it, unless only one is asked for.
+		Short:   "Print the output of a run's inputs",
+		Long: `Print the output of a run's inputs, both of inputs that are running and of inputs whose pods no longer exist. Each line begins with
+the index of its input, unless you request the output of one input.
 
-On a terminal, control sequences but colours are shown as escapes (\x1b[2J); into a file or a pipe goes what was printed, byte by byte.`,
+On a terminal, control sequences other than colours are shown as escapes (\x1b[2J). A file or a pipe gets the output unchanged.`,
 		Example: `  kubectl function log train-x7k2p --follow
   kubectl function log train-x7k2p 17
   kubectl function log train-x7k2p --failed --stream stderr`,
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) > 2 || len(args) == 0 {
-				return usageError("a run, and perhaps the index of one of its inputs, are needed: %s", command.UseLine())
+				return usageError("%s requires the name of a run, and optionally the index of an input: %s", command.CommandPath(), command.UseLine())
 			}
 			return nil
 		},
 		ValidArgsFunction: o.completeNames(kindRun, 1),
 		RunE: func(command *cobra.Command, args []string) error {
-			query := url.Values{}
+			f.prefixSet = command.Flags().Changed("prefix")
+			index := ""
 			if len(args) == 2 {
-				if _, err := strconv.ParseUint(args[1], 10, 31); err != nil {
-					return usageError("%q is no index: the inputs of a run are counted from 0", args[1])
-				}
-				query.Set("index", args[1])
+				index = args[1]
 			}
-			if onlyFailed && (follow || len(args) == 2) {
-				return usageError("--failed is for all inputs of what has happened so far: leave out --follow and the index")
-			}
-			if stream != "both" && stream != "stdout" && stream != "stderr" {
-				return usageError("--stream is %q; it must be stdout, stderr or both", stream)
-			}
-			query.Set("stream", stream)
-			for name, on := range map[string]bool{"follow": follow, "failed": onlyFailed} {
-				if on {
-					query.Set(name, "true")
-				}
-			}
-			if command.Flags().Changed("prefix") {
-				query.Set("prefix", strconv.FormatBool(prefix))
+			query, err := f.query(index)
+			if err != nil {
+				return err
 			}
 			ctx := command.Context()
 			c, s, err := o.reach(ctx)
 			if err != nil {
 				return err
 			}
-			l := &logReader{cluster: c, subs: s, run: args[0], query: query, follow: follow, clock: clock.RealClock{}}
-			if len(args) == 2 {
-				l.index = args[1]
-			}
-			// Lines that say whose they are can be told from each other when the output is asked for again.
-			l.prefixed = len(args) == 1 && !command.Flags().Changed("prefix") || prefix && command.Flags().Changed("prefix")
+			l := &logReader{cluster: c, subs: s, run: args[0], index: index, query: query, follow: f.follow, prefixed: f.prefixed(index), clock: clock.RealClock{}}
 			written, err := l.print(ctx, o)
 			switch {
 			case err != nil && ctx.Err() != nil:
-				return &codedError{ExitInterrupted, errSaid}
+				return &codedError{ExitInterrupted, errReported}
 			case err != nil:
 				return err
 			case written == 0:
-				o.say("Nothing was printed.")
+				o.notify("There is no output.")
 			}
 			return nil
 		},
 	}
 	flags := command.Flags()
-	flags.BoolVarP(&follow, "follow", "f", false, "Go on until the run, or that input, is over.")
-	flags.BoolVar(&onlyFailed, "failed", false, "Only inputs that did not succeed.")
-	flags.BoolVar(&prefix, "prefix", true, "Begin each line with the input that printed it: [17], or [17 err]. Default: unless one input is asked for.")
-	flags.StringVar(&stream, "stream", "both", "stdout, stderr or both.")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "Stream the output until the run, or the input, has finished.")
+	flags.BoolVar(&f.failed, "failed", false, "Print only the output of inputs that did not succeed.")
+	flags.BoolVar(&f.prefix, "prefix", true, "Begin each line with the index of its input: [17], or [17 err] for stderr. Default: true, unless you request one input.")
+	flags.StringVar(&f.stream, "stream", "both", "Output stream to print: stdout, stderr or both.")
 	return command
 }
 
-// logReader reads what a run prints. Where it follows, it goes on after a connection broke or the server ended: the server then
-// tells all from the start, and what was written before is passed over, line by line for each input.
+// query validates the flags and the index, which is empty for all inputs, and returns the parameters of functionruns/log.
+func (f *logFlags) query(index string) (url.Values, error) {
+	if index != "" {
+		if _, err := strconv.ParseUint(index, 10, 31); err != nil {
+			return nil, usageError("%q is not an index; the indexes of inputs start at 0", index)
+		}
+	}
+	if f.failed && (f.follow || index != "") {
+		return nil, usageError("--failed excludes --follow and an index")
+	}
+	if f.stream != "both" && f.stream != "stdout" && f.stream != "stderr" {
+		return nil, usageError("--stream is %q; it must be stdout, stderr or both", f.stream)
+	}
+	query := url.Values{"stream": {f.stream}}
+	set := func(name string, on bool, value string) {
+		if on {
+			query.Set(name, value)
+		}
+	}
+	set("index", index != "", index)
+	set("follow", f.follow, "true")
+	set("failed", f.failed, "true")
+	set("prefix", f.prefixSet, strconv.FormatBool(f.prefix))
+	return query, nil
+}
+
+// prefixed reports whether lines have a prefix, by which they can be matched when the output is requested again.
+func (f *logFlags) prefixed(index string) bool {
+	if f.prefixSet {
+		return f.prefix
+	}
+	return index == ""
+}
+
+// logReader reads the output of a run. With follow it continues after the connection or the server failed: the server then sends
+// the output from its beginning, and the reader skips, for each input, as many lines as it has written before.
 type logReader struct {
 	*cluster
 	subs       *subresources
@@ -102,12 +123,12 @@ type logReader struct {
 	follow     bool
 	prefixed   bool
 	clock      clock.WithTicker
-	// seen is how many lines were written, by what they begin with: [17], [17 err].
-	seen map[string]int
+	// written is the number of lines written, by their prefix: [17], [17 err].
+	written map[string]int
 }
 
-// print copies the log to standard output: as it is into a file or a pipe, and to a terminal without what would steer it. Colours
-// pass.
+// print copies the log to standard output: unchanged to a file or a pipe, and without control sequences other than colours to a
+// terminal.
 func (l *logReader) print(ctx context.Context, o *options) (written int, err error) {
 	if _, terminal := terminalWidth(o.raw.Out); !terminal {
 		return l.copy(ctx, o.raw.Out)
@@ -118,48 +139,48 @@ func (l *logReader) print(ctx context.Context, o *options) (written int, err err
 }
 
 func (l *logReader) copy(ctx context.Context, out io.Writer) (written int, err error) {
-	l.seen = map[string]int{}
-	o := newOutage(l.clock, l.o.say, "The output")
+	l.written = map[string]int{}
+	r := newRetrier(l.clock, l.o.notify, "the output")
 	for {
 		n, err := l.once(ctx, out)
 		written += n
 		if n > 0 || err == nil {
-			o.over()
+			r.succeeded()
 		}
-		var full *yieldError
+		var failed *consumerError
 		switch {
-		case errors.As(err, &full):
-			return written, fmt.Errorf("writing the output: %w", full.err)
+		case errors.As(err, &failed):
+			return written, fmt.Errorf("writing the output: %w", failed.err)
 		case err == nil && !l.follow:
 			return written, nil
 		case err == nil:
-			over, lookError := l.over(ctx)
-			if over {
+			done, getErr := l.finished(ctx)
+			if done {
 				return written, nil
 			}
-			if err = lookError; err == nil {
-				err = errServerEnded
+			if err = getErr; err == nil {
+				err = errLogEnded
 			}
 			if written > 0 && !l.prefixed {
-				return written, clusterError("the server ended in the middle of the output, and the input is executed still: ask again; the server keeps what was printed")
+				return written, clusterError("the server closed the connection while the input is running: run the command again; the server keeps the output")
 			}
 		case written > 0 && (!l.follow || !l.prefixed):
-			return written, clusterError("the connection broke in the middle of the output (%w): ask again; the server keeps what was printed", rootCause(err))
+			return written, clusterError("the connection failed (%w): run the command again; the server keeps the output", rootCause(err))
 		}
-		if err := o.wait(ctx, err); err != nil {
+		if err := r.wait(ctx, err); err != nil {
 			return written, err
 		}
 	}
 }
 
-// errServerEnded: the answer ended well, and the run has not.
-var errServerEnded = &url.Error{Op: "Get", URL: "log", Err: io.ErrUnexpectedEOF}
+// errLogEnded: the response is complete, and the run has not finished.
+var errLogEnded = &url.Error{Op: "Get", URL: "log", Err: io.ErrUnexpectedEOF}
 
-// over says whether nothing can come any more.
-func (l *logReader) over(ctx context.Context) (bool, error) {
+// finished reports whether there can be no further output.
+func (l *logReader) finished(ctx context.Context) (bool, error) {
 	run, err := l.cluster.run(ctx, l.run)
 	switch {
-	case namedNotFound(err):
+	case isObjectNotFound(err):
 		return true, nil
 	case err != nil:
 		return false, err
@@ -169,11 +190,11 @@ func (l *logReader) over(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	found := false
-	err = l.resultsReader(l.subs, l.run).read(ctx, wanted{indexes: l.index}, func(*outcome) error { found = true; return nil })
+	err = l.resultsReader(l.subs, l.run).read(ctx, selection{indexes: l.index}, func(*outcome) error { found = true; return nil })
 	return found, err
 }
 
-// once writes one answer and returns how much was new of it.
+// once writes the new part of one response and returns its length.
 func (l *logReader) once(ctx context.Context, out io.Writer) (int, error) {
 	response, err := l.subs.call(ctx, http.MethodGet, "functionruns", l.run, "log", l.query, nil)
 	if err != nil {
@@ -184,12 +205,12 @@ func (l *logReader) once(ctx context.Context, out io.Writer) (int, error) {
 		n, err := io.Copy(out, response.Body)
 		return int(n), err
 	}
-	written, told := 0, map[string]int{}
+	written, received := 0, map[string]int{}
 	lines := bufio.NewReaderSize(response.Body, 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) && len(line) > 0 {
-			err = io.ErrUnexpectedEOF // half a line comes again, whole
+			err = io.ErrUnexpectedEOF // the next response has the complete line
 		}
 		if errors.Is(err, io.EOF) {
 			return written, nil
@@ -197,16 +218,16 @@ func (l *logReader) once(ctx context.Context, out io.Writer) (int, error) {
 		if err != nil {
 			return written, err
 		}
-		whose, _, _ := bytes.Cut(line, []byte("] "))
-		key := string(whose[:min(len(whose), 24)])
-		if told[key]++; told[key] <= l.seen[key] {
+		prefix, _, _ := bytes.Cut(line, []byte("] "))
+		key := string(prefix[:min(len(prefix), 24)])
+		if received[key]++; received[key] <= l.written[key] {
 			continue
 		}
-		l.seen[key]++
+		l.written[key]++
 		n, err := out.Write(line)
 		written += n
 		if err != nil {
-			return written, &yieldError{err}
+			return written, &consumerError{err}
 		}
 	}
 }

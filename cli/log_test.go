@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestALogIsFollowedAcrossARestartOfTheServer(t *testing.T) {
+func TestLogFollowContinuesAfterARestartOfTheServer(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = runningRun("r", 3, 0)
 	calls := 0
@@ -18,9 +18,9 @@ func TestALogIsFollowedAcrossARestartOfTheServer(t *testing.T) {
 		}
 		calls++
 		switch calls {
-		case 1: // ends well, as a server does that is told to end
+		case 1: // a complete response of a server that shuts down
 			_, _ = io.WriteString(w, "[0] a\n[1] x\n[0] a\n")
-		case 2: // tells all again, in another order, and breaks in the middle of a line
+		case 2: // the output from its beginning, in another order, and a connection that fails within a line
 			_, _ = io.WriteString(w, "[0] a\n[0] a\n[0] b\n[1] x\n[1 err] o")
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
@@ -33,13 +33,13 @@ func TestALogIsFollowedAcrossARestartOfTheServer(t *testing.T) {
 		return true
 	}
 	got := f.plugin(t, t.Context(), nil, "log", "r", "--follow")
-	got.mustEnd(t, ExitOK, "", "")
+	got.mustExit(t, ExitOK, "", "")
 	if want := "[0] a\n[1] x\n[0] a\n[0] b\n[1 err] ops\n[2] end\n"; got.stdout != want {
 		t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
 	}
 }
 
-func TestTheLogOfOneInputIsItsBytes(t *testing.T) {
+func TestLogOfOneInputIsUnchanged(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 3, 0)
 	text := "50 %\r100 %\r\n\xffno line end"
@@ -57,5 +57,5 @@ func TestTheLogOfOneInputIsItsBytes(t *testing.T) {
 		t.Errorf("%+v with %s", got, query)
 	}
 	text = ""
-	f.plugin(t, t.Context(), nil, "log", "r").mustEnd(t, ExitOK, "", "Nothing was printed.")
+	f.plugin(t, t.Context(), nil, "log", "r").mustExit(t, ExitOK, "", "There is no output.")
 }

@@ -33,17 +33,18 @@ const fieldManager = "kubectl-function"
 
 // options are what all commands share.
 type options struct {
-	// streams are what commands write to: characters that steer a terminal are replaced there. raw are the program's own streams, for
-	// text that is safe already or goes into a file: the bar, logs, CSV.
+	// streams are what commands write to: they escape control characters. raw are the program's own streams, for text that is
+	// already safe, or that goes to a file: the progress bar, logs, CSV.
 	streams, raw genericiooptions.IOStreams
 	config       *genericclioptions.ConfigFlags
 
-	// facade is the address of the API server's own port, for a cluster without its aggregated API.
-	facade, facadeCA, facadeToken string
+	// serverURL is the address of the operator's API server, for a cluster without its aggregated API. serverCA and serverToken are
+	// files.
+	serverURL, serverCA, serverToken string
 
-	// ran says that a command's own code began.
+	// ran reports whether the command's own code has started.
 	ran bool
-	// timeout of the command that waits, for the sentence.
+	// timeout is the value of --timeout, for messages.
 	timeout time.Duration
 }
 
@@ -52,7 +53,7 @@ func newOptions(streams genericiooptions.IOStreams) *options {
 	return &options{streams: clean, raw: streams, config: genericclioptions.NewConfigFlags(true)}
 }
 
-// flush writes what the streams still hold.
+// flush writes what the streams have buffered.
 func (o *options) flush() {
 	for _, stream := range []any{o.streams.Out, o.streams.ErrOut} {
 		if clean, ok := stream.(*printable.Writer); ok {
@@ -62,7 +63,7 @@ func (o *options) flush() {
 }
 
 func (o *options) addFlags(flags *pflag.FlagSet) {
-	// Those of kubectl that people use; the others are in the kubeconfig.
+	// Flags of kubectl. Those that are rarely used are hidden.
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.config.AddFlags(all)
 	for _, name := range []string{"kubeconfig", "context", "cluster", "user", "namespace", "as", "as-group", "server", "token",
@@ -74,42 +75,45 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 			}
 		}
 	}
-	flags.StringVar(&o.facade, "facade", "", "Address of the operator's API server itself (https://HOST), to be asked instead of the cluster's API for inputs, results and logs. Default: $SHAREDCLOUD_URL where the cluster has no aggregated API.")
-	flags.StringVar(&o.facadeCA, "facade-ca", "", "File with the authority that vouches for the facade. Default: $SHAREDCLOUD_CA, else the system's.")
-	flags.StringVar(&o.facadeToken, "facade-token-file", "", "File with the token for the facade. Default: the kubeconfig's credentials, else $SHAREDCLOUD_TOKEN.")
+	flags.StringVar(&o.serverURL, "functions-server", "", "Address of the operator's API server (https://HOST), to use instead of the cluster's API for inputs, results and logs. Default: $SHAREDCLOUD_URL if the cluster has no aggregated API.")
+	flags.StringVar(&o.serverCA, "functions-server-ca", "", "File with the certificate authority of --functions-server. Default: $SHAREDCLOUD_CA, or else the system's authorities.")
+	flags.StringVar(&o.serverToken, "functions-server-token-file", "", "File with the token for --functions-server. Default: the kubeconfig's credentials, or else $SHAREDCLOUD_TOKEN.")
 }
 
+// out prints for scripts, to standard output.
 func (o *options) out(format string, args ...any) { _, _ = fmt.Fprintf(o.streams.Out, format, args...) }
-func (o *options) say(format string, args ...any) {
+
+// notify prints a line for users, to standard error.
+func (o *options) notify(format string, args ...any) {
 	_, _ = fmt.Fprintf(o.streams.ErrOut, format+"\n", args...)
 }
 
-// errTimeUp is the cause of a context that --timeout ended.
-var errTimeUp = errors.New("--timeout")
+// errTimeout is the cause of a context that ended because of --timeout.
+var errTimeout = errors.New("--timeout")
 
 func (o *options) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	o.timeout = timeout
 	if timeout <= 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, timeout, errTimeUp)
+	return context.WithTimeoutCause(ctx, timeout, errTimeout)
 }
 
 func (o *options) timedOut(err error) bool {
-	return o.timeout > 0 && (errors.Is(err, errTimeUp) || errors.Is(err, context.DeadlineExceeded))
+	return o.timeout > 0 && (errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded))
 }
 
 func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
-			panic(err) // two types of one name: a mistake of the programmer
+			panic(err) // two types of one name: a bug
 		}
 	}
 	return scheme
 }
 
-// kinds are all that the plugin reads and writes. They are known here, so that no command asks the cluster which it has.
+// mapper has the kinds that the plugin reads and writes, so that no command needs discovery.
 func mapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []string{"Function", "FunctionRun", "FunctionImage"} {
@@ -131,7 +135,7 @@ func mapper() meta.RESTMapper {
 	return m
 }
 
-// cluster is what a command works with.
+// cluster is a client of the cluster, for one namespace.
 type cluster struct {
 	client.Client
 	config    *rest.Config
@@ -139,28 +143,28 @@ type cluster struct {
 	o         *options
 }
 
-// connect reads the kubeconfig. It asks the cluster nothing.
+// connect reads the kubeconfig. It sends no request.
 func (o *options) connect() (*cluster, error) {
-	if o.facade != "" && !strings.HasPrefix(o.facade, "https://") {
-		return nil, usageError("--facade is %q; it must be an address such as https://functions.example.org: credentials are shown to nobody in the clear", o.facade)
+	if o.serverURL != "" && !strings.HasPrefix(o.serverURL, "https://") {
+		return nil, usageError("--functions-server is %q; it must be an https:// address such as https://functions.example.org, because requests carry credentials", o.serverURL)
 	}
 	namespace, _, err := o.config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
-		return nil, usageError("the kubeconfig cannot be used: %w", err)
+		return nil, usageError("the kubeconfig is not valid: %w", err)
 	}
 	config, err := o.config.ToRESTConfig()
 	if err != nil {
-		return nil, usageError("the kubeconfig cannot be used: %w. Set KUBECONFIG or --kubeconfig, and --context where it has several.", err)
+		return nil, usageError("the kubeconfig is not valid: %w: set KUBECONFIG or --kubeconfig, and --context if it has several contexts", err)
 	}
 	if raw, err := o.config.ToRawKubeConfigLoader().RawConfig(); err == nil && len(raw.Clusters) == 0 && config.Host == "http://localhost:8080" {
-		return nil, usageError("there is no kubeconfig that says where a cluster is: set KUBECONFIG or --kubeconfig")
+		return nil, usageError("no kubeconfig names a cluster: set KUBECONFIG or --kubeconfig")
 	}
 	config.QPS, config.Burst = 50, 100
 	config.UserAgent = "kubectl-function/" + version()
 	config.Wrap(shallow.RoundTripper) // as both components do
 	c, err := client.New(config, client.Options{Scheme: newScheme(), Mapper: mapper()})
 	if err != nil {
-		return nil, usageError("the kubeconfig cannot be used: %w", err)
+		return nil, usageError("the kubeconfig is not valid: %w", err)
 	}
 	return &cluster{Client: client.WithFieldOwner(c, fieldManager), config: config, namespace: namespace, o: o}, nil
 }
@@ -185,7 +189,7 @@ func (c *cluster) function(ctx context.Context, name string) (*v1alpha1.Function
 	return function, decodable("Function", function)
 }
 
-// decodable refuses an object whose content could not be decoded: it has metadata alone.
+// decodable returns an error for an object whose content cannot be decoded, which has only metadata.
 func decodable(kind string, object client.Object) error {
 	if problem := v1alpha1.DecodeError(object); problem != "" {
 		return clusterError("the stored %s %s cannot be decoded: %s; correct it (kubectl edit) or delete it", kind, object.GetName(), problem)
@@ -193,27 +197,27 @@ func decodable(kind string, object client.Object) error {
 	return nil
 }
 
-// facadeConfig is how the facade is reached: its own address and authority, and the kubeconfig's credentials, whose server
-// is the same cluster's.
-func (c *cluster) facadeConfig(address string) (*rest.Config, error) {
+// directConfig is the configuration for the operator's API server: its own address and certificate authority, with the credentials
+// of the kubeconfig.
+func (c *cluster) directConfig(address string) (*rest.Config, error) {
 	config := rest.AnonymousClientConfig(c.config)
 	config.Host = address
-	config.TLSClientConfig = rest.TLSClientConfig{CAFile: firstOf(c.o.facadeCA, os.Getenv("SHAREDCLOUD_CA"))}
-	config.Insecure = c.config.Insecure && config.CAFile == "" // who trusts a server blindly did not name an authority
+	config.TLSClientConfig = rest.TLSClientConfig{CAFile: firstOf(c.o.serverCA, os.Getenv("SHAREDCLOUD_CA"))}
+	config.Insecure = c.config.Insecure && config.CAFile == "" // a certificate authority excludes it
 	if config.CAFile != "" {
 		if _, err := os.Stat(config.CAFile); err != nil {
-			return nil, usageError("the authority of the facade cannot be read: %w. --facade-ca names its file.", err)
+			return nil, usageError("cannot read the certificate authority of the operator's API server: %w: check --functions-server-ca", err)
 		}
 	}
 	config.UserAgent = c.config.UserAgent
 	if c.config.Impersonate.UserName != "" {
-		return nil, usageError("--as is for the cluster's API: the facade would take you for yourself. Leave it out, or show another's token by --facade-token-file")
+		return nil, usageError("--as works only with the cluster's API: omit it, or pass another user's token with --functions-server-token-file")
 	}
-	if c.o.facadeToken != "" {
-		if _, err := os.Stat(c.o.facadeToken); err != nil {
-			return nil, usageError("the token of the facade cannot be read: %w", err)
+	if c.o.serverToken != "" {
+		if _, err := os.Stat(c.o.serverToken); err != nil {
+			return nil, usageError("cannot read the token for the operator's API server: %w", err)
 		}
-		config.BearerTokenFile = c.o.facadeToken
+		config.BearerTokenFile = c.o.serverToken
 		return config, nil
 	}
 	own := c.config
@@ -221,8 +225,8 @@ func (c *cluster) facadeConfig(address string) (*rest.Config, error) {
 	config.ExecProvider, config.AuthProvider = own.ExecProvider, own.AuthProvider
 	config.CertFile, config.KeyFile = own.CertFile, own.KeyFile
 	config.CertData, config.KeyData = own.CertData, own.KeyData
-	nobody := own.BearerToken == "" && own.BearerTokenFile == "" && own.ExecProvider == nil && own.AuthProvider == nil && own.CertFile == "" && own.CertData == nil
-	if token := os.Getenv("SHAREDCLOUD_TOKEN"); nobody && token != "" {
+	anonymous := own.BearerToken == "" && own.BearerTokenFile == "" && own.ExecProvider == nil && own.AuthProvider == nil && own.CertFile == "" && own.CertData == nil
+	if token := os.Getenv("SHAREDCLOUD_TOKEN"); anonymous && token != "" {
 		config.BearerToken = token
 	}
 	return config, nil

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// rateWindow is over which time the rate is taken.
+	// rateWindow is the time over which the rate is measured.
 	rateWindow = 30 * time.Second
-	// lineInterval is how often a line is written where there is no terminal.
+	// lineInterval is the interval between lines if the output is not a terminal.
 	lineInterval = 10 * time.Second
 )
 
-// standing is what is shown of a run.
-type standing struct {
+// snapshot is the progress of a run at one time.
+type snapshot struct {
 	name                             string
 	total, running, succeeded        int
 	failed, timedOut, cancelled      int
@@ -33,8 +33,8 @@ type standing struct {
 	started, finished, stalled, gpus bool
 }
 
-func standingOf(run *v1alpha1.FunctionRun) standing {
-	s := standing{name: oneLine(run.Name), total: totalOf(run)}
+func snapshotOf(run *v1alpha1.FunctionRun) snapshot {
+	s := snapshot{name: oneLine(run.Name), total: totalOf(run)}
 	if p := run.Status.Progress; p != nil {
 		s.started = true
 		s.total, s.running, s.succeeded = int(p.Total), int(p.Running), int(p.Succeeded)
@@ -55,35 +55,35 @@ func finished(run *v1alpha1.FunctionRun) bool {
 	return meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionFinished)
 }
 
-func (s standing) done() int { return s.succeeded + s.unsuccessful() }
+func (s snapshot) done() int { return s.succeeded + s.unsuccessful() }
 
-func (s standing) unsuccessful() int { return s.failed + s.timedOut + s.cancelled }
+func (s snapshot) unsuccessful() int { return s.failed + s.timedOut + s.cancelled }
 
-// waiting says why nothing goes on, where that is so.
-func (s standing) waiting() string {
+// waiting is why the run does not proceed. It is empty if it does.
+func (s snapshot) waiting() string {
 	if s.finished || s.reason == v1alpha1.ReasonRunning || s.message == "" {
 		return ""
 	}
 	return s.message
 }
 
-// meter is how fast it goes.
-type meter struct{ samples []sample }
+// rateMeter measures the rate of a run.
+type rateMeter struct{ samples []sample }
 
 type sample struct {
 	at   time.Time
 	done int
 }
 
-func (m *meter) add(now time.Time, done int) {
+func (m *rateMeter) add(now time.Time, done int) {
 	m.samples = append(m.samples, sample{now, done})
 	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= rateWindow {
 		m.samples = m.samples[1:]
 	}
 }
 
-// rate is inputs a second, 0 where nothing is known.
-func (m *meter) rate() float64 {
+// rate is the number of inputs per second, or 0 if it is unknown.
+func (m *rateMeter) rate() float64 {
 	if len(m.samples) < 2 {
 		return 0
 	}
@@ -95,8 +95,8 @@ func (m *meter) rate() float64 {
 	return float64(last.done-first.done) / took
 }
 
-// left is how long the rest takes at that rate, 0 where nothing is known.
-func (m *meter) left(s standing) time.Duration {
+// left is the time that the remaining inputs need at that rate, or 0 if it is unknown.
+func (m *rateMeter) left(s snapshot) time.Duration {
 	rate := m.rate()
 	if rate <= 0 || s.total <= s.done() {
 		return 0
@@ -116,8 +116,8 @@ func rateText(rate float64) string {
 	return fmt.Sprintf("%.1f/h", rate*3600)
 }
 
-// facts are the numbers beside the bar, the most important first.
-func facts(s standing, m *meter) []string {
+// progressFields are the numbers beside the bar, the most important first.
+func progressFields(s snapshot, m *rateMeter) []string {
 	all := []string{fmt.Sprintf("%d/%d", s.done(), s.total)}
 	add := func(on bool, text string, args ...any) {
 		if on {
@@ -134,44 +134,44 @@ func facts(s standing, m *meter) []string {
 	return all
 }
 
-// barLine draws the run's line for a terminal of that width: what has no room is left out, from the end.
-func barLine(s standing, m *meter, width int) string {
+// barLine is the line of a run for a terminal of that width. It omits fields from the end that do not fit.
+func barLine(s snapshot, m *rateMeter, width int) string {
 	if !s.started || s.total == 0 {
 		text := s.name + "  " + firstOf(s.waiting(), "waiting for the run to start")
 		return cutTo(oneLine(text), width)
 	}
-	texts := facts(s, m)
+	texts := progressFields(s, m)
 	percent := fmt.Sprintf("%3d%%", s.done()*100/s.total)
-	const least, most = 10, 30
+	const minBar, maxBar = 10, 30
 	for {
 		rest := "  " + percent + "  " + strings.Join(texts, "  ")
-		if room := width - utf8.RuneCountInString(s.name+" "+rest); room >= least || len(texts) == 1 {
-			if room < least {
+		if room := width - utf8.RuneCountInString(s.name+" "+rest); room >= minBar || len(texts) == 1 {
+			if room < minBar {
 				return cutTo(s.name+rest, width)
 			}
-			return s.name + " " + bar(s, min(room, most)) + rest
+			return s.name + " " + bar(s, min(room, maxBar)) + rest
 		}
 		texts = texts[:len(texts)-1]
 	}
 }
 
-// bar is done as full, failures as their own part, the rest as empty.
-func bar(s standing, width int) string {
+// bar draws inputs that succeeded, inputs that did not, and the rest.
+func bar(s snapshot, width int) string {
 	full := s.done() * width / s.total
-	bad := 0
+	failed := 0
 	if s.unsuccessful() > 0 {
-		bad = max(1, s.unsuccessful()*width/s.total)
+		failed = max(1, s.unsuccessful()*width/s.total)
 	}
-	bad = min(bad, full)
-	return strings.Repeat("█", full-bad) + strings.Repeat("▒", bad) + strings.Repeat("░", width-full)
+	failed = min(failed, full)
+	return strings.Repeat("█", full-failed) + strings.Repeat("▒", failed) + strings.Repeat("░", width-full)
 }
 
-// progressLine says the same as a line of a log.
-func progressLine(s standing, m *meter) string {
+// progressLine is the progress as a line of text.
+func progressLine(s snapshot, m *rateMeter) string {
 	if !s.started || s.total == 0 {
 		return s.name + ": " + oneLine(firstOf(s.waiting(), "waiting for the run to start"))
 	}
-	text := fmt.Sprintf("%s: %s", s.name, strings.Join(facts(s, m), ", "))
+	text := fmt.Sprintf("%s: %s", s.name, strings.Join(progressFields(s, m), ", "))
 	if waiting := s.waiting(); waiting != "" {
 		text += ". " + oneLine(waiting)
 	}
@@ -180,35 +180,35 @@ func progressLine(s standing, m *meter) string {
 
 // reporter shows progress.
 type reporter interface {
-	update(s standing)
-	// aside writes to another stream so that the two do not get into each other's way.
-	aside(write func() error) error
-	// end shows how it stands for the last time.
+	update(s snapshot)
+	// writeAbove calls write, which may write to the same terminal, between two updates.
+	writeAbove(write func() error) error
+	// end completes the output.
 	end()
 }
 
-// silent shows nothing.
-type silent struct{}
+// noReporter reports nothing.
+type noReporter struct{}
 
-func (silent) update(standing)                {}
-func (silent) aside(write func() error) error { return write() }
-func (silent) end()                           {}
+func (noReporter) update(snapshot)                     {}
+func (noReporter) writeAbove(write func() error) error { return write() }
+func (noReporter) end()                                {}
 
-// lineReporter writes a line now and then.
+// lineReporter writes lines at intervals.
 type lineReporter struct {
-	out   io.Writer
-	now   func() time.Time
-	meter meter
-	last  string
-	why   string
-	at    time.Time
-	shown standing
+	out       io.Writer
+	now       func() time.Time
+	rateMeter rateMeter
+	last      string
+	why       string
+	at        time.Time
+	shown     snapshot
 }
 
-func (l *lineReporter) update(s standing) {
+func (l *lineReporter) update(s snapshot) {
 	now := l.now()
-	l.meter.add(now, s.done())
-	// What changes the reason is told at once, numbers now and then.
+	l.rateMeter.add(now, s.done())
+	// A new reason to wait is written at once, other changes at intervals.
 	if s.waiting() == l.why && !l.at.IsZero() && now.Sub(l.at) < lineInterval {
 		l.shown = s
 		return
@@ -217,30 +217,30 @@ func (l *lineReporter) update(s standing) {
 	l.write(s)
 }
 
-func (l *lineReporter) write(s standing) {
-	if line := progressLine(s, &l.meter); line != l.last {
+func (l *lineReporter) write(s snapshot) {
+	if line := progressLine(s, &l.rateMeter); line != l.last {
 		l.last = line
 		_, _ = fmt.Fprintln(l.out, line)
 	}
 }
 
-func (l *lineReporter) aside(write func() error) error { return write() }
+func (l *lineReporter) writeAbove(write func() error) error { return write() }
 
 func (l *lineReporter) end() {}
 
 // barReporter redraws one or two lines at the end of a terminal.
 type barReporter struct {
-	mu    sync.Mutex
-	out   io.Writer
-	width func() int
-	now   func() time.Time
-	meter meter
-	lines int
-	drawn time.Time
-	shown *standing
+	mu        sync.Mutex
+	out       io.Writer
+	width     func() int
+	now       func() time.Time
+	rateMeter rateMeter
+	lines     int
+	drawn     time.Time
+	shown     *snapshot
 }
 
-// redrawInterval is how soon the bar is drawn again below results that come one after the other.
+// redrawInterval is the minimum interval between two drawings of the bar below results.
 const redrawInterval = 100 * time.Millisecond
 
 const (
@@ -249,10 +249,10 @@ const (
 	lineUp      = "\x1b[1A"
 )
 
-func (b *barReporter) update(s standing) {
+func (b *barReporter) update(s snapshot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.meter.add(b.now(), s.done())
+	b.rateMeter.add(b.now(), s.done())
 	b.shown = &s
 	b.draw()
 }
@@ -269,7 +269,7 @@ func (b *barReporter) clear() string {
 func (b *barReporter) draw() {
 	b.drawn = b.now()
 	width := b.width() - 1
-	text := b.clear() + barLine(*b.shown, &b.meter, width)
+	text := b.clear() + barLine(*b.shown, &b.rateMeter, width)
 	b.lines = 1
 	if why := b.shown.waiting(); why != "" && b.shown.started && b.shown.total > 0 {
 		text += "\n" + cutTo("  "+oneLine(why), width)
@@ -278,7 +278,7 @@ func (b *barReporter) draw() {
 	_, _ = io.WriteString(b.out, text)
 }
 
-func (b *barReporter) aside(write func() error) error {
+func (b *barReporter) writeAbove(write func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, _ = io.WriteString(b.out, b.clear())
@@ -299,10 +299,10 @@ func (b *barReporter) end() {
 	b.shown = nil
 }
 
-// newReporter draws a bar on a terminal and writes lines elsewhere.
+// newReporter draws a bar on a terminal and writes lines otherwise.
 func (o *options) newReporter(quiet bool) reporter {
 	if quiet {
-		return silent{}
+		return noReporter{}
 	}
 	if width, ok := terminalWidth(o.raw.ErrOut); ok && os.Getenv("TERM") != "dumb" {
 		return &barReporter{out: o.raw.ErrOut, now: time.Now, width: func() int {
@@ -315,7 +315,7 @@ func (o *options) newReporter(quiet bool) reporter {
 	return &lineReporter{out: o.streams.ErrOut, now: time.Now}
 }
 
-// terminalWidth is the width of the terminal that is written to, if it is one.
+// terminalWidth is the width of the terminal, if out is one.
 func terminalWidth(out any) (int, bool) {
 	file, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {

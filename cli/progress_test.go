@@ -14,32 +14,32 @@ import (
 
 var began = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-// measured is a meter that has seen 10 inputs a second.
-func measured(done int) *meter {
-	m := &meter{}
+// measured is a rateMeter that has measured 10 inputs per second.
+func measured(done int) *rateMeter {
+	m := &rateMeter{}
 	m.add(began, done-100)
 	m.add(began.Add(10*time.Second), done)
 	return m
 }
 
-func TestTheLineOfARun(t *testing.T) {
-	full := standing{name: "sweep", started: true, total: 1000, running: 12, succeeded: 617, failed: 2, timedOut: 1, gpuSeconds: 130, gpus: true, reason: v1alpha1.ReasonRunning}
+func TestBarLine(t *testing.T) {
+	full := snapshot{name: "sweep", started: true, total: 1000, running: 12, succeeded: 617, failed: 2, timedOut: 1, gpuSeconds: 130, gpus: true, reason: v1alpha1.ReasonRunning}
 	tests := map[string]struct {
-		s     standing
+		s     snapshot
 		width int
 		want  string
 	}{
-		"all of it": {full, 120, "sweep █████████████████▒░░░░░░░░░░░░   62%  620/1000  3 failed  12 running  10/s  ETA 38s  130 GPU-s"},
-		"a narrow terminal leaves out what matters least": {full, 60, "sweep █████▒░░░░   62%  620/1000  3 failed  12 running  10/s"},
-		"a very narrow one": {full, 24, "sweep   62%  620/1000"},
-		"before the first input": {standing{name: "sweep", reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room: 0/1 nodes are available.\nMore."}, 60,
+		"all fields":             {full, 120, "sweep █████████████████▒░░░░░░░░░░░░   62%  620/1000  3 failed  12 running  10/s  ETA 38s  130 GPU-s"},
+		"a narrow terminal":      {full, 60, "sweep █████▒░░░░   62%  620/1000  3 failed  12 running  10/s"},
+		"a very narrow terminal": {full, 24, "sweep   62%  620/1000"},
+		"before the first input": {snapshot{name: "sweep", reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room: 0/1 nodes are available.\nMore."}, 60,
 			"sweep  No node has room: 0/1 nodes are available.⏎More."},
-		"before anybody has looked": {standing{name: "sweep"}, 60, "sweep  waiting for the run to start"},
-		"at the end":                {standing{name: "sweep", started: true, finished: true, total: 4, succeeded: 4}, 80, "sweep ██████████████████████████████  100%  4/4"},
+		"before the operator has processed it": {snapshot{name: "sweep"}, 60, "sweep  waiting for the run to start"},
+		"at the end":                           {snapshot{name: "sweep", started: true, finished: true, total: 4, succeeded: 4}, 80, "sweep ██████████████████████████████  100%  4/4"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			m := &meter{}
+			m := &rateMeter{}
 			if tc.s.done() > 100 {
 				m = measured(tc.s.done())
 			}
@@ -55,9 +55,9 @@ func TestTheLineOfARun(t *testing.T) {
 }
 
 func TestRateAndTimeLeft(t *testing.T) {
-	m := &meter{}
-	if m.rate() != 0 || m.left(standing{total: 5}) != 0 {
-		t.Error("nothing is known at first")
+	m := &rateMeter{}
+	if m.rate() != 0 || m.left(snapshot{total: 5}) != 0 {
+		t.Error("an empty meter has a rate")
 	}
 	// Fast for a minute, then 2 a second: the rate is that of the last half minute.
 	for i := range 60 {
@@ -69,7 +69,7 @@ func TestRateAndTimeLeft(t *testing.T) {
 	if rate := m.rate(); rate < 1.9 || rate > 2.1 {
 		t.Errorf("the rate is %v", rate)
 	}
-	if left := m.left(standing{total: 6178, succeeded: 6078}); left < 45*time.Second || left > 55*time.Second {
+	if left := m.left(snapshot{total: 6178, succeeded: 6078}); left < 45*time.Second || left > 55*time.Second {
 		t.Errorf("%v are left", left)
 	}
 	for rate, want := range map[float64]string{123.4: "123/s", 2.04: "2.0/s", 0.5: "30.0/min", 0.001: "3.6/h"} {
@@ -79,13 +79,13 @@ func TestRateAndTimeLeft(t *testing.T) {
 	}
 }
 
-func TestWithoutATerminalThereIsALineNowAndThen(t *testing.T) {
+func TestProgressWithoutATerminalIsWrittenAsLines(t *testing.T) {
 	var out bytes.Buffer
 	now := began
 	l := &lineReporter{out: &out, now: func() time.Time { return now }}
 	at := func(second, done int, reason, message string) {
 		now = began.Add(time.Duration(second) * time.Second)
-		l.update(standing{name: "r", started: done >= 0, total: 100, succeeded: max(done, 0), running: 4, reason: reason, message: message})
+		l.update(snapshot{name: "r", started: done >= 0, total: 100, succeeded: max(done, 0), running: 4, reason: reason, message: message})
 	}
 	at(0, -1, v1alpha1.ReasonStarting, "The Job r-1 exists; no worker has taken an input yet.")
 	at(1, 0, v1alpha1.ReasonRunning, "Workers are running.")
@@ -103,17 +103,17 @@ r: 24/100, 4 running, 2.0/s, ETA 38s. The image cannot be pulled.
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if strings.ContainsAny(out.String(), "\r\x1b") {
-		t.Error("there are codes of a terminal in it")
+		t.Error("the lines contain control sequences")
 	}
 }
 
-func TestOnATerminalResultsAreWrittenAboveTheBar(t *testing.T) {
+func TestResultsAreWrittenAboveTheBar(t *testing.T) {
 	var out bytes.Buffer
 	now := began
 	b := &barReporter{out: &out, now: func() time.Time { return now }, width: func() int { return 40 }}
-	b.update(standing{name: "r", started: true, total: 2, running: 1, reason: v1alpha1.ReasonRunning})
+	b.update(snapshot{name: "r", started: true, total: 2, running: 1, reason: v1alpha1.ReasonRunning})
 	now = now.Add(time.Second)
-	if err := b.aside(func() error { out.WriteString("result 0\n"); return nil }); err != nil {
+	if err := b.writeAbove(func() error { out.WriteString("result 0\n"); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.end()
@@ -122,14 +122,14 @@ func TestOnATerminalResultsAreWrittenAboveTheBar(t *testing.T) {
 		t.Fatalf("%q", out.String())
 	}
 	if !strings.HasPrefix(rest, "result 0\nr ░") || !strings.HasSuffix(rest, "\n") {
-		t.Errorf("after the bar was taken away: %q", rest)
+		t.Errorf("after the bar was erased: %q", rest)
 	}
 }
 
-func TestATroubleHasALineOfItsOwnBelowTheBar(t *testing.T) {
+func TestReasonToWaitIsWrittenBelowTheBar(t *testing.T) {
 	var out bytes.Buffer
 	b := &barReporter{out: &out, now: func() time.Time { return began }, width: func() int { return 60 }}
-	s := standing{name: "r", started: true, total: 2, reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room."}
+	s := snapshot{name: "r", started: true, total: 2, reason: v1alpha1.ReasonPodsUnschedulable, message: "No node has room."}
 	b.update(s)
 	if !strings.HasSuffix(out.String(), "\n  No node has room.") {
 		t.Errorf("%q", out.String())
@@ -137,7 +137,7 @@ func TestATroubleHasALineOfItsOwnBelowTheBar(t *testing.T) {
 	out.Reset()
 	b.update(s)
 	if !strings.HasPrefix(out.String(), toLineStart+lineUp+eraseBelow) {
-		t.Errorf("the second line is not taken away: %q", out.String())
+		t.Errorf("the second line is not erased: %q", out.String())
 	}
 }
 
@@ -152,8 +152,7 @@ func TestDurations(t *testing.T) {
 	}
 }
 
-// What a handler returns does not steer the terminal of who looks.
-func TestNothingOfAResultReachesTheTerminalAsACode(t *testing.T) {
+func TestResultsTableEscapesControlSequences(t *testing.T) {
 	var out bytes.Buffer
 	render, err := newRenderer("table", &out, true, 60)
 	if err != nil {

@@ -23,10 +23,14 @@ import (
 )
 
 const (
-	// patience is for how long nothing may answer before a command gives up: servers restart, nodes are drained.
-	patience = 2 * time.Minute
-	// firstPause and longestPause are how long a call waits before it is repeated.
-	firstPause, longestPause = 500 * time.Millisecond, 10 * time.Second
+	// unavailableTimeout is how long a command retries while a server restarts or a node is drained.
+	unavailableTimeout = 2 * time.Minute
+	// firstTimeout is how long a command retries if no request has succeeded yet: the address is probably wrong.
+	firstTimeout = 5 * time.Second
+	// notifyAfter is how long a server is unavailable before the user is notified.
+	notifyAfter = 3 * time.Second
+	// minRetryDelay and maxRetryDelay limit the delay before a retry.
+	minRetryDelay, maxRetryDelay = 500 * time.Millisecond, 10 * time.Second
 )
 
 // outcome is one object of functionruns/results.
@@ -45,7 +49,7 @@ type outcome struct {
 	StdoutDropped  int64           `json:"stdoutDropped"`
 	StderrDropped  int64           `json:"stderrDropped"`
 
-	// raw is the line as it came.
+	// raw is the line as the server sent it.
 	raw []byte
 }
 
@@ -55,23 +59,23 @@ type outcomeError struct {
 	Traceback string `json:"traceback"`
 }
 
-// wanted is which outcomes are of interest.
-type wanted struct {
+// selection selects outcomes.
+type selection struct {
 	from, limit    int
 	indexes        string
 	failed, output bool
-	// rawCSV: cells of CSV as they are, also those that a spreadsheet would execute.
+	// rawCSV leaves cells of CSV unchanged that a spreadsheet would execute.
 	rawCSV bool
-	// follow: one index after the other, until the last has its outcome.
+	// follow waits for each index in turn, until the last has its outcome.
 	follow bool
 }
 
-// resultsReader reads outcomes across the ends of answers, broken connections and restarts: each once, in order.
+// resultsReader reads outcomes in order, each once, across responses, failed connections and restarts of the server.
 type resultsReader struct {
-	open  func(ctx context.Context, query url.Values) (io.ReadCloser, error)
-	run   func(ctx context.Context) (*v1alpha1.FunctionRun, error)
-	say   func(format string, args ...any)
-	clock clock.WithTicker
+	open   func(ctx context.Context, query url.Values) (io.ReadCloser, error)
+	run    func(ctx context.Context) (*v1alpha1.FunctionRun, error)
+	notify func(format string, args ...any)
+	clock  clock.WithTicker
 }
 
 func (c *cluster) resultsReader(s *subresources, name string) *resultsReader {
@@ -83,30 +87,30 @@ func (c *cluster) resultsReader(s *subresources, name string) *resultsReader {
 			}
 			return response.Body, nil
 		},
-		run:   func(ctx context.Context) (*v1alpha1.FunctionRun, error) { return c.run(ctx, name) },
-		say:   c.o.say,
-		clock: clock.RealClock{},
+		run:    func(ctx context.Context) (*v1alpha1.FunctionRun, error) { return c.run(ctx, name) },
+		notify: c.o.notify,
+		clock:  clock.RealClock{},
 	}
 }
 
-// read yields the outcomes. Without follow it ends with what there is; with it, at the end of the run.
-func (r *resultsReader) read(ctx context.Context, w wanted, yield func(*outcome) error) error {
+// read yields the outcomes that exist, or with follow those of the whole run.
+func (r *resultsReader) read(ctx context.Context, w selection, yield func(*outcome) error) error {
 	var uid types.UID
 	left := w.limit
-	o := newOutage(r.clock, r.say, "The results")
+	retry := newRetrier(r.clock, r.notify, "the results")
 	for next := w.from; ; {
 		run, err := r.run(ctx)
 		if err != nil {
-			if uid != "" && namedNotFound(err) {
-				return clusterError("the run was deleted while its results were read; %d is the last index that there is an outcome of above", next-1)
+			if uid != "" && isObjectNotFound(err) {
+				return clusterError("the run was deleted while its results were read; the last index above is %d", next-1)
 			}
-			if err := o.wait(ctx, err); err != nil {
+			if err := retry.wait(ctx, err); err != nil {
 				return err
 			}
 			continue
 		}
 		if uid != "" && run.UID != uid {
-			return clusterError("the run was deleted, and another was made under its name: its results are not mixed with those above, which end at index %d", next-1)
+			return clusterError("the run was deleted, and another run was created under its name; the results above end at index %d", next-1)
 		}
 		uid = run.UID
 		total, closed := totalOf(run), run.Status.Progress != nil && run.Status.Progress.Closed
@@ -117,60 +121,60 @@ func (r *resultsReader) read(ctx context.Context, w wanted, yield func(*outcome)
 		began, count := r.clock.Now(), 0
 		err = r.once(ctx, w.query(next, left, follow), func(found *outcome) error {
 			if found.Index < next {
-				return nil // a server that knows no parameter from
+				return nil // the server ignores the parameter from
 			}
 			if follow && !w.failed && found.Index > next {
-				return clusterError("the server left out index %d", next)
+				return clusterError("the server omitted index %d", next)
 			}
 			if err := yield(found); err != nil {
-				return &yieldError{err}
+				return &consumerError{err}
 			}
 			next, count = found.Index+1, count+1
-			o.over()
+			retry.succeeded()
 			if left--; left == 0 {
-				return errEnough
+				return errLimitReached
 			}
 			return nil
 		})
-		var refused *yieldError
+		var failed *consumerError
 		switch {
-		case errors.Is(err, errEnough):
+		case errors.Is(err, errLimitReached):
 			return nil
-		case errors.As(err, &refused):
-			return refused.err
+		case errors.As(err, &failed):
+			return failed.err
 		case err != nil:
-			if err := o.wait(ctx, err); err != nil {
+			if err := retry.wait(ctx, err); err != nil {
 				return err
 			}
 			continue
 		}
-		o.over()
+		retry.succeeded()
 		switch {
 		case follow:
-			// It ended because its time was up, or because all is there: the next look at the run tells.
+			// The response ended at its time limit, or because it is complete: the next loop reads the run and decides.
 			if count == 0 && r.clock.Since(began) < time.Second {
-				if err := pause(ctx, r.clock, time.Second); err != nil {
+				if err := sleep(ctx, r.clock, time.Second); err != nil {
 					return err
 				}
 			}
-		case count > 0: // perhaps its time was up: ask for what follows
+		case count > 0: // the response may have ended at its time limit
 		case w.follow && !w.failed && next < total:
-			return clusterError("the run is over, and index %d of %d has no outcome", next, total)
+			return clusterError("the run has finished, and index %d of %d has no outcome", next, total)
 		default:
 			return nil
 		}
 	}
 }
 
-// yieldError is an error of who takes the outcomes: the call is not repeated for it.
-type yieldError struct{ err error }
+// consumerError is an error of the function that gets the outcomes. It is not retried.
+type consumerError struct{ err error }
 
-func (e *yieldError) Error() string { return e.err.Error() }
+func (e *consumerError) Error() string { return e.err.Error() }
 
-// errEnough: as many as were wanted.
-var errEnough = errors.New("enough")
+// errLimitReached ends reading at selection.limit.
+var errLimitReached = errors.New("limit reached")
 
-func (w wanted) query(from, left int, follow bool) url.Values {
+func (w selection) query(from, left int, follow bool) url.Values {
 	q := url.Values{"format": {"ndjson"}, "from": {strconv.Itoa(from)}}
 	set := func(name string, on bool, value string) {
 		if on {
@@ -181,12 +185,12 @@ func (w wanted) query(from, left int, follow bool) url.Values {
 	set("failed", w.failed, "true")
 	set("output", w.output, "true")
 	set("follow", follow, "true")
-	// With follow the limit counts indexes, not outcomes that did not succeed.
+	// With follow the server's limit counts indexes, not outcomes that did not succeed.
 	set("limit", left > 0 && (!follow || !w.failed), strconv.Itoa(left))
 	return q
 }
 
-// once reads one answer. What is no whole line is as if it had not come.
+// once reads one response. It ignores an incomplete line.
 func (r *resultsReader) once(ctx context.Context, query url.Values, yield func(*outcome) error) error {
 	body, err := r.open(ctx, query)
 	if err != nil {
@@ -207,7 +211,7 @@ func (r *resultsReader) once(ctx context.Context, query url.Values, yield func(*
 		}
 		found := &outcome{raw: bytes.TrimSuffix(line, []byte("\n")), Index: -1}
 		if err := json.Unmarshal(line, found); err != nil || found.Index < 0 {
-			return clusterError("the answer of the server is no outcome: %.100q", line)
+			return clusterError("the response of the server is not an outcome: %.100q", line)
 		}
 		if err := yield(found); err != nil {
 			return err
@@ -215,7 +219,7 @@ func (r *resultsReader) once(ctx context.Context, query url.Values, yield func(*
 	}
 }
 
-// totalOf is the number of inputs; 0 where it is not known yet.
+// totalOf is the number of inputs, or 0 if it is not known yet.
 func totalOf(run *v1alpha1.FunctionRun) int {
 	switch {
 	case run.Status.Revision != nil:
@@ -226,93 +230,95 @@ func totalOf(run *v1alpha1.FunctionRun) int {
 	return 0
 }
 
-// namedNotFound says that the very object is not there: without a name it is the API that is not.
-func namedNotFound(err error) bool {
+// isObjectNotFound reports whether the object does not exist. An error without a name means that the API does not exist.
+func isObjectNotFound(err error) bool {
 	var status apierrors.APIStatus
 	return apierrors.IsNotFound(err) && errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Name != "" &&
 		status.Status().Message != ""
 }
 
-// forNow says that an error is one of the moment: repeating may help.
-func forNow(err error) bool {
+// isTransient reports whether a retry may succeed.
+func isTransient(err error) bool {
 	var coded *codedError
 	var unreachable *url.Error
 	var network net.Error
-	var stranger x509.UnknownAuthorityError
+	var unknownAuthority x509.UnknownAuthorityError
 	switch {
-	case err == nil, errors.As(err, &coded), errors.As(err, &stranger), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case err == nil, errors.As(err, &coded), errors.As(err, &unknownAuthority), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
 	case apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err), apierrors.IsInternalError(err),
 		apierrors.IsServerTimeout(err), apierrors.IsTimeout(err):
 		return true
 	case apierrors.IsNotFound(err):
-		return !namedNotFound(err)
+		return !isObjectNotFound(err)
 	case apierrors.ReasonForError(err) != "":
 		var status apierrors.APIStatus
-		// A quota that is used up stays so until somebody deletes something.
+		// An exhausted quota does not recover by itself.
 		return errors.As(err, &status) && status.Status().Code >= 500 && status.Status().Code != http.StatusInsufficientStorage
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &unreachable), errors.As(err, &network):
 		return true
 	}
-	// What a broken HTTP/2 stream says has no type.
+	// The errors of a failed HTTP/2 stream have no type.
 	var status apierrors.APIStatus
 	return !errors.As(err, &status)
 }
 
-// outage repeats what fails for the moment, later and later, until nothing has answered for too long.
-type outage struct {
-	clock clock.WithTicker
-	say   func(format string, args ...any)
-	what  string
-	begun time.Time
-	pause time.Duration
-	said  bool
-	ever  bool
+// retrier retries requests that fail temporarily, with increasing delays, until they have failed for too long.
+type retrier struct {
+	clock  clock.WithTicker
+	notify func(format string, args ...any)
+	// what names the resource in messages.
+	what string
+	// failing is since when requests fail; zero while they succeed.
+	failing  time.Time
+	delay    time.Duration
+	notified bool
+	// worked reports whether a request has succeeded.
+	worked bool
 }
 
-func newOutage(clk clock.WithTicker, say func(string, ...any), what string) *outage {
-	return &outage{clock: clk, say: say, what: what}
+func newRetrier(clk clock.WithTicker, notify func(string, ...any), what string) *retrier {
+	return &retrier{clock: clk, notify: notify, what: what}
 }
 
-// over notes that something answered.
-func (o *outage) over() {
-	if o.said {
-		o.say("The server answers again.")
+// succeeded records that a request succeeded.
+func (r *retrier) succeeded() {
+	if r.notified {
+		r.notify("The server is available again.")
 	}
-	o.begun, o.pause, o.said, o.ever = time.Time{}, 0, false, true
+	r.failing, r.delay, r.notified, r.worked = time.Time{}, 0, false, true
 }
 
-// wait returns after a pause, or with the error where it is final.
-func (o *outage) wait(ctx context.Context, err error) error {
+// wait returns nil after a delay, or the error if it is not to be retried.
+func (r *retrier) wait(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	// What has never answered is more likely wrong than away: say so soon.
-	limit := patience
-	if !o.ever {
-		limit = 5 * time.Second
+	limit := unavailableTimeout
+	if !r.worked {
+		limit = firstTimeout
 	}
-	if !forNow(err) {
+	if !isTransient(err) {
 		return err
 	}
-	if o.begun.IsZero() {
-		o.begun, o.pause = o.clock.Now(), firstPause
+	if r.failing.IsZero() {
+		r.failing, r.delay = r.clock.Now(), minRetryDelay
 	}
-	if o.clock.Since(o.begun) > limit {
-		return fmt.Errorf("nothing has answered for %s: %w", o.clock.Since(o.begun).Round(time.Second), err)
+	if r.clock.Since(r.failing) > limit {
+		return fmt.Errorf("no response for %s: %w", r.clock.Since(r.failing).Round(time.Second), err)
 	}
-	if !o.said && o.ever && o.clock.Since(o.begun) > 3*time.Second {
-		o.say("%s cannot be reached at the moment (%v); trying again.", o.what, rootCause(err))
-		o.said = true
+	if !r.notified && r.worked && r.clock.Since(r.failing) > notifyAfter {
+		r.notify("Cannot reach %s (%v); retrying.", r.what, rootCause(err))
+		r.notified = true
 	}
-	if err := pause(ctx, o.clock, o.pause); err != nil {
+	if err := sleep(ctx, r.clock, r.delay); err != nil {
 		return err
 	}
-	o.pause = min(2*o.pause, longestPause)
+	r.delay = min(2*r.delay, maxRetryDelay)
 	return nil
 }
 
-func pause(ctx context.Context, clk clock.WithTicker, d time.Duration) error {
+func sleep(ctx context.Context, clk clock.WithTicker, d time.Duration) error {
 	timer := clk.NewTimer(d)
 	defer timer.Stop()
 	select {

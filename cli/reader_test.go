@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// script answers the calls of a reader one after the other; after the last it repeats what it did then.
+// script has the responses to the requests of a reader, in order.
 type script struct {
 	t       *testing.T
 	steps   []step
@@ -25,17 +25,17 @@ type script struct {
 }
 
 type step struct {
-	// lines of the answer; cut ends it in the middle of the next one; err is instead of an answer.
+	// lines are the lines of the response, and cut is an incomplete last line. err replaces the response.
 	lines []string
 	cut   string
 	err   error
-	// run is how the run is from this call on.
+	// run is the run at the time of the request.
 	run *v1alpha1.FunctionRun
 }
 
 func (s *script) open(_ context.Context, query url.Values) (io.ReadCloser, error) {
 	if len(s.steps) == 0 {
-		s.t.Fatalf("one call too many: %v", query)
+		s.t.Fatalf("unexpected request: %v", query)
 	}
 	s.queries = append(s.queries, query)
 	next := s.steps[0]
@@ -57,7 +57,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// look is the run as it is before the next call.
+// look is the run before the next request.
 func (s *script) look(context.Context) (*v1alpha1.FunctionRun, error) {
 	if len(s.steps) > 0 && s.steps[0].run != nil {
 		return s.steps[0].run, nil
@@ -77,51 +77,51 @@ func (s *script) froms() string {
 	return strings.Join(all, " ")
 }
 
-func TestResultsAreReadOnceEachAndInOrderWhateverHappens(t *testing.T) {
+func TestResultsAreReadOnceAndInOrder(t *testing.T) {
 	going, over := runningRun("r", 4, 0), finishedRun("r", 4, 0)
 	line := func(i int) string { return outcomeLine(i, "Succeeded") }
 	away := apierrors.NewServiceUnavailable("the outcome store is not open")
 	reset := &url.Error{Op: "Get", URL: "https://x", Err: errors.New("connection reset by peer")}
 	tests := map[string]struct {
 		steps     []step
-		w         wanted
+		w         selection
 		want      string
 		wantFroms string
 	}{
-		"all at once":                 {steps: []step{{lines: []string{line(0), line(1), line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 4"},
-		"an answer whose time was up": {steps: []step{{lines: []string{line(0), line(1)}, run: over}, {lines: []string{line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 2 4"},
-		"a connection that breaks in the middle of a line": {
+		"one response":                           {steps: []step{{lines: []string{line(0), line(1), line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 4"},
+		"a response that ends at its time limit": {steps: []step{{lines: []string{line(0), line(1)}, run: over}, {lines: []string{line(2), line(3)}, run: over}, {run: over}}, want: "0 1 2 3", wantFroms: "0 2 4"},
+		"a connection that fails within a line": {
 			steps: []step{{lines: []string{line(0)}, cut: `{"index":1,"stat`, run: over}, {lines: []string{line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 1 4",
 		},
-		"a whole line without its end is not taken yet": {
+		"a complete line without a line break": {
 			steps: []step{{lines: []string{line(0)}, cut: line(1), run: over}, {lines: []string{line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 1 4",
 		},
-		"a server that is away": {
+		"a server that is unavailable": {
 			steps: []step{{lines: []string{line(0)}, run: over}, {err: away, run: over}, {err: reset, run: over}, {err: away, run: over}, {lines: []string{line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 1 1 1 1 4",
 		},
-		"a server that begins from the start": {
+		"a server that starts from the beginning": {
 			steps: []step{{lines: []string{line(0), line(1)}, cut: "{", run: over}, {lines: []string{line(0), line(1), line(2), line(3)}, run: over}, {run: over}},
 			want:  "0 1 2 3", wantFroms: "0 2 4",
 		},
-		"following across the ends of answers": {
-			w:     wanted{follow: true},
+		"following across several responses": {
+			w:     selection{follow: true},
 			steps: []step{{lines: []string{line(0)}, run: going}, {run: going}, {lines: []string{line(1), line(2)}, run: going}, {lines: []string{line(3)}, run: over}},
 			want:  "0 1 2 3", wantFroms: "0f 1f 1f 3",
 		},
-		"following what failed": {
-			w:     wanted{follow: true, failed: true},
+		"following failed inputs": {
+			w:     selection{follow: true, failed: true},
 			steps: []step{{lines: []string{outcomeLine(1, "Failed")}, run: going}, {run: going}, {lines: []string{outcomeLine(3, "Failed")}, run: over}},
 			want:  "1 3", wantFroms: "0f 2f 2",
 		},
-		"so many and no more": {w: wanted{limit: 2, from: 1}, steps: []step{{lines: []string{line(1), line(2), line(3)}, run: over}}, want: "1 2", wantFroms: "1"},
+		"a limit": {w: selection{limit: 2, from: 1}, steps: []step{{lines: []string{line(1), line(2), line(3)}, run: over}}, want: "1 2", wantFroms: "1"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := &script{t: t, steps: tc.steps}
-			r := &resultsReader{open: s.open, run: s.look, say: func(string, ...any) {}, clock: newFastClock()}
+			r := &resultsReader{open: s.open, run: s.look, notify: func(string, ...any) {}, clock: newFastClock()}
 			var got []string
 			if err := r.read(t.Context(), tc.w, func(o *outcome) error {
 				got = append(got, strconv.Itoa(o.Index))
@@ -133,13 +133,13 @@ func TestResultsAreReadOnceEachAndInOrderWhateverHappens(t *testing.T) {
 				t.Errorf("indexes (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.wantFroms, s.froms()); diff != "" {
-				t.Errorf("calls (-want +got):\n%s", diff)
+				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
+func TestReadingResultsReportsErrors(t *testing.T) {
 	line := func(i int) string { return outcomeLine(i, "Succeeded") }
 	other := finishedRun("r", 4, 0)
 	other.UID = "another"
@@ -153,20 +153,20 @@ func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
 	}
 	tests := map[string]struct {
 		steps []step
-		w     wanted
+		w     selection
 		says  string
 	}{
-		"the run was made again under its name": {steps: []step{{lines: []string{line(0)}}, {run: other}}, says: "another was made under its name"},
-		"nobody answers for too long":           {steps: append([]step{{lines: []string{line(0)}}}, many(100, step{err: away})...), says: "nothing has answered for"},
-		"the caller may not":                    {steps: []step{{err: apierrors.NewForbidden(v1alpha1.Resource("functionruns"), "r", errors.New("no"))}}, says: "forbidden"},
-		"an index is left out":                  {w: wanted{follow: true}, steps: []step{{lines: []string{line(0), line(2)}, run: runningRun("r", 4, 1)}}, says: "left out index 1"},
-		"the run is over and outcomes are gone": {w: wanted{follow: true}, steps: []step{{lines: []string{line(0)}}, {}}, says: "index 1 of 4 has no outcome"},
-		"what comes is no outcome":              {steps: []step{{lines: []string{"<html>"}}}, says: "is no outcome"},
+		"another run has the name":                {steps: []step{{lines: []string{line(0)}}, {run: other}}, says: "another run was created under its name"},
+		"the server is unavailable for too long":  {steps: append([]step{{lines: []string{line(0)}}}, many(100, step{err: away})...), says: "no response for"},
+		"the user lacks permissions":              {steps: []step{{err: apierrors.NewForbidden(v1alpha1.Resource("functionruns"), "r", errors.New("no"))}}, says: "forbidden"},
+		"the server omits an index":               {w: selection{follow: true}, steps: []step{{lines: []string{line(0), line(2)}, run: runningRun("r", 4, 1)}}, says: "omitted index 1"},
+		"the run has finished without an outcome": {w: selection{follow: true}, steps: []step{{lines: []string{line(0)}}, {}}, says: "index 1 of 4 has no outcome"},
+		"the response is not an outcome":          {steps: []step{{lines: []string{"<html>"}}}, says: "is not an outcome"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := &script{t: t, steps: tc.steps}
-			r := &resultsReader{open: s.open, run: s.look, say: func(string, ...any) {}, clock: newFastClock()}
+			r := &resultsReader{open: s.open, run: s.look, notify: func(string, ...any) {}, clock: newFastClock()}
 			err := r.read(t.Context(), tc.w, func(*outcome) error { return nil })
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("got %v, want an error that contains %q", err, tc.says)
@@ -175,16 +175,16 @@ func TestReadingEndsWithASentenceWhereItCannotGoOn(t *testing.T) {
 	}
 }
 
-func TestAWriterThatIsFullEndsReading(t *testing.T) {
+func TestWriteErrorEndsReading(t *testing.T) {
 	s := &script{t: t, steps: []step{{lines: []string{outcomeLine(0, "Succeeded"), outcomeLine(1, "Succeeded")}}}}
-	r := &resultsReader{open: s.open, run: s.look, say: func(string, ...any) {}, clock: newFastClock()}
+	r := &resultsReader{open: s.open, run: s.look, notify: func(string, ...any) {}, clock: newFastClock()}
 	full := errors.New("no space left on device")
-	if err := r.read(t.Context(), wanted{}, func(*outcome) error { return full }); !errors.Is(err, full) {
+	if err := r.read(t.Context(), selection{}, func(*outcome) error { return full }); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestAnOutageOfAMinuteIsOutlivedAndTold(t *testing.T) {
+func TestReadingContinuesAfterAMinuteOfUnavailability(t *testing.T) {
 	away := apierrors.NewServiceUnavailable("not now")
 	steps := []step{{lines: []string{outcomeLine(0, "Succeeded")}}}
 	for range 11 { // 0.5 + 1 + 2 + 4 + 8 + 6 × 10 seconds
@@ -193,19 +193,19 @@ func TestAnOutageOfAMinuteIsOutlivedAndTold(t *testing.T) {
 	steps = append(steps, step{lines: []string{outcomeLine(1, "Succeeded"), outcomeLine(2, "Succeeded"), outcomeLine(3, "Succeeded")}}, step{})
 	s := &script{t: t, steps: steps}
 	var said []string
-	r := &resultsReader{open: s.open, run: s.look, clock: newFastClock(), say: func(format string, args ...any) {
+	r := &resultsReader{open: s.open, run: s.look, clock: newFastClock(), notify: func(format string, args ...any) {
 		said = append(said, fmt.Sprintf(format, args...))
 	}}
 	count := 0
-	if err := r.read(t.Context(), wanted{follow: true}, func(*outcome) error { count++; return nil }); err != nil || count != 4 {
+	if err := r.read(t.Context(), selection{follow: true}, func(*outcome) error { count++; return nil }); err != nil || count != 4 {
 		t.Fatalf("%d outcomes, %v", count, err)
 	}
-	if diff := cmp.Diff([]string{"The results cannot be reached at the moment (not now); trying again.", "The server answers again."}, said); diff != "" {
-		t.Errorf("said (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"Cannot reach the results (not now); retrying.", "The server is available again."}, said); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
 	}
 }
 
-func TestFollowingACommandAcrossABrokenConnection(t *testing.T) {
+func TestResultsFollowContinuesAfterAFailedConnection(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 3, 1)
 	for i, status := range []string{"Succeeded", "Succeeded", "Succeeded", "Failed"} {
@@ -222,7 +222,7 @@ func TestFollowingACommandAcrossABrokenConnection(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}
 	got := f.plugin(t, t.Context(), nil, "results", "r", "--follow", "-o", "ndjson")
-	got.mustEnd(t, ExitFailed, "", "1 of 4 inputs did not succeed (1 failed): indexes 3.")
+	got.mustExit(t, ExitFailed, "", "1 of 4 inputs did not succeed (1 failed): indexes 3.")
 	if want := strings.Join(f.outcomes["r"], "\n") + "\n"; got.stdout != want {
 		t.Errorf("got\n%swant\n%s", got.stdout, want)
 	}

@@ -16,17 +16,17 @@ import (
 	"sharedcloud.io/function-operator/api/printable"
 )
 
-// renderer writes outcomes one after the other.
+// renderer writes outcomes.
 type renderer interface {
 	one(o *outcome) error
-	// end makes a whole of it.
+	// end completes the output.
 	end() error
 }
 
 var resultFormats = []string{"table", "ndjson", "json", "csv"}
 
-// resultsOut is standard output for outcomes in a format, and the width of the terminal if it is one. CSV goes into a file or a pipe
-// as it is: it holds data, and has no escapes of its own.
+// resultsOut is standard output for outcomes in a format, and the width of the terminal if it is one. CSV has no escapes, so a file
+// or a pipe gets it unchanged.
 func (o *options) resultsOut(format string) (out io.Writer, width int) {
 	width, terminal := terminalWidth(o.raw.Out)
 	if format == "csv" && !terminal {
@@ -35,8 +35,8 @@ func (o *options) resultsOut(format string) (out io.Writer, width int) {
 	return o.streams.Out, width
 }
 
-// rendererOf writes to out what is wanted.
-func rendererOf(format string, out io.Writer, w wanted, width int) (renderer, error) {
+// rendererOf is a renderer for a selection.
+func rendererOf(format string, out io.Writer, w selection, width int) (renderer, error) {
 	r, err := newRenderer(format, out, w.output, width)
 	if rows, ok := r.(*csvRows); ok {
 		rows.raw = w.rawCSV
@@ -44,7 +44,7 @@ func rendererOf(format string, out io.Writer, w wanted, width int) (renderer, er
 	return r, err
 }
 
-// newRenderer writes to out in a format; width is that of a line of the table, 0 where nothing limits it.
+// newRenderer is a renderer that writes to out. width is the maximum width of a line of the table; 0 means no limit.
 func newRenderer(format string, out io.Writer, output bool, width int) (renderer, error) {
 	switch format {
 	case "ndjson":
@@ -68,7 +68,7 @@ func (n ndjson) one(o *outcome) error {
 
 func (ndjson) end() error { return nil }
 
-// jsonArray is one array, an outcome a line.
+// jsonArray writes one array, with one outcome per line.
 type jsonArray struct {
 	out   io.Writer
 	begun bool
@@ -92,8 +92,8 @@ func (j *jsonArray) end() error {
 	return err
 }
 
-// csvRows are the rows that functionruns/results has as CSV, with the same columns. Unless raw, cells that a spreadsheet would
-// execute begin with an apostrophe.
+// csvRows writes the same columns as functionruns/results. It prefixes cells that a spreadsheet would execute with an apostrophe,
+// unless raw is set.
 type csvRows struct {
 	csv    *csv.Writer
 	output bool
@@ -106,7 +106,7 @@ func (c *csvRows) one(o *outcome) error {
 		return err
 	}
 	cells := []string{strconv.Itoa(o.Index), o.Status, resultText(o.Result), "", "", strconv.Itoa(o.Attempts),
-		moment(o.StartTime), moment(o.CompletionTime), o.Worker, o.Node}
+		timestamp(o.StartTime), timestamp(o.CompletionTime), o.Worker, o.Node}
 	if o.Error != nil {
 		cells[3], cells[4] = o.Error.Type, o.Error.Message
 	}
@@ -141,7 +141,7 @@ func (c *csvRows) end() error {
 	return c.csv.Error()
 }
 
-// resultText is a result as text: of a string what it says, of anything else its JSON.
+// resultText is a result as text: the value of a string, or else the JSON.
 func resultText(result json.RawMessage) string {
 	var text string
 	if len(result) > 0 && result[0] == '"' && json.Unmarshal(result, &text) == nil {
@@ -150,15 +150,15 @@ func resultText(result json.RawMessage) string {
 	return string(result)
 }
 
-func moment(t time.Time) string {
+func timestamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format(metav1.RFC3339Micro)
 }
 
-// table is for people: a line an outcome, cut at the width of the terminal. Its columns have a width of their own, so that
-// lines can be shown while others are still to come.
+// table writes one line per outcome, cut at the width of the terminal. Its columns have a fixed width, so that it can write lines
+// before it knows the later ones.
 type table struct {
 	out    io.Writer
 	output bool
@@ -206,7 +206,7 @@ func (t *table) stream(name, text string, dropped int64) error {
 		return nil
 	}
 	if dropped > 0 {
-		text = fmt.Sprintf("[… %d bytes before this are not kept]\n", dropped) + text
+		text = fmt.Sprintf("[… %d earlier bytes were dropped]\n", dropped) + text
 	}
 	for line := range strings.Lines(text) {
 		if _, err := fmt.Fprintf(t.out, "        %s | %s\n", name, printable.Text(strings.TrimRight(line, "\r\n"))); err != nil {
@@ -231,7 +231,7 @@ func errorText(e *outcomeError) string {
 	return e.Type + ": " + e.Message
 }
 
-// oneLine is a text without line breaks, and without what would steer a terminal.
+// oneLine is a text without line breaks and control sequences.
 func oneLine(text string) string { return printable.Line(text) }
 
 func cutTo(text string, width int) string {
@@ -241,7 +241,7 @@ func cutTo(text string, width int) string {
 	return string([]rune(text)[:max(width-1, 0)]) + "…"
 }
 
-// durationText is a duration with two or three digits of interest.
+// durationText is a duration with two or three significant digits.
 func durationText(d time.Duration) string {
 	switch {
 	case d < 0:

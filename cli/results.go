@@ -18,16 +18,15 @@ import (
 var indexesPattern = regexp.MustCompile(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
 
 func newResults(o *options) *cobra.Command {
-	var w wanted
+	var w selection
 	var format, to string
 	var quiet bool
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "results RUN [--failed | --indexes LIST] [--follow] [-o table|json|ndjson|csv] [--to FILE]",
-		Short: "Show what became of a run's inputs, in order",
-		Long: `Show what became of a run's inputs, in order. It may be asked at any time, also while the run goes on; with --follow it waits for
-what is missing, until the last. It reads on after each of the server's answers, and after a restart of the server, without leaving
-out or repeating one.`,
+		Short: "Print the results of a run, in order",
+		Long: `Print the results of a run's inputs, in order. You can use it while the run is in progress; with --follow it waits for the missing
+results, until the last. It continues after a restart of the server, and omits or repeats no result.`,
 		Example: `  kubectl function results train-x7k2p
   kubectl function results train-x7k2p --failed --with-output
   kubectl function results train-x7k2p --indexes 0-9,400 -o json
@@ -38,11 +37,11 @@ out or repeating one.`,
 		RunE: func(command *cobra.Command, args []string) error {
 			switch {
 			case w.indexes != "" && !indexesPattern.MatchString(w.indexes):
-				return usageError("--indexes is %.60q; it must be indexes such as 0-3,17", w.indexes)
+				return usageError("--indexes is %.60q; it must be a list of indexes such as 0-3,17", w.indexes)
 			case w.indexes != "" && w.follow:
 				return usageError("--indexes and --follow exclude each other: --follow waits for every index")
 			case timeout > 0 && !w.follow:
-				return usageError("--timeout is for waiting: say --follow too")
+				return usageError("--timeout requires --follow")
 			case w.limit < 0 || w.from < 0:
 				return usageError("--limit and --from must not be negative")
 			}
@@ -58,31 +57,31 @@ out or repeating one.`,
 			}
 			if w.follow && to == "" && w.limit == 0 {
 				run, err := c.follow(ctx, s, args[0], w, format, quiet)
-				return c.verdict(ctx, args[0], run, err)
+				return c.finish(ctx, args[0], run, err)
 			}
 			err = c.results(ctx, s, args[0], w, format, to)
 			if err != nil && ctx.Err() != nil {
-				return c.verdict(ctx, args[0], nil, err)
+				return c.finish(ctx, args[0], nil, err)
 			}
 			return err
 		},
 	}
 	flags := command.Flags()
-	flags.BoolVar(&w.failed, "failed", false, "Only inputs that did not succeed.")
-	flags.StringVar(&w.indexes, "indexes", "", "Only these: 0-3,17.")
-	flags.BoolVarP(&w.follow, "follow", "f", false, "One after the other until the last; waits for what has no outcome yet. The exit code then says how the run ended.")
-	flags.IntVar(&w.from, "from", 0, "The first index of interest.")
-	flags.IntVar(&w.limit, "limit", 0, "The most results wanted.")
-	flags.BoolVar(&w.output, "with-output", false, "What each input wrote to stdout and stderr, too.")
-	flags.StringVarP(&format, "output", "o", "", "table, json, ndjson or csv. Default: table, or as the ending of --to says.")
-	flags.BoolVar(&w.rawCSV, "raw-csv", false, "With -o csv: cells that a spreadsheet would execute as they are. Default: such a cell begins with an apostrophe.")
-	flags.StringVar(&to, "to", "", "Write to this file: whole, or not at all.")
-	flags.DurationVar(&timeout, "timeout", 0, "With --follow: how long to wait at most.")
-	flags.BoolVarP(&quiet, "quiet", "q", false, "With --follow: show no progress.")
+	flags.BoolVar(&w.failed, "failed", false, "Print only the inputs that did not succeed.")
+	flags.StringVar(&w.indexes, "indexes", "", "Print only these indexes: 0-3,17.")
+	flags.BoolVarP(&w.follow, "follow", "f", false, "Print each result in order, and wait for those that are missing. The exit code then is that of the run.")
+	flags.IntVar(&w.from, "from", 0, "First index to print.")
+	flags.IntVar(&w.limit, "limit", 0, "Maximum number of results.")
+	flags.BoolVar(&w.output, "with-output", false, "Print the output of each input (stdout and stderr), too.")
+	flags.StringVarP(&format, "output", "o", "", "Output format: table, json, ndjson or csv. Default: by the extension of --to, or else table.")
+	flags.BoolVar(&w.rawCSV, "raw-csv", false, "With -o csv, leave cells unchanged that a spreadsheet would execute. Default: such cells begin with an apostrophe.")
+	flags.StringVar(&to, "to", "", "Write the results to this file. If that fails, the file is not changed.")
+	flags.DurationVar(&timeout, "timeout", 0, "With --follow, maximum time to wait.")
+	flags.BoolVarP(&quiet, "quiet", "q", false, "With --follow, print no progress.")
 	return command
 }
 
-// resultsFormat is the format that was asked for, or the one that the name of the file says.
+// resultsFormat is the format of --output, or that of the file's extension.
 func resultsFormat(format, to string) (string, error) {
 	if format == "" {
 		switch strings.ToLower(filepath.Ext(to)) {
@@ -101,16 +100,16 @@ func resultsFormat(format, to string) (string, error) {
 }
 
 // results writes outcomes to standard output or to a file.
-func (c *cluster) results(ctx context.Context, s *subresources, name string, w wanted, format, to string) error {
+func (c *cluster) results(ctx context.Context, s *subresources, name string, w selection, format, to string) error {
 	if to == "" {
 		out, width := c.o.resultsOut(format)
 		return c.writeResults(ctx, s, name, w, format, out, width)
 	}
 	file, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+".*")
 	if err != nil {
-		return usageError("the file of --to cannot be written: %w", err)
+		return usageError("cannot write the file of --to: %w", err)
 	}
-	defer func() { _ = os.Remove(file.Name()) }() // nothing is there any more where it was renamed
+	defer func() { _ = os.Remove(file.Name()) }() // fails after the rename
 	err = c.writeResults(ctx, s, name, w, format, file, 0)
 	if err == nil {
 		err = file.Chmod(0o644)
@@ -119,20 +118,20 @@ func (c *cluster) results(ctx context.Context, s *subresources, name string, w w
 		return err
 	}
 	if err := os.Rename(file.Name(), to); err != nil {
-		return usageError("the file of --to cannot be written: %w", err)
+		return usageError("cannot write the file of --to: %w", err)
 	}
 	return nil
 }
 
-func (c *cluster) writeResults(ctx context.Context, s *subresources, name string, w wanted, format string, out io.Writer, width int) error {
+func (c *cluster) writeResults(ctx context.Context, s *subresources, name string, w selection, format string, out io.Writer, width int) error {
 	writer := bufio.NewWriterSize(out, 64<<10)
 	render, err := rendererOf(format, writer, w, width)
 	if err != nil {
 		return err
 	}
-	count := 0
+	written := 0
 	err = c.resultsReader(s, name).read(ctx, w, func(o *outcome) error {
-		count++
+		written++
 		if err := render.one(o); err != nil {
 			return fmt.Errorf("writing the results: %w", err)
 		}
@@ -144,25 +143,25 @@ func (c *cluster) writeResults(ctx context.Context, s *subresources, name string
 	if err != nil {
 		return errors.Join(err, writer.Flush())
 	}
-	if count == 0 && format == "table" {
-		c.o.say("%s", c.noResults(ctx, name, w))
+	if written == 0 && format == "table" {
+		c.o.notify("%s", c.noResults(ctx, name, w))
 		return nil
 	}
 	return errors.Join(render.end(), writer.Flush())
 }
 
-// noResults says why there is nothing to show.
-func (c *cluster) noResults(ctx context.Context, name string, w wanted) string {
+// noResults is the message if there are no results to print.
+func (c *cluster) noResults(ctx context.Context, name string, w selection) string {
 	run, err := c.run(ctx, name)
 	switch {
 	case err != nil:
 		return "There are no results."
-	case w.failed && finished(run):
-		return fmt.Sprintf("All %d inputs of the run succeeded.", totalOf(run))
+	case w.failed && finished(run) && run.Status.Progress != nil:
+		return run.Status.Progress.SucceededSentence()
 	case w.failed:
-		return "No input of the run has failed so far."
+		return "No input of the run has failed yet."
 	case !finished(run):
-		return fmt.Sprintf("The run has no results yet. `kubectl function results %s --follow%s` waits for them, `kubectl function describe run %s%s` says how it stands.", name, c.namespaceFlag(), name, c.namespaceFlag())
+		return fmt.Sprintf("The run has no results yet. `kubectl function results %s --follow%s` waits for them, `kubectl function describe run %s%s` shows its state.", name, c.namespaceFlag(), name, c.namespaceFlag())
 	}
-	return "There are no such results."
+	return "There are no matching results."
 }

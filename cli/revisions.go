@@ -20,24 +20,20 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Annotations of a revision.
-const (
-	annotationRevisionNumber = "sharedcloud.io/revision-number"
-	annotationRevisionSince  = "sharedcloud.io/present-since"
-	// revisionSettingsKey is the key of a revision's ConfigMap that holds its settings.
-	revisionSettingsKey = "revision.json"
-)
+// revisionSettingsKey is the key of a revision's ConfigMap that has its settings.
+const revisionSettingsKey = "revision.json"
 
-// revision is what a Function executes, or did.
+// revision is a version of a Function that its runs execute or executed.
 type revision struct {
-	// number counts a Function's revisions; the greatest became the present one last.
-	number  int
-	name    string
+	// number is the ordinal of the revision in its Function, from 1. The current revision has the largest one.
+	number int
+	name   string
+	// since is when it last became the current revision.
 	since   time.Time
-	present bool
-	// settings is revision.json, decoded.
+	current bool
+	// settings is the decoded revision.json.
 	settings map[string]any
-	// files are the code by name; runner is the operator's own file.
+	// files are the files of the code, by name. runner is the operator's runner.
 	files  map[string]string
 	runner string
 }
@@ -59,20 +55,20 @@ func (r *revision) registryPath() string {
 	return path
 }
 
-// revisionOf reads a revision out of its ConfigMap.
+// revisionOf decodes the ConfigMap of a revision.
 func revisionOf(configMap *corev1.ConfigMap) (*revision, error) {
 	r := &revision{name: configMap.Name, since: configMap.CreationTimestamp.Time, files: map[string]string{}}
 	text, found := configMap.Data[revisionSettingsKey]
 	if !found {
-		return nil, clusterError("the ConfigMap %s is no revision: it has no key %s", configMap.Name, revisionSettingsKey)
+		return nil, clusterError("the ConfigMap %s is not a revision: it has no key %s", configMap.Name, revisionSettingsKey)
 	}
 	if err := json.Unmarshal([]byte(text), &r.settings); err != nil {
-		return nil, clusterError("the revision %s cannot be read: %w", configMap.Name, err)
+		return nil, clusterError("cannot decode the revision %s: %w", configMap.Name, err)
 	}
-	if n, err := strconv.Atoi(configMap.Annotations[annotationRevisionNumber]); err == nil {
+	if n, err := strconv.Atoi(configMap.Annotations[v1alpha1.AnnotationRevisionNumber]); err == nil {
 		r.number = n
 	}
-	if since, err := time.Parse(time.RFC3339, configMap.Annotations[annotationRevisionSince]); err == nil {
+	if since, err := time.Parse(time.RFC3339, configMap.Annotations[v1alpha1.AnnotationRevisionCurrentSince]); err == nil {
 		r.since = since
 	}
 	runner := r.setting("runnerFile")
@@ -91,8 +87,8 @@ func revisionOf(configMap *corev1.ConfigMap) (*revision, error) {
 	return r, nil
 }
 
-// numbered puts revisions in order and gives numbers to those that have none: they are from before there were any.
-func numbered(all []*revision, present string) {
+// sortAndNumber sorts revisions, marks the current one, and numbers them if none has a number.
+func sortAndNumber(all []*revision, current string) {
 	slices.SortStableFunc(all, func(a, b *revision) int {
 		return cmp.Or(cmp.Compare(a.number, b.number), a.since.Compare(b.since), cmp.Compare(a.name, b.name))
 	})
@@ -102,20 +98,25 @@ func numbered(all []*revision, present string) {
 		}
 	}
 	for _, r := range all {
-		r.present = r.name == present
+		r.current = r.name == current
 	}
 }
 
-// revisionsOf is revisions of the function with the name.
-func (c *cluster) revisionsOf(ctx context.Context, name string) ([]*revision, error) {
+// revisionsOf connects to the cluster and reads the revisions of a Function, the oldest first.
+func (o *options) revisionsOf(ctx context.Context, name string) (*cluster, []*revision, error) {
+	c, err := o.connect()
+	if err != nil {
+		return nil, nil, err
+	}
 	function, err := c.function(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c.revisions(ctx, function)
+	all, err := c.revisions(ctx, function)
+	return c, all, err
 }
 
-// revisions reads those of a Function, the oldest first.
+// revisions reads the revisions of a Function, the oldest first.
 func (c *cluster) revisions(ctx context.Context, function *v1alpha1.Function) ([]*revision, error) {
 	list := &corev1.ConfigMapList{}
 	if err := c.List(ctx, list, client.InNamespace(function.Namespace), client.MatchingLabels{v1alpha1.LabelFunctionUID: string(function.UID)}); err != nil {
@@ -129,21 +130,21 @@ func (c *cluster) revisions(ctx context.Context, function *v1alpha1.Function) ([
 		}
 		all = append(all, r)
 	}
-	present := ""
+	current := ""
 	if function.Status.Revision != nil {
-		present = function.Status.Revision.Name
+		current = function.Status.Revision.Name
 	}
-	numbered(all, present)
+	sortAndNumber(all, current)
 	return all, nil
 }
 
-// presentOf is the position of the present revision, -1 where it is not there.
-func presentOf(all []*revision) int {
-	return slices.IndexFunc(all, func(r *revision) bool { return r.present })
+// currentIndex is the position of the current revision, or -1 if it is not in the list.
+func currentIndex(all []*revision) int {
+	return slices.IndexFunc(all, func(r *revision) bool { return r.current })
 }
 
-// chosen finds a revision by its number; 0 is the one before the present.
-func chosen(all []*revision, function string, number int) (*revision, error) {
+// revisionByNumber finds a revision by its number; 0 means the one before the current revision.
+func revisionByNumber(all []*revision, function string, number int) (*revision, error) {
 	if number != 0 {
 		for _, r := range all {
 			if r.number == number {
@@ -152,14 +153,14 @@ func chosen(all []*revision, function string, number int) (*revision, error) {
 		}
 		return nil, usageError("the function %s has no revision %d: `kubectl function revisions %s` lists them", function, number, function)
 	}
-	present := presentOf(all)
-	if present < 0 && len(all) > 0 {
+	current := currentIndex(all)
+	if current < 0 && len(all) > 0 {
 		return all[len(all)-1], nil
 	}
-	if present > 0 {
-		return all[present-1], nil
+	if current > 0 {
+		return all[current-1], nil
 	}
-	return nil, usageError("the function %s has no revision before the present one", function)
+	return nil, usageError("the function %s has no revision before the current one", function)
 }
 
 func newRevisions(o *options) *cobra.Command {
@@ -167,8 +168,8 @@ func newRevisions(o *options) *cobra.Command {
 	command := &cobra.Command{
 		Use:               "revisions FUNCTION",
 		Aliases:           []string{"history"},
-		Short:             "List what a function has executed so far",
-		Long:              "List the revisions of a function: code, image and settings that its runs execute, or did. The star is at the present one.",
+		Short:             "List the revisions of a function",
+		Long:              "List the revisions of a function: the code, image and settings that its runs execute or executed. An asterisk marks the current one.",
 		Example:           "  kubectl function revisions train",
 		Args:              exactly("function"),
 		ValidArgsFunction: o.completeNames(kindFunction, 1),
@@ -176,18 +177,14 @@ func newRevisions(o *options) *cobra.Command {
 			if format != "" && format != "json" && format != "name" {
 				return usageError("-o is %q; it must be name or json", format)
 			}
-			c, err := o.connect()
-			if err != nil {
-				return err
-			}
-			all, err := c.revisionsOf(command.Context(), args[0])
+			c, all, err := o.revisionsOf(command.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			return c.printRevisions(all, format)
 		},
 	}
-	command.Flags().StringVarP(&format, "output", "o", "", "name or json.")
+	command.Flags().StringVarP(&format, "output", "o", "", "Output format: name or json.")
 	return command
 }
 
@@ -196,7 +193,7 @@ func (c *cluster) printRevisions(all []*revision, format string) error {
 	case format == "json":
 		list := []map[string]any{}
 		for _, r := range all {
-			list = append(list, map[string]any{"number": r.number, "name": r.name, "present": r.present, "since": r.since, "settings": r.settings})
+			list = append(list, map[string]any{"number": r.number, "name": r.name, "current": r.current, "since": r.since, "settings": r.settings})
 		}
 		text, err := json.MarshalIndent(list, "", "  ")
 		if err != nil {
@@ -210,13 +207,13 @@ func (c *cluster) printRevisions(all []*revision, format string) error {
 		}
 		return nil
 	case len(all) == 0:
-		c.o.say("The function has no revision yet: `kubectl function describe` says why.")
+		c.o.notify("The function has no revisions yet; `kubectl function describe` shows why.")
 		return nil
 	}
 	rows := [][]string{{"NUMBER", "", "NAME", "SINCE", "IMAGE", "CHANGED"}}
 	for i, r := range all {
 		mark, changed := "", "first"
-		if r.present {
+		if r.current {
 			mark = "*"
 		}
 		if i > 0 {
@@ -227,25 +224,25 @@ func (c *cluster) printRevisions(all []*revision, format string) error {
 	return columns(c.o.streams.Out, rows)
 }
 
-// changes are the words for what differs between two revisions: names of files and of settings.
+// changes are the names of the files and the settings that differ between two revisions.
 func changes(a, b *revision) []string {
-	var words []string
+	var names []string
 	for _, name := range sortedKeys(a.files, b.files) {
 		if a.files[name] != b.files[name] {
-			words = append(words, name)
+			names = append(names, name)
 		}
 	}
 	for _, name := range sortedKeys(a.settings, b.settings) {
 		switch {
 		case name == "files" || name == "command" || reflect.DeepEqual(a.settings[name], b.settings[name]):
 		default:
-			words = append(words, name)
+			names = append(names, name)
 		}
 	}
 	if a.runner != b.runner {
-		words = append(words, "the operator's runner")
+		names = append(names, "the operator's runner")
 	}
-	return words
+	return names
 }
 
 func sortedKeys[V any](maps ...map[string]V) []string {

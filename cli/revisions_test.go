@@ -18,7 +18,7 @@ import (
 const someSettings = `{"runtime":"python311","image":{"namespace":"c","name":"python","registryPath":"sharedcloud/python:1","pullPolicy":"IfNotPresent"},
 	"command":["python3"],"handlerFile":"handler.py","runnerFile":"runner.py","gpuResource":"nvidia.com/gpu","gpus":0,"workers":8,"timeoutSeconds":1800,"retries":0}`
 
-// revisionMap is a revision as it lies in the cluster. change is merged into its settings.
+// revisionMap is the ConfigMap of a revision. change is merged into its settings.
 func revisionMap(name, code, change string, more map[string]string) *corev1.ConfigMap {
 	settings := map[string]any{}
 	_ = json.Unmarshal([]byte(someSettings), &settings)
@@ -40,19 +40,19 @@ func mustRevision(t *testing.T, configMap *corev1.ConfigMap) *revision {
 	return r
 }
 
-func TestThePatchThatMakesASpecWhatARevisionWas(t *testing.T) {
-	present := revisionMap("f-2", "new", "", nil)
+func TestSpecPatch(t *testing.T) {
+	current := revisionMap("f-2", "new", "", nil)
 	tests := map[string]struct {
 		spec   string
 		target *corev1.ConfigMap
 		want   string
 	}{
-		"nothing differs":            {`{"runtime":"python311","image":"python","code":"new"}`, present, `{}`},
-		"the code alone":             {`{"runtime":"python311","image":"python","code":"new"}`, revisionMap("f-1", "old", "", nil), `{"code":"old"}`},
-		"defaults that are said":     {`{"runtime":"python311","image":"python","code":"old","workers":8,"retries":0}`, revisionMap("f-1", "old", "", nil), `{}`},
-		"numbers":                    {`{"runtime":"python311","image":"python","code":"old","workers":3,"retries":2}`, revisionMap("f-1", "old", `{"retries":5}`, nil), `{"retries":5,"workers":8}`},
-		"a number that was not said": {`{"runtime":"python311","image":"python","code":"old"}`, revisionMap("f-1", "old", `{"timeoutSeconds":60,"gpus":2}`, nil), `{"gpus":2,"timeoutSeconds":60}`},
-		"what the revision has not is taken away": {`{"runtime":"python311","image":"python","code":"old","gpuProducts":["L4"],"maxFailures":3,"pod":{"runAsUser":0}}`,
+		"no difference":               {`{"runtime":"python311","image":"python","code":"new"}`, current, `{}`},
+		"only the code":               {`{"runtime":"python311","image":"python","code":"new"}`, revisionMap("f-1", "old", "", nil), `{"code":"old"}`},
+		"defaults in the spec":        {`{"runtime":"python311","image":"python","code":"old","workers":8,"retries":0}`, revisionMap("f-1", "old", "", nil), `{}`},
+		"numbers":                     {`{"runtime":"python311","image":"python","code":"old","workers":3,"retries":2}`, revisionMap("f-1", "old", `{"retries":5}`, nil), `{"retries":5,"workers":8}`},
+		"numbers that the spec omits": {`{"runtime":"python311","image":"python","code":"old"}`, revisionMap("f-1", "old", `{"timeoutSeconds":60,"gpus":2}`, nil), `{"gpus":2,"timeoutSeconds":60}`},
+		"fields that the revision does not have": {`{"runtime":"python311","image":"python","code":"old","gpuProducts":["L4"],"maxFailures":3,"pod":{"runAsUser":0}}`,
 			revisionMap("f-1", "old", "", nil), `{"gpuProducts":null,"maxFailures":null,"pod":null}`},
 		"parts of the pod": {`{"runtime":"python311","image":"python","code":"old","pod":{"runAsUser":0,"nodeSelector":{"a":"b","c":"d"}}}`,
 			revisionMap("f-1", "old", `{"pod":{"nodeSelector":{"a":"x"},"env":[{"name":"E","value":"1"}]}}`, nil),
@@ -69,7 +69,7 @@ func TestThePatchThatMakesASpecWhatARevisionWas(t *testing.T) {
 			if err := json.Unmarshal([]byte(tc.spec), &spec); err != nil {
 				t.Fatal(err)
 			}
-			got, err := json.Marshal(specPatch(spec, mustRevision(t, present), mustRevision(t, tc.target)))
+			got, err := json.Marshal(specPatch(spec, mustRevision(t, current), mustRevision(t, tc.target)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestThePatchThatMakesASpecWhatARevisionWas(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptElsewhereIsNotWritten(t *testing.T) {
+func TestManagedElsewhere(t *testing.T) {
 	managed := func(manager string) *v1alpha1.Function {
 		f := &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "train"}}
 		f.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: manager, Operation: metav1.ManagedFieldsOperationApply}}
@@ -95,18 +95,18 @@ func TestWhatIsKeptElsewhereIsNotWritten(t *testing.T) {
 		spec     map[string]any
 		says     string
 	}{
-		"a person's":                 {managed("kubectl"), nil, ""},
-		"Flux's":                     {managed("kustomize-controller"), nil, "Flux keeps train as a repository says"},
-		"Argo CD's":                  {managed("argocd-controller"), nil, "Argo CD keeps train"},
-		"labelled by Flux":           {labelled, nil, "Flux keeps train"},
-		"tracked by Argo CD":         {tracked, nil, "Argo CD keeps train"},
-		"code in a ConfigMap's key":  {managed("kubectl"), fromKey, "the code of train is in the ConfigMap train-code"},
-		"code in a whole ConfigMap":  {managed("kubectl"), whole, "the code of train is in the ConfigMap train-code"},
-		"code in the function alone": {managed("kubectl"), map[string]any{"code": "x"}, ""},
+		"applied by a user":         {managed("kubectl"), nil, ""},
+		"applied by Flux":           {managed("kustomize-controller"), nil, "Flux manages train"},
+		"applied by Argo CD":        {managed("argocd-controller"), nil, "Argo CD manages train"},
+		"labelled by Flux":          {labelled, nil, "Flux manages train"},
+		"tracked by Argo CD":        {tracked, nil, "Argo CD manages train"},
+		"code in a ConfigMap's key": {managed("kubectl"), fromKey, "the code of train is in the ConfigMap train-code"},
+		"code in a whole ConfigMap": {managed("kubectl"), whole, "the code of train is in the ConfigMap train-code"},
+		"code in the spec":          {managed("kubectl"), map[string]any{"code": "x"}, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := keptElsewhere(tc.function, tc.spec)
+			got := managedElsewhere(tc.function, tc.spec)
 			if (tc.says == "") != (got == "") || !strings.Contains(got, tc.says) {
 				t.Errorf("got %q, want %q", got, tc.says)
 			}
@@ -116,10 +116,10 @@ func TestWhatIsKeptElsewhereIsNotWritten(t *testing.T) {
 
 func TestNumbersOfRevisions(t *testing.T) {
 	old, first, second := revisionMap("f-a", "1", "", nil), revisionMap("f-b", "2", "", nil), revisionMap("f-c", "3", "", nil)
-	first.Annotations = map[string]string{annotationRevisionNumber: "4", annotationRevisionSince: "2026-11-26T12:00:00Z"}
-	second.Annotations = map[string]string{annotationRevisionNumber: "2"}
+	first.Annotations = map[string]string{v1alpha1.AnnotationRevisionNumber: "4", v1alpha1.AnnotationRevisionCurrentSince: "2026-11-26T12:00:00Z"}
+	second.Annotations = map[string]string{v1alpha1.AnnotationRevisionNumber: "2"}
 	all := []*revision{mustRevision(t, first), mustRevision(t, second), mustRevision(t, old)}
-	numbered(all, "f-b")
+	sortAndNumber(all, "f-b")
 	var got []string
 	for _, r := range all {
 		got = append(got, r.String())
@@ -128,24 +128,24 @@ func TestNumbersOfRevisions(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if before, err := chosen(all, "f", 0); err != nil || before.name != "f-c" {
-		t.Errorf("before the present one: %v, %v", before, err)
+	if before, err := revisionByNumber(all, "f", 0); err != nil || before.name != "f-c" {
+		t.Errorf("before the current one: %v, %v", before, err)
 	}
-	if _, err := chosen(all, "f", 3); err == nil || !strings.Contains(err.Error(), "no revision 3") {
+	if _, err := revisionByNumber(all, "f", 3); err == nil || !strings.Contains(err.Error(), "no revision 3") {
 		t.Errorf("%v", err)
 	}
-	if _, err := chosen(all[2:], "f", 0); err == nil || !strings.Contains(err.Error(), "no revision before the present one") {
+	if _, err := revisionByNumber(all[2:], "f", 0); err == nil || !strings.Contains(err.Error(), "no revision before the current one") {
 		t.Errorf("%v", err)
 	}
-	// From before there were numbers.
+	// Revisions without numbers.
 	unnumbered := []*revision{mustRevision(t, old), mustRevision(t, revisionMap("f-d", "4", "", nil))}
-	numbered(unnumbered, "f-d")
-	if unnumbered[0].number != 1 || unnumbered[1].number != 2 || !unnumbered[1].present {
+	sortAndNumber(unnumbered, "f-d")
+	if unnumbered[0].number != 1 || unnumbered[1].number != 2 || !unnumbered[1].current {
 		t.Errorf("%v", unnumbered)
 	}
 }
 
-func TestTheDifferenceOfTwoRevisions(t *testing.T) {
+func TestDifferenceOfTwoRevisions(t *testing.T) {
 	a := mustRevision(t, revisionMap("f-1", "one\ntwo\n", "", map[string]string{"gone.py": "x\n"}))
 	b := mustRevision(t, revisionMap("f-2", "one\n2", `{"retries":3}`, nil))
 	got, err := difference(a, b)
@@ -163,7 +163,7 @@ func TestTheDifferenceOfTwoRevisions(t *testing.T) {
 	}
 }
 
-func TestRollbackWritesWithTheVersionThatItHasRead(t *testing.T) {
+func TestRollbackPatchesTheVersionThatItRead(t *testing.T) {
 	f := newFakeCluster(t)
 	function := &v1alpha1.Function{TypeMeta: metav1.TypeMeta{Kind: "Function", APIVersion: v1alpha1.GroupVersion.String()},
 		ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: "ns", UID: "u", ResourceVersion: "7"},
@@ -186,18 +186,18 @@ func TestRollbackWritesWithTheVersionThatItHasRead(t *testing.T) {
 		}
 		return true
 	}
-	f.plugin(t, t.Context(), nil, "rollback", "f").mustEnd(t, ExitOK, "function.sharedcloud.io/f is what revision 1 (f-1) was (code)",
-		"Its image python was sharedcloud/python:1 then and is sharedcloud/python:2 now")
+	f.plugin(t, t.Context(), nil, "rollback", "f").mustExit(t, ExitOK, "function.sharedcloud.io/f rolled back to revision 1 (f-1): code",
+		"The FunctionImage python had the path sharedcloud/python:1 in that revision and has sharedcloud/python:2 now")
 	if want := `{"metadata":{"resourceVersion":"7","uid":"u"},"spec":{"code":"old"}}`; patched != want {
 		t.Errorf("patched %s, want %s", patched, want)
 	}
-	f.plugin(t, t.Context(), nil, "revisions", "f").mustEnd(t, ExitOK, "2        *", "")
-	f.plugin(t, t.Context(), nil, "diff", "f").mustEnd(t, ExitOK, "-old", "")
+	f.plugin(t, t.Context(), nil, "revisions", "f").mustExit(t, ExitOK, "2        *", "")
+	f.plugin(t, t.Context(), nil, "diff", "f").mustExit(t, ExitOK, "-old", "")
 	function.Spec.Code, function.Spec.CodeFrom = nil, &v1alpha1.CodeSource{}
 	patched = ""
 	function.Labels = map[string]string{"argocd.argoproj.io/instance": "apps"}
-	f.plugin(t, t.Context(), nil, "rollback", "f").mustEnd(t, ExitCluster, "", "Argo CD keeps f as a repository says")
+	f.plugin(t, t.Context(), nil, "rollback", "f").mustExit(t, ExitCluster, "", "Argo CD manages f")
 	if patched != "" {
-		t.Errorf("it was written nevertheless: %s", patched)
+		t.Errorf("unexpected patch: %s", patched)
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -16,112 +17,118 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
+// rollbackFlags are the flags of rollback.
+type rollbackFlags struct {
+	number        int
+	force, dryRun bool
+}
+
 func newRollback(o *options) *cobra.Command {
-	var number int
-	var force, dry bool
+	var f rollbackFlags
 	command := &cobra.Command{
 		Use:   "rollback FUNCTION [--to-revision N]",
-		Short: "Let a function be what an earlier revision of it was",
-		Long: `Let a function be what an earlier revision of it was: its code, files and settings are written back into its spec. Runs that have
-started go on with what they execute; new ones execute the old revision, which becomes the present one.
+		Short: "Restore an earlier revision of a function",
+		Long: `Restore an earlier revision of a function: write its code, files and settings into the function's spec. Runs that have started
+continue with their revision. New runs execute the old revision, which becomes the current one.
 
-A function whose code is in a ConfigMap, or that Flux or Argo CD keeps, is changed where it is kept: rollback refuses it, unless told
---force.`,
+Without --force, rollback refuses a function whose code is in a ConfigMap, and a function that Flux or Argo CD manages.`,
 		Example: `  kubectl function rollback train
   kubectl function rollback train --to-revision 3`,
 		Args:              exactly("function"),
 		ValidArgsFunction: o.completeNames(kindFunction, 1),
 		RunE: func(command *cobra.Command, args []string) error {
-			if number < 0 {
-				return usageError("--to-revision is %d; revisions are counted from 1", number)
+			if f.number < 0 {
+				return usageError("--to-revision is %d; the numbers of revisions start at 1", f.number)
 			}
 			c, err := o.connect()
 			if err != nil {
 				return err
 			}
-			ctx := command.Context()
-			function, err := c.function(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			// As the server has it: fields that this program does not know stay.
-			object := &unstructured.Unstructured{}
-			object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
-			if err := c.Get(ctx, c.key(args[0]), object); err != nil {
-				return err
-			}
-			spec, _, err := unstructured.NestedMap(object.Object, "spec")
-			if err != nil {
-				return err
-			}
-			if why := keptElsewhere(function, spec); why != "" && !force {
-				return clusterError("%s", why)
-			}
-			all, err := c.revisions(ctx, function)
-			if err != nil {
-				return err
-			}
-			target, err := chosen(all, args[0], number)
-			if err != nil {
-				return err
-			}
-			var present *revision
-			if i := presentOf(all); i >= 0 {
-				present = all[i]
-			}
-			patch := specPatch(spec, present, target)
-			if len(patch) == 0 {
-				o.say("The function %s is what %s is: there is nothing to write.", args[0], target)
-				return nil
-			}
-			options := []client.PatchOption{}
-			if dry {
-				options = append(options, client.DryRunAll)
-			}
-			text, err := json.Marshal(map[string]any{
-				"metadata": map[string]any{"resourceVersion": object.GetResourceVersion(), "uid": object.GetUID()},
-				"spec":     patch,
-			})
-			if err != nil {
-				return err
-			}
-			if err := c.Patch(ctx, object, client.RawPatch(types.MergePatchType, text), options...); err != nil {
-				return fmt.Errorf("the function was not changed: %w", err)
-			}
-			done := "is"
-			if dry {
-				done = "would be"
-			}
-			o.out("function.sharedcloud.io/%s %s what %s was (%s)\n", args[0], done, target, strings.Join(sortedKeys(patch), ", "))
-			if path := registryPathNow(function); target.image() == function.Spec.Image && path != "" && path != target.registryPath() {
-				o.say("Its image %s was %s then and is %s now: that is the FunctionImage's to say, and stays.", target.image(), target.registryPath(), path)
-			}
-			if applied(function) {
-				o.say("It was made by kubectl apply: the next apply of its file brings back what the file says.")
-			}
-			return nil
+			return c.rollback(command.Context(), args[0], f)
 		},
 	}
-	command.Flags().IntVar(&number, "to-revision", 0, "The revision's number. Default: the one before the present one.")
-	command.Flags().BoolVar(&force, "force", false, "Write into a function that is kept elsewhere, too; code from a ConfigMap becomes spec.code.")
-	command.Flags().BoolVar(&dry, "dry-run", false, "Only ask the cluster whether it would be accepted.")
+	command.Flags().IntVar(&f.number, "to-revision", 0, "Number of the revision. Default: the one before the current revision.")
+	command.Flags().BoolVar(&f.force, "force", false, "Change a function that is managed elsewhere, too. Code from a ConfigMap becomes spec.code.")
+	command.Flags().BoolVar(&f.dryRun, "dry-run", false, "Send the request without changing the function, to check whether the cluster accepts it.")
 	return command
 }
 
-func registryPathNow(function *v1alpha1.Function) string {
+// rollback writes a revision of a function into its spec.
+func (c *cluster) rollback(ctx context.Context, name string, f rollbackFlags) error {
+	function, err := c.function(ctx, name)
+	if err != nil {
+		return err
+	}
+	// The unstructured object has fields that the plugin does not know, too.
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
+	if err := c.Get(ctx, c.key(name), object); err != nil {
+		return err
+	}
+	spec, _, err := unstructured.NestedMap(object.Object, "spec")
+	if err != nil {
+		return err
+	}
+	if why := managedElsewhere(function, spec); why != "" && !f.force {
+		return clusterError("%s", why)
+	}
+	all, err := c.revisions(ctx, function)
+	if err != nil {
+		return err
+	}
+	target, err := revisionByNumber(all, name, f.number)
+	if err != nil {
+		return err
+	}
+	var current *revision
+	if i := currentIndex(all); i >= 0 {
+		current = all[i]
+	}
+	patch := specPatch(spec, current, target)
+	if len(patch) == 0 {
+		c.o.notify("The function %s equals %s; nothing was changed.", name, target)
+		return nil
+	}
+	mode := ""
+	var options []client.PatchOption
+	if f.dryRun {
+		mode, options = " (dry run)", append(options, client.DryRunAll)
+	}
+	// The API server refuses the patch if the function was changed or created again after it was read.
+	text, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": object.GetResourceVersion(), "uid": object.GetUID()},
+		"spec":     patch,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.Patch(ctx, object, client.RawPatch(types.MergePatchType, text), options...); err != nil {
+		return fmt.Errorf("the function was not changed: %w", err)
+	}
+	c.o.out("function.sharedcloud.io/%s rolled back to %s: %s%s\n", name, target, strings.Join(sortedKeys(patch), ", "), mode)
+	if path := currentRegistryPath(function); target.image() == function.Spec.Image && path != "" && path != target.registryPath() {
+		c.o.notify("The FunctionImage %s had the path %s in that revision and has %s now; rollback does not change it.", target.image(), target.registryPath(), path)
+	}
+	if applied(function) {
+		c.o.notify("The function was created with kubectl apply: the next apply of its file overwrites the rollback.")
+	}
+	return nil
+}
+
+func currentRegistryPath(function *v1alpha1.Function) string {
 	if function.Status.Revision == nil {
 		return ""
 	}
 	return function.Status.Revision.RegistryPath
 }
 
-// gitOpsManagers are field managers of tools that put back what a repository says.
+// gitOpsManagers are the field managers of tools that apply the content of a repository.
 var gitOpsManagers = map[string]string{
 	"kustomize-controller": "Flux", "helm-controller": "Flux", "flux": "Flux", "flux-client-side-apply": "Flux",
 	"argocd-controller": "Argo CD", "argocd-application-controller": "Argo CD", "argocd": "Argo CD",
 }
 
-// gitOpsOwner is the tool that keeps an object as a repository says; "" for none.
+// gitOpsOwner is the tool that applies an object from a repository, or "".
 func gitOpsOwner(object metav1.Object) string {
 	for _, entry := range object.GetManagedFields() {
 		if tool, found := gitOpsManagers[entry.Manager]; found && entry.Subresource == "" {
@@ -142,25 +149,25 @@ func gitOpsOwner(object metav1.Object) string {
 	return ""
 }
 
-// applied says whether somebody's kubectl apply owns the spec.
+// applied reports whether the object was written by kubectl apply.
 func applied(object metav1.Object) bool {
 	return slices.ContainsFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
 		return entry.Manager == "kubectl-client-side-apply" || entry.Manager == "kubectl" && entry.Operation == metav1.ManagedFieldsOperationApply
 	})
 }
 
-// keptElsewhere says why writing into the spec would not last, or is not where the truth is.
-func keptElsewhere(function *v1alpha1.Function, spec map[string]any) string {
+// managedElsewhere is why a change of the spec would be overwritten, or would not be where the code is kept. It is empty otherwise.
+func managedElsewhere(function *v1alpha1.Function, spec map[string]any) string {
 	if name := configMapOf(spec); name != "" {
-		return fmt.Sprintf("the code of %s is in the ConfigMap %s (spec.codeFrom): put the old code there, which `kubectl function diff %s` shows. --force writes it into spec.code instead", function.Name, name, function.Name)
+		return fmt.Sprintf("the code of %s is in the ConfigMap %s (spec.codeFrom): restore the code there (`kubectl function diff %s` shows it), or pass --force to write it into spec.code", function.Name, name, function.Name)
 	}
 	if tool := gitOpsOwner(function); tool != "" {
-		return fmt.Sprintf("%s keeps %s as a repository says and would undo it: go back in the repository (git revert). --force writes it nevertheless", tool, function.Name)
+		return fmt.Sprintf("%s manages %s and would overwrite the change: revert it in the repository (git revert), or pass --force", tool, function.Name)
 	}
 	return ""
 }
 
-// configMapOf is the ConfigMap that spec.codeFrom names, in whichever way.
+// configMapOf is the name of the ConfigMap in spec.codeFrom.
 func configMapOf(spec map[string]any) string {
 	from, _, _ := unstructured.NestedMap(spec, "codeFrom")
 	for _, way := range sortedKeys(from) {
@@ -171,18 +178,17 @@ func configMapOf(spec map[string]any) string {
 	return ""
 }
 
-// defaults of settings that a revision has with their values, and a spec may leave out.
+// settingDefaults are the values that a revision has for settings that the spec omits.
 var settingDefaults = map[string]any{
 	"workers": float64(v1alpha1.DefaultWorkers), "timeoutSeconds": float64(v1alpha1.DefaultTimeoutSeconds), "retries": float64(v1alpha1.DefaultRetries),
 }
 
-// settingFields are fields of a spec that a revision's settings have under the same name.
+// settingFields are the fields of a spec that a revision's settings have under the same name.
 var settingFields = []string{"runtime", "gpuResource", "gpus", "gpuProducts", "workers", "timeoutSeconds", "batchSize", "retries", "retryDelaySeconds",
 	"nonRetryableErrors", "maxFailures", "activeDeadlineSeconds", "priorityClassName", "pod"}
 
-// specPatch is the merge patch that makes a spec what a revision was. What the revision has by default, and the spec does not
-// say, is left out; null takes a field away.
-func specPatch(spec map[string]any, present, target *revision) map[string]any {
+// specPatch is the merge patch from a spec to a revision. It omits defaults that the spec does not set; null removes a field.
+func specPatch(spec map[string]any, current, target *revision) map[string]any {
 	patch := map[string]any{}
 	set := func(name string, value any) {
 		if now, found := spec[name]; value == nil && found || value != nil && !same(now, value) {
@@ -216,15 +222,15 @@ func specPatch(spec map[string]any, present, target *revision) map[string]any {
 	}
 	for _, name := range settingFields {
 		value, found := target.settings[name]
-		_, said := spec[name]
+		_, inSpec := spec[name]
 		switch {
 		case !found:
 			set(name, nil)
-		case !said && same(settingDefaults[name], value):
-		case !said && present != nil && spec["image"] == target.image() && present.image() == target.image() && same(present.settings[name], value):
-			// What the operator and the image say is what they said then.
-		case name == "pod" && said && !same(spec[name], value):
-			// A merge patch would keep what the old one has not.
+		case !inSpec && same(settingDefaults[name], value):
+		case !inSpec && current != nil && spec["image"] == target.image() && current.image() == target.image() && same(current.settings[name], value):
+			// The values that the operator and the image provide have not changed.
+		case name == "pod" && inSpec && !same(spec[name], value):
+			// A merge patch alone would keep keys that the revision does not have.
 			patch[name] = replaced(spec[name], value)
 		default:
 			set(name, value)
@@ -233,14 +239,14 @@ func specPatch(spec map[string]any, present, target *revision) map[string]any {
 	return patch
 }
 
-// same compares values of JSON: an integer is the same however it was decoded.
+// same compares JSON values: integers are equal whatever type they were decoded to.
 func same(a, b any) bool {
 	x, errA := json.Marshal(a)
 	y, errB := json.Marshal(b)
 	return errA == nil && errB == nil && (string(x) == string(y) || reflect.DeepEqual(a, b))
 }
 
-// replaced is the merge patch from one object to another: what the new one has not is null.
+// replaced is the merge patch from one object to another: null removes a key.
 func replaced(from, to any) any {
 	before, ok := from.(map[string]any)
 	after, also := to.(map[string]any)

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// Main runs the command line and returns the exit code.
+// Main runs a command line and returns its exit code.
 func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
 	o := newOptions(streams)
 	defer o.flush()
@@ -30,48 +29,35 @@ func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams
 	case ctx.Err() != nil:
 		err = &codedError{ExitInterrupted, errors.New("interrupted")}
 	case o.timedOut(err):
-		err = &codedError{ExitTimeout, fmt.Errorf("the time of --timeout (%s) is over", o.timeout)}
+		err = &codedError{ExitTimeout, fmt.Errorf("--timeout (%s) expired", o.timeout)}
 	}
-	if !errors.Is(err, errSaid) {
-		_, _ = fmt.Fprintln(streams.ErrOut, "Error: "+sentence(err))
+	if !errors.Is(err, errReported) {
+		_, _ = fmt.Fprintln(streams.ErrOut, "error: "+userMessage(err))
 		if !o.ran {
-			_, _ = fmt.Fprintf(streams.ErrOut, "`%s --help` says how it is used.\n", command.CommandPath())
+			_, _ = fmt.Fprintf(streams.ErrOut, "See '%s --help' for usage.\n", command.CommandPath())
 		}
 	}
 	return exitCode(err, o.ran)
 }
 
-// Version of the plugin; set when it is built for a release.
-var Version = ""
-
-func version() string {
-	if Version != "" {
-		return Version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
-}
-
 func newRoot(o *options) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-function",
-		Short: "Run functions over many inputs at once, on the GPUs of your cluster",
-		Long: `Run functions over many inputs at once, on the GPUs of your cluster.
+		Short: "Run functions over many inputs, on the GPUs of your cluster",
+		Long: `Run functions over many inputs, on the GPUs of your cluster.
 
-A function is code with an image; a run calls it over n inputs and has n answers, in order.
+A function is code with an image. A run calls the function for each of its inputs and has one outcome per input, in order.
 
 ` + exitCodesHelp,
-		Example: `  # From nothing to the first answers
+		Example: `  # Create a function, test it on this machine, and run it in the cluster
   kubectl function init hello && kubectl function test hello
   kubectl apply -k hello && kubectl function run hello --params "(('Michael',), ('World',))" --follow
 
-  # A thousand inputs from a file, with a bar; then what did not succeed, once more
+  # Run a function over the inputs in a file, then run the inputs that did not succeed again
   kubectl function run train --file inputs.csv --csv-header --wait
   kubectl function rerun train-x7k2p --failed --wait`,
 		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl function"},
-		Version:                    version(),
+		Version:                    versionText(buildVersion()),
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		Args:                       cobra.ArbitraryArgs,
@@ -79,7 +65,7 @@ A function is code with an image; a run calls it over n inputs and has n answers
 		RunE: func(command *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.ran = false
-				return usageError("there is no command %q%s", args[0], similar(command, args[0]))
+				return usageError("unknown command %q%s", args[0], similar(command, args[0]))
 			}
 			return command.Help()
 		},
@@ -91,11 +77,11 @@ A function is code with an image; a run calls it over n inputs and has n answers
 		commands []*cobra.Command
 	}{
 		{"Run", []*cobra.Command{newRun(o), newRerun(o), newResults(o), newLog(o)}},
-		{"Look", []*cobra.Command{newList(o), newGet(o), newDescribe(o)}},
-		{"Steer", []*cobra.Command{newCancel(o), newSuspend(o), newResume(o)}},
+		{"Inspect", []*cobra.Command{newList(o), newGet(o), newDescribe(o)}},
+		{"Control", []*cobra.Command{newCancel(o), newSuspend(o), newResume(o)}},
 		{"Revisions", []*cobra.Command{newRevisions(o), newDiff(o), newRollback(o)}},
-		{"Write and try", []*cobra.Command{newInit(o), newTest(o)}},
-		{"Around it", []*cobra.Command{newToken(o), newDoctor(o)}},
+		{"Develop", []*cobra.Command{newInit(o), newTest(o)}},
+		{"Setup", []*cobra.Command{newToken(o), newDoctor(o), newVersion(o)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title + ":"})
 		for _, command := range group.commands {
@@ -104,10 +90,12 @@ A function is code with an image; a run calls it over n inputs and has n answers
 			root.AddCommand(o.marked(command))
 		}
 	}
+	root.SetHelpCommandGroupID("Setup")
+	root.SetCompletionCommandGroupID("Setup")
 	return root
 }
 
-// marked notes that a command began: an error before that is one of usage.
+// marked records that the command's own code has started: an error before that is about usage.
 func (o *options) marked(command *cobra.Command) *cobra.Command {
 	if run := command.RunE; run != nil {
 		command.RunE = func(c *cobra.Command, args []string) error {
@@ -123,19 +111,19 @@ func (o *options) marked(command *cobra.Command) *cobra.Command {
 
 func similar(command *cobra.Command, name string) string {
 	if names := command.SuggestionsFor(name); len(names) > 0 {
-		return fmt.Sprintf(": did you mean %s?", names[0])
+		return fmt.Sprintf(": did you mean %q?", names[0])
 	}
 	return ""
 }
 
-// exactly wants so many names, and says which.
+// exactly requires one argument for each name.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		if len(args) < len(names) {
-			return usageError("%s needs the name of a %s: %s", command.CommandPath(), names[len(args)], command.UseLine())
+			return usageError("%s requires the name of a %s: %s", command.CommandPath(), names[len(args)], command.UseLine())
 		}
 		if len(args) > len(names) {
-			return usageError("%q is one word too many: %s", args[len(names)], command.UseLine())
+			return usageError("unexpected argument %q: %s", args[len(names)], command.UseLine())
 		}
 		return nil
 	}

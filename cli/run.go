@@ -19,8 +19,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// policyFlags say how a run is to run, where it differs from what the Function says.
-type policyFlags struct {
+// runFlags are the flags of commands that create a run: the fields of its spec that override the Function's, and whether the command
+// waits for the run.
+type runFlags struct {
+	wait    waitFlags
 	name    string
 	workers int32
 	gpus    int32
@@ -30,18 +32,19 @@ type policyFlags struct {
 	flags   *pflag.FlagSet
 }
 
-func (f *policyFlags) add(flags *pflag.FlagSet) {
+func (f *runFlags) add(flags *pflag.FlagSet) {
 	f.flags = flags
-	flags.StringVar(&f.name, "name", "", "Name of the run. Default: the function's, with five letters behind it.")
-	flags.Int32Var(&f.workers, "workers", 0, "The most pods that work at it at the same time.")
-	flags.Int32Var(&f.gpus, "gpus", 0, "How many GPUs each worker gets.")
-	flags.DurationVar(&f.timeout, "timeout-per-input", 0, "Time limit of one input, in whole seconds: 90s, 10m.")
-	flags.Int32Var(&f.retries, "retries", 0, "How many further attempts an input gets after an exception.")
-	flags.StringVar(&f.spec, "spec", "", `More fields of a FunctionRun's spec, as JSON: '{"gpuProducts": ["NVIDIA-L4"]}'.`)
+	f.wait.add(flags)
+	flags.StringVar(&f.name, "name", "", "Name of the run. Default: a generated name.")
+	flags.Int32Var(&f.workers, "workers", 0, "Maximum number of workers (pods).")
+	flags.Int32Var(&f.gpus, "gpus", 0, "Number of GPUs of each worker.")
+	flags.DurationVar(&f.timeout, "timeout-per-input", 0, "Time limit of an input in whole seconds, such as 90s or 10m.")
+	flags.Int32Var(&f.retries, "retries", 0, "How often an input is executed again after an exception.")
+	flags.StringVar(&f.spec, "spec", "", `Other fields of the FunctionRun's spec as JSON, such as '{"gpuProducts": ["NVIDIA-L4"]}'.`)
 }
 
-// specJSON is what the flags say of the run's spec; "" for nothing.
-func (f *policyFlags) specJSON() (string, error) {
+// specJSON is the spec of the run that the flags set, or "" if they set none.
+func (f *runFlags) specJSON() (string, error) {
 	spec := map[string]any{}
 	if f.spec != "" {
 		if err := json.Unmarshal([]byte(f.spec), &spec); err != nil || spec == nil {
@@ -49,30 +52,30 @@ func (f *policyFlags) specJSON() (string, error) {
 		}
 		for _, taken := range []string{"parameters", "parametersLiteral", "parametersFrom", "functionRef"} {
 			if _, found := spec[taken]; found {
-				return "", usageError("--spec has the field %s: inputs are given by --params or --file, and the function by its name", taken)
+				return "", usageError("--spec must not have the field %s: pass inputs with --params or --file, and the name of the function as an argument", taken)
 			}
 		}
 	}
-	given := func(name string) bool { return f.flags.Changed(name) }
-	if given("workers") {
+	changed := func(name string) bool { return f.flags.Changed(name) }
+	if changed("workers") {
 		if f.workers < 1 {
 			return "", usageError("--workers is %d; it must be at least 1", f.workers)
 		}
 		spec["workers"] = f.workers
 	}
-	if given("gpus") {
+	if changed("gpus") {
 		if f.gpus < 0 {
 			return "", usageError("--gpus is %d; it must not be negative", f.gpus)
 		}
 		spec["gpus"] = f.gpus
 	}
-	if given("retries") {
+	if changed("retries") {
 		if f.retries < 0 {
 			return "", usageError("--retries is %d; it must not be negative", f.retries)
 		}
 		spec["retries"] = f.retries
 	}
-	if given("timeout-per-input") {
+	if changed("timeout-per-input") {
 		if f.timeout < time.Second || f.timeout%time.Second != 0 {
 			return "", usageError("--timeout-per-input is %s; it must be whole seconds, at least one", f.timeout)
 		}
@@ -85,8 +88,12 @@ func (f *policyFlags) specJSON() (string, error) {
 	return string(text), err
 }
 
-// query is the name of the run, made from base where none is given, and the parameters that say how it is to run.
-func (f *policyFlags) query(base string) (name string, query url.Values, err error) {
+// query validates the flags. It returns the name of the run, which begins with base unless --name is set, and the parameters of the
+// subresource that creates it.
+func (f *runFlags) query(base string) (name string, query url.Values, err error) {
+	if err := f.wait.check(); err != nil {
+		return "", nil, err
+	}
 	spec, err := f.specJSON()
 	if err != nil {
 		return "", nil, err
@@ -101,12 +108,12 @@ func (f *policyFlags) query(base string) (name string, query url.Values, err err
 	return name, query, nil
 }
 
-// runName is the name that was asked for, or a new one: it is known before the call, so that a run whose answer was lost
-// is found and not made twice.
-func (f *policyFlags) runName(base string) (string, error) {
+// runName is --name or a generated name. The plugin generates it, so that it finds the run if the response is lost, and does not
+// create it twice.
+func (f *runFlags) runName(base string) (string, error) {
 	if f.name != "" {
 		if problems := validation.IsDNS1123Label(f.name); len(problems) > 0 {
-			return "", usageError("--name is %q; a run's name has lower case letters, digits and '-' only, at most 63, and begins and ends with a letter or digit", f.name)
+			return "", usageError("--name is %q; it must have at most 63 lower case letters, digits and '-', and begin and end with a letter or digit", f.name)
 		}
 		return f.name, nil
 	}
@@ -115,16 +122,15 @@ func (f *policyFlags) runName(base string) (string, error) {
 
 func newRun(o *options) *cobra.Command {
 	var in inputFlags
-	var policy policyFlags
-	var wait waitFlags
+	var run runFlags
 	command := &cobra.Command{
 		Use:   "run FUNCTION (--params TEXT | --file FILE) [--wait | --follow]",
 		Short: "Run a function over many inputs",
 		Long: `Run a function over many inputs.
 
-An input is a list of values, which the handler gets as event. A file is streamed: it may be larger than memory, and is read by
-its ending: .json (one array of inputs), .ndjson (an input a line), .csv (a row is an input of strings), .py (a Python tuple of tuples).
-Nothing is made unless all inputs can be read.`,
+An input is a list of values, which the handler gets as event. A file is streamed and may be larger than memory. Its extension selects
+the format: .json (an array of inputs), .ndjson (an input per line), .csv (an input of strings per row), .py (a Python tuple of tuples).
+The run is created only if all inputs are valid.`,
 		Example: `  kubectl function run hello --params "(('Michael',), ('World',))" --follow
   kubectl function run train --file grid.csv --csv-header --typed-cells --workers 16 --gpus 1 --wait
   seq 1000 | kubectl function run primes --file - --format ndjson --wait --timeout 10m
@@ -132,10 +138,7 @@ Nothing is made unless all inputs can be read.`,
 		Args:              exactly("function"),
 		ValidArgsFunction: o.completeNames(kindFunction, 1),
 		RunE: func(command *cobra.Command, args []string) error {
-			if err := wait.check(); err != nil {
-				return err
-			}
-			name, query, err := policy.query(args[0])
+			name, query, err := run.query(args[0])
 			if err != nil {
 				return err
 			}
@@ -149,21 +152,20 @@ Nothing is made unless all inputs can be read.`,
 			if err != nil {
 				return err
 			}
-			run, err := c.upload(ctx, s, args[0], name, query, inputs)
+			created, err := c.upload(ctx, s, args[0], name, query, inputs)
 			if err != nil {
 				return err
 			}
-			return c.started(ctx, s, run, &wait)
+			return c.started(ctx, s, created, &run.wait)
 		},
 	}
 	in.add(command.Flags())
-	policy.add(command.Flags())
-	wait.add(command.Flags())
+	run.add(command.Flags())
 	return command
 }
 
-// made reads the answer to a call that makes a run. Where the answer was lost, the run is looked for under its name.
-func (c *cluster) made(ctx context.Context, name string, response *http.Response, err error) (*v1alpha1.FunctionRun, error) {
+// created reads the response to a request that creates a run. If the response was lost, it gets the run by its name.
+func (c *cluster) created(ctx context.Context, name string, response *http.Response, err error) (*v1alpha1.FunctionRun, error) {
 	run := &v1alpha1.FunctionRun{}
 	if err == nil {
 		err = json.NewDecoder(response.Body).Decode(run)
@@ -172,17 +174,17 @@ func (c *cluster) made(ctx context.Context, name string, response *http.Response
 			return run, nil
 		}
 		if err == nil {
-			return nil, clusterError("the answer of the server is no run")
+			return nil, clusterError("the response of the server is not a run")
 		}
 	}
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && (status.Status().Code < 500 || status.Status().Code == http.StatusInsufficientStorage) {
 		return nil, err
 	}
-	found, lookError := c.lostRun(ctx, name)
+	found, getErr := c.lostRun(ctx, name)
 	switch {
-	case lookError != nil:
-		return nil, clusterError("%s Whether the run %s was made is not known: `kubectl function list runs%s` shows it.", ended(sentence(err)), name, c.namespaceFlag())
+	case getErr != nil:
+		return nil, clusterError("%s: it is unknown whether the run %s was created; `kubectl function list runs%s` shows it", userMessage(err), name, c.namespaceFlag())
 	case found != nil:
 		return found, nil
 	case ctx.Err() != nil:
@@ -191,51 +193,45 @@ func (c *cluster) made(ctx context.Context, name string, response *http.Response
 	return nil, err
 }
 
-// lostRun looks whether a run of that name exists, after a call whose answer did not come. It works for a moment after
-// Ctrl-C, too.
+// lostRun gets the run of that name, or nil if it does not exist, after a request without a response. It also works shortly after
+// Ctrl-C.
 func (c *cluster) lostRun(ctx context.Context, name string) (*v1alpha1.FunctionRun, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
-	// What is on its way to the store may still become a run in a moment.
+	// The server may still be processing the request.
 	for attempt := 0; ; attempt++ {
 		run, err := c.run(ctx, name)
 		switch {
 		case err == nil:
 			return run, nil
-		case namedNotFound(err) && attempt >= 2:
+		case isObjectNotFound(err) && attempt >= 2:
 			return nil, nil
 		case attempt >= 10:
 			return nil, err
 		}
-		if err := pause(ctx, clock.RealClock{}, time.Second); err != nil {
+		if err := sleep(ctx, clock.RealClock{}, time.Second); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func ended(text string) string { return strings.TrimSuffix(text, ".") + "." }
-
 func newRerun(o *options) *cobra.Command {
-	var policy policyFlags
-	var wait waitFlags
+	var flags runFlags
 	var onlyFailed bool
 	command := &cobra.Command{
 		Use:   "rerun RUN --failed [--wait | --follow]",
-		Short: "Run what did not succeed once more",
-		Long: `Run what did not succeed once more: a new run of the function as it is now, over the inputs of RUN that failed, timed out or were
-cancelled. Its annotation sharedcloud.io/rerun-indexes says which they were.`,
+		Short: "Run the inputs that did not succeed again",
+		Long: `Run the inputs of RUN that failed, timed out or were cancelled again, in a new run of the current revision of the function. The
+annotation sharedcloud.io/rerun-indexes of the new run has their indexes in RUN.`,
 		Example: `  kubectl function rerun train-x7k2p --failed --wait
   kubectl function rerun train-x7k2p --failed --timeout-per-input 1h --retries 2`,
 		Args:              exactly("run"),
 		ValidArgsFunction: o.completeNames(kindRun, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			if !onlyFailed {
-				return usageError("say --failed: inputs that succeeded are not run again. To run all of them again, give them to `kubectl function run`")
+				return usageError("--failed is required, because rerun does not repeat inputs that succeeded: to run all inputs again, pass them to `kubectl function run`")
 			}
-			if err := wait.check(); err != nil {
-				return err
-			}
-			name, query, err := policy.query(strings.TrimSuffix(args[0][:min(len(args[0]), 44)], "-") + "-again")
+			name, query, err := flags.query(strings.TrimSuffix(args[0][:min(len(args[0]), 44)], "-") + "-again")
 			if err != nil {
 				return err
 			}
@@ -245,21 +241,20 @@ cancelled. Its annotation sharedcloud.io/rerun-indexes says which they were.`,
 				return err
 			}
 			response, err := s.call(ctx, http.MethodPost, "functionruns", args[0], "rerun", query, nil)
-			run, err := c.made(ctx, name, response, err)
+			run, err := c.created(ctx, name, response, err)
 			if err != nil {
-				return conflictSentence(err)
+				return conflictMessage(err)
 			}
-			return c.started(ctx, s, run, &wait)
+			return c.started(ctx, s, run, &flags.wait)
 		},
 	}
-	command.Flags().BoolVar(&onlyFailed, "failed", false, "The inputs that did not succeed.")
-	policy.add(command.Flags())
-	wait.add(command.Flags())
+	command.Flags().BoolVar(&onlyFailed, "failed", false, "Run the inputs that did not succeed (required).")
+	flags.add(command.Flags())
 	return command
 }
 
-// conflictSentence takes what is said to programs off a conflict's message.
-func conflictSentence(err error) error {
+// conflictMessage removes the prefix for programs from the message of a conflict.
+func conflictMessage(err error) error {
 	if !apierrors.IsConflict(err) {
 		return err
 	}

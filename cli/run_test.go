@@ -20,7 +20,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-func TestInputsAreSentAsTheyAre(t *testing.T) {
+func TestInputsAreSentUnchanged(t *testing.T) {
 	folder := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(folder, name)
@@ -35,17 +35,17 @@ func TestInputsAreSentAsTheyAre(t *testing.T) {
 		want  url.Values
 		body  string
 	}{
-		"a literal":                {args: []string{"--params", "(('a',), ('b',))"}, want: url.Values{"format": {"python"}}, body: "(('a',), ('b',))"},
-		"JSON":                     {args: []string{"--params", "[[1],[2]]"}, want: url.Values{"format": {"json"}}, body: "[[1],[2]]"},
-		"a file by its ending":     {args: []string{"--file", file("a.csv", "a,b\n1,2\n"), "--csv-header", "--typed-cells"}, want: url.Values{"format": {"csv"}, "header": {"true"}, "cells": {"json"}}, body: "a,b\n1,2\n"},
-		"a literal in a file":      {args: []string{"--file", file("a.py", "((1,),)")}, want: url.Values{"format": {"python"}}, body: "((1,),)"},
-		"a file without an ending": {args: []string{"--file", file("plain", "[1]\n[2]\n")}, want: url.Values{"format": {"ndjson"}}, body: "[1]\n[2]\n"},
-		"lines from stdin":         {args: []string{"--file", "-"}, stdin: "1\n2\n", want: url.Values{"format": {"ndjson"}}, body: "1\n2\n"},
-		"an array from stdin":      {args: []string{"--file", "-"}, stdin: "[[1],\n[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],\n[2]]\n"},
-		"an array in one line":     {args: []string{"--file", "-"}, stdin: "[[1],[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],[2]]\n"},
-		"a literal from stdin":     {args: []string{"--file", "-"}, stdin: " ((1,),)", want: url.Values{"format": {"python"}}, body: " ((1,),)"},
-		"a format that is said":    {args: []string{"--file", "-", "--format", "csv"}, stdin: "(1\n", want: url.Values{"format": {"csv"}}, body: "(1\n"},
-		"how it is to run": {
+		"a literal":                   {args: []string{"--params", "(('a',), ('b',))"}, want: url.Values{"format": {"python"}}, body: "(('a',), ('b',))"},
+		"JSON":                        {args: []string{"--params", "[[1],[2]]"}, want: url.Values{"format": {"json"}}, body: "[[1],[2]]"},
+		"a file with an extension":    {args: []string{"--file", file("a.csv", "a,b\n1,2\n"), "--csv-header", "--typed-cells"}, want: url.Values{"format": {"csv"}, "header": {"true"}, "cells": {"json"}}, body: "a,b\n1,2\n"},
+		"a literal in a file":         {args: []string{"--file", file("a.py", "((1,),)")}, want: url.Values{"format": {"python"}}, body: "((1,),)"},
+		"a file without an extension": {args: []string{"--file", file("plain", "[1]\n[2]\n")}, want: url.Values{"format": {"ndjson"}}, body: "[1]\n[2]\n"},
+		"lines from stdin":            {args: []string{"--file", "-"}, stdin: "1\n2\n", want: url.Values{"format": {"ndjson"}}, body: "1\n2\n"},
+		"an array from stdin":         {args: []string{"--file", "-"}, stdin: "[[1],\n[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],\n[2]]\n"},
+		"an array in one line":        {args: []string{"--file", "-"}, stdin: "[[1],[2]]\n", want: url.Values{"format": {"json"}}, body: "[[1],[2]]\n"},
+		"a literal from stdin":        {args: []string{"--file", "-"}, stdin: " ((1,),)", want: url.Values{"format": {"python"}}, body: " ((1,),)"},
+		"an explicit format":          {args: []string{"--file", "-", "--format", "csv"}, stdin: "(1\n", want: url.Values{"format": {"csv"}}, body: "(1\n"},
+		"fields of the spec": {
 			args: []string{"--params", "[[1]]", "--workers", "3", "--gpus", "0", "--retries", "2", "--timeout-per-input", "90s", "--spec", `{"gpuProducts":["L4"],"workers":9}`},
 			want: url.Values{"format": {"json"}, "spec": {`{"gpuProducts":["L4"],"gpus":0,"retries":2,"timeoutSeconds":90,"workers":3}`}}, body: "[[1]]",
 		},
@@ -61,7 +61,7 @@ func TestInputsAreSentAsTheyAre(t *testing.T) {
 				return false
 			}
 			f.plugin(t, t.Context(), strings.NewReader(tc.stdin), append([]string{"run", "f", "--name", "r"}, tc.args...)...).
-				mustEnd(t, ExitOK, "functionrun.sharedcloud.io/r started", "")
+				mustExit(t, ExitOK, "functionrun.sharedcloud.io/r started", "")
 			tc.want.Set("name", "r")
 			if diff := cmp.Diff(tc.want, asked); diff != "" {
 				t.Errorf("query (-want +got):\n%s", diff)
@@ -73,7 +73,7 @@ func TestInputsAreSentAsTheyAre(t *testing.T) {
 	}
 }
 
-// endless is a stream of which the server wants only the beginning.
+// endless is a stream of inputs without an end.
 type endless struct{ read atomic.Int64 }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -84,25 +84,25 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestInputsAreStreamedNotCollected(t *testing.T) {
+func TestInputsAreStreamed(t *testing.T) {
 	f := newFakeCluster(t)
 	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPost {
 			return false
 		}
 		_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
-		refuse(w, apierrors.NewBadRequest("the inputs cannot be read: line 7: it is no JSON. Nothing was kept."))
+		refuse(w, apierrors.NewBadRequest("the inputs cannot be read: line 7: it is not JSON. Nothing was kept."))
 		return true
 	}
 	source := &endless{}
-	f.plugin(t, t.Context(), source, "run", "f", "--file", "-").mustEnd(t, ExitUsage, "", "line 7: it is no JSON")
+	f.plugin(t, t.Context(), source, "run", "f", "--file", "-").mustExit(t, ExitUsage, "", "line 7: it is no JSON")
 	// The connection may still be reading.
 	if read := source.read.Load(); read > 64<<20 {
-		t.Errorf("%d bytes were read of what the server took 1 MiB of", read)
+		t.Errorf("%d bytes were read although the server read 1 MiB", read)
 	}
 }
 
-func TestARunWhoseAnswerWasLostIsFoundAndNotMadeTwice(t *testing.T) {
+func TestRunIsFoundAfterALostResponse(t *testing.T) {
 	f := newFakeCluster(t)
 	posts := 0
 	f.handle = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -117,7 +117,7 @@ func TestARunWhoseAnswerWasLostIsFoundAndNotMadeTwice(t *testing.T) {
 		f.mu.Unlock()
 		panic(http.ErrAbortHandler)
 	}
-	f.plugin(t, t.Context(), nil, "run", "f", "--params", "[[1]]").mustEnd(t, ExitOK, "functionrun.sharedcloud.io/f-", "")
+	f.plugin(t, t.Context(), nil, "run", "f", "--params", "[[1]]").mustExit(t, ExitOK, "functionrun.sharedcloud.io/f-", "")
 	if posts != 1 {
 		t.Errorf("%d calls", posts)
 	}
@@ -133,7 +133,7 @@ func TestExitCodesOfWaiting(t *testing.T) {
 		"all succeeded":        {run: finishedRun("r", 3, 0), args: []string{"--wait"}, code: ExitOK, says: "r: all 3 inputs succeeded."},
 		"one failed":           {run: finishedRun("r", 2, 1), args: []string{"--wait"}, code: ExitFailed, says: "kubectl function rerun r --failed -n ns"},
 		"followed, one failed": {run: finishedRun("r", 0, 1), args: []string{"--follow", "-q"}, code: ExitFailed, says: "1 of 1 input did not succeed"},
-		"the time is over":     {run: runningRun("r", 3, 1), args: []string{"--wait", "--timeout", "1ms"}, code: ExitTimeout, says: "(1ms) is over: the run r goes on"},
+		"the timeout expires":  {run: runningRun("r", 3, 1), args: []string{"--wait", "--timeout", "1ms"}, code: ExitTimeout, says: "--timeout (1ms) expired: the run r continues"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -146,12 +146,12 @@ func TestExitCodesOfWaiting(t *testing.T) {
 				}
 				return r.Method == http.MethodPost
 			}
-			f.plugin(t, t.Context(), nil, append([]string{"run", "f", "--params", "[[1]]", "--name", "r"}, tc.args...)...).mustEnd(t, tc.code, "", tc.says)
+			f.plugin(t, t.Context(), nil, append([]string{"run", "f", "--params", "[[1]]", "--name", "r"}, tc.args...)...).mustExit(t, tc.code, "", tc.says)
 		})
 	}
 }
 
-func TestInterruptedWaitingSaysThatTheRunGoesOn(t *testing.T) {
+func TestInterruptedWaitReportsThatTheRunContinues(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = runningRun("r", 3, 1)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -169,10 +169,10 @@ func TestInterruptedWaitingSaysThatTheRunGoesOn(t *testing.T) {
 		return false
 	}
 	f.plugin(t, ctx, nil, "run", "f", "--params", "[[1]]", "--name", "r", "--wait").
-		mustEnd(t, ExitInterrupted, "", "Interrupted: the run r goes on. `kubectl function results r --follow -n ns` waits for it again, `kubectl function cancel r -n ns` ends it.")
+		mustExit(t, ExitInterrupted, "", "Interrupted: the run r continues. `kubectl function results r --follow -n ns` waits for it again, `kubectl function cancel r -n ns` cancels it.")
 }
 
-func TestARunThatIsDeletedWhileSomebodyWaits(t *testing.T) {
+func TestWaitForARunThatIsDeleted(t *testing.T) {
 	f := newFakeCluster(t)
 	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost {
@@ -180,56 +180,56 @@ func TestARunThatIsDeletedWhileSomebodyWaits(t *testing.T) {
 		}
 		return r.Method == http.MethodPost
 	}
-	f.plugin(t, t.Context(), nil, "run", "f", "--params", "[[1]]", "--name", "r", "--wait").mustEnd(t, ExitCluster, "", "the run r was deleted meanwhile")
+	f.plugin(t, t.Context(), nil, "run", "f", "--params", "[[1]]", "--name", "r", "--wait").mustExit(t, ExitCluster, "", "the run r was deleted")
 }
 
-func TestWithoutTheAggregatedAPIAFacadeIsUsedOrAskedFor(t *testing.T) {
+func TestFunctionsServerWithoutTheAggregatedAPI(t *testing.T) {
 	f := newFakeCluster(t)
 	f.aggregated = false
 	f.runs["r"] = finishedRun("r", 1, 0)
-	facade := &fakeCluster{aggregated: true, runs: map[string]*v1alpha1.FunctionRun{}, outcomes: map[string][]string{"r": {outcomeLine(0, "Succeeded")}}}
+	direct := &fakeCluster{aggregated: true, runs: map[string]*v1alpha1.FunctionRun{}, outcomes: map[string][]string{"r": {outcomeLine(0, "Succeeded")}}}
 	shown := ""
-	facade.handle = func(_ http.ResponseWriter, r *http.Request) bool { shown = r.Header.Get("Authorization"); return false }
-	server := httptest.NewTLSServer(facade)
+	direct.handle = func(_ http.ResponseWriter, r *http.Request) bool { shown = r.Header.Get("Authorization"); return false }
+	server := httptest.NewTLSServer(direct)
 	defer server.Close()
 	authority := filepath.Join(t.TempDir(), "ca.crt")
 	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("SHAREDCLOUD_URL", "")
-	f.plugin(t, t.Context(), nil, "results", "r").mustEnd(t, ExitCluster, "", "has no aggregated API subresources.sharedcloud.io, which results, logs and runs need: install the operator, or give the address of its API server by --facade")
-	f.plugin(t, t.Context(), nil, "results", "r", "--facade", server.URL).mustEnd(t, ExitCluster, "", "nobody that this machine trusts vouches for the server "+server.URL)
-	f.plugin(t, t.Context(), nil, "results", "r", "--facade", server.URL, "--facade-ca", authority+"x").mustEnd(t, ExitUsage, "", "--facade-ca names its file")
-	f.plugin(t, t.Context(), nil, "results", "r", "--facade", server.URL, "--facade-ca", authority).mustEnd(t, ExitOK, "0       Succeeded", "")
-	f.plugin(t, t.Context(), nil, "results", "r", "--facade", server.URL, "--facade-ca", authority, "--as", "bob").mustEnd(t, ExitUsage, "", "--as is for the cluster's API")
+	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitCluster, "", "has no aggregated API subresources.sharedcloud.io, which runs, results and logs require: install the operator, or pass the address of its API server with --functions-server")
+	f.plugin(t, t.Context(), nil, "results", "r", "--functions-server", server.URL).mustExit(t, ExitCluster, "", "the server "+server.URL+" presents a certificate signed by an unknown authority: pass its CA with --certificate-authority, or with --functions-server-ca")
+	f.plugin(t, t.Context(), nil, "results", "r", "--functions-server", server.URL, "--functions-server-ca", authority+"x").mustExit(t, ExitUsage, "", "check --functions-server-ca")
+	f.plugin(t, t.Context(), nil, "results", "r", "--functions-server", server.URL, "--functions-server-ca", authority).mustExit(t, ExitOK, "0       Succeeded", "")
+	f.plugin(t, t.Context(), nil, "results", "r", "--functions-server", server.URL, "--functions-server-ca", authority, "--as", "bob").mustExit(t, ExitUsage, "", "--as works only with the cluster's API")
 	t.Setenv("SHAREDCLOUD_URL", "http://functions.example.org")
-	f.plugin(t, t.Context(), nil, "results", "r").mustEnd(t, ExitUsage, "", "credentials are shown to nobody in the clear")
+	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitUsage, "", "it must be an https:// address")
 	t.Setenv("SHAREDCLOUD_URL", server.URL)
 	t.Setenv("SHAREDCLOUD_CA", authority)
 	t.Setenv("SHAREDCLOUD_TOKEN", "of-the-environment")
-	f.plugin(t, t.Context(), nil, "results", "r").mustEnd(t, ExitOK, "0       Succeeded", "")
+	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitOK, "0       Succeeded", "")
 	if shown != "Bearer of-the-environment" {
-		t.Errorf("the facade was shown %q", shown)
+		t.Errorf("the server got the credentials %q", shown)
 	}
-	secure := httptest.NewTLSServer(f) // credentials are shown to nobody over plain HTTP
+	secure := httptest.NewTLSServer(f) // client-go sends no credentials over plain HTTP
 	defer secure.Close()
 	command(t, t.Context(), nil, "results", "r", "-n", "ns", "--server", secure.URL, "--certificate-authority", authority, "--token", "of-the-kubeconfig").
-		mustEnd(t, ExitOK, "0       Succeeded", "")
+		mustExit(t, ExitOK, "0       Succeeded", "")
 	if shown != "Bearer of-the-kubeconfig" {
-		t.Errorf("the facade was shown %q", shown)
+		t.Errorf("the server got the credentials %q", shown)
 	}
 	f.aggregated = true
 	f.outcomes["r"] = []string{outcomeLine(0, "Failed")}
-	f.plugin(t, t.Context(), nil, "results", "r").mustEnd(t, ExitOK, "0       Failed", "")
+	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitOK, "0       Failed", "")
 }
 
 func TestResultsInEachFormat(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 1, 1)
 	f.outcomes["r"] = []string{outcomeLine(0, "Succeeded"), outcomeLine(1, "Failed")}
-	f.plugin(t, t.Context(), nil, "results", "r").mustEnd(t, ExitOK,
+	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitOK,
 		"INDEX   STATUS      DURATION  RESULT\n0       Succeeded       1.5s  0\n1       Failed             -  ValueError: bad 1\n", "")
-	f.plugin(t, t.Context(), nil, "results", "r", "-o", "csv").mustEnd(t, ExitOK,
+	f.plugin(t, t.Context(), nil, "results", "r", "-o", "csv").mustExit(t, ExitOK,
 		"index,status,result,error_type,error_message,attempts,start_time,completion_time,worker,node\n"+
 			"0,Succeeded,0,,,1,2026-11-26T12:00:00.000000Z,2026-11-26T12:00:01.500000Z,w,n\n1,Failed,,ValueError,bad 1,1,,,,\n", "")
 	got := f.plugin(t, t.Context(), nil, "results", "r", "-o", "json")
@@ -237,35 +237,35 @@ func TestResultsInEachFormat(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &all); err != nil || len(all) != 2 {
 		t.Errorf("%v: %s", err, got.stdout)
 	}
-	f.plugin(t, t.Context(), nil, "results", "r", "--failed", "-o", "ndjson").mustEnd(t, ExitOK, outcomeLine(1, "Failed")+"\n", "")
+	f.plugin(t, t.Context(), nil, "results", "r", "--failed", "-o", "ndjson").mustExit(t, ExitOK, outcomeLine(1, "Failed")+"\n", "")
 	f.outcomes["r"] = nil
-	f.plugin(t, t.Context(), nil, "results", "r", "-o", "json").mustEnd(t, ExitOK, "[]\n", "")
-	f.plugin(t, t.Context(), nil, "results", "r").mustEnd(t, ExitOK, "", "There are no such results.")
+	f.plugin(t, t.Context(), nil, "results", "r", "-o", "json").mustExit(t, ExitOK, "[]\n", "")
+	f.plugin(t, t.Context(), nil, "results", "r").mustExit(t, ExitOK, "", "There are no matching results.")
 }
 
-func TestAFileOfResultsIsWholeOrNotThere(t *testing.T) {
+func TestResultsFileIsCompleteOrUnchanged(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 2, 0)
 	f.outcomes["r"] = []string{outcomeLine(0, "Succeeded"), outcomeLine(1, "Succeeded")}
 	folder := t.TempDir()
 	to := filepath.Join(folder, "results.csv")
-	f.plugin(t, t.Context(), nil, "results", "r", "--to", to).mustEnd(t, ExitOK, "", "")
+	f.plugin(t, t.Context(), nil, "results", "r", "--to", to).mustExit(t, ExitOK, "", "")
 	text, err := os.ReadFile(to)
 	if err != nil || !strings.HasPrefix(string(text), "index,status") || strings.Count(string(text), "\n") != 3 {
 		t.Fatalf("%v: %s", err, text)
 	}
 	f.outcomes["r"] = []string{outcomeLine(0, "Succeeded"), "no outcome"}
-	f.plugin(t, t.Context(), nil, "results", "r", "--to", to).mustEnd(t, ExitCluster, "", "is no outcome")
+	f.plugin(t, t.Context(), nil, "results", "r", "--to", to).mustExit(t, ExitCluster, "", "is not an outcome")
 	if again, err := os.ReadFile(to); err != nil || string(again) != string(text) {
 		t.Errorf("the file has changed: %v\n%s", err, again)
 	}
 	if entries, _ := os.ReadDir(folder); len(entries) != 1 {
-		t.Errorf("something was left behind: %v", entries)
+		t.Errorf("unexpected files: %v", entries)
 	}
-	f.plugin(t, t.Context(), nil, "results", "r", "--to", filepath.Join(folder, "none", "x")).mustEnd(t, ExitUsage, "", "cannot be written")
+	f.plugin(t, t.Context(), nil, "results", "r", "--to", filepath.Join(folder, "none", "x")).mustExit(t, ExitUsage, "", "cannot write")
 }
 
-func TestRunsAreSteeredAllOrNone(t *testing.T) {
+func TestControlChangesAllRunsOrNone(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["a"], f.runs["over"] = runningRun("a", 2, 0), finishedRun("over", 2, 0)
 	patched := ""
@@ -278,13 +278,13 @@ func TestRunsAreSteeredAllOrNone(t *testing.T) {
 		reply(w, http.StatusOK, f.runs["a"])
 		return true
 	}
-	f.plugin(t, t.Context(), nil, "cancel", "a", "none").mustEnd(t, ExitCluster, "", `there is no run "none" in this namespace`)
-	f.plugin(t, t.Context(), nil, "suspend", "a", "over").mustEnd(t, ExitUsage, "", "the run over is over: it cannot be suspended")
-	f.plugin(t, t.Context(), nil, "resume", "a").mustEnd(t, ExitOK, "a is not suspended", "")
+	f.plugin(t, t.Context(), nil, "cancel", "a", "none").mustExit(t, ExitCluster, "", `there is no run "none" in this namespace`)
+	f.plugin(t, t.Context(), nil, "suspend", "a", "over").mustExit(t, ExitUsage, "", "the run over has finished and cannot be suspended")
+	f.plugin(t, t.Context(), nil, "resume", "a").mustExit(t, ExitOK, "a is not suspended", "")
 	if patched != "" {
-		t.Fatalf("something was changed: %s", patched)
+		t.Fatalf("unexpected patch: %s", patched)
 	}
-	f.plugin(t, t.Context(), nil, "cancel", "a", "over").mustEnd(t, ExitOK, "functionrun.sharedcloud.io/a is being cancelled\nfunctionrun.sharedcloud.io/over is over already\n", "")
+	f.plugin(t, t.Context(), nil, "cancel", "a", "over").mustExit(t, ExitOK, "functionrun.sharedcloud.io/a is being cancelled\nfunctionrun.sharedcloud.io/over has already finished\n", "")
 	if want := `{"metadata":{"uid":"uid-1"},"spec":{"cancel":true}}`; patched != want {
 		t.Errorf("patched %s, want %s", patched, want)
 	}

@@ -19,7 +19,7 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// scaffold is what the templates of a new function say.
+// scaffold has the values of the templates of a new function.
 type scaffold struct {
 	Name, Runtime, Image, HandlerFile, Language, Folder string
 }
@@ -28,14 +28,14 @@ func newInit(o *options) *cobra.Command {
 	var s scaffold
 	command := &cobra.Command{
 		Use:   "init [DIR]",
-		Short: "Write the files of a new function to start from",
-		Long: `Write the files of a new function to start from: its manifest, the handler in a file of its own, inputs to try it with, and a README.
-Nothing that exists is overwritten.`,
+		Short: "Create the files of a new function",
+		Long: `Create the files of a new function: its manifest, a kustomization, the handler, example inputs and a README. Existing files are not
+overwritten.`,
 		Example: `  kubectl function init hello
   kubectl function init resize --runtime node20 --image node`,
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError("%q is one word too many: %s", args[1], command.UseLine())
+				return usageError("unexpected argument %q: %s", args[1], command.UseLine())
 			}
 			return nil
 		},
@@ -58,36 +58,36 @@ Nothing that exists is overwritten.`,
 				return err
 			}
 			for _, name := range sortedKeys(files) {
-				o.out("wrote %s\n", filepath.Join(folder, name))
+				o.out("created %s\n", filepath.Join(folder, name))
 			}
-			o.say("Try it here: kubectl function test %s\nThen on the cluster: kubectl apply --server-side -k %s && kubectl function run %s --file %s --follow",
+			o.notify("Test it on this machine: kubectl function test %s\nRun it in the cluster: kubectl apply --server-side -k %s && kubectl function run %s --file %s --follow",
 				folder, folder, s.Name, filepath.Join(folder, "inputs.json"))
 			return nil
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&s.Runtime, "runtime", "python311", "Language and version: python311, node20 and so on.")
-	flags.StringVar(&s.Image, "image", "", "Name of a FunctionImage (kubectl function list images -A). Default: python or node.")
-	flags.StringVar(&s.Name, "name", "", "Name of the function. Default: the folder's.")
+	flags.StringVar(&s.Runtime, "runtime", "python311", "Runtime of the function, such as python311 or node20.")
+	flags.StringVar(&s.Image, "image", "", "Name of a FunctionImage (kubectl function list images -A). Default: python or node, by the runtime.")
+	flags.StringVar(&s.Name, "name", "", "Name of the function. Default: that of the directory.")
 	return command
 }
 
-// complete fills in what was not said, and checks all of it.
+// complete sets defaults and validates the values.
 func (s *scaffold) complete(folder string) error {
 	s.Folder = folder
 	if s.Name == "" {
 		whole, err := filepath.Abs(folder)
 		if err != nil {
-			return usageError("the folder cannot be found: %w", err)
+			return usageError("cannot find the directory: %w", err)
 		}
 		s.Name = strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-", " ", "-").Replace(filepath.Base(whole))), "-")
 	}
 	if problems := validation.IsDNS1123Label(s.Name); len(problems) > 0 {
-		return usageError("%q cannot be the name of a function: lower case letters, digits and '-' only, at most 63. Say --name", s.Name)
+		return usageError("%q is not a valid name of a function; it must have at most 63 lower case letters, digits and '-': pass --name", s.Name)
 	}
 	found, known := runtimes.Lookup(s.Runtime)
 	if !known {
-		return usageError("--runtime is %q, which there is no runner for; there are %s", s.Runtime, strings.Join(runtimes.Known(), ", "))
+		return usageError("--runtime is %q; it must be one of %s", s.Runtime, strings.Join(runtimes.Known(), ", "))
 	}
 	s.HandlerFile, s.Language = found.HandlerFile, found.Language
 	if s.Image == "" {
@@ -99,13 +99,13 @@ func (s *scaffold) complete(folder string) error {
 	return nil
 }
 
-// files are what is written, by name.
+// files are the contents of the new files, by name.
 func (s *scaffold) files() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, folder := range []string{"templates/common", "templates/" + s.Language} {
 		entries, err := fs.ReadDir(templates, folder)
 		if err != nil {
-			return nil, usageError("there are no files to start from for %s yet: take those of another language", s.Language)
+			return nil, usageError("there are no templates for %s", s.Language)
 		}
 		for _, entry := range entries {
 			parsed, err := template.ParseFS(templates, folder+"/"+entry.Name())
@@ -122,15 +122,15 @@ func (s *scaffold) files() (map[string][]byte, error) {
 	return files, nil
 }
 
-// writeNew writes all of the files or none.
+// writeNew writes all files or none.
 func writeNew(folder string, files map[string][]byte) error {
 	for _, name := range sortedKeys(files) {
 		if _, err := os.Lstat(filepath.Join(folder, name)); err == nil {
-			return usageError("%s exists already, and nothing is overwritten: choose another folder", filepath.Join(folder, name))
+			return usageError("%s already exists: choose another directory", filepath.Join(folder, name))
 		}
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return usageError("the folder cannot be made: %w", err)
+		return usageError("cannot create the directory: %w", err)
 	}
 	var written []string
 	for _, name := range sortedKeys(files) {
@@ -140,7 +140,7 @@ func writeNew(folder string, files map[string][]byte) error {
 			for _, path := range written {
 				_ = os.Remove(path)
 			}
-			return usageError("%s cannot be written: %w", path, err)
+			return usageError("cannot write %s: %w", path, err)
 		}
 		written = append(written, path)
 	}

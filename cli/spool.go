@@ -12,33 +12,32 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// errSuperseded ends the body of a call that was given up: another is sent instead.
-var errSuperseded = errors.New("another call is sent instead of this one")
+// errSuperseded ends the body of a request that another request replaces.
+var errSuperseded = errors.New("another request replaces this one")
 
-// inputsError says that inputs cannot be read.
+// inputsError is an error in reading the inputs.
 type inputsError struct{ error }
 
 func (e *inputsError) Unwrap() error { return e.error }
 
-// spool holds inputs that have been read and that the server may not have yet, one a line, up to about most bytes. It is
-// filled ahead of what is sent, and kept until that is acknowledged: a call that breaks is repeated from here, also where
-// the inputs come from a pipe.
+// spool buffers the inputs, one per line, that were read and that the server has not acknowledged, up to about maxBytes. It is filled
+// while requests are sent. A request that fails is repeated from the spool, even if the inputs come from a pipe.
 type spool struct {
-	most int
-	// grown and room tell that lines have come, or gone.
+	maxBytes int
+	// grown and room signal that lines were added or removed.
 	grown, room chan struct{}
 
 	mu    sync.Mutex
 	lines []byte
-	// err is io.EOF when there are no more inputs, or why they cannot be read.
+	// err is io.EOF after the last input, or why the inputs cannot be read.
 	err error
-	// body is the one that reads from here at present.
+	// body is the request body that reads from the spool.
 	body *spoolBody
 }
 
-func newSpool(most int) *spool {
-	// With the room for what one more input takes, usually: it does not grow by copies of itself.
-	return &spool{most: most, lines: make([]byte, 0, most+most/16), grown: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+func newSpool(maxBytes int) *spool {
+	// The capacity usually includes one more input, so that the buffer is not copied.
+	return &spool{maxBytes: maxBytes, lines: make([]byte, 0, maxBytes+maxBytes/16), grown: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 func signal(to chan struct{}) {
@@ -48,7 +47,7 @@ func signal(to chan struct{}) {
 	}
 }
 
-// fill reads all inputs, as there is room for them.
+// fill reads all inputs, and waits while the spool is full.
 func (s *spool) fill(ctx context.Context, inputs *parameters.Reader) {
 	for {
 		input, err := inputs.Next()
@@ -79,10 +78,10 @@ func (s *spool) add(input parameters.Input, err error) {
 func (s *spool) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err == nil && len(s.lines) >= s.most
+	return s.err == nil && len(s.lines) >= s.maxBytes
 }
 
-// wait returns when there is something to send: true, or false when all has been acknowledged.
+// wait returns true when there are inputs to send, and false when all inputs are acknowledged.
 func (s *spool) wait(ctx context.Context) (bool, error) {
 	for {
 		s.mu.Lock()
@@ -102,7 +101,7 @@ func (s *spool) wait(ctx context.Context) (bool, error) {
 	}
 }
 
-// acknowledge lets go of the first n inputs. What reads from here is over then.
+// acknowledge removes the first n inputs, and ends the current body.
 func (s *spool) acknowledge(n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,10 +119,9 @@ func (s *spool) acknowledge(n int) error {
 	return nil
 }
 
-// begin is the body of a call that sends what is here: whole lines, until there are no more inputs, or it has that many
-// bytes, or time is up.
-func (s *spool) begin(most int, limit time.Duration) *spoolBody {
-	b := &spoolBody{spool: s, most: most, timer: time.NewTimer(limit)}
+// begin returns a request body with whole lines of the spool. It ends after the last input, after maxBytes, or after the timeout.
+func (s *spool) begin(maxBytes int, timeout time.Duration) *spoolBody {
+	b := &spoolBody{spool: s, maxBytes: maxBytes, timer: time.NewTimer(timeout)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.body = b
@@ -131,12 +129,12 @@ func (s *spool) begin(most int, limit time.Duration) *spoolBody {
 }
 
 type spoolBody struct {
-	spool *spool
-	most  int
-	timer *time.Timer
-	// sent is how many bytes were read; only Read uses it, and one at a time.
-	sent   int
-	timeUp bool
+	spool    *spool
+	maxBytes int
+	timer    *time.Timer
+	// sent is the number of bytes read. Only Read uses it, one call at a time.
+	sent     int
+	timedOut bool
 }
 
 // Read implements io.Reader.
@@ -149,7 +147,7 @@ func (b *spoolBody) Read(p []byte) (int, error) {
 		select {
 		case <-b.spool.grown:
 		case <-b.timer.C:
-			b.timeUp = true
+			b.timedOut = true
 		}
 	}
 }
@@ -160,10 +158,10 @@ func (b *spoolBody) read(p []byte) (n int, wait bool, err error) {
 	defer s.mu.Unlock()
 	select {
 	case <-b.timer.C:
-		b.timeUp = true
+		b.timedOut = true
 	default:
 	}
-	enough := b.timeUp || b.sent >= b.most
+	enough := b.timedOut || b.sent >= b.maxBytes
 	switch {
 	case s.body != b:
 		return 0, false, errSuperseded
@@ -184,7 +182,7 @@ func (b *spoolBody) read(p []byte) (n int, wait bool, err error) {
 	return n, false, nil
 }
 
-// Close implements io.Closer: it also ends a Read that waits.
+// Close implements io.Closer. It also ends a Read that waits.
 func (b *spoolBody) Close() error {
 	b.timer.Reset(0)
 	return nil

@@ -11,7 +11,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// spooled has those lines, and no more.
+// spooled is a complete spool with lines.
 func spooled(lines ...string) *spool {
 	s := newSpool(1000)
 	for _, line := range lines {
@@ -21,12 +21,12 @@ func spooled(lines ...string) *spool {
 	return s
 }
 
-func TestACallSendsWholeInputs(t *testing.T) {
+func TestRequestBodyHasWholeInputs(t *testing.T) {
 	for most, want := range map[int]string{0: "", 1: "[1]\n", 4: "[1]\n", 5: "[1]\n[22]\n", 100: "[1]\n[22]\n[3]\n"} {
 		body := spooled("[1]", "[22]", "[3]").begin(most, time.Hour)
 		text, err := io.ReadAll(iotest.OneByteReader(body))
 		if string(text) != want || err != nil {
-			t.Errorf("of at most %d bytes: %q, %v", most, text, err)
+			t.Errorf("at most %d bytes: got %q, %v", most, text, err)
 		}
 	}
 	body := spooled("[1]", "[22]").begin(100, time.Hour)
@@ -37,11 +37,11 @@ func TestACallSendsWholeInputs(t *testing.T) {
 	body.timer.Reset(0)
 	rest, err := io.ReadAll(iotest.OneByteReader(body))
 	if text := string(first) + string(rest); err != nil || !strings.HasPrefix("[1]\n[22]\n", text) || !strings.HasSuffix(text, "\n") {
-		t.Errorf("when time was up: %q, %v", text, err)
+		t.Errorf("after the timeout: %q, %v", text, err)
 	}
 }
 
-func TestACallThatWasGivenUpReadsNothingMore(t *testing.T) {
+func TestSupersededBodyReadsNothing(t *testing.T) {
 	s := spooled("[1]", "[2]", "[3]")
 	body := s.begin(100, time.Hour)
 	if n, err := body.Read(make([]byte, 5)); n != 5 || err != nil {
@@ -57,6 +57,6 @@ func TestACallThatWasGivenUpReadsNothingMore(t *testing.T) {
 		t.Errorf("the next call reads %q, %v", text, err)
 	}
 	if err := s.acknowledge(3); err == nil {
-		t.Error("more was acknowledged than was sent")
+		t.Error("acknowledging more inputs than were sent succeeded")
 	}
 }

@@ -64,7 +64,7 @@ func TestAnObjectThatNestsTooDeeplyIsOneOfAList(t *testing.T) {
 		"get function deep -o json": `"name": "deep"`,
 	} {
 		t.Run(line, func(t *testing.T) {
-			deepCluster(t).plugin(t, t.Context(), nil, strings.Split(line, " ")...).mustEnd(t, ExitOK, want, "")
+			deepCluster(t).plugin(t, t.Context(), nil, strings.Split(line, " ")...).mustExit(t, ExitOK, want, "")
 		})
 	}
 	for line, want := range map[string]string{
@@ -72,7 +72,7 @@ func TestAnObjectThatNestsTooDeeplyIsOneOfAList(t *testing.T) {
 		"describe function deep": "the stored Function deep cannot be decoded: it has a value that nests deeper than 512 levels; correct it (kubectl edit) or delete it",
 	} {
 		t.Run(line, func(t *testing.T) {
-			deepCluster(t).plugin(t, t.Context(), nil, strings.Split(line, " ")...).mustEnd(t, ExitCluster, "", want)
+			deepCluster(t).plugin(t, t.Context(), nil, strings.Split(line, " ")...).mustExit(t, ExitCluster, "", want)
 		})
 	}
 }
@@ -133,7 +133,7 @@ func FuzzDescribe(f *testing.F) {
 		began := time.Now()
 		for _, err := range []error{c.describeRun(t.Context(), "x"), c.describeFunction(t.Context(), "x")} {
 			if err != nil {
-				o.out("%s\n", sentence(err))
+				o.out("%s\n", userMessage(err))
 			}
 		}
 		o.flush()

@@ -18,17 +18,17 @@ import (
 
 const subresourcesPath = "/apis/subresources.sharedcloud.io/v1alpha1"
 
-// subresources reaches the API server's subresources: through the cluster's own API, or at the facade where the cluster has
-// no aggregated API. The paths are the same.
+// subresources is a client of the operator's subresources, through the cluster's aggregated API or directly at the operator's API
+// server. The paths are the same.
 type subresources struct {
 	client    *http.Client
 	base      string
 	namespace string
-	// facade says that it is the facade.
-	facade bool
+	// direct reports whether requests go directly to the operator's API server.
+	direct bool
 }
 
-// reach connects to the cluster and finds the way to the API server.
+// reach connects to the cluster and to the subresources.
 func (o *options) reach(ctx context.Context) (*cluster, *subresources, error) {
 	c, err := o.connect()
 	if err != nil {
@@ -38,10 +38,10 @@ func (o *options) reach(ctx context.Context) (*cluster, *subresources, error) {
 	return c, s, err
 }
 
-// subresources finds the way to the API server.
+// subresources selects how to reach the subresources.
 func (c *cluster) subresources(ctx context.Context) (*subresources, error) {
-	if c.o.facade != "" {
-		return c.atFacade(c.o.facade)
+	if c.o.serverURL != "" {
+		return c.directSubresources(c.o.serverURL)
 	}
 	through, err := newSubresources(c.config, c.namespace, false)
 	if err != nil {
@@ -52,43 +52,43 @@ func (c *cluster) subresources(ctx context.Context) (*subresources, error) {
 	case err != nil:
 		return nil, err
 	case status != http.StatusNotFound && status != http.StatusServiceUnavailable:
-		return through, nil // what else is wrong, the call itself is told
+		return through, nil // other errors occur again in the request itself
 	}
 	if address := os.Getenv("SHAREDCLOUD_URL"); address != "" {
 		if !strings.HasPrefix(address, "https://") {
-			return nil, usageError("SHAREDCLOUD_URL is %q; it must begin with https://: credentials are shown to nobody in the clear", address)
+			return nil, usageError("SHAREDCLOUD_URL is %q; it must be an https:// address, because requests carry credentials", address)
 		}
-		return c.atFacade(address)
+		return c.directSubresources(address)
 	}
 	if status == http.StatusServiceUnavailable {
-		return nil, clusterError("the operator's API server does not answer behind the cluster's API (APIService v1alpha1.subresources.sharedcloud.io): look at `kubectl function doctor`, or give the address of its facade by --facade")
+		return nil, clusterError("the operator's API server is not available through the cluster's API (APIService v1alpha1.subresources.sharedcloud.io): run `kubectl function doctor`, or pass the address of the operator's API server with --functions-server")
 	}
-	return nil, clusterError("this cluster has no aggregated API subresources.sharedcloud.io, which results, logs and runs need: install the operator, or give the address of its API server by --facade https://… (or SHAREDCLOUD_URL)")
+	return nil, clusterError("this cluster has no aggregated API subresources.sharedcloud.io, which runs, results and logs require: install the operator, or pass the address of its API server with --functions-server https://… (or SHAREDCLOUD_URL)")
 }
 
-func (c *cluster) atFacade(address string) (*subresources, error) {
-	config, err := c.facadeConfig(strings.TrimRight(address, "/"))
+func (c *cluster) directSubresources(address string) (*subresources, error) {
+	config, err := c.directConfig(strings.TrimRight(address, "/"))
 	if err != nil {
 		return nil, err
 	}
 	return newSubresources(config, c.namespace, true)
 }
 
-func newSubresources(config *rest.Config, namespace string, facade bool) (*subresources, error) {
+func newSubresources(config *rest.Config, namespace string, direct bool) (*subresources, error) {
 	config = rest.CopyConfig(config)
-	config.Timeout = 0 // answers are streams
+	config.Timeout = 0 // responses are streams
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return nil, usageError("the server's address cannot be used: %w", err)
+		return nil, usageError("the server's address is not valid: %w", err)
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, usageError("the credentials cannot be used: %w", err)
+		return nil, usageError("the credentials are not valid: %w", err)
 	}
-	return &subresources{client: client, base: strings.TrimRight(base.String(), "/"), namespace: namespace, facade: facade}, nil
+	return &subresources{client: client, base: strings.TrimRight(base.String(), "/"), namespace: namespace, direct: direct}, nil
 }
 
-// installed is the status with which the group's discovery answers.
+// installed is the HTTP status of the discovery of the API group.
 func (s *subresources) installed(ctx context.Context) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+subresourcesPath, nil)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *subresources) installed(ctx context.Context) (int, error) {
 	return response.StatusCode, response.Body.Close()
 }
 
-// call asks one subresource. The caller closes the body of the answer, which is a success; anything else is an error of the API.
+// call sends a request to a subresource. The caller closes the body of the response. A status other than success is an API error.
 func (s *subresources) call(ctx context.Context, method, resource, name, subresource string, query url.Values, body io.Reader) (*http.Response, error) {
 	address := s.base + subresourcesPath + "/namespaces/" + url.PathEscape(s.namespace) + "/" + resource + "/" + url.PathEscape(name) + "/" + subresource
 	if len(query) > 0 {
@@ -120,11 +120,11 @@ func (s *subresources) call(ctx context.Context, method, resource, name, subreso
 		return response, nil
 	}
 	defer func() { _ = response.Body.Close() }()
-	return nil, answered(response, resource, name)
+	return nil, responseError(response, resource, name)
 }
 
-// answered reads an answer that is no success.
-func answered(response *http.Response, resource, name string) error {
+// responseError is the error in a response.
+func responseError(response *http.Response, resource, name string) error {
 	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	var status metav1.Status
 	if json.Unmarshal(text, &status) == nil && status.Kind == "Status" && status.Message != "" {

@@ -10,21 +10,24 @@ import (
 	"k8s.io/utils/ptr"
 )
 
+// minTokenDuration is the minimum that the TokenRequest API accepts.
+const minTokenDuration = 10 * time.Minute
+
 func newToken(o *options) *cobra.Command {
 	var account string
 	var duration time.Duration
 	command := &cobra.Command{
-		Use:   "token [--serviceaccount NAME] [--duration 24h]",
-		Short: "Make a token for the REST API",
-		Long: `Make a token for the REST API, and for programs that know nothing of Kubernetes: one of a service account of the namespace. It is
-printed alone. It may do what the service account may: to run functions, that is the role edit.`,
+		Use:   "token [--serviceaccount NAME] [--duration DURATION]",
+		Short: "Create a token for the REST API",
+		Long: `Create a token of a service account of the namespace, for programs that use the REST API and not Kubernetes, and print it. The token
+grants the rights of the service account: bind the ClusterRole edit to it so that it can run functions.`,
 		Example: `  kubectl create serviceaccount program && kubectl create rolebinding program --clusterrole edit --serviceaccount default:program
   TOKEN=$(kubectl function token --serviceaccount program --duration 24h)
   curl -H "Authorization: Token $TOKEN" $SHAREDCLOUD_URL/api/v1/functions`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if duration < 10*time.Minute {
-				return usageError("--duration is %s; a token lives for at least 10 minutes", duration)
+			if duration < minTokenDuration {
+				return usageError("--duration is %s; it must be at least 10 minutes", duration)
 			}
 			c, err := o.connect()
 			if err != nil {
@@ -36,13 +39,13 @@ printed alone. It may do what the service account may: to run functions, that is
 				return err
 			}
 			o.out("%s\n", request.Status.Token)
-			if given := request.Status.ExpirationTimestamp.Time; !given.IsZero() && time.Until(given) < duration-time.Minute {
-				o.say("The cluster gives tokens that are good until %s at most.", given.Format(time.RFC3339))
+			if expires := request.Status.ExpirationTimestamp.Time; !expires.IsZero() && time.Until(expires) < duration-time.Minute {
+				o.notify("The cluster limits the lifetime of tokens: this one expires at %s.", expires.Format(time.RFC3339))
 			}
 			return nil
 		},
 	}
-	command.Flags().StringVar(&account, "serviceaccount", "default", "The service account whose token it is.")
-	command.Flags().DurationVar(&duration, "duration", time.Hour, "How long it is good.")
+	command.Flags().StringVar(&account, "serviceaccount", "default", "Name of the service account.")
+	command.Flags().DurationVar(&duration, "duration", time.Hour, "Lifetime of the token.")
 	return command
 }

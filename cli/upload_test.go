@@ -21,17 +21,17 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// receiver is functions/run of inputs that come in several calls.
+// receiver serves functions/run for inputs in several requests.
 type receiver struct {
 	mu    sync.Mutex
 	lines []string
-	// calls are what was asked for, finals how many asked for a run.
+	// calls are the offsets of the requests, and finals is the number of requests that create the run.
 	calls  []string
 	finals int
 	name   string
-	// cut breaks a call: after so many more lines; it is asked at the beginning of each. -1: not at all.
+	// cut is after how many lines the connection of a request fails, or -1.
 	cut func(call int) int
-	// lose is how many answers to the last call are lost, before the run is made or after.
+	// lose and loseAfter are how many last requests fail, before and after the run is created.
 	lose, loseAfter int
 	made            *v1alpha1.FunctionRun
 }
@@ -97,13 +97,13 @@ func (u *receiver) handle(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// has says what is wrong with what has arrived.
+// has checks the inputs that were received.
 func (u *receiver) has(t *testing.T, n int) {
 	t.Helper()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if len(u.lines) != n {
-		t.Fatalf("%d inputs have arrived of %d", len(u.lines), n)
+		t.Fatalf("received %d inputs, want %d", len(u.lines), n)
 	}
 	for i, line := range u.lines {
 		if !strings.HasPrefix(line, fmt.Sprintf("[%d,", i)) || !strings.HasSuffix(line, "]\n") {
@@ -120,7 +120,7 @@ func numberedLines(n, size int) string {
 	return text.String()
 }
 
-func TestManyInputsAreSentInSeveralCalls(t *testing.T) {
+func TestManyInputsAreSentInSeveralRequests(t *testing.T) {
 	const n = 20_000
 	text := numberedLines(n, 1000)
 	for name, tc := range map[string]struct {
@@ -130,14 +130,14 @@ func TestManyInputsAreSentInSeveralCalls(t *testing.T) {
 	}{
 		"lines":    {stdin: text},
 		"an array": {stdin: "[" + strings.TrimSuffix(strings.ReplaceAll(text, "\n", ",\n"), ",\n") + "]"},
-		"calls that break": {stdin: text, u: &receiver{cut: func(call int) int {
+		"requests that fail": {stdin: text, u: &receiver{cut: func(call int) int {
 			if call == 1 {
 				return -1
 			}
 			return 7001 // all of them; asking has no lines
 		}}},
-		"a last call that is lost before it came": {stdin: text, u: &receiver{lose: 1}},
-		"a last call whose answer is lost":        {stdin: text, u: &receiver{loseAfter: 1}},
+		"a last request that is lost":           {stdin: text, u: &receiver{lose: 1}},
+		"a last request whose response is lost": {stdin: text, u: &receiver{loseAfter: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeCluster(t)
@@ -146,37 +146,37 @@ func TestManyInputsAreSentInSeveralCalls(t *testing.T) {
 			}
 			f.handle = tc.u.handle
 			f.plugin(t, t.Context(), strings.NewReader(tc.stdin), "run", "f", "--file", "-", "--name", "r").
-				mustEnd(t, ExitOK, "functionrun.sharedcloud.io/r started over 20000 inputs", "")
+				mustExit(t, ExitOK, "functionrun.sharedcloud.io/r started over 20000 inputs", "")
 			tc.u.has(t, n)
 			tc.u.mu.Lock()
 			defer tc.u.mu.Unlock()
-			if tc.u.finals != 1 && name != "a last call that is lost before it came" || len(tc.u.calls) < 4 {
+			if tc.u.finals != 1 && name != "a last request that is lost" || len(tc.u.calls) < 4 {
 				t.Errorf("%d calls for a run; all: %v", tc.u.finals, tc.u.calls)
 			}
 		})
 	}
 }
 
-func TestOfManyInputsWithAMistakeNoRunIsMade(t *testing.T) {
+func TestNoRunIsCreatedForInvalidInputs(t *testing.T) {
 	f, u := newFakeCluster(t), &receiver{}
 	f.handle = u.handle
 	f.plugin(t, t.Context(), strings.NewReader(numberedLines(3000, 1000)+"[oops\n"), "run", "f", "--file", "-").
-		mustEnd(t, ExitUsage, "", "the inputs in standard input cannot be read as NDJSON: line 3001: it is no JSON")
+		mustExit(t, ExitUsage, "", "the inputs in standard input are not valid NDJSON: line 3001: it is no JSON")
 	other := &receiver{}
 	f = newFakeCluster(t)
 	f.handle = other.handle
 	f.plugin(t, t.Context(), io.MultiReader(strings.NewReader(numberedLines(3000, 1000)), iotest.ErrReader(errors.New("the disk broke"))), "run", "f", "--file", "-").
-		mustEnd(t, ExitUsage, "", "the inputs in standard input cannot be read: the disk broke. No run was made")
+		mustExit(t, ExitUsage, "", "cannot read the inputs in standard input: the disk broke: no run was created")
 	for _, u := range []*receiver{u, other} {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 	}
 	if u.finals+other.finals != 0 {
-		t.Error("a run was asked for")
+		t.Error("a run was requested")
 	}
 }
 
-func TestAnInterruptedUploadSaysThatNoRunWasMade(t *testing.T) {
+func TestInterruptedUploadReportsThatNoRunWasCreated(t *testing.T) {
 	f, u := newFakeCluster(t), &receiver{}
 	ctx, interrupt := context.WithCancel(t.Context())
 	u.cut = func(call int) int {
@@ -186,10 +186,10 @@ func TestAnInterruptedUploadSaysThatNoRunWasMade(t *testing.T) {
 		return -1
 	}
 	f.handle = u.handle
-	f.plugin(t, ctx, strings.NewReader(numberedLines(20_000, 1000)), "run", "f", "--file", "-").mustEnd(t, ExitInterrupted, "", "no run was made")
+	f.plugin(t, ctx, strings.NewReader(numberedLines(20_000, 1000)), "run", "f", "--file", "-").mustExit(t, ExitInterrupted, "", "no run was created")
 }
 
-// sending is a sender of a text to a receiver, with small calls.
+// sending is a sender of a text to a receiver, with small requests.
 func sending(t *testing.T, u *receiver, text io.Reader) *sender {
 	t.Helper()
 	f := newFakeCluster(t)
@@ -199,7 +199,7 @@ func sending(t *testing.T, u *receiver, text io.Reader) *sender {
 		spool.fill(t.Context(), parameters.NewReader(text, parameters.Stream{Format: v1alpha1.FormatNDJSON}))
 	}()
 	return &sender{
-		spool: spool, say: t.Logf, clock: newFastClock(), callBytes: 2000, callTime: time.Minute,
+		spool: spool, notify: t.Logf, clock: newFastClock(), callBytes: 2000, callTime: time.Minute,
 		call: func(ctx context.Context, have int, more bool, body io.Reader) (*http.Response, error) {
 			s := &subresources{client: http.DefaultClient, base: f.url, namespace: "ns"}
 			query := map[string][]string{"offset": {strconv.Itoa(have)}, "more": {strconv.FormatBool(more)}, "format": {"ndjson"}, "upload": {strings.Repeat("u", 36)}}
@@ -208,16 +208,16 @@ func sending(t *testing.T, u *receiver, text io.Reader) *sender {
 	}
 }
 
-func TestACallThatBreaksCostsOnlyWhatWasUnderWay(t *testing.T) {
+func TestUploadContinuesAfterFailedRequests(t *testing.T) {
 	const n = 2000
 	for name, cut := range map[string]func(int) int{
-		"never":               nil,
-		"each at its end":     func(int) int { return 150 },
-		"each in its middle":  func(int) int { return 9 },
-		"after one input":     func(int) int { return 1 },
-		"some before any":     func(call int) int { return call%3 - 1 },
-		"the first of all":    func(call int) int { return min(0, -2+call) - 1 },
-		"every third at once": func(call int) int { return []int{0, -1, 5}[call%3] },
+		"never":                              nil,
+		"each at its end":                    func(int) int { return 150 },
+		"each in the middle":                 func(int) int { return 9 },
+		"after one input":                    func(int) int { return 1 },
+		"some before the first input":        func(call int) int { return call%3 - 1 },
+		"the first requests":                 func(call int) int { return min(0, -2+call) - 1 },
+		"every third before the first input": func(call int) int { return []int{0, -1, 5}[call%3] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := &receiver{cut: cut}
@@ -230,7 +230,7 @@ func TestACallThatBreaksCostsOnlyWhatWasUnderWay(t *testing.T) {
 	}
 }
 
-func TestAServerThatTakesNothingAnyMoreIsGivenUp(t *testing.T) {
+func TestUploadEndsIfTheServerAcceptsNothing(t *testing.T) {
 	u := &receiver{cut: func(call int) int {
 		if call < 5 {
 			return -1
@@ -238,12 +238,12 @@ func TestAServerThatTakesNothingAnyMoreIsGivenUp(t *testing.T) {
 		return 0
 	}}
 	_, err := sending(t, u, strings.NewReader(numberedLines(2000, 10))).send(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "nothing has answered for") {
+	if err == nil || !strings.Contains(err.Error(), "no response for") {
 		t.Errorf("the error is %v", err)
 	}
 }
 
-func TestAServerThatHasLostAnUploadIsToldFromOneThatHasNot(t *testing.T) {
+func TestUploadDetectsLostInputs(t *testing.T) {
 	u := &receiver{}
 	u.cut = func(call int) int {
 		if call == 4 {
@@ -252,12 +252,12 @@ func TestAServerThatHasLostAnUploadIsToldFromOneThatHasNot(t *testing.T) {
 		return -1
 	}
 	_, err := sending(t, u, strings.NewReader(numberedLines(2000, 10))).send(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "the server has lost what was uploaded") {
+	if err == nil || !strings.Contains(err.Error(), "the server no longer has the uploaded inputs") {
 		t.Errorf("the error is %v", err)
 	}
 }
 
-func TestInputsThatComeSlowlyAreSentAsTheyCome(t *testing.T) {
+func TestSlowInputsAreSentAsTheyArrive(t *testing.T) {
 	reader, writer := io.Pipe()
 	u := &receiver{}
 	s := sending(t, u, reader)
@@ -279,7 +279,7 @@ func TestInputsThatComeSlowlyAreSentAsTheyCome(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%d inputs have arrived, and %d were given", have, i+1)
+				t.Fatalf("received %d inputs, want %d", have, i+1)
 			}
 		}
 	}

@@ -15,10 +15,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// waitInterval is how often a run is looked at while somebody waits for it.
+// waitInterval is how often the plugin reads a run for which it waits.
 const waitInterval = 500 * time.Millisecond
 
-// waitFlags say whether a command that started a run stays for its end.
+// waitFlags select whether a command waits for the run that it created.
 type waitFlags struct {
 	wait, follow, quiet bool
 	timeout             time.Duration
@@ -26,11 +26,11 @@ type waitFlags struct {
 }
 
 func (f *waitFlags) add(flags *pflag.FlagSet) {
-	flags.BoolVarP(&f.wait, "wait", "w", false, "Stay until the run is over. The exit code then says how it ended.")
-	flags.BoolVar(&f.follow, "follow", false, "As --wait, and write the results to standard output in order, as they come.")
-	flags.DurationVar(&f.timeout, "timeout", 0, "How long to wait at most, such as 10m. The run goes on after that.")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "Show no progress.")
-	flags.StringVarP(&f.output, "output", "o", "", "With --follow: ndjson (the default), json, csv or table. Else: name, json or yaml of the run.")
+	flags.BoolVarP(&f.wait, "wait", "w", false, "Wait until the run has finished. The exit code then is that of the run.")
+	flags.BoolVar(&f.follow, "follow", false, "Wait, and print the results in order as they arrive.")
+	flags.DurationVar(&f.timeout, "timeout", 0, "Maximum time to wait, such as 10m. The run continues after that.")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "Print no progress.")
+	flags.StringVarP(&f.output, "output", "o", "", "Output format. With --follow, of the results: ndjson (default), json, csv or table. Otherwise, of the run: name, json or yaml.")
 }
 
 func (f *waitFlags) check() error {
@@ -38,7 +38,7 @@ func (f *waitFlags) check() error {
 	case f.timeout < 0:
 		return usageError("--timeout is %s; it must be positive", f.timeout)
 	case f.timeout > 0 && !f.wait && !f.follow:
-		return usageError("--timeout is for waiting: say --wait or --follow too")
+		return usageError("--timeout requires --wait or --follow")
 	case f.follow:
 		_, err := newRenderer(firstOf(f.output, "ndjson"), nil, false, 0)
 		return err
@@ -49,21 +49,21 @@ func (f *waitFlags) check() error {
 	return nil
 }
 
-// started says that a run was made, and stays for its end where that is wanted.
+// started prints the run that was created, and waits for it if the flags say so.
 func (c *cluster) started(ctx context.Context, s *subresources, run *v1alpha1.FunctionRun, f *waitFlags) error {
-	sentence := fmt.Sprintf("functionrun.sharedcloud.io/%s started", run.Name)
+	message := fmt.Sprintf("functionrun.sharedcloud.io/%s started", run.Name)
 	if from := run.Spec.ParametersFrom; from != nil && from.Upload != nil {
-		sentence += fmt.Sprintf(" over %s", counting(int(from.Upload.Count), "input"))
+		message += fmt.Sprintf(" over %s", count(int(from.Upload.Count), "input"))
 	}
 	switch {
 	case f.follow:
-		c.o.say("%s", sentence)
+		c.o.notify("%s", message)
 	case f.output != "":
 		if err := c.o.printObject(run, f.output); err != nil {
 			return err
 		}
 	default:
-		c.o.out("%s\n", sentence)
+		c.o.out("%s\n", message)
 	}
 	if !f.wait && !f.follow {
 		return nil
@@ -73,35 +73,35 @@ func (c *cluster) started(ctx context.Context, s *subresources, run *v1alpha1.Fu
 	var ended *v1alpha1.FunctionRun
 	var err error
 	if f.follow {
-		ended, err = c.follow(ctx, s, run.Name, wanted{follow: true}, firstOf(f.output, "ndjson"), f.quiet)
+		ended, err = c.follow(ctx, s, run.Name, selection{follow: true}, firstOf(f.output, "ndjson"), f.quiet)
 	} else {
 		ended, err = c.wait(ctx, run.Name, run.UID, c.o.newReporter(f.quiet))
 	}
-	return c.verdict(ctx, run.Name, ended, err)
+	return c.finish(ctx, run.Name, ended, err)
 }
 
-// verdict turns how waiting ended into words and a code.
-func (c *cluster) verdict(ctx context.Context, name string, run *v1alpha1.FunctionRun, err error) error {
+// finish prints how waiting ended, and returns an error with the exit code.
+func (c *cluster) finish(ctx context.Context, name string, run *v1alpha1.FunctionRun, err error) error {
 	if err != nil && ctx.Err() != nil {
 		code, why := ExitInterrupted, "Interrupted"
-		if errors.Is(context.Cause(ctx), errTimeUp) {
-			code, why = ExitTimeout, fmt.Sprintf("The time of --timeout (%s) is over", c.o.timeout)
+		if errors.Is(context.Cause(ctx), errTimeout) {
+			code, why = ExitTimeout, fmt.Sprintf("--timeout (%s) expired", c.o.timeout)
 		}
-		c.o.say("%s: the run %s goes on. `kubectl function results %s --follow%s` waits for it again, `kubectl function cancel %s%s` ends it.",
+		c.o.notify("%s: the run %s continues. `kubectl function results %s --follow%s` waits for it again, `kubectl function cancel %s%s` cancels it.",
 			why, name, name, c.namespaceFlag(), name, c.namespaceFlag())
-		return &codedError{code, errSaid}
+		return &codedError{code, errReported}
 	}
 	if err != nil {
 		return err
 	}
-	c.o.say("%s", summary(run, c.namespaceFlag()))
-	if standingOf(run).succeeded < standingOf(run).total || standingOf(run).total == 0 {
+	c.o.notify("%s", summary(run, c.namespaceFlag()))
+	if snapshotOf(run).succeeded < snapshotOf(run).total || snapshotOf(run).total == 0 {
 		return failed()
 	}
 	return nil
 }
 
-// namespaceFlag is how a command says the namespace, for commands that are proposed.
+// namespaceFlag is the flag -n for commands in messages, if it was passed.
 func (c *cluster) namespaceFlag() string {
 	if given := *c.o.config.Namespace; given != "" {
 		return " -n " + given
@@ -109,38 +109,38 @@ func (c *cluster) namespaceFlag() string {
 	return ""
 }
 
-// wait returns the run when it is over.
+// wait returns the run after it has finished.
 func (c *cluster) wait(ctx context.Context, name string, uid types.UID, report reporter) (*v1alpha1.FunctionRun, error) {
 	defer report.end()
 	clk := clock.RealClock{}
-	o := newOutage(clk, func(format string, args ...any) {
-		_ = report.aside(func() error { c.o.say(format, args...); return nil })
-	}, "The cluster")
+	retry := newRetrier(clk, func(format string, args ...any) {
+		_ = report.writeAbove(func() error { c.o.notify(format, args...); return nil })
+	}, "the cluster")
 	for {
 		run, err := c.run(ctx, name)
 		switch {
-		case namedNotFound(err), err == nil && uid != "" && run.UID != uid:
-			return nil, clusterError("the run %s was deleted meanwhile", name)
+		case isObjectNotFound(err), err == nil && uid != "" && run.UID != uid:
+			return nil, clusterError("the run %s was deleted", name)
 		case err != nil:
-			if err := o.wait(ctx, err); err != nil {
+			if err := retry.wait(ctx, err); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		o.over()
+		retry.succeeded()
 		uid = run.UID
-		report.update(standingOf(run))
+		report.update(snapshotOf(run))
 		if finished(run) {
 			return run, nil
 		}
-		if err := pause(ctx, clk, waitInterval); err != nil {
+		if err := sleep(ctx, clk, waitInterval); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// follow writes results as they come while progress is shown, and returns the run when it is over and all was written.
-func (c *cluster) follow(ctx context.Context, s *subresources, name string, w wanted, format string, quiet bool) (*v1alpha1.FunctionRun, error) {
+// follow prints the results as they arrive, and the progress. It returns the run after it has finished and all results are printed.
+func (c *cluster) follow(ctx context.Context, s *subresources, name string, w selection, format string, quiet bool) (*v1alpha1.FunctionRun, error) {
 	report := c.o.newReporter(quiet)
 	stdout, width := c.o.resultsOut(format)
 	out, err := rendererOf(format, stdout, w, width)
@@ -155,9 +155,9 @@ func (c *cluster) follow(ctx context.Context, s *subresources, name string, w wa
 	group.Go(func() { ended, waitError = c.wait(waiting, name, "", report) })
 	reader := c.resultsReader(s, name)
 	if err := reader.read(ctx, w, func(o *outcome) error {
-		return report.aside(func() error { return out.one(o) })
+		return report.writeAbove(func() error { return out.one(o) })
 	}); err != nil {
-		// A JSON array stays open: who reads it sees that it is not whole.
+		// A JSON array stays open, so that a reader detects that it is incomplete.
 		stop()
 		group.Wait()
 		return nil, err
@@ -169,12 +169,4 @@ func (c *cluster) follow(ctx context.Context, s *subresources, name string, w wa
 	}
 	group.Wait()
 	return ended, waitError
-}
-
-// counting is a number with its noun.
-func counting(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -50,7 +50,7 @@ func TestARestoredRevisionGetsTheGreatestNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	if revision.Annotations[v1alpha1.AnnotationRevisionNumber] != "3" || revision.Annotations[v1alpha1.AnnotationRevisionGeneration] != "4" ||
-		revision.Annotations[v1alpha1.AnnotationRevisionSince] != "2026-11-24T12:00:00Z" || revision.Annotations[annotationContent] == "" ||
+		revision.Annotations[v1alpha1.AnnotationRevisionCurrentSince] != "2026-11-24T12:00:00Z" || revision.Annotations[annotationContent] == "" ||
 		revision.Data["handler.py"] != "# 1" {
 		t.Errorf("the restored revision has the annotations %v", revision.Annotations)
 	}

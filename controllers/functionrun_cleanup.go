@@ -62,7 +62,7 @@ func exitTimeLeft(run *v1alpha1.FunctionRun, job *batchv1.Job, workers status.Wo
 // expire deletes the run when ttlSecondsAfterFinished has passed since its end, or returns the remaining time.
 func (r *RunReconciler) expire(ctx context.Context, u *runUpdate) (time.Duration, error) {
 	run := u.run
-	until, limited := run.KeptUntil()
+	until, limited := run.ExpirationTime()
 	if !limited {
 		return 0, nil
 	}

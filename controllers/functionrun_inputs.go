@@ -44,7 +44,8 @@ func (r *RunReconciler) findInputs(ctx context.Context, u *runUpdate, counted in
 		return found, false, nil // waiting for its deletion; its watch triggers the next reconciliation
 	}
 	format := stored.Data[v1alpha1.InputsFormatKey]
-	inputs, err := parameters.Collect(bytes.NewReader(workload.TextIn(stored, v1alpha1.InputsKey)), parameters.Stream{Format: v1alpha1.ParametersFormat(format)})
+	text, _ := v1alpha1.ConfigMapValue(stored, v1alpha1.InputsKey)
+	inputs, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: v1alpha1.ParametersFormat(format)})
 	if err != nil {
 		ref := run.Spec.ParametersFrom.ConfigMapKeyRef
 		r.finish(u, false, v1alpha1.ReasonParametersInvalid, fmt.Sprintf("The key %s of the ConfigMap %s cannot be read as %s: %s Create a new FunctionRun with valid inputs.",
@@ -64,7 +65,7 @@ func (r *RunReconciler) copyInputs(ctx context.Context, run *v1alpha1.FunctionRu
 		}
 		return nil, nil, fmt.Errorf("reading the ConfigMap %s: %w", ref.Name, err)
 	}
-	if !workload.HasKey(source, ref.Key) {
+	if _, found := v1alpha1.ConfigMapValue(source, ref.Key); !found {
 		return nil, workload.InputsMissing(run, true), nil
 	}
 	inputs := workload.InputsFor(run, source)

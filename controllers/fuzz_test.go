@@ -88,8 +88,8 @@ const maxJobName = 63 - len("-9999") - len("-xxxxx")
 
 func useRun(t *testing.T, run *v1alpha1.FunctionRun, now time.Time) {
 	_, _ = parameters.CachedCount(run)
-	_, _ = run.KeptUntil()
-	_, _ = run.ResultsKeptUntil()
+	_, _ = run.ExpirationTime()
+	_, _ = run.ResultsExpirationTime()
 	_ = status.RunConfiguration(run)
 	_ = workload.PinFor(run, &v1alpha1.Function{Status: v1alpha1.FunctionStatus{Revision: &v1alpha1.FunctionRevision{}}}, workload.Settings{Workers: 1, TimeoutSeconds: 1}, workload.Inputs{Count: 5})
 	if run.Status.Progress != nil {

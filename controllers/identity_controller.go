@@ -50,7 +50,7 @@ var identityKinds = []identityKind{
 		},
 	},
 	{
-		name: "functionrun", plural: "functionruns", object: &v1alpha1.FunctionRun{}, list: &v1alpha1.FunctionRunList{}, unique: v1alpha1.UUIDPartOfJobs,
+		name: "functionrun", plural: "functionruns", object: &v1alpha1.FunctionRun{}, list: &v1alpha1.FunctionRunList{}, unique: v1alpha1.JobUUIDPrefix,
 		conditions: func(object client.Object) []metav1.Condition {
 			if r, ok := object.(*v1alpha1.FunctionRun); ok {
 				return r.Status.Conditions

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Every linter, one after the other; all of them run, whichever finds something. Bounded: a linter that hangs is ended.
+# Runs every linter, one after the other, also after one has found something. A linter that hangs is ended after 20 minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The flags of the shipped build, so that what linters need compiled is compiled once for both.
+# The flags of the shipped build, so that packages are compiled once for builds and linters.
 export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath"
 
 status=0
@@ -21,8 +21,20 @@ check() { # check WHAT COMMAND…
 
 check "golangci-lint" bin/golangci-lint run ./...
 check "kube-api-linter on api/v1alpha1" bin/golangci-lint-kube-api-linter run --config .golangci-api.yml ./api/v1alpha1/...
-# The big binary (cmd/kubernetes) only wires; to check its types would take a build of Kubernetes.
+# The large binary (cmd/kubernetes) only wires; to check its types would take a build of Kubernetes.
 check "golangci-lint in hack/cluster" bash -c "cd hack/cluster && ../../bin/golangci-lint run -c ../../.golangci.yml ./internal/... ./cmd/cluster ./cmd/nodetool ./cmd/pause"
-check "gofmt everywhere" bash -c 'out=$(git -c safe.directory="*" ls-files -z "*.go" | xargs -0 -r gofmt -l); [[ -z $out ]] || { echo "$out"; echo "run gofmt -w on these"; exit 1; }'
-check "shell scripts parse" bash -c 'git -c safe.directory="*" ls-files -z "*.sh" .ci/run | xargs -0 -r -n 1 bash -n'
+
+# tracked PATTERN…: the tracked files of these names, one a line.
+tracked() { git -c safe.directory='*' ls-files "$@"; }
+
+mapfile -t go_files < <(tracked '*.go')
+check "gofmt everywhere" bash -c "out=\$(gofmt -l \"\$@\"); [[ -z \$out ]] || { echo \"\$out\"; echo 'run gofmt -w on these'; exit 1; }" bash "${go_files[@]}"
+# Scripts without the suffix are known by their first line.
+mapfile -t shell_files < <(git -c safe.directory='*' grep -lE '^#!.*\b(bash|sh)$')
+check "shellcheck" bin/shellcheck "${shell_files[@]}"
+mapfile -t python_files < <(tracked '*.py')
+check "flake8" bin/flake8 "${python_files[@]}"
+# runtimes/node/runner.js is joined from runtimes/node/src, which is checked.
+mapfile -t node_files < <(tracked '*.js' ':!runtimes/node/runner.js')
+check "eslint" bin/eslint --report-unused-disable-directives --max-warnings 0 "${node_files[@]}"
 exit "$status"

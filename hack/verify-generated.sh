@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates again, in a copy, and shows what differs from what is here. The checkout is not touched.
+# Generates into a copy of the checkout and prints the differences. The checkout is not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -7,18 +7,18 @@ root=$PWD
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp go.mod go.sum "$copy/"
-for folder in api cli cmd controllers apiserver parameters runtimes config docs hack test; do
+for folder in api cli cmd controllers apiserver exchange parameters runtimes config docs hack test; do
 	[[ -d $folder ]] && cp -r "$folder" "$copy/"
 done
 hack/generate.sh "$copy"
 
 differs=0
-for folder in api config/crd config/policy config/rbac docs; do
+for folder in api config/crd config/policy config/rbac docs runtimes/node; do
 	[[ -d $copy/$folder ]] || continue
 	diff -ruN "$root/$folder" "$copy/$folder" || differs=1
 done
 if ((differs)); then
-	echo "generated files are not what their sources say: run 'make generate' and commit what it writes" >&2
+	echo "generated files are out of date: run 'make generate' and commit the result" >&2
 	exit 1
 fi
-echo "generated files are what their sources say"
+echo "generated files are up to date"

@@ -30,25 +30,25 @@ func TestDropInputs(t *testing.T) {
 		annotations map[string]string
 		want        map[string]string
 	}{
-		"JSON inputs become their number":    {`{parameters: [[1], [2]]}`, nil, map[string]string{v1alpha1.AnnotationInputs: "2"}},
-		"a literal becomes its number":       {`{parametersLiteral: "((1,),)"}`, nil, map[string]string{v1alpha1.AnnotationInputs: "1"}},
-		"inputs that can't be read, why":     {`{parametersLiteral: "((1)"}`, nil, map[string]string{v1alpha1.AnnotationParametersError: "spec.parametersLiteral, line 1, column 5: the text ends, and the ( of line 1, column 1 is open: close it with )"}},
-		"a run without inputs gets the word": {`{}`, nil, map[string]string{v1alpha1.AnnotationParametersError: "none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: give the inputs in one of them"}},
-		"other annotations stay": {
+		"JSON inputs become their number":      {`{parameters: [[1], [2]]}`, nil, map[string]string{v1alpha1.AnnotationInputCount: "2"}},
+		"a literal becomes its number":         {`{parametersLiteral: "((1,),)"}`, nil, map[string]string{v1alpha1.AnnotationInputCount: "1"}},
+		"the reason why inputs cannot be read": {`{parametersLiteral: "((1)"}`, nil, map[string]string{v1alpha1.AnnotationParametersError: "spec.parametersLiteral, line 1, column 5: the text ends, and the ( at line 1, column 1 is not closed: close it with )"}},
+		"a run without inputs":                 {`{}`, nil, map[string]string{v1alpha1.AnnotationParametersError: "none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: set exactly one of them"}},
+		"other annotations are kept": {
 			`{parameters: [[1]]}`, map[string]string{"a": "b"},
-			map[string]string{"a": "b", v1alpha1.AnnotationInputs: "1"},
+			map[string]string{"a": "b", v1alpha1.AnnotationInputCount: "1"},
 		},
-		"kubectl's copy of the inputs goes": {
+		"kubectl's copy of the inputs is removed": {
 			`{parameters: [[1]]}`, map[string]string{corev1.LastAppliedConfigAnnotation: "{…}"},
-			map[string]string{v1alpha1.AnnotationInputs: "1"},
+			map[string]string{v1alpha1.AnnotationInputCount: "1"},
 		},
-		"forged annotations mean nothing": {
-			`{parameters: [[1]]}`, map[string]string{v1alpha1.AnnotationInputs: "1000000", v1alpha1.AnnotationParametersError: "x"},
-			map[string]string{v1alpha1.AnnotationInputs: "1"},
+		"forged annotations are ignored": {
+			`{parameters: [[1]]}`, map[string]string{v1alpha1.AnnotationInputCount: "1000000", v1alpha1.AnnotationParametersError: "x"},
+			map[string]string{v1alpha1.AnnotationInputCount: "1"},
 		},
-		"nor beside inputs that can't be read": {
-			`{parameters: []}`, map[string]string{v1alpha1.AnnotationInputs: "1000000"},
-			map[string]string{v1alpha1.AnnotationParametersError: "spec.parameters has no input, and a run needs at least one: give it [[]] or ((),) for a single call without values"},
+		"forged annotations are ignored if the inputs cannot be read": {
+			`{parameters: []}`, map[string]string{v1alpha1.AnnotationInputCount: "1000000"},
+			map[string]string{v1alpha1.AnnotationParametersError: "spec.parameters has no inputs, and a run needs at least one: use [[]] or ((),) for a single call without values"},
 		},
 	}
 	for name, tc := range tests {
@@ -123,11 +123,11 @@ func TestCachedCountIsTheSameBeforeAndAfterDropping(t *testing.T) {
 	}
 }
 
-func TestCachedCountRefusesAForgedNumber(t *testing.T) {
+func TestCachedCountRejectsAForgedNumber(t *testing.T) {
 	for _, value := range []string{"", "0", "-1", "many", "99999999999999999999"} {
-		run := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationInputs: value}}}
-		if count, err := CachedCount(run); err == nil || !strings.Contains(err.Error(), "take it off the run") {
-			t.Errorf("annotation %q: got %d, %v, want to be told to take it off", value, count, err)
+		run := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationInputCount: value}}}
+		if count, err := CachedCount(run); err == nil || !strings.Contains(err.Error(), "remove it from the run") {
+			t.Errorf("annotation %q: got %d, %v, want the hint to remove it", value, count, err)
 		}
 	}
 }

@@ -2,8 +2,8 @@ package parameters
 
 import "strings"
 
-// corpus are texts at the edges of the grammar. The differential test asks Python about each, and the fuzz target starts
-// from them.
+// corpus contains edge cases of the grammar. The differential test compares each with Python, and the fuzz target uses them as
+// seeds.
 var corpus = []string{
 	"", " ", "\n", "#", "# only a comment", "\\", "\\\n", "1", "()", "(())", "((),)", "((),())", "(),", "(),()", "(),(),", ",", "(,)", "((1,2))", "((1,2),)",
 	"(((1,),(2,)))", "(((1,)))", "((((1,)),))", "((1),(2))", "([1],)", "[(1,)]", "{(1,)}", "{}", "('a',)", "((1,),2)", "((1,) (2,))", "((1,)\n(2,))", "(1,),\n(2,)",

@@ -13,21 +13,21 @@ import (
 	"sharedcloud.io/function-operator/api/strictjson"
 )
 
-// MaxCells is how many cells a row of CSV may have.
+// MaxCells is the maximum number of cells in a CSV row.
 const MaxCells = 16_384
 
-// csvAhead is how many bytes are read ahead: commas all, where somebody wants to do harm.
+// csvAhead is the size of the read-ahead buffer in bytes. A malicious text can fill it with commas.
 const csvAhead = 8 << 10
 
-var errTooManyCells = fmt.Errorf("the row has more than %d cells, and a row may not: put a list into one cell, or send JSON", MaxCells)
+var errTooManyCells = fmt.Errorf("the row has more than %d cells, which is the maximum: put a list into one cell, or use JSON", MaxCells)
 
-// rows reads CSV: RFC 4180, with any end of line.
+// rows reads CSV according to RFC 4180, with any line ending.
 func (r *Reader) rows(text io.Reader, limited *limitedReader, stream Stream) func() (Input, error) {
 	reader := csv.NewReader(text)
 	reader.ReuseRecord = true
 	reader.FieldsPerRecord = -1 // without a header, inputs may be of different lengths
-	// The reader notes 40 bytes for each cell, so cells are counted before it sees them, with those that are read ahead.
-	limited.mostCommas = MaxCells + csvAhead
+	// csv.Reader allocates 40 bytes per cell, so the commas are counted before it reads them, including the read-ahead.
+	limited.maxCommas = MaxCells + csvAhead
 	var columns []string
 	return func() (Input, error) {
 		limited.begin()
@@ -45,7 +45,7 @@ func (r *Reader) rows(text io.Reader, limited *limitedReader, stream Stream) fun
 			return Input{}, fmt.Errorf("line %d: %w", line, errTooManyCells)
 		}
 		if columns != nil && len(record) != len(columns) {
-			return Input{}, fmt.Errorf("line %d: it has %d cells, and the header names %d columns", line, len(record), len(columns))
+			return Input{}, fmt.Errorf("line %d: the number of cells is %d, and the number of columns in the header is %d", line, len(record), len(columns))
 		}
 		b, err := appendRow(r.buffer(512), record, columns, stream.TypedCells)
 		if err != nil {
@@ -58,7 +58,8 @@ func (r *Reader) rows(text io.Reader, limited *limitedReader, stream Stream) fun
 	}
 }
 
-// appendRow writes a row as an input. The names of columns can make it much longer than the row: it is measured while it grows.
+// appendRow writes a row as an input. Column names can make the input much longer than the row, so its length is checked as it
+// grows.
 func appendRow(b []byte, record, columns []string, typed bool) ([]byte, error) {
 	open, closing := "[", "]"
 	if columns != nil {
@@ -90,12 +91,12 @@ func appendRow(b []byte, record, columns []string, typed bool) ([]byte, error) {
 	return append(b, closing...), nil
 }
 
-// header copies the names of columns, which must differ.
+// header copies the column names, which must be unique.
 func header(record []string) ([]string, error) {
 	columns, seen := make([]string, 0, len(record)), map[string]bool{}
 	for _, name := range record {
 		if seen[name] {
-			return nil, fmt.Errorf("line 1: the header names the column %.100q twice", name)
+			return nil, fmt.Errorf("line 1: the header contains the column %.100q twice", name)
 		}
 		if !utf8.ValidString(name) {
 			return nil, errors.New("line 1: it is not UTF-8")
@@ -106,7 +107,7 @@ func header(record []string) ([]string, error) {
 	return columns, nil
 }
 
-// scalar says whether a cell is a number, true, false or null as JSON writes them.
+// scalar reports whether a cell is a JSON number, true, false or null.
 func scalar(cell string) bool {
 	switch {
 	case cell == "true", cell == "false", cell == "null":
@@ -130,7 +131,7 @@ func appendString(b []byte, text string) []byte {
 	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
 }
 
-// plain says whether a text is written in JSON as it is.
+// plain reports whether a text needs no escapes in JSON.
 func plain(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == 0x7f {

@@ -24,8 +24,8 @@ type oracleAnswer struct {
 	Why      string `json:"why"`
 }
 
-// ParseLiteral against the real thing: the same texts are accepted, and the text of each inner tuple, read alone, gives
-// the same value as in the whole.
+// ParseLiteral accepts the same texts as Python, and the text of each inner tuple, read on its own, has the same value as in the
+// whole.
 func TestParseLiteralAgreesWithPython(t *testing.T) {
 	const generated, mutants = 3000, 12000
 	g := &generator{rng: rand.New(rand.NewPCG(2018, 11))}
@@ -49,30 +49,30 @@ func TestParseLiteralAgreesWithPython(t *testing.T) {
 		q := questions[i]
 		switch {
 		case q.err == nil && !answer.Accepted:
-			// The names of characters are looked up by the interpreter alone.
+			// Only the interpreter looks up the names of characters.
 			if !strings.Contains(answer.Why, "unknown Unicode character name") {
-				t.Errorf("accepted, and Python refuses %q: %s", q.Text, answer.Why)
+				t.Errorf("accepted, but Python rejects %q: %s", q.Text, answer.Why)
 			}
 		case q.err != nil && answer.Accepted:
-			t.Errorf("refused, and Python accepts %q: %v", q.Text, q.err)
+			t.Errorf("rejected, but Python accepts %q: %v", q.Text, q.err)
 		case answer.Accepted && answer.Why != "":
-			t.Errorf("cut wrongly: %q: %s", q.Text, answer.Why)
+			t.Errorf("split incorrectly: %q: %s", q.Text, answer.Why)
 		case answer.Accepted:
 			accepted++
 		}
 	}
 	t.Logf("%d texts, %d accepted by both, %d refused by both", len(texts), accepted, len(texts)-accepted)
 	if accepted < generated || len(texts)-accepted < mutants/4 {
-		t.Errorf("the corpus is lopsided: %d of %d texts accepted", accepted, len(texts))
+		t.Errorf("the corpus is unbalanced: %d of %d texts accepted", accepted, len(texts))
 	}
 }
 
-// ask has one Python process answer all questions.
+// ask sends all questions to one Python process.
 func ask(t *testing.T, questions []question) []oracleAnswer {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Fatal("this test compares with the real Python: install python3 (3.9 or newer)")
+		t.Fatal("this test compares with Python: install python3 (3.9 or newer)")
 	}
 	var input bytes.Buffer
 	encoder := json.NewEncoder(&input)
@@ -98,7 +98,7 @@ func ask(t *testing.T, questions []question) []oracleAnswer {
 		}
 		var answer oracleAnswer
 		if err := json.Unmarshal(line, &answer); err != nil {
-			t.Fatalf("the oracle said %q: %v", line, err)
+			t.Fatalf("unexpected output of the oracle %q: %v", line, err)
 		}
 		answers = append(answers, answer)
 	}
@@ -108,7 +108,7 @@ func ask(t *testing.T, questions []question) []oracleAnswer {
 	return answers
 }
 
-// generator writes tuples of tuples in every way that Python reads.
+// generator writes tuples of tuples in every notation that Python accepts.
 type generator struct{ rng *rand.Rand }
 
 func (g *generator) pick(choices ...string) string { return choices[g.rng.IntN(len(choices))] }
@@ -200,7 +200,7 @@ func (g *generator) values(depth int) []string {
 	return values
 }
 
-// keys are values that can be hashed.
+// keys generates hashable values.
 func (g *generator) keys(depth int) []string {
 	keys := make([]string, g.rng.IntN(3))
 	for i := range keys {
@@ -278,7 +278,7 @@ func (g *generator) quote(prefix string, pieces []string) string {
 	return prefix + quote + b.String() + quote
 }
 
-// mutate changes a text here and there, so that most of what comes out is wrong, by little.
+// mutate makes small changes to a text, so that most results are slightly invalid.
 func (g *generator) mutate(text string) string {
 	alphabet := []rune("()[]{},,::'\"\\ \n\t#+-*._0179aAbejJxXoLrufNTs=\x00\f\réß\u00a0\ufeff“")
 	runes := []rune(text)

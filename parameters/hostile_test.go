@@ -17,13 +17,13 @@ import (
 var everyFormat = []v1alpha1.ParametersFormat{v1alpha1.FormatJSON, v1alpha1.FormatNDJSON, v1alpha1.FormatCSV, v1alpha1.FormatPython}
 
 //security:attack tenant | Inputs in JSON with equal keys, numbers that no float holds, half surrogate pairs or deep nesting. | They are refused in words, and nothing is altered in silence.
-func TestJSONThatCannotReachTheHandlerUnchangedIsRefused(t *testing.T) {
+func TestJSONThatCannotReachTheHandlerUnchangedIsRejected(t *testing.T) {
 	nested := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 	for name, tc := range map[string]struct{ input, want string }{
 		"a key twice":                    {`[{"a":1,"b":[],"a":2}]`, `the key "a" is given twice`},
 		"a key twice by an escape":       {`[{"a":1,"\u0061":2}]`, `the key "a" is given twice`},
 		"a number beyond floats":         {`[1e999]`, "the number 1e999 is out of the range of floating-point numbers"},
-		"half a surrogate pair":          {`["\ud800"]`, `it has half a surrogate pair, \ud800, which no text can hold`},
+		"half a surrogate pair":          {`["\ud800"]`, `it contains half a surrogate pair (\ud800)`},
 		"bytes that are not UTF-8":       {"[\"\xff\"]", "it is not UTF-8"},
 		"65 levels":                      {nested(65), "it exceeds the maximum depth: it is nested deeper than 64 levels"},
 		"ten thousand levels":            {nested(10_001), "it exceeds the maximum depth: it is nested deeper than 64 levels"},
@@ -31,8 +31,8 @@ func TestJSONThatCannotReachTheHandlerUnchangedIsRefused(t *testing.T) {
 		"keys that differ by case":       {`[{"a":1,"A":2}]`, ""},
 		"a long integer":                 {`[9007199254740993,` + strings.Repeat("9", 4000) + `]`, ""},
 		"a NUL and an escape":            {`["\u0000\u00e4"]`, ""},
-		"a float of an integer's value":  {`[1.0,1e2,-0.0]`, ""},
-		"keys in an order of their own":  {`[{"b":1,"a":2}]`, ""},
+		"a float with an integer value":  {`[1.0,1e2,-0.0]`, ""},
+		"unsorted keys":                  {`[{"b":1,"a":2}]`, ""},
 		"an integer, and one as a float": {`[12345678901234567890,12345678901234567890.0]`, ""},
 	} {
 		for format, text := range map[v1alpha1.ParametersFormat]string{v1alpha1.FormatJSON: "[[0], " + tc.input + "]", v1alpha1.FormatNDJSON: "[0]\n" + tc.input} {
@@ -56,7 +56,7 @@ func TestJSONThatCannotReachTheHandlerUnchangedIsRefused(t *testing.T) {
 	}
 }
 
-func TestInlineValuesAreNoDeeperThanOthers(t *testing.T) {
+func TestInlineValuesHaveTheSameDepthLimit(t *testing.T) {
 	for levels, fine := range map[int]bool{62: true, 63: false, 9000: false} {
 		_, err := Count(specOf(t, "{parameters: [["+strings.Repeat("[", levels)+strings.Repeat("]", levels)+"]]}"))
 		if (err == nil) != fine || err != nil && !strings.Contains(err.Error(), "spec.parameters[0][0]: it exceeds the maximum depth") {
@@ -91,7 +91,7 @@ func TestRowsOfManyCells(t *testing.T) {
 	}
 }
 
-// heapAfter is how much the heap has grown when read has returned what it holds on to.
+// heapAfter returns the growth of the heap after read has returned a value that is still referenced.
 func heapAfter(read func() any) (grown, allocated uint64) {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -139,7 +139,7 @@ func TestInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 	}
 	for _, format := range everyFormat {
 		if len(texts[format]) == 0 {
-			t.Errorf("no hostile text of %s", format)
+			t.Errorf("no hostile text for %s", format)
 		}
 		for name, text := range texts[format] {
 			t.Run(string(format)+"/"+name, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 				if limit := 6*uint64(len(text)) + 2<<20; grown > limit {
 					t.Errorf("kept: the heap grew by %d bytes for %d (%v)", grown, len(text), problem)
 				}
-				// All that was allocated on the way bounds what was in memory at any moment.
+				// The total of all allocations is an upper bound of the memory in use at any time.
 				if limit := 30*uint64(len(text)) + 2<<20; allocated > limit {
 					t.Errorf("kept: %d bytes were allocated for %d (%v)", allocated, len(text), problem)
 				}
@@ -172,7 +172,7 @@ func TestInputsTakeASmallMultipleOfTheirBytes(t *testing.T) {
 	}
 }
 
-// What is read one by one and what is kept is the same, and the array of JSON is cut as encoding/json would cut it.
+// Reader and Collect return the same inputs, and a JSON array is split into the same elements as encoding/json does.
 func FuzzReader(f *testing.F) {
 	for i, seed := range []string{`[[1], "a", {"b": [1, 2]}]`, "[1]\n\n{\"a\": 1}\n", "a,b\n1,\"x,\"\"y\"\n", "((1,), (2, 3))", `[[1],,]`, `["]", "\""]`, `[{"a":1,"a":2}]`} {
 		f.Add([]byte(seed), byte(i))
@@ -203,12 +203,12 @@ func FuzzReader(f *testing.F) {
 		}
 		for _, input := range inputs {
 			if input.Literal == "" && (!json.Valid(input.JSON) || input.JSON[0] != '[') {
-				t.Fatalf("%q is no input", input.JSON)
+				t.Fatalf("%q is not an input", input.JSON)
 			}
 		}
 		var all []json.RawMessage
 		if stream.Format == v1alpha1.FormatJSON && (json.Unmarshal(data, &all) != nil || len(all) != len(inputs)) && !strings.HasPrefix(string(data), "\ufeff") {
-			t.Fatalf("encoding/json finds %d inputs, and this %d", len(all), len(inputs))
+			t.Fatalf("encoding/json finds %d inputs, Reader %d", len(all), len(inputs))
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"sharedcloud.io/function-operator/api/strictjson"
 )
 
-// lines reads JSON texts, one a line. Lines without anything are passed over.
+// lines reads JSON texts, one per line. It skips empty lines.
 func (r *Reader) lines(text *bufio.Reader) func() (Input, error) {
 	number := 0
 	var long []byte
@@ -27,7 +27,7 @@ func (r *Reader) lines(text *bufio.Reader) func() (Input, error) {
 					return Input{}, fmt.Errorf("line %d: %w", number, errInputTooLong)
 				}
 				if err == nil && len(long) == 0 {
-					break // the usual: nothing is copied
+					break // the common case: nothing is copied
 				}
 				long = append(long, line...)
 				if !errors.Is(err, bufio.ErrBufferFull) {
@@ -40,7 +40,7 @@ func (r *Reader) lines(text *bufio.Reader) func() (Input, error) {
 			}
 			line = bytes.TrimSpace(line)
 			if len(line) > 0 {
-				input, problem := r.tuple(line, 0)
+				input, problem := r.toInput(line, 0)
 				if problem != nil {
 					return Input{}, fmt.Errorf("line %d: %w", number, problem)
 				}
@@ -53,9 +53,9 @@ func (r *Reader) lines(text *bufio.Reader) func() (Input, error) {
 	}
 }
 
-// input makes a tuple of one JSON text, which so many arrays enclose: an array is an input, anything else a tuple of one value.
-// It copies the text.
-func (r *Reader) tuple(text []byte, levels int) (Input, error) {
+// toInput makes an input from one JSON text that is nested inside levels arrays. An array is an input; any other value is an
+// input of one value. It copies the text.
+func (r *Reader) toInput(text []byte, levels int) (Input, error) {
 	if err := strictjson.CheckWithin(text, levels); err != nil {
 		return Input{}, notJSON(err)
 	}
@@ -66,7 +66,7 @@ func (r *Reader) tuple(text []byte, levels int) (Input, error) {
 	}
 	r.out = *bytes.NewBuffer(b)
 	if err := json.Compact(&r.out, text); err != nil {
-		return Input{}, fmt.Errorf("it is no JSON: %w", err)
+		return Input{}, fmt.Errorf("it is not JSON: %w", err)
 	}
 	if !array {
 		r.out.WriteByte(']')
@@ -74,11 +74,11 @@ func (r *Reader) tuple(text []byte, levels int) (Input, error) {
 	return Input{JSON: r.out.Bytes()}, nil
 }
 
-// notJSON says what is wrong with a text.
+// notJSON adds context to an error of a text that is not JSON.
 func notJSON(err error) error {
 	var wrong *strictjson.Error
 	if errors.As(err, &wrong) && wrong.Syntax {
-		return fmt.Errorf("it is no JSON: %w", err)
+		return fmt.Errorf("it is not JSON: %w", err)
 	}
 	return err
 }
@@ -96,7 +96,7 @@ func (r *Reader) elements(text *bufio.Reader, limited *limitedReader) func() (In
 			case errors.Is(err, io.EOF):
 				return Input{}, io.EOF
 			case err == nil && first != '[':
-				err = errors.New("it begins with something else")
+				err = errors.New("it does not begin with [")
 			}
 			if err != nil {
 				return Input{}, notArray(err)
@@ -111,11 +111,11 @@ func (r *Reader) elements(text *bufio.Reader, limited *limitedReader) func() (In
 			return Input{}, fmt.Errorf("input %d: %w", number, unexpectedEnd(err))
 		case last:
 			if _, err := s.space(); !errors.Is(err, io.EOF) {
-				return Input{}, errors.New("there is more text behind the array: one JSON array of inputs is expected, or one input a line (NDJSON)")
+				return Input{}, errors.New("text follows the array: use one JSON array of inputs, or NDJSON with one input per line")
 			}
 			return Input{}, io.EOF
 		}
-		input, err := r.tuple(s.element, 1)
+		input, err := r.toInput(s.element, 1)
 		if err != nil {
 			return Input{}, fmt.Errorf("input %d: %w", number, err)
 		}
@@ -125,12 +125,12 @@ func (r *Reader) elements(text *bufio.Reader, limited *limitedReader) func() (In
 }
 
 func notArray(err error) error {
-	return fmt.Errorf("it is no JSON array of inputs such as [[1, 2], [3, 4]]: %w", unexpectedEnd(err))
+	return fmt.Errorf("it is not a JSON array of inputs such as [[1, 2], [3, 4]]: %w", unexpectedEnd(err))
 }
 
 func unexpectedEnd(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return errors.New("the text ends in the middle")
+		return errors.New("unexpected end of the text")
 	}
 	return err
 }

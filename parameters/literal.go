@@ -5,25 +5,26 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a literal. Both are far from what the object that holds it allows.
+// Limits of a literal. Both are well above what the size of an object allows.
 const (
-	// MaxLiteralBytes is how long a literal may be. It also bounds what the table of the tuples takes: 8 bytes for each,
-	// and a tuple is 3 bytes of text at least.
+	// MaxLiteralBytes is the maximum length of a literal. It also bounds the table of the inner tuples: 8 bytes for each tuple
+	// of at least 3 bytes of text.
 	MaxLiteralBytes = 16 << 20
-	// MaxNesting is how many brackets may be open at once. The oldest interpreters of the catalogue give up at 93.
+	// MaxNesting is the maximum number of brackets that may be open at once. The oldest interpreters of the catalogue fail at
+	// 93.
 	MaxNesting = 90
 )
 
-// Literal is the text of a Python tuple of tuples that was found good.
+// Literal is the text of a valid Python tuple of tuples.
 type Literal struct {
 	text  string
 	spans []span
 }
 
-// span is a piece of the text, from start up to and without end. MaxLiteralBytes fits.
+// span is a part of the text from start to end, exclusive. The type fits MaxLiteralBytes.
 type span struct{ start, end uint32 }
 
-// LiteralError says what is wrong with a literal and where. Lines and columns count from 1, columns in characters.
+// LiteralError describes an error in a literal. Lines and columns count from 1; columns are in characters.
 type LiteralError struct {
 	Line    int
 	Column  int
@@ -34,15 +35,15 @@ func (e *LiteralError) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }
 
-// ParseLiteral reads the text of a Python tuple of tuples as ast.literal_eval of Python 3 does: it accepts what that
-// accepts and refuses the rest, with these differences. White space around the whole is passed over; the name in
-// a \N{…} escape is not looked up; integers have no limit of digits (Python 3.11 has one, which can be lifted); there
-// are the two limits above. Time is linear in the text.
+// ParseLiteral reads the text of a Python tuple of tuples. It accepts what ast.literal_eval of Python 3 accepts and rejects
+// everything else, with these differences: surrounding white space is ignored; the name in a \N{…} escape is not looked up;
+// integers have no limit of digits (Python 3.11 has one, which can be lifted); the two limits above apply. Time is linear in the
+// length of the text.
 //
 // An error is a *LiteralError.
 func ParseLiteral(text string) (Literal, error) {
 	if len(text) > MaxLiteralBytes {
-		return Literal{}, &LiteralError{1, 1, fmt.Sprintf("the text has %d bytes, and %d are the most: split the run", len(text), MaxLiteralBytes)}
+		return Literal{}, &LiteralError{1, 1, fmt.Sprintf("the text has %d bytes, and the maximum is %d: split the run", len(text), MaxLiteralBytes)}
 	}
 	w := walker{scanner: scanner{text: text}}
 	spans, err := w.walk()
@@ -55,13 +56,13 @@ func ParseLiteral(text string) (Literal, error) {
 // Len is the number of inner tuples.
 func (l Literal) Len() int { return len(l.spans) }
 
-// Tuple is the text of an inner tuple as it was written, its parentheses included: "(1, 2)". Indexes count from 0.
+// Tuple returns the text of an inner tuple as written, including its parentheses: "(1, 2)". Indexes count from 0.
 func (l Literal) Tuple(index int) string {
 	s := l.spans[index]
 	return l.text[s.start:s.end]
 }
 
-// fault is an error at an offset; the line and column are worked out when it is the one that is returned.
+// fault is an error at an offset. Its line and column are computed only when it is returned to the caller.
 type fault struct {
 	offset  int
 	message string

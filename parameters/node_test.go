@@ -16,7 +16,7 @@ type reading struct {
 	Why      string `json:"why"`
 }
 
-// The Node runner reads literals by itself. It accepts what Python accepts, and makes the same values of them.
+// The Node runner has its own parser of literals. It accepts the same texts as Python and builds the same values.
 func TestTheNodeRunnerReadsLiteralsAsPythonDoes(t *testing.T) {
 	const generated, mutants = 3000, 12000
 	g := &generator{rng: rand.New(rand.NewPCG(8, 2018))}
@@ -24,7 +24,7 @@ func TestTheNodeRunnerReadsLiteralsAsPythonDoes(t *testing.T) {
 	for range generated {
 		whole := g.whole()
 		texts = append(texts, whole)
-		// What a worker is handed: the text of an inner tuple.
+		// Workers receive the text of an inner tuple.
 		if literal, err := ParseLiteral(whole); err == nil && literal.Len() > 0 {
 			texts = append(texts, literal.Tuple(g.rng.IntN(literal.Len())))
 		}
@@ -38,27 +38,27 @@ func TestTheNodeRunnerReadsLiteralsAsPythonDoes(t *testing.T) {
 	for i, text := range texts {
 		switch {
 		case strings.Contains(text, `\N`) && !node[i].Accepted:
-			// Node has no table of the characters' names.
+			// Node has no table of character names.
 		case python[i].Accepted != node[i].Accepted:
 			t.Errorf("%q: Python %+v, Node %+v", text, python[i], node[i])
 		case python[i].Value != node[i].Value:
-			t.Errorf("%q is another value:\n Python %s\n Node   %s", text, python[i].Value, node[i].Value)
+			t.Errorf("%q has different values:\n Python %s\n Node   %s", text, python[i].Value, node[i].Value)
 		case python[i].Accepted:
 			accepted++
 		}
 	}
 	t.Logf("%d texts, %d accepted by both", len(texts), accepted)
 	if accepted < generated || len(texts)-accepted < mutants/4 {
-		t.Errorf("the texts are lopsided: %d of %d accepted", accepted, len(texts))
+		t.Errorf("the texts are unbalanced: %d of %d accepted", accepted, len(texts))
 	}
 }
 
-// readings has one process answer for all texts.
+// readings sends all texts to one process.
 func readings(t *testing.T, texts []string, name string, arguments ...string) []reading {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("this test compares with the real thing: install %s", name)
+		t.Fatalf("this test compares with the real interpreter: install %s", name)
 	}
 	var input, stderr bytes.Buffer
 	encoder := json.NewEncoder(&input)
@@ -79,7 +79,7 @@ func readings(t *testing.T, texts []string, name string, arguments ...string) []
 	for lines.Scan() {
 		var one reading
 		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
-			t.Fatalf("%s said %q: %v", name, lines.Bytes(), err)
+			t.Fatalf("unexpected output of %s %q: %v", name, lines.Bytes(), err)
 		}
 		all = append(all, one)
 	}

@@ -49,12 +49,12 @@ func (s *scanner) number() (token, *fault) {
 		s.at++
 	}
 	if kind == wordNumber && !fraction && leadingZeros(s.text[start:integerEnd]) {
-		return token{}, faultf(start, "an integer can't begin with 0: leave the zeros out, or write 0o… if it is octal")
+		return token{}, faultf(start, "an integer cannot begin with 0: remove the zeros, or write 0o… if it is octal")
 	}
 	return s.numberEnd(token{word: kind, start: start, end: s.at})
 }
 
-// based reads an integer after its prefix of two characters, whose first digit may follow an underscore.
+// based reads an integer with a two-character prefix. Its first digit may follow an underscore.
 func (s *scanner) based(start int, name string, digit func(byte) bool) (token, *fault) {
 	s.at += 2
 	if s.peek() == '_' {
@@ -64,7 +64,7 @@ func (s *scanner) based(start int, name string, digit func(byte) bool) (token, *
 		return token{}, f
 	}
 	if isDigit(s.peek()) {
-		return token{}, faultf(s.at, "%q is no %s digit", s.peek(), name)
+		return token{}, faultf(s.at, "%q is not a valid %s digit", s.peek(), name)
 	}
 	return s.numberEnd(token{word: wordNumber, start: start, end: s.at})
 }
@@ -91,13 +91,13 @@ func (s *scanner) numberEnd(t token) (token, *fault) {
 		return t, nil
 	}
 	if (c == 'l' || c == 'L') && t.word == wordNumber {
-		return token{}, faultf(s.at, "the L of Python 2 is no longer part of an integer: leave it out, integers have any size")
+		return token{}, faultf(s.at, "the suffix L of Python 2 is not valid: remove it, because integers can have any size")
 	}
 	r, _ := utf8.DecodeRuneInString(s.text[s.at:])
-	return token{}, faultf(s.at, "%q directly after a number: put a comma between two values, and quotes around text", r)
+	return token{}, faultf(s.at, "unexpected %q directly after a number: put a comma between two values, and quotes around text", r)
 }
 
-// peek is the next byte, 0 at the end. A NUL of the text ends a word just so, and is then refused.
+// peek returns the next byte, or 0 at the end. A NUL byte in the text ends a word in the same way and is then rejected.
 func (s *scanner) peek() byte {
 	if s.at < len(s.text) {
 		return s.text[s.at]
@@ -105,7 +105,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// leadingZeros: 00 and 0_0 are zero, 007 is nothing.
+// leadingZeros reports whether an integer has invalid leading zeros: 00 and 0_0 are zero, 007 is invalid.
 func leadingZeros(integer string) bool {
 	if len(integer) == 0 || integer[0] != '0' {
 		return false

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// A word of the text is one of these.
+// word is the kind of a token.
 type word byte
 
 const (
@@ -21,20 +21,20 @@ const (
 	wordMark // one of ( ) [ ] { } , : + -
 )
 
-// token is a word and where it stands in the text.
+// token is a word and its position in the text.
 type token struct {
 	word       word
 	mark       byte // of wordMark
 	start, end int
 }
 
-// scanner cuts a text into words.
+// scanner splits a text into words.
 type scanner struct {
 	text string
 	at   int
-	// depth is how many brackets are open: inside them a new line means nothing, outside it ends the expression.
+	// depth is the number of open brackets. Inside brackets a line break is white space; outside it ends the expression.
 	depth int
-	// begun is set by the first word, lineEnded by a new line after it, outside brackets.
+	// begun is set by the first word, lineEnded by a line break after it outside brackets.
 	begun     bool
 	lineEnded bool
 }
@@ -43,7 +43,7 @@ func faultf(offset int, format string, args ...any) *fault {
 	return &fault{offset, fmt.Sprintf(format, args...)}
 }
 
-// skip passes over white space, comments and joined lines.
+// skip skips white space, comments and joined lines.
 func (s *scanner) skip() *fault {
 	for s.at < len(s.text) {
 		switch c := s.text[s.at]; c {
@@ -61,10 +61,10 @@ func (s *scanner) skip() *fault {
 		case '\\':
 			size := newlineAt(s.text, s.at+1)
 			if size == 0 {
-				return faultf(s.at, "a backslash outside a string must be the last character of its line: take it out")
+				return faultf(s.at, "a backslash outside a string must be the last character of its line: remove it")
 			}
 			if s.at+1+size == len(s.text) {
-				return faultf(s.at, "the text ends after a backslash: take it out")
+				return faultf(s.at, "the text ends after a backslash: remove it")
 			}
 			s.at += 1 + size
 		default:
@@ -86,12 +86,12 @@ func (s *scanner) comment() *fault {
 	return nil
 }
 
-// characters refuses what no Python source may hold, wherever it stands.
+// characters rejects characters that no Python source may contain anywhere.
 func (s *scanner) characters(start, end int) *fault {
 	for i := start; i < end; {
 		c := s.text[i]
 		if c == 0 {
-			return faultf(i, "there is a NUL character: take it out, or write it as \\x00 in a string")
+			return faultf(i, "the text contains a NUL character: remove it, or write it as \\x00 in a string")
 		}
 		if c < utf8.RuneSelf {
 			i++
@@ -106,7 +106,7 @@ func (s *scanner) characters(start, end int) *fault {
 	return nil
 }
 
-// newlineAt is the length of the end of line at offset, 0 where there is none.
+// newlineAt returns the length of the line ending at offset, or 0 if there is none.
 func newlineAt(text string, offset int) int {
 	switch {
 	case strings.HasPrefix(text[min(offset, len(text)):], "\r\n"):
@@ -127,7 +127,7 @@ func (s *scanner) next() (token, *fault) {
 		return token{word: wordEnd, start: start, end: start}, nil
 	}
 	if s.lineEnded {
-		return token{}, faultf(start, "the tuple has ended with its line: put parentheses around the whole to go on in a new line")
+		return token{}, faultf(start, "the tuple ends at the end of its line: put parentheses around it to continue on a new line")
 	}
 	s.begun = true
 	c := s.text[start]
@@ -145,10 +145,10 @@ func (s *scanner) next() (token, *fault) {
 	case isNameStart(c) && (c < utf8.RuneSelf || isLetterAt(s.text[start:])):
 		return s.name()
 	}
-	return token{}, s.stranger(start)
+	return token{}, s.unexpected(start)
 }
 
-// name reads a name, or the string that it is the prefix of.
+// name reads a name, or a string literal of which it is the prefix.
 func (s *scanner) name() (token, *fault) {
 	start := s.at
 	for s.at < len(s.text) && (isNameStart(s.text[s.at]) || isDigit(s.text[s.at])) {
@@ -163,23 +163,23 @@ func (s *scanner) name() (token, *fault) {
 	return token{word: wordName, start: start, end: s.at}, nil
 }
 
-// stranger says what is wrong with a character that begins no word.
-func (s *scanner) stranger(offset int) *fault {
+// unexpected returns the error for a character that cannot begin a word.
+func (s *scanner) unexpected(offset int) *fault {
 	if f := s.characters(offset, offset+1); f != nil {
 		return f
 	}
 	r, _ := utf8.DecodeRuneInString(s.text[offset:])
 	switch {
 	case strings.ContainsRune("*/%@&|^~<>=!", r):
-		return faultf(offset, "%q is an operator, and a literal computes nothing: write the value itself", r)
+		return faultf(offset, "%q is an operator, and literals are not evaluated: write the value itself", r)
 	case r == ';' || r == '.':
-		return faultf(offset, "%q has no place in a literal: separate values by commas", r)
+		return faultf(offset, "unexpected %q in a literal: separate values with commas", r)
 	case strings.ContainsRune("‘’‚“”„«»", r):
-		return faultf(offset, "%c is a typographic quotation mark, and Python knows only ' and \"", r)
+		return faultf(offset, "%c is a typographic quotation mark: use ' or \"", r)
 	case unicode.IsPrint(r):
-		return faultf(offset, "%q has no place here: put text in quotes", r)
+		return faultf(offset, "unexpected %q: put text in quotes", r)
 	}
-	return faultf(offset, "the invisible character U+%04X has no place here: take it out", r)
+	return faultf(offset, "unexpected invisible character U+%04X: remove it", r)
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
@@ -189,7 +189,8 @@ func isLetterAt(text string) bool {
 	return unicode.IsLetter(r)
 }
 
-// isNameStart: of what is not ASCII no name is a literal, so it only matters that it is read as one word.
+// isNameStart reports whether a byte can begin a name. No non-ASCII name is a valid literal, so it is sufficient that such a
+// name is read as one word.
 func isNameStart(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c >= utf8.RuneSelf
 }

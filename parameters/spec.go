@@ -9,7 +9,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Input is one input, in the form in which it was given: exactly one of the two is set.
+// Input is one input in the form in which it was given. Exactly one field is set.
 type Input struct {
 	// JSON is an array of JSON values.
 	JSON json.RawMessage
@@ -17,31 +17,31 @@ type Input struct {
 	Literal string
 }
 
-// Inputs are the inputs of a run.
+// Inputs is the list of inputs of a run.
 type Inputs interface {
-	// Len is n, at least 1.
+	// Len is the number of inputs, at least 1.
 	Len() int
-	// Slice returns the inputs from first to last, both included. It panics where one of them does not exist.
+	// Slice returns the inputs from first to last, both inclusive. It panics if an index is out of range.
 	Slice(first, last int) []Input
 }
 
-// ErrElsewhere: the inputs of the run are not in its spec, which names where they are.
-var ErrElsewhere = errors.New("the inputs are where spec.parametersFrom says")
+// ErrElsewhere is returned if the inputs of a run are not in its spec: spec.parametersFrom references them.
+var ErrElsewhere = errors.New("the inputs are not in the spec: spec.parametersFrom references them")
 
-// FromSpec returns the inputs that a run was given in its spec; ErrElsewhere where they are not there. They share memory with the spec, which must not change any more.
-// The error is a sentence without a full stop that names the field and the mend.
+// FromSpec returns the inputs in a run's spec, or ErrElsewhere if they are not there. The result shares memory with the spec,
+// which must not change afterwards. An error is a sentence without a full stop that names the field and the correction.
 func FromSpec(spec *v1alpha1.FunctionRunSpec) (Inputs, error) {
 	inputs, err := given(spec)
 	if err != nil {
 		return nil, err
 	}
 	if inputs.Len() == 0 {
-		return nil, fmt.Errorf("%s has no input, and a run needs at least one: give it [[]] or ((),) for a single call without values", field(spec))
+		return nil, fmt.Errorf("%s has no inputs, and a run needs at least one: use [[]] or ((),) for a single call without values", field(spec))
 	}
 	return inputs, nil
 }
 
-// Count is the number of inputs of a run, with the errors of FromSpec.
+// Count returns the number of inputs of a run. Its errors are those of FromSpec.
 func Count(spec *v1alpha1.FunctionRunSpec) (int, error) {
 	inputs, err := FromSpec(spec)
 	if err != nil {
@@ -56,7 +56,7 @@ func given(spec *v1alpha1.FunctionRunSpec) (Inputs, error) {
 	}
 	switch {
 	case spec.Parameters != nil:
-		return jsonInputs(spec.Parameters), sound(spec.Parameters)
+		return jsonInputs(spec.Parameters), checkDepth(spec.Parameters)
 	case spec.ParametersLiteral != nil:
 		literal, err := ParseLiteral(*spec.ParametersLiteral)
 		if err != nil {
@@ -67,7 +67,7 @@ func given(spec *v1alpha1.FunctionRunSpec) (Inputs, error) {
 	return nil, ErrElsewhere
 }
 
-// oneSource says what is wrong where the inputs are not given in exactly one way.
+// oneSource checks that the inputs are given in exactly one form.
 func oneSource(spec *v1alpha1.FunctionRunSpec) error {
 	ways := 0
 	for _, given := range []bool{spec.Parameters != nil, spec.ParametersLiteral != nil, spec.ParametersFrom != nil} {
@@ -77,11 +77,11 @@ func oneSource(spec *v1alpha1.FunctionRunSpec) error {
 	}
 	switch ways {
 	case 0:
-		return errors.New("none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: give the inputs in one of them")
+		return errors.New("none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: set exactly one of them")
 	case 1:
 		return nil
 	}
-	return errors.New("more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: leave all but one of them out")
+	return errors.New("more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: set exactly one of them")
 }
 
 func field(spec *v1alpha1.FunctionRunSpec) string {
@@ -91,7 +91,7 @@ func field(spec *v1alpha1.FunctionRunSpec) string {
 	return "spec.parametersLiteral"
 }
 
-// jsonInputs are spec.parameters as they are.
+// jsonInputs are the inputs in spec.parameters.
 type jsonInputs []v1alpha1.Input
 
 func (t jsonInputs) Len() int { return len(t) }
@@ -104,8 +104,9 @@ func (t jsonInputs) Slice(first, last int) []Input {
 	return inputs
 }
 
-// sound refuses what a decoder of a worker might not take. The API server that stored the values nests deeper.
-func sound(inputs jsonInputs) error {
+// checkDepth rejects values that the decoder of a worker might not accept. The API server that stored them accepts deeper
+// nesting.
+func checkDepth(inputs jsonInputs) error {
 	for i, values := range inputs {
 		for j := range values {
 			if values[j].Raw == nil {
@@ -119,7 +120,7 @@ func sound(inputs jsonInputs) error {
 	return nil
 }
 
-// array joins values to one JSON array. Values that came through an API server are valid JSON.
+// array joins values into one JSON array. Values that passed through an API server are valid JSON.
 func array(values v1alpha1.Input) json.RawMessage {
 	size := 2
 	for _, value := range values {
@@ -130,7 +131,7 @@ func array(values v1alpha1.Input) json.RawMessage {
 		if i > 0 {
 			joined = append(joined, ',')
 		}
-		if value.Raw == nil { // what the type makes of null
+		if value.Raw == nil { // the type decodes null to this
 			joined = append(joined, "null"...)
 		}
 		joined = append(joined, value.Raw...)

@@ -11,7 +11,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// specOf reads a spec as an API server hands it out.
+// specOf decodes a spec in the form in which an API server returns it.
 func specOf(t *testing.T, text string) *v1alpha1.FunctionRunSpec {
 	t.Helper()
 	spec := &v1alpha1.FunctionRunSpec{}
@@ -21,7 +21,7 @@ func specOf(t *testing.T, text string) *v1alpha1.FunctionRunSpec {
 	return spec
 }
 
-func TestFromSpecGivesEachInputAsItWasWritten(t *testing.T) {
+func TestFromSpecReturnsEachInputAsWritten(t *testing.T) {
 	tests := map[string]struct {
 		spec        string
 		first, last int
@@ -62,8 +62,8 @@ func TestCount(t *testing.T) {
 	}{
 		"JSON":              {spec: `{parameters: [[1], [], [2, 3]]}`, want: 3},
 		"a literal":         {spec: `{parametersLiteral: "((1,), ())"}`, want: 2},
-		"no JSON input":     {spec: `{parameters: []}`, problem: "spec.parameters has no input, and a run needs at least one"},
-		"no input":          {spec: `{parametersLiteral: "()"}`, problem: "spec.parametersLiteral has no input, and a run needs at least one"},
+		"no JSON input":     {spec: `{parameters: []}`, problem: "spec.parameters has no inputs, and a run needs at least one"},
+		"no input":          {spec: `{parametersLiteral: "()"}`, problem: "spec.parametersLiteral has no inputs, and a run needs at least one"},
 		"neither":           {spec: `{}`, problem: "none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
 		"both":              {spec: `{parameters: [[1]], parametersLiteral: "((1,),)"}`, problem: "more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"},
 		"a literal's error": {spec: `{parametersLiteral: "((1,), (x,))"}`, problem: `spec.parametersLiteral, line 1, column 9: "x" is a name`},
@@ -92,6 +92,6 @@ func TestSliceSharesNothingWithTheSpec(t *testing.T) {
 	slice := inputs.Slice(0, 0)
 	slice[0].JSON[1] = '7'
 	if got := string(inputs.Slice(0, 0)[0].JSON); got != "[1]" {
-		t.Errorf("the run's input became %s when a copy was written to", got)
+		t.Errorf("writing to a copy changed the run's input to %s", got)
 	}
 }

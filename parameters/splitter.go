@@ -8,8 +8,8 @@ import (
 	"sharedcloud.io/function-operator/api/strictjson"
 )
 
-// splitter cuts a JSON array of any length into the texts of its elements. It holds one of them, and knows just enough of JSON
-// to find its end: whether that is JSON is looked at afterwards.
+// splitter splits a JSON array of any length into the texts of its elements. It holds one element at a time and parses only what
+// is needed to find its end; the element is validated afterwards.
 type splitter struct {
 	text    *bufio.Reader
 	element []byte
@@ -20,7 +20,7 @@ var (
 	errDepth = fmt.Errorf("it exceeds the maximum depth: it is nested deeper than %d levels", strictjson.MaxDepth)
 )
 
-// space passes over white space and returns the byte behind it, which stays.
+// space skips white space and returns the next byte without consuming it.
 func (s *splitter) space() (byte, error) {
 	for {
 		c, err := s.text.ReadByte()
@@ -37,7 +37,7 @@ func (s *splitter) space() (byte, error) {
 
 func (s *splitter) skip() { _, _ = s.text.Discard(1) }
 
-// next reads the next element; last says that there is none.
+// next reads the next element; last reports that there is none.
 func (s *splitter) next(first bool) (last bool, err error) {
 	c, err := s.space()
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *splitter) next(first bool) (last bool, err error) {
 	return false, s.read()
 }
 
-// read reads an element up to the comma or bracket behind it, which stays.
+// read reads an element up to the following comma or bracket, which it does not consume.
 func (s *splitter) read() error {
 	s.element = s.element[:0]
 	depth, inText, escaped := 1, false, false

@@ -13,25 +13,25 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// MaxInputBytes is how long one input may be, as text: an answer of the work exchange holds it.
+// MaxInputBytes is the maximum length of one input as text: it must fit into one response of the work exchange.
 const MaxInputBytes = 8 << 20
 
-// MaxInputs is how many inputs a run may have.
+// MaxInputs is the maximum number of inputs of a run.
 const MaxInputs = 100_000_000
 
-// Stream is how inputs come as a text of any length.
+// Stream describes the format of a text of inputs of any length.
 type Stream struct {
 	Format v1alpha1.ParametersFormat
-	// Header says that the first row of a CSV text names its columns: an input is then one object, {"column": "value"}.
+	// Header indicates that the first row of a CSV text names its columns. Each input is then one object, {"column": "value"}.
 	Header bool
-	// TypedCells reads a cell of a CSV text as JSON where it is a number, true, false or null; otherwise all are strings.
+	// TypedCells reads a cell of a CSV text as JSON if it is a number, true, false or null. Otherwise all cells are strings.
 	TypedCells bool
-	// MayBeEmpty takes a text without any input for good: it is a part of a longer one.
+	// MayBeEmpty accepts a text without inputs, which is part of a longer one.
 	MayBeEmpty bool
 }
 
-// FormatOf is the format of a text with that name, where none is given: what follows the last dot says so, else whether
-// the text begins like a Python tuple.
+// FormatOf returns the format of a text whose format is not given: by the extension of its name, or else by whether the text
+// begins like a Python tuple.
 func FormatOf(name, beginning string) v1alpha1.ParametersFormat {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".json":
@@ -49,28 +49,28 @@ func FormatOf(name, beginning string) v1alpha1.ParametersFormat {
 	return v1alpha1.FormatJSON
 }
 
-// Reader yields the inputs of a text one after the other. It holds one of them at a time; of a Python literal, which
-// has no beginning of an input that could be told from elsewhere, the whole text, up to MaxLiteralBytes.
+// Reader yields the inputs of a text one after the other. It holds one input at a time, except for a Python literal, which must
+// be parsed from its beginning: of this it holds the whole text, up to MaxLiteralBytes.
 type Reader struct {
 	next  func() (Input, error)
 	text  *limitedReader
-	empty bool // may be
+	empty bool // a text without inputs is valid
 	count int
 	err   error
-	// reuse: the caller is done with an input when it asks for the next. scratch holds it then.
+	// reuse indicates that the caller has finished with an input when it asks for the next one. scratch then holds the input.
 	reuse   bool
 	scratch []byte
 	out     bytes.Buffer
-	// literal is a Python text once it was read.
+	// literal is the Python text once it has been read.
 	literal *Literal
 }
 
-// FormatError says what is wrong with a text of inputs, and where: a sentence without a full stop.
+// FormatError describes an error in a text of inputs and its position. Its text is a sentence without a full stop.
 type FormatError struct{ Sentence string }
 
 func (e *FormatError) Error() string { return e.Sentence }
 
-// NewReader reads inputs from a text in UTF-8.
+// NewReader reads inputs from a UTF-8 text.
 func NewReader(text io.Reader, stream Stream) *Reader {
 	limited := &limitedReader{reader: text}
 	ahead := 64 << 10
@@ -84,7 +84,7 @@ func NewReader(text io.Reader, stream Stream) *Reader {
 	r := &Reader{text: limited, empty: stream.MayBeEmpty}
 	switch stream.Format {
 	case v1alpha1.FormatNDJSON:
-		limited.most = math.MaxInt // lines sees to it by itself
+		limited.max = math.MaxInt // lines checks the length of a line itself
 		r.next = r.lines(buffered)
 	case v1alpha1.FormatCSV:
 		r.next = r.rows(buffered, limited, stream)
@@ -96,7 +96,7 @@ func NewReader(text io.Reader, stream Stream) *Reader {
 	return r
 }
 
-// buffer is where an input is put that takes about so many bytes.
+// buffer returns an empty buffer for an input of about size bytes.
 func (r *Reader) buffer(size int) []byte {
 	if !r.reuse {
 		return make([]byte, 0, size)
@@ -107,8 +107,8 @@ func (r *Reader) buffer(size int) []byte {
 	return r.scratch[:0]
 }
 
-// Next returns the next input, or io.EOF after the last. Any other error is a *FormatError, or that of the reader beneath;
-// no input follows it.
+// Next returns the next input, or io.EOF after the last. Any other error is a *FormatError or the error of the underlying
+// reader; no input follows it.
 func (r *Reader) Next() (Input, error) {
 	if r.err != nil {
 		return Input{}, r.err
@@ -118,7 +118,7 @@ func (r *Reader) Next() (Input, error) {
 	case r.text.failed != nil:
 		r.err = r.text.failed
 	case errors.Is(err, io.EOF) && r.count == 0 && !r.empty:
-		r.err = &FormatError{"there is no input in it, and a run needs at least one: give it [[]] or ((),) for a single call without values"}
+		r.err = &FormatError{"it contains no inputs, and a run needs at least one: use [[]] or ((),) for a single call without values"}
 	case errors.Is(err, io.EOF):
 		r.err = io.EOF
 	case err != nil:
@@ -132,10 +132,10 @@ func (r *Reader) Next() (Input, error) {
 	return Input{}, r.err
 }
 
-// Count is how many inputs were returned.
+// Count returns the number of inputs that were returned.
 func (r *Reader) Count() int { return r.count }
 
-// Collect reads all inputs. In memory they take a small multiple of their text, however many they are.
+// Collect reads all inputs. They occupy a small multiple of the length of their text, regardless of their number.
 func Collect(text io.Reader, stream Stream) (Inputs, error) {
 	reader, all := NewReader(text, stream), &collected{}
 	reader.reuse = true
@@ -148,7 +148,7 @@ func Collect(text io.Reader, stream Stream) (Inputs, error) {
 			return all, nil
 		case err != nil:
 			return nil, err
-		case reader.literal != nil: // it has them all
+		case reader.literal != nil: // the literal already holds all inputs
 		case len(all.text)+len(input.JSON) > math.MaxUint32:
 			return nil, &FormatError{"the inputs have more than 4 GiB: split the run"}
 		default:
@@ -158,7 +158,7 @@ func Collect(text io.Reader, stream Stream) (Inputs, error) {
 	}
 }
 
-// collected are inputs of JSON, one behind the other.
+// collected holds JSON inputs one after the other.
 type collected struct {
 	text []byte
 	ends []uint32
@@ -179,33 +179,33 @@ func (c *collected) Slice(first, last int) []Input {
 	return inputs
 }
 
-var errInputTooLong = fmt.Errorf("it has more than %d bytes, and an input may not: put what is large where the handler can fetch it", MaxInputBytes)
+var errInputTooLong = fmt.Errorf("it has more than %d bytes, the maximum of an input: store large data where the handler can fetch it", MaxInputBytes)
 
-// limitedReader ends with an error when more is read for one input than that may have. What decoders read ahead counts too.
+// limitedReader fails when more than the maximum of one input is read, including what the decoder reads ahead.
 type limitedReader struct {
 	reader io.Reader
 	read   int
-	most   int // 0: MaxInputBytes and what is read ahead
-	// commas are counted where mostCommas is set.
-	commas, mostCommas int
-	// failed is the error of the reader beneath, which is nobody's mistake.
+	max    int // 0: MaxInputBytes and the read-ahead
+	// commas are counted if maxCommas is set.
+	commas, maxCommas int
+	// failed is the error of the underlying reader, which is not an error in the inputs.
 	failed error
 }
 
 func (l *limitedReader) Read(p []byte) (int, error) {
-	most := l.most
-	if most == 0 {
-		most = MaxInputBytes + 128<<10
+	maximum := l.max
+	if maximum == 0 {
+		maximum = MaxInputBytes + 128<<10
 	}
-	if l.read > most {
+	if l.read > maximum {
 		return 0, errInputTooLong
 	}
-	if l.mostCommas > 0 && l.commas > l.mostCommas {
+	if l.maxCommas > 0 && l.commas > l.maxCommas {
 		return 0, errTooManyCells
 	}
 	n, err := l.reader.Read(p)
 	l.read += n
-	if l.mostCommas > 0 {
+	if l.maxCommas > 0 {
 		l.commas += bytes.Count(p[:n], []byte{','})
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -221,8 +221,8 @@ func (r *Reader) literals(text io.Reader, limited *limitedReader) func() (Input,
 	next := 0
 	return func() (Input, error) {
 		if r.literal == nil {
-			limited.most = MaxLiteralBytes + 128<<10
-			var all strings.Builder // what it holds is not copied
+			limited.max = MaxLiteralBytes + 128<<10
+			var all strings.Builder // String does not copy
 			if _, err := io.Copy(&all, io.LimitReader(text, MaxLiteralBytes+1)); err != nil {
 				return Input{}, err
 			}

@@ -21,7 +21,7 @@ const (
 	asPython = v1alpha1.FormatPython
 )
 
-// shown writes inputs so that a reader sees them.
+// shown formats inputs for a diff.
 func shown(inputs Inputs) []string {
 	var all []string
 	for _, input := range inputs.Slice(0, inputs.Len()-1) {
@@ -41,10 +41,10 @@ func TestCollectReadsEachFormat(t *testing.T) {
 		want   []string
 	}{
 		"an array of arrays":                       {` [[1, "a"], [] , [ {"k": [null]} ]]` + "\n", Stream{Format: asJSON}, []string{`[1,"a"]`, `[]`, `[{"k":[null]}]`}},
-		"an array of values that are no arrays":    {`["a", 2.50, {"k": 1}, null]`, Stream{Format: asJSON}, []string{`["a"]`, `[2.50]`, `[{"k":1}]`, `[null]`}},
+		"an array of values that are not arrays":   {`["a", 2.50, {"k": 1}, null]`, Stream{Format: asJSON}, []string{`["a"]`, `[2.50]`, `[{"k":1}]`, `[null]`}},
 		"an integer of 40 digits stays one":        {`[[1234567890123456789012345678901234567890]]`, Stream{Format: asJSON}, []string{`[1234567890123456789012345678901234567890]`}},
 		"lines":                                    {"[1]\n\n  [2, 3] \r\n\"x\"\n{\"a\": 1}", Stream{Format: asNDJSON}, []string{`[1]`, `[2,3]`, `["x"]`, `[{"a":1}]`}},
-		"a mark of the byte order":                 {"\ufeff[1]\n", Stream{Format: asNDJSON}, []string{`[1]`}},
+		"a byte order mark":                        {"\ufeff[1]\n", Stream{Format: asNDJSON}, []string{`[1]`}},
 		"a line longer than the buffer":            {`["` + strings.Repeat("x", 200_000) + `"]` + "\n[2]\n", Stream{Format: asNDJSON}, []string{`["` + strings.Repeat("x", 200_000) + `"]`, `[2]`}},
 		"rows of strings":                          {"a,1\n\"x, \"\"y\"\"\nz\",\n", Stream{Format: asCSV}, []string{`["a","1"]`, `["x, \"y\"\nz",""]`}},
 		"rows of different lengths":                {"a\nb,c\n", Stream{Format: asCSV}, []string{`["a"]`, `["b","c"]`}},
@@ -71,33 +71,33 @@ func TestCollectReadsEachFormat(t *testing.T) {
 	}
 }
 
-func TestCollectSaysWhereSomethingIsWrong(t *testing.T) {
+func TestCollectReportsErrorsWithTheirPosition(t *testing.T) {
 	long := strings.Repeat("x", MaxInputBytes)
 	for name, tc := range map[string]struct {
 		text   string
 		stream Stream
 		want   string
 	}{
-		"nothing":                         {"", Stream{Format: asNDJSON}, "there is no input in it"},
-		"an empty array":                  {"[]", Stream{Format: asJSON}, "there is no input in it"},
-		"only a header":                   {"a,b\n", Stream{Format: asCSV, Header: true}, "there is no input in it"},
-		"an object":                       {`{"a": 1}`, Stream{Format: asJSON}, "it is no JSON array of inputs"},
-		"a text that is no JSON":          {`hello`, Stream{Format: asJSON}, "it is no JSON array of inputs"},
-		"an array that is not closed":     {`[[1],[2]`, Stream{Format: asJSON}, "the text ends in the middle"},
-		"an input that is not closed":     {`[[1],[2`, Stream{Format: asJSON}, "input 1: the text ends in the middle"},
-		"something behind the array":      {"[[1]]\n[[2]]", Stream{Format: asJSON}, "there is more text behind the array"},
-		"a line that is no JSON":          {"[1]\n\n[2,]\n", Stream{Format: asNDJSON}, "line 3: it is no JSON"},
-		"a line that is not UTF-8":        {"[1]\n[\"\xff\"]\n", Stream{Format: asNDJSON}, "line 2: it is not UTF-8"},
-		"a line that is too long":         {"[1]\n[\"" + long + "\"]\n", Stream{Format: asNDJSON}, "line 2: it has more than 8388608 bytes"},
-		"an element that is too long":     {`[[1],["` + long + `"]]`, Stream{Format: asJSON}, "input 1: it has more than 8388608 bytes"},
-		"a row that is too long":          {"a\n" + long + "\n", Stream{Format: asCSV}, "line 2: it has more than 8388608 bytes"},
-		"a quote that is not closed":      {"a\n\"b\n", Stream{Format: asCSV}, "line 2"},
-		"a row with too few cells":        {"a,b\n1\n", Stream{Format: asCSV, Header: true}, "line 2: it has 1 cells, and the header names 2 columns"},
-		"two columns of one name":         {"a,a\n1,2\n", Stream{Format: asCSV, Header: true}, `the header names the column "a" twice`},
-		"a row that is not UTF-8":         {"\xff\n", Stream{Format: asCSV}, "line 1: it is not UTF-8"},
-		"a Python text that is no input":  {"[1, 2", Stream{Format: asPython}, "line 1"},
-		"nesting that nobody could parse": {strings.Repeat("[", 20_000), Stream{Format: asJSON}, "input 0"},
-		"the same on a line":              {strings.Repeat("[", 20_000) + "\n", Stream{Format: asNDJSON}, "line 1"},
+		"nothing":                           {"", Stream{Format: asNDJSON}, "it contains no inputs"},
+		"an empty array":                    {"[]", Stream{Format: asJSON}, "it contains no inputs"},
+		"only a header":                     {"a,b\n", Stream{Format: asCSV, Header: true}, "it contains no inputs"},
+		"an object":                         {`{"a": 1}`, Stream{Format: asJSON}, "it is not a JSON array of inputs"},
+		"a text that is not JSON":           {`hello`, Stream{Format: asJSON}, "it is not a JSON array of inputs"},
+		"an array that is not closed":       {`[[1],[2]`, Stream{Format: asJSON}, "unexpected end of the text"},
+		"an input that is not closed":       {`[[1],[2`, Stream{Format: asJSON}, "input 1: unexpected end of the text"},
+		"text after the array":              {"[[1]]\n[[2]]", Stream{Format: asJSON}, "text follows the array"},
+		"a line that is not JSON":           {"[1]\n\n[2,]\n", Stream{Format: asNDJSON}, "line 3: it is not JSON"},
+		"a line that is not UTF-8":          {"[1]\n[\"\xff\"]\n", Stream{Format: asNDJSON}, "line 2: it is not UTF-8"},
+		"a line that is too long":           {"[1]\n[\"" + long + "\"]\n", Stream{Format: asNDJSON}, "line 2: it has more than 8388608 bytes"},
+		"an element that is too long":       {`[[1],["` + long + `"]]`, Stream{Format: asJSON}, "input 1: it has more than 8388608 bytes"},
+		"a row that is too long":            {"a\n" + long + "\n", Stream{Format: asCSV}, "line 2: it has more than 8388608 bytes"},
+		"a quote that is not closed":        {"a\n\"b\n", Stream{Format: asCSV}, "line 2"},
+		"a row with too few cells":          {"a,b\n1\n", Stream{Format: asCSV, Header: true}, "line 2: the number of cells is 1, and the number of columns in the header is 2"},
+		"two columns of one name":           {"a,a\n1,2\n", Stream{Format: asCSV, Header: true}, `the header contains the column "a" twice`},
+		"a row that is not UTF-8":           {"\xff\n", Stream{Format: asCSV}, "line 1: it is not UTF-8"},
+		"a Python text that is not a tuple": {"[1, 2", Stream{Format: asPython}, "line 1"},
+		"too deep nesting":                  {strings.Repeat("[", 20_000), Stream{Format: asJSON}, "input 0"},
+		"the same on a line":                {strings.Repeat("[", 20_000) + "\n", Stream{Format: asNDJSON}, "line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Collect(strings.NewReader(tc.text), tc.stream)
@@ -109,7 +109,7 @@ func TestCollectSaysWhereSomethingIsWrong(t *testing.T) {
 	}
 }
 
-func TestAnErrorOfTheConnectionIsNoEnd(t *testing.T) {
+func TestAConnectionErrorIsNotTheEnd(t *testing.T) {
 	broken := errors.New("the connection broke")
 	for name, tc := range map[string]struct {
 		text   string
@@ -129,7 +129,7 @@ func TestAnErrorOfTheConnectionIsNoEnd(t *testing.T) {
 	}
 }
 
-// endless is a text without an end, of which nothing is kept.
+// endless is an endless text that is never stored.
 type endless struct {
 	beginning, line string
 	left            int
@@ -194,13 +194,13 @@ func TestFormatOf(t *testing.T) {
 		key, text string
 		want      v1alpha1.ParametersFormat
 	}{
-		"the end of the key decides": {"inputs.ndjson", "((1,),)", asNDJSON},
-		"lines of JSON":              {"a.jsonl", "", asNDJSON},
-		"capitals":                   {"A.CSV", "", asCSV},
-		"Python":                     {"inputs.py", "", asPython},
-		"nothing, and a parenthesis": {"inputs", "\n ((1,),)", asPython},
-		"nothing, and a bracket":     {"inputs", "[[1]]", asJSON},
-		"another end":                {"inputs.txt", "[[1]]", asJSON},
+		"the extension of the key takes precedence": {"inputs.ndjson", "((1,),)", asNDJSON},
+		"lines of JSON":                   {"a.jsonl", "", asNDJSON},
+		"capitals":                        {"A.CSV", "", asCSV},
+		"Python":                          {"inputs.py", "", asPython},
+		"no extension, and a parenthesis": {"inputs", "\n ((1,),)", asPython},
+		"no extension, and a bracket":     {"inputs", "[[1]]", asJSON},
+		"another extension":               {"inputs.txt", "[[1]]", asJSON},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := FormatOf(tc.key, tc.text); got != tc.want {

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// str reads a string or bytes literal. Its prefix lies between start and quote.
+// str reads a string or bytes literal. Its prefix is the text between start and quote.
 func (s *scanner) str(start, quote int) (token, *fault) {
 	raw, isBytes, f := prefix(s.text[start:quote], start)
 	if f != nil {
@@ -19,7 +19,7 @@ func (s *scanner) str(start, quote int) (token, *fault) {
 	bodyStart := s.at
 	for {
 		if s.at >= len(s.text) {
-			return token{}, faultf(start, "the string that begins here has no end: close it with %s", close)
+			return token{}, faultf(start, "the string that begins here is not closed: close it with %s", close)
 		}
 		switch c := s.text[s.at]; {
 		case c == '\\':
@@ -39,14 +39,14 @@ func (s *scanner) str(start, quote int) (token, *fault) {
 		case (c == '\n' || c == '\r') && len(close) == 1:
 			return token{}, faultf(s.at, "the line ends inside a string: close it, write \\n for a new line, or use triple quotes")
 		case c >= utf8.RuneSelf && isBytes:
-			return token{}, faultf(s.at, "bytes hold ASCII characters only: write others as \\x…, or leave out the b")
+			return token{}, faultf(s.at, "bytes contain ASCII characters only: write others as \\x…, or remove the b")
 		default:
 			s.at++
 		}
 	}
 }
 
-// prefix reads what stands before a quote: r, b and u in any case, r and b also together.
+// prefix reads the prefix of a string literal: r, b and u in any case, and r and b combined.
 func prefix(text string, offset int) (raw, isBytes bool, f *fault) {
 	switch strings.ToLower(text) {
 	case "", "u":
@@ -58,27 +58,27 @@ func prefix(text string, offset int) (raw, isBytes bool, f *fault) {
 	case "br", "rb":
 		return true, true, nil
 	case "f", "fr", "rf", "t", "tr", "rt":
-		return false, false, faultf(offset, "a formatted string is not a literal: write the text itself, without the %s", text)
+		return false, false, faultf(offset, "a formatted string is not a literal: write the text itself, without the prefix %s", text)
 	case "ur":
-		return false, false, faultf(offset, "Python 3 knows no strings with the prefix %s: write r'…'", text)
+		return false, false, faultf(offset, "Python 3 has no strings with the prefix %s: write r'…'", text)
 	}
-	return false, false, faultf(offset, "a name stands directly before a string: put a comma between, or take it out")
+	return false, false, faultf(offset, "unexpected name directly before a string: put a comma between them, or remove the name")
 }
 
-// escape reads a backslash and what belongs to it. An escape that Python does not know stands for itself.
+// escape reads a backslash and the escape that follows. An escape that Python does not define stands for itself.
 func (s *scanner) escape(raw, isBytes bool) *fault {
 	start := s.at
 	s.at++
 	c := s.peek()
 	if s.at >= len(s.text) {
-		return nil // the string has no end, which the caller says
+		return nil // the caller reports that the string is not closed
 	}
 	if size := newlineAt(s.text, s.at); size > 0 {
 		s.at += size
 		return nil
 	}
 	if c >= utf8.RuneSelf {
-		return nil // what follows is read as any character
+		return nil // the caller reads the following character
 	}
 	s.at++
 	if raw {
@@ -96,7 +96,7 @@ func (s *scanner) escape(raw, isBytes bool) *fault {
 			return f
 		}
 		if digits := s.text[start+2 : s.at]; strings.ToLower(digits) > "0010ffff" {
-			return faultf(start, "there is no character \\U%s: the last is \\U0010ffff", digits)
+			return faultf(start, "\\U%s is not a character: the last one is \\U0010ffff", digits)
 		}
 	case c == 'N':
 		return s.named(start)
@@ -120,7 +120,7 @@ func (s *scanner) hex(start, count int, isBytes bool) *fault {
 	return nil
 }
 
-// named reads the name of \N{GREEK SMALL LETTER MU}. Which names there are is the interpreter's knowledge.
+// named reads the name of \N{GREEK SMALL LETTER MU}. Only the interpreter knows which names exist.
 func (s *scanner) named(start int) *fault {
 	length := 0
 	if s.peek() == '{' {

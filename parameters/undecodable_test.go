@@ -11,7 +11,7 @@ import (
 //security:attack tenant | stores a run whose content cannot be decoded | no cache says that it has no inputs: it is its metadata and the error
 func TestARunThatCannotBeDecodedHasNoCount(t *testing.T) {
 	run := &v1alpha1.FunctionRun{}
-	if err := json.Unmarshal([]byte(`{"metadata":{"name":"r","annotations":{"cache.sharedcloud.io/inputs":"5"}},"spec":{"parameters":{}}}`), run); err != nil {
+	if err := json.Unmarshal([]byte(`{"metadata":{"name":"r","annotations":{"cache.sharedcloud.io/input-count":"5"}},"spec":{"parameters":{}}}`), run); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := DropInputs(run); err != nil {
@@ -35,7 +35,7 @@ func TestTheCountOfAnUploadIsBounded(t *testing.T) {
 	}
 	for text, fine := range map[string]bool{"5": true, "9223372036854775807": false, "100000001": false, "-5": false} {
 		run := &v1alpha1.FunctionRun{}
-		run.Annotations = map[string]string{v1alpha1.AnnotationInputs: text}
+		run.Annotations = map[string]string{v1alpha1.AnnotationInputCount: text}
 		if _, err := CachedCount(run); (err == nil) != fine {
 			t.Errorf("the annotation %s: %v", text, err)
 		}

@@ -2,7 +2,7 @@ package parameters
 
 import "fmt"
 
-// kind is what a value is, as far as the grammar asks.
+// kind is the kind of a value, as far as the grammar distinguishes it.
 type kind byte
 
 const (
@@ -28,16 +28,16 @@ var kindNames = map[kind]string{
 	constant: "a constant",
 }
 
-// value is an expression that has been read. Nothing is built of it.
+// value is an expression that has been read. The Go value of it is never built.
 type value struct {
 	kind     kind
 	start    uint32
 	end      uint32
-	mutable  bool   // a list, set or dict is in it, so it can't be a key
-	elements *table // of a tuple that may turn out to be the whole
+	mutable  bool   // it contains a list, set or dict, so it cannot be a key
+	elements *table // of a tuple that may be the outer one
 }
 
-// table notes where the elements of a tuple lie, and the first that is no tuple.
+// table records the positions of the elements of a tuple, and the first element that is not a tuple.
 type table struct {
 	spans []span
 	wrong value
@@ -46,7 +46,7 @@ type table struct {
 
 func (t *table) add(v value) {
 	switch {
-	case t.wrong.kind != none: // it is not the whole, or the whole is wrong: nobody asks for the others
+	case t.wrong.kind != none: // not the outer tuple, or an invalid one: the other elements are not needed
 	case v.kind != tuple:
 		t.wrong, t.index = v, len(t.spans)
 	default:
@@ -54,27 +54,27 @@ func (t *table) add(v value) {
 	}
 }
 
-const computes = "a literal computes nothing: write the result (only a complex number is written as a sum, 1+2j)"
+const notEvaluated = "literals are not evaluated: write the result (only a complex number is written as a sum, 1+2j)"
 
-// frame is an open bracket, or the text itself: what was read in it so far.
+// frame is an open bracket, or the text itself, and the state of what was read in it.
 type frame struct {
 	open    byte // ( [ { or 0 for the text itself
 	start   int
-	count   int  // elements that a comma has ended
-	pairs   bool // of {: a dict
+	count   int  // elements that a comma ended
+	pairs   bool // for {: it is a dict
 	colon   bool // the key of a pair and its colon have been read
-	mutable bool // an element is, or holds, a list, set or dict
+	mutable bool // an element is, or contains, a list, set or dict
 
-	sign    bool // a sign waits for its number
+	sign    bool // a sign has been read, and its number has not
 	signAt  int
 	left    value // the first half of 1+2j
 	current value // the element that is being read
 
-	// elements is nil unless this frame may turn out to be the whole: it stands first in all that enclose it.
+	// elements is nil unless this frame may be the outer tuple: it is the first element of every frame that encloses it.
 	elements *table
 }
 
-// walker reads a text with a stack of its own, so that brackets within brackets cost no calls.
+// walker parses a text with an explicit stack, so that nested brackets do not nest calls.
 type walker struct {
 	scanner
 	frames []frame
@@ -101,7 +101,7 @@ func (w *walker) walk() ([]span, error) {
 	return whole, nil
 }
 
-// take puts a word into its place.
+// take processes a word.
 func (w *walker) take(t token) *fault {
 	top := &w.frames[len(w.frames)-1]
 	switch t.word {
@@ -131,17 +131,17 @@ func (w *walker) take(t token) *fault {
 	return top.plusOrMinus(t)
 }
 
-// put makes a value the element that is being read, after its sign or as the second half of 1+2j.
+// put makes a value the current element, after its sign or as the second half of 1+2j.
 func (f *frame) put(v value) *fault {
 	if f.current.kind != none {
 		if f.current.kind == setName {
-			return faultf(int(f.current.start), "only an empty set is written set(): write the others {1, 2}")
+			return faultf(int(f.current.start), "only an empty set is written set(): write other sets as {1, 2}")
 		}
 		return faultf(int(v.start), "a comma is missing before this value")
 	}
 	if f.left.kind != none {
 		if v.kind != imaginary {
-			return faultf(int(v.start), computes)
+			return faultf(int(v.start), notEvaluated)
 		}
 		f.current = value{kind: complexed, start: f.left.start, end: v.end}
 		f.left = value{}
@@ -155,7 +155,7 @@ func (f *frame) put(v value) *fault {
 		case imaginary:
 			v.kind = signedImg
 		default:
-			return faultf(f.signAt, "a sign stands before a number only")
+			return faultf(f.signAt, "a sign must be followed by a number")
 		}
 		v.start = uint32(f.signAt)
 	}
@@ -169,19 +169,19 @@ func (f *frame) plusOrMinus(t token) *fault {
 		f.left, f.current = f.current, value{}
 		return nil
 	case f.current.kind != none || f.left.kind != none:
-		return faultf(t.start, computes)
+		return faultf(t.start, notEvaluated)
 	case f.sign:
-		return faultf(t.start, "one sign before a number is enough")
+		return faultf(t.start, "a number can have only one sign")
 	}
 	f.sign, f.signAt = true, t.start
 	return nil
 }
 
-// strings takes a string and those that directly follow it, which Python joins.
+// strings processes a string and the strings that directly follow it, which Python joins.
 func (w *walker) strings(top *frame, t token) *fault {
 	joined := t
 	for {
-		// The word after a string is looked at, and left unless it is one more.
+		// Look at the word after the string, and consume it only if it is another string.
 		before := w.scanner
 		following, f := w.next()
 		if f != nil || following.word != wordString && following.word != wordBytes {
@@ -189,7 +189,7 @@ func (w *walker) strings(top *frame, t token) *fault {
 			break
 		}
 		if following.word != t.word {
-			return faultf(following.start, "bytes and text can't be joined: put a comma between, or a b before both or none")
+			return faultf(following.start, "bytes and text cannot be joined: put a comma between them, or use the prefix b for both or neither")
 		}
 		joined.end = following.end
 	}
@@ -207,11 +207,11 @@ func (w *walker) named(top *frame, t token) *fault {
 	case "set":
 		v.kind = setName
 	case "null", "true", "false":
-		return faultf(t.start, "%s is JSON: Python writes None, True and False", name)
+		return faultf(t.start, "%s is JSON: use None, True or False", name)
 	case "nan", "inf", "NaN", "Infinity":
 		return faultf(t.start, "%s is a name, not a literal: write 1e999 or -1e999 for the infinities; nan has no literal, so pass it as a string", name)
 	default:
-		return faultf(t.start, "%s is a name, and a literal holds values only: put text in quotes", quoted(name))
+		return faultf(t.start, "%s is a name, and a literal contains only values: put text in quotes", quoted(name))
 	}
 	return top.put(v)
 }
@@ -222,7 +222,7 @@ func (w *walker) opened(top *frame, t token) *fault {
 	}
 	if top.current.kind != none {
 		if t.mark == '(' || t.mark == '[' {
-			return faultf(t.start, "a comma is missing before this %c (a literal calls nothing)", t.mark)
+			return faultf(t.start, "a comma is missing before this %c (a literal cannot call functions)", t.mark)
 		}
 		return faultf(t.start, "a comma is missing before this %c", t.mark)
 	}
@@ -238,7 +238,7 @@ func (w *walker) opened(top *frame, t token) *fault {
 	return nil
 }
 
-// emptySet takes the parentheses of set().
+// emptySet processes the parentheses of set().
 func (w *walker) emptySet(top *frame) *fault {
 	w.depth++
 	t, f := w.next()
@@ -247,7 +247,7 @@ func (w *walker) emptySet(top *frame) *fault {
 	}
 	w.depth--
 	if t.word != wordMark || t.mark != ')' {
-		return faultf(int(top.current.start), "only an empty set is written set(): write the others {1, 2}")
+		return faultf(int(top.current.start), "only an empty set is written set(): write other sets as {1, 2}")
 	}
 	start := top.current.start
 	top.current = value{}
@@ -264,14 +264,14 @@ func (f *frame) comma(t token) *fault {
 	return f.finish()
 }
 
-// finish ends the element that is being read.
+// finish ends the current element.
 func (f *frame) finish() *fault {
 	v := f.current
 	if v.kind == setName {
 		return faultf(int(v.start), "set is a name, not a value: an empty set is written set()")
 	}
 	if f.open == '{' && !f.pairs && v.mutable {
-		return faultf(int(v.start), "a list, set or dict can't be an element of a set: use a tuple")
+		return faultf(int(v.start), "a list, set or dict cannot be an element of a set: use a tuple")
 	}
 	if f.elements != nil {
 		f.elements.add(v)
@@ -285,24 +285,24 @@ func (f *frame) finish() *fault {
 func (f *frame) colonAt(t token) *fault {
 	switch {
 	case f.open != '{':
-		return faultf(t.start, "a colon stands only between the key and the value of a dict, in braces")
+		return faultf(t.start, "a colon is valid only between the key and the value of a dict, in braces")
 	case f.colon:
-		return faultf(t.start, "one colon between a key and its value is enough")
+		return faultf(t.start, "only one colon is valid between a key and its value")
 	case f.current.kind == none:
 		return faultf(t.start, "a key is missing before this colon")
 	case f.count > 0 && !f.pairs:
-		return faultf(t.start, "this began as a set and goes on as a dict: give each key a value, or none")
+		return faultf(t.start, "braces contain either a set or a dict: give every key a value, or none")
 	case f.current.kind == setName:
 		return faultf(int(f.current.start), "set is a name, not a value: an empty set is written set()")
 	case f.current.mutable:
-		return faultf(int(f.current.start), "a list, set or dict can't be the key of a dict: use a tuple")
+		return faultf(int(f.current.start), "a list, set or dict cannot be the key of a dict: use a tuple")
 	}
 	f.pairs, f.colon = true, true
 	f.current = value{}
 	return nil
 }
 
-// incomplete says what a frame lacks that is about to end at offset.
+// incomplete returns the error of a frame that ends at offset but lacks a part.
 func (f *frame) incomplete(offset int) *fault {
 	switch {
 	case f.sign || f.left.kind != none:
@@ -315,7 +315,7 @@ func (f *frame) incomplete(offset int) *fault {
 	return nil
 }
 
-// kind of the value that the bracket makes, once it is closed.
+// kind returns the kind of value of a bracket when it is closed.
 func (f *frame) kind() kind {
 	switch {
 	case f.open == '(':
@@ -332,10 +332,10 @@ var closers = map[byte]byte{'(': ')', '[': ']', '{': '}'}
 
 func (w *walker) closed(top *frame, t token) *fault {
 	if top.open == 0 {
-		return faultf(t.start, "nothing is open that this %c could close: take it out", t.mark)
+		return faultf(t.start, "this %c does not close an open bracket: remove it", t.mark)
 	}
 	if closers[top.open] != t.mark {
-		return faultf(t.start, "this %c does not close the %c of %s", t.mark, top.open, place(w.text, top.start))
+		return faultf(t.start, "this %c does not match the %c at %s", t.mark, top.open, place(w.text, top.start))
 	}
 	if f := top.incomplete(t.start); f != nil {
 		return f
@@ -343,7 +343,7 @@ func (w *walker) closed(top *frame, t token) *fault {
 	v := value{start: uint32(top.start), end: uint32(t.end)}
 	switch {
 	case top.open == '(' && top.count == 0 && top.current.kind != none:
-		v = top.current // no comma: just parentheses around a value
+		v = top.current // no comma: parentheses around a value
 	default:
 		if top.current.kind != none {
 			if f := top.finish(); f != nil {
@@ -359,10 +359,10 @@ func (w *walker) closed(top *frame, t token) *fault {
 	return w.frames[len(w.frames)-1].put(v)
 }
 
-// end takes the end of the text.
+// end processes the end of the text.
 func (w *walker) end(top *frame, t token) *fault {
 	if top.open != 0 {
-		return faultf(t.start, "the text ends, and the %c of %s is open: close it with %c", top.open, place(w.text, top.start), closers[top.open])
+		return faultf(t.start, "the text ends, and the %c at %s is not closed: close it with %c", top.open, place(w.text, top.start), closers[top.open])
 	}
 	if f := top.incomplete(t.start); f != nil {
 		return f
@@ -373,16 +373,16 @@ func (w *walker) end(top *frame, t token) *fault {
 	return nil
 }
 
-// whole finds the outer tuple and checks that it holds tuples.
+// whole returns the inner tuples of the outer tuple, or the error if the text is not a tuple of tuples.
 func (w *walker) whole() ([]span, *fault) {
-	const wanted = "a tuple of tuples is wanted, ((1, 2), (3, 4)), one inner tuple for each input"
+	const wanted = "use a tuple of tuples such as ((1, 2), (3, 4)), with one inner tuple for each input"
 	top := &w.frames[0]
 	outer := top.elements
 	if top.count == 0 {
 		v := top.current
 		switch v.kind {
 		case none:
-			return nil, faultf(0, "there is nothing here: %s", wanted)
+			return nil, faultf(0, "the text is empty: %s", wanted)
 		case setName:
 			return nil, faultf(int(v.start), "set is a name, not a value: %s", wanted)
 		case tuple:
@@ -392,12 +392,12 @@ func (w *walker) whole() ([]span, *fault) {
 		}
 	}
 	if wrong := outer.wrong; wrong.kind != none {
-		mend := "for a single input write one more comma, ((1, 2),)"
+		fix := "for a single input add a comma, ((1, 2),)"
 		if outer.index > 0 {
-			mend = fmt.Sprintf("(%s,) is a tuple of one value", cut(w.text[wrong.start:wrong.end]))
+			fix = fmt.Sprintf("(%s,) is a tuple of one value", cut(w.text[wrong.start:wrong.end]))
 		}
 		return nil, faultf(int(wrong.start), "element %d of the outer tuple is %s and not a tuple: %s; %s",
-			outer.index, kindNames[wrong.kind], wanted, mend)
+			outer.index, kindNames[wrong.kind], wanted, fix)
 	}
 	return outer.spans, nil
 }
@@ -409,12 +409,12 @@ func place(text string, offset int) string {
 
 func quoted(name string) string { return fmt.Sprintf("%q", cut(name)) }
 
-// cut shortens what is quoted in a message.
+// cut shortens text that is quoted in a message.
 func cut(text string) string {
-	const most = 40
+	const maxLength = 40
 	n := 0
 	for i := range text {
-		if n == most {
+		if n == maxLength {
 			return text[:i] + "…"
 		}
 		n++

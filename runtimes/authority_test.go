@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// authority vouches for servers of a test.
+// authority is a certificate authority for the servers of a test.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -38,7 +38,7 @@ func (a authority) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw}))
 }
 
-// sign makes a certificate that the authority vouches for, or one that vouches for itself.
+// sign makes a certificate that is signed by the authority, or by itself if the authority is empty.
 func sign(t testing.TB, template *x509.Certificate, by authority) authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// many is an exchange whose run wants 4 inputs in one call.
-func many(t *testing.T, n int) *exchange {
+// newBatchExchange is an exchange whose run has 4 inputs in one call of the handler.
+func newBatchExchange(t *testing.T, n int) *exchange {
 	e := newExchange(t, n)
-	e.together, e.batch = 4, 12
+	e.batchSize, e.batch = 4, 12
 	return e
 }
 
-// sized compares the results of inputs that say how many had been in their call.
-func sized(t *testing.T, e *exchange, sizes ...int) {
+// compareSizes compares the results of inputs that return the size of their call.
+func compareSizes(t *testing.T, e *exchange, sizes ...int) {
 	t.Helper()
 	for index, size := range sizes {
 		o := e.outcome(t, index)
@@ -25,9 +25,9 @@ func sized(t *testing.T, e *exchange, sizes ...int) {
 	}
 }
 
-func TestAHandlerGetsManyInputsAtOnce(t *testing.T) {
+func TestAHandlerGetsSeveralInputsAtOnce(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
-		e := many(t, 10)
+		e := newBatchExchange(t, 10)
 		run(t, in, e, in.code(`
 import sys
 def handler(events):
@@ -42,7 +42,7 @@ function handler(events) {
 }
 `))
 		sizes := []int{4, 4, 4, 4, 4, 4, 4, 4, 2, 2}
-		sized(t, e, sizes...)
+		compareSizes(t, e, sizes...)
 		for index := range sizes {
 			o, want := e.outcome(t, index), ""
 			if index%4 == 0 {
@@ -55,52 +55,52 @@ function handler(events) {
 	})
 }
 
-func TestAnAsynchronousHandlerGetsManyInputsAtOnce(t *testing.T) {
+func TestAnAsynchronousHandlerGetsSeveralInputsAtOnce(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
-		e := many(t, 10)
+		e := newBatchExchange(t, 10)
 		run(t, in, e, `
 const later = (value) => new Promise((resolve) => setTimeout(resolve, 10, value));
 async function handler(events) {
   return Promise.all(events.map((event) => later([event[0] * 2, events.length])));
 }
 `)
-		sized(t, e, 4, 4, 4, 4, 4, 4, 4, 4, 2, 2)
+		compareSizes(t, e, 4, 4, 4, 4, 4, 4, 4, 4, 2, 2)
 	})
 }
 
-func TestTheTimeOfACallIsSharedByItsInputs(t *testing.T) {
+func TestTheTimeOfACallIsDividedAmongItsInputs(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
-		e := many(t, 4)
+		e := newBatchExchange(t, 4)
 		run(t, in, e, in.code("import time\ndef handler(events):\n    time.sleep(0.4)\n    return events\n",
 			"function handler(events) {\n  return new Promise((resolve) => setTimeout(resolve, 400, events));\n}\n"))
 		for index := range 4 {
 			if took := e.outcome(t, index).DurationMicros; took < 90_000 || took >= 400_000 {
-				t.Errorf("of the call's 400 ms %d took %d µs", index, took)
+				t.Errorf("input %d of a call of 400 ms took %d µs", index, took)
 			}
 		}
 	})
 }
 
-// outcomesOfFour is a part of what the errors of a call's four inputs say; "" is a success.
+// outcomesOfFour are parts of the errors of a call's four inputs; "" is a success.
 type outcomesOfFour map[int]string
 
 func allFour(text string) outcomesOfFour {
 	return outcomesOfFour{0: text, 1: text, 2: text, 3: text}
 }
 
-func TestWhatManyResultsMayBe(t *testing.T) {
+func TestTheResultsOfABatch(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body string
 		want outcomesOfFour
 	}{
-		"a tuple of results":           {`return tuple(range(len(events)))`, nil},
-		"an exception in its place":    {`return [ValueError('one') if event[0] == 1 else 7 for event in events]`, outcomesOfFour{1: "ValueError: one"}},
-		"one that is raised":           {`raise ValueError('all')`, allFour("ValueError: all")},
-		"too few":                      {`return [1]`, allFour("one result for each of its 4 events, and not a list of 1")},
-		"none at all":                  {`pass`, allFour("TypeError: with batchSize, handler(events) returns a list with one result for each of its 4 events, and not NoneType")},
-		"a dictionary":                 {`return dict((i, i) for i in range(len(events)))`, allFour("and not dict")},
-		"a result that is too large":   {`return ['x' * (17 << 20) if event[0] == 2 else 7 for event in events]`, outcomesOfFour{2: "ResultTooLarge"}},
-		"a result that cannot be said": {`return [events, 1, 1, set([1])]`, nil},
+		"a tuple of results":         {`return tuple(range(len(events)))`, nil},
+		"an exception in its place":  {`return [ValueError('one') if event[0] == 1 else 7 for event in events]`, outcomesOfFour{1: "ValueError: one"}},
+		"one that is raised":         {`raise ValueError('all')`, allFour("ValueError: all")},
+		"too few":                    {`return [1]`, allFour("one result for each of its 4 events, and not a list of 1")},
+		"none at all":                {`pass`, allFour("TypeError: with batchSize, handler(events) returns a list with one result for each of its 4 events, and not NoneType")},
+		"a dictionary":               {`return dict((i, i) for i in range(len(events)))`, allFour("and not dict")},
+		"a result that is too large": {`return ['x' * (17 << 20) if event[0] == 2 else 7 for event in events]`, outcomesOfFour{2: "ResultTooLarge"}},
+		"a result that is no JSON":   {`return [events, 1, 1, set([1])]`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachPython(t, func(t *testing.T, in language) { callOfFour(t, in, "def handler(events):\n    "+tc.body+"\n", tc.want) })
@@ -126,11 +126,11 @@ func TestWhatManyResultsMayBe(t *testing.T) {
 		"a Map":                                 {`return new Map(events.map((event) => [event, 1]))`, allFour("and not Map")},
 		"promises":                              {`return [1, 2, Promise.resolve(3), 4]`, outcomesOfFour{2: "TypeError: a promise is in place of a result"}},
 		"a result that is too large":            {`return events.map((event) => event[0] === 2 ? 'x'.repeat(17 << 20) : 7)`, outcomesOfFour{2: "ResultTooLarge"}},
-		"a result that cannot be said":          {`return [new Map(), undefined, NaN, () => 1]`, nil},
+		"a result that is no JSON":              {`return [new Map(), undefined, NaN, () => 1]`, nil},
 		"a result that cannot be shown":         {`return [1, 2, 3, { f() {}, [require('util').inspect.custom]() { throw new TypeError('shown') } }]`, outcomesOfFour{3: "TypeError: shown"}},
 		"a promise that nothing settles":        {`return new Promise(() => {})`, allFour("NeverSettled")},
-		"what nobody catches":                   {`setTimeout(() => { throw new RangeError('uncaught') }, 1); return new Promise((resolve) => setTimeout(resolve, 60000, events))`, allFour("RangeError: uncaught")},
-		"a rejection that nobody handles":       {`Promise.reject(new RangeError('unhandled')); return events`, allFour("RangeError: unhandled")},
+		"an exception that is not caught":       {`setTimeout(() => { throw new RangeError('uncaught') }, 1); return new Promise((resolve) => setTimeout(resolve, 60000, events))`, allFour("RangeError: uncaught")},
+		"a rejection that is not handled":       {`Promise.reject(new RangeError('unhandled')); return events`, allFour("RangeError: unhandled")},
 		"a rejection of what is not waited for": {`return events.map((event) => Promise.reject(new RangeError('not waited for')))`, allFour("RangeError: not waited for")},
 	} {
 		t.Run("in Node "+name, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestWhatManyResultsMayBe(t *testing.T) {
 
 func callOfFour(t *testing.T, in language, code string, wants outcomesOfFour) {
 	t.Helper()
-	e := many(t, 4)
+	e := newBatchExchange(t, 4)
 	run(t, in, e, code)
 	for index := range 4 {
 		o, want := e.outcome(t, index), wants[index]
@@ -162,7 +162,7 @@ func callOfFour(t *testing.T, in language, code string, wants outcomesOfFour) {
 
 func TestAnInputThatNodeCannotReadFailsAlone(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
-		e := many(t, 0)
+		e := newBatchExchange(t, 0)
 		e.literals(`(0,)`, `('\N{DIGIT ONE}',)`, `(2,)`, `(3,)`, `('\N{DIGIT ONE}',)`)
 		run(t, in, e, "function handler(events) { return events.map((event) => event[0] + events.length) }")
 		for index, want := range []string{"3", "", "5", "6", ""} {
@@ -173,13 +173,13 @@ func TestAnInputThatNodeCannotReadFailsAlone(t *testing.T) {
 	})
 }
 
-func TestAfterWhatNobodyCaughtManyGoOn(t *testing.T) {
+func TestAfterAnUncaughtRejectionABatchHasANewProcess(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
-		e := many(t, 12)
+		e := newBatchExchange(t, 12)
 		run(t, in, e, `
 function handler(events) {
   console.log(process.pid);
-  if (events[0][0] === 4) Promise.reject(new RangeError('nobody catches this'));
+  if (events[0][0] === 4) Promise.reject(new RangeError('not caught'));
   return events.map((event) => [event[0] * 2, events.length]);
 }
 `)
@@ -191,34 +191,34 @@ function handler(events) {
 			}
 			pids[string(o.Stdout)] = true
 		}
-		if len(pids) != 3 { // and "" of those that were not first
+		if len(pids) != 3 { // and "", of inputs that were not the first of their call
 			t.Errorf("the processes were %v, not two", pids)
 		}
 	})
 }
 
-func TestOfManyAtOnceThePoisonIsFound(t *testing.T) {
+func TestTheInputThatEndsTheProcessOfABatchIsFound(t *testing.T) {
 	for name, tc := range map[string]struct {
 		python  string
 		node    string
 		timeout int
-		split   bool // the call that tells the suspects is too large at first
+		split   bool // the call that reports the suspects is too large at first
 		want    expected
 	}{
 		"a process that dies": {python: `os._exit(3)`, node: `process.reallyExit(3)`, timeout: 60,
 			want: expected{status: "Failed", crash: true, kind: "ProcessExited", message: "exited with status 3"}},
 		"a call past its limit": {python: `time.sleep(600)`, node: `for (;;);`, timeout: 3,
 			want: expected{status: "TimedOut", kind: "TimeLimitExceeded"}},
-		"in a call that is too large": {python: `os._exit(3)`, node: `process.reallyExit(3)`, timeout: 60, split: true,
+		"one whose report is too large": {python: `os._exit(3)`, node: `process.reallyExit(3)`, timeout: 60, split: true,
 			want: expected{status: "Failed", crash: true, kind: "ProcessExited", message: "exited with status 3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachLanguage(t, func(t *testing.T, in language) {
-				e := many(t, 8)
+				e := newBatchExchange(t, 8)
 				e.timeout = tc.timeout
 				refused := false
 				if tc.split {
-					e.accidents = func(_ int, body []byte) accident {
+					e.faults = func(_ int, body []byte) requestFault {
 						if refused || !bytes.Contains(body, []byte(`"suspects"`)) {
 							return none
 						}
@@ -247,24 +247,24 @@ function handler(events) {
 						t.Errorf("the result of %d is %s, not %s (%+v)", index, e.outcome(t, index).Result, want, e.outcome(t, index).Error)
 					}
 				}
-				if strings.Count(w.stderr.String(), "it had 4 inputs at once, which are now tried one by one") != 1 {
-					t.Errorf("the worker does not say it once: %q", w.stderr.String())
+				if strings.Count(w.stderr.String(), "the call had 4 inputs, which are now executed one at a time") != 1 {
+					t.Errorf("the worker does not log it once: %q", w.stderr.String())
 				}
-				var told []string
+				var reports []string
 				for _, c := range e.calls {
 					if c.Suspects != "" {
-						told = append(told, c.Suspects)
+						reports = append(reports, c.Suspects)
 					}
 				}
-				if len(told) != 1 || told[0] != "4-7" || refused != tc.split {
-					t.Errorf("the suspects that were told are %q", told)
+				if len(reports) != 1 || reports[0] != "4-7" || refused != tc.split {
+					t.Errorf("the reported suspects are %q", reports)
 				}
 			})
 		})
 	}
 }
 
-// revoking takes these indexes away as soon as the worker says that it executes the first input.
+// revoking revokes these indexes when the worker reports that it executes the first input.
 func (e *exchange) revoking(text string) {
 	e.lease = 1
 	e.decide = func(c call, a *answer) (int, string) {
@@ -278,9 +278,9 @@ func (e *exchange) revoking(text string) {
 	}
 }
 
-func TestACallOfWhichAllIsRevokedIsEnded(t *testing.T) {
+func TestACallWhoseInputsAreAllRevokedIsEnded(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
-		e := many(t, 8)
+		e := newBatchExchange(t, 8)
 		e.revoking("0-3")
 		e.timeout = 600
 		run(t, in, e, in.code(`
@@ -303,9 +303,9 @@ function handler(events) {
 	})
 }
 
-func TestACallOfWhichOneIsRevokedGoesOn(t *testing.T) {
+func TestACallOfWhichOneInputIsRevokedContinues(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
-		e := many(t, 4)
+		e := newBatchExchange(t, 4)
 		e.revoking("2")
 		run(t, in, e, in.code("import time\ndef handler(events):\n    time.sleep(1)\n    return [[2 * event[0], len(events)] for event in events]\n", "function handler(events) {\n  return new Promise((resolve) => setTimeout(resolve, 1000, events.map((event) => [event[0] * 2, events.length])));\n}\n"))
 		for _, index := range []int{0, 1, 3} {

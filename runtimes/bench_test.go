@@ -14,7 +14,8 @@ func trivial(in language) string {
 	return in.code("def handler(event):\n    return event[0] * 2\n", "function handler(event) { return event[0] * 2 }\n")
 }
 
-// bareLoop is one process that decodes, calls, captures and encodes each input, and does nothing else. It prints seconds.
+// bareLoop is one process that decodes each input, calls the handler, captures its output, and encodes the result. It prints
+// the seconds that this took.
 const bareLoop = `
 import contextlib, io, json, sys, time
 texts = ['[%d]' % i for i in range(int(sys.argv[1]))]
@@ -46,9 +47,8 @@ const took = process.hrtime(begun);
 console.log(took[0] + took[1] / 1e9);
 `
 
-// BenchmarkTrivialInputs compares 8,000 trivial inputs on 8 warm workers with the same in one bare process of Python, and
-// of Node. The server's part is the fake exchange's, which stores nothing. `go test -bench Trivial ./runtimes` prints the
-// ratios.
+// BenchmarkTrivialInputs compares 8,000 trivial inputs on 8 running workers with the same in one plain process of Python, and
+// of Node. The exchange is that of the tests, which stores nothing. `go test -bench Trivial ./runtimes` prints the ratios.
 func BenchmarkTrivialInputs(b *testing.B) {
 	b.Run("python", func(b *testing.B) { trivialInputs(b, needPython3(b), "-c", bareLoop) })
 	b.Run("node", func(b *testing.B) { trivialInputs(b, needNode(b), "-e", bareLoopNode) })
@@ -66,7 +66,7 @@ func trivialInputs(b *testing.B, in language, flag, loop string) {
 			}
 			return 0, ""
 		}
-		e.pending = nil // nothing is handed out until all are warm
+		e.pending = nil // nothing is handed out until all workers are ready
 		var all []*worker
 		for i := range workers {
 			all = append(all, start(b, in, e, trivial(in), named(fmt.Sprint("worker-", i))))

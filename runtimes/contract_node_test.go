@@ -14,44 +14,44 @@ import (
 
 var returnedByNode = map[string]struct {
 	expression string
-	want       told
-	anyText    bool // which text depends on the version of Node
+	want       reported
+	anyText    bool // the text depends on the version of Node
 	needs      string
 }{
-	"an integer":                     {expression: `42`, want: told{JSON: `42`, Text: "-"}},
-	"an integer of 40 digits":        {expression: `BigInt('1' + '0'.repeat(39))`, want: told{JSON: "1" + strings.Repeat("0", 39), Text: "-"}, needs: "BigInt"},
-	"integers of any size in a list": {expression: `[BigInt(-7), { a: BigInt('9'.repeat(5000)) }]`, want: told{JSON: `[-7,{"a":` + strings.Repeat("9", 5000) + `}]`, Text: "-"}, needs: "BigInt"},
-	"a float":                        {expression: `0.1 + 0.2`, want: told{JSON: `0.30000000000000004`, Text: "-"}},
-	"a large float":                  {expression: `1e300`, want: told{JSON: `1e+300`, Text: "-"}},
-	"not a number":                   {expression: `NaN`, want: told{Text: "NaN"}},
-	"minus infinity":                 {expression: `-Infinity`, want: told{Text: "-Infinity"}},
-	"infinity in a list":             {expression: `[1, Infinity]`, want: told{Text: "[ 1, Infinity ]"}},
-	"not a number deep in an object": {expression: `({ a: [{ b: NaN }] })`, want: told{Text: "{ a: [ { b: NaN } ] }"}},
-	"a text":                         {expression: `'Hello Michael'`, want: told{JSON: `"Hello Michael"`, Text: "-"}},
-	"a text that is not ASCII":       {expression: `'\xe9\u20ac\ud83d\ude00'`, want: told{JSON: `"é€😀"`, Text: "-"}},
-	"a lone surrogate":               {expression: `'\ud800'`, want: told{JSON: `"\ud800"`, Text: "-"}},
-	"lone surrogates in an object":   {expression: `({ '\udfff': 'a\ud83d\ude00\ud83d' })`, want: told{JSON: `{"\udfff":"a😀\ud83d"}`, Text: "-"}},
-	"a text with line breaks":        {expression: `'a\nb\0'`, want: told{JSON: `"a\nb\u0000"`, Text: "-"}},
-	"undefined":                      {expression: `undefined`, want: told{JSON: `null`, Text: "undefined"}},
-	"nothing":                        {expression: `null`, want: told{JSON: `null`, Text: "-"}},
-	"a truth":                        {expression: `true`, want: told{JSON: `true`, Text: "-"}},
-	"a list":                         {expression: `[1, 'a', null]`, want: told{JSON: `[1,"a",null]`, Text: "-"}},
-	"an object":                      {expression: `({ a: [1.5], b: undefined })`, want: told{JSON: `{"a":[1.5]}`, Text: "-"}},
-	"a date":                         {expression: `new Date(0)`, want: told{JSON: `"1970-01-01T00:00:00.000Z"`, Text: "-"}},
-	"a Map":                          {expression: `new Map([[1, 2]])`, want: told{}, anyText: true},
-	"a Set in a list":                {expression: `[new Set([1])]`, want: told{}, anyText: true},
-	"a function":                     {expression: `function named() {}`, want: told{Text: "[Function: named]"}},
-	"a function in an object":        {expression: `({ f: function named() {} })`, want: told{Text: "{ f: [Function: named] }"}},
-	"a symbol":                       {expression: `Symbol('s')`, want: told{Text: "Symbol(s)"}},
-	"an error":                       {expression: `new Error('returned')`, want: told{}, anyText: true},
-	"what contains itself":           {expression: `circle`, want: told{}, anyText: true},
-	"a toJSON that throws":           {expression: `({ a: 1, toJSON: { toJSON() {} }, get toString() { return 1 } , b: [{ toJSON() { throw new Error('no') } }] })`, want: told{}, anyText: true},
-	"a toJSON":                       {expression: `({ toJSON: () => ({ x: 1 }) })`, want: told{JSON: `{"x":1}`, Text: "-"}},
-	"what is nested too deeply":      {expression: `deep(100000)`, want: told{}, anyText: true},
-	"what JSON's readers can take":   {expression: `deep(2000)`, want: told{JSON: strings.Repeat("[", 2001) + strings.Repeat("]", 2001), Text: "-"}},
-	"many numbers":                   {expression: `Array.from({ length: 300 }, (_, i) => i)`, want: told{JSON: numbers(300), Text: "-"}},
-	"a promise":                      {expression: `Promise.resolve(7)`, want: told{JSON: `7`, Text: "-"}},
-	"a promise of a promise":         {expression: `Promise.resolve({ then: (fulfil) => setTimeout(fulfil, 1, 'x') })`, want: told{JSON: `"x"`, Text: "-"}},
+	"an integer":                       {expression: `42`, want: reported{JSON: `42`, Text: "-"}},
+	"an integer of 40 digits":          {expression: `BigInt('1' + '0'.repeat(39))`, want: reported{JSON: "1" + strings.Repeat("0", 39), Text: "-"}, needs: "BigInt"},
+	"integers of any size in a list":   {expression: `[BigInt(-7), { a: BigInt('9'.repeat(5000)) }]`, want: reported{JSON: `[-7,{"a":` + strings.Repeat("9", 5000) + `}]`, Text: "-"}, needs: "BigInt"},
+	"a float":                          {expression: `0.1 + 0.2`, want: reported{JSON: `0.30000000000000004`, Text: "-"}},
+	"a large float":                    {expression: `1e300`, want: reported{JSON: `1e+300`, Text: "-"}},
+	"not a number":                     {expression: `NaN`, want: reported{Text: "NaN"}},
+	"minus infinity":                   {expression: `-Infinity`, want: reported{Text: "-Infinity"}},
+	"infinity in a list":               {expression: `[1, Infinity]`, want: reported{Text: "[ 1, Infinity ]"}},
+	"not a number deep in an object":   {expression: `({ a: [{ b: NaN }] })`, want: reported{Text: "{ a: [ { b: NaN } ] }"}},
+	"a text":                           {expression: `'Hello Michael'`, want: reported{JSON: `"Hello Michael"`, Text: "-"}},
+	"a text that is not ASCII":         {expression: `'\xe9\u20ac\ud83d\ude00'`, want: reported{JSON: `"é€😀"`, Text: "-"}},
+	"a lone surrogate":                 {expression: `'\ud800'`, want: reported{JSON: `"\ud800"`, Text: "-"}},
+	"lone surrogates in an object":     {expression: `({ '\udfff': 'a\ud83d\ude00\ud83d' })`, want: reported{JSON: `{"\udfff":"a😀\ud83d"}`, Text: "-"}},
+	"a text with line breaks":          {expression: `'a\nb\0'`, want: reported{JSON: `"a\nb\u0000"`, Text: "-"}},
+	"undefined":                        {expression: `undefined`, want: reported{JSON: `null`, Text: "undefined"}},
+	"null":                             {expression: `null`, want: reported{JSON: `null`, Text: "-"}},
+	"a boolean":                        {expression: `true`, want: reported{JSON: `true`, Text: "-"}},
+	"a list":                           {expression: `[1, 'a', null]`, want: reported{JSON: `[1,"a",null]`, Text: "-"}},
+	"an object":                        {expression: `({ a: [1.5], b: undefined })`, want: reported{JSON: `{"a":[1.5]}`, Text: "-"}},
+	"a date":                           {expression: `new Date(0)`, want: reported{JSON: `"1970-01-01T00:00:00.000Z"`, Text: "-"}},
+	"a Map":                            {expression: `new Map([[1, 2]])`, want: reported{}, anyText: true},
+	"a Set in a list":                  {expression: `[new Set([1])]`, want: reported{}, anyText: true},
+	"a function":                       {expression: `function named() {}`, want: reported{Text: "[Function: named]"}},
+	"a function in an object":          {expression: `({ f: function named() {} })`, want: reported{Text: "{ f: [Function: named] }"}},
+	"a symbol":                         {expression: `Symbol('s')`, want: reported{Text: "Symbol(s)"}},
+	"an error":                         {expression: `new Error('returned')`, want: reported{}, anyText: true},
+	"an array in itself":               {expression: `circle`, want: reported{}, anyText: true},
+	"a toJSON that throws":             {expression: `({ a: 1, toJSON: { toJSON() {} }, get toString() { return 1 } , b: [{ toJSON() { throw new Error('no') } }] })`, want: reported{}, anyText: true},
+	"a toJSON":                         {expression: `({ toJSON: () => ({ x: 1 }) })`, want: reported{JSON: `{"x":1}`, Text: "-"}},
+	"an array nested too deeply":       {expression: `deep(100000)`, want: reported{}, anyText: true},
+	"an array that JSON can represent": {expression: `deep(2000)`, want: reported{JSON: strings.Repeat("[", 2001) + strings.Repeat("]", 2001), Text: "-"}},
+	"many numbers":                     {expression: `Array.from({ length: 300 }, (_, i) => i)`, want: reported{JSON: numbers(300), Text: "-"}},
+	"a promise":                        {expression: `Promise.resolve(7)`, want: reported{JSON: `7`, Text: "-"}},
+	"a promise of a promise":           {expression: `Promise.resolve({ then: (fulfil) => setTimeout(fulfil, 1, 'x') })`, want: reported{JSON: `"x"`, Text: "-"}},
 }
 
 func numbers(n int) string {
@@ -63,7 +63,7 @@ func numbers(n int) string {
 	return string(text)
 }
 
-func TestNodeResultsSayWhatJSONCanSayAndTheRestAsText(t *testing.T) {
+func TestNodeResultsAreJSONWhereItLosesNothingAndTextOtherwise(t *testing.T) {
 	var code strings.Builder
 	code.WriteString(`
 const circle = [];
@@ -96,11 +96,11 @@ const VALUES = [
 			if tc.needs != "" && string(o.Result) == fmt.Sprintf(`"%s is missing"`, tc.needs) {
 				continue
 			}
-			want, got := tc.want, toldBy(o)
+			want, got := tc.want, reportedBy(o)
 			want.Status = "Succeeded"
 			if tc.anyText {
 				if got.JSON != "" || got.Text == "" || got.Text == "-" {
-					t.Errorf("%s is told as %.2000v, not as text alone (%+v)", name, got, o.Error)
+					t.Errorf("%s is reported as %.2000v, not only as text (%+v)", name, got, o.Error)
 				}
 				continue
 			}
@@ -112,7 +112,7 @@ const VALUES = [
 }
 
 func TestTheEventIsAnArray(t *testing.T) {
-	// Values are shown in a form that tells them apart.
+	// Values are shown in a form that distinguishes their types.
 	const shows = `
 function show(value) {
   if (value === undefined) return 'undefined';
@@ -159,7 +159,7 @@ function handler(event) {
 			}
 		})
 		t.Run("of Python literals", func(t *testing.T) {
-			texts := []string{`(1, 2, 3)`, `('Michael',)`, `((1, 2), b'x\xff', None)`, `()`, `(1, 2)  # said`, `(-1.5, 1e3, 'a' "b")`, `("(1,), (2,)",)`,
+			texts := []string{`(1, 2, 3)`, `('Michael',)`, `((1, 2), b'x\xff', None)`, `()`, `(1, 2)  # comment`, `(-1.5, 1e3, 'a' "b")`, `("(1,), (2,)",)`,
 				`({'a': 1}, {1: 'a', 'b': 2}, {1, 2}, set(), {})`, `(True, 1+2j, ..., 1e999)`, `(,`, `(open('x'),)`, `('\N{DIGIT ONE}',)`,
 				"(" + strings.Repeat("[", 300) + strings.Repeat("]", 300) + ",)"}
 			want := []string{`[1 2 3]`, `["Michael"]`, `[[1 2] Buffer 78ff null]`, `[]`, `[1 2]`, `[-1.5 1000 "ab"]`, `["(1,), (2,)"]`,
@@ -193,7 +193,7 @@ function handler(event) {
 	})
 }
 
-func TestNodeTracebacksShowTheUsersCodeAlone(t *testing.T) {
+func TestNodeTracebacksShowOnlyTheUsersCode(t *testing.T) {
 	for name, code := range map[string]string{
 		"of a function":          "function inner() {\n  throw new Error('This is a test Exception');\n}\nfunction handler(event) {\n  console.log('before');\n  inner();\n}\n",
 		"of an async function":   "async function inner() {\n  throw new Error('This is a test Exception');\n}\nasync function handler(event) {\n  console.log('before');\n  await inner();\n}\n",
@@ -218,7 +218,7 @@ func TestNodeTracebacksShowTheUsersCodeAlone(t *testing.T) {
 					t.Errorf("stderr is %q, not the traceback, and stdout %q", o.Stderr, o.Stdout)
 				}
 				if !strings.Contains(w.stdout.String(), "before\n") || !strings.Contains(w.stderr.String(), traceback) {
-					t.Errorf("the container's streams did not get it live: %q, %q", w.stdout.String(), w.stderr.String())
+					t.Errorf("it is missing in the container's streams: %q, %q", w.stdout.String(), w.stderr.String())
 				}
 			})
 		})
@@ -228,7 +228,7 @@ func TestNodeTracebacksShowTheUsersCodeAlone(t *testing.T) {
 func TestEveryWayToWriteAHandler(t *testing.T) {
 	for name, code := range map[string]string{
 		"a plain function":                    `function handler(event) { return 'x' + event[0] }`,
-		"after what is not its business":      "#!/usr/bin/env node\n'use strict';\nvar module = 7, exports = 8;\nfunction handler(event) { return 'x' + event[0] }  // the end",
+		"in a module with other declarations": "#!/usr/bin/env node\n'use strict';\nvar module = 7, exports = 8;\nfunction handler(event) { return 'x' + event[0] }  // the end",
 		"an async function":                   `async function handler(event) { return 'x' + event[0] }`,
 		"a constant":                          `const handler = async (event) => 'x' + event[0];`,
 		"a global without a declaration":      `handler = function (event) { return 'x' + event[0] }`,
@@ -259,7 +259,7 @@ func TestANodeModuleThatCannotBeLoadedIsReported(t *testing.T) {
 		"Python":                        {"def handler(event):\n    return 42\n", fault{Type: "SyntaxError", Traceback: "handler.js:1\n"}},
 		"an open comment":               {"function handler(event) {}\n/* for ever", fault{Type: "SyntaxError"}},
 		"no handler":                    {"function handle(event) {}\n", fault{Type: "HandlerMissing", Message: signature}},
-		"nothing":                       {"", fault{Type: "HandlerMissing", Message: signature}},
+		"null":                          {"", fault{Type: "HandlerMissing", Message: signature}},
 		"a handler that is no function": {"const handler = 5;\n", fault{Type: "HandlerNotCallable", Message: signature + ": its handler is of the type number"}},
 		"a module that throws":          {"\nthrow new RangeError('at the top');\n", fault{Type: "RangeError", Message: "at the top", Traceback: "handler.js:2"}},
 		"a module that rejects":         {"Promise.reject(new RangeError('at the top'));\nfunction handler(event) {}", fault{Type: "RangeError", Message: "at the top"}},
@@ -274,7 +274,7 @@ func TestANodeModuleThatCannotBeLoadedIsReported(t *testing.T) {
 	}
 }
 
-func TestWhereNoProcessCanBeStartedTheWorkerSaysSo(t *testing.T) {
+func TestAWorkerReportsThatItCannotStartAProcess(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.decide = func(c call, a *answer) (int, string) {
@@ -290,7 +290,7 @@ func TestWhereNoProcessCanBeStartedTheWorkerSaysSo(t *testing.T) {
 	})
 }
 
-func TestTheNodeChildHasTheUsersSurroundings(t *testing.T) {
+func TestTheNodeChildHasTheUsersEnvironment(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		modules := t.TempDir()
@@ -303,7 +303,7 @@ function handler(event) {
 }
 exports.module = module;
 `, withEnv("GREETING=hello", "NODE_PATH="+modules), func(w *worker) {
-			// As a ConfigMap is mounted: what is in the folder are links, and required files are known by where those lead.
+			// Like a mounted ConfigMap: the files are links, and Node caches modules by the files that they lead to.
 			w.write("real/handler.js", "")
 			w.write("real/helper.js", "exports.name = 'helped';\nexports.handlers = require('./handler');\n")
 			w.write("code/other", "")
@@ -321,7 +321,7 @@ exports.module = module;
 	})
 }
 
-func TestWorkersOfNodePrintLikeTheHandler(t *testing.T) {
+func TestTheOutputOfNodesWorkerThreadsIsReported(t *testing.T) {
 	e := newExchange(t, 2)
 	run(t, needNode(t), e, `
 const { Worker } = require('worker_threads');
@@ -340,33 +340,33 @@ function handler(event) {
 	}
 }
 
-// cutsMarks hands the reader of a stream two inputs' output and their marks, cut in two at every place.
-const cutsMarks = `
-const { Printed } = require(process.argv[1]);
+// splitMarks gives an OutputStream the output of two inputs with their marks, split in two at every position.
+const splitMarks = `
+const { OutputStream } = require(process.argv[1]);
 const mark = Buffer.from('<the mark of 24 bytes !>');
 const whole = Buffer.concat([Buffer.from('<the one<<'), mark, Buffer.from('two'), mark, Buffer.from('<the')]);
 for (let cut = 0; cut <= whole.length; cut++) {
-  const live = [], socket = { _handle: {}, on() {}, resume() {}, destroyed: true };
-  const printed = new Printed('stdout', socket, { write: (data) => live.push(data) }, mark, { limits: { outputBytes: 100 }, printed() {} });
+  const written = [], socket = { _handle: {}, on() {}, resume() {}, destroyed: true };
+  const printed = new OutputStream('stdout', socket, { write: (data) => written.push(data) }, mark, { limits: { outputBytes: 100 }, onOutput() {} });
   printed.take(whole.slice(0, cut));
   printed.take(whole.slice(cut));
   const text = (tail) => Buffer.concat(tail.parts).toString();
   const got = [text(printed.next())];
-  if (text(printed.current()) !== 'two') throw new Error(cut + ': what is not collected is ' + text(printed.current()));
+  if (text(printed.current()) !== 'two') throw new Error(cut + ': the current output is ' + text(printed.current()));
   got.push(text(printed.next()));
   printed.drain();
-  got.push(text(printed.tail), Buffer.concat(live).toString());
+  got.push(text(printed.tail), Buffer.concat(written).toString());
   if (got.join('|') !== '<the one<<|two|<the|<the one<<two<the') throw new Error(cut + ': ' + got.join('|'));
 }
 `
 
 func TestMarksAreFoundWhereverAReadEnds(t *testing.T) {
-	runner, err := filepath.Abs("node/runner.js")
+	module, err := filepath.Abs("node/src/output.js")
 	if err != nil {
 		t.Fatal(err)
 	}
 	eachNode(t, func(t *testing.T, in language) {
-		if out, err := exec.Command(in.path, "-e", cutsMarks, runner).CombinedOutput(); err != nil {
+		if out, err := exec.Command(in.path, "-e", splitMarks, module).CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})

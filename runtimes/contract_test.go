@@ -10,15 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// told is the part of an outcome that says what was returned.
-type told struct {
+// reported is the part of an outcome that represents what was returned.
+type reported struct {
 	Status string
-	JSON   string // "" where there is none
-	Text   string // "-" where there is none
+	JSON   string // "" if absent
+	Text   string // "-" if absent
 }
 
-func toldBy(o outcome) told {
-	got := told{Status: o.Status, JSON: string(o.Result), Text: "-"}
+func reportedBy(o outcome) reported {
+	got := reported{Status: o.Status, JSON: string(o.Result), Text: "-"}
 	if o.ResultText != nil {
 		got.Text = *o.ResultText
 	}
@@ -27,36 +27,36 @@ func toldBy(o outcome) told {
 
 var returnedValues = map[string]struct {
 	expression string
-	want       told
-	want2      told // of Python 2.7, where its own str says it otherwise
+	want       reported
+	want2      reported // of Python 2.7, if its str is another
 }{
-	"an integer":                        {expression: `42`, want: told{JSON: `42`, Text: "-"}},
-	"an integer of 5,000 digits":        {expression: `10 ** 4999`, want: told{JSON: "1" + strings.Repeat("0", 4999), Text: "-"}},
-	"a list with a very long integer":   {expression: `[10 ** 4999]`, want: told{JSON: "[1" + strings.Repeat("0", 4999) + "]", Text: "[1" + strings.Repeat("0", 4999) + "]"}, want2: told{JSON: "[1" + strings.Repeat("0", 4999) + "]", Text: "[1" + strings.Repeat("0", 4999) + "L]"}},
-	"a float":                           {expression: `0.9755`, want: told{JSON: `0.9755`, Text: "-"}},
-	"a float that str shortens":         {expression: `0.1 + 0.2`, want: told{JSON: `0.30000000000000004`, Text: "-"}, want2: told{JSON: `0.30000000000000004`, Text: "0.3"}},
-	"not a number":                      {expression: `float('nan')`, want: told{Text: "nan"}},
-	"infinity in a list":                {expression: `[float('inf')]`, want: told{Text: "[inf]"}},
-	"a text":                            {expression: `'Hello Michael'`, want: told{JSON: `"Hello Michael"`, Text: "-"}},
-	"a text that is not ASCII":          {expression: `u'\xe9\u20ac\U0001f600'`, want: told{JSON: `"\u00e9\u20ac\ud83d\ude00"`, Text: "-"}},
-	"a lone surrogate":                  {expression: `u'\ud800'`, want: told{JSON: `"\ud800"`, Text: "-"}},
-	"a text with line breaks":           {expression: `'a\nb\x00'`, want: told{JSON: `"a\nb\u0000"`, Text: "-"}},
-	"bytes":                             {expression: `b'\xff'`, want: told{Text: `b'\xff'`}, want2: told{Text: "\ufffd"}},
-	"nothing":                           {expression: `None`, want: told{JSON: `null`, Text: "None"}},
-	"a truth":                           {expression: `True`, want: told{JSON: `true`, Text: "True"}},
-	"a list":                            {expression: `[1, 'a', None]`, want: told{JSON: `[1,"a",null]`, Text: "[1, 'a', None]"}},
-	"a tuple":                           {expression: `(1, 2)`, want: told{JSON: `[1,2]`, Text: "(1, 2)"}},
-	"a dictionary":                      {expression: `{'a': [1.5]}`, want: told{JSON: `{"a":[1.5]}`, Text: "{'a': [1.5]}"}},
-	"a dictionary with numbers as keys": {expression: `{1: 2}`, want: told{JSON: `{"1":2}`, Text: "{1: 2}"}},
-	"a dictionary with tuples as keys":  {expression: `{(1, 2): 3}`, want: told{Text: "{(1, 2): 3}"}},
-	"a complex number":                  {expression: `1 + 2j`, want: told{Text: "(1+2j)"}},
-	"an object":                         {expression: `Thing()`, want: told{Text: "a thing"}},
-	"an integer of a class of its own":  {expression: `Number(7)`, want: told{JSON: `7`, Text: "seven"}, want2: told{Text: "seven"}},
-	"what contains itself":              {expression: `circle`, want: told{Text: "[[...]]"}},
-	"what is nested too deeply":         {expression: `(lambda f: f(f, 3000))(lambda f, n: 0 if not n else deeper(n))`, want: told{Text: "deep"}},
+	"an integer":                        {expression: `42`, want: reported{JSON: `42`, Text: "-"}},
+	"an integer of 5,000 digits":        {expression: `10 ** 4999`, want: reported{JSON: "1" + strings.Repeat("0", 4999), Text: "-"}},
+	"a list with a very long integer":   {expression: `[10 ** 4999]`, want: reported{JSON: "[1" + strings.Repeat("0", 4999) + "]", Text: "[1" + strings.Repeat("0", 4999) + "]"}, want2: reported{JSON: "[1" + strings.Repeat("0", 4999) + "]", Text: "[1" + strings.Repeat("0", 4999) + "L]"}},
+	"a float":                           {expression: `0.9755`, want: reported{JSON: `0.9755`, Text: "-"}},
+	"a float that str shortens":         {expression: `0.1 + 0.2`, want: reported{JSON: `0.30000000000000004`, Text: "-"}, want2: reported{JSON: `0.30000000000000004`, Text: "0.3"}},
+	"not a number":                      {expression: `float('nan')`, want: reported{Text: "nan"}},
+	"infinity in a list":                {expression: `[float('inf')]`, want: reported{Text: "[inf]"}},
+	"a text":                            {expression: `'Hello Michael'`, want: reported{JSON: `"Hello Michael"`, Text: "-"}},
+	"a text that is not ASCII":          {expression: `u'\xe9\u20ac\U0001f600'`, want: reported{JSON: `"\u00e9\u20ac\ud83d\ude00"`, Text: "-"}},
+	"a lone surrogate":                  {expression: `u'\ud800'`, want: reported{JSON: `"\ud800"`, Text: "-"}},
+	"a text with line breaks":           {expression: `'a\nb\x00'`, want: reported{JSON: `"a\nb\u0000"`, Text: "-"}},
+	"bytes":                             {expression: `b'\xff'`, want: reported{Text: `b'\xff'`}, want2: reported{Text: "\ufffd"}},
+	"None":                              {expression: `None`, want: reported{JSON: `null`, Text: "None"}},
+	"a boolean":                         {expression: `True`, want: reported{JSON: `true`, Text: "True"}},
+	"a list":                            {expression: `[1, 'a', None]`, want: reported{JSON: `[1,"a",null]`, Text: "[1, 'a', None]"}},
+	"a tuple":                           {expression: `(1, 2)`, want: reported{JSON: `[1,2]`, Text: "(1, 2)"}},
+	"a dictionary":                      {expression: `{'a': [1.5]}`, want: reported{JSON: `{"a":[1.5]}`, Text: "{'a': [1.5]}"}},
+	"a dictionary with numbers as keys": {expression: `{1: 2}`, want: reported{JSON: `{"1":2}`, Text: "{1: 2}"}},
+	"a dictionary with tuples as keys":  {expression: `{(1, 2): 3}`, want: reported{Text: "{(1, 2): 3}"}},
+	"a complex number":                  {expression: `1 + 2j`, want: reported{Text: "(1+2j)"}},
+	"an object":                         {expression: `Thing()`, want: reported{Text: "a thing"}},
+	"an integer of a subclass":          {expression: `Number(7)`, want: reported{JSON: `7`, Text: "seven"}, want2: reported{Text: "seven"}},
+	"a list in itself":                  {expression: `circle`, want: reported{Text: "[[...]]"}},
+	"a list nested too deeply":          {expression: `(lambda f: f(f, 3000))(lambda f, n: 0 if not n else deeper(n))`, want: reported{Text: "deep"}},
 }
 
-func TestResultsSayWhatJSONCanSayAndTheRestAsText(t *testing.T) {
+func TestResultsAreJSONWhereItLosesNothingAndTextOtherwise(t *testing.T) {
 	var code strings.Builder
 	code.WriteString(`
 class Thing(object):
@@ -92,18 +92,18 @@ VALUES = [
 		for i, name := range names {
 			tc := returnedValues[name]
 			want := tc.want
-			if in.python2() && tc.want2 != (told{}) {
+			if in.python2() && tc.want2 != (reported{}) {
 				want = tc.want2
 			}
 			want.Status = "Succeeded"
-			if diff := cmp.Diff(want, toldBy(e.outcome(t, i))); diff != "" {
+			if diff := cmp.Diff(want, reportedBy(e.outcome(t, i))); diff != "" {
 				t.Errorf("%s (-want +got):\n%.2000s", name, diff)
 			}
 		}
 	})
 }
 
-func TestTheEventIsTheInput(t *testing.T) {
+func TestTheEventIsAnInput(t *testing.T) {
 	t.Run("of JSON values", func(t *testing.T) {
 		eachPython(t, func(t *testing.T, in language) {
 			e := newExchange(t, 3)
@@ -131,7 +131,7 @@ def handler(event):
 			e := newExchange(t, 0)
 			e.batch = 100
 			texts := []string{"(1, 2, 3)", "('Michael',)", "((1, 2), b'x', None)", "()", "(1" + strings.Repeat("0", 5000) + ",)",
-				"(1, 2)  # said", "(-1.5, 1e3, 'a' 'b')", "(,", "(open('x'),)", "(\"(1,), (2,)\",)"}
+				"(1, 2)  # comment", "(-1.5, 1e3, 'a' 'b')", "(,", "(open('x'),)", "(\"(1,), (2,)\",)"}
 			e.literals(texts...)
 			run(t, in, e, `
 def handler(event):
@@ -161,12 +161,12 @@ def handler(event):
 		e.inputs[1].JSON = json.RawMessage(strings.Repeat("[", 9_990) + strings.Repeat("]", 9_990))
 		run(t, needPython3(t), e, trivial(needPython3(t)))
 		if got := e.counts(); got["Succeeded"] != 2 || got["Failed"] != 1 {
-			t.Errorf("the outcomes are %v: the deep input alone is to fail", got)
+			t.Errorf("the outcomes are %v: only the deep input should fail", got)
 		}
 	})
 }
 
-func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
+func TestTracebacksShowOnlyTheUsersCode(t *testing.T) {
 	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		w := run(t, in, e, "def inner():\n    raise Exception('This is a test Exception')\n\ndef handler(event):\n    print('before')\n    inner()\n")
@@ -178,7 +178,7 @@ func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
 		for _, line := range lines {
 			found := strings.Index(traceback[position:], line)
 			if found < 0 {
-				t.Fatalf("the traceback lacks %q in its place:\n%s", line, traceback)
+				t.Fatalf("the traceback lacks %q after the lines before it:\n%s", line, traceback)
 			}
 			position += found
 		}
@@ -192,12 +192,12 @@ func TestTracebacksShowTheUsersCodeAlone(t *testing.T) {
 			t.Errorf("stdout is %q", o.Stdout)
 		}
 		if !strings.Contains(w.stdout.String(), "before\n") || !strings.Contains(w.stderr.String(), traceback) {
-			t.Errorf("the container's streams did not get it live: %q, %q", w.stdout.String(), w.stderr.String())
+			t.Errorf("it is missing in the container's streams: %q, %q", w.stdout.String(), w.stderr.String())
 		}
 	})
 }
 
-func TestOutputIsKeptToTheEndAndTheCutIsCounted(t *testing.T) {
+func TestTheEndOfOutputIsKeptAndTheRestIsCounted(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["outputBytes"] = 1000
@@ -244,7 +244,7 @@ function handler(event) {
 	})
 }
 
-func TestWhatShortInputsPrintStaysTheirs(t *testing.T) {
+func TestTheOutputOfShortInputsIsReportedWithThem(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		const n = 2000
 		e := newExchange(t, n)
@@ -281,7 +281,7 @@ function handler(event) {
 	})
 }
 
-func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
+func TestAResultOverTheLimitFails(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.limits["resultBytes"] = 1000
@@ -291,13 +291,13 @@ func TestAResultOverTheLimitFailsWithASentence(t *testing.T) {
 			t.Errorf("a result of the limit's size is %s: %+v", o.Status, o.Error)
 		}
 		o := e.outcome(t, 1)
-		if o.Status != "Failed" || o.Error.Type != "ResultTooLarge" || !strings.Contains(o.Error.Message, "1001 bytes and may take 1000") {
+		if o.Status != "Failed" || o.Error.Type != "ResultTooLarge" || !strings.Contains(o.Error.Message, "1001 bytes, more than the limit of 1000") {
 			t.Errorf("a result over the limit is %s: %+v", o.Status, o.Error)
 		}
 	})
 }
 
-func TestLargeResultsTravelInSeveralCalls(t *testing.T) {
+func TestLargeResultsAreReportedInSeveralCalls(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 6)
 		e.batch = 6
@@ -344,7 +344,7 @@ function handler(event) {
   return ++calls;
 }
 `), folder)
-		// Nothing is handed out until all are there: the last to load might find nothing to do.
+		// Nothing is handed out until all workers are ready: otherwise the last one may find no input left.
 		pending := e.pending
 		e.pending = nil
 		var all []*worker
@@ -378,7 +378,7 @@ function handler(event) {
 	})
 }
 
-func TestTheChildHasTheUsersSurroundings(t *testing.T) {
+func TestTheChildHasTheUsersEnvironment(t *testing.T) {
 	eachPython(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		modules := t.TempDir()

@@ -82,38 +82,38 @@ type answer struct {
 	Limits         map[string]int `json:"limits"`
 }
 
-// accident is what befalls one HTTP request.
-type accident int
+// requestFault is what goes wrong with one HTTP request.
+type requestFault int
 
 const (
-	none         accident = iota
-	lostCall              // the connection breaks before the server has read the call
-	lostAnswer            // the call is processed, and the connection breaks before its answer
-	unavailable           // 503
-	throttled             // 429
-	unauthorized          // 401
-	tooLarge              // 413
+	none         requestFault = iota
+	lostCall                  // the connection breaks before the server has read the call
+	lostAnswer                // the call is processed, and the connection breaks before its answer
+	unavailable               // 503
+	throttled                 // 429
+	unauthorized              // 401
+	tooLarge                  // 413
 )
 
-// exchange is the server's side of the protocol for one run, kept in memory, which notes whatever a worker does wrong.
-// A crash is an outcome at once: there is no second try.
+// exchange is the server's side of the protocol for one run, in memory. It records every violation of the protocol by a
+// worker. A crash is an outcome: nothing is retried.
 type exchange struct {
 	// How the run is served. Set before the first worker starts.
 	inputs    []input
 	batch     int // inputs in one answer, at most
 	lease     float64
 	timeout   int
-	handBack  int
+	handBack  int // milliseconds
 	liveAfter int // milliseconds
-	together  int // inputs in one call of the handler
+	batchSize int // inputs in one call of the handler
 	limits    map[string]int
-	accidents func(request int, body []byte) accident
+	faults    func(request int, body []byte) requestFault
 	// decide may change an answer, or send an error status with a text instead; it runs under the lock.
 	decide func(c call, a *answer) (status int, text string)
-	// ending says that Kubernetes ends the pods.
+	// ending: Kubernetes ends the pods.
 	ending bool
-	// unheard says that they did not hear of it: they are told.
-	unheard bool
+	// sigtermMissed: the workers have not received SIGTERM, so answers report that the pod is ending.
+	sigtermMissed bool
 
 	url string
 
@@ -124,15 +124,15 @@ type exchange struct {
 	pending  []int
 	outcomes map[int]outcome
 	suspects []int // handed out one at a time
-	back     []int // what was handed back, in order
+	back     []int // handed back, in order
 	revoked  map[int]bool
 	workers  map[string]*lease
-	idle     int // calls that are kept open
-	wrongs   []string
+	idle     int               // calls that are kept open
+	wrongs   []string          // violations of the protocol
 	tokens   map[string]string // token by worker
 }
 
-// lease is what the server knows of one worker.
+// lease is the server's state of one worker.
 type lease struct {
 	sequence int
 	body     []byte
@@ -163,7 +163,7 @@ func newExchange(t testing.TB, n int) *exchange {
 	return e
 }
 
-// literals replaces the inputs by the texts of Python tuples.
+// literals replaces the inputs by Python literals.
 func (e *exchange) literals(texts ...string) {
 	e.inputs, e.pending = nil, nil
 	for i, text := range texts {
@@ -190,28 +190,28 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	befalls := none
-	if e.accidents != nil {
-		befalls = e.accidents(request, body)
+	failure := none
+	if e.faults != nil {
+		failure = e.faults(request, body)
 	}
-	switch befalls {
+	switch failure {
 	case lostCall:
 		panic(http.ErrAbortHandler)
 	case unavailable:
-		http.Error(w, "not now", http.StatusServiceUnavailable)
+		http.Error(w, "unavailable", http.StatusServiceUnavailable)
 		return
 	case throttled:
-		http.Error(w, "slowly", http.StatusTooManyRequests)
+		http.Error(w, "too many requests", http.StatusTooManyRequests)
 		return
 	case unauthorized:
-		http.Error(w, "who?", http.StatusUnauthorized)
+		http.Error(w, "unauthorized", http.StatusUnauthorized)
 		return
 	case tooLarge:
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 		return
 	}
 	status, text := e.process(r, body)
-	if befalls == lostAnswer {
+	if failure == lostAnswer {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -234,7 +234,7 @@ func (e *exchange) process(r *http.Request, body []byte) (int, []byte) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil || c.Protocol != 1 {
-		e.wrong("a call that is none (%v): %.300s", err, body)
+		e.wrong("not a call (%v): %.300s", err, body)
 		return http.StatusBadRequest, []byte(`{"error": "not a call"}`)
 	}
 	l := e.workers[worker]
@@ -251,7 +251,7 @@ func (e *exchange) process(r *http.Request, body []byte) (int, []byte) {
 		return http.StatusOK, l.answer
 	default:
 		e.wrong("call %d came after %d", c.Sequence, l.sequence)
-		return http.StatusConflict, []byte(`{"error": "another sequence"}`)
+		return http.StatusConflict, []byte(`{"error": "unexpected sequence"}`)
 	}
 	e.calls = append(e.calls, c)
 	e.settle(l, c)
@@ -264,21 +264,21 @@ func (e *exchange) process(r *http.Request, body []byte) (int, []byte) {
 	for _, index := range indexes(a.Revoked) {
 		delete(l.leased, index)
 	}
-	for _, t := range a.Inputs {
-		l.leased[t.Index] = true
+	for _, one := range a.Inputs {
+		l.leased[one.Index] = true
 	}
 	text, err := json.Marshal(a)
 	if err != nil {
-		e.wrong("the test's answer: %v", err)
+		e.wrong("the answer of the test cannot be encoded: %v", err)
 	}
 	l.sequence, l.body, l.answer, l.last = c.Sequence, body, text, time.Now()
 	e.notify()
 	return http.StatusOK, text
 }
 
-// settle takes the outcomes of a call and what it hands back.
+// settle takes the outcomes of a call and the inputs that it hands back.
 func (e *exchange) settle(l *lease, c call) {
-	// A busy machine may hold a call up for 2 s.
+	// On a busy machine a call may be late by 2 s.
 	if gap := time.Since(l.last).Seconds(); !l.last.IsZero() && gap > e.lease/2+2 {
 		e.wrong("%.1f s between two calls with a lease of %g s", gap, e.lease)
 	}
@@ -308,7 +308,7 @@ func (e *exchange) settle(l *lease, c call) {
 	suspects := indexes(c.Suspects)
 	for _, index := range suspects {
 		if !l.leased[index] || slices.Contains(held, index) {
-			e.wrong("index %d is a suspect and held, or was not leased", index)
+			e.wrong("index %d is a suspect, and is held or was not leased", index)
 		}
 		delete(l.leased, index)
 	}
@@ -324,16 +324,16 @@ func (e *exchange) settle(l *lease, c call) {
 	e.notify()
 }
 
-// answerFor decides an answer, waiting where the call allows it.
+// answerFor decides the answer, and waits as long as the call allows.
 func (e *exchange) answerFor(l *lease, c call, r *http.Request) answer {
-	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, LiveMillis: e.liveAfter, BatchSize: e.together, Limits: e.limits}
+	a := answer{Action: "work", LeaseSeconds: e.lease, TimeoutSeconds: e.timeout, HandBackMillis: e.handBack, LiveMillis: e.liveAfter, BatchSize: e.batchSize, Limits: e.limits}
 	deadline, open := time.After(time.Duration(c.WaitSeconds)*time.Second), false
 	for {
 		if len(e.outcomes)+len(e.revoked) == len(e.inputs) {
 			a.Action = "finished"
 			return a
 		}
-		if e.unheard && !c.Leaving {
+		if e.sigtermMissed && !c.Leaving {
 			a.PodEnding = true
 			return a
 		}
@@ -407,17 +407,17 @@ func indexes(text string) []int {
 	return all
 }
 
-// check fails the test for all that a worker did wrong.
+// check fails the test for each violation of the protocol.
 func (e *exchange) check(t testing.TB) {
 	t.Helper()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, wrong := range e.wrongs {
-		t.Errorf("against the protocol: %s", wrong)
+		t.Errorf("violation of the protocol: %s", wrong)
 	}
 }
 
-// counts is how many outcomes there are of each status.
+// counts returns the number of outcomes by status.
 func (e *exchange) counts() map[string]int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -428,7 +428,7 @@ func (e *exchange) counts() map[string]int {
 	return counts
 }
 
-// outcome of an index that must have one.
+// outcome returns the outcome of an index, which must have one.
 func (e *exchange) outcome(t testing.TB, index int) outcome {
 	t.Helper()
 	e.mu.Lock()
@@ -440,7 +440,7 @@ func (e *exchange) outcome(t testing.TB, index int) outcome {
 	return o
 }
 
-// until waits for a state of the exchange, which is looked at after each call.
+// until waits for a state of the exchange, which is checked after each call.
 func (e *exchange) until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	late := time.After(90 * time.Second)
@@ -454,7 +454,7 @@ func (e *exchange) until(t testing.TB, what string, holds func() bool) {
 		select {
 		case <-changed:
 		case <-late:
-			t.Fatalf("after 90 s there is still no %s", what)
+			t.Fatalf("there was no %s within 90 s", what)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// nodeNeighbours is a module whose inputs 0 to 6 print and return; input 3 does what the test's body says instead.
+// nodeNeighbours is a module with a handler that prints and returns. For input 3 it executes the body of the test.
 const nodeNeighbours = `
 const fs = require('fs'), os = require('os'), childProcess = require('child_process');
 const blockFor = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
@@ -30,7 +30,7 @@ function handler(event) {
 
 var hostileNodeHandlers = map[string]struct {
 	body    string
-	async   string // the body of an async function in its place
+	async   string // the body of an async function, instead of body
 	timeout int
 	want    expected
 }{
@@ -76,13 +76,13 @@ var hostileNodeHandlers = map[string]struct {
 		want: expected{status: "Succeeded", result: `"alive"`},
 	},
 	"one that stops itself": {
-		body: `process.kill(process.pid, 'SIGSTOP'); return 'went on'`,
-		want: expected{status: "Succeeded", result: `"went on"`},
+		body: `process.kill(process.pid, 'SIGSTOP'); return 'continued'`,
+		want: expected{status: "Succeeded", result: `"continued"`},
 	},
 	"one that stops its process group again and again": {
-		body:    `for (let i = 0; i < 10; i++) process.kill(0, 'SIGSTOP'); return 'went on'`,
+		body:    `for (let i = 0; i < 10; i++) process.kill(0, 'SIGSTOP'); return 'continued'`,
 		timeout: 20,
-		want:    expected{status: "Succeeded", result: `"went on"`},
+		want:    expected{status: "Succeeded", result: `"continued"`},
 	},
 	"one that loops without end": {
 		body:    `for (;;);`,
@@ -112,7 +112,7 @@ var hostileNodeHandlers = map[string]struct {
 		body: `return new Promise(() => {})`,
 		want: expected{status: "Failed", kind: "NeverSettled", message: "can never settle", stderr: "can never settle"},
 	},
-	"one that awaits what never comes": {
+	"one that awaits what never settles": {
 		async: `await sleep(5); await new Promise(() => {})`,
 		want:  expected{status: "Failed", kind: "NeverSettled"},
 	},
@@ -171,7 +171,7 @@ var hostileNodeHandlers = map[string]struct {
   return 'broken';`,
 		want: expected{status: "Succeeded", result: `"broken"`},
 	},
-	"one that breaks its surroundings": {
+	"one that damages its environment": {
 		body: `process.chdir('/'); process.umask(0o777); process.env = {}; for (const key of Object.keys(require.cache)) delete require.cache[key]; return 'broken'`,
 		want: expected{status: "Succeeded", result: `"broken"`},
 	},
@@ -203,7 +203,7 @@ var hostileNodeHandlers = map[string]struct {
 		body: `throw Object.defineProperty(new RangeError('x'), 'message', { get() { throw new Error('no') } })`,
 		want: expected{status: "Failed", kind: "RangeError"},
 	},
-	"one that throws what answers to nothing": {
+	"one that throws a proxy without properties": {
 		body: `throw new Proxy({}, { get() { throw new Error('no') }, getPrototypeOf() { throw new Error('no') } })`,
 		want: expected{status: "Failed"},
 	},
@@ -228,12 +228,12 @@ var hostileNodeHandlers = map[string]struct {
 		want:  expected{status: "Failed", kind: "Error", message: "in a callback", stderr: "in a callback"},
 	},
 	"one that leaves a rejection behind": {
-		body: `Promise.reject(new Error('nobody listens')); return 1`,
-		want: expected{status: "Failed", kind: "Error", message: "nobody listens", stderr: "nobody listens"},
+		body: `Promise.reject(new Error('not handled')); return 1`,
+		want: expected{status: "Failed", kind: "Error", message: "not handled", stderr: "not handled"},
 	},
 	"one that leaves a rejection behind and waits": {
-		async: `Promise.reject(new Error('nobody listens')); await sleep(60000)`,
-		want:  expected{status: "Failed", kind: "Error", message: "nobody listens"},
+		async: `Promise.reject(new Error('not handled')); await sleep(60000)`,
+		want:  expected{status: "Failed", kind: "Error", message: "not handled"},
 	},
 	"one that leaves an interval running": {
 		body: `setInterval(() => {}, 1); return 'left'`,
@@ -277,7 +277,7 @@ var hostileNodeHandlers = map[string]struct {
 	},
 	"one that fills the heap": {
 		body: `const kept = []; for (;;) kept.push(new Array(100000).fill(event.length + 0.5))`,
-		want: expected{status: "Failed", crash: true, kind: "OutOfMemory", message: "--max-old-space-size", stderr: "the heap of JavaScript was full"},
+		want: expected{status: "Failed", crash: true, kind: "OutOfMemory", message: "--max-old-space-size", stderr: "the JavaScript heap was full"},
 	},
 	"one that makes too long a text": {
 		body: `let text = 'x'; for (;;) text += text`,
@@ -294,16 +294,16 @@ func TestEachHostileNodeHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testi
 					body = "return asynchronous(event)"
 				}
 				code := strings.NewReplacer("%ASYNC", tc.async, "%BODY", body).Replace(nodeNeighbours)
-				// A heap of the usual size would take all of a small machine.
+				// A heap of the default size would use all the memory of a small machine.
 				amongNeighbours(t, in, code, tc.timeout, tc.want, withEnv("NODE_OPTIONS=--max-old-space-size=300"))
 			})
 		})
 	}
 }
 
-// Node waits for no process that it did not start, so what is killed stays in the table of processes as a zombie.
-func TestAWorkerThatIsFullOfZombiesMakesRoomForAnother(t *testing.T) {
-	const multiplies = `
+// Node waits for no process that it did not start, so orphans that were killed stay in the process table as zombies.
+func TestAWorkerWithTooManyZombiesExits(t *testing.T) {
+	const forks = `
 const childProcess = require('child_process');
 function handler(event) {
   if (event[0] !== 1) return event[0];
@@ -314,17 +314,17 @@ function handler(event) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 4)
 		e.timeout = 3
-		w := start(t, in, e, multiplies, asProcessOne, edited("ZOMBIES = 1000", "ZOMBIES = 5"))
+		w := start(t, in, e, forks, asProcessOne, edited("MAX_ZOMBIES = 1000", "MAX_ZOMBIES = 5"))
 		if status := w.wait(); status != 1 {
 			t.Errorf("the worker exited with %d, not 1: its index must not count as completed", status)
 		}
 		if o := e.outcome(t, 1); o.Status != "TimedOut" {
-			t.Errorf("the input that multiplied is %s: %+v", o.Status, o.Error)
+			t.Errorf("the input that forked is %s: %+v", o.Status, o.Error)
 		}
-		if !strings.Contains(w.stderr.String(), "this worker ends, and another takes its place") {
-			t.Errorf("the worker says %q", w.stderr.String())
+		if !strings.Contains(w.stderr.String(), "this worker ends, and a new pod takes its place") {
+			t.Errorf("the worker logs %q", w.stderr.String())
 		}
-		start(t, in, e, multiplies, asProcessOne, named("another")).finish()
+		start(t, in, e, forks, asProcessOne, named("another")).finish()
 		e.check(t)
 		if got := e.counts()["Succeeded"]; got != 3 {
 			t.Errorf("%d inputs succeeded, not 3", got)
@@ -332,7 +332,7 @@ function handler(event) {
 	})
 }
 
-func TestAnExceptionBetweenTwoInputsIsSaidAndTheProcessReplaced(t *testing.T) {
+func TestAnExceptionBetweenTwoInputsIsLoggedAndTheProcessReplaced(t *testing.T) {
 	for name, code := range map[string]string{
 		"an exception": "setTimeout(() => { throw new Error('in between') }, 100)",
 		"a rejection":  "setTimeout(() => { Promise.reject(new Error('in between')) }, 100)",
@@ -342,7 +342,7 @@ func TestAnExceptionBetweenTwoInputsIsSaidAndTheProcessReplaced(t *testing.T) {
 				e := newExchange(t, 3)
 				e.pending = []int{0}
 				w := start(t, in, e, "let calls = 0;\nfunction handler(event) { if (event[0] === 0) "+code+"; return ++calls }")
-				waitForText(t, w, "nobody caught an exception between two inputs (Error: in between); a fresh process is started")
+				waitForText(t, w, "an exception between two inputs was not caught (Error: in between); a new process is started")
 				e.mu.Lock()
 				e.pending = []int{1, 2}
 				e.notify()
@@ -362,7 +362,7 @@ func TestAnExceptionBetweenTwoInputsIsSaidAndTheProcessReplaced(t *testing.T) {
 	}
 }
 
-func TestAfterAnUncaughtExceptionAFreshProcessGoesOn(t *testing.T) {
+func TestAfterAnUncaughtExceptionTheProcessIsReplaced(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 4)
 		run(t, in, e, `
@@ -381,14 +381,14 @@ function handler(event) {
 				got[i] = o.Error.Message
 			}
 		}
-		// The exception is that of the input that executes, and the counter begins anew.
+		// The exception fails the input that executes, and the counter of the new process begins at 0.
 		if want := "[1 2 later 1]"; fmt.Sprint(got) != want {
 			t.Errorf("the outcomes are %v, not %s", got, want)
 		}
 	})
 }
 
-func TestAModuleWithListenersOfItsOwnHasItsSay(t *testing.T) {
+func TestAModuleMayHandleUncaughtExceptionsItself(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		run(t, in, e, `
@@ -403,7 +403,7 @@ async function handler(event) {
 }
 `)
 		if got := string(e.outcome(t, 0).Result); got != `["a","b"]` {
-			t.Errorf("the module's listeners heard %s (%+v)", got, e.outcome(t, 0).Error)
+			t.Errorf("the module's listeners got %s (%+v)", got, e.outcome(t, 0).Error)
 		}
 	})
 }
@@ -411,7 +411,7 @@ async function handler(event) {
 func TestExitHandlersRunAtTheEnd(t *testing.T) {
 	eachNode(t, func(t *testing.T, in language) {
 		w := run(t, in, newExchange(t, 2), "process.on('exit', () => console.log('goodbye'));\nfunction handler(event) {}",
-			edited("keeper.dismiss(1, leave)", "keeper.dismiss(30, leave)"), edited("deadline = monotonic() + 7", "deadline = monotonic() + 60"))
+			edited("DISMISS_TIMEOUT = 1;", "DISMISS_TIMEOUT = 30;"), edited("EXIT_TIMEOUT = 7;", "EXIT_TIMEOUT = 60;"))
 		if !strings.Contains(w.stdout.String(), "goodbye\n") {
 			t.Errorf("the container's stdout is %q", w.stdout.String())
 		}

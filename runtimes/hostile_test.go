@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// neighbours is a module whose inputs 0 to 6 print and return, after the pauses that there are; input 3 does what
-// the test's body says instead.
+// neighbours is a module with a handler that prints and returns, after the pauses in its list. For input 3 it executes the
+// body of the test.
 const neighbours = `
 import ctypes, errno, os, signal, subprocess, sys, threading, time
 pauses = []
@@ -29,7 +29,7 @@ def handler(event):
     return event[0] * 10
 `
 
-// what an outcome must be like. An empty field is not looked at.
+// expected describes an outcome. Empty fields are not compared.
 type expected struct {
 	status, kind string
 	crash        bool
@@ -85,13 +85,13 @@ var hostileHandlers = map[string]struct {
 		want: expected{status: "Succeeded", result: `"alive"`},
 	},
 	"one that stops itself": {
-		body: `os.kill(os.getpid(), signal.SIGSTOP); return 'went on'`,
-		want: expected{status: "Succeeded", result: `"went on"`},
+		body: `os.kill(os.getpid(), signal.SIGSTOP); return 'continued'`,
+		want: expected{status: "Succeeded", result: `"continued"`},
 	},
 	"one that stops its process group again and again": {
-		body:    `[os.killpg(0, signal.SIGSTOP) for _ in range(10)]; return 'went on'`,
+		body:    `[os.killpg(0, signal.SIGSTOP) for _ in range(10)]; return 'continued'`,
 		timeout: 20,
-		want:    expected{status: "Succeeded", result: `"went on"`},
+		want:    expected{status: "Succeeded", result: `"continued"`},
 	},
 	"one that is stuck in C past its time limit": {
 		body: `
@@ -230,7 +230,7 @@ var hostileHandlers = map[string]struct {
     return os.WEXITSTATUS(os.waitpid(pid, 0)[1])`,
 		want: expected{status: "Succeeded", result: `7`},
 	},
-	"one that multiplies": {
+	"one that forks without end": {
 		body: `
     for _ in range(4):
         if not os.fork():
@@ -265,7 +265,7 @@ var hostileHandlers = map[string]struct {
 		body: `pauses.append(0.3); signal.alarm(1); signal.setitimer(signal.ITIMER_REAL, 0.5); return 'set'`,
 		want: expected{status: "Succeeded", result: `"set"`},
 	},
-	"one that breaks its surroundings": {
+	"one that damages its environment": {
 		body: `
     os.chdir('/'); os.umask(0o777); os.environ.clear()
     for name in list(sys.modules):
@@ -301,11 +301,11 @@ var hostileHandlers = map[string]struct {
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))`,
 		want: expected{status: "Failed", kind: "MemoryError"},
 	},
-	"one that takes the names of the runner's modules": {
+	"one that imports the runner's names": {
 		body: `
     try:
         import runner
-        return 'ours'
+        return 'the runner'
     except ImportError:
         pass
     import handler, __main__
@@ -328,7 +328,7 @@ func TestEachHostileHandlerGetsItsOwnOutcomeAndItsNeighboursSucceed(t *testing.T
 	}
 }
 
-// amongNeighbours runs a module whose input 3 is hostile, and checks that the others are as if it were not.
+// amongNeighbours runs a module whose input 3 is hostile, and checks that the other inputs succeed.
 func amongNeighbours(t *testing.T, in language, code string, timeout int, want expected, options ...option) {
 	e := newExchange(t, 7)
 	e.batch = 7
@@ -364,7 +364,7 @@ func (want expected) compare(t *testing.T, got outcome) {
 		t.Errorf("the error of %d has the type %q, not %q", got.Index, failure.Type, want.kind)
 	}
 	if !strings.Contains(failure.Message, want.message) {
-		t.Errorf("the error of %d says %q, which does not contain %q", got.Index, failure.Message, want.message)
+		t.Errorf("the message of the error of %d is %q, which does not contain %q", got.Index, failure.Message, want.message)
 	}
 	if !bytes.Contains(got.Stderr, []byte(want.stderr)) {
 		t.Errorf("stderr of %d is %q, which does not contain %q", got.Index, got.Stderr, want.stderr)

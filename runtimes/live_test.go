@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// liveText is what the calls told of an index, put together by their offsets.
+// liveText joins the output of an index that the calls reported, by its offsets.
 func liveText(e *exchange, index int) (stdout, stderr []byte) {
 	put := func(text, more []byte, from int64) []byte {
 		for int64(len(text)) < from {
-			text = append(text, '?') // nothing was told of it
+			text = append(text, '?') // it was not reported
 		}
 		return append(text[:from], more...)
 	}
@@ -26,7 +26,7 @@ func liveText(e *exchange, index int) (stdout, stderr []byte) {
 	return stdout, stderr
 }
 
-func TestWhatAHandlerPrintsIsToldWhileItRuns(t *testing.T) {
+func TestOutputIsReportedWhileTheHandlerRuns(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 2)
 		e.liveAfter = 20
@@ -50,41 +50,41 @@ async function handler(event) {
   }
   await new Promise((resolve) => setTimeout(resolve, 2000));
 }
-`), nothingElseWakes(in))
+`), withoutStopChecks(in))
 		for index, want := range []string{"0", "1"} {
 			stdout, stderr := liveText(e, index)
 			o := e.outcome(t, index)
 			if !bytes.HasPrefix(o.Stdout, stdout) || !bytes.Contains(stdout, []byte("step 3 of "+want+"\n")) || bytes.Contains(stdout, []byte("?")) {
-				t.Errorf("told of %d was %q, and it printed %q", index, stdout, o.Stdout)
+				t.Errorf("of %d %q was reported, and it printed %q", index, stdout, o.Stdout)
 			}
 			if len(stderr) < 4 {
-				t.Errorf("told of the stderr of %d was %q", index, stderr)
+				t.Errorf("of the stderr of %d %q was reported", index, stderr)
 			}
 		}
-		told := 0
+		reports := 0
 		for _, c := range e.calls {
 			if c.Live != nil {
-				told++
+				reports++
 				if c.Executing == nil || *c.Executing != c.Live.Index {
-					t.Errorf("call %d tells of %d, which it does not say it executes", c.Sequence, c.Live.Index)
+					t.Errorf("call %d reports output of %d, which is not in its field executing", c.Sequence, c.Live.Index)
 				}
 			}
 		}
-		if told < 6 || told > 40 {
-			t.Errorf("%d calls told of output", told)
+		if reports < 6 || reports > 40 {
+			t.Errorf("%d calls reported output", reports)
 		}
 	})
 }
 
-// nothingElseWakes keeps the supervisor of Node from looking after its child four times a second.
-func nothingElseWakes(in language) option {
+// withoutStopChecks keeps Node's supervisor from checking its child four times a second.
+func withoutStopChecks(in language) option {
 	if !in.node() {
 		return func(*worker) {}
 	}
-	return edited("const STOPPED = 0.25;", "const STOPPED = 60;")
+	return edited("const STOP_CHECK_INTERVAL = 0.25;", "const STOP_CHECK_INTERVAL = 60;")
 }
 
-func TestOutputIsToldNoMoreOftenThanItIsAskedFor(t *testing.T) {
+func TestOutputIsReportedNoMoreOftenThanTheExchangeAsks(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		e.liveAfter = 300
@@ -103,19 +103,19 @@ async function handler(event) {
   }
 }
 `))
-		told := 0
+		reports := 0
 		for _, c := range e.calls {
 			if c.Live != nil {
-				told++
+				reports++
 			}
 		}
-		if most := int(e.outcome(t, 0).DurationMicros/300_000) + 1; told == 0 || told > most {
-			t.Errorf("%d calls told of output, not one to %d", told, most)
+		if limit := int(e.outcome(t, 0).DurationMicros/300_000) + 1; reports == 0 || reports > limit {
+			t.Errorf("%d calls reported output, not one to %d", reports, limit)
 		}
 	})
 }
 
-func TestOfMuchOutputTheEndIsTold(t *testing.T) {
+func TestOfMuchOutputTheEndIsReported(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		e.liveAfter = 20
@@ -135,28 +135,28 @@ function handler(event) {
 		for _, c := range e.calls {
 			if c.Live != nil {
 				if len(c.Live.Stdout) > 64<<10 {
-					t.Errorf("a call told %d bytes", len(c.Live.Stdout))
+					t.Errorf("a call reported %d bytes", len(c.Live.Stdout))
 				}
 				last = c.Live
 			}
 		}
 		if last == nil {
-			t.Fatal("nothing was told")
+			t.Fatal("nothing was reported")
 		}
 		if last.StdoutFrom+int64(len(last.Stdout)) != 1000003 || !bytes.HasSuffix(last.Stdout, []byte("xend")) {
-			t.Errorf("the last that was told is %d bytes from %d on", len(last.Stdout), last.StdoutFrom)
+			t.Errorf("the last report has %d bytes from %d on", len(last.Stdout), last.StdoutFrom)
 		}
 	})
 }
 
-func TestWithoutBeingAskedAWorkerTellsNothing(t *testing.T) {
+func TestWithoutARequestAWorkerReportsNoOutput(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		run(t, in, e, in.code("import sys, time\ndef handler(event):\n    sys.stdout.write('x')\n    sys.stdout.flush()\n    time.sleep(0.5)\n",
 			"function handler(event) {\n  process.stdout.write('x');\n  return new Promise((resolve) => setTimeout(resolve, 500));\n}\n"))
 		for _, c := range e.calls {
 			if c.Live != nil {
-				t.Errorf("call %d tells %q", c.Sequence, c.Live.Stdout)
+				t.Errorf("call %d reports %q", c.Sequence, c.Live.Stdout)
 			}
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// withMemory makes a memory cgroup of that size for a worker, where this machine lets the test do so.
+// withMemory makes a memory cgroup of that size for a worker, if this machine permits it.
 func withMemory(t *testing.T, bytes int) option {
 	t.Helper()
 	own := ""
@@ -20,16 +20,16 @@ func withMemory(t *testing.T, bytes int) option {
 	}
 	folder := filepath.Join("/sys/fs/cgroup/memory", own, fmt.Sprintf("runtimes-test-%d-%s", os.Getpid(), filepath.Base(t.Name())))
 	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Skipf("not run: it needs a memory cgroup of version 1 that this user may divide (%v)", err)
+		t.Skipf("not run: it needs a memory cgroup of version 1 in which this user can make others (%v)", err)
 	}
 	t.Cleanup(func() {
 		if err := os.Remove(folder); err != nil {
-			t.Errorf("the cgroup is left behind: %v", err)
+			t.Errorf("the cgroup cannot be removed: %v", err)
 		}
 	})
 	writeFile(t, folder+"/memory.limit_in_bytes", fmt.Sprint(bytes))
 	return func(w *worker) {
-		// Everything that the test's shell starts is in the cgroup.
+		// The shell enters the cgroup, and with it everything that it starts.
 		w.prefix = []string{"sh", "-c", `echo $$ > "$0"/cgroup.procs; exec "$@"`, folder}
 	}
 }
@@ -61,7 +61,7 @@ function handler(event) {
 	})
 }
 
-// unifiedCgroup is what a container sees of a cgroup of version 2, in a folder of ours. The handler fills it.
+// unifiedCgroup is a handler that fills the memory of a cgroup of version 2, which is simulated by files in a folder.
 func unifiedCgroup(in language, folder string, current int, sleep float64) string {
 	return fmt.Sprintf(in.code(`
 import os
@@ -85,15 +85,15 @@ function handler(event) {
 `), folder, current, sleep)
 }
 
-func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
+func TestTheChildIsEndedNearTheLimitOfACgroupOfVersion2(t *testing.T) {
 	for name, tc := range map[string]struct {
 		current int
 		stat    string
 		ended   bool
 	}{
-		"memory that is in use":             {current: 1000 << 20, stat: "anon 1048576000\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n", ended: true},
-		"memory that the kernel takes back": {current: 1000 << 20, stat: "anon 104857600\nactive_file 524288000\ninactive_file 419430400\nslab_reclaimable 0\n"},
-		"memory that is far from the limit": {current: 700 << 20, stat: "anon 734003200\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n"},
+		"memory that is in use":              {current: 1000 << 20, stat: "anon 1048576000\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n", ended: true},
+		"memory that the kernel can reclaim": {current: 1000 << 20, stat: "anon 104857600\nactive_file 524288000\ninactive_file 419430400\nslab_reclaimable 0\n"},
+		"memory that is far from the limit":  {current: 700 << 20, stat: "anon 734003200\nactive_file 0\ninactive_file 0\nslab_reclaimable 0\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachLanguage(t, func(t *testing.T, in language) {
@@ -110,11 +110,11 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 				if tc.ended {
 					sleep = 600
 				}
-				// What the child held is given back when it is ended.
-				waits := in.code("time.sleep(0.002)", "setTimeout(strike, 2)")
-				given := fmt.Sprintf(in.code("; open(%q, 'w').write('1048576')", "; fs.writeFileSync(%q, '1048576')"), folder+"/memory.current")
+				// When the child is ended, its memory is free.
+				wait := in.code("time.sleep(0.002)", "setTimeout(killAll, 2)")
+				freed := fmt.Sprintf(in.code("; open(%q, 'w').write('1048576')", "; fs.writeFileSync(%q, '1048576')"), folder+"/memory.current")
 				run(t, in, e, unifiedCgroup(in, folder, tc.current, sleep), asProcessOne,
-					edited("'/sys/fs/cgroup'", fmt.Sprintf("%q", folder)), edited(waits, waits+given))
+					edited("'/sys/fs/cgroup'", fmt.Sprintf("%q", folder)), edited(wait, wait+freed))
 				if !tc.ended {
 					if got := e.counts()["Succeeded"]; got != 3 {
 						t.Errorf("%d inputs succeeded, not 3: %+v", got, e.outcome(t, 1).Error)
@@ -130,7 +130,7 @@ func TestNearTheLimitOfACgroupOfVersion2TheChildIsEnded(t *testing.T) {
 	}
 }
 
-func TestAChildIsTheFirstThatTheKernelEnds(t *testing.T) {
+func TestTheKernelEndsTheChildFirst(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 1)
 		run(t, in, e, in.code("def handler(event):\n    return open('/proc/self/oom_score_adj').read().strip()\n",
@@ -141,7 +141,7 @@ func TestAChildIsTheFirstThatTheKernelEnds(t *testing.T) {
 	})
 }
 
-func TestATimeLimitEndsAllThatTheHandlerStarted(t *testing.T) {
+func TestATimeLimitEndsAllProcessesThatTheHandlerStarted(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 2)
@@ -195,7 +195,7 @@ function handler(event) {
       continue;
     }
     const state = stat.slice(stat.lastIndexOf(')') + 2)[0];
-    if (state !== 'Z') left.push([name, state]);   // the supervisor cannot wait for them
+    if (state !== 'Z') left.push([name, state]);   // the supervisor cannot wait for zombies
   }
   return left;
 }
@@ -204,7 +204,7 @@ function handler(event) {
 			t.Errorf("the first is %s: %+v", o.Status, o.Error)
 		}
 		if got := string(e.outcome(t, 1).Result); got != "[]" {
-			t.Errorf("left are %s", got)
+			t.Errorf("these processes are left: %s", got)
 		}
 		if names, _ := filepath.Glob(folder + "/*"); len(names) != 3 {
 			t.Errorf("only %v were started", names)
@@ -212,7 +212,7 @@ function handler(event) {
 	})
 }
 
-func TestAStreamThatNobodyReadsHoldsNothingUp(t *testing.T) {
+func TestAStreamThatIsNotReadDelaysNothing(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		read, write, err := os.Pipe()
@@ -232,13 +232,13 @@ func TestAStreamThatNobodyReadsHoldsNothingUp(t *testing.T) {
 	})
 }
 
-func TestWithoutItsEnvironmentTheRunnerSaysWhatItIs(t *testing.T) {
+func TestWithoutItsEnvironmentTheRunnerExplainsHowItIsStarted(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		command := exec.Command(in.path, in.code("python/runner.py", "node/runner.js"))
 		command.Env = []string{"PATH=" + os.Getenv("PATH")}
 		out, err := command.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "started by the operator, with SHAREDCLOUD_EXCHANGE_URL") {
-			t.Errorf("it says %q (%v)", out, err)
+			t.Errorf("it prints %q (%v)", out, err)
 		}
 	})
 }

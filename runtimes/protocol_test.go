@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// gated is a handler that notes what it begins and waits, for the input `held`, until the test opens the gate. It keeps
-// its process busy meanwhile.
+// gated is a handler that records what it begins. For the input `held` it keeps its process busy until the test opens the
+// gate.
 func gated(in language, folder string, held int) string {
 	return fmt.Sprintf(in.code(`
 import os, time
@@ -42,7 +42,7 @@ function handler(event) {
 
 func open(t testing.TB, folder string) { writeFile(t, folder+"/gate", "") }
 
-// has says whether a call fulfils something, as a condition for until.
+// has is a condition for until: there was a call like this.
 func (e *exchange) has(condition func(call) bool) func() bool {
 	return func() bool {
 		for _, c := range e.calls {
@@ -54,17 +54,17 @@ func (e *exchange) has(condition func(call) bool) func() bool {
 	}
 }
 
-func TestNothingIsLostOrRepeatedWhateverBefallsTheCalls(t *testing.T) {
-	for name, accidents := range map[string]func(request int, body []byte) accident{
+func TestNothingIsLostOrRepeatedWhenCallsFail(t *testing.T) {
+	for name, faults := range map[string]func(request int, body []byte) requestFault{
 		"answers are lost": every(3, lostAnswer),
 		"calls are lost":   every(3, lostCall),
-		"the server is away": func(request int, _ []byte) accident {
-			return map[bool]accident{true: unavailable}[request >= 4 && request < 9]
+		"the server is unavailable": func(request int, _ []byte) requestFault {
+			return map[bool]requestFault{true: unavailable}[request >= 4 && request < 9]
 		},
 		"calls are throttled":      every(2, throttled),
-		"tokens are refused":       every(4, unauthorized),
-		"everything at once":       func(request int, _ []byte) accident { return accident(request % int(unauthorized+1)) },
-		"the first answer is lost": func(request int, _ []byte) accident { return map[bool]accident{true: lostAnswer}[request == 0] },
+		"tokens are rejected":      every(4, unauthorized),
+		"everything at once":       func(request int, _ []byte) requestFault { return requestFault(request % int(unauthorized+1)) },
+		"the first answer is lost": func(request int, _ []byte) requestFault { return map[bool]requestFault{true: lostAnswer}[request == 0] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachLanguage(t, func(t *testing.T, in language) {
@@ -72,7 +72,7 @@ func TestNothingIsLostOrRepeatedWhateverBefallsTheCalls(t *testing.T) {
 				folder := t.TempDir()
 				e := newExchange(t, n)
 				e.batch = 20
-				e.accidents = accidents
+				e.faults = faults
 				run(t, in, e, gated(in, folder, -1))
 				if got := e.counts()["Succeeded"]; got != n {
 					t.Errorf("%d inputs succeeded, not %d", got, n)
@@ -91,30 +91,30 @@ func TestNothingIsLostOrRepeatedWhateverBefallsTheCalls(t *testing.T) {
 	}
 }
 
-func every(n int, a accident) func(int, []byte) accident {
-	return func(request int, _ []byte) accident {
+func every(n int, fault requestFault) func(int, []byte) requestFault {
+	return func(request int, _ []byte) requestFault {
 		if request%n == n-1 {
-			return a
+			return fault
 		}
 		return none
 	}
 }
 
-func TestTheTokenIsReadAgainAfterARefusal(t *testing.T) {
+func TestTheTokenIsReadAgainAfterA401(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 20)
 		e.batch = 1
 		var w *worker
 		rotated := make(chan struct{})
 		e.tokens["renewed"] = "worker"
-		e.accidents = func(request int, _ []byte) accident {
+		e.faults = func(request int, _ []byte) requestFault {
 			switch {
 			case request < 5:
 				return none
 			case request == 5:
 				<-rotated
 				w.write("identity/token", "renewed\n")
-				e.tokens["worker"] = "who shows what is stale"
+				e.tokens["worker"] = "a worker with an old token"
 				return unauthorized
 			}
 			return none
@@ -134,11 +134,11 @@ func TestAnswersThatEndAWorker(t *testing.T) {
 		status int
 		text   string
 		exit   int
-		says   string
+		logs   string
 	}{
-		"400 is said and ends it with 1": {status: http.StatusBadRequest, text: `{"error": "unreadable"}`, exit: 1, says: "unreadable"},
-		"409 is said and ends it with 1": {status: http.StatusConflict, text: `{"error": "another speaks"}`, exit: 1, says: "another speaks"},
-		"404 ends it with 0":             {status: http.StatusNotFound, text: `{"error": "no such run"}`, exit: 0},
+		"400 is logged, exit with 1": {status: http.StatusBadRequest, text: `{"error": "unreadable"}`, exit: 1, logs: "unreadable"},
+		"409 is logged, exit with 1": {status: http.StatusConflict, text: `{"error": "another supervisor"}`, exit: 1, logs: "another supervisor"},
+		"404, exit with 0":           {status: http.StatusNotFound, text: `{"error": "no such run"}`, exit: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachLanguage(t, func(t *testing.T, in language) {
@@ -154,8 +154,8 @@ func TestAnswersThatEndAWorker(t *testing.T) {
 				if got := w.wait(); got != tc.exit {
 					t.Errorf("the worker exited with %d, not %d", got, tc.exit)
 				}
-				if !strings.Contains(w.stderr.String(), tc.says) {
-					t.Errorf("the worker says %q, which does not contain %q", w.stderr.String(), tc.says)
+				if !strings.Contains(w.stderr.String(), tc.logs) {
+					t.Errorf("the worker logs %q, which does not contain %q", w.stderr.String(), tc.logs)
 				}
 				e.check(t)
 			})
@@ -167,7 +167,7 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 10)
 		e.batch = 10
-		e.accidents = func(_ int, body []byte) accident {
+		e.faults = func(_ int, body []byte) requestFault {
 			if len(body) > 150_000 {
 				return tooLarge
 			}
@@ -179,7 +179,7 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 			o := e.outcome(t, i)
 			if i == 7 {
 				if o.Status != "Failed" || o.Error.Type != "ResultTooLarge" {
-					t.Errorf("what never fits is %s: %+v", o.Status, o.Error)
+					t.Errorf("the outcome that is too large by itself is %s: %+v", o.Status, o.Error)
 				}
 			} else if o.Status != "Succeeded" || len(o.Result) != 60_002 {
 				t.Errorf("the outcome of %d is %s with %d bytes", i, o.Status, len(o.Result))
@@ -187,13 +187,13 @@ func TestACallThatIsTooLargeIsSplit(t *testing.T) {
 		}
 		for i, c := range e.calls[:len(e.calls)-1] {
 			if c.WaitSeconds > 0 && len(c.Outcomes) > 0 && len(e.calls[i+1].Outcomes) > 0 {
-				t.Errorf("call %d lets the server wait although call %d has more to report", c.Sequence, c.Sequence+1)
+				t.Errorf("call %d lets the server wait although there is more to report in call %d", c.Sequence, c.Sequence+1)
 			}
 		}
 	})
 }
 
-func TestTheNextInputIsFetchedWhileOneRuns(t *testing.T) {
+func TestTheNextInputIsRequestedWhileOneRuns(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		const n = 5
 		e := newExchange(t, n)
@@ -202,16 +202,16 @@ func TestTheNextInputIsFetchedWhileOneRuns(t *testing.T) {
 			"async function handler(event) { await new Promise((resolve) => setTimeout(resolve, 1000)) }"))
 		for _, c := range e.calls {
 			if len(c.Outcomes) > 0 && c.Outcomes[0].Index < n-2 && c.Executing == nil {
-				t.Errorf("call %d reports %d and nothing runs meanwhile", c.Sequence, c.Outcomes[0].Index)
+				t.Errorf("call %d reports %d while nothing runs", c.Sequence, c.Outcomes[0].Index)
 			}
 			if len(indexes(c.Held)) > 2 {
-				t.Errorf("call %d holds %s: one runs and one waits is enough", c.Sequence, c.Held)
+				t.Errorf("call %d holds %s, more than one that runs and one that waits", c.Sequence, c.Held)
 			}
 		}
 	})
 }
 
-func TestWhatWaitsBehindALongHandlerIsHandedBack(t *testing.T) {
+func TestInputsBehindALongOneAreHandedBack(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 5)
@@ -222,18 +222,18 @@ func TestWhatWaitsBehindALongHandlerIsHandedBack(t *testing.T) {
 		e.mu.Lock()
 		for _, c := range e.calls[1:] {
 			if c.Want && c.Executing != nil {
-				t.Errorf("call %d wants more although 0 still runs: %+v", c.Sequence, c)
+				t.Errorf("call %d wants more inputs while 0 runs: %+v", c.Sequence, c)
 			}
 		}
 		e.mu.Unlock()
 		if begun := readFile(t, folder+"/begun"); begun != "0\n" {
-			t.Errorf("begun are %q", begun)
+			t.Errorf("the inputs that began are %q", begun)
 		}
 		open(t, folder)
 		w.finish()
 		e.check(t)
 		if begun := readFile(t, folder+"/begun"); begun != "0\n1\n2\n3\n4\n" {
-			t.Errorf("begun are %q in the end", begun)
+			t.Errorf("the inputs that began are %q in the end", begun)
 		}
 	})
 }
@@ -242,7 +242,7 @@ func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 1)
-		// With so long a lease, a worker that calls too seldom is late by more than the 2 s that are allowed.
+		// With this lease, a worker that does not call within a third of it is late by more than the 2 s that are permitted.
 		e.lease = 8
 		w := start(t, in, e, gated(in, folder, 0), withEnv("NVIDIA_VISIBLE_DEVICES=GPU-7"))
 		calls := func() int {
@@ -261,7 +261,7 @@ func TestAWorkerCallsWhileAHandlerRuns(t *testing.T) {
 	})
 }
 
-func TestWhatIsRevokedIsDropped(t *testing.T) {
+func TestRevokedInputsAreDropped(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 6)
@@ -279,7 +279,7 @@ func TestWhatIsRevokedIsDropped(t *testing.T) {
 		w.finish()
 		e.check(t)
 		if begun := readFile(t, folder+"/begun"); begun != "0\n1\n3\n4\n5\n" {
-			t.Errorf("begun are %q", begun)
+			t.Errorf("the inputs that began are %q", begun)
 		}
 	})
 }
@@ -296,12 +296,12 @@ func TestStopEndsTheHandlerAndReportsNothing(t *testing.T) {
 		}
 		run(t, in, e, gated(in, t.TempDir(), 0), asProcessOne)
 		if len(e.outcomes) != 0 {
-			t.Errorf("outcomes came nevertheless: %v", e.outcomes)
+			t.Errorf("these outcomes were reported: %v", e.outcomes)
 		}
 	})
 }
 
-func TestAnIdleWorkerWaitsOnTheServer(t *testing.T) {
+func TestAnIdleWorkerWaitsInAnOpenCall(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		e := newExchange(t, 3)
 		e.pending = nil
@@ -319,7 +319,7 @@ func TestAnIdleWorkerWaitsOnTheServer(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatIsToldToEnd(t *testing.T) {
+func TestAWorkerThatGetsSIGTERM(t *testing.T) {
 	t.Run("finishes what it executes and hands back the rest", func(t *testing.T) {
 		eachLanguage(t, func(t *testing.T, in language) {
 			folder := t.TempDir()
@@ -343,12 +343,12 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 			}
 		})
 	})
-	t.Run("ends what does not finish in time, and hands it back", func(t *testing.T) {
+	t.Run("ends an input that does not finish in time, and hands it back", func(t *testing.T) {
 		eachLanguage(t, func(t *testing.T, in language) {
 			folder := t.TempDir()
 			e := newExchange(t, 3)
 			e.batch = 3
-			w := start(t, in, e, gated(in, folder, 0), asProcessOne, edited("LEAVING = 20", "LEAVING = 0.5"))
+			w := start(t, in, e, gated(in, folder, 0), asProcessOne, edited("LEAVE_TIMEOUT = 20", "LEAVE_TIMEOUT = 0.5"))
 			waitFor(t, folder+"/begun")
 			e.mu.Lock()
 			e.ending = true
@@ -361,7 +361,7 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 			}
 		})
 	})
-	t.Run("carries on where Kubernetes did not mean it", func(t *testing.T) {
+	t.Run("continues if its pod is not ending", func(t *testing.T) {
 		eachLanguage(t, func(t *testing.T, in language) {
 			folder := t.TempDir()
 			e := newExchange(t, 5)
@@ -381,15 +381,15 @@ func TestAWorkerThatIsToldToEnd(t *testing.T) {
 			}
 		})
 	})
-	t.Run("before its interpreter could hear it, is told by the exchange and gets nothing", func(t *testing.T) {
+	t.Run("before its handler is installed learns it from the exchange, and gets no inputs", func(t *testing.T) {
 		eachLanguage(t, func(t *testing.T, in language) {
 			e := newExchange(t, 5)
-			e.ending, e.unheard = true, true
+			e.ending, e.sigtermMissed = true, true
 			w := start(t, in, e, trivial(in), asProcessOne)
 			w.leaves()
 			e.check(t)
 			if len(e.calls) != 2 || e.calls[0].Leaving || !e.calls[1].Leaving {
-				t.Errorf("its calls were %+v, and should be a first one and one that asks whether to leave", e.calls)
+				t.Errorf("its calls are %+v, not a first one and one that asks whether to leave", e.calls)
 			}
 		})
 	})
@@ -422,7 +422,7 @@ var unloadable = map[string]struct {
 	"a module that exits":           {"import sys\nsys.exit(4)\n", fault{Type: "ProcessExited", Message: "exited with status 4 while it loaded the module"}},
 	"a module that dies":            {"import os\nos.kill(os.getpid(), 11)\n", fault{Type: "ProcessKilled", Message: "signal 11 (SIGSEGV) while it loaded the module"}},
 	"a module with a null byte":     {"\x00", fault{}},
-	"a module that takes for ever":  {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
+	"a module that does not end":    {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
 }
 
 func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
@@ -433,13 +433,13 @@ func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {
 	}
 }
 
-// cannotBeLoaded checks what a worker reports of a module.
+// cannotBeLoaded checks the error that a worker reports for a module.
 func cannotBeLoaded(t *testing.T, in language, code string, want fault) {
 	e := newExchange(t, 3)
 	var options []option
 	if want.Type == "LoadTimedOut" {
 		e.timeout = 1
-		options = append(options, edited("LOADING = 600", "LOADING = 1"))
+		options = append(options, edited("LOAD_TIMEOUT = 600", "LOAD_TIMEOUT = 1"))
 	}
 	e.decide = func(c call, a *answer) (int, string) {
 		if c.LoadError != nil {
@@ -449,7 +449,7 @@ func cannotBeLoaded(t *testing.T, in language, code string, want fault) {
 	}
 	w := run(t, in, e, code, options...)
 	if len(e.outcomes) != 0 {
-		t.Errorf("outcomes came: %v", e.outcomes)
+		t.Errorf("these outcomes were reported: %v", e.outcomes)
 	}
 	last := e.calls[len(e.calls)-1]
 	if last.LoadError == nil || last.Held != "" || last.Want {
@@ -460,11 +460,11 @@ func cannotBeLoaded(t *testing.T, in language, code string, want fault) {
 		t.Errorf("the error is %+v, not like %+v", got, want)
 	}
 	if !strings.Contains(w.stderr.String(), "the module could not be loaded") {
-		t.Errorf("the container's stderr does not say it: %q", w.stderr.String())
+		t.Errorf("the error is missing in the container's stderr: %q", w.stderr.String())
 	}
 }
 
-func TestAModuleIsTriedAgainAndThenUsed(t *testing.T) {
+func TestAModuleIsLoadedAgainAfterAnError(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, in language) {
 		folder := t.TempDir()
 		e := newExchange(t, 3)
@@ -490,23 +490,23 @@ function handler(event) { return event[0] }
 				errors++
 			}
 		}
-		// The error is not told where the second try succeeds before the next call.
+		// The error is not reported if the second attempt succeeds before the next call.
 		if got := e.counts()["Succeeded"]; got != 3 || errors > 1 {
 			t.Errorf("%d inputs succeeded after %d errors", got, errors)
 		}
 		if got := strings.Count(w.stderr.String(), "the module could not be loaded"); got != 1 {
-			t.Errorf("it was not loaded %d times: %q", got, w.stderr.String())
+			t.Errorf("the error is logged %d times, not once: %q", got, w.stderr.String())
 		}
 		if o := e.outcome(t, 0); o.Stdout != nil {
-			t.Errorf("what loading printed is in an input's stdout: %q", o.Stdout)
+			t.Errorf("what the module printed while loading is in an input's stdout: %q", o.Stdout)
 		}
 	})
 }
 
-func TestTheExchangeIsTrustedByItsName(t *testing.T) {
+func TestTheNameAndTheAuthorityOfTheExchangeAreVerified(t *testing.T) {
 	for name, tc := range map[string]struct {
 		host    string
-		other   bool // the authority that the worker trusts is another
+		other   bool // the worker trusts another authority
 		trusted bool
 	}{
 		"its certificate, by its name":  {host: "localhost", trusted: true},
@@ -534,11 +534,11 @@ func TestTheExchangeIsTrustedByItsName(t *testing.T) {
 					e.check(t)
 					return
 				}
-				waitForText(t, w, "the exchange does not take a call")
+				waitForText(t, w, "the exchange does not accept a call")
 				e.mu.Lock()
 				defer e.mu.Unlock()
 				if e.requests != 0 {
-					t.Errorf("%d requests came although the name or the authority is wrong", e.requests)
+					t.Errorf("the worker made %d requests although the name or the authority is wrong", e.requests)
 				}
 			})
 		})

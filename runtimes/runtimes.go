@@ -12,7 +12,7 @@ var pythonRunner string
 //go:embed node/runner.js
 var nodeRunner string
 
-// Runtime is how the code of a function is run.
+// Runtime is how the code of a function is executed.
 type Runtime struct {
 	// Language of the code; an image and a function fit together when theirs is the same.
 	Language string
@@ -26,7 +26,7 @@ type Runtime struct {
 	Runner string
 }
 
-// family is the runtimes of one language whose names differ in their version only.
+// family is a set of runtimes of one language that differ only in their version.
 type family struct {
 	names       *regexp.Regexp
 	known       []string
@@ -38,8 +38,8 @@ type family struct {
 	runner      *string
 }
 
-// pythonFlags keep the supervisor apart from what the image and the function's environment say about Python: no PYTHON*
-// variable, no site-packages, nothing written. The process that runs the function's code is started without them.
+// pythonFlags isolate the supervisor from the Python settings of the image and of the function's environment: no PYTHON*
+// variables, no site-packages, no files written. The process that runs the function's code is started without them.
 var pythonFlags = []string{"-E", "-S", "-B"}
 
 var families = []family{
@@ -63,7 +63,7 @@ var families = []family{
 	},
 }
 
-// Lookup finds the runtime of that name, as it stands in a Function's or a FunctionImage's spec.runtime.
+// Lookup returns the runtime of that name: the value of spec.runtime of a Function or a FunctionImage.
 func Lookup(runtime string) (Runtime, bool) {
 	for _, f := range families {
 		if f.names.MatchString(runtime) {
@@ -79,14 +79,14 @@ func Lookup(runtime string) (Runtime, bool) {
 	return Runtime{}, false
 }
 
-// Language is the language of a runtime: python or node.
+// Language returns the language of a runtime: python or node.
 func Language(runtime string) (string, bool) {
 	found, ok := Lookup(runtime)
 	return found.Language, ok
 }
 
-// Known lists names of runtimes for messages and catalogues, in order. Later versions of a language are found by Lookup
-// although they are not listed.
+// Known lists names of runtimes for messages and catalogues, in order. Lookup accepts later versions of a language, which are
+// not listed.
 func Known() []string {
 	var names []string
 	for _, f := range families {

@@ -27,7 +27,7 @@ func TestLookup(t *testing.T) {
 		"a version that is written in full": {runtime: "python3.11"},
 		"upper case":                        {runtime: "Python311"},
 		"nothing":                           {runtime: ""},
-		"a language that nobody runs here":  {runtime: "cobol85"},
+		"a language without a runtime":      {runtime: "cobol85"},
 		"Node 8":                            {runtime: "node8", want: "node", node: true},
 		"a later Node":                      {runtime: "node99", want: "node", node: true},
 		"Node without a version":            {runtime: "node"},
@@ -36,7 +36,7 @@ func TestLookup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			runtime, ok := runtimes.Lookup(tc.runtime)
 			if ok != (tc.want != "") {
-				t.Fatalf("Lookup(%q) says %t", tc.runtime, ok)
+				t.Fatalf("Lookup(%q) returns %t", tc.runtime, ok)
 			}
 			if !ok {
 				return
@@ -54,7 +54,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-func TestACallerMayChangeTheCommandItGot(t *testing.T) {
+func TestACallerMayChangeTheCommandThatItGets(t *testing.T) {
 	first, _ := runtimes.Lookup("python311")
 	first.Command[0] = "changed"
 	if second, _ := runtimes.Lookup("python311"); second.Command[0] != "python3" {
@@ -66,12 +66,12 @@ func TestEveryKnownRuntimeIsFound(t *testing.T) {
 	known := runtimes.Known()
 	for _, name := range known {
 		if _, ok := runtimes.Lookup(name); !ok {
-			t.Errorf("%s is listed and not found", name)
+			t.Errorf("%s is listed but not found", name)
 		}
 	}
 	for _, name := range []string{"python27", "python36", "node8"} {
 		if !slices.Contains(known, name) {
-			t.Errorf("%s, a runtime of 2018, is not in %v", name, known)
+			t.Errorf("%s, a runtime of the 2018 API, is not in %v", name, known)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestTheLanguageOfARuntime(t *testing.T) {
 	}
 }
 
-// The size is bounded because code and runner share a ConfigMap of 1 MiB, with 900 KiB for the code.
+// Code and runner share a ConfigMap of 1 MiB, of which 900 KiB are for the code.
 func TestTheRunnersLeaveRoomForTheCode(t *testing.T) {
 	for _, runner := range []string{"python/runner.py", "node/runner.js"} {
 		if size := len(readFile(t, runner)); size > 112<<10 {
@@ -93,7 +93,7 @@ func TestTheRunnersLeaveRoomForTheCode(t *testing.T) {
 	}
 }
 
-// grammar reads the runner with the grammar of Python 2, and with what this Python 3 offers of 3.4's.
+// grammar parses the runner with the grammar of Python 2, and with that of 3.4 as far as this Python 3 has it.
 const grammar = `
 import ast, sys, warnings
 warnings.simplefilter('ignore')
@@ -124,13 +124,13 @@ func TestTheRunnerIsPython2AndPython3(t *testing.T) {
 	}
 }
 
-// later is what Node 8 does not read, or does not have. Comments and texts are taken out before it is looked for.
+// later are patterns of what Node 8 cannot parse, or does not have. They are searched in the code without comments and strings.
 var later = map[string]string{
 	`\?\.[^\d]`:       "optional chaining",
 	`\?\?`:            "nullish coalescing",
 	`\bcatch\s*\{`:    "catch without a binding",
 	`\b\d+n\b`:        "a BigInt literal",
-	`[(\[,]\s*\.\.\.`: "spread, which is in all calls and arrays of Node 8 and in none of its objects: do without",
+	`[(\[,]\s*\.\.\.`: "spread, which Node 8 has in calls and arrays but not in objects: do without",
 	`\{\s*\.\.\.`:     "spread in an object",
 	`\*\*=|&&=|\|\|=`: "a logical assignment",
 	`\bfor\s+await\b`: "asynchronous iteration",
@@ -142,7 +142,7 @@ var later = map[string]string{
 func TestTheNodeRunnerIsWrittenForNode8(t *testing.T) {
 	source := readFile(t, "node/runner.js")
 	if strings.Contains(source, "require('node:") {
-		t.Error("Node 8 knows no node: in require")
+		t.Error("Node 8 does not support node: in require")
 	}
 	for pattern, what := range later {
 		for _, found := range regexp.MustCompile(pattern).FindAllStringIndex(codeOf(source), -1) {
@@ -155,10 +155,9 @@ func TestTheNodeRunnerIsWrittenForNode8(t *testing.T) {
 			found = found || regexp.MustCompile(pattern).MatchString(codeOf(probe))
 		}
 		if !found {
-			t.Errorf("the test does not see %q", probe)
+			t.Errorf("the patterns do not match %q", probe)
 		}
 	}
-	// What this Node makes of it is looked at as well.
 	eachNode(t, func(t *testing.T, in language) {
 		if out, err := exec.Command(in.path, "--check", "node/runner.js").CombinedOutput(); err != nil {
 			t.Errorf("%s cannot read the runner: %v\n%s", in.path, err, out)
@@ -166,7 +165,7 @@ func TestTheNodeRunnerIsWrittenForNode8(t *testing.T) {
 	})
 }
 
-// codeOf blanks the comments, texts and regular expressions of a source, and keeps its lines.
+// codeOf replaces the comments, strings and regular expressions of a source, and keeps its lines.
 func codeOf(source string) string {
 	const text = `'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"`
 	const expression = `[(=,:!&|?]\s*/(?:[^/\\\n\[*]|\\.|\[(?:[^\]\\\n]|\\.)*\])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])*/[gy]*`

@@ -23,7 +23,7 @@ type language struct {
 	path    string
 }
 
-// code is the one of the sources that is written in this language.
+// code returns the source that is written in this language.
 func (l language) code(python, node string) string {
 	if l.node() {
 		return node
@@ -34,7 +34,7 @@ func (l language) code(python, node string) string {
 func (l language) node() bool    { return strings.HasPrefix(l.runtime, "node") }
 func (l language) python2() bool { return l.runtime == "python27" }
 
-// Every test needs Python 3 and Node; Python 2.7 is used where there is one.
+// The tests need Python 3 and Node; they use Python 2.7 if it is installed.
 var (
 	python3 = sync.OnceValues(func() (language, error) { return pythonOf("python311", "python3", "3.") })
 	python2 = sync.OnceValues(func() (language, error) { return pythonOf("python27", "python2.7", "2.7") })
@@ -52,7 +52,7 @@ func pythonOf(runtime, name, version string) (language, error) {
 		candidates = append(candidates, found...)
 	}
 	for _, candidate := range candidates {
-		// What is on PATH may be a script that starts another: ask for the program itself.
+		// The file on PATH may be a script that starts the interpreter.
 		path, err := exec.Command(candidate, "-c", "import sys; sys.stdout.write(sys.executable)").Output()
 		if err == nil {
 			return language{runtime, string(path)}, nil
@@ -82,7 +82,7 @@ func need(t testing.TB, find func() (language, error)) language {
 	return found
 }
 
-// eachPython runs a test with Python 3, and with Python 2.7 where that is installed.
+// eachPython runs a test with Python 3, and with Python 2.7 if it is installed.
 func eachPython(t *testing.T, test func(t *testing.T, in language)) {
 	t.Run("python3", func(t *testing.T) {
 		t.Parallel()
@@ -92,17 +92,17 @@ func eachPython(t *testing.T, test func(t *testing.T, in language)) {
 		t.Parallel()
 		in, err := python2()
 		if err != nil {
-			t.Skipf("not run with Python 2.7, for which only the grammar is checked: %v", err)
+			t.Skipf("not run with Python 2.7, of which only the grammar is checked: %v", err)
 		}
 		test(t, in)
 	})
 }
 
-// otherNodes names an environment variable: paths of more interpreters to test with, separated by colons. Node 8 is the
-// oldest that the runner is written for.
+// otherNodes is an environment variable: paths of further Node interpreters to test with, separated by colons. Node 8 is the
+// oldest supported version.
 const otherNodes = "RUNTIMES_TEST_NODES"
 
-// eachNode runs a test with the Node on PATH, and with those that the environment names.
+// eachNode runs a test with the Node on PATH, and with those in the environment variable.
 func eachNode(t *testing.T, test func(t *testing.T, in language)) {
 	for i, name := range append([]string{"node"}, filepath.SplitList(os.Getenv(otherNodes))...) {
 		t.Run(fmt.Sprintf("node-%d", i), func(t *testing.T) {
@@ -116,13 +116,13 @@ func eachNode(t *testing.T, test func(t *testing.T, in language)) {
 	}
 }
 
-// eachLanguage runs a test of what all runners have to do alike.
+// eachLanguage runs a test of behaviour that all runners share.
 func eachLanguage(t *testing.T, test func(t *testing.T, in language)) {
 	eachPython(t, test)
 	eachNode(t, test)
 }
 
-// worker is a supervisor and all that belongs to it.
+// worker is a supervisor with its files and output.
 type worker struct {
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -136,7 +136,7 @@ type worker struct {
 	prefix []string // a command that starts the worker
 }
 
-// buffer may be read while it is written.
+// buffer can be read while it is written.
 type buffer struct {
 	mu   sync.Mutex
 	data bytes.Buffer
@@ -163,7 +163,7 @@ func withEnv(pairs ...string) option {
 	return func(w *worker) { w.cmd.Env = append(w.cmd.Env, pairs...) }
 }
 
-// edited replaces a constant of the runner, so that a test need not wait for as long as it says.
+// edited replaces text of the runner, usually a constant that would make a test slow.
 func edited(old, text string) option {
 	return func(w *worker) { w.edits = append(w.edits, old, text) }
 }
@@ -195,7 +195,7 @@ func start(t testing.TB, in language, e *exchange, code string, options ...optio
 	arguments := append([]string{in.path}, runtime.Command[1:]...)
 	arguments = append(arguments, w.path("runner/"+runtime.RunnerFile))
 	if w.first {
-		// The supervisor goes when unshare goes.
+		// The supervisor ends with unshare.
 		arguments = append([]string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}, arguments...)
 		if os.Geteuid() != 0 {
 			arguments = append([]string{"unshare", "--user", "--map-root-user"}, arguments[1:]...)
@@ -261,7 +261,7 @@ func (w *worker) pid() int {
 	return inner
 }
 
-// wait returns the exit status of the supervisor, which must end by itself.
+// wait waits for the supervisor to exit, and returns its status.
 func (w *worker) wait() int {
 	w.t.Helper()
 	select {
@@ -272,7 +272,7 @@ func (w *worker) wait() int {
 	return w.cmd.ProcessState.ExitCode()
 }
 
-// finish waits for the end that a worker comes to when nothing is left for it.
+// finish waits for the worker to exit because nothing is left for it.
 func (w *worker) finish() {
 	w.t.Helper()
 	if status := w.wait(); status != 0 {
@@ -280,7 +280,7 @@ func (w *worker) finish() {
 	}
 }
 
-// leaves waits for the end of a worker whose pod is ended: with 0 its index would count as completed.
+// leaves waits for the exit of a worker whose pod is ending: a status of 0 would complete its index.
 func (w *worker) leaves() {
 	w.t.Helper()
 	if status := w.wait(); status != 143 {
@@ -288,7 +288,7 @@ func (w *worker) leaves() {
 	}
 }
 
-// run works through the whole run with one worker.
+// run executes the whole run with one worker.
 func run(t testing.TB, in language, e *exchange, code string, options ...option) *worker {
 	t.Helper()
 	w := start(t, in, e, code, options...)
@@ -313,7 +313,7 @@ func writeFile(t testing.TB, path, text string) {
 	}
 }
 
-// waitFor looks for a file that a handler makes: nothing but the handler can say that it has begun.
+// waitFor waits for a file that a handler makes when it begins.
 func waitFor(t testing.TB, path string) {
 	t.Helper()
 	poll(t, path, func() bool {
@@ -322,7 +322,7 @@ func waitFor(t testing.TB, path string) {
 	})
 }
 
-// waitForText looks for what the worker is to say on its stderr.
+// waitForText waits for a text on the worker's stderr.
 func waitForText(t testing.TB, w *worker, text string) {
 	t.Helper()
 	poll(t, text, func() bool { return strings.Contains(w.stderr.String(), text) })
@@ -337,7 +337,7 @@ func poll(t testing.TB, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("after 60 s there is still no %s", what)
+			t.Fatalf("there was no %s within 60 s", what)
 		}
 	}
 }

@@ -9,31 +9,32 @@ import (
 
 const (
 	escape = 0x1b
-	// maxColour is how many bytes a colour sequence may have between ESC [ and m.
-	maxColour   = 32
-	resetColour = "\x1b[0m"
+	// maxColor is the maximum length of a color sequence between ESC [ and m.
+	maxColor   = 32
+	resetColor = "\x1b[0m"
 )
 
-// cleaner replaces what is unsafe in a text that may come in pieces. It looks at each byte once, and keeps between two pieces only
-// what may become a whole with the next: part of a character, a carriage return, the beginning of a colour sequence.
+// cleaner replaces the unsafe parts of a text that may arrive in chunks. It reads each byte once. Between two chunks it keeps
+// only what may be incomplete: part of a character, a carriage return, or the start of a color sequence.
 type cleaner struct {
-	// line: the text is one line.
+	// line formats the text as one line.
 	line bool
-	// colours: colour sequences (ESC [ … m) pass. A colour ends with its line, so that it does not reach into the next one.
-	colours bool
+	// colors lets color sequences (ESC [ … m) pass. A color is reset at the end of its line so that it does not affect the next
+	// one.
+	colors bool
 
-	coloured bool
-	pending  []byte
+	colored bool
+	pending []byte
 }
 
-// append adds what is safe of a piece to clean. After the final piece nothing is kept back.
+// append adds the safe form of a chunk to clean. With final set, nothing is kept for the next chunk.
 func (c *cleaner) append(clean, piece []byte, final bool) []byte {
 	if len(c.pending) > 0 {
 		piece = append(c.pending, piece...)
 		c.pending = nil
 	}
 	for i := 0; i < len(piece); {
-		// What needs nothing is copied at once.
+		// Printable ASCII is copied in one piece.
 		if end := plain(piece, i); end > i {
 			clean = append(clean, piece[i:end]...)
 			i = end
@@ -47,12 +48,12 @@ func (c *cleaner) append(clean, piece []byte, final bool) []byte {
 		i += size
 	}
 	if final {
-		clean = c.uncoloured(clean)
+		clean = c.uncolored(clean)
 	}
 	return clean
 }
 
-// plain is the end of the printable ASCII that begins at i.
+// plain returns the end of the printable ASCII that begins at i.
 func plain(text []byte, i int) int {
 	for i < len(text) && text[i] >= 0x20 && text[i] < 0x7f {
 		i++
@@ -60,13 +61,14 @@ func plain(text []byte, i int) int {
 	return i
 }
 
-// one adds what the text begins with and returns how long that is; 0 where only the next piece tells.
+// one adds the safe form of the first character or sequence of the text and returns its length, or 0 if the length depends on
+// the next chunk.
 func (c *cleaner) one(clean, text []byte, final bool) ([]byte, int) {
 	switch b := text[0]; {
 	case b == '\n' && c.line:
 		return append(clean, "⏎"...), 1
 	case b == '\n':
-		return append(c.uncoloured(clean), '\n'), 1
+		return append(c.uncolored(clean), '\n'), 1
 	case b == '\t' && c.line:
 		return append(clean, ' '), 1
 	case b == '\t':
@@ -74,11 +76,11 @@ func (c *cleaner) one(clean, text []byte, final bool) ([]byte, int) {
 	case b == '\r' && len(text) == 1 && !final:
 		return clean, 0
 	case b == '\r' && len(text) > 1 && text[1] == '\n':
-		return clean, 1 // the line feed says it
+		return clean, 1 // the line feed is kept
 	case b == '\r':
 		return append(clean, `\r`...), 1
-	case b == escape && c.colours:
-		return c.colour(clean, text, final)
+	case b == escape && c.colors:
+		return c.color(clean, text, final)
 	case b < utf8.RuneSelf:
 		return fmt.Appendf(clean, `\x%02x`, b), 1
 	case !final && !utf8.FullRune(text):
@@ -96,28 +98,28 @@ func (c *cleaner) one(clean, text []byte, final bool) ([]byte, int) {
 	return fmt.Appendf(clean, `\u%04x`, r), size
 }
 
-// colour adds a colour sequence, or the escape of what is none.
-func (c *cleaner) colour(clean, text []byte, final bool) ([]byte, int) {
+// color adds a color sequence, or an escape if the text does not begin with one.
+func (c *cleaner) color(clean, text []byte, final bool) ([]byte, int) {
 	end := 1
 	if end < len(text) && text[end] == '[' {
-		for end++; end < len(text) && end < maxColour+2 && colourParameter(text[end]); end++ {
+		for end++; end < len(text) && end < maxColor+2 && colorParameter(text[end]); end++ {
 			continue
 		}
 	}
 	switch {
-	case end == len(text) && !final && end < maxColour+2:
+	case end == len(text) && !final && end < maxColor+2:
 		return clean, 0
 	case end > 1 && end < len(text) && text[end] == 'm':
 		sequence := text[:end+1]
-		c.coloured = !resets(sequence[2:end])
+		c.colored = !resets(sequence[2:end])
 		return append(clean, sequence...), len(sequence)
 	}
 	return append(clean, `\x1b`...), 1
 }
 
-func colourParameter(b byte) bool { return b >= '0' && b <= '9' || b == ';' || b == ':' }
+func colorParameter(b byte) bool { return b >= '0' && b <= '9' || b == ';' || b == ':' }
 
-// resets says whether a colour sequence with these parameters takes all colours away.
+// resets reports whether a color sequence with these parameters resets all attributes.
 func resets(parameters []byte) bool {
 	for _, b := range parameters {
 		if b != '0' {
@@ -127,15 +129,15 @@ func resets(parameters []byte) bool {
 	return true
 }
 
-func (c *cleaner) uncoloured(clean []byte) []byte {
-	if c.coloured {
-		clean = append(clean, resetColour...)
-		c.coloured = false
+func (c *cleaner) uncolored(clean []byte) []byte {
+	if c.colored {
+		clean = append(clean, resetColor...)
+		c.colored = false
 	}
 	return clean
 }
 
-// Writer passes text on with what is unsafe replaced. It may be used by several goroutines.
+// Writer forwards text with unsafe characters replaced. It is safe for concurrent use.
 type Writer struct {
 	mu      sync.Mutex
 	to      io.Writer
@@ -143,11 +145,12 @@ type Writer struct {
 	buffer  []byte
 }
 
-// NewWriter makes a Writer for text of several lines, see Text.
+// NewWriter creates a Writer for text of several lines; see Text.
 func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
 
-// NewLogWriter makes a Writer for logs: as NewWriter, and colour sequences (ESC [ numbers m) pass. A colour ends with its line.
-func NewLogWriter(to io.Writer) *Writer { return &Writer{to: to, cleaner: cleaner{colours: true}} }
+// NewLogWriter creates a Writer for logs. It is like NewWriter but lets color sequences (ESC [ numbers m) pass and resets the
+// color at the end of each line.
+func NewLogWriter(to io.Writer) *Writer { return &Writer{to: to, cleaner: cleaner{colors: true}} }
 
 // Write implements io.Writer.
 func (w *Writer) Write(text []byte) (int, error) {
@@ -157,7 +160,7 @@ func (w *Writer) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// Flush writes what waits for the rest of it: call it at the end.
+// Flush writes an incomplete sequence that Write kept. Call it at the end.
 func (w *Writer) Flush() error { return w.write(nil, true) }
 
 func (w *Writer) write(text []byte, final bool) error {

@@ -1,14 +1,15 @@
-// Package printable makes text from others safe to show: on a terminal, in a condition, in an event.
+// Package printable makes untrusted text safe to display on a terminal, in a condition or in an event.
 //
 //	printable.go   which characters are unsafe; Line, Text, JSON; Cut
-//	cleaner.go     the one pass that all forms share, and Writer, its form for streams
+//	cleaner.go     the single pass that all forms share, and Writer for streams
+//	spreadsheet.go Cell: text for a cell of a CSV file
 //
-// A program that prints text of a tenant, of an image or of a worker prints what steers a terminal with it: control sequences that
-// move the cursor, retitle the window or answer as if typed, direction overrides that reorder a line, characters without width
-// that make two names look the same. This package replaces each such character by a visible escape, \x1b or \u202e, and leaves
-// everything else as it is. Nothing is dropped: what was tried stays readable.
+// Text from a tenant, an image or a worker can contain characters that control a terminal: control sequences that move the cursor,
+// change the window title or send input, direction overrides that reorder a line, and zero-width characters that make two names look
+// the same. This package replaces each such character with a visible escape, such as \x1b or \u202e, and leaves all other text
+// unchanged. Nothing is dropped, so the attempt stays visible.
 //
-// What lives here: functions of text, with the standard library alone. What must not: knowledge of who shows what.
+// The package imports only the standard library and does not know who displays the text.
 package printable
 
 import (
@@ -17,7 +18,7 @@ import (
 	"unicode/utf8"
 )
 
-// Line is a text for a name, a cell or a message: one line, whose line breaks become ⏎ and whose tabs become blanks.
+// Line returns text as one line for a name, a cell or a message: line breaks become ⏎ and tabs become spaces.
 func Line(text string) string {
 	if clean(text, false) {
 		return text
@@ -26,7 +27,7 @@ func Line(text string) string {
 	return string(c.append(nil, []byte(text), true))
 }
 
-// Text is a text of several lines: a traceback, a diff. Line breaks and tabs stay, \r\n becomes \n.
+// Text returns text of several lines, such as a traceback or a diff. It keeps line breaks and tabs; \r\n becomes \n.
 func Text(text string) string {
 	if clean(text, true) {
 		return text
@@ -35,7 +36,7 @@ func Text(text string) string {
 	return string(c.append(nil, []byte(text), true))
 }
 
-// JSON is a JSON text with the same value, in which what is unsafe is written as \u escapes. Bytes that are not UTF-8 become
+// JSON returns JSON with the same value and with unsafe characters written as \u escapes. Bytes that are not UTF-8 become
 // U+FFFD, as every decoder reads them.
 func JSON(text []byte) []byte {
 	if clean(string(text), true) {
@@ -60,7 +61,7 @@ func JSON(text []byte) []byte {
 	return clean
 }
 
-// Cut shortens a text to at most limit bytes, between characters, and marks that it did.
+// Cut truncates text to at most limit bytes, between two characters, and marks the end with "…".
 func Cut(text string, limit int) string {
 	const mark = "…"
 	if len(text) <= limit {
@@ -73,9 +74,10 @@ func Cut(text string, limit int) string {
 	return text[:end] + mark
 }
 
-// Unsafe says whether a character steers what shows it, or shows nothing: control characters, formats such as direction overrides
-// and zero-width joiners, line separators, fillers, tags, and the variation selectors but those that choose between text and emoji.
-// The few format characters that are drawn, as the Arabic number sign, are safe.
+// Unsafe reports whether a character is invisible or can control the program that displays it: control characters, format
+// characters such as direction overrides and zero-width joiners, line separators, fillers, tags, and variation selectors except
+// those that choose between text and emoji. The few format characters that are visible, such as the Arabic number sign, are
+// safe.
 func Unsafe(r rune) bool {
 	switch {
 	case r < 0x20, r >= 0x7f && r < 0xa0:
@@ -87,7 +89,7 @@ func Unsafe(r rune) bool {
 		!unicode.Is(unicode.Prepended_Concatenation_Mark, r)
 }
 
-// clean says that nothing of a text is to be replaced.
+// clean reports whether nothing in the text must be replaced.
 func clean(text string, lines bool) bool {
 	for i := 0; i < len(text); {
 		b := text[i]

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// attacks are texts that steer a terminal, deceive who reads it, or break the line that they are in.
+// attacks are texts that control a terminal, deceive its user, or break the line that contains them.
 var attacks = map[string]string{
-	"a colour":                               "\x1b[31mred\x1b[0m",
+	"a color":                                "\x1b[31mred\x1b[0m",
 	"clearing the screen":                    "\x1b[2J\x1b[H",
 	"a title (OSC, ended by BEL)":            "\x1b]0;root@host\x07",
 	"a title (OSC, ended by ST)":             "\x1b]0;root@host\x1b\\",
@@ -52,14 +52,14 @@ var attacks = map[string]string{
 }
 
 //security:attack tenant | names, errors and diffs hold control sequences, direction overrides and invisible characters | each is shown as a visible escape
-func TestNothingUnsafeIsLeft(t *testing.T) {
+func TestUnsafeCharactersAreReplaced(t *testing.T) {
 	for name, text := range attacks {
 		t.Run(name, func(t *testing.T) {
 			line, lines := Line(text), Text(text)
 			checkSafe(t, line, "")
 			checkSafe(t, lines, "\n\t")
 			if line == text || lines == text {
-				t.Errorf("%q is left as it is", text)
+				t.Errorf("%q is unchanged", text)
 			}
 		})
 	}
@@ -78,19 +78,19 @@ func checkSafe(t *testing.T, text, allowed string) {
 	}
 }
 
-func TestWhatIsReplacedIsShown(t *testing.T) {
+func TestReplacedCharactersStayVisible(t *testing.T) {
 	tests := map[string]struct{ text, line, lines string }{
-		"plain text stays":                {"Grüße, 世界 🎉 ❤️ 1½", "Grüße, 世界 🎉 ❤️ 1½", "Grüße, 世界 🎉 ❤️ 1½"},
-		"an escape":                       {"a\x1b[31mb", `a\x1b[31mb`, `a\x1b[31mb`},
-		"a byte that is not UTF-8":        {"a\x9bb", `a\x9bb`, `a\x9bb`},
-		"a C1 control":                    {"a\u009bb", `a\u009bb`, `a\u009bb`},
-		"an override":                     {"a\u202eb", `a\u202eb`, `a\u202eb`},
-		"a tag":                           {"a\U000e0041b", `a\U000e0041b`, `a\U000e0041b`},
-		"line breaks and tabs":            {"a\n\tb\n", "a⏎ b⏎", "a\n\tb\n"},
-		"line breaks of Windows":          {"a\r\nb\r\n", "a⏎b⏎", "a\nb\n"},
-		"a carriage return":               {"a\rb\r", `a\rb\r`, `a\rb\r`},
-		"an Arabic number sign is drawn":  {"\u0600\u0661", "\u0600\u0661", "\u0600\u0661"},
-		"the replacement character stays": {"\ufffd", "\ufffd", "\ufffd"},
+		"plain text is unchanged":                {"Grüße, 世界 🎉 ❤️ 1½", "Grüße, 世界 🎉 ❤️ 1½", "Grüße, 世界 🎉 ❤️ 1½"},
+		"an escape":                              {"a\x1b[31mb", `a\x1b[31mb`, `a\x1b[31mb`},
+		"a byte that is not UTF-8":               {"a\x9bb", `a\x9bb`, `a\x9bb`},
+		"a C1 control":                           {"a\u009bb", `a\u009bb`, `a\u009bb`},
+		"an override":                            {"a\u202eb", `a\u202eb`, `a\u202eb`},
+		"a tag":                                  {"a\U000e0041b", `a\U000e0041b`, `a\U000e0041b`},
+		"line breaks and tabs":                   {"a\n\tb\n", "a⏎ b⏎", "a\n\tb\n"},
+		"Windows line breaks":                    {"a\r\nb\r\n", "a⏎b⏎", "a\nb\n"},
+		"a carriage return":                      {"a\rb\r", `a\rb\r`, `a\rb\r`},
+		"an Arabic number sign is visible":       {"\u0600\u0661", "\u0600\u0661", "\u0600\u0661"},
+		"the replacement character is unchanged": {"\ufffd", "\ufffd", "\ufffd"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -119,24 +119,24 @@ func logged(t *testing.T, pieces ...string) string {
 	return out.String()
 }
 
-//security:attack worker | a handler prints control sequences, whole or split, into the log of its run | colours pass and end with their line; everything else is shown as an escape
-func TestColoursPassInLogs(t *testing.T) {
+//security:attack worker | a handler prints control sequences, whole or split, into the log of its run | colors pass and end with their line; everything else is shown as an escape
+func TestLogWriterKeepsColors(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"a colour and its end":                  {"\x1b[1;31mred\x1b[0m\n", "\x1b[1;31mred\x1b[0m\n"},
-		"256 colours, with colons":              {"\x1b[38:5:17mx\x1b[m\n", "\x1b[38:5:17mx\x1b[m\n"},
-		"a colour ends with its line":           {"\x1b[31mred\nplain\n", "\x1b[31mred\x1b[0m\nplain\n"},
-		"a colour ends with the text":           {"\x1b[31mred", "\x1b[31mred\x1b[0m"},
-		"clearing the screen is shown":          {"\x1b[2Jx", `\x1b[2Jx`},
-		"a private sequence is shown":           {"\x1b[?25mx\x1b[>4;2m", `\x1b[?25mx\x1b[>4;2m`},
-		"one with an intermediate is shown":     {"\x1b[1 mx", `\x1b[1 mx`},
-		"one that is too long is shown":         {"\x1b[" + strings.Repeat("1", 40) + "m", `\x1b[` + strings.Repeat("1", 40) + "m"},
-		"one without an end is shown":           {"\x1b[31", `\x1b[31`},
-		"an escape in a colour is shown":        {"\x1b[31\x1b[2J", `\x1b[31\x1b[2J`},
-		"an 8-bit CSI is shown":                 {"\u009b31m\x9b31m", `\u009b31m\x9b31m`},
-		"a title is shown":                      {"\x1b]0;t\x07", `\x1b]0;t\x07`},
-		"a carriage return is shown":            {"[17] a\r[18] b\n", `[17] a\r[18] b` + "\n"},
-		"what looks like an escape is a text":   {`\x1b[2J`, `\x1b[2J`},
-		"a control inside of a colour's digits": {"\x1b[3\x001m", `\x1b[3\x001m`},
+		"a color and its reset":                   {"\x1b[1;31mred\x1b[0m\n", "\x1b[1;31mred\x1b[0m\n"},
+		"256 colors, with colons":                 {"\x1b[38:5:17mx\x1b[m\n", "\x1b[38:5:17mx\x1b[m\n"},
+		"a color is reset at the end of its line": {"\x1b[31mred\nplain\n", "\x1b[31mred\x1b[0m\nplain\n"},
+		"a color is reset at the end of the text": {"\x1b[31mred", "\x1b[31mred\x1b[0m"},
+		"clearing the screen is shown":            {"\x1b[2Jx", `\x1b[2Jx`},
+		"a private sequence is shown":             {"\x1b[?25mx\x1b[>4;2m", `\x1b[?25mx\x1b[>4;2m`},
+		"one with an intermediate is shown":       {"\x1b[1 mx", `\x1b[1 mx`},
+		"one that is too long is shown":           {"\x1b[" + strings.Repeat("1", 40) + "m", `\x1b[` + strings.Repeat("1", 40) + "m"},
+		"one without an end is shown":             {"\x1b[31", `\x1b[31`},
+		"an escape in a color is shown":           {"\x1b[31\x1b[2J", `\x1b[31\x1b[2J`},
+		"an 8-bit CSI is shown":                   {"\u009b31m\x9b31m", `\u009b31m\x9b31m`},
+		"a title is shown":                        {"\x1b]0;t\x07", `\x1b]0;t\x07`},
+		"a carriage return is shown":              {"[17] a\r[18] b\n", `[17] a\r[18] b` + "\n"},
+		"what looks like an escape is a text":     {`\x1b[2J`, `\x1b[2J`},
+		"a control character in a color sequence": {"\x1b[3\x001m", `\x1b[3\x001m`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestJSONKeepsItsValue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// As servers in other languages write it: what need not be escaped is not.
+			// Like JSON from servers in other languages: only what must be escaped is.
 			encoded = bytes.ReplaceAll(encoded, []byte(`\u007f`), []byte("\x7f"))
 			cleaned := JSON(encoded)
 			checkSafe(t, string(cleaned), "")
@@ -175,7 +175,7 @@ func TestJSONKeepsItsValue(t *testing.T) {
 	}
 }
 
-// A flood of unfinished sequences costs as much as any other text.
+// A flood of incomplete sequences costs no more than other text of the same size.
 //
 //security:attack worker | megabytes of unfinished escape sequences are printed | cleaning takes time in proportion to the length
 func TestCleaningIsLinear(t *testing.T) {
@@ -196,7 +196,7 @@ func TestCleaningIsLinear(t *testing.T) {
 	}
 }
 
-var colour = regexp.MustCompile("\x1b\\[[0-9;:]{0,32}m")
+var color = regexp.MustCompile("\x1b\\[[0-9;:]{0,32}m")
 
 func FuzzClean(f *testing.F) {
 	for _, text := range attacks {
@@ -221,7 +221,7 @@ func FuzzClean(f *testing.F) {
 		if again := logged(t, whole); again != whole {
 			t.Errorf("log: %q becomes %q", whole, again)
 		}
-		// Without its colours the log has no controls.
-		checkSafe(t, colour.ReplaceAllString(whole, ""), "\n\t")
+		// Apart from color sequences the log contains no control characters.
+		checkSafe(t, color.ReplaceAllString(whole, ""), "\n\t")
 	})
 }

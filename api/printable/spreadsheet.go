@@ -7,14 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// formulaStarts are what a spreadsheet takes for the beginning of a formula or a command, in the forms of East Asian keyboards too.
+// formulaStarts are the characters that a spreadsheet interprets as the start of a formula or a command, including the
+// full-width forms of East Asian keyboards.
 const formulaStarts = "=+-@＝＋－＠﹦﹢﹣﹫"
 
-// number is what is a number to a spreadsheet and to us; it computes nothing.
+// number matches text that a spreadsheet reads as a number and does not evaluate.
 var number = regexp.MustCompile(`^(?i:[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan))$`)
 
-// Cell is a text for a cell of a CSV file that people open in a spreadsheet: one that the spreadsheet would execute gets an apostrophe
-// before it, which makes it text. White space, quotes and invisible characters before the formula do not hide it. Numbers stay.
+// Cell returns text for a cell of a CSV file that may be opened in a spreadsheet. Text that a spreadsheet would evaluate is
+// prefixed with an apostrophe, which makes it plain text; white space, quotes and invisible characters before the formula do not
+// hide it. Numbers are unchanged.
 func Cell(text string) string {
 	if text == "" {
 		return text

@@ -1,12 +1,11 @@
-// Package shallow cuts what nests too deeply out of the answers of the Kubernetes API.
+// Package shallow limits the nesting depth of responses of the Kubernetes API.
 //
-// A JSON decoder refuses a text that nests deeper than 10,000 levels as a whole. The API server stores an object that nests
-// so deeply, and the list that holds it nests two levels deeper: one object then keeps a client from every list of its kind.
-// The transport of this package keeps the nesting of such an answer within bounds, while it is read, in constant memory. An
-// object that was cut still nests too deeply for its type (v1alpha1.MaxStoredDepth): it is decoded as its metadata and an
-// error.
+// A JSON decoder rejects a whole text if any part of it is nested more than 10,000 levels deep. The API server can store such an
+// object, and a list that contains it is two levels deeper: one object then makes every list of its kind unreadable for clients.
+// The transport of this package limits the depth while the response is read, in constant memory. A truncated object still exceeds
+// the depth that its type accepts (v1alpha1.MaxStoredDepth), so it is decoded as its metadata and an error.
 //
-// What lives here: the transport and its reader. What must not: any knowledge of fields.
+// The package contains the transport and its reader, and does not depend on the fields of any type.
 package shallow
 
 import (
@@ -17,18 +16,19 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// maxDepth is how deeply an answer may nest: an object of a list is two levels down, that of an event of a watch one.
+// maxDepth is the maximum nesting depth of a response. An object in a list is two levels deep; the object of a watch event is
+// one level deep.
 const maxDepth = v1alpha1.MaxStoredDepth + 16
 
-// RoundTripper wraps the transport of a client of the Kubernetes API. It changes answers about the custom resources alone.
+// RoundTripper wraps the transport of a Kubernetes API client. It modifies only responses about the custom resources.
 func RoundTripper(next http.RoundTripper) http.RoundTripper { return &roundTripper{next} }
 
 type roundTripper struct{ next http.RoundTripper }
 
-// WrappedRoundTripper lets client-go find the transport below.
+// WrappedRoundTripper returns the wrapped transport for client-go.
 func (t *roundTripper) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-// RoundTrip sends the request.
+// RoundTrip implements http.RoundTripper.
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.next.RoundTrip(request)
 	// A cluster behind a proxy has a prefix before its paths.
@@ -47,23 +47,23 @@ type body struct {
 	io.Closer
 }
 
-// Reader copies JSON texts, and empties each array and object that is nested too deeply.
+// Reader copies JSON and empties each array and object that is nested too deeply.
 type Reader struct {
 	source  io.Reader
 	depth   int
 	text    bool // inside a string
 	escaped bool // after a backslash
 	buffer  []byte
-	ready   []byte // of buffer, not yet read
+	ready   []byte // the part of buffer that is not read yet
 	err     error
 }
 
-// NewReader reads valid JSON from source.
+// NewReader creates a Reader. source must be valid JSON.
 func NewReader(source io.Reader) *Reader {
 	return &Reader{source: source, buffer: make([]byte, 32<<10)}
 }
 
-// Read implements io.Reader. It returns what the source has as soon as it has something.
+// Read implements io.Reader. It returns data as soon as the source has some.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -81,7 +81,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// cut works in place. An array or an object of the greatest depth keeps its brackets and loses what is between them.
+// cut works in place. An array or an object at the maximum depth keeps its brackets and loses its content.
 func (r *Reader) cut(data []byte) []byte {
 	kept := data[:0]
 	for _, c := range data {

@@ -22,7 +22,7 @@ func list(parameters string) string {
 		`{"metadata":{"name":"c"},"spec":{"functionRef":{"name":"f"}}}]}`
 }
 
-func TestAListWithAnObjectThatNestsTooDeeplyDecodes(t *testing.T) {
+func TestAListWithATooDeeplyNestedObjectDecodes(t *testing.T) {
 	//security:attack tenant | stores parameters that nest 9,999 levels, so that the list that holds them is beyond what decoders take | the list decodes, and the object is its metadata and an error
 	for _, levels := range []int{600, 9_990, 100_000} {
 		text := list(deep(levels))
@@ -44,7 +44,7 @@ func TestAListWithAnObjectThatNestsTooDeeplyDecodes(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotDeepIsNotChanged(t *testing.T) {
+func TestShallowJSONIsUnchanged(t *testing.T) {
 	for _, text := range []string{list(deep(400)), `"[[[[\\\"[["`, `{"a":"` + strings.Repeat("[", 5000) + `"}`, ``, `[]`} {
 		copied, err := io.ReadAll(shallow.NewReader(iotest.HalfReader(strings.NewReader(text))))
 		if err != nil || string(copied) != text {
@@ -53,7 +53,7 @@ func TestWhatIsNotDeepIsNotChanged(t *testing.T) {
 	}
 }
 
-func TestOnlyAnswersAboutTheCustomResourcesAreChanged(t *testing.T) {
+func TestOnlyResponsesAboutTheCustomResourcesAreChanged(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, deep(2000))
@@ -85,7 +85,7 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("%d bytes became %d (%v)", len(data), len(cut), err)
 		}
 		if json.Valid(data) && !json.Valid(cut) {
-			t.Fatalf("%.200q became %.200q, which is no JSON", data, cut)
+			t.Fatalf("%.200q became %.200q, which is not JSON", data, cut)
 		}
 	})
 }

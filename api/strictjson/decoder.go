@@ -10,43 +10,43 @@ import (
 	"strings"
 )
 
-// MaxDepth is how many arrays and objects may be open at once in JSON from an untrusted sender.
+// MaxDepth is the maximum number of open arrays and objects in JSON from an untrusted sender.
 const MaxDepth = 64
 
-// Error says why a text is refused: a sentence without a full stop, and the byte where it was noticed.
+// Error describes why a text is rejected, as a sentence without a full stop, and the offset of the error in bytes.
 type Error struct {
 	Sentence string
 	Offset   int
-	// Syntax: the text is not JSON. Deep: it is nested too deep.
+	// Syntax indicates that the text is not JSON. Deep indicates that it is nested too deeply.
 	Syntax, Deep bool
 }
 
 func (e *Error) Error() string { return e.Sentence }
 
-// TypeError says that a value is of another type than its field. Field is the path of names to it.
+// TypeError reports that the type of a value does not match its field. Field is the path of names to the value.
 type TypeError struct{ Field, Value string }
 
 func (e *TypeError) Error() string {
 	return fmt.Sprintf("the field %.200q cannot be a JSON %s", e.Field, e.Value)
 }
 
-// Options are what a Decoder accepts. The zero value is for contracts.
+// Options configure what a Decoder accepts. The zero value suits documented contracts.
 type Options struct {
-	// FoldNames refuses names of one object that differ by case only: encoding/json would take them for the same.
+	// FoldNames rejects names of one object that differ only in case, which encoding/json treats as equal.
 	FoldNames bool
 }
 
-// Decoder reads one JSON text from memory. Its methods read the value that is next. After an error it must not be used.
+// Decoder reads one JSON text from memory. Each method reads the next value. A Decoder must not be used after an error.
 type Decoder struct {
 	data    []byte
 	at      int
 	depth   int
 	options Options
 	names   names
-	frames  []frame // of skip, kept for the next one
+	frames  []frame // the stack of skip, reused by the next call
 }
 
-// NewDecoder reads data, which must not change meanwhile.
+// NewDecoder creates a Decoder of data, which must not change while it is in use.
 func NewDecoder(data []byte, options Options) *Decoder {
 	return &Decoder{data: data, options: options, names: names{data: data, fold: options.FoldNames}}
 }
@@ -60,7 +60,7 @@ func (d *Decoder) End() error {
 	return nil
 }
 
-// Peek is the first byte of the next value, 0 at the end.
+// Peek returns the first byte of the next value, or 0 at the end.
 func (d *Decoder) Peek() byte {
 	d.space()
 	return d.peek()
@@ -84,10 +84,10 @@ func (d *Decoder) space() {
 	}
 }
 
-// syntax is the error of a text that is not JSON, in the words of encoding/json.
+// syntax returns the error of a text that is not JSON, with the message of encoding/json.
 func (d *Decoder) syntax() error {
 	e := &Error{Sentence: "it is not JSON", Offset: d.at, Syntax: true}
-	// Unmarshal checks all of the text before it builds anything.
+	// Unmarshal validates the whole text before it decodes anything.
 	var nothing struct{}
 	var found *json.SyntaxError
 	if errors.As(json.Unmarshal(d.data, &nothing), &found) {
@@ -111,7 +111,7 @@ func tooDeep(offset, limit int) error {
 	return &Error{Sentence: fmt.Sprintf("it exceeds the maximum depth: it is nested deeper than %d levels", limit), Offset: offset, Deep: true}
 }
 
-// Object calls member for each name of an object; member reads the value. A name is valid until member returns.
+// Object calls member for each name of an object; member must read the value. The name is valid until member returns.
 func (d *Decoder) Object(member func(name []byte) error) error {
 	if err := d.open('{'); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (d *Decoder) Object(member func(name []byte) error) error {
 	return d.leave('}')
 }
 
-// Array calls element for each element of an array; element reads it.
+// Array calls element for each element of an array; element must read it.
 func (d *Decoder) Array(element func(index int) error) error {
 	if err := d.open('['); err != nil {
 		return err
@@ -165,7 +165,7 @@ func (d *Decoder) Array(element func(index int) error) error {
 	return d.leave(']')
 }
 
-// open checks that the next value is what begins with c.
+// open checks that the next value begins with c.
 func (d *Decoder) open(c byte) error {
 	if d.Peek() != c {
 		return d.mismatch()
@@ -182,7 +182,7 @@ func (d *Decoder) leave(c byte) error {
 	return nil
 }
 
-// within puts a name before the path of a TypeError.
+// within prepends a name to the path of a TypeError.
 func within(err error, name []byte) error {
 	var wrong *TypeError
 	if !errors.As(err, &wrong) {
@@ -196,7 +196,7 @@ func within(err error, name []byte) error {
 	return err
 }
 
-// mismatch is the error of a value of another type, or of none.
+// mismatch returns the error of a value of the wrong type, or of a text without a value.
 func (d *Decoder) mismatch() error {
 	kind := ""
 	switch c := d.Peek(); {
@@ -226,7 +226,7 @@ func (d *Decoder) mismatch() error {
 	return &TypeError{Value: kind}
 }
 
-// Null reads null, where that is next.
+// Null reads null if it is next.
 func (d *Decoder) Null() bool {
 	if d.Peek() != 'n' || !d.word("null") {
 		return false
@@ -259,13 +259,13 @@ func (d *Decoder) Bool() (bool, error) {
 	return false, d.mismatch()
 }
 
-// Int reads an integer of 64 bits.
+// Int reads a 64-bit integer.
 func (d *Decoder) Int() (int64, error) {
 	c := d.Peek()
 	if c != '-' && !isDigit(c) {
 		return 0, d.mismatch()
 	}
-	// The usual: some digits.
+	// The common case: up to 18 digits.
 	start, value := d.at, int64(0)
 	at := start
 	if c == '-' {
@@ -301,7 +301,7 @@ func (d *Decoder) longInt() (int64, error) {
 	return value, nil
 }
 
-// Int32 reads an integer that an int of any machine can hold.
+// Int32 reads a 32-bit integer, which fits an int on every platform.
 func (d *Decoder) Int32() (int, error) {
 	start := d.at
 	value, err := d.Int()
@@ -315,16 +315,16 @@ func (d *Decoder) Int32() (int, error) {
 	return int(value), nil
 }
 
-// Offset is where in the text the Decoder is.
+// Offset returns the current position in the text.
 func (d *Decoder) Offset() int { return d.at }
 
-// String reads a string, which it copies.
+// String reads a string and copies it.
 func (d *Decoder) String() (string, error) { return d.string(true, len(d.data)) }
 
-// Text is String for one of at most limit bytes as it is written.
+// Text is like String but limits the length of the encoded string to limit bytes.
 func (d *Decoder) Text(limit int) (string, error) { return d.string(true, limit) }
 
-// Lossy is String for a text that is shown to people: half a surrogate pair becomes U+FFFD.
+// Lossy is like String for text that is only displayed: half a surrogate pair becomes U+FFFD.
 func (d *Decoder) Lossy() (string, error) { return d.string(false, len(d.data)) }
 
 func (d *Decoder) string(strict bool, limit int) (string, error) {
@@ -344,7 +344,7 @@ func (d *Decoder) string(strict bool, limit int) (string, error) {
 	return b.String(), nil
 }
 
-// text reads a string; what lies between the quotes.
+// text reads a string and returns the bytes between the quotes.
 func (d *Decoder) text(strict bool) (raw []byte, escaped bool, err error) {
 	if d.Peek() != '"' {
 		return nil, false, d.mismatch()
@@ -357,13 +357,13 @@ func (d *Decoder) text(strict bool) (raw []byte, escaped bool, err error) {
 	return d.data[start : d.at-1], escaped, nil
 }
 
-// Base64 reads a string of bytes in base64.
+// Base64 reads a base64-encoded string.
 func (d *Decoder) Base64() ([]byte, error) {
 	raw, escaped, err := d.text(true)
 	if err != nil {
 		return nil, err
 	}
-	if escaped { // a slash may be
+	if escaped { // a slash may be escaped
 		var plain []byte
 		unescape(raw, func(piece []byte) { plain = append(plain, piece...) })
 		raw = plain
@@ -376,7 +376,7 @@ func (d *Decoder) Base64() ([]byte, error) {
 	return decoded[:n], nil
 }
 
-// Raw reads a value of any type and returns its text, which is part of data.
+// Raw reads a value of any type and returns its text as a slice of data.
 func (d *Decoder) Raw() ([]byte, error) {
 	d.space()
 	start := d.at
@@ -386,8 +386,8 @@ func (d *Decoder) Raw() ([]byte, error) {
 	return d.data[start:d.at:d.at], nil
 }
 
-// Opaque is Raw for a value that only its receiver reads: what is well-formed JSON in UTF-8 is taken as it is, also with equal
-// names, with halves of surrogate pairs, with numbers of any size, and as deep as encoding/json reads it.
+// Opaque is like Raw for a value that only its receiver interprets. It accepts all well-formed JSON in UTF-8, including equal
+// names, halves of surrogate pairs, numbers of any size, and the depth that encoding/json accepts.
 func (d *Decoder) Opaque() ([]byte, error) {
 	d.space()
 	start := d.at
@@ -397,5 +397,5 @@ func (d *Decoder) Opaque() ([]byte, error) {
 	return d.data[start:d.at:d.at], nil
 }
 
-// opaqueDepth is how deep encoding/json reads and writes.
+// opaqueDepth is the maximum depth that encoding/json reads and writes.
 const opaqueDepth = 10_000

@@ -7,16 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// names are the names of all open objects: a stack, of which each object has the part from its mark on. A name is a part of
-// the text, or of side where it was written with escapes or is compared without case. Twelve bytes a name, and four to eight
-// more in objects of many.
+// names holds the names of all open objects as a stack: each object owns the part from its mark on. A name is a slice of the
+// text, or of side if it was written with escapes or is compared without case. A name takes 12 bytes, and 4 to 8 more in objects
+// with many names.
 type names struct {
 	data []byte
 	fold bool
 	side []byte
 	all  []nameAt
 	seed maphash.Seed
-	// seeded: most texts have no object of many names.
+	// seeded reports that seed is initialized. Most texts have no object with many names and need no seed.
 	seeded bool
 }
 
@@ -25,15 +25,15 @@ type nameAt struct {
 	side          bool
 }
 
-// mark is where the names of an object begin.
+// mark is the start of an object's names.
 type mark struct {
 	names, side int
-	// table finds names in an object of many: indexes into all, plus one. The seed is random, so that no sender chooses
-	// names that collide.
+	// table is a hash table of the names of an object with many: indexes into all, plus one. The seed is random, so that a
+	// sender cannot choose names that collide.
 	table []uint32
 }
 
-// few is how many names are looked through one by one.
+// few is the number of names up to which a linear search is used.
 const few = 12
 
 func (n *names) begin() mark { return mark{names: len(n.all), side: len(n.side)} }
@@ -42,8 +42,8 @@ func (n *names) end(m mark) {
 	n.all, n.side = n.all[:m.names], n.side[:m.side]
 }
 
-// add adds the name that is written in the text from start to end, and returns it as it is meant; known says that the object
-// has it.
+// add adds the name that is written in the text from start to end and returns its decoded form. known reports that the object
+// already has the name.
 func (n *names) add(m *mark, start, end int, escaped bool) (name []byte, known bool) {
 	at := nameAt{start: uint32(start), length: uint32(end - start)}
 	name = n.data[start:end]
@@ -96,7 +96,7 @@ func (n *names) addHashed(m *mark, at nameAt) (known bool) {
 	return false
 }
 
-// place puts a name into the table, unless it is there.
+// place adds a name to the table unless it is already there.
 func (n *names) place(m *mark, at nameAt, number uint32) (known bool) {
 	text := n.text(at)
 	for slot := maphash.Bytes(n.seed, text) % uint64(len(m.table)); ; slot = (slot + 1) % uint64(len(m.table)) {
@@ -110,7 +110,8 @@ func (n *names) place(m *mark, at nameAt, number uint32) (known bool) {
 	}
 }
 
-// appendFolded appends a name as encoding/json compares it: each character is the smallest that is the same but for case.
+// appendFolded appends a name in the form in which encoding/json compares it: each character is replaced by the smallest one
+// that differs only in case.
 func appendFolded(b, name []byte) []byte {
 	for i := 0; i < len(name); {
 		if c := name[i]; c < utf8.RuneSelf {

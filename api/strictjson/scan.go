@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// Check refuses a text that is not exactly one JSON value as Decoder takes it.
+// Check rejects a text that is not exactly one JSON value that Decoder accepts.
 func Check(data []byte) error { return CheckWithin(data, 0) }
 
-// CheckWithin is Check for a value that so many arrays and objects enclose.
+// CheckWithin is like Check for a value that is nested inside levels arrays and objects.
 func CheckWithin(data []byte, levels int) error {
 	d := NewDecoder(data, Options{})
 	d.depth = levels
@@ -19,7 +19,7 @@ func CheckWithin(data []byte, levels int) error {
 	return d.End()
 }
 
-// CheckNames is Check for a text that encoding/json is to read into fields: names that differ by case only are equal.
+// CheckNames is like Check for a text that encoding/json decodes into fields: names that differ only in case are equal.
 func CheckNames(data []byte) error {
 	d := NewDecoder(data, Options{FoldNames: true})
 	if err := d.Skip(); err != nil {
@@ -34,10 +34,10 @@ type frame struct {
 	names   mark
 }
 
-// Skip reads a value of any type and checks it.
+// Skip reads and validates a value of any type.
 func (d *Decoder) Skip() error { return d.skip(true, MaxDepth-d.depth) }
 
-// skip reads one value with a stack of its own, so that nesting costs no calls.
+// skip reads one value with an explicit stack, so that nesting does not nest calls.
 func (d *Decoder) skip(strict bool, depth int) error {
 	d.frames = d.frames[:0]
 	for {
@@ -65,7 +65,8 @@ func (d *Decoder) skip(strict bool, depth int) error {
 	}
 }
 
-// begin reads a scalar, an empty array or object, or the beginning of another up to its first value: opened says so.
+// begin reads a scalar, an empty array or object, or the start of a non-empty one up to its first value; opened reports the
+// latter.
 func (d *Decoder) begin(strict bool, depth int) (opened bool, err error) {
 	switch c := d.Peek(); {
 	case c == '"':
@@ -108,7 +109,7 @@ func (d *Decoder) begin(strict bool, depth int) (opened bool, err error) {
 	return false, d.syntax()
 }
 
-// after reads what follows a value inside an array or object: more says that another value does.
+// after reads what follows a value inside an array or object; more reports that another value follows.
 func (d *Decoder) after(strict bool) (more bool, err error) {
 	top := &d.frames[len(d.frames)-1]
 	switch d.Peek() {
@@ -144,7 +145,7 @@ func (d *Decoder) memberName(strict bool, f *frame) error {
 	return d.colon()
 }
 
-// name reads a name and its colon, and refuses one that the object has.
+// name reads a name and its colon, and rejects a name that the object already has.
 func (d *Decoder) name(m *mark) ([]byte, error) {
 	if d.Peek() != '"' {
 		return nil, d.syntax()
@@ -157,7 +158,7 @@ func (d *Decoder) name(m *mark) ([]byte, error) {
 	name, known := d.names.add(m, start, d.at-1, escaped)
 	if known {
 		if d.options.FoldNames {
-			return nil, d.refuse(start, "the key %.100q is given twice (upper and lower case are not told apart)", name)
+			return nil, d.refuse(start, "the key %.100q is given twice (keys are not case-sensitive)", name)
 		}
 		return nil, d.refuse(start, "the key %.100q is given twice", name)
 	}
@@ -210,7 +211,7 @@ func (d *Decoder) digits() bool {
 	return d.at > start
 }
 
-// inRange refuses a number with a fraction or an exponent that no float can hold. Integers may have any size.
+// inRange rejects a number with a fraction or an exponent that overflows a float. Integers may have any size.
 func (d *Decoder) inRange(start int) error {
 	text := d.data[start:d.at]
 	float, exponent := false, false

@@ -51,10 +51,10 @@ func TestCheck(t *testing.T) {
 		"a long number beyond floats":              {strings.Repeat("9", 400) + ".5", "the number " + strings.Repeat("9", 40) + " is out of the range of floating-point numbers"},
 		"bytes that are not UTF-8":                 {"\"\xff\"", "it is not UTF-8"},
 		"an encoded surrogate":                     {"\"\xed\xa0\x80\"", "it is not UTF-8"},
-		"the high half of a pair":                  {`"\ud800"`, `it has half a surrogate pair, \ud800, which no text can hold`},
-		"the low half of a pair":                   {`"\udc00x"`, `it has half a surrogate pair, \udc00, which no text can hold`},
-		"two high halves":                          {`"\ud800\ud800"`, `it has half a surrogate pair, \ud800, which no text can hold`},
-		"half a pair in a name":                    {`{"\ud800":1}`, `it has half a surrogate pair, \ud800, which no text can hold`},
+		"the high half of a pair":                  {`"\ud800"`, `it contains half a surrogate pair (\ud800)`},
+		"the low half of a pair":                   {`"\udc00x"`, `it contains half a surrogate pair (\udc00)`},
+		"two high halves":                          {`"\ud800\ud800"`, `it contains half a surrogate pair (\ud800)`},
+		"half a pair in a name":                    {`{"\ud800":1}`, `it contains half a surrogate pair (\ud800)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
@@ -68,7 +68,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestOpaqueValuesStayAsTheyAre(t *testing.T) {
+func TestOpaqueValuesAreUnchanged(t *testing.T) {
 	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
 	for _, text := range []string{`{"a":1,"a":2}`, `"\ud800"`, "1e999", deep, `{"a":  1.50}`} {
 		d := NewDecoder([]byte(" "+text+" "), Options{})
@@ -79,12 +79,12 @@ func TestOpaqueValuesStayAsTheyAre(t *testing.T) {
 	}
 	for _, text := range []string{"\"\xff\"", "[1", "{1:2}", strings.Repeat("[", 10001) + strings.Repeat("]", 10001)} {
 		if _, err := NewDecoder([]byte(text), Options{}).Opaque(); err == nil {
-			t.Errorf("%.40s was taken", text)
+			t.Errorf("%.40s was accepted", text)
 		}
 	}
 }
 
-func TestValuesAreOfTheirTypes(t *testing.T) {
+func TestValuesHaveTheTypeOfTheirField(t *testing.T) {
 	read := func(text string) error {
 		d := NewDecoder([]byte(text), Options{FoldNames: true})
 		return d.Object(func(name []byte) (err error) {
@@ -123,13 +123,13 @@ func TestValuesAreOfTheirTypes(t *testing.T) {
 		`{"int32":2147483648}`:                   `the field "int32" cannot be a JSON number 2147483648`,
 		`{"bool":0}`:                             `the field "bool" cannot be a JSON number 0`,
 		`{"bool":trve}`:                          "invalid character 'v' in literal true (expecting 'u')",
-		`{"string":[{"a":1,"a":2}]}`:             `the key "a" is given twice (upper and lower case are not told apart)`,
+		`{"string":[{"a":1,"a":2}]}`:             `the key "a" is given twice (keys are not case-sensitive)`,
 		`{"string":[]}`:                          `the field "string" cannot be a JSON array`,
 		`{"bytes":"a"}`:                          "illegal base64 data at input byte 0",
 		`{"list":[{"a":1},{"b":true}]}`:          `the field "list.b" cannot be a JSON bool`,
-		`{"list":[{"a":1,"A":1}]}`:               `the key "A" is given twice (upper and lower case are not told apart)`,
-		`{"int":1,"INT":1}`:                      `the key "INT" is given twice (upper and lower case are not told apart)`,
-		"{\"\u017ftring\":\"\",\"string\":\"\"}": `the key "string" is given twice (upper and lower case are not told apart)`,
+		`{"list":[{"a":1,"A":1}]}`:               `the key "A" is given twice (keys are not case-sensitive)`,
+		`{"int":1,"INT":1}`:                      `the key "INT" is given twice (keys are not case-sensitive)`,
+		"{\"\u017ftring\":\"\",\"string\":\"\"}": `the key "string" is given twice (keys are not case-sensitive)`,
 		`{"list":[`:                              "unexpected end of JSON input",
 		`{"int" 1}`:                              "invalid character '1' after object key",
 		`{int:1}`:                                "invalid character 'i' looking for beginning of object key string",
@@ -145,7 +145,7 @@ func TestValuesAreOfTheirTypes(t *testing.T) {
 	}
 }
 
-// What is checked needs memory for the names of open objects only.
+// Validation needs memory only for the names of open objects.
 func TestMemoryIsASmallMultipleOfTheText(t *testing.T) {
 	var names bytes.Buffer
 	names.WriteByte('{')
@@ -174,7 +174,7 @@ func TestMemoryIsASmallMultipleOfTheText(t *testing.T) {
 	}
 }
 
-// What is accepted is JSON, to encoding/json too, and what is opaque is exactly that which is JSON in UTF-8.
+// Every accepted text is valid JSON for encoding/json, and Opaque accepts exactly the texts that are JSON in UTF-8.
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,-2.5e3,true,null,"x\n"],"b":{}}`, `{"a":1,"a":2}`, `"\ud800"`, `[[`, "1e999", "\"\xff\"", `{"\u0061":1}`} {
 		f.Add([]byte(seed))
@@ -191,7 +191,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		err = Check(data)
 		if err == nil && !valid {
-			t.Fatal("what is no JSON was taken")
+			t.Fatal("a text that is not JSON was accepted")
 		}
 		var wrong *Error
 		if err != nil && (!errors.As(err, &wrong) || valid && wrong.Syntax || !utf8.ValidString(err.Error())) {

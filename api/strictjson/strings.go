@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// skipString reads a string. escaped says whether it has an escape.
+// skipString reads a string; escaped reports whether it contains an escape.
 func (d *Decoder) skipString(strict bool) (escaped bool, err error) {
 	d.at++
 	for d.at < len(d.data) {
@@ -33,7 +33,7 @@ func (d *Decoder) skipString(strict bool) (escaped bool, err error) {
 	return escaped, d.syntax()
 }
 
-// escape reads one escape, and both of a surrogate pair.
+// escape reads one escape, or both escapes of a surrogate pair.
 func (d *Decoder) escape(strict bool) error {
 	if d.at+1 >= len(d.data) {
 		return d.syntax()
@@ -59,10 +59,10 @@ func (d *Decoder) escape(strict bool) error {
 		d.at += 6
 		return nil
 	}
-	return d.refuse(start, `it has half a surrogate pair, \u%04x, which no text can hold`, unit)
+	return d.refuse(start, `it contains half a surrogate pair (\u%04x)`, unit)
 }
 
-// escapeAt is the unit of an escape \uXXXX, where there is one.
+// escapeAt returns the code unit of an escape \uXXXX, if there is one.
 func escapeAt(data []byte, at int) (rune, bool) {
 	if at+1 >= len(data) || data[at] != '\\' || data[at+1] != 'u' {
 		return 0, false
@@ -93,7 +93,7 @@ func hex4(data []byte, at int) (rune, bool) {
 
 var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// unescape yields the text of a string that was read, piece by piece. Half a surrogate pair becomes U+FFFD, as encoding/json has it.
+// unescape yields the decoded parts of a string that was read. Half a surrogate pair becomes U+FFFD, as in encoding/json.
 func unescape(raw []byte, yield func([]byte)) {
 	var piece [utf8.UTFMax]byte
 	plain := 0

@@ -15,39 +15,39 @@ import (
 	"sharedcloud.io/function-operator/api/printable"
 )
 
-// Stored objects are decoded one by one. A list or a watch fails as a whole where one of its objects cannot be decoded, and
-// with it every reader of the kind, in every namespace. So decoding an object always gives an object: where its content
-// does not fit the type, it has its metadata and an annotation with the error, and nothing else.
+// Decoding a stored object always succeeds, because a list or a watch fails as a whole if one of its objects cannot be
+// decoded, and with it every reader of the kind, in every namespace. If the content does not match the type, the decoded
+// object has its metadata and an annotation with the error, and nothing else.
 //
-// Such a copy is for reading. Nothing writes it back: components write by apply, by patch and by delete, never by update.
+// Such a copy is never written back: components write with apply, patch and delete, never with update.
 
 const (
-	// MaxStoredDepth is how deeply the JSON of a stored object may nest. Decoders refuse more than 10,000 levels, of a whole
-	// list at once; see package api/shallow.
+	// MaxStoredDepth is the maximum nesting depth of a stored object's JSON. Decoders reject more than 10,000 levels, and
+	// with them the whole list that contains the object; see package api/shallow.
 	MaxStoredDepth = 512
-	// maxDecodeError is the length of the annotation in bytes.
+	// maxDecodeError is the maximum length of the annotation in bytes.
 	maxDecodeError = 512
 )
 
-// DecodeError says why an object's content could not be decoded; "" where it could. The text is cut and has no control
-// characters.
+// DecodeError returns the reason why an object's content could not be decoded, or "" if it could. The text is truncated and
+// has no control characters.
 func DecodeError(object metav1.Object) string {
 	return object.GetAnnotations()[AnnotationDecodeError]
 }
 
-// UnmarshalJSON decodes a Function, or its metadata where the rest cannot be decoded: see DecodeError.
+// UnmarshalJSON decodes a Function, or only its metadata if the rest cannot be decoded: see DecodeError.
 func (f *Function) UnmarshalJSON(data []byte) error {
 	type plain Function
 	return decodeStored(data, (*plain)(f), &f.TypeMeta, &f.ObjectMeta, func() error { return checkTimes(f.Status.Conditions) })
 }
 
-// UnmarshalJSON decodes a FunctionImage, or its metadata where the rest cannot be decoded: see DecodeError.
+// UnmarshalJSON decodes a FunctionImage, or only its metadata if the rest cannot be decoded: see DecodeError.
 func (i *FunctionImage) UnmarshalJSON(data []byte) error {
 	type plain FunctionImage
 	return decodeStored(data, (*plain)(i), &i.TypeMeta, &i.ObjectMeta, func() error { return checkTimes(i.Status.Conditions) })
 }
 
-// UnmarshalJSON decodes a FunctionRun, or its metadata where the rest cannot be decoded: see DecodeError.
+// UnmarshalJSON decodes a FunctionRun, or only its metadata if the rest cannot be decoded: see DecodeError.
 func (r *FunctionRun) UnmarshalJSON(data []byte) error {
 	type plain FunctionRun
 	return decodeStored(data, (*plain)(r), &r.TypeMeta, &r.ObjectMeta, func() error {
@@ -55,27 +55,27 @@ func (r *FunctionRun) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// decodeStored replaces an object by what data holds: whole, or its metadata and the error. object is the object as a type
-// without methods, typeMeta and objectMeta are parts of it, and check looks at what was decoded. The error of decodeStored
-// itself is that data is no JSON object: then there is nothing to keep.
+// decodeStored replaces an object by the decoded data, or by its metadata and the error. object is the object as a type
+// without methods, typeMeta and objectMeta are parts of it, and check validates what was decoded. decodeStored itself fails
+// only if data is not a JSON object, because then there is no metadata to keep.
 func decodeStored[T any](data []byte, object *T, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMeta, check func() error) error {
 	data = bytes.TrimSpace(data)
 	if bytes.Equal(data, []byte("null")) {
-		return nil // as for any other type
+		return nil // encoding/json leaves any type unchanged on null
 	}
 	if len(data) == 0 || data[0] != '{' {
 		return fmt.Errorf("json: cannot decode %s into an object of %s", excerpt(data), GroupName)
 	}
-	var decoded T // beside the object: an error leaves half of it
+	var decoded T // a separate variable, because an error leaves a partial result
 	var err error
 	if deeper(data, MaxStoredDepth) {
-		err = fmt.Errorf("it has a value that nests deeper than %d levels", MaxStoredDepth)
+		err = fmt.Errorf("it contains a value that is nested more than %d levels deep", MaxStoredDepth)
 	} else if err = json.Unmarshal(data, &decoded); err == nil {
 		*object = decoded
 		err = check()
 	}
 	if err == nil {
-		delete(objectMeta.Annotations, AnnotationDecodeError) // a stored one is not the operator's word
+		delete(objectMeta.Annotations, AnnotationDecodeError) // a stored annotation of this name was set by a user
 		return nil
 	}
 	*object = *new(T)
@@ -89,8 +89,8 @@ func decodeStored[T any](data []byte, object *T, typeMeta *metav1.TypeMeta, obje
 	return nil
 }
 
-// deeper says whether JSON nests deeper than so many levels.
-func deeper(data []byte, most int) bool {
+// deeper reports whether data is nested more than maxDepth levels deep.
+func deeper(data []byte, maxDepth int) bool {
 	depth, text, escaped := 0, false, false
 	for _, c := range data {
 		switch {
@@ -102,7 +102,7 @@ func deeper(data []byte, most int) bool {
 		case c == '"':
 			text = true
 		case c == '{' || c == '[':
-			if depth++; depth > most {
+			if depth++; depth > maxDepth {
 				return true
 			}
 		case c == '}' || c == ']':
@@ -112,7 +112,7 @@ func deeper(data []byte, most int) bool {
 	return false
 }
 
-// salvage decodes the metadata. Where it does not fit its type either, each of its fields is decoded by itself.
+// salvage decodes the metadata. If the metadata does not match its type either, its fields are decoded one by one.
 func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMeta) error {
 	var fields struct {
 		APIVersion stdjson.RawMessage `json:"apiVersion"`
@@ -120,7 +120,7 @@ func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMe
 		Metadata   stdjson.RawMessage `json:"metadata"`
 	}
 	if err := json.Unmarshal(data, &fields); err != nil {
-		return err // no JSON
+		return err // not JSON
 	}
 	typeMeta.APIVersion, _ = textOf(fields.APIVersion)
 	typeMeta.Kind, _ = textOf(fields.Kind)
@@ -134,7 +134,7 @@ func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMe
 	}
 	var metadata map[string]stdjson.RawMessage
 	if err := json.Unmarshal(fields.Metadata, &metadata); err != nil {
-		return nil //nolint:nilerr // no object: there is nothing to keep
+		return nil //nolint:nilerr // metadata is not an object: there is nothing to keep
 	}
 	objectMeta.Labels = textsOf(metadata["labels"])
 	objectMeta.Annotations = textsOf(metadata["annotations"])
@@ -147,7 +147,7 @@ func salvage(data []byte, typeMeta *metav1.TypeMeta, objectMeta *metav1.ObjectMe
 			continue
 		}
 		alone := slices.Concat([]byte(`{"`+field+`":`), value, []byte(`}`))
-		if json.Unmarshal(alone, &metav1.ObjectMeta{}) == nil { // first elsewhere: an error leaves half of it
+		if json.Unmarshal(alone, &metav1.ObjectMeta{}) == nil { // decoded into a scratch object first, because an error leaves a partial result
 			_ = json.Unmarshal(alone, objectMeta)
 		}
 	}
@@ -162,7 +162,7 @@ func textOf(raw stdjson.RawMessage) (string, bool) {
 	return *text, true
 }
 
-// textsOf are those entries of an object that are strings.
+// textsOf returns the entries of an object whose values are strings.
 func textsOf(raw stdjson.RawMessage) map[string]string {
 	var entries map[string]stdjson.RawMessage
 	if len(raw) == 0 || json.Unmarshal(raw, &entries) != nil || len(entries) == 0 {
@@ -177,7 +177,7 @@ func textsOf(raw stdjson.RawMessage) map[string]string {
 	return texts
 }
 
-// checkTimes refuses times whose year does not have four digits: they cannot be written as RFC 3339.
+// checkTimes rejects times whose year does not have four digits, because they cannot be formatted as RFC 3339.
 func checkTimes(conditions []metav1.Condition, times ...*metav1.Time) error {
 	for i := range conditions {
 		times = append(times, &conditions[i].LastTransitionTime)
@@ -193,7 +193,7 @@ func checkTimes(conditions []metav1.Condition, times ...*metav1.Time) error {
 	return nil
 }
 
-// decodeMessage is an error of a decoder in words that name the field as a manifest does.
+// decodeMessage formats a decoder's error with the name of the field as it appears in a manifest.
 func decodeMessage(err error) string {
 	text := strings.TrimPrefix(err.Error(), "json: ")
 	var mismatch *stdjson.UnmarshalTypeError
@@ -204,7 +204,7 @@ func decodeMessage(err error) string {
 		}
 		text = fmt.Sprintf("%s cannot be a JSON %s", field, excerpt([]byte(mismatch.Value)))
 		if mismatch.Type != nil {
-			text += " (it is of the type " + strings.TrimPrefix(mismatch.Type.String(), "v1alpha1.") + ")"
+			text += " (want " + strings.TrimPrefix(mismatch.Type.String(), "v1alpha1.") + ")"
 		}
 	}
 	return cleaned(text, maxDecodeError)
@@ -212,7 +212,7 @@ func decodeMessage(err error) string {
 
 func excerpt(text []byte) string { return cleaned(string(text[:min(len(text), 64)]), 64) }
 
-// cleaned is a text that is safe to show, in at most limit bytes.
+// cleaned returns text that is safe to display, truncated to limit bytes.
 func cleaned(text string, limit int) string {
 	return printable.Cut(printable.Line(text[:min(len(text), limit)]), limit)
 }

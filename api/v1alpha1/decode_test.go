@@ -26,13 +26,13 @@ func scheme() *kruntime.Scheme {
 	return s
 }
 
-// stored is an object as the API server gives it, with what is poisoned in it.
+// stored is an object as the API server returns it, with the invalid members.
 func stored(kind, name, rest string) string {
 	return fmt.Sprintf(`{"apiVersion":"sharedcloud.io/v1alpha1","kind":%q,"metadata":{"name":%q,"namespace":"team","uid":"u-%s","resourceVersion":"7","generation":3,"labels":{"a":"b"}}%s}`,
 		kind, name, name, rest)
 }
 
-// poisons are members of stored objects that their types cannot hold, or not in bounded time.
+// poisons are members of stored objects that do not match their types, or that cannot be decoded in bounded time.
 func poisons() map[string]string {
 	quantity := func(text string) string {
 		return `,"spec":{"runtime":"python311","image":"python","code":"x","pod":{"resources":{"limits":{"memory":` + text + `}}}}`
@@ -66,7 +66,7 @@ func poisons() map[string]string {
 	}
 }
 
-// decoded decodes with a limit of time and memory.
+// decoded decodes within a limit of time and memory.
 func decoded(t *testing.T, data string, into any) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -84,7 +84,7 @@ func decoded(t *testing.T, data string, into any) {
 	}
 }
 
-func TestAPoisonedObjectKeepsNoListFromBeingDecoded(t *testing.T) {
+func TestAListWithAnUndecodableObjectDecodes(t *testing.T) {
 	for name, poison := range poisons() {
 		kind, _, _ := strings.Cut(name, " ")
 		//security:attack tenant | stores an object that its type cannot hold (wrong types, quantities of any exponent, integers beyond 32 bits, bad times, deep JSON) | the list decodes, the object is its metadata and the error, its neighbours are whole
@@ -106,7 +106,7 @@ func TestAPoisonedObjectKeepsNoListFromBeingDecoded(t *testing.T) {
 					t.Errorf("%s: the error is %q", want, problem)
 				}
 				if len(problem) > 512 || strings.ContainsFunc(problem, unicode.IsControl) {
-					t.Errorf("the error is not fit to be shown: %q", problem)
+					t.Errorf("the error cannot be displayed safely: %q", problem)
 				}
 			}
 		})
@@ -136,7 +136,7 @@ func itemsOf(t *testing.T, list kruntime.Object) []metav1.Object {
 	return items
 }
 
-func TestEveryDecoderOfTheClientKeepsAPoisonedObject(t *testing.T) {
+func TestEveryClientDecoderKeepsAnUndecodableObject(t *testing.T) {
 	text := []byte(stored("Function", "poisoned", poisons()["Function a quantity of 2147483646 zeros"]))
 	decoders := map[string]func() (kruntime.Object, error){
 		"JSON of a typed client": func() (kruntime.Object, error) {
@@ -186,7 +186,7 @@ func TestEveryDecoderOfTheClientKeepsAPoisonedObject(t *testing.T) {
 	}
 }
 
-func TestTheErrorOfDecodingIsNeverATenantsWord(t *testing.T) {
+func TestAStoredDecodeErrorAnnotationIsIgnored(t *testing.T) {
 	function := &v1alpha1.Function{}
 	//security:attack tenant | annotates an object with the annotation that marks what cannot be decoded | it is taken off when the object is decoded
 	decoded(t, `{"metadata":{"name":"f","annotations":{"cache.sharedcloud.io/decode-error":"mine","b":"c"}},"spec":{"runtime":"python311"}}`, function)
@@ -195,7 +195,7 @@ func TestTheErrorOfDecodingIsNeverATenantsWord(t *testing.T) {
 	}
 }
 
-func TestMetadataThatDoesNotFitIsKeptFieldByField(t *testing.T) {
+func TestInvalidMetadataIsDecodedFieldByField(t *testing.T) {
 	run := &v1alpha1.FunctionRun{}
 	//security:attack tenant | stores metadata that does not fit its type | what fits is kept: name, uid, labels that are strings
 	decoded(t, `{"apiVersion":"sharedcloud.io/v1alpha1","kind":"FunctionRun","metadata":{"name":"r","namespace":"team","uid":"u","resourceVersion":"8",
@@ -205,11 +205,11 @@ func TestMetadataThatDoesNotFitIsKeptFieldByField(t *testing.T) {
 		t.Errorf("kept %#v", run.ObjectMeta)
 	}
 	if v1alpha1.DecodeError(run) == "" || run.Spec.FunctionRef.Name != "" {
-		t.Errorf("the object counts as whole: %v", run)
+		t.Errorf("the object is treated as valid: %v", run)
 	}
 }
 
-func TestACorrectedObjectIsWholeAgainInTheSameVariable(t *testing.T) {
+func TestACorrectedObjectDecodesCompletelyIntoTheSameVariable(t *testing.T) {
 	run := &v1alpha1.FunctionRun{}
 	decoded(t, stored("FunctionRun", "r", `,"spec":"x"`), run)
 	decoded(t, stored("FunctionRun", "r", `,"spec":{"functionRef":{"name":"f"}}`), run)
@@ -218,7 +218,7 @@ func TestACorrectedObjectIsWholeAgainInTheSameVariable(t *testing.T) {
 	}
 	decoded(t, stored("FunctionRun", "r", `,"spec":"x"`), run)
 	if v1alpha1.DecodeError(run) == "" || run.Spec.FunctionRef.Name != "" {
-		t.Errorf("what was decoded before stayed: %v", run)
+		t.Errorf("the previously decoded content was kept: %v", run)
 	}
 }
 
@@ -252,7 +252,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			err := json.Unmarshal(data, object)
 			if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] == '{' && err != nil {
-				t.Fatalf("an object was refused: %v", err)
+				t.Fatalf("an object was rejected: %v", err)
 			}
 			encoded, err := json.Marshal(object)
 			if err != nil {

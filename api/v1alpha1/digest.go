@@ -10,19 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// digestPrefix says which hash a digest is.
+// digestPrefix names the hash algorithm of a digest.
 const digestPrefix = "sha256:"
 
-// ContentDigest is what status.revision records of a ConfigMap: the SHA-256 of the owner's uid and of every key and value, each
-// preceded by its length. The owner of a revision is its Function, that of a copy of inputs its FunctionRun.
+// ContentDigest returns the digest of a ConfigMap that status.revision records: the SHA-256 of the owner's UID and of every key
+// and value, each preceded by its length. The owner of a revision is its Function; the owner of a copy of inputs is its
+// FunctionRun.
 func ContentDigest(owner types.UID, configMap *corev1.ConfigMap) string {
-	content := make(map[string][]byte, len(configMap.Data)+len(configMap.BinaryData))
-	for key, value := range configMap.Data {
-		content[key] = []byte(value)
-	}
-	for key, value := range configMap.BinaryData {
-		content[key] = value
-	}
+	content := ConfigMapContent(configMap)
 	keys := make([]string, 0, len(content))
 	for key := range content {
 		keys = append(keys, key)

@@ -1,11 +1,12 @@
 // Package v1alpha1 holds the custom resources of the group sharedcloud.io: Function, FunctionImage and FunctionRun.
 //
-// A Function is code with a runtime and an image; a FunctionImage is an entry of the catalogue of images that functions
-// may use; a FunctionRun is one call of a function over n inputs.
+// A Function is code with a runtime and an image. A FunctionImage is an entry of the catalogue of images that Functions can
+// use. A FunctionRun is one call of a Function over a number of inputs.
 //
-// What lives here: the types, their validation (markers and CEL rules), the names of conditions, reasons, labels and
-// annotations that other packages use, and how stored objects are decoded (decode.go). What must not: behaviour, defaults computed at run time, and any import but
-// apimachinery and the core API types.
+// The package contains the types, their validation (markers and CEL rules), the names of conditions, reasons, labels and
+// annotations that other packages use, and the decoding of stored objects (decode.go). Pure functions of one object that
+// several components need are methods of its type. It imports only package printable, apimachinery,
+// the core API types and the standard library.
 //
 // +kubebuilder:object:generate=true
 // +groupName=sharedcloud.io

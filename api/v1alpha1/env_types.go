@@ -2,19 +2,19 @@ package v1alpha1
 
 import corev1 "k8s.io/api/core/v1"
 
-// The types of this file are those of the core API of the same names, with the same fields and JSON, and with limits on
-// every string and number.
+// The types in this file have the names, fields and JSON of the corresponding types of the core API, and a limit on every
+// string and number.
 
 // EnvVar is an environment variable of the handler.
 type EnvVar struct {
-	// name of the variable. May consist of any printable ASCII characters except '='.
+	// name is the name of the variable. It may consist of any printable ASCII characters except '='.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Name string `json:"name,omitempty"`
 
-	// value of the variable. References $(VAR_NAME) are expanded using the variables before it in the container and the
-	// service environment variables; $$(VAR_NAME) becomes the text $(VAR_NAME). Defaults to "".
+	// value is the value of the variable. References $(VAR_NAME) are expanded using the previously defined variables of
+	// the container and the service environment variables. $$(VAR_NAME) becomes the text $(VAR_NAME). Defaults to "".
 	// +optional
 	// +kubebuilder:validation:MaxLength=131072
 	Value string `json:"value,omitempty"`
@@ -24,7 +24,7 @@ type EnvVar struct {
 	ValueFrom *EnvVarSource `json:"valueFrom,omitempty"`
 }
 
-// EnvVarSource is where the value of a variable comes from. Exactly one of its fields is set.
+// EnvVarSource is the source of a variable's value. Set exactly one of its fields.
 type EnvVarSource struct {
 	// fieldRef selects a field of the pod: metadata.name, metadata.namespace, metadata.labels['<KEY>'],
 	// metadata.annotations['<KEY>'], spec.nodeName, spec.serviceAccountName, status.hostIP, status.podIP, status.podIPs.
@@ -69,12 +69,12 @@ type ObjectFieldSelector struct {
 //
 // +structType=atomic
 type ResourceFieldSelector struct {
-	// containerName is optional: the handler's container has the name worker.
+	// containerName is the name of the container. It is optional: the handler's container is named worker.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	ContainerName string `json:"containerName,omitempty"`
 
-	// resource to select.
+	// resource is the resource to select.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
@@ -89,19 +89,19 @@ type ResourceFieldSelector struct {
 //
 // +structType=atomic
 type ConfigMapKeySelector struct {
-	// name of the ConfigMap.
+	// name is the name of the ConfigMap.
 	// +optional
 	// +default=""
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
-	// key to select from the ConfigMap's data.
+	// key is the key to select.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key,omitempty"`
 
-	// optional says that the ConfigMap or its key may be missing.
+	// optional allows the ConfigMap or its key to be missing. Defaults to false.
 	// +optional
 	Optional *bool `json:"optional,omitempty"`
 }
@@ -110,19 +110,19 @@ type ConfigMapKeySelector struct {
 //
 // +structType=atomic
 type SecretKeySelector struct {
-	// name of the Secret.
+	// name is the name of the Secret.
 	// +optional
 	// +default=""
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
-	// key of the Secret to select from.
+	// key is the key to select.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key,omitempty"`
 
-	// optional says that the Secret or its key may be missing.
+	// optional allows the Secret or its key to be missing. Defaults to false.
 	// +optional
 	Optional *bool `json:"optional,omitempty"`
 }
@@ -137,50 +137,50 @@ type FileKeySelector struct {
 	// +kubebuilder:validation:MaxLength=63
 	VolumeName string `json:"volumeName,omitempty"`
 
-	// path of the file within the volume. Must be relative and may not contain '..' or begin with it.
+	// path is the path of the file within the volume. It must be relative and must not contain or begin with '..'.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Path string `json:"path,omitempty"`
 
-	// key within the env file.
+	// key is the key within the env file.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key,omitempty"`
 
-	// optional says that the file or its key may be missing: the variable is not set then.
+	// optional allows the file or its key to be missing. The variable is then not set. Defaults to false.
 	// +optional
 	// +default=false
 	Optional *bool `json:"optional,omitempty"`
 }
 
-// Toleration lets a pod onto nodes with a taint.
+// Toleration allows a pod on nodes with a matching taint.
 type Toleration struct {
-	// key is the taint key that the toleration applies to. Empty means all keys; operator must be Exists then.
+	// key is the taint key that the toleration applies to. Empty matches all keys; the operator must then be Exists.
 	// +optional
 	// +kubebuilder:validation:MaxLength=317
 	Key string `json:"key,omitempty"`
 
-	// operator is how key and value are compared: Exists, Equal, Lt or Gt. Defaults to Equal.
+	// operator is the relation of key to value: Exists, Equal, Lt or Gt. Defaults to Equal.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=63
 	Operator corev1.TolerationOperator `json:"operator,omitempty"`
 
-	// value is the taint value that the toleration matches. It should be empty where operator is Exists.
+	// value is the taint value that the toleration matches. Leave it empty if the operator is Exists.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Value string `json:"value,omitempty"`
 
-	// effect is the taint effect to match: NoSchedule, PreferNoSchedule or NoExecute. Empty means all effects.
+	// effect is the taint effect to match: NoSchedule, PreferNoSchedule or NoExecute. Empty matches all effects.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=63
 	Effect corev1.TaintEffect `json:"effect,omitempty"`
 
-	// tolerationSeconds is for how long a toleration of the effect NoExecute tolerates the taint. By default it tolerates
-	// the taint forever. Zero and negative values mean that the pod is evicted at once.
+	// tolerationSeconds is the time, in seconds, for which a toleration of the effect NoExecute tolerates the taint. If
+	// not set, it tolerates the taint forever. Zero and negative values evict the pod immediately.
 	// +optional
 	// +kubebuilder:validation:Minimum=-2147483648
 	// +kubebuilder:validation:Maximum=2147483647

@@ -5,82 +5,88 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// FunctionSpec is what a person writes: the code, what it needs, and how it runs.
+// FunctionSpec is the desired state of a Function: its code, the resources it needs and how it runs.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.code) != has(self.codeFrom)",message="exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code, or name a ConfigMap's key in spec.codeFrom.configMapKeyRef"
-// +kubebuilder:validation:XValidation:rule="!has(self.files) || has(self.code)",message="spec.files goes with spec.code: files beside code that is in a ConfigMap belong into that ConfigMap, which spec.codeFrom.configMapRef names"
+// +kubebuilder:validation:XValidation:rule="has(self.code) != has(self.codeFrom)",message="exactly one of spec.code and spec.codeFrom must be set: put the source text into spec.code, or reference a ConfigMap key in spec.codeFrom.configMapKeyRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.files) || has(self.code)",message="spec.files requires spec.code: if the code is in a ConfigMap, put the files into that ConfigMap and reference it in spec.codeFrom.configMapRef"
 type FunctionSpec struct {
-	// name is the display name: free text that need not be unique. Defaults to metadata.name.
+	// name is the display name. It is free text and need not be unique. Defaults to metadata.name.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Name string `json:"name,omitempty"`
 
-	// runtime says which language and version runs the code: python27, python36, python311, node8, node20 and so on.
+	// runtime is the language and version that run the code, such as python27, python36, python311, node8 or node20.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^[a-z]+[0-9]+$`
 	Runtime string `json:"runtime,omitempty"`
 
-	// image is the name of a FunctionImage in this namespace or in the catalogue's; the nearer one wins.
+	// image is the name of a FunctionImage in this namespace or in the catalogue's namespace. If both have one of this
+	// name, the one in this namespace is used.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="spec.image must be the name of a FunctionImage (lower case letters, digits and '-'), not the path of an image in a registry"
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="spec.image must be the name of a FunctionImage (lowercase letters, digits and '-'), not an image reference"
 	Image string `json:"image,omitempty"`
 
-	// code is the whole text of the module. It must define handler(event). Exactly one of code and codeFrom is set.
+	// code is the complete source text of the module. It must define handler(event). Set exactly one of code and
+	// codeFrom.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=921600
 	Code *string `json:"code,omitempty"`
 
-	// files are further files beside code, by their names: modules that it imports, data that it reads. They lie in the same
-	// folder. Names are those that keys of a ConfigMap may have, so there are no subfolders; handler.py (handler.js) is
-	// code's own, runner.py (runner.js) and revision.json are the operator's.
+	// files are additional files, by name, that are mounted in the same directory as code: modules that the code
+	// imports, or data that it reads. A name must be a valid ConfigMap key, so there are no subdirectories. The names
+	// handler.py and handler.js are reserved for code; runner.py, runner.js and revision.json are reserved for the
+	// operator.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=64
 	Files map[string]FileText `json:"files,omitempty"`
 
-	// codeFrom names where the text of the module is kept, so that a Git repository can hold a real source file.
+	// codeFrom references the ConfigMap that holds the source text, so that a Git repository can hold it as a regular
+	// source file. Set exactly one of code and codeFrom.
 	// +optional
 	CodeFrom *CodeSource `json:"codeFrom,omitempty"`
 
 	RunPolicy `json:",inline"`
 
-	// pod is the part of the workers' pods that a user may set.
+	// pod holds the settings of the workers' pods that you may change.
 	// +optional
 	Pod *PodSettings `json:"pod,omitempty"`
 
-	// revisionHistoryLimit is how many revisions before the current one are kept to go back to. Default 10.
+	// revisionHistoryLimit is the number of revisions before the current one that are kept for a rollback. Defaults to
+	// 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
 }
 
-// FileText is the text of one of a Function's files.
+// FileText is the content of one of a Function's files.
 //
 // +kubebuilder:validation:MaxLength=921600
 type FileText string
 
-// CodeSource names where the text of a module is kept. A change of it makes a new revision.
+// CodeSource references the source text of a module. A change of the referenced ConfigMap creates a new revision.
 //
 // +kubebuilder:validation:ExactlyOneOf=configMapKeyRef;configMapRef
 type CodeSource struct {
-	// configMapKeyRef is a key of a ConfigMap in the Function's namespace: the module alone.
+	// configMapKeyRef selects a key of a ConfigMap in the Function's namespace. Its value is the module.
 	// +optional
 	ConfigMapKeyRef *ConfigMapKeyRef `json:"configMapKeyRef,omitempty"`
 
-	// configMapRef is a ConfigMap in the Function's namespace, all of whose keys become files in the folder of the module:
-	// handler.py (handler.js for Node) is the module, which imports the others. Keys have no slashes, so there are no subfolders.
+	// configMapRef references a ConfigMap in the Function's namespace. Each key becomes a file in the directory of the
+	// module. The key handler.py (handler.js for Node) is the module; it can import the others. A key cannot contain a
+	// slash, so there are no subdirectories.
 	// +optional
 	ConfigMapRef *ConfigMapRef `json:"configMapRef,omitempty"`
 }
 
-// ConfigMapName is the ConfigMap that is named in either way.
+// ConfigMapName returns the name of the referenced ConfigMap, whichever field references it.
 func (s *CodeSource) ConfigMapName() string {
 	switch {
 	case s.ConfigMapRef != nil:
@@ -91,40 +97,42 @@ func (s *CodeSource) ConfigMapName() string {
 	return ""
 }
 
-// ConfigMapRef names a ConfigMap of the same namespace.
+// ConfigMapRef references a ConfigMap in the same namespace.
 type ConfigMapRef struct {
-	// name of the ConfigMap.
+	// name is the name of the ConfigMap.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 }
 
-// ConfigMapKeyRef names a key of a ConfigMap in the same namespace.
+// ConfigMapKeyRef selects a key of a ConfigMap in the same namespace.
 type ConfigMapKeyRef struct {
-	// name of the ConfigMap.
+	// name is the name of the ConfigMap.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
-	// key of the ConfigMap that holds the text.
+	// key is the key of the ConfigMap whose value is used.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key,omitempty"`
 }
 
-// RunPolicy is how a function runs. A FunctionRun may say otherwise for itself.
+// RunPolicy configures how a Function runs. A field that a FunctionRun sets takes precedence over the same field of its
+// Function.
 type RunPolicy struct {
-	// gpus is how many GPUs each worker gets. Default 1 where the image requires a GPU, else 0.
+	// gpus is the number of GPUs of each worker. Defaults to 1 if the image requires a GPU, else to 0.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=64
 	GPUs *int32 `json:"gpus,omitempty"`
 
-	// gpuProducts are GPU products as nodes name them in the label nvidia.com/gpu.product: a worker's node must have one of
-	// them. Empty: what the Function says, and any node where that says nothing either.
+	// gpuProducts restricts the workers to nodes with one of these GPU products, as the node label
+	// nvidia.com/gpu.product names them. If empty, a FunctionRun uses the list of its Function; if that is empty too,
+	// any node is allowed.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -133,43 +141,46 @@ type RunPolicy struct {
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	GPUProducts []string `json:"gpuProducts,omitempty"`
 
-	// workers is the most pods that work at a run at the same time; there are never more than inputs. Default 8. That of a
-	// FunctionRun may be changed while it runs.
+	// workers is the maximum number of pods that execute inputs of a run at the same time. A run never has more workers
+	// than inputs. Defaults to 8. The value of a FunctionRun can be changed while it runs.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	Workers *int32 `json:"workers,omitempty"`
 
-	// timeoutSeconds is the time limit of one input in seconds; one that takes longer is ended and TimedOut. Default 1800.
+	// timeoutSeconds is the time limit of one input, in seconds. An input that exceeds it is stopped and gets the status
+	// TimedOut. Defaults to 1800.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=604800
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 
-	// batchSize is how many inputs one call of the handler gets, at most: above 1 it is called as handler(events) with a list
-	// of inputs, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
-	// handler(event).
+	// batchSize is the maximum number of inputs that one call of the handler receives. If it is greater than 1, the
+	// handler is called as handler(events) with a list of inputs, must return a list with one result per input in the
+	// same order, and timeoutSeconds applies to the call. Defaults to 1, which calls handler(event).
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	BatchSize *int32 `json:"batchSize,omitempty"`
 
-	// retries is how many further attempts an input gets after an exception. Default 0. A crash of the process has a small
-	// budget of its own.
+	// retries is the number of additional attempts of an input after an exception. Defaults to 0. Attempts after the
+	// crash of a worker's process are counted separately and have a small fixed limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Retries *int32 `json:"retries,omitempty"`
 
-	// retryDelaySeconds is how long an input that raised waits before its second attempt. The wait doubles with each further
-	// one, up to 300 seconds. Default 1; 0 is at once. An input whose process died is tried again at once in any case.
+	// retryDelaySeconds is the delay before the second attempt of an input that raised an exception, in seconds. The
+	// delay doubles with each further attempt, up to 300 seconds. 0 retries immediately. Defaults to 1. An input whose
+	// process died is always retried immediately.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=300
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
 
-	// nonRetryableErrors are types of exceptions after which an input gets no further attempt, whatever retries says: the
-	// name of the class alone, as the outcome's error.type has it (ValueError). Empty: what the Function says.
+	// nonRetryableErrors lists exception types that are not retried, regardless of retries. Each is the class name
+	// without its module, as in the field error.type of an outcome, such as ValueError. If empty, a FunctionRun uses the
+	// list of its Function.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -177,103 +188,107 @@ type RunPolicy struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
 
-	// maxFailures ends the run when more inputs than this have failed or timed out: 0 ends it with the first. What has no
-	// outcome then becomes Cancelled. By default a run goes on to its last input.
+	// maxFailures is the number of inputs that may fail or time out before the run is ended. 0 ends the run with the
+	// first of them. Inputs without an outcome then get the status Cancelled. If not set, all inputs are executed.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 
-	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
-	// becomes Cancelled. As with a Job, the time while the run is suspended does not count, and a run that is resumed has the
-	// whole of it again. By default there is none.
+	// activeDeadlineSeconds is the time limit of the run, in seconds, from the start of its first Job. Inputs without an
+	// outcome then get the status Cancelled. As with a Job, the time in which the run is suspended does not count, and
+	// resuming the run restarts the limit. If not set, the run has no time limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=315360000
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
-	// priorityClassName of the workers' pods: a PriorityClass that the administrator allows (the manager's flag
-	// --allowed-priority-classes).
+	// priorityClassName is the PriorityClass of the workers' pods. The administrator must allow it with the manager's
+	// flag --allowed-priority-classes. If not set, the cluster's default applies.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.priorityClassName must be the name of a PriorityClass (kubectl get priorityclasses)"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system-')",message="priority classes that begin with system- are for the cluster's own pods: choose another one, or leave spec.priorityClassName out"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system-')",message="priority classes that begin with system- are reserved for system pods: choose another one, or omit spec.priorityClassName"
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
 
-	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
-	// nvidia.com/gpu.shared, amd.com/gpu. Default: what the operator was started with, nvidia.com/gpu.
+	// gpuResource is the extended resource that gpus counts, as the device plugin names it: nvidia.com/mig-1g.10gb,
+	// nvidia.com/gpu.shared or amd.com/gpu. Defaults to the resource that the operator is configured with, which is
+	// nvidia.com/gpu unless the administrator changes it.
 	// +optional
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=317
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && !self.contains('kubernetes.io/')",message="spec.gpuResource must be an extended resource with the domain of its device plugin, such as nvidia.com/mig-1g.10gb"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && !self.contains('kubernetes.io/')",message="spec.gpuResource must be an extended resource that includes the domain of its device plugin, such as nvidia.com/mig-1g.10gb"
 	GPUResource *string `json:"gpuResource,omitempty"`
 
-	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
-	// finished run stays.
+	// ttlSecondsAfterFinished is the number of seconds after which a finished run is deleted together with its outcomes.
+	// If not set, finished runs are kept.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=315360000
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
-	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its inputs
-	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each input. By default
-	// results stay as long as their run.
+	// resultsTTLSecondsAfterFinished is the number of seconds after which the results of a finished run are deleted:
+	// what its inputs returned, raised and printed. The run itself and the status, times and worker of each input are
+	// kept. If not set, results are kept until the run is deleted.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=315360000
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 }
 
-// PodSettings is the part of the workers' pods that a user may set: a list of what is allowed, never a PodSpec.
+// PodSettings are the settings of the workers' pods that users may change. It is an explicit list of allowed settings
+// and not a PodSpec.
 type PodSettings struct {
-	// env is added to the environment of the handler. Names that begin with SHAREDCLOUD_ are the operator's.
+	// env lists additional environment variables of the handler. Names that begin with SHAREDCLOUD_ are reserved.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=256
-	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('SHAREDCLOUD_'))",message="spec.pod.env: names that begin with SHAREDCLOUD_ are the operator's own: choose another name"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('SHAREDCLOUD_'))",message="spec.pod.env: names that begin with SHAREDCLOUD_ are reserved: choose another name"
 	Env []EnvVar `json:"env,omitempty"`
 
-	// volumes that volumeMounts may name.
+	// volumes lists the volumes that volumeMounts can reference.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Volumes []Volume `json:"volumes,omitempty"`
 
-	// volumeMounts says where the volumes are seen by the handler.
+	// volumeMounts lists the paths at which volumes are mounted for the handler.
 	// +optional
 	// +listType=map
 	// +listMapKey=mountPath
 	// +kubebuilder:validation:MaxItems=64
 	VolumeMounts []VolumeMount `json:"volumeMounts,omitempty"`
 
-	// nodeSelector holds labels that a node must have.
+	// nodeSelector lists labels that a node must have to run the workers.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
-	// tolerations let the pods onto nodes with these taints. Tolerations of the cluster's own taints (node-role.kubernetes.io/…), and
-	// those without a key, must be allowed by the administrator (the manager's flag --allowed-tolerations).
+	// tolerations allow the pods on nodes with matching taints. The administrator must allow tolerations of the
+	// cluster's own taints (node-role.kubernetes.io/…) and tolerations without a key with the manager's flag
+	// --allowed-tolerations.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Tolerations []Toleration `json:"tolerations,omitempty"`
 
-	// resources of the container, GPUs apart (spec.gpus). Where they say nothing of CPU and memory, workers request what the
-	// manager's flags --default-cpu-request and --default-memory-request say.
+	// resources are the compute resources of the container, except GPUs, which spec.gpus sets. If CPU or memory is not
+	// set, workers request the values of the manager's flags --default-cpu-request and --default-memory-request.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
 
-	// runtimeClassName of the pods: a RuntimeClass that the administrator allows (the manager's flag --allowed-runtime-classes).
+	// runtimeClassName is the RuntimeClass of the pods. The administrator must allow it with the manager's flag
+	// --allowed-runtime-classes.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which the
-	// administrator must allow (the manager's flag --allow-root), and which a namespace may refuse.
+	// runAsUser is the numeric user ID that the handler runs as. Defaults to 65532. 0 is root: the administrator must
+	// allow it with the manager's flag --allow-root, and the Pod Security level of the namespace can still reject it.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
@@ -285,60 +300,60 @@ type PodSettings struct {
 // +kubebuilder:validation:MaxLength=63
 type LabelValue string
 
-// ResourceList are amounts of resources by the resources' names.
+// ResourceList maps resource names to quantities.
 type ResourceList map[corev1.ResourceName]Quantity
 
-// Resources are requests and limits of the container.
+// Resources are the requests and limits of the container.
 type Resources struct {
-	// requests is what a node must have free.
+	// requests are the resources that the scheduler reserves for the container.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	Requests ResourceList `json:"requests,omitempty"`
 
-	// limits is what the container may use at most.
+	// limits are the maximum resources that the container may use.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	Limits ResourceList `json:"limits,omitempty"`
 }
 
-// Volume is a volume of a kind that opens nothing of the node.
+// Volume is a volume of one of the supported types. None of them gives access to the node's file system.
 //
 // +kubebuilder:validation:ExactlyOneOf=configMap;secret;emptyDir;persistentVolumeClaim
 type Volume struct {
-	// name that volumeMounts use.
+	// name identifies the volume in volumeMounts.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('sharedcloud-')",message="names of volumes that begin with sharedcloud- are the operator's own: choose another name"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('sharedcloud-')",message="volume names that begin with sharedcloud- are reserved: choose another name"
 	Name string `json:"name,omitempty"`
 
-	// configMap whose keys become files.
+	// configMap is a ConfigMap in the same namespace. Each of its keys becomes a file.
 	// +optional
 	ConfigMap *NamedSource `json:"configMap,omitempty"`
 
-	// secret whose keys become files.
+	// secret is a Secret in the same namespace. Each of its keys becomes a file.
 	// +optional
 	Secret *NamedSource `json:"secret,omitempty"`
 
-	// emptyDir is scratch space that lives as long as the pod.
+	// emptyDir is a temporary directory that is deleted together with the pod.
 	// +optional
 	EmptyDir *EmptyDir `json:"emptyDir,omitempty"`
 
-	// persistentVolumeClaim is a claim in the same namespace.
+	// persistentVolumeClaim is a PersistentVolumeClaim in the same namespace.
 	// +optional
 	PersistentVolumeClaim *ClaimSource `json:"persistentVolumeClaim,omitempty"`
 }
 
-// NamedSource names an object of the same namespace.
+// NamedSource references an object in the same namespace.
 type NamedSource struct {
-	// name of the object.
+	// name is the name of the object.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 }
 
-// ClaimSource names a PersistentVolumeClaim of the same namespace.
+// ClaimSource references a PersistentVolumeClaim in the same namespace.
 type ClaimSource struct {
 	// claimName is the name of the claim.
 	// +required
@@ -346,101 +361,102 @@ type ClaimSource struct {
 	// +kubebuilder:validation:MaxLength=253
 	ClaimName string `json:"claimName,omitempty"`
 
-	// readOnly mounts it so that nothing can be written.
+	// readOnly mounts the claim read-only. Defaults to false.
 	// +optional
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
-// EmptyDir is scratch space.
+// EmptyDir is a temporary directory.
 type EmptyDir struct {
-	// medium is "" for the node's disk or Memory.
+	// medium is the storage medium: "" for the node's disk, or Memory. Defaults to "".
 	// +optional
 	// +kubebuilder:validation:Enum="";Memory
 	// +kubebuilder:validation:MaxLength=16
 	Medium string `json:"medium,omitempty"`
 
-	// sizeLimitMiB is the most it may hold, in MiB. Default: what the manager's flags --default-memory-volume-size (1 GiB) and
-	// --default-disk-volume-size (none) say.
+	// sizeLimitMiB is the maximum size in MiB. Defaults to the manager's flag --default-memory-volume-size (1 GiB) for
+	// the medium Memory, and to --default-disk-volume-size (no limit) otherwise.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1073741824
 	SizeLimitMiB *int64 `json:"sizeLimitMiB,omitempty"`
 }
 
-// VolumeMount says where a volume is seen.
+// VolumeMount mounts a volume into the container.
 type VolumeMount struct {
-	// name of the volume.
+	// name is the name of a volume in volumes.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name,omitempty"`
 
-	// mountPath is an absolute path in the container, outside /sharedcloud, /proc, /sys, /dev (but for /dev/shm) and
-	// /var/run/secrets.
+	// mountPath is an absolute path in the container. It must be outside /sharedcloud, /proc, /sys, /dev (except
+	// /dev/shm) and /var/run/secrets.
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.matches('^/[^:[:cntrl:]]*$')",message="mountPath must be absolute and have no ':'"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.](/|$)')",message="mountPath must not contain '..': write the path that is meant"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^/([.]?/)*([.]?$|(sharedcloud|proc|sys)(/|$)|(var/([.]?/)*)?run/([.]?/)*secrets(/|$))') && (!self.matches('^/([.]?/)*dev(/|$)') || self.matches('^/([.]?/)*dev/([.]?/)*shm(/|$)'))",message="mountPath must be outside /sharedcloud, which is the operator's own, and not /, nor in /proc, /sys, /dev (but for /dev/shm) or /var/run/secrets: choose another path, such as /data"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^/[^:[:cntrl:]]*$')",message="mountPath must be an absolute path without ':'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.](/|$)')",message="mountPath must not contain '..': use the resolved path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^/([.]?/)*([.]?$|(sharedcloud|proc|sys)(/|$)|(var/([.]?/)*)?run/([.]?/)*secrets(/|$))') && (!self.matches('^/([.]?/)*dev(/|$)') || self.matches('^/([.]?/)*dev/([.]?/)*shm(/|$)'))",message="mountPath must not be / and must be outside /sharedcloud (reserved), /proc, /sys, /dev (except /dev/shm) and /var/run/secrets: choose another path, such as /data"
 	MountPath string `json:"mountPath,omitempty"`
 
-	// subPath is a path inside the volume.
+	// subPath is a relative path in the volume that is mounted in place of its root.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^/|(^|/)[.][.](/|$)')",message="subPath must be relative and must not contain '..'"
 	SubPath string `json:"subPath,omitempty"`
 
-	// readOnly mounts it so that nothing can be written.
+	// readOnly mounts the volume read-only. Defaults to false.
 	// +optional
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
-// FunctionStatus is what the controller found.
+// FunctionStatus is the observed state of a Function.
 type FunctionStatus struct {
-	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
+	// observedGeneration is the generation of the spec that this status describes. It is -1 until the controller has
+	// processed the Function.
 	// +optional
 	// +default=-1
 	// +kubebuilder:validation:Minimum=-1
 	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration"`
 
-	// conditions are Ready, Reconciling and Stalled.
+	// conditions are the current conditions of the Function: Ready, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// revision is what a run made now would execute.
+	// revision is the revision that a new run executes.
 	// +optional
 	Revision *FunctionRevision `json:"revision,omitempty"`
 }
 
-// FunctionRevision names what exactly is executed.
+// FunctionRevision identifies exactly what a run executes.
 type FunctionRevision struct {
-	// name of the immutable ConfigMap that holds code, runner and settings.
+	// name is the name of the immutable ConfigMap that holds the code, the runner and the settings.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
-	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
-	// another content is not executed.
+	// digest is the SHA-256 of the ConfigMap's content and the Function's UID: "sha256:" and 64 hexadecimal digits. A
+	// ConfigMap of the same name with different content is not executed.
 	// +optional
 	// +kubebuilder:validation:MinLength=71
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	Digest string `json:"digest,omitempty"`
 
-	// number counts the Function's revisions from 1, in the order in which they became the present one: what a revision has
-	// that is gone back to is a new number.
+	// number is the revision's ordinal among the Function's revisions, starting at 1, in the order in which they became
+	// current. A revision that becomes current again after a rollback gets a new number.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=9007199254740991
 	Number int64 `json:"number,omitempty"`
 
-	// generation of the Function that it was made from.
+	// generation is the generation of the Function that the revision was created from.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=9007199254740991
@@ -453,12 +469,12 @@ type FunctionRevision struct {
 	RegistryPath string `json:"registryPath,omitempty"`
 }
 
-// Function is code with a runtime and an image, to be run over many inputs at once.
+// Function is code with a runtime and an image that runs over many inputs in parallel.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=fn,categories=sharedcloud
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must be no more than 63 characters: it becomes a label"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must be no more than 63 characters, because it is used as a label value"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Runtime",type=string,JSONPath=`.spec.runtime`
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
@@ -474,11 +490,11 @@ type Function struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what a person writes.
+	// spec is the desired state of the Function.
 	// +required
 	Spec FunctionSpec `json:"spec,omitzero"`
 
-	// status is what the controller found.
+	// status is the observed state of the Function.
 	// +optional
 	// +default={"observedGeneration": -1}
 	Status FunctionStatus `json:"status,omitzero"`

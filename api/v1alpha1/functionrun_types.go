@@ -6,145 +6,153 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Input is one input: a list of JSON values, which the handler gets as event.
+// Input is one input of a run: a list of JSON values that the handler receives as event.
 //
 // +kubebuilder:validation:MaxItems=1000000
 type Input []apiextensionsv1.JSON
 
-// FunctionRunSpec is one call of a function over n inputs. All but suspend, cancel, workers, ttlSecondsAfterFinished and
-// resultsTTLSecondsAfterFinished is immutable: what a run executes never changes under it.
+// FunctionRunSpec describes one call of a Function over its inputs. All fields are immutable except suspend, cancel,
+// workers, ttlSecondsAfterFinished and resultsTTLSecondsAfterFinished.
 //
-// The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
-// whose items have no type.
+// The rules for parameters are in the ValidatingAdmissionPolicy functionrun-parameters, because CEL rules in a schema
+// cannot access lists whose items have no type.
 //
-// +kubebuilder:validation:XValidation:rule="self.functionRef == oldSelf.functionRef",message="spec.functionRef is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.parametersLiteral) == has(oldSelf.parametersLiteral) && (!has(self.parametersLiteral) || self.parametersLiteral == oldSelf.parametersLiteral)",message="spec.parametersLiteral is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.parametersFrom) == has(oldSelf.parametersFrom) && (!has(self.parametersFrom) || self.parametersFrom == oldSelf.parametersFrom)",message="spec.parametersFrom is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",message="spec.gpus is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.gpuProducts) == has(oldSelf.gpuProducts) && (!has(self.gpuProducts) || self.gpuProducts == oldSelf.gpuProducts)",message="spec.gpuProducts is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="spec.timeoutSeconds is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.batchSize) == has(oldSelf.batchSize) && (!has(self.batchSize) || self.batchSize == oldSelf.batchSize)",message="spec.batchSize is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.retries) == has(oldSelf.retries) && (!has(self.retries) || self.retries == oldSelf.retries)",message="spec.retries is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.retryDelaySeconds) == has(oldSelf.retryDelaySeconds) && (!has(self.retryDelaySeconds) || self.retryDelaySeconds == oldSelf.retryDelaySeconds)",message="spec.retryDelaySeconds is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.nonRetryableErrors) == has(oldSelf.nonRetryableErrors) && (!has(self.nonRetryableErrors) || self.nonRetryableErrors == oldSelf.nonRetryableErrors)",message="spec.nonRetryableErrors is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.maxFailures) == has(oldSelf.maxFailures) && (!has(self.maxFailures) || self.maxFailures == oldSelf.maxFailures)",message="spec.maxFailures is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.activeDeadlineSeconds) == has(oldSelf.activeDeadlineSeconds) && (!has(self.activeDeadlineSeconds) || self.activeDeadlineSeconds == oldSelf.activeDeadlineSeconds)",message="spec.activeDeadlineSeconds is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.priorityClassName) == has(oldSelf.priorityClassName) && (!has(self.priorityClassName) || self.priorityClassName == oldSelf.priorityClassName)",message="spec.priorityClassName is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="has(self.gpuResource) == has(oldSelf.gpuResource) && (!has(self.gpuResource) || self.gpuResource == oldSelf.gpuResource)",message="spec.gpuResource is immutable: make a new FunctionRun"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="spec.cancel cannot be taken back: make a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="self.functionRef == oldSelf.functionRef",message="spec.functionRef is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.parametersLiteral) == has(oldSelf.parametersLiteral) && (!has(self.parametersLiteral) || self.parametersLiteral == oldSelf.parametersLiteral)",message="spec.parametersLiteral is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.parametersFrom) == has(oldSelf.parametersFrom) && (!has(self.parametersFrom) || self.parametersFrom == oldSelf.parametersFrom)",message="spec.parametersFrom is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",message="spec.gpus is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.gpuProducts) == has(oldSelf.gpuProducts) && (!has(self.gpuProducts) || self.gpuProducts == oldSelf.gpuProducts)",message="spec.gpuProducts is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="spec.timeoutSeconds is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.batchSize) == has(oldSelf.batchSize) && (!has(self.batchSize) || self.batchSize == oldSelf.batchSize)",message="spec.batchSize is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.retries) == has(oldSelf.retries) && (!has(self.retries) || self.retries == oldSelf.retries)",message="spec.retries is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.retryDelaySeconds) == has(oldSelf.retryDelaySeconds) && (!has(self.retryDelaySeconds) || self.retryDelaySeconds == oldSelf.retryDelaySeconds)",message="spec.retryDelaySeconds is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.nonRetryableErrors) == has(oldSelf.nonRetryableErrors) && (!has(self.nonRetryableErrors) || self.nonRetryableErrors == oldSelf.nonRetryableErrors)",message="spec.nonRetryableErrors is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.maxFailures) == has(oldSelf.maxFailures) && (!has(self.maxFailures) || self.maxFailures == oldSelf.maxFailures)",message="spec.maxFailures is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.activeDeadlineSeconds) == has(oldSelf.activeDeadlineSeconds) && (!has(self.activeDeadlineSeconds) || self.activeDeadlineSeconds == oldSelf.activeDeadlineSeconds)",message="spec.activeDeadlineSeconds is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.priorityClassName) == has(oldSelf.priorityClassName) && (!has(self.priorityClassName) || self.priorityClassName == oldSelf.priorityClassName)",message="spec.priorityClassName is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="has(self.gpuResource) == has(oldSelf.gpuResource) && (!has(self.gpuResource) || self.gpuResource == oldSelf.gpuResource)",message="spec.gpuResource is immutable: create a new FunctionRun"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="spec.cancel cannot be changed back to false: create a new FunctionRun"
 type FunctionRunSpec struct {
-	// functionRef names the Function, in the run's namespace. The run pins the Function's revision when it starts.
+	// functionRef references the Function in the run's namespace. The run pins the Function's current revision when it
+	// starts. Immutable.
 	// +required
 	FunctionRef FunctionReference `json:"functionRef,omitzero"`
 
-	// parameters is a list of inputs, each a list of JSON values. Exactly one of parameters, parametersLiteral and
-	// parametersFrom is set.
+	// parameters is a list of inputs. Each input is a list of JSON values. Set exactly one of parameters,
+	// parametersLiteral and parametersFrom. Immutable.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000000
 	Parameters []Input `json:"parameters,omitempty"`
 
-	// parametersLiteral is the text of a Python tuple of tuples, kept as written: "((1, 2), (3, 4))". It is the only form
-	// that keeps tuples, bytes and integers of any size what they are.
+	// parametersLiteral is the text of a Python tuple of tuples, "((1, 2), (3, 4))"; each inner tuple is one input. It
+	// is stored as written and is the only form that preserves tuples, bytes and integers of any size. Set exactly one
+	// of parameters, parametersLiteral and parametersFrom. Immutable.
 	// +optional
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1400000
 	ParametersLiteral *string `json:"parametersLiteral,omitempty"`
 
-	// parametersFrom names where the inputs are kept, for more of them than an object can hold.
+	// parametersFrom references inputs that are stored outside the run, for more inputs than an object can hold. Set
+	// exactly one of parameters, parametersLiteral and parametersFrom. Immutable.
 	// +optional
 	ParametersFrom *ParametersSource `json:"parametersFrom,omitempty"`
 
 	RunPolicy `json:",inline"`
 
-	// suspend asks for no workers until it is false again. What has an outcome keeps it.
+	// suspend stops the run's workers until it is set to false. Inputs with an outcome keep it. Defaults to false.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// cancel ends the run: what has no outcome yet becomes Cancelled. It cannot be taken back.
+	// cancel ends the run. Inputs without an outcome get the status Cancelled. Once true, it cannot be changed. Defaults
+	// to false.
 	// +optional
 	Cancel bool `json:"cancel,omitempty"`
 }
 
-// ParametersFormat is how inputs are written as a text.
+// ParametersFormat is the text format of inputs.
 //
 // +kubebuilder:validation:Enum=JSON;NDJSON;CSV;Python
 type ParametersFormat string
 
 // The formats of a text with inputs.
 const (
-	// FormatJSON is one array of inputs. An element that is not an array is an input of one value.
+	// FormatJSON is one JSON array of inputs. An element that is not an array is an input of one value.
 	FormatJSON ParametersFormat = "JSON"
-	// FormatNDJSON is one input a line.
+	// FormatNDJSON is one JSON value per line; each is an input.
 	FormatNDJSON ParametersFormat = "NDJSON"
-	// FormatCSV is one input a row, of strings.
+	// FormatCSV is one input per row; its values are strings.
 	FormatCSV ParametersFormat = "CSV"
 	// FormatPython is a Python tuple of tuples.
 	FormatPython ParametersFormat = "Python"
 )
 
-// ParametersSource names where a run's inputs are kept.
+// ParametersSource references the inputs of a run.
 //
 // +kubebuilder:validation:ExactlyOneOf=configMapKeyRef;upload
 type ParametersSource struct {
-	// configMapKeyRef is a key of a ConfigMap in the run's namespace. What it holds when the run is pinned is copied: a
-	// later change of it changes nothing.
+	// configMapKeyRef selects a key of a ConfigMap in the run's namespace. Its value is copied when the run starts;
+	// later changes of the ConfigMap do not affect the run.
 	// +optional
 	ConfigMapKeyRef *ConfigMapKeyRef `json:"configMapKeyRef,omitempty"`
 
-	// format is how the text under configMapKeyRef is to be read. By default the end of the key says so (.json, .ndjson,
-	// .jsonl, .csv, .py); a key without any is Python where the text begins with "(", else JSON.
+	// format is the format of the text that configMapKeyRef selects. Defaults to the format of the key's extension:
+	// .json, .ndjson, .jsonl, .csv or .py. Without such an extension it defaults to Python if the text begins with "(",
+	// else to JSON.
 	// +optional
 	Format ParametersFormat `json:"format,omitempty"`
 
-	// upload is what functions/run of subresources.sharedcloud.io has stored in this namespace.
+	// upload references inputs that were uploaded to this namespace with functions/run of subresources.sharedcloud.io.
 	// +optional
 	Upload *UploadReference `json:"upload,omitempty"`
 }
 
-// UploadReference names inputs that the outcome store holds.
+// UploadReference references inputs in the outcome store.
 type UploadReference struct {
-	// digest of the inputs: "sha256:" and 64 hexadecimal digits. It opens nothing in another namespace.
+	// digest is the digest of the inputs: "sha256:" and 64 hexadecimal digits. It is valid only in the namespace that
+	// the inputs were uploaded to.
 	// +required
 	// +kubebuilder:validation:MinLength=71
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	Digest string `json:"digest,omitempty"`
 
-	// count is how many inputs the upload has.
+	// count is the number of inputs in the upload.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
 	Count int32 `json:"count,omitempty"`
 }
 
-// FunctionReference names a Function of the same namespace.
+// FunctionReference references a Function in the same namespace.
 type FunctionReference struct {
-	// name of the Function.
+	// name is the name of the Function.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name,omitempty"`
 }
 
-// FunctionRunStatus is what became of the run. Results are not here: the subresource functionruns/results of
-// subresources.sharedcloud.io has them.
+// FunctionRunStatus is the observed state of a FunctionRun. It does not contain results: read them from the subresource
+// functionruns/results of subresources.sharedcloud.io.
 type FunctionRunStatus struct {
-	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
+	// observedGeneration is the generation of the spec that this status describes. It is -1 until the controller has
+	// processed the run.
 	// +optional
 	// +default=-1
 	// +kubebuilder:validation:Minimum=-1
 	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration"`
 
-	// conditions are Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
+	// conditions are the current conditions of the run. Ready, Reconciling and Stalled follow the kstatus conventions
+	// for tools; Complete, Failed, Finished, Suspended and Ending describe the run's lifecycle.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// revision is what this run executes, pinned before its Job is made.
+	// revision is what this run executes. It is set before the first Job is created and does not change afterwards.
 	// +optional
 	Revision *PinnedRevision `json:"revision,omitempty"`
 
@@ -152,7 +160,8 @@ type FunctionRunStatus struct {
 	// +optional
 	Job *JobReference `json:"job,omitempty"`
 
-	// workers is how many workers the run's Job has: the smaller of inputs and spec.workers as it is now.
+	// workers is the number of workers of the run's Job: the smaller of the number of inputs and the current
+	// spec.workers.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
@@ -163,42 +172,43 @@ type FunctionRunStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	ImageDigest string `json:"imageDigest,omitempty"`
 
-	// startTime is when the first Job was made.
+	// startTime is the time at which the first Job was created.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 
-	// completionTime is when the run became Complete or Failed.
+	// completionTime is the time at which the run became Complete or Failed.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 
-	// progress is the API server's report from the outcome store; nobody else writes it.
+	// progress counts the run's inputs by state. Only the API server writes it, from the outcome store.
 	// +optional
 	Progress *RunProgress `json:"progress,omitempty"`
 }
 
-// PinnedRevision is what a run executes and how, decided once.
+// PinnedRevision is the revision of a run together with the settings it runs with, determined once when the run starts.
 type PinnedRevision struct {
-	// name of the immutable ConfigMap that holds code, runner and settings.
+	// name is the name of the immutable ConfigMap that holds the code, the runner and the settings.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 
-	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
-	// another content is not executed. A run that was pinned before there was a digest has none.
+	// digest is the SHA-256 of the ConfigMap's content and the Function's UID: "sha256:" and 64 hexadecimal digits. A
+	// ConfigMap of the same name with different content is not executed. It is absent on runs that were pinned before
+	// digests were recorded.
 	// +optional
 	// +kubebuilder:validation:MinLength=71
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	Digest string `json:"digest,omitempty"`
 
-	// functionUID is the uid of the Function that it was made from.
+	// functionUID is the UID of the Function that the revision was created from.
 	// +required
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	FunctionUID types.UID `json:"functionUID"`
 
-	// generation of the Function that it was made from.
+	// generation is the generation of the Function that the revision was created from.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=9007199254740991
@@ -210,39 +220,40 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:MaxLength=1024
 	RegistryPath string `json:"registryPath,omitempty"`
 
-	// inputs is the immutable ConfigMap, the run's own, that holds the copy of what spec.parametersFrom.configMapKeyRef held;
-	// empty where the inputs are elsewhere.
+	// inputsConfigMap is the name of the immutable ConfigMap that holds the run's copy of the value that
+	// spec.parametersFrom.configMapKeyRef selects. It is absent if the inputs come from another source.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	InputsConfigMap string `json:"inputsConfigMap,omitempty"`
 
-	// inputsDigest of the content of the ConfigMap that inputs names and the run's uid: "sha256:" and 64 hexadecimal digits. A
-	// ConfigMap of that name with another content is not read.
+	// inputsDigest is the SHA-256 of the content of inputsConfigMap and the run's UID: "sha256:" and 64 hexadecimal
+	// digits. A ConfigMap of the same name with different content is not read.
 	// +optional
 	// +kubebuilder:validation:MinLength=71
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	InputsDigest string `json:"inputsDigest,omitempty"`
 
-	// inputCount is how many inputs the run has.
+	// inputCount is the number of inputs of the run.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	InputCount int32 `json:"inputCount"`
 
-	// workers is the number of workers that the run started with: the smaller of inputs and the workers asked for then.
+	// workers is the number of workers that the run started with: the smaller of the number of inputs and the workers
+	// requested at that time.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	Workers int32 `json:"workers"`
 
-	// gpus is how many GPUs each worker gets.
+	// gpus is the number of GPUs of each worker.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=64
 	GPUs int32 `json:"gpus"`
 
-	// gpuProducts are the GPU products of which a worker's node must have one; empty: any node will do.
+	// gpuProducts restricts the workers to nodes with one of these GPU products. If empty, any node is allowed.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -250,32 +261,32 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	GPUProducts []string `json:"gpuProducts,omitempty"`
 
-	// timeoutSeconds is the time limit of one input.
+	// timeoutSeconds is the time limit of one input, in seconds.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=604800
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
 
-	// batchSize is how many inputs one call of the handler gets, at most; absent for one.
+	// batchSize is the maximum number of inputs that one call of the handler receives. Absent means 1.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	BatchSize int32 `json:"batchSize,omitempty"`
 
-	// retries is how many further attempts an input gets after an exception.
+	// retries is the number of additional attempts of an input after an exception.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Retries int32 `json:"retries"`
 
-	// retryDelaySeconds is how long an input that raised waits before its second attempt; the wait doubles with each further
-	// one. What is pinned without it waits for 1 second.
+	// retryDelaySeconds is the delay before the second attempt of an input that raised an exception, in seconds. The
+	// delay doubles with each further attempt. Absent means 1.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=300
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
 
-	// nonRetryableErrors are types of exceptions after which an input gets no further attempt.
+	// nonRetryableErrors lists exception types that are not retried.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -283,150 +294,158 @@ type PinnedRevision struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
 
-	// maxFailures is how many inputs may fail or time out before the run is ended; absent: all of them.
+	// maxFailures is the number of inputs that may fail or time out before the run is ended. If absent, all inputs are
+	// executed.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
 
-	// activeDeadlineSeconds is the time limit of the whole run; absent: it has none.
+	// activeDeadlineSeconds is the time limit of the run, in seconds. If absent, the run has no time limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
 
-	// ttlSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	// ttlSecondsAfterFinished is the value of the Function. The field of the same name in the run's spec takes
+	// precedence.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
-	// resultsTTLSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	// resultsTTLSecondsAfterFinished is the value of the Function. The field of the same name in the run's spec takes
+	// precedence.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 
-	// priorityClassName of the workers' pods.
+	// priorityClassName is the PriorityClass of the workers' pods.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 
-	// gpuResource is the extended resource that gpus counts; empty: the one of the revision.
+	// gpuResource is the extended resource that gpus counts. If empty, the resource in the revision's settings applies.
 	// +optional
 	// +kubebuilder:validation:MaxLength=317
 	GPUResource string `json:"gpuResource,omitempty"`
 }
 
-// JobReference names a run's Job.
+// JobReference references a Job of a run.
 type JobReference struct {
-	// name of the Job.
+	// name is the name of the Job.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name,omitempty"`
 
-	// number of the Job among the run's, from 1. A Job deleted by hand or by a suspension is followed by the next.
+	// number is the Job's ordinal among the Jobs of the run, starting at 1. A Job that was deleted manually or by a
+	// suspension is followed by the next one.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000000
 	Number int32 `json:"number,omitempty"`
 
-	// uid of the Job; empty until it was seen to exist, which tells "not made yet" from "deleted".
+	// uid is the UID of the Job. It is empty until the controller has observed the Job, which distinguishes a Job that
+	// is not created yet from a deleted one.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	UID types.UID `json:"uid,omitempty"`
 }
 
-// RunProgress is derived from the outcome store: total = pending + running + succeeded + failed + timedOut + cancelled.
+// RunProgress counts the inputs of a run by state, as recorded in the outcome store: total = pending + running +
+// succeeded + failed + timedOut + cancelled.
 type RunProgress struct {
-	// total is n, how many inputs the run has.
+	// total is the number of inputs of the run.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Total int32 `json:"total"`
 
-	// pending inputs wait to be executed.
+	// pending is the number of inputs that wait for execution.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Pending int32 `json:"pending"`
 
-	// running inputs are executed at this moment.
+	// running is the number of inputs that are being executed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Running int32 `json:"running"`
 
-	// succeeded inputs have an answer.
+	// succeeded is the number of inputs with a result.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Succeeded int32 `json:"succeeded"`
 
-	// failed inputs raised, or their process died.
+	// failed is the number of inputs that raised an exception or whose process died.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Failed int32 `json:"failed"`
 
-	// timedOut inputs outlived their time limit.
+	// timedOut is the number of inputs that exceeded their time limit.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	TimedOut int32 `json:"timedOut"`
 
-	// cancelled inputs had no outcome when the run was ended.
+	// cancelled is the number of inputs that had no outcome when the run was ended.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000000
 	Cancelled int32 `json:"cancelled"`
 
-	// failedIndexes lists the indexes that did not succeed, compressed: "0-3,7". Cut at 4 KiB, with "…" as the mark.
+	// failedIndexes lists the indexes of the inputs that did not succeed, as compressed ranges: "0-3,7". It is truncated
+	// to 4 KiB and then ends with "…".
 	// +optional
 	// +kubebuilder:validation:MaxLength=4200
 	FailedIndexes string `json:"failedIndexes,omitempty"`
 
-	// gpuSeconds is the time that workers held GPUs, times their number, from their first call to their last.
+	// gpuSeconds is the GPU time of the run, in seconds: for each worker, the time from its first to its last call of
+	// the work exchange, multiplied by its number of GPUs.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=9007199254740991
 	GPUSeconds int64 `json:"gpuSeconds,omitempty"`
 
-	// workers is how many workers hold a lease at this moment.
+	// workers is the number of workers that currently hold a lease.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	Workers int32 `json:"workers,omitempty"`
 
-	// message says what is wrong at this moment, if anything is: a module that cannot be loaded, workers that die.
+	// message describes a current problem, such as a module that cannot be loaded or workers that die. It is empty if
+	// there is none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
 
-	// closed says that every index has its outcome, and nothing but resultsDeleted changes any more.
+	// closed is true once every input has an outcome. Afterwards only resultsDeleted changes.
 	// +optional
 	Closed bool `json:"closed,omitempty"`
 
-	// reason says why the run was closed where the exchange ended it before every input was executed: ModuleNotLoaded, WorkersDied,
+	// reason is set if the run was closed before every input was executed: ModuleNotLoaded, WorkersDied,
 	// MaxFailuresExceeded, or the reason of the Ending condition.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 
-	// resultsDeleted says that what the inputs returned, raised and printed was deleted at the end of
-	// resultsTTLSecondsAfterFinished.
+	// resultsDeleted is true once the results of the run are deleted according to resultsTTLSecondsAfterFinished.
 	// +optional
 	ResultsDeleted bool `json:"resultsDeleted,omitempty"`
 }
 
-// FunctionRun is one call of a function over n inputs.
+// FunctionRun is one call of a Function over a number of inputs.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=fnrun,categories=sharedcloud
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must be no more than 63 characters: it becomes a label"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must be no more than 63 characters, because it is used as a label value"
 // +kubebuilder:selectablefield:JSONPath=`.spec.functionRef.name`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Function",type=string,JSONPath=`.spec.functionRef.name`
@@ -447,11 +466,11 @@ type FunctionRun struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what is called, and with what.
+	// spec describes the call: the Function, its inputs and how they are executed.
 	// +required
 	Spec FunctionRunSpec `json:"spec,omitzero"`
 
-	// status is what became of the run.
+	// status is the observed state of the run.
 	// +optional
 	// +default={"observedGeneration": -1}
 	Status FunctionRunStatus `json:"status,omitzero"`

@@ -9,7 +9,7 @@ import (
 
 var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
-// ClaimedUUID is the uuid that an object's label claims, in lower case; "" where there is none.
+// ClaimedUUID returns the UUID in an object's label, in lower case, or "" if it has none.
 func ClaimedUUID(object metav1.Object) string {
 	if label := object.GetLabels()[LabelUUID]; uuidForm.MatchString(label) {
 		return strings.ToLower(label)
@@ -17,8 +17,8 @@ func ClaimedUUID(object metav1.Object) string {
 	return ""
 }
 
-// ClaimsBefore says whether a keeps a uuid that both claim: the first by creationTimestamp, and by uid among those of one second.
-// No client can set these.
+// ClaimsBefore reports whether a, rather than b, owns a UUID that both have: the object with the earlier creationTimestamp, or
+// with the smaller UID if they were created in the same second. Clients cannot set either field.
 func ClaimsBefore(a, b metav1.Object) bool {
 	before, after := a.GetCreationTimestamp(), b.GetCreationTimestamp()
 	if !before.Time.Equal(after.Time) {
@@ -27,9 +27,9 @@ func ClaimsBefore(a, b metav1.Object) bool {
 	return a.GetUID() < b.GetUID()
 }
 
-// UUIDPartOfJobs is the part of a run's uuid that the uuids of its jobs have, and that is unique therefore: the first 90 bits that
-// are free, as 24 hexadecimal digits. "" for what is no uuid.
-func UUIDPartOfJobs(uuid string) string {
+// JobUUIDPrefix returns the part of a run's UUID that the UUIDs of its jobs share: its first 90 bits that are not version or
+// variant bits, as 24 hexadecimal digits. It returns "" if uuid is not a UUID.
+func JobUUIDPrefix(uuid string) string {
 	if !uuidForm.MatchString(uuid) {
 		return ""
 	}

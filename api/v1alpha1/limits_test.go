@@ -9,13 +9,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// unlimited are the fields without a limit, and why.
+// unlimited lists the fields without a limit and the reason.
 var unlimited = map[string]string{
 	"apiVersion": "the API server's own",
 	"kind":       "the API server's own",
 }
 
-// TestEveryFieldHasALimit walks the schemas as they are installed.
+// TestEveryFieldHasALimit walks the schemas that are installed.
 //
 //security:attack tenant | writes numbers, texts, lists and maps of any size into each field of the custom resources | each has a maximum in the schema
 func TestEveryFieldHasALimit(t *testing.T) {
@@ -34,13 +34,13 @@ func TestEveryFieldHasALimit(t *testing.T) {
 		}
 		for _, version := range crd.Spec.Versions {
 			if count := limited(t, crd.Spec.Names.Kind, "", version.Schema.OpenAPIV3Schema); count < 10 {
-				t.Errorf("%s has only %d fields: the walk is wrong", path, count)
+				t.Errorf("%s has only %d fields: the walk is incomplete", path, count)
 			}
 		}
 	}
 }
 
-// limited says how many fields it has looked at.
+// limited returns the number of fields that it has checked.
 func limited(t *testing.T, kind, path string, schema *apiextensionsv1.JSONSchemaProps) int {
 	t.Helper()
 	count := 1

@@ -2,195 +2,208 @@ package v1alpha1
 
 // Labels and annotations that the operator reads or writes.
 const (
-	// LabelUUID is the identity that REST clients have written down, where it differs from metadata.uid. It is given when an object
-	// is made; of several that claim one in a namespace, the first that was made has it.
+	// LabelUUID is the identity by which REST clients know an object, if it differs from metadata.uid. It is set when an
+	// object is created. If several objects of a namespace have the same value, the oldest one owns it.
 	LabelUUID = "sharedcloud.io/uuid"
-	// AnnotationCreated is when an object was made, µs since 1970, where its creationTimestamp is too coarse or is that of
-	// a restored cluster.
+	// AnnotationCreated is the creation time of an object in microseconds since 1970. It is set where creationTimestamp
+	// is too coarse or, after a restore of the cluster, wrong.
 	AnnotationCreated = "sharedcloud.io/created"
-	// AnnotationTenants of a namespace says whose it is for callers of REST that no namespace follows from otherwise:
-	// "user:alice, group:vision".
+	// AnnotationTenants, on a namespace, lists the REST callers that work in it and whose namespace does not follow from
+	// their identity: "user:alice, group:vision".
 	AnnotationTenants = "sharedcloud.io/tenants"
-	// AnnotationUploadsQuota and AnnotationResultsQuota of a namespace say how much it may have in the outcome store: "20Gi", or
-	// "unlimited". Without them the API server's flags do.
+	// AnnotationUploadsQuota and AnnotationResultsQuota, on a namespace, limit what it may store in the outcome store:
+	// "20Gi", or "unlimited". They default to the API server's flags.
 	AnnotationUploadsQuota = "sharedcloud.io/uploads-quota"
 	AnnotationResultsQuota = "sharedcloud.io/results-quota"
-	// AnnotationRequestedBy is who asked for what REST last did to an object.
+	// AnnotationRequestedBy is the user whose request last created or changed the object through REST.
 	AnnotationRequestedBy = "sharedcloud.io/requested-by"
-	// AnnotationRequest is a hash of the body that made an object by REST with an Idempotency-Key.
-	AnnotationRequest = "sharedcloud.io/request"
-	// AnnotationBidPrice and AnnotationBaseGPU are what a run was given by REST: the price as it was written, and the
-	// product of the weakest GPU that will do.
+	// AnnotationRequestHash is a hash of the request body that created the object through REST with an Idempotency-Key.
+	AnnotationRequestHash = "sharedcloud.io/request-hash"
+	// AnnotationBidPrice and AnnotationBaseGPU are fields of a run that only REST has: the price as written, and the
+	// name of the least powerful GPU product that is acceptable.
 	AnnotationBidPrice = "sharedcloud.io/bid-price"
 	AnnotationBaseGPU  = "sharedcloud.io/base-gpu"
 	// LabelRun is the name of the FunctionRun that a Job or a pod belongs to.
 	LabelRun = "sharedcloud.io/run"
-	// LabelRunUID is the uid of the FunctionRun that a Job or a pod belongs to.
+	// LabelRunUID is the UID of the FunctionRun that a Job or a pod belongs to.
 	LabelRunUID = "sharedcloud.io/run-uid"
-	// LabelFunction is the name of the Function that a revision, a Job or a pod was made from.
+	// LabelFunction is the name of the Function that a revision, a Job or a pod was created from.
 	LabelFunction = "sharedcloud.io/function"
-	// LabelFunctionUID is the uid of the Function that a revision was made from. A ConfigMap with this label is a revision.
+	// LabelFunctionUID is the UID of the Function that a revision was created from. A ConfigMap with this label is a
+	// revision.
 	LabelFunctionUID = "sharedcloud.io/function-uid"
-	// LabelInputs marks the ConfigMap with the copy of a run's inputs; its value is the run's uid.
+	// LabelInputs marks the ConfigMap that holds the copy of a run's inputs. Its value is the run's UID.
 	LabelInputs = "sharedcloud.io/inputs-of"
-	// LabelRerunOf is the name of the FunctionRun whose unsuccessful inputs a run takes again.
+	// LabelRerunOf is the name of the FunctionRun whose unsuccessful inputs this run executes again.
 	LabelRerunOf = "sharedcloud.io/rerun-of"
-	// AnnotationRerunOf is the uid of the FunctionRun whose unsuccessful inputs a run takes again, AnnotationRerunIndexes
-	// their indexes there, in the order of this run's: "3,17-20"; cut at 4 KiB with "…" as the mark.
+	// AnnotationRerunOf is the UID of the FunctionRun whose unsuccessful inputs this run executes again.
+	// AnnotationRerunIndexes lists their indexes in that run, in the order of this run's inputs: "3,17-20". It is
+	// truncated to 4 KiB and then ends with "…".
 	AnnotationRerunOf      = "sharedcloud.io/rerun-of-uid"
 	AnnotationRerunIndexes = "sharedcloud.io/rerun-indexes"
-	// AnnotationRevisionNumber of a revision says the how manieth of its Function it is, from 1: the greatest is the one that
-	// became the present one last.
+	// AnnotationRevisionNumber is a revision's 1-based ordinal among the revisions of its Function. The revision with
+	// the greatest number is the one that became current last.
 	AnnotationRevisionNumber = "sharedcloud.io/revision-number"
-	// AnnotationRevisionGeneration of a revision is the generation of the Function when it last became the present one;
-	// AnnotationRevisionSince is when that was, RFC 3339.
-	AnnotationRevisionGeneration = "sharedcloud.io/function-generation"
-	AnnotationRevisionSince      = "sharedcloud.io/present-since"
-	// LabelTrust marks the ConfigMap, one in each namespace that has runs, with the certificate authority of the exchange.
+	// AnnotationRevisionGeneration is the generation of the Function at which the revision last became current.
+	// AnnotationRevisionCurrentSince is the time at which it did, in RFC 3339 format.
+	AnnotationRevisionGeneration   = "sharedcloud.io/function-generation"
+	AnnotationRevisionCurrentSince = "sharedcloud.io/current-since"
+	// LabelTrust marks the ConfigMap TrustConfigMap, which each namespace with runs has.
 	LabelTrust = "sharedcloud.io/trust"
-	// LabelQueue is Kueue's: the name of the queue that admits a Job, on the FunctionRun or on the Job itself.
+	// LabelQueue is Kueue's label with the name of the queue that admits a Job. It is set on the FunctionRun or on the
+	// Job itself.
 	LabelQueue = "kueue.x-k8s.io/queue-name"
-	// DefaultGPUProductLabel is the label of a node that says what GPUs it has, as NVIDIA's GPU feature discovery sets it.
+	// DefaultGPUProductLabel is the node label with the node's GPU product, as NVIDIA GPU Feature Discovery sets it.
 	DefaultGPUProductLabel = "nvidia.com/gpu.product"
-	// AnnotationInputs is set by the caches on the copies they keep, never on stored objects: the number of inputs of a
-	// run whose inputs the cache has dropped.
-	AnnotationInputs = "cache.sharedcloud.io/inputs"
-	// AnnotationUpdated is set by the caches on the copies they keep, never on stored objects: when somebody last wrote the
-	// object, its status apart, µs since 1970.
+	// AnnotationInputCount is the number of inputs of a run whose inputs a cache has dropped. Caches set it on their copies;
+	// stored objects never have it.
+	AnnotationInputCount = "cache.sharedcloud.io/input-count"
+	// AnnotationUpdated is the time of the last write to the object except to its status, in microseconds since 1970.
+	// Caches set it on their copies; stored objects never have it.
 	AnnotationUpdated = "cache.sharedcloud.io/updated"
-	// AnnotationParametersError is set by the caches on the copies they keep, never on stored objects: why the inputs of
-	// a run cannot be read.
+	// AnnotationParametersError is the reason why a run's inputs cannot be read. Caches set it on their copies; stored
+	// objects never have it.
 	AnnotationParametersError = "cache.sharedcloud.io/parameters-error"
-	// AnnotationDecodeError is set by decoding on the copy in memory, never on stored objects: why the content of the object
-	// cannot be decoded. A copy that has it has metadata and nothing else; see DecodeError.
+	// AnnotationDecodeError is the reason why the content of an object cannot be decoded. Decoding sets it on the copy
+	// in memory, which then has metadata only; stored objects never have it. See DecodeError.
 	AnnotationDecodeError = "cache.sharedcloud.io/decode-error"
 )
 
-// Names that the components share.
+// Names that several components use.
 const (
-	// TrustConfigMap is the ConfigMap, one in each namespace that has runs, whose key ca.crt vouches for the exchange.
+	// TrustConfigMap is the name of the ConfigMap that holds the certificate authority of the work exchange. Each
+	// namespace with runs has one.
 	TrustConfigMap = "sharedcloud-ca"
-	// TrustKey is the key of TrustConfigMap that holds the certificates, PEM.
+	// TrustKey is the key of TrustConfigMap that holds the certificates in PEM format.
 	TrustKey = "ca.crt"
-	// InputsKey and InputsFormatKey are the keys of the ConfigMap with the copy of a run's inputs: the text, and its format.
+	// InputsKey and InputsFormatKey are the keys of the ConfigMap that holds the copy of a run's inputs: the text and
+	// its format.
 	InputsKey       = "inputs"
 	InputsFormatKey = "format"
-	// ExchangeAudience is the audience of the token that a worker shows to the exchange.
+	// ExchangeAudience is the audience of the token that workers present to the exchange.
 	ExchangeAudience = "exchange.sharedcloud.io"
-	// FieldManagerController is the field manager of what the controllers write.
+	// FieldManagerController is the field manager of the controllers.
 	FieldManagerController = "sharedcloud-controller"
 	// FieldManagerIdentity is the field manager of the condition UUIDUnique.
 	FieldManagerIdentity = "sharedcloud-identity"
-	// FieldManagerAPIServer is the field manager of what the API server reports on a run's status.
+	// FieldManagerAPIServer is the field manager of the progress that the API server writes to a run's status.
 	FieldManagerAPIServer = "sharedcloud-apiserver"
-	// FieldManagerREST is the field manager of what REST writes.
+	// FieldManagerREST is the field manager of writes through REST.
 	FieldManagerREST = "sharedcloud-rest"
-	// FieldManagerSubresources is the field manager of runs that the subresources make.
+	// FieldManagerSubresources is the field manager of runs that the subresources create.
 	FieldManagerSubresources = "sharedcloud-subresources"
 )
 
 // Types of conditions.
 const (
-	// ConditionReady: the object is usable (Function, FunctionImage) or complete (FunctionRun). On every kind, for kstatus.
+	// ConditionReady is True if a Function or a FunctionImage can be used, or if a FunctionRun has completed
+	// successfully. Every kind has it. Part of the kstatus conventions.
 	ConditionReady = "Ready"
-	// ConditionReconciling is True while the controllers or the workers are at it. For kstatus.
+	// ConditionReconciling is True while the controllers or the workers are processing the object. Part of the kstatus
+	// conventions.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled is True when nothing goes on without somebody's help. For kstatus.
+	// ConditionStalled is True while progress is blocked until a user or an administrator intervenes. Part of the
+	// kstatus conventions.
 	ConditionStalled = "Stalled"
-	// ConditionComplete: every input of the run succeeded.
+	// ConditionComplete is True if every input of the run succeeded.
 	ConditionComplete = "Complete"
-	// ConditionFailed: the run is over and not every input succeeded.
+	// ConditionFailed is True if the run has finished and at least one input did not succeed.
 	ConditionFailed = "Failed"
-	// ConditionFinished: the run is over, well or not.
+	// ConditionFinished is True if the run has finished, successfully or not.
 	ConditionFinished = "Finished"
-	// ConditionSuspended: the run has no workers because spec.suspend asks so.
+	// ConditionSuspended is True if the run has no workers because spec.suspend is set.
 	ConditionSuspended = "Suspended"
-	// ConditionEnding: the controller asks the API server to close the run; the reason says why. The API server then
-	// hands out nothing more, gives every missing index an outcome and reports status.progress.closed.
+	// ConditionEnding is True when the controller asks the API server to close the run, for the reason in the condition.
+	// The API server then stops handing out inputs, gives every input without an outcome one, and reports
+	// status.progress.closed.
 	ConditionEnding = "Ending"
-	// ConditionUUIDUnique is False on an object whose label sharedcloud.io/uuid is the identity of another, and absent on others.
+	// ConditionUUIDUnique is False if another object owns the value of this object's label sharedcloud.io/uuid.
+	// Otherwise it is absent.
 	ConditionUUIDUnique = "UUIDUnique"
 )
 
 // Reasons of conditions on a Function or a FunctionImage.
 const (
-	ReasonReady             = "Ready"
-	ReasonImageMissing      = "ImageMissing"
-	ReasonConfigMapMissing  = "ConfigMapMissing"
-	ReasonConfigMapKey      = "ConfigMapKeyMissing"
-	ReasonCodeTooLarge      = "CodeTooLarge"
-	ReasonRuntimeUnknown    = "RuntimeUnknown"
-	ReasonRuntimeMismatch   = "RuntimeMismatch"
-	ReasonRevisionNameTaken = "RevisionNameTaken"
-	ReasonInvalid           = "Invalid"
-	// ReasonNotDecodable, on every kind: the stored object does not fit the type. Nothing is done for it until it is
+	ReasonReady               = "Ready"
+	ReasonImageMissing        = "ImageMissing"
+	ReasonConfigMapMissing    = "ConfigMapMissing"
+	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
+	ReasonCodeTooLarge        = "CodeTooLarge"
+	ReasonRuntimeUnknown      = "RuntimeUnknown"
+	ReasonRuntimeMismatch     = "RuntimeMismatch"
+	ReasonRevisionNameTaken   = "RevisionNameTaken"
+	ReasonInvalid             = "Invalid"
+	// ReasonNotDecodable, on every kind: the stored object does not match its type. The operator ignores it until it is
 	// corrected or deleted.
 	ReasonNotDecodable = "NotDecodable"
-	// ReasonNotAllowed: something that only an administrator may allow (a priority class, a runtime class, root). On a
-	// FunctionRun, too.
+	// ReasonNotAllowed: the object uses a setting that an administrator must allow, such as a priority class, a runtime
+	// class or root. Also used on a FunctionRun.
 	ReasonNotAllowed = "NotAllowed"
-	// ReasonReferencesUnchecked: a Secret, a ConfigMap or a claim is named, and the policies that check whether the writer may
-	// get it are not in force. On a FunctionRun, too.
+	// ReasonReferencesUnchecked: the object references a Secret, a ConfigMap or a claim, and the policies that check
+	// whether its author may read the referenced object are not in force. Also used on a FunctionRun.
 	ReasonReferencesUnchecked = "ReferencesUnchecked"
-	// ReasonDuplicateUUID: an object made before has the same label sharedcloud.io/uuid. Of UUIDUnique, on any kind.
+	// ReasonDuplicateUUID, of the condition UUIDUnique on any kind: an older object has the same label
+	// sharedcloud.io/uuid.
 	ReasonDuplicateUUID = "DuplicateUUID"
 )
 
 // Reasons of conditions on a FunctionRun.
 const (
-	// ReasonFunctionMissing: waiting for the Function to be made.
+	// ReasonFunctionMissing: the run waits for its Function to be created.
 	ReasonFunctionMissing = "FunctionMissing"
-	// ReasonFunctionNotReady: waiting for the Function's Ready condition.
+	// ReasonFunctionNotReady: the run waits for its Function to become Ready.
 	ReasonFunctionNotReady = "FunctionNotReady"
-	// ReasonParametersInvalid: the inputs cannot be read as inputs; a new run is needed.
+	// ReasonParametersInvalid: the inputs are invalid. Create a new run to correct them.
 	ReasonParametersInvalid = "ParametersInvalid"
-	// ReasonPinned: the revision is pinned; the Job comes next.
+	// ReasonPinned: the run has pinned its revision; its Job is created next.
 	ReasonPinned = "Pinned"
-	// ReasonJobNameTaken: a Job of the name that the run needs exists and is not the run's.
+	// ReasonJobNameTaken: a Job with the name that the run needs exists and does not belong to the run.
 	ReasonJobNameTaken = "JobNameTaken"
-	// ReasonJobRefused: the cluster refused the Job (quota, policy).
+	// ReasonJobRefused: the cluster rejected the Job, for example because of a quota or a policy.
 	ReasonJobRefused = "JobRefused"
-	// ReasonStarting: the Job exists; no worker has taken an input yet.
+	// ReasonStarting: the Job exists, and no worker has received an input yet.
 	ReasonStarting = "Starting"
-	// ReasonRunning: workers are at it.
+	// ReasonRunning: workers are executing inputs.
 	ReasonRunning = "Running"
-	// ReasonPodsUnschedulable: no node has room for the workers' pods.
+	// ReasonPodsUnschedulable: no node can run the workers' pods.
 	ReasonPodsUnschedulable = "PodsUnschedulable"
 	// ReasonImageUnavailable: a node cannot pull the image.
 	ReasonImageUnavailable = "ImageUnavailable"
 	// ReasonContainerCannotStart: a worker's container cannot be created or started.
 	ReasonContainerCannotStart = "ContainerCannotStart"
-	// ReasonModuleNotLoaded: the user's module cannot be loaded.
+	// ReasonModuleNotLoaded: the module of the Function cannot be loaded.
 	ReasonModuleNotLoaded = "ModuleNotLoaded"
-	// ReasonWorkersDied: workers died again and again without one outcome.
+	// ReasonWorkersDied: workers died repeatedly without completing an input.
 	ReasonWorkersDied = "WorkersDied"
-	// ReasonInputsMissing: what spec.parametersFrom names is not there.
+	// ReasonInputsMissing: the ConfigMap or the upload that spec.parametersFrom references does not exist.
 	ReasonInputsMissing = "InputsMissing"
-	// ReasonInputsUnavailable: the inputs that the run was pinned with are gone.
+	// ReasonInputsUnavailable: the inputs that the run pinned no longer exist.
 	ReasonInputsUnavailable = "InputsUnavailable"
 	// ReasonMaxFailuresExceeded: more inputs failed or timed out than spec.maxFailures allows.
 	ReasonMaxFailuresExceeded = "MaxFailuresExceeded"
-	// ReasonDeadlineExceeded: the run took longer than spec.activeDeadlineSeconds.
+	// ReasonDeadlineExceeded: the run exceeded spec.activeDeadlineSeconds.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
-	// ReasonSuspended: spec.suspend is set.
+	// ReasonSuspended: spec.suspend is true.
 	ReasonSuspended = "Suspended"
 	// ReasonJobFailed: the Job ended before every input had an outcome.
 	ReasonJobFailed = "JobFailed"
-	// ReasonCancelled: spec.cancel was set.
+	// ReasonCancelled: spec.cancel is true.
 	ReasonCancelled = "Cancelled"
 	// ReasonSucceeded: every input succeeded.
 	ReasonSucceeded = "Succeeded"
-	// ReasonInputsFailed: the run is over and some inputs did not succeed.
+	// ReasonInputsFailed: the run has finished and at least one input did not succeed.
 	ReasonInputsFailed = "InputsFailed"
-	// ReasonNotFinished: the value of conditions that wait for the end.
+	// ReasonNotFinished: the run has not finished yet.
 	ReasonNotFinished = "NotFinished"
-	// ReasonNotSuspended: spec.suspend is not set.
+	// ReasonNotSuspended: spec.suspend is false.
 	ReasonNotSuspended = "NotSuspended"
-	// ReasonRevisionMissing: the revision that the run pinned is gone, and inputs may have been executed with it.
+	// ReasonRevisionMissing: the revision that the run pinned no longer exists, and inputs may already have been
+	// executed with it.
 	ReasonRevisionMissing = "RevisionMissing"
-	// ReasonRevisionChanged: what has the name of the revision that the run pinned has another content, or is none.
+	// ReasonRevisionChanged: the ConfigMap with the name of the pinned revision has different content or is not a
+	// revision.
 	ReasonRevisionChanged = "RevisionChanged"
-	// ReasonNotEnding: nothing asks for an end.
+	// ReasonNotEnding: the run is not being closed.
 	ReasonNotEnding = "NotEnding"
 )
 
@@ -202,13 +215,14 @@ const (
 	OutcomeCancelled = "Cancelled"
 )
 
-// Defaults of how a function runs, used where neither the run nor the Function says otherwise.
+// Defaults of fields of RunPolicy and FunctionSpec that neither the run nor its Function sets.
 const (
 	DefaultWorkers        int32 = 8
 	DefaultTimeoutSeconds int32 = 1800
 	DefaultRetries        int32 = 0
 	DefaultHistoryLimit   int32 = 10
-	// DefaultRetryDelaySeconds is before the second attempt; MaxRetryDelaySeconds is the most that doubling comes to.
+	// DefaultRetryDelaySeconds is the delay before the second attempt. MaxRetryDelaySeconds limits the delay, which
+	// doubles with each attempt.
 	DefaultRetryDelaySeconds int32 = 1
 	MaxRetryDelaySeconds     int32 = 300
 )

@@ -8,11 +8,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Quantity is an amount of a resource, as resource.Quantity has it ("500m", "2Gi", 4), of bounded size.
+// Quantity is a resource.Quantity ("500m", "2Gi", 4) of bounded size.
 //
-// resource.Quantity itself takes exponents of ten digits, and computes the power of ten when it parses, compares, rounds or
-// prints. So the text is checked before it is parsed: at most 18 digits before the point and 9 after it, and an exponent
-// of at most two digits.
+// resource.Quantity accepts exponents of ten digits and computes the power of ten when it parses, compares, rounds or prints.
+// Quantity therefore checks the text before it parses it: at most 18 digits before the decimal point, 9 after it, and 2 in the
+// exponent.
 //
 // +kubebuilder:ac:generate=false
 // +kubebuilder:validation:XIntOrString
@@ -20,26 +20,26 @@ import (
 // +kubebuilder:validation:Pattern=`^[+-]?(([0-9]{1,18}(\.[0-9]{0,9})?)|(\.[0-9]{1,9}))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]{1,2}))?$`
 type Quantity resource.Quantity
 
-// quantityForm is the pattern of the schema, once more: objects from before it are stored, and so are revisions, which have
-// no schema. A JSON number may have more digits than its text would be given.
+// quantityForm repeats the pattern of the schema, because objects may have been stored before the pattern existed, and revisions
+// have no schema. It allows 19 digits, because a JSON number can have one digit more than the text of the schema.
 var quantityForm = regexp.MustCompile(`^[+-]?(([0-9]{1,19}(\.[0-9]{0,9})?)|(\.[0-9]{1,9}))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]{1,2}))?$`)
 
 const maxQuantityText = 34
 
-// ParseQuantity parses an amount in bounded time.
+// ParseQuantity parses a quantity in bounded time.
 func ParseQuantity(text string) (Quantity, error) {
 	text = strings.TrimSpace(text)
 	if len(text) > maxQuantityText || !quantityForm.MatchString(text) {
-		return Quantity{}, fmt.Errorf("%q is not an amount of a resource: write one such as 500m, 2Gi or 1e3, with at most 18 digits before the point, 9 after it and 2 in the exponent", excerpt([]byte(text)))
+		return Quantity{}, fmt.Errorf("%q is not a valid quantity: use a value such as 500m, 2Gi or 1e3, with at most 18 digits before the decimal point, 9 after it and 2 in the exponent", excerpt([]byte(text)))
 	}
 	parsed, err := resource.ParseQuantity(text)
 	if err != nil {
-		return Quantity{}, fmt.Errorf("%q is not an amount of a resource: %w", text, err)
+		return Quantity{}, fmt.Errorf("%q is not a valid quantity: %w", text, err)
 	}
 	return Quantity(parsed), nil
 }
 
-// MustParseQuantity is ParseQuantity of a constant. It panics where that is no amount.
+// MustParseQuantity is like ParseQuantity but panics if the text is invalid. Use it for constants.
 func MustParseQuantity(text string) Quantity {
 	quantity, err := ParseQuantity(text)
 	if err != nil {
@@ -48,21 +48,21 @@ func MustParseQuantity(text string) Quantity {
 	return quantity
 }
 
-// Amount is the quantity as other types have it.
+// Amount returns the quantity as a resource.Quantity.
 func (q *Quantity) Amount() resource.Quantity { return (*resource.Quantity)(q).DeepCopy() }
 
-// String is its canonical form.
+// String returns the canonical form.
 func (q *Quantity) String() string { return (*resource.Quantity)(q).String() }
 
-// Cmp returns -1, 0 or 1 where q is less than, the same as or more than other.
+// Cmp returns -1, 0 or 1 if q is less than, equal to or greater than other.
 func (q *Quantity) Cmp(other Quantity) int {
 	return (*resource.Quantity)(q).Cmp(resource.Quantity(other))
 }
 
-// Equal says whether both are the same amount.
+// Equal reports whether both quantities are the same amount.
 func (q Quantity) Equal(other Quantity) bool { return q.Cmp(other) == 0 }
 
-// IsZero says whether the amount is zero.
+// IsZero reports whether the quantity is zero.
 func (q *Quantity) IsZero() bool { return (*resource.Quantity)(q).IsZero() }
 
 // MarshalJSON writes the canonical form.
@@ -86,12 +86,12 @@ func (q *Quantity) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// DeepCopyInto copies the amount.
+// DeepCopyInto copies the quantity.
 func (q *Quantity) DeepCopyInto(out *Quantity) {
 	*out = Quantity((*resource.Quantity)(q).DeepCopy())
 }
 
-// DeepCopy copies the amount.
+// DeepCopy copies the quantity.
 func (q *Quantity) DeepCopy() *Quantity {
 	if q == nil {
 		return nil

@@ -54,7 +54,7 @@ func TestQuantities(t *testing.T) {
 	}
 }
 
-func TestAQuantityIsWrittenAsTheCoreTypeWritesIt(t *testing.T) {
+func TestAQuantityMarshalsLikeTheCoreType(t *testing.T) {
 	for _, text := range []string{"0", "1", "500m", "1024Mi", "1.5Gi", "1e3", "1E", "100n", "-3"} {
 		core, err := json.Marshal(resource.MustParse(text))
 		if err != nil {

@@ -6,33 +6,34 @@ import (
 	"strings"
 )
 
-// ReferenceKind is the kind of an object that a spec names in its own namespace.
+// ReferenceKind is the kind of an object that a spec references in its own namespace.
 type ReferenceKind struct {
-	// Kind and Resource are its names in the core API group.
+	// Kind and Resource are the names of the kind in the core API group.
 	Kind, Resource string
 }
 
-// The kinds of objects that specs name.
+// The kinds of objects that specs can reference.
 var (
 	KindSecret                = ReferenceKind{"Secret", "secrets"}
 	KindConfigMap             = ReferenceKind{"ConfigMap", "configmaps"}
 	KindPersistentVolumeClaim = ReferenceKind{"PersistentVolumeClaim", "persistentvolumeclaims"}
 
-	// ReferenceKinds are all of them.
+	// ReferenceKinds lists all of them.
 	ReferenceKinds = []ReferenceKind{KindSecret, KindConfigMap, KindPersistentVolumeClaim}
 )
 
-// ReferenceField is a field by which an object names another one of its namespace.
+// ReferenceField is a field in which an object references another object in its namespace.
 type ReferenceField struct {
-	// Path leads to the name: JSON names from the top of the object; a step that ends with [] is a list.
+	// Path is the path of the field: JSON names from the root of the object. A step that ends with [] is a list.
 	Path string
 	Kind ReferenceKind
 }
 
-// The fields by which a Function, a FunctionRun and a FunctionImage name Secrets, ConfigMaps and PersistentVolumeClaims.
+// The fields in which a Function, a FunctionRun and a FunctionImage reference Secrets, ConfigMaps and PersistentVolumeClaims.
 //
-// This is the only list. The ValidatingAdmissionPolicies in config/policy are generated from it, and the API server asks
-// its SubjectAccessReviews by it. A test fails when a spec has a string that is neither here nor known to name nothing.
+// These lists are the single source: the ValidatingAdmissionPolicies in config/policy are generated from them, and the API
+// server uses them for its SubjectAccessReviews. A test fails if a spec has a string field that is neither listed here nor
+// known not to be a reference.
 var (
 	FunctionReferences = []ReferenceField{
 		{"spec.codeFrom.configMapKeyRef.name", KindConfigMap},
@@ -51,42 +52,43 @@ var (
 	}
 )
 
-// MaxReferences is how many different objects a spec may name that its writer may only get by name. Each costs one check of
-// the API server's authorizer, and a policy may spend so many.
+// MaxReferences is the maximum number of different objects that a spec may reference if its author may get them only by name.
+// Each costs one check of the API server's authorizer, and the cost limit of a policy allows this many.
 const MaxReferences = 20
 
-// VerbSkipReferenceCheck is the verb on functions of sharedcloud.io whose holders are exempt from the policies that check
-// references: the API server, which asks SubjectAccessReviews for its callers before it writes.
+// VerbSkipReferenceCheck is the verb on functions of sharedcloud.io that exempts a user from the policies that check references.
+// The API server has it, because it checks its callers with SubjectAccessReviews before it writes.
 const VerbSkipReferenceCheck = "skip-reference-check"
 
-// The policies that check references. Their bindings have the same names.
+// The names of the policies that check references. Each binding has the name of its policy.
 const (
 	PolicyFunctionReferences      = "sharedcloud-function-references"
 	PolicyFunctionRunReferences   = "sharedcloud-functionrun-references"
 	PolicyFunctionImageReferences = "sharedcloud-functionimage-references"
 )
 
-// ReferencePolicies are the names of all of them.
+// ReferencePolicies lists the names of all of them.
 var ReferencePolicies = []string{PolicyFunctionReferences, PolicyFunctionRunReferences, PolicyFunctionImageReferences}
 
-// Reference is an object that a spec names.
+// Reference is an object that a spec references.
 type Reference struct {
 	ReferenceKind
 	Name string
-	// Field is where it is named, such as spec.pod.env[2].valueFrom.secretKeyRef.name.
+	// Field is the field that references the object, such as spec.pod.env[2].valueFrom.secretKeyRef.name.
 	Field string
 }
 
-// References lists what the Function names, in the order of FunctionReferences.
+// References lists the objects that the Function references, in the order of FunctionReferences.
 func (f *Function) References() []Reference { return referencesIn(f, FunctionReferences) }
 
-// References lists what the run names itself. What its Function names was checked when the Function was written.
+// References lists the objects that the run itself references. The references of its Function are checked when the Function is
+// written.
 func (r *FunctionRun) References() []Reference { return referencesIn(r, FunctionRunReferences) }
 
-// References lists what the image names.
+// References lists the objects that the image references.
 func (i *FunctionImage) References() []Reference { return referencesIn(i, FunctionImageReferences) }
 
-// References lists what the settings of a pod name: the part of FunctionReferences below spec.pod.
+// References lists the objects that the pod settings reference: the part of FunctionReferences below spec.pod.
 func (p *PodSettings) References() []Reference {
 	return (&Function{Spec: FunctionSpec{Pod: p}}).References()
 }
@@ -101,7 +103,7 @@ func referencesIn(object any, fields []ReferenceField) []Reference {
 	return found
 }
 
-// collectNames follows the steps of a path through a value, and yields each name at its end. An empty name names nothing.
+// collectNames follows the steps of a path through a value and yields each name at its end. An empty name is not a reference.
 func collectNames(value reflect.Value, steps []string, at string, yield func(name, at string)) {
 	for value.Kind() == reflect.Pointer {
 		if value.IsNil() {
@@ -127,8 +129,8 @@ func collectNames(value reflect.Value, steps []string, at string, yield func(nam
 	}
 }
 
-// fieldByJSON finds a field of a struct by its JSON name, also in structs that are embedded. That a path of the list above
-// has no field is a mistake in the program, and a test finds it.
+// fieldByJSON returns a field of a struct, including embedded structs, by its JSON name. A path of the lists above without a
+// field is a programming error that a test finds.
 func fieldByJSON(value reflect.Value, name string) reflect.Value {
 	for i := range value.NumField() {
 		field := value.Type().Field(i)

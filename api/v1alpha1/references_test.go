@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// noReference are the strings of specs that name no object which the writer would have to be allowed to get, and why.
+// noReference lists the strings of specs that do not reference an object that the writer must be allowed to get, and the reason.
 var noReference = map[string]string{
 	"spec.name":                                               "text",
 	"spec.runtime":                                            "text",
@@ -53,7 +53,7 @@ var noReference = map[string]string{
 	"spec.pod.tolerations[].effect":                           "an enumeration",
 }
 
-// stringsIn lists the paths of all strings in a type, as ReferenceField has them.
+// stringsIn lists the paths of all strings in a type, in the form of ReferenceField.Path.
 func stringsIn(t reflect.Type, at string, yield func(path string)) {
 	if t == reflect.TypeFor[Quantity]() {
 		return // a number, though its format is a string
@@ -83,7 +83,7 @@ func stringsIn(t reflect.Type, at string, yield func(path string)) {
 }
 
 //security:attack tenant | a new field of the pod settings names a Secret that no policy and no SubjectAccessReview knows of | a test of the types fails until the field is in the one list of references
-func TestEveryStringOfASpecIsAReferenceOrNamesNothing(t *testing.T) {
+func TestEveryStringOfASpecIsAReferenceOrKnownNotToBe(t *testing.T) {
 	seen := map[string]bool{}
 	for kind, tc := range map[string]struct {
 		spec   reflect.Type
@@ -106,12 +106,12 @@ func TestEveryStringOfASpecIsAReferenceOrNamesNothing(t *testing.T) {
 			delete(references, path)
 		})
 		for path := range references {
-			t.Errorf("%s: %s is in the list of references, and the type has no such string", kind, path)
+			t.Errorf("%s: %s is in the list of references, but the type has no such string", kind, path)
 		}
 	}
 	for path := range noReference {
 		if !seen[path] {
-			t.Errorf("%s is known to name nothing, and no type has such a string: delete it", path)
+			t.Errorf("%s is in noReference, but no type has such a string: delete it", path)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestReferencesAreListedWithTheirFields(t *testing.T) {
 	}
 	for _, empty := range [][]Reference{(&Function{}).References(), (&FunctionRun{}).References(), (&FunctionImage{}).References(), (*PodSettings)(nil).References()} {
 		if len(empty) != 0 {
-			t.Errorf("an empty object names %v", empty)
+			t.Errorf("an empty object references %v", empty)
 		}
 	}
 }

@@ -20,7 +20,7 @@ var (
 	AddToScheme = schemeBuilder.AddToScheme
 )
 
-// Resource qualifies a resource's name with the group.
+// Resource returns a resource name qualified with the group.
 func Resource(resource string) schema.GroupResource {
 	return GroupVersion.WithResource(resource).GroupResource()
 }

@@ -19,14 +19,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"sharedcloud.io/function-operator/api/shallow"
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // NewScheme returns a scheme with what the API server reads and writes.
 func NewScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(sharedcloudv1alpha1.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	return scheme
 }
 
@@ -35,7 +35,7 @@ func NewScheme() *runtime.Scheme {
 func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, error) {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []string{"Function", "FunctionImage", "FunctionRun"} {
-		mapper.Add(sharedcloudv1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	for _, kind := range []string{"Pod", "ConfigMap", "Event", "ServiceAccount"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
@@ -59,9 +59,9 @@ type Cluster struct {
 	Inputs *Inputs
 	// Functions, Images and FunctionRuns are what REST asks. FunctionRuns are the same objects as in Runs, found by
 	// functionKey, and by the part of their uuids that jobs have.
-	Functions    *Table[*sharedcloudv1alpha1.Function]
-	Images       *Table[*sharedcloudv1alpha1.FunctionImage]
-	FunctionRuns *Table[*sharedcloudv1alpha1.FunctionRun]
+	Functions    *Table[*v1alpha1.Function]
+	Images       *Table[*v1alpha1.FunctionImage]
+	FunctionRuns *Table[*v1alpha1.FunctionRun]
 	Nodes        *Nodes
 	Namespaces   *Namespaces
 
@@ -80,9 +80,9 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 	c := &Cluster{
 		Client:       live,
 		Inputs:       NewInputs(live, uploads, inputsBytes),
-		Functions:    NewTable[*sharedcloudv1alpha1.Function](clk, nil),
-		Images:       NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil),
-		FunctionRuns: NewTable(clk, runKeys).ClaimedBy(sharedcloudv1alpha1.UUIDPartOfJobs),
+		Functions:    NewTable[*v1alpha1.Function](clk, nil),
+		Images:       NewTable[*v1alpha1.FunctionImage](clk, nil),
+		FunctionRuns: NewTable(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix),
 	}
 	nodes := nodeSource
 	nodes.transform = slimNode(productLabel)

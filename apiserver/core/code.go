@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation/path"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/sized"
 	"sharedcloud.io/function-operator/runtimes"
 )
@@ -33,7 +33,7 @@ func NewCode(reader client.Reader) *Code {
 
 // Of returns a function's code; "" while there is none, because its ConfigMap is missing. The error is ErrUnavailable, a *NotDecodableError, or
 // ctx's.
-func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string, error) {
+func (c *Code) Of(ctx context.Context, f *v1alpha1.Function) (string, error) {
 	if f.Spec.Code != nil {
 		return *f.Spec.Code, nil
 	}
@@ -58,14 +58,15 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 			return "", nil
 		}
 		if err != nil {
-			return "", apiError("reading the code of a function", err)
+			return "", APIError("reading the code of a function", err)
 		}
 		// The name could be another's by now: what is not this revision is not shown.
-		if found.Labels[sharedcloudv1alpha1.LabelFunctionUID] != string(f.UID) ||
-			revision.Digest != "" && sharedcloudv1alpha1.ContentDigest(f.UID, found) != revision.Digest {
+		if found.Labels[v1alpha1.LabelFunctionUID] != string(f.UID) ||
+			revision.Digest != "" && v1alpha1.ContentDigest(f.UID, found) != revision.Digest {
 			return "", nil
 		}
-		code := string(textIn(found, runtime.HandlerFile))
+		text, _ := v1alpha1.ConfigMapValue(found, runtime.HandlerFile)
+		code := string(text)
 		c.kept.Put(key, code, int64(len(code)+len(key)))
 		return code, nil
 	})
@@ -86,11 +87,3 @@ func (c *Code) Of(ctx context.Context, f *sharedcloudv1alpha1.Function) (string,
 
 // nameable says whether an object can have the name: a client refuses to ask for another, as if the API did not answer.
 func nameable(name string) bool { return name != "" && len(path.IsValidPathSegmentName(name)) == 0 }
-
-// textIn is what a key of a ConfigMap holds, in either of its forms.
-func textIn(configMap *corev1.ConfigMap, key string) []byte {
-	if text, ok := configMap.Data[key]; ok {
-		return []byte(text)
-	}
-	return configMap.BinaryData[key]
-}

@@ -10,7 +10,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 const (
@@ -47,7 +47,7 @@ func (c *Contact) Check(ctx context.Context) error {
 	flight := c.flights.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), contactTimeout)
 		defer cancel()
-		if err := c.reader.List(ctx, &sharedcloudv1alpha1.FunctionList{}, client.Limit(1)); err != nil {
+		if err := c.reader.List(ctx, &v1alpha1.FunctionList{}, client.Limit(1)); err != nil {
 			return nil, fmt.Errorf("%w (looking for a sign of life: %w)", ErrUnavailable, err)
 		}
 		c.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // idle is an informer that nobody fills but the test.
@@ -24,11 +24,11 @@ func idle(object runtime.Object) toolscache.SharedIndexInformer {
 	}, object, 0, toolscache.Indexers{indexUID: indexByUID})
 }
 
-func makeRun(name string, uid types.UID, version string) *sharedcloudv1alpha1.FunctionRun {
-	run := &sharedcloudv1alpha1.FunctionRun{}
+func makeRun(name string, uid types.UID, version string) *v1alpha1.FunctionRun {
+	run := &v1alpha1.FunctionRun{}
 	run.Namespace, run.Name, run.UID, run.ResourceVersion = "space", name, uid, version
 	run.Spec.FunctionRef.Name = "f"
-	run.Spec.Parameters = []sharedcloudv1alpha1.Input{{{Raw: []byte("1")}}, {{Raw: []byte("2")}}}
+	run.Spec.Parameters = []v1alpha1.Input{{{Raw: []byte("1")}}, {{Raw: []byte("2")}}}
 	return run
 }
 

@@ -1,9 +1,10 @@
-// Package core is what the API server knows of the cluster, for all its faces: FunctionRuns and the pods of their Jobs
-// from informers, the inputs of runs from live reads.
+// Package core is what the API server knows of the cluster, for all its frontends: Functions, FunctionRuns, FunctionImages, the pods of Jobs,
+// nodes and namespaces from informers; the inputs of runs and the code of functions from live reads.
 //
-// What lives here: the informers with their transforms, the look-ups in them, the bounded live reads where a cache may
-// lag behind, and the cache of inputs. What must not: HTTP, SQL, types of the exchange or of any other face, and writes.
+// What lives here: the informers with their transforms, look-ups in what they hold, the identity of objects for REST, bounded live reads
+// where a cache may be stale, the caches of inputs and of code, and the memory of what this server has written (remember.go), which
+// package writes fills. What must not be here: HTTP, SQL, types of the exchange or of a frontend, and writes.
 //
-// Objects that come out of the caches are shared and must not be changed. One whose content cannot be decoded is there with its
-// metadata alone (Decodable); lists of a Table leave it out.
+// Objects from the caches are shared and must not be changed. An object that cannot be decoded has its metadata only (see
+// Decodable); the lists of a Table omit it.
 package core

@@ -8,7 +8,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // FuzzStoredObjects takes any JSON through what the API server does with a stored object before a frontend sees it:
@@ -17,7 +17,7 @@ import (
 //security:attack tenant | stores any object at all, past validation | decoding, transforms, tables and look-ups of the API server neither panic nor hang
 func FuzzStoredObjects(f *testing.F) {
 	for _, text := range []string{
-		`{"metadata":{"name":"r","uid":"3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3","resourceVersion":"x","labels":{"sharedcloud.io/uuid":"3F6C1A52-7D0B-4E8E-9A57-B1C20D94E6F3"},"annotations":{"sharedcloud.io/created":"9223372036854775807","cache.sharedcloud.io/updated":"-9223372036854775808","cache.sharedcloud.io/inputs":"9999999999"},"managedFields":[{"time":"9999-12-31T23:59:59-23:00"}]},"spec":{"functionRef":{"name":""}}}`,
+		`{"metadata":{"name":"r","uid":"3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3","resourceVersion":"x","labels":{"sharedcloud.io/uuid":"3F6C1A52-7D0B-4E8E-9A57-B1C20D94E6F3"},"annotations":{"sharedcloud.io/created":"9223372036854775807","cache.sharedcloud.io/updated":"-9223372036854775808","cache.sharedcloud.io/input-count":"9999999999"},"managedFields":[{"time":"9999-12-31T23:59:59-23:00"}]},"spec":{"functionRef":{"name":""}}}`,
 		`{"metadata":{"name":"r"},"spec":{"parameters":[[{"a":[1]}],[]],"parametersFrom":{"upload":{"digest":"x","count":2147483647}}},"status":{"revision":{"inputCount":-1}}}`,
 		`{"metadata":{"name":"f","creationTimestamp":"0000-01-01T00:00:00Z"},"spec":"x"}`,
 		`{"metadata":5}`,
@@ -28,7 +28,7 @@ func FuzzStoredObjects(f *testing.F) {
 		if !json.Valid(data) {
 			return
 		}
-		function, image, run := &sharedcloudv1alpha1.Function{}, &sharedcloudv1alpha1.FunctionImage{}, &sharedcloudv1alpha1.FunctionRun{}
+		function, image, run := &v1alpha1.Function{}, &v1alpha1.FunctionImage{}, &v1alpha1.FunctionRun{}
 		for _, object := range []client.Object{function, image, run} {
 			if json.Unmarshal(data, object) != nil {
 				return
@@ -44,7 +44,7 @@ func FuzzStoredObjects(f *testing.F) {
 			if updated := UpdatedMicros(step.object); updated >= 1<<53 && CreatedMicros(step.object) < 1<<53 {
 				t.Fatalf("it was updated at %d", updated)
 			}
-			if err := Decodable(step.object); (err != nil) != (sharedcloudv1alpha1.DecodeError(step.object) != "") {
+			if err := Decodable(step.object); (err != nil) != (v1alpha1.DecodeError(step.object) != "") {
 				t.Fatalf("decodable: %v", err)
 			}
 		}
@@ -66,7 +66,7 @@ func FuzzStoredObjects(f *testing.F) {
 		if _, found := runs.Get(run.Namespace, runs.UUID(run)); !found {
 			t.Fatal("it is not found by its identity")
 		}
-		images := NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil)
+		images := NewTable[*v1alpha1.FunctionImage](clk, nil)
 		images.seen(image)
 		_ = NewCatalogue(images, "").List(image.Namespace, true)
 		runs.Deleted(run.UID)

@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // An object's identity for REST is unique in its namespace. Its metadata.uid belongs to it alone. A uuid that labels claim belongs
@@ -80,9 +80,9 @@ func (t *Table[T]) leaveClaims(r *row[T]) {
 
 func firstFirst[T client.Object](a, b *row[T]) int {
 	switch {
-	case sharedcloudv1alpha1.ClaimsBefore(a.object, b.object):
+	case v1alpha1.ClaimsBefore(a.object, b.object):
 		return -1
-	case sharedcloudv1alpha1.ClaimsBefore(b.object, a.object):
+	case v1alpha1.ClaimsBefore(b.object, a.object):
 		return 1
 	}
 	return 0
@@ -114,7 +114,7 @@ func (t *Table[T]) UUID(object T) string {
 		return t.identity(r)
 	}
 	// It is gone from the table, or was never there: what it says of itself is all that is known.
-	if claimed := sharedcloudv1alpha1.ClaimedUUID(object); claimed != "" {
+	if claimed := v1alpha1.ClaimedUUID(object); claimed != "" {
 		return claimed
 	}
 	return string(object.GetUID())

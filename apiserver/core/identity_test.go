@@ -14,12 +14,12 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
-func bornAt(second int64) func(*sharedcloudv1alpha1.Function) {
-	return func(f *sharedcloudv1alpha1.Function) { f.CreationTimestamp = metav1.Unix(second, 0) }
+func bornAt(second int64) func(*v1alpha1.Function) {
+	return func(f *v1alpha1.Function) { f.CreationTimestamp = metav1.Unix(second, 0) }
 }
 
 const (
@@ -31,14 +31,14 @@ const (
 //security:attack tenant | The label sharedcloud.io/uuid of a neighbour's function plus an old created annotation | The first by creationTimestamp, and then uid, keeps the uuid; REST knows the other by its metadata.uid
 func TestAUUIDBelongsToTheFirst(t *testing.T) {
 	for name, tc := range map[string]struct {
-		victim, attacker []func(*sharedcloudv1alpha1.Function)
+		victim, attacker []func(*v1alpha1.Function)
 		id               string
 	}{
-		"that was labelled with it":  {victim: []func(*sharedcloudv1alpha1.Function){labelled(idA), bornAt(10), madeAt(10_000_000)}, attacker: []func(*sharedcloudv1alpha1.Function){labelled(idA), bornAt(20), madeAt(1)}, id: idA},
-		"of one second":              {victim: []func(*sharedcloudv1alpha1.Function){labelled(idA), bornAt(10)}, attacker: []func(*sharedcloudv1alpha1.Function){labelled(idA), bornAt(10), madeAt(1)}, id: idA},
-		"in other letters":           {victim: []func(*sharedcloudv1alpha1.Function){labelled(idA), bornAt(10)}, attacker: []func(*sharedcloudv1alpha1.Function){labelled("8B9420DA-A848-4523-A138-DDBF33007631"), bornAt(20)}, id: idA},
-		"whose metadata.uid it is":   {victim: []func(*sharedcloudv1alpha1.Function){bornAt(10)}, attacker: []func(*sharedcloudv1alpha1.Function){labelled(uidVictim), bornAt(20), madeAt(1)}, id: uidVictim},
-		"and its uid, in one second": {victim: []func(*sharedcloudv1alpha1.Function){bornAt(10)}, attacker: []func(*sharedcloudv1alpha1.Function){labelled(uidVictim), bornAt(10)}, id: uidVictim},
+		"that was labelled with it":  {victim: []func(*v1alpha1.Function){labelled(idA), bornAt(10), madeAt(10_000_000)}, attacker: []func(*v1alpha1.Function){labelled(idA), bornAt(20), madeAt(1)}, id: idA},
+		"of one second":              {victim: []func(*v1alpha1.Function){labelled(idA), bornAt(10)}, attacker: []func(*v1alpha1.Function){labelled(idA), bornAt(10), madeAt(1)}, id: idA},
+		"in other letters":           {victim: []func(*v1alpha1.Function){labelled(idA), bornAt(10)}, attacker: []func(*v1alpha1.Function){labelled("8B9420DA-A848-4523-A138-DDBF33007631"), bornAt(20)}, id: idA},
+		"whose metadata.uid it is":   {victim: []func(*v1alpha1.Function){bornAt(10)}, attacker: []func(*v1alpha1.Function){labelled(uidVictim), bornAt(20), madeAt(1)}, id: uidVictim},
+		"and its uid, in one second": {victim: []func(*v1alpha1.Function){bornAt(10)}, attacker: []func(*v1alpha1.Function){labelled(uidVictim), bornAt(10)}, id: uidVictim},
 	} {
 		for _, attackerFirst := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, attacker first: %v", name, attackerFirst), func(t *testing.T) {
@@ -94,24 +94,24 @@ func TestClaimsFollowTheirObjects(t *testing.T) {
 //security:attack tenant | A run's label has the uuid of a neighbour's run with other digits at its end, so that their jobs have the same uuids | The first keeps the part that the jobs have; the other's jobs follow from its metadata.uid
 func TestTheJobsOfARunAreItsOwn(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
-	cluster := &Cluster{FunctionRuns: NewTable(clk, runKeys).ClaimedBy(sharedcloudv1alpha1.UUIDPartOfJobs)}
-	run := func(name, uid, label string, second int64) *sharedcloudv1alpha1.FunctionRun {
-		r := &sharedcloudv1alpha1.FunctionRun{}
+	cluster := &Cluster{FunctionRuns: NewTable(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix)}
+	run := func(name, uid, label string, second int64) *v1alpha1.FunctionRun {
+		r := &v1alpha1.FunctionRun{}
 		r.Namespace, r.Name, r.UID, r.ResourceVersion = "space", name, types.UID(uid), fmt.Sprint(second)
 		r.CreationTimestamp = metav1.Unix(second, 0)
 		if label != "" {
-			r.Labels = map[string]string{sharedcloudv1alpha1.LabelUUID: label}
+			r.Labels = map[string]string{v1alpha1.LabelUUID: label}
 		}
 		return r
 	}
 	victim, plain := run("victim", uidVictim, idA, 10), run("plain", uidThird, "", 10)
 	attacker := run("attacker", uidAttacker, idA[:28]+"00000000", 20)
 	another := run("another", idB, uidThird[:28]+"00000000", 20)
-	for _, r := range []*sharedcloudv1alpha1.FunctionRun{attacker, another, victim, plain} {
+	for _, r := range []*v1alpha1.FunctionRun{attacker, another, victim, plain} {
 		cluster.FunctionRuns.seen(r)
 	}
 	for _, tc := range []struct {
-		run  *sharedcloudv1alpha1.FunctionRun
+		run  *v1alpha1.FunctionRun
 		uuid string
 	}{{victim, idA}, {plain, uidThird}, {attacker, uidAttacker}, {another, idB}} {
 		if got := cluster.FunctionRuns.UUID(tc.run); got != tc.uuid {
@@ -129,16 +129,16 @@ func TestTheJobsOfARunAreItsOwn(t *testing.T) {
 
 //security:attack administrator | An image of a namespace has the uuid of the catalogue's | Callers in that namespace find the first that was made under it, and the other by its metadata.uid; callers elsewhere find the catalogue's
 func TestAnImagesUUIDIsUniqueBesideTheCatalogue(t *testing.T) {
-	image := func(namespace, name, uid string, second int64) *sharedcloudv1alpha1.FunctionImage {
-		i := &sharedcloudv1alpha1.FunctionImage{}
+	image := func(namespace, name, uid string, second int64) *v1alpha1.FunctionImage {
+		i := &v1alpha1.FunctionImage{}
 		i.Namespace, i.Name, i.UID, i.ResourceVersion = namespace, name, types.UID(uid), fmt.Sprint(second)
 		i.CreationTimestamp = metav1.Unix(second, 0)
-		i.Labels = map[string]string{sharedcloudv1alpha1.LabelUUID: idA}
+		i.Labels = map[string]string{v1alpha1.LabelUUID: idA}
 		return i
 	}
 	for name, own := range map[string]int64{"the catalogue's is older": 20, "the namespace's is older": 5} {
 		t.Run(name, func(t *testing.T) {
-			table := NewTable[*sharedcloudv1alpha1.FunctionImage](clocktesting.NewFakeClock(time.Now()), nil)
+			table := NewTable[*v1alpha1.FunctionImage](clocktesting.NewFakeClock(time.Now()), nil)
 			theirs, mine := image("catalogue", "python", uidVictim, 10), image("space", "mine", uidAttacker, own)
 			table.seen(theirs)
 			table.seen(mine)
@@ -165,22 +165,22 @@ func TestAnImagesUUIDIsUniqueBesideTheCatalogue(t *testing.T) {
 
 //security:attack tenant with ConfigMaps | The copy of a run's inputs is deleted and made again with other inputs after the run was pinned | The exchange compares the content with the digest and refuses to read it
 func TestInputsAreComparedWithTheirDigest(t *testing.T) {
-	run := &sharedcloudv1alpha1.FunctionRun{}
+	run := &v1alpha1.FunctionRun{}
 	run.Namespace, run.Name, run.UID = "space", "run", "uid-run"
-	run.Spec.ParametersFrom = &sharedcloudv1alpha1.ParametersSource{ConfigMapKeyRef: &sharedcloudv1alpha1.ConfigMapKeyRef{Name: "source", Key: "k"}}
+	run.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "source", Key: "k"}}
 	kept := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "run-inputs",
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(run, sharedcloudv1alpha1.GroupVersion.WithKind("FunctionRun"))}},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("FunctionRun"))}},
 		Immutable: ptr.To(true),
-		Data:      map[string]string{sharedcloudv1alpha1.InputsKey: "[[1],[2]]", sharedcloudv1alpha1.InputsFormatKey: "JSON"},
+		Data:      map[string]string{v1alpha1.InputsKey: "[[1],[2]]", v1alpha1.InputsFormatKey: "JSON"},
 	}
-	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputsConfigMap: "run-inputs", InputCount: 2, InputsDigest: sharedcloudv1alpha1.ContentDigest(run.UID, kept)}
+	run.Status.Revision = &v1alpha1.PinnedRevision{InputsConfigMap: "run-inputs", InputCount: 2, InputsDigest: v1alpha1.ContentDigest(run.UID, kept)}
 	slice := func(change func(*corev1.ConfigMap)) error {
 		t.Helper()
 		stored := kept.DeepCopy()
 		change(stored)
 		scheme := runtime.NewScheme()
-		if err := errors.Join(corev1.AddToScheme(scheme), sharedcloudv1alpha1.AddToScheme(scheme)); err != nil {
+		if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 			t.Fatal(err)
 		}
 		reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(run.DeepCopy(), stored).Build()
@@ -191,8 +191,8 @@ func TestInputsAreComparedWithTheirDigest(t *testing.T) {
 		t.Errorf("its own copy: %v", err)
 	}
 	for name, change := range map[string]func(*corev1.ConfigMap){
-		"other inputs":   func(c *corev1.ConfigMap) { c.Data[sharedcloudv1alpha1.InputsKey] = "[[7],[8]]" },
-		"another format": func(c *corev1.ConfigMap) { c.Data[sharedcloudv1alpha1.InputsFormatKey] = "Python" },
+		"other inputs":   func(c *corev1.ConfigMap) { c.Data[v1alpha1.InputsKey] = "[[7],[8]]" },
+		"another format": func(c *corev1.ConfigMap) { c.Data[v1alpha1.InputsFormatKey] = "Python" },
 	} {
 		if err := slice(change); !errors.Is(err, ErrInputsChanged) {
 			t.Errorf("%s: %v", name, err)

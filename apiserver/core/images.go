@@ -6,22 +6,22 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // Catalogue finds FunctionImages as functions do: in their own namespace, then in the catalogue's; the nearer one wins.
 type Catalogue struct {
-	images    *Table[*sharedcloudv1alpha1.FunctionImage]
+	images    *Table[*v1alpha1.FunctionImage]
 	namespace string
 }
 
 // NewCatalogue looks in the table; namespace is the one whose images all others may use.
-func NewCatalogue(images *Table[*sharedcloudv1alpha1.FunctionImage], namespace string) *Catalogue {
+func NewCatalogue(images *Table[*v1alpha1.FunctionImage], namespace string) *Catalogue {
 	return &Catalogue{images: images, namespace: namespace}
 }
 
 // Named is the image that a function in the namespace means by the name.
-func (c *Catalogue) Named(namespace, name string) (*sharedcloudv1alpha1.FunctionImage, bool) {
+func (c *Catalogue) Named(namespace, name string) (*v1alpha1.FunctionImage, bool) {
 	if image, ok := c.images.Named(namespace, name); ok {
 		return image, true
 	}
@@ -30,7 +30,7 @@ func (c *Catalogue) Named(namespace, name string) (*sharedcloudv1alpha1.Function
 
 // UUID is the identity of an image for callers that work in the namespace. There the images of both namespaces are seen, so they are
 // unique among both.
-func (c *Catalogue) UUID(namespace string, image *sharedcloudv1alpha1.FunctionImage) string {
+func (c *Catalogue) UUID(namespace string, image *v1alpha1.FunctionImage) string {
 	id := c.images.UUID(image)
 	other := c.namespace
 	if image.Namespace == c.namespace {
@@ -39,7 +39,7 @@ func (c *Catalogue) UUID(namespace string, image *sharedcloudv1alpha1.FunctionIm
 	if other == image.Namespace || id == string(image.UID) {
 		return id
 	}
-	if twin, ok := c.images.Get(other, id); ok && (string(twin.UID) == id || sharedcloudv1alpha1.ClaimsBefore(twin, image)) {
+	if twin, ok := c.images.Get(other, id); ok && (string(twin.UID) == id || v1alpha1.ClaimsBefore(twin, image)) {
 		return string(image.UID)
 	}
 	return id
@@ -47,7 +47,7 @@ func (c *Catalogue) UUID(namespace string, image *sharedcloudv1alpha1.FunctionIm
 
 // Get is the image of that uuid. shadowed is the nearer one of its name, if there is one: then no function can mean it.
 // own says whether images of the caller's namespace count.
-func (c *Catalogue) Get(namespace, id string, own bool) (image, shadowed *sharedcloudv1alpha1.FunctionImage, found bool) {
+func (c *Catalogue) Get(namespace, id string, own bool) (image, shadowed *v1alpha1.FunctionImage, found bool) {
 	spaces := []string{c.namespace}
 	if own && namespace != c.namespace {
 		spaces = []string{namespace, c.namespace}
@@ -73,8 +73,8 @@ func (c *Catalogue) Get(namespace, id string, own bool) (image, shadowed *shared
 
 // List are the images that a function in the namespace may use, newest first. own says whether images of the caller's
 // namespace count.
-func (c *Catalogue) List(namespace string, own bool) []*sharedcloudv1alpha1.FunctionImage {
-	var list []*sharedcloudv1alpha1.FunctionImage
+func (c *Catalogue) List(namespace string, own bool) []*v1alpha1.FunctionImage {
+	var list []*v1alpha1.FunctionImage
 	if own && namespace != c.namespace {
 		list = c.images.List(namespace)
 	}
@@ -87,7 +87,7 @@ func (c *Catalogue) List(namespace string, own bool) []*sharedcloudv1alpha1.Func
 			list = append(list, image)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b *sharedcloudv1alpha1.FunctionImage) int {
+	slices.SortStableFunc(list, func(a, b *v1alpha1.FunctionImage) int {
 		return cmp.Compare(CreatedMicros(b), CreatedMicros(a))
 	})
 	return list

@@ -15,7 +15,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"sharedcloud.io/function-operator/api/shallow"
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // resync is 0: what happened is in the events, and what was missed is found by the reconcilers' own rounds.
@@ -34,11 +34,11 @@ type source struct {
 
 var (
 	// runSource: the inputs are dropped before anything is kept.
-	runSource      = source{path: "/apis", version: sharedcloudv1alpha1.GroupVersion, resource: "functionruns", object: &sharedcloudv1alpha1.FunctionRun{}, transform: slimRun}
-	functionSource = source{path: "/apis", version: sharedcloudv1alpha1.GroupVersion, resource: "functions", object: &sharedcloudv1alpha1.Function{}, transform: slimFunction}
-	imageSource    = source{path: "/apis", version: sharedcloudv1alpha1.GroupVersion, resource: "functionimages", object: &sharedcloudv1alpha1.FunctionImage{}, transform: slimImage}
+	runSource      = source{path: "/apis", version: v1alpha1.GroupVersion, resource: "functionruns", object: &v1alpha1.FunctionRun{}, transform: slimRun}
+	functionSource = source{path: "/apis", version: v1alpha1.GroupVersion, resource: "functions", object: &v1alpha1.Function{}, transform: slimFunction}
+	imageSource    = source{path: "/apis", version: v1alpha1.GroupVersion, resource: "functionimages", object: &v1alpha1.FunctionImage{}, transform: slimImage}
 	// podSource: the pods of runs.
-	podSource       = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "pods", object: &corev1.Pod{}, transform: slimPod, selector: sharedcloudv1alpha1.LabelRunUID}
+	podSource       = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "pods", object: &corev1.Pod{}, transform: slimPod, selector: v1alpha1.LabelRunUID}
 	nodeSource      = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "nodes", object: &corev1.Node{}}
 	namespaceSource = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "namespaces", object: &corev1.Namespace{}, transform: slimNamespace,
 		indexers: toolscache.Indexers{indexTenant: indexByTenant}}

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/shares"
 	"sharedcloud.io/function-operator/apiserver/sized"
 	"sharedcloud.io/function-operator/parameters"
@@ -165,7 +165,7 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 
 // read reads a run's inputs from where they are. size is what they take in memory; 0 for what must be looked at again.
 func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID) (given *Given, size int64, err error) {
-	run := &sharedcloudv1alpha1.FunctionRun{}
+	run := &v1alpha1.FunctionRun{}
 	if err := i.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, run); err != nil {
 		return nil, 0, err
 	}
@@ -189,7 +189,7 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 }
 
 // stored finds inputs that were uploaded. How many the run says they are is only its word.
-func (i *Inputs) stored(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, upload *sharedcloudv1alpha1.UploadReference) (*Given, int64, error) {
+func (i *Inputs) stored(ctx context.Context, run *v1alpha1.FunctionRun, upload *v1alpha1.UploadReference) (*Given, int64, error) {
 	count, err := i.uploads.Inputs(ctx, run.Namespace, upload.Digest)
 	switch {
 	case err != nil && i.uploads.Gone(err):
@@ -201,7 +201,7 @@ func (i *Inputs) stored(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 }
 
 // copied reads the copy of a ConfigMap's inputs that the run was pinned with.
-func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*Given, int64, error) {
+func (i *Inputs) copied(ctx context.Context, run *v1alpha1.FunctionRun) (*Given, int64, error) {
 	if run.Status.Revision == nil || run.Status.Revision.InputsConfigMap == "" {
 		return &Given{inputs: none{}}, 0, nil // not pinned yet
 	}
@@ -222,18 +222,18 @@ func (i *Inputs) copied(ctx context.Context, run *sharedcloudv1alpha1.FunctionRu
 	}
 	// A run that was pinned before there were digests has none.
 	if want := run.Status.Revision.InputsDigest; want != "" {
-		if got := sharedcloudv1alpha1.ContentDigest(run.UID, configMap); got != want {
+		if got := v1alpha1.ContentDigest(run.UID, configMap); got != want {
 			return nil, 0, fmt.Errorf("%w: the content of the ConfigMap %s has the digest %s instead of %s", ErrInputsChanged, name, got, want)
 		}
 	}
-	text := textIn(configMap, sharedcloudv1alpha1.InputsKey)
-	format := sharedcloudv1alpha1.ParametersFormat(configMap.Data[sharedcloudv1alpha1.InputsFormatKey])
+	text, _ := v1alpha1.ConfigMapValue(configMap, v1alpha1.InputsKey)
+	format := v1alpha1.ParametersFormat(configMap.Data[v1alpha1.InputsFormatKey])
 	inputs, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: the ConfigMap %s cannot be read: %w", ErrInputsGone, name, err)
 	}
 	given := &Given{inputs: inputs, count: inputs.Len()}
-	if literal := strings.TrimSpace(string(text)); format == sharedcloudv1alpha1.FormatPython {
+	if literal := strings.TrimSpace(string(text)); format == v1alpha1.FormatPython {
 		given.Literal = &literal
 	}
 	return given, int64(len(text)) + int64(inputs.Len())*perInput, nil
@@ -246,7 +246,7 @@ func (none) Len() int { return 0 }
 func (none) Slice(int, int) []parameters.Input { return nil }
 
 // inputsSize estimates what parsed inputs hold in memory: their text, and something for each input and each value.
-func inputsSize(spec *sharedcloudv1alpha1.FunctionRunSpec, count int) int64 {
+func inputsSize(spec *v1alpha1.FunctionRunSpec, count int) int64 {
 	size := int64(count) * perInput
 	if spec.ParametersLiteral != nil {
 		size += int64(len(*spec.ParametersLiteral))

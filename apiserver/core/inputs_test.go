@@ -16,16 +16,16 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/parameters"
 )
 
 // runOfSize is a run with n inputs of one string of so many bytes.
-func runOfSize(name string, n, bytes int) *sharedcloudv1alpha1.FunctionRun {
+func runOfSize(name string, n, bytes int) *v1alpha1.FunctionRun {
 	run := makeRun(name, types.UID("uid-"+name), "")
 	run.Spec.Parameters = nil
 	for range n {
-		run.Spec.Parameters = append(run.Spec.Parameters, sharedcloudv1alpha1.Input{{Raw: []byte(`"` + strings.Repeat("x", bytes-2) + `"`)}})
+		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{{Raw: []byte(`"` + strings.Repeat("x", bytes-2) + `"`)}})
 	}
 	return run
 }
@@ -143,29 +143,29 @@ func (uploadOf3) Slice(_ context.Context, _, _ string, first, last int) (inputs 
 }
 
 func TestInputsThatAreElsewhere(t *testing.T) {
-	run := func(name string, from *sharedcloudv1alpha1.ParametersSource, kept string) *sharedcloudv1alpha1.FunctionRun {
+	run := func(name string, from *v1alpha1.ParametersSource, kept string) *v1alpha1.FunctionRun {
 		run := makeRun(name, types.UID("uid-"+name), "")
 		run.Spec.Parameters, run.Spec.ParametersFrom = nil, from
-		run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputsConfigMap: kept}
+		run.Status.Revision = &v1alpha1.PinnedRevision{InputsConfigMap: kept}
 		return run
 	}
-	uploaded := func(digest string) *sharedcloudv1alpha1.ParametersSource {
-		return &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: digest, Count: 3}}
+	uploaded := func(digest string) *v1alpha1.ParametersSource {
+		return &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: digest, Count: 3}}
 	}
-	copied := &sharedcloudv1alpha1.ParametersSource{ConfigMapKeyRef: &sharedcloudv1alpha1.ConfigMapKeyRef{Name: "source", Key: "k"}}
-	configMap := func(name, owner, text string, format sharedcloudv1alpha1.ParametersFormat) *corev1.ConfigMap {
+	copied := &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "source", Key: "k"}}
+	configMap := func(name, owner, text string, format v1alpha1.ParametersFormat) *corev1.ConfigMap {
 		return &corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: name, OwnerReferences: []metav1.OwnerReference{{UID: types.UID("uid-" + owner), Controller: ptr.To(true)}}},
-			Data:       map[string]string{sharedcloudv1alpha1.InputsKey: text, sharedcloudv1alpha1.InputsFormatKey: string(format)},
+			Data:       map[string]string{v1alpha1.InputsKey: text, v1alpha1.InputsFormatKey: string(format)},
 		}
 	}
 	reader := newGets(t,
 		run("upload", uploaded("sha256:x"), ""), run("swept", uploaded("sha256:y"), ""),
-		run("lines", copied, "lines-inputs"), configMap("lines-inputs", "lines", "[0]\n[1]\n[2]\n", sharedcloudv1alpha1.FormatNDJSON),
-		run("python", copied, "python-inputs"), configMap("python-inputs", "python", " ((0,), (1,), (2,))\n", sharedcloudv1alpha1.FormatPython),
+		run("lines", copied, "lines-inputs"), configMap("lines-inputs", "lines", "[0]\n[1]\n[2]\n", v1alpha1.FormatNDJSON),
+		run("python", copied, "python-inputs"), configMap("python-inputs", "python", " ((0,), (1,), (2,))\n", v1alpha1.FormatPython),
 		run("deleted", copied, "deleted-inputs"),
-		run("foreign", copied, "foreign-inputs"), configMap("foreign-inputs", "another", "[[0],[1],[2]]", sharedcloudv1alpha1.FormatJSON),
-		run("damaged", copied, "damaged-inputs"), configMap("damaged-inputs", "damaged", "[[0],", sharedcloudv1alpha1.FormatJSON))
+		run("foreign", copied, "foreign-inputs"), configMap("foreign-inputs", "another", "[[0],[1],[2]]", v1alpha1.FormatJSON),
+		run("damaged", copied, "damaged-inputs"), configMap("damaged-inputs", "damaged", "[[0],", v1alpha1.FormatJSON))
 	for name, tc := range map[string]struct {
 		count int
 		want  string

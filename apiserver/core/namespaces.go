@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // Namespaces are the cluster's namespaces, and whose they are.
@@ -27,8 +27,8 @@ func slimNamespace(obj any) (any, error) {
 	kept := &corev1.Namespace{}
 	kept.Name, kept.UID, kept.ResourceVersion = namespace.Name, namespace.UID, namespace.ResourceVersion
 	kept.DeletionTimestamp = namespace.DeletionTimestamp
-	kept.Annotations = pick(namespace.Annotations, sharedcloudv1alpha1.AnnotationTenants,
-		sharedcloudv1alpha1.AnnotationUploadsQuota, sharedcloudv1alpha1.AnnotationResultsQuota)
+	kept.Annotations = pick(namespace.Annotations, v1alpha1.AnnotationTenants,
+		v1alpha1.AnnotationUploadsQuota, v1alpha1.AnnotationResultsQuota)
 	return kept, nil
 }
 
@@ -39,7 +39,7 @@ func indexByTenant(obj any) ([]string, error) {
 		return nil, nil
 	}
 	var tenants []string
-	for entry := range strings.SplitSeq(namespace.Annotations[sharedcloudv1alpha1.AnnotationTenants], ",") {
+	for entry := range strings.SplitSeq(namespace.Annotations[v1alpha1.AnnotationTenants], ",") {
 		if entry = strings.TrimSpace(entry); strings.HasPrefix(entry, "user:") || strings.HasPrefix(entry, "group:") {
 			tenants = append(tenants, entry)
 		}

@@ -12,7 +12,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	testclock "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 func makePod(phase corev1.PodPhase) *corev1.Pod {
@@ -71,7 +71,7 @@ func TestSlimPodsKeepWhatIsAskedFor(t *testing.T) {
 	full := makePod(corev1.PodRunning)
 	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
 	full.Labels = map[string]string{
-		sharedcloudv1alpha1.LabelRun: "run", sharedcloudv1alpha1.LabelRunUID: "run-uid",
+		v1alpha1.LabelRun: "run", v1alpha1.LabelRunUID: "run-uid",
 		batchv1.JobCompletionIndexAnnotation: "3", "app": "mine",
 	}
 	full.Annotations = map[string]string{"large": "text"}
@@ -82,7 +82,7 @@ func TestSlimPodsKeepWhatIsAskedFor(t *testing.T) {
 
 	want := makePod(corev1.PodRunning)
 	want.Labels = map[string]string{
-		sharedcloudv1alpha1.LabelRun: "run", sharedcloudv1alpha1.LabelRunUID: "run-uid", batchv1.JobCompletionIndexAnnotation: "3",
+		v1alpha1.LabelRun: "run", v1alpha1.LabelRunUID: "run-uid", batchv1.JobCompletionIndexAnnotation: "3",
 	}
 	want.OwnerReferences = full.OwnerReferences
 	want.Spec.NodeName = "node"

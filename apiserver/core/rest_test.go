@@ -17,62 +17,11 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-func TestSlugs(t *testing.T) {
-	for text, want := range map[string]string{
-		"mnist":                  "mnist",
-		"My Function, 2nd":       "my-function-2nd",
-		"  --x--  ":              "x",
-		"9 lives":                "lives",
-		"ÄÖÜ":                    "otherwise",
-		"":                       "otherwise",
-		"日本語 model":              "model",
-		"a\r\nb\x00c":            "a-b-c",
-		strings.Repeat("ab", 50): strings.Repeat("ab", 20),
-	} {
-		if got := slug(text, "otherwise"); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}
-
-// entry is a manager's share of the fields.
-func entry(manager, subresource, fields string) metav1.ManagedFieldsEntry {
-	return metav1.ManagedFieldsEntry{Manager: manager, Subresource: subresource, Operation: metav1.ManagedFieldsOperationApply,
-		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields)}
-}
-
-func TestWhoOwnsAField(t *testing.T) {
-	entries := []metav1.ManagedFieldsEntry{
-		entry(sharedcloudv1alpha1.FieldManagerREST, "", `{"f:spec":{"f:name":{},"f:code":{}},"f:metadata":{"f:annotations":{"f:sharedcloud.io/created":{}}}}`),
-		entry("kustomize-controller", "", `{"f:spec":{"f:runtime":{},"f:code":{}}}`),
-		entry("someone", "status", `{"f:spec":{"f:image":{}}}`),
-		entry("broken", "", `{`),
-	}
-	for name, tc := range map[string]struct {
-		fields [][]string
-		want   *OwnedError
-	}{
-		"REST itself is nobody else":    {[][]string{pathName}, nil},
-		"another":                       {[][]string{pathName, pathRuntime}, &OwnedError{"spec.runtime", "kustomize-controller"}},
-		"one with whom REST shares it":  {[][]string{pathCode}, &OwnedError{"spec.code", "kustomize-controller"}},
-		"who owns it in the status":     {[][]string{pathImage}, nil},
-		"what is below an owned struct": {[][]string{{"spec"}}, &OwnedError{"spec", "kustomize-controller"}},
-	} {
-		if diff := cmp.Diff(tc.want, ownedBy(entries, tc.fields)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-	want := [][]string{pathName, pathCode, {"metadata", "annotations", sharedcloudv1alpha1.AnnotationCreated}}
-	if diff := cmp.Diff(want, ownFields(entries, restPaths)); diff != "" {
-		t.Errorf("REST's own (-want +got):\n%s", diff)
-	}
-}
-
 func TestWhatTheAPIAnsweredIsSorted(t *testing.T) {
-	gr := sharedcloudv1alpha1.Resource("functions")
+	gr := v1alpha1.Resource("functions")
 	for name, tc := range map[string]struct{ err, want error }{
 		"gone":          {apierrors.NewNotFound(gr, "x"), ErrNotFound},
 		"no connection": {errors.New("dial tcp: connection refused"), ErrUnavailable},
@@ -82,50 +31,37 @@ func TestWhatTheAPIAnsweredIsSorted(t *testing.T) {
 		"starting":      {apierrors.NewServiceUnavailable("x"), ErrUnavailable},
 		"a caller left": {context.Canceled, context.Canceled},
 	} {
-		if got := apiError("doing", fmt.Errorf("wrapped: %w", tc.err)); !errors.Is(got, tc.want) {
+		if got := APIError("doing", fmt.Errorf("wrapped: %w", tc.err)); !errors.Is(got, tc.want) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if got := apiError("doing", apierrors.NewForbidden(gr, "x", errors.New("quota"))); !apierrors.IsForbidden(got) {
+	if got := APIError("doing", apierrors.NewForbidden(gr, "x", errors.New("quota"))); !apierrors.IsForbidden(got) {
 		t.Errorf("a refusal is kept: %v", got)
 	}
 }
 
-func TestAKeyLeadsItsOwnerToItsOwnName(t *testing.T) {
-	name := keyedName(Requester{User: "alice", Key: "k"})
-	if name != keyedName(Requester{User: "alice", Key: "k", Body: "other"}) {
-		t.Error("the name depends on the body: two bodies under one key would not meet")
-	}
-	if name == keyedName(Requester{User: "alic", Key: "ek"}) || name == keyedName(Requester{User: "bob", Key: "k"}) {
-		t.Error("two owners meet")
-	}
-	if len(name) > 63 {
-		t.Errorf("%q is too long", name)
-	}
-}
-
 func TestTheCodeOfAFunction(t *testing.T) {
-	revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "f-1", Labels: map[string]string{sharedcloudv1alpha1.LabelFunctionUID: idA}},
+	revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "f-1", Labels: map[string]string{v1alpha1.LabelFunctionUID: idA}},
 		Data: map[string]string{"handler.py": "from a ConfigMap"}}
 	other := revision.DeepCopy()
 	other.Name, other.Labels = "secret", nil
 	reader := newGets(t, revision, other)
 	code := NewCode(reader)
-	from := func(revision string) *sharedcloudv1alpha1.Function {
-		return makeFunction("f", idA, "1", func(f *sharedcloudv1alpha1.Function) {
+	from := func(revision string) *v1alpha1.Function {
+		return makeFunction("f", idA, "1", func(f *v1alpha1.Function) {
 			f.Spec.Runtime = "python311"
-			f.Spec.CodeFrom = &sharedcloudv1alpha1.CodeSource{}
+			f.Spec.CodeFrom = &v1alpha1.CodeSource{}
 			if revision != "" {
-				f.Status.Revision = &sharedcloudv1alpha1.FunctionRevision{Name: revision}
+				f.Status.Revision = &v1alpha1.FunctionRevision{Name: revision}
 			}
 		})
 	}
 	own := "its own"
 	for name, tc := range map[string]struct {
-		function *sharedcloudv1alpha1.Function
+		function *v1alpha1.Function
 		want     string
 	}{
-		"in itself":           {makeFunction("f", idA, "1", func(f *sharedcloudv1alpha1.Function) { f.Spec.Code = &own }), own},
+		"in itself":           {makeFunction("f", idA, "1", func(f *v1alpha1.Function) { f.Spec.Code = &own }), own},
 		"in its revision":     {from("f-1"), "from a ConfigMap"},
 		"in no revision yet":  {from(""), ""},
 		"in one that is gone": {from("gone"), ""},
@@ -143,10 +79,10 @@ func TestTheCodeOfAFunction(t *testing.T) {
 
 func TestImagesOfTheCatalogue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
-	table := NewTable[*sharedcloudv1alpha1.FunctionImage](clk, nil)
+	table := NewTable[*v1alpha1.FunctionImage](clk, nil)
 	for i, where := range []string{"catalogue/python", "catalogue/node", "space/python", "other/secret"} {
 		namespace, name, _ := strings.Cut(where, "/")
-		image := &sharedcloudv1alpha1.FunctionImage{}
+		image := &v1alpha1.FunctionImage{}
 		image.Namespace, image.Name, image.UID = namespace, name, types.UID(where)
 		image.ResourceVersion = fmt.Sprint(i + 1)
 		image.CreationTimestamp = metav1.NewTime(time.Unix(int64(1000+i), 0))
@@ -227,7 +163,7 @@ func TestTenantsOfNamespaces(t *testing.T) {
 		"user:alice,,bob":          {"user:alice"},
 		"":                         nil,
 	} {
-		got, err := indexByTenant(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{sharedcloudv1alpha1.AnnotationTenants: text}}})
+		got, err := indexByTenant(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationTenants: text}}})
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%q: %v (-want +got):\n%s", text, err, diff)
 		}

@@ -12,7 +12,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // Runs finds FunctionRuns, their inputs dropped: in the cache, and live where the cache may lag behind.
 type Runs struct {
 	informer toolscache.SharedIndexInformer
-	live     *live[*sharedcloudv1alpha1.FunctionRun]
+	live     *live[*v1alpha1.FunctionRun]
 
 	// newer holds what live reads brought that the cache has not seen yet, so that who asks next does not fall back to
 	// the older state. mu makes looking and changing one act.
@@ -36,7 +36,7 @@ type Runs struct {
 // NewRuns makes the look-up over an informer. It does not start it.
 func NewRuns(informer toolscache.SharedIndexInformer, reader client.Reader, clock clock.Clock) (*Runs, error) {
 	r := &Runs{informer: informer, newer: utilcache.NewLRUExpireCacheWithClock(newerSize, clock)}
-	r.live = newLive(50, 100, func(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+	r.live = newLive(50, 100, func(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error) {
 		return r.read(ctx, reader, namespace, name)
 	})
 	_, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
@@ -57,16 +57,16 @@ func (r *Runs) Informer() toolscache.SharedIndexInformer { return r.informer }
 func (r *Runs) Synced() bool { return r.informer.HasSynced() }
 
 // Cached returns the run as it was last seen.
-func (r *Runs) Cached(namespace, name string) (*sharedcloudv1alpha1.FunctionRun, bool) {
+func (r *Runs) Cached(namespace, name string) (*v1alpha1.FunctionRun, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.latest(types.NamespacedName{Namespace: namespace, Name: name})
 }
 
-func (r *Runs) latest(key types.NamespacedName) (*sharedcloudv1alpha1.FunctionRun, bool) {
-	cached, found := lookup[*sharedcloudv1alpha1.FunctionRun](r.informer, key.Namespace, key.Name)
+func (r *Runs) latest(key types.NamespacedName) (*v1alpha1.FunctionRun, bool) {
+	cached, found := lookup[*v1alpha1.FunctionRun](r.informer, key.Namespace, key.Name)
 	if value, ok := r.newer.Get(key); ok {
-		if newer, ok := value.(*sharedcloudv1alpha1.FunctionRun); ok && (!found || older(cached, newer)) {
+		if newer, ok := value.(*v1alpha1.FunctionRun); ok && (!found || older(cached, newer)) {
 			return newer, true
 		}
 	}
@@ -74,8 +74,8 @@ func (r *Runs) latest(key types.NamespacedName) (*sharedcloudv1alpha1.FunctionRu
 }
 
 // CachedUID returns the run of that uid as it was last seen.
-func (r *Runs) CachedUID(uid types.UID) (*sharedcloudv1alpha1.FunctionRun, bool) {
-	cached, found := lookupUID[*sharedcloudv1alpha1.FunctionRun](r.informer, uid)
+func (r *Runs) CachedUID(uid types.UID) (*v1alpha1.FunctionRun, bool) {
+	cached, found := lookupUID[*v1alpha1.FunctionRun](r.informer, uid)
 	if !found {
 		return nil, false
 	}
@@ -86,11 +86,11 @@ func (r *Runs) CachedUID(uid types.UID) (*sharedcloudv1alpha1.FunctionRun, bool)
 }
 
 // List returns all runs that the cache knows.
-func (r *Runs) List() []*sharedcloudv1alpha1.FunctionRun {
+func (r *Runs) List() []*v1alpha1.FunctionRun {
 	objs := r.informer.GetStore().List()
-	runs := make([]*sharedcloudv1alpha1.FunctionRun, 0, len(objs))
+	runs := make([]*v1alpha1.FunctionRun, 0, len(objs))
 	for _, obj := range objs {
-		if run, ok := obj.(*sharedcloudv1alpha1.FunctionRun); ok {
+		if run, ok := obj.(*v1alpha1.FunctionRun); ok {
 			runs = append(runs, run)
 		}
 	}
@@ -99,7 +99,7 @@ func (r *Runs) List() []*sharedcloudv1alpha1.FunctionRun {
 
 // Get returns the run from the cache, and where that does not know it from the API: it may just have been made.
 // The errors are the API's own (IsNotFound), or ErrBusy.
-func (r *Runs) Get(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (r *Runs) Get(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error) {
 	if run, ok := r.Cached(namespace, name); ok {
 		return run, nil
 	}
@@ -107,12 +107,12 @@ func (r *Runs) Get(ctx context.Context, namespace, name string) (*sharedcloudv1a
 }
 
 // Refresh reads the run from the API. What it finds is seen by all look-ups from then on.
-func (r *Runs) Refresh(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (r *Runs) Refresh(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error) {
 	return r.live.get(ctx, namespace, name)
 }
 
-func (r *Runs) read(ctx context.Context, reader client.Reader, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
-	read := &sharedcloudv1alpha1.FunctionRun{}
+func (r *Runs) read(ctx context.Context, reader client.Reader, namespace, name string) (*v1alpha1.FunctionRun, error) {
+	read := &v1alpha1.FunctionRun{}
 	if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, read); err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (r *Runs) read(ctx context.Context, reader client.Reader, namespace, name s
 	if err != nil {
 		return nil, err
 	}
-	run, ok := slim.(*sharedcloudv1alpha1.FunctionRun)
+	run, ok := slim.(*v1alpha1.FunctionRun)
 	if !ok {
 		return nil, fmt.Errorf("dropping the inputs of FunctionRun %s/%s gave a %T", namespace, name, slim)
 	}
@@ -138,7 +138,7 @@ func (r *Runs) caughtUp(obj any, deleted bool) {
 	if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
 	}
-	seen, ok := obj.(*sharedcloudv1alpha1.FunctionRun)
+	seen, ok := obj.(*v1alpha1.FunctionRun)
 	if !ok || seen == nil {
 		return
 	}
@@ -149,7 +149,7 @@ func (r *Runs) caughtUp(obj any, deleted bool) {
 	if !ok {
 		return
 	}
-	known, ok := value.(*sharedcloudv1alpha1.FunctionRun)
+	known, ok := value.(*v1alpha1.FunctionRun)
 	if !ok || deleted && known.UID == seen.UID || !deleted && !older(seen, known) {
 		r.newer.Remove(key)
 	}
@@ -157,6 +157,6 @@ func (r *Runs) caughtUp(obj any, deleted bool) {
 
 // older says whether a was stored before b. Versions that cannot be compared count as older: what was read live wins,
 // for as long as it is remembered.
-func older(a, b *sharedcloudv1alpha1.FunctionRun) bool {
+func older(a, b *v1alpha1.FunctionRun) bool {
 	return laterThan(b.ResourceVersion, a.ResourceVersion)
 }

@@ -10,13 +10,13 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	testclock "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 func newRuns(t *testing.T, reader *gets) (*Runs, *testclock.FakeClock) {
 	t.Helper()
 	clock := testclock.NewFakeClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
-	runs, err := NewRuns(idle(&sharedcloudv1alpha1.FunctionRun{}), reader, clock)
+	runs, err := NewRuns(idle(&v1alpha1.FunctionRun{}), reader, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestRunsAreFoundInTheCacheAndElseLive(t *testing.T) {
 	if err != nil || run.UID != "uid-live" {
 		t.Fatalf("the run that only the API knows: %v, %v", run, err)
 	}
-	if run.Spec.Parameters != nil || run.Annotations[sharedcloudv1alpha1.AnnotationInputs] != "2" {
+	if run.Spec.Parameters != nil || run.Annotations[v1alpha1.AnnotationInputCount] != "2" {
 		t.Errorf("its inputs were not dropped: %+v %v", run.Spec, run.Annotations)
 	}
 	if _, err := runs.Get(ctx, "space", "live"); err != nil || reader.count != 1 {
@@ -51,7 +51,7 @@ func TestRunsAreFoundInTheCacheAndElseLive(t *testing.T) {
 }
 
 func TestRunsRememberWhatWasReadLive(t *testing.T) {
-	read := func(version string) *sharedcloudv1alpha1.FunctionRun { return makeRun("run", "uid", version) }
+	read := func(version string) *v1alpha1.FunctionRun { return makeRun("run", "uid", version) }
 	for name, tc := range map[string]struct {
 		act         func(t *testing.T, runs *Runs, clock *testclock.FakeClock)
 		wantVersion string
@@ -86,7 +86,7 @@ func TestRunsRememberWhatWasReadLive(t *testing.T) {
 		"an event about nothing does no harm": {
 			act: func(_ *testing.T, runs *Runs, _ *testclock.FakeClock) {
 				runs.caughtUp(nil, false)
-				runs.caughtUp((*sharedcloudv1alpha1.FunctionRun)(nil), true)
+				runs.caughtUp((*v1alpha1.FunctionRun)(nil), true)
 				runs.caughtUp(toolscache.DeletedFinalStateUnknown{}, true)
 			},
 			wantVersion: "999",
@@ -136,7 +136,7 @@ func TestTransformsNeverPanicOnAnything(t *testing.T) {
 		"nothing":                     nil,
 		"a tombstone":                 toolscache.DeletedFinalStateUnknown{Key: "a/b"},
 		"a run of two kinds of input": broken,
-		"a run without anything":      &sharedcloudv1alpha1.FunctionRun{},
+		"a run without anything":      &v1alpha1.FunctionRun{},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := slimRun(obj); err != nil {

@@ -15,7 +15,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 const (
@@ -133,8 +133,8 @@ func (t *Table[T]) put(object T, unconfirmed time.Time) {
 		}
 		t.remove(owner)
 	}
-	fresh := &row[T]{object: object, label: sharedcloudv1alpha1.ClaimedUUID(object), created: CreatedMicros(object), unconfirmed: unconfirmed,
-		undecodable: sharedcloudv1alpha1.DecodeError(object) != ""}
+	fresh := &row[T]{object: object, label: v1alpha1.ClaimedUUID(object), created: CreatedMicros(object), unconfirmed: unconfirmed,
+		undecodable: v1alpha1.DecodeError(object) != ""}
 	if t.by != nil {
 		fresh.keys = t.by(object)
 	}
@@ -258,7 +258,7 @@ func laterThan(a, b string) bool {
 // CreatedMicros is when the object was made, µs since 1970: as it says of itself, since creationTimestamp has whole
 // seconds. It decides in which order lists show objects and nothing else.
 func CreatedMicros(object metav1.Object) int64 {
-	if text, ok := object.GetAnnotations()[sharedcloudv1alpha1.AnnotationCreated]; ok {
+	if text, ok := object.GetAnnotations()[v1alpha1.AnnotationCreated]; ok {
 		if micros, err := strconv.ParseInt(text, 10, 64); err == nil && micros > 0 && micros < 1<<53 {
 			return micros
 		}
@@ -268,7 +268,7 @@ func CreatedMicros(object metav1.Object) int64 {
 
 // UpdatedMicros is when somebody last wrote the object, other than its status.
 func UpdatedMicros(object metav1.Object) int64 {
-	if micros, err := strconv.ParseInt(object.GetAnnotations()[sharedcloudv1alpha1.AnnotationUpdated], 10, 64); err == nil && micros < 1<<53 {
+	if micros, err := strconv.ParseInt(object.GetAnnotations()[v1alpha1.AnnotationUpdated], 10, 64); err == nil && micros < 1<<53 {
 		return max(micros, CreatedMicros(object))
 	}
 	return CreatedMicros(object)
@@ -287,10 +287,10 @@ func noteUpdated(object metav1.Object) {
 		if annotations == nil {
 			annotations = map[string]string{}
 		}
-		annotations[sharedcloudv1alpha1.AnnotationUpdated] = strconv.FormatInt(latest, 10)
+		annotations[v1alpha1.AnnotationUpdated] = strconv.FormatInt(latest, 10)
 		object.SetAnnotations(annotations)
 	} else if len(object.GetManagedFields()) > 0 {
-		delete(annotations, sharedcloudv1alpha1.AnnotationUpdated) // a stored one is not the cache's
+		delete(annotations, v1alpha1.AnnotationUpdated) // a stored one is not the cache's
 	}
 	object.SetManagedFields(nil)
 }

@@ -16,7 +16,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 const (
@@ -24,8 +24,8 @@ const (
 	idB = "23ca880b-94fe-472c-b9cf-934ed8295872"
 )
 
-func makeFunction(name, uid, version string, change ...func(*sharedcloudv1alpha1.Function)) *sharedcloudv1alpha1.Function {
-	f := &sharedcloudv1alpha1.Function{}
+func makeFunction(name, uid, version string, change ...func(*v1alpha1.Function)) *v1alpha1.Function {
+	f := &v1alpha1.Function{}
 	f.Namespace, f.Name, f.UID, f.ResourceVersion = "space", name, types.UID(uid), version
 	f.Labels, f.Annotations = map[string]string{}, map[string]string{}
 	for _, act := range change {
@@ -34,23 +34,23 @@ func makeFunction(name, uid, version string, change ...func(*sharedcloudv1alpha1
 	return f
 }
 
-func labelled(id string) func(*sharedcloudv1alpha1.Function) {
-	return func(f *sharedcloudv1alpha1.Function) { f.Labels[sharedcloudv1alpha1.LabelUUID] = id }
+func labelled(id string) func(*v1alpha1.Function) {
+	return func(f *v1alpha1.Function) { f.Labels[v1alpha1.LabelUUID] = id }
 }
 
-func madeAt(micros int64) func(*sharedcloudv1alpha1.Function) {
-	return func(f *sharedcloudv1alpha1.Function) {
-		f.Annotations[sharedcloudv1alpha1.AnnotationCreated] = strconv.FormatInt(micros, 10)
+func madeAt(micros int64) func(*v1alpha1.Function) {
+	return func(f *v1alpha1.Function) {
+		f.Annotations[v1alpha1.AnnotationCreated] = strconv.FormatInt(micros, 10)
 	}
 }
 
-func newTestTable(t *testing.T) (*Table[*sharedcloudv1alpha1.Function], *clocktesting.FakeClock) {
+func newTestTable(t *testing.T) (*Table[*v1alpha1.Function], *clocktesting.FakeClock) {
 	t.Helper()
 	clk := clocktesting.NewFakeClock(time.UnixMicro(1_700_000_000_000_000))
-	return NewTable(clk, func(f *sharedcloudv1alpha1.Function) []string { return []string{"image/" + f.Spec.Image} }), clk
+	return NewTable(clk, func(f *v1alpha1.Function) []string { return []string{"image/" + f.Spec.Image} }), clk
 }
 
-func names(functions []*sharedcloudv1alpha1.Function) []string {
+func names(functions []*v1alpha1.Function) []string {
 	list := []string{}
 	for _, f := range functions {
 		list = append(list, f.Name+"@"+f.ResourceVersion)
@@ -66,7 +66,7 @@ func TestOfTwoStatesOfAnObjectTheLaterOneStays(t *testing.T) {
 	if got, _ := table.Get("space", idA); got == nil || got.ResourceVersion != "10" {
 		t.Errorf("an event that was under way took a write back: %v", got)
 	}
-	table.seen(makeFunction("f", idA, "11", func(f *sharedcloudv1alpha1.Function) { f.Spec.Image = "python" }))
+	table.seen(makeFunction("f", idA, "11", func(f *v1alpha1.Function) { f.Spec.Image = "python" }))
 	if got := table.CountBy("space", "image/python"); got != 1 {
 		t.Errorf("%d in the index", got)
 	}
@@ -124,7 +124,7 @@ func TestListsAreNewestFirst(t *testing.T) {
 	table.seen(makeFunction("second", "2", "1", madeAt(20)))
 	table.seen(makeFunction("third", "3", "2", madeAt(30)))
 	table.seen(makeFunction("first", "1", "3", madeAt(10)))
-	table.seen(makeFunction("elsewhere", "4", "4", func(f *sharedcloudv1alpha1.Function) { f.Namespace = "other" }))
+	table.seen(makeFunction("elsewhere", "4", "4", func(f *v1alpha1.Function) { f.Namespace = "other" }))
 	if diff := cmp.Diff([]string{"third@2", "second@1", "first@3"}, names(table.List("space"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -167,7 +167,7 @@ func TestTheTimeOfTheLastWriteIsKept(t *testing.T) {
 
 func TestATableFollowsItsInformer(t *testing.T) {
 	table, _ := newTestTable(t)
-	informer := idle(&sharedcloudv1alpha1.Function{})
+	informer := idle(&v1alpha1.Function{})
 	if _, err := table.Feed(informer); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestTheClusterIsSyncedWhenItsTablesAreFull(t *testing.T) {
 	table, _ := newTestTable(t)
 	informer := toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
 		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
-			return &sharedcloudv1alpha1.FunctionList{Items: []sharedcloudv1alpha1.Function{*makeFunction("f", idA, "1")}}, nil
+			return &v1alpha1.FunctionList{Items: []v1alpha1.Function{*makeFunction("f", idA, "1")}}, nil
 		},
 		WatchFuncWithContext: func(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			if o.SendInitialEvents != nil {
@@ -192,7 +192,7 @@ func TestTheClusterIsSyncedWhenItsTablesAreFull(t *testing.T) {
 			}
 			return watch.NewFake(), nil
 		},
-	}, &sharedcloudv1alpha1.Function{}, 0, toolscache.Indexers{})
+	}, &v1alpha1.Function{}, 0, toolscache.Indexers{})
 	cluster := &Cluster{synced: []toolscache.InformerSynced{informer.HasSynced}}
 	if err := feed(cluster, table, informer); err != nil {
 		t.Fatal(err)

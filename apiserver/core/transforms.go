@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -19,7 +19,7 @@ const WorkerContainer = "worker"
 // Nothing recovers a panic in an informer's transform, and an error would stop the cache: whatever goes wrong, the
 // object is kept without its inputs.
 func slimRun(obj any) (kept any, err error) {
-	run, ok := obj.(*sharedcloudv1alpha1.FunctionRun)
+	run, ok := obj.(*v1alpha1.FunctionRun)
 	if !ok {
 		return obj, nil
 	}
@@ -40,7 +40,7 @@ func slimRun(obj any) (kept any, err error) {
 
 // slimFunction keeps a Function with its code, which REST shows in lists too, and without the files beside it.
 func slimFunction(obj any) (any, error) {
-	if function, ok := obj.(*sharedcloudv1alpha1.Function); ok {
+	if function, ok := obj.(*v1alpha1.Function); ok {
 		slimMetadata(function)
 		function.Spec.Files = nil
 	}
@@ -54,7 +54,7 @@ func slimMetadata(object metav1.Object) {
 }
 
 func slimImage(obj any) (any, error) {
-	if image, ok := obj.(*sharedcloudv1alpha1.FunctionImage); ok {
+	if image, ok := obj.(*v1alpha1.FunctionImage); ok {
 		slimMetadata(image)
 	}
 	return obj, nil
@@ -80,7 +80,7 @@ func slim(pod *corev1.Pod) *corev1.Pod {
 			DeletionTimestamp:          pod.DeletionTimestamp,
 			DeletionGracePeriodSeconds: pod.DeletionGracePeriodSeconds,
 			OwnerReferences:            pod.OwnerReferences,
-			Labels: pick(pod.Labels, sharedcloudv1alpha1.LabelRun, sharedcloudv1alpha1.LabelRunUID,
+			Labels: pick(pod.Labels, v1alpha1.LabelRun, v1alpha1.LabelRunUID,
 				batchv1.JobCompletionIndexAnnotation),
 			Annotations: pick(pod.Annotations, batchv1.JobCompletionIndexAnnotation),
 		},

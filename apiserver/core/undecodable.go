@@ -5,7 +5,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // NotDecodableError says that a stored object does not fit its type: of such an object the caches have the metadata alone.
@@ -17,17 +17,17 @@ func (e *NotDecodableError) Error() string {
 
 // Decodable returns nil for an object that has its content, else a *NotDecodableError.
 func Decodable(object client.Object) error {
-	problem := sharedcloudv1alpha1.DecodeError(object)
+	problem := v1alpha1.DecodeError(object)
 	if problem == "" {
 		return nil
 	}
 	kind := "object"
 	switch object.(type) {
-	case *sharedcloudv1alpha1.Function:
+	case *v1alpha1.Function:
 		kind = "Function"
-	case *sharedcloudv1alpha1.FunctionImage:
+	case *v1alpha1.FunctionImage:
 		kind = "FunctionImage"
-	case *sharedcloudv1alpha1.FunctionRun:
+	case *v1alpha1.FunctionRun:
 		kind = "FunctionRun"
 	}
 	return &NotDecodableError{Kind: kind, Name: object.GetName(), Problem: problem}

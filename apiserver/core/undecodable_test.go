@@ -8,15 +8,15 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 //security:attack tenant | stores a function that cannot be decoded, under a chosen uuid | lists leave it out, a look-up finds it to say so and to delete it, and it comes back when it is corrected
 func TestATableListsOnlyWhatCanBeDecoded(t *testing.T) {
-	table := NewTable[*sharedcloudv1alpha1.Function](clocktesting.NewFakeClock(time.Unix(1, 0)), nil)
+	table := NewTable[*v1alpha1.Function](clocktesting.NewFakeClock(time.Unix(1, 0)), nil)
 	see := func(text string) {
 		t.Helper()
-		function := &sharedcloudv1alpha1.Function{}
+		function := &v1alpha1.Function{}
 		if err := json.Unmarshal([]byte(text), function); err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // RefuseAnonymous lets a request without credentials reach exactly the given paths, and answers 401 on all other paths: a
@@ -51,7 +51,7 @@ func ResourceRules(delegate authorizer.Authorizer, group string, rules map[strin
 			}
 			if decision != authorizer.DecisionAllow {
 				reason = strings.TrimSuffix(fmt.Sprintf("requires the right to %s %s in the API group %s: %s",
-					rule.Verb, rule.Resource, sharedcloudv1alpha1.GroupName, reason), ": ")
+					rule.Verb, rule.Resource, v1alpha1.GroupName, reason), ": ")
 				return decision, reason, nil
 			}
 		}
@@ -69,8 +69,8 @@ func (r Rule) on(attributes authorizer.Attributes) authorizer.AttributesRecord {
 		User:            attributes.GetUser(),
 		Verb:            r.Verb,
 		Namespace:       attributes.GetNamespace(),
-		APIGroup:        sharedcloudv1alpha1.GroupName,
-		APIVersion:      sharedcloudv1alpha1.GroupVersion.Version,
+		APIGroup:        v1alpha1.GroupName,
+		APIVersion:      v1alpha1.GroupVersion.Version,
 		Resource:        r.Resource,
 		Name:            name,
 		ResourceRequest: true,

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // ReferenceError names the objects in a spec that the caller may not get. As an API status it is Forbidden.
@@ -28,7 +28,7 @@ var errNoCaller = errors.New("the references of an object cannot be checked: the
 // MayUse checks that the caller in the context may get each object that a spec names in its namespace.
 // It checks what the policies in config/policy check when the caller writes the object directly: the right to get all objects of
 // a kind, and otherwise each by its name, up to MaxReferences different ones. The error is a *ReferenceError or ErrUnavailable.
-func (r *Rules) MayUse(ctx context.Context, namespace string, references []sharedcloudv1alpha1.Reference) error {
+func (r *Rules) MayUse(ctx context.Context, namespace string, references []v1alpha1.Reference) error {
 	if len(references) == 0 {
 		return nil
 	}
@@ -40,10 +40,10 @@ func (r *Rules) MayUse(ctx context.Context, namespace string, references []share
 	if err != nil {
 		return err
 	}
-	if len(byName) > sharedcloudv1alpha1.MaxReferences {
+	if len(byName) > v1alpha1.MaxReferences {
 		return &ReferenceError{fmt.Sprintf(
 			"it names more than %d different Secrets, ConfigMaps and PersistentVolumeClaims, and you may not get all of such a kind in the namespace %s, so each would have to be checked: name fewer, or let a user write it who may get all of them",
-			sharedcloudv1alpha1.MaxReferences, namespace)}
+			v1alpha1.MaxReferences, namespace)}
 	}
 	for _, reference := range byName {
 		allowed, err := r.ask(ctx, caller, "get", "", reference.Resource, namespace, reference.Name)
@@ -60,10 +60,10 @@ func (r *Rules) MayUse(ctx context.Context, namespace string, references []share
 }
 
 // onlyByName lists the distinct objects of the kinds of which the caller may not get all, in order.
-func (r *Rules) onlyByName(ctx context.Context, caller user.Info, namespace string, references []sharedcloudv1alpha1.Reference) ([]sharedcloudv1alpha1.Reference, error) {
+func (r *Rules) onlyByName(ctx context.Context, caller user.Info, namespace string, references []v1alpha1.Reference) ([]v1alpha1.Reference, error) {
 	type object struct{ resource, name string }
 	all, seen := map[string]bool{}, map[object]bool{}
-	var rest []sharedcloudv1alpha1.Reference
+	var rest []v1alpha1.Reference
 	for _, reference := range references {
 		allowed, asked := all[reference.Resource]
 		if !asked {

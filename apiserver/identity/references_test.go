@@ -15,13 +15,13 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-func named(kind sharedcloudv1alpha1.ReferenceKind, names ...string) []sharedcloudv1alpha1.Reference {
-	var list []sharedcloudv1alpha1.Reference
+func named(kind v1alpha1.ReferenceKind, names ...string) []v1alpha1.Reference {
+	var list []v1alpha1.Reference
 	for _, name := range names {
-		list = append(list, sharedcloudv1alpha1.Reference{ReferenceKind: kind, Name: name, Field: "spec.of." + name})
+		list = append(list, v1alpha1.Reference{ReferenceKind: kind, Name: name, Field: "spec.of." + name})
 	}
 	return list
 }
@@ -35,11 +35,11 @@ func many(n int) []string {
 }
 
 func TestMayUse(t *testing.T) {
-	secrets, configMaps := sharedcloudv1alpha1.KindSecret, sharedcloudv1alpha1.KindConfigMap
+	secrets, configMaps := v1alpha1.KindSecret, v1alpha1.KindConfigMap
 	for name, tc := range map[string]struct {
 		// rights are resource/name; a name of * is all.
 		rights     []string
-		references []sharedcloudv1alpha1.Reference
+		references []v1alpha1.Reference
 		want       string
 		questions  int
 	}{
@@ -105,7 +105,7 @@ func TestMayUseNeedsACallerAndAnAnswer(t *testing.T) {
 	rules := NewRules(authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
 		return authorizer.DecisionAllow, "", boom
 	}), clocktesting.NewFakeClock(time.Now()))
-	references := named(sharedcloudv1alpha1.KindSecret, "keys")
+	references := named(v1alpha1.KindSecret, "keys")
 	if err := rules.MayUse(t.Context(), "team", references); err == nil {
 		t.Error("references were allowed without a caller")
 	}

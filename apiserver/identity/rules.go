@@ -13,7 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 const (
@@ -46,11 +46,11 @@ func NewRules(rules authorizer.Authorizer, clk clock.Clock) *Rules {
 // the named one. The error is ErrUnavailable.
 func (r *Rules) May(ctx context.Context, caller user.Info, verb, resource, namespace, name string) (bool, error) {
 	// Nearly all rules are for all names: one answer then serves every object.
-	allowed, err := r.ask(ctx, caller, verb, sharedcloudv1alpha1.GroupName, resource, namespace, "")
+	allowed, err := r.ask(ctx, caller, verb, v1alpha1.GroupName, resource, namespace, "")
 	if err != nil || allowed || name == "" {
 		return allowed, err
 	}
-	return r.ask(ctx, caller, verb, sharedcloudv1alpha1.GroupName, resource, namespace, name)
+	return r.ask(ctx, caller, verb, v1alpha1.GroupName, resource, namespace, name)
 }
 
 func (r *Rules) ask(ctx context.Context, caller user.Info, verb, group, resource, namespace, name string) (bool, error) {
@@ -87,8 +87,8 @@ func (r *Rules) ask(ctx context.Context, caller user.Info, verb, group, resource
 
 // versionOf is the version of the two groups in use: the custom resources' own, and the core.
 func versionOf(group string) string {
-	if group == sharedcloudv1alpha1.GroupName {
-		return sharedcloudv1alpha1.GroupVersion.Version
+	if group == v1alpha1.GroupName {
+		return v1alpha1.GroupVersion.Version
 	}
 	return "v1"
 }

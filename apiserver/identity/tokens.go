@@ -17,7 +17,7 @@ import (
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/connections"
 )
 
@@ -78,7 +78,7 @@ func (p *PodTokens) Authenticate(r *http.Request) (Pod, error) {
 	}
 	// Only the audience makes a token valid for the exchange: an answer for another audience does not count.
 	ctx := connections.WithSource(r.Context(), connections.Source(r))
-	ctx = authenticator.WithAudiences(ctx, authenticator.Audiences{sharedcloudv1alpha1.ExchangeAudience})
+	ctx = authenticator.WithAudiences(ctx, authenticator.Audiences{v1alpha1.ExchangeAudience})
 	response, ok, err := p.tokens.AuthenticateToken(ctx, token)
 	if err != nil {
 		return Pod{}, fmt.Errorf("reviewing a worker's token: %w", err)

@@ -17,7 +17,7 @@ import (
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/client-go/rest"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // reviewed answers TokenReviews as kube-apiserver does, and counts them.
@@ -39,7 +39,7 @@ func reviewed(t *testing.T, answer func(*authenticationv1.TokenReview) int) (*Po
 		if _, _, err := codecs.UniversalDeserializer().Decode(body, nil, review); err != nil {
 			t.Error(err)
 		}
-		if diff := cmp.Diff([]string{sharedcloudv1alpha1.ExchangeAudience}, review.Spec.Audiences); diff != "" {
+		if diff := cmp.Diff([]string{v1alpha1.ExchangeAudience}, review.Spec.Audiences); diff != "" {
 			t.Errorf("audiences asked for (-want +got):\n%s", diff)
 		}
 		status := answer(review)
@@ -84,7 +84,7 @@ func request(t *testing.T, headers ...string) *http.Request {
 func good(review *authenticationv1.TokenReview) int {
 	review.Status = authenticationv1.TokenReviewStatus{
 		Authenticated: true,
-		Audiences:     []string{sharedcloudv1alpha1.ExchangeAudience},
+		Audiences:     []string{v1alpha1.ExchangeAudience},
 		User: authenticationv1.UserInfo{
 			Username: "system:serviceaccount:space:default",
 			Extra: map[string]authenticationv1.ExtraValue{

@@ -1,10 +1,6 @@
 package outcomes
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,40 +38,14 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestWhatIsBeingPrintedComesBackForWhatIsExecuted":                    TestWhatIsBeingPrintedComesBackForWhatIsExecuted,
 	"TestSelectionsOfOutcomes":                                            TestSelectionsOfOutcomes,
 	"TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem":                 TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem,
+	"TestAReaderAnswersAboutOneRun":                                       TestAReaderAnswersAboutOneRun,
 }
 
-const postgresTests = "TestOnPostgreSQL"
+func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOn(t, onEveryEngine) }
 
-func TestOnPostgreSQL(t *testing.T) {
-	for name, test := range onEveryEngine {
-		t.Run(name, test)
-	}
-}
-
-// TestEveryTestOfAStoreRunsOnEveryEngine: a test that opens a store of any engine must be in the table.
+// A test that opens a store of any engine must be in the table.
 func TestEveryTestOfAStoreRunsOnEveryEngine(t *testing.T) {
-	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, declaration := range file.Decls {
-			function, ok := declaration.(*ast.FuncDecl)
-			if !ok || !strings.HasPrefix(function.Name.Name, "Test") || onEveryEngine[function.Name.Name] != nil {
-				continue
-			}
-			ast.Inspect(function.Body, func(node ast.Node) bool {
-				if call, ok := node.(*ast.Ident); ok && call.Name == "newStore" {
-					t.Errorf("%s opens a store by newStore and is not in the table onEveryEngine: add it, or open the one engine that it is about", function.Name.Name)
-				}
-				return true
-			})
-		}
-	}
+	postgrestest.CheckTable(t, onEveryEngine, "newStore")
 }
 
 // openedStore is a store of any engine.
@@ -84,12 +54,10 @@ type openedStore interface {
 	Close() error
 }
 
-func onPostgres(t testing.TB) bool { return strings.HasPrefix(t.Name(), postgresTests+"/") }
-
 // newStore opens an empty store of the engine that the test is for.
 func newStore(t testing.TB) openedStore {
 	t.Helper()
-	if onPostgres(t) {
+	if postgrestest.Wanted(t) {
 		return newPostgres(t)
 	}
 	return newSQLite(t)

@@ -19,7 +19,7 @@ const (
 // came in meanwhile, but for the page that is read ahead. It returns the error of the store or ctx, or a ResultsDeletedError; a
 // yield that returns false ends it with nil.
 func Read(ctx context.Context, store Store, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
-	r := reader{store: store, run: run, selected: selected, left: limit, limited: limit > 0, crew: crew{}}
+	r := pages{store: store, run: run, selected: selected, left: limit, limited: limit > 0, crew: crew{}}
 	ctx, cancel := context.WithCancel(ctx)
 	next := r.start(ctx)
 	defer func() {
@@ -64,8 +64,8 @@ func manySmall(page []Outcome) bool {
 	return len(page) == PageOutcomes && size <= aheadBytes
 }
 
-// reader is how far a Read is. One page is read at a time.
-type reader struct {
+// pages is the progress of a Read. One page is read at a time.
+type pages struct {
 	store    Store
 	run      types.UID
 	selected Selection
@@ -81,7 +81,7 @@ type page struct {
 }
 
 // start reads the next page.
-func (r *reader) start(ctx context.Context) <-chan page {
+func (r *pages) start(ctx context.Context) <-chan page {
 	done := make(chan page, 1)
 	selected, size := r.selected, PageOutcomes
 	if r.limited {
@@ -110,7 +110,7 @@ func (r *reader) start(ctx context.Context) <-chan page {
 }
 
 // advance takes note of a page, and says whether another may follow.
-func (r *reader) advance(page []Outcome) bool {
+func (r *pages) advance(page []Outcome) bool {
 	if len(page) == 0 {
 		return false
 	}

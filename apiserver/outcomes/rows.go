@@ -7,8 +7,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // Status is the status of an outcome, as it is stored.
@@ -26,13 +26,13 @@ const (
 func (s Status) String() string {
 	switch s {
 	case Succeeded:
-		return sharedcloudv1alpha1.OutcomeSucceeded
+		return v1alpha1.OutcomeSucceeded
 	case Failed:
-		return sharedcloudv1alpha1.OutcomeFailed
+		return v1alpha1.OutcomeFailed
 	case TimedOut:
-		return sharedcloudv1alpha1.OutcomeTimedOut
+		return v1alpha1.OutcomeTimedOut
 	case Cancelled:
-		return sharedcloudv1alpha1.OutcomeCancelled
+		return v1alpha1.OutcomeCancelled
 	}
 	return "Status" + strconv.Itoa(int(s))
 }
@@ -227,6 +227,19 @@ func (w *Worker) Keep(kept indexset.Set) {
 	if !w.Held().Contains(w.Executing) {
 		w.Execute(-1, 0)
 	}
+}
+
+// Current returns the index that the worker executes, and since when: the index that it named in its last call, else the first of
+// those that the answer handed out. The index is -1 if the worker holds none.
+func (w *Worker) Current() (index int, sinceMicros int64) {
+	held := w.Held()
+	switch {
+	case w.State != WorkerLive || held.Empty():
+		return -1, 0
+	case w.Executing >= 0:
+		return w.Executing, w.ExecutingMicros
+	}
+	return held.Min(), w.Assigned(held.Min())
 }
 
 // Assigned is when the index was handed to the worker; 0 when the worker doesn't hold it.

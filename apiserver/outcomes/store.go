@@ -5,18 +5,18 @@
 //
 //   - store.go: the interface, and the errors that a user can meet;
 //   - rows.go: the rows as values;
-//   - read.go: reading all outcomes of a run, page by page;
+//   - read.go: reading all outcomes of a run, page by page; reader.go: what the frontends ask about a run;
 //   - tx.go, tx_*.go: what can be asked and written in a transaction, in SQL that every engine here understands;
 //   - tx_quota.go: what rows count against the quotas of namespaces, and sums of that;
 //   - group.go: how those who wait share a transaction and its sync;
 //   - sqlite*.go: the engine that is always there: one file, one server, one writer;
 //   - postgres*.go: the engine for several servers: a lock of the database for each run;
 //   - url.go: which of the two;
-//   - transfer*.go: all that a store has, as tables: export, import, copy;
+//   - seam.go: a store as tables of rows, for reading and for writing, which package transfer exports, imports and copies;
 //   - migrations/: the schema, a folder an engine;
 //   - postgrestest/: a real PostgreSQL for tests.
 //
-// What must not be here: any decision. The exchange (package work) decides what the rows say; this package keeps them.
+// What must not be here: decisions about inputs. The exchange (package work) decides what the rows say; this package keeps them.
 package outcomes
 
 import (
@@ -26,7 +26,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // Errors of a store. They are wrapped with what was being done.

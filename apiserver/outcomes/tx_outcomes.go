@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // key is the primary key of an outcome.

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // Limits are quotas in bytes; 0 is none.
@@ -44,9 +44,9 @@ func parseLimit(text string) (limit int64, ok bool) {
 // AnnotationOf is the annotation of a Namespace that says its quota of a kind.
 func AnnotationOf(kind Kind) string {
 	if kind == Uploads {
-		return sharedcloudv1alpha1.AnnotationUploadsQuota
+		return v1alpha1.AnnotationUploadsQuota
 	}
-	return sharedcloudv1alpha1.AnnotationResultsQuota
+	return v1alpha1.AnnotationResultsQuota
 }
 
 // UID is the uid of a namespace. found is false where this server does not know the namespace (yet). Without quotas

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	testingclock "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 type namespaces map[string]map[string]string
@@ -24,7 +24,7 @@ func TestTheQuotaOfANamespace(t *testing.T) {
 		// What cannot be read counts as if it were not there: the flag's.
 		"": 7, "0": 7, "-1Gi": 7, "1e9Gi": 7, "1.5Gi": 7, "20G": 7, "1000000Ti": 7, " 1Gi": 7, "1Gi\n": 7, strings.Repeat("9", 100000) + "Gi": 7,
 	} {
-		q := New(Limits{Results: 7, Uploads: 5}, namespaces{"ns": {sharedcloudv1alpha1.AnnotationResultsQuota: text}}, testingclock.NewFakeClock(time.Now()))
+		q := New(Limits{Results: 7, Uploads: 5}, namespaces{"ns": {v1alpha1.AnnotationResultsQuota: text}}, testingclock.NewFakeClock(time.Now()))
 		if uid, got := q.Of(Results, "ns"); got != want || uid != "ns-uid" {
 			t.Errorf("%.20q is %d of %s; want %d", text, got, uid, want)
 		}

@@ -6,7 +6,7 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 var (
@@ -26,15 +26,15 @@ var registerMetrics = sync.OnceFunc(func() {
 
 // count adds the difference between a report and the previous one. The resource version binds the report to exactly that
 // previous one, so nothing is counted twice, and nothing is lost over a restart.
-func count(before, after *sharedcloudv1alpha1.RunProgress) {
+func count(before, after *v1alpha1.RunProgress) {
 	if before == nil {
-		before = &sharedcloudv1alpha1.RunProgress{}
+		before = &v1alpha1.RunProgress{}
 	}
 	for status, added := range map[string]int32{
-		sharedcloudv1alpha1.OutcomeSucceeded: after.Succeeded - before.Succeeded,
-		sharedcloudv1alpha1.OutcomeFailed:    after.Failed - before.Failed,
-		sharedcloudv1alpha1.OutcomeTimedOut:  after.TimedOut - before.TimedOut,
-		sharedcloudv1alpha1.OutcomeCancelled: after.Cancelled - before.Cancelled,
+		v1alpha1.OutcomeSucceeded: after.Succeeded - before.Succeeded,
+		v1alpha1.OutcomeFailed:    after.Failed - before.Failed,
+		v1alpha1.OutcomeTimedOut:  after.TimedOut - before.TimedOut,
+		v1alpha1.OutcomeCancelled: after.Cancelled - before.Cancelled,
 	} {
 		// A store restored from a backup has fewer outcomes than were reported: a counter never decreases.
 		if added > 0 {

@@ -15,8 +15,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	ac "sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
@@ -34,14 +34,14 @@ const (
 
 // Runs finds runs that may need a report.
 type Runs interface {
-	CachedUID(uid types.UID) (*sharedcloudv1alpha1.FunctionRun, bool)
-	Refresh(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error)
+	CachedUID(uid types.UID) (*v1alpha1.FunctionRun, bool)
+	Refresh(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error)
 }
 
 // Exchange is the source of the reports.
 type Exchange interface {
 	// Progress of a run, also before its first worker calls.
-	Progress(ctx context.Context, run work.Run) (sharedcloudv1alpha1.RunProgress, error)
+	Progress(ctx context.Context, run work.Run) (v1alpha1.RunProgress, error)
 	// Close ends a run: no input is leased any more, and every index without an outcome gets one with the reason.
 	Close(ctx context.Context, run work.Run, reason, message string) error
 	// DeleteResults deletes the results, errors and output of a closed run. It is idempotent.
@@ -61,7 +61,7 @@ type Reporter struct {
 	writer   StatusWriter
 	clock    clock.WithTicker
 	queue    workqueue.TypedRateLimitingInterface[types.UID]
-	runOf    func(*sharedcloudv1alpha1.FunctionRun) work.Run
+	runOf    func(*v1alpha1.FunctionRun) work.Run
 
 	// informer has the runs that a round reads; nil for none.
 	informer toolscache.SharedIndexInformer
@@ -74,11 +74,11 @@ type Reporter struct {
 type report struct {
 	looked, at time.Time
 	// progress is the last write, earlier the previous write of this process: the cache may still have that.
-	progress, earlier sharedcloudv1alpha1.RunProgress
+	progress, earlier v1alpha1.RunProgress
 }
 
 // NewReporter returns a reporter. Enqueue and the informer's events announce runs that may have changed.
-func NewReporter(runs Runs, exchange Exchange, writer StatusWriter, runOf func(*sharedcloudv1alpha1.FunctionRun) work.Run, clock clock.WithTicker) *Reporter {
+func NewReporter(runs Runs, exchange Exchange, writer StatusWriter, runOf func(*v1alpha1.FunctionRun) work.Run, clock clock.WithTicker) *Reporter {
 	registerMetrics()
 	return &Reporter{
 		runs:     runs,
@@ -112,7 +112,7 @@ func (r *Reporter) Watch(informer toolscache.SharedIndexInformer) (toolscache.Re
 }
 
 func (r *Reporter) changed(obj any) {
-	if run, ok := obj.(*sharedcloudv1alpha1.FunctionRun); ok && run != nil {
+	if run, ok := obj.(*v1alpha1.FunctionRun); ok && run != nil {
 		r.queue.Add(run.UID)
 	}
 }
@@ -146,7 +146,7 @@ func (r *Reporter) rounds(ctx context.Context) {
 		case <-ticker.C():
 		}
 		for _, obj := range r.informer.GetStore().List() {
-			if run, ok := obj.(*sharedcloudv1alpha1.FunctionRun); ok && !closed(run) {
+			if run, ok := obj.(*v1alpha1.FunctionRun); ok && !closed(run) {
 				r.queue.Add(run.UID)
 			}
 		}
@@ -210,16 +210,16 @@ func (r *Reporter) reconcile(ctx context.Context, uid types.UID) (time.Duration,
 	return 0, r.write(ctx, run, progress)
 }
 
-func closed(run *sharedcloudv1alpha1.FunctionRun) bool {
+func closed(run *v1alpha1.FunctionRun) bool {
 	return run.Status.Progress != nil && run.Status.Progress.Closed
 }
 
-func jobMade(run *sharedcloudv1alpha1.FunctionRun) bool {
+func jobMade(run *v1alpha1.FunctionRun) bool {
 	return run.Status.Job != nil && run.Status.Job.UID != ""
 }
 
 // progress is the progress of a run in the store. A run that a controller wants ended is closed first.
-func (r *Reporter) progress(ctx context.Context, run work.Run) (sharedcloudv1alpha1.RunProgress, error) {
+func (r *Reporter) progress(ctx context.Context, run work.Run) (v1alpha1.RunProgress, error) {
 	progress, err := r.exchange.Progress(ctx, run)
 	if err == nil && run.Ending != "" && !progress.Closed {
 		if err = r.exchange.Close(ctx, run, run.Ending, run.EndingMessage); err == nil {
@@ -234,7 +234,7 @@ func (r *Reporter) progress(ctx context.Context, run work.Run) (sharedcloudv1alp
 
 // look records that a run is read, or returns how long that must wait. A report in the cache that this process did not write
 // is another server's: it counts as a report, otherwise servers would overwrite each other continuously.
-func (r *Reporter) look(uid types.UID, shown *sharedcloudv1alpha1.RunProgress) time.Duration {
+func (r *Reporter) look(uid types.UID, shown *v1alpha1.RunProgress) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last, ok := r.written[uid]
@@ -256,7 +256,7 @@ func (r *Reporter) look(uid types.UID, shown *sharedcloudv1alpha1.RunProgress) t
 }
 
 // wait is how long a report must wait.
-func (r *Reporter) wait(uid types.UID, progress sharedcloudv1alpha1.RunProgress) time.Duration {
+func (r *Reporter) wait(uid types.UID, progress v1alpha1.RunProgress) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last, ok := r.written[uid]
@@ -273,18 +273,18 @@ func (r *Reporter) wait(uid types.UID, progress sharedcloudv1alpha1.RunProgress)
 	}
 }
 
-func done(p *sharedcloudv1alpha1.RunProgress) int32 {
+func done(p *v1alpha1.RunProgress) int32 {
 	return p.Succeeded + p.Failed + p.TimedOut + p.Cancelled
 }
 
 // write applies the report. The uid protects another run of the same name, the resource version a state that this report was
 // not computed for: a controller may have written in between.
-func (r *Reporter) write(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, progress sharedcloudv1alpha1.RunProgress) error {
-	applied := v1alpha1.FunctionRun(run.Name, run.Namespace).
+func (r *Reporter) write(ctx context.Context, run *v1alpha1.FunctionRun, progress v1alpha1.RunProgress) error {
+	applied := ac.FunctionRun(run.Name, run.Namespace).
 		WithUID(run.UID).
 		WithResourceVersion(run.ResourceVersion).
-		WithStatus(v1alpha1.FunctionRunStatus().WithProgress(applyProgress(&progress)))
-	err := r.writer.Status().Apply(ctx, applied, client.FieldOwner(sharedcloudv1alpha1.FieldManagerAPIServer), client.ForceOwnership)
+		WithStatus(ac.FunctionRunStatus().WithProgress(applyProgress(&progress)))
+	err := r.writer.Status().Apply(ctx, applied, client.FieldOwner(v1alpha1.FieldManagerAPIServer), client.ForceOwnership)
 	switch {
 	case err == nil:
 		r.note(run.UID, progress)
@@ -308,7 +308,7 @@ func (r *Reporter) write(ctx context.Context, run *sharedcloudv1alpha1.FunctionR
 	}
 }
 
-func (r *Reporter) note(uid types.UID, progress sharedcloudv1alpha1.RunProgress) {
+func (r *Reporter) note(uid types.UID, progress v1alpha1.RunProgress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if last, ok := r.written[uid]; ok {
@@ -323,8 +323,8 @@ func (r *Reporter) forget(uid types.UID) {
 }
 
 // applyProgress is the whole of status.progress: required fields always, others only when they are set.
-func applyProgress(p *sharedcloudv1alpha1.RunProgress) *v1alpha1.RunProgressApplyConfiguration {
-	applied := v1alpha1.RunProgress().
+func applyProgress(p *v1alpha1.RunProgress) *ac.RunProgressApplyConfiguration {
+	applied := ac.RunProgress().
 		WithTotal(p.Total).WithPending(p.Pending).WithRunning(p.Running).
 		WithSucceeded(p.Succeeded).WithFailed(p.Failed).WithTimedOut(p.TimedOut).WithCancelled(p.Cancelled)
 	if p.FailedIndexes != "" {

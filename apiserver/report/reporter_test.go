@@ -15,7 +15,7 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
@@ -23,10 +23,10 @@ import (
 type world struct {
 	client.SubResourceWriter
 
-	run       *sharedcloudv1alpha1.FunctionRun
-	refreshed *sharedcloudv1alpha1.FunctionRun
+	run       *v1alpha1.FunctionRun
+	refreshed *v1alpha1.FunctionRun
 	ending    string
-	progress  sharedcloudv1alpha1.RunProgress
+	progress  v1alpha1.RunProgress
 	problem   error
 
 	closings []string
@@ -36,18 +36,18 @@ type world struct {
 	written  []string
 }
 
-func (w *world) CachedUID(uid types.UID) (*sharedcloudv1alpha1.FunctionRun, bool) {
+func (w *world) CachedUID(uid types.UID) (*v1alpha1.FunctionRun, bool) {
 	return w.run, w.run != nil && w.run.UID == uid
 }
 
-func (w *world) Refresh(context.Context, string, string) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (w *world) Refresh(context.Context, string, string) (*v1alpha1.FunctionRun, error) {
 	if w.refreshed != nil {
 		w.run = w.refreshed
 	}
 	return w.run, nil
 }
 
-func (w *world) Progress(context.Context, work.Run) (sharedcloudv1alpha1.RunProgress, error) {
+func (w *world) Progress(context.Context, work.Run) (v1alpha1.RunProgress, error) {
 	return w.progress, w.problem
 }
 
@@ -74,7 +74,7 @@ func (w *world) Apply(_ context.Context, obj runtime.ApplyConfiguration, options
 	}
 	applied := client.SubResourceApplyOptions{}
 	applied.ApplyOpts(options)
-	if applied.FieldManager != sharedcloudv1alpha1.FieldManagerAPIServer {
+	if applied.FieldManager != v1alpha1.FieldManagerAPIServer {
 		return errors.New("written as " + applied.FieldManager)
 	}
 	data, err := json.Marshal(obj)
@@ -82,20 +82,20 @@ func (w *world) Apply(_ context.Context, obj runtime.ApplyConfiguration, options
 	return err
 }
 
-func (w *world) runOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
+func (w *world) runOf(run *v1alpha1.FunctionRun) work.Run {
 	return work.Run{UID: run.UID, Namespace: run.Namespace, Name: run.Name, Ending: w.ending, EndingMessage: "because"}
 }
 
-func makeRun(version string, progress *sharedcloudv1alpha1.RunProgress) *sharedcloudv1alpha1.FunctionRun {
-	run := &sharedcloudv1alpha1.FunctionRun{}
+func makeRun(version string, progress *v1alpha1.RunProgress) *v1alpha1.FunctionRun {
+	run := &v1alpha1.FunctionRun{}
 	run.Namespace, run.Name, run.UID, run.ResourceVersion = "space", "run", "uid", version
-	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputCount: 4}
-	run.Status.Job = &sharedcloudv1alpha1.JobReference{Name: "run-1", Number: 1, UID: "job"}
+	run.Status.Revision = &v1alpha1.PinnedRevision{InputCount: 4}
+	run.Status.Job = &v1alpha1.JobReference{Name: "run-1", Number: 1, UID: "job"}
 	run.Status.Progress = progress
 	return run
 }
 
-func withoutJob(run *sharedcloudv1alpha1.FunctionRun) *sharedcloudv1alpha1.FunctionRun {
+func withoutJob(run *v1alpha1.FunctionRun) *v1alpha1.FunctionRun {
 	run.Status.Job.UID = ""
 	return run
 }
@@ -108,8 +108,8 @@ func newReporter(w *world) (*Reporter, *testclock.FakeClock) {
 const head = `{"kind":"FunctionRun","apiVersion":"sharedcloud.io/v1alpha1","metadata":{"name":"run","namespace":"space","uid":"uid","resourceVersion":"7"},"status":{"progress":`
 
 func TestReports(t *testing.T) {
-	some := sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 3, Succeeded: 1}
-	notFound := apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), "run")
+	some := v1alpha1.RunProgress{Total: 4, Pending: 3, Succeeded: 1}
+	notFound := apierrors.NewNotFound(v1alpha1.Resource("functionruns"), "run")
 	for name, tc := range map[string]struct {
 		world        world
 		uid          types.UID
@@ -118,11 +118,11 @@ func TestReports(t *testing.T) {
 		wantErr      bool
 	}{
 		"what is pending, before any worker calls": {
-			world:       world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}},
+			world:       world{run: makeRun("7", nil), progress: v1alpha1.RunProgress{Total: 4, Pending: 4}},
 			wantWritten: []string{head + `{"total":4,"pending":4,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":0}}}`},
 		},
 		"every field": {
-			world: world{run: makeRun("7", &some), progress: sharedcloudv1alpha1.RunProgress{
+			world: world{run: makeRun("7", &some), progress: v1alpha1.RunProgress{
 				Total: 4, Pending: 1, Running: 1, Succeeded: 1, TimedOut: 1, FailedIndexes: "2", GPUSeconds: 9, Workers: 2, Message: "m",
 			}},
 			wantWritten: []string{head + `{"total":4,"pending":1,"running":1,"succeeded":1,"failed":0,"timedOut":1,"cancelled":0,` +
@@ -130,15 +130,15 @@ func TestReports(t *testing.T) {
 		},
 		"nothing when nothing changed": {world: world{run: makeRun("7", &some), progress: some}},
 		"nothing for a run without a revision": {
-			world: world{run: func() *sharedcloudv1alpha1.FunctionRun {
+			world: world{run: func() *v1alpha1.FunctionRun {
 				run := makeRun("7", nil)
 				run.Status.Revision = nil
 				return run
 			}(), progress: some},
 		},
-		"nothing for a run whose Job does not exist yet": {world: world{run: withoutJob(makeRun("7", nil)), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}}},
+		"nothing for a run whose Job does not exist yet": {world: world{run: withoutJob(makeRun("7", nil)), progress: v1alpha1.RunProgress{Total: 4, Pending: 4}}},
 		"the end of a run that is cancelled before its Job exists": {
-			world:        world{run: withoutJob(makeRun("7", nil)), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Cancelled: 4}, ending: "Cancelled"},
+			world:        world{run: withoutJob(makeRun("7", nil)), progress: v1alpha1.RunProgress{Total: 4, Cancelled: 4}, ending: "Cancelled"},
 			wantClosings: []string{"Cancelled: because"},
 			wantWritten: []string{head + `{"total":4,"pending":0,"running":0,"succeeded":0,"failed":0,"timedOut":0,"cancelled":4,` +
 				`"closed":true,"reason":"Cancelled"}}}`},
@@ -146,7 +146,7 @@ func TestReports(t *testing.T) {
 		"nothing for a run that is gone": {world: world{progress: some}},
 		"nothing for another run":        {world: world{run: makeRun("7", nil), progress: some}, uid: "other"},
 		"nothing for a closed run, whatever the store has": {
-			world: world{run: makeRun("7", &sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}), progress: some, ending: "JobFailed"},
+			world: world{run: makeRun("7", &v1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}), progress: some, ending: "JobFailed"},
 		},
 		"the end, when a controller requests it": {
 			world:        world{run: makeRun("7", &some), progress: some, ending: "Cancelled"},
@@ -155,7 +155,7 @@ func TestReports(t *testing.T) {
 				`"closed":true,"reason":"Cancelled"}}}`},
 		},
 		"the end that came before the request": {
-			world:       world{run: makeRun("7", &some), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}, ending: "JobFailed"},
+			world:       world{run: makeRun("7", &some), progress: v1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}, ending: "JobFailed"},
 			wantWritten: []string{head + `{"total":4,"pending":0,"running":0,"succeeded":4,"failed":0,"timedOut":0,"cancelled":0,"closed":true}}}`},
 		},
 		"nothing while the store cannot be read":           {world: world{run: makeRun("7", nil), problem: errors.New("disk")}, wantErr: true},
@@ -184,9 +184,9 @@ func TestReports(t *testing.T) {
 }
 
 func TestReportsComeAboutOnceASecond(t *testing.T) {
-	w := &world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}}
+	w := &world{run: makeRun("7", nil), progress: v1alpha1.RunProgress{Total: 4, Pending: 4}}
 	reporter, clock := newReporter(w)
-	step := func(d time.Duration, change func(*sharedcloudv1alpha1.RunProgress), wantWrites int, wantAfter time.Duration) {
+	step := func(d time.Duration, change func(*v1alpha1.RunProgress), wantWrites int, wantAfter time.Duration) {
 		t.Helper()
 		clock.Step(d)
 		change(&w.progress)
@@ -195,22 +195,22 @@ func TestReportsComeAboutOnceASecond(t *testing.T) {
 			t.Fatalf("%d writes, again after %v, %v; want %d, %v", len(w.written), after, err, wantWrites, wantAfter)
 		}
 	}
-	same := func(*sharedcloudv1alpha1.RunProgress) {}
+	same := func(*v1alpha1.RunProgress) {}
 	step(0, same, 1, 0)
 	// It is not read again for each of thousands of changes.
 	step(10*time.Millisecond, same, 1, 40*time.Millisecond)
-	step(90*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Pending, p.Running = 3, 1 }, 1, 900*time.Millisecond)
+	step(90*time.Millisecond, func(p *v1alpha1.RunProgress) { p.Pending, p.Running = 3, 1 }, 1, 900*time.Millisecond)
 	// The first outcome is worth a report at once, the second is not.
-	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Succeeded, p.Running = 1, 0 }, 2, 0)
-	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Succeeded = 2 }, 2, 900*time.Millisecond)
+	step(100*time.Millisecond, func(p *v1alpha1.RunProgress) { p.Succeeded, p.Running = 1, 0 }, 2, 0)
+	step(100*time.Millisecond, func(p *v1alpha1.RunProgress) { p.Succeeded = 2 }, 2, 900*time.Millisecond)
 	step(900*time.Millisecond, same, 3, 0)
 	// The cache has not observed that yet; that is no reason to write it again.
 	step(100*time.Millisecond, same, 3, settle-100*time.Millisecond)
 	// The end is.
-	step(100*time.Millisecond, func(p *sharedcloudv1alpha1.RunProgress) { p.Closed = true }, 4, 0)
+	step(100*time.Millisecond, func(p *v1alpha1.RunProgress) { p.Closed = true }, 4, 0)
 	// Another writer has overwritten it, or the cache is very late: write it again.
 	step(settle, same, 5, 0)
-	w.run = makeRun("8", &sharedcloudv1alpha1.RunProgress{Closed: true})
+	w.run = makeRun("8", &v1alpha1.RunProgress{Closed: true})
 	step(time.Second, same, 5, 0)
 	if len(reporter.written) != 0 {
 		t.Errorf("a closed run is remembered: %v", reporter.written)
@@ -218,10 +218,10 @@ func TestReportsComeAboutOnceASecond(t *testing.T) {
 }
 
 func TestReportsAfterAConflictBuildOnWhatIsStored(t *testing.T) {
-	conflict := apierrors.NewConflict(sharedcloudv1alpha1.Resource("functionruns"), "run", errors.New("changed"))
+	conflict := apierrors.NewConflict(v1alpha1.Resource("functionruns"), "run", errors.New("changed"))
 	w := &world{
 		run: makeRun("6", nil), refreshed: makeRun("7", nil),
-		progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}, failures: []error{conflict},
+		progress: v1alpha1.RunProgress{Total: 4, Pending: 4}, failures: []error{conflict},
 	}
 	reporter, clock := newReporter(w)
 	if _, err := reporter.reconcile(t.Context(), "uid"); !apierrors.IsConflict(err) {
@@ -238,10 +238,10 @@ func TestReportsAfterAConflictBuildOnWhatIsStored(t *testing.T) {
 }
 
 func TestReportsAreCountedOnce(t *testing.T) {
-	conflict := apierrors.NewConflict(sharedcloudv1alpha1.Resource("functionruns"), "run", errors.New("changed"))
+	conflict := apierrors.NewConflict(v1alpha1.Resource("functionruns"), "run", errors.New("changed"))
 	w := &world{
-		run:      makeRun("7", &sharedcloudv1alpha1.RunProgress{Total: 9, Succeeded: 2, Failed: 3}),
-		progress: sharedcloudv1alpha1.RunProgress{Total: 9, Succeeded: 5, Failed: 2, Cancelled: 2, Closed: true},
+		run:      makeRun("7", &v1alpha1.RunProgress{Total: 9, Succeeded: 2, Failed: 3}),
+		progress: v1alpha1.RunProgress{Total: 9, Succeeded: 5, Failed: 2, Cancelled: 2, Closed: true},
 		failures: []error{conflict, nil},
 	}
 	reporter, clock := newReporter(w)
@@ -272,7 +272,7 @@ func TestReportsAreCountedOnce(t *testing.T) {
 }
 
 func TestReporterRunsUntilItsContextEnds(t *testing.T) {
-	w := &world{run: makeRun("7", nil), progress: sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 4}, failures: []error{errors.New("refused")}}
+	w := &world{run: makeRun("7", nil), progress: v1alpha1.RunProgress{Total: 4, Pending: 4}, failures: []error{errors.New("refused")}}
 	reporter, clock := newReporter(w)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -8,12 +8,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/klog/v2"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // retain deletes the results of a closed run when resultsTTLSecondsAfterFinished has passed since its end, and records that in
 // its status. It returns the remaining time, 0 when there is none or a change of the run will announce it.
-func (r *Reporter) retain(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (time.Duration, error) {
+func (r *Reporter) retain(ctx context.Context, run *v1alpha1.FunctionRun) (time.Duration, error) {
 	if left, limited := resultsLeft(run, r.clock.Now()); !limited || left > 0 {
 		return left, nil
 	}
@@ -42,8 +42,8 @@ func (r *Reporter) retain(ctx context.Context, run *sharedcloudv1alpha1.Function
 
 // resultsLeft is how long the results of a closed run stay. limited is false when they stay as long as the run, are already
 // deleted, or the controller has not recorded its end yet.
-func resultsLeft(run *sharedcloudv1alpha1.FunctionRun, now time.Time) (left time.Duration, limited bool) {
-	until, limited := run.ResultsKeptUntil()
+func resultsLeft(run *v1alpha1.FunctionRun, now time.Time) (left time.Duration, limited bool) {
+	until, limited := run.ResultsExpirationTime()
 	if !limited || !closed(run) || run.Status.Progress.ResultsDeleted {
 		return 0, false
 	}

@@ -9,12 +9,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // finished is a run that ended a minute before the tests' clock began.
-func finished(own, ofFunction *int32, change ...func(*sharedcloudv1alpha1.FunctionRun)) *sharedcloudv1alpha1.FunctionRun {
-	run := makeRun("7", &sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 3, Failed: 1, FailedIndexes: "2", Closed: true})
+func finished(own, ofFunction *int32, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
+	run := makeRun("7", &v1alpha1.RunProgress{Total: 4, Succeeded: 3, Failed: 1, FailedIndexes: "2", Closed: true})
 	run.Spec.ResultsTTLSecondsAfterFinished = own
 	run.Status.Revision.ResultsTTLSecondsAfterFinished = ofFunction
 	run.Status.CompletionTime = ptr.To(metav1.NewTime(time.Date(2026, 11, 24, 11, 59, 0, 0, time.UTC)))
@@ -26,8 +26,8 @@ func finished(own, ofFunction *int32, change ...func(*sharedcloudv1alpha1.Functi
 
 func TestResultsAreKeptForTheirTime(t *testing.T) {
 	second := func(n int32) *int32 { return ptr.To(n) }
-	notOver := func(run *sharedcloudv1alpha1.FunctionRun) { run.Status.CompletionTime = nil }
-	gone := func(run *sharedcloudv1alpha1.FunctionRun) { run.Status.Progress.ResultsDeleted = true }
+	notOver := func(run *v1alpha1.FunctionRun) { run.Status.CompletionTime = nil }
+	gone := func(run *v1alpha1.FunctionRun) { run.Status.Progress.ResultsDeleted = true }
 	for name, tc := range map[string]struct {
 		world       world
 		wantAfter   time.Duration
@@ -46,7 +46,7 @@ func TestResultsAreKeptForTheirTime(t *testing.T) {
 		"when another server was faster":                 {world: world{run: finished(second(0), nil), refreshed: finished(second(0), nil, gone)}},
 		"until deleting works":                           {world: world{run: finished(second(0), nil), problem: errors.New("disk")}, wantErr: true},
 		"and deleted again when that was not recorded":   {world: world{run: finished(second(0), nil), failures: []error{errors.New("refused")}}, wantErr: true},
-		"never of a new run under the same name":         {world: world{run: finished(second(0), nil), refreshed: finished(second(0), nil, func(run *sharedcloudv1alpha1.FunctionRun) { run.UID = "new" })}},
+		"never of a new run under the same name":         {world: world{run: finished(second(0), nil), refreshed: finished(second(0), nil, func(run *v1alpha1.FunctionRun) { run.UID = "new" })}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := tc.world

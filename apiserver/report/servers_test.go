@@ -7,12 +7,12 @@ import (
 
 	toolscache "k8s.io/client-go/tools/cache"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 func TestAReportOfAnotherServerCountsAsOne(t *testing.T) {
-	progress := func(succeeded int32) sharedcloudv1alpha1.RunProgress {
-		return sharedcloudv1alpha1.RunProgress{Total: 100, Pending: 100 - succeeded, Succeeded: succeeded}
+	progress := func(succeeded int32) v1alpha1.RunProgress {
+		return v1alpha1.RunProgress{Total: 100, Pending: 100 - succeeded, Succeeded: succeeded}
 	}
 	first := progress(1)
 	w := &world{run: makeRun("7", &first), progress: progress(2)}
@@ -40,17 +40,17 @@ func TestAReportOfAnotherServerCountsAsOne(t *testing.T) {
 
 // TestProgressThatACrashedServerNeverReportedIsRecovered: no event comes, and nothing is enqueued.
 func TestProgressThatACrashedServerNeverReportedIsRecovered(t *testing.T) {
-	some := sharedcloudv1alpha1.RunProgress{Total: 4, Pending: 3, Succeeded: 1}
+	some := v1alpha1.RunProgress{Total: 4, Pending: 3, Succeeded: 1}
 	w := &world{run: makeRun("7", &some), progress: some}
 	reporter, clock := newReporter(w)
-	informer := toolscache.NewSharedIndexInformer(&toolscache.ListWatch{}, &sharedcloudv1alpha1.FunctionRun{}, 0, toolscache.Indexers{})
+	informer := toolscache.NewSharedIndexInformer(&toolscache.ListWatch{}, &v1alpha1.FunctionRun{}, 0, toolscache.Indexers{})
 	if _, err := reporter.Watch(informer); err != nil {
 		t.Fatal(err)
 	}
 	if err := informer.GetStore().Add(w.run); err != nil {
 		t.Fatal(err)
 	}
-	w.progress = sharedcloudv1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}
+	w.progress = v1alpha1.RunProgress{Total: 4, Succeeded: 4, Closed: true}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

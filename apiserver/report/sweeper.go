@@ -11,7 +11,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // Stored is the outcome store.
@@ -114,7 +114,7 @@ func (s *Sweeper) isGone(ctx context.Context, uid types.UID, name types.Namespac
 	if s.cached(uid) {
 		return false, nil
 	}
-	run := &sharedcloudv1alpha1.FunctionRun{}
+	run := &v1alpha1.FunctionRun{}
 	err := s.reader.Get(ctx, name, run)
 	switch {
 	case apierrors.IsNotFound(err):

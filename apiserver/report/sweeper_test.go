@@ -12,7 +12,7 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // shelf is a fake store.
@@ -52,8 +52,8 @@ func (a *answers) Get(_ context.Context, _ client.ObjectKey, obj client.Object, 
 }
 
 func TestSweepsOnlyRunsThatAreGoneTwice(t *testing.T) {
-	gone := apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), "run")
-	noKind := apierrors.NewGenericServerResponse(404, "GET", sharedcloudv1alpha1.Resource("functionruns"), "run", "404 page not found", 0, true)
+	gone := apierrors.NewNotFound(v1alpha1.Resource("functionruns"), "run")
+	noKind := apierrors.NewGenericServerResponse(404, "GET", v1alpha1.Resource("functionruns"), "run", "404 page not found", 0, true)
 	away := errors.New("connection refused")
 	for name, tc := range map[string]struct {
 		looks []any
@@ -103,7 +103,7 @@ func TestSweepsOnlyRunsThatAreGoneTwice(t *testing.T) {
 }
 
 func TestSweepRetriesFailures(t *testing.T) {
-	gone := apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), "run")
+	gone := apierrors.NewNotFound(v1alpha1.Resource("functionruns"), "run")
 	clock := testclock.NewFakeClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
 	store := &shelf{names: map[types.UID]types.NamespacedName{"uid": {Namespace: "space", Name: "run"}}, refuse: errors.New("disk")}
 	sweeper := NewSweeper(store, &answers{uids: []any{gone, gone, gone}}, func(types.UID) bool { return false }, func(types.UID) {}, time.Hour, clock)

@@ -8,17 +8,20 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"sharedcloud.io/function-operator/apiserver/accept"
 )
 
 const (
 	contentJSON = "application/json"
 	// timeLayout is the format of every date, in UTC.
 	timeLayout = "02-01-2006 15:04:05"
-	// streamBuffer is how much of a list is written at once; least for compression.
+	// streamBuffer is the number of bytes of a list that are written at once.
 	streamBuffer = 32 << 10
-	leastZipped  = 1 << 10
-	// writePatience is how long a caller may take for what is written at once.
-	writePatience = 30 * time.Second
+	// minZipped is the smallest answer that is compressed.
+	minZipped = 1 << 10
+	// writeTimeout is the time that a caller has to read what is written at once.
+	writeTimeout = 30 * time.Second
 )
 
 // Appending to a buffer is most of what a list of thousands costs, so objects are written field by field.
@@ -165,7 +168,7 @@ func (s *stream) begin() {
 	header.Set("Content-Type", contentJSON)
 	header.Add("Vary", "Accept-Encoding")
 	var sink interface{ Write(p []byte) (int, error) } = patient{s.call}
-	if acceptsGzip(s.call.r.Header.Values("Accept-Encoding")) {
+	if accept.Gzip(s.call.r.Header.Values("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
 		s.zip, _ = gzip.NewWriterLevel(sink, gzip.BestSpeed) // the level is one
 		sink = s.zip
@@ -211,24 +214,10 @@ func (s *stream) put(data []byte) {
 type patient struct{ call *call }
 
 func (p patient) Write(data []byte) (int, error) {
-	_ = p.call.control.SetWriteDeadline(time.Now().Add(writePatience))
+	_ = p.call.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	// Lets other requests run between two pieces of a long answer.
 	runtime.Gosched()
 	return p.call.w.Write(data)
-}
-
-func acceptsGzip(accept []string) bool {
-	for _, header := range accept {
-		for part := range strings.SplitSeq(header, ",") {
-			coding, parameters, _ := strings.Cut(part, ";")
-			coding = strings.TrimSpace(coding)
-			refused := strings.TrimRight(strings.ReplaceAll(parameters, " ", ""), "0.") == "q="
-			if (coding == "gzip" || coding == "*") && !refused {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // answer writes one object.
@@ -236,7 +225,7 @@ func (c *call) answer(status int, body []byte) {
 	header := c.w.Header()
 	header.Set("Content-Type", contentJSON)
 	header.Add("Vary", "Accept-Encoding")
-	if len(body) >= leastZipped && acceptsGzip(c.r.Header.Values("Accept-Encoding")) {
+	if len(body) >= minZipped && accept.Gzip(c.r.Header.Values("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
 		c.w.WriteHeader(status)
 		zip, _ := gzip.NewWriterLevel(patient{c}, gzip.BestSpeed)

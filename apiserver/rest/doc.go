@@ -1,14 +1,16 @@
-// Package rest is the face for programs that know nothing of Kubernetes: the documented Functions API, see docs/rest.md.
+// Package rest is the frontend for programs that know nothing of Kubernetes: the documented Functions API, see docs/rest.md.
 //
 // What lives where:
 //
-//   - server.go: what every request goes through, from its id to its answer; routes.go: which paths and methods there are;
-//   - limits.go and body.go: what one caller may take of the others' time and memory (package bodies counts it);
-//   - wire/: paths and bodies as values, and what may be wrong with them; errors.go: every refusal;
-//   - answer.go: JSON and streams of it; text.go: values as Python writes them; inputs.go: inputs that come as an array; signature.go: what code must define;
-//   - functions.go, images.go, runs.go, jobs.go, gpus.go, token.go: a file a resource, which only translates;
-//   - contract/: the OpenAPI document and the page made of it.
+//   - server.go: what every request passes through, from its id to its answer; routes.go: paths and methods; aggregated.go: the API group
+//     behind the aggregator;
+//   - limits.go and body.go: how much time and memory one caller may take (package bodies counts them);
+//   - wire/: paths and bodies as values, and their errors; errors.go: every refusal; requests.go: conditions and keys of requests;
+//   - answer.go: JSON and streams of JSON; text.go: values as Python writes them;
+//     inputs_text.go: inputs that come as an array; signature.go: what code must define;
+//   - functions.go, images.go, runs.go, run_body.go, jobs.go, gpus.go, token.go: the resources, which only translate;
+//   - contract/: the OpenAPI document and the page that is made from it.
 //
-// What must not be here: how an object is found or written (package core), who calls and what he may do (package identity),
-// what the store is (package outcomes).
+// What must not be here: how objects are found (package core) or written (package writes), who calls and what a caller may do
+// (package identity), and transactions on the store (package outcomes has a Reader).
 package rest

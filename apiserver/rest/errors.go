@@ -17,10 +17,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/apiserver/shares"
+	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
 // maxMessage is how many bytes of a message of the Kubernetes API are passed on, and are logged.
 const maxMessage = 2000
+
+// errPrecondition: the object is not the one that If-Match names.
+var errPrecondition = errors.New("the object has changed since it was read")
 
 // refusal is an answer other than success.
 type refusal struct {
@@ -77,7 +81,7 @@ func refusalOf(err error) *refusal {
 	var refused *refusal
 	var fields problems
 	var token *identity.TokenError
-	var owned *core.OwnedError
+	var owned *writes.OwnedError
 	var broken *core.NotDecodableError
 	var reference *identity.ReferenceError
 	var body *wire.Error
@@ -107,9 +111,9 @@ func refusalOf(err error) *refusal {
 		return refuse(http.StatusRequestEntityTooLarge, "The body is larger than %d bytes.", tooLarge.Limit)
 	case errors.Is(err, core.ErrNotFound):
 		return notFound()
-	case errors.Is(err, core.ErrChanged), errors.Is(err, core.ErrKeyReused):
+	case errors.Is(err, writes.ErrChanged), errors.Is(err, writes.ErrKeyReused):
 		return refuse(http.StatusConflict, "%s.", upper(err.Error()))
-	case errors.Is(err, core.ErrPrecondition):
+	case errors.Is(err, errPrecondition):
 		return refuse(http.StatusPreconditionFailed, "%s.", upper(err.Error()))
 	case errors.As(err, &share):
 		return later(http.StatusTooManyRequests, share.RetryAfter, "%s", sentence(share.Sentence))

@@ -9,9 +9,10 @@ import (
 
 	"k8s.io/klog/v2"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/writes"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -22,7 +23,7 @@ const (
 )
 
 // appendFunction writes a function.
-func (c *call) appendFunction(b []byte, f *sharedcloudv1alpha1.Function, code string) []byte {
+func (c *call) appendFunction(b []byte, f *v1alpha1.Function, code string) []byte {
 	imageID, registryPath := "", ""
 	if image, ok := c.api.Catalogue.Named(f.Namespace, f.Spec.Image); ok {
 		imageID, registryPath = c.api.Catalogue.UUID(f.Namespace, image), image.Spec.RegistryPath
@@ -44,7 +45,7 @@ func (c *call) appendFunction(b []byte, f *sharedcloudv1alpha1.Function, code st
 }
 
 // etag changes with everything that a caller can change of a function, and with code in a ConfigMap.
-func etag(f *sharedcloudv1alpha1.Function) string {
+func etag(f *v1alpha1.Function) string {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(f.UID))
 	if f.Spec.CodeFrom != nil && f.Status.Revision != nil {
@@ -53,7 +54,7 @@ func etag(f *sharedcloudv1alpha1.Function) string {
 	return `"` + strconv.FormatInt(f.Generation, 10) + "-" + strconv.FormatUint(hash.Sum64(), 36) + `"`
 }
 
-func (c *call) answerFunction(status int, f *sharedcloudv1alpha1.Function) error {
+func (c *call) answerFunction(status int, f *v1alpha1.Function) error {
 	code, err := c.api.Code.Of(c.ctx(), f)
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func listFunctions(c *call) error {
 }
 
 // function finds the function of the path, if the caller may see it.
-func (c *call) function() (*sharedcloudv1alpha1.Function, error) {
+func (c *call) function() (*v1alpha1.Function, error) {
 	f, ok := c.api.Cluster.Functions.Get(c.namespace, c.id)
 	if !ok {
 		return nil, c.unknown()
@@ -112,9 +113,9 @@ func getFunction(c *call) error {
 
 // functionBody reads the fields of a body into what a function has. present is nil for a new one; all says that each field
 // is required.
-func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool) (core.FunctionFields, error) {
+func (c *call) functionBody(b wire.Body, present *writes.FunctionFields, all bool) (writes.FunctionFields, error) {
 	wrong := problems{}
-	var fields core.FunctionFields
+	var fields writes.FunctionFields
 	if present != nil {
 		fields = *present
 	}
@@ -155,11 +156,11 @@ func (c *call) functionBody(b wire.Body, present *core.FunctionFields, all bool)
 
 // imageOf reads the field image, and returns the image that is in force after the change; nil where there is none. The error
 // is that it cannot be found out which images the caller may see.
-func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, wrong problems) (*sharedcloudv1alpha1.FunctionImage, error) {
+func (c *call) imageOf(b wire.Body, required bool, fields *writes.FunctionFields, wrong problems) (*v1alpha1.FunctionImage, error) {
 	id, given, problem := b.UUID("image")
 	if !given && !required {
 		image, found := c.api.Catalogue.Named(c.namespace, fields.Image)
-		if !found || sharedcloudv1alpha1.DecodeError(image) != "" {
+		if !found || v1alpha1.DecodeError(image) != "" {
 			return nil, nil
 		}
 		return image, nil
@@ -177,7 +178,7 @@ func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, 
 	case !found:
 		wrong.add("image", wire.SentenceNoObject(id))
 		return nil, nil
-	case sharedcloudv1alpha1.DecodeError(image) != "":
+	case v1alpha1.DecodeError(image) != "":
 		wrong.add("image", upper(core.Decodable(image).Error())+".")
 		return nil, nil
 	case shadowed != nil:
@@ -189,7 +190,7 @@ func (c *call) imageOf(b wire.Body, required bool, fields *core.FunctionFields, 
 }
 
 // checkRuntime: the runtime is known, and of the language that the image has.
-func checkRuntime(fields core.FunctionFields, image *sharedcloudv1alpha1.FunctionImage, wrong problems) {
+func checkRuntime(fields writes.FunctionFields, image *v1alpha1.FunctionImage, wrong problems) {
 	language, known := runtimes.Language(fields.Runtime)
 	if !known {
 		wrong.add("runtime", wire.SentenceNoChoice(fields.Runtime))
@@ -242,8 +243,8 @@ func (c *call) changeFunction(verb string, all bool) error {
 	if err != nil {
 		return err
 	}
-	changed, err := c.api.Writer.ChangeFunction(c.ctx(), f, core.Requester{User: c.caller.GetName()},
-		func(current *sharedcloudv1alpha1.Function, present core.FunctionFields) (core.FunctionFields, error) {
+	changed, err := c.api.Writer.ChangeFunction(c.ctx(), f, writes.Requester{User: c.caller.GetName()},
+		func(current *v1alpha1.Function, present writes.FunctionFields) (writes.FunctionFields, error) {
 			if err := c.matches(current); err != nil {
 				return present, err
 			}
@@ -257,7 +258,7 @@ func (c *call) changeFunction(verb string, all bool) error {
 }
 
 // matches says whether the function is one of those that If-Match names.
-func (c *call) matches(f *sharedcloudv1alpha1.Function) error {
+func (c *call) matches(f *v1alpha1.Function) error {
 	headers := c.r.Header.Values("If-Match")
 	if len(headers) == 0 {
 		return nil
@@ -269,7 +270,7 @@ func (c *call) matches(f *sharedcloudv1alpha1.Function) error {
 			}
 		}
 	}
-	return core.ErrPrecondition
+	return errPrecondition
 }
 
 func deleteFunction(c *call) error {

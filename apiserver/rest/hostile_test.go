@@ -13,8 +13,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"sharedcloud.io/function-operator/apiserver/bodies"
-	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
 // readers are what each route that takes a body makes of it, as far as no cluster is needed. A route that is added needs one.
@@ -24,7 +24,7 @@ var readers = map[string]func(wire.Body){
 	"PATCH functions":     textFields("name", "code", "runtime", "image"),
 	"POST api-token-auth": textFields("username", "password"),
 	"POST runs": func(b wire.Body) {
-		var fields core.RunFields
+		var fields writes.RunFields
 		parametersField(b, &fields, problems{})
 		textFields("function", "bid_price", "base_gpu")(b)
 	},

@@ -3,13 +3,13 @@ package rest
 import (
 	"net/http"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 )
 
 const resourceImages = "functionimages"
 
-func (c *call) appendImage(b []byte, image *sharedcloudv1alpha1.FunctionImage) []byte {
+func (c *call) appendImage(b []byte, image *v1alpha1.FunctionImage) []byte {
 	o := newObject(b)
 	o.text("uuid", c.api.Catalogue.UUID(c.namespace, image))
 	o.date("current_server_time", c.now.UnixMicro())

@@ -10,7 +10,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	"sharedcloud.io/function-operator/api/strictjson"
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/parameters"
 )
@@ -20,7 +20,7 @@ import (
 // text of a Python tuple of tuples, in which every number stays as it was written. Both kinds of handlers read both.
 
 // listedInputs reads an array of arrays, which was checked: as JSON, or as a literal where only that keeps its numbers.
-func listedInputs(list []byte, runtime string) (inputs []sharedcloudv1alpha1.Input, literal *string, problem string) {
+func listedInputs(list []byte, runtime string) (inputs []v1alpha1.Input, literal *string, problem string) {
 	const wanted = "This must be an array of arrays, or the text of a Python tuple of tuples."
 	count, values, kept, null := 0, 0, true, -1
 	err := eachInput(list, func(index int) {
@@ -52,10 +52,10 @@ func listedInputs(list []byte, runtime string) (inputs []sharedcloudv1alpha1.Inp
 	}
 	// One piece of memory for all values, and their texts stay where they are: there may be a hundred thousand.
 	all := make([]apiextensionsv1.JSON, 0, values)
-	inputs = make([]sharedcloudv1alpha1.Input, 0, count)
+	inputs = make([]v1alpha1.Input, 0, count)
 	start := 0
 	_ = eachInput(list, func(int) {
-		inputs = append(inputs, sharedcloudv1alpha1.Input(all[start:len(all):len(all)]))
+		inputs = append(inputs, v1alpha1.Input(all[start:len(all):len(all)]))
 		start = len(all)
 	}, func(value []byte) { all = append(all, apiextensionsv1.JSON{Raw: value}) })
 	return inputs, nil, ""

@@ -55,7 +55,7 @@ func TestAnArrayOfInputsKeepsItsNumbers(t *testing.T) {
 		"null":                              {`[[1], null]`, "", "", "Item 1 is null: it must be an array."},
 		"no input":                          {`[]`, "", "", "There is no input: give [[]] for a single call without values."},
 		"a number beyond floats":            {`[[1e999]]`, "", "", "JSON parse error - the number 1e999 is out of the range of floating-point numbers at byte 16"},
-		"half a surrogate pair":             {`[["\ud800"]]`, "", "", `JSON parse error - it has half a surrogate pair, \ud800, which no text can hold at byte 17`},
+		"half a surrogate pair":             {`[["\ud800"]]`, "", "", `JSON parse error - it contains half a surrogate pair (\ud800) at byte 17`},
 		"a key twice":                       {`[[{"a":1,"a":2}]]`, "", "", `JSON parse error - the key "a" is given twice at byte 24`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
@@ -30,7 +30,7 @@ const jobsPage = 64
 
 // jobsOf is what is known of a run, to write its jobs from.
 type jobsOf struct {
-	run          *sharedcloudv1alpha1.FunctionRun
+	run          *v1alpha1.FunctionRun
 	runID        string
 	functionName string
 	created      int64
@@ -39,14 +39,14 @@ type jobsOf struct {
 	// row is the run's in the store; nil before its first worker called.
 	row     *outcomes.Run
 	workers map[int64]*outcomes.Worker
-	// handed are the workers that hold something.
-	handed []*outcomes.Worker
+	// holders are the workers that hold inputs.
+	holders []*outcomes.Worker
 	// busy are the workers by the index that they execute.
 	busy map[int]*outcomes.Worker
 }
 
 // jobsOf reads what the jobs of a run have in common, but for the workers.
-func (c *call) jobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
+func (c *call) jobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsOf, error) {
 	j := &jobsOf{run: run, runID: c.api.Cluster.FunctionRuns.UUID(run), created: core.CreatedMicros(run)}
 	j.functionName, _ = c.functionNameOf(run)
 	if run.Status.Revision != nil {
@@ -57,52 +57,29 @@ func (c *call) jobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun)
 	return j, err
 }
 
-// allJobsOf is jobsOf with all workers that there ever were.
-func (c *call) allJobsOf(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*jobsOf, error) {
+// allJobsOf is jobsOf with all workers that the run has ever had.
+func (c *call) allJobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsOf, error) {
 	j, err := c.jobsOf(ctx, run)
 	if err != nil {
 		return nil, err
 	}
-	err = c.api.Store.View(ctx, func(tx *outcomes.Tx) error {
-		if err := j.find(tx); err != nil || j.row == nil {
-			return err
-		}
-		workers, err := tx.Workers(j.row.ID)
-		j.employ(workers)
-		return err
-	})
+	state, err := c.api.Outcomes.Workers(ctx, run.UID)
+	j.take(state)
 	return j, err
 }
 
-// find reads the run's row. A transaction may be run more than once, and begins anew here.
-func (j *jobsOf) find(tx *outcomes.Tx) (err error) {
-	j.workers, j.busy, j.handed = map[int64]*outcomes.Worker{}, map[int]*outcomes.Worker{}, nil
-	j.row, err = tx.Run(j.run.UID)
-	return err
-}
-
-func (j *jobsOf) employ(workers []outcomes.Worker) {
-	for i := range workers {
-		w := &workers[i]
+// take adds the run's row and its workers.
+func (j *jobsOf) take(state outcomes.RunState) {
+	j.row = state.Run
+	j.workers, j.busy = map[int64]*outcomes.Worker{}, map[int]*outcomes.Worker{}
+	for i := range state.Workers {
+		w := &state.Workers[i]
 		j.workers[w.ID] = w
-		if index, _ := executing(w); index >= 0 {
-			j.handed = append(j.handed, w)
+		if index, _ := w.Current(); index >= 0 {
+			j.holders = append(j.holders, w)
 			j.busy[index] = w
 		}
 	}
-}
-
-// executing is the index that a worker executes, and since when: the one that it named in its last call, else the first
-// of those that it was handed in answer to it. -1 where it holds none.
-func executing(w *outcomes.Worker) (index int, since int64) {
-	held := w.Held()
-	switch {
-	case w.State != outcomes.WorkerLive || held.Empty():
-		return -1, 0
-	case w.Executing >= 0:
-		return w.Executing, w.ExecutingMicros
-	}
-	return held.Min(), w.Assigned(held.Min())
 }
 
 // count is how many jobs the run has.
@@ -130,7 +107,7 @@ func (j *jobsOf) at(index int, outcome *outcomes.Outcome, input *parameters.Inpu
 		it.worker, it.assigned = j.workers[outcome.WorkerID], outcome.AssignedMicros
 		return it
 	}
-	for _, w := range j.handed {
+	for _, w := range j.holders {
 		if at := w.Assigned(index); at > 0 {
 			it.worker, it.assigned = w, at
 			break
@@ -172,7 +149,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 			result = resultText(done.Result, done.ResultText)
 		}
 	} else if w := it.of.busy[it.index]; w != nil {
-		_, started = executing(w)
+		_, started = w.Current()
 		node = w.Node
 	} else if it.worker != nil {
 		node = it.worker.Node
@@ -298,7 +275,7 @@ func listJobs(c *call) error {
 	out := c.newStream(http.StatusOK)
 	skip, left := page.offset, page.limit
 	var failed error
-	err = ahead(c.ctx(), runs, c.allJobsOf, func(_ *sharedcloudv1alpha1.FunctionRun, j *jobsOf) bool {
+	err = ahead(c.ctx(), runs, c.allJobsOf, func(_ *v1alpha1.FunctionRun, j *jobsOf) bool {
 		if filter.status == 0 && skip >= j.count() {
 			skip -= j.count()
 			return true
@@ -331,10 +308,10 @@ func listJobs(c *call) error {
 	return nil
 }
 
-func (c *call) onlyRun(runs []*sharedcloudv1alpha1.FunctionRun, id string) []*sharedcloudv1alpha1.FunctionRun {
+func (c *call) onlyRun(runs []*v1alpha1.FunctionRun, id string) []*v1alpha1.FunctionRun {
 	for _, run := range runs {
 		if c.api.Cluster.FunctionRuns.UUID(run) == id {
-			return []*sharedcloudv1alpha1.FunctionRun{run}
+			return []*v1alpha1.FunctionRun{run}
 		}
 	}
 	return nil
@@ -342,23 +319,20 @@ func (c *call) onlyRun(runs []*sharedcloudv1alpha1.FunctionRun, id string) []*sh
 
 // eachJob yields the jobs of a run, the highest index first, with a page of outcomes in memory.
 func (c *call) eachJob(j *jobsOf, yield func(job) bool) error {
-	for before := j.count(); before > 0; before = max(0, before-jobsPage) {
+	for before := j.count(); before > 0; {
 		first := max(0, before-jobsPage)
 		var page []outcomes.Outcome
 		if j.row != nil {
-			err := c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) error {
-				page = nil
-				// Once more: results may have been deleted since the page before.
-				row, err := tx.Run(j.run.UID)
-				if err != nil || row == nil {
-					return err
-				}
-				j.row = row
-				page, err = tx.OutcomesBefore(row, before, before-first)
-				return err
-			})
+			// The run's row is read with each page: its results may have been deleted since the page before.
+			state, err := c.api.Outcomes.Before(c.ctx(), j.run.UID, before, before-first)
 			if err != nil {
 				return err
+			}
+			if state.Run != nil {
+				j.row, page = state.Run, state.Outcomes
+			}
+			if n := len(page); n > 0 {
+				first = max(first, page[n-1].Index) // large outcomes: the others are on the next page
 			}
 		}
 		inputs, err := j.inputs(c.ctx(), first, before-1)
@@ -378,6 +352,7 @@ func (c *call) eachJob(j *jobsOf, yield func(job) bool) error {
 				return nil
 			}
 		}
+		before = first
 	}
 	return nil
 }
@@ -397,28 +372,14 @@ func getJob(c *call) error {
 	if index >= j.count() {
 		return notFound()
 	}
-	var outcome *outcomes.Outcome
-	err = c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) error {
-		outcome = nil
-		if err := j.find(tx); err != nil || j.row == nil {
-			return err
-		}
-		page, err := tx.Outcomes(j.row, index, 1)
-		if err != nil {
-			return err
-		}
-		var workers []outcomes.Worker
-		if len(page) == 1 && page[0].Index == index {
-			outcome = &page[0]
-			workers, err = tx.WorkerByID(j.row.ID, outcome.WorkerID)
-		} else {
-			workers, err = tx.LiveWorkers(j.row.ID)
-		}
-		j.employ(workers)
-		return err
-	})
+	state, err := c.api.Outcomes.At(c.ctx(), run.UID, index)
 	if err != nil {
 		return err
+	}
+	j.take(state)
+	var outcome *outcomes.Outcome
+	if len(state.Outcomes) > 0 {
+		outcome = &state.Outcomes[0]
 	}
 	inputs, err := j.inputs(c.ctx(), index, index)
 	if err != nil {

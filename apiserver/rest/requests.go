@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/apiserver/uuids"
+	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
 // What requests say beyond the contract: which part of a list, and that they are a repetition.
@@ -84,8 +84,8 @@ var idempotencyKey = regexp.MustCompile(`^[\x21-\x7e]{1,255}$`)
 
 // requester is on whose behalf a POST writes, and whether it may come again. The dialect belongs to the request as well as
 // its body, and where it goes.
-func (c *call) requester(body []byte) (core.Requester, error) {
-	by := core.Requester{User: c.caller.GetName()}
+func (c *call) requester(body []byte) (writes.Requester, error) {
+	by := writes.Requester{User: c.caller.GetName()}
 	keys := c.r.Header.Values(headerIdempotencyKey)
 	if len(keys) == 0 {
 		return by, nil

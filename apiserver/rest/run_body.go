@@ -5,20 +5,21 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
+	"sharedcloud.io/function-operator/apiserver/writes"
 	"sharedcloud.io/function-operator/parameters"
 )
 
 // runBody reads what a new run is to be, and says all that is wrong with it.
-func (c *call) runBody(b wire.Body) (core.RunFields, error) {
+func (c *call) runBody(b wire.Body) (writes.RunFields, error) {
 	wrong := problems{}
 	function, err := c.functionField(b, wrong)
 	if err != nil {
-		return core.RunFields{}, err
+		return writes.RunFields{}, err
 	}
-	fields := core.RunFields{Function: function}
+	fields := writes.RunFields{Function: function}
 	parametersField(b, &fields, wrong)
 	price, given, problem := b.Number("bid_price")
 	switch {
@@ -34,7 +35,7 @@ func (c *call) runBody(b wire.Body) (core.RunFields, error) {
 }
 
 // functionField finds the function that is called. The error is that it cannot be found out whether the caller may see it.
-func (c *call) functionField(b wire.Body, wrong problems) (*sharedcloudv1alpha1.Function, error) {
+func (c *call) functionField(b wire.Body, wrong problems) (*v1alpha1.Function, error) {
 	id, _, problem := b.UUID("function")
 	if problem != "" {
 		wrong.add("function", problem)
@@ -50,7 +51,7 @@ func (c *call) functionField(b wire.Body, wrong problems) (*sharedcloudv1alpha1.
 }
 
 // parametersField reads the text of a Python tuple of tuples, or an array of arrays.
-func parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
+func parametersField(b wire.Body, fields *writes.RunFields, wrong problems) {
 	if list, ok := b.List("parameters"); ok {
 		if len(list) > maxParameters {
 			wrong.add("parameters", wire.SentenceTooLong(maxParameters))
@@ -83,7 +84,7 @@ func parametersField(b wire.Body, fields *core.RunFields, wrong problems) {
 }
 
 // baseField reads the weakest GPU that will do.
-func (c *call) baseField(b wire.Body, fields *core.RunFields, wrong problems) {
+func (c *call) baseField(b wire.Body, fields *writes.RunFields, wrong problems) {
 	id, given, problem := b.UUID("base_gpu")
 	switch {
 	case !given, problem == wire.SentenceNull: // any will do

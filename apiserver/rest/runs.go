@@ -14,9 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/klog/v2"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
-	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -32,9 +31,9 @@ const (
 	busyPause = 50 * time.Millisecond
 )
 
-func (c *call) appendRun(b []byte, run *sharedcloudv1alpha1.FunctionRun, given *core.Given) []byte {
+func (c *call) appendRun(b []byte, run *v1alpha1.FunctionRun, given *core.Given) []byte {
 	base, baseID := "n/a", ""
-	if label := run.Annotations[sharedcloudv1alpha1.AnnotationBaseGPU]; label != "" {
+	if label := run.Annotations[v1alpha1.AnnotationBaseGPU]; label != "" {
 		product := core.GPUProductOf(label)
 		base, baseID = product.Name, product.UUID()
 	}
@@ -59,7 +58,7 @@ func (c *call) appendRun(b []byte, run *sharedcloudv1alpha1.FunctionRun, given *
 }
 
 // functionNameOf is what is known of the function that a run calls, which may be gone.
-func (c *call) functionNameOf(run *sharedcloudv1alpha1.FunctionRun) (name, id string) {
+func (c *call) functionNameOf(run *v1alpha1.FunctionRun) (name, id string) {
 	if f, ok := c.api.Cluster.FunctionOf(run); ok {
 		return core.FunctionName(f), c.api.Cluster.Functions.UUID(f)
 	}
@@ -101,8 +100,8 @@ func appendGiven(b []byte, given *core.Given) []byte {
 	return appendText(b, text.String())
 }
 
-func bidOf(run *sharedcloudv1alpha1.FunctionRun) float64 {
-	price, err := strconv.ParseFloat(run.Annotations[sharedcloudv1alpha1.AnnotationBidPrice], 64)
+func bidOf(run *v1alpha1.FunctionRun) float64 {
+	price, err := strconv.ParseFloat(run.Annotations[v1alpha1.AnnotationBidPrice], 64)
 	if err != nil || math.IsNaN(price) || math.IsInf(price, 0) || price < 0 {
 		return 0
 	}
@@ -110,7 +109,7 @@ func bidOf(run *sharedcloudv1alpha1.FunctionRun) float64 {
 }
 
 // given reads the inputs of a run. A run that cannot be read as inputs, or is gone meanwhile, has none: nil.
-func (c *call) given(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) (*core.Given, error) {
+func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.Given, error) {
 	for {
 		given, err := c.api.Inputs.Given(ctx, run.Namespace, run.Name, run.UID)
 		switch {
@@ -134,7 +133,7 @@ func (c *call) given(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun) 
 }
 
 // unreadable says that asking for the inputs again gives no others. A restored object can be without a name.
-func unreadable(run *sharedcloudv1alpha1.FunctionRun) bool {
+func unreadable(run *v1alpha1.FunctionRun) bool {
 	_, err := parameters.CachedCount(run)
 	return err != nil || run.Name == "" || run.Namespace == ""
 }
@@ -158,7 +157,7 @@ func listRuns(c *call) error {
 	defer leave()
 	runs = slice(page, runs)
 	out := c.newStream(http.StatusOK)
-	err = ahead(c.ctx(), runs, c.given, func(run *sharedcloudv1alpha1.FunctionRun, given *core.Given) bool {
+	err = ahead(c.ctx(), runs, c.given, func(run *v1alpha1.FunctionRun, given *core.Given) bool {
 		return out.item(func(b []byte) []byte { return c.appendRun(b, run, given) })
 	})
 	if err != nil || out.broken != nil {
@@ -214,7 +213,7 @@ func ahead[T, V any](ctx context.Context, items []T, load func(context.Context, 
 }
 
 // runsAskedFor are the caller's runs, or those of one function.
-func (c *call) runsAskedFor() ([]*sharedcloudv1alpha1.FunctionRun, error) {
+func (c *call) runsAskedFor() ([]*v1alpha1.FunctionRun, error) {
 	wrong := problems{}
 	id, given := c.queryUUID("function", wrong)
 	if len(wrong) > 0 {
@@ -231,7 +230,7 @@ func (c *call) runsAskedFor() ([]*sharedcloudv1alpha1.FunctionRun, error) {
 }
 
 // run finds the run of the path, if the caller may see it.
-func (c *call) run() (*sharedcloudv1alpha1.FunctionRun, error) {
+func (c *call) run() (*v1alpha1.FunctionRun, error) {
 	run, ok := c.api.Cluster.FunctionRuns.Get(c.namespace, c.id)
 	if !ok {
 		return nil, c.unknown()
@@ -239,7 +238,7 @@ func (c *call) run() (*sharedcloudv1alpha1.FunctionRun, error) {
 	return run, c.seeRun(run)
 }
 
-func (c *call) seeRun(run *sharedcloudv1alpha1.FunctionRun) error {
+func (c *call) seeRun(run *v1alpha1.FunctionRun) error {
 	allowed, err := c.may("get", resourceRuns, run.Name)
 	if err == nil && !allowed {
 		return notFound()
@@ -255,7 +254,7 @@ func getRun(c *call) error {
 	return c.answerRun(http.StatusOK, run)
 }
 
-func (c *call) answerRun(status int, run *sharedcloudv1alpha1.FunctionRun) error {
+func (c *call) answerRun(status int, run *v1alpha1.FunctionRun) error {
 	if err := core.Decodable(run); err != nil {
 		return err
 	}
@@ -310,24 +309,11 @@ func deleteRun(c *call) error {
 }
 
 // notInProgress refuses to delete what has a job that is being executed.
-func (c *call) notInProgress(run *sharedcloudv1alpha1.FunctionRun, what string) error {
-	if meta.IsStatusConditionTrue(run.Status.Conditions, sharedcloudv1alpha1.ConditionFinished) {
+func (c *call) notInProgress(run *v1alpha1.FunctionRun, what string) error {
+	if meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionFinished) {
 		return nil
 	}
-	busy := false
-	err := c.api.Store.View(c.ctx(), func(tx *outcomes.Tx) error {
-		busy = false
-		row, err := tx.Run(run.UID)
-		if err != nil || row == nil || row.Closed {
-			return err
-		}
-		live, err := tx.LiveWorkers(row.ID)
-		for i := range live {
-			index, _ := executing(&live[i])
-			busy = busy || index >= 0
-		}
-		return err
-	})
+	busy, err := c.api.Outcomes.Executes(c.ctx(), run.UID)
 	if err != nil {
 		return err
 	}

@@ -17,13 +17,15 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/accept"
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/apiserver/shares"
+	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
 const (
@@ -41,9 +43,12 @@ const (
 	drainPatience = 5 * time.Second
 )
 
-// Store is what the face reads of outcomes.
-type Store interface {
-	View(ctx context.Context, fn func(*outcomes.Tx) error) error
+// Outcomes reads runs from the outcome store, see outcomes.Reader.
+type Outcomes interface {
+	Executes(ctx context.Context, run types.UID) (bool, error)
+	Workers(ctx context.Context, run types.UID) (outcomes.RunState, error)
+	Before(ctx context.Context, run types.UID, before, limit int) (outcomes.RunState, error)
+	At(ctx context.Context, run types.UID, index int) (outcomes.RunState, error)
 }
 
 // Inputs finds what runs were given.
@@ -54,11 +59,11 @@ type Inputs interface {
 // Config is what the face is made of.
 type Config struct {
 	Cluster   *core.Cluster
-	Writer    *core.Writer
+	Writer    *writes.Writer
 	Catalogue *core.Catalogue
 	Code      *core.Code
 	Inputs    Inputs
-	Store     Store
+	Outcomes  Outcomes
 	Contact   *core.Contact
 	Callers   *identity.Callers
 	Tenancy   *identity.Tenancy
@@ -242,7 +247,7 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 			return err
 		}
 	}
-	if !found.page && !acceptsJSON(c.r.Header.Values("Accept")) {
+	if !found.page && !accept.Any(c.r.Header.Values("Accept"), contentJSON) {
 		return refuse(http.StatusNotAcceptable, "Could not satisfy the request Accept header.")
 	}
 	return serve(c)
@@ -312,7 +317,7 @@ func (c *call) locate() error {
 	case err != nil && c.chosen:
 		return notFound()
 	case err != nil:
-		return refuse(http.StatusForbidden, "No namespace belongs to you: ask an administrator of the cluster to name you in the annotation %s of one.", sharedcloudv1alpha1.AnnotationTenants)
+		return refuse(http.StatusForbidden, "No namespace belongs to you: ask an administrator of the cluster to name you in the annotation %s of one.", v1alpha1.AnnotationTenants)
 	}
 	return nil
 }
@@ -413,21 +418,3 @@ func (r *recorder) Write(data []byte) (int, error) {
 
 // Unwrap lets http.ResponseController through.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-func acceptsJSON(accept []string) bool {
-	if len(accept) == 0 {
-		return true
-	}
-	for _, header := range accept {
-		for part := range strings.SplitSeq(header, ",") {
-			media, parameters, _ := strings.Cut(part, ";")
-			switch strings.ToLower(strings.TrimSpace(media)) {
-			case contentJSON, "application/*", "*/*", "*", "":
-				if strings.TrimRight(strings.ReplaceAll(parameters, " ", ""), "0.") != "q=" {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}

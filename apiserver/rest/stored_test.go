@@ -16,13 +16,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	clientrest "k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -36,7 +37,7 @@ type storedAnswers struct{ object map[string]json.RawMessage }
 func (s *storedAnswers) RoundTrip(request *http.Request) (*http.Response, error) {
 	version, kind := "v1", "ConfigMap"
 	if strings.HasPrefix(request.URL.Path, "/apis/") {
-		version, kind = sharedcloudv1alpha1.GroupVersion.String(), "FunctionRun"
+		version, kind = v1alpha1.GroupVersion.String(), "FunctionRun"
 	}
 	text, err := json.Marshal(with(s.object, "apiVersion", version, "kind", kind))
 	if err != nil {
@@ -55,11 +56,22 @@ func with(object map[string]json.RawMessage, members ...string) map[string]json.
 	return changed
 }
 
-// emptyStore has no outcomes.
-type emptyStore struct{}
+// noOutcomes implements Outcomes for a store without runs.
+type noOutcomes struct{}
 
-// View implements Store.
-func (emptyStore) View(context.Context, func(*outcomes.Tx) error) error { return nil }
+func (noOutcomes) Executes(context.Context, types.UID) (bool, error) { return false, nil }
+
+func (noOutcomes) Workers(context.Context, types.UID) (outcomes.RunState, error) {
+	return outcomes.RunState{}, nil
+}
+
+func (noOutcomes) Before(context.Context, types.UID, int, int) (outcomes.RunState, error) {
+	return outcomes.RunState{}, nil
+}
+
+func (noOutcomes) At(context.Context, types.UID, int) (outcomes.RunState, error) {
+	return outcomes.RunState{}, nil
+}
 
 // oneUpload is a store of uploads that has one, of three inputs.
 type oneUpload struct{}
@@ -96,7 +108,7 @@ type storedObjects struct {
 func newStoredObjects(f *testing.F) *storedObjects {
 	s := &storedObjects{answers: &storedAnswers{}}
 	cluster, err := core.NewCluster(&clientrest.Config{Host: "http://cluster.invalid", Transport: s.answers, QPS: -1}, oneUpload{}, 1, "nvidia.com/gpu",
-		sharedcloudv1alpha1.DefaultGPUProductLabel, clock.RealClock{})
+		v1alpha1.DefaultGPUProductLabel, clock.RealClock{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -104,7 +116,7 @@ func newStoredObjects(f *testing.F) *storedObjects {
 		return authorizer.DecisionAllow, "", nil
 	})
 	s.api = New(Config{
-		Cluster: cluster, Catalogue: core.NewCatalogue(cluster.Images, "catalogue"), Store: emptyStore{},
+		Cluster: cluster, Catalogue: core.NewCatalogue(cluster.Images, "catalogue"), Outcomes: noOutcomes{},
 		Contact: core.NewContact(cluster.Client, clock.RealClock{}), Tenancy: identity.NewTenancy(oneNamespace{}, "ns"),
 		Rules: identity.NewRules(yes, clock.RealClock{}), ReadsPerSecond: 1e9, WritesPerSecond: 1e9,
 		Synced: func() bool { return true }, Clock: clock.RealClock{},
@@ -126,7 +138,7 @@ func (s *storedObjects) store(data []byte) (paths []string, stored bool) {
 	if data, err = json.Marshal(object); err != nil {
 		return nil, false
 	}
-	function, image, run := &sharedcloudv1alpha1.Function{}, &sharedcloudv1alpha1.FunctionImage{}, &sharedcloudv1alpha1.FunctionRun{}
+	function, image, run := &v1alpha1.Function{}, &v1alpha1.FunctionImage{}, &v1alpha1.FunctionRun{}
 	for _, into := range []client.Object{function, image, run} {
 		if json.Unmarshal(data, into) != nil {
 			return nil, false
@@ -136,12 +148,12 @@ func (s *storedObjects) store(data []byte) (paths []string, stored bool) {
 	if err != nil {
 		return nil, false
 	}
-	run, stored = kept.(*sharedcloudv1alpha1.FunctionRun)
+	run, stored = kept.(*v1alpha1.FunctionRun)
 	s.answers.object = object
 	cluster := *s.api.Cluster
-	cluster.Functions = core.NewTable[*sharedcloudv1alpha1.Function](clock.RealClock{}, nil)
-	cluster.Images = core.NewTable[*sharedcloudv1alpha1.FunctionImage](clock.RealClock{}, nil)
-	cluster.FunctionRuns = core.NewTable[*sharedcloudv1alpha1.FunctionRun](clock.RealClock{}, nil).ClaimedBy(sharedcloudv1alpha1.UUIDPartOfJobs)
+	cluster.Functions = core.NewTable[*v1alpha1.Function](clock.RealClock{}, nil)
+	cluster.Images = core.NewTable[*v1alpha1.FunctionImage](clock.RealClock{}, nil)
+	cluster.FunctionRuns = core.NewTable[*v1alpha1.FunctionRun](clock.RealClock{}, nil).ClaimedBy(v1alpha1.JobUUIDPrefix)
 	cluster.Functions.Wrote(function)
 	cluster.Images.Wrote(image)
 	cluster.FunctionRuns.Wrote(run)

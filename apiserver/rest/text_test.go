@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -128,7 +128,7 @@ func TestAJobWhoseResultsWereDeletedSaysSo(t *testing.T) {
 	}
 }
 
-func TestAJobIsInProgressWhereItsWorkerIsAtIt(t *testing.T) {
+func TestAJobIsInProgressWhileItsWorkerExecutesIt(t *testing.T) {
 	set := func(text string) indexset.Set {
 		s, err := indexset.Parse(text)
 		if err != nil {
@@ -136,13 +136,13 @@ func TestAJobIsInProgressWhereItsWorkerIsAtIt(t *testing.T) {
 		}
 		return s
 	}
-	j := &jobsOf{workers: map[int64]*outcomes.Worker{}, busy: map[int]*outcomes.Worker{}}
-	j.employ([]outcomes.Worker{
+	j := &jobsOf{}
+	j.take(outcomes.RunState{Workers: []outcomes.Worker{
 		{ID: 1, State: outcomes.WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: []outcomes.Batch{{AssignedMicros: 10, Indexes: set("4-6")}}},
 		{ID: 2, State: outcomes.WorkerLive, Executing: -1, Batches: []outcomes.Batch{{AssignedMicros: 20, Indexes: set("8-9")}}},
 		{ID: 3, State: outcomes.WorkerLive, Executing: -1},
 		{ID: 4, State: outcomes.WorkerOver, Executing: 1, Batches: []outcomes.Batch{{AssignedMicros: 30, Indexes: set("1")}}},
-	})
+	}})
 	for index, want := range map[int]struct {
 		status   int
 		assigned int64

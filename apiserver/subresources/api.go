@@ -1,5 +1,5 @@
-// Package subresources is the aggregated face subresources.sharedcloud.io/v1alpha1: what users of kubectl need and a
-// custom resource cannot give, as connect subresources of FunctionRuns.
+// Package subresources is the frontend subresources.sharedcloud.io/v1alpha1 behind the aggregator: what users of kubectl need and
+// custom resources cannot provide, as connect subresources of Functions and FunctionRuns.
 //
 //	api.go            the API group with its discovery
 //	results.go        functionruns/results: outcomes in order (query.go: what is asked for, stream.go, outcome.go, csv.go: the answer)
@@ -8,8 +8,8 @@
 //	rerun.go          functionruns/rerun: a new run of what did not succeed
 //	cancel.go         functionruns/cancel
 //
-// What lives here: the subresources, and how what they answer is written. What must not: who may do it (package identity), what a run is (package core), what the
-// store is (package outcomes).
+// What lives here: the subresources, and how their answers are written. What must not be here: who may call (package identity), how objects are
+// found (package core) or written (package writes), and the store (package outcomes).
 package subresources
 
 import (

@@ -8,12 +8,12 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 // RunCanceller sets spec.cancel.
 type RunCanceller interface {
-	CancelRun(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error)
+	CancelRun(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error)
 }
 
 // Cancel is the subresource functionruns/cancel: it sets spec.cancel of the run, which ends it.

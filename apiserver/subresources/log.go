@@ -21,9 +21,9 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 const (
@@ -150,7 +150,7 @@ func parseLogQuery(values url.Values) (logQuery, error) {
 }
 
 // serve writes what is there, and what comes while the caller follows.
-func (l *Log) serve(ctx context.Context, out *logWriter, run *sharedcloudv1alpha1.FunctionRun, q logQuery) error {
+func (l *Log) serve(ctx context.Context, out *logWriter, run *v1alpha1.FunctionRun, q logQuery) error {
 	if !q.follow {
 		selected := outcomes.All(0)
 		selected.Unsuccessful = q.failed
@@ -180,7 +180,7 @@ func (l *Log) serve(ctx context.Context, out *logWriter, run *sharedcloudv1alpha
 }
 
 // live writes what is being printed.
-func (l *Log) live(ctx context.Context, out *logWriter, run *sharedcloudv1alpha1.FunctionRun, q logQuery) error {
+func (l *Log) live(ctx context.Context, out *logWriter, run *v1alpha1.FunctionRun, q logQuery) error {
 	all, err := l.reader.Live(ctx, run.UID)
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func (l *Log) live(ctx context.Context, out *logWriter, run *sharedcloudv1alpha1
 type follower struct {
 	l   *Log
 	out *logWriter
-	run *sharedcloudv1alpha1.FunctionRun
+	run *v1alpha1.FunctionRun
 	q   logQuery
 	// written has the inputs of which all was written.
 	written indexset.Set

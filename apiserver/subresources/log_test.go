@@ -18,7 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // scene is what a LogReader finds at one look.

@@ -15,9 +15,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"sharedcloud.io/function-operator/apiserver/accept"
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // maxIndexesText is how long a list of indexes may be.
@@ -51,10 +52,10 @@ type query struct {
 var resultFormats = map[string]string{"json": contentJSON, "ndjson": contentNDJSON, "csv": contentCSV}
 
 // parseQuery reads the parameters, and says in a sentence which one cannot be. Unknown ones are other programs' business.
-func parseQuery(values url.Values, accept []string) (query, error) {
+func parseQuery(values url.Values, accepted []string) (query, error) {
 	q := query{format: contentJSON}
 	for _, format := range []string{contentNDJSON, contentCSV} {
-		if accepts(accept, format) {
+		if accept.Named(accepted, format) {
 			q.format = format
 		}
 	}
@@ -184,17 +185,4 @@ func truth(into *bool) func(string) error {
 		}
 		return nil
 	}
-}
-
-// accepts says whether an Accept header names the content type itself: who accepts anything gets the default.
-func accepts(accept []string, contentType string) bool {
-	for _, header := range accept {
-		for part := range strings.SplitSeq(header, ",") {
-			name, parameters, _ := strings.Cut(part, ";")
-			if strings.EqualFold(strings.TrimSpace(name), contentType) && strings.ReplaceAll(parameters, " ", "") != "q=0" {
-				return true
-			}
-		}
-	}
-	return false
 }

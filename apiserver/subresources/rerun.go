@@ -13,10 +13,10 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/shares"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -77,14 +77,14 @@ func (r *Rerun) Connect(ctx context.Context, name string, _ runtime.Object, resp
 	}), nil
 }
 
-func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRun, who string) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, who string) (*v1alpha1.FunctionRun, error) {
 	ctx := request.Context()
 	leave, err := enter(ctx, r.uploads, old.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	run := &sharedcloudv1alpha1.FunctionRun{Spec: sharedcloudv1alpha1.FunctionRunSpec{RunPolicy: old.Spec.RunPolicy}}
+	run := &v1alpha1.FunctionRun{Spec: v1alpha1.FunctionRunSpec{RunPolicy: old.Spec.RunPolicy}}
 	values, err := queryOf(request)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRu
 	}); err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	if !meta.IsStatusConditionTrue(old.Status.Conditions, sharedcloudv1alpha1.ConditionFinished) {
+	if !meta.IsStatusConditionTrue(old.Status.Conditions, v1alpha1.ConditionFinished) {
 		return nil, conflict(old.Name, errors.New("the run is not over: wait for its end, or cancel it"))
 	}
 	run.Namespace = old.Namespace
@@ -115,10 +115,10 @@ func (r *Rerun) serve(request *http.Request, old *sharedcloudv1alpha1.FunctionRu
 	if !rest.Empty() {
 		text += ",…"
 	}
-	run.Labels = map[string]string{sharedcloudv1alpha1.LabelRerunOf: old.Name}
+	run.Labels = map[string]string{v1alpha1.LabelRerunOf: old.Name}
 	run.Annotations = map[string]string{
-		sharedcloudv1alpha1.AnnotationRerunOf:      string(old.UID),
-		sharedcloudv1alpha1.AnnotationRerunIndexes: text,
+		v1alpha1.AnnotationRerunOf:      string(old.UID),
+		v1alpha1.AnnotationRerunIndexes: text,
 	}
 	given, err := r.inputs.Given(ctx, old.Namespace, old.Name, old.UID)
 	if err != nil {
@@ -140,7 +140,7 @@ func inputsError(name string, err error) error {
 }
 
 func conflict(name string, err error) error {
-	return apierrors.NewConflict(sharedcloudv1alpha1.Resource("functionruns"), name, err)
+	return apierrors.NewConflict(v1alpha1.Resource("functionruns"), name, err)
 }
 
 // picked yields some of the inputs that a run was given.

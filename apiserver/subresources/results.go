@@ -16,7 +16,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -37,7 +37,7 @@ var errTimeUp = errors.New("the time of this answer is up")
 
 // RunGetter finds the run that results are asked of: in the cache, else live.
 type RunGetter interface {
-	Get(ctx context.Context, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error)
+	Get(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error)
 }
 
 // OutcomeReader yields the outcomes of a run in the order of their indexes, see outcomes.Read.
@@ -113,11 +113,11 @@ func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, re
 }
 
 // findRun finds a run, with the errors of the API.
-func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*v1alpha1.FunctionRun, error) {
 	run, err := runs.Get(ctx, namespace, name)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), name)
+		return nil, apierrors.NewNotFound(v1alpha1.Resource("functionruns"), name)
 	case errors.Is(err, core.ErrBusy):
 		return nil, apierrors.NewTooManyRequests(err.Error(), 1)
 	case err != nil:
@@ -131,7 +131,7 @@ func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*shar
 
 // serve writes the answer. It returns an error only while nothing was written yet; after that all it can do is to break
 // the connection, so that nobody takes the part for the whole.
-func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *sharedcloudv1alpha1.FunctionRun, q query) error {
+func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *v1alpha1.FunctionRun, q query) error {
 	ctx, cancel := context.WithTimeoutCause(request.Context(), r.budget, errTimeUp)
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
@@ -167,7 +167,7 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *share
 }
 
 // read writes what is there now.
-func (r *Results) read(ctx context.Context, out *stream, run *sharedcloudv1alpha1.FunctionRun, q query) error {
+func (r *Results) read(ctx context.Context, out *stream, run *v1alpha1.FunctionRun, q query) error {
 	left := q.limit
 	for _, selected := range q.selected() {
 		written := out.written
@@ -184,7 +184,7 @@ func (r *Results) read(ctx context.Context, out *stream, run *sharedcloudv1alpha
 }
 
 // follow writes one index after the other and waits for those that have no outcome yet, until all are written.
-func (r *Results) follow(ctx context.Context, out *stream, run *sharedcloudv1alpha1.FunctionRun, q query) error {
+func (r *Results) follow(ctx context.Context, out *stream, run *v1alpha1.FunctionRun, q query) error {
 	ticker := r.clock.NewTicker(followInterval)
 	defer ticker.Stop()
 	next, left := q.from, q.limit

@@ -18,23 +18,23 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
 // runsFunc is a RunGetter.
-type runsFunc func(name string) (*sharedcloudv1alpha1.FunctionRun, error)
+type runsFunc func(name string) (*v1alpha1.FunctionRun, error)
 
-func (f runsFunc) Get(_ context.Context, _, name string) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (f runsFunc) Get(_ context.Context, _, name string) (*v1alpha1.FunctionRun, error) {
 	return f(name)
 }
 
 func theRun(inputs int32) runsFunc {
-	run := &sharedcloudv1alpha1.FunctionRun{}
+	run := &v1alpha1.FunctionRun{}
 	run.Name, run.Namespace, run.UID = "run", "space", "uid"
-	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{InputCount: inputs}
-	return func(string) (*sharedcloudv1alpha1.FunctionRun, error) { return run, nil }
+	run.Status.Revision = &v1alpha1.PinnedRevision{InputCount: inputs}
+	return func(string) (*v1alpha1.FunctionRun, error) { return run, nil }
 }
 
 // readerFunc is an OutcomeReader.
@@ -227,7 +227,7 @@ func TestResultsEndCleanlyWhenTheirTimeIsUp(t *testing.T) {
 }
 
 func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
-	notFound := apierrors.NewNotFound(sharedcloudv1alpha1.Resource("functionruns"), "run")
+	notFound := apierrors.NewNotFound(v1alpha1.Resource("functionruns"), "run")
 	failing := func(err error, after ...int) readerFunc {
 		return func(ctx context.Context, from, limit int, yield func(*outcomes.Outcome) bool) error {
 			_ = these(after...)(ctx, from, limit, yield)
@@ -241,9 +241,9 @@ func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
 		want   func(error) bool
 		says   string
 	}{
-		"an unknown run":                     {func(string) (*sharedcloudv1alpha1.FunctionRun, error) { return nil, notFound }, these(), "", apierrors.IsNotFound, `functionruns.sharedcloud.io "run" not found`},
-		"too many guesses":                   {func(string) (*sharedcloudv1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "try again"},
-		"the Kubernetes API is away":         {func(string) (*sharedcloudv1alpha1.FunctionRun, error) { return nil, errors.New("refused") }, these(), "", apierrors.IsServiceUnavailable, "at the moment"},
+		"an unknown run":                     {func(string) (*v1alpha1.FunctionRun, error) { return nil, notFound }, these(), "", apierrors.IsNotFound, `functionruns.sharedcloud.io "run" not found`},
+		"too many guesses":                   {func(string) (*v1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "try again"},
+		"the Kubernetes API is away":         {func(string) (*v1alpha1.FunctionRun, error) { return nil, errors.New("refused") }, these(), "", apierrors.IsServiceUnavailable, "at the moment"},
 		"a parameter that cannot be":         {theRun(1), these(), "from=x", apierrors.IsBadRequest, "the parameter from"},
 		"a store that is not open":           {theRun(1), failing(fmt.Errorf("%w: another server has it", outcomes.ErrNotReady)), "", apierrors.IsServiceUnavailable, "another server has it"},
 		"a disk that cannot be read":         {theRun(1), failing(outcomes.ErrDisk), "", apierrors.IsServiceUnavailable, "the disk of the outcome store"},

@@ -23,7 +23,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"sharedcloud.io/function-operator/api/strictjson"
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -54,7 +54,7 @@ type PartUploader interface {
 // RunStarter makes FunctionRuns.
 type RunStarter interface {
 	// StartRun makes the run, whose function must exist; dry only looks whether it could. The errors are the API's own.
-	StartRun(ctx context.Context, run *sharedcloudv1alpha1.FunctionRun, user string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error)
+	StartRun(ctx context.Context, run *v1alpha1.FunctionRun, user string, dry bool) (*v1alpha1.FunctionRun, error)
 }
 
 // Run is the subresource functions/run, see docs/inputs.md: inputs come in, a run of the function comes out.
@@ -158,7 +158,7 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	}
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), identity.ErrRevoked):
-		return 0, nil, apierrors.NewForbidden(sharedcloudv1alpha1.Resource("functions"), function, identity.ErrRevoked)
+		return 0, nil, apierrors.NewForbidden(v1alpha1.Resource("functions"), function, identity.ErrRevoked)
 	case err != nil && asked.upload == "":
 		return 0, nil, uploadError(err, nothingKept)
 	case err != nil:
@@ -192,9 +192,9 @@ func (r *Run) receive(ctx context.Context, namespace string, asked *asked, input
 	return upload, have, err
 }
 
-func uploadedAs(upload uploads.Upload) *sharedcloudv1alpha1.ParametersSource {
-	return &sharedcloudv1alpha1.ParametersSource{
-		Upload: &sharedcloudv1alpha1.UploadReference{Digest: upload.Digest, Count: int32(upload.Inputs)},
+func uploadedAs(upload uploads.Upload) *v1alpha1.ParametersSource {
+	return &v1alpha1.ParametersSource{
+		Upload: &v1alpha1.UploadReference{Digest: upload.Digest, Count: int32(upload.Inputs)},
 	}
 }
 
@@ -202,7 +202,7 @@ func uploadedAs(upload uploads.Upload) *sharedcloudv1alpha1.ParametersSource {
 func partError(function string, have int, err error) error {
 	var offset *uploads.OffsetError
 	if errors.As(err, &offset) || errors.Is(err, uploads.ErrElsewhere) {
-		return apierrors.NewConflict(sharedcloudv1alpha1.Resource("functions"), function, err)
+		return apierrors.NewConflict(v1alpha1.Resource("functions"), function, err)
 	}
 	switch have {
 	case 0:
@@ -262,7 +262,7 @@ func upper(text string) string {
 
 // asked is what a caller of functions/run asks for, beside the inputs.
 type asked struct {
-	run    *sharedcloudv1alpha1.FunctionRun
+	run    *v1alpha1.FunctionRun
 	stream parameters.Stream
 	// upload is the name of one that comes in several calls; "" for one that comes in this. offset is how many inputs came
 	// before those of this call; more: others follow, and there is no run yet.
@@ -275,7 +275,7 @@ type asked struct {
 var uploadName = regexp.MustCompile(`^[A-Za-z0-9-]{16,64}$`)
 
 func askedRun(values url.Values, header http.Header) (asked, error) {
-	a := asked{run: &sharedcloudv1alpha1.FunctionRun{}}
+	a := asked{run: &v1alpha1.FunctionRun{}}
 	err := parseAll(values, map[string]func(string) error{
 		"name": func(text string) error { a.run.Name = text; return nil },
 		"spec": func(text string) error { return specFrom(text, &a.run.Spec) },
@@ -325,7 +325,7 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 }
 
 // specFrom reads how the run is to run: fields of a FunctionRun's spec, but what the address and the body say.
-func specFrom(text string, spec *sharedcloudv1alpha1.FunctionRunSpec) error {
+func specFrom(text string, spec *v1alpha1.FunctionRunSpec) error {
 	const wanted = "must be a JSON object with fields of a FunctionRun's spec, such as {\"workers\": 4}: %w"
 	var wrong *strictjson.Error
 	if err := strictjson.CheckNames([]byte(text)); errors.As(err, &wrong) && !wrong.Syntax {
@@ -345,14 +345,14 @@ func specFrom(text string, spec *sharedcloudv1alpha1.FunctionRunSpec) error {
 	return nil
 }
 
-var formats = map[string]sharedcloudv1alpha1.ParametersFormat{
-	"json":   sharedcloudv1alpha1.FormatJSON,
-	"ndjson": sharedcloudv1alpha1.FormatNDJSON,
-	"csv":    sharedcloudv1alpha1.FormatCSV,
-	"python": sharedcloudv1alpha1.FormatPython,
+var formats = map[string]v1alpha1.ParametersFormat{
+	"json":   v1alpha1.FormatJSON,
+	"ndjson": v1alpha1.FormatNDJSON,
+	"csv":    v1alpha1.FormatCSV,
+	"python": v1alpha1.FormatPython,
 }
 
-func formatNamed(text string) (sharedcloudv1alpha1.ParametersFormat, error) {
+func formatNamed(text string) (v1alpha1.ParametersFormat, error) {
 	if format, ok := formats[strings.ToLower(text)]; ok {
 		return format, nil
 	}
@@ -362,7 +362,7 @@ func formatNamed(text string) (sharedcloudv1alpha1.ParametersFormat, error) {
 // contentFormat reads the format off a Content-Type. Without one it is JSON.
 func contentFormat(contentType string, stream *parameters.Stream) error {
 	if contentType == "" {
-		stream.Format = sharedcloudv1alpha1.FormatJSON
+		stream.Format = v1alpha1.FormatJSON
 		return nil
 	}
 	media, details, err := mime.ParseMediaType(contentType)
@@ -371,14 +371,14 @@ func contentFormat(contentType string, stream *parameters.Stream) error {
 	}
 	switch media {
 	case contentJSON:
-		stream.Format = sharedcloudv1alpha1.FormatJSON
+		stream.Format = v1alpha1.FormatJSON
 	case contentNDJSON, "application/jsonl", "application/x-jsonlines":
-		stream.Format = sharedcloudv1alpha1.FormatNDJSON
+		stream.Format = v1alpha1.FormatNDJSON
 	case contentCSV:
-		stream.Format = sharedcloudv1alpha1.FormatCSV
+		stream.Format = v1alpha1.FormatCSV
 		stream.Header = stream.Header || details["header"] == "present"
 	case "text/x-python":
-		stream.Format = sharedcloudv1alpha1.FormatPython
+		stream.Format = v1alpha1.FormatPython
 	default:
 		return fmt.Errorf("the Content-Type is %.100q: send application/json, application/x-ndjson, text/csv or text/x-python, or say the format by the parameter format", media)
 	}

@@ -24,12 +24,12 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/uploads"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -55,12 +55,12 @@ func (s *shelf) Write(_ context.Context, namespace string, inputs uploads.Inputs
 }
 
 type starter struct {
-	dry, made *sharedcloudv1alpha1.FunctionRun
+	dry, made *v1alpha1.FunctionRun
 	who       string
 	err       error
 }
 
-func (s *starter) StartRun(_ context.Context, run *sharedcloudv1alpha1.FunctionRun, who string, dry bool) (*sharedcloudv1alpha1.FunctionRun, error) {
+func (s *starter) StartRun(_ context.Context, run *v1alpha1.FunctionRun, who string, dry bool) (*v1alpha1.FunctionRun, error) {
 	if dry {
 		s.dry = run.DeepCopy()
 		return run, s.err
@@ -90,7 +90,7 @@ func TestInputsInARunOut(t *testing.T) {
 	for name, tc := range map[string]struct {
 		query, contentType, body string
 		want                     []string
-		spec                     func(*sharedcloudv1alpha1.FunctionRunSpec)
+		spec                     func(*v1alpha1.FunctionRunSpec)
 		runName, generateName    string
 	}{
 		"JSON, by default":                   {body: `[[1],[2]]`, want: []string{"[1]", "[2]"}, generateName: "hello-"},
@@ -100,7 +100,7 @@ func TestInputsInARunOut(t *testing.T) {
 		"a Python tuple":                     {query: "format=python", body: "((1,),)", want: []string{"(1,)"}, generateName: "hello-"},
 		"a name, and how to run": {
 			query: "name=mine&spec=" + url.QueryEscape(`{"workers": 3, "retries": 1}`), body: `[[]]`, want: []string{"[]"}, runName: "mine",
-			spec: func(s *sharedcloudv1alpha1.FunctionRunSpec) {
+			spec: func(s *v1alpha1.FunctionRunSpec) {
 				s.Workers, s.Retries = ptr.To[int32](3), ptr.To[int32](1)
 			},
 		},
@@ -114,11 +114,11 @@ func TestInputsInARunOut(t *testing.T) {
 			if diff := cmp.Diff(tc.want, kept.inputs); diff != "" {
 				t.Errorf("inputs (-want +got):\n%s", diff)
 			}
-			want := &sharedcloudv1alpha1.FunctionRun{
+			want := &v1alpha1.FunctionRun{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: tc.runName, GenerateName: tc.generateName},
-				Spec: sharedcloudv1alpha1.FunctionRunSpec{
-					FunctionRef:    sharedcloudv1alpha1.FunctionReference{Name: "hello"},
-					ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Count: int32(len(tc.want))}},
+				Spec: v1alpha1.FunctionRunSpec{
+					FunctionRef:    v1alpha1.FunctionReference{Name: "hello"},
+					ParametersFrom: &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:of-space", Count: int32(len(tc.want))}},
 				},
 			}
 			if tc.spec != nil {
@@ -127,7 +127,7 @@ func TestInputsInARunOut(t *testing.T) {
 			if diff := cmp.Diff(want, runs.made); diff != "" || runs.who != "alice" {
 				t.Errorf("the run, by %q (-want +got):\n%s", runs.who, diff)
 			}
-			answered := &sharedcloudv1alpha1.FunctionRun{}
+			answered := &v1alpha1.FunctionRun{}
 			if err := json.Unmarshal([]byte(got.body), answered); err != nil || cmp.Diff(want, answered) != "" {
 				t.Errorf("answer %s", got.body)
 			}
@@ -136,7 +136,7 @@ func TestInputsInARunOut(t *testing.T) {
 }
 
 func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
-	taken := apierrors.NewAlreadyExists(sharedcloudv1alpha1.Resource("functionruns"), "mine")
+	taken := apierrors.NewAlreadyExists(v1alpha1.Resource("functionruns"), "mine")
 	for name, tc := range map[string]struct {
 		query, contentType string
 		body               io.Reader
@@ -146,8 +146,8 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		says               string
 		unread             bool // before anything of the body was read
 	}{
-		"a line that is no JSON":       {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is no JSON"},
-		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "there is no input in it"},
+		"a line that is no JSON":       {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is not JSON"},
+		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "it contains no inputs"},
 		"a format that there is not":   {query: "format=xml", want: apierrors.IsBadRequest, says: `the parameter format is "xml": it must be json, ndjson, csv or python`, unread: true},
 		"a type that there is not":     {contentType: "text/html", want: apierrors.IsBadRequest, says: `the Content-Type is "text/html": send`, unread: true},
 		"a type that is none":          {contentType: "a/b/c", want: apierrors.IsBadRequest, says: `the Content-Type "a/b/c" cannot be read`, unread: true},
@@ -222,19 +222,19 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 		}
 	}
 	part("offset=0", "", 0)
-	refused("offset=0&more=true", strings.NewReader("{"), apierrors.IsBadRequest, "line 1: it is no JSON: unexpected end of JSON input. Nothing was kept.")
+	refused("offset=0&more=true", strings.NewReader("{"), apierrors.IsBadRequest, "line 1: it is not JSON: unexpected end of JSON input. Nothing was kept.")
 	refused("offset=0", strings.NewReader(""), apierrors.IsConflict, "begin again at offset 0")
 	part("offset=0", "[1]\n[2]\n", 2)
 	part("offset=1", "[2]\n[3]\n", 3)
 	refused("offset=4&more=true", strings.NewReader("[5]"), apierrors.IsConflict, "the upload has 3 inputs: go on at that offset")
-	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is no JSON: unexpected end of JSON input. The 4 inputs before are kept for an hour.")
+	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is not JSON: unexpected end of JSON input. The 4 inputs before are kept for an hour.")
 	refused("offset=4&more=true", io.MultiReader(strings.NewReader("[5]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), apierrors.IsBadRequest, "The 5 inputs before are kept")
 	refused("offset=3", strings.NewReader("[4]"), apierrors.IsConflict, "the upload has 5 inputs")
 	if runs.made != nil {
 		t.Fatalf("a run was made: %+v", runs.made)
 	}
 	got := call("offset=5", strings.NewReader("[6]"))
-	whole, err := kept.Write(t.Context(), "space", parameters.NewReader(strings.NewReader("[1]\n2\n3\n4\n5\n6\n"), parameters.Stream{Format: sharedcloudv1alpha1.FormatNDJSON}))
+	whole, err := kept.Write(t.Context(), "space", parameters.NewReader(strings.NewReader("[1]\n2\n3\n4\n5\n6\n"), parameters.Stream{Format: v1alpha1.FormatNDJSON}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,11 +296,11 @@ func (n numbers) Slice(first, last int) (inputs []parameters.Input) {
 }
 
 func finishedRun() runsFunc {
-	run := &sharedcloudv1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "run", UID: "uid"}}
+	run := &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "run", UID: "uid"}}
 	run.Spec.FunctionRef.Name = "hello"
 	run.Spec.Workers = ptr.To[int32](7)
-	run.Status.Conditions = []metav1.Condition{{Type: sharedcloudv1alpha1.ConditionFinished, Status: metav1.ConditionTrue}}
-	return func(string) (*sharedcloudv1alpha1.FunctionRun, error) { return run, nil }
+	run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionFinished, Status: metav1.ConditionTrue}}
+	return func(string) (*v1alpha1.FunctionRun, error) { return run, nil }
 }
 
 func TestARerunTakesWhatDidNotSucceed(t *testing.T) {
@@ -317,16 +317,16 @@ func TestARerunTakesWhatDidNotSucceed(t *testing.T) {
 	if diff := cmp.Diff(want, kept.inputs); diff != "" {
 		t.Errorf("inputs (-want +got):\n%s", diff)
 	}
-	wantRun := &sharedcloudv1alpha1.FunctionRun{
+	wantRun := &v1alpha1.FunctionRun{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "space", GenerateName: "run-again-",
 			Labels:      map[string]string{"sharedcloud.io/rerun-of": "run"},
 			Annotations: map[string]string{"sharedcloud.io/rerun-of-uid": "uid", "sharedcloud.io/rerun-indexes": "3,10-3000"},
 		},
-		Spec: sharedcloudv1alpha1.FunctionRunSpec{
-			FunctionRef:    sharedcloudv1alpha1.FunctionReference{Name: "hello"},
-			ParametersFrom: &sharedcloudv1alpha1.ParametersSource{Upload: &sharedcloudv1alpha1.UploadReference{Digest: "sha256:of-space", Count: 2992}},
-			RunPolicy:      sharedcloudv1alpha1.RunPolicy{Workers: ptr.To[int32](7), TimeoutSeconds: ptr.To[int32](5)},
+		Spec: v1alpha1.FunctionRunSpec{
+			FunctionRef:    v1alpha1.FunctionReference{Name: "hello"},
+			ParametersFrom: &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:of-space", Count: 2992}},
+			RunPolicy:      v1alpha1.RunPolicy{Workers: ptr.To[int32](7), TimeoutSeconds: ptr.To[int32](5)},
 		},
 	}
 	if diff := cmp.Diff(wantRun, runs.made); diff != "" {

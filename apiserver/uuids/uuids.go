@@ -46,7 +46,7 @@ func OfJob(job string) (prefix string, index int, ok bool) {
 	return prefixOf(id), int(binary.BigEndian.Uint32(id[12:])), true
 }
 
-// Prefix is the first 90 free bits of a run's uuid, as text; "" if it is not a uuid. v1alpha1.UUIDPartOfJobs computes
+// Prefix is the first 90 free bits of a run's uuid, as text; "" if it is not a uuid. v1alpha1.JobUUIDPrefix computes
 // the same from an object.
 func Prefix(run string) string {
 	id, err := uuid.Parse(run)

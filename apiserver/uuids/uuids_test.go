@@ -75,7 +75,7 @@ func TestCanonical(t *testing.T) {
 // The API package computes the prefix by itself.
 func TestThePrefixIsThatOfTheAPI(t *testing.T) {
 	for _, run := range []string{"8b9420da-a848-4523-a138-ddbf33007631", "FFFFFFFF-ffff-ffff-ffff-ffffffffffff", "00000000-0000-0000-0000-000000000000", "x", "", "8b9420da-a848-4523-a138ddbf330076310"} {
-		if got, want := v1alpha1.UUIDPartOfJobs(run), Prefix(run); got != want {
+		if got, want := v1alpha1.JobUUIDPrefix(run), Prefix(run); got != want {
 			t.Errorf("%q: the API says %q, uuids %q", run, got, want)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 // BenchmarkExchange measures what the server spends on a run of trivial inputs over 8 workers: requests decoded, decided,
@@ -121,12 +122,12 @@ func (p *pod) post(serve http.Handler) (calls int, err error) {
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		serve.ServeHTTP(w, r)
-		var answer Answer
+		var answer exchange.Answer
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK {
 			return calls, fmt.Errorf("%d %s: %w", w.Code, w.Body, err)
 		}
 		calls++
-		if answer.Action == ActionFinished || answer.Action == ActionStop {
+		if answer.Action == exchange.ActionFinished || answer.Action == exchange.ActionStop {
 			return calls, nil
 		}
 		done.Reset()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sharedcloud.io/function-operator/apiserver/bodies"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 const (
@@ -15,7 +16,7 @@ const (
 	bodyBytes = 256 << 20
 	// namespaceBytes and podBytes are how many of them may be one namespace's and one pod's: one call that is read and one that
 	// is being answered.
-	namespaceBytes, podBytes = bodyBytes / 2, 2 * MaxBody
+	namespaceBytes, podBytes = bodyBytes / 2, 2 * exchange.MaxBody
 	// bodyPatience is how long a call may take to arrive: the largest at some 280 kB/s.
 	bodyPatience = 2 * time.Minute
 )
@@ -25,25 +26,25 @@ func newBudget() *bodies.Budget {
 }
 
 // read reads the call of a worker, who may have one on its way at a time. The charge lasts as long as the call.
-func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*Request, *bodies.Charge, error) {
-	if r.ContentLength > MaxBody {
+func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*exchange.Request, *bodies.Charge, error) {
+	if r.ContentLength > exchange.MaxBody {
 		bodies.Pass(w, r, bodies.OfKnown)
-		return nil, nil, ErrTooLarge
+		return nil, nil, exchange.ErrTooLarge
 	}
 	pod := bodies.Key{Kind: bodies.Pod, Name: string(worker.PodUID)}
 	charge, err := h.budget.OpenAlone(pod, pod, bodies.Key{Kind: bodies.Namespace, Name: worker.Namespace})
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := bodies.New(w, r, bodies.Limits{Bytes: MaxBody, Patience: bodyPatience}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
-	var request *Request
+	text, err := bodies.New(w, r, bodies.Limits{Bytes: exchange.MaxBody, Patience: bodyPatience}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
+	var request *exchange.Request
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		err = ErrTooLarge
+		err = exchange.ErrTooLarge
 	case err != nil:
 		err = fmt.Errorf("reading the request: %w", err)
 	default:
-		request, err = ParseRequest(text)
+		request, err = exchange.ParseRequest(text)
 	}
 	if err != nil {
 		charge.Close()

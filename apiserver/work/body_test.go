@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"sharedcloud.io/function-operator/apiserver/bodies"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 // pausing is a body of which the rest comes when it is told to.
@@ -51,7 +52,7 @@ func TestCallsThatAreOnlyAnnouncedKeepNobodyOut(t *testing.T) {
 	for index := range 8 {
 		p := &pausing{begun: make(chan struct{}, 1), rest: make(chan string)}
 		slow = append(slow, p)
-		go func() { answers <- post(index, p, MaxBody) }()
+		go func() { answers <- post(index, p, exchange.MaxBody) }()
 	}
 	for _, p := range slow {
 		<-p.begun

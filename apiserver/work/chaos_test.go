@@ -21,10 +21,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // The chaos test runs three servers as processes of their own on one database, lets workers speak to any of them over HTTP, and
@@ -63,8 +64,8 @@ func (chaosWorld) Inputs(_ context.Context, _ Run, first, last int) (inputs []In
 	return inputs, nil
 }
 
-func (chaosWorld) Fate(context.Context, string, string, types.UID) Fate {
-	return Fate{State: FateRunning}
+func (chaosWorld) PodExit(context.Context, string, string, types.UID) PodExit {
+	return PodExit{State: PodExitRunning}
 }
 
 func (chaosWorld) Ending(string, string, types.UID) bool { return false }
@@ -147,7 +148,7 @@ func (c *chaos) kill(server int) {
 }
 
 // post makes a call of a worker until some server answers it.
-func (c *chaos) post(ctx context.Context, worker int, random *rand.Rand, body []byte) (*Answer, error) {
+func (c *chaos) post(ctx context.Context, worker int, random *rand.Rand, body []byte) (*exchange.Answer, error) {
 	for {
 		address := "http://" + c.addresses[random.IntN(len(c.addresses))] + "/work/v1/namespaces/ns/runs/run/exchange"
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
@@ -162,7 +163,7 @@ func (c *chaos) post(ctx context.Context, worker int, random *rand.Rand, body []
 			_ = response.Body.Close()
 			switch {
 			case reading == nil && response.StatusCode == http.StatusOK:
-				answer := &Answer{}
+				answer := &exchange.Answer{}
 				return answer, json.Unmarshal(text, answer)
 			// Whoever took the port of a killed server may answer with 404.
 			case reading == nil && response.StatusCode < 500 && response.StatusCode != http.StatusNotFound:
@@ -181,9 +182,9 @@ func (c *chaos) post(ctx context.Context, worker int, random *rand.Rand, body []
 // work is a worker: it works until it is sent away.
 func (c *chaos) work(ctx context.Context, worker int) error {
 	random := rand.New(rand.NewPCG(uint64(worker), 7))
-	var done []Outcome
+	var done []exchange.Outcome
 	for sequence := int64(1); ; sequence++ {
-		body, err := json.Marshal(&Request{Protocol: Protocol, Sequence: sequence, Want: true, WaitSeconds: 5, Outcomes: done})
+		body, err := json.Marshal(&exchange.Request{Protocol: exchange.Protocol, Sequence: sequence, Want: true, WaitSeconds: 5, Outcomes: done})
 		if err != nil {
 			return err
 		}
@@ -192,16 +193,16 @@ func (c *chaos) work(ctx context.Context, worker int) error {
 			return err
 		}
 		switch answer.Action {
-		case ActionFinished:
+		case exchange.ActionFinished:
 			return nil
-		case ActionStop:
+		case exchange.ActionStop:
 			return errors.New("it was told to stop")
 		}
 		done = nil
 		for _, input := range answer.Inputs {
 			result := fmt.Sprintf(`"%d of %d, number %d"`, input.Index, worker, random.IntN(1<<30))
-			done = append(done, Outcome{
-				Index: input.Index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(result), StartTime: time.Now().UnixMicro(),
+			done = append(done, exchange.Outcome{
+				Index: input.Index, Status: v1alpha1.OutcomeSucceeded, Result: json.RawMessage(result), StartTime: time.Now().UnixMicro(),
 				DurationMicros: chaosInput.Microseconds(),
 			})
 			c.mu.Lock()

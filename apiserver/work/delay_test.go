@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
@@ -34,25 +35,25 @@ func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
 func TestAnInputThatRaisedWaitsForItsNextAttempt(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 2, 10 })
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
-	expect(t, a.call(raised(0), want), ActionWork, "1")
+	expect(t, a.call(want), exchange.ActionWork, "0")
+	expect(t, a.call(raised(0), want), exchange.ActionWork, "1")
 	if got := c.progress(); got.Pending != 1 || got.Running != 1 {
 		t.Errorf("with one delayed and one under way there are %d pending and %d running; want 1 and 1", got.Pending, got.Running)
 	}
 	// It is not sent away: something will come back to it.
-	expect(t, a.call(done(1), want), ActionWait, "")
+	expect(t, a.call(done(1), want), exchange.ActionWait, "")
 	c.restart()
 	c.advance(9 * time.Second)
-	expect(t, a.call(want), ActionWait, "")
+	expect(t, a.call(want), exchange.ActionWait, "")
 	c.advance(2 * time.Second)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	// The second wait is twice as long.
-	expect(t, a.call(raised(0), want), ActionWait, "")
+	expect(t, a.call(raised(0), want), exchange.ActionWait, "")
 	c.advance(19 * time.Second)
-	expect(t, a.call(want), ActionWait, "")
+	expect(t, a.call(want), exchange.ActionWait, "")
 	c.advance(3 * time.Second)
-	expect(t, a.call(want), ActionWork, "0")
-	expect(t, a.call(raised(0), want), ActionFinished, "")
+	expect(t, a.call(want), exchange.ActionWork, "0")
+	expect(t, a.call(raised(0), want), exchange.ActionFinished, "")
 	if got := c.outcomes()[0]; got.Status != outcomes.Failed || got.Attempts != 3 {
 		t.Errorf("after its last attempt the input is %s after %d; want Failed after 3", got.Status, got.Attempts)
 	}
@@ -61,40 +62,40 @@ func TestAnInputThatRaisedWaitsForItsNextAttempt(t *testing.T) {
 func TestACrashIsTriedAgainAtOnceWhateverTheDelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 2, 10 })
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
-	expect(t, a.call(crashed(0), want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
+	expect(t, a.call(crashed(0), want), exchange.ActionWork, "0")
 }
 
 func TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 4 })
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	call := a.park(raised(0), want, waiting(20))
 	c.until("the exchange waits for its time, the next beat and the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
-	expect(t, call.wait(t), ActionWork, "0")
+	expect(t, call.wait(t), exchange.ActionWork, "0")
 }
 
 func TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 1, 4 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
-	expect(t, a.call(want), ActionWork, "0-1")
+	expect(t, a.call(want), exchange.ActionWork, "0-1")
 	call := b.park(want, waiting(20))
 	a.call(raised(0), executing(1))
 	// Its time, the next beat, and the delay of the one that is kept open.
 	c.until("the exchange waits for the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
-	expect(t, call.wait(t), ActionWork, "0")
+	expect(t, call.wait(t), exchange.ActionWork, "0")
 }
 
 func TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 10 })
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
-	expect(t, a.call(raised(0), want), ActionWait, "")
+	expect(t, a.call(want), exchange.ActionWork, "0")
+	expect(t, a.call(raised(0), want), exchange.ActionWait, "")
 	c.clock.stepWall(-24 * time.Hour)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 }
 
 func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
@@ -120,12 +121,12 @@ func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
 func TestALateOutcomeOfADelayedInputIsItsOutcome(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 3, 10 })
 	a, b := c.pod(0), c.pod(1)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	c.advance(time.Minute)
-	expect(t, b.call(want), ActionWork, "0")
-	expect(t, b.call(raised(0), want), ActionWait, "")
+	expect(t, b.call(want), exchange.ActionWork, "0")
+	expect(t, b.call(raised(0), want), exchange.ActionWait, "")
 	a.call(done(0))
-	expect(t, b.call(want), ActionFinished, "")
+	expect(t, b.call(want), exchange.ActionFinished, "")
 	if got := c.outcomes()[0].Status; got != outcomes.Succeeded {
 		t.Errorf("the input is %s; want Succeeded", got)
 	}
@@ -134,29 +135,29 @@ func TestALateOutcomeOfADelayedInputIsItsOutcome(t *testing.T) {
 func TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 5 })
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	a.call(raised(0))
 	c.change(func(r *Run) { r.Suspended = true })
-	expect(t, a.call(want), ActionStop, "")
+	expect(t, a.call(want), exchange.ActionStop, "")
 	c.advance(time.Minute)
 	c.change(func(r *Run) { r.Suspended, r.JobUID = false, "job-2" })
-	expect(t, c.pod(0).call(want), ActionWork, "0")
+	expect(t, c.pod(0).call(want), exchange.ActionWork, "0")
 }
 
 func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		listed []string
-		want   Action
+		want   exchange.Action
 	}{
-		"a type that is listed":                    {listed: []string{"KeyError", "ValueError"}, want: ActionFinished},
-		"a type that is not":                       {listed: []string{"KeyError"}, want: ActionWork},
-		"a type that is listed by its module only": {listed: []string{"builtins.ValueError"}, want: ActionWork},
-		"none is listed":                           {want: ActionWork},
+		"a type that is listed":                    {listed: []string{"KeyError", "ValueError"}, want: exchange.ActionFinished},
+		"a type that is not":                       {listed: []string{"KeyError"}, want: exchange.ActionWork},
+		"a type that is listed by its module only": {listed: []string{"builtins.ValueError"}, want: exchange.ActionWork},
+		"none is listed":                           {want: exchange.ActionWork},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.NonRetryable = 1, 3, tc.listed })
 			a := c.pod(0)
-			expect(t, a.call(want), ActionWork, "0")
+			expect(t, a.call(want), exchange.ActionWork, "0")
 			if got := a.call(raised(0), want).Action; got != tc.want {
 				t.Errorf("a ValueError is answered with %s; want %s", got, tc.want)
 			}
@@ -166,9 +167,9 @@ func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
 
 func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 	timedOut := func(index int) request {
-		return func(r *Request) {
+		return func(r *exchange.Request) {
 			done(index)(r)
-			r.Outcomes[0].Status, r.Outcomes[0].Result = sharedcloudv1alpha1.OutcomeTimedOut, nil
+			r.Outcomes[0].Status, r.Outcomes[0].Result = v1alpha1.OutcomeTimedOut, nil
 		}
 	}
 	for name, tc := range map[string]struct {
@@ -191,23 +192,23 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 5, &tc.most })
 			a, b := c.pod(0), c.pod(1)
-			expect(t, a.call(want), ActionWork, "0")
-			var last *Answer
+			expect(t, a.call(want), exchange.ActionWork, "0")
+			var last *exchange.Answer
 			for _, report := range tc.reports {
 				last = a.call(report, want)
 			}
-			if ended := last.Action == ActionStop; ended != tc.wantEnded {
+			if ended := last.Action == exchange.ActionStop; ended != tc.wantEnded {
 				t.Fatalf("the answer is %s", last.Action)
 			}
 			if !tc.wantEnded {
 				return
 			}
-			expect(t, b.call(want), ActionStop, "")
+			expect(t, b.call(want), exchange.ActionStop, "")
 			if err := c.exchange.finishClosings(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			got := c.progress()
-			if !got.Closed || got.Reason != sharedcloudv1alpha1.ReasonMaxFailuresExceeded || got.Message != tc.message {
+			if !got.Closed || got.Reason != v1alpha1.ReasonMaxFailuresExceeded || got.Message != tc.message {
 				t.Errorf("the progress is %+v", got)
 			}
 			if want := 5 - len(tc.reports); int(got.Cancelled) != want {
@@ -224,24 +225,24 @@ func TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo(t *test
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
 	c.batchesOf(1)
 	a, b := c.pod(0), c.pod(1)
-	expect(t, a.call(want), ActionWork, "0")
-	expect(t, b.call(want), ActionWork, "1")
+	expect(t, a.call(want), exchange.ActionWork, "0")
+	expect(t, b.call(want), exchange.ActionWork, "1")
 	// The other's input, of a lease that had run out, and the one failure that is too many.
-	expect(t, a.call(raised(0), done(1)), ActionStop, "")
+	expect(t, a.call(raised(0), done(1)), exchange.ActionStop, "")
 	if row := c.row(); row.Live != 0 || row.Closing == "" {
 		t.Errorf("%d are live, closing is %q", row.Live, row.Closing)
 	}
 	if err := c.check(); err != nil {
 		t.Errorf("the invariant: %v", err)
 	}
-	expect(t, b.call(want, executing(1)), ActionStop, "")
+	expect(t, b.call(want, executing(1)), exchange.ActionStop, "")
 }
 
 func TestTheLastFailureOfARunIsItsOwnEnd(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 1, new(int) })
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
-	expect(t, a.call(raised(0), want), ActionFinished, "")
+	expect(t, a.call(want), exchange.ActionWork, "0")
+	expect(t, a.call(raised(0), want), exchange.ActionFinished, "")
 	if got := c.progress(); !got.Closed || got.Reason != "" {
 		t.Errorf("the progress is %+v; want closed, and no reason but the failure", got)
 	}
@@ -251,10 +252,10 @@ func TestADeathThatIsOneFailureTooManyEndsTheRun(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
 	for range crashBudget {
 		a := c.pod(0)
-		expect(t, a.call(want), ActionWork, "0")
+		expect(t, a.call(want), exchange.ActionWork, "0")
 		a.over(oomKilled)
 	}
-	if got := c.row().Closing; got != sharedcloudv1alpha1.ReasonMaxFailuresExceeded {
+	if got := c.row().Closing; got != v1alpha1.ReasonMaxFailuresExceeded {
 		t.Errorf("the run is closing for %q", got)
 	}
 }

@@ -1,17 +1,18 @@
-// Package work is the work exchange: the one protocol between the API server and the workers of a run, specified in
-// docs/exchange.md. A call carries outcomes that are done and brings the next inputs.
+// Package work decides about the inputs of runs: it serves the work exchange between the API server and the workers of a run, which
+// docs/exchange.md specifies. A call brings outcomes and returns the next inputs.
 //
 // What lives where:
 //
-//   - interfaces.go: what the exchange needs to be told (runs, inputs, fates of pods, who calls);
-//   - protocol.go: the wire types and their bounds; decode.go: how a call is read and counted; body.go: what it may take;
-//   - ledger*.go: every decision, as pure functions of rows, a request and the time: who gets what, what a report or a
-//     death means, when the run is over. No context, clock, store or logger there;
+//   - interfaces.go: what the exchange needs from others: runs, inputs, how pods ended, who calls;
+//   - ledger*.go: every decision, as pure functions of rows, a request and the time: which worker gets which input, what a report or the
+//     death of a worker means, when the run has finished; without context, clock, store or logger
 //     (ledger_storage.go: what the quota of the namespace leaves of an outcome);
-//   - exchange*.go: acts on them: transactions on the outcome store, deadlines, parked calls, the end of a run;
-//   - handler.go: HTTP;
-//   - indexset/: sets of indexes.
+//   - exchange*.go: carries the decisions out: transactions on the outcome store, deadlines, calls that are kept open, the end of a run;
+//   - stored.go, live.go: outcomes and live output as rows of the store;
+//   - handler.go: HTTP; body.go: the memory and the time that the body of a call may take.
 //
-// What must not be here: informers and clients (they come in through the interfaces), SQL (package outcomes has it), and
-// anything that writes a Job or a run's status.
+// The types of the protocol, their decoding and their limits are in package exchange.
+//
+// What must not be here: informers and clients (they come in through the interfaces), SQL (package outcomes), and writes to Jobs or to
+// the status of runs.
 package work

@@ -2,12 +2,7 @@ package work
 
 import (
 	"context"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -107,38 +102,11 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestCallsThatAreOnlyAnnouncedKeepNobodyOut":                                                           TestCallsThatAreOnlyAnnouncedKeepNobodyOut,
 }
 
-const postgresTests = "TestOnPostgreSQL"
+func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOn(t, onEveryEngine) }
 
-func TestOnPostgreSQL(t *testing.T) {
-	for name, test := range onEveryEngine {
-		t.Run(name, test)
-	}
-}
-
-// TestEveryTestOfTheExchangeRunsOnEveryEngine: a test that makes a cluster must be in the table.
+// A test that makes a cluster must be in the table.
 func TestEveryTestOfTheExchangeRunsOnEveryEngine(t *testing.T) {
-	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, declaration := range file.Decls {
-			function, ok := declaration.(*ast.FuncDecl)
-			if !ok || !strings.HasPrefix(function.Name.Name, "Test") || onEveryEngine[function.Name.Name] != nil {
-				continue
-			}
-			ast.Inspect(function.Body, func(node ast.Node) bool {
-				if call, ok := node.(*ast.Ident); ok && (call.Name == "newCluster" || call.Name == "newServer" || call.Name == "newModel") {
-					t.Errorf("%s calls %s and is not in the table onEveryEngine: add it", function.Name.Name, call.Name)
-				}
-				return true
-			})
-		}
-	}
+	postgrestest.CheckTable(t, onEveryEngine, "newCluster", "newServer", "newModel")
 }
 
 // openedStore is a store of any engine.
@@ -154,7 +122,7 @@ func (c *cluster) makeStore() {
 	switch {
 	case c.url != "":
 		return // a benchmark's, on a server that syncs
-	case strings.HasPrefix(c.t.Name(), postgresTests+"/"):
+	case postgrestest.Wanted(c.t):
 		c.url = postgrestest.URL(c.t)
 		return
 	}

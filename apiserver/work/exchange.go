@@ -10,9 +10,10 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 const (
@@ -28,7 +29,7 @@ type Options struct {
 	// Lease is how long a worker may be silent before what it holds goes to others. DefaultLease.
 	Lease time.Duration
 	// Limits are what an outcome may hold. DefaultLimits.
-	Limits Limits
+	Limits exchange.Limits
 	// Clock is the time. Only its Since, which is monotonic, decides anything. The real clock.
 	Clock clock.WithTicker
 	// Changed is called after each commit that changed a run's Progress. It must not block.
@@ -42,11 +43,11 @@ type Options struct {
 
 // Exchange is the server's side of the work exchange. Its methods may be called from any goroutine.
 type Exchange struct {
-	store   outcomes.Store
-	runs    Runs
-	inputs  Inputs
-	fates   Fates
-	options Options
+	store    outcomes.Store
+	runs     Runs
+	inputs   Inputs
+	podExits PodExits
+	options  Options
 
 	deadlines *deadlines
 	events    *events
@@ -59,11 +60,11 @@ type Exchange struct {
 }
 
 // NewExchange makes an exchange. Run must be called for leases to run out.
-func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, options Options) *Exchange {
+func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, podExits PodExits, options Options) *Exchange {
 	if options.Lease <= 0 {
 		options.Lease = DefaultLease
 	}
-	if options.Limits == (Limits{}) {
+	if options.Limits == (exchange.Limits{}) {
 		options.Limits = DefaultLimits
 	}
 	if options.Clock == nil {
@@ -79,7 +80,7 @@ func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, op
 		store:     store,
 		runs:      runs,
 		inputs:    inputs,
-		fates:     fates,
+		podExits:  podExits,
 		options:   options,
 		deadlines: newDeadlines(options.Clock, options.Lease),
 		events:    newEvents(),
@@ -91,7 +92,7 @@ func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, fates Fates, op
 // Call is one call of a worker: docs/exchange.md. It returns ErrNoRun, ErrSequence, a *RequestError, or an error that says
 // that the worker shall try the same call again. Asked to wait, it waits: until there is something to hand out, for as
 // long as the request allows, or until ctx ends.
-func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*Answer, error) {
+func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Request) (*exchange.Answer, error) {
 	run, err := e.runOf(ctx, worker)
 	if err != nil {
 		return nil, err
@@ -104,12 +105,12 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 			return nil, err
 		}
 	}
-	var fate Fate
+	var podExit PodExit
 	unheard := false
 	if request.Leaving {
-		fate = e.fates.Fate(ctx, run.Namespace, worker.PodName, worker.PodUID)
+		podExit = e.podExits.PodExit(ctx, run.Namespace, worker.PodName, worker.PodUID)
 	} else {
-		unheard = e.fates.Ending(run.Namespace, worker.PodName, worker.PodUID)
+		unheard = e.podExits.Ending(run.Namespace, worker.PodName, worker.PodUID)
 	}
 	var patience <-chan time.Time
 	if request.WaitSeconds > 0 {
@@ -122,7 +123,7 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 	for patient := patience != nil; ; {
 		// Before the decision, so that nothing that happens after it is missed.
 		something, release := e.events.of(run.UID)
-		c, err := e.decide(ctx, run, worker, request, fate, unheard)
+		c, err := e.decide(ctx, run, worker, request, podExit, unheard)
 		if err != nil {
 			release()
 			return nil, err
@@ -132,7 +133,7 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *Request) (*
 			return nil, c.refused
 		}
 		// A worker that holds something must be able to report it: its call is never kept open.
-		if c.action != ActionWait || !patient || !c.self.Held().Empty() {
+		if c.action != exchange.ActionWait || !patient || !c.self.Held().Empty() {
 			release()
 			return e.answer(ctx, run, c)
 		}
@@ -188,7 +189,7 @@ func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 }
 
 // decide is a call's transaction.
-func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *Request, fate Fate, unheard bool) (*call, error) {
+func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *exchange.Request, podExit PodExit, unheard bool) (*call, error) {
 	lease := leaseKey{run.UID, worker.PodUID}
 	var c *call
 	var before outcomes.Run
@@ -199,7 +200,7 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 		if c, err = e.gather(tx, run, worker, request); err != nil {
 			return err
 		}
-		c.fate, c.unheard = fate, unheard
+		c.podExit, c.unheard = podExit, unheard
 		before = c.row
 		if err := c.decide(); err != nil {
 			return err
@@ -232,12 +233,12 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 }
 
 // gather reads what a call is decided by.
-func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *Request) (*call, error) {
+func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *exchange.Request) (*call, error) {
 	ledger, err := e.open(tx, run)
 	if err != nil {
 		return nil, err
 	}
-	c := &call{ledger: ledger, request: request, limits: e.options.Limits, reported: request.reported()}
+	c := &call{ledger: ledger, request: request, limits: e.options.Limits, reported: request.Reported()}
 	if ledger.row.ID != 0 {
 		if c.before, err = tx.Worker(ledger.row.ID, worker.PodUID); err != nil {
 			return nil, err
@@ -286,7 +287,7 @@ func (e *Exchange) open(tx *outcomes.Tx, run Run) (*ledger, error) {
 
 // nothingNew: a call that was kept open and still has nothing to get.
 func (c *call) nothingNew() bool {
-	return c.repeated() && c.action == ActionWait && c.self.AnswerAction == c.before.AnswerAction &&
+	return c.repeated() && c.action == exchange.ActionWait && c.self.AnswerAction == c.before.AnswerAction &&
 		c.self.State == c.before.State && c.self.Held().Equal(c.before.Held())
 }
 
@@ -380,7 +381,7 @@ func (e *Exchange) closeSoon() {
 
 // unsettled takes note of an error of the store: workers that could not get through must not lose their leases for it.
 func (e *Exchange) unsettled(err error) error {
-	var request *RequestError
+	var request *exchange.RequestError
 	if errors.Is(err, ErrSequence) || errors.As(err, &request) || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -389,11 +390,11 @@ func (e *Exchange) unsettled(err error) error {
 }
 
 // answer puts a decision into words, with the inputs that it hands out.
-func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error) {
-	answer := &Answer{
+func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answer, error) {
+	answer := &exchange.Answer{
 		Action:         c.action,
 		PodEnding:      c.unheard,
-		Revoked:        Indexes{c.revoked},
+		Revoked:        exchange.Indexes{Set: c.revoked},
 		LeaseSeconds:   e.options.Lease.Seconds(),
 		TimeoutSeconds: run.TimeoutSeconds,
 		HandBackMillis: handBack(c.row.MeanMicros).Milliseconds(),
@@ -406,7 +407,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error
 		inputs, err := e.inputs.Inputs(ctx, run, r.First, r.Last)
 		if errors.Is(err, ErrInputs) {
 			// Whoever repeats this call is told to stop.
-			err = errors.Join(err, e.Close(ctx, run, sharedcloudv1alpha1.ReasonInputsUnavailable, err.Error()))
+			err = errors.Join(err, e.Close(ctx, run, v1alpha1.ReasonInputsUnavailable, err.Error()))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the inputs %d to %d: %w", r.First, r.Last, err)
@@ -418,7 +419,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*Answer, error
 			if size += len(input.JSON) + len(input.Literal); size > answerBytes && len(answer.Inputs) > 0 {
 				return answer, nil
 			}
-			answer.Inputs = append(answer.Inputs, InputOut{Index: r.First + i, JSON: input.JSON, Literal: input.Literal})
+			answer.Inputs = append(answer.Inputs, exchange.Input{Index: r.First + i, JSON: input.JSON, Literal: input.Literal})
 		}
 	}
 	return answer, nil

@@ -9,10 +9,10 @@ import (
 	"k8s.io/klog/v2"
 
 	"sharedcloud.io/function-operator/api/printable"
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // PodOver takes note that a worker's pod is over: its container ended, it was deleted, or it is gone. It may be called as
 // often as that is seen; pods that never called count too, when they died by themselves. A pod that is only being deleted is
 // not over: it may still report.
-func (e *Exchange) PodOver(ctx context.Context, worker Worker, fate Fate) error {
+func (e *Exchange) PodOver(ctx context.Context, worker Worker, podExit PodExit) error {
 	run, err := e.runOf(ctx, worker)
 	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrNotDecodable) {
 		return nil // the lease of the latter runs out when the run can be decoded again
@@ -33,7 +33,7 @@ func (e *Exchange) PodOver(ctx context.Context, worker Worker, fate Fate) error 
 	if err != nil {
 		return err
 	}
-	return e.bury(ctx, run, worker, fate, lossOver)
+	return e.bury(ctx, run, worker, podExit, lossOver)
 }
 
 // buryPredecessors ends the leases of the pods that had the completion index of a new worker before: the Job makes a pod for
@@ -57,15 +57,15 @@ func (e *Exchange) buryPredecessors(ctx context.Context, run Run, worker Worker)
 		return e.unsettled(err)
 	}
 	for _, p := range predecessors {
-		fate := e.fates.Fate(ctx, run.Namespace, p.PodName, p.PodUID)
-		if fate.State == FateRunning || fate.State == FateUnknown {
+		podExit := e.podExits.PodExit(ctx, run.Namespace, p.PodName, p.PodUID)
+		if podExit.State == PodExitRunning || podExit.State == PodExitUnknown {
 			continue
 		}
 		over := Worker{
 			Namespace: run.Namespace, Run: run.Name, RunUID: run.UID, PodName: p.PodName, Node: p.Node, PodUID: p.PodUID,
 			JobUID: p.JobUID, CompletionIndex: p.CompletionIndex,
 		}
-		if err := e.bury(ctx, run, over, fate, lossOver); err != nil {
+		if err := e.bury(ctx, run, over, podExit, lossOver); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func (e *Exchange) buryPredecessors(ctx context.Context, run Run, worker Worker)
 }
 
 // bury is the transaction of a worker's end.
-func (e *Exchange) bury(ctx context.Context, run Run, worker Worker, fate Fate, why loss) error {
+func (e *Exchange) bury(ctx context.Context, run Run, worker Worker, podExit PodExit, why loss) error {
 	lease := leaseKey{run.UID, worker.PodUID}
 	var l *ledger
 	var before outcomes.Run
@@ -83,19 +83,19 @@ func (e *Exchange) bury(ctx context.Context, run Run, worker Worker, fate Fate, 
 			return err
 		}
 		before = l.row
-		return e.buryIn(tx, l, worker, fate, why)
+		return e.buryIn(tx, l, worker, podExit, why)
 	})
 	if err != nil {
 		return e.unsettled(err)
 	}
-	logger(ctx, run).V(1).Info("Worker over", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", fate.ExitCode,
-		"reason", fate.Reason, "barren", l.row.Barren, "deaths", l.row.Deaths)
+	logger(ctx, run).V(1).Info("Worker over", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", podExit.ExitCode,
+		"reason", podExit.Reason, "barren", l.row.Barren, "deaths", l.row.Deaths)
 	e.deadlines.forget(lease)
 	e.announce(l, &before)
 	return nil
 }
 
-func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, why loss) error {
+func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, podExit PodExit, why loss) error {
 	before := l.row
 	var row *outcomes.Worker
 	var err error
@@ -109,7 +109,7 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 		// A pod that only says that it is the run's: it never called, and whoever may make Jobs gives their pods any label.
 		return nil
 	case row == nil:
-		if fate.State != FateEnded || fate.ExitCode == 0 || fate.Terminating || l.row.Closed {
+		if podExit.State != PodExitEnded || podExit.ExitCode == 0 || podExit.Terminating || l.row.Closed {
 			return nil
 		}
 		// It died before its first call. The row remembers that this was counted.
@@ -127,7 +127,7 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 			return err
 		}
 	}
-	after := l.bury(*row, fate, why)
+	after := l.bury(*row, podExit, why)
 	if after.ID == 0 {
 		l.row.StoredBytes += outcomes.WorkerBytes
 	}
@@ -142,12 +142,12 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, fate Fate, 
 	return tx.InsertOutcomes(l.row.ID, l.added)
 }
 
-// Close ends a run, see "The end is a handshake" in docs/exchange.md: it stops hand-outs, takes every lease back, and gives
+// Close ends a run, see "Ending a run" in docs/exchange.md: it stops hand-outs, takes every lease back, and gives
 // each index without an outcome the one that says why. It returns when the run is closed; an error means that it must be
 // called again. A run that is closed stays as it is.
 func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) error {
 	status := outcomes.Failed
-	if reason == sharedcloudv1alpha1.ReasonCancelled || reason == sharedcloudv1alpha1.ReasonDeadlineExceeded {
+	if reason == v1alpha1.ReasonCancelled || reason == v1alpha1.ReasonDeadlineExceeded {
 		status = outcomes.Cancelled
 	}
 	if message == "" {
@@ -231,14 +231,14 @@ func (l *ledger) filled(chunk, missing indexset.Set) {
 }
 
 // Progress tells how far a run is, whether or not a worker has called for it yet.
-func (e *Exchange) Progress(ctx context.Context, run Run) (sharedcloudv1alpha1.RunProgress, error) {
+func (e *Exchange) Progress(ctx context.Context, run Run) (v1alpha1.RunProgress, error) {
 	var l *ledger
 	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {
 		l, err = e.open(tx, run)
 		return err
 	})
 	if err != nil {
-		return sharedcloudv1alpha1.RunProgress{}, err
+		return v1alpha1.RunProgress{}, err
 	}
 	// A run without inputs is closed before it began.
 	l.settle()
@@ -246,8 +246,8 @@ func (e *Exchange) Progress(ctx context.Context, run Run) (sharedcloudv1alpha1.R
 }
 
 // progressOf is what a run's row says, in the API's terms.
-func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
-	progress := sharedcloudv1alpha1.RunProgress{
+func progressOf(row *outcomes.Run) v1alpha1.RunProgress {
+	progress := v1alpha1.RunProgress{
 		Total:         int32(row.Total),
 		Pending:       int32(row.Total - row.Done() - row.Busy),
 		Running:       int32(row.Busy),
@@ -265,7 +265,7 @@ func progressOf(row *outcomes.Run) sharedcloudv1alpha1.RunProgress {
 	}
 	switch {
 	case row.Closing != "" && row.Filled > 0:
-		progress.Message = troubleText(row.ClosingError, row.Closing == sharedcloudv1alpha1.ReasonModuleNotLoaded)
+		progress.Message = troubleText(row.ClosingError, row.Closing == v1alpha1.ReasonModuleNotLoaded)
 		progress.Reason = row.Closing
 	case row.Deaths > 0 && !row.Closed:
 		progress.Message = troubleText(row.Trouble, row.TroubleLoad)

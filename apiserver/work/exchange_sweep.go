@@ -131,9 +131,9 @@ func (e *Exchange) lapse(ctx context.Context, lease leaseKey, names leaseNames) 
 	if err != nil {
 		return fmt.Errorf("finding the run %s/%s: %w", names.namespace, names.run, err)
 	}
-	fate := e.fates.Fate(ctx, names.namespace, names.pod, lease.pod)
+	podExit := e.podExits.PodExit(ctx, names.namespace, names.pod, lease.pod)
 	logger(ctx, run).Info("Lease ran out", "pod", klog.KRef(names.namespace, names.pod))
-	return e.bury(ctx, run, worker, fate, lossLapsed)
+	return e.bury(ctx, run, worker, podExit, lossLapsed)
 }
 
 // finishClosings goes on with closings that were begun by a call, or by a server that has ended since.

@@ -13,24 +13,22 @@ import (
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/shares"
+	"sharedcloud.io/function-operator/exchange"
 )
 
-// Path is the pattern of the exchange's address for http.ServeMux.
-const Path = "/work/v1/namespaces/{namespace}/runs/{run}/exchange"
-
-// Handler serves the exchange at Path; everything else below /work/ is 404. Calls that are kept open end when the client
-// goes, or when the exchange is drained.
-func Handler(exchange *Exchange, authenticator Authenticator) http.Handler {
-	h := &handler{exchange, authenticator, newBudget()}
+// Handler serves the exchange at exchange.Path; everything else below /work/ is 404. Calls that are kept open end when the client
+// disconnects or when the exchange is drained.
+func Handler(e *Exchange, authenticator Authenticator) http.Handler {
+	h := &handler{e, authenticator, newBudget()}
 	mux := http.NewServeMux()
 	// Without a method: the mux's own 405 would be plain text.
-	mux.HandleFunc(Path, h.serve)
+	mux.HandleFunc(exchange.Path, h.serve)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+Path)
+		refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+exchange.Path)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if bodies.Odd(r) { // the mux would redirect
-			refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+Path)
+			refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+exchange.Path)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -49,7 +47,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "the exchange is called with POST")
 		return
 	}
-	// Who calls comes before what he says: a body of 32 MiB is read from a worker only.
+	// Authenticate before reading: only a worker may send a body of 32 MiB.
 	worker, err := h.authenticator.Worker(r, r.PathValue("namespace"), r.PathValue("run"))
 	if err != nil {
 		h.fail(w, r, err)
@@ -79,7 +77,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 
 // fail is the one place where errors become statuses.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var request *RequestError
+	var request *exchange.RequestError
 	var share *shares.Error
 	switch {
 	case errors.As(err, &share):
@@ -101,8 +99,8 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusConflict, ErrSequence.Error())
 	case errors.Is(err, ErrPodOver):
 		refuse(w, http.StatusConflict, ErrPodOver.Error())
-	case errors.Is(err, ErrTooLarge):
-		refuse(w, http.StatusRequestEntityTooLarge, ErrTooLarge.Error())
+	case errors.Is(err, exchange.ErrTooLarge):
+		refuse(w, http.StatusRequestEntityTooLarge, exchange.ErrTooLarge.Error())
 	case errors.Is(err, bodies.ErrFull), errors.Is(err, bodies.ErrBusy):
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusTooManyRequests, err.Error())

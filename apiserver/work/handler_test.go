@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 // onlyWorker lets one worker in.
@@ -102,8 +103,10 @@ func TestCallsThatAreRefused(t *testing.T) {
 		"an authenticator that cannot tell": {prepare: func(s *server) { s.auth.err = fmt.Errorf("the API is away") }, want: 503, words: "try again"},
 		"another content type":              {change: header("Content-Type", "text/plain"), want: 415, words: "application/json"},
 		"a compressed body":                 {change: header("Content-Encoding", "gzip"), want: 415, words: "compressed"},
-		"a body announced as too large":     {change: func(r *http.Request) { r.ContentLength = MaxBody + 1 }, want: 413, words: "32 MiB"},
-		"a body that is too large":          {change: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(io.LimitReader(zeros{}, MaxBody+2)), -1 }, want: 413, words: "several calls"},
+		"a body announced as too large":     {change: func(r *http.Request) { r.ContentLength = exchange.MaxBody + 1 }, want: 413, words: "32 MiB"},
+		"a body that is too large": {change: func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(io.LimitReader(zeros{}, exchange.MaxBody+2)), -1
+		}, want: 413, words: "several calls"},
 		"a body that cannot be read":        {change: func(r *http.Request) { r.Body = io.NopCloser(brokenBody{}) }, want: 503, words: "try again"},
 		"no JSON":                           {body: `nonsense`, want: 400, words: "not a request of the exchange"},
 		"something after the JSON":          {body: call(`"want": true`) + "x", want: 400, words: "not a request"},
@@ -129,7 +132,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 		"a key given twice in an outcome":   {body: outcome(`"index": 1, "index": 2, "status": "Succeeded"`), want: 400, words: `the key "index" is given twice`},
 		"JSON nested deeper than 64 levels": {body: call(`"x": ` + strings.Repeat("[", 64) + strings.Repeat("]", 64)), want: 400, words: "depth"},
 		"outcomes without anything":         {body: call(`"outcomes": [` + strings.Repeat("{},", 1<<20) + `{}]`), want: 400, words: "status"},
-		"too many outcomes": {body: call(`"outcomes": [` + strings.Repeat(`{"index":0,"status":"Failed"},`, MaxOutcomes) + `{"index":0,"status":"Failed"}]`),
+		"too many outcomes": {body: call(`"outcomes": [` + strings.Repeat(`{"index":0,"status":"Failed"},`, exchange.MaxOutcomes) + `{"index":0,"status":"Failed"}]`),
 			want: 400, words: "more than 65536"},
 		"half a surrogate pair in a list": {body: `{"protocol": 1, "sequence": 2, "held": "\ud800"}`, want: 400, words: "half a surrogate pair"},
 		"a number beyond floats":          {body: call(`"x": 1e999`), want: 400, words: "out of the range"},
@@ -194,7 +197,7 @@ func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func TestARequestOfTheGreatestSizeIsTaken(t *testing.T) {
 	s := newServer(t)
 	call := []byte(`{"protocol": 1, "sequence": 1, "held": "", "want": true}`)
-	body := append(bytes.Repeat([]byte(" "), MaxBody-len(call)), call...)
+	body := append(bytes.Repeat([]byte(" "), exchange.MaxBody-len(call)), call...)
 	if w := s.post(string(body)); w.Code != http.StatusOK {
 		t.Fatalf("%d bytes got %d %s", len(body), w.Code, w.Body)
 	}
@@ -205,11 +208,11 @@ func TestTheLargestOutcomeFitsARequest(t *testing.T) {
 	outcome.Result = nil
 	outcome.Stdout = make([]byte, DefaultLimits.OutputBytes)
 	outcome.Stderr = outcome.Stdout
-	request, err := json.Marshal(Request{Outcomes: []Outcome{outcome}})
+	request, err := json.Marshal(exchange.Request{Outcomes: []exchange.Outcome{outcome}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size := len(request) + DefaultLimits.ResultBytes; size > MaxBody {
-		t.Errorf("it has %d bytes; a request has at most %d", size, MaxBody)
+	if size := len(request) + DefaultLimits.ResultBytes; size > exchange.MaxBody {
+		t.Errorf("it has %d bytes; a request has at most %d", size, exchange.MaxBody)
 	}
 }

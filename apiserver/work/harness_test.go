@@ -16,10 +16,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // cluster is what surrounds the exchange in tests: a store in a file, a clock that only tests move, one run, and pods.
@@ -34,10 +35,10 @@ type cluster struct {
 	others      []*Exchange
 	otherStores []openedStore
 
-	mu    sync.Mutex
-	run   Run
-	gone  bool
-	fates map[types.UID]Fate
+	mu       sync.Mutex
+	run      Run
+	gone     bool
+	podExits map[types.UID]PodExit
 	// changed counts notifications; joined are the pods that were announced as new workers.
 	changed int
 	joined  []string
@@ -106,7 +107,7 @@ func newClusterAt(t testing.TB, url string, change func(*Run)) *cluster {
 		run: Run{
 			UID: "run-uid", Namespace: "ns", Name: "run", Total: 10, Workers: 2, TimeoutSeconds: 60, GPUs: 1, JobUID: "job-1",
 		},
-		fates: map[types.UID]Fate{},
+		podExits: map[types.UID]PodExit{},
 	}
 	if change != nil {
 		change(&c.run)
@@ -227,19 +228,19 @@ func (c *cluster) Inputs(_ context.Context, _ Run, first, last int) ([]Input, er
 	return inputs, nil
 }
 
-func (c *cluster) Fate(_ context.Context, _, _ string, podUID types.UID) Fate {
+func (c *cluster) PodExit(_ context.Context, _, _ string, podUID types.UID) PodExit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fate, ok := c.fates[podUID]; ok {
-		return fate
+	if podExit, ok := c.podExits[podUID]; ok {
+		return podExit
 	}
-	return Fate{State: FateRunning}
+	return PodExit{State: PodExitRunning}
 }
 
 func (c *cluster) Ending(_, _ string, podUID types.UID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.fates[podUID].Terminating
+	return c.podExits[podUID].Terminating
 }
 
 func (c *cluster) change(change func(*Run)) {
@@ -287,7 +288,7 @@ func (c *cluster) view(fn func(*outcomes.Tx) error) {
 	}
 }
 
-func (c *cluster) progress() sharedcloudv1alpha1.RunProgress {
+func (c *cluster) progress() v1alpha1.RunProgress {
 	c.t.Helper()
 	progress, err := c.exchange.Progress(context.Background(), c.run)
 	if err != nil {
@@ -331,7 +332,7 @@ type pod struct {
 	sequence int64
 	held     indexset.Set
 	// last is the latest request, so that it can be repeated.
-	last *Request
+	last *exchange.Request
 }
 
 // pod starts a pod at a completion index.
@@ -345,20 +346,20 @@ func (c *cluster) pod(completionIndex int) *pod {
 }
 
 // request changes the next request.
-type request func(*Request)
+type request func(*exchange.Request)
 
 // done reports indexes as succeeded.
 func done(indexes ...int) request {
-	return func(r *Request) {
+	return func(r *exchange.Request) {
 		for _, index := range indexes {
 			r.Outcomes = append(r.Outcomes, succeeded(index))
 		}
 	}
 }
 
-func succeeded(index int) Outcome {
-	return Outcome{
-		Index: index, Status: sharedcloudv1alpha1.OutcomeSucceeded, Result: json.RawMessage(strconv.Itoa(index * index)),
+func succeeded(index int) exchange.Outcome {
+	return exchange.Outcome{
+		Index: index, Status: v1alpha1.OutcomeSucceeded, Result: json.RawMessage(strconv.Itoa(index * index)),
 		StartTime: testStart.UnixMicro(), DurationMicros: 1000,
 	}
 }
@@ -369,29 +370,29 @@ func raised(index int) request { return failed(index, false) }
 func crashed(index int) request { return failed(index, true) }
 
 func failed(index int, crash bool) request {
-	return func(r *Request) {
-		r.Outcomes = append(r.Outcomes, Outcome{
-			Index: index, Status: sharedcloudv1alpha1.OutcomeFailed, Crash: crash, StartTime: testStart.UnixMicro(), DurationMicros: 1000,
-			Error: &ErrorText{Type: "ValueError", Message: "no", Traceback: "Traceback"},
+	return func(r *exchange.Request) {
+		r.Outcomes = append(r.Outcomes, exchange.Outcome{
+			Index: index, Status: v1alpha1.OutcomeFailed, Crash: crash, StartTime: testStart.UnixMicro(), DurationMicros: 1000,
+			Error: &exchange.ErrorText{Type: "ValueError", Message: "no", Traceback: "Traceback"},
 		})
 	}
 }
 
-func want(r *Request) { r.Want = true }
+func want(r *exchange.Request) { r.Want = true }
 
-func leaving(r *Request) { r.Leaving = true }
+func leaving(r *exchange.Request) { r.Leaving = true }
 
-func executing(index int) request { return func(r *Request) { r.Executing = &index } }
+func executing(index int) request { return func(r *exchange.Request) { r.Executing = &index } }
 
-func waiting(seconds int) request { return func(r *Request) { r.WaitSeconds = seconds } }
+func waiting(seconds int) request { return func(r *exchange.Request) { r.WaitSeconds = seconds } }
 
 // keeping says what is held, instead of what a good supervisor would say.
 func keeping(text string) request {
-	return func(r *Request) { r.Held = Indexes{indexes(text)} }
+	return func(r *exchange.Request) { r.Held = exchange.Indexes{Set: indexes(text)} }
 }
 
-func cannotLoad(r *Request) {
-	r.LoadError = &ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}
+func cannotLoad(r *exchange.Request) {
+	r.LoadError = &exchange.ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}
 }
 
 func indexes(text string) indexset.Set {
@@ -403,24 +404,24 @@ func indexes(text string) indexset.Set {
 }
 
 // prepare makes the next request.
-func (p *pod) prepare(changes ...request) *Request {
-	r := &Request{Protocol: Protocol, Sequence: p.sequence + 1}
-	r.Held = Indexes{p.held}
+func (p *pod) prepare(changes ...request) *exchange.Request {
+	r := &exchange.Request{Protocol: exchange.Protocol, Sequence: p.sequence + 1}
+	r.Held = exchange.Indexes{Set: p.held}
 	for _, change := range changes {
 		change(r)
 	}
-	r.Held = Indexes{r.Held.Minus(r.reported())}
+	r.Held = exchange.Indexes{Set: r.Held.Minus(r.Reported())}
 	p.last = r
 	return r
 }
 
 // send makes a call whose answer arrives.
-func (p *pod) send(r *Request) (*Answer, error) {
+func (p *pod) send(r *exchange.Request) (*exchange.Answer, error) {
 	return p.sendIn(context.Background(), r)
 }
 
-func (p *pod) sendIn(ctx context.Context, r *Request) (*Answer, error) {
-	if err := r.validate(); err != nil {
+func (p *pod) sendIn(ctx context.Context, r *exchange.Request) (*exchange.Answer, error) {
+	if err := r.Validate(); err != nil {
 		return nil, err
 	}
 	answer, err := p.c.exchange.Call(ctx, p.worker, r)
@@ -432,7 +433,7 @@ func (p *pod) sendIn(ctx context.Context, r *Request) (*Answer, error) {
 	return answer, nil
 }
 
-func handedOut(answer *Answer) indexset.Set {
+func handedOut(answer *exchange.Answer) indexset.Set {
 	var all []int
 	for _, input := range answer.Inputs {
 		all = append(all, input.Index)
@@ -441,7 +442,7 @@ func handedOut(answer *Answer) indexset.Set {
 }
 
 // call makes a call that must be answered.
-func (p *pod) call(changes ...request) *Answer {
+func (p *pod) call(changes ...request) *exchange.Answer {
 	p.c.t.Helper()
 	answer, err := p.send(p.prepare(changes...))
 	if err != nil {
@@ -460,26 +461,26 @@ func (p *pod) lost(changes ...request) {
 }
 
 // over tells the exchange that the pod is over.
-func (p *pod) over(fate Fate) {
+func (p *pod) over(podExit PodExit) {
 	p.c.t.Helper()
 	p.c.mu.Lock()
-	p.c.fates[p.worker.PodUID] = fate
+	p.c.podExits[p.worker.PodUID] = podExit
 	p.c.mu.Unlock()
-	if err := p.c.exchange.PodOver(context.Background(), p.worker, fate); err != nil {
+	if err := p.c.exchange.PodOver(context.Background(), p.worker, podExit); err != nil {
 		p.c.t.Fatalf("the end of %s: %v", p.worker.PodName, err)
 	}
 }
 
 var (
-	oomKilled = Fate{State: FateEnded, ExitCode: 137, Reason: "OOMKilled"}
-	killed    = Fate{State: FateEnded, ExitCode: 137, Reason: "Error"}
-	exitedOne = Fate{State: FateEnded, ExitCode: 1, Reason: "Error"}
-	completed = Fate{State: FateEnded, Reason: "Completed"}
-	disrupted = Fate{State: FateDisrupted, Terminating: true}
+	oomKilled = PodExit{State: PodExitEnded, ExitCode: 137, Reason: "OOMKilled"}
+	killed    = PodExit{State: PodExitEnded, ExitCode: 137, Reason: "Error"}
+	exitedOne = PodExit{State: PodExitEnded, ExitCode: 1, Reason: "Error"}
+	completed = PodExit{State: PodExitEnded, Reason: "Completed"}
+	disrupted = PodExit{State: PodExitDisrupted, Terminating: true}
 )
 
 // expect compares what an answer says.
-func expect(t testing.TB, answer *Answer, action Action, handed string) {
+func expect(t testing.TB, answer *exchange.Answer, action exchange.Action, handed string) {
 	t.Helper()
 	if got := handedOut(answer).String(); answer.Action != action || got != handed {
 		t.Fatalf("the answer is %s with %q; want %s with %q", answer.Action, got, action, handed)

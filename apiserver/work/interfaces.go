@@ -84,38 +84,38 @@ type Inputs interface {
 	Inputs(ctx context.Context, run Run, first, last int) ([]Input, error)
 }
 
-// FateState is what became of a worker's container.
-type FateState int
+// PodExitState says whether and why a worker's container ended.
+type PodExitState int
 
 const (
-	// FateUnknown: nothing could be found out at the moment (the API did not answer).
-	FateUnknown FateState = iota
-	// FateRunning: the pod is there and its container has not ended (or has not started).
-	FateRunning
-	// FateDisrupted: Kubernetes ended the pod: deleted, preempted, evicted, drained, node lost (the condition
+	// PodExitUnknown: it is temporarily unknown, because the API does not answer.
+	PodExitUnknown PodExitState = iota
+	// PodExitRunning: the pod exists and its container has not ended (or has not started).
+	PodExitRunning
+	// PodExitDisrupted: Kubernetes ended the pod: deleted, preempted, evicted, drained, node lost (the condition
 	// DisruptionTarget, or a deletion timestamp). Charges nobody.
-	FateDisrupted
-	// FateEnded: the container ended by itself, see ExitCode, Reason and Message.
-	FateEnded
-	// FateGone: the pod is not in the API any more, and how it ended was not seen.
-	FateGone
+	PodExitDisrupted
+	// PodExitEnded: the container ended by itself, see ExitCode, Reason and Message.
+	PodExitEnded
+	// PodExitGone: the pod no longer exists, and how it ended is not known.
+	PodExitGone
 )
 
-// Fate is what is known of a worker's pod.
-type Fate struct {
-	State FateState
-	// ExitCode, Reason ("OOMKilled", "Error", "DeadlineExceeded") and Message of the ended container; with FateEnded.
+// PodExit is why a worker's pod ended, or that it has not.
+type PodExit struct {
+	State PodExitState
+	// ExitCode, Reason ("OOMKilled", "Error", "DeadlineExceeded") and Message of the ended container; with PodExitEnded.
 	ExitCode        int32
 	Reason, Message string
 	// Terminating: the pod has a deletion timestamp or the condition DisruptionTarget: a SIGTERM is Kubernetes' own.
 	Terminating bool
 }
 
-// Fates tells what became of a worker's pod.
-type Fates interface {
-	// Fate of the pod. Another pod of the same name (another uid) means FateGone. It may ask the API live: it is called
+// PodExits knows why pods of workers ended.
+type PodExits interface {
+	// PodExit returns why the pod ended. If another pod has its name (another uid), that is PodExitGone. It may ask the API live: it is called
 	// when a worker asks about a SIGTERM, when its completion index came back as another pod and when its lease ran out.
-	Fate(ctx context.Context, namespace, podName string, podUID types.UID) Fate
+	PodExit(ctx context.Context, namespace, podName string, podUID types.UID) PodExit
 	// Ending says whether Kubernetes is known to be ending the pod. It is asked with every call and only looks into a cache.
 	Ending(namespace, podName string, podUID types.UID) bool
 }

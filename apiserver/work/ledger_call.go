@@ -3,16 +3,17 @@ package work
 import (
 	"time"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // call is a worker's call on a ledger.
 type call struct {
 	*ledger
-	request *Request
-	limits  Limits
+	request *exchange.Request
+	limits  exchange.Limits
 	// self is the caller's row; before is how it was when the call came, nil when it was unknown.
 	self   outcomes.Worker
 	before *outcomes.Worker
@@ -24,8 +25,8 @@ type call struct {
 	// had the caller's completion index before, or belongs to an earlier Job. Only looked up where everything was handed
 	// out once.
 	orphans bool
-	// fate of the caller's pod; only given where the request asks with leaving.
-	fate Fate
+	// podExit is the exit of the caller's pod, if the request has leaving set.
+	podExit PodExit
 	// unheard: Kubernetes is ending the caller's pod, and the caller does not say that it knows.
 	unheard bool
 	// elapsed is the time since the worker's last call; known says that it was here, and is by the monotonic clock.
@@ -38,7 +39,7 @@ type call struct {
 	liveUnkept      int
 	liveUnkeptBytes int64
 	changedOthers   []outcomes.Worker
-	action          Action
+	action          exchange.Action
 	handed          indexset.Set
 	revoked         indexset.Set
 	// refused is what the caller gets instead of an answer, although what he reported is taken.
@@ -101,7 +102,7 @@ func (c *call) decide() error {
 		c.dismiss()
 	case over:
 		c.refused = ErrPodOver
-	case repeated && Action(c.self.AnswerAction) != ActionWait:
+	case repeated && exchange.Action(c.self.AnswerAction) != exchange.ActionWait:
 		c.reclaim()
 		c.answerAgain()
 	default:
@@ -125,10 +126,10 @@ func (c *call) check() error {
 		return ErrSequence
 	}
 	if last := c.reported.Max(); last >= c.row.Total {
-		return badRequest("an outcome has index %d; the run has %d inputs", last, c.row.Total)
+		return exchange.BadRequest("an outcome has index %d; the run has %d inputs", last, c.row.Total)
 	}
 	if last := c.request.Held.Max(); last >= c.row.Total {
-		return badRequest("held has index %d; the run has %d inputs", last, c.row.Total)
+		return exchange.BadRequest("held has index %d; the run has %d inputs", last, c.row.Total)
 	}
 	return nil
 }
@@ -220,14 +221,14 @@ func (c *call) takeFromOthers(indexes indexset.Set) {
 
 // report takes what the worker says of an input that has no outcome. It says whether that is the input's outcome; if not,
 // the input gets another attempt.
-func (c *call) report(o *Outcome) bool {
+func (c *call) report(o *exchange.Outcome) bool {
 	c.measure(o.DurationMicros)
 	over := true
 	var attempts int
 	switch {
 	case o.Crash:
 		over, attempts = c.charge(o.Index)
-	case o.Status == sharedcloudv1alpha1.OutcomeFailed:
+	case o.Status == v1alpha1.OutcomeFailed:
 		over, attempts = c.fail(o.Index, errorType(o))
 	default:
 		a := c.attemptsOf(o.Index)
@@ -246,7 +247,7 @@ func (c *call) report(o *Outcome) bool {
 	return true
 }
 
-func errorType(o *Outcome) string {
+func errorType(o *exchange.Outcome) string {
 	if o.Error == nil {
 		return ""
 	}
@@ -258,9 +259,9 @@ func (r Run) ends() bool { return r.Ending != "" || r.Finished }
 
 // dismiss sends the worker away and takes back what it holds.
 func (c *call) dismiss() {
-	c.action = ActionStop
+	c.action = exchange.ActionStop
 	if c.row.Closed && c.row.Filled == 0 {
-		c.action = ActionFinished
+		c.action = exchange.ActionFinished
 	}
 	held, alone := c.self.Held(), c.self.Alone
 	c.self.Keep(indexset.Set{})
@@ -271,34 +272,34 @@ func (c *call) dismiss() {
 
 // answerAgain gives the stored answer: what was handed out with it, less what has been lost since.
 func (c *call) answerAgain() {
-	c.action = Action(c.self.AnswerAction)
+	c.action = exchange.Action(c.self.AnswerAction)
 	c.handed = c.self.AnswerHanded.And(c.self.Held())
 	c.rest()
 }
 
 func (c *call) answerAnew() {
-	ending := c.request.Leaving && (c.fate.Terminating || c.fate.State == FateDisrupted || c.fate.State == FateGone)
+	ending := c.request.Leaving && (c.podExit.Terminating || c.podExit.State == PodExitDisrupted || c.podExit.State == PodExitGone)
 	var handed indexset.Set
 	switch {
 	case ending:
-		c.action = ActionFinished
+		c.action = exchange.ActionFinished
 		if c.self.Held().Empty() {
-			c.action = ActionStop
+			c.action = exchange.ActionStop
 		}
 	case c.unheard:
 		// It asks with leaving next, and what it holds it may finish; but it gets nothing more.
-		c.action = ActionWork
+		c.action = exchange.ActionWork
 	case c.request.Want:
 		handed = c.handOut(&c.self)
-		c.action = ActionWork
+		c.action = exchange.ActionWork
 		if handed.Empty() {
-			c.action = ActionWait
+			c.action = exchange.ActionWait
 		}
 	default:
-		c.action = ActionWork
+		c.action = exchange.ActionWork
 	}
-	if c.self.Held().Empty() && c.action != ActionStop && c.nothingLeft() {
-		c.action = ActionFinished
+	if c.self.Held().Empty() && c.action != exchange.ActionStop && c.nothingLeft() {
+		c.action = exchange.ActionFinished
 	}
 	c.answer(handed)
 }
@@ -333,7 +334,7 @@ func (c *call) answer(handed indexset.Set) {
 
 // rest ends the lease of a worker that goes.
 func (c *call) rest() {
-	goes := c.action == ActionStop || c.action == ActionFinished
+	goes := c.action == exchange.ActionStop || c.action == exchange.ActionFinished
 	if goes && c.self.Held().Empty() && c.self.State == outcomes.WorkerLive {
 		c.self.State = outcomes.WorkerLeft
 	}

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"strings"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // Types of the errors that the exchange itself gives to an input.
@@ -29,7 +30,7 @@ const (
 
 // bury ends a worker's lease: what it holds goes back, and whoever is to blame is charged. It returns the row to write.
 //
-// What each fate means:
+// What each pod exit means:
 //
 //   - disrupted, or being ended by Kubernetes: charges nobody, everything goes back as it was;
 //   - ended with 0: a supervisor never does that while it holds something, unless it was told to stop: the same;
@@ -37,12 +38,12 @@ const (
 //   - running, and the lease ran out: the network is broken, or the node stands still. That is no crash: the same as
 //     disrupted;
 //   - gone, or nobody knows: how it ended cannot be told: suspects, uncharged.
-func (l *ledger) bury(worker outcomes.Worker, fate Fate, why loss) outcomes.Worker {
+func (l *ledger) bury(worker outcomes.Worker, podExit PodExit, why loss) outcomes.Worker {
 	before := worker
 	held := worker.Held()
 	alone := worker.Alone
 	worker.State = outcomes.WorkerOver
-	if why == lossLapsed && fate.State != FateEnded {
+	if why == lossLapsed && podExit.State != PodExitEnded {
 		// It may call again when the network is back; a pod that has ended cannot.
 		worker.State = outcomes.WorkerLapsed
 	}
@@ -53,11 +54,11 @@ func (l *ledger) bury(worker outcomes.Worker, fate Fate, why loss) outcomes.Work
 	switch {
 	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerOver:
 		// It had nothing left to do, or this is known.
-	case fate.Terminating, fate.State == FateDisrupted, fate.State == FateRunning,
-		fate.State == FateEnded && fate.ExitCode == 0:
+	case podExit.Terminating, podExit.State == PodExitDisrupted, podExit.State == PodExitRunning,
+		podExit.State == PodExitEnded && podExit.ExitCode == 0:
 		l.giveBack(held, alone)
-	case fate.State == FateEnded:
-		l.died(&before, held, fate)
+	case podExit.State == PodExitEnded:
+		l.died(&before, held, podExit)
 	default:
 		l.giveBack(held, held.Len() > 1 || alone)
 	}
@@ -65,9 +66,9 @@ func (l *ledger) bury(worker outcomes.Worker, fate Fate, why loss) outcomes.Work
 }
 
 // died is an unexplained death.
-func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, fate Fate) {
+func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, podExit PodExit) {
 	l.row.Deaths++
-	cause := howItEnded(fate)
+	cause := howItEnded(podExit)
 	l.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
 	if held.Len() != 1 {
 		// Deaths that charge an input are counted in Deaths alone: they end by themselves when the budgets are used up.
@@ -100,18 +101,18 @@ func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, fate Fate) {
 }
 
 // howItEnded says in words how a container died.
-func howItEnded(fate Fate) string {
-	code := fmt.Sprintf("exit code %d", fate.ExitCode)
+func howItEnded(podExit PodExit) string {
+	code := fmt.Sprintf("exit code %d", podExit.ExitCode)
 	switch {
-	case fate.Reason == "OOMKilled":
+	case podExit.Reason == "OOMKilled":
 		return "the worker's container was killed by the kernel for memory (OOMKilled, " + code + ")"
-	case fate.ExitCode == 137:
+	case podExit.ExitCode == 137:
 		return "the worker's container was killed (SIGKILL, " + code + ")"
-	case fate.ExitCode > 128 && fate.ExitCode < 160:
-		return fmt.Sprintf("the worker's container died of signal %d (%s)", fate.ExitCode-128, code)
+	case podExit.ExitCode > 128 && podExit.ExitCode < 160:
+		return fmt.Sprintf("the worker's container died of signal %d (%s)", podExit.ExitCode-128, code)
 	}
 	sentence := "the worker's container ended by itself (" + code + ")"
-	if message := cutText(strings.TrimSpace(fate.Message), 512); message != "" {
+	if message := cutText(strings.TrimSpace(podExit.Message), 512); message != "" {
 		sentence += ": " + message
 	}
 	return sentence
@@ -123,7 +124,7 @@ func (l *ledger) trouble(text outcomes.ErrorText, load bool) {
 }
 
 // loadFailed takes a worker's word that the module cannot be loaded. What it holds it keeps: nothing of it was executed.
-func (l *ledger) loadFailed(text *ErrorText) {
+func (l *ledger) loadFailed(text *exchange.ErrorText) {
 	l.row.Deaths++
 	l.row.Barren++
 	l.trouble(storedError(text), true)
@@ -136,9 +137,9 @@ func (l *ledger) endBarren() {
 	if l.row.Barren < limit && l.row.Deaths < 3*limit {
 		return
 	}
-	reason := sharedcloudv1alpha1.ReasonWorkersDied
+	reason := v1alpha1.ReasonWorkersDied
 	if l.row.TroubleLoad {
-		reason = sharedcloudv1alpha1.ReasonModuleNotLoaded
+		reason = v1alpha1.ReasonModuleNotLoaded
 	}
 	l.beginClosing(reason, outcomes.Failed, l.row.Trouble)
 }
@@ -152,8 +153,8 @@ func (l *ledger) endFailing() {
 	if failures <= most {
 		return
 	}
-	l.beginClosing(sharedcloudv1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
-		Type: sharedcloudv1alpha1.ReasonMaxFailuresExceeded,
+	l.beginClosing(v1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
+		Type: v1alpha1.ReasonMaxFailuresExceeded,
 		Message: fmt.Sprintf("%s failed or timed out, and the run bears %d (spec.maxFailures): the inputs without an outcome were not executed to their end",
 			counted(failures, "input"), most),
 	})

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"time"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // delayGrain: times are rounded up to this part of their delay, so that the list of a run in which a thousand inputs a
@@ -15,7 +15,7 @@ const delayGrain = 16
 
 // retryDelay is how long an input waits that has raised so many times.
 func retryDelay(seconds, failures int) time.Duration {
-	const most = time.Duration(sharedcloudv1alpha1.MaxRetryDelaySeconds) * time.Second
+	const most = time.Duration(v1alpha1.MaxRetryDelaySeconds) * time.Second
 	delay := time.Duration(max(seconds, 0)) * time.Second
 	for ; failures > 1 && delay < most; failures-- {
 		delay *= 2

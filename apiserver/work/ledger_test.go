@@ -10,9 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 func TestProperty7BatchesAreSizedByTheServer(t *testing.T) {
@@ -102,13 +103,13 @@ func TestAttempts(t *testing.T) {
 			a := c.pod(0)
 			answer := a.call(want)
 			for _, report := range tc.reports {
-				expect(t, answer, ActionWork, "0")
+				expect(t, answer, exchange.ActionWork, "0")
 				if _, ok := c.outcomes()[0]; ok {
 					t.Fatal("there is an outcome though another attempt is left")
 				}
 				answer = a.call(report, want)
 			}
-			expect(t, answer, ActionFinished, "")
+			expect(t, answer, exchange.ActionFinished, "")
 			if got := c.outcomes()[0]; got.Status != tc.wantStatus || got.Attempts != tc.wantAttempts {
 				t.Errorf("the outcome is %s after %d attempts; want %s after %d", got.Status, got.Attempts, tc.wantStatus, tc.wantAttempts)
 			}
@@ -117,9 +118,9 @@ func TestAttempts(t *testing.T) {
 }
 
 func timedOut(index int) request {
-	return func(r *Request) {
+	return func(r *exchange.Request) {
 		o := succeeded(index)
-		o.Status, o.Result, o.Error = sharedcloudv1alpha1.OutcomeTimedOut, nil, &ErrorText{Type: "TimedOut", Message: "60 s"}
+		o.Status, o.Result, o.Error = v1alpha1.OutcomeTimedOut, nil, &exchange.ErrorText{Type: "TimedOut", Message: "60 s"}
 		r.Outcomes = append(r.Outcomes, o)
 	}
 }
@@ -127,12 +128,12 @@ func timedOut(index int) request {
 func TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
-	a.call(want, func(r *Request) { r.Device = "GPU-7" })
+	a.call(want, func(r *exchange.Request) { r.Device = "GPU-7" })
 	c.clock.Step(time.Second)
 	text := "text"
-	a.call(func(r *Request) {
+	a.call(func(r *exchange.Request) {
 		r.Device = "GPU-7"
-		r.Outcomes = []Outcome{{
+		r.Outcomes = []exchange.Outcome{{
 			Index: 0, Status: "Succeeded", Result: []byte(`{"b":1, "a":  [1e400]}`), ResultText: &text, StartTime: 1000, DurationMicros: 50,
 			Stdout: []byte("out"), Stderr: []byte("err"), StdoutDropped: 3, StderrDropped: 4,
 		}}
@@ -148,29 +149,29 @@ func TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas(t *testing.T) {
 }
 
 func TestAWorkerThatIgnoresTheLimitsNeitherFillsTheStoreNorLosesItsOutcome(t *testing.T) {
-	limits := Limits{ResultBytes: 10, OutputBytes: 4}
+	limits := exchange.Limits{ResultBytes: 10, OutputBytes: 4}
 	long := strings.Repeat("x", 400<<10)
 	text := "longer than ten bytes"
 	for name, tc := range map[string]struct {
-		reported Outcome
+		reported exchange.Outcome
 		want     outcomes.Outcome
 	}{
 		"a result that is too large is a failure that says so": {
-			reported: Outcome{Status: "Succeeded", Result: []byte(`"0123456789"`)},
+			reported: exchange.Outcome{Status: "Succeeded", Result: []byte(`"0123456789"`)},
 			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
 				Message: "the result has 12 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
 		},
 		"so is a text": {
-			reported: Outcome{Status: "Succeeded", ResultText: &text},
+			reported: exchange.Outcome{Status: "Succeeded", ResultText: &text},
 			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
 				Message: "the result has 21 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
 		},
 		"of output the end is kept and the rest counted": {
-			reported: Outcome{Status: "Succeeded", Stdout: []byte("123456"), StdoutDropped: 10, Stderr: []byte("1234")},
+			reported: exchange.Outcome{Status: "Succeeded", Stdout: []byte("123456"), StdoutDropped: 10, Stderr: []byte("1234")},
 			want:     outcomes.Outcome{Status: outcomes.Succeeded, Stdout: []byte("3456"), StdoutDropped: 12, Stderr: []byte("1234")},
 		},
 		"an error is cut": {
-			reported: Outcome{Status: "Failed", Error: &ErrorText{Type: long, Message: long, Traceback: long}, Result: []byte("1")},
+			reported: exchange.Outcome{Status: "Failed", Error: &exchange.ErrorText{Type: long, Message: long, Traceback: long}, Result: []byte("1")},
 			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: long[:maxErrorType-3] + "…",
 				Message: long[:maxErrorMessage-3] + "…", Traceback: long[:maxErrorTraceback-3] + "…"}},
 		},
@@ -256,7 +257,7 @@ func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 			if tc.wantReason == "" {
 				return
 			}
-			expect(t, c.pod(0).call(want), ActionStop, "")
+			expect(t, c.pod(0).call(want), exchange.ActionStop, "")
 			last := c.outcomes()[99]
 			if diff := cmp.Diff(&tc.wantError, last.Error); diff != "" || last.Status != outcomes.Failed {
 				t.Errorf("an index that was never tried is %s (-want +got):\n%s", last.Status, diff)
@@ -289,7 +290,7 @@ func TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	a, idle := c.pod(0), c.pod(1)
 	a.call(want)
-	expect(t, idle.call(want), ActionFinished, "")
+	expect(t, idle.call(want), exchange.ActionFinished, "")
 	idle.over(exitedOne)
 	if got := c.row().Deaths; got != 0 {
 		t.Errorf("%d deaths are counted", got)
@@ -297,14 +298,14 @@ func TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted(t *testing.T) {
 }
 
 func TestHowItEndedIsSaidInWords(t *testing.T) {
-	for want, fate := range map[string]Fate{
+	for want, podExit := range map[string]PodExit{
 		"the worker's container was killed by the kernel for memory (OOMKilled, exit code 137)": oomKilled,
 		"the worker's container was killed (SIGKILL, exit code 137)":                            killed,
-		"the worker's container died of signal 11 (exit code 139)":                              {State: FateEnded, ExitCode: 139},
+		"the worker's container died of signal 11 (exit code 139)":                              {State: PodExitEnded, ExitCode: 139},
 		"the worker's container ended by itself (exit code 1)":                                  exitedOne,
-		"the worker's container ended by itself (exit code 3): python3: not found":              {State: FateEnded, ExitCode: 3, Message: "python3: not found\n"},
+		"the worker's container ended by itself (exit code 3): python3: not found":              {State: PodExitEnded, ExitCode: 3, Message: "python3: not found\n"},
 	} {
-		if got := howItEnded(fate); got != want {
+		if got := howItEnded(podExit); got != want {
 			t.Errorf("it is %q; want %q", got, want)
 		}
 	}
@@ -329,7 +330,7 @@ func TestAWorkerOfAPodThatIsOverIsTakenAtItsWordAndRefusedMore(t *testing.T) {
 func TestALateFirstCallOfADeadPodDoesNotBuryItsSuccessor(t *testing.T) {
 	c := newCluster(t, nil)
 	dead, successor := c.pod(0), c.pod(0)
-	expect(t, successor.call(want), ActionWork, "0")
+	expect(t, successor.call(want), exchange.ActionWork, "0")
 	dead.call()
 	if got := successor.call().Revoked; !got.Empty() {
 		t.Errorf("%q was taken from the successor", got)
@@ -340,12 +341,12 @@ func TestSuspendingTakesEverythingBackUncharged(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(3)
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0-2")
+	expect(t, a.call(want), exchange.ActionWork, "0-2")
 	c.change(func(r *Run) { r.Suspended = true })
-	expect(t, a.call(done(0), executing(1), want), ActionStop, "")
+	expect(t, a.call(done(0), executing(1), want), exchange.ActionStop, "")
 	c.change(func(r *Run) { r.Suspended, r.JobUID = false, "job-2" })
 	b := c.pod(0)
-	expect(t, b.call(want), ActionWork, "1-2")
+	expect(t, b.call(want), exchange.ActionWork, "1-2")
 	b.call(done(1, 2))
 	for index, o := range c.outcomes() {
 		if o.Attempts != 1 {
@@ -387,14 +388,14 @@ func TestProgressCountsWhatWorkersCostAndHowManyThereAre(t *testing.T) {
 	c.clock.stepWall(time.Hour)
 	a.call(done(0))
 	b.call()
-	want := sharedcloudv1alpha1.RunProgress{Total: 10, Pending: 8, Running: 1, Succeeded: 1, Workers: 2, GPUSeconds: 40}
+	want := v1alpha1.RunProgress{Total: 10, Pending: 8, Running: 1, Succeeded: 1, Workers: 2, GPUSeconds: 40}
 	if diff := cmp.Diff(want, c.progress()); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 }
 
 func TestProgressOfARunThatNoWorkerHasCalledFor(t *testing.T) {
-	for total, want := range map[int]sharedcloudv1alpha1.RunProgress{
+	for total, want := range map[int]v1alpha1.RunProgress{
 		5: {Total: 5, Pending: 5},
 		0: {Closed: true},
 	} {
@@ -558,8 +559,8 @@ func TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack(t *testing.T) {
 	c.batchesOf(4)
 	c.exchange.inputs = largeInputs{}
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0-1")
-	expect(t, a.call(done(0, 1), want), ActionWork, "2-3")
+	expect(t, a.call(want), exchange.ActionWork, "0-1")
+	expect(t, a.call(done(0, 1), want), exchange.ActionWork, "2-3")
 }
 
 type largeInputs struct{}
@@ -583,5 +584,5 @@ func TestAHandOutWhoseInputsCannotBeReadIsRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, answer, ActionWork, "0")
+	expect(t, answer, exchange.ActionWork, "0")
 }

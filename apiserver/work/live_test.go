@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-func printed(index int, start int64, from int64, stdout string) func(*Request) {
-	return func(r *Request) {
+func printed(index int, start int64, from int64, stdout string) func(*exchange.Request) {
+	return func(r *exchange.Request) {
 		r.Executing = &index
-		r.Live = &Live{Index: index, StartTime: start, StdoutFrom: from, Stdout: []byte(stdout)}
+		r.Live = &exchange.Live{Index: index, StartTime: start, StdoutFrom: from, Stdout: []byte(stdout)}
 	}
 }
 
@@ -38,7 +39,7 @@ func TestWhatIsBeingPrintedIsKeptUntilTheOutcome(t *testing.T) {
 	c.batchesOf(2)
 	a := c.pod(0)
 	answer := a.call(want)
-	expect(t, answer, ActionWork, "0-1")
+	expect(t, answer, exchange.ActionWork, "0-1")
 	if answer.LiveMillis < 300 {
 		t.Errorf("output is to be told every %d ms", answer.LiveMillis)
 	}
@@ -74,17 +75,17 @@ func TestWhatIsBeingPrintedIsKeptUntilTheOutcome(t *testing.T) {
 }
 
 func TestLiveOutputOfWhatIsNotExecutedIsRefused(t *testing.T) {
-	for name, change := range map[string]func(*Request){
-		"nothing is executed":      func(r *Request) { r.Live = &Live{Index: 0} },
-		"something else is":        func(r *Request) { r.Executing = new(int); r.Live = &Live{Index: 1} },
-		"it begins before nothing": func(r *Request) { r.Executing = new(int); r.Live = &Live{StdoutFrom: -1} },
+	for name, change := range map[string]func(*exchange.Request){
+		"nothing is executed":      func(r *exchange.Request) { r.Live = &exchange.Live{Index: 0} },
+		"something else is":        func(r *exchange.Request) { r.Executing = new(int); r.Live = &exchange.Live{Index: 1} },
+		"it begins before nothing": func(r *exchange.Request) { r.Executing = new(int); r.Live = &exchange.Live{StdoutFrom: -1} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			request := &Request{Protocol: 1, Sequence: 1}
+			request := &exchange.Request{Protocol: 1, Sequence: 1}
 			request.Held.Set = indexset.Span(0, 1)
 			change(request)
-			var refused *RequestError
-			if err := request.validate(); !errors.As(err, &refused) {
+			var refused *exchange.RequestError
+			if err := request.Validate(); !errors.As(err, &refused) {
 				t.Errorf("it is taken: %v", err)
 			}
 		})
@@ -105,7 +106,7 @@ func TestARunWhoseInputsAreGoneEndsAndSaysSo(t *testing.T) {
 	if _, err := c.exchange.Call(context.Background(), a.worker, request); err == nil || errors.Is(err, ErrNoRun) {
 		t.Errorf("the error is %v", err)
 	}
-	if answer, err := c.exchange.Call(context.Background(), a.worker, request); err != nil || answer.Action != ActionStop {
+	if answer, err := c.exchange.Call(context.Background(), a.worker, request); err != nil || answer.Action != exchange.ActionStop {
 		t.Errorf("the call that is repeated gets %+v, %v", answer, err)
 	}
 	progress := c.progress()

@@ -13,9 +13,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // The model test plays random episodes of everything that can happen to a run (workers that claim, report, die, are cut
@@ -67,18 +68,18 @@ type model struct {
 
 type delayedCall struct {
 	worker  Worker
-	request *Request
+	request *exchange.Request
 }
 
 // simulated is a pod with its supervisor.
 type simulated struct {
 	*pod
 	queue    []int
-	pending  []Outcome
-	inFlight *Request
+	pending  []exchange.Outcome
+	inFlight *exchange.Request
 	leaving  bool // told that it is finished
 	dead     bool
-	fate     Fate
+	podExit  PodExit
 	hostile  bool
 }
 
@@ -203,7 +204,7 @@ func (m *model) step() {
 	case roll < 0.70:
 		m.execute(m.pick(alive))
 	case roll < 0.76:
-		m.die(m.pick(alive), m.fateOf())
+		m.die(m.pick(alive), m.podExitOf())
 	case roll < 0.80:
 		m.watch()
 	case roll < 0.84:
@@ -236,7 +237,7 @@ func (m *model) step() {
 	case roll < 0.977:
 		m.scale(1 + m.random.IntN(min(m.run.Total, 5)))
 	case roll < 0.982:
-		m.end(sharedcloudv1alpha1.ReasonCancelled)
+		m.end(v1alpha1.ReasonCancelled)
 	default:
 		if p := m.pick(alive); p.inFlight == nil {
 			p.hostile = true
@@ -354,7 +355,7 @@ func (m *model) callOf(p *simulated) {
 	m.take(p, request, answer)
 }
 
-func (m *model) compose(p *simulated) *Request {
+func (m *model) compose(p *simulated) *exchange.Request {
 	if p.hostile {
 		return m.lie(p)
 	}
@@ -367,19 +368,19 @@ func (m *model) compose(p *simulated) *Request {
 		kept = m.random.IntN(len(p.queue) + 1)
 	}
 	p.queue = p.queue[:kept]
-	request := &Request{
-		Protocol: Protocol, Sequence: p.sequence + 1, Want: !p.leaving && m.chance(0.8), Outcomes: p.pending[:reported:reported],
+	request := &exchange.Request{
+		Protocol: exchange.Protocol, Sequence: p.sequence + 1, Want: !p.leaving && m.chance(0.8), Outcomes: p.pending[:reported:reported],
 	}
 	held := indexset.Of(p.queue...)
 	for _, o := range p.pending[reported:] {
 		held = held.Union(indexset.Of(o.Index))
 	}
-	request.Held = Indexes{held}
+	request.Held = exchange.Indexes{Set: held}
 	if len(p.queue) > 0 && m.chance(0.7) {
 		request.Executing = &p.queue[0]
 	}
 	if len(p.queue) == 0 && len(p.pending) == 0 && m.chance(0.03) {
-		request.LoadError = &ErrorText{Type: "ImportError", Message: "no module"}
+		request.LoadError = &exchange.ErrorText{Type: "ImportError", Message: "no module"}
 	}
 	if m.chance(0.05) {
 		request.Leaving = true
@@ -388,7 +389,7 @@ func (m *model) compose(p *simulated) *Request {
 }
 
 // lie is a call of a worker whose user's code has taken over the supervisor.
-func (m *model) lie(p *simulated) *Request {
+func (m *model) lie(p *simulated) *exchange.Request {
 	some := func() indexset.Set {
 		var set indexset.Set
 		for range m.random.IntN(4) {
@@ -397,7 +398,7 @@ func (m *model) lie(p *simulated) *Request {
 		}
 		return set
 	}
-	request := &Request{Protocol: Protocol, Sequence: p.sequence + 1 + int64(m.random.IntN(3)), Want: m.chance(0.5)}
+	request := &exchange.Request{Protocol: exchange.Protocol, Sequence: p.sequence + 1 + int64(m.random.IntN(3)), Want: m.chance(0.5)}
 	reported := some()
 	for index := range reported.All() {
 		switch m.random.IntN(4) {
@@ -414,7 +415,7 @@ func (m *model) lie(p *simulated) *Request {
 	for _, o := range p.pending {
 		held = held.Union(indexset.Of(o.Index))
 	}
-	request.Held = Indexes{held.Minus(request.reported())}
+	request.Held = exchange.Indexes{Set: held.Minus(request.Reported())}
 	if held := request.Held.Set; !held.Empty() && m.chance(0.5) {
 		executing := held.Max()
 		request.Executing = &executing
@@ -423,8 +424,8 @@ func (m *model) lie(p *simulated) *Request {
 }
 
 // deliver brings a call to the server and checks what it did; nil means that it was refused.
-func (m *model) deliver(worker Worker, request *Request) *Answer {
-	if err := request.validate(); err != nil {
+func (m *model) deliver(worker Worker, request *exchange.Request) *exchange.Answer {
+	if err := request.Validate(); err != nil {
 		m.fatal("the model made a bad request: %v", err)
 	}
 	row, before := m.lookAt(worker)
@@ -449,7 +450,7 @@ func (m *model) deliver(worker Worker, request *Request) *Answer {
 		if request.LoadError != nil {
 			m.loadErrors++
 		}
-	} else if got := handedOut(answer); before.AnswerAction != string(ActionWait) && !got.Minus(before.AnswerHanded).Empty() {
+	} else if got := handedOut(answer); before.AnswerAction != string(exchange.ActionWait) && !got.Minus(before.AnswerHanded).Empty() {
 		m.fatal("the same sequence got %q the second time and %q the first", got, before.AnswerHanded)
 	}
 	for index := range handedOut(answer).All() {
@@ -457,19 +458,19 @@ func (m *model) deliver(worker Worker, request *Request) *Answer {
 			m.fatal("index %d, which has an outcome, is handed out", index)
 		}
 	}
-	if row != nil && row.Closed && answer.Action != ActionStop && answer.Action != ActionFinished {
+	if row != nil && row.Closed && answer.Action != exchange.ActionStop && answer.Action != exchange.ActionFinished {
 		m.fatal("a run that is closed answers %s", answer.Action)
 	}
 	return answer
 }
 
 // count notes what a committed report may charge, and that it is in the store.
-func (m *model) count(request *Request) {
+func (m *model) count(request *exchange.Request) {
 	for _, o := range request.Outcomes {
 		switch {
 		case o.Crash:
 			m.charges[o.Index]++
-		case o.Status == sharedcloudv1alpha1.OutcomeFailed:
+		case o.Status == v1alpha1.OutcomeFailed:
 			m.failures[o.Index]++
 		default:
 			if _, ok := m.outcomes()[o.Index]; !ok {
@@ -491,10 +492,10 @@ func (m *model) lookAt(worker Worker) (row *outcomes.Run, pod *outcomes.Worker) 
 }
 
 // take is what a supervisor does with an answer.
-func (m *model) take(p *simulated, request *Request, answer *Answer) {
+func (m *model) take(p *simulated, request *exchange.Request, answer *exchange.Answer) {
 	p.sequence = request.Sequence
-	reported := request.reported()
-	var pending []Outcome
+	reported := request.Reported()
+	var pending []exchange.Outcome
 	for _, o := range p.pending {
 		if !reported.Contains(o.Index) && !answer.Revoked.Contains(o.Index) {
 			pending = append(pending, o)
@@ -511,9 +512,9 @@ func (m *model) take(p *simulated, request *Request, answer *Answer) {
 		queue = append(queue, input.Index)
 	}
 	p.queue = queue
-	p.leaving = answer.Action == ActionFinished
+	p.leaving = answer.Action == exchange.ActionFinished
 	switch {
-	case answer.Action == ActionStop:
+	case answer.Action == exchange.ActionStop:
 		p.queue, p.pending = nil, nil
 		m.exit(p)
 	case p.leaving && len(p.queue)+len(p.pending) == 0:
@@ -546,19 +547,19 @@ func (m *model) wasSuspended() bool {
 	return false
 }
 
-func (m *model) fateOf() Fate {
-	return []Fate{disrupted, disrupted, killed, exitedOne, oomKilled, {State: FateGone}, {State: FateUnknown}}[m.random.IntN(7)]
+func (m *model) podExitOf() PodExit {
+	return []PodExit{disrupted, disrupted, killed, exitedOne, oomKilled, {State: PodExitGone}, {State: PodExitUnknown}}[m.random.IntN(7)]
 }
 
 // die ends a pod. The watch may bring it at once, later, or never.
-func (m *model) die(p *simulated, fate Fate) {
-	m.say("%s is over: %+v", p.worker.PodName, fate)
-	p.dead, p.fate = true, fate
+func (m *model) die(p *simulated, podExit PodExit) {
+	m.say("%s is over: %+v", p.worker.PodName, podExit)
+	p.dead, p.podExit = true, podExit
 	m.mu.Lock()
-	m.fates[p.worker.PodUID] = fate
+	m.podExits[p.worker.PodUID] = podExit
 	m.mu.Unlock()
 	_, row := m.lookAt(p.worker)
-	unexplained := fate.State == FateEnded && fate.ExitCode != 0
+	unexplained := podExit.State == PodExitEnded && podExit.ExitCode != 0
 	if unexplained {
 		m.deaths++
 		// What it holds alone by the time that its death is noticed may be charged; a call of it may still be under way.
@@ -572,7 +573,7 @@ func (m *model) die(p *simulated, fate Fate) {
 		m.delayed = append(m.delayed, delayedCall{p.worker, p.inFlight})
 	}
 	if m.chance(0.6) {
-		p.over(fate)
+		p.over(podExit)
 	} else {
 		m.unseen = append(m.unseen, p)
 	}
@@ -586,7 +587,7 @@ func (m *model) watch() {
 	p := m.unseen[0]
 	m.unseen = m.unseen[1:]
 	m.say("the end of %s is seen", p.worker.PodName)
-	p.over(p.fate)
+	p.over(p.podExit)
 }
 
 // arriveLate delivers an old call.
@@ -621,7 +622,7 @@ func (m *model) execute(p *simulated) {
 		return
 	}
 	p.queue = p.queue[1:]
-	r := &Request{}
+	r := &exchange.Request{}
 	switch m.kinds[index] {
 	case raises:
 		raised(index)(r)
@@ -635,7 +636,7 @@ func (m *model) execute(p *simulated) {
 		crashed(index)(r)
 	case hangs:
 		done(index)(r)
-		r.Outcomes[0].Status, r.Outcomes[0].Result = sharedcloudv1alpha1.OutcomeTimedOut, nil
+		r.Outcomes[0].Status, r.Outcomes[0].Result = v1alpha1.OutcomeTimedOut, nil
 	default:
 		done(index)(r)
 	}
@@ -714,15 +715,15 @@ func (m *model) verifyEnd() {
 	}
 	switch row.Closing {
 	case "":
-	case sharedcloudv1alpha1.ReasonWorkersDied:
+	case v1alpha1.ReasonWorkersDied:
 		if m.deaths+m.loadErrors < m.leastWorkers+2 {
 			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
 		}
-	case sharedcloudv1alpha1.ReasonMaxFailuresExceeded:
+	case v1alpha1.ReasonMaxFailuresExceeded:
 		if m.run.MaxFailures == nil || row.Failed+row.TimedOut <= *m.run.MaxFailures {
 			m.fatal("the run was ended for %d failures", row.Failed+row.TimedOut)
 		}
-	case sharedcloudv1alpha1.ReasonModuleNotLoaded:
+	case v1alpha1.ReasonModuleNotLoaded:
 		if m.loadErrors == 0 {
 			m.fatal("the run was ended for a module that always loaded")
 		}
@@ -769,7 +770,7 @@ func (m *model) unwind() {
 	}
 }
 
-func describe(r *Request) string {
+func describe(r *exchange.Request) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "sequence %d held %q", r.Sequence, r.Held.String())
 	if r.Executing != nil {
@@ -789,6 +790,6 @@ func describe(r *Request) string {
 	return text.String()
 }
 
-func describeAnswer(a *Answer) string {
+func describeAnswer(a *exchange.Answer) string {
 	return fmt.Sprintf("%s %q, revoked %q", a.Action, handedOut(a), a.Revoked)
 }

@@ -8,38 +8,39 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/exchange"
 )
 
-// The tests of this file are the specification of docs/exchange.md, "What holds", sentence by sentence.
+// The tests of this file are the specification of docs/exchange.md, "Guarantees", sentence by sentence.
 
 func TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer(t *testing.T) {
 	c := newCluster(t, nil)
 	c.batchesOf(4)
 	a, b := c.pod(0), c.pod(1)
-	expect(t, a.call(want), ActionWork, "0-3")
-	expect(t, b.call(want), ActionWork, "4-7")
+	expect(t, a.call(want), exchange.ActionWork, "0-3")
+	expect(t, b.call(want), exchange.ActionWork, "4-7")
 
 	c.restart()
 	if got := a.call().Revoked; !got.Empty() {
 		t.Errorf("the restart took %q from its worker", got)
 	}
 	d := c.pod(2)
-	expect(t, d.call(want), ActionWork, "8-9")
-	expect(t, c.pod(3).call(want), ActionWait, "")
+	expect(t, d.call(want), exchange.ActionWork, "8-9")
+	expect(t, c.pod(3).call(want), exchange.ActionWait, "")
 }
 
 func TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	a.call(done(0))
 	first := c.outcomes()[0]
 
 	a.call(raised(0))
 	b := c.pod(1)
-	b.call(func(r *Request) {
+	b.call(func(r *exchange.Request) {
 		o := succeeded(0)
 		o.Result = []byte(`"another"`)
 		r.Outcomes = append(r.Outcomes, o)
@@ -79,9 +80,9 @@ func TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged(t *
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 2, 1 })
 	c.batchesOf(2)
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0-1")
-	expect(t, a.call(done(0), want), ActionWait, "")
-	expect(t, a.call(done(1), want), ActionFinished, "")
+	expect(t, a.call(want), exchange.ActionWork, "0-1")
+	expect(t, a.call(done(0), want), exchange.ActionWait, "")
+	expect(t, a.call(done(1), want), exchange.ActionFinished, "")
 }
 
 func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
@@ -93,7 +94,7 @@ func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, first, ActionWork, "0-2")
+	expect(t, first, exchange.ActionWork, "0-2")
 
 	// The report of a failure that gets another attempt must not be counted twice.
 	a.lost(raised(0), want)
@@ -136,9 +137,9 @@ func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 4 })
 	c.batchesOf(4)
 	a, b := c.pod(0), c.pod(1)
-	expect(t, a.call(want), ActionWork, "0-3")
+	expect(t, a.call(want), exchange.ActionWork, "0-3")
 	a.call(keeping("0"))
-	expect(t, b.call(want), ActionWork, "1-3")
+	expect(t, b.call(want), exchange.ActionWork, "1-3")
 	if got := a.call(keeping("0-3")).Revoked.String(); got != "1-3" {
 		t.Errorf("of what it had given back %q is revoked; want 1-3", got)
 	}
@@ -153,20 +154,20 @@ func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
 func TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers(t *testing.T) {
 	for name, vanish := range map[string]func(*cluster, *pod){
 		"its completion index came back as another pod": func(c *cluster, a *pod) {
-			c.fates[a.worker.PodUID] = disrupted
+			c.podExits[a.worker.PodUID] = disrupted
 			c.pod(a.worker.CompletionIndex).call()
 		},
 		"its pod is over":    func(_ *cluster, a *pod) { a.over(disrupted) },
 		"its lease ran out":  func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
-		"its pod is gone":    func(_ *cluster, a *pod) { a.over(Fate{State: FateGone}) },
+		"its pod is gone":    func(_ *cluster, a *pod) { a.over(PodExit{State: PodExitGone}) },
 		"it ended well":      func(_ *cluster, a *pod) { a.over(completed) },
-		"it cannot be asked": func(c *cluster, a *pod) { c.fates[a.worker.PodUID] = Fate{}; c.advance(31 * time.Second) },
+		"it cannot be asked": func(c *cluster, a *pod) { c.podExits[a.worker.PodUID] = PodExit{}; c.advance(31 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 2 })
 			c.batchesOf(2)
 			a := c.pod(0)
-			expect(t, a.call(want), ActionWork, "0-1")
+			expect(t, a.call(want), exchange.ActionWork, "0-1")
 			// One lease after the server's start has passed, in which nothing runs out.
 			c.advance(29 * time.Second)
 			a.call()
@@ -226,7 +227,7 @@ func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndAS
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, nil)
 			a := c.pod(0)
-			expect(t, a.call(want), ActionWork, "0")
+			expect(t, a.call(want), exchange.ActionWork, "0")
 			c.advance(20 * time.Second)
 			a.call()
 			tc.outage(c)
@@ -246,7 +247,7 @@ func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInpu
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(3)
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0-2")
+	expect(t, a.call(want), exchange.ActionWork, "0-2")
 	a.call(executing(0))
 	c.advance(time.Minute)
 	if got := c.row().Live; got != 0 {
@@ -255,24 +256,24 @@ func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInpu
 	if got := a.call(executing(0)).Revoked; !got.Empty() {
 		t.Errorf("%q is revoked though nobody else has it", got)
 	}
-	expect(t, c.pod(1).call(want), ActionWait, "")
+	expect(t, c.pod(1).call(want), exchange.ActionWait, "")
 
 	c.advance(time.Minute)
 	c.batchesOf(2)
-	expect(t, c.pod(2).call(want), ActionWork, "0-1")
+	expect(t, c.pod(2).call(want), exchange.ActionWork, "0-1")
 	if got := a.call(executing(0)).Revoked.String(); got != "0-1" {
 		t.Errorf("%q is revoked from the one who lost it; want what another has, 0-1", got)
 	}
-	expect(t, c.pod(3).call(want), ActionWait, "")
+	expect(t, c.pod(3).call(want), exchange.ActionWait, "")
 }
 
 func TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHasItNow(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries = 2, 1 })
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	c.advance(time.Minute)
 	b := c.pod(1)
-	expect(t, b.call(want), ActionWork, "0")
+	expect(t, b.call(want), exchange.ActionWork, "0")
 
 	a.call(done(0))
 	if got := c.outcomes()[0]; got.PodName != a.worker.PodName {
@@ -299,7 +300,7 @@ func TestProperty6APoisonInputFailsAlone(t *testing.T) {
 		p := c.pod(0)
 		for alive := true; alive && !finished; {
 			answer := p.call(want)
-			finished = answer.Action == ActionFinished
+			finished = answer.Action == exchange.ActionFinished
 			if p.held.Contains(poison) {
 				// It kills the container before anything is reported.
 				p.over(oomKilled)
@@ -337,39 +338,39 @@ func TestProperty6SuspectsAreHandedOutOneAtATime(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 6 })
 	c.batchesOf(3)
 	a, b := c.pod(0), c.pod(1)
-	expect(t, a.call(want), ActionWork, "0-2")
+	expect(t, a.call(want), exchange.ActionWork, "0-2")
 	a.over(killed)
 	// One that holds something else gets none.
-	expect(t, b.call(want), ActionWork, "0")
-	expect(t, b.call(want), ActionWait, "")
+	expect(t, b.call(want), exchange.ActionWork, "0")
+	expect(t, b.call(want), exchange.ActionWait, "")
 	d := c.pod(2)
-	expect(t, d.call(want), ActionWork, "1")
-	expect(t, d.call(done(1), want), ActionWork, "2")
-	expect(t, b.call(done(0), want), ActionWork, "3-4")
+	expect(t, d.call(want), exchange.ActionWork, "1")
+	expect(t, d.call(done(1), want), exchange.ActionWork, "2")
+	expect(t, b.call(done(0), want), exchange.ActionWork, "3-4")
 }
 
 func TestProperty6WhoIsCharged(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fate         Fate
+		podExit      PodExit
 		held         int
 		wantCharged  bool
 		wantSuspects bool
 	}{
-		"nobody, when the pod was disrupted with one input in hand":       {fate: disrupted, held: 1},
-		"nobody, when the pod was disrupted with several in hand":         {fate: disrupted, held: 3},
-		"nobody, when a pod being ended by Kubernetes was killed at last": {fate: Fate{State: FateEnded, ExitCode: 137, Terminating: true}, held: 1},
-		"nobody, when the container ended with 0":                         {fate: completed, held: 1},
-		"nobody yet, when several were in hand":                           {fate: exitedOne, held: 3, wantSuspects: true},
-		"nobody yet, when a pod with several in hand is gone":             {fate: Fate{State: FateGone}, held: 3, wantSuspects: true},
-		"nobody, when nothing can be found out":                           {fate: Fate{State: FateUnknown}, held: 1},
-		"the only input in hand, when the container died by itself":       {fate: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
+		"nobody, when the pod was disrupted with one input in hand":       {podExit: disrupted, held: 1},
+		"nobody, when the pod was disrupted with several in hand":         {podExit: disrupted, held: 3},
+		"nobody, when a pod being ended by Kubernetes was killed at last": {podExit: PodExit{State: PodExitEnded, ExitCode: 137, Terminating: true}, held: 1},
+		"nobody, when the container ended with 0":                         {podExit: completed, held: 1},
+		"nobody yet, when several were in hand":                           {podExit: exitedOne, held: 3, wantSuspects: true},
+		"nobody yet, when a pod with several in hand is gone":             {podExit: PodExit{State: PodExitGone}, held: 3, wantSuspects: true},
+		"nobody, when nothing can be found out":                           {podExit: PodExit{State: PodExitUnknown}, held: 1},
+		"the only input in hand, when the container died by itself":       {podExit: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 3 })
 			c.batchesOf(tc.held)
 			a := c.pod(0)
 			a.call(want)
-			a.over(tc.fate)
+			a.over(tc.podExit)
 			var charged bool
 			c.view(func(tx *outcomes.Tx) error {
 				attempts, err := tx.Attempts(c.row().ID, indexes("0-2"))
@@ -388,22 +389,22 @@ func TestProperty6WhoIsCharged(t *testing.T) {
 
 func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fate Fate
-		held string
-		want Action
+		podExit PodExit
+		held    string
+		want    exchange.Action
 	}{
-		"the pod runs: the worker carries on":                                       {fate: Fate{State: FateRunning}, held: "0", want: ActionWait},
-		"the pod is being ended, and the worker has nothing: it stops":              {fate: Fate{State: FateRunning, Terminating: true}, held: "", want: ActionStop},
-		"the pod is being ended, and the worker wants to finish one: it may":        {fate: disrupted, held: "0", want: ActionFinished},
-		"the pod is gone: it stops":                                                 {fate: Fate{State: FateGone}, held: "", want: ActionStop},
-		"nothing can be found out: it carries on, and its pod's end will be seen":   {fate: Fate{State: FateUnknown}, held: "0", want: ActionWait},
-		"the pod is being ended with nothing handed out though there is more to do": {fate: disrupted, held: "", want: ActionStop},
+		"the pod runs: the worker carries on":                                       {podExit: PodExit{State: PodExitRunning}, held: "0", want: exchange.ActionWait},
+		"the pod is being ended, and the worker has nothing: it stops":              {podExit: PodExit{State: PodExitRunning, Terminating: true}, held: "", want: exchange.ActionStop},
+		"the pod is being ended, and the worker wants to finish one: it may":        {podExit: disrupted, held: "0", want: exchange.ActionFinished},
+		"the pod is gone: it stops":                                                 {podExit: PodExit{State: PodExitGone}, held: "", want: exchange.ActionStop},
+		"nothing can be found out: it carries on, and its pod's end will be seen":   {podExit: PodExit{State: PodExitUnknown}, held: "0", want: exchange.ActionWait},
+		"the pod is being ended with nothing handed out though there is more to do": {podExit: disrupted, held: "", want: exchange.ActionStop},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, nil)
 			a := c.pod(0)
-			expect(t, a.call(want), ActionWork, "0")
-			c.fates[a.worker.PodUID] = tc.fate
+			expect(t, a.call(want), exchange.ActionWork, "0")
+			c.podExits[a.worker.PodUID] = tc.podExit
 			expect(t, a.call(leaving, want, keeping(tc.held)), tc.want, "")
 		})
 	}
@@ -412,44 +413,44 @@ func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
 func TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing(t *testing.T) {
 	c := newCluster(t, nil)
 	a, b := c.pod(0), c.pod(1)
-	expect(t, b.call(want), ActionWork, "0")
+	expect(t, b.call(want), exchange.ActionWork, "0")
 	for _, p := range []*pod{a, b} {
-		c.fates[p.worker.PodUID] = Fate{State: FateRunning, Terminating: true}
+		c.podExits[p.worker.PodUID] = PodExit{State: PodExitRunning, Terminating: true}
 	}
 	told := func(p *pod, held string) {
 		t.Helper()
 		answer := p.call(want, keeping(held))
-		expect(t, answer, ActionWork, "")
+		expect(t, answer, exchange.ActionWork, "")
 		if !answer.PodEnding || !answer.Revoked.Empty() {
 			t.Errorf("the answer is %+v", answer)
 		}
 	}
 	told(a, "")
 	answer := a.call(leaving)
-	expect(t, answer, ActionStop, "")
+	expect(t, answer, exchange.ActionStop, "")
 	if answer.PodEnding {
 		t.Error("it is told again")
 	}
 	told(b, "0")
-	expect(t, b.call(leaving, keeping("0")), ActionFinished, "")
+	expect(t, b.call(leaving, keeping("0")), exchange.ActionFinished, "")
 }
 
 func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
-	expect(t, a.call(want), ActionWork, "0-1")
-	expect(t, b.call(want), ActionWork, "2")
+	expect(t, a.call(want), exchange.ActionWork, "0-1")
+	expect(t, b.call(want), exchange.ActionWork, "2")
 	// What waits behind the input that the other executes may still be given back.
-	expect(t, b.call(done(2), want), ActionWait, "")
+	expect(t, b.call(done(2), want), exchange.ActionWait, "")
 	a.call(done(0), executing(1))
 	// What it executes will not.
-	expect(t, b.call(want), ActionFinished, "")
+	expect(t, b.call(want), exchange.ActionFinished, "")
 	if got := c.progress(); got.Closed || got.Workers != 1 || got.Running != 1 {
 		t.Errorf("with one input under way the progress is %+v", got)
 	}
-	expect(t, a.call(done(1)), ActionFinished, "")
-	want := sharedcloudv1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}
+	expect(t, a.call(done(1)), exchange.ActionFinished, "")
+	want := v1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}
 	if diff := cmp.Diff(want, c.progress()); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
@@ -461,9 +462,9 @@ func TestProperty8ASuspectKeepsWorkersFromBeingSentAway(t *testing.T) {
 	a, b := c.pod(0), c.pod(1)
 	a.call(want)
 	a.over(killed)
-	expect(t, b.call(want), ActionWork, "0")
-	expect(t, b.call(done(0), want), ActionWork, "1")
-	expect(t, c.pod(2).call(want), ActionFinished, "")
+	expect(t, b.call(want), exchange.ActionWork, "0")
+	expect(t, b.call(done(0), want), exchange.ActionWork, "1")
+	expect(t, c.pod(2).call(want), exchange.ActionFinished, "")
 }
 
 func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *testing.T) {
@@ -477,16 +478,16 @@ func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *te
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 1 })
 			a := c.pod(0)
-			expect(t, a.call(want), ActionWork, "0")
+			expect(t, a.call(want), exchange.ActionWork, "0")
 			// It is dead, and the API does not say so.
-			c.fates[a.worker.PodUID] = Fate{State: FateUnknown}
+			c.podExits[a.worker.PodUID] = PodExit{State: PodExitUnknown}
 			b := successor(c)
-			expect(t, b.call(want), ActionWait, "")
+			expect(t, b.call(want), exchange.ActionWait, "")
 			for range 7 {
 				c.advance(5 * time.Second)
 				b.call()
 			}
-			expect(t, b.call(want), ActionWork, "0")
+			expect(t, b.call(want), exchange.ActionWork, "0")
 		})
 	}
 }
@@ -496,9 +497,9 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 		reason     string
 		wantStatus outcomes.Status
 	}{
-		"cancelled":           {reason: sharedcloudv1alpha1.ReasonCancelled, wantStatus: outcomes.Cancelled},
-		"the Job has failed":  {reason: sharedcloudv1alpha1.ReasonJobFailed, wantStatus: outcomes.Failed},
-		"past its deadline":   {reason: sharedcloudv1alpha1.ReasonDeadlineExceeded, wantStatus: outcomes.Cancelled},
+		"cancelled":           {reason: v1alpha1.ReasonCancelled, wantStatus: outcomes.Cancelled},
+		"the Job has failed":  {reason: v1alpha1.ReasonJobFailed, wantStatus: outcomes.Failed},
+		"past its deadline":   {reason: v1alpha1.ReasonDeadlineExceeded, wantStatus: outcomes.Cancelled},
 		"an unknown reason …": {reason: "SomethingNew", wantStatus: outcomes.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -511,7 +512,7 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 			a.call(done(1), want)
 
 			c.change(func(r *Run) { r.Ending, r.EndingMessage = tc.reason, "because of the test" })
-			expect(t, b.call(want), ActionStop, "")
+			expect(t, b.call(want), exchange.ActionStop, "")
 			if c.progress().Closed {
 				t.Fatal("the run is closed before anybody closed it")
 			}
@@ -522,7 +523,7 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 				}
 			}
 			// Late: every index has its outcome.
-			expect(t, a.call(done(0), want), ActionStop, "")
+			expect(t, a.call(done(0), want), exchange.ActionStop, "")
 
 			progress := c.progress()
 			if !progress.Closed || progress.Reason != tc.reason || progress.Succeeded != 1 ||
@@ -544,10 +545,10 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 func TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
-	c.change(func(r *Run) { r.Ending = sharedcloudv1alpha1.ReasonCancelled })
-	expect(t, a.call(done(0)), ActionStop, "")
-	if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonCancelled, ""); err != nil {
+	expect(t, a.call(want), exchange.ActionWork, "0")
+	c.change(func(r *Run) { r.Ending = v1alpha1.ReasonCancelled })
+	expect(t, a.call(done(0)), exchange.ActionStop, "")
+	if err := c.exchange.Close(context.Background(), c.run, v1alpha1.ReasonCancelled, ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.progress(); got.Succeeded != 1 || got.Cancelled != 9 {
@@ -560,7 +561,7 @@ func TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose(t *testing.T) {
 	a := c.pod(0)
 	a.call(want)
 	a.call(done(0))
-	if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonJobFailed, "too late"); err != nil {
+	if err := c.exchange.Close(context.Background(), c.run, v1alpha1.ReasonJobFailed, "too late"); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.progress(); !got.Closed || got.Reason != "" || got.Succeeded != 1 {
@@ -580,7 +581,7 @@ func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *
 			return err
 		}
 		before := l.row
-		l.beginClosing(sharedcloudv1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
+		l.beginClosing(v1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
 		return errors.Join(l.write(tx, &before), l.fillChunk(tx, fillChunk))
 	})
 	if err != nil {
@@ -589,7 +590,7 @@ func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *
 	if got := c.progress(); got.Closed || got.Cancelled != fillChunk {
 		t.Fatalf("in the middle of the closing the progress is %+v", got)
 	}
-	expect(t, a.call(done(2*fillChunk)), ActionStop, "")
+	expect(t, a.call(done(2*fillChunk)), exchange.ActionStop, "")
 	c.restart()
 	if err := c.exchange.finishClosings(ctx); err != nil {
 		t.Fatal(err)

@@ -11,9 +11,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 // limitedTo makes a cluster whose namespaces may have so many bytes of results and output.
@@ -28,7 +29,7 @@ func limitedTo(t testing.TB, bytes int64, change func(*Run)) *cluster {
 // beside is a run of another namespace, or another run, in the same store and for the same server's sums.
 func (c *cluster) beside(namespace, name string) *cluster {
 	c.t.Helper()
-	other := &cluster{t: c.t, url: c.url, path: c.path, clock: c.clock, store: c.store, fates: map[types.UID]Fate{}, limits: c.limits, run: c.run}
+	other := &cluster{t: c.t, url: c.url, path: c.path, clock: c.clock, store: c.store, podExits: map[types.UID]PodExit{}, limits: c.limits, run: c.run}
 	other.run.Namespace, other.run.Name, other.run.UID, other.run.JobUID = namespace, name, types.UID(namespace+"-"+name), types.UID("job-"+name)
 	other.exchange = other.newExchange(c.store)
 	other.exchange.options.Quotas = c.exchange.options.Quotas
@@ -54,7 +55,7 @@ func (c *cluster) bytesStored() (bytes int64) {
 
 // large reports an index that brings so many bytes in each of the places that are named.
 func large(index, bytes int, where string) request {
-	return func(r *Request) {
+	return func(r *exchange.Request) {
 		text := strings.Repeat("x", bytes)
 		o := succeeded(index)
 		switch where {
@@ -67,9 +68,9 @@ func large(index, bytes int, where string) request {
 		case "stderr":
 			o.Stderr = []byte(text)
 		case "traceback":
-			o.Status, o.Result, o.Error = sharedcloudv1alpha1.OutcomeFailed, nil, &ErrorText{Type: "ValueError", Message: "no", Traceback: text}
+			o.Status, o.Result, o.Error = v1alpha1.OutcomeFailed, nil, &exchange.ErrorText{Type: "ValueError", Message: "no", Traceback: text}
 		case "output of a timeout":
-			o.Status, o.Result, o.Stdout = sharedcloudv1alpha1.OutcomeTimedOut, nil, []byte(text)
+			o.Status, o.Result, o.Stdout = v1alpha1.OutcomeTimedOut, nil, []byte(text)
 		}
 		r.Outcomes = append(r.Outcomes, o)
 	}
@@ -97,7 +98,7 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 			c := limitedTo(t, 1<<20, func(r *Run) { r.Total, r.Retries, r.NonRetryable = 8, 3, []string{"ValueError"} })
 			c.batchesOf(8)
 			p := c.pod(0)
-			expect(t, p.call(want), ActionWork, "0-7")
+			expect(t, p.call(want), exchange.ActionWork, "0-7")
 			for index := range 7 {
 				p.call(large(index, quarter, where))
 			}
@@ -131,13 +132,13 @@ func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
 	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; most := 1; r.MaxFailures = &most })
 	c.batchesOf(4)
 	p := c.pod(0)
-	expect(t, p.call(want), ActionWork, "0-3")
+	expect(t, p.call(want), exchange.ActionWork, "0-3")
 	p.call(large(0, quarter, "result"))
 	if row := c.row(); row.Failed != 1 || row.Closing != "" || !row.Returned.Empty() {
 		t.Fatalf("the run is %+v", row)
 	}
-	expect(t, p.call(large(1, quarter, "result")), ActionStop, "")
-	if row := c.row(); row.Failed != 2 || row.Closing != sharedcloudv1alpha1.ReasonMaxFailuresExceeded {
+	expect(t, p.call(large(1, quarter, "result")), exchange.ActionStop, "")
+	if row := c.row(); row.Failed != 2 || row.Closing != v1alpha1.ReasonMaxFailuresExceeded {
 		t.Errorf("the run is %+v", row)
 	}
 }
@@ -149,7 +150,7 @@ func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
 		p := c.pod(completion)
 		answer := p.call(want)
 		index := handedOut(answer).Min()
-		if got := p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes))); got.Action != ActionWork {
+		if got := p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes))); got.Action != exchange.ActionWork {
 			t.Fatalf("a worker whose output does not fit is told %s", got.Action)
 		}
 	}
@@ -175,7 +176,7 @@ func TestANamespaceOverItsQuotaChangesNothingForAnother(t *testing.T) {
 	for index := range 4 {
 		p.call(large(index, quarter, "result"))
 	}
-	expect(t, good.call(want), ActionWork, "0")
+	expect(t, good.call(want), exchange.ActionWork, "0")
 	good.call(large(0, quarter, "result"))
 	if o := other.outcomes()[0]; o.Status != outcomes.Succeeded || len(o.Result) < quarter {
 		t.Errorf("the other namespace's outcome is %v with %d bytes", o.Status, len(o.Result))
@@ -268,7 +269,7 @@ func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
 	c.batchesOf(6)
 	c.join()
 	p := c.pod(0)
-	expect(t, p.call(want), ActionWork, "0-5")
+	expect(t, p.call(want), exchange.ActionWork, "0-5")
 	p.call(large(0, quarter, "result"))
 	c.restart()
 	other := c.others[0]
@@ -288,10 +289,10 @@ func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
 		"its outcome":              func(_ *cluster, p *pod, index int) { p.call(done(index)) },
 		"its outcome, and another": func(_ *cluster, p *pod, index int) { p.call(done(index), want) },
 		"nothing is executed":      func(_ *cluster, p *pod, _ int) { p.call() },
-		"the worker died":          func(_ *cluster, p *pod, _ int) { p.over(Fate{State: FateEnded, ExitCode: 1}) },
-		"the worker was disrupted": func(_ *cluster, p *pod, _ int) { p.over(Fate{State: FateDisrupted}) },
+		"the worker died":          func(_ *cluster, p *pod, _ int) { p.over(PodExit{State: PodExitEnded, ExitCode: 1}) },
+		"the worker was disrupted": func(_ *cluster, p *pod, _ int) { p.over(PodExit{State: PodExitDisrupted}) },
 		"the run was closed": func(c *cluster, _ *pod, _ int) {
-			if err := c.exchange.Close(context.Background(), c.run, sharedcloudv1alpha1.ReasonCancelled, "cancelled"); err != nil {
+			if err := c.exchange.Close(context.Background(), c.run, v1alpha1.ReasonCancelled, "cancelled"); err != nil {
 				c.t.Fatal(err)
 			}
 		},

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 // at lets the pod call another server.
@@ -22,7 +23,7 @@ func TestALeaseIsKeptByCallsToWhicheverServer(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 2 })
 	other := c.join()
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	// Only the other server is called from now on: this one sees the beat.
 	for range 12 {
 		c.advance(10 * time.Second)
@@ -41,14 +42,14 @@ func TestALeaseRunsOutAtWhicheverServerIsLeft(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	// The server that was called is no more: it sweeps nothing.
 	c.exchange, c.others = other, nil
 	c.advance(61 * time.Second)
 	if got := c.row().Live; got != 0 {
 		t.Errorf("the lease that another server granted never ran out")
 	}
-	expect(t, c.pod(1).call(want), ActionWork, "0")
+	expect(t, c.pod(1).call(want), exchange.ActionWork, "0")
 }
 
 // TestALapseMakesSureOfTheBeat: between the look at the leases and the transaction that ends one, the worker calls
@@ -57,7 +58,7 @@ func TestALapseMakesSureOfTheBeat(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
-	expect(t, a.call(want), ActionWork, "0")
+	expect(t, a.call(want), exchange.ActionWork, "0")
 	ctx := context.Background()
 	for range 12 {
 		c.clock.Step(5 * time.Second)
@@ -113,30 +114,30 @@ func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
 		}
 	}
 	c.clock.Step(3 * time.Second)
-	expect(t, call.wait(t), ActionWait, "")
+	expect(t, call.wait(t), exchange.ActionWait, "")
 }
 
 func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
 	for name, tc := range map[string]struct {
 		happens func(c *cluster, a *pod)
-		action  Action
+		action  exchange.Action
 		handed  string
 	}{
-		"something is given back":            {func(_ *cluster, a *pod) { a.call(keeping("0"), executing(0)) }, ActionWork, "1"},
-		"a worker that holds something dies": {func(_ *cluster, a *pod) { a.over(disrupted) }, ActionWork, "0-1"},
-		"nothing can come back any more":     {func(_ *cluster, a *pod) { a.call(done(0), executing(1)) }, ActionFinished, ""},
+		"something is given back":            {func(_ *cluster, a *pod) { a.call(keeping("0"), executing(0)) }, exchange.ActionWork, "1"},
+		"a worker that holds something dies": {func(_ *cluster, a *pod) { a.over(disrupted) }, exchange.ActionWork, "0-1"},
+		"nothing can come back any more":     {func(_ *cluster, a *pod) { a.call(done(0), executing(1)) }, exchange.ActionFinished, ""},
 		"the run is closed": {func(c *cluster, a *pod) {
 			if err := a.c.exchange.Close(context.Background(), c.run, "JobFailed", ""); err != nil {
 				t.Fatal(err)
 			}
-		}, ActionStop, ""},
+		}, exchange.ActionStop, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 2 })
 			c.batchesOf(2)
 			here, other := c.exchange, c.join()
 			a, idle := c.pod(0), c.pod(1)
-			expect(t, a.call(want), ActionWork, "0-1")
+			expect(t, a.call(want), exchange.ActionWork, "0-1")
 			call := idle.park(want, waiting(20))
 			if err := here.lookAtOthers(context.Background()); err != nil {
 				t.Fatal(err)

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/exchange"
 )
 
 // What of an error is kept. A handler can put anything into an exception.
@@ -17,11 +18,11 @@ const (
 )
 
 // DefaultLimits are what an outcome may hold: the largest with both outputs, encoded, fits a request.
-var DefaultLimits = Limits{ResultBytes: 16 << 20, OutputBytes: 256 << 10}
+var DefaultLimits = exchange.Limits{ResultBytes: 16 << 20, OutputBytes: 256 << 10}
 
 // storedOutcome is a reported outcome as it is kept. A worker keeps the limits by itself; one that doesn't must neither
 // fill the store nor be sent away with its other outcomes.
-func storedOutcome(o *Outcome, limits Limits) outcomes.Outcome {
+func storedOutcome(o *exchange.Outcome, limits exchange.Limits) outcomes.Outcome {
 	stored := outcomes.Outcome{
 		Index:            o.Index,
 		StartMicros:      o.StartTime,
@@ -32,7 +33,7 @@ func storedOutcome(o *Outcome, limits Limits) outcomes.Outcome {
 	stored.Stdout, stored.StdoutDropped = keepEnd(o.Stdout, limits.OutputBytes, o.StdoutDropped)
 	stored.Stderr, stored.StderrDropped = keepEnd(o.Stderr, limits.OutputBytes, o.StderrDropped)
 	switch o.Status {
-	case sharedcloudv1alpha1.OutcomeSucceeded:
+	case v1alpha1.OutcomeSucceeded:
 		stored.Status = outcomes.Succeeded
 		stored.Result = o.Result
 		if o.ResultText != nil {
@@ -46,7 +47,7 @@ func storedOutcome(o *Outcome, limits Limits) outcomes.Outcome {
 			}
 		}
 		return stored
-	case sharedcloudv1alpha1.OutcomeTimedOut:
+	case v1alpha1.OutcomeTimedOut:
 		stored.Status = outcomes.TimedOut
 	default:
 		stored.Status = outcomes.Failed
@@ -58,7 +59,7 @@ func storedOutcome(o *Outcome, limits Limits) outcomes.Outcome {
 	return stored
 }
 
-func storedError(e *ErrorText) outcomes.ErrorText {
+func storedError(e *exchange.ErrorText) outcomes.ErrorText {
 	return outcomes.ErrorText{
 		Type:      cutText(e.Type, maxErrorType),
 		Message:   cutText(e.Message, maxErrorMessage),

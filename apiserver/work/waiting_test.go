@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"sharedcloud.io/function-operator/apiserver/work/indexset"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // parked is a call that is kept open.
 type parked struct {
-	answer *Answer
+	answer *exchange.Answer
 	err    error
 	done   chan struct{}
 	cancel context.CancelFunc
@@ -65,7 +66,7 @@ func (c *cluster) until(what string, is func() bool) {
 	}
 }
 
-func (p *parked) wait(t *testing.T) *Answer {
+func (p *parked) wait(t *testing.T) *exchange.Answer {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -86,29 +87,29 @@ func TestACallThatIsKeptOpenIsAnsweredWhen(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		happens func(*setting)
-		action  Action
+		action  exchange.Action
 		handed  string
 	}{
 		"something is given back": {
-			happens: func(s *setting) { s.a.call(keeping("0"), executing(0)) }, action: ActionWork, handed: "1",
+			happens: func(s *setting) { s.a.call(keeping("0"), executing(0)) }, action: exchange.ActionWork, handed: "1",
 		},
 		"a worker that holds something dies": {
-			happens: func(s *setting) { s.a.over(disrupted) }, action: ActionWork, handed: "0-1",
+			happens: func(s *setting) { s.a.over(disrupted) }, action: exchange.ActionWork, handed: "0-1",
 		},
 		"nothing can come back any more": {
-			happens: func(s *setting) { s.a.call(done(0), executing(1)) }, action: ActionFinished,
+			happens: func(s *setting) { s.a.call(done(0), executing(1)) }, action: exchange.ActionFinished,
 		},
 		"the run is ending": {
-			happens: func(s *setting) { s.c.change(func(r *Run) { r.Ending = "Cancelled" }) }, action: ActionStop,
+			happens: func(s *setting) { s.c.change(func(r *Run) { r.Ending = "Cancelled" }) }, action: exchange.ActionStop,
 		},
 		"the run is suspended": {
-			happens: func(s *setting) { s.c.change(func(r *Run) { r.Suspended = true }) }, action: ActionStop,
+			happens: func(s *setting) { s.c.change(func(r *Run) { r.Suspended = true }) }, action: exchange.ActionStop,
 		},
 		"its time is up": {
-			happens: func(s *setting) { s.c.clock.Step(5 * time.Second) }, action: ActionWait,
+			happens: func(s *setting) { s.c.clock.Step(5 * time.Second) }, action: exchange.ActionWait,
 		},
 		"the server is about to end": {
-			happens: func(s *setting) { s.c.exchange.Drain() }, action: ActionWait,
+			happens: func(s *setting) { s.c.exchange.Drain() }, action: exchange.ActionWait,
 		},
 		"a lease runs out": {
 			happens: func(s *setting) {
@@ -120,14 +121,14 @@ func TestACallThatIsKeptOpenIsAnsweredWhen(t *testing.T) {
 				if err := s.c.exchange.Sweep(context.Background()); err != nil {
 					s.c.t.Fatal(err)
 				}
-			}, action: ActionWork, handed: "0-1",
+			}, action: exchange.ActionWork, handed: "0-1",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 2 })
 			c.batchesOf(2)
 			s := &setting{c: c, a: c.pod(0), idle: c.pod(1)}
-			expect(t, s.a.call(want), ActionWork, "0-1")
+			expect(t, s.a.call(want), exchange.ActionWork, "0-1")
 			s.call = s.idle.park(want, waiting(5))
 			tc.happens(s)
 			expect(t, s.call.wait(t), tc.action, tc.handed)
@@ -150,7 +151,7 @@ func TestNothingIsHandedToACallerWhoHasGone(t *testing.T) {
 		t.Errorf("the call got %v", call.err)
 	}
 	a.over(disrupted)
-	expect(t, c.pod(2).call(want), ActionWork, "0-1")
+	expect(t, c.pod(2).call(want), exchange.ActionWork, "0-1")
 }
 
 func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
@@ -159,7 +160,7 @@ func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
 	a, idle := c.pod(0), c.pod(1)
 	a.call(want)
 	// Queued elsewhere, so that the idle one is not sent away.
-	c.fates[a.worker.PodUID] = Fate{State: FateRunning}
+	c.podExits[a.worker.PodUID] = PodExit{State: PodExitRunning}
 	idle.worker.JobUID = "job-2"
 	// A lease that is shorter than the call is kept open.
 	c.exchange.options.Lease, c.exchange.deadlines.lease, c.exchange.deadlines.floor = 6*time.Second, 6*time.Second, 0
@@ -172,7 +173,7 @@ func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
 		}
 	}
 	c.clock.Step(3 * time.Second)
-	expect(t, call.wait(t), ActionWait, "")
+	expect(t, call.wait(t), exchange.ActionWait, "")
 }
 
 func TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen(t *testing.T) {
@@ -180,7 +181,7 @@ func TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen(t *testing.T) {
 	a, b := c.pod(0), c.pod(1)
 	a.call(want)
 	b.call(want)
-	expect(t, a.call(executing(0), want, waiting(20)), ActionWait, "")
+	expect(t, a.call(executing(0), want, waiting(20)), exchange.ActionWait, "")
 }
 
 // TestManyWorkersAtOnceDoEachInputOnce lets real goroutines work, with answers that are lost, calls that are kept open, and the
@@ -244,9 +245,9 @@ func (p *pod) workThrough(ctx context.Context, random *rand.Rand, execute func(i
 		}
 		results = nil
 		switch answer.Action {
-		case ActionFinished:
+		case exchange.ActionFinished:
 			return nil
-		case ActionStop:
+		case exchange.ActionStop:
 			return fmt.Errorf("it was told to stop")
 		}
 		for _, input := range answer.Inputs {
@@ -258,7 +259,7 @@ func (p *pod) workThrough(ctx context.Context, random *rand.Rand, execute func(i
 }
 
 func doneIn(index int, micros int64) request {
-	return func(r *Request) {
+	return func(r *exchange.Request) {
 		o := succeeded(index)
 		o.DurationMicros = micros
 		r.Outcomes = append(r.Outcomes, o)

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/work"
@@ -77,7 +77,7 @@ func newMaternity(t *testing.T, objects ...client.Object) *maternity {
 				return c.List(ctx, list, opts...)
 			},
 		}).Build()
-	m.births = NewBirths(m.live, m.store, sharedcloudv1alpha1.DefaultGPUProductLabel, m.clock)
+	m.births = NewBirths(m.live, m.store, v1alpha1.DefaultGPUProductLabel, m.clock)
 	return m
 }
 
@@ -128,7 +128,7 @@ func gpuNode(product string) *corev1.Node {
 	node := &corev1.Node{}
 	node.Name = "node"
 	if product != "" {
-		node.Labels = map[string]string{sharedcloudv1alpha1.DefaultGPUProductLabel: product}
+		node.Labels = map[string]string{v1alpha1.DefaultGPUProductLabel: product}
 	}
 	return node
 }
@@ -347,7 +347,7 @@ func TestTheLabelsOfANodeAreReadOnceForManyWorkers(t *testing.T) {
 		if err := m.live.Get(t.Context(), client.ObjectKey{Name: "node"}, node); err != nil {
 			t.Fatal(err)
 		}
-		node.Labels[sharedcloudv1alpha1.DefaultGPUProductLabel] = "H100"
+		node.Labels[v1alpha1.DefaultGPUProductLabel] = "H100"
 		return node
 	}()); err != nil {
 		t.Fatal(err)

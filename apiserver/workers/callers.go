@@ -16,7 +16,7 @@ import (
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/work"
@@ -96,7 +96,7 @@ func (c *Callers) pod(ctx context.Context, caller identity.Pod) (*corev1.Pod, er
 // have seen the pass that stored the Job's uid, and that pass may be still to come: then the worker tries again.
 func (c *Callers) ownJob(ctx context.Context, worker work.Worker) error {
 	run, err := c.runs.Get(ctx, worker.Namespace, worker.Run)
-	if err == nil && run.UID == worker.RunUID && sharedcloudv1alpha1.DecodeError(run) != "" {
+	if err == nil && run.UID == worker.RunUID && v1alpha1.DecodeError(run) != "" {
 		return work.ErrNotDecodable // not asked for live: the cache will see it corrected
 	}
 	if err == nil && !c.named(run, worker) {
@@ -119,7 +119,7 @@ func (c *Callers) ownJob(ctx context.Context, worker work.Worker) error {
 }
 
 // named says whether the run names the worker's Job, or did so before.
-func (c *Callers) named(run *sharedcloudv1alpha1.FunctionRun, worker work.Worker) bool {
+func (c *Callers) named(run *v1alpha1.FunctionRun, worker work.Worker) bool {
 	if run.UID != worker.RunUID {
 		return false
 	}
@@ -144,8 +144,8 @@ func workerOf(pod *corev1.Pod) (work.Worker, bool) {
 	}
 	worker := work.Worker{
 		Namespace:       pod.Namespace,
-		Run:             pod.Labels[sharedcloudv1alpha1.LabelRun],
-		RunUID:          types.UID(pod.Labels[sharedcloudv1alpha1.LabelRunUID]),
+		Run:             pod.Labels[v1alpha1.LabelRun],
+		RunUID:          types.UID(pod.Labels[v1alpha1.LabelRunUID]),
 		PodName:         pod.Name,
 		Node:            pod.Spec.NodeName,
 		PodUID:          pod.UID,

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/work"
 )
@@ -27,7 +27,7 @@ func NewRuns(runs *core.Runs) *Runs { return &Runs{runs: runs} }
 // worker exists, so a Job was built, so a revision was pinned before. The cache is behind.
 func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error) {
 	run, err := r.runs.Get(ctx, namespace, name)
-	if err == nil && sharedcloudv1alpha1.DecodeError(run) != "" {
+	if err == nil && v1alpha1.DecodeError(run) != "" {
 		return work.Run{}, work.ErrNotDecodable
 	}
 	if err == nil && run.Status.Revision == nil {
@@ -38,7 +38,7 @@ func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error
 		return work.Run{}, work.ErrNoRun
 	case err != nil:
 		return work.Run{}, fmt.Errorf("finding FunctionRun %s/%s: %w", namespace, name, err)
-	case sharedcloudv1alpha1.DecodeError(run) != "":
+	case v1alpha1.DecodeError(run) != "":
 		return work.Run{}, work.ErrNotDecodable
 	case run.Status.Revision == nil:
 		return work.Run{}, work.ErrNoRun
@@ -47,36 +47,36 @@ func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error
 }
 
 // RunOf is what the exchange needs to know of a run that has a pinned revision; of one that has none it knows the name.
-func RunOf(run *sharedcloudv1alpha1.FunctionRun) work.Run {
+func RunOf(run *v1alpha1.FunctionRun) work.Run {
 	known := work.Run{
 		UID:       run.UID,
 		Namespace: run.Namespace,
 		Name:      run.Name,
 		Suspended: run.Spec.Suspend,
-		Finished:  meta.IsStatusConditionTrue(run.Status.Conditions, sharedcloudv1alpha1.ConditionFinished),
+		Finished:  meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionFinished),
 	}
 	if pinned := run.Status.Revision; pinned != nil {
 		// Bounded once more: an object may be stored from before the schema's maxima.
-		known.Total = within(pinned.InputCount, 0, sharedcloudv1alpha1.MaxInputs)
-		known.Workers = within(pinned.Workers, 0, sharedcloudv1alpha1.MaxWorkers)
-		known.Retries = within(pinned.Retries, 0, sharedcloudv1alpha1.MaxRetries)
-		known.TimeoutSeconds = within(pinned.TimeoutSeconds, 1, sharedcloudv1alpha1.MaxTimeoutSeconds)
-		known.GPUs = within(pinned.GPUs, 0, sharedcloudv1alpha1.MaxGPUs)
-		known.BatchSize = within(pinned.BatchSize, 0, sharedcloudv1alpha1.MaxBatchSize)
-		known.RetryDelaySeconds = within(ptr.Deref(pinned.RetryDelaySeconds, sharedcloudv1alpha1.DefaultRetryDelaySeconds),
-			0, sharedcloudv1alpha1.MaxRetryDelaySeconds)
+		known.Total = within(pinned.InputCount, 0, v1alpha1.MaxInputs)
+		known.Workers = within(pinned.Workers, 0, v1alpha1.MaxWorkers)
+		known.Retries = within(pinned.Retries, 0, v1alpha1.MaxRetries)
+		known.TimeoutSeconds = within(pinned.TimeoutSeconds, 1, v1alpha1.MaxTimeoutSeconds)
+		known.GPUs = within(pinned.GPUs, 0, v1alpha1.MaxGPUs)
+		known.BatchSize = within(pinned.BatchSize, 0, v1alpha1.MaxBatchSize)
+		known.RetryDelaySeconds = within(ptr.Deref(pinned.RetryDelaySeconds, v1alpha1.DefaultRetryDelaySeconds),
+			0, v1alpha1.MaxRetryDelaySeconds)
 		known.NonRetryable = pinned.NonRetryableErrors
 		if pinned.MaxFailures != nil {
-			known.MaxFailures = ptr.To(within(*pinned.MaxFailures, 0, sharedcloudv1alpha1.MaxInputs))
+			known.MaxFailures = ptr.To(within(*pinned.MaxFailures, 0, v1alpha1.MaxInputs))
 		}
 	}
 	if now := run.Status.Workers; now > 0 {
-		known.Workers = within(now, 0, sharedcloudv1alpha1.MaxWorkers)
+		known.Workers = within(now, 0, v1alpha1.MaxWorkers)
 	}
 	if job := run.Status.Job; job != nil {
 		known.JobUID = job.UID
 	}
-	if ending := meta.FindStatusCondition(run.Status.Conditions, sharedcloudv1alpha1.ConditionEnding); ending != nil && ending.Status == "True" {
+	if ending := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionEnding); ending != nil && ending.Status == "True" {
 		known.Ending, known.EndingMessage = ending.Reason, ending.Message
 	}
 	return known

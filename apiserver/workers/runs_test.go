@@ -5,15 +5,15 @@ import (
 
 	"k8s.io/utils/ptr"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
 //security:attack administrator | stores a pin with numbers beyond every bound | the exchange takes the greatest value that is allowed
 func TestNumbersOfAPinAreBounded(t *testing.T) {
 	huge := int32(1<<31 - 1)
-	run := &sharedcloudv1alpha1.FunctionRun{}
+	run := &v1alpha1.FunctionRun{}
 	run.Status.Workers = huge
-	run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{
+	run.Status.Revision = &v1alpha1.PinnedRevision{
 		InputCount: huge, Workers: huge, Retries: huge, TimeoutSeconds: -huge, GPUs: huge, BatchSize: huge,
 		RetryDelaySeconds: ptr.To(huge), MaxFailures: ptr.To(-huge),
 	}

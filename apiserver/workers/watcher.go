@@ -13,7 +13,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/work"
@@ -21,14 +21,14 @@ import (
 
 // Exchange is what the watcher brings the news to.
 type Exchange interface {
-	PodOver(ctx context.Context, worker work.Worker, fate work.Fate) error
+	PodOver(ctx context.Context, worker work.Worker, podExit work.PodExit) error
 	RunChanged(run types.UID)
 }
 
 // Watcher tells the exchange of pods that are over, within moments: what they held goes to others long before a lease
 // runs out. And it tells it of runs that shall end or pause: calls that are kept open look again.
 type Watcher struct {
-	fates    *Fates
+	podExits *PodExits
 	runs     *core.Runs
 	exchange Exchange
 	store    outcomes.Store
@@ -44,9 +44,9 @@ type podKey struct {
 }
 
 // NewWatcher makes a watcher and lets it watch. Run lets it speak.
-func NewWatcher(cluster *core.Cluster, fates *Fates, exchange Exchange, store outcomes.Store, clock clock.WithTicker) (*Watcher, error) {
+func NewWatcher(cluster *core.Cluster, podExits *PodExits, exchange Exchange, store outcomes.Store, clock clock.WithTicker) (*Watcher, error) {
 	w := &Watcher{
-		fates:    fates,
+		podExits: podExits,
 		runs:     cluster.Runs,
 		exchange: exchange,
 		store:    store,
@@ -64,7 +64,7 @@ func NewWatcher(cluster *core.Cluster, fates *Fates, exchange Exchange, store ou
 	if _, err := cluster.Runs.Informer().AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		UpdateFunc: w.runChanged,
 		DeleteFunc: func(obj any) {
-			if run, ok := last[*sharedcloudv1alpha1.FunctionRun](obj); ok && run != nil {
+			if run, ok := last[*v1alpha1.FunctionRun](obj); ok && run != nil {
 				w.exchange.RunChanged(run.UID)
 			}
 		},
@@ -91,8 +91,8 @@ func (w *Watcher) podChanged(obj any, deleted bool) {
 
 // runChanged wakes calls that wait when what they wait for may never come any more.
 func (w *Watcher) runChanged(before, after any) {
-	old, okOld := before.(*sharedcloudv1alpha1.FunctionRun)
-	run, ok := after.(*sharedcloudv1alpha1.FunctionRun)
+	old, okOld := before.(*v1alpha1.FunctionRun)
+	run, ok := after.(*v1alpha1.FunctionRun)
 	if !ok || !okOld || old == nil || run == nil {
 		return
 	}
@@ -132,7 +132,7 @@ func (w *Watcher) missed(ctx context.Context) error {
 		return err
 	}
 	for _, lease := range leases {
-		if _, ok := w.fates.pods.Cached(lease.Namespace, lease.PodName, lease.Pod); !ok {
+		if _, ok := w.podExits.pods.Cached(lease.Namespace, lease.PodName, lease.Pod); !ok {
 			w.queue.Add(podKey{namespace: lease.Namespace, name: lease.PodName, uid: lease.Pod, run: lease.RunName, runUID: lease.Run})
 		}
 	}
@@ -158,14 +158,14 @@ func (w *Watcher) next(ctx context.Context) bool {
 
 // tell the exchange of one pod.
 func (w *Watcher) tell(ctx context.Context, key podKey) error {
-	worker, fate, over := w.known(key)
+	worker, podExit, over := w.known(key)
 	if !over && key.run != "" {
 		// The store has a lease for it and the cache no pod: ask, before what it holds is given away.
 		worker = work.Worker{Namespace: key.namespace, Run: key.run, RunUID: key.runUID, PodName: key.name, PodUID: key.uid}
-		switch fate = w.fates.Fate(ctx, key.namespace, key.name, key.uid); fate.State {
-		case work.FateUnknown:
+		switch podExit = w.podExits.PodExit(ctx, key.namespace, key.name, key.uid); podExit.State {
+		case work.PodExitUnknown:
 			return fmt.Errorf("the Kubernetes API cannot be asked about the pod at the moment")
-		case work.FateRunning:
+		case work.PodExitRunning:
 			return nil // the cache will see how it ends
 		}
 		over = true
@@ -177,15 +177,15 @@ func (w *Watcher) tell(ctx context.Context, key podKey) error {
 	if !ok || run.Status.Progress != nil && run.Status.Progress.Closed {
 		return nil // nothing of the run is in anybody's hands
 	}
-	return w.exchange.PodOver(ctx, worker, fate)
+	return w.exchange.PodOver(ctx, worker, podExit)
 }
 
 // known is what the caches know of a pod that is over.
-func (w *Watcher) known(key podKey) (work.Worker, work.Fate, bool) {
-	pod, fate, over := w.fates.over(key.namespace, key.name, key.uid)
+func (w *Watcher) known(key podKey) (work.Worker, work.PodExit, bool) {
+	pod, podExit, over := w.podExits.over(key.namespace, key.name, key.uid)
 	if !over {
-		return work.Worker{}, fate, false
+		return work.Worker{}, podExit, false
 	}
 	worker, ok := workerOf(pod)
-	return worker, fate, ok
+	return worker, podExit, ok
 }

@@ -26,7 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -63,7 +63,7 @@ func newWorld(t *testing.T, live ...client.Object) *world {
 			return []string{string(obj.(metav1.Object).GetUID())}, nil
 		}})
 	}
-	w.runInformer, w.podInformer = idle(&sharedcloudv1alpha1.FunctionRun{}), idle(&corev1.Pod{})
+	w.runInformer, w.podInformer = idle(&v1alpha1.FunctionRun{}), idle(&corev1.Pod{})
 	var err error
 	if w.runs, err = core.NewRuns(w.runInformer, w.live, w.clock); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func (w *world) cache(t *testing.T, objects ...client.Object) {
 	t.Helper()
 	for _, object := range objects {
 		informer := w.podInformer
-		if _, ok := object.(*sharedcloudv1alpha1.FunctionRun); ok {
+		if _, ok := object.(*v1alpha1.FunctionRun); ok {
 			informer = w.runInformer
 		}
 		if err := informer.GetIndexer().Add(object); err != nil {
@@ -89,7 +89,7 @@ func (w *world) cache(t *testing.T, objects ...client.Object) {
 
 // runBuilder builds runs.
 type runBuilder struct {
-	run sharedcloudv1alpha1.FunctionRun
+	run v1alpha1.FunctionRun
 }
 
 func makeRun() *runBuilder {
@@ -102,12 +102,12 @@ func makeRun() *runBuilder {
 func (b *runBuilder) uid(uid types.UID) *runBuilder { b.run.UID = uid; return b }
 
 func (b *runBuilder) pinned() *runBuilder {
-	b.run.Status.Revision = &sharedcloudv1alpha1.PinnedRevision{Name: "r", InputCount: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3}
+	b.run.Status.Revision = &v1alpha1.PinnedRevision{Name: "r", InputCount: 5, Workers: 2, Retries: 1, TimeoutSeconds: 60, GPUs: 3}
 	return b
 }
 
 func (b *runBuilder) job(uid types.UID) *runBuilder {
-	b.run.Status.Job = &sharedcloudv1alpha1.JobReference{Name: "job", Number: 1, UID: uid}
+	b.run.Status.Job = &v1alpha1.JobReference{Name: "job", Number: 1, UID: uid}
 	return b
 }
 
@@ -119,17 +119,17 @@ func (b *runBuilder) condition(kind, status, reason string) *runBuilder {
 }
 
 func (b *runBuilder) closed() *runBuilder {
-	b.run.Status.Progress = &sharedcloudv1alpha1.RunProgress{Closed: true}
+	b.run.Status.Progress = &v1alpha1.RunProgress{Closed: true}
 	return b
 }
 
-func (b *runBuilder) obj() *sharedcloudv1alpha1.FunctionRun { return b.run.DeepCopy() }
+func (b *runBuilder) obj() *v1alpha1.FunctionRun { return b.run.DeepCopy() }
 
 // workerPod is a pod as the Job controller makes it.
 func workerPod(change ...func(*corev1.Pod)) *corev1.Pod {
 	pod := makePod().obj()
 	pod.Labels = map[string]string{
-		sharedcloudv1alpha1.LabelRun: "run", sharedcloudv1alpha1.LabelRunUID: "run-uid", batchv1.JobCompletionIndexAnnotation: "4",
+		v1alpha1.LabelRun: "run", v1alpha1.LabelRunUID: "run-uid", batchv1.JobCompletionIndexAnnotation: "4",
 	}
 	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "job", UID: "job-uid", Controller: ptr.To(true)}}
 	pod.Spec.NodeName = "node"
@@ -359,26 +359,26 @@ func TestCallersOfAJobThatASuspensionEndedStillReport(t *testing.T) {
 	}
 }
 
-func TestFates(t *testing.T) {
+func TestPodExits(t *testing.T) {
 	oom := func() *corev1.Pod { return makePod().ended(137, "OOMKilled", noon).obj() }
 	running := func() *corev1.Pod { return makePod().running().obj() }
 	leaving := func() *corev1.Pod { return makePod().running().deleted(noon, 30).obj() }
 	for name, tc := range map[string]struct {
 		cached, live, deleted *corev1.Pod
 		away                  error
-		want                  work.Fate
+		want                  work.PodExit
 	}{
-		"it is over, as the cache has it; nobody is asked": {cached: oom(), away: errors.New("away"), want: work.Fate{State: work.FateEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
-		"the cache is behind":                              {cached: running(), live: leaving(), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
-		"it is well":                                       {cached: running(), live: running(), want: work.Fate{State: work.FateRunning}},
-		"the cache has never seen it":                      {live: running(), want: work.Fate{State: work.FateRunning}},
-		"it was deleted, and had ended before":             {deleted: oom(), want: work.Fate{State: work.FateEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
-		"it was deleted without a grace period":            {deleted: running(), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
-		"it was deleted, and the cache is behind":          {cached: running(), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
-		"it is gone, and nobody saw how":                   {want: work.Fate{State: work.FateGone}},
-		"another pod has the name":                         {live: func() *corev1.Pod { p := running(); p.UID = "other"; return p }(), want: work.Fate{State: work.FateGone}},
-		"the API does not answer":                          {cached: running(), away: errors.New("away"), want: work.Fate{State: work.FateUnknown}},
-		"the API does not answer, but so much is sure":     {cached: leaving(), away: errors.New("away"), want: work.Fate{State: work.FateDisrupted, Terminating: true}},
+		"it is over, as the cache has it; nobody is asked": {cached: oom(), away: errors.New("away"), want: work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"the cache is behind":                              {cached: running(), live: leaving(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
+		"it is well":                                       {cached: running(), live: running(), want: work.PodExit{State: work.PodExitRunning}},
+		"the cache has never seen it":                      {live: running(), want: work.PodExit{State: work.PodExitRunning}},
+		"it was deleted, and had ended before":             {deleted: oom(), want: work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"it was deleted without a grace period":            {deleted: running(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
+		"it was deleted, and the cache is behind":          {cached: running(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
+		"it is gone, and nobody saw how":                   {want: work.PodExit{State: work.PodExitGone}},
+		"another pod has the name":                         {live: func() *corev1.Pod { p := running(); p.UID = "other"; return p }(), want: work.PodExit{State: work.PodExitGone}},
+		"the API does not answer":                          {cached: running(), away: errors.New("away"), want: work.PodExit{State: work.PodExitUnknown}},
+		"the API does not answer, but so much is sure":     {cached: leaving(), away: errors.New("away"), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var live []client.Object
@@ -394,9 +394,9 @@ func TestFates(t *testing.T) {
 			if tc.deleted != nil {
 				deletePod(t, w, tc.deleted)
 			}
-			got := NewFates(w.pods).Fate(t.Context(), "space", "pod", "pod-uid")
+			got := NewPodExits(w.pods).PodExit(t.Context(), "space", "pod", "pod-uid")
 			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("fate (-want +got):\n%s", diff)
+				t.Errorf("pod exit (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -420,7 +420,7 @@ func TestOnlyTheCacheIsAskedWhetherAPodIsBeingEnded(t *testing.T) {
 			if tc.cached != nil {
 				w.cache(t, tc.cached)
 			}
-			if got := NewFates(w.pods).Ending("space", "pod", "pod-uid"); got != tc.want {
+			if got := NewPodExits(w.pods).Ending("space", "pod", "pod-uid"); got != tc.want {
 				t.Errorf("ending: %v; want %v", got, tc.want)
 			}
 		})
@@ -441,14 +441,14 @@ type news struct {
 	refuse  int
 }
 
-func (n *news) PodOver(_ context.Context, worker work.Worker, fate work.Fate) error {
+func (n *news) PodOver(_ context.Context, worker work.Worker, podExit work.PodExit) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.refuse > 0 {
 		n.refuse--
 		return errors.New("the store is full")
 	}
-	n.over = append(n.over, string(worker.RunUID)+" "+worker.PodName+" "+fate.Reason)
+	n.over = append(n.over, string(worker.RunUID)+" "+worker.PodName+" "+podExit.Reason)
 	return nil
 }
 
@@ -491,7 +491,7 @@ func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
 				w.cache(t, tc.run.obj())
 			}
 			told := &news{refuse: tc.refuse}
-			watcher, err := NewWatcher(&core.Cluster{Runs: w.runs, Pods: w.pods}, NewFates(w.pods), told, noLeases{}, w.clock)
+			watcher, err := NewWatcher(&core.Cluster{Runs: w.runs, Pods: w.pods}, NewPodExits(w.pods), told, noLeases{}, w.clock)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,8 @@
-// Package localexchange is the server's side of the work exchange (docs/exchange.md) for one worker on this machine: it hands
-// out inputs, takes outcomes, and keeps nothing. `kubectl function test` runs the very runner of the cluster against it.
+// Package localexchange serves the work exchange (docs/exchange.md) to one worker on this machine: it hands out inputs, takes outcomes,
+// and stores nothing. `kubectl function test` runs the same runner as the cluster against it.
 //
-// What lives here: the protocol as far as one worker needs it. What must not: Kubernetes, and how the runner is started.
+// What lives here: the decisions of the protocol as far as one worker needs them; its types are those of package exchange. What
+// must not: Kubernetes, and how the runner is started.
 package localexchange
 
 import (
@@ -12,143 +13,86 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// Input is one input, in one of its two forms.
-type Input struct {
-	Index   int             `json:"index"`
-	JSON    json.RawMessage `json:"json,omitempty"`
-	Literal string          `json:"literal,omitempty"`
-}
-
-// Fault is what went wrong.
-type Fault struct {
-	Type      string `json:"type"`
-	Message   string `json:"message"`
-	Traceback string `json:"traceback,omitempty"`
-}
-
-// Outcome is what became of an input.
-type Outcome struct {
-	Index          int             `json:"index"`
-	Status         string          `json:"status"`
-	Result         json.RawMessage `json:"result"`
-	ResultText     *string         `json:"resultText"`
-	Error          *Fault          `json:"error"`
-	StartTime      int64           `json:"startTime"`
-	DurationMicros int64           `json:"durationMicros"`
-	Stdout         []byte          `json:"stdout"`
-	Stderr         []byte          `json:"stderr"`
-	StdoutDropped  int64           `json:"stdoutDropped"`
-	StderrDropped  int64           `json:"stderrDropped"`
-}
-
-// call is the part of a request that matters here.
-type call struct {
-	Protocol    int       `json:"protocol"`
-	Sequence    int       `json:"sequence"`
-	Held        string    `json:"held"`
-	Want        bool      `json:"want"`
-	WaitSeconds int       `json:"waitSeconds"`
-	Outcomes    []Outcome `json:"outcomes"`
-	Leaving     bool      `json:"leaving"`
-	LoadError   *Fault    `json:"loadError"`
-	Suspects    string    `json:"suspects"`
-}
-
-type answer struct {
-	Action         string         `json:"action"`
-	Inputs         []Input        `json:"inputs,omitempty"`
-	LeaseSeconds   float64        `json:"leaseSeconds"`
-	TimeoutSeconds int            `json:"timeoutSeconds"`
-	HandBackMillis int            `json:"handBackMillis"`
-	BatchSize      int            `json:"batchSize,omitempty"`
-	Limits         map[string]int `json:"limits"`
-}
-
 const (
-	// leaseSeconds is how often the worker has to call; nobody else waits for its inputs.
+	// leaseSeconds is how often the worker has to call. No other worker waits for its inputs.
 	leaseSeconds = 30
-	// batchMicros is how much work is handed out at once: what takes long is reported one by one.
+	// batchMicros is the time that the inputs of one answer take: inputs that take long are handed out one by one.
 	batchMicros = 20_000
-	mostAtOnce  = 256
-	// bodyLimit is that of the protocol.
-	bodyLimit = 32 << 20
+	maxBatch    = 256
 )
 
 // Exchange serves one run to one worker.
 type Exchange struct {
-	token    string
-	timeout  int
-	together int
-	report   func(Outcome)
-	listener net.Listener
-	server   *http.Server
+	token     string
+	timeout   int
+	batchSize int
+	report    func(exchange.Outcome)
+	listener  net.Listener
+	server    *http.Server
 
 	mu        sync.Mutex
-	inputs    []Input
-	pending   []int
-	suspects  []int // one call of the handler had them all when its process ended: they go out one by one
-	leased    map[int]bool
-	done      map[int]bool
-	sequence  int
+	inputs    []exchange.Input
+	pending   indexset.Set
+	suspects  indexset.Set // were in one call of the handler whose process ended: they are handed out one by one
+	leased    indexset.Set
+	done      indexset.Set
+	sequence  int64
 	last      []byte
-	micros    int64 // of what was executed
-	loadError *Fault
+	micros    int64 // total execution time
+	loadError *exchange.ErrorText
 	ending    bool
 }
 
-// New serves the inputs on a port of this machine that only its worker can use: it must show Token. report is called with
-// each outcome, one after the other. One call of the handler gets so many inputs together.
-func New(inputs []Input, timeoutSeconds, together int, report func(Outcome)) (*Exchange, error) {
+// New serves the inputs on a port of this machine to the worker that presents Token. It calls report with each outcome, one
+// after the other. batchSize is the maximum number of inputs in one call of the handler.
+func New(inputs []exchange.Input, timeoutSeconds, batchSize int, report func(exchange.Outcome)) (*Exchange, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("opening a port on this machine: %w", err)
 	}
 	e := &Exchange{
-		token: rand.Text(), timeout: timeoutSeconds, together: max(together, 1), report: report, listener: listener,
-		inputs: inputs, leased: map[int]bool{}, done: map[int]bool{},
-	}
-	for i := range inputs {
-		e.pending = append(e.pending, i)
+		token: rand.Text(), timeout: timeoutSeconds, batchSize: max(batchSize, 1), report: report, listener: listener,
+		inputs: inputs, pending: indexset.Span(0, len(inputs)-1),
 	}
 	e.server = &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = e.server.Serve(listener) }()
 	return e, nil
 }
 
-// URL is where the worker calls, Token what it shows.
+// URL is the address that the worker calls.
 func (e *Exchange) URL() string {
-	return "http://" + e.listener.Addr().String() + "/work/v1/namespaces/local/runs/test/exchange"
+	return "http://" + e.listener.Addr().String() + exchange.PathOf("local", "test")
 }
 
-// Token is what the worker shows.
+// Token is the token that the worker presents.
 func (e *Exchange) Token() string { return e.token }
 
-// Close ends the server.
+// Close stops the server.
 func (e *Exchange) Close() { _ = e.server.Close() }
 
-// End lets the worker stop at its next call.
+// End makes the worker stop at its next call.
 func (e *Exchange) End() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ending = true
 }
 
-// Left is how many inputs have no outcome, LoadError why the module could not be loaded.
+// Left returns the number of inputs without an outcome.
 func (e *Exchange) Left() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.inputs) - len(e.done)
+	return len(e.inputs) - e.done.Len()
 }
 
-// LoadError is why the module could not be loaded, nil where it could.
-func (e *Exchange) LoadError() *Fault {
+// LoadError is why the module could not be loaded, nil if it could.
+func (e *Exchange) LoadError() *exchange.ErrorText {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.loadError
@@ -157,132 +101,117 @@ func (e *Exchange) LoadError() *Fault {
 // ServeHTTP answers one call.
 func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "Bearer "+e.token {
-		http.Error(w, `{"error": "not the worker's token"}`, http.StatusUnauthorized)
+		refuse(w, http.StatusUnauthorized, errors.New("this is not the worker's token"))
 		return
 	}
-	var c call
-	body := http.MaxBytesReader(w, r.Body, bodyLimit)
-	err := json.NewDecoder(body).Decode(&c)
-	var long *http.MaxBytesError
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, exchange.MaxBody))
 	switch {
-	case errors.As(err, &long):
-		http.Error(w, `{"error": "the body is over the limit"}`, http.StatusRequestEntityTooLarge)
+	case errors.As(err, new(*http.MaxBytesError)):
+		refuse(w, http.StatusRequestEntityTooLarge, exchange.ErrTooLarge)
 		return
-	case err != nil || c.Protocol != 1:
-		http.Error(w, `{"error": "not a call of this protocol"}`, http.StatusBadRequest)
+	case err != nil:
+		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	_, _ = io.Copy(io.Discard, body)
-	status, text := e.process(c)
+	request, err := exchange.ParseRequest(text)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer, err := e.process(request)
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	write(w, http.StatusOK, answer)
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	text, _ := json.Marshal(map[string]string{"error": err.Error()})
+	write(w, status, text)
+}
+
+func write(w http.ResponseWriter, status int, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }
 
-// process takes what the call says and decides the answer. With one worker nothing can come that it would have to wait for:
-// what is pending is handed out, and when nothing is and nothing is held, it is over.
-func (e *Exchange) process(c call) (int, []byte) {
+var errSequence = errors.New("a later call has been answered")
+
+// process records what a call reports and returns the answer. With one worker there is nothing to wait for: pending inputs
+// are handed out, and when none is pending or held, the run has finished.
+func (e *Exchange) process(r *exchange.Request) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case c.Sequence == e.sequence && e.last != nil:
-		return http.StatusOK, e.last
-	case c.Sequence <= e.sequence:
-		return http.StatusConflict, []byte(`{"error": "an older sequence"}`)
+	case r.Sequence == e.sequence && e.last != nil:
+		return e.last, nil
+	case r.Sequence <= e.sequence:
+		return nil, errSequence
 	}
-	held, err := indexes(c.Held)
-	if err != nil {
-		return http.StatusBadRequest, []byte(`{"error": "held is no list of indexes"}`)
-	}
-	for _, o := range c.Outcomes {
-		if e.leased[o.Index] && !e.done[o.Index] {
-			e.done[o.Index] = true
-			e.micros += o.DurationMicros
-			e.report(o)
-		}
-		delete(e.leased, o.Index)
-	}
-	suspects, err := indexes(c.Suspects)
-	if err != nil {
-		return http.StatusBadRequest, []byte(`{"error": "suspects is no list of indexes"}`)
-	}
-	for index := range e.leased {
-		switch {
-		case slices.Contains(held, index):
+	for _, o := range r.Outcomes {
+		if !e.leased.Contains(o.Index) {
 			continue
-		case slices.Contains(suspects, index):
-			e.suspects = append(e.suspects, index)
-		default:
-			e.pending = append(e.pending, index)
 		}
-		delete(e.leased, index)
+		e.done = e.done.Union(indexset.Of(o.Index))
+		e.leased = e.leased.Minus(indexset.Of(o.Index))
+		e.micros += o.DurationMicros
+		e.report(o)
 	}
-	slices.Sort(e.pending)
-	slices.Sort(e.suspects)
-	if c.LoadError != nil {
-		e.loadError = c.LoadError
+	returned := e.leased.Minus(r.Held.Set)
+	suspects := returned.And(r.Suspects.Set)
+	e.leased = e.leased.Minus(returned)
+	e.suspects = e.suspects.Union(suspects)
+	e.pending = e.pending.Union(returned.Minus(suspects))
+	if r.LoadError != nil {
+		e.loadError = r.LoadError
 	}
-	text, err := json.Marshal(e.answer(c))
+	text, err := json.Marshal(e.answer(r))
 	if err != nil {
-		return http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written"}`)
+		return nil, err
 	}
-	e.sequence, e.last = c.Sequence, text
-	return http.StatusOK, text
+	e.sequence, e.last = r.Sequence, text
+	return text, nil
 }
 
-func (e *Exchange) answer(c call) answer {
-	a := answer{Action: "work", LeaseSeconds: leaseSeconds, TimeoutSeconds: e.timeout, HandBackMillis: 1000, BatchSize: e.together,
-		Limits: map[string]int{"resultBytes": 16 << 20, "outputBytes": 256 << 10}}
+func (e *Exchange) answer(r *exchange.Request) exchange.Answer {
+	a := exchange.Answer{Action: exchange.ActionWork, LeaseSeconds: leaseSeconds, TimeoutSeconds: e.timeout, HandBackMillis: 1000, BatchSize: e.batchSize,
+		Limits: exchange.Limits{ResultBytes: 16 << 20, OutputBytes: 256 << 10}}
 	switch {
 	case e.ending || e.loadError != nil:
-		a.Action = "stop"
-	case len(e.done) == len(e.inputs):
-		a.Action = "finished"
-	case c.Want && len(e.suspects) > 0 && len(e.leased) == 0:
-		a.Inputs = []Input{e.inputs[e.suspects[0]]}
-		e.leased[e.suspects[0]] = true
-		e.suspects = slices.Clone(e.suspects[1:])
-	case c.Want && len(e.pending) > 0 && len(e.suspects) == 0:
-		n := min((e.batch()+e.together-1)/e.together*e.together, len(e.pending))
-		for _, index := range e.pending[:n] {
-			a.Inputs = append(a.Inputs, e.inputs[index])
-			e.leased[index] = true
-		}
-		e.pending = slices.Clone(e.pending[n:])
-	case c.Want:
-		a.Action = "wait"
+		a.Action = exchange.ActionStop
+	case e.done.Len() == len(e.inputs):
+		a.Action = exchange.ActionFinished
+	case r.Want && !e.suspects.Empty() && e.leased.Empty():
+		var suspect indexset.Set
+		suspect, e.suspects = e.suspects.Take(1)
+		a.Inputs = e.lease(suspect)
+	case r.Want && !e.pending.Empty() && e.suspects.Empty():
+		var batch indexset.Set
+		batch, e.pending = e.pending.Take((e.batch() + e.batchSize - 1) / e.batchSize * e.batchSize)
+		a.Inputs = e.lease(batch)
+	case r.Want:
+		a.Action = exchange.ActionWait
 	}
 	return a
 }
 
-// batch is how many inputs are handed out at once, by how long they took so far.
-func (e *Exchange) batch() int {
-	if len(e.done) == 0 {
-		return 1
+// lease hands out inputs.
+func (e *Exchange) lease(indexes indexset.Set) []exchange.Input {
+	e.leased = e.leased.Union(indexes)
+	inputs := make([]exchange.Input, 0, indexes.Len())
+	for index := range indexes.All() {
+		inputs = append(inputs, e.inputs[index])
 	}
-	each := max(e.micros/int64(len(e.done)), 1)
-	return int(min(max(batchMicros/each, 1), mostAtOnce))
+	return inputs
 }
 
-// indexes expands "17,20-31".
-func indexes(text string) ([]int, error) {
-	var all []int
-	for part := range strings.SplitSeq(text, ",") {
-		if part == "" {
-			continue
-		}
-		first, last, isRange := strings.Cut(part, "-")
-		from, err := strconv.Atoi(first)
-		to := from
-		if err == nil && isRange {
-			to, err = strconv.Atoi(last)
-		}
-		if err != nil || to < from || to-from > mostAtOnce*4 {
-			return nil, fmt.Errorf("%.40q is no list of indexes", text)
-		}
-		for i := from; i <= to; i++ {
-			all = append(all, i)
-		}
+// batch is the number of inputs to hand out at once, from their mean execution time so far.
+func (e *Exchange) batch() int {
+	if e.done.Empty() {
+		return 1
 	}
-	return all, nil
+	each := max(e.micros/int64(e.done.Len()), 1)
+	return int(min(max(batchMicros/each, 1), maxBatch))
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sharedcloud.io/function-operator/exchange"
 )
 
 // worker makes calls as a supervisor does.
@@ -16,11 +18,11 @@ type worker struct {
 	e *Exchange
 }
 
-func start(t *testing.T, n int, report func(Outcome)) worker {
+func start(t *testing.T, n int, report func(exchange.Outcome)) worker {
 	t.Helper()
-	var inputs []Input
+	var inputs []exchange.Input
 	for i := range n {
-		inputs = append(inputs, Input{Index: i, Literal: "(1,)"})
+		inputs = append(inputs, exchange.Input{Index: i, Literal: "(1,)"})
 	}
 	e, err := New(inputs, 60, 1, report)
 	if err != nil {
@@ -53,7 +55,7 @@ func (w worker) post(token, body string) (int, string) {
 func (w worker) call(body string) (string, []int) {
 	w.t.Helper()
 	status, text := w.post(w.e.Token(), body)
-	var a answer
+	var a exchange.Answer
 	if err := json.Unmarshal([]byte(text), &a); err != nil || status != http.StatusOK {
 		w.t.Fatalf("%d %s: %v", status, text, err)
 	}
@@ -61,12 +63,12 @@ func (w worker) call(body string) (string, []int) {
 	for _, input := range a.Inputs {
 		given = append(given, input.Index)
 	}
-	return a.Action, given
+	return string(a.Action), given
 }
 
 func TestOneWorkerWorksThroughARun(t *testing.T) {
 	var got []int
-	w := start(t, 3, func(o Outcome) { got = append(got, o.Index) })
+	w := start(t, 3, func(o exchange.Outcome) { got = append(got, o.Index) })
 	check := func(body, action string, given ...int) {
 		t.Helper()
 		gotAction, gotGiven := w.call(body)
@@ -90,17 +92,19 @@ func TestOneWorkerWorksThroughARun(t *testing.T) {
 }
 
 func TestWhatIsNoCallIsRefused(t *testing.T) {
-	w := start(t, 1, func(Outcome) {})
+	w := start(t, 1, func(exchange.Outcome) {})
 	w.call(`{"protocol":1,"sequence":2,"want":true}`)
 	tests := map[string]struct {
 		token, body string
 		want        int
 	}{
-		"a stranger's token": {"guessed", `{"protocol":1,"sequence":3}`, http.StatusUnauthorized},
-		"no JSON":            {w.e.Token(), `hello`, http.StatusBadRequest},
-		"another protocol":   {w.e.Token(), `{"protocol":2,"sequence":3}`, http.StatusBadRequest},
-		"an older sequence":  {w.e.Token(), `{"protocol":1,"sequence":1}`, http.StatusConflict},
-		"held that is none":  {w.e.Token(), `{"protocol":1,"sequence":3,"held":"x"}`, http.StatusBadRequest},
+		"a stranger's token":    {"guessed", `{"protocol":1,"sequence":3}`, http.StatusUnauthorized},
+		"no JSON":               {w.e.Token(), `hello`, http.StatusBadRequest},
+		"another protocol":      {w.e.Token(), `{"protocol":2,"sequence":3}`, http.StatusBadRequest},
+		"an older sequence":     {w.e.Token(), `{"protocol":1,"sequence":1}`, http.StatusConflict},
+		"held that is none":     {w.e.Token(), `{"protocol":1,"sequence":3,"held":"x"}`, http.StatusBadRequest},
+		"a status that is none": {w.e.Token(), `{"protocol":1,"sequence":3,"outcomes":[{"index":0,"status":"Done"}]}`, http.StatusBadRequest},
+		"a body over the limit": {w.e.Token(), strings.Repeat(" ", exchange.MaxBody+1), http.StatusRequestEntityTooLarge},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +116,7 @@ func TestWhatIsNoCallIsRefused(t *testing.T) {
 }
 
 func TestAModuleThatCannotBeLoadedEndsTheRun(t *testing.T) {
-	w := start(t, 1, func(Outcome) { t.Error("there is an outcome") })
+	w := start(t, 1, func(exchange.Outcome) { t.Error("there is an outcome") })
 	if action, _ := w.call(`{"protocol":1,"sequence":1,"loadError":{"type":"SyntaxError","message":"m"}}`); action != "stop" {
 		t.Errorf("the answer is %s", action)
 	}

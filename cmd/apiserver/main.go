@@ -13,9 +13,11 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/logs/json/register"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	"sharedcloud.io/function-operator/apiserver"
 	"sharedcloud.io/function-operator/apiserver/options"
+	"sharedcloud.io/function-operator/cmd/internal/buildinfo"
 	"sharedcloud.io/function-operator/cmd/internal/verbosity"
 )
 
@@ -30,6 +32,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 	command := &cobra.Command{
 		Use:           "apiserver",
 		Short:         "Serves the work exchange and subresources.sharedcloud.io",
+		Version:       buildinfo.Text(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -45,6 +48,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			legacyregistry.RawMustRegister(buildinfo.Metric("apiserver"))
 			server, err := apiserver.New(config)
 			if err != nil {
 				return err
@@ -52,6 +56,7 @@ func newCommand(ctx context.Context) *cobra.Command {
 			return server.Run(ctx)
 		},
 	}
+	command.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	logs.InitLogs()
 	if err := logsapi.AddFeatureGates(features); err != nil {
 		panic(err) // two feature gates of one name: a programming error

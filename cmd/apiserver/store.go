@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
+	"sharedcloud.io/function-operator/apiserver/outcomes/transfer"
 )
 
 // newStoreCommand returns the commands for outcome stores that run beside the server.
@@ -61,7 +62,7 @@ func newCopyCommand(ctx context.Context) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			counts, err := outcomes.Copy(ctx, source, target)
+			counts, err := transfer.Copy(ctx, source, target)
 			if err != nil {
 				return err
 			}
@@ -90,12 +91,12 @@ func newExportCommand(ctx context.Context) *cobra.Command {
 				return errors.New("--to must name the file to write, - for standard output")
 			}
 			if to == "-" {
-				_, err := outcomes.Export(ctx, source, command.OutOrStdout())
+				_, err := transfer.Export(ctx, source, command.OutOrStdout())
 				return err
 			}
-			var counts outcomes.Counts
+			var counts transfer.Counts
 			if err := writeWhole(to, func(file io.Writer) (err error) {
-				counts, err = outcomes.Export(ctx, source, file)
+				counts, err = transfer.Export(ctx, source, file)
 				return err
 			}); err != nil {
 				return err
@@ -153,7 +154,7 @@ func newImportCommand(ctx context.Context) *cobra.Command {
 				defer file.Close()
 				reader = bufio.NewReader(file)
 			}
-			imported, err := outcomes.Import(ctx, target, reader)
+			imported, err := transfer.Import(ctx, target, reader)
 			if err != nil {
 				return err
 			}

@@ -1,5 +1,4 @@
-// Command kubectl-function is the plugin `kubectl function`: it runs functions, waits for their answers, and says what is
-// wrong where something is.
+// Command kubectl-function is the plugin `kubectl function`, which runs functions, waits for their results and describes problems.
 package main
 
 import (
@@ -16,7 +15,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The second Ctrl-C ends the program at once.
+	// A second Ctrl-C ends the program at once.
 	context.AfterFunc(ctx, stop)
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	os.Exit(cli.Main(ctx, os.Args[1:], streams))

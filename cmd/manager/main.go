@@ -8,6 +8,8 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/pprof"
 	"os"
 	"strings"
 	"time"
@@ -28,6 +30,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/shallow"
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/cmd/internal/buildinfo"
 	"sharedcloud.io/function-operator/cmd/internal/verbosity"
 	"sharedcloud.io/function-operator/controllers"
 	"sharedcloud.io/function-operator/controllers/trust"
@@ -49,6 +52,8 @@ type flags struct {
 	qps            float64
 	burst          int
 	verbosity      int
+	profiling      bool
+	version        bool
 }
 
 func parse(set *flag.FlagSet, arguments []string) (flags, error) {
@@ -66,6 +71,8 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 	set.Float64Var(&f.qps, "kube-api-qps", 100, "maximum rate of requests to the Kubernetes API, per second")
 	set.IntVar(&f.burst, "kube-api-burst", 200, "maximum burst of requests to the Kubernetes API")
 	set.IntVar(&f.verbosity, "v", 0, "log level: 0 changes of state, 1 decisions, 2 and above the flow; at most 7, because higher levels log the bodies of requests")
+	set.BoolVar(&f.profiling, "profiling", false, "serve /debug/pprof beside the metrics, to callers who may get that path")
+	set.BoolVar(&f.version, "version", false, "print the version and exit")
 	allowedFlags(set, &f.Allowed)
 	workerFlags(set, &f.Workers)
 	if err := set.Parse(arguments); err != nil {
@@ -90,6 +97,10 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "manager:", err)
 		os.Exit(2)
+	}
+	if f.version {
+		fmt.Println("manager", buildinfo.Text())
+		return
 	}
 	// logr's V(n) is slog's level -n.
 	logger := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(-f.verbosity)}))
@@ -116,17 +127,32 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
+// metricsOptions configures the server of the metrics and, with --profiling, of the profiles. The library applies the filter to
+// both: a TokenReview says who calls, and a SubjectAccessReview whether the caller may get the path.
+func metricsOptions(f flags) metricsserver.Options {
+	options := metricsserver.Options{
+		BindAddress:    f.metricsAddress,
+		SecureServing:  true,
+		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+	}
+	if f.profiling {
+		options.ExtraHandlers = map[string]http.Handler{
+			"/debug/pprof/":        http.HandlerFunc(pprof.Index),
+			"/debug/pprof/profile": http.HandlerFunc(pprof.Profile),
+			"/debug/pprof/symbol":  http.HandlerFunc(pprof.Symbol),
+			"/debug/pprof/trace":   http.HandlerFunc(pprof.Trace),
+		}
+	}
+	return options
+}
+
 func run(ctx context.Context, config *rest.Config, f flags) error {
 	shutdownTimeout := 10 * time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: newScheme(),
-		Cache:  controllers.CacheOptions(f.namespace),
-		Metrics: metricsserver.Options{
-			BindAddress:    f.metricsAddress,
-			SecureServing:  true,
-			FilterProvider: filters.WithAuthenticationAndAuthorization,
-			TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
-		},
+		Scheme:                        newScheme(),
+		Cache:                         controllers.CacheOptions(f.namespace),
+		Metrics:                       metricsOptions(f),
 		HealthProbeBindAddress:        f.probeAddress,
 		LeaderElection:                f.leaderElection,
 		LeaderElectionID:              "sharedcloud-controller-manager",
@@ -136,6 +162,9 @@ func run(ctx context.Context, config *rest.Config, f flags) error {
 	})
 	if err != nil {
 		return fmt.Errorf("creating the manager: %w", err)
+	}
+	if err := metrics.Registry.Register(buildinfo.Metric("manager")); err != nil {
+		return fmt.Errorf("registering the build's metric: %w", err)
 	}
 	now := clock.RealClock{}
 	reconcilers := controllers.NewReconcilers(mgr, runtimes.Lookup, controllers.NewMetrics(metrics.Registry), now, f.Options)

@@ -40,6 +40,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestVersionIsParsedAndProfilingIsOffByDefault(t *testing.T) {
+	set := flag.NewFlagSet("manager", flag.ContinueOnError)
+	got, err := parse(set, []string{"--version"})
+	if err != nil || !got.version || got.profiling {
+		t.Errorf("got version %t, profiling %t (%v), want true, false", got.version, got.profiling, err)
+	}
+}
+
 func TestParseAdministratorSettings(t *testing.T) {
 	parsed := func(arguments ...string) (flags, error) {
 		set := flag.NewFlagSet("manager", flag.ContinueOnError)

@@ -11,16 +11,16 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// The costs that shape the expressions: one check of the authorizer is 350,000; an expression may cost 1,000,000, all of a
-// binding 10,000,000, its match conditions 2,500,000. A variable is evaluated once, when it is first needed, and again for the
-// messages, which have no authorizer and so must need none of the variables that do.
+// The CEL cost limits determine the form of the expressions: one check of the authorizer costs 350,000; the limit is 1,000,000 for
+// an expression, 10,000,000 for a binding and 2,500,000 for its match conditions. A variable is evaluated once, on first use, and
+// again for messages. Messages have no authorizer, so they must not use variables that call it.
 
-// condition matches requests that must be checked: the spec is new or changed, it names other objects, and the user does not
-// hold the verb that exempts. The check of the authorizer is last, because most objects name nothing.
+// condition matches requests that must be checked: the spec is new or changed, it references other objects, and the user does not
+// have the verb that grants an exemption. The check of the authorizer is last because most objects reference nothing.
 func (s subject) condition() string {
 	var named []string
 	for _, field := range s.fields {
-		// Of a path the parts before a list and the last part alone: whether there can be anything to check.
+		// Test the part of the path before the list, or before the last field: it tells whether there can be anything to check.
 		head, _, list := strings.Cut(field.Path, "[]")
 		if !list {
 			head = head[:strings.LastIndexByte(head, '.')]
@@ -37,7 +37,7 @@ func (s subject) condition() string {
 		changed, strings.Join(named, " ||\n"), v1alpha1.GroupName, v1alpha1.VerbSkipReferenceCheck)
 }
 
-// optional is the access to a field that may be missing, as may be any above it.
+// optional returns the CEL access to a field that may be missing, as may any of its parents.
 func optional(path string) string {
 	steps := strings.Split(path, ".")
 	return "object." + steps[0] + ".?" + strings.Join(steps[1:], ".?")
@@ -45,12 +45,13 @@ func optional(path string) string {
 
 func isList(path string) bool { return strings.Contains(path, "[]") }
 
-// name of a variable of a kind.
+// nameOf returns the name of a variable of a kind.
 func nameOf(kind v1alpha1.ReferenceKind, what string) string {
 	return strings.ToLower(kind.Kind[:1]) + kind.Kind[1:] + what
 }
 
-// variables are of a kind: where its objects are named, by which names, and whether the writer may get all of them.
+// variables returns the variables of a kind: the fields that reference its objects, their names, and whether the writer may get
+// all of them.
 func (s subject) variables(kind v1alpha1.ReferenceKind) []admissionv1.Variable {
 	var lists []string
 	for _, field := range s.of(kind) {
@@ -71,13 +72,13 @@ func (s subject) variables(kind v1alpha1.ReferenceKind) []admissionv1.Variable {
 	return variables
 }
 
-// rest is the variable with the names of a kind without the first slot different ones. Its first element is the next name. To
-// remove duplicates in one expression would cost the square of the number of names.
+// rest returns the name of the variable with the names of a kind except the first slot different ones. Its first element is the
+// next name. Removing all duplicates in one expression would cost the square of the number of names.
 func rest(kind v1alpha1.ReferenceKind, slot int) string {
 	return fmt.Sprintf("%s%d", nameOf(kind, "Rest"), slot)
 }
 
-// found is a list of what a field names: maps with the name and the field. An empty name names nothing.
+// found returns the list of references of a field: maps with the name and the field. An empty name is not a reference.
 func found(field v1alpha1.ReferenceField) string {
 	head, tail, list := strings.Cut(field.Path, "[]")
 	switch {
@@ -92,7 +93,7 @@ func found(field v1alpha1.ReferenceField) string {
 		optional(head), name, head, tail)
 }
 
-// tooMany counts what would have to be checked by its name.
+// tooMany compares the number of objects that must be checked by name with the limit.
 func (s subject) tooMany() admissionv1.Variable {
 	var counts []string
 	for _, kind := range s.kinds() {
@@ -105,8 +106,8 @@ func (s subject) tooMany() admissionv1.Variable {
 	return admissionv1.Variable{Name: "tooMany", Expression: fmt.Sprintf("%s > %d", strings.Join(counts, " +\n"), v1alpha1.MaxReferences)}
 }
 
-// mayGet checks one of the names of a kind. If there are too many, another validation refuses the object, and no checks are
-// made that would exhaust the budget.
+// mayGet checks one of the names of a kind. If there are too many names, another validation rejects the object, and this one makes
+// no check, because the checks would exceed the cost limit.
 func (s subject) mayGet(kind v1alpha1.ReferenceKind, slot int) admissionv1.Validation {
 	name := fmt.Sprintf("variables.%s[0]", rest(kind, slot))
 	field := fmt.Sprintf("variables.%s.filter(f, f.name == %s)[0].field", nameOf(kind, "Fields"), name)

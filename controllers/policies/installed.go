@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// inForceTTL is for how long policies that were found in force are believed to be. Only administrators can take them away.
+	// inForceTTL is how long a positive result is cached. Only administrators can remove the policies.
 	inForceTTL = 15 * time.Second
-	// missingTTL is how soon they are looked for again.
+	// missingTTL is how long a negative result is cached.
 	missingTTL = 2 * time.Second
 )
 
-// Installed says whether a cluster has the policies that check references, as this version builds them. It is safe for
+// Installed reports whether the cluster has the policies that check references, as this version builds them. It is safe for
 // concurrent use.
 type Installed struct {
 	reader client.Reader
@@ -32,31 +32,31 @@ type Installed struct {
 	until   time.Time
 }
 
-// NewInstalled reads the policies by their names, with a reader that has no cache.
+// NewInstalled creates an Installed that reads the policies by name. The reader must not use a cache.
 func NewInstalled(reader client.Reader, clk clock.PassiveClock) *Installed {
 	return &Installed{reader: reader, clock: clk}
 }
 
-// Problem says which policy is not in force, in a clause; "" where all are. The error is that it cannot be found out.
+// Problem returns a clause about a policy that is not in force, or "" if all are. It fails if the policies cannot be read.
 func (i *Installed) Problem(ctx context.Context) (string, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.clock.Now().Before(i.until) {
 		return i.problem, nil
 	}
-	problem, err := i.look(ctx)
+	problem, err := i.read(ctx)
 	if err != nil {
 		return "", err
 	}
-	believed := inForceTTL
+	ttl := inForceTTL
 	if problem != "" {
-		believed = missingTTL
+		ttl = missingTTL
 	}
-	i.problem, i.until = problem, i.clock.Now().Add(believed)
+	i.problem, i.until = problem, i.clock.Now().Add(ttl)
 	return problem, nil
 }
 
-func (i *Installed) look(ctx context.Context) (string, error) {
+func (i *Installed) read(ctx context.Context) (string, error) {
 	for _, wanted := range References() {
 		policy := &admissionv1.ValidatingAdmissionPolicy{}
 		problem, err := i.get(ctx, "ValidatingAdmissionPolicy", wanted.Policy.Name, policy)
@@ -64,7 +64,7 @@ func (i *Installed) look(ctx context.Context) (string, error) {
 			return problem, err
 		}
 		if !equality.Semantic.DeepEqual(policy.Spec, wanted.Policy.Spec) {
-			return fmt.Sprintf("the ValidatingAdmissionPolicy %s is not the one of this version of the operator", policy.Name), nil
+			return fmt.Sprintf("the ValidatingAdmissionPolicy %s differs from the one of this version of the operator", policy.Name), nil
 		}
 		binding := &admissionv1.ValidatingAdmissionPolicyBinding{}
 		problem, err = i.get(ctx, "ValidatingAdmissionPolicyBinding", wanted.Binding.Name, binding)
@@ -72,7 +72,7 @@ func (i *Installed) look(ctx context.Context) (string, error) {
 			return problem, err
 		}
 		if !denies(binding, wanted.Policy.Name) {
-			return fmt.Sprintf("the ValidatingAdmissionPolicyBinding %s does not deny everywhere what the policy refuses", binding.Name), nil
+			return fmt.Sprintf("the ValidatingAdmissionPolicyBinding %s does not enforce the policy with the action Deny in all namespaces", binding.Name), nil
 		}
 	}
 	return "", nil
@@ -91,7 +91,7 @@ func (i *Installed) get(ctx context.Context, kind, name string, into client.Obje
 	return "", nil
 }
 
-// denies: the binding puts the policy into force for all objects. It may audit or warn besides.
+// denies reports whether the binding enforces the policy for all objects. It may audit or warn in addition.
 func denies(binding *admissionv1.ValidatingAdmissionPolicyBinding, policy string) bool {
 	return binding.Spec.PolicyName == policy && binding.Spec.ParamRef == nil && binding.Spec.MatchResources == nil &&
 		slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny)

@@ -37,16 +37,16 @@ func TestInstalled(t *testing.T) {
 		"a binding is missing": {change: of(v1alpha1.PolicyFunctionRunReferences, func(p *Policy) { p.Binding = nil }),
 			want: "the ValidatingAdmissionPolicyBinding sharedcloud-functionrun-references is missing"},
 		"a validation less": {change: of(v1alpha1.PolicyFunctionReferences, func(p *Policy) { p.Policy.Spec.Validations = p.Policy.Spec.Validations[1:] }),
-			want: "is not the one of this version"},
+			want: "differs from the one of this version"},
 		"another failure policy": {change: of(v1alpha1.PolicyFunctionImageReferences, func(p *Policy) { *p.Policy.Spec.FailurePolicy = admissionv1.Ignore }),
-			want: "is not the one of this version"},
+			want: "differs from the one of this version"},
 		"a binding of another policy": {change: of(v1alpha1.PolicyFunctionReferences, func(p *Policy) { p.Binding.Spec.PolicyName = "other" }),
-			want: "does not deny everywhere"},
+			want: "does not enforce the policy"},
 		"a binding for some namespaces": {change: of(v1alpha1.PolicyFunctionReferences, func(p *Policy) { p.Binding.Spec.MatchResources = &admissionv1.MatchResources{} }),
-			want: "does not deny everywhere"},
+			want: "does not enforce the policy"},
 		"a binding that audits": {change: of(v1alpha1.PolicyFunctionReferences, func(p *Policy) {
 			p.Binding.Spec.ValidationActions = []admissionv1.ValidationAction{admissionv1.Audit}
-		}), want: "does not deny everywhere"},
+		}), want: "does not enforce the policy"},
 		"a binding that audits, too": {change: func(p *Policy) {
 			p.Binding.Spec.ValidationActions = append(p.Binding.Spec.ValidationActions, admissionv1.Audit)
 		}},
@@ -70,7 +70,7 @@ func TestInstalled(t *testing.T) {
 	}
 }
 
-func TestInstalledIsBelievedForAWhile(t *testing.T) {
+func TestInstalledCachesItsResult(t *testing.T) {
 	reads, away := 0, error(nil)
 	builder := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme)
 	for _, policy := range References() {

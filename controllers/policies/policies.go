@@ -1,11 +1,11 @@
-// Package policies builds the ValidatingAdmissionPolicies that check what specs name: the user who writes a
-// Function, a FunctionRun or a FunctionImage must be allowed to get each Secret, ConfigMap and PersistentVolumeClaim that it names.
+// Package policies builds the ValidatingAdmissionPolicies that check references: the user who writes a Function, a FunctionRun or
+// a FunctionImage must be allowed to get each Secret, ConfigMap and PersistentVolumeClaim that it names.
 //
 //	policies.go     the policies and their bindings, from the list of references in api/v1alpha1
 //	expressions.go  their CEL expressions
-//	installed.go    whether a cluster has them as they are built here
+//	installed.go    whether a cluster has exactly the policies that are built here
 //
-// hack/policies writes them to config/policy. What must not live here: which fields are references.
+// hack/policies writes them to config/policy. The list of fields that are references belongs in api/v1alpha1, not here.
 package policies
 
 import (
@@ -18,13 +18,13 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Policy is a policy with the binding that puts it into force everywhere.
+// Policy is a policy and the binding that enforces it in all namespaces.
 type Policy struct {
 	Policy  *admissionv1.ValidatingAdmissionPolicy
 	Binding *admissionv1.ValidatingAdmissionPolicyBinding
 }
 
-// References are the policies that check references, one for each kind.
+// References returns the policies that check references, one for each kind.
 func References() []Policy {
 	write, create := []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}, []admissionv1.OperationType{admissionv1.Create}
 	return []Policy{
@@ -35,7 +35,7 @@ func References() []Policy {
 	}
 }
 
-// subject is what a policy is about.
+// subject is the kind of object that a policy checks.
 type subject struct {
 	name, kind, resource string
 	fields               []v1alpha1.ReferenceField
@@ -50,7 +50,7 @@ func labels() map[string]string {
 	}
 }
 
-// policyFor sets every field that the API server would default, so that the stored policy equals this one.
+// policyFor builds a policy. It sets every field that the API server would default, so that the stored policy equals this one.
 func policyFor(s subject) Policy {
 	policy := &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
@@ -92,7 +92,7 @@ func policyFor(s subject) Policy {
 	}}
 }
 
-// kinds are those of which the subject names any.
+// kinds returns the kinds that the subject can reference.
 func (s subject) kinds() []v1alpha1.ReferenceKind {
 	var kinds []v1alpha1.ReferenceKind
 	for _, kind := range v1alpha1.ReferenceKinds {
@@ -113,8 +113,8 @@ func (s subject) of(kind v1alpha1.ReferenceKind) []v1alpha1.ReferenceField {
 	return fields
 }
 
-// slots is how many different objects of a kind can be checked by name. Each has a validation of its own, so that the message
-// names the object.
+// slots returns how many different objects of a kind can be checked by name. Each slot has its own validation, so that the
+// message names the object.
 func (s subject) slots(kind v1alpha1.ReferenceKind) int {
 	fields := s.of(kind)
 	for _, field := range fields {
@@ -128,7 +128,7 @@ func (s subject) slots(kind v1alpha1.ReferenceKind) int {
 func (s subject) notTooMany() admissionv1.Validation {
 	return admissionv1.Validation{
 		Expression: "!variables.tooMany",
-		Message: fmt.Sprintf("the %s names more than %d different Secrets, ConfigMaps and PersistentVolumeClaims, and you may not get all of such a kind in the namespace, so each would have to be checked: name fewer, or let a user write it who may get all of them",
+		Message: fmt.Sprintf("the %s names more than %d different Secrets, ConfigMaps and PersistentVolumeClaims, and each must be checked because you may not get all objects of that kind in the namespace: name fewer, or ask a user who may get all of them to write it",
 			s.kind, v1alpha1.MaxReferences),
 		Reason: ptr.To(metav1.StatusReasonForbidden),
 	}

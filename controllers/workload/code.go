@@ -40,12 +40,7 @@ func InlineCode(function *v1alpha1.Function, runtime runtimes.Runtime) (Code, *P
 
 // CodeIn is the code that a ConfigMap holds for a function.
 func CodeIn(configMap *corev1.ConfigMap, from v1alpha1.CodeSource, runtime runtimes.Runtime) (Code, *Problem) {
-	content := map[string][]byte{}
-	for key, text := range configMap.Data {
-		content[key] = []byte(text)
-	}
-	maps.Copy(content, configMap.BinaryData)
-
+	content := v1alpha1.ConfigMapContent(configMap)
 	whole, key := from.ConfigMapRef != nil, runtime.HandlerFile
 	if !whole {
 		key = from.ConfigMapKeyRef.Key

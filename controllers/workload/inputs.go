@@ -15,7 +15,7 @@ const maxFormatBytes = 4096
 // InputsFor builds the immutable copy of the inputs that a ConfigMap holds. The run owns it.
 func InputsFor(run *v1alpha1.FunctionRun, source *corev1.ConfigMap) *corev1.ConfigMap {
 	ref := run.Spec.ParametersFrom.ConfigMapKeyRef
-	text := TextIn(source, ref.Key)
+	text, _ := v1alpha1.ConfigMapValue(source, ref.Key)
 	format := run.Spec.ParametersFrom.Format
 	if format == "" {
 		format = parameters.FormatOf(ref.Key, string(text[:min(len(text), maxFormatBytes)]))
@@ -45,18 +45,4 @@ func InputsFor(run *v1alpha1.FunctionRun, source *corev1.ConfigMap) *corev1.Conf
 // keeps others from setting it; an owner reference alone proves nothing.
 func IsInputsOf(run *v1alpha1.FunctionRun, configMap *corev1.ConfigMap) bool {
 	return metav1.IsControlledBy(configMap, run) && configMap.Labels[v1alpha1.LabelInputs] == string(run.UID) && ptr.Deref(configMap.Immutable, false)
-}
-
-// HasKey reports whether a ConfigMap has a key, as text or as bytes.
-func HasKey(configMap *corev1.ConfigMap, key string) bool {
-	_, text := configMap.Data[key]
-	return text || configMap.BinaryData[key] != nil
-}
-
-// TextIn is the value of a ConfigMap's key, stored as text or as bytes.
-func TextIn(configMap *corev1.ConfigMap, key string) []byte {
-	if text, ok := configMap.Data[key]; ok {
-		return []byte(text)
-	}
-	return configMap.BinaryData[key]
 }

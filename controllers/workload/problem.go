@@ -58,13 +58,13 @@ func CodeMissing() *Problem {
 }
 
 func handlerMissing(namespace, name, handlerFile string) *Problem {
-	return &Problem{Reason: v1alpha1.ReasonConfigMapKey, Waiting: true, Message: fmt.Sprintf(
+	return &Problem{Reason: v1alpha1.ReasonConfigMapKeyMissing, Waiting: true, Message: fmt.Sprintf(
 		"The ConfigMap %q in the namespace %s has no key %q, the file that defines handler(event): add it, or name another ConfigMap in spec.codeFrom.configMapRef.name.",
 		name, namespace, handlerFile)}
 }
 
 func configMapKeyMissing(namespace, name, key string) *Problem {
-	return &Problem{Reason: v1alpha1.ReasonConfigMapKey, Waiting: true, Message: fmt.Sprintf(
+	return &Problem{Reason: v1alpha1.ReasonConfigMapKeyMissing, Waiting: true, Message: fmt.Sprintf(
 		"The ConfigMap %q in the namespace %s has no key %q: add it, or correct spec.codeFrom.configMapKeyRef.key.", name, namespace, key)}
 }
 

@@ -73,6 +73,6 @@ func SetNumber(revision metav1.Object, number, generation int64, now time.Time) 
 	}
 	annotations[v1alpha1.AnnotationRevisionNumber] = strconv.FormatInt(number, 10)
 	annotations[v1alpha1.AnnotationRevisionGeneration] = strconv.FormatInt(generation, 10)
-	annotations[v1alpha1.AnnotationRevisionSince] = now.UTC().Format(time.RFC3339)
+	annotations[v1alpha1.AnnotationRevisionCurrentSince] = now.UTC().Format(time.RFC3339)
 	revision.SetAnnotations(annotations)
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demo: a Function, a FunctionRun over a sweep, its progress and its answers. `make demo` has brought up the cluster
-# $CLUSTER and the operator before.
+# The demo: a Function, a FunctionRun over a sweep of inputs, its progress and its results. `make demo` has started the cluster
+# $CLUSTER and deployed the operator before.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,5 +14,5 @@ show kubectl apply --server-side -k hack/demo/digits
 show kubectl wait --for=condition=Ready --timeout=60s function/digits
 show kubectl get functionimages -n sharedcloud-catalogue
 echo
-echo "One run: a neural network is trained on the UCI handwritten digits, for every learning rate and seed of a sweep."
+echo "One run: it trains a neural network on the UCI handwritten digits, once for every learning rate and seed of a sweep."
 bin/demo

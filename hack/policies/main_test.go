@@ -27,10 +27,10 @@ import (
 	"sharedcloud.io/function-operator/controllers/policies"
 )
 
-// oldest is the Kubernetes on which the expressions must work.
+// oldest is the oldest Kubernetes version that must support the expressions.
 var oldest = version.MajorMinor(1, 33)
 
-func TestCommittedPoliciesAreThoseOfTheList(t *testing.T) {
+func TestCommittedPoliciesMatchTheList(t *testing.T) {
 	for _, policy := range policies.References() {
 		want, err := manifest(policy)
 		if err != nil {
@@ -43,8 +43,8 @@ func TestCommittedPoliciesAreThoseOfTheList(t *testing.T) {
 	}
 }
 
-// What kustomize carries a changed name along to is what names it.
-func TestKustomizeKnowsTheReferences(t *testing.T) {
+// kustomize updates a changed name in exactly the fields that reference it.
+func TestKustomizeUpdatesAllReferences(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "config", "kustomize", "namereference.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestKustomizeKnowsTheReferences(t *testing.T) {
 	}
 }
 
-// compiled is a policy as the API server runs it.
+// compiled is a policy in the form in which the API server evaluates it.
 type compiled struct {
 	validator validating.Validator
 	policy    *admissionv1.ValidatingAdmissionPolicy
@@ -123,7 +123,7 @@ func compile(t *testing.T, name string) compiled {
 		compiler.CompileCondition(messages, without, environment.NewExpressions), policy.Spec.FailurePolicy, nil)}
 }
 
-// rights are RESOURCE/NAME, with * for all; "skip" exempts.
+// rights are RESOURCE/NAME, with * for all names; "skip" grants the exemption.
 type rights []string
 
 // Authorize implements authorizer.UnconditionalAuthorizer.
@@ -145,7 +145,7 @@ func (r rights) Authorize(_ context.Context, a authorizer.Attributes) (authorize
 	return authorizer.DecisionNoOpinion, "", nil
 }
 
-// admit runs the policy and returns why it refuses; "" where it does not.
+// admit evaluates the policy and returns the reason of a rejection, or "".
 func (c compiled) admit(t *testing.T, object, old string, may rights) string {
 	t.Helper()
 	operation := admission.Create
@@ -191,7 +191,7 @@ func parse(t *testing.T, text string) *unstructured.Unstructured {
 
 const plain = "{code: 'def handler(event): pass'}"
 
-// secrets is a Function's spec with so many different Secrets, each by both ways.
+// secrets returns a Function's spec that references n different Secrets, each in both ways.
 func secrets(n int, more string) string {
 	var env, volumes []string
 	for i := range n {
@@ -211,7 +211,7 @@ func each(resource, prefix string, n int) rights {
 	return all
 }
 
-func TestFunctionsAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
+func TestFunctionsMayReferenceWhatTheirWriterMayGet(t *testing.T) {
 	policy := compile(t, v1alpha1.PolicyFunctionReferences)
 	long := strings.Repeat("n", 250)
 	var most []string
@@ -265,7 +265,7 @@ func TestFunctionsAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
 
 //security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | refused
 //security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | refused
-func TestRunsAndImagesAreCheckedByWhatTheirWriterMayGet(t *testing.T) {
+func TestRunsAndImagesMayReferenceWhatTheirWriterMayGet(t *testing.T) {
 	run, image := compile(t, v1alpha1.PolicyFunctionRunReferences), compile(t, v1alpha1.PolicyFunctionImageReferences)
 	const inputs = "{kind: FunctionRun, parametersFrom: {configMapKeyRef: {name: cm, key: k}}}"
 	if got := run.admit(t, inputs, "", nil); !strings.Contains(got, `spec.parametersFrom.configMapKeyRef.name names the ConfigMap "cm"`) {

@@ -1,4 +1,4 @@
-"""Answers, line by line, what ast.literal_eval makes of a text, in a form that literals.js writes, too; see node_test.go."""
+"""For each line, prints the value that ast.literal_eval reads from it, in the form of literals.js; see node_test.go."""
 import ast
 import json
 import re

@@ -1,5 +1,6 @@
-// Answers, line by line, what the Node runner makes of a text, in a form that canonical.py writes, too; see node_test.go.
-const { readInput } = require('../../runtimes/node/runner.js');
+'use strict';
+// For each line, prints the value that the Node runner reads from it, in the form of canonical.py; see node_test.go.
+const { readInput } = require('../../runtimes/node/src/input.js');
 
 function number(value) {
   const bytes = Buffer.alloc(8);

@@ -1,31 +1,33 @@
 # -*- coding: utf-8 -*-
-"""The worker's program for Python 2.7 and 3: a supervisor and the child that calls the user's handler.
+"""The worker's program for Python 2.7 and 3: a supervisor, and the child that calls the user's handler.
 
-Standard library only, one file. `python runner.py` is the supervisor, process 1 of the worker's container; it runs
-itself again, with --child, as the process that loads the user's module once and calls handler(event) input by input.
+One file, which needs the standard library only. `python runner.py` is the supervisor, process 1 of the container. It runs
+itself again, with --child, as the process that loads the user's module once and calls handler(event) for one input after
+the other.
 
-A map:
+Contents:
 
-  1  Both processes     clocks, descriptors, "17,20-31", the frames between the two
+  1  Both processes     clocks, descriptors, "17,20-31", messages between the two
   2  The child          loading, calling, encoding, and the end of each input
-  3  Output             what inputs printed: kept per input, and passed on live
-  4  The child's keeper spawning, feeding, recalling, collecting, killing a whole tree
-  5  Memory             what the cgroup knows of limits and of kills
-  6  The exchange       one persistent connection on a thread, repeating until answered
-  7  The supervisor     what is held, when to call, time limits, the end
+  3  Output             what inputs print: kept for each input, and passed on to the container's streams
+  4  The child's handle starting, feeding, recalling, collecting, killing the whole process tree
+  5  Memory             limits and kills, from the cgroup
+  6  The exchange       one persistent connection on a thread; each call is repeated until it is answered
+  7  Decisions          when to call, what to report, time limits, the end: from values and the time
+  8  The supervisor     acts on the decisions
 
 Between the two processes:
 
-  claim    pipe, 8 bytes an input. Whoever reads a record owns the input: the child to run it, the supervisor to take it
-           back. The kernel decides, so what is handed back is never executed.
-  result   pipe, a line an outcome, written before the next input is claimed. So what a dying child had finished is never
-           lost, and the first claimed input without an outcome is the one that it died of.
-  control  socket. To the child: inputs in batches, and acknowledgements. From the child: single bytes, "look now";
-           without one the supervisor leaves the result pipe alone, so that short inputs do not wake it one by one.
-  out, err what the child and all that it starts print. The child looks whether they hold anything at the end of each
-           input, and reads that itself if the supervisor has read nothing, which short inputs give it no time to.
-  noted    pipe. The supervisor puts a byte in before it reads out or err. A child that sees it at the end of an input
-           waits until the supervisor has collected what that input printed.
+  claim    pipe, 8 bytes for each input. The process that reads a record owns the input: the child to execute it, or the
+           supervisor to take it back. So an input that was handed back is never executed.
+  result   pipe, a line for each outcome, written before the next input is claimed. So the outcomes of a child that ends
+           are not lost, and the first claimed input without an outcome is the one that ended it.
+  control  socket. To the child: inputs in batches, and acknowledgements. From the child: single bytes, on which the
+           supervisor reads the result pipe. Short inputs have no such byte each, so that they do not wake it one by one.
+  out, err pipes for what the child and the processes that it starts print. At the end of each input the child checks
+           whether they hold anything. If the supervisor has read nothing of it, as with short inputs, the child reads it.
+  reading  pipe. The supervisor writes a byte before it reads out or err. A child that sees the byte at the end of an
+           input waits until the supervisor has collected the rest of that input's output.
 """
 import binascii
 import collections
@@ -52,25 +54,25 @@ SIGNATURE = 'the code needs to have the following signature: def handler(event)'
 # ---------------------------------------------------------------------------------------------------------------------
 # 1  Both processes
 
-CLAIM = struct.Struct('<Q')      # twice the number of the input, plus one where the child shall say that it began
-LENGTH = struct.Struct('<I')     # of a batch on the control socket; 0 is an acknowledgement
-# How a line on the result pipe begins. ASCII, and JSON has no line breaks of its own.
-OUTCOME = b'{'                   # an outcome, whole
-OUTCOME_PRINTED = b'='           # two words in base64, stdout and stderr, and an outcome without its closing brace
-OUTCOME_COLLECT = b'+'           # the same, but more was printed: collect it, then acknowledge
-LOADED = b'>'                    # collect and acknowledge, too
-NOT_LOADED = b'<'                # an error follows
+CLAIM = struct.Struct('<Q')      # twice the number of the input, plus one if the child announces its start
+LENGTH = struct.Struct('<I')     # of a message on the control socket; 0 is an acknowledgement
+# The first byte of a line on the result pipe. The rest is ASCII, and JSON without line breaks.
+OUTCOME = b'{'                   # a complete outcome
+OUTCOME_PRINTED = b'='           # stdout and stderr in base64, and an outcome without its closing brace
+OUTCOME_COLLECT = b'+'           # the same; the supervisor collects the rest of the output and acknowledges
+LOADED = b'>'                    # the module is loaded; the supervisor collects its output and acknowledges
+NOT_LOADED = b'<'                # followed by the error
 
-POD_ENDED = 143                  # exit status: 0 would complete the worker's index, and no pod would take its place
-DESCRIPTORS_LOST = 197           # exit status: the handler closed what the child needs to report
+POD_ENDED = 143                  # exit status; with 0 the Job counts the index as completed and starts no other pod
+DESCRIPTORS_LOST = 197           # exit status: the handler closed the child's own descriptors
 LIMITS = {'resultBytes': 16 << 20, 'outputBytes': 256 << 10}
-ERROR_TEXT = 64 << 10            # bounds of an error's message and of its traceback
+MAX_ERROR_TEXT = 64 << 10        # characters of an error's message, and of its traceback
 
 if hasattr(time, 'monotonic'):
     monotonic = time.monotonic
 else:
     def monotonic():
-        """Seconds of a clock that nobody sets; to 1/100 s, which is what Python 2 offers."""
+        """Seconds of a clock that is never set. Python 2 has one with a resolution of 1/100 s."""
         return os.times()[4]
 
 if PYTHON2:
@@ -84,7 +86,7 @@ def micros(seconds):
 
 
 def retried(call, *arguments):
-    """The call, again while a signal interrupts it: Python 2 leaves that to the caller."""
+    """Repeats the call while a signal interrupts it, which Python 2 leaves to the caller."""
     while True:
         try:
             return call(*arguments)
@@ -107,7 +109,7 @@ def set_blocking(fd, on):
 
 
 def unread(fd):
-    """How many bytes wait in a pipe."""
+    """Returns how many bytes are in a pipe."""
     return struct.unpack('i', fcntl.ioctl(fd, termios.FIONREAD, b'\0\0\0\0'))[0]
 
 
@@ -144,12 +146,12 @@ def expand(text):
 
 
 def as_text(value):
-    """Text of what may be bytes (Python 2's str), for JSON."""
+    """Returns text for JSON. The value may be bytes: Python 2's str."""
     return value if isinstance(value, text_type) else value.decode('utf-8', 'replace')
 
 
-def clipped(text, limit=ERROR_TEXT):
-    """The text, its middle cut out where it is too long."""
+def clipped(text, limit=MAX_ERROR_TEXT):
+    """Returns the text; if it is too long, without its middle."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -161,7 +163,7 @@ def error_object(kind, message, traceback=u''):
 
 
 class UnlimitedDigits(object):
-    """Lets integers of any size become text and back, which Python 3 otherwise refuses beyond 4,300 digits."""
+    """Allows conversions of integers with more than 4,300 digits, which Python 3 rejects by default."""
 
     def __enter__(self):
         if hasattr(sys, 'set_int_max_str_digits'):
@@ -176,19 +178,19 @@ class UnlimitedDigits(object):
 # ---------------------------------------------------------------------------------------------------------------------
 # 2  The child
 #
-# The user's code shares this process and may do anything to it. So all that the loop needs is bound before that code
-# is loaded, and descriptors are moved to high numbers, out of the way of those who close "all" of the low ones.
+# The user's code runs in this process and can change anything in it. So what the loop needs is bound before that code is
+# loaded, and descriptors are moved to high numbers, because code that closes "all" descriptors closes low ones.
 
 quote = json.encoder.encode_basestring_ascii
 dumps = json.JSONEncoder(allow_nan=False, separators=(',', ':')).encode
 
 
 class ResultTooLarge(Exception):
-    """The value cannot be reported: it is over limits.resultBytes."""
+    """The value is larger than limits.resultBytes."""
 
 
 class Source(object):
-    """The loader that inspect, linecache and traceback ask for the text of the user's module."""
+    """The loader from which inspect, linecache and traceback get the text of the user's module."""
 
     def __init__(self, data):
         self.data = data
@@ -200,7 +202,7 @@ class Source(object):
         return importlib.util.decode_source(self.data)
 
     def remember(self):
-        """Puts the lines where tracebacks look first: a handler.py in the current folder is another file."""
+        """Puts the lines into linecache, so that no other handler.py, in the working directory, is read for them."""
         import linecache
         try:
             lines = self.get_source().splitlines(True)
@@ -210,14 +212,14 @@ class Source(object):
 
 
 def without_runner(trace):
-    """The part of a traceback that is the user's: the frames of this file come first and mean nothing to him."""
+    """Returns the part of a traceback that is the user's, without the frames of this file, which come first."""
     while trace is not None and trace.tb_frame.f_code.co_filename == without_runner.__code__.co_filename:
         trace = trace.tb_next
     return trace
 
 
 def describe(error, trace, source):
-    """An exception as the error of an outcome."""
+    """Returns the error of an outcome for an exception."""
     try:
         message = text_type(error)
     except BaseException:
@@ -239,9 +241,9 @@ DIGITS = 'set_int_max_str_digits'   # named by the error that refuses a long int
 
 
 def encode(value):
-    """A value as (JSON, text) for result and resultText; either may be None.
+    """Returns a value as (JSON, text), for result and resultText. Either may be None.
 
-    Text is left out where it follows from the JSON; JSON is left out where it cannot say the value.
+    The text is None if it follows from the JSON; the JSON is None if JSON cannot represent the value.
     """
     kind = type(value)
     if kind is int or (PYTHON2 and kind is long):  # noqa: F821
@@ -259,16 +261,16 @@ def encode(value):
     try:
         result = dumps(value)
         if PYTHON2:
-            json.loads(result)   # there str() of an integer's subclass is written as it is
+            json.loads(result)   # it writes the str() of an integer's subclass, which may not be JSON
     except Exception as error:
         if DIGITS in str(error):
             raise
-        result = None            # not a value of JSON: too deep, circular, NaN, an object of a class of its own
+        result = None            # nested too deeply, circular, NaN, or an object of the user's class
     return result, quote(as_text(str(value)))
 
 
 def encoded(value, limit):
-    """The fields result and resultText of a value, within the limit and with integers of any length."""
+    """Returns the fields result and resultText of a value. Raises ResultTooLarge if one exceeds the limit."""
     kind = type(value)
     if kind is int and -1 << 63 < value < 1 << 63:
         return '"result":%d,' % value
@@ -280,10 +282,10 @@ def encoded(value, limit):
         with UnlimitedDigits():
             result, shown = encode(value)
     size = max(len(result or ''), len(shown or ''))
-    # Both together have to fit into one call beside the output.
+    # Both together must fit into one call with the output.
     if size > limit or len(result or '') + len(shown or '') > limit * 7 // 4:
-        raise ResultTooLarge('the result takes %d bytes and may take %d: return less, or put it where a reference to it '
-                             'can be returned' % (size, limit))
+        raise ResultTooLarge('the result has %d bytes, more than the limit of %d: return less, or store the data elsewhere '
+                             'and return a reference to it' % (size, limit))
     return (('"result":%s,' % result if result is not None else '') +
             ('"resultText":%s,' % shown if shown is not None else ''))
 
@@ -294,25 +296,25 @@ class Child(object):
     def __init__(self, path, descriptors):
         self.path = path
         base = max(3, min(900, os.sysconf('SC_OPEN_MAX') - 32))
-        (self.claim, self.result, self.control, self.noted, self.out, self.err, self.saved_out, self.saved_err,
+        (self.claim, self.result, self.control, self.reading, self.out, self.err, self.saved_out, self.saved_err,
          self.null) = [self.move(fd, base) for fd in descriptors + [1, 2, 0]]
         self.limit = LIMITS['resultBytes']
         self.batch = {}
-        self.together = 1        # how many inputs one call of the handler gets
-        self.unannounced = 0     # bytes in the result pipe that the supervisor was not told of
-        self.running = False     # the handler is: an interrupt is for it
-        self.forked = False      # this is a copy that the handler made by fork
+        self.batch_size = 1      # inputs of one call of the handler
+        self.unannounced = 0     # bytes in the result pipe that the supervisor was not notified of
+        self.running = False     # the user's code runs: an interrupt is for it
+        self.forked = False      # this process is a copy that the user's code made by fork
         self.timer_set = False
         self.by_pid = not hasattr(os, 'register_at_fork')
         self.pid = os.getpid()
         self.announce_at = fcntl.fcntl(self.result, F_GETPIPE_SZ) // 4
-        self.modules = list(sys.modules.values())    # Python 2 empties a module that nobody holds
+        self.modules = list(sys.modules.values())    # Python 2 clears a module without references
         self.source = Source(b'')
         self.poller = select.poll()
-        for fd in (self.claim, self.noted, self.out, self.err):
+        for fd in (self.claim, self.reading, self.out, self.err):
             self.poller.register(fd, select.POLLIN)
-        # No byte can be read from the pipes behind 1 and 2 by their writing end: if one of them is readable, something
-        # else was put there; if it is closed, poll says so.
+        # 1 and 2 are writing ends of pipes, which are never readable: if one is, another file is in its place. For a
+        # closed descriptor poll returns POLLNVAL.
         self.poller.register(1, select.POLLIN)
         self.poller.register(2, select.POLLIN)
         self.poller.register(0, 0)
@@ -330,11 +332,11 @@ class Child(object):
     # -- the process
 
     def settle(self):
-        """Makes this a process of its own: session, signals, the kernel's first choice when memory is short."""
+        """Sets up the process: its session, its signals, and that the kernel kills it first when memory runs out."""
         try:
             os.setsid()
         except OSError:
-            pass                 # it leads a session already
+            pass                 # it is a session leader already
         for name in IGNORED_SIGNALS:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
         signal.signal(signal.SIGINT, self.interrupt)
@@ -350,7 +352,7 @@ class Child(object):
             import faulthandler
             faulthandler.enable(file=2)
         except Exception:
-            pass                 # Python 2 has none
+            pass                 # Python 2 has no faulthandler
         self.open_streams()
 
     def interrupt(self, _signal, _frame):
@@ -361,7 +363,7 @@ class Child(object):
         self.forked = True
 
     def watch_timers(self):
-        """Notes when a timer is set: one that a handler leaves behind must not end another input's."""
+        """Notes when a timer is set: one that a handler leaves behind must not interrupt the next input."""
         def watched(function):
             def call(*arguments):
                 self.timer_set = True
@@ -371,9 +373,9 @@ class Child(object):
         signal.alarm, signal.setitimer, self.alarm = watched(signal.alarm), watched(signal.setitimer), signal.alarm
 
     def open_streams(self):
-        """sys.stdout and sys.stderr by line and in UTF-8, whatever the image's locale is."""
+        """Makes sys.stdout and sys.stderr line-buffered and UTF-8 in every locale."""
         if PYTHON2:
-            return               # -u and PYTHONIOENCODING, set by the supervisor, have done it
+            return               # the supervisor has set -u and PYTHONIOENCODING
         import io
         for name, fd, errors in (('stdout', 1, 'surrogateescape'), ('stderr', 2, 'backslashreplace')):
             chosen = os.environ.get('PYTHONIOENCODING', '').partition(':')
@@ -384,7 +386,7 @@ class Child(object):
             setattr(sys, '__%s__' % name, stream)
 
     def reopen_stream(self, name, fd):
-        """A new stream in place of one that the handler closed."""
+        """Replaces a stream that the handler has closed."""
         if PYTHON2:
             setattr(sys, name, os.fdopen(os.dup(fd), 'w', 0))
         else:
@@ -395,9 +397,9 @@ class Child(object):
     # -- loading
 
     def load(self):
-        """Runs the user's module and returns its handler, or ends with the report of why there is none."""
+        """Runs the user's module and returns its handler; reports an error and exits if there is none."""
         sys.argv[:] = [self.path]
-        sys.modules['__main__'] = types.ModuleType('__main__')   # ours is out of reach, and a spawned process runs none
+        sys.modules['__main__'] = types.ModuleType('__main__')   # hides the runner's, also from multiprocessing
         module = types.ModuleType(MODULE)
         module.__file__ = self.path
         sys.modules[MODULE] = module
@@ -406,52 +408,52 @@ class Child(object):
             with open(self.path, 'rb') as code:
                 self.source = Source(code.read())
             module.__loader__ = self.source
-            # Flags given: what this file imports from __future__ is nothing to the user's.
+            # dont_inherit: imports from __future__ in this file must not affect the user's module.
             exec(compile(self.source.data, FILENAME, 'exec', 0, True), module.__dict__)
         except SystemExit as error:
-            self.leave(error)
+            self.exit_as_asked(error)
         except BaseException as error:
-            self.refuse(describe(error, sys.exc_info()[2], self.source))
+            self.report_load_error(describe(error, sys.exc_info()[2], self.source))
         self.running = False
-        self.stay_one()
+        self.exit_if_forked()
         self.modules += sys.modules.values()
         handler = module.__dict__.get('handler')
         if handler is None:
-            self.refuse(error_object('HandlerMissing', SIGNATURE + ': there is no handler in it'))
+            self.report_load_error(error_object('HandlerMissing', SIGNATURE + ': it defines no handler'))
         if not callable(handler):
-            self.refuse(error_object('HandlerNotCallable', SIGNATURE + ': its handler is %s, which cannot be called'
-                                     % type(handler).__name__))
+            message = SIGNATURE + ': its handler is %s, which cannot be called' % type(handler).__name__
+            self.report_load_error(error_object('HandlerNotCallable', message))
         self.streams = sys.stdout, sys.stderr
         self.keep_timer = signal.getitimer(signal.ITIMER_REAL)[0] > 0
         self.depth = sys.getrecursionlimit()
         return handler
 
-    def refuse(self, error):
+    def report_load_error(self, error):
         self.running = False
-        self.stay_one(error)
+        self.exit_if_forked(error)
         self.flush(True)
         self.show(error)
         self.report(NOT_LOADED + dumps(error).encode('ascii') + b'\n')
-        self.poke()
+        self.notify()
         os._exit(1)
 
     def show(self, error):
-        """Writes an error to stderr as an interpreter would."""
+        """Writes an error to stderr, as an interpreter does."""
         try:
             write_all(2, (error['traceback'] or error['message'] + u'\n').encode('utf-8', 'replace'))
         except OSError:
             pass
 
-    def stay_one(self, error=None):
-        """Ends a copy of this process that the user's fork made: it must not report."""
+    def exit_if_forked(self, error=None):
+        """Ends the process if the user's code forked it: a copy must not report."""
         if self.forked or self.by_pid and os.getpid() != self.pid:
             self.flush()
             if error:
                 self.show(error)
             os._exit(1 if error else 0)
 
-    def leave(self, exit_):
-        """Ends the process as sys.exit asks: the supervisor sees the status."""
+    def exit_as_asked(self, exit_):
+        """Ends the process with the status of a SystemExit, which the supervisor then reports."""
         status = exit_.code
         if status is None:
             status = 0
@@ -467,32 +469,32 @@ class Child(object):
     # -- the loop
 
     def work(self, handler):
-        """Claims and runs inputs until the supervisor closes the claim pipe."""
+        """Claims and executes inputs until the supervisor closes the claim pipe."""
         read, clock, wall, claim, batch = os.read, CLOCK, time.time, self.claim, self.batch
         ready = [(claim, select.POLLIN)]
         events = None
         while True:
             if events != ready:
-                self.poke()
+                self.notify()
                 retried(self.waiter.poll)
             try:
                 record = read(claim, CLAIM.size)
             except OSError as error:
                 events = None
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
-                    self.lost()
-                continue         # the supervisor took it back
+                    self.exit_lost()
+                continue         # the supervisor has taken it back
             if not record:
                 return
             number = CLAIM.unpack(record)[0]
             if number & 1:
-                self.poke()
+                self.notify()
             item = batch.pop(number >> 1, None)
             while item is None:
                 self.receive()
                 item = batch.pop(number >> 1, None)
-            if self.together > 1:
-                self.call_many(handler, item)
+            if self.batch_size > 1:
+                self.call_batch(handler, item)
                 events = None
                 continue
             index, form, value = item
@@ -510,21 +512,21 @@ class Child(object):
                 failure = None
             except SystemExit as error:
                 self.running = False
-                self.leave(error)
+                self.exit_as_asked(error)
             except BaseException as error:
                 self.running = False
                 spent = clock() - before
                 failure = error, sys.exc_info()[2]
-            item = value = event = None              # what the handler made may be large: let go of it now
+            item = value = event = None          # they may be large
             if PYTHON2 and abs(monotonic() - coarse - spent) > 0.1:
-                spent = monotonic() - coarse         # somebody set the clock
+                spent = monotonic() - coarse         # the clock was set
             if failure:
                 status, fields = 'Failed', self.failed(failure)
                 failure = None
             else:
                 status = 'Succeeded'
                 if self.forked or self.by_pid:
-                    self.stay_one()
+                    self.exit_if_forked()
             if self.timer_set:
                 self.stop_timer()
             self.flush(spent > 0.0002)
@@ -537,14 +539,14 @@ class Child(object):
                 self.report_printed(head, events)
                 events = retried(self.poller.poll, 0)
 
-    def call_many(self, handler, first):
-        """One call of handler(events), for the input that was claimed and those that can be claimed with it."""
+    def call_batch(self, handler, first):
+        """Calls handler(events) for the input that was claimed and those that can be claimed with it."""
         items = [first]
         try:
-            records = retried(os.read, self.claim, CLAIM.size * (self.together - 1))
+            records = retried(os.read, self.claim, CLAIM.size * (self.batch_size - 1))
         except OSError:
-            records = b''        # EAGAIN: there is no other
-        self.poke()
+            records = b''        # EAGAIN: there are no others
+        self.notify()
         for position in range(0, len(records), CLAIM.size):
             number = CLAIM.unpack(records[position:position + CLAIM.size])[0] >> 1
             while number not in self.batch:
@@ -555,14 +557,14 @@ class Child(object):
             self.running = True
             values = handler([read_text(form, value) if form else tuple(value) for _, form, value in items])
             if isinstance(values, dict) or not hasattr(values, '__len__') or len(values) != len(items):
-                raise TypeError('with batchSize, handler(events) returns a list with one result for each of its %d events, and not %s'
-                                % (len(items), 'a list of %d' % len(values) if isinstance(values, (list, tuple))
-                                   else type(values).__name__))
-            values = [self.one_of(value) for value in values]
+                kind = 'a list of %d' % len(values) if isinstance(values, (list, tuple)) else type(values).__name__
+                raise TypeError('with batchSize, handler(events) returns a list with one result for each of its %d events, '
+                                'and not %s' % (len(items), kind))
+            values = [self.outcome_of(value) for value in values]
             self.running = False
         except SystemExit as error:
             self.running = False
-            self.leave(error)
+            self.exit_as_asked(error)
         except BaseException as error:
             self.running = False
             failure = error, sys.exc_info()[2]
@@ -570,7 +572,7 @@ class Child(object):
         if failure:
             values, failure = [('Failed', self.failed(failure))] * len(items), None
         else:
-            self.stay_one()
+            self.exit_if_forked()
         if self.timer_set:
             self.stop_timer()
         self.flush(True)
@@ -582,8 +584,8 @@ class Child(object):
             else:
                 self.report_printed(head, retried(self.poller.poll, 0))
 
-    def one_of(self, value):
-        """(status, fields) of one of many results; an exception in its place is that input's."""
+    def outcome_of(self, value):
+        """Returns (status, fields) for one result of a batch. An exception in its place fails that input alone."""
         failure = None
         if isinstance(value, BaseException):
             failure = value, getattr(value, '__traceback__', None)
@@ -595,15 +597,15 @@ class Child(object):
         return 'Failed', self.failed(failure)
 
     def receive(self):
-        """Reads one message from the supervisor; True for an acknowledgement."""
+        """Reads one message from the supervisor. Returns True for an acknowledgement."""
         size = LENGTH.unpack(self.read_exactly(LENGTH.size))[0]
         if not size:
             return True
-        first, self.limit, self.together, items = marshal.loads(self.read_exactly(size))
-        # The supervisor may have taken back what an earlier batch brought.
-        for number in [number for number in self.batch if number < first - MOST_CLAIMS]:
+        first, self.limit, self.batch_size, items = marshal.loads(self.read_exactly(size))
+        # The supervisor may have taken back inputs of earlier messages.
+        for number in [number for number in self.batch if number < first - MAX_CLAIMS]:
             del self.batch[number]
-        self.batch.update(enumerate(literals_read(items), first))
+        self.batch.update(enumerate(read_literals(items), first))
         return False
 
     def read_exactly(self, size):
@@ -612,22 +614,22 @@ class Child(object):
             try:
                 part = retried(os.read, self.control, min(size, 1 << 20))
             except OSError:
-                self.lost()
+                self.exit_lost()
             if not part:
-                os._exit(0)      # the supervisor is gone
+                os._exit(0)      # the supervisor has ended
             parts.append(part)
             size -= len(part)
         return b''.join(parts)
 
     def failed(self, failure):
-        """The error of a handler that raised, as a field; its traceback goes to the input's stderr, too."""
+        """Returns the field for the error of a handler that raised. Its traceback goes to the input's stderr, too."""
         try:
             error = describe(failure[0], failure[1], self.source)
         except BaseException:
-            # A recursion limit that the handler lowered, most likely.
+            # The handler may have lowered the recursion limit.
             sys.setrecursionlimit(max(self.depth, 1000))
             error = describe(failure[0], failure[1], self.source)
-        self.stay_one(error)
+        self.exit_if_forked(error)
         self.flush(True)
         self.show(error)
         return '"error":%s,' % dumps(error)
@@ -635,37 +637,37 @@ class Child(object):
     # -- the end of an input
 
     def flush(self, restore=False):
-        """Writes out what the handler left in sys.stdout and sys.stderr, and mends both."""
+        """Writes out what the handler left in sys.stdout and sys.stderr, and restores both."""
         try:
             if (sys.stdout, sys.stderr) != self.streams:
                 raise ValueError('replaced')
             self.streams[0].flush()
             self.streams[1].flush()
         except Exception:
-            self.mend_streams()
+            self.restore_streams()
         if restore:
             self.flush_c()
-            self.restore()
+            self.restore_descriptors()
 
     streams = None, None
     c_flush = None
 
     def flush_c(self):
-        """Writes out what C code left in its own buffers."""
+        """Writes out the buffers of the C library."""
         if self.c_flush is None:
             try:
                 import ctypes
                 self.c_flush = ctypes.CDLL(None).fflush
             except Exception:
-                self.c_flush = bool      # there is no ctypes, or no such C library
+                self.c_flush = bool      # no ctypes, or another C library
         try:
             self.c_flush(None)
         except Exception:
             pass
 
-    def mend_streams(self):
+    def restore_streams(self):
         replaced = sys.stdout, sys.stderr
-        self.restore()
+        self.restore_descriptors()
         for position, (name, fd) in enumerate((('stdout', 1), ('stderr', 2))):
             for stream in (replaced[position], self.streams[position]):
                 try:
@@ -683,14 +685,14 @@ class Child(object):
         if self.streams[0] is not None:
             self.streams = sys.stdout, sys.stderr
 
-    def restore(self):
-        """Puts our pipes back to 1 and 2, and nothing to read to 0."""
+    def restore_descriptors(self):
+        """Makes 1 and 2 the child's pipes again, and 0 a file without content."""
         try:
             os.dup2(self.saved_out, 1)
             os.dup2(self.saved_err, 2)
             os.dup2(self.null, 0)
         except OSError:
-            self.lost()
+            self.exit_lost()
 
     def stop_timer(self):
         self.timer_set = False
@@ -699,26 +701,26 @@ class Child(object):
 
     def report(self, line):
         try:
-            # So much there is always room for. The supervisor that sees a part of a line reads until it has the rest.
+            # The pipe always has room for this much. A supervisor that has read a part of a line waits for the rest.
             written = retried(os.write, self.result, line if len(line) <= self.announce_at else line[:self.announce_at])
             self.unannounced += written
             if self.unannounced > self.announce_at or written < len(line):
-                self.poke()
+                self.notify()
             if written < len(line):
                 write_all(self.result, line[written:])
         except OSError:
-            self.lost()
+            self.exit_lost()
 
     def report_printed(self, head, events):
-        """The outcome of an input that printed something, or that damaged its streams."""
+        """Reports the outcome of an input that printed something, or that closed or replaced descriptors."""
         for fd, event in events:
             if fd in (0, 1, 2):
-                self.restore()
+                self.restore_descriptors()
             elif event & (select.POLLNVAL | select.POLLERR):
-                self.lost()
+                self.exit_lost()
         printed = [self.printed(self.out), self.printed(self.err)]
-        # Looked at after reading: now whatever is missing here is with the supervisor, and comes before it.
-        collect = any(fd == self.noted for fd, _ in retried(self.poller.poll, 0))
+        # Checked after reading: what is missing in `printed` was read by the supervisor, and precedes it.
+        collect = any(fd == self.reading for fd, _ in retried(self.poller.poll, 0))
         if not collect and not any(printed):
             self.report(head + b'}\n')
             return
@@ -729,45 +731,47 @@ class Child(object):
 
     @staticmethod
     def printed(fd):
-        """All that is in one of the pipes, in one read: it holds no more."""
+        """Returns the content of one of the pipes. One read is enough: a pipe holds no more."""
         try:
             return retried(os.read, fd, PIPE)
         except OSError:
             return b''           # EAGAIN
 
     def wait_for_collection(self):
-        self.poke()
+        self.notify()
         while not self.receive():
             pass
 
-    def poke(self):
-        """Tells the supervisor to look at the result pipe."""
+    def notify(self):
+        """Asks the supervisor to read the result pipe."""
         self.unannounced = 0
         try:
             retried(os.write, self.control, b'!')
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET):
-                os._exit(0)      # the supervisor is gone
-            self.lost()
+                os._exit(0)      # the supervisor has ended
+            self.exit_lost()
 
-    def lost(self):
+    @staticmethod
+    def exit_lost():
+        """Exits because a descriptor was closed by the handler."""
         os._exit(DESCRIPTORS_LOST)
 
 
 CLOCK = getattr(time, 'perf_counter', None) or time.time
-MOST_CLAIMS = 4096               # inputs in the child's hands, at most
-PIPE = 64 << 10                  # what a pipe holds
-F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032   # Linux's own, which only later versions of Python name
-# What the supervisor ignores. The child gets the default back.
+MAX_CLAIMS = 4096                # inputs that are given to the child at a time
+PIPE = 64 << 10                  # bytes that a pipe holds
+F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032   # of Linux; the fcntl module has them from Python 3.10 on
+# Signals that the supervisor ignores. The child has their defaults.
 IGNORED_SIGNALS = ('SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGTSTP',
                    'SIGTTIN', 'SIGTTOU')
 
 
-LITERAL, JSON_TEXT = 1, 2        # how an input's text is to be read; 0 is a value
+LITERAL, JSON_TEXT = 1, 2        # how the text of an input is read; 0 is a value, not a text
 
 
 def read_text(form, text):
-    """An input from its text, literals as ast.literal_eval reads them, with integers of any length."""
+    """Returns the input for the text of an input: JSON, or a Python literal with integers of any length."""
     if form == JSON_TEXT:
         return tuple(json.loads(text))
     import ast
@@ -779,16 +783,18 @@ def read_text(form, text):
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
-def literals_read(items):
-    """A batch with its literals evaluated, in one go where they are plain: one by one takes four times as long.
+def read_literals(items):
+    """Evaluates the literals of a batch together if all are simple, which is four times as fast as one by one.
 
-    What is odd is left as it is, to fail, if it does, as the input that it belongs to.
+    Otherwise returns the items as they are, so that an invalid literal fails its own input.
     """
     texts = [text for _, form, text in items if form == LITERAL]
     if len(texts) < 2 or len(texts) != len(items):
         return items
     for text in texts:
-        if len(text) > 1000 or text[:1] != '(' or text[-1:] != ')' or text.count('(') + text.count('[') > 20 or '{' in text:
+        if len(text) > 1000 or text[:1] != '(' or text[-1:] != ')' or '{' in text:
+            return items
+        if text.count('(') + text.count('[') > 20:
             return items
     try:
         import ast
@@ -820,7 +826,7 @@ def child_main(path, descriptors):
 # 3  Output
 
 class Tail(object):
-    """The last bytes of one stream of one input. Holds the limit and one chunk at most."""
+    """The last bytes that one input printed to one stream. Holds at most the limit and one chunk."""
 
     def __init__(self):
         self.parts, self.kept, self.total = collections.deque(), 0, 0
@@ -833,7 +839,7 @@ class Tail(object):
             self.kept -= len(self.parts.popleft())
 
     def take(self, limit):
-        """What is kept and how many bytes before it are not; empties the tail."""
+        """Returns the bytes that are kept and the number of those dropped before them; empties the tail."""
         data = b''.join(self.parts)
         data = data[max(0, len(data) - limit):]
         dropped = self.total - len(data)
@@ -841,10 +847,10 @@ class Tail(object):
         return data, dropped
 
 
-class Live(object):
-    """The container's own stream. Never blocks: nobody may be reading it."""
+class ContainerStream(object):
+    """Writes to the container's own stream without blocking: its reader may be slow, or there may be none."""
 
-    MOST = 1 << 20
+    MAX_PENDING = 1 << 20        # bytes that wait to be written
 
     def __init__(self, fd):
         self.fd, self.parts, self.pending, self.lost = fd, collections.deque(), 0, 0
@@ -854,7 +860,7 @@ class Live(object):
     def write(self, data):
         if self.fd is None:
             return
-        if self.pending > self.MOST:
+        if self.pending > self.MAX_PENDING:
             self.lost += len(data)
             return
         self.parts.append(data)
@@ -862,7 +868,7 @@ class Live(object):
         self.flush()
 
     def flush(self):
-        """Writes what can be written at once. A pipe that is writable takes PIPE_BUF bytes without blocking."""
+        """Writes what can be written now. A pipe that poll reports as writable takes PIPE_BUF bytes."""
         try:
             while self.parts and retried(self.poller.poll, 0):
                 part = self.parts.popleft()
@@ -871,50 +877,51 @@ class Live(object):
                 if written < len(part):
                     self.parts.appendleft(part[written:])
                 if self.lost and not self.parts:
-                    mark = b'\n[sharedcloud: %s bytes of output were left out here: nobody read them in time]\n'
+                    mark = b'\n[sharedcloud: %s bytes of output are missing here: they were not read in time]\n'
                     self.parts.append(mark.replace(b'%s', str(self.lost).encode('ascii')))
                     self.pending, self.lost = len(self.parts[0]), 0
         except (OSError, IOError):
             self.fd, self.parts, self.pending = None, collections.deque(), 0
 
 
-class Stream(object):
-    """What one child prints to stdout or to stderr."""
+class OutputStream(object):
+    """The stdout or stderr of one child."""
 
-    def __init__(self, name, fd, live):
-        self.name, self.fd, self.live, self.tail, self.open = name, fd, live, Tail(), True
-        self.fresh = []          # read, and not yet known to be of which input
+    def __init__(self, name, fd, container_stream):
+        self.name, self.fd, self.tail, self.open = name, fd, Tail(), True
+        self.container_stream = container_stream
+        self.fresh = []          # read, and not assigned to an input yet
 
-    def read(self, most):
+    def read(self, limit):
         try:
-            data = retried(os.read, self.fd, most)
+            data = retried(os.read, self.fd, limit)
         except OSError:
             return 0             # EAGAIN: empty
         self.open = bool(data)
         if data:
             self.fresh.append(data)
-            self.live.write(data)
+            self.container_stream.write(data)
         return len(data)
 
     def settle(self, limit):
-        """What was read is of the input that is at its end, or that runs."""
+        """Assigns what was read to the input that is ending or executing."""
         for data in self.fresh:
             self.tail.add(data, limit)
         self.fresh = []
 
     def printed(self):
-        """How many bytes the input that runs has printed, as far as they were read."""
+        """Returns how many bytes of the executing input were read."""
         return self.tail.total + sum([len(data) for data in self.fresh])
 
-    def since(self, start, most):
-        """What the input that runs has printed from byte `start` on, the end of it: (number of its first byte, bytes)."""
+    def since(self, start, limit):
+        """Returns the end of what the executing input has printed from byte `start` on: (offset of the first one, bytes)."""
         data = b''.join(list(self.tail.parts) + self.fresh)
         end = self.printed()
-        data = data[-min(len(data), end - start, most):] if end > start else b''
+        data = data[-min(len(data), end - start, limit):] if end > start else b''
         return end - len(data), data
 
     def drain(self, limit):
-        """Reads what is there now, and not for ever: something left behind may print without end."""
+        """Reads what is in the pipe now. Bounded, because a process left behind may print for ever."""
         left = unread(self.fd)
         while left > 0:
             size = self.read(min(left, PIPE))
@@ -925,10 +932,10 @@ class Stream(object):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 4  The child's keeper
+# 4  The child's handle
 
 def processes():
-    """pid: (parent, session, state) of every process that can be seen."""
+    """Returns (parent, session, state) of every visible process, by pid."""
     found = {}
     for name in os.listdir('/proc'):
         if not name.isdigit():
@@ -937,16 +944,17 @@ def processes():
             with open('/proc/%s/stat' % name, 'rb') as stat:
                 fields = stat.read().rpartition(b')')[2].split()
         except (OSError, IOError):
-            continue             # it has ended meanwhile
+            continue             # it has ended
         found[int(name)] = int(fields[1]), int(fields[3]), fields[0]
     return found
 
 
 def tree(root):
-    """The living processes that the child `root` started, itself included.
+    """Returns the pids of the living processes that the child `root` started, and its own.
 
-    What lost its parent is handed to process 1. So where that is the supervisor, all that descends from it is the
-    child's; `kubectl exec` comes from outside and does not. Elsewhere the session tells, as far as it can.
+    Process 1 inherits orphans. If that is the supervisor, all its descendants belong to the child; a process of
+    `kubectl exec` is not one of them. Outside a container only
+    sessions are compared, which a process can leave.
     """
     table, own = processes(), os.getpid()
 
@@ -960,59 +968,53 @@ def tree(root):
             if pid != own and state != b'Z' and (session == root or belongs(pid))]
 
 
-def signal_name(number):
-    for name in dir(signal):
-        if name.startswith('SIG') and not name.startswith('SIG_') and getattr(signal, name) == number:
-            return name
-    return 'SIG%d' % number
-
-
-def packed(first, limit, together, batch):
-    """A batch as a message to the child."""
+def packed(first, limit, batch_size, batch):
+    """Returns the message that brings a batch to the child."""
     try:
-        return marshal.dumps((first, limit, together, batch), 2)
+        return marshal.dumps((first, limit, batch_size, batch), 2)
     except ValueError:
-        # Something is nested more deeply than marshal goes. It travels as text, and fails in the child if it has to.
+        # An input is nested too deeply for marshal. It is sent as text, which the child may be unable to read.
         def shallow(item):
             try:
                 marshal.dumps(item, 2)
                 return item
             except ValueError:
                 return item[0], JSON_TEXT, json.dumps(item[2])
-        return marshal.dumps((first, limit, together, [shallow(item) for item in batch]), 2)
+        return marshal.dumps((first, limit, batch_size, [shallow(item) for item in batch]), 2)
 
 
-class Keeper(object):
-    """One child: its process, its pipes, and the inputs that it was given and has not answered for."""
+class ChildHandle(object):
+    """One child: its process, its pipes, and the inputs that it was given and that have no outcome yet."""
 
-    def __init__(self, code, limits, live):
+    def __init__(self, code, limits, container_streams):
         self.limits = limits
         self.number = 0
         self.given = collections.deque()    # in the order of their claims
-        self.ignored = set()                # of them, indexes that were revoked while a call with others goes on
+        self.ignored = set()                # indexes of them that were revoked
         self.unsent = b''                   # for the control socket
-        self.lines = b''                    # of the result pipe, not whole yet
-        self.loading, self.error, self.status, self.noted = True, None, None, False
+        self.lines = b''                    # of the result pipe: an incomplete line
+        self.loading, self.load_error, self.status = True, None, None
+        self.reading = False                # the byte is in the pipe of this name
         self.started = monotonic()
         claim, self.claim_end = os.pipe()
         self.result, result_end = os.pipe()
-        self.noted_pipe, self.noted_end = os.pipe()
+        self.reading_pipe, self.reading_end = os.pipe()
         out, out_end = os.pipe()
         err, err_end = os.pipe()
         ours, theirs = socket.socketpair()
         self.claim, self.control = claim, ours
-        self.streams = [Stream('stdout', out, live[0]), Stream('stderr', err, live[1])]
-        self.open = [claim, self.claim_end, self.result, self.noted_pipe, self.noted_end, out, err]
+        self.streams = [OutputStream('stdout', out, container_streams[0]), OutputStream('stderr', err, container_streams[1])]
+        self.open = [claim, self.claim_end, self.result, self.reading_pipe, self.reading_end, out, err]
         for fd in self.open + [ours.fileno(), out_end, err_end]:
             set_inherited(fd, False)
-        for fd in (claim, self.result, self.noted_pipe, out, err, ours.fileno()):
+        for fd in (claim, self.result, self.reading_pipe, out, err, ours.fileno()):
             set_blocking(fd, False)
         try:
             fcntl.fcntl(self.result, F_SETPIPE_SZ, 256 << 10)
         except (OSError, IOError):
-            pass                 # the user's share of pipe memory is used up
-        # Both hold the reading ends of claim, noted, out and err: the child only looks whether there is something.
-        inherited = [claim, result_end, theirs.fileno(), self.noted_pipe, out, err]
+            pass                 # the user's limit for pipes is reached
+        # Both processes have the reading ends of claim, reading, out and err.
+        inherited = [claim, result_end, theirs.fileno(), self.reading_pipe, out, err]
         for fd in inherited:
             set_inherited(fd, True)
         try:
@@ -1021,7 +1023,7 @@ class Keeper(object):
             for fd in (result_end, out_end, err_end):
                 os.close(fd)
             theirs.close()
-            for fd in (claim, self.noted_pipe, out, err):
+            for fd in (claim, self.reading_pipe, out, err):
                 set_inherited(fd, False)
 
     @staticmethod
@@ -1031,50 +1033,47 @@ class Keeper(object):
         if PYTHON2:
             command.append('-u')
             if 'PYTHONIOENCODING' not in os.environ:
-                # Read when the interpreter starts; the child takes it out again.
+                # The interpreter reads it when it starts; the child removes it again.
                 environment = dict(os.environ, PYTHONIOENCODING='utf-8', SHAREDCLOUD_ENCODING_SET='1')
         command += [os.path.abspath(__file__), '--child', code] + [str(fd) for fd in inherited]
         with open(os.devnull, 'rb') as null:
             process = subprocess.Popen(command, stdin=null, stdout=out, stderr=err, close_fds=False, env=environment)
-        process.returncode = 0   # reap() is who waits for it
+        process.returncode = 0   # reap() waits for it
         return process.pid
 
     # -- inputs
 
     def waiting(self):
-        """How many of the given inputs are not claimed yet."""
+        """Returns how many of the given inputs are not claimed yet."""
         return unread(self.claim) // CLAIM.size
 
-    def executing(self):
-        """The input whose handler runs, or None."""
-        return self.given[0] if len(self.given) > self.waiting() else None
+    def feed(self, queue, at_once, announce_before, batch_size):
+        """Gives inputs to the child, as many as it may hold, at most `at_once` in one message.
 
-    def feed(self, queue, at_once, announced, together):
-        """Gives inputs to the child, as many as it may hold, at_once in one message, for calls with `together` of them.
-
-        It says so when it begins one behind which that many wait; where `announced` is None, when it begins any.
+        The child announces the start of the input behind which `announce_before` others wait; of each input if that is
+        None.
         """
-        room = MOST_CLAIMS - len(self.given)
+        room = MAX_CLAIMS - len(self.given)
         while queue and room > 0 and len(self.unsent) < 1 << 20:
             batch = [queue.popleft() for _ in range(min(len(queue), room, at_once))]
             first, self.number = self.number, self.number + len(batch)
             room -= len(batch)
             self.given.extend(batch)
-            message = packed(first, self.limits['resultBytes'], together, batch)
+            message = packed(first, self.limits['resultBytes'], batch_size, batch)
             self.unsent += LENGTH.pack(len(message)) + message
-            claims = [number * 2 + (announced is None) for number in range(first, self.number)]
-            if announced is not None and 0 <= announced - len(queue) < len(batch):
-                claims[-1 - announced + len(queue)] += 1
-            # The pipe holds MOST_CLAIMS of them; a claim may arrive before its input, which the child then waits for.
+            claims = [number * 2 + (announce_before is None) for number in range(first, self.number)]
+            if announce_before is not None and 0 <= announce_before - len(queue) < len(batch):
+                claims[-1 - announce_before + len(queue)] += 1
+            # The pipe holds MAX_CLAIMS of them. A child that claims an input which has not arrived waits for the message.
             os.write(self.claim_end, struct.pack('<%dQ' % len(claims), *claims))
         self.send()
 
     def recall(self):
-        """Takes back what the child has not claimed, in order. None of it is executed by this child any more."""
+        """Takes back the inputs that the child has not claimed, in order. This child does not execute them any more."""
         try:
-            records = os.read(self.claim, CLAIM.size * MOST_CLAIMS * 2)
+            records = os.read(self.claim, CLAIM.size * MAX_CLAIMS * 2)
         except OSError:
-            return []            # EAGAIN: all is claimed
+            return []            # EAGAIN: all are claimed
         items = [self.given.pop() for _ in range(len(records) // CLAIM.size)]
         items.reverse()
         return items
@@ -1085,12 +1084,12 @@ class Keeper(object):
                 self.unsent = self.unsent[self.control.send(self.unsent[:1 << 20]):]
         except socket.error as error:
             if error.args[0] not in (errno.EAGAIN, errno.EINTR):
-                self.unsent = b''    # the child is gone; reap() will say so
+                self.unsent = b''    # the child has ended, as reap() will find
 
     # -- outcomes
 
     def collect(self):
-        """The outcomes that the child wrote since the last time: (index, JSON) in order."""
+        """Returns the outcomes that the child has written since the last call: (index, JSON) in order."""
         parts = [self.lines]
         try:
             while True:
@@ -1120,47 +1119,47 @@ class Keeper(object):
                 self.loading = False
                 self.collect_output()
                 for stream in self.streams:
-                    stream.tail = Tail()     # what loading printed belongs to no input
+                    stream.tail = Tail()     # what the module printed while loading belongs to no input
             elif kind == NOT_LOADED:
-                self.error = json.loads(line[1:].decode('ascii'))
-        # Only now: what was printed after these outcomes is not of these inputs.
+                self.load_error = json.loads(line[1:].decode('ascii'))
+        # Only after these outcomes: what is left was not printed by their inputs.
         for stream in self.streams:
             stream.settle(self.limits['outputBytes'])
         return done
 
     def add_output(self, words):
-        """What the child read itself, in base64."""
+        """Adds the output that the child has read itself, in base64."""
         for stream, word in zip(self.streams, words):
             if word:
                 data = binascii.a2b_base64(word)
                 stream.tail.add(data, self.limits['outputBytes'])
-                stream.live.write(data)
+                stream.container_stream.write(data)
 
-    def note(self):
-        """Tells the child, before anything is read, that it must ask for what it printed to be collected."""
-        if not self.noted:
-            os.write(self.noted_end, b'!')
-            self.noted = True
+    def announce_reading(self):
+        """Makes the child wait at the end of its input until its output is collected. Called before output is read."""
+        if not self.reading:
+            os.write(self.reading_end, b'!')
+            self.reading = True
 
     def read_output(self, stream):
-        self.note()
+        self.announce_reading()
         stream.read(PIPE)
 
     def collect_output(self, words=()):
-        """Everything that the input at its end has printed; then the child may go on."""
+        """Reads the rest of what the ending input has printed, and lets the child continue."""
         for stream in self.streams:
             stream.settle(self.limits['outputBytes'])
         self.add_output(words)
         for stream in self.streams:
             stream.drain(self.limits['outputBytes'])
-        if self.noted:
-            os.read(self.noted_pipe, 1)
-            self.noted = False
+        if self.reading:
+            os.read(self.reading_pipe, 1)
+            self.reading = False
         self.unsent += LENGTH.pack(0)
         self.send()
 
     def output(self):
-        """The fields of an outcome that say what was printed."""
+        """Returns the fields of an outcome for what was printed."""
         fields = b''
         for stream in self.streams:
             data, dropped = stream.tail.take(self.limits['outputBytes'])
@@ -1173,12 +1172,12 @@ class Keeper(object):
     # -- the process
 
     def reap(self):
-        """Waits for whatever has ended, orphans too; lets a child that stopped itself go on."""
+        """Waits for processes that have ended, orphans too. Continues a child that has stopped itself."""
         while True:
             try:
                 pid, status = retried(os.waitpid, -1, os.WNOHANG | os.WUNTRACED)
             except OSError:
-                return           # there is no child at all
+                return           # there are no children
             if not pid:
                 return
             if os.WIFSTOPPED(status):
@@ -1195,47 +1194,34 @@ class Keeper(object):
                 pass
 
     def kill(self):
-        """Ends the child and all that it started. What the kernel cannot end within 5 s is left to itself."""
+        """Kills the child and all that it started. Gives up after 5 s."""
         started = monotonic()
         while monotonic() < started + 5:
-            victims = tree(self.pid)
-            if victims and os.getpid() == 1 and monotonic() > started + 1:
-                victims = [-1]   # they multiply faster than they can be counted: everything but process 1, at a stroke
-            for pid in victims:
+            pids = tree(self.pid)
+            if pids and os.getpid() == 1 and monotonic() > started + 1:
+                pids = [-1]      # they fork faster than they are listed: kill everything but process 1 with one call
+            for pid in pids:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
                     pass
             self.reap()
-            if not victims and self.status is not None:
+            if not pids and self.status is not None:
                 return
             time.sleep(0.002)
 
-    def dismiss(self, patience):
-        """Lets the child end as an interpreter does, exit handlers and all, for as long as patience says."""
+    def dismiss(self, timeout):
+        """Lets the child exit by itself, so that its exit handlers run. Kills it after `timeout` seconds."""
         os.close(self.claim_end)
         self.open.remove(self.claim_end)
-        deadline = monotonic() + patience
+        deadline = monotonic() + timeout
         while self.status is None and monotonic() < deadline:
             for stream in self.streams:
                 stream.drain(0)
-                stream.live.flush()
+                stream.container_stream.flush()
             time.sleep(0.002)
             self.reap()
         self.kill()
-
-    def death(self, doing):
-        """(type, sentence) for a child that ended by itself."""
-        if self.status is None:
-            return 'ProcessKilled', 'the process did not end when it was told to, ' + doing
-        if os.WIFSIGNALED(self.status):
-            number = os.WTERMSIG(self.status)
-            return 'ProcessKilled', 'the process was ended by signal %d (%s) %s' % (number, signal_name(number), doing)
-        status = os.WEXITSTATUS(self.status)
-        if status == DESCRIPTORS_LOST:
-            return 'ProcessExited', ('the process closed the descriptors by which it reports (status %d) %s: close only what was opened'
-                                     % (status, doing))
-        return 'ProcessExited', 'the process exited with status %d %s: handler(event) must return' % (status, doing)
 
     def close(self):
         for stream in self.streams:
@@ -1249,10 +1235,10 @@ class Keeper(object):
 # 5  Memory
 
 class Memory(object):
-    """What the container's cgroup knows of memory: its limit, how near that is, and how often the kernel killed.
+    """Memory as the container's cgroup reports it: the limit, the bytes left, and the number of kills by the kernel.
 
-    On cgroup v2 the kernel, when memory is out, kills every process of the container, the supervisor too. So there the
-    child is ended a little before that. On v1 the kernel takes one process, and that is the child by its oom_score_adj.
+    On cgroup v2, a kernel that is out of memory kills every process of the container, including the supervisor. The
+    supervisor therefore ends the child shortly before. On v1 it kills one process: the child, by its oom_score_adj.
     """
 
     def __init__(self, root='/sys/fs/cgroup'):
@@ -1263,12 +1249,12 @@ class Memory(object):
             own.update((name, path.lstrip('/')) for name in controllers.split(','))
         base = root if self.unified else os.path.join(root, 'memory')
         path = os.path.join(base, own.get('' if self.unified else 'memory', ''))
-        # Inside a container the own cgroup is often mounted as the root.
+        # Inside a container, the container's own cgroup is often mounted as the root.
         probe = 'memory.events' if self.unified else 'memory.oom_control'
         self.folder = path if os.path.exists(os.path.join(path, probe)) else base
         self.limit = self.number('memory.max' if self.unified else 'memory.limit_in_bytes')
         if self.limit is not None and self.limit > 1 << 60:
-            self.limit = None    # v1's way to say that there is none
+            self.limit = None    # v1 shows "no limit" like this
         self.kills = self.killed()
 
     @staticmethod
@@ -1291,24 +1277,24 @@ class Memory(object):
         return self.table('memory.events' if self.unified else 'memory.oom_control').get('oom_kill', 0)
 
     def killed_since(self):
-        """Whether the kernel has killed for memory since this was last asked."""
+        """Whether the kernel has killed a process for memory since the last call."""
         before, self.kills = self.kills, self.killed()
         return self.kills > before
 
     def headroom(self):
-        """Bytes until the child should be ended; None where nobody has to look."""
+        """Returns the number of bytes left before the child is ended; None if no limit is enforced here."""
         if not self.unified or self.limit is None:
             return None
-        self.limit = self.number('memory.max') or self.limit     # it may be changed while the container runs
+        self.limit = self.number('memory.max') or self.limit     # it can change while the container runs
         margin = min(max(self.limit // 32, 8 << 20), 256 << 20)
         used = self.number('memory.current') or 0
         if used > self.limit // 2:
-            # The kernel gives these up before it kills.
+            # The kernel reclaims these before it kills.
             stat = self.table('memory.stat')
             used -= sum(stat.get(name, 0) for name in ('active_file', 'inactive_file', 'slab_reclaimable'))
         return self.limit - margin - used
 
-    def sentence(self):
+    def message(self):
         limit = self.limit
         return 'the container ran out of memory' + (' (its limit is %d MiB)' % (limit >> 20) if limit else '')
 
@@ -1317,13 +1303,13 @@ class Memory(object):
 # 6  The exchange
 
 class Refused(Exception):
-    """An answer after which the same call is repeated."""
+    """The exchange has answered, and the same call is repeated."""
 
 
 class Exchange(object):
-    """Makes the calls, one at a time and on a thread of its own, each repeated until it is answered."""
+    """Makes calls, one at a time, on a thread of its own. Each is repeated until it is answered."""
 
-    SLACK = 15                   # seconds that an answer may take beyond the time that the server was asked to wait
+    ANSWER_MARGIN = 15           # seconds that an answer may take beyond waitSeconds
 
     def __init__(self, url, token_file, ca_file, wake):
         self.url, self.token_file, self.ca_file, self.wake = url, token_file, ca_file, wake
@@ -1342,7 +1328,7 @@ class Exchange(object):
         os.write(self.calls_end, b'!')
 
     def run(self):
-        try:                     # these cost more than all the rest of a start; the child starts meanwhile
+        try:                     # these imports are the slowest part of a start; the child starts at the same time
             global httplib, ssl
             if PYTHON2:
                 import httplib
@@ -1354,44 +1340,44 @@ class Exchange(object):
             address = parse.urlsplit(self.url)
             self.address, self.path = address, address.path + ('?' + address.query if address.query else '')
             try:
-                self.connect(self.SLACK)
+                self.connect(self.ANSWER_MARGIN)
             except Exception:
-                self.close()     # the first call says what is wrong
+                self.close()     # the first call reports the error
             while True:
                 retried(os.read, self.calls, 1)
                 self.post(self.repeat(*self.asked))
         except Exception as error:
-            self.post((0, 'the worker cannot speak to the exchange: %s: %s' % (type(error).__name__, error)))
+            self.post((0, 'the worker cannot connect to the exchange: %s: %s' % (type(error).__name__, error)))
 
     def post(self, answer):
         self.answers.append(answer)
         os.write(self.wake, b'!')
 
     def repeat(self, body, wait):
-        """(status, text or object) of the first answer that is one."""
-        delay, told = 0.1, False
+        """Returns (status, answer) of the first answer of the exchange; a parsed one if the status is 200."""
+        delay, reported = 0.1, False
         while True:
             used = self.connection is not None
             try:
                 status, data = self.attempt(body, wait)
                 if status == 200:
                     answer = json.loads(data.decode('utf-8'))
-                    if told:
+                    if reported:
                         self.note('the exchange answers again')
                     return status, answer
                 if status in (400, 404, 409, 413):
                     return status, data.decode('utf-8', 'replace')
                 if status in (401, 403):
                     self.close()     # the next connection reads the token again
-                raise Refused('it answers %d' % status)
+                raise Refused('it answers with status %d' % status)
             except Exception as error:
                 if not isinstance(error, Refused):
                     self.close()
                     if used:
-                        continue     # the server had closed a connection that was kept open: no reason to wait
-                if delay > 1 and not told:
-                    told = True
-                    self.note('the exchange does not take a call (%s: %s); it is repeated until it does'
+                        continue     # the server has closed an idle connection: no need to wait
+                if delay > 1 and not reported:
+                    reported = True
+                    self.note('the exchange does not accept a call (%s: %s); the worker repeats it until it does'
                               % (type(error).__name__, error))
             time.sleep(delay * (0.5 + ord(os.urandom(1)) / 256.0))
             delay = min(delay * 2, 5)
@@ -1405,7 +1391,8 @@ class Exchange(object):
             self.token = token.read().strip()
         if self.address.scheme == 'https':
             context = ssl.create_default_context(cafile=self.ca_file)
-            # Newer versions demand extensions that say nothing about trust; chain and name are always verified.
+            # Python 3.13 sets this flag, which requires extensions that not every authority adds. The chain and the name are
+            # verified without it, too.
             context.verify_flags &= ~getattr(ssl, 'VERIFY_X509_STRICT', 0)
             connection = httplib.HTTPSConnection(self.address.hostname, self.address.port, timeout=timeout,
                                                  context=context)
@@ -1418,8 +1405,8 @@ class Exchange(object):
 
     def attempt(self, body, wait):
         if self.connection is None:
-            self.connect(self.SLACK)
-        self.connection.sock.settimeout(wait + self.SLACK)
+            self.connect(self.ANSWER_MARGIN)
+        self.connection.sock.settimeout(wait + self.ANSWER_MARGIN)
         self.connection.request('POST', self.path, body, {
             'Authorization': 'Bearer ' + self.token, 'Content-Type': 'application/json'})
         response = self.connection.getresponse()
@@ -1435,455 +1422,379 @@ class Exchange(object):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 7  The supervisor
+# 7  Decisions
+#
+# What the supervisor decides: from values and the time, without processes, descriptors or clocks.
 
-class Verdict(object):
-    """Why the supervisor ended a child, and what becomes of the input that it executed."""
-
-    def __init__(self, status, kind, sentence, crash=False):
-        self.status, self.kind, self.sentence, self.crash = status, kind, sentence, crash
-
-
-NO_OUTCOME = Verdict(None, None, None)
-AT_ONCE = 128                    # inputs in one message to the child
-BRIEF = 0.005                    # seconds
-BODY = 8 << 20                   # what a call's body may take before outcomes are left for the next
-HARVEST = 0.1                    # seconds that a finished outcome waits for others to travel with
-LIVE = 64 << 10                  # bytes of each stream that one call tells of the input that runs
-LOADING = 600                    # seconds that loading may take; as long as an input may, where that is longer
-LEAVING = 20                     # seconds that the executing input gets after a SIGTERM that Kubernetes means
-MEMORY_SPEED = 4 << 30           # bytes a second that a child is believed able to fill
+MAX_MESSAGE_INPUTS = 128         # inputs in one message to the child
+SHORT_INPUT = 0.005              # seconds; inputs that take less are not announced one by one
+MAX_BODY = 8 << 20               # bytes of a call before outcomes are left for the next one
+REPORT_DELAY = 0.1               # seconds that an outcome waits for others to be reported with
+LOAD_TIMEOUT = 600               # seconds that loading may take; or the time limit of an input, if that is longer
+LEAVE_TIMEOUT = 20               # seconds that the current input has after SIGTERM when the pod is ending
 
 
-class Supervisor(object):
-    """Holds inputs, decides when to call, and ends what has to be ended. All on one thread."""
+class Termination(object):
+    """Why a child ended, or is ended, and the status and crash of its input's outcome.
 
-    def __init__(self, environment):
-        self.code = environment['SHAREDCLOUD_CODE']
-        self.live = Live(1), Live(2)
+    Without a status, the input has no outcome and goes back.
+    """
+
+    def __init__(self, status, kind, message, crash=False):
+        self.status, self.kind, self.message, self.crash = status, kind, message, crash
+
+
+WITHOUT_OUTCOME = Termination(None, None, None)
+
+
+def activity_of(loading):
+    return 'while it loaded the module' if loading else 'while it ran this input'
+
+
+def signal_name(number):
+    for name in dir(signal):
+        if name.startswith('SIG') and not name.startswith('SIG_') and getattr(signal, name) == number:
+            return name
+    return 'SIG%d' % number
+
+
+def death_of(status, activity):
+    """Returns the termination of a child that ended by itself. `status` is that of waitpid; None if it is still there."""
+    kind = 'ProcessExited'
+    if status is None:
+        kind, message = 'ProcessKilled', 'the process was killed %s and did not end' % activity
+    elif os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        kind = 'ProcessKilled'
+        message = 'the process was ended by signal %d (%s) %s' % (number, signal_name(number), activity)
+    elif os.WEXITSTATUS(status) == DESCRIPTORS_LOST:
+        message = ('the process closed the descriptors by which it reports (status %d) %s: close only what the code has opened'
+                   % (DESCRIPTORS_LOST, activity))
+    else:
+        message = 'the process exited with status %d %s: handler(event) must return' % (os.WEXITSTATUS(status), activity)
+    return Termination('Failed', kind, message, True)
+
+
+Call = collections.namedtuple('Call', 'want wait')
+Feeding = collections.namedtuple('Feeding', 'at_once announce_before batch_size')
+
+
+class Schedule(object):
+    """The time of one pass of the loop, and when the next one is due."""
+
+    def __init__(self, now):
+        self.now, self.next = now, now + 3600
+
+    def reached(self, moment):
+        """Whether the moment has come. If not, the next pass is due then."""
+        if self.now >= moment:
+            return True
+        self.next = min(self.next, moment)
+        return False
+
+
+class WorkerState(object):
+    """What the worker holds and knows.
+
+    `child` is what is known of the child, None if there is none: `loading`, whether its module is not loaded yet; `started`,
+    when the process was started; `given`, the inputs that it has, in order; and `ignored`, indexes of them that were
+    revoked. `waiting` is how many of the given ones it has not claimed.
+    """
+
+    def __init__(self, now):
+        # Settings of the run, with the values that hold until the first answer.
         self.limits = dict(LIMITS)
-        self.lease, self.timeout, self.hand_back = 15.0, None, None     # before the first answer
-        self.device = environment.get('NVIDIA_VISIBLE_DEVICES')
-        self.now = monotonic()
-        self.alarm = self.now
-        self.exit_status = None
+        self.lease, self.timeout, self.hand_back_delay = 15.0, None, None
+        self.live_delay = None              # seconds between reports of new output; None: none are wanted
+        self.batch_size = 1                 # inputs of one call of the handler
 
         self.queue = collections.deque()    # (index, form, value): not given to the child
         self.done = collections.deque()     # (index, JSON): not reported
-        self.done_since = self.now
-        self.keeper = None
-        self.executing, self.since, self.wall = None, self.now, time.time()
-        self.load_error, self.load_delay, self.spawn_at = None, 0, self.now
-        self.live_delay = None              # seconds after which new output of the input that runs is told; None: never
-        self.told, self.told_at = None, self.now    # what was told of which input, (stdout, stderr) in bytes, and when
-        self.together = 1                   # inputs that one call of the handler gets
-        self.suspects = []                  # indexes that one call had when its process ended
+        self.done_since = now
+        self.suspects = []                  # indexes of one call of the handler whose process ended
+        self.executing = None               # the input that executes, the first one of several
+        self.since = now                    # when it was first seen, by the monotonic clock
+        self.began = 0                      # the same by the wall clock
         self.average = None                 # seconds that an input takes
-        self.busy_since = self.now          # since when the child works without a pause, or since the last outcome
+        self.busy_since = now               # when the child got work, or when outcomes were last read
 
-        self.sequence, self.calling, self.reporting = 0, None, []
+        self.load_error, self.load_delay, self.spawn_at = None, 0, now
+
+        # Output that was reported while its input executes: the input, bytes of stdout and stderr, and when.
+        self.live_item, self.live_sent, self.live_sent_at = None, (0, 0), now
+        self.sequence = 0
+        self.calling = None                 # (fields, time) of the call that is not answered yet
+        self.reporting = []                 # its outcomes
         self.called_at = None
-        self.body_limit = BODY
+        self.body_limit = MAX_BODY
         self.round_trip = 0.005
         self.urgent = False                 # call at once
-        self.dry = False                    # the last call that wanted inputs brought none
-        self.idle_until, self.idle_delay = self.now, 0.01
-        self.finished = False
+        self.last_call_empty = False        # the last call that wanted inputs brought none
+        self.idle_until, self.idle_delay = now, 0.01
 
-        self.told_to_end = False            # SIGTERM came
-        self.leaving = self.meant = False
-        self.leave_by = self.now
+        self.finished = False               # nothing is left for this worker
+        self.leaving = False                # SIGTERM arrived
+        self.pod_ending = False             # and the exchange has confirmed that Kubernetes ends the pod
+        self.leave_by = now
+        self.exit_status = None
 
-        self.memory = Memory()
-        self.memory_at = self.now
-        self.wake, wake_end = os.pipe()
-        for fd in (self.wake, wake_end):
-            set_blocking(fd, False)
-            set_inherited(fd, False)
-        self.take_signals(wake_end)
-        # Spawned before there is a second thread, and before the imports that a connection needs.
-        self.spawn()
-        self.exchange = Exchange(environment['SHAREDCLOUD_EXCHANGE_URL'], environment['SHAREDCLOUD_TOKEN_FILE'],
-                                 environment.get('SHAREDCLOUD_CA_FILE'), wake_end)
+    # -- inputs and outcomes
 
-    def take_signals(self, wake_end):
-        for name in IGNORED_SIGNALS:
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-        signal.set_wakeup_fd(wake_end)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self.terminated)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.siginterrupt(number, False)   # Python 2 would lose the answer to a call
+    def held(self, child):
+        """The indexes that the worker has not reported yet."""
+        indexes = [item[0] for item in self.queue] + [index for index, _ in self.done]
+        if child is not None:
+            indexes.extend([item[0] for item in child.given if item[0] not in child.ignored])
+        return indexes
 
-    def terminated(self, *_):
-        self.told_to_end = True
-
-    def say(self, sentence):
-        self.live[1].write(('sharedcloud: %s\n' % sentence).encode('utf-8'))
-
-    # -- the loop
-
-    def run(self):
-        while self.exit_status is None:
-            self.now = monotonic()
-            self.alarm = self.now + 3600
-            self.step()
-            if self.exit_status is None:
-                self.wait()
-        return self.end()
-
-    def step(self):
-        self.collect()
-        self.take_answers()
-        self.consider_leaving()
-        self.watch_child()
-        self.consider_handing_back()
-        self.feed()
-        self.consider_calling()
-        self.consider_end()
-
-    def reached(self, moment):
-        """Whether the moment has come. If not, the loop wakes when it does."""
-        if self.now >= moment:
-            return True
-        self.alarm = min(self.alarm, moment)
-        return False
-
-    def wait(self):
-        """Until something happens or the next moment has come."""
-        poller, keeper = select.poll(), self.keeper
-        poller.register(self.wake, select.POLLIN)
-        for live in self.live:
-            if live.pending:
-                poller.register(live.fd, select.POLLOUT)
-        if keeper is not None:
-            poller.register(keeper.control, select.POLLIN | (select.POLLOUT if keeper.unsent else 0))
-            if keeper.lines:
-                poller.register(keeper.result, select.POLLIN)    # the rest of a long line
-            if not keeper.given or not self.brief() or self.now - self.since > HARVEST / 2:
-                for stream in keeper.streams:
-                    if stream.open:
-                        poller.register(stream.fd, select.POLLIN)
-        timeout = max(0, self.alarm - monotonic())
-        try:
-            events = dict(poller.poll(int(timeout * 1000) + 1 if timeout else 0))
-        except select.error:
-            return               # a signal, in Python 2
-        if self.wake in events:
-            os.read(self.wake, 4096)
-        for live in self.live:
-            live.flush()
-        if keeper is None:
+    def add_outcomes(self, done, now):
+        if not done:
             return
-        control = keeper.control.fileno()
-        if events.get(control, 0) & select.POLLOUT:
-            keeper.send()
-        if events.get(control, 0) & ~select.POLLOUT:
-            try:
-                if not keeper.control.recv(4096):
-                    time.sleep(0.001)    # its end is closed, so the child is about to go
-            except socket.error:
-                pass
-        for stream in keeper.streams:
-            if stream.fd in events:
-                keeper.read_output(stream)
-
-    # -- the child
-
-    def spawn(self):
-        self.memory.killed_since()
-        try:
-            self.keeper = Keeper(self.code, self.limits, self.live)
-        except (OSError, IOError) as error:
-            # No process or no descriptor is to be had. Whatever takes them all may let go of some.
-            self.not_loaded(error_object('ProcessNotStarted', 'no process could be started for the module: %s' % error))
-
-    def collect(self):
-        keeper = self.keeper
-        if keeper is None:
-            return
-        keeper.reap()
-        loading = keeper.loading
-        done = [pair for pair in keeper.collect() if pair[0] not in keeper.ignored]
-        if loading and not keeper.loading:
-            self.load_error, self.load_delay = None, 0
-        if done:
-            if not self.done:
-                self.done_since = self.now
-            self.done.extend(done)
-            each = (self.now - self.busy_since) / len(done)
-            self.average = each if self.average is None else (self.average + each) / 2
-            self.busy_since = self.now
-
-    def brief(self):
-        """Whether inputs are so short that to be woken for each, or for what it prints, would cost more than it does."""
-        return self.average is not None and self.average < BRIEF
-
-    def watch_child(self):
-        keeper = self.keeper
-        if keeper is None:
-            if (self.queue or not self.finished) and self.reached(self.spawn_at):
-                self.spawn()
-            return
-        if keeper.status is not None:
-            self.bury()
-            return
-        if keeper.loading:
-            patience = max(LOADING, self.timeout or 0)
-            if self.reached(keeper.started + patience):
-                self.end_child(Verdict('TimedOut', 'LoadTimedOut', 'the module was not loaded within %g s' % patience))
-                return
-        else:
-            executing = keeper.executing()
-            if executing is not self.executing:
-                self.executing, self.since, self.wall = executing, self.now, time.time()
-            if keeper.given and self.brief():
-                self.reached(self.now + HARVEST / 2)     # it may be with the next already, and prints unheard
-            if executing is not None and self.timeout and self.reached(self.since + self.timeout):
-                self.end_child(Verdict('TimedOut', 'TimeLimitExceeded',
-                                       'the handler was ended at its time limit of %g s' % self.timeout))
-                return
-        self.watch_memory()
-
-    def watch_memory(self):
-        if self.memory.limit is None or not self.memory.unified or not self.reached(self.memory_at):
-            return
-        headroom = self.memory.headroom()
-        if headroom <= 0:
-            self.end_child(Verdict('Failed', 'OutOfMemory', self.memory.sentence() +
-                                   ': the process was ended before the kernel would end all of the container', True))
-            return
-        self.memory_at = self.now + min(max(float(headroom) / MEMORY_SPEED, 0.01), 0.5)
-        self.reached(self.memory_at)
-
-    def end_child(self, verdict):
-        self.keeper.kill()
-        self.bury(verdict)
-
-    def bury(self, verdict=None):
-        """Settles what a child leaves: outcomes, inputs that it did not begin, and the one that it died of."""
-        keeper = self.keeper
-        keeper.kill()            # what it started and left behind
-        self.collect()           # it may have finished in the last moment, and then it did
-        self.queue.extendleft(reversed(keeper.recall()))
-        doing = 'while it loaded the module' if keeper.loading else 'while it ran this input'
-        if verdict is None:
-            kind, sentence = keeper.death(doing)
-            if keeper.status == signal.SIGKILL and self.memory.killed_since():
-                kind, sentence = 'OutOfMemory', self.memory.sentence() + ': the kernel ended the process ' + doing
-            verdict = Verdict('Failed', kind, sentence, True)
-        for stream in keeper.streams:
-            stream.drain(self.limits['outputBytes'])
-        if keeper.loading:
-            self.not_loaded(keeper.error or error_object(verdict.kind, verdict.sentence))
-        elif keeper.given:
-            if verdict is not NO_OUTCOME:
-                self.conclude(keeper, verdict)
-        elif verdict is not NO_OUTCOME:
-            self.say('the process ended between two inputs (%s); a fresh one is started' % verdict.sentence)
-        keeper.close()
-        self.keeper = self.executing = None
-
-    def conclude(self, keeper, verdict):
-        """The outcome of the input that a child was ended at or died of; of several it is to be found out which it was."""
-        if len(keeper.given) > 1:
-            self.suspects += [item[0] for item in keeper.given if item[0] not in keeper.ignored]
-            self.say('%s; it had %d inputs at once, which are now tried one by one' % (verdict.sentence, len(keeper.given)))
-            keeper.given.clear()
-            self.urgent = True
-            return
-        begun = keeper.given[0] is self.executing
-        spent = monotonic() - self.since if begun else 0
-        # Where a program knows nothing but stderr, it has to find the reason there.
-        sentence = ('sharedcloud: %s\n' % verdict.sentence).encode('utf-8')
-        keeper.streams[1].tail.add(sentence, self.limits['outputBytes'])
-        self.live[1].write(sentence)
-        index = keeper.given[0][0]
-        head = json.dumps({'index': index, 'status': verdict.status, 'crash': verdict.crash,
-                           'error': error_object(verdict.kind, verdict.sentence),
-                           'startTime': micros(self.wall if begun else time.time()), 'durationMicros': micros(spent)})
         if not self.done:
-            self.done_since = self.now
-        self.done.append((index, head[:-1].encode('ascii') + keeper.output() + b'}'))
+            self.done_since = now
+        self.done.extend(done)
+        each = (now - self.busy_since) / len(done)
+        self.average = each if self.average is None else (self.average + each) / 2
+        self.busy_since = now
 
-    def not_loaded(self, error):
-        self.load_error = error
-        self.load_delay = min(max(1, self.load_delay * 2), 10)
-        self.spawn_at = self.now + self.load_delay
-        self.say('the module could not be loaded (%s: %s); the next try is in %d s'
-                 % (error['type'], error['message'], self.load_delay))
-        self.give_back()         # another worker may be able to
-        self.urgent = True
+    def short(self):
+        """Whether inputs are so short that a notification for each of them would cost more than they do."""
+        return self.average is not None and self.average < SHORT_INPUT
 
-    # -- what is held
+    def observe(self, child, waiting, schedule, wall):
+        """Notes which input executes."""
+        executing = child.given[0] if len(child.given) > waiting else None
+        if executing is not self.executing:
+            self.executing, self.since, self.began = executing, schedule.now, wall
+        if child.given and self.short():
+            # A child with short inputs announces few of them: look again soon.
+            schedule.reached(schedule.now + REPORT_DELAY / 2)
 
-    def give_back(self):
-        """Lets go of all that no handler has begun: the next call, made at once, does not list it."""
-        if self.keeper is not None:
-            self.queue.extendleft(reversed(self.keeper.recall()))
-        if self.queue:
+    def feeding(self, child):
+        """How to feed the child: the arguments of ChildHandle.feed. None if it gets nothing now."""
+        if not self.queue or child is None or child.loading:
+            return None
+        announce_before = int(self.call_ahead() / max(self.average, 1e-6)) if self.short() else None
+        # Complete calls in one message, so that the message and its claims arrive together.
+        at_once = max(MAX_MESSAGE_INPUTS // self.batch_size * self.batch_size, self.batch_size)
+        return Feeding(at_once, announce_before, self.batch_size)
+
+    def watches_output(self, given, now):
+        """Whether the child's output has to be read as it comes: otherwise it is read with the outcomes."""
+        return not given or not self.short() or now - self.since > REPORT_DELAY / 2
+
+    def slow(self, child, schedule):
+        """Whether the current input, or the loading of the module, takes so long that no other input may wait for it."""
+        if self.hand_back_delay is None:
+            return False
+        if child is None or child.loading:
+            return schedule.reached((self.spawn_at if child is None else child.started) + self.hand_back_delay)
+        return self.executing is not None and schedule.reached(self.since + self.hand_back_delay)
+
+    def hand_back_due(self, child, schedule):
+        behind = self.queue or child is not None and len(child.given) > 1
+        return bool(behind and (self.leaving or self.slow(child, schedule)))
+
+    def hand_back(self, recalled):
+        """Hands back all inputs that have not begun: the next call, made at once, does not list them in `held`."""
+        if self.queue or recalled:
             self.queue.clear()
             self.urgent = True
 
-    def held(self):
-        indexes = [item[0] for item in self.queue] + [index for index, _ in self.done]
-        if self.keeper is not None:
-            indexes.extend([item[0] for item in self.keeper.given if item[0] not in self.keeper.ignored])
-        return indexes
+    def requeue(self, recalled):
+        """Puts inputs that were taken back from the child before the others."""
+        self.queue.extendleft(reversed(recalled))
 
-    def overlong(self):
-        """Whether what runs now, the loading of the module too, has run for so long that nothing may wait behind it."""
-        if self.hand_back is None:
-            return False
-        if self.keeper is None or self.keeper.loading:
-            return self.reached((self.keeper.started if self.keeper else self.spawn_at) + self.hand_back)
-        return self.executing is not None and self.reached(self.since + self.hand_back)
+    def revoke(self, revoked, child):
+        """Drops inputs that the exchange has given to other workers.
 
-    def consider_handing_back(self):
-        behind = self.queue or self.keeper is not None and len(self.keeper.given) > 1
-        if behind and (self.leaving or self.overlong()):
-            self.give_back()
+        Returns which of the child's inputs to ignore while it executes the others, and whether it has no others.
+        """
+        self.done = collections.deque(pair for pair in self.done if pair[0] not in revoked)
+        self.queue = collections.deque(item for item in self.queue if item[0] not in revoked)
+        claimed = set() if child is None else set([item[0] for item in child.given])
+        if claimed - revoked:
+            return claimed & revoked, False
+        return set(), bool(claimed)
 
-    def feed(self):
-        keeper = self.keeper
-        if not self.queue or keeper is None or keeper.loading:
-            return
-        if not keeper.given:
-            self.busy_since = self.now
-        # Whole calls in one message: it and its claims arrive at once.
-        keeper.feed(self.queue, max(AT_ONCE // self.together * self.together, self.together),
-                    int(self.time_to_call() / max(self.average, 1e-6)) if self.brief() else None, self.together)
+    # -- the child
 
-    def time_to_call(self):
+    def spawn_due(self, schedule):
+        return bool(self.queue or not self.finished) and schedule.reached(self.spawn_at)
+
+    def loaded(self):
+        self.load_error, self.load_delay = None, 0
+
+    def not_loaded(self, error, now):
+        """Notes that the module could not be loaded, and when to try again."""
+        self.load_error = error
+        self.load_delay = min(max(1, self.load_delay * 2), 10)
+        self.spawn_at = now + self.load_delay
+        self.urgent = True
+
+    def limit_exceeded(self, child, schedule):
+        """Returns the termination of a child that has exceeded a time limit, or None."""
+        if child.loading:
+            timeout = max(LOAD_TIMEOUT, self.timeout or 0)
+            if not schedule.reached(child.started + timeout):
+                return None
+            return Termination('TimedOut', 'LoadTimedOut', 'the module was not loaded within %g s' % timeout)
+        if self.executing is None or not self.timeout or not schedule.reached(self.since + self.timeout):
+            return None
+        return Termination('TimedOut', 'TimeLimitExceeded', 'the handler exceeded its time limit of %g s' % self.timeout)
+
+    def ended(self, items, ignored, reason, now, wall):
+        """Takes the inputs of a call whose process ended.
+
+        A single one has an outcome: returns it without its output. Which of several ended the process is not known: they
+        become suspects, which the exchange hands out one at a time.
+        """
+        if len(items) > 1:
+            self.suspects += [item[0] for item in items if item[0] not in ignored]
+            self.urgent = True
+            return None
+        seen = items[0] is self.executing
+        if not self.done:
+            self.done_since = now
+        return {'index': items[0][0], 'status': reason.status, 'crash': reason.crash,
+                'error': error_object(reason.kind, reason.message), 'startTime': micros(self.began if seen else wall),
+                'durationMicros': micros(now - self.since if seen else 0)}
+
+    # -- calls: when
+
+    def call_ahead(self):
         """How many seconds of work are left in the queue when the next call should be made."""
         return 2 * self.round_trip + 0.001
 
-    def drop(self, revoked):
-        """What the server gave to others is not ours any more, wherever it is."""
-        self.done = collections.deque(pair for pair in self.done if pair[0] not in revoked)
-        keeper = self.keeper
-        if keeper is not None:
-            self.queue.extendleft(reversed(keeper.recall()))
-        self.queue = collections.deque(item for item in self.queue if item[0] not in revoked)
-        claimed = set() if keeper is None else set([item[0] for item in keeper.given])
-        if claimed - revoked:
-            keeper.ignored |= claimed & revoked      # the call goes on for the others
-        elif claimed:
-            self.end_child(NO_OUTCOME)
-            # It may have finished while it was being ended.
-            self.done = collections.deque(pair for pair in self.done if pair[0] not in revoked)
-
-    # -- calls
-
-    def hungry(self):
-        keeper = self.keeper
-        if keeper is None or keeper.loading or self.leaving or self.finished:
+    def wants_inputs(self, child, waiting, schedule):
+        if child is None or child.loading or self.leaving or self.finished:
             return False
-        waiting = len(self.queue) + keeper.waiting()
-        if waiting and (self.average is None or waiting * self.average > self.time_to_call()):
+        waiting += len(self.queue)
+        if waiting and (self.average is None or waiting * self.average > self.call_ahead()):
             return False
-        return not self.overlong()
+        return not self.slow(child, schedule)
 
-    def consider_calling(self):
-        if self.calling is not None:
-            return
-        keeper = self.keeper
-        busy = bool(self.queue or keeper is not None and keeper.given)
-        want = self.hungry()
-        due = self.urgent or self.reached(self.heartbeat())
-        if not due and self.live_delay is not None and self.unheard():
-            due = self.reached(self.tells_at())
-        if self.done:
-            due = due or not busy or self.reached(self.done_since + HARVEST)
-        if want:
-            due = due or (not self.dry if busy else self.reached(self.idle_until))
-        if due:
-            self.call(want, 0 if busy or not want else self.patience())
-
-    def unheard(self):
-        """Whether the input that runs has printed something that the server does not know of."""
-        if self.executing is None or self.keeper is None or self.keeper.loading:
+    def unreported_output(self, child, printed):
+        """Whether the executing input has printed something unreported. `printed` is (stdout, stderr) in bytes."""
+        if self.live_delay is None or self.executing is None or child is None or child.loading:
             return False
-        known = self.told[1:] if self.told and self.told[0] is self.executing else (0, 0)
-        return tuple(stream.printed() for stream in self.keeper.streams) > known
+        sent = self.live_sent if self.live_item is self.executing else (0, 0)
+        return any(total > reported for total, reported in zip(printed, sent))
 
-    def tells_at(self):
-        return max(self.told_at, self.since) + self.live_delay
+    def live_at(self):
+        return max(self.live_sent_at, self.since) + self.live_delay
 
-    def live_output(self):
-        """The field `live` of a call, or None."""
-        if self.live_delay is None or self.now < self.tells_at() or not self.unheard():
-            return None
-        if not self.told or self.told[0] is not self.executing:
-            self.told = self.executing, 0, 0
-        fields = {'index': self.executing[0], 'startTime': micros(self.wall)}
-        for position, stream in enumerate(self.keeper.streams):
-            start, data = stream.since(self.told[1 + position], LIVE)
-            if data:
-                fields[stream.name] = binascii.b2a_base64(data)[:-1].decode('ascii')
-                fields[stream.name + 'From'] = start
-        self.told = (self.executing,) + tuple(stream.printed() for stream in self.keeper.streams)
-        self.told_at = self.now
-        return fields
-
-    def heartbeat(self):
+    def heartbeat_at(self, child, now):
         if self.called_at is None:
-            return self.keeper.started + 1 if self.keeper is not None else self.now
+            return child.started + 1 if child is not None else now
         return self.called_at + self.lease * 0.3
 
-    def patience(self):
-        """Seconds that the server may keep a call open: not more, for SIGTERM has to be answered meanwhile."""
+    def max_wait(self):
+        """Seconds that the exchange may keep a call open. Bounded: a worker reacts to SIGTERM with its next call."""
         return max(1, int(min(10, self.lease * 0.3)))
 
-    def call(self, want, wait):
+    def call_due(self, child, waiting, schedule, printed):
+        """Returns the Call that is due, or None."""
+        if self.calling is not None:
+            return None
+        busy = bool(self.queue or child is not None and child.given)
+        want = self.wants_inputs(child, waiting, schedule)
+        due = self.urgent or schedule.reached(self.heartbeat_at(child, schedule.now))
+        if not due and self.unreported_output(child, printed):
+            due = schedule.reached(self.live_at())
+        if self.done:
+            due = due or not busy or schedule.reached(self.done_since + REPORT_DELAY)
+        if want:
+            due = due or (not self.last_call_empty if busy else schedule.reached(self.idle_until))
+        return Call(want, 0 if busy or not want else self.max_wait()) if due else None
+
+    # -- calls: what
+
+    def begin_call(self, call, child, now):
+        """Begins a call: returns its fields except the outcomes, which are in `reporting`."""
         size = 0
         while self.done and (not self.reporting or size + len(self.done[0][1]) <= self.body_limit):
             size += len(self.done[0][1])
             self.reporting.append(self.done.popleft())
-        if self.done:
-            wait = 0             # the next call is made at once
-        fields = {'protocol': PROTOCOL, 'sequence': self.sequence + 1, 'held': compress(self.held()), 'want': want,
-                  'waitSeconds': wait, 'leaving': self.leaving}
-        if self.executing is not None and self.executing[0] not in self.keeper.ignored:
+        wait = 0 if self.done else call.wait     # with outcomes left, the next call follows at once
+        fields = {'protocol': PROTOCOL, 'sequence': self.sequence + 1, 'held': compress(self.held(child)),
+                  'want': call.want, 'waitSeconds': wait, 'leaving': self.leaving}
+        if self.executing is not None and self.executing[0] not in child.ignored:
             fields['executing'] = self.executing[0]
-            live = self.live_output()
-            if live:
-                fields['live'] = live
+        self.calling = fields, now
+        self.called_at = now
+        self.urgent = bool(self.done)
+        return fields
+
+    def add_reports(self, fields, device):
+        """Adds what is reported once, and the device."""
         if self.load_error is not None:
             fields['loadError'], self.load_error = self.load_error, None
-        if self.device is not None:
-            fields['device'] = self.device
+        if device is not None:
+            fields['device'] = device
         if self.suspects:
             fields['suspects'], self.suspects = compress(self.suspects), []
-        body = b''.join((json.dumps(fields)[:-1].encode('ascii'), b',"outcomes":[',
-                         b','.join(data for _, data in self.reporting), b']}'))
-        self.calling = fields, self.now
-        self.called_at = self.now
-        self.urgent = bool(self.done)
-        self.exchange.call(body, wait)
 
-    def take_answers(self):
-        while self.exchange.notes:
-            self.say(self.exchange.notes.popleft())
-        while self.exchange.answers:
-            status, answer = self.exchange.answers.popleft()
-            if status == 200:
-                self.take_answer(answer)
-            elif status == 404:
-                self.exit_status = 0
-            elif status == 413:
-                self.split()
-            else:
-                self.say('the exchange refuses this worker (%s): %s' % (status or 'no call', answer))
-                self.exit_status = 1
+    def live_reported(self, printed, now):
+        """Notes that output was reported up to `printed`. Returns up to where it had been reported before."""
+        before = self.live_sent if self.live_item is self.executing else (0, 0)
+        self.live_item, self.live_sent, self.live_sent_at = self.executing, printed, now
+        return before
 
-    def split(self):
-        """The call was too large: its outcomes go in several, and one that is too large alone is replaced."""
+    # -- answers
+
+    def apply_settings(self, answer):
+        """Takes the settings of the run from an answer."""
+        self.lease = float(answer.get('leaseSeconds') or self.lease)
+        self.timeout = answer.get('timeoutSeconds') or self.timeout
+        self.batch_size = answer.get('batchSize') or 1
+        if answer.get('handBackMillis'):
+            self.hand_back_delay = answer['handBackMillis'] / 1000.0
+        if answer.get('liveMillis'):
+            self.live_delay = answer['liveMillis'] / 1000.0
+        self.limits.update(answer.get('limits') or {})
+
+    def answered(self, answer, now):
+        """Takes the rest of an answer.
+
+        Returns whether the pod is ending: its SIGTERM came before there was a handler for it.
+        """
+        asked, called = self.calling
+        self.sequence += 1
+        self.reporting, self.calling = [], None
+        inputs = answer.get('inputs') or []
+        self.queue.extend([(one['index'], 0, one['json']) if 'json' in one else (one['index'], LITERAL, one['literal'])
+                           for one in inputs])
+        took = now - called
+        if inputs or not asked['waitSeconds']:
+            self.round_trip += (min(took, 1) - self.round_trip) / 4
+        if asked['want']:
+            self.last_call_empty = not inputs
+        if inputs or took > 0.05:
+            self.idle_delay = 0.01
+        else:
+            # The exchange did not keep the call open: call less and less often.
+            self.idle_delay = min(self.idle_delay * 2, 0.5)
+            self.idle_until = now + self.idle_delay
+        action = answer.get('action')
+        if asked['leaving']:
+            # A worker that holds something gets `finished` only if its pod is ending.
+            if action == 'finished' and asked['held']:
+                self.pod_ending = True
+            elif action not in ('finished', 'stop'):
+                self.leaving = self.pod_ending = False
+        self.finished = action == 'finished'
+        if action == 'stop':
+            self.exit_status = POD_ENDED if asked['leaving'] else 0
+        return bool(answer.get('podEnding'))
+
+    def too_large(self):
+        """Takes a 413: the outcomes go in several calls, and one that is too large alone is replaced."""
         fields, _ = self.calling
         if len(self.reporting) == 1:
             index, data = self.reporting[0]
-            error = error_object('ResultTooLarge', 'the exchange does not take an outcome of %d bytes: return less, '
-                                 'or put it where a reference to it can be returned' % len(data))
+            error = error_object('ResultTooLarge', 'the exchange does not accept an outcome of %d bytes: return less, or '
+                                 'store the data elsewhere and return a reference to it' % len(data))
             head = json.loads(data.decode('ascii'))
             self.reporting[0] = index, json.dumps({
                 'index': index, 'status': 'Failed', 'error': error, 'startTime': head['startTime'],
@@ -1894,77 +1805,328 @@ class Supervisor(object):
         self.suspects = sorted(expand(fields.get('suspects'))) + self.suspects
         self.reporting, self.calling, self.urgent = [], None, True
 
-    def take_answer(self, answer):
-        asked, called = self.calling
-        self.sequence += 1
-        self.reporting, self.calling = [], None
-        self.lease = float(answer.get('leaseSeconds') or self.lease)
-        self.timeout = answer.get('timeoutSeconds') or self.timeout
-        self.together = answer.get('batchSize') or 1
-        if answer.get('handBackMillis'):
-            self.hand_back = answer['handBackMillis'] / 1000.0
-        if answer.get('liveMillis'):
-            self.live_delay = answer['liveMillis'] / 1000.0
-        self.limits.update(answer.get('limits') or {})
-        inputs = answer.get('inputs') or []
+    # -- the end
+
+    def leave(self, now):
+        """Begins to leave after a SIGTERM. Returns False if the worker is leaving already."""
+        if self.leaving:
+            return False
+        self.leaving, self.pod_ending, self.urgent = True, False, True
+        self.leave_by = now + LEAVE_TIMEOUT
+        return True
+
+    def leave_timeout_reached(self, child, schedule):
+        """Whether the current input has to be ended, because the pod is."""
+        return self.pod_ending and child is not None and bool(child.given) and schedule.reached(self.leave_by)
+
+    def decide_exit(self, child):
+        if self.finished and self.calling is None and self.exit_status is None and not self.held(child):
+            self.exit_status = POD_ENDED if self.pod_ending else 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# 8  The supervisor
+
+MAX_LIVE = 64 << 10              # bytes of each stream that one call reports of the input that executes
+MEMORY_SPEED = 4 << 30           # bytes a second: the fastest that a child is expected to allocate
+
+
+class Supervisor(object):
+    """Acts on the decisions of its WorkerState, all on one thread."""
+
+    def __init__(self, environment):
+        now = monotonic()
+        self.code = environment['SHAREDCLOUD_CODE']
+        self.device = environment.get('NVIDIA_VISIBLE_DEVICES')
+        self.container_streams = ContainerStream(1), ContainerStream(2)
+        self.state = WorkerState(now)
+        self.child = None
+        self.terminated = False             # SIGTERM arrived and is not dealt with yet
+        self.memory, self.memory_at = Memory(), now
+        self.wake, wake_end = os.pipe()
+        for fd in (self.wake, wake_end):
+            set_blocking(fd, False)
+            set_inherited(fd, False)
+        self.take_signals(wake_end)
+        # Before there is a second thread, and before the imports that a connection needs.
+        self.spawn()
+        self.exchange = Exchange(environment['SHAREDCLOUD_EXCHANGE_URL'], environment['SHAREDCLOUD_TOKEN_FILE'],
+                                 environment.get('SHAREDCLOUD_CA_FILE'), wake_end)
+
+    def take_signals(self, wake_end):
+        for name in IGNORED_SIGNALS:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        signal.set_wakeup_fd(wake_end)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self.on_sigterm)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.siginterrupt(number, False)   # Python 2 would lose the answer to a call
+
+    def on_sigterm(self, *_):
+        self.terminated = True
+
+    def log(self, message):
+        self.container_streams[1].write(('sharedcloud: %s\n' % message).encode('utf-8'))
+
+    # -- the loop
+
+    def run(self):
+        while self.state.exit_status is None:
+            schedule = Schedule(monotonic())
+            self.step(schedule)
+            if self.state.exit_status is None:
+                self.wait(schedule)
+        return self.exit()
+
+    def step(self, schedule):
+        self.collect(schedule.now)
+        self.take_answers(schedule.now)
+        self.check_termination(schedule)
+        self.watch_child(schedule)
+        if self.state.hand_back_due(self.child, schedule):
+            self.hand_back()
+        self.feed(schedule.now)
+        self.call_if_due(schedule)
+        self.state.decide_exit(self.child)
+
+    def wait(self, schedule):
+        """Waits until something happens or the next pass is due."""
+        poller, child = select.poll(), self.child
+        poller.register(self.wake, select.POLLIN)
+        for stream in self.container_streams:
+            if stream.pending:
+                poller.register(stream.fd, select.POLLOUT)
+        if child is not None:
+            poller.register(child.control, select.POLLIN | (select.POLLOUT if child.unsent else 0))
+            if child.lines:
+                poller.register(child.result, select.POLLIN)     # the rest of a long line
+            if self.state.watches_output(child.given, schedule.now):
+                for stream in child.streams:
+                    if stream.open:
+                        poller.register(stream.fd, select.POLLIN)
+        timeout = max(0, schedule.next - monotonic())
+        try:
+            events = dict(poller.poll(int(timeout * 1000) + 1 if timeout else 0))
+        except select.error:
+            return               # a signal, in Python 2
+        if self.wake in events:
+            os.read(self.wake, 4096)
+        for stream in self.container_streams:
+            stream.flush()
+        if child is not None:
+            self.read_child(child, events)
+
+    @staticmethod
+    def read_child(child, events):
+        control = child.control.fileno()
+        if events.get(control, 0) & select.POLLOUT:
+            child.send()
+        if events.get(control, 0) & ~select.POLLOUT:
+            try:
+                if not child.control.recv(4096):
+                    time.sleep(0.001)    # its end is closed: the child is about to exit
+            except socket.error:
+                pass
+        for stream in child.streams:
+            if stream.fd in events:
+                child.read_output(stream)
+
+    # -- the child
+
+    def spawn(self):
+        self.memory.killed_since()
+        try:
+            self.child = ChildHandle(self.code, self.state.limits, self.container_streams)
+        except (OSError, IOError) as error:
+            # Processes or descriptors are exhausted, which may be temporary.
+            self.not_loaded(error_object('ProcessNotStarted', 'no process could be started for the module: %s' % error),
+                            monotonic())
+
+    def collect(self, now):
+        child = self.child
+        if child is None:
+            return
+        child.reap()
+        loading = child.loading
+        done = [pair for pair in child.collect() if pair[0] not in child.ignored]
+        if loading and not child.loading:
+            self.state.loaded()
+        self.state.add_outcomes(done, now)
+
+    def feed(self, now):
+        feeding = self.state.feeding(self.child)
+        if feeding is None:
+            return
+        if not self.child.given:
+            self.state.busy_since = now
+        self.child.feed(self.state.queue, *feeding)
+
+    def hand_back(self):
+        self.state.hand_back(self.child.recall() if self.child is not None else [])
+
+    def watch_child(self, schedule):
+        state, child = self.state, self.child
+        if child is None:
+            if state.spawn_due(schedule):
+                self.spawn()
+            return
+        if child.status is not None:
+            self.end_child(None, schedule.now)
+            return
+        if not child.loading:
+            state.observe(child, child.waiting(), schedule, time.time())
+        exceeded = state.limit_exceeded(child, schedule) or self.memory_exceeded(schedule)
+        if exceeded:
+            self.end_child(exceeded, schedule.now)
+
+    def memory_exceeded(self, schedule):
+        """Returns the termination of a child that has used up the container's memory, or None."""
+        if self.memory.limit is None or not self.memory.unified or not schedule.reached(self.memory_at):
+            return None
+        headroom = self.memory.headroom()
+        if headroom <= 0:
+            return Termination('Failed', 'OutOfMemory', self.memory.message() +
+                               ': the process was ended before the kernel ends the whole container', True)
+        self.memory_at = schedule.now + min(max(float(headroom) / MEMORY_SPEED, 0.01), 0.5)
+        schedule.reached(self.memory_at)
+        return None
+
+    def end_child(self, reason, now):
+        """Kills the child, and takes what it left: outcomes, inputs that it did not begin, and those that it executed.
+
+        With no reason, it has ended by itself.
+        """
+        state, child = self.state, self.child
+        child.kill()             # also what it started and left behind
+        self.collect(now)        # it may have finished just before it was ended
+        state.requeue(child.recall())
+        reason = reason or self.death_of(child)
+        for stream in child.streams:
+            stream.drain(state.limits['outputBytes'])
+        if child.loading:
+            self.not_loaded(child.load_error or error_object(reason.kind, reason.message), now)
+        elif child.given:
+            if reason is not WITHOUT_OUTCOME:
+                self.conclude(child, reason)
+        elif reason is not WITHOUT_OUTCOME:
+            self.log('the process ended between two inputs (%s); a new one is started' % reason.message)
+        child.close()
+        self.child = state.executing = None
+
+    def death_of(self, child):
+        activity = activity_of(child.loading)
+        if child.status == signal.SIGKILL and self.memory.killed_since():
+            return Termination('Failed', 'OutOfMemory',
+                               self.memory.message() + ': the kernel ended the process ' + activity, True)
+        return death_of(child.status, activity)
+
+    def conclude(self, child, reason):
+        outcome = self.state.ended(child.given, child.ignored, reason, monotonic(), time.time())
+        if outcome is None:
+            self.log('%s; the call had %d inputs, which are now executed one at a time' % (reason.message, len(child.given)))
+            return
+        # A program that reads only stderr must find the reason there.
+        message = ('sharedcloud: %s\n' % reason.message).encode('utf-8')
+        child.streams[1].tail.add(message, self.state.limits['outputBytes'])
+        self.container_streams[1].write(message)
+        data = json.dumps(outcome)[:-1].encode('ascii') + child.output() + b'}'
+        self.state.done.append((outcome['index'], data))
+
+    def not_loaded(self, error, now):
+        self.state.not_loaded(error, now)
+        self.log('the module could not be loaded (%s: %s); the next attempt is in %d s'
+                 % (error['type'], error['message'], self.state.load_delay))
+        self.hand_back()         # another worker may be able to
+
+    # -- calls
+
+    def printed(self):
+        """The bytes of stdout and stderr that the executing input has printed, as far as they were read."""
+        return tuple(stream.printed() for stream in self.child.streams) if self.child is not None else (0, 0)
+
+    def call_if_due(self, schedule):
+        state, child = self.state, self.child
+        if state.calling is not None:
+            return               # saves the system call below
+        printed = self.printed()
+        call = state.call_due(child, child.waiting() if child is not None else 0, schedule, printed)
+        if call is None:
+            return
+        fields = state.begin_call(call, child, schedule.now)
+        if 'executing' in fields and state.unreported_output(child, printed) and schedule.now >= state.live_at():
+            fields['live'] = self.live_output(printed, schedule.now)
+        state.add_reports(fields, self.device)
+        body = b''.join((json.dumps(fields)[:-1].encode('ascii'), b',"outcomes":[',
+                         b','.join(data for _, data in state.reporting), b']}'))
+        self.exchange.call(body, fields['waitSeconds'])
+
+    def live_output(self, printed, now):
+        """Returns the field `live` of a call."""
+        state = self.state
+        fields = {'index': state.executing[0], 'startTime': micros(state.began)}
+        for stream, reported in zip(self.child.streams, state.live_reported(printed, now)):
+            start, data = stream.since(reported, MAX_LIVE)
+            if data:
+                fields[stream.name] = binascii.b2a_base64(data)[:-1].decode('ascii')
+                fields[stream.name + 'From'] = start
+        return fields
+
+    def take_answers(self, now):
+        while self.exchange.notes:
+            self.log(self.exchange.notes.popleft())
+        while self.exchange.answers:
+            status, answer = self.exchange.answers.popleft()
+            if status == 200:
+                self.take_answer(answer, now)
+            elif status == 404:
+                self.state.exit_status = 0
+            elif status == 413:
+                self.state.too_large()
+            else:
+                self.log('the exchange refuses this worker (%s): %s' % (status or 'no call', answer))
+                self.state.exit_status = 1
+
+    def take_answer(self, answer, now):
+        self.state.apply_settings(answer)
         if answer.get('revoked'):
-            self.drop(expand(answer['revoked']))
-        self.queue.extend([(one['index'], 0, one['json']) if 'json' in one else (one['index'], LITERAL, one['literal'])
-                           for one in inputs])
-        took = monotonic() - called
-        if inputs or not asked['waitSeconds']:
-            self.round_trip += (min(took, 1) - self.round_trip) / 4
-        if asked['want']:
-            self.dry = not inputs
-        if inputs or took > 0.05:
-            self.idle_delay = 0.01
-        else:
-            # The server did not keep the call open: do not ask faster and faster.
-            self.idle_delay = min(self.idle_delay * 2, 0.5)
-            self.idle_until = self.now + self.idle_delay
-        action = answer.get('action')
-        if asked['leaving']:
-            # Without its being meant, `finished` is for those alone who hold nothing.
-            if action == 'finished' and asked['held']:
-                self.meant = True
-            elif action not in ('finished', 'stop'):
-                self.leaving = self.meant = False
-        self.finished = action == 'finished'
-        if action == 'stop':
-            self.exit_status = POD_ENDED if asked['leaving'] else 0
-        if answer.get('podEnding'):
-            self.told_to_end = True     # its SIGTERM came before there was a handler for it
+            self.revoke(expand(answer['revoked']), now)
+        if self.state.answered(answer, monotonic()):
+            self.terminated = True
+
+    def revoke(self, revoked, now):
+        if self.child is not None:
+            self.state.requeue(self.child.recall())
+        ignored, end = self.state.revoke(revoked, self.child)
+        if ignored:
+            self.child.ignored |= ignored
+        if end:
+            self.end_child(WITHOUT_OUTCOME, now)
+            self.state.revoke(revoked, None)     # it may have finished just before it was ended
 
     # -- the end
 
-    def consider_leaving(self):
-        if self.told_to_end:
-            self.told_to_end = False
-            if not self.leaving:
-                self.leaving, self.meant, self.urgent = True, False, True
-                self.leave_by = self.now + LEAVING
-                self.give_back()
-        if self.meant and self.keeper is not None and self.keeper.given and self.reached(self.leave_by):
-            self.end_child(NO_OUTCOME)
-            self.urgent = True
+    def check_termination(self, schedule):
+        if self.terminated:
+            self.terminated = False
+            if self.state.leave(schedule.now):
+                self.hand_back()
+        if self.state.leave_timeout_reached(self.child, schedule):
+            self.end_child(WITHOUT_OUTCOME, schedule.now)
+            self.state.urgent = True
 
-    def consider_end(self):
-        if self.finished and self.calling is None and self.exit_status is None and not self.held():
-            self.exit_status = POD_ENDED if self.meant else 0
-
-    def end(self):
-        if self.keeper is not None:
-            if self.finished and self.exit_status == 0 and not self.keeper.loading:
-                self.keeper.dismiss(1)
+    def exit(self):
+        if self.child is not None:
+            if self.state.finished and self.state.exit_status == 0 and not self.child.loading:
+                self.child.dismiss(1)
             else:
-                self.keeper.kill()
-            self.keeper.close()
+                self.child.kill()
+            self.child.close()
         deadline = monotonic() + 1
-        while (self.live[0].pending or self.live[1].pending) and monotonic() < deadline:
+        while any(stream.pending for stream in self.container_streams) and monotonic() < deadline:
             time.sleep(0.005)
-            for live in self.live:
-                live.flush()
-        return self.exit_status
+            for stream in self.container_streams:
+                stream.flush()
+        return self.state.exit_status
 
 
 def main(arguments):
@@ -1973,7 +2135,7 @@ def main(arguments):
         return 0
     if hasattr(sys, 'set_int_max_str_digits'):
         sys.set_int_max_str_digits(0)
-    sys.setrecursionlimit(12000)         # as deep as the server lets an input be
+    sys.setrecursionlimit(12000)         # as deep as the server lets an input be nested
     missing = [name for name in ('SHAREDCLOUD_EXCHANGE_URL', 'SHAREDCLOUD_TOKEN_FILE', 'SHAREDCLOUD_CODE')
                if not os.environ.get(name)]
     if missing:
@@ -1986,5 +2148,4 @@ def main(arguments):
 if __name__ == '__main__':
     status = main(sys.argv)
     if sys.argv[1:2] != ['--child']:
-        os._exit(status)         # the thread of the exchange may be in the middle of a call
-
+        os._exit(status)         # the exchange's thread may be within a call

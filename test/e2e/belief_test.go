@@ -51,7 +51,7 @@ var _ = Describe("A tenant with the role edit", func() {
 		}
 		err := c.Create(ctx, forged)
 		Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
-		Expect(err.Error()).To(ContainSubstring("only the Job controller makes them"))
+		Expect(err.Error()).To(ContainSubstring("only the Job controller creates them"))
 
 		changed := worker.DeepCopy()
 		changed.Spec.Containers[0].Image = "registry.example/evil"

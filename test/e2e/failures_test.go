@@ -51,24 +51,28 @@ var _ = Describe("Every input has its result", Serial, func() {
 	}, SpecTimeout(4*time.Minute))
 
 	It("when a supervisor that holds a batch is killed", func(ctx SpecContext) {
+		needsLocalCluster("the node, to kill a process on it")
 		disturb(ctx, 600, func(run *v1alpha1.FunctionRun) {
 			killContainer(ctx, runningWorkers(ctx, run, 1)[0])
 		})
 	}, SpecTimeout(4*time.Minute))
 
 	It("when the manager is killed", func(ctx SpecContext) {
+		needsLocalCluster("the node, to kill a process on it")
 		disturb(ctx, 400, func(*v1alpha1.FunctionRun) {
 			killContainer(ctx, operatorPod(ctx, "controller-manager"))
 		})
 	}, SpecTimeout(4*time.Minute))
 
 	It("when the API server is killed and started again", func(ctx SpecContext) {
+		needsLocalCluster("the node, to kill a process on it")
 		disturb(ctx, 600, func(*v1alpha1.FunctionRun) {
 			killContainer(ctx, operatorPod(ctx, "apiserver"))
 		})
 	}, SpecTimeout(4*time.Minute))
 
 	It("when the manager and the API server are killed at once", func(ctx SpecContext) {
+		needsLocalCluster("the node, to kill a process on it")
 		disturb(ctx, 600, func(*v1alpha1.FunctionRun) {
 			killContainer(ctx, operatorPod(ctx, "controller-manager"))
 			killContainer(ctx, operatorPod(ctx, "apiserver"))
@@ -76,6 +80,7 @@ var _ = Describe("Every input has its result", Serial, func() {
 	}, SpecTimeout(4*time.Minute))
 
 	It("when the node is drained, then uncordoned", func(ctx SpecContext) {
+		needsLocalCluster("a node that may be drained")
 		disturb(ctx, 600, func(run *v1alpha1.FunctionRun) {
 			nodes := &corev1.NodeList{}
 			Expect(k8s.List(ctx, nodes)).To(Succeed())
@@ -91,6 +96,7 @@ var _ = Describe("Every input has its result", Serial, func() {
 
 var _ = Describe("A run that cannot execute reports the reason within seconds", func() {
 	It("when the image cannot be pulled, and continues when the image becomes available", func(ctx SpecContext) {
+		needsLocalCluster("the node, to give it an image")
 		namespace := newNamespace(ctx)
 		image := &v1alpha1.FunctionImage{ObjectMeta: metav1.ObjectMeta{Name: "absent", Namespace: namespace},
 			Spec: v1alpha1.FunctionImageSpec{RegistryPath: "registry.invalid/nobody/absent:latest", Runtime: "python311", ImagePullPolicy: corev1.PullNever}}

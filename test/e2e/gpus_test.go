@@ -24,6 +24,7 @@ def handler(event):
 var _ = Describe("The workers of a run", func() {
 	// The local cluster's node has eight whole GPUs, one GPU shared by time-slicing among four, and two MIG devices.
 	DescribeTable("get GPUs of the resource name that the run sets", func(ctx SpecContext, resource string, want []string) {
+		needsLocalCluster("the GPUs that the local node simulates")
 		function := makeFunction(ctx, newNamespace(ctx), "gpus", devicesCode)
 		workers := int32(len(want))
 		run := startRun(ctx, function, inputs(len(want), position), withWorkers(workers), func(run *v1alpha1.FunctionRun) {
@@ -44,6 +45,7 @@ var _ = Describe("The workers of a run", func() {
 	)
 
 	It("run on the GPU product that the run requests, and wait with a condition while no node has it", Serial, func(ctx SpecContext) {
+		needsLocalCluster("the GPUs that the local node simulates")
 		const label, wanted = v1alpha1.DefaultGPUProductLabel, "NVIDIA-H100-80GB-HBM3"
 		nodes := &corev1.NodeList{}
 		Expect(k8s.List(ctx, nodes)).To(Succeed())

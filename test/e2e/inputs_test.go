@@ -88,7 +88,7 @@ var _ = Describe("Inputs", func() {
 		file := filepath.Join(GinkgoT().TempDir(), "inputs")
 		Expect(os.WriteFile(file, []byte("[1]\n[2\n"), 0o600)).To(Succeed())
 		Expect(refusedBy(ctx, "create", "--raw", subresource(function.Namespace, "functions/echo/run?format=ndjson"), "-f", file)).
-			To(ContainSubstring("the inputs cannot be read: line 2: it is no JSON"))
+			To(ContainSubstring("the inputs cannot be read: line 2: it is not JSON"))
 		Expect(refusedBy(ctx, "create", "--raw", subresource(function.Namespace, "functions/none/run?format=ndjson"), "-f", file)).
 			To(ContainSubstring(`functions.sharedcloud.io "none" not found`))
 		runs := &v1alpha1.FunctionRunList{}
@@ -125,6 +125,7 @@ var _ = Describe("Inputs", func() {
 	// No process may use memory that grows with the number of inputs: the report has it, and the bounds are far below the 100 MB
 	// of inputs and the 100 MB of outcomes.
 	It("of a million inputs of 100 bytes are uploaded, executed and read back", func(ctx SpecContext) {
+		needsLocalCluster("the node, to measure memory on it")
 		function := makeFunction(ctx, newNamespace(ctx), "million", "def handler(event): return event[0] * 2\n")
 		waitFunctionReady(ctx, function)
 		const n = 1_000_000

@@ -58,6 +58,7 @@ var _ = Describe("A handler with a batch size", func() {
 
 var _ = Describe("The pods of a run", func() {
 	It("have the priority class and the GPU resource that the run sets", func(ctx SpecContext) {
+		needsLocalCluster("--allowed-priority-classes=e2e-* and GPUs")
 		priority := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}, Value: 100}
 		Expect(k8s.Create(ctx, priority)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, priority)).To(Succeed()) }, NodeTimeout(time.Minute))
@@ -77,6 +78,7 @@ var _ = Describe("The pods of a run", func() {
 
 var _ = Describe("A run with a time to live", func() {
 	It("is deleted after it has finished, with its outcomes", func(ctx SpecContext) {
+		needsLocalCluster("the file of the outcome store")
 		function := makeFunction(ctx, newNamespace(ctx), "short", "def handler(event): return event[0]\n")
 		run := startRun(ctx, function, inputs(3, position), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
 		waitComplete(ctx, run, time.Minute)
@@ -93,7 +95,7 @@ var _ = Describe("The results of a run", func() {
 		run := startRun(ctx, function, inputs(4, position), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
 		run = waitFinished(ctx, run, time.Minute)
 		Expect(results(ctx, run)).To(HaveLen(4))
-		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("its results until "))
+		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("results until "))
 
 		By("shortening it for a finished run")
 		kubectl(ctx, "patch", "functionrun", "short", "-n", namespace, "--type=merge", "-p", `{"spec":{"resultsTTLSecondsAfterFinished":1}}`)
@@ -111,7 +113,7 @@ var _ = Describe("The results of a run", func() {
 
 		By("rerunning the failed inputs, which are still known")
 		Expect(did(ctx, namespace, "", "describe", "short")).To(And(
-			ContainSubstring("its results were deleted"), ContainSubstring("What the inputs returned, raised and printed is deleted.")))
+			ContainSubstring("results deleted"), ContainSubstring("The results and the output of the inputs are deleted.")))
 		got = plugin(ctx, namespace, "", "rerun", "short", "--failed", "--name", "again", "--wait")
 		Expect(got.stderr).To(ContainSubstring("again: 1 of 1 input did not succeed"))
 	}, SpecTimeout(3*time.Minute))

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,7 +48,7 @@ spec:
 var _ = Describe("A function in Node", func() {
 	It("that was applied with kubectl returns the values of its promises", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		apply := exec.CommandContext(ctx, filepath.Join(repository, "bin", "kubectl"), "apply", "-n", namespace, "-f", "-")
+		apply := exec.CommandContext(ctx, "kubectl", "apply", "-n", namespace, "-f", "-")
 		apply.Env, apply.Stdin = os.Environ(), strings.NewReader(nodeManifest)
 		out, err := apply.CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s", out)
@@ -65,7 +64,7 @@ var _ = Describe("A function in Node", func() {
 		Expect(all[3].Error).To(HaveValue(And(HaveField("Type", "NeverSettled"), HaveField("Message", ContainSubstring("can never settle")))))
 
 		By("reading its output")
-		out, err = exec.CommandContext(ctx, filepath.Join(repository, "bin", "kubectl"), "get", "--raw",
+		out, err = exec.CommandContext(ctx, "kubectl", "get", "--raw",
 			"/apis/subresources.sharedcloud.io/v1alpha1/namespaces/"+namespace+"/functionruns/squares/results?output=true").Output()
 		Expect(err).NotTo(HaveOccurred())
 		var printed []struct{ Stdout, Stderr string }
@@ -78,6 +77,7 @@ var _ = Describe("A function in Node", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("runs through REST on the image of 2018", func(ctx SpecContext) {
+		needsLocalCluster("the address of the REST API, and the images of 2018")
 		p := newProgram(ctx, newNamespace(ctx))
 
 		By("greeting")

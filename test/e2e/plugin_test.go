@@ -110,6 +110,7 @@ var _ = Describe("kubectl function", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("uploads inputs over a connection that breaks again and again, while the API server restarts", func(ctx SpecContext) {
+		needsLocalCluster("a Kubernetes API that has a certificate for 127.0.0.1")
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "many", "def handler(event):\n    return event[0]\n")
 		var lines strings.Builder
@@ -142,13 +143,13 @@ var _ = Describe("kubectl function", func() {
 		makeFunction(ctx, namespace, "slow", "import time\ndef handler(event):\n    time.sleep(event[0])\n")
 		got := plugin(ctx, namespace, "", "run", "slow", "--params", "((1,), (1,), (300,), (300,))", "--name", "long", "--workers", "1", "--wait", "--timeout", "2s")
 		Expect(got.code).To(Equal(4))
-		Expect(got.stderr).To(ContainSubstring("the run long goes on"))
+		Expect(got.stderr).To(ContainSubstring("the run long continues"))
 		run := &v1alpha1.FunctionRun{}
 		Expect(k8s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "long"}, run)).To(Succeed())
 		waitProgress(ctx, run, "two are done", someDone(2))
 		did(ctx, namespace, "", "suspend", "long")
 		waitReadyReason(ctx, run, v1alpha1.ReasonSuspended, time.Minute)
-		Expect(did(ctx, namespace, "", "describe", "long")).To(ContainSubstring("It goes on with: kubectl function resume long -n " + namespace))
+		Expect(did(ctx, namespace, "", "describe", "long")).To(ContainSubstring("Continue it with: kubectl function resume long -n " + namespace))
 		did(ctx, namespace, "", "resume", "long")
 		waitProgress(ctx, run, "a worker is at it again", func(p *v1alpha1.RunProgress) bool { return p.Running == 1 })
 		did(ctx, namespace, "", "cancel", "long")
@@ -210,23 +211,25 @@ var _ = Describe("kubectl function", func() {
 		Expect(did(ctx, namespace, "", "run", "hello", "--file", filepath.Join(folder, "inputs.json"), "--follow", "-q")).To(ContainSubstring(`"result":"Hello World"`))
 	}, SpecTimeout(2*time.Minute))
 
-	It("checks an installation, through REST where the flag asks for it", func(ctx SpecContext) {
+	It("checks an installation, and uses the API server directly with --functions-server", func(ctx SpecContext) {
+		needsLocalCluster("the GPUs that the local node simulates, and the address of the REST API")
 		namespace := newNamespace(ctx)
 		report := did(ctx, namespace, "", "doctor", "--smoke")
-		Expect(report).To(And(ContainSubstring("✓ the manager is ready"), ContainSubstring("✓ the API server answers through the cluster's API"),
-			ContainSubstring("8 GPUs"), ContainSubstring("✓ a run with the image")))
+		Expect(report).To(And(ContainSubstring("✓ the manager is ready"), ContainSubstring("✓ the API server is available through the cluster's API"),
+			ContainSubstring("8 GPUs"), ContainSubstring("✓ a run with the image"), ContainSubstring("✓ the 9 admission policies are installed and enforced")))
 		Expect(did(ctx, namespace, "", "list", "-o", "name")).To(BeEmpty(), "what --smoke made is gone")
 		did(ctx, namespace, "", "token", "--serviceaccount", "default")
 
 		makeFunction(ctx, namespace, "halves", halves)
-		at := []string{"--facade", os.Getenv("SHAREDCLOUD_URL"), "--facade-ca", os.Getenv("SHAREDCLOUD_CA")}
+		at := []string{"--functions-server", os.Getenv("SHAREDCLOUD_URL"), "--functions-server-ca", os.Getenv("SHAREDCLOUD_CA")}
 		Eventually(func(g Gomega) {
 			got := plugin(ctx, namespace, "", append([]string{"run", "halves", "--params", "((4,),)", "--follow", "-q"}, at...)...)
 			g.Expect(got.stdout).To(ContainSubstring(`"result":2.0`), got.stderr)
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(3*time.Minute))
 
-	It("works without the aggregated API when REST is reachable", Serial, func(ctx SpecContext) {
+	It("works without the aggregated API if the API server is reachable", Serial, func(ctx SpecContext) {
+		needsLocalCluster("a cluster whose APIServices may be deleted")
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "halves", halves)
 		for _, name := range []string{"v1alpha1.subresources.sharedcloud.io", "v1.rest.sharedcloud.io"} {
@@ -260,10 +263,10 @@ var _ = Describe("kubectl function", func() {
 		did(ctx, namespace, "", "resume", "more")
 		did(ctx, namespace, "", "cancel", "more")
 
-		By("reporting that the address of REST is unknown")
+		By("reporting what is missing without the address of the API server")
 		GinkgoT().Setenv("SHAREDCLOUD_URL", "")
 		got := plugin(ctx, namespace, "", "results", "first")
 		Expect(got.code).To(Equal(3))
-		Expect(got.stderr).To(And(ContainSubstring("this cluster has no aggregated API"), ContainSubstring("--facade https://")))
+		Expect(got.stderr).To(And(ContainSubstring("this cluster has no aggregated API"), ContainSubstring("--functions-server https://")))
 	}, SpecTimeout(3*time.Minute))
 })

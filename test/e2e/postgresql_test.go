@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 )
 
 // startDatabase starts PostgreSQL on the cluster's node, with TLS and a password, and returns the Secret with its URL. It is
@@ -25,13 +26,23 @@ func startDatabase(ctx SpecContext) *corev1.Secret {
 	DeferCleanup(func(ctx SpecContext) {
 		onNode(ctx, "sh", "-c", fmt.Sprintf(`pid=$(head -n 1 %[1]s/data/postmaster.pid) && kill -INT $pid && while kill -0 $pid 2>/dev/null; do sleep 0.1; done; rm -rf %[1]s`, folder))
 	}, NodeTimeout(time.Minute))
+	installation, err := postgrestest.Find()
+	Expect(err).NotTo(HaveOccurred())
+	account, err := postgrestest.Account()
+	Expect(err).NotTo(HaveOccurred())
+	// The account of the server may not be able to enter the checkout, so unpacked packages are copied.
 	onNode(ctx, "sh", "-ec", fmt.Sprintf(`cd %[1]s
 printf %%s '%[3]s' >password
 openssl req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.crt -days 2 -subj /CN=database -addext subjectAltName=IP:%[2]s 2>/dev/null
 chmod 600 server.key
-chown -R postgres:postgres .
-bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
-as="setpriv --reuid=postgres --regid=postgres --clear-groups"
+bin=%[4]s root=%[5]s
+if [ -n "$root" ]; then
+  cp -R "$root" programs
+  bin=$PWD/programs${bin#"$root"}
+  export LD_LIBRARY_PATH=$(ls -d programs/usr/lib/*-linux-* programs/lib/*-linux-* 2>/dev/null | sed "s|^|$PWD/|" | paste -sd:)
+fi
+chown -R %[6]s:%[7]s .
+as="setpriv --reuid=%[6]s --regid=%[7]s --clear-groups"
 $as $bin/initdb -D data --username=sharedcloud --pwfile=password --auth=scram-sha-256 --encoding=UTF8 --locale=C >/dev/null
 echo 'hostssl all all 0.0.0.0/0 scram-sha-256' >>data/pg_hba.conf
 setsid $as $bin/postgres -D data -h %[2]s -k $PWD -c ssl=on -c ssl_cert_file=$PWD/server.crt -c ssl_key_file=$PWD/server.key >log 2>&1 </dev/null &
@@ -39,7 +50,7 @@ for _ in $(seq 600); do
   $bin/pg_isready -q -h %[2]s && exit 0
   sleep 0.1
 done
-cat log; exit 1`, folder, address, password))
+cat log; exit 1`, folder, address, password, installation.Bin, installation.Root, account.Uid, account.Gid))
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "sharedcloud-store", Namespace: "sharedcloud-system"},
 		StringData: map[string]string{
@@ -86,6 +97,7 @@ func move(ctx SpecContext) {
 
 var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 	It("continue with the data from SQLite, and finish every input exactly once while one of them is killed every few seconds", func(ctx SpecContext) {
+		needsLocalCluster("the node, to run PostgreSQL on it")
 		namespace := newNamespace(ctx)
 		moving := makeFunction(ctx, namespace, "moving", "import time\ndef handler(event):\n    time.sleep(0.1)\n    return -event[0]\n")
 		moved := startRun(ctx, moving, inputs(600, position), withWorkers(2))

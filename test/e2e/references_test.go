@@ -36,6 +36,7 @@ var _ = Describe("The objects that a function names", func() {
 	}, SpecTimeout(3*time.Minute))
 
 	It("have default requests and sizes", func(ctx SpecContext) {
+		needsLocalCluster("the flags of config/local")
 		function := makeFunction(ctx, newNamespace(ctx), "modest", "import time\ndef handler(event): time.sleep(6)\n", func(f *v1alpha1.Function) {
 			f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "memory", EmptyDir: &v1alpha1.EmptyDir{Medium: "Memory"}}}}
 		})

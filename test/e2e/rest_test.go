@@ -139,6 +139,7 @@ func (p *program) called(ctx context.Context, image, code, parameters string) []
 
 var _ = Describe("A program without access to the Kubernetes API", func() {
 	It("gets the results of the documented cases through REST", func(ctx SpecContext) {
+		needsLocalCluster("the address of the REST API, and the images of 2018")
 		p := newProgram(ctx, newNamespace(ctx))
 
 		By("greeting")
@@ -175,6 +176,7 @@ var _ = Describe("A program without access to the Kubernetes API", func() {
 	}, SpecTimeout(3*time.Minute))
 
 	It("reads the startup log of a worker that is gone, and runs on GPUs", func(ctx SpecContext) {
+		needsLocalCluster("the address of the REST API, and the images of 2018")
 		namespace := newNamespace(ctx)
 		p := newProgram(ctx, namespace)
 		var gpus []struct {

@@ -103,6 +103,7 @@ var _ = Describe("A run", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("makes progress with fewer GPUs than its workers request, and ends with its last outcome", func(ctx SpecContext) {
+		needsLocalCluster("a node with 8 GPUs")
 		function := makeFunction(ctx, newNamespace(ctx), "greedy", "import time\ndef handler(event): time.sleep(0.2)\n",
 			func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](4) })
 		run := waitComplete(ctx, startRun(ctx, function, inputs(40, position), withWorkers(6)), time.Minute)
@@ -121,6 +122,7 @@ var _ = Describe("A run", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("stops its pods and deletes its outcomes when it is deleted", func(ctx SpecContext) {
+		needsLocalCluster("the file of the outcome store")
 		function := makeFunction(ctx, newNamespace(ctx), "deleted", "import time\ndef handler(event): time.sleep(0.1)\n")
 		run := startRun(ctx, function, inputs(1000, position))
 		waitProgress(ctx, run, "some are done", someDone(10))

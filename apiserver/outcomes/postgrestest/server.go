@@ -1,7 +1,8 @@
-// Package postgrestest starts a real PostgreSQL for tests: the one of Debian's package, in a folder of its own, once for a test
-// binary. Where it is not installed the tests fail and say so.
+// Package postgrestest starts a real PostgreSQL for tests, once for each test binary, in a folder of its own: the machine's, or
+// the one that hack/postgresql.sh has fetched into bin/. Without either the tests fail and say what to do. It also
+// runs a package's table of tests on PostgreSQL (engines.go).
 //
-// What must not be here: anything of the outcome store. Its tests, and those of the exchange, both import this.
+// What must not be here: the outcome store. Its tests and those of the exchange import this package.
 package postgrestest
 
 import (
@@ -20,7 +21,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -42,12 +42,12 @@ type Server struct {
 	// CAFile is the certificate authority of its certificate, which is for the name localhost.
 	CAFile string
 
-	bin        string
-	settings   []string
-	credential *syscall.Credential
-	process    *exec.Cmd
-	ended      chan struct{}
-	schemas    atomic.Int64
+	installation Installation
+	settings     []string
+	credential   *syscall.Credential
+	process      *exec.Cmd
+	ended        chan struct{}
+	schemas      atomic.Int64
 }
 
 // The superuser of the server, who needs no password, and a user who needs TLS and one.
@@ -121,7 +121,7 @@ func (s *Server) Exec(t testing.TB, statements ...string) {
 // Start starts a server, with settings that count more than those for tests. Stop ends it; it ends with this process at the
 // latest.
 func Start(settings ...string) (*Server, error) {
-	bin, err := binaries()
+	installation, err := Find()
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func Start(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Folder: folder, bin: bin, settings: settings}
+	s := &Server{Folder: folder, installation: installation, settings: settings}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
@@ -148,38 +148,17 @@ func Start(settings ...string) (*Server, error) {
 
 var errEnded = errors.New("PostgreSQL ended at once")
 
-// binaries are those of the newest version that is installed.
-func binaries() (string, error) {
-	folders, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	newest, best := "", 0
-	for _, folder := range folders {
-		version, _ := strconv.Atoi(filepath.Base(filepath.Dir(folder)))
-		if _, err := os.Stat(filepath.Join(folder, "initdb")); err == nil && version > best {
-			newest, best = folder, version
-		}
-	}
-	if newest == "" {
-		if path, err := exec.LookPath("initdb"); err == nil {
-			return filepath.Dir(path), nil
-		}
-		return "", errors.New("these tests need PostgreSQL 13 or later: install Debian's package, with apt-get install --no-install-recommends postgresql")
-	}
-	return newest, nil
-}
-
 func (s *Server) prepare() error {
-	// It refuses to run as root.
 	if os.Geteuid() == 0 {
-		for _, name := range []string{"postgres", "nobody"} {
-			if account, err := user.Lookup(name); err == nil {
-				uid, _ := strconv.ParseUint(account.Uid, 10, 32)
-				gid, _ := strconv.ParseUint(account.Gid, 10, 32)
-				s.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-				break
-			}
+		account, err := Account()
+		if err != nil {
+			return err
 		}
-		if s.credential == nil {
-			return errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
+		uid, _ := strconv.ParseUint(account.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(account.Gid, 10, 32)
+		s.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if s.installation, err = s.installation.reachable(filepath.Join(s.Folder, "postgresql")); err != nil {
+			return err
 		}
 	}
 	if err := s.certificates(); err != nil {
@@ -214,9 +193,9 @@ func (s *Server) own(path string) error {
 }
 
 func (s *Server) command(name string, arguments ...string) *exec.Cmd {
-	command := exec.Command(filepath.Join(s.bin, name), arguments...) //nolint:gosec // of the package
+	command := exec.Command(filepath.Join(s.installation.Bin, name), arguments...) //nolint:gosec // of the package
 	command.Dir = s.Folder
-	command.Env = []string{"PATH=" + s.bin + ":/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
+	command.Env = append([]string{"PATH=" + s.installation.Bin + ":/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}, s.installation.Env()...)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Setpgid: true}
 	return command
 }

@@ -1,5 +1,5 @@
-// Package contract is what the REST API promises, as data: the OpenAPI document that is served, and a page for people that is
-// made of it.
+// Package contract is the contract of the REST API as data: the OpenAPI document that is served, and a page for people that is
+// made from it.
 //
 //	openapi.json   the document, written by hand: the one place where paths, fields and errors are described
 //	document.go    as much of OpenAPI as the page needs

@@ -72,7 +72,7 @@ func (v Value) string(form bool) (text, problem string) {
 	return "", SentenceNotText
 }
 
-// loneSurrogate says whether JSON escapes half a character, which no text can hold.
+// loneSurrogate says whether JSON escapes half a character.
 func loneSurrogate(raw []byte) bool {
 	for i := 0; i+5 < len(raw); i++ {
 		if raw[i] != '\\' {

@@ -74,7 +74,7 @@ func TestBodiesThatAreNone(t *testing.T) {
 		"a key twice inside":        {func() (Body, error) { return jsonBody([]byte(`{"a":[{"b":1,"b":1}]}`)) }, `JSON parse error - the key "b" is given twice at byte 14`},
 		"keys but for case":         {func() (Body, error) { return jsonBody([]byte(`{"name":"1","NAME":"2"}`)) }, `The fields "name" and "NAME" differ by case only: send one of them.`},
 		"a number too large":        {func() (Body, error) { return jsonBody([]byte(`{"a":[1e999]}`)) }, "JSON parse error - the number 1e999 is out of the range of floating-point numbers at byte 6"},
-		"half a pair":               {func() (Body, error) { return jsonBody([]byte(`{"a":["\ud800"]}`)) }, `JSON parse error - it has half a surrogate pair, \ud800, which no text can hold at byte 7`},
+		"half a pair":               {func() (Body, error) { return jsonBody([]byte(`{"a":["\ud800"]}`)) }, `JSON parse error - it contains half a surrogate pair (\ud800) at byte 7`},
 		"too many JSON fields":      {func() (Body, error) { return jsonBody([]byte(manyFields)) }, "The body has more than 1000 fields."},
 		"a form's key twice":        {func() (Body, error) { return formBody([]byte(`a=1&b=&a=2`)) }, `Form parse error - the field "a" is given 2 times.`},
 		"a form's key but for case": {func() (Body, error) { return formBody([]byte(`code=1&Code=2`)) }, `The fields "code" and "Code" differ by case only: send one of them.`},

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sharedcloud.io/function-operator/exchange"
 )
 
 const (
@@ -18,7 +20,6 @@ const (
 	senders = 8
 	// submits is the maximum number of submissions, connectionsAtOnce the number of connections that an attack holds open.
 	submits, connectionsAtOnce = 100_000, 1000
-	outcomesPath               = "/work/v1/namespaces/%s/runs/%s/exchange"
 	logPath                    = "/apis/subresources.sharedcloud.io/v1alpha1/namespaces/%s/functionruns/%s/log?follow=true"
 )
 
@@ -33,13 +34,13 @@ var attacks = []attack{
 	{"bodies announced and not sent", true, func(ctx context.Context, b *bench) {
 		b.hold(ctx, 64, func(int) string {
 			return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{",
-				fmt.Sprintf(outcomesPath, b.Tenant.Namespace, b.Tenant.Run), b.Tenant.WorkerToken, 32<<20)
+				exchange.PathOf(b.Tenant.Namespace, b.Tenant.Run), b.Tenant.WorkerToken, 32<<20)
 		}, "")
 	}},
 	{"a million empty outcomes, by a worker", true, func(ctx context.Context, b *bench) {
 		body := `{"protocol":1,"sequence":1,"held":"","want":true,"outcomes":[` + strings.Repeat("{},", 1_000_000) + "{}]}"
 		b.flood(ctx, 2, func(client *http.Client, _ int64) {
-			_, _ = send(ctx, client, http.MethodPost, b.url(fmt.Sprintf(outcomesPath, b.Tenant.Namespace, b.Tenant.Run)), b.Tenant.WorkerToken, body)
+			_, _ = send(ctx, client, http.MethodPost, b.url(exchange.PathOf(b.Tenant.Namespace, b.Tenant.Run)), b.Tenant.WorkerToken, body)
 		})
 	}},
 	{"200 follows of one tenant", true, func(ctx context.Context, b *bench) {
@@ -60,7 +61,7 @@ var attacks = []attack{
 	}},
 	{"made up worker tokens", false, func(ctx context.Context, b *bench) {
 		b.flood(ctx, senders, func(client *http.Client, n int64) {
-			_, _ = send(ctx, client, http.MethodPost, b.url(fmt.Sprintf(outcomesPath, "bogus", "bogus")), fmt.Sprint("bogus-", n), "{}")
+			_, _ = send(ctx, client, http.MethodPost, b.url(exchange.PathOf("bogus", "bogus")), fmt.Sprint("bogus-", n), "{}")
 		})
 	}},
 	{"1,000 connections with slow headers", false, func(ctx context.Context, b *bench) {

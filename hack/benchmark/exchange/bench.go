@@ -18,6 +18,7 @@ import (
 
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/work"
+	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
@@ -53,14 +54,14 @@ func measure(ctx context.Context, code string, jobs []job) (took time.Duration, 
 
 	b := &bench{jobs: jobs}
 	changed := make(chan struct{}, 1)
-	exchange := work.NewExchange(store, b, b, b, work.Options{Changed: func(types.UID) {
+	served := work.NewExchange(store, b, b, b, work.Options{Changed: func(types.UID) {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
 	}})
-	go exchange.Run(ctx)
-	server := httptest.NewTLSServer(b.gated(work.Handler(exchange, b)))
+	go served.Run(ctx)
+	server := httptest.NewTLSServer(b.gated(work.Handler(served, b)))
 	defer server.Close()
 	stop, err := b.start(ctx, folder, code, server)
 	if err != nil {
@@ -76,15 +77,15 @@ func measure(ctx context.Context, code string, jobs []job) (took time.Duration, 
 			return 0, fmt.Errorf("the workers did not come to an end: %w", ctx.Err())
 		}
 		took := time.Since(start)
-		if closed, err := b.closed(ctx, exchange); err != nil || closed {
+		if closed, err := b.closed(ctx, served); err != nil || closed {
 			return took, err
 		}
 	}
 }
 
-func (b *bench) closed(ctx context.Context, exchange *work.Exchange) (bool, error) {
+func (b *bench) closed(ctx context.Context, served *work.Exchange) (bool, error) {
 	for i := range b.jobs {
-		progress, err := exchange.Progress(ctx, b.run(i))
+		progress, err := served.Progress(ctx, b.run(i))
 		if err != nil || !progress.Closed {
 			return false, err
 		}
@@ -124,7 +125,7 @@ func (b *bench) start(ctx context.Context, folder, code string, server *httptest
 			}
 			cmd := exec.Command(runtime.Command[0], append(runtime.Command[1:], filepath.Join(folder, runtime.RunnerFile))...)
 			cmd.Env = append(os.Environ(),
-				"SHAREDCLOUD_EXCHANGE_URL="+server.URL+"/work/v1/namespaces/bench/runs/"+strconv.Itoa(i)+"/exchange",
+				"SHAREDCLOUD_EXCHANGE_URL="+server.URL+exchange.PathOf("bench", strconv.Itoa(i)),
 				"SHAREDCLOUD_TOKEN_FILE="+token, "SHAREDCLOUD_CA_FILE="+filepath.Join(folder, "ca.crt"),
 				"SHAREDCLOUD_CODE="+filepath.Join(folder, runtime.HandlerFile))
 			cmd.Stderr = os.Stderr
@@ -173,12 +174,12 @@ func (b *bench) Inputs(_ context.Context, run work.Run, first, last int) ([]work
 	return b.jobs[i].inputs[first : last+1], nil
 }
 
-// Fate implements work.Fates: nothing dies here.
-func (b *bench) Fate(context.Context, string, string, types.UID) work.Fate {
-	return work.Fate{State: work.FateRunning}
+// PodExit implements work.PodExits: nothing dies here.
+func (b *bench) PodExit(context.Context, string, string, types.UID) work.PodExit {
+	return work.PodExit{State: work.PodExitRunning}
 }
 
-// Ending implements work.Fates.
+// Ending implements work.PodExits.
 func (b *bench) Ending(string, string, types.UID) bool { return false }
 
 // Worker implements work.Authenticator: the token says which worker calls.

@@ -19,7 +19,7 @@ import (
 	"k8s.io/utils/clock"
 	_ "modernc.org/sqlite" // the driver sqlite
 
-	sharedcloudv1alpha1 "sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
@@ -158,8 +158,8 @@ func (s *sink) Write(p []byte) (int, error) {
 // read serves the run whose results are read.
 type read struct{ store outcomes.Store }
 
-func (read) Get(context.Context, string, string) (*sharedcloudv1alpha1.FunctionRun, error) {
-	run := &sharedcloudv1alpha1.FunctionRun{}
+func (read) Get(context.Context, string, string) (*v1alpha1.FunctionRun, error) {
+	run := &v1alpha1.FunctionRun{}
 	run.UID = readUID
 	return run, nil
 }

@@ -19,9 +19,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 	"sharedcloud.io/function-operator/apiserver/work"
+	"sharedcloud.io/function-operator/exchange"
+	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
 // load is one run and its simulated workers: they speak the exchange over TLS on loopback, and have no handler but time
@@ -44,9 +47,9 @@ func (l *load) run(ctx context.Context) (took time.Duration, err error) {
 	l.name = strconv.FormatInt(runs.Add(1), 10)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	exchange := work.NewExchange(l.store, l, l, l, work.Options{Quotas: quotas.New(quotas.Limits{Results: 1 << 40}, l, clock.RealClock{})})
-	go exchange.Run(ctx)
-	server := httptest.NewTLSServer(work.Handler(exchange, l))
+	served := work.NewExchange(l.store, l, l, l, work.Options{Quotas: quotas.New(quotas.Limits{Results: 1 << 40}, l, clock.RealClock{})})
+	go served.Run(ctx)
+	server := httptest.NewTLSServer(work.Handler(served, l))
 	defer server.Close()
 	if transport, ok := server.Client().Transport.(*http.Transport); ok {
 		transport.MaxIdleConnsPerHost = l.workers
@@ -62,7 +65,7 @@ func (l *load) run(ctx context.Context) (took time.Duration, err error) {
 	if err := errors.Join(errs...); err != nil {
 		return 0, err
 	}
-	progress, err := exchange.Progress(ctx, l.described())
+	progress, err := served.Progress(ctx, l.described())
 	if err == nil && int(progress.Succeeded) != l.inputs {
 		err = fmt.Errorf("only %d of %d outcomes are stored", progress.Succeeded, l.inputs)
 	}
@@ -71,10 +74,10 @@ func (l *load) run(ctx context.Context) (took time.Duration, err error) {
 
 // work is one worker. As the real one it asks for more as soon as it executes the last input that it holds.
 func (l *load) work(ctx context.Context, server *httptest.Server, number int) error {
-	w := worker{load: l, client: server.Client(), address: server.URL + "/work/v1/namespaces/bench/runs/" + l.name + "/exchange", number: number}
+	w := worker{load: l, client: server.Client(), address: server.URL + exchange.PathOf("bench", l.name), number: number}
 	for {
 		if len(w.holds) == 0 {
-			if err := w.call(ctx, patience); err != nil || w.over {
+			if err := w.call(ctx, maxWaitSeconds); err != nil || w.over {
 				return err
 			}
 		}
@@ -89,37 +92,36 @@ func (l *load) work(ctx context.Context, server *httptest.Server, number int) er
 	}
 }
 
-// patience is for how many seconds a call of a worker that has nothing may be kept open.
-const patience = 5
+// maxWaitSeconds is the time for which the call of a worker without inputs is kept open.
+const maxWaitSeconds = 5
 
 type worker struct {
 	load     *load
 	client   *http.Client
 	address  string
 	number   int
-	sequence int
+	sequence int64
 	// holds are the indexes in hand, the one that is executed first.
 	holds []int
-	// done are outcomes to be reported.
-	done bytes.Buffer
+	// done are outcomes to report.
+	done []exchange.Outcome
 	over bool
 }
 
 // call reports what is done and asks for more.
 func (w *worker) call(ctx context.Context, wait int) error {
 	w.sequence++
-	held := ""
+	request := &exchange.Request{Protocol: exchange.Protocol, Sequence: w.sequence, Want: true, WaitSeconds: wait, Outcomes: w.done}
 	if len(w.holds) > 0 {
-		held = strconv.Itoa(w.holds[0]) // more than one is never in hand when more is asked for
+		request.Held.Set = indexset.Of(w.holds[0]) // a worker that asks for more never holds more than one
 	}
 	asked := time.Now()
-	answer, err := w.load.post(ctx, w.client, w.address, w.number, fmt.Sprintf(
-		`{"protocol":1,"sequence":%d,"held":%q,"want":true,"waitSeconds":%d,"outcomes":[%s]}`, w.sequence, held, wait, w.done.Bytes()))
+	answer, err := w.load.post(ctx, w.client, w.address, w.number, request)
 	if err != nil {
 		return err
 	}
-	w.done.Reset()
-	w.over = answer.Action == work.ActionFinished || answer.Action == work.ActionStop
+	w.done = w.done[:0]
+	w.over = answer.Action == exchange.ActionFinished || answer.Action == exchange.ActionStop
 	w.load.note(time.Since(asked), len(answer.Inputs))
 	for _, input := range answer.Inputs {
 		w.holds = append(w.holds, input.Index)
@@ -127,18 +129,19 @@ func (w *worker) call(ctx context.Context, wait int) error {
 	return nil
 }
 
-// finish is the end of the first input in hand.
+// finish ends the execution of the first input that the worker holds.
 func (w *worker) finish(began time.Time) {
-	if w.done.Len() > 0 {
-		w.done.WriteByte(',')
-	}
-	fmt.Fprintf(&w.done, `{"index":%d,"status":"Succeeded","result":%d,"startTime":%d,"durationMicros":%d}`,
-		w.holds[0], w.holds[0]*2, began.UnixMicro(), w.load.each.Microseconds())
+	w.done = append(w.done, exchange.Outcome{Index: w.holds[0], Status: v1alpha1.OutcomeSucceeded, Result: strconv.AppendInt(nil, int64(w.holds[0]*2), 10),
+		StartTime: began.UnixMicro(), DurationMicros: w.load.each.Microseconds()})
 	w.holds = w.holds[1:]
 }
 
-func (l *load) post(ctx context.Context, client *http.Client, address string, number int, body string) (*work.Answer, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
+func (l *load) post(ctx context.Context, client *http.Client, address string, number int, call *exchange.Request) (*exchange.Answer, error) {
+	body, err := json.Marshal(call)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +156,7 @@ func (l *load) post(ctx context.Context, client *http.Client, address string, nu
 	if err != nil {
 		return nil, err
 	}
-	answer := &work.Answer{}
+	answer := &exchange.Answer{}
 	if err := json.Unmarshal(text, answer); err != nil || response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the exchange answers %d: %.200s", response.StatusCode, text)
 	}
@@ -204,12 +207,12 @@ func (l *load) Inputs(_ context.Context, _ work.Run, first, last int) ([]work.In
 	return inputs, nil
 }
 
-// Fate implements work.Fates: nothing dies here.
-func (l *load) Fate(context.Context, string, string, types.UID) work.Fate {
-	return work.Fate{State: work.FateRunning}
+// PodExit implements work.PodExits: nothing dies here.
+func (l *load) PodExit(context.Context, string, string, types.UID) work.PodExit {
+	return work.PodExit{State: work.PodExitRunning}
 }
 
-// Ending implements work.Fates.
+// Ending implements work.PodExits.
 func (l *load) Ending(string, string, types.UID) bool { return false }
 
 // Worker implements work.Authenticator: the token says which worker calls.

@@ -39,7 +39,7 @@ var _ = Describe("A pod that a tenant creates", func() {
 		Eventually(func(g Gomega) { // until the policy and the role are observed
 			err := c.Create(ctx, forged.DeepCopy())
 			g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
-			g.Expect(err.Error()).To(ContainSubstring("only the Job controller makes them"))
+			g.Expect(err.Error()).To(ContainSubstring("only the Job controller creates them"))
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(timeout))
 

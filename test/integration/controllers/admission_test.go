@@ -35,7 +35,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	refused(ctx, newFunction("", "", change), words...)
 },
 	Entry("with neither code nor codeFrom", func(f *v1alpha1.Function) { f.Spec.Code = nil },
-		"exactly one of spec.code and spec.codeFrom must be set: put the text into spec.code"),
+		"exactly one of spec.code and spec.codeFrom must be set: put the source text into spec.code"),
 	Entry("with both code and codeFrom", func(f *v1alpha1.Function) {
 		f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 	}, "exactly one of spec.code and spec.codeFrom must be set"),
@@ -50,13 +50,13 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with files beside code that is in a ConfigMap", func(f *v1alpha1.Function) {
 		f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
 		f.Spec.Files = map[string]v1alpha1.FileText{"util.py": ""}
-	}, "spec.files goes with spec.code"),
+	}, "spec.files requires spec.code"),
 	Entry("with empty code", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To("") }, "spec.code"),
 	//security:attack tenant | stores code over the limit | admission refuses the Function
 	Entry("with code over the limit", func(f *v1alpha1.Function) { f.Spec.Code = ptr.To(strings.Repeat("#", 921601)) }, "spec.code", "921600"),
 	Entry("without an image", func(f *v1alpha1.Function) { f.Spec.Image = "" }, "spec.image"),
 	Entry("with a registry's path for an image", func(f *v1alpha1.Function) { f.Spec.Image = "docker.io/library/python:3" },
-		"spec.image must be the name of a FunctionImage", "not the path of an image in a registry"),
+		"spec.image must be the name of a FunctionImage", "not an image reference"),
 	Entry("with a runtime without a version", func(f *v1alpha1.Function) { f.Spec.Runtime = "python" }, "spec.runtime"),
 	Entry("with a name that is not a label", func(f *v1alpha1.Function) { f.Name = strings.Repeat("a", 64) },
 		"metadata.name must be no more than 63 characters"),
@@ -74,7 +74,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with an invalid priority class", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("High!") },
 		"spec.priorityClassName must be the name of a PriorityClass"),
 	Entry("with CPUs as GPU resource", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("cpu") },
-		"spec.gpuResource must be an extended resource with the domain of its device plugin, such as nvidia.com/mig-1g.10gb"),
+		"spec.gpuResource must be an extended resource that includes the domain of its device plugin, such as nvidia.com/mig-1g.10gb"),
 	Entry("with a resource of Kubernetes as GPU resource", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("kubernetes.io/gpu") },
 		"spec.gpuResource must be an extended resource"),
 	Entry("with an empty history", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.revisionHistoryLimit"),
@@ -85,7 +85,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	//security:attack tenant | names a volume as the operator names its own | admission refuses the Function
 	Entry("with a volume of the operator's name", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "sharedcloud-code", EmptyDir: &v1alpha1.EmptyDir{}}}}
-	}, "sharedcloud- are the operator's own"),
+	}, "sharedcloud- are reserved"),
 	Entry("with a volume of two sources", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}, Secret: &v1alpha1.NamedSource{Name: "s"}}}}
 	}, "exactly one of the fields in [configMap secret emptyDir persistentVolumeClaim] must be set"),
@@ -95,10 +95,10 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	//security:attack tenant | mounts a volume over the operator's files in the worker | admission refuses the Function
 	Entry("with a mount over the operator's files", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "/sharedcloud/code"}}}
-	}, "mountPath must be outside /sharedcloud"),
+	}, "must be outside /sharedcloud"),
 	Entry("with a mount at a relative path", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "data"}}}
-	}, "mountPath must be absolute"),
+	}, "mountPath must be an absolute path"),
 	Entry("with an unknown medium", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{Medium: "Disk"}}}}
 	}, "medium"),
@@ -147,7 +147,7 @@ var _ = DescribeTable("A FunctionRun is refused", func(ctx SpecContext, change f
 	Entry("without inputs", func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
 		"none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: put a list of inputs such as [[1, 2], [3, 4]] into spec.parameters"),
 	Entry("with both forms of inputs", func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1,),)") },
-		"more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: leave all but one of them out"),
+		"more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: set exactly one of them"),
 	Entry("without a function", func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "" }, "spec.functionRef"),
 	Entry("with a name that is not a label", func(r *v1alpha1.FunctionRun) { r.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
 	Entry("with a literal that is too short", func(r *v1alpha1.FunctionRun) {
@@ -171,36 +171,36 @@ var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecConte
 	}).WithContext(ctx).Should(Succeed())
 },
 	Entry("of an input", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters[1][0].Raw = []byte("2") },
-		"spec.parameters is immutable: make a new FunctionRun"),
+		"spec.parameters is immutable: create a new FunctionRun"),
 	Entry("of the number of inputs", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = r.Spec.Parameters[:1] },
-		"spec.parameters is immutable: make a new FunctionRun"),
+		"spec.parameters is immutable: create a new FunctionRun"),
 	Entry("from one form of inputs to the other", none, func(r *v1alpha1.FunctionRun) {
 		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("((1,),)")
-	}, "spec.parametersLiteral is immutable: make a new FunctionRun"),
+	}, "spec.parametersLiteral is immutable: create a new FunctionRun"),
 	Entry("that removes the inputs", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
 		"none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"),
 	Entry("of the literal", literal, func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((2,),)") },
-		"spec.parametersLiteral is immutable: make a new FunctionRun"),
+		"spec.parametersLiteral is immutable: create a new FunctionRun"),
 	Entry("of the function", none, func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "another" },
-		"spec.functionRef is immutable: make a new FunctionRun"),
-	Entry("of the GPUs", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUs = ptr.To[int32](1) }, "spec.gpus is immutable: make a new FunctionRun"),
+		"spec.functionRef is immutable: create a new FunctionRun"),
+	Entry("of the GPUs", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUs = ptr.To[int32](1) }, "spec.gpus is immutable: create a new FunctionRun"),
 	Entry("of the GPU products", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"NVIDIA-A100-SXM4-80GB"} },
-		"spec.gpuProducts is immutable: make a new FunctionRun"),
+		"spec.gpuProducts is immutable: create a new FunctionRun"),
 	Entry("of one of the GPU products", func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"A", "B"} },
-		func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"A", "C"} }, "spec.gpuProducts is immutable: make a new FunctionRun"),
+		func(r *v1alpha1.FunctionRun) { r.Spec.GPUProducts = []string{"A", "C"} }, "spec.gpuProducts is immutable: create a new FunctionRun"),
 	Entry("to no workers", none, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](0) }, "spec.workers"),
-	Entry("of the time limit", none, func(r *v1alpha1.FunctionRun) { r.Spec.TimeoutSeconds = ptr.To[int32](1) }, "spec.timeoutSeconds is immutable: make a new FunctionRun"),
-	Entry("of the retries", none, func(r *v1alpha1.FunctionRun) { r.Spec.Retries = ptr.To[int32](1) }, "spec.retries is immutable: make a new FunctionRun"),
-	Entry("of the delay", none, func(r *v1alpha1.FunctionRun) { r.Spec.RetryDelaySeconds = ptr.To[int32](1) }, "spec.retryDelaySeconds is immutable: make a new FunctionRun"),
+	Entry("of the time limit", none, func(r *v1alpha1.FunctionRun) { r.Spec.TimeoutSeconds = ptr.To[int32](1) }, "spec.timeoutSeconds is immutable: create a new FunctionRun"),
+	Entry("of the retries", none, func(r *v1alpha1.FunctionRun) { r.Spec.Retries = ptr.To[int32](1) }, "spec.retries is immutable: create a new FunctionRun"),
+	Entry("of the delay", none, func(r *v1alpha1.FunctionRun) { r.Spec.RetryDelaySeconds = ptr.To[int32](1) }, "spec.retryDelaySeconds is immutable: create a new FunctionRun"),
 	Entry("of the non-retryable errors", none, func(r *v1alpha1.FunctionRun) { r.Spec.NonRetryableErrors = []string{"KeyError"} },
-		"spec.nonRetryableErrors is immutable: make a new FunctionRun"),
-	Entry("of the limit of failures", none, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) }, "spec.maxFailures is immutable: make a new FunctionRun"),
+		"spec.nonRetryableErrors is immutable: create a new FunctionRun"),
+	Entry("of the limit of failures", none, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) }, "spec.maxFailures is immutable: create a new FunctionRun"),
 	Entry("of the deadline", none, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](1) },
-		"spec.activeDeadlineSeconds is immutable: make a new FunctionRun"),
-	Entry("of the priority", none, func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("high") }, "spec.priorityClassName is immutable: make a new FunctionRun"),
-	Entry("of the resource", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUResource = ptr.To("amd.com/gpu") }, "spec.gpuResource is immutable: make a new FunctionRun"),
+		"spec.activeDeadlineSeconds is immutable: create a new FunctionRun"),
+	Entry("of the priority", none, func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("high") }, "spec.priorityClassName is immutable: create a new FunctionRun"),
+	Entry("of the resource", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUResource = ptr.To("amd.com/gpu") }, "spec.gpuResource is immutable: create a new FunctionRun"),
 	Entry("that reverts a cancellation", func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true },
-		func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = false }, "spec.cancel cannot be taken back: make a new FunctionRun"),
+		func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = false }, "spec.cancel cannot be changed back to false: create a new FunctionRun"),
 )
 
 func none(*v1alpha1.FunctionRun) {}

@@ -75,7 +75,7 @@ var _ = Describe("A Function", func() {
 		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapMissing)).To(ContainSubstring(`no ConfigMap "code"`))
 		code := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "code", Namespace: namespace}, Data: map[string]string{"main.py": "x"}}
 		create(ctx, code)
-		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapKey)).To(ContainSubstring(`has no key "handler.py"`))
+		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapKeyMissing)).To(ContainSubstring(`has no key "handler.py"`))
 		code.Data["handler.py"] = "def handler(event): return 1\n"
 		Expect(k8s.Update(ctx, code)).To(Succeed())
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
@@ -95,7 +95,7 @@ var _ = Describe("A Function", func() {
 		numbers := map[string]string{}
 		for _, revision := range revisionsOf(ctx, Default, function) {
 			numbers[revision.Name] = revision.Annotations[v1alpha1.AnnotationRevisionNumber]
-			Expect(revision.Annotations).To(HaveKey(v1alpha1.AnnotationRevisionSince))
+			Expect(revision.Annotations).To(HaveKey(v1alpha1.AnnotationRevisionCurrentSince))
 		}
 		Expect(numbers).To(SatisfyAll(HaveLen(2), HaveKeyWithValue(first, "3"), ContainElement("2")))
 	}, SpecTimeout(90*time.Second))
@@ -110,7 +110,7 @@ var _ = Describe("A Function", func() {
 		create(ctx, function)
 		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapMissing)).To(ContainSubstring("correct spec.codeFrom.configMapRef.name"))
 		create(ctx, code)
-		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapKey)).To(ContainSubstring(`has no key "handler.py", the file that defines handler(event)`))
+		Expect(waitReason(ctx, function, v1alpha1.ReasonConfigMapKeyMissing)).To(ContainSubstring(`has no key "handler.py", the file that defines handler(event)`))
 		code.Data["handler.py"] = "import util\ndef handler(event): return util.A\n"
 		Expect(k8s.Update(ctx, code)).To(Succeed())
 		waitCondition(ctx, function, v1alpha1.ConditionReady)

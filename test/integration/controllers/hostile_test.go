@@ -62,7 +62,7 @@ var _ = DescribeTable("A Function is refused, too,", func(ctx SpecContext, chang
 },
 	//security:attack tenant | a priority class of the cluster's own pods | refused at admission, always
 	Entry("with a priority class of the cluster", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("system-node-critical") },
-		"priority classes that begin with system- are for the cluster's own pods"),
+		"priority classes that begin with system- are reserved for system pods"),
 	//security:attack tenant | a sub path that leaves its volume | refused at admission
 	Entry("with a sub path that leaves the volume", func(f *v1alpha1.Function) {
 		mountedAt("/data")(f)
@@ -82,7 +82,7 @@ var _ = DescribeTable("A FunctionRun is refused, too,", func(ctx SpecContext, ch
 },
 	//security:attack tenant | a run takes a priority class of the cluster's own pods | refused at admission, always
 	Entry("with a priority class of the cluster", func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("system-cluster-critical") },
-		"priority classes that begin with system- are for the cluster's own pods"),
+		"priority classes that begin with system- are reserved for system pods"),
 )
 
 var _ = DescribeTable("A FunctionImage has no path such as", func(ctx SpecContext, path string) {

@@ -59,7 +59,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		create(ctx, newFunction(namespace, "f"), newConfigMap(namespace, "source", map[string]string{"inputs": "[1]\noops\n"}), run)
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonParametersInvalid))
-		Expect(failed.Message).To(SatisfyAll(ContainSubstring("The key inputs of the ConfigMap source cannot be read as NDJSON: line 2: it is no JSON"), ContainSubstring("Create a new FunctionRun")))
+		Expect(failed.Message).To(SatisfyAll(ContainSubstring("The key inputs of the ConfigMap source cannot be read as NDJSON: line 2: it is not JSON"), ContainSubstring("Create a new FunctionRun")))
 	}, SpecTimeout(90*time.Second))
 
 	It("reports that the name of its copy is taken, and continues when that ConfigMap is deleted", func(ctx SpecContext) {
@@ -104,7 +104,7 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 		Eventually(func(g Gomega) {
 			fresh(ctx, g, run)
 			run.Spec.ParametersFrom.ConfigMapKeyRef.Key = "other"
-			g.Expect(k8s.Update(ctx, run)).To(MatchError(ContainSubstring("spec.parametersFrom is immutable: make a new FunctionRun")))
+			g.Expect(k8s.Update(ctx, run)).To(MatchError(ContainSubstring("spec.parametersFrom is immutable: create a new FunctionRun")))
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 })

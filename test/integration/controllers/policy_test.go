@@ -204,7 +204,7 @@ var _ = Describe("Pods of runs", func() {
 		c := tenant(ctx, namespace, allPods)
 		plain := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "plain"}, Spec: workerPod(run, job, "").Spec}
 		accepted(ctx, func() error { return c.Create(ctx, plain.DeepCopy()) })
-		const made, changed = "only the Job controller makes them", "are the Job controller's"
+		const made, changed = "only the Job controller creates them", "only the Job controller changes"
 		refusedBy(ctx, made, func() error { return c.Create(ctx, workerPod(run, job, "forged")) })
 		refusedBy(ctx, made, func() error {
 			pod := workerPod(run, job, "forged")
@@ -267,7 +267,7 @@ var _ = Describe("Jobs of runs", func() {
 			Spec:       batchv1.JobSpec{Suspend: ptr.To(true), Template: corev1.PodTemplateSpec{Spec: workerPod(run, job, "").Spec}},
 		}
 		c := tenant(ctx, namespace, allJobs)
-		const made, changed = "only the operator makes them", "are the operator's"
+		const made, changed = "only the operator creates them", "only the operator changes"
 		refusedBy(ctx, made, func() error { return c.Create(ctx, forged.DeepCopy()) })
 		plain := forged.DeepCopy()
 		plain.Labels, plain.OwnerReferences = nil, nil

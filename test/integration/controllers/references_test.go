@@ -264,11 +264,11 @@ var _ = Describe("Without the policies that check references", Serial, func() {
 		Entry("when a binding only warns", func(ctx SpecContext) {
 			Expect(k8s.Patch(ctx, &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.PolicyFunctionReferences}},
 				client.RawPatch(types.MergePatchType, []byte(`{"spec":{"validationActions":["Warn"]}}`)))).To(Succeed())
-		}, "does not deny everywhere", SpecTimeout(3*time.Minute)),
+		}, "does not enforce the policy", SpecTimeout(3*time.Minute)),
 		Entry("when a policy has another condition", func(ctx SpecContext) {
 			Expect(k8s.Patch(ctx, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.PolicyFunctionReferences}},
 				client.RawPatch(types.MergePatchType, []byte(`{"spec":{"matchConditions":[{"name":"never","expression":"false"}]}}`)))).To(Succeed())
-		}, "is not the one of this version", SpecTimeout(3*time.Minute)),
+		}, "differs from the one of this version", SpecTimeout(3*time.Minute)),
 	)
 })
 

@@ -5,11 +5,11 @@ package v1alpha1
 // ClaimSourceApplyConfiguration represents a declarative configuration of the ClaimSource type for use
 // with apply.
 //
-// ClaimSource names a PersistentVolumeClaim of the same namespace.
+// ClaimSource references a PersistentVolumeClaim in the same namespace.
 type ClaimSourceApplyConfiguration struct {
 	// claimName is the name of the claim.
 	ClaimName *string `json:"claimName,omitempty"`
-	// readOnly mounts it so that nothing can be written.
+	// readOnly mounts the claim read-only. Defaults to false.
 	ReadOnly *bool `json:"readOnly,omitempty"`
 }
 

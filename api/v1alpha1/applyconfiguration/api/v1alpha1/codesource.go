@@ -5,12 +5,13 @@ package v1alpha1
 // CodeSourceApplyConfiguration represents a declarative configuration of the CodeSource type for use
 // with apply.
 //
-// CodeSource names where the text of a module is kept. A change of it makes a new revision.
+// CodeSource references the source text of a module. A change of the referenced ConfigMap creates a new revision.
 type CodeSourceApplyConfiguration struct {
-	// configMapKeyRef is a key of a ConfigMap in the Function's namespace: the module alone.
+	// configMapKeyRef selects a key of a ConfigMap in the Function's namespace. Its value is the module.
 	ConfigMapKeyRef *ConfigMapKeyRefApplyConfiguration `json:"configMapKeyRef,omitempty"`
-	// configMapRef is a ConfigMap in the Function's namespace, all of whose keys become files in the folder of the module:
-	// handler.py (handler.js for Node) is the module, which imports the others. Keys have no slashes, so there are no subfolders.
+	// configMapRef references a ConfigMap in the Function's namespace. Each key becomes a file in the directory of the
+	// module. The key handler.py (handler.js for Node) is the module; it can import the others. A key cannot contain a
+	// slash, so there are no subdirectories.
 	ConfigMapRef *ConfigMapRefApplyConfiguration `json:"configMapRef,omitempty"`
 }
 

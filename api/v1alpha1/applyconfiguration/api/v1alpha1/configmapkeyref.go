@@ -5,11 +5,11 @@ package v1alpha1
 // ConfigMapKeyRefApplyConfiguration represents a declarative configuration of the ConfigMapKeyRef type for use
 // with apply.
 //
-// ConfigMapKeyRef names a key of a ConfigMap in the same namespace.
+// ConfigMapKeyRef selects a key of a ConfigMap in the same namespace.
 type ConfigMapKeyRefApplyConfiguration struct {
-	// name of the ConfigMap.
+	// name is the name of the ConfigMap.
 	Name *string `json:"name,omitempty"`
-	// key of the ConfigMap that holds the text.
+	// key is the key of the ConfigMap whose value is used.
 	Key *string `json:"key,omitempty"`
 }
 

@@ -7,11 +7,11 @@ package v1alpha1
 //
 // ConfigMapKeySelector selects a key of a ConfigMap.
 type ConfigMapKeySelectorApplyConfiguration struct {
-	// name of the ConfigMap.
+	// name is the name of the ConfigMap.
 	Name *string `json:"name,omitempty"`
-	// key to select from the ConfigMap's data.
+	// key is the key to select.
 	Key *string `json:"key,omitempty"`
-	// optional says that the ConfigMap or its key may be missing.
+	// optional allows the ConfigMap or its key to be missing. Defaults to false.
 	Optional *bool `json:"optional,omitempty"`
 }
 

@@ -5,9 +5,9 @@ package v1alpha1
 // ConfigMapRefApplyConfiguration represents a declarative configuration of the ConfigMapRef type for use
 // with apply.
 //
-// ConfigMapRef names a ConfigMap of the same namespace.
+// ConfigMapRef references a ConfigMap in the same namespace.
 type ConfigMapRefApplyConfiguration struct {
-	// name of the ConfigMap.
+	// name is the name of the ConfigMap.
 	Name *string `json:"name,omitempty"`
 }
 

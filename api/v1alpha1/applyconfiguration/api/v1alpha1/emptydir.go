@@ -5,12 +5,12 @@ package v1alpha1
 // EmptyDirApplyConfiguration represents a declarative configuration of the EmptyDir type for use
 // with apply.
 //
-// EmptyDir is scratch space.
+// EmptyDir is a temporary directory.
 type EmptyDirApplyConfiguration struct {
-	// medium is "" for the node's disk or Memory.
+	// medium is the storage medium: "" for the node's disk, or Memory. Defaults to "".
 	Medium *string `json:"medium,omitempty"`
-	// sizeLimitMiB is the most it may hold, in MiB. Default: what the manager's flags --default-memory-volume-size (1 GiB) and
-	// --default-disk-volume-size (none) say.
+	// sizeLimitMiB is the maximum size in MiB. Defaults to the manager's flag --default-memory-volume-size (1 GiB) for
+	// the medium Memory, and to --default-disk-volume-size (no limit) otherwise.
 	SizeLimitMiB *int64 `json:"sizeLimitMiB,omitempty"`
 }
 

@@ -5,14 +5,14 @@ package v1alpha1
 // EnvVarApplyConfiguration represents a declarative configuration of the EnvVar type for use
 // with apply.
 //
-// The types of this file are those of the core API of the same names, with the same fields and JSON, and with limits on
-// every string and number.
+// The types in this file have the names, fields and JSON of the corresponding types of the core API, and a limit on every
+// string and number.
 // EnvVar is an environment variable of the handler.
 type EnvVarApplyConfiguration struct {
-	// name of the variable. May consist of any printable ASCII characters except '='.
+	// name is the name of the variable. It may consist of any printable ASCII characters except '='.
 	Name *string `json:"name,omitempty"`
-	// value of the variable. References $(VAR_NAME) are expanded using the variables before it in the container and the
-	// service environment variables; $$(VAR_NAME) becomes the text $(VAR_NAME). Defaults to "".
+	// value is the value of the variable. References $(VAR_NAME) are expanded using the previously defined variables of
+	// the container and the service environment variables. $$(VAR_NAME) becomes the text $(VAR_NAME). Defaults to "".
 	Value *string `json:"value,omitempty"`
 	// valueFrom is a source of the value. Cannot be used if value is not empty.
 	ValueFrom *EnvVarSourceApplyConfiguration `json:"valueFrom,omitempty"`

@@ -5,7 +5,7 @@ package v1alpha1
 // EnvVarSourceApplyConfiguration represents a declarative configuration of the EnvVarSource type for use
 // with apply.
 //
-// EnvVarSource is where the value of a variable comes from. Exactly one of its fields is set.
+// EnvVarSource is the source of a variable's value. Set exactly one of its fields.
 type EnvVarSourceApplyConfiguration struct {
 	// fieldRef selects a field of the pod: metadata.name, metadata.namespace, metadata.labels['<KEY>'],
 	// metadata.annotations['<KEY>'], spec.nodeName, spec.serviceAccountName, status.hostIP, status.podIP, status.podIPs.

@@ -9,11 +9,11 @@ package v1alpha1
 type FileKeySelectorApplyConfiguration struct {
 	// volumeName is the name of the volume mount containing the env file.
 	VolumeName *string `json:"volumeName,omitempty"`
-	// path of the file within the volume. Must be relative and may not contain '..' or begin with it.
+	// path is the path of the file within the volume. It must be relative and must not contain or begin with '..'.
 	Path *string `json:"path,omitempty"`
-	// key within the env file.
+	// key is the key within the env file.
 	Key *string `json:"key,omitempty"`
-	// optional says that the file or its key may be missing: the variable is not set then.
+	// optional allows the file or its key to be missing. The variable is then not set. Defaults to false.
 	Optional *bool `json:"optional,omitempty"`
 }
 

@@ -14,14 +14,14 @@ import (
 // FunctionApplyConfiguration represents a declarative configuration of the Function type for use
 // with apply.
 //
-// Function is code with a runtime and an image, to be run over many inputs at once.
+// Function is code with a runtime and an image that runs over many inputs in parallel.
 type FunctionApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what a person writes.
+	// spec is the desired state of the Function.
 	Spec *FunctionSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the controller found.
+	// status is the observed state of the Function.
 	Status *FunctionStatusApplyConfiguration `json:"status,omitempty"`
 }
 

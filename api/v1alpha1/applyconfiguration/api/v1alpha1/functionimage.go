@@ -14,14 +14,14 @@ import (
 // FunctionImageApplyConfiguration represents a declarative configuration of the FunctionImage type for use
 // with apply.
 //
-// FunctionImage is an entry of the catalogue of images that functions may use.
+// FunctionImage is an entry of the catalogue of images that Functions can use.
 type FunctionImageApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is the entry of the catalogue.
+	// spec describes the image.
 	Spec *FunctionImageSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the controllers found.
+	// status is the observed state of the FunctionImage.
 	Status *FunctionImageStatusApplyConfiguration `json:"status,omitempty"`
 }
 

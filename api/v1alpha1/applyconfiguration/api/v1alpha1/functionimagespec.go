@@ -9,22 +9,24 @@ import (
 // FunctionImageSpecApplyConfiguration represents a declarative configuration of the FunctionImageSpec type for use
 // with apply.
 //
-// FunctionImageSpec is an entry of the catalogue.
+// FunctionImageSpec describes an image of the catalogue.
 type FunctionImageSpecApplyConfiguration struct {
-	// registryPath is the OCI reference of the image, kept as written: sharedcloud/tensorflow-gpu-python36:latest.
+	// registryPath is the OCI reference of the image, used exactly as written:
+	// sharedcloud/tensorflow-gpu-python36:latest.
 	RegistryPath *string `json:"registryPath,omitempty"`
-	// runtime that the image's interpreter is: python36, node8 and so on. A function of another language is refused.
+	// runtime is the language and version of the image's interpreter, such as python36 or node8. A Function with a
+	// runtime of another language cannot use the image.
 	Runtime *string `json:"runtime,omitempty"`
-	// requiresGPU says that functions of this image get one GPU a worker unless they say otherwise.
+	// requiresGPU sets the default of a Function's gpus to 1. Defaults to false.
 	RequiresGPU *bool `json:"requiresGPU,omitempty"`
-	// imagePullPolicy of the workers' container. Default IfNotPresent, also for :latest.
+	// imagePullPolicy is the pull policy of the workers' container. Defaults to IfNotPresent, also for the tag latest.
 	ImagePullPolicy *v1.PullPolicy `json:"imagePullPolicy,omitempty"`
-	// imagePullSecrets are names of Secrets in the function's namespace. The user who writes the image must be
-	// allowed to get Secrets of these names in the image's own namespace.
+	// imagePullSecrets are names of Secrets in the Function's namespace that are used to pull the image. To write the
+	// FunctionImage, you must be allowed to get Secrets of these names in the FunctionImage's own namespace.
 	ImagePullSecrets []string `json:"imagePullSecrets,omitempty"`
-	// description is free text for people who choose an image.
+	// description is free text that helps users to choose an image.
 	Description *string `json:"description,omitempty"`
-	// tag is a short word that groups images, echoed by REST.
+	// tag is a short word that groups images. The REST API returns it unchanged.
 	Tag *string `json:"tag,omitempty"`
 }
 

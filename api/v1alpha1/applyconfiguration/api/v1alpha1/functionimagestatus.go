@@ -9,13 +9,15 @@ import (
 // FunctionImageStatusApplyConfiguration represents a declarative configuration of the FunctionImageStatus type for use
 // with apply.
 //
-// FunctionImageStatus is what the controllers found.
+// FunctionImageStatus is the observed state of a FunctionImage.
 type FunctionImageStatusApplyConfiguration struct {
-	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
+	// observedGeneration is the generation of the spec that this status describes. It is -1 until the controller has
+	// processed the FunctionImage.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Ready, Reconciling and Stalled.
+	// conditions are the current conditions of the FunctionImage: Ready, Reconciling and Stalled.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// digest of the image, recorded from the latest pod that ran it. No registry is asked.
+	// digest is the digest of the image as the latest pod that used it reported it. The operator does not query the
+	// registry.
 	Digest *string `json:"digest,omitempty"`
 }
 

@@ -5,9 +5,9 @@ package v1alpha1
 // FunctionReferenceApplyConfiguration represents a declarative configuration of the FunctionReference type for use
 // with apply.
 //
-// FunctionReference names a Function of the same namespace.
+// FunctionReference references a Function in the same namespace.
 type FunctionReferenceApplyConfiguration struct {
-	// name of the Function.
+	// name is the name of the Function.
 	Name *string `json:"name,omitempty"`
 }
 

@@ -5,17 +5,17 @@ package v1alpha1
 // FunctionRevisionApplyConfiguration represents a declarative configuration of the FunctionRevision type for use
 // with apply.
 //
-// FunctionRevision names what exactly is executed.
+// FunctionRevision identifies exactly what a run executes.
 type FunctionRevisionApplyConfiguration struct {
-	// name of the immutable ConfigMap that holds code, runner and settings.
+	// name is the name of the immutable ConfigMap that holds the code, the runner and the settings.
 	Name *string `json:"name,omitempty"`
-	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
-	// another content is not executed.
+	// digest is the SHA-256 of the ConfigMap's content and the Function's UID: "sha256:" and 64 hexadecimal digits. A
+	// ConfigMap of the same name with different content is not executed.
 	Digest *string `json:"digest,omitempty"`
-	// number counts the Function's revisions from 1, in the order in which they became the present one: what a revision has
-	// that is gone back to is a new number.
+	// number is the revision's ordinal among the Function's revisions, starting at 1, in the order in which they became
+	// current. A revision that becomes current again after a rollback gets a new number.
 	Number *int64 `json:"number,omitempty"`
-	// generation of the Function that it was made from.
+	// generation is the generation of the Function that the revision was created from.
 	Generation *int64 `json:"generation,omitempty"`
 	// registryPath is the OCI reference of the image.
 	RegistryPath *string `json:"registryPath,omitempty"`

@@ -14,14 +14,14 @@ import (
 // FunctionRunApplyConfiguration represents a declarative configuration of the FunctionRun type for use
 // with apply.
 //
-// FunctionRun is one call of a function over n inputs.
+// FunctionRun is one call of a Function over a number of inputs.
 type FunctionRunApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what is called, and with what.
+	// spec describes the call: the Function, its inputs and how they are executed.
 	Spec *FunctionRunSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what became of the run.
+	// status is the observed state of the run.
 	Status *FunctionRunStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -9,26 +9,30 @@ import (
 // FunctionRunSpecApplyConfiguration represents a declarative configuration of the FunctionRunSpec type for use
 // with apply.
 //
-// FunctionRunSpec is one call of a function over n inputs. All but suspend, cancel, workers, ttlSecondsAfterFinished and
-// resultsTTLSecondsAfterFinished is immutable: what a run executes never changes under it.
+// FunctionRunSpec describes one call of a Function over its inputs. All fields are immutable except suspend, cancel,
+// workers, ttlSecondsAfterFinished and resultsTTLSecondsAfterFinished.
 //
-// The rules for parameters are the ValidatingAdmissionPolicy functionrun-parameters: CEL in a schema cannot see lists
-// whose items have no type.
+// The rules for parameters are in the ValidatingAdmissionPolicy functionrun-parameters, because CEL rules in a schema
+// cannot access lists whose items have no type.
 type FunctionRunSpecApplyConfiguration struct {
-	// functionRef names the Function, in the run's namespace. The run pins the Function's revision when it starts.
+	// functionRef references the Function in the run's namespace. The run pins the Function's current revision when it
+	// starts. Immutable.
 	FunctionRef *FunctionReferenceApplyConfiguration `json:"functionRef,omitempty"`
-	// parameters is a list of inputs, each a list of JSON values. Exactly one of parameters, parametersLiteral and
-	// parametersFrom is set.
+	// parameters is a list of inputs. Each input is a list of JSON values. Set exactly one of parameters,
+	// parametersLiteral and parametersFrom. Immutable.
 	Parameters []apiv1alpha1.Input `json:"parameters,omitempty"`
-	// parametersLiteral is the text of a Python tuple of tuples, kept as written: "((1, 2), (3, 4))". It is the only form
-	// that keeps tuples, bytes and integers of any size what they are.
+	// parametersLiteral is the text of a Python tuple of tuples, "((1, 2), (3, 4))"; each inner tuple is one input. It
+	// is stored as written and is the only form that preserves tuples, bytes and integers of any size. Set exactly one
+	// of parameters, parametersLiteral and parametersFrom. Immutable.
 	ParametersLiteral *string `json:"parametersLiteral,omitempty"`
-	// parametersFrom names where the inputs are kept, for more of them than an object can hold.
+	// parametersFrom references inputs that are stored outside the run, for more inputs than an object can hold. Set
+	// exactly one of parameters, parametersLiteral and parametersFrom. Immutable.
 	ParametersFrom              *ParametersSourceApplyConfiguration `json:"parametersFrom,omitempty"`
 	RunPolicyApplyConfiguration `json:""`
-	// suspend asks for no workers until it is false again. What has an outcome keeps it.
+	// suspend stops the run's workers until it is set to false. Inputs with an outcome keep it. Defaults to false.
 	Suspend *bool `json:"suspend,omitempty"`
-	// cancel ends the run: what has no outcome yet becomes Cancelled. It cannot be taken back.
+	// cancel ends the run. Inputs without an outcome get the status Cancelled. Once true, it cannot be changed. Defaults
+	// to false.
 	Cancel *bool `json:"cancel,omitempty"`
 }
 

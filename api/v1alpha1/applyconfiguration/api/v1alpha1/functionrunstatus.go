@@ -10,26 +10,29 @@ import (
 // FunctionRunStatusApplyConfiguration represents a declarative configuration of the FunctionRunStatus type for use
 // with apply.
 //
-// FunctionRunStatus is what became of the run. Results are not here: the subresource functionruns/results of
-// subresources.sharedcloud.io has them.
+// FunctionRunStatus is the observed state of a FunctionRun. It does not contain results: read them from the subresource
+// functionruns/results of subresources.sharedcloud.io.
 type FunctionRunStatusApplyConfiguration struct {
-	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
+	// observedGeneration is the generation of the spec that this status describes. It is -1 until the controller has
+	// processed the run.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Ready, Reconciling and Stalled for tools; Complete, Failed, Finished, Suspended and Ending for people.
+	// conditions are the current conditions of the run. Ready, Reconciling and Stalled follow the kstatus conventions
+	// for tools; Complete, Failed, Finished, Suspended and Ending describe the run's lifecycle.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// revision is what this run executes, pinned before its Job is made.
+	// revision is what this run executes. It is set before the first Job is created and does not change afterwards.
 	Revision *PinnedRevisionApplyConfiguration `json:"revision,omitempty"`
 	// job is the latest Job of the run.
 	Job *JobReferenceApplyConfiguration `json:"job,omitempty"`
-	// workers is how many workers the run's Job has: the smaller of inputs and spec.workers as it is now.
+	// workers is the number of workers of the run's Job: the smaller of the number of inputs and the current
+	// spec.workers.
 	Workers *int32 `json:"workers,omitempty"`
 	// imageDigest is the digest of the image that the workers run, as the first pod reported it.
 	ImageDigest *string `json:"imageDigest,omitempty"`
-	// startTime is when the first Job was made.
+	// startTime is the time at which the first Job was created.
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// completionTime is when the run became Complete or Failed.
+	// completionTime is the time at which the run became Complete or Failed.
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// progress is the API server's report from the outcome store; nobody else writes it.
+	// progress counts the run's inputs by state. Only the API server writes it, from the outcome store.
 	Progress *RunProgressApplyConfiguration `json:"progress,omitempty"`
 }
 

@@ -9,26 +9,31 @@ import (
 // FunctionSpecApplyConfiguration represents a declarative configuration of the FunctionSpec type for use
 // with apply.
 //
-// FunctionSpec is what a person writes: the code, what it needs, and how it runs.
+// FunctionSpec is the desired state of a Function: its code, the resources it needs and how it runs.
 type FunctionSpecApplyConfiguration struct {
-	// name is the display name: free text that need not be unique. Defaults to metadata.name.
+	// name is the display name. It is free text and need not be unique. Defaults to metadata.name.
 	Name *string `json:"name,omitempty"`
-	// runtime says which language and version runs the code: python27, python36, python311, node8, node20 and so on.
+	// runtime is the language and version that run the code, such as python27, python36, python311, node8 or node20.
 	Runtime *string `json:"runtime,omitempty"`
-	// image is the name of a FunctionImage in this namespace or in the catalogue's; the nearer one wins.
+	// image is the name of a FunctionImage in this namespace or in the catalogue's namespace. If both have one of this
+	// name, the one in this namespace is used.
 	Image *string `json:"image,omitempty"`
-	// code is the whole text of the module. It must define handler(event). Exactly one of code and codeFrom is set.
+	// code is the complete source text of the module. It must define handler(event). Set exactly one of code and
+	// codeFrom.
 	Code *string `json:"code,omitempty"`
-	// files are further files beside code, by their names: modules that it imports, data that it reads. They lie in the same
-	// folder. Names are those that keys of a ConfigMap may have, so there are no subfolders; handler.py (handler.js) is
-	// code's own, runner.py (runner.js) and revision.json are the operator's.
+	// files are additional files, by name, that are mounted in the same directory as code: modules that the code
+	// imports, or data that it reads. A name must be a valid ConfigMap key, so there are no subdirectories. The names
+	// handler.py and handler.js are reserved for code; runner.py, runner.js and revision.json are reserved for the
+	// operator.
 	Files map[string]apiv1alpha1.FileText `json:"files,omitempty"`
-	// codeFrom names where the text of the module is kept, so that a Git repository can hold a real source file.
+	// codeFrom references the ConfigMap that holds the source text, so that a Git repository can hold it as a regular
+	// source file. Set exactly one of code and codeFrom.
 	CodeFrom                    *CodeSourceApplyConfiguration `json:"codeFrom,omitempty"`
 	RunPolicyApplyConfiguration `json:""`
-	// pod is the part of the workers' pods that a user may set.
+	// pod holds the settings of the workers' pods that you may change.
 	Pod *PodSettingsApplyConfiguration `json:"pod,omitempty"`
-	// revisionHistoryLimit is how many revisions before the current one are kept to go back to. Default 10.
+	// revisionHistoryLimit is the number of revisions before the current one that are kept for a rollback. Defaults to
+	// 10.
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
 }
 

@@ -9,13 +9,14 @@ import (
 // FunctionStatusApplyConfiguration represents a declarative configuration of the FunctionStatus type for use
 // with apply.
 //
-// FunctionStatus is what the controller found.
+// FunctionStatus is the observed state of a Function.
 type FunctionStatusApplyConfiguration struct {
-	// observedGeneration is the generation of spec that this status speaks of; -1 before the first.
+	// observedGeneration is the generation of the spec that this status describes. It is -1 until the controller has
+	// processed the Function.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Ready, Reconciling and Stalled.
+	// conditions are the current conditions of the Function: Ready, Reconciling and Stalled.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// revision is what a run made now would execute.
+	// revision is the revision that a new run executes.
 	Revision *FunctionRevisionApplyConfiguration `json:"revision,omitempty"`
 }
 

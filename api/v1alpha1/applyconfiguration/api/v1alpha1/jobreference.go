@@ -9,13 +9,15 @@ import (
 // JobReferenceApplyConfiguration represents a declarative configuration of the JobReference type for use
 // with apply.
 //
-// JobReference names a run's Job.
+// JobReference references a Job of a run.
 type JobReferenceApplyConfiguration struct {
-	// name of the Job.
+	// name is the name of the Job.
 	Name *string `json:"name,omitempty"`
-	// number of the Job among the run's, from 1. A Job deleted by hand or by a suspension is followed by the next.
+	// number is the Job's ordinal among the Jobs of the run, starting at 1. A Job that was deleted manually or by a
+	// suspension is followed by the next one.
 	Number *int32 `json:"number,omitempty"`
-	// uid of the Job; empty until it was seen to exist, which tells "not made yet" from "deleted".
+	// uid is the UID of the Job. It is empty until the controller has observed the Job, which distinguishes a Job that
+	// is not created yet from a deleted one.
 	UID *types.UID `json:"uid,omitempty"`
 }
 

@@ -5,9 +5,9 @@ package v1alpha1
 // NamedSourceApplyConfiguration represents a declarative configuration of the NamedSource type for use
 // with apply.
 //
-// NamedSource names an object of the same namespace.
+// NamedSource references an object in the same namespace.
 type NamedSourceApplyConfiguration struct {
-	// name of the object.
+	// name is the name of the object.
 	Name *string `json:"name,omitempty"`
 }
 

@@ -9,15 +9,16 @@ import (
 // ParametersSourceApplyConfiguration represents a declarative configuration of the ParametersSource type for use
 // with apply.
 //
-// ParametersSource names where a run's inputs are kept.
+// ParametersSource references the inputs of a run.
 type ParametersSourceApplyConfiguration struct {
-	// configMapKeyRef is a key of a ConfigMap in the run's namespace. What it holds when the run is pinned is copied: a
-	// later change of it changes nothing.
+	// configMapKeyRef selects a key of a ConfigMap in the run's namespace. Its value is copied when the run starts;
+	// later changes of the ConfigMap do not affect the run.
 	ConfigMapKeyRef *ConfigMapKeyRefApplyConfiguration `json:"configMapKeyRef,omitempty"`
-	// format is how the text under configMapKeyRef is to be read. By default the end of the key says so (.json, .ndjson,
-	// .jsonl, .csv, .py); a key without any is Python where the text begins with "(", else JSON.
+	// format is the format of the text that configMapKeyRef selects. Defaults to the format of the key's extension:
+	// .json, .ndjson, .jsonl, .csv or .py. Without such an extension it defaults to Python if the text begins with "(",
+	// else to JSON.
 	Format *apiv1alpha1.ParametersFormat `json:"format,omitempty"`
-	// upload is what functions/run of subresources.sharedcloud.io has stored in this namespace.
+	// upload references inputs that were uploaded to this namespace with functions/run of subresources.sharedcloud.io.
 	Upload *UploadReferenceApplyConfiguration `json:"upload,omitempty"`
 }
 

@@ -9,55 +9,60 @@ import (
 // PinnedRevisionApplyConfiguration represents a declarative configuration of the PinnedRevision type for use
 // with apply.
 //
-// PinnedRevision is what a run executes and how, decided once.
+// PinnedRevision is the revision of a run together with the settings it runs with, determined once when the run starts.
 type PinnedRevisionApplyConfiguration struct {
-	// name of the immutable ConfigMap that holds code, runner and settings.
+	// name is the name of the immutable ConfigMap that holds the code, the runner and the settings.
 	Name *string `json:"name,omitempty"`
-	// digest of the ConfigMap's content and the Function's uid: "sha256:" and 64 hexadecimal digits. A ConfigMap of that name with
-	// another content is not executed. A run that was pinned before there was a digest has none.
+	// digest is the SHA-256 of the ConfigMap's content and the Function's UID: "sha256:" and 64 hexadecimal digits. A
+	// ConfigMap of the same name with different content is not executed. It is absent on runs that were pinned before
+	// digests were recorded.
 	Digest *string `json:"digest,omitempty"`
-	// functionUID is the uid of the Function that it was made from.
+	// functionUID is the UID of the Function that the revision was created from.
 	FunctionUID *types.UID `json:"functionUID,omitempty"`
-	// generation of the Function that it was made from.
+	// generation is the generation of the Function that the revision was created from.
 	Generation *int64 `json:"generation,omitempty"`
 	// registryPath is the OCI reference of the image.
 	RegistryPath *string `json:"registryPath,omitempty"`
-	// inputs is the immutable ConfigMap, the run's own, that holds the copy of what spec.parametersFrom.configMapKeyRef held;
-	// empty where the inputs are elsewhere.
+	// inputsConfigMap is the name of the immutable ConfigMap that holds the run's copy of the value that
+	// spec.parametersFrom.configMapKeyRef selects. It is absent if the inputs come from another source.
 	InputsConfigMap *string `json:"inputsConfigMap,omitempty"`
-	// inputsDigest of the content of the ConfigMap that inputs names and the run's uid: "sha256:" and 64 hexadecimal digits. A
-	// ConfigMap of that name with another content is not read.
+	// inputsDigest is the SHA-256 of the content of inputsConfigMap and the run's UID: "sha256:" and 64 hexadecimal
+	// digits. A ConfigMap of the same name with different content is not read.
 	InputsDigest *string `json:"inputsDigest,omitempty"`
-	// inputCount is how many inputs the run has.
+	// inputCount is the number of inputs of the run.
 	InputCount *int32 `json:"inputCount,omitempty"`
-	// workers is the number of workers that the run started with: the smaller of inputs and the workers asked for then.
+	// workers is the number of workers that the run started with: the smaller of the number of inputs and the workers
+	// requested at that time.
 	Workers *int32 `json:"workers,omitempty"`
-	// gpus is how many GPUs each worker gets.
+	// gpus is the number of GPUs of each worker.
 	GPUs *int32 `json:"gpus,omitempty"`
-	// gpuProducts are the GPU products of which a worker's node must have one; empty: any node will do.
+	// gpuProducts restricts the workers to nodes with one of these GPU products. If empty, any node is allowed.
 	GPUProducts []string `json:"gpuProducts,omitempty"`
-	// timeoutSeconds is the time limit of one input.
+	// timeoutSeconds is the time limit of one input, in seconds.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
-	// batchSize is how many inputs one call of the handler gets, at most; absent for one.
+	// batchSize is the maximum number of inputs that one call of the handler receives. Absent means 1.
 	BatchSize *int32 `json:"batchSize,omitempty"`
-	// retries is how many further attempts an input gets after an exception.
+	// retries is the number of additional attempts of an input after an exception.
 	Retries *int32 `json:"retries,omitempty"`
-	// retryDelaySeconds is how long an input that raised waits before its second attempt; the wait doubles with each further
-	// one. What is pinned without it waits for 1 second.
+	// retryDelaySeconds is the delay before the second attempt of an input that raised an exception, in seconds. The
+	// delay doubles with each further attempt. Absent means 1.
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
-	// nonRetryableErrors are types of exceptions after which an input gets no further attempt.
+	// nonRetryableErrors lists exception types that are not retried.
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
-	// maxFailures is how many inputs may fail or time out before the run is ended; absent: all of them.
+	// maxFailures is the number of inputs that may fail or time out before the run is ended. If absent, all inputs are
+	// executed.
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
-	// activeDeadlineSeconds is the time limit of the whole run; absent: it has none.
+	// activeDeadlineSeconds is the time limit of the run, in seconds. If absent, the run has no time limit.
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
-	// ttlSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	// ttlSecondsAfterFinished is the value of the Function. The field of the same name in the run's spec takes
+	// precedence.
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
-	// resultsTTLSecondsAfterFinished is what the Function says of it; the run's own counts before that.
+	// resultsTTLSecondsAfterFinished is the value of the Function. The field of the same name in the run's spec takes
+	// precedence.
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
-	// priorityClassName of the workers' pods.
+	// priorityClassName is the PriorityClass of the workers' pods.
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
-	// gpuResource is the extended resource that gpus counts; empty: the one of the revision.
+	// gpuResource is the extended resource that gpus counts. If empty, the resource in the revision's settings applies.
 	GPUResource *string `json:"gpuResource,omitempty"`
 }
 

@@ -9,26 +9,29 @@ import (
 // PodSettingsApplyConfiguration represents a declarative configuration of the PodSettings type for use
 // with apply.
 //
-// PodSettings is the part of the workers' pods that a user may set: a list of what is allowed, never a PodSpec.
+// PodSettings are the settings of the workers' pods that users may change. It is an explicit list of allowed settings
+// and not a PodSpec.
 type PodSettingsApplyConfiguration struct {
-	// env is added to the environment of the handler. Names that begin with SHAREDCLOUD_ are the operator's.
+	// env lists additional environment variables of the handler. Names that begin with SHAREDCLOUD_ are reserved.
 	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
-	// volumes that volumeMounts may name.
+	// volumes lists the volumes that volumeMounts can reference.
 	Volumes []VolumeApplyConfiguration `json:"volumes,omitempty"`
-	// volumeMounts says where the volumes are seen by the handler.
+	// volumeMounts lists the paths at which volumes are mounted for the handler.
 	VolumeMounts []VolumeMountApplyConfiguration `json:"volumeMounts,omitempty"`
-	// nodeSelector holds labels that a node must have.
+	// nodeSelector lists labels that a node must have to run the workers.
 	NodeSelector map[string]apiv1alpha1.LabelValue `json:"nodeSelector,omitempty"`
-	// tolerations let the pods onto nodes with these taints. Tolerations of the cluster's own taints (node-role.kubernetes.io/…), and
-	// those without a key, must be allowed by the administrator (the manager's flag --allowed-tolerations).
+	// tolerations allow the pods on nodes with matching taints. The administrator must allow tolerations of the
+	// cluster's own taints (node-role.kubernetes.io/…) and tolerations without a key with the manager's flag
+	// --allowed-tolerations.
 	Tolerations []TolerationApplyConfiguration `json:"tolerations,omitempty"`
-	// resources of the container, GPUs apart (spec.gpus). Where they say nothing of CPU and memory, workers request what the
-	// manager's flags --default-cpu-request and --default-memory-request say.
+	// resources are the compute resources of the container, except GPUs, which spec.gpus sets. If CPU or memory is not
+	// set, workers request the values of the manager's flags --default-cpu-request and --default-memory-request.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
-	// runtimeClassName of the pods: a RuntimeClass that the administrator allows (the manager's flag --allowed-runtime-classes).
+	// runtimeClassName is the RuntimeClass of the pods. The administrator must allow it with the manager's flag
+	// --allowed-runtime-classes.
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
-	// runAsUser is the numeric user that the handler runs as. Default 65532. 0 is root, which the
-	// administrator must allow (the manager's flag --allow-root), and which a namespace may refuse.
+	// runAsUser is the numeric user ID that the handler runs as. Defaults to 65532. 0 is root: the administrator must
+	// allow it with the manager's flag --allow-root, and the Pod Security level of the namespace can still reject it.
 	RunAsUser *int64 `json:"runAsUser,omitempty"`
 }
 

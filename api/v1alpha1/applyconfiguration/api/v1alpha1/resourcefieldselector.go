@@ -11,9 +11,9 @@ import (
 //
 // ResourceFieldSelector selects a resource of the container.
 type ResourceFieldSelectorApplyConfiguration struct {
-	// containerName is optional: the handler's container has the name worker.
+	// containerName is the name of the container. It is optional: the handler's container is named worker.
 	ContainerName *string `json:"containerName,omitempty"`
-	// resource to select.
+	// resource is the resource to select.
 	Resource *string `json:"resource,omitempty"`
 	// divisor is the unit of the output. Defaults to "1".
 	Divisor *apiv1alpha1.Quantity `json:"divisor,omitempty"`

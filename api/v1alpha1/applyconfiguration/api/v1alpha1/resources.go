@@ -9,11 +9,11 @@ import (
 // ResourcesApplyConfiguration represents a declarative configuration of the Resources type for use
 // with apply.
 //
-// Resources are requests and limits of the container.
+// Resources are the requests and limits of the container.
 type ResourcesApplyConfiguration struct {
-	// requests is what a node must have free.
+	// requests are the resources that the scheduler reserves for the container.
 	Requests *apiv1alpha1.ResourceList `json:"requests,omitempty"`
-	// limits is what the container may use at most.
+	// limits are the maximum resources that the container may use.
 	Limits *apiv1alpha1.ResourceList `json:"limits,omitempty"`
 }
 

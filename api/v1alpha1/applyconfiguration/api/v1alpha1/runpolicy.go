@@ -5,50 +5,56 @@ package v1alpha1
 // RunPolicyApplyConfiguration represents a declarative configuration of the RunPolicy type for use
 // with apply.
 //
-// RunPolicy is how a function runs. A FunctionRun may say otherwise for itself.
+// RunPolicy configures how a Function runs. A field that a FunctionRun sets takes precedence over the same field of its
+// Function.
 type RunPolicyApplyConfiguration struct {
-	// gpus is how many GPUs each worker gets. Default 1 where the image requires a GPU, else 0.
+	// gpus is the number of GPUs of each worker. Defaults to 1 if the image requires a GPU, else to 0.
 	GPUs *int32 `json:"gpus,omitempty"`
-	// gpuProducts are GPU products as nodes name them in the label nvidia.com/gpu.product: a worker's node must have one of
-	// them. Empty: what the Function says, and any node where that says nothing either.
+	// gpuProducts restricts the workers to nodes with one of these GPU products, as the node label
+	// nvidia.com/gpu.product names them. If empty, a FunctionRun uses the list of its Function; if that is empty too,
+	// any node is allowed.
 	GPUProducts []string `json:"gpuProducts,omitempty"`
-	// workers is the most pods that work at a run at the same time; there are never more than inputs. Default 8. That of a
-	// FunctionRun may be changed while it runs.
+	// workers is the maximum number of pods that execute inputs of a run at the same time. A run never has more workers
+	// than inputs. Defaults to 8. The value of a FunctionRun can be changed while it runs.
 	Workers *int32 `json:"workers,omitempty"`
-	// timeoutSeconds is the time limit of one input in seconds; one that takes longer is ended and TimedOut. Default 1800.
+	// timeoutSeconds is the time limit of one input, in seconds. An input that exceeds it is stopped and gets the status
+	// TimedOut. Defaults to 1800.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
-	// batchSize is how many inputs one call of the handler gets, at most: above 1 it is called as handler(events) with a list
-	// of inputs, and returns a list with one result for each, in their order. timeoutSeconds is then for a call. Default 1:
-	// handler(event).
+	// batchSize is the maximum number of inputs that one call of the handler receives. If it is greater than 1, the
+	// handler is called as handler(events) with a list of inputs, must return a list with one result per input in the
+	// same order, and timeoutSeconds applies to the call. Defaults to 1, which calls handler(event).
 	BatchSize *int32 `json:"batchSize,omitempty"`
-	// retries is how many further attempts an input gets after an exception. Default 0. A crash of the process has a small
-	// budget of its own.
+	// retries is the number of additional attempts of an input after an exception. Defaults to 0. Attempts after the
+	// crash of a worker's process are counted separately and have a small fixed limit.
 	Retries *int32 `json:"retries,omitempty"`
-	// retryDelaySeconds is how long an input that raised waits before its second attempt. The wait doubles with each further
-	// one, up to 300 seconds. Default 1; 0 is at once. An input whose process died is tried again at once in any case.
+	// retryDelaySeconds is the delay before the second attempt of an input that raised an exception, in seconds. The
+	// delay doubles with each further attempt, up to 300 seconds. 0 retries immediately. Defaults to 1. An input whose
+	// process died is always retried immediately.
 	RetryDelaySeconds *int32 `json:"retryDelaySeconds,omitempty"`
-	// nonRetryableErrors are types of exceptions after which an input gets no further attempt, whatever retries says: the
-	// name of the class alone, as the outcome's error.type has it (ValueError). Empty: what the Function says.
+	// nonRetryableErrors lists exception types that are not retried, regardless of retries. Each is the class name
+	// without its module, as in the field error.type of an outcome, such as ValueError. If empty, a FunctionRun uses the
+	// list of its Function.
 	NonRetryableErrors []string `json:"nonRetryableErrors,omitempty"`
-	// maxFailures ends the run when more inputs than this have failed or timed out: 0 ends it with the first. What has no
-	// outcome then becomes Cancelled. By default a run goes on to its last input.
+	// maxFailures is the number of inputs that may fail or time out before the run is ended. 0 ends the run with the
+	// first of them. Inputs without an outcome then get the status Cancelled. If not set, all inputs are executed.
 	MaxFailures *int32 `json:"maxFailures,omitempty"`
-	// activeDeadlineSeconds is the time limit of the whole run, from the start of its first Job; what has no outcome then
-	// becomes Cancelled. As with a Job, the time while the run is suspended does not count, and a run that is resumed has the
-	// whole of it again. By default there is none.
+	// activeDeadlineSeconds is the time limit of the run, in seconds, from the start of its first Job. Inputs without an
+	// outcome then get the status Cancelled. As with a Job, the time in which the run is suspended does not count, and
+	// resuming the run restarts the limit. If not set, the run has no time limit.
 	ActiveDeadlineSeconds *int32 `json:"activeDeadlineSeconds,omitempty"`
-	// priorityClassName of the workers' pods: a PriorityClass that the administrator allows (the manager's flag
-	// --allowed-priority-classes).
+	// priorityClassName is the PriorityClass of the workers' pods. The administrator must allow it with the manager's
+	// flag --allowed-priority-classes. If not set, the cluster's default applies.
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
-	// gpuResource is the extended resource that gpus counts, as device plugins name it: nvidia.com/mig-1g.10gb,
-	// nvidia.com/gpu.shared, amd.com/gpu. Default: what the operator was started with, nvidia.com/gpu.
+	// gpuResource is the extended resource that gpus counts, as the device plugin names it: nvidia.com/mig-1g.10gb,
+	// nvidia.com/gpu.shared or amd.com/gpu. Defaults to the resource that the operator is configured with, which is
+	// nvidia.com/gpu unless the administrator changes it.
 	GPUResource *string `json:"gpuResource,omitempty"`
-	// ttlSecondsAfterFinished is how many seconds after its end a run is deleted, its outcomes with it. By default a
-	// finished run stays.
+	// ttlSecondsAfterFinished is the number of seconds after which a finished run is deleted together with its outcomes.
+	// If not set, finished runs are kept.
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
-	// resultsTTLSecondsAfterFinished is how many seconds after its end the results of a run are deleted: what its inputs
-	// returned, raised and printed. The run stays, and so do the status, the times and the worker of each input. By default
-	// results stay as long as their run.
+	// resultsTTLSecondsAfterFinished is the number of seconds after which the results of a finished run are deleted:
+	// what its inputs returned, raised and printed. The run itself and the status, times and worker of each input are
+	// kept. If not set, results are kept until the run is deleted.
 	ResultsTTLSecondsAfterFinished *int32 `json:"resultsTTLSecondsAfterFinished,omitempty"`
 }
 

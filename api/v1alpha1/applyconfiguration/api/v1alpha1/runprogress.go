@@ -5,37 +5,40 @@ package v1alpha1
 // RunProgressApplyConfiguration represents a declarative configuration of the RunProgress type for use
 // with apply.
 //
-// RunProgress is derived from the outcome store: total = pending + running + succeeded + failed + timedOut + cancelled.
+// RunProgress counts the inputs of a run by state, as recorded in the outcome store: total = pending + running +
+// succeeded + failed + timedOut + cancelled.
 type RunProgressApplyConfiguration struct {
-	// total is n, how many inputs the run has.
+	// total is the number of inputs of the run.
 	Total *int32 `json:"total,omitempty"`
-	// pending inputs wait to be executed.
+	// pending is the number of inputs that wait for execution.
 	Pending *int32 `json:"pending,omitempty"`
-	// running inputs are executed at this moment.
+	// running is the number of inputs that are being executed.
 	Running *int32 `json:"running,omitempty"`
-	// succeeded inputs have an answer.
+	// succeeded is the number of inputs with a result.
 	Succeeded *int32 `json:"succeeded,omitempty"`
-	// failed inputs raised, or their process died.
+	// failed is the number of inputs that raised an exception or whose process died.
 	Failed *int32 `json:"failed,omitempty"`
-	// timedOut inputs outlived their time limit.
+	// timedOut is the number of inputs that exceeded their time limit.
 	TimedOut *int32 `json:"timedOut,omitempty"`
-	// cancelled inputs had no outcome when the run was ended.
+	// cancelled is the number of inputs that had no outcome when the run was ended.
 	Cancelled *int32 `json:"cancelled,omitempty"`
-	// failedIndexes lists the indexes that did not succeed, compressed: "0-3,7". Cut at 4 KiB, with "…" as the mark.
+	// failedIndexes lists the indexes of the inputs that did not succeed, as compressed ranges: "0-3,7". It is truncated
+	// to 4 KiB and then ends with "…".
 	FailedIndexes *string `json:"failedIndexes,omitempty"`
-	// gpuSeconds is the time that workers held GPUs, times their number, from their first call to their last.
+	// gpuSeconds is the GPU time of the run, in seconds: for each worker, the time from its first to its last call of
+	// the work exchange, multiplied by its number of GPUs.
 	GPUSeconds *int64 `json:"gpuSeconds,omitempty"`
-	// workers is how many workers hold a lease at this moment.
+	// workers is the number of workers that currently hold a lease.
 	Workers *int32 `json:"workers,omitempty"`
-	// message says what is wrong at this moment, if anything is: a module that cannot be loaded, workers that die.
+	// message describes a current problem, such as a module that cannot be loaded or workers that die. It is empty if
+	// there is none.
 	Message *string `json:"message,omitempty"`
-	// closed says that every index has its outcome, and nothing but resultsDeleted changes any more.
+	// closed is true once every input has an outcome. Afterwards only resultsDeleted changes.
 	Closed *bool `json:"closed,omitempty"`
-	// reason says why the run was closed where the exchange ended it before every input was executed: ModuleNotLoaded, WorkersDied,
+	// reason is set if the run was closed before every input was executed: ModuleNotLoaded, WorkersDied,
 	// MaxFailuresExceeded, or the reason of the Ending condition.
 	Reason *string `json:"reason,omitempty"`
-	// resultsDeleted says that what the inputs returned, raised and printed was deleted at the end of
-	// resultsTTLSecondsAfterFinished.
+	// resultsDeleted is true once the results of the run are deleted according to resultsTTLSecondsAfterFinished.
 	ResultsDeleted *bool `json:"resultsDeleted,omitempty"`
 }
 

@@ -7,11 +7,11 @@ package v1alpha1
 //
 // SecretKeySelector selects a key of a Secret.
 type SecretKeySelectorApplyConfiguration struct {
-	// name of the Secret.
+	// name is the name of the Secret.
 	Name *string `json:"name,omitempty"`
-	// key of the Secret to select from.
+	// key is the key to select.
 	Key *string `json:"key,omitempty"`
-	// optional says that the Secret or its key may be missing.
+	// optional allows the Secret or its key to be missing. Defaults to false.
 	Optional *bool `json:"optional,omitempty"`
 }
 

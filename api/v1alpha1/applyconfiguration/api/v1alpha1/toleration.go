@@ -9,18 +9,18 @@ import (
 // TolerationApplyConfiguration represents a declarative configuration of the Toleration type for use
 // with apply.
 //
-// Toleration lets a pod onto nodes with a taint.
+// Toleration allows a pod on nodes with a matching taint.
 type TolerationApplyConfiguration struct {
-	// key is the taint key that the toleration applies to. Empty means all keys; operator must be Exists then.
+	// key is the taint key that the toleration applies to. Empty matches all keys; the operator must then be Exists.
 	Key *string `json:"key,omitempty"`
-	// operator is how key and value are compared: Exists, Equal, Lt or Gt. Defaults to Equal.
+	// operator is the relation of key to value: Exists, Equal, Lt or Gt. Defaults to Equal.
 	Operator *v1.TolerationOperator `json:"operator,omitempty"`
-	// value is the taint value that the toleration matches. It should be empty where operator is Exists.
+	// value is the taint value that the toleration matches. Leave it empty if the operator is Exists.
 	Value *string `json:"value,omitempty"`
-	// effect is the taint effect to match: NoSchedule, PreferNoSchedule or NoExecute. Empty means all effects.
+	// effect is the taint effect to match: NoSchedule, PreferNoSchedule or NoExecute. Empty matches all effects.
 	Effect *v1.TaintEffect `json:"effect,omitempty"`
-	// tolerationSeconds is for how long a toleration of the effect NoExecute tolerates the taint. By default it tolerates
-	// the taint forever. Zero and negative values mean that the pod is evicted at once.
+	// tolerationSeconds is the time, in seconds, for which a toleration of the effect NoExecute tolerates the taint. If
+	// not set, it tolerates the taint forever. Zero and negative values evict the pod immediately.
 	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
 }
 

@@ -5,11 +5,12 @@ package v1alpha1
 // UploadReferenceApplyConfiguration represents a declarative configuration of the UploadReference type for use
 // with apply.
 //
-// UploadReference names inputs that the outcome store holds.
+// UploadReference references inputs in the outcome store.
 type UploadReferenceApplyConfiguration struct {
-	// digest of the inputs: "sha256:" and 64 hexadecimal digits. It opens nothing in another namespace.
+	// digest is the digest of the inputs: "sha256:" and 64 hexadecimal digits. It is valid only in the namespace that
+	// the inputs were uploaded to.
 	Digest *string `json:"digest,omitempty"`
-	// count is how many inputs the upload has.
+	// count is the number of inputs in the upload.
 	Count *int32 `json:"count,omitempty"`
 }
 

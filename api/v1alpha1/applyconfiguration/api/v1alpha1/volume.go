@@ -5,17 +5,17 @@ package v1alpha1
 // VolumeApplyConfiguration represents a declarative configuration of the Volume type for use
 // with apply.
 //
-// Volume is a volume of a kind that opens nothing of the node.
+// Volume is a volume of one of the supported types. None of them gives access to the node's file system.
 type VolumeApplyConfiguration struct {
-	// name that volumeMounts use.
+	// name identifies the volume in volumeMounts.
 	Name *string `json:"name,omitempty"`
-	// configMap whose keys become files.
+	// configMap is a ConfigMap in the same namespace. Each of its keys becomes a file.
 	ConfigMap *NamedSourceApplyConfiguration `json:"configMap,omitempty"`
-	// secret whose keys become files.
+	// secret is a Secret in the same namespace. Each of its keys becomes a file.
 	Secret *NamedSourceApplyConfiguration `json:"secret,omitempty"`
-	// emptyDir is scratch space that lives as long as the pod.
+	// emptyDir is a temporary directory that is deleted together with the pod.
 	EmptyDir *EmptyDirApplyConfiguration `json:"emptyDir,omitempty"`
-	// persistentVolumeClaim is a claim in the same namespace.
+	// persistentVolumeClaim is a PersistentVolumeClaim in the same namespace.
 	PersistentVolumeClaim *ClaimSourceApplyConfiguration `json:"persistentVolumeClaim,omitempty"`
 }
 

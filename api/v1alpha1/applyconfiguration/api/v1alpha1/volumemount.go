@@ -5,16 +5,16 @@ package v1alpha1
 // VolumeMountApplyConfiguration represents a declarative configuration of the VolumeMount type for use
 // with apply.
 //
-// VolumeMount says where a volume is seen.
+// VolumeMount mounts a volume into the container.
 type VolumeMountApplyConfiguration struct {
-	// name of the volume.
+	// name is the name of a volume in volumes.
 	Name *string `json:"name,omitempty"`
-	// mountPath is an absolute path in the container, outside /sharedcloud, /proc, /sys, /dev (but for /dev/shm) and
-	// /var/run/secrets.
+	// mountPath is an absolute path in the container. It must be outside /sharedcloud, /proc, /sys, /dev (except
+	// /dev/shm) and /var/run/secrets.
 	MountPath *string `json:"mountPath,omitempty"`
-	// subPath is a path inside the volume.
+	// subPath is a relative path in the volume that is mounted in place of its root.
 	SubPath *string `json:"subPath,omitempty"`
-	// readOnly mounts it so that nothing can be written.
+	// readOnly mounts the volume read-only. Defaults to false.
 	ReadOnly *bool `json:"readOnly,omitempty"`
 }
 

@@ -1,0 +1,38 @@
+package core
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"sharedcloud.io/function-operator/api/v1alpha1"
+)
+
+// What this server has written is remembered in the caches before the informers see it: a caller reads its own writes.
+
+// RememberFunction adds a function that the API returned to a write, which must not be changed afterwards.
+func (c *Cluster) RememberFunction(f *v1alpha1.Function) {
+	slimMetadata(f)
+	c.Functions.Wrote(f)
+}
+
+// RememberRun adds a run that the API returned to a write, which must not be changed afterwards. It returns the run as the
+// cache keeps it, without its inputs.
+func (c *Cluster) RememberRun(run *v1alpha1.FunctionRun) (*v1alpha1.FunctionRun, error) {
+	kept, err := slimRun(run)
+	if err != nil {
+		return nil, err
+	}
+	slim, ok := kept.(*v1alpha1.FunctionRun)
+	if !ok {
+		return nil, fmt.Errorf("a FunctionRun became a %T", kept)
+	}
+	c.FunctionRuns.Wrote(slim)
+	return slim, nil
+}
+
+// ForgetFunction removes a function that this server has deleted.
+func (c *Cluster) ForgetFunction(uid types.UID) { c.Functions.Deleted(uid) }
+
+// ForgetRun removes a run that this server has deleted.
+func (c *Cluster) ForgetRun(uid types.UID) { c.FunctionRuns.Deleted(uid) }

@@ -1,0 +1,10 @@
+// Package writes creates, changes and deletes Functions and FunctionRuns for the callers of REST and of the subresources.
+//
+//	writer.go     Writer and Requester; names, metadata and deletion of any object
+//	functions.go  Functions: create, change by server-side apply, delete
+//	runs.go       FunctionRuns: create, start, cancel, delete
+//	owned.go      which fields of an object other field managers own
+//
+// What lives here: writes to the cluster, and the check that the caller may use the objects that a spec names. What must not be
+// here: HTTP, the check that the caller may write the object itself (the frontends do that), and look-ups (package core).
+package writes

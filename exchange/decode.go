@@ -1,0 +1,206 @@
+package exchange
+
+import (
+	"errors"
+
+	"sharedcloud.io/function-operator/api/strictjson"
+	"sharedcloud.io/function-operator/exchange/indexset"
+)
+
+// A call is checked while it is decoded, since a body of 32 MiB can describe a hundred times as much as it has bytes. Names of
+// fields are compared exactly, unknown fields are ignored, and null means that the field is absent. What a worker passes on for
+// its handler never makes a call invalid, because the worker would repeat the call: a result is kept byte for byte, and in
+// texts half a surrogate pair becomes U+FFFD.
+
+// decodeRequest decodes a call. The request shares memory with text.
+func decodeRequest(text []byte) (*Request, error) {
+	d := decoder{strictjson.NewDecoder(text, strictjson.Options{FoldNames: true}), len(text)}
+	request := &Request{}
+	err := d.request(request)
+	if err == nil {
+		err = d.End()
+	}
+	var own *RequestError
+	switch {
+	case errors.As(err, &own):
+		return nil, own
+	case err != nil:
+		return nil, BadRequest("the body is not a request of the exchange: %s", err)
+	}
+	return request, nil
+}
+
+type decoder struct {
+	*strictjson.Decoder
+	size int
+}
+
+func (d decoder) request(r *Request) error {
+	return d.Object(func(name []byte) (err error) {
+		if d.Null() {
+			return nil
+		}
+		switch string(name) {
+		case "protocol":
+			r.Protocol, err = d.Int32()
+		case "sequence":
+			r.Sequence, err = d.Int()
+		case "held":
+			r.Held, err = d.indexes()
+		case "executing":
+			var executing int
+			executing, err = d.Int32()
+			r.Executing = &executing
+		case "want":
+			r.Want, err = d.Bool()
+		case "waitSeconds":
+			r.WaitSeconds, err = d.Int32()
+		case "outcomes":
+			r.Outcomes, err = d.outcomes()
+		case "leaving":
+			r.Leaving, err = d.Bool()
+		case "loadError":
+			r.LoadError, err = d.errorText()
+		case "device":
+			r.Device, err = d.Lossy()
+		case "live":
+			r.Live, err = d.live()
+		case "suspects":
+			r.Suspects, err = d.indexes()
+		default:
+			err = d.Skip()
+		}
+		return err
+	})
+}
+
+func (d decoder) indexes() (Indexes, error) {
+	if c := d.Peek(); c != '"' {
+		return Indexes{}, BadRequest(`a list of indexes is a string like "17,20-31"`)
+	}
+	text, err := d.Text(indexset.MaxText)
+	if err != nil {
+		return Indexes{}, err
+	}
+	set, err := indexset.Parse(text)
+	if err != nil {
+		return Indexes{}, BadRequest("%s", err)
+	}
+	return Indexes{set}, nil
+}
+
+// outcomes decodes the outcomes and checks each before it allocates the next.
+func (d decoder) outcomes() (all []Outcome, err error) {
+	err = d.Array(func(index int) error {
+		if index == MaxOutcomes {
+			return BadRequest("outcomes has more than %d items", MaxOutcomes)
+		}
+		var o Outcome
+		before := d.Offset()
+		if !d.Null() {
+			if err := d.outcome(&o); err != nil {
+				return err
+			}
+		}
+		if err := o.validate(); err != nil {
+			return err
+		}
+		if all == nil {
+			// Outcomes are usually of similar length: allocate all of them at once.
+			size := d.Offset() - before + 1
+			all = make([]Outcome, 0, min((d.size-before)/size+1, MaxOutcomes))
+		}
+		all = append(all, o)
+		return nil
+	})
+	return all, err
+}
+
+func (d decoder) outcome(o *Outcome) error {
+	return d.Object(func(name []byte) (err error) {
+		if string(name) == "result" { // null is a result
+			o.Result, err = d.Opaque()
+			return err
+		}
+		if d.Null() {
+			return nil
+		}
+		switch string(name) {
+		case "index":
+			o.Index, err = d.Int32()
+		case "status":
+			o.Status, err = d.String()
+		case "resultText":
+			var text string
+			text, err = d.Lossy()
+			o.ResultText = &text
+		case "error":
+			o.Error, err = d.errorText()
+		case "crash":
+			o.Crash, err = d.Bool()
+		case "startTime":
+			o.StartTime, err = d.Int()
+		case "durationMicros":
+			o.DurationMicros, err = d.Int()
+		case "stdout":
+			o.Stdout, err = d.Base64()
+		case "stderr":
+			o.Stderr, err = d.Base64()
+		case "stdoutDropped":
+			o.StdoutDropped, err = d.Int()
+		case "stderrDropped":
+			o.StderrDropped, err = d.Int()
+		default:
+			err = d.Skip()
+		}
+		return err
+	})
+}
+
+func (d decoder) live() (*Live, error) {
+	l := &Live{}
+	err := d.Object(func(name []byte) (err error) {
+		if d.Null() {
+			return nil
+		}
+		switch string(name) {
+		case "index":
+			l.Index, err = d.Int32()
+		case "startTime":
+			l.StartTime, err = d.Int()
+		case "stdout":
+			l.Stdout, err = d.Base64()
+		case "stdoutFrom":
+			l.StdoutFrom, err = d.Int()
+		case "stderr":
+			l.Stderr, err = d.Base64()
+		case "stderrFrom":
+			l.StderrFrom, err = d.Int()
+		default:
+			err = d.Skip()
+		}
+		return err
+	})
+	return l, err
+}
+
+func (d decoder) errorText() (*ErrorText, error) {
+	e := &ErrorText{}
+	err := d.Object(func(name []byte) (err error) {
+		if d.Null() {
+			return nil
+		}
+		switch string(name) {
+		case "type":
+			e.Type, err = d.Lossy()
+		case "message":
+			e.Message, err = d.Lossy()
+		case "traceback":
+			e.Traceback, err = d.Lossy()
+		default:
+			err = d.Skip()
+		}
+		return err
+	})
+	return e, err
+}
