@@ -56,7 +56,8 @@ func admitted(ctx SpecContext, pod *corev1.Pod) error {
 	Eventually(func() bool {
 		err = k8s.Create(ctx, pod, client.DryRunAll)
 		// Admission sees a new class with a delay.
-		return apierrors.IsForbidden(err) && pod.Spec.RuntimeClassName != nil && !podSecurityRefuses(err)
+		named := pod.Spec.RuntimeClassName != nil || pod.Spec.PriorityClassName != ""
+		return apierrors.IsForbidden(err) && named && !podSecurityRefuses(err)
 	}).WithContext(ctx).Should(BeFalse(), "%v", err)
 	return err
 }
