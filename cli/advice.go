@@ -83,9 +83,9 @@ func adviceForRun(run *v1alpha1.FunctionRun, namespaceFlag string) advice {
 	if p := run.Status.Progress; p != nil && finished(run) {
 		switch ready.Reason {
 		case v1alpha1.ReasonInputsFailed:
-			wrong = unsuccessfulSentence(p)
+			wrong = p.UnsuccessfulSentence()
 		case v1alpha1.ReasonCancelled:
-			wrong = "The run was cancelled: " + unsuccessfulSentence(p)
+			wrong = "The run was cancelled: " + p.UnsuccessfulSentence()
 		}
 	}
 	todo, known := runTodo[ready.Reason]

@@ -36,7 +36,7 @@ func TestAdviceForARun(t *testing.T) {
 		"the function is not there": {withReason(v1alpha1.ReasonFunctionMissing, `The Function "train" does not exist.`), `The Function "train" does not exist.`,
 			"Create the Function train"},
 		"no room":                     {withReason(v1alpha1.ReasonPodsUnschedulable, "No node has room: 0/1 nodes."), "No node has room", "Request less"},
-		"some workers wait":           {withReason(v1alpha1.ReasonRunning, "Workers are running; 6 of 8 wait: no node has room."), "6 of 8 wait", "continues with fewer workers"},
+		"some workers wait":           {withReason(v1alpha1.ReasonRunning, "Workers are running; 6 of 8 are waiting: no node has room."), "6 of 8 are waiting", "continues with fewer workers"},
 		"pods take long":              {withReason(v1alpha1.ReasonStarting, "The pod x has been starting for more than 30 seconds: a large image."), "more than 30 seconds", "events"},
 		"a module that does not load": {withReason(v1alpha1.ReasonModuleNotLoaded, "SyntaxError: invalid syntax"), "SyntaxError", "kubectl function test"},
 		"a library that is missing":   {withReason(v1alpha1.ReasonModuleNotLoaded, "the module cannot be loaded: ModuleNotFoundError: No module named 'torch'"), "'torch'", "kubectl function list images"},

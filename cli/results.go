@@ -157,7 +157,7 @@ func (c *cluster) noResults(ctx context.Context, name string, w selection) strin
 	case err != nil:
 		return "There are no results."
 	case w.failed && finished(run) && run.Status.Progress != nil:
-		return succeededSentence(run.Status.Progress)
+		return run.Status.Progress.SucceededSentence()
 	case w.failed:
 		return "No input of the run has failed yet."
 	case !finished(run):

@@ -11,49 +11,13 @@ import (
 
 // This file has all sentences that count inputs, and all code that depends on the text of a condition.
 
-// messageWorkersRunning begins the message of the condition Ready while workers execute inputs. A full stop follows, or a
-// semicolon and why the other workers wait.
-const messageWorkersRunning = "Workers are running"
-
-// maxIndexesText is the maximum length of the indexes in a sentence.
-const maxIndexesText = 100
-
 // someWorkersWait reports whether the message of the condition Ready says why some of the workers wait.
 func someWorkersWait(message string) bool {
-	return strings.HasPrefix(message, messageWorkersRunning+";")
+	return strings.HasPrefix(message, v1alpha1.MessageWorkersRunning+";")
 }
 
 // startIsSlow reports whether the message of the condition Ready says why the pods take long to start.
 func startIsSlow(message string) bool { return strings.Contains(message, "more than") }
-
-// unsuccessfulCounts lists the counts of inputs that did not succeed: "2 failed", "1 timed out".
-func unsuccessfulCounts(p *v1alpha1.RunProgress) []string {
-	return nonZeroCounts([]namedCount{{int(p.Failed), "failed"}, {int(p.TimedOut), "timed out"}, {int(p.Cancelled), "cancelled"}})
-}
-
-// unsuccessfulSentence counts the inputs that did not succeed: "3 of 100 inputs did not succeed (2 failed, 1 timed out): indexes
-// 4,7-8." A long list of indexes is cut.
-func unsuccessfulSentence(p *v1alpha1.RunProgress) string {
-	text := fmt.Sprintf("%d of %s did not succeed", p.Failed+p.TimedOut+p.Cancelled, count(int(p.Total), "input"))
-	if counts := unsuccessfulCounts(p); len(counts) > 0 {
-		text += " (" + strings.Join(counts, ", ") + ")"
-	}
-	if indexes := p.FailedIndexes; indexes != "" {
-		if len(indexes) > maxIndexesText {
-			indexes = indexes[:strings.LastIndexByte(indexes[:maxIndexesText], ',')+1] + "…"
-		}
-		text += ": indexes " + indexes
-	}
-	return text + "."
-}
-
-// succeededSentence describes a run of which every input succeeded: "All 100 inputs succeeded."
-func succeededSentence(p *v1alpha1.RunProgress) string {
-	if p.Total == 1 {
-		return "The only input succeeded."
-	}
-	return fmt.Sprintf("All %d inputs succeeded.", p.Total)
-}
 
 // statusLine is the status of a run with its counts: "Running: 3 of 10 inputs succeeded, 2 running, 5 waiting".
 func statusLine(run *v1alpha1.FunctionRun, s snapshot) string {
@@ -64,7 +28,9 @@ func statusLine(run *v1alpha1.FunctionRun, s snapshot) string {
 	}
 	parts := []string{fmt.Sprintf("%d of %s succeeded", s.succeeded, count(s.total, "input"))}
 	parts = append(parts, nonZeroCounts([]namedCount{{s.running, "running"}})...)
-	parts = append(parts, unsuccessfulCounts(p)...)
+	if counts := p.UnsuccessfulCounts(); counts != "" {
+		parts = append(parts, counts)
+	}
 	parts = append(parts, nonZeroCounts([]namedCount{{s.total - s.done() - s.running, "waiting"}})...)
 	if s.gpuSeconds > 0 {
 		parts = append(parts, fmt.Sprintf("%d GPU-seconds", s.gpuSeconds))

@@ -17,12 +17,12 @@ func TestSentences(t *testing.T) {
 	completed.Status.StartTime, completed.Status.CompletionTime = &metav1.Time{Time: began}, &metav1.Time{Time: began.Add(90 * 1e9)}
 	completed.Status.Progress.GPUSeconds = 5
 	for name, tc := range map[string]struct{ got, want string }{
-		"all kinds of failures": {unsuccessfulSentence(&v1alpha1.RunProgress{Total: 100, Failed: 2, TimedOut: 1, Cancelled: 4, FailedIndexes: "4,7-8"}),
+		"all kinds of failures": {(&v1alpha1.RunProgress{Total: 100, Failed: 2, TimedOut: 1, Cancelled: 4, FailedIndexes: "4,7-8"}).UnsuccessfulSentence(),
 			"7 of 100 inputs did not succeed (2 failed, 1 timed out, 4 cancelled): indexes 4,7-8."},
-		"one input":                  {unsuccessfulSentence(&v1alpha1.RunProgress{Total: 1, TimedOut: 1}), "1 of 1 input did not succeed (1 timed out)."},
-		"a long list of indexes":     {unsuccessfulSentence(&v1alpha1.RunProgress{Total: 100, Failed: 40, FailedIndexes: long}), "40 of 100 inputs did not succeed (40 failed): indexes " + strings.Repeat("12345,", 16) + "…."},
-		"all succeeded":              {succeededSentence(&v1alpha1.RunProgress{Total: 3}), "All 3 inputs succeeded."},
-		"the only one succeeded":     {succeededSentence(&v1alpha1.RunProgress{Total: 1}), "The only input succeeded."},
+		"one input":                  {(&v1alpha1.RunProgress{Total: 1, TimedOut: 1}).UnsuccessfulSentence(), "1 of 1 input did not succeed (1 timed out)."},
+		"a long list of indexes":     {(&v1alpha1.RunProgress{Total: 100, Failed: 40, FailedIndexes: long}).UnsuccessfulSentence(), "40 of 100 inputs did not succeed (40 failed): indexes " + strings.Repeat("12345,", 16) + "…."},
+		"all succeeded":              {(&v1alpha1.RunProgress{Total: 3}).SucceededSentence(), "All 3 inputs succeeded."},
+		"the only one succeeded":     {(&v1alpha1.RunProgress{Total: 1}).SucceededSentence(), "The only input succeeded."},
 		"the status of a new run":    {statusLine(&v1alpha1.FunctionRun{}, snapshot{}), "new"},
 		"the status of a run":        {statusLine(running, snapshotOf(running)), "Running: 3 of 10 inputs succeeded, 2 running, 1 failed, 4 waiting, 7 GPU-seconds"},
 		"the summary of one input":   {summary(completed, ""), "r: the input succeeded in 1m30s, with 5 GPU-seconds."},

@@ -16,27 +16,27 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// lastApplied is kubectl's copy of a whole object, code and inputs included.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+// annotationLastApplied is kubectl's copy of a whole object, including code and inputs.
+const annotationLastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// CacheOptions say what the manager keeps in memory: never code, never inputs of runs, of ConfigMaps nothing but names and
-// labels, of Jobs and pods only those of runs, of Secrets only the certificate authority in the operator's namespace, by its name.
+// CacheOptions limit what the manager keeps in memory: no code, no inputs of runs, only the metadata of ConfigMaps, only Jobs and pods
+// of runs, and of Secrets only the certificate authority in the operator's namespace, by its name.
 //
-// The transforms run in informers, where nobody recovers from a panic: they must bear whatever the API server can hold.
-func CacheOptions(options Options) cache.Options {
+// The transforms run in informers, where a panic ends the manager: they must accept any object that the API server can hold.
+func CacheOptions(namespace string) cache.Options {
 	ofRuns := mustHaveLabel(v1alpha1.LabelRunUID)
 	return cache.Options{
 		ReaderFailOnMissingInformer: true,
-		DefaultTransform:            stripped(func(any) {}),
+		DefaultTransform:            stripped(nil),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.FunctionRun{}: {Transform: dropInputs},
 			&v1alpha1.Function{}:    {Transform: stripped(dropCode)},
 			&batchv1.Job{}:          {Label: ofRuns, Transform: stripped(dropTemplate)},
 			&corev1.Pod{}:           {Label: ofRuns, Transform: stripped(keepPod)},
-			// Asked for as metadata alone; both revisions and the sources of code are among them.
-			&corev1.ConfigMap{}: {Transform: stripped(func(any) {})},
+			// Requested as metadata alone; they include revisions and the sources of code.
+			&corev1.ConfigMap{}: {Transform: stripped(nil)},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
-				options.Namespace: {FieldSelector: trust.Named(trust.AuthoritySecret)},
+				namespace: {FieldSelector: trust.Named(trust.AuthoritySecret)},
 			}},
 			&apiregistrationv1.APIService{}: {Label: labels.SelectorFromSet(labels.Set{trust.LabelPartOf: trust.PartOf})},
 		},
@@ -46,33 +46,35 @@ func CacheOptions(options Options) cache.Options {
 func mustHaveLabel(label string) labels.Selector {
 	requirement, err := labels.NewRequirement(label, selection.Exists, nil)
 	if err != nil {
-		panic(err) // a constant of ours that is no label
+		panic(err) // a constant that is not a valid label
 	}
 	return labels.NewSelector().Add(*requirement)
 }
 
-// stripped is a transform that drops what is large and never read from any object, and then what drop drops.
+// stripped is a transform that drops large metadata that no controller reads, and then applies drop.
 func stripped(drop func(any)) func(any) (any, error) {
 	return func(obj any) (any, error) {
 		if object, ok := obj.(metav1.Object); ok {
 			object.SetManagedFields(nil)
-			if annotations := object.GetAnnotations(); annotations[lastApplied] != "" {
-				delete(annotations, lastApplied)
+			if annotations := object.GetAnnotations(); annotations[annotationLastApplied] != "" {
+				delete(annotations, annotationLastApplied)
 				object.SetAnnotations(annotations)
 			}
-			drop(obj)
+			if drop != nil {
+				drop(obj)
+			}
 		}
 		return obj, nil
 	}
 }
 
-// dropInputs leaves the count of a run's inputs in place of the inputs.
+// dropInputs replaces the inputs of a run by their count.
 func dropInputs(obj any) (any, error) {
 	dropped, err := parameters.DropInputs(obj)
 	if err != nil {
 		return nil, err
 	}
-	return stripped(func(any) {})(dropped)
+	return stripped(nil)(dropped)
 }
 
 func dropCode(obj any) {
@@ -94,7 +96,7 @@ func dropTemplate(obj any) {
 	}
 }
 
-// keepPod keeps of a pod what crewOf and the images' digests need.
+// keepPod keeps the parts of a pod that status.WorkersOf and the digests of images need.
 func keepPod(obj any) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
@@ -113,7 +115,7 @@ func keepPod(obj any) {
 		}
 	}
 	for i := range pod.Status.ContainerStatuses {
-		// Quantities: comparing two of them is not bounded.
+		// These hold quantities, whose comparison is not bounded.
 		status := &pod.Status.ContainerStatuses[i]
 		status.AllocatedResources, status.Resources = nil, nil
 	}

@@ -12,9 +12,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/controllers/status"
 )
 
-// secretText is what no cache may hold: code, and inputs of runs.
+// secretText stands for code and inputs of runs, which no cache may hold.
 const secretText = "do-not-keep-me"
 
 func TestCachesKeepNeitherCodeNorInputs(t *testing.T) {
@@ -22,7 +24,7 @@ func TestCachesKeepNeitherCodeNorInputs(t *testing.T) {
 		return metav1.ObjectMeta{
 			Name: "o", Namespace: "team", UID: "uid", ResourceVersion: "7", Generation: 3,
 			Labels:        map[string]string{"label": "kept"},
-			Annotations:   map[string]string{lastApplied: secretText, "annotation": "kept"},
+			Annotations:   map[string]string{annotationLastApplied: secretText, "annotation": "kept"},
 			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: secretText}},
 		}
 	}
@@ -39,7 +41,7 @@ func TestCachesKeepNeitherCodeNorInputs(t *testing.T) {
 			{Name: "worker", Image: "i", Env: []corev1.EnvVar{{Name: "X", Value: secretText}}}}}},
 	}
 	byKind := map[string]func(any) (any, error){}
-	options := CacheOptions(testOptions)
+	options := CacheOptions("sharedcloud-system")
 	for object, by := range options.ByObject {
 		byKind[kindOf(object)] = by.Transform
 	}
@@ -62,7 +64,7 @@ func TestCachesKeepNeitherCodeNorInputs(t *testing.T) {
 			}
 			got := kept.(client.Object)
 			if got.GetUID() != "uid" || got.GetResourceVersion() != "7" || got.GetGeneration() != 3 || got.GetLabels()["label"] != "kept" || got.GetAnnotations()["annotation"] != "kept" {
-				t.Errorf("the cache loses what reconcilers need: %s", text)
+				t.Errorf("the cache drops metadata that reconcilers need: %s", text)
 			}
 		})
 	}
@@ -95,9 +97,9 @@ func bytesContain(text []byte, word string) bool {
 	return false
 }
 
-// Nobody recovers from a panic in an informer: transforms and indexes meet whatever the API server can hold, and the
-// tombstones that caches make.
-func TestTransformsAndIndexesBearAnything(t *testing.T) {
+// A panic in an informer ends the manager: transforms and indexes get any object that the API server can hold, and the tombstones of
+// caches.
+func TestTransformsAndIndexesAcceptAnyObject(t *testing.T) {
 	strange := []any{
 		nil, "text", 7, struct{}{},
 		&v1alpha1.Function{}, &v1alpha1.FunctionRun{}, &v1alpha1.FunctionImage{}, &batchv1.Job{}, &corev1.Pod{}, &metav1.PartialObjectMetadata{},
@@ -105,7 +107,7 @@ func TestTransformsAndIndexesBearAnything(t *testing.T) {
 		&v1alpha1.FunctionRun{Spec: v1alpha1.FunctionRunSpec{Parameters: []v1alpha1.Input{nil, {}}, ParametersLiteral: ptr.To("(")}},
 		&batchv1.Job{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{}, {Controller: ptr.To(true)}}}},
 	}
-	for _, by := range CacheOptions(testOptions).ByObject {
+	for _, by := range CacheOptions("sharedcloud-system").ByObject {
 		if by.Transform == nil {
 			continue
 		}
@@ -124,10 +126,10 @@ func TestTransformsAndIndexesBearAnything(t *testing.T) {
 	}
 }
 
-func TestKeepPodKeepsWhatTheCrewIsToldFrom(t *testing.T) {
+func TestKeepPodKeepsWhatWorkersOfNeeds(t *testing.T) {
 	pods := []corev1.Pod{
-		makePod("a").Unschedulable("no room").Obj(), makePod("b").Waiting("ErrImagePull", "not found").Obj(),
-		makePod("c").Running().Obj(), makePod("d").Died("OOMKilled", 137, "").Obj(), makePod("e").Scheduled(testNow).Obj(),
+		fixtures.MakePod("a").Unschedulable("no room").Obj(), fixtures.MakePod("b").Waiting("ErrImagePull", "not found").Obj(),
+		fixtures.MakePod("c").Running().Obj(), fixtures.MakePod("d").Died("OOMKilled", 137, "").Obj(), fixtures.MakePod("e").Scheduled(fixtures.Now).Obj(),
 	}
 	kept := make([]corev1.Pod, 0, len(pods))
 	for _, pod := range pods {
@@ -135,8 +137,8 @@ func TestKeepPodKeepsWhatTheCrewIsToldFrom(t *testing.T) {
 		keepPod(small)
 		kept = append(kept, *small)
 	}
-	want, got := crewOf(pods, "job", testNow), crewOf(kept, "job", testNow)
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(crew{}, trouble{})); diff != "" {
-		t.Errorf("the crew of what the cache keeps (-want +got):\n%s", diff)
+	want, got := status.WorkersOf(pods, "job", fixtures.Now), status.WorkersOf(kept, "job", fixtures.Now)
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(status.PodProblem{})); diff != "" {
+		t.Errorf("the workers of the pods in the cache (-want +got):\n%s", diff)
 	}
 }

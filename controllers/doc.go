@@ -1,22 +1,17 @@
-// Package controllers turns the custom resources into revisions, Jobs and conditions.
+// Package controllers reconciles the custom resources: it writes revisions, Jobs, conditions and events.
 //
-// The map:
+//   - function_*.go, functionimage_*.go, functionrun_*.go, revision_controller.go, identity_controller.go: the reconcilers. Each reads
+//     its object, runs a checklist of early returns, and writes the status once.
+//   - workload/: what a Function and its runs execute, as pure functions. status/: the contents of statuses, as pure functions. values/: small
+//     functions that all of them share.
+//   - revision_reader.go, references.go: reads of revisions, which are validated because a ConfigMap may hold anything, and the check
+//     that the policies for references are in force.
+//   - setup.go, cache.go, indexes.go, watches.go: what the manager's cache holds, and which change triggers which reconciler.
+//   - undecodable.go: the conditions of objects whose content cannot be decoded.
+//   - events.go, metrics.go: what follows a successful write. rbac.go: the manager's permissions, as markers.
+//   - policies/: the ValidatingAdmissionPolicies that check what objects name. trust/: the certificates between workers, API server and
+//     aggregator.
 //
-//   - function_controller.go, functionimage_controller.go, functionrun_controller.go, revision_controller.go,
-//     identity_controller.go: the reconcilers. Each is a shell (get, decide, one write of the status) around a checklist of early returns.
-//   - revision.go, job.go, names.go: pure builders. revisionFor makes the immutable ConfigMap that says what is executed,
-//     jobFor makes a run's Job from it.
-//   - revision_reader.go, settings.go: what is read back is compared with the digest in a status, and looked at as hostile input.
-//   - conditions.go, function_status.go, run_status.go, pods.go: pure decisions about what the conditions say.
-//   - cache.go, indexes.go, watches.go, setup.go: what the manager's cache holds and what wakes which reconciler.
-//   - undecodable.go: the conditions of objects whose content cannot be decoded, by merge patch. bounds.go: numbers from what
-//     is stored, within bounds.
-//   - apply.go: a status as the apply configuration of the fields that these controllers own.
-//   - events.go, metrics.go: what is told after a write succeeded.
-//   - rbac.go: what the manager may do, as markers; config/rbac/manager_role.yaml is made from them.
-//   - trust/: the certificates between workers, API server and aggregator.
-//
-// What must not be here: anything of the outcome store, of HTTP or of the API server. The custom resource is the only
-// channel to it: it writes status.progress, these controllers write everything else of a status. Jobs are written here
-// alone.
+// What must not be here: the outcome store, HTTP and the API server. The custom resources are the only channel to the API server, which
+// writes status.progress; the controllers write everything else of a status, and all Jobs.
 package controllers

@@ -3,8 +3,11 @@ package controllers
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"sharedcloud.io/function-operator/api/printable"
+	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/status"
 )
 
 // EventRecorder is the part of client-go's events.EventRecorder that these controllers use.
@@ -12,7 +15,7 @@ type EventRecorder interface {
 	Eventf(regarding runtime.Object, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
-// Reasons and actions of events, beside the reasons of conditions.
+// Reasons and actions of events, in addition to the reasons of conditions.
 const (
 	eventRevisionCreated  = "RevisionCreated"
 	eventRevisionReplaced = "RevisionReplaced"
@@ -29,37 +32,38 @@ const (
 	actionFinish    = "Finish"
 )
 
-// eventLimit is what the API server takes as the note of an event.
-const eventLimit = 1024
+// maxEventNote is the API server's limit on the note of an event.
+const maxEventNote = 1024
 
-// announcer tells people what happened. The text is an argument, never the format: it holds what others wrote, and is cleaned of
-// what steers a terminal.
-type announcer struct {
+// eventWriter writes events. The text is an argument and never the format, since it may contain text from elsewhere, and it is cleaned
+// of terminal control sequences.
+type eventWriter struct {
 	recorder EventRecorder
 }
 
-func (a announcer) normal(object runtime.Object, reason, action, text string) {
-	a.recorder.Eventf(object, nil, corev1.EventTypeNormal, reason, action, "%s", noteOf(text))
+func (e eventWriter) normal(object runtime.Object, reason, action, text string) {
+	e.recorder.Eventf(object, nil, corev1.EventTypeNormal, reason, action, "%s", noteOf(text))
 }
 
-func (a announcer) warning(object runtime.Object, reason, action, text string) {
-	a.recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, action, "%s", noteOf(text))
+func (e eventWriter) warning(object runtime.Object, reason, action, text string) {
+	e.recorder.Eventf(object, nil, corev1.EventTypeWarning, reason, action, "%s", noteOf(text))
 }
 
-func noteOf(text string) string { return cut(printable.Line(text), eventLimit) }
+func noteOf(text string) string { return printable.Cut(printable.Line(text), maxEventNote) }
 
-// Reasons of conditions that are no trouble. A run that is made in the same breath as its Function finds that not ready,
-// and where it stays so the Function itself warns.
-var calmReasons = map[string]bool{
-	"FunctionNotReady": true,
-	"Ready":            true, "Pinned": true, "Starting": true, "Running": true, "Suspended": true, "Succeeded": true, "Cancelled": true,
-}
+// normalReasons are reasons of conditions that need no warning. A run is often created together with its Function, which is then not
+// ready yet; if that persists, the Function itself warns.
+var normalReasons = sets.New(
+	v1alpha1.ReasonFunctionNotReady,
+	v1alpha1.ReasonReady, v1alpha1.ReasonPinned, v1alpha1.ReasonStarting, v1alpha1.ReasonRunning,
+	v1alpha1.ReasonSuspended, v1alpha1.ReasonSucceeded, v1alpha1.ReasonCancelled,
+)
 
-// standing tells how an object stands now.
-func (a announcer) standing(object runtime.Object, f finding) {
-	if calmReasons[f.reason] {
-		a.normal(object, f.reason, actionReconcile, f.message)
+// state writes an event about the new state of an object.
+func (e eventWriter) state(object runtime.Object, state status.ConditionState) {
+	if normalReasons.Has(state.Reason) {
+		e.normal(object, state.Reason, actionReconcile, state.Message)
 		return
 	}
-	a.warning(object, f.reason, actionReconcile, f.message)
+	e.warning(object, state.Reason, actionReconcile, state.Message)
 }

@@ -24,30 +24,39 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration"
+	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/policies"
+	"sharedcloud.io/function-operator/controllers/workload"
 )
 
-// noEvents takes events and forgets them.
+var testOptions = workload.Options{
+	CatalogueNamespace: "sharedcloud-catalogue",
+	GPUResource:        "nvidia.com/gpu",
+	GPUProductLabel:    "nvidia.com/gpu.product",
+	ExchangeURL:        "https://sharedcloud-apiserver.sharedcloud-system.svc:443",
+}
+
+// noEvents discards events.
 type noEvents struct{}
 
 func (noEvents) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}
 
 var errInjected = errors.New("injected: the API did not answer")
 
-// world is a cluster without Job controller, kubelet and API server of ours, in which one call of the controllers fails.
-type world struct {
+// fakeCluster is a cluster without a Job controller, a kubelet and the aggregated API server, in which one call of the controllers fails.
+type fakeCluster struct {
 	client client.WithWatch
-	// calls counts what the controllers asked of the API; the failAt-th fails, before it is done or after.
+	// calls counts the calls of the controllers; the failAt-th fails, before or after it was executed.
 	calls, failAt int
 	afterwards    bool
-	// writes counts those of the calls that change something.
+	// writes counts the calls that change an object.
 	writes int
 	uids   int
 }
 
-func newWorld(objects ...client.Object) *world {
-	w := &world{}
-	// No more than is needed: the fake makes a mapping of all of it for each apply.
+func newCluster(objects ...client.Object) *fakeCluster {
+	w := &fakeCluster{}
+	// Only what is needed: the fake client converts all of it for each apply.
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), batchv1.AddToScheme(scheme), admissionv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		panic(err)
@@ -66,8 +75,8 @@ func newWorld(objects ...client.Object) *world {
 	return w
 }
 
-// call counts, and fails where it should.
-func (w *world) call(act func() error) error {
+// call counts a call, and makes it fail if it is the one.
+func (w *fakeCluster) call(act func() error) error {
 	w.calls++
 	if w.calls != w.failAt {
 		return act()
@@ -78,17 +87,17 @@ func (w *world) call(act func() error) error {
 	return errInjected
 }
 
-// identify gives what was just made a uid, as the API server does.
-func (w *world) identify(ctx context.Context, c client.WithWatch, object client.Object) error {
+// identify gives a created object a uid, as the API server does.
+func (w *fakeCluster) identify(ctx context.Context, c client.WithWatch, object client.Object) error {
 	if err := c.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil || object.GetUID() != "" {
 		return err
 	}
 	w.uids++
-	object.SetUID(types.UID(fmt.Sprintf("made-%d", w.uids)))
+	object.SetUID(types.UID(fmt.Sprintf("created-%d", w.uids)))
 	return c.Update(ctx, object)
 }
 
-func (w *world) funcs() interceptor.Funcs {
+func (w *fakeCluster) funcs() interceptor.Funcs {
 	return interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			return w.call(func() error { return c.Get(ctx, key, o, opts...) })
@@ -116,15 +125,15 @@ func (w *world) funcs() interceptor.Funcs {
 	}
 }
 
-// settle runs a fresh manager's reconcilers over everything until nothing changes. One that meets the failure is replaced
-// by another, as if it had died of it.
-func (w *world) settle(t *testing.T, clk *clocktesting.FakePassiveClock) {
+// settle runs the reconcilers of a new manager until nothing changes. After the failure another manager replaces them, as if the first one
+// had crashed.
+func (w *fakeCluster) settle(t *testing.T, clk *clocktesting.FakePassiveClock) {
 	t.Helper()
 	ctx := context.Background()
 	for range 3 {
 		metrics := NewMetrics(prometheus.NewRegistry())
-		function := NewFunctionReconciler(w.client, w.client, testLookup, noEvents{}, metrics, clk, testOptions)
-		image := NewImageReconciler(w.client, w.client, testLookup, noEvents{}, clk)
+		function := NewFunctionReconciler(w.client, w.client, fixtures.Lookup, noEvents{}, metrics, clk, testOptions)
+		image := NewImageReconciler(w.client, w.client, fixtures.Lookup, noEvents{}, clk)
 		run := NewRunReconciler(w.client, w.client, noEvents{}, metrics, clk, testOptions)
 		err := func() error {
 			for writes := -1; writes != w.writes; {
@@ -146,21 +155,21 @@ func (w *world) settle(t *testing.T, clk *clocktesting.FakePassiveClock) {
 			return
 		}
 		if !errors.Is(err, errInjected) {
-			t.Fatalf("call %d fails and the controllers can't bear it: %v", w.failAt, err)
+			t.Fatalf("call %d fails and the controllers return another error: %v", w.failAt, err)
 		}
 	}
-	t.Fatalf("call %d fails, and nothing settles after it", w.failAt)
+	t.Fatalf("call %d fails, and the controllers do not settle", w.failAt)
 }
 
-// Whichever call of the controllers fails, before or after it was done, and the manager with it: what comes of a run is one
-// revision, one Job, one end.
+// When any call of the controllers fails, before or after it was executed, and the manager crashes with it, a run still has one revision,
+// one Job and one end.
 func TestAnyCallMayFail(t *testing.T) {
 	for _, afterwards := range []bool{false, true} {
 		for failAt := 1; ; failAt++ {
 			w := runThroughFailure(t, failAt, afterwards)
 			if w.calls < failAt {
 				if failAt < 25 {
-					t.Errorf("a run's life took %d calls only: the test has not met them all", failAt-1)
+					t.Errorf("a run took only %d calls: the test did not cover all of them", failAt-1)
 				}
 				break
 			}
@@ -168,15 +177,15 @@ func TestAnyCallMayFail(t *testing.T) {
 	}
 }
 
-func runThroughFailure(t *testing.T, failAt int, afterwards bool) *world {
+func runThroughFailure(t *testing.T, failAt int, afterwards bool) *fakeCluster {
 	t.Helper()
 	ctx := context.Background()
-	w := newWorld(makeFunction("f").Obj(), makeImage("sharedcloud-catalogue", "python"), makeRun("r").Inputs(5).Obj())
+	w := newCluster(fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("sharedcloud-catalogue", "python"), fixtures.MakeRun("r").Inputs(5).Obj())
 	w.failAt, w.afterwards = failAt, afterwards
-	clk := clocktesting.NewFakePassiveClock(testNow)
+	clk := clocktesting.NewFakePassiveClock(fixtures.Now)
 	w.settle(t, clk)
 
-	// Read past the counter: these are the test's own calls.
+	// Calls of the test itself do not count.
 	observed := func(act func()) { calls := w.calls; w.calls = -1 << 30; act(); w.calls = calls }
 	run := &v1alpha1.FunctionRun{}
 	jobs := &batchv1.JobList{}

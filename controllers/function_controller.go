@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -16,133 +17,128 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/policies"
-	"sharedcloud.io/function-operator/runtimes"
+	"sharedcloud.io/function-operator/controllers/status"
+	"sharedcloud.io/function-operator/controllers/workload"
 )
 
-// RuntimeLookup finds a runtime by its name: runtimes.Lookup.
-type RuntimeLookup func(runtime string) (runtimes.Runtime, bool)
-
-// FunctionReconciler makes the revision of a function's present code, image and settings, and says whether it could.
+// FunctionReconciler creates the revision of a function's present code, image and settings, and reports whether it could.
 //
-// It reads the function and the source of its code from the API server in each pass: no cache holds code.
+// It reads the function and the source of its code from the API server each time, because no cache holds code.
 type FunctionReconciler struct {
 	client.Client
-	live      client.Reader
-	revisions *revisionReader
-	lookup    RuntimeLookup
-	tell      announcer
-	metrics   *Metrics
-	clock     clock.PassiveClock
-	options   Options
-	broken    *undecodables
-	// policies are those that check what functions name.
+	live        client.Reader
+	revisions   *revisionReader
+	lookup      workload.RuntimeLookup
+	events      eventWriter
+	metrics     *Metrics
+	clock       clock.PassiveClock
+	options     workload.Options
+	undecodable *undecodableReporter
+	// policies check what functions name.
 	policies *policies.Installed
 }
 
 // NewFunctionReconciler needs a client that reads from caches and a reader that does not.
-func NewFunctionReconciler(c client.Client, live client.Reader, lookup RuntimeLookup, tell EventRecorder, metrics *Metrics, clk clock.PassiveClock, options Options) *FunctionReconciler {
+func NewFunctionReconciler(c client.Client, live client.Reader, lookup workload.RuntimeLookup, recorder EventRecorder, metrics *Metrics, clk clock.PassiveClock, options workload.Options) *FunctionReconciler {
+	events := eventWriter{recorder}
 	return &FunctionReconciler{
-		Client: c, live: live, revisions: newRevisionReader(c, live, options), lookup: lookup, tell: announcer{tell},
+		Client: c, live: live, revisions: newRevisionReader(c, live, options), lookup: lookup, events: events,
 		metrics: metrics, clock: clk, options: options,
-		broken: newUndecodables(c, live, announcer{tell}, clk), policies: policies.NewInstalled(live, clk),
+		undecodable: newUndecodableReporter(c, live, events, clk), policies: policies.NewInstalled(live, clk),
 	}
 }
 
-// Reconcile is the shell: get, decide, write the status once.
+// Reconcile reads the function, decides, and writes the status once.
 func (r *FunctionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	stored := &v1alpha1.Function{}
 	if err := r.live.Get(ctx, request.NamespacedName, stored); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if stored.DeletionTimestamp != nil {
-		return ctrl.Result{}, nil // the revision controller deletes what nothing names any more
+		return ctrl.Result{}, nil // the revision controller deletes its revisions
 	}
 	if v1alpha1.DecodeError(stored) != "" {
-		return r.broken.report(ctx, stored, "Function")
+		return r.undecodable.report(ctx, stored, "Function")
 	}
 	function := stored.DeepCopy()
 	function.Status.ObservedGeneration = function.Generation
-	found, err := r.revise(ctx, function)
+	problem, err := r.revise(ctx, function)
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return ctrl.Result{}, nil // the function goes with its namespace
+		return ctrl.Result{}, nil // the function is deleted with its namespace
 	}
 	if err != nil {
-		return ctrl.Result{}, err // nothing is known but that the API server did not answer: the status stays
+		return ctrl.Result{}, err // the API server did not answer: the status is still the best information
 	}
-	w := conditionWriter{conditions: &function.Status.Conditions, generation: function.Generation, now: r.clock.Now()}
-	changed := w.stand(found.standing, found.reason, found.message)
-	var result ctrl.Result
-	switch found.reason {
-	case v1alpha1.ReasonReferencesUnchecked:
-		result.RequeueAfter = policyPause
-	case v1alpha1.ReasonRevisionNameTaken:
-		result.RequeueAfter = refusedPause // a ConfigMap of somebody else names no Function: no watch tells
-	}
+	state := stateOfFunction(function, problem)
+	w := status.Writer{Conditions: &function.Status.Conditions, Generation: function.Generation, Now: r.clock.Now()}
+	changed := w.Write(state)
+	result := ctrl.Result{RequeueAfter: recheckFunction[state.Reason]}
 	if equality.Semantic.DeepEqual(stored.Status, function.Status) {
 		return result, nil
 	}
-	err = r.Status().Apply(ctx, functionStatus(function), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
+	err = r.Status().Apply(ctx, status.FunctionConfiguration(function), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
 	switch {
 	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: conflictPause}, nil
+		return ctrl.Result{RequeueAfter: conflictInterval}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of the function: %w", err))
 	}
 	if changed {
-		r.tell.standing(function, found)
-		log.FromContext(ctx).Info("The function stands otherwise", "function", klog.KObj(function), "reason", found.reason)
+		r.events.state(function, state)
+		log.FromContext(ctx).Info("The function's state changed", "function", klog.KObj(function), "reason", state.Reason)
 	}
 	return result, nil
 }
 
-// revise is the checklist. What is missing is awaited by watches: see watches.go.
-func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Function) (finding, error) {
+// revise is the checklist. Watches report when something that is missing appears: see watches.go. Without a problem the status names
+// the revision.
+func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Function) (*workload.Problem, error) {
 	current := function.Status.Revision
 	function.Status.Revision = nil
 	image, err := imageNamed(ctx, r.Client, function, r.options.CatalogueNamespace)
 	if err != nil {
-		return finding{}, err
+		return nil, err
 	}
 	if image == nil {
-		return imageMissing(function, r.options.CatalogueNamespace), nil
+		return workload.ImageMissing(function, r.options.CatalogueNamespace), nil
 	}
 	if v1alpha1.DecodeError(image) != "" {
-		return imageNotDecodable(image), nil
+		return workload.ImageNotDecodable(image), nil
 	}
-	runtime, wrong := runtimeFinding(function, image, r.lookup)
-	if wrong != nil {
-		return *wrong, nil
+	runtime, problem := workload.MatchRuntime(function, image, r.lookup)
+	if problem != nil {
+		return problem, nil
 	}
-	if wrong := podFinding(function.Spec.Pod, r.options.GPUResource, ptr.Deref(function.Spec.GPUResource, "")); wrong != nil {
-		return *wrong, nil
+	if problem := workload.CheckPod(function.Spec.Pod, r.options.GPUResource, ptr.Deref(function.Spec.GPUResource, "")); problem != nil {
+		return problem, nil
 	}
-	if wrong := r.options.Allowed.notAllowed(function.Spec.Pod, ptr.Deref(function.Spec.PriorityClassName, "")); wrong != nil {
-		return *wrong, nil
+	if problem := r.options.Allowed.Check(function.Spec.Pod, ptr.Deref(function.Spec.PriorityClassName, "")); problem != nil {
+		return problem, nil
 	}
-	settings := settingsFor(function, image, runtime, r.options.GPUResource)
-	references := append(function.References(), imageReferences(settings.Image)...)
-	if wrong, err := uncheckedFinding(ctx, r.policies, references); err != nil || wrong != nil {
-		function.Status.Revision = current // it is what it was; no run pins it
-		return deref(wrong), err
+	settings := workload.SettingsFor(function, image, runtime, r.options.GPUResource)
+	references := append(function.References(), settings.Image.References()...)
+	if problem, err := checkReferences(ctx, r.policies, references); err != nil || problem != nil {
+		function.Status.Revision = current // the revision is unchanged, and no run pins it
+		return problem, err
 	}
-	code, wrong, err := r.codeOf(ctx, function, runtime)
-	if err != nil || wrong != nil {
-		return deref(wrong), err
+	code, problem, err := r.codeOf(ctx, function, runtime)
+	if err != nil || problem != nil {
+		return problem, err
 	}
-	revision, err := revisionFor(function, code, runtime.Runner, settings)
+	revision, err := workload.RevisionFor(function, code, runtime.Runner, settings)
 	if err != nil {
-		return finding{}, err
+		return nil, err
 	}
-	if size := revisionSize(revision); size > configMapLimit {
-		return codeTooLarge(size), nil
+	if problem := workload.CodeTooLarge(workload.RevisionSize(revision)); problem != nil {
+		return problem, nil
 	}
-	settings.Files = code.names()
-	if err := r.options.validSettings(function.Namespace, revision, settings); err != nil {
-		return finding{standingStalled, v1alpha1.ReasonInvalid, "The function cannot be executed: " + sentence(cut(err.Error(), foreignTextLimit))}, nil
+	settings.Files = code.Names()
+	if err := r.options.ValidateSettings(function.Namespace, revision, settings); err != nil {
+		return workload.SettingsInvalid(err), nil
 	}
-	number, wrong, err := r.ensure(ctx, function, revision, current)
-	if err != nil || wrong != nil {
-		return deref(wrong), err
+	number, problem, err := r.ensureRevision(ctx, function, revision, current)
+	if err != nil || problem != nil {
+		return problem, err
 	}
 	function.Status.Revision = &v1alpha1.FunctionRevision{
 		Name:         revision.Name,
@@ -152,55 +148,29 @@ func (r *FunctionReconciler) revise(ctx context.Context, function *v1alpha1.Func
 		RegistryPath: image.Spec.RegistryPath,
 	}
 	if current != nil && current.Name == revision.Name {
-		// The same content under a newer generation (a change of the display name): what executes is the same.
+		// The same content in a newer generation, such as another display name: what is executed is unchanged.
 		function.Status.Revision.Generation = current.Generation
-	}
-	return finding{standingReady, v1alpha1.ReasonReady, fmt.Sprintf("Runs execute the revision %s.", revision.Name)}, nil
-}
-
-// deref is what is pointed to, or the zero value.
-func deref[T any](value *T) T {
-	if value == nil {
-		var zero T
-		return zero
-	}
-	return *value
-}
-
-// imageNamed looks a function's image up in the function's namespace, then in the catalogue: the nearer one wins. nil where there
-// is none.
-func imageNamed(ctx context.Context, reader client.Reader, function *v1alpha1.Function, catalogue string) (*v1alpha1.FunctionImage, error) {
-	for _, namespace := range []string{function.Namespace, catalogue} {
-		image := &v1alpha1.FunctionImage{}
-		err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: function.Spec.Image}, image)
-		if err == nil {
-			return image, nil
-		}
-		if !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("looking up the image %s in %s: %w", function.Spec.Image, namespace, err)
-		}
 	}
 	return nil, nil
 }
 
-// codeOf reads the code, byte for byte.
-func (r *FunctionReconciler) codeOf(ctx context.Context, function *v1alpha1.Function, runtime runtimes.Runtime) (source, *finding, error) {
-	if function.Spec.Code != nil {
-		code, wrong := inlineSource(function, runtime)
-		return code, wrong, nil
+// recheckFunction is when to reconcile a function again whose state no watch reports a change of.
+var recheckFunction = map[string]time.Duration{
+	v1alpha1.ReasonReferencesUnchecked: policyInterval,
+	v1alpha1.ReasonRevisionNameTaken:   refusedInterval, // a ConfigMap without the operator's labels names no Function
+}
+
+func stateOfFunction(function *v1alpha1.Function, problem *workload.Problem) status.ConditionState {
+	if problem != nil {
+		return stateOf(problem)
 	}
-	if function.Spec.CodeFrom == nil || function.Spec.CodeFrom.ConfigMapName() == "" {
-		return source{}, &finding{standingStalled, v1alpha1.ReasonInvalid, "Neither spec.code nor spec.codeFrom is set: set one of them."}, nil
+	return status.Ready(v1alpha1.ReasonReady, fmt.Sprintf("Runs execute the revision %s.", function.Status.Revision.Name))
+}
+
+// stateOf is the state of an object with a problem.
+func stateOf(problem *workload.Problem) status.ConditionState {
+	if problem.Waiting {
+		return status.Progressing(problem.Reason, problem.Message)
 	}
-	configMap := &corev1.ConfigMap{}
-	name := function.Spec.CodeFrom.ConfigMapName()
-	if err := r.live.Get(ctx, client.ObjectKey{Namespace: function.Namespace, Name: name}, configMap); err != nil {
-		if apierrors.IsNotFound(err) {
-			found := configMapMissing(function.Namespace, *function.Spec.CodeFrom)
-			return source{}, &found, nil
-		}
-		return source{}, nil, fmt.Errorf("reading the ConfigMap %s: %w", name, err)
-	}
-	code, wrong := sourceIn(configMap, *function.Spec.CodeFrom, runtime)
-	return code, wrong, nil
+	return status.Stalled(problem.Reason, problem.Message)
 }

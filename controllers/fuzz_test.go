@@ -2,20 +2,23 @@ package controllers
 
 import (
 	"encoding/json"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/controllers/status"
+	"sharedcloud.io/function-operator/controllers/workload"
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// FuzzStoredObjects takes any JSON through everything that the manager does with a stored object: decoding, transforms,
-// indexes, decisions, conditions and the objects that are built from it. A panic or a hang is a failure.
+// FuzzStoredObjects passes any JSON through everything that the manager does with a stored object: decoding, transforms, indexes,
+// decisions, conditions and the objects that are built from it. It fails with a panic or a hang.
 //
 //security:attack tenant | stores any object at all, past validation | decoding, caching, indexing, deciding and building pods neither panic nor hang nor allocate without bounds
 func FuzzStoredObjects(f *testing.F) {
@@ -39,8 +42,8 @@ func FuzzStoredObjects(f *testing.F) {
 				return
 			}
 		}
-		lookAtFunction(t, function.DeepCopy(), image)
-		lookAtRun(t, run.DeepCopy(), now)
+		useFunction(t, function.DeepCopy(), image)
+		useRun(t, run.DeepCopy(), now)
 		for _, transform := range []func(any) (any, error){stripped(dropCode), dropInputs} {
 			for _, object := range []any{function, image, run} {
 				if _, err := transform(object); err != nil {
@@ -53,57 +56,60 @@ func FuzzStoredObjects(f *testing.F) {
 				_ = i.keys(object)
 			}
 		}
-		_ = notDecodable(run)
-		_ = latestDigest(image, image.Status, nil)
-		_ = imageFinding(image, testLookup)
+		_ = status.NotDecodable(run)
+		_ = status.LatestDigest(image, image.Status, nil)
+		_ = workload.CheckImage(image, fixtures.Lookup)
 	})
 }
 
-func lookAtFunction(t *testing.T, function *v1alpha1.Function, image *v1alpha1.FunctionImage) {
-	_, _ = runtimeFinding(function, image, testLookup)
-	_ = podFinding(function.Spec.Pod, "nvidia.com/gpu")
-	_ = functionNotReady(function)
+func useFunction(t *testing.T, function *v1alpha1.Function, image *v1alpha1.FunctionImage) {
+	_, _ = workload.MatchRuntime(function, image, fixtures.Lookup)
+	_ = workload.CheckPod(function.Spec.Pod, "nvidia.com/gpu")
+	_ = status.FunctionNotReady(function)
 	_ = keptRevisions(function, nil)
-	_ = functionStatus(function)
-	runtime, _ := testLookup("python311")
-	revision, err := revisionFor(function, source{handler: []byte("x")}, runtime.Runner, settingsFor(function, image, runtime, "nvidia.com/gpu"))
+	_ = status.FunctionConfiguration(function)
+	runtime, _ := fixtures.Lookup("python311")
+	revision, err := workload.RevisionFor(function, workload.Code{Handler: []byte("x")}, runtime.Runner, workload.SettingsFor(function, image, runtime, "nvidia.com/gpu"))
 	if err != nil {
 		t.Fatalf("a decoded function has no revision: %v", err)
 	}
-	settings, err := settingsOf(revision)
+	settings, err := workload.SettingsOf(revision)
 	if err != nil {
 		return // out of bounds
 	}
-	run := makeRun("r").Pinned(revision.Name, 5, 2, 1).Job(1, "").Obj()
-	if _, err := asWritten(jobFor(run, settings, Options{ExchangeURL: "https://x"}, 0, time.Unix(1, 0))); err != nil {
+	run := fixtures.MakeRun("r").Pinned(revision.Name, 5, 2, 1).Job(1, "").Obj()
+	if _, err := unstructuredJob(workload.JobFor(run, settings, workload.Options{ExchangeURL: "https://x"}, 0, time.Unix(1, 0))); err != nil {
 		t.Fatalf("the Job cannot be written: %v", err)
 	}
 }
 
-func lookAtRun(t *testing.T, run *v1alpha1.FunctionRun, now time.Time) {
+// maxJobName leaves room for the names of pods.
+const maxJobName = 63 - len("-9999") - len("-xxxxx")
+
+func useRun(t *testing.T, run *v1alpha1.FunctionRun, now time.Time) {
 	_, _ = parameters.CachedCount(run)
 	_, _ = run.ExpirationTime()
 	_, _ = run.ResultsExpirationTime()
-	_ = runStatus(run)
-	_ = pinFor(run, &v1alpha1.Function{Status: v1alpha1.FunctionStatus{Revision: &v1alpha1.FunctionRevision{}}}, Settings{Workers: 1, TimeoutSeconds: 1}, foundInputs{count: 5})
+	_ = status.RunConfiguration(run)
+	_ = workload.PinFor(run, &v1alpha1.Function{Status: v1alpha1.FunctionStatus{Revision: &v1alpha1.FunctionRevision{}}}, workload.Settings{Workers: 1, TimeoutSeconds: 1}, workload.Inputs{Count: 5})
 	if run.Status.Progress != nil {
-		complete, reason, message := verdict(run.Status.Progress)
-		finishRun(run.DeepCopy(), complete, reason, message, now)
+		complete, reason, message := status.Verdict(run.Status.Progress)
+		status.FinishRun(run.DeepCopy(), complete, reason, message, now)
 	}
 	if run.Status.Revision == nil {
 		return
 	}
 	job := &batchv1.Job{}
-	if workers := wantedWorkers(run); workers < 0 || workers > v1alpha1.MaxWorkers {
+	if workers := run.WantedWorkers(); workers < 0 || workers > v1alpha1.MaxWorkers {
 		t.Fatalf("the run wants %d workers", workers)
 	}
 	_, _ = timeLeft(run, job, now)
 	if run.Status.Job != nil {
-		_ = sortJobs([]batchv1.Job{*job}, run.Status.Job)
-		if name := jobName(run.Name, following(run.Status.Job.Number)); len(name) > longestJobName {
+		_ = workload.SortJobs([]batchv1.Job{*job}, run.Status.Job)
+		if name := workload.JobName(run.Name, workload.NextJobNumber(run.Status.Job.Number)); len(name) > maxJobName {
 			t.Fatalf("the Job's name has %d characters", len(name))
 		}
 	}
-	found, _ := workingFinding(run, job, crewOf([]corev1.Pod{}, types.UID(""), now), now)
-	describeUnfinished(run, found, now)
+	found, _ := status.RunningState(run, job, status.WorkersOf([]corev1.Pod{}, types.UID(""), now), now)
+	status.DescribeRun(run, found, now)
 }

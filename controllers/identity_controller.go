@@ -21,16 +21,16 @@ import (
 	ac "sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
-// identityKind is what the identities of a kind differ in from those of another.
+// identityKind is how the identities of one kind of object work.
 type identityKind struct {
 	name string
-	// plural is its name for kubectl.
+	// plural is its resource name for kubectl.
 	plural string
 	object client.Object
 	list   client.ObjectList
-	// unique is what of a uuid one object alone may have.
+	// unique is the part of a uuid that only one object may have.
 	unique func(uuid string) string
-	// shared: the objects of the catalogue are seen in every namespace.
+	// shared is true if the objects of the catalogue are visible in every namespace.
 	shared     bool
 	conditions func(client.Object) []metav1.Condition
 	status     func(object client.Object, conditions ...*metaac.ConditionApplyConfiguration) runtime.ApplyConfiguration
@@ -77,7 +77,7 @@ var identityKinds = []identityKind{
 
 func whole(uuid string) string { return uuid }
 
-// identityKeys are the keys by which indexIdentity finds an object: what its label claims, and its uid.
+// identityKeys are the keys of an object in indexIdentity: the uuid that its label claims, and its uid.
 func (k identityKind) identityKeys(object client.Object) []string {
 	keys := []string{byUID + k.unique(string(object.GetUID()))}
 	if claimed := v1alpha1.ClaimedUUID(object); claimed != "" {
@@ -88,8 +88,8 @@ func (k identityKind) identityKeys(object client.Object) []string {
 
 const byUID, byLabel = "uid/", "label/"
 
-// IdentityReconciler says of an object in a condition that the uuid in its label is another's. REST decides by the same rule: the
-// first that was made keeps it, and the other is known by its metadata.uid. It owns this condition and nothing else.
+// IdentityReconciler sets the condition UUIDUnique of an object whose label claims the uuid of another object. REST uses the same rule:
+// the object that was created first keeps the uuid, and the other one has its metadata.uid. It owns only this condition.
 type IdentityReconciler struct {
 	client.Client
 	clock     clock.PassiveClock
@@ -97,33 +97,33 @@ type IdentityReconciler struct {
 	catalogue string
 }
 
-func newIdentityReconcilers(c client.Client, clk clock.PassiveClock, options Options) []*IdentityReconciler {
+func newIdentityReconcilers(c client.Client, clk clock.PassiveClock, catalogue string) []*IdentityReconciler {
 	list := make([]*IdentityReconciler, 0, len(identityKinds))
 	for _, kind := range identityKinds {
-		list = append(list, &IdentityReconciler{Client: c, clock: clk, kind: kind, catalogue: options.CatalogueNamespace})
+		list = append(list, &IdentityReconciler{Client: c, clock: clk, kind: kind, catalogue: catalogue})
 	}
 	return list
 }
 
-// Reconcile looks at one object.
+// Reconcile sets or removes the condition of one object.
 func (r *IdentityReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	object, ok := r.kind.object.DeepCopyObject().(client.Object)
 	if !ok {
-		return ctrl.Result{}, fmt.Errorf("a %s is no object", r.kind.name)
+		return ctrl.Result{}, fmt.Errorf("%s has no metadata", r.kind.name)
 	}
 	if err := r.Get(ctx, request.NamespacedName, object); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	lost, err := r.lost(ctx, object)
+	duplicate, err := r.isDuplicate(ctx, object)
 	if err != nil || object.GetDeletionTimestamp() != nil {
 		return ctrl.Result{}, err
 	}
-	said := meta.FindStatusCondition(r.kind.conditions(object), v1alpha1.ConditionUUIDUnique)
-	if lost == (said != nil) {
+	condition := meta.FindStatusCondition(r.kind.conditions(object), v1alpha1.ConditionUUIDUnique)
+	if duplicate == (condition != nil) {
 		return ctrl.Result{}, nil
 	}
 	var conditions []*metaac.ConditionApplyConfiguration
-	if lost {
+	if duplicate {
 		conditions = append(conditions, metaac.Condition().
 			WithType(v1alpha1.ConditionUUIDUnique).
 			WithStatus(metav1.ConditionFalse).
@@ -140,12 +140,12 @@ func (r *IdentityReconciler) Reconcile(ctx context.Context, request ctrl.Request
 }
 
 func (r *IdentityReconciler) message(object client.Object) string {
-	return fmt.Sprintf("The label %s is the identity of another object, which was made before (kubectl get %s -l %s=%s): REST knows this one by its metadata.uid, %s. To have another identity, make it again with another label or without.",
+	return fmt.Sprintf("The label %s is the identity of another object, which was created first (kubectl get %s -l %s=%s): in REST this object has its metadata.uid, %s, as its identity. To change that, create it again with another label or without.",
 		v1alpha1.LabelUUID, r.kind.plural, v1alpha1.LabelUUID, object.GetLabels()[v1alpha1.LabelUUID], object.GetUID())
 }
 
-// lost: the uuid that the object's label claims is another's.
-func (r *IdentityReconciler) lost(ctx context.Context, object client.Object) (bool, error) {
+// isDuplicate reports whether the uuid in the object's label belongs to another object.
+func (r *IdentityReconciler) isDuplicate(ctx context.Context, object client.Object) (bool, error) {
 	claimed := v1alpha1.ClaimedUUID(object)
 	if claimed == "" {
 		return false, nil
@@ -178,11 +178,11 @@ func (r *IdentityReconciler) lost(ctx context.Context, object client.Object) (bo
 	return false, nil
 }
 
-// find lists the objects of a namespace that have a key; "" for all namespaces. They are the cache's own and must not be changed.
+// find lists the objects of a namespace, or of all for "", that have a key. They belong to the cache and must not be changed.
 func (r *IdentityReconciler) find(ctx context.Context, namespace, key string) ([]client.Object, error) {
 	list, ok := r.kind.list.DeepCopyObject().(client.ObjectList)
 	if !ok {
-		return nil, fmt.Errorf("a list of %s is no list", r.kind.plural)
+		return nil, fmt.Errorf("the list of %s has no metadata", r.kind.plural)
 	}
 	if err := r.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{indexIdentity: key}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the %s that claim a uuid: %w", r.kind.plural, err)
@@ -197,9 +197,9 @@ func (r *IdentityReconciler) find(ctx context.Context, namespace, key string) ([
 	return objects, err
 }
 
-// next is who has the uuid now that an object has come or gone: the first of those that claim it, in each namespace where the
-// object was seen.
-func (r *IdentityReconciler) next(ctx context.Context, object client.Object) []reconcile.Request {
+// nextOwners returns the objects whose condition may change because another object was created or deleted: the first that claims the
+// uuid, in each namespace where that object was visible.
+func (r *IdentityReconciler) nextOwners(ctx context.Context, object client.Object) []reconcile.Request {
 	claimed := v1alpha1.ClaimedUUID(object)
 	if claimed == "" {
 		return nil
@@ -215,7 +215,7 @@ func (r *IdentityReconciler) next(ctx context.Context, object client.Object) []r
 	}
 	first := map[string]client.Object{}
 	for _, other := range claimants {
-		if is := first[other.GetNamespace()]; is == nil || v1alpha1.ClaimsBefore(other, is) {
+		if known := first[other.GetNamespace()]; known == nil || v1alpha1.ClaimsBefore(other, known) {
 			first[other.GetNamespace()] = other
 		}
 	}
@@ -230,7 +230,7 @@ func (r *IdentityReconciler) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("identity-"+r.kind.name).
 		For(r.kind.object, builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Watches(r.kind.object, handler.EnqueueRequestsFromMapFunc(r.next), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		WithOptions(workers(1)).
+		Watches(r.kind.object, handler.EnqueueRequestsFromMapFunc(r.nextOwners), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WithOptions(concurrency(1)).
 		Complete(r)
 }

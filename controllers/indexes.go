@@ -6,11 +6,11 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/status"
+	"sharedcloud.io/function-operator/controllers/workload"
 )
 
 // Names of the indexes over the caches.
@@ -26,45 +26,45 @@ const (
 	indexRevisionFunction = "revision.functionUID"
 	indexIdentity         = "identity"
 
-	// anyRevision is the key, in indexRunRevision, of a run that cannot be decoded: which revision it names is not known. It
-	// is the name of no ConfigMap.
+	// anyRevision is the key, in indexRunRevision, of a run that cannot be decoded and so may use any revision. No ConfigMap can
+	// have this name.
 	anyRevision = "*"
 )
 
-// index is one index over the cache of one kind.
+// index is an index over the cache of one kind.
 type index struct {
 	object client.Object
 	name   string
 	keys   client.IndexerFunc
 }
 
-// indexes over the caches. Their functions run in informers: they must bear any object.
+// indexes over the caches. Their functions run in informers, so they must accept any object.
 func indexes() []index {
 	list := []index{
 		{&v1alpha1.Function{}, indexFunctionImage, func(object client.Object) []string {
 			if function, ok := object.(*v1alpha1.Function); ok {
-				return present(function.Spec.Image)
+				return nonEmpty(function.Spec.Image)
 			}
 			return nil
 		}},
 		{&v1alpha1.Function{}, indexFunctionSource, func(object client.Object) []string {
 			if function, ok := object.(*v1alpha1.Function); ok && function.Spec.CodeFrom != nil {
-				return present(function.Spec.CodeFrom.ConfigMapName())
+				return nonEmpty(function.Spec.CodeFrom.ConfigMapName())
 			}
 			return nil
 		}},
 		{&v1alpha1.FunctionRun{}, indexRunFunction, func(object client.Object) []string {
-			if run, ok := object.(*v1alpha1.FunctionRun); ok && run.Status.Revision == nil && !runFinished(run) {
-				return present(run.Spec.FunctionRef.Name)
+			if run, ok := object.(*v1alpha1.FunctionRun); ok && run.Status.Revision == nil && !status.RunFinished(run) {
+				return nonEmpty(run.Spec.FunctionRef.Name)
 			}
 			return nil
 		}},
 		{&v1alpha1.FunctionRun{}, indexRunInputs, func(object client.Object) []string {
 			run, ok := object.(*v1alpha1.FunctionRun)
-			if !ok || run.Status.Revision != nil || runFinished(run) || run.Spec.ParametersFrom == nil || run.Spec.ParametersFrom.ConfigMapKeyRef == nil {
+			if !ok || run.Status.Revision != nil || status.RunFinished(run) || run.Spec.ParametersFrom == nil || run.Spec.ParametersFrom.ConfigMapKeyRef == nil {
 				return nil
 			}
-			return []string{run.Spec.ParametersFrom.ConfigMapKeyRef.Name, inputsName(run.Name)}
+			return []string{run.Spec.ParametersFrom.ConfigMapKeyRef.Name, workload.InputsName(run.Name)}
 		}},
 		{&v1alpha1.FunctionRun{}, indexRunRevision, func(object client.Object) []string {
 			run, ok := object.(*v1alpha1.FunctionRun)
@@ -73,25 +73,25 @@ func indexes() []index {
 				return nil
 			case v1alpha1.DecodeError(run) != "":
 				return []string{anyRevision}
-			case run.Status.Revision != nil && !runFinished(run):
+			case run.Status.Revision != nil && !status.RunFinished(run):
 				return []string{run.Status.Revision.Name}
 			}
 			return nil
 		}},
 		{&batchv1.Job{}, indexJobRun, func(object client.Object) []string {
-			return present(string(runOfJob(object)))
+			return nonEmpty(string(workload.RunOfJob(object)))
 		}},
 		{&corev1.Pod{}, indexPodRun, func(object client.Object) []string {
-			return present(object.GetLabels()[v1alpha1.LabelRunUID])
+			return nonEmpty(object.GetLabels()[v1alpha1.LabelRunUID])
 		}},
 		{&corev1.Pod{}, indexPodImage, func(object client.Object) []string {
-			if pod, ok := object.(*corev1.Pod); ok && digestOf(pod) != "" {
-				return present(pod.Annotations[annotationImage])
+			if pod, ok := object.(*corev1.Pod); ok && status.DigestOf(pod) != "" {
+				return nonEmpty(pod.Annotations[v1alpha1.AnnotationImage])
 			}
 			return nil
 		}},
 		{configMapMetadata(), indexRevisionFunction, func(object client.Object) []string {
-			return present(object.GetLabels()[v1alpha1.LabelFunctionUID])
+			return nonEmpty(object.GetLabels()[v1alpha1.LabelFunctionUID])
 		}},
 	}
 	for _, kind := range identityKinds {
@@ -100,17 +100,7 @@ func indexes() []index {
 	return list
 }
 
-// runOfJob is the uid of the run that a Job was made for: the label, which a policy keeps from others, and the owner say the same.
-// "" for a Job that was not made for a run, whatever it says of itself.
-func runOfJob(job client.Object) types.UID {
-	owner := metav1.GetControllerOf(job)
-	if owner == nil || owner.Kind != "FunctionRun" || job.GetLabels()[v1alpha1.LabelRunUID] != string(owner.UID) {
-		return ""
-	}
-	return owner.UID
-}
-
-func present(key string) []string {
+func nonEmpty(key string) []string {
 	if key == "" {
 		return nil
 	}

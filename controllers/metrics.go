@@ -8,7 +8,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Metrics of the controllers. Labels come from closed sets: no names of objects.
+// Metrics of the controllers. Labels have closed sets of values: no names of objects.
 type Metrics struct {
 	runsFinished     *prometheus.CounterVec
 	runSeconds       *prometheus.HistogramVec
@@ -17,29 +17,29 @@ type Metrics struct {
 	revisionsDeleted prometheus.Counter
 }
 
-// NewMetrics makes the metrics and registers them.
+// NewMetrics creates and registers the metrics.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		runsFinished: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sharedcloud_functionruns_finished_total",
-			Help: "FunctionRuns that are over, by how they ended.",
+			Help: "FunctionRuns that have finished, by result.",
 		}, []string{"result"}),
 		runSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sharedcloud_functionrun_duration_seconds",
-			Help:    "Time from the creation of a FunctionRun to its end, by how it ended.",
+			Help:    "Time from the creation of a FunctionRun to its end, by result.",
 			Buckets: []float64{1, 3, 10, 30, 100, 300, 1000, 3600, 10800, 36000, 86400},
 		}, []string{"result"}),
 		jobsCreated: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sharedcloud_jobs_created_total",
-			Help: "Jobs made for FunctionRuns.",
+			Help: "Jobs created for FunctionRuns.",
 		}),
 		revisionsCreated: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sharedcloud_revisions_created_total",
-			Help: "Revisions of Functions made.",
+			Help: "Revisions of Functions created.",
 		}),
 		revisionsDeleted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sharedcloud_revisions_deleted_total",
-			Help: "Revisions of Functions deleted because nothing names them any more.",
+			Help: "Revisions of Functions deleted because nothing uses them any more.",
 		}),
 	}
 	registry.MustRegister(m.runsFinished, m.runSeconds, m.jobsCreated, m.revisionsCreated, m.revisionsDeleted)

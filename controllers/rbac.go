@@ -1,11 +1,11 @@
 package controllers
 
-// What the manager may do, all of it. config/rbac/manager_role.yaml is made from these markers.
+// All permissions of the manager. config/rbac/manager_role.yaml is generated from these markers.
 //
-// Of ConfigMaps it reads the metadata of all (revisions, sources of code, bundles), and the content only of a revision
-// and of a source of code or inputs that a Function or a FunctionRun names.
+// It reads the metadata of all ConfigMaps (revisions, sources of code, bundles), and the content only of revisions and of the sources
+// of code or inputs that a Function or a FunctionRun names.
 //
-// write-revisions is a verb of the policies in config/policy: its holder writes the ConfigMaps and Jobs that are the operator's.
+// write-revisions is a verb that the policies in config/policy require for the ConfigMaps and Jobs of the operator.
 //
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions,verbs=write-revisions
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions;functionimages,verbs=get;list;watch
@@ -18,23 +18,22 @@ package controllers
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 //
-// The two APIServices are found by their label, which no rule can name.
+// The two APIServices are selected by their label, which a rule cannot express.
 //
 // +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,verbs=list;watch
 // +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,resourceNames=v1alpha1.subresources.sharedcloud.io;v1.rest.sharedcloud.io,verbs=get;patch
 //
-// The policies that check references are read by name: where one is missing, nothing that names a reference is pinned.
+// The policies that check references are read by name: if one is missing, nothing that names a reference is pinned.
 //
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=sharedcloud-function-references;sharedcloud-functionrun-references;sharedcloud-functionimage-references,verbs=get
 //
-// The endpoint of the metrics asks who reads them, and whether they may.
+// The metrics endpoint authenticates and authorizes its clients.
 //
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 //
-// Only in the operator's own namespace: the certificates, and the lease of the one manager that acts, with the event that
-// says which one that is. Secrets are listed and watched by their names too, each by a request of its own; only their creation has
-// no name that a rule could say.
+// Only in the operator's own namespace: the certificates, and the leader's Lease with its event. Secrets are also listed and watched by
+// name, each in its own request; only the creation of a Secret has no name that a rule could restrict.
 //
 // +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,verbs=create
 // +kubebuilder:rbac:groups="",namespace=sharedcloud-system,resources=secrets,resourceNames=sharedcloud-ca;sharedcloud-apiserver-tls,verbs=get;list;watch;update

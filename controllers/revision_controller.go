@@ -20,38 +20,40 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/values"
+	"sharedcloud.io/function-operator/controllers/workload"
 )
 
-// DefaultRevisionGrace is how long a revision is kept after nothing was seen to name it any more.
+// DefaultRevisionGrace is how long a revision is kept after it was first seen unused.
 const DefaultRevisionGrace = 5 * time.Minute
 
-// RevisionReconciler deletes a revision when neither its Function (the present one and the newest before it, up to
-// revisionHistoryLimit) nor an unfinished run names it.
+// RevisionReconciler deletes a revision that neither its Function (the current revision and the newest before it, up to
+// revisionHistoryLimit) nor an unfinished run uses.
 //
-// A run may be pinning a revision at this moment, in a pass whose write has not reached this cache. So a revision is
-// deleted only when nothing has named it for a while; a manager that starts anew begins that while anew.
+// A run may have just pinned the revision, in a write that has not reached this cache. So a revision is deleted only after it was unused
+// for the grace period, which starts again when the manager restarts.
 type RevisionReconciler struct {
 	client.Client
 	metrics *Metrics
 	clock   clock.PassiveClock
 	grace   time.Duration
 
-	mutex   sync.Mutex
-	unnamed map[types.NamespacedName]sighting
+	mutex  sync.Mutex
+	unused map[types.NamespacedName]sighting
 }
 
-// sighting is when this manager first found a revision named by nothing.
+// sighting is when this manager first found a revision unused.
 type sighting struct {
 	uid   types.UID
 	since time.Time
 }
 
-// NewRevisionReconciler needs a client that reads from caches, and of ConfigMaps only metadata.
+// NewRevisionReconciler needs a client that reads from caches, which hold only the metadata of ConfigMaps.
 func NewRevisionReconciler(c client.Client, metrics *Metrics, clk clock.PassiveClock, grace time.Duration) *RevisionReconciler {
-	return &RevisionReconciler{Client: c, metrics: metrics, clock: clk, grace: grace, unnamed: map[types.NamespacedName]sighting{}}
+	return &RevisionReconciler{Client: c, metrics: metrics, clock: clk, grace: grace, unused: map[types.NamespacedName]sighting{}}
 }
 
-// Reconcile looks at one revision.
+// Reconcile deletes one revision if it is unused.
 func (r *RevisionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	revision := configMapMetadata()
 	if err := r.Get(ctx, request.NamespacedName, revision); apierrors.IsNotFound(err) {
@@ -64,11 +66,11 @@ func (r *RevisionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		r.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
-	named, err := r.named(ctx, revision)
+	used, err := r.isUsed(ctx, revision)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if named {
+	if used {
 		r.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
@@ -81,16 +83,16 @@ func (r *RevisionReconciler) Reconcile(ctx context.Context, request ctrl.Request
 	}
 	r.forget(request.NamespacedName)
 	r.metrics.revisionsDeleted.Inc()
-	log.FromContext(ctx).Info("Deleted a revision that nothing names", "revision", klog.KObj(revision))
+	log.FromContext(ctx).Info("Deleted an unused revision", "revision", klog.KObj(revision))
 	return ctrl.Result{}, nil
 }
 
-func (r *RevisionReconciler) named(ctx context.Context, revision *metav1.PartialObjectMetadata) (bool, error) {
-	// A run that cannot be decoded may name any revision of its namespace.
+func (r *RevisionReconciler) isUsed(ctx context.Context, revision *metav1.PartialObjectMetadata) (bool, error) {
+	// A run that cannot be decoded may use any revision of its namespace.
 	for _, key := range []string{revision.Name, anyRevision} {
 		runs := &v1alpha1.FunctionRunList{}
 		if err := r.List(ctx, runs, client.InNamespace(revision.Namespace), client.MatchingFields{indexRunRevision: key}, client.Limit(1)); err != nil {
-			return false, fmt.Errorf("listing the runs that name the revision: %w", err)
+			return false, fmt.Errorf("listing the runs that use the revision: %w", err)
 		}
 		if len(runs.Items) > 0 {
 			return true, nil
@@ -108,7 +110,7 @@ func (r *RevisionReconciler) named(ctx context.Context, revision *metav1.Partial
 		return false, nil // another function of the same name
 	}
 	if v1alpha1.DecodeError(function) != "" {
-		return true, nil // how many it keeps is not known
+		return true, nil // the length of its history is unknown
 	}
 	siblings := configMapMetadataList()
 	if err := r.List(ctx, siblings, client.InNamespace(revision.Namespace), client.MatchingFields{indexRevisionFunction: string(function.UID)}); err != nil {
@@ -117,8 +119,7 @@ func (r *RevisionReconciler) named(ctx context.Context, revision *metav1.Partial
 	return keptRevisions(function, siblings.Items)[revision.Name], nil
 }
 
-// keptRevisions are the names of a function's revisions that stay for its own sake: the present one and the newest before
-// it.
+// keptRevisions are the names of the revisions that a function keeps: the current one and the newest before it.
 func keptRevisions(function *v1alpha1.Function, revisions []metav1.PartialObjectMetadata) map[string]bool {
 	kept := map[string]bool{}
 	if function.Status.Revision != nil {
@@ -126,35 +127,35 @@ func keptRevisions(function *v1alpha1.Function, revisions []metav1.PartialObject
 	}
 	history := slices.DeleteFunc(slices.Clone(revisions), func(r metav1.PartialObjectMetadata) bool { return kept[r.Name] })
 	slices.SortFunc(history, func(a, b metav1.PartialObjectMetadata) int {
-		// One that was gone back to is newer than it is old.
-		if order := cmp.Compare(revisionNumber(&b), revisionNumber(&a)); order != 0 {
+		// A restored revision counts by its number, not by its age.
+		if order := cmp.Compare(workload.RevisionNumber(&b), workload.RevisionNumber(&a)); order != 0 {
 			return order
 		}
 		if order := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); order != 0 {
 			return order
 		}
-		// Of one second: an immutable object that nobody touched has the resource version of its creation.
+		// Created in the same second: an immutable object without later writes has the resource version of its creation.
 		if order, err := resourceversion.CompareResourceVersion(b.ResourceVersion, a.ResourceVersion); err == nil && order != 0 {
 			return order
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})
-	limit := int(within(ptr.Deref(function.Spec.RevisionHistoryLimit, v1alpha1.DefaultHistoryLimit), 1, v1alpha1.MaxHistoryLimit))
+	limit := int(values.Clamp(ptr.Deref(function.Spec.RevisionHistoryLimit, v1alpha1.DefaultHistoryLimit), 1, v1alpha1.MaxHistoryLimit))
 	for _, revision := range history[:min(limit, len(history))] {
 		kept[revision.Name] = true
 	}
 	return kept
 }
 
-// graceLeft is how long the revision stays yet, counted from when this manager first found it named by nothing.
+// graceLeft is the rest of the grace period, which starts when this manager first finds the revision unused.
 func (r *RevisionReconciler) graceLeft(key types.NamespacedName, uid types.UID) time.Duration {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	now := r.clock.Now()
-	seen, known := r.unnamed[key]
+	seen, known := r.unused[key]
 	if !known || seen.uid != uid {
 		seen = sighting{uid: uid, since: now}
-		r.unnamed[key] = seen
+		r.unused[key] = seen
 	}
 	return r.grace - now.Sub(seen.since)
 }
@@ -162,5 +163,5 @@ func (r *RevisionReconciler) graceLeft(key types.NamespacedName, uid types.UID) 
 func (r *RevisionReconciler) forget(key types.NamespacedName) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	delete(r.unnamed, key)
+	delete(r.unused, key)
 }

@@ -14,21 +14,24 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/values"
+	"sharedcloud.io/function-operator/controllers/workload"
 )
 
 const (
-	// revisionPause is how long a run waits for a revision that its Function's controller is making again.
-	revisionPause = time.Second
-	// Settings take a kilobyte or two each.
-	settingsKept = 2048
+	// revisionInterval is how long a run waits for a revision that its Function's controller creates again.
+	revisionInterval = time.Second
+	// maxKeptRevisions bounds the cache of settings, which take a kilobyte or two each.
+	maxKeptRevisions = 2048
 )
 
-// revisionRef is what a status says of a revision.
+// revisionRef is a revision as a status names it.
 type revisionRef struct {
 	namespace, name string
-	// digest is what its content must have. "" for a run that was pinned before statuses had one: then the part of it that is
-	// in the name is compared.
+	// digest is that of its content. It is "" for a run that was pinned before statuses had digests: then the part of the digest that
+	// is in the name is compared.
 	digest string
 	// function is the uid of its Function, which is part of the digest.
 	function types.UID
@@ -48,90 +51,91 @@ func refOfFunction(function *v1alpha1.Function) revisionRef {
 	return revisionRef{function.Namespace, revision.Name, revision.Digest, function.UID}
 }
 
-// revisionError says why a ConfigMap is not the revision that a status names. No repetition of the look helps.
+// revisionError is why a ConfigMap is not the revision that a status names. Reading it again does not help.
 type revisionError struct {
 	name, why string
 }
 
 func (e *revisionError) Error() string {
-	return fmt.Sprintf("the ConfigMap %s is not the revision that is named: %s", e.name, e.why)
+	return fmt.Sprintf("the ConfigMap %s is not the revision of that name: %s", e.name, e.why)
 }
 
-// notTheRevision: something has the name of the revision and is not that, or cannot be executed.
-func notTheRevision(err error) bool {
+// isNotTheRevision reports that a ConfigMap has the name of a revision and is another one, or cannot be executed.
+func isNotTheRevision(err error) bool {
 	var wrong *revisionError
 	return errors.As(err, &wrong)
 }
 
-// revisionReader reads the settings of revisions, and compares what it reads with the digest that a status has: a ConfigMap
-// may have been deleted and made again under its name by anybody with a right to write ConfigMaps.
+// revisionReader reads the settings of revisions and compares the content with the digest in a status: any user who may write
+// ConfigMaps may have deleted a revision and created another ConfigMap under its name.
 //
-// It keeps what it has read, without the code. Only immutable ConfigMaps are accepted, so what was read once of an object with
-// some uid is true while that object exists.
+// It caches what it has read, without the code. It accepts only immutable ConfigMaps, so the cached content of an object with a given
+// uid is valid while that object exists.
 type revisionReader struct {
 	cached client.Reader
 	live   client.Reader
-	// valid says whether settings may be rendered.
-	valid func(namespace string, revision *corev1.ConfigMap, settings Settings) error
-	kept  *lru.Cache
+	// validate returns why no pod may be built from the settings.
+	validate func(namespace string, revision *corev1.ConfigMap, settings workload.Settings) error
+	kept     *lru.Cache
 }
 
-// readKey: the digest of a ConfigMap's content depends on the Function that it is read for.
+// readKey includes the Function because the digest of a ConfigMap's content depends on it.
 type readKey struct{ configMap, function types.UID }
 
-// readRevision is what is kept of a ConfigMap.
+// readRevision is what is cached of a ConfigMap.
 type readRevision struct {
-	settings Settings
+	settings workload.Settings
 	digest   string
-	// wrong is why it cannot be executed, whatever its digest.
-	wrong string
+	// invalid is why it cannot be executed, independent of its digest; "" if it can.
+	invalid string
 }
 
-func newRevisionReader(cached, live client.Reader, options Options) *revisionReader {
-	return &revisionReader{cached: cached, live: live, valid: options.validSettings, kept: lru.New(settingsKept)}
+func newRevisionReader(cached, live client.Reader, options workload.Options) *revisionReader {
+	return &revisionReader{cached: cached, live: live, validate: options.ValidateSettings, kept: lru.New(maxKeptRevisions)}
 }
 
-// read returns the settings of a revision. The error is a NotFound, which is only ever the API server's own word, since the cache
-// may not have heard of a revision that was made just now; or a *revisionError.
-func (r *revisionReader) read(ctx context.Context, ref revisionRef) (Settings, error) {
+// read returns the settings of a revision. The error is NotFound, always as the API server's answer, because the cache may not have a
+// new revision yet; or a *revisionError.
+func (r *revisionReader) read(ctx context.Context, ref revisionRef) (workload.Settings, error) {
 	return r.readBy(ctx, r.cached, false, ref)
 }
 
-// readNow is read that asks the API server which ConfigMap has the name now. What is rendered from the answer is executed.
-func (r *revisionReader) readNow(ctx context.Context, ref revisionRef) (Settings, error) {
+// readNow is read with the API server's answer about which ConfigMap has the name now. It must be used for settings that are executed.
+func (r *revisionReader) readNow(ctx context.Context, ref revisionRef) (workload.Settings, error) {
 	return r.readBy(ctx, r.live, true, ref)
 }
 
-func (r *revisionReader) readBy(ctx context.Context, names client.Reader, final bool, ref revisionRef) (Settings, error) {
+// readBy looks the name up with a reader. If isLive is true, its NotFound is final.
+func (r *revisionReader) readBy(ctx context.Context, names client.Reader, isLive bool, ref revisionRef) (workload.Settings, error) {
 	known := configMapMetadata()
 	switch err := names.Get(ctx, ref.key(), known); {
 	case err == nil:
 		if kept, found := r.kept.Get(readKey{known.UID, ref.function}); found {
 			return kept.(readRevision).as(ref)
 		}
-	case final || !apierrors.IsNotFound(err):
-		return Settings{}, fmt.Errorf("looking up the revision %s: %w", ref.name, err)
+	case isLive || !apierrors.IsNotFound(err):
+		return workload.Settings{}, fmt.Errorf("looking up the revision %s: %w", ref.name, err)
 	}
 	revision := &corev1.ConfigMap{}
 	if err := r.live.Get(ctx, ref.key(), revision); err != nil {
-		return Settings{}, fmt.Errorf("reading the revision %s: %w", ref.name, err)
+		return workload.Settings{}, fmt.Errorf("reading the revision %s: %w", ref.name, err)
 	}
-	return r.look(ref, revision).as(ref)
+	return r.readContent(ref, revision).as(ref)
 }
 
-// look reads a ConfigMap, and keeps what it found.
-func (r *revisionReader) look(ref revisionRef, revision *corev1.ConfigMap) readRevision {
+// readContent reads a ConfigMap and caches the result.
+func (r *revisionReader) readContent(ref revisionRef, revision *corev1.ConfigMap) readRevision {
 	read := readRevision{digest: v1alpha1.ContentDigest(ref.function, revision)}
 	if !ptr.Deref(revision.Immutable, false) {
-		read.wrong = "it is not immutable"
-		return read // not kept: its content may change
+		read.invalid = "it is not immutable"
+		return read // not cached: its content may change
 	}
-	settings, err := settingsOf(revision)
+	settings, err := workload.SettingsOf(revision)
 	if err == nil {
-		err = r.valid(ref.namespace, revision, settings)
+		err = r.validate(ref.namespace, revision, settings)
 	}
 	if err != nil {
-		read.wrong = cut(err.Error(), foreignTextLimit)
+		read.invalid = printable.Cut(err.Error(), values.MaxForeignText)
 	} else {
 		read.settings = settings
 	}
@@ -139,22 +143,22 @@ func (r *revisionReader) look(ref revisionRef, revision *corev1.ConfigMap) readR
 	return read
 }
 
-// as is what was read, where that is what the reference names.
-func (r readRevision) as(ref revisionRef) (Settings, error) {
-	switch hash := hashIn(r.digest); {
+// as returns the settings if the ConfigMap is the revision that the reference names.
+func (r readRevision) as(ref revisionRef) (workload.Settings, error) {
+	switch hash := workload.HashOfDigest(r.digest); {
 	case ref.digest != "" && r.digest != ref.digest:
-		return Settings{}, &revisionError{ref.name, fmt.Sprintf("its content has the digest %s instead of %s", r.digest, ref.digest)}
-	case ref.digest == "" && !hasRevisionHash(ref.name, hash):
-		return Settings{}, &revisionError{ref.name, fmt.Sprintf("its content has the digest %s, which its name does not have", r.digest)}
-	case r.wrong != "":
-		return Settings{}, &revisionError{ref.name, r.wrong}
+		return workload.Settings{}, &revisionError{ref.name, fmt.Sprintf("its content has the digest %s instead of %s", r.digest, ref.digest)}
+	case ref.digest == "" && !workload.HasRevisionHash(ref.name, hash):
+		return workload.Settings{}, &revisionError{ref.name, fmt.Sprintf("its content has the digest %s, which its name does not contain", r.digest)}
+	case r.invalid != "":
+		return workload.Settings{}, &revisionError{ref.name, r.invalid}
 	}
 	return r.settings, nil
 }
 
-// replaced says whether the cache knows that the name of a revision is another ConfigMap's. nil also where it knows of none:
-// workers that have mounted a revision go on without it.
-func (r *revisionReader) replaced(ctx context.Context, ref revisionRef) error {
+// checkReplaced returns a *revisionError if the cache has another ConfigMap under the revision's name. It returns nil for a deleted
+// revision: workers that have mounted it continue without it.
+func (r *revisionReader) checkReplaced(ctx context.Context, ref revisionRef) error {
 	if err := r.cached.Get(ctx, ref.key(), configMapMetadata()); apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -164,7 +168,7 @@ func (r *revisionReader) replaced(ctx context.Context, ref revisionRef) error {
 	return nil
 }
 
-// configMapMetadata is what the cache holds of ConfigMaps: never what is in them.
+// configMapMetadata is what the cache holds of ConfigMaps: never their content.
 func configMapMetadata() *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))

@@ -15,9 +15,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/workload"
 )
 
-// Reconcilers are what SetupWithManager wires.
+// Reconcilers are the controllers that SetupWithManager adds to a manager.
 type Reconcilers struct {
 	Function *FunctionReconciler
 	Image    *ImageReconciler
@@ -26,32 +27,33 @@ type Reconcilers struct {
 	Identity []*IdentityReconciler
 }
 
-// NewReconcilers makes them all for one manager.
-func NewReconcilers(mgr ctrl.Manager, lookup RuntimeLookup, metrics *Metrics, clk clock.PassiveClock, options Options) Reconcilers {
-	c, live, tell := mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder(v1alpha1.FieldManagerController)
+// NewReconcilers creates all of them for one manager.
+func NewReconcilers(mgr ctrl.Manager, lookup workload.RuntimeLookup, metrics *Metrics, clk clock.PassiveClock, options workload.Options) Reconcilers {
+	c, live, recorder := mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder(v1alpha1.FieldManagerController)
 	return Reconcilers{
-		Function: NewFunctionReconciler(c, live, lookup, tell, metrics, clk, options),
-		Image:    NewImageReconciler(c, live, lookup, tell, clk),
-		Run:      NewRunReconciler(c, live, tell, metrics, clk, options),
+		Function: NewFunctionReconciler(c, live, lookup, recorder, metrics, clk, options),
+		Image:    NewImageReconciler(c, live, lookup, recorder, clk),
+		Run:      NewRunReconciler(c, live, recorder, metrics, clk, options),
 		Revision: NewRevisionReconciler(c, metrics, clk, DefaultRevisionGrace),
-		Identity: newIdentityReconcilers(c, clk, options),
+		Identity: newIdentityReconcilers(c, clk, options.CatalogueNamespace),
 	}
 }
 
-// SetupWithManager adds the indexes and the controllers with their watches. All warm their caches before they lead.
-func (r Reconcilers) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options Options) error {
+// SetupWithManager adds the indexes and the controllers with their watches. All of them fill their caches before the manager is the
+// leader. catalogue is the namespace of the images that every namespace may use.
+func (r Reconcilers) SetupWithManager(ctx context.Context, mgr ctrl.Manager, catalogue string) error {
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	wake := waker{cached: mgr.GetClient(), catalogue: options.CatalogueNamespace}
+	mapper := requestMapper{cached: mgr.GetClient(), catalogue: catalogue}
 	for _, setup := range []struct {
 		name  string
 		start func() error
 	}{
-		{"functions", func() error { return r.setupFunctions(mgr, wake) }},
+		{"functions", func() error { return r.setupFunctions(mgr, mapper) }},
 		{"images", func() error { return r.setupImages(mgr) }},
-		{"runs", func() error { return r.setupRuns(mgr, wake) }},
-		{"revisions", func() error { return r.setupRevisions(mgr, wake) }},
+		{"runs", func() error { return r.setupRuns(mgr, mapper) }},
+		{"revisions", func() error { return r.setupRevisions(mgr, mapper) }},
 		{"identities", func() error { return r.setupIdentities(mgr) }},
 	} {
 		if err := setup.start(); err != nil {
@@ -61,18 +63,18 @@ func (r Reconcilers) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 	return nil
 }
 
-func workers(n int) controller.Options {
+func concurrency(n int) controller.Options {
 	return controller.Options{MaxConcurrentReconciles: n, EnableWarmup: ptr.To(true)}
 }
 
-func (r Reconcilers) setupFunctions(mgr ctrl.Manager, wake waker) error {
+func (r Reconcilers) setupFunctions(mgr ctrl.Manager, mapper requestMapper) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("function").
 		For(&v1alpha1.Function{}, builder.WithPredicates(specOrDecodabilityChanged)).
-		Watches(&v1alpha1.FunctionImage{}, handler.EnqueueRequestsFromMapFunc(wake.functionsOfImage),
+		Watches(&v1alpha1.FunctionImage{}, handler.EnqueueRequestsFromMapFunc(mapper.functionsOfImage),
 			builder.WithPredicates(specOrDecodabilityChanged)).
-		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(wake.functionsOfConfigMap)).
-		WithOptions(workers(4)).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(mapper.functionsOfConfigMap)).
+		WithOptions(concurrency(4)).
 		Complete(r.Function)
 }
 
@@ -80,31 +82,31 @@ func (r Reconcilers) setupImages(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("functionimage").
 		For(&v1alpha1.FunctionImage{}, builder.WithPredicates(specOrDecodabilityChanged)).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(imageOfPod), builder.WithPredicates(digestIsNew)).
-		WithOptions(workers(1)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(imageOfPod), builder.WithPredicates(digestChanged)).
+		WithOptions(concurrency(1)).
 		Complete(r.Image)
 }
 
-func (r Reconcilers) setupRuns(mgr ctrl.Manager, wake waker) error {
+func (r Reconcilers) setupRuns(mgr ctrl.Manager, mapper requestMapper) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("functionrun").
 		For(&v1alpha1.FunctionRun{}).
 		Owns(&batchv1.Job{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(runOfPod), builder.WithPredicates(podSaysSomethingNew)).
-		Watches(&v1alpha1.Function{}, handler.EnqueueRequestsFromMapFunc(wake.runsOfFunction)).
-		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(wake.runsOfConfigMap)).
-		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(wake.runsOfNamespace), builder.WithPredicates(isTerminating)).
-		WithOptions(workers(8)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(runOfPod), builder.WithPredicates(podChanged)).
+		Watches(&v1alpha1.Function{}, handler.EnqueueRequestsFromMapFunc(mapper.runsOfFunction)).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(mapper.runsOfConfigMap)).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(mapper.runsOfNamespace), builder.WithPredicates(isTerminating)).
+		WithOptions(concurrency(8)).
 		Complete(r.Run)
 }
 
-func (r Reconcilers) setupRevisions(mgr ctrl.Manager, wake waker) error {
+func (r Reconcilers) setupRevisions(mgr ctrl.Manager, mapper requestMapper) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("revision").
 		For(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.WithPredicates(isRevision)).
-		Watches(&v1alpha1.Function{}, handler.EnqueueRequestsFromMapFunc(wake.revisionsOfFunction), builder.WithPredicates(functionLetsGo)).
-		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(wake.revisionsOfRun), builder.WithPredicates(runLetsGo)).
-		WithOptions(workers(1)).
+		Watches(&v1alpha1.Function{}, handler.EnqueueRequestsFromMapFunc(mapper.revisionsOfFunction), builder.WithPredicates(functionReleasesRevision)).
+		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(mapper.revisionsOfRun), builder.WithPredicates(runReleasesRevision)).
+		WithOptions(concurrency(1)).
 		Complete(r.Revision)
 }
 

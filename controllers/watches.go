@@ -14,13 +14,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/controllers/status"
 )
 
-// waker maps what changed to what must look again. Everything that is awaited anywhere is woken from here: nothing polls
-// for it.
-type waker struct {
+// requestMapper maps a changed object to the objects that must be reconciled. It covers everything that a reconciler waits for, so that
+// nothing has to poll.
+type requestMapper struct {
 	cached client.Reader
-	// catalogue is the namespace whose images every namespace may use.
+	// catalogue is the namespace of the images that every namespace may use.
 	catalogue string
 }
 
@@ -28,18 +29,18 @@ func request(namespace, name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
 }
 
-// functionsOfImage: those in the image's namespace that name it; all that name it if it is one of the catalogue's.
-func (w waker) functionsOfImage(ctx context.Context, image client.Object) []reconcile.Request {
+// functionsOfImage returns the functions that name the image: in its namespace, or in all for an image of the catalogue.
+func (m requestMapper) functionsOfImage(ctx context.Context, image client.Object) []reconcile.Request {
 	options := []client.ListOption{client.MatchingFields{indexFunctionImage: image.GetName()}}
-	if image.GetNamespace() != w.catalogue {
+	if image.GetNamespace() != m.catalogue {
 		options = append(options, client.InNamespace(image.GetNamespace()))
 	}
-	return w.functions(ctx, options...)
+	return m.functions(ctx, options...)
 }
 
-// functionsOfConfigMap: those whose code is in it, and the one whose revision it is.
-func (w waker) functionsOfConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
-	requests := w.functions(ctx, client.InNamespace(configMap.GetNamespace()),
+// functionsOfConfigMap returns the functions whose code is in it, and the one whose revision it is.
+func (m requestMapper) functionsOfConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
+	requests := m.functions(ctx, client.InNamespace(configMap.GetNamespace()),
 		client.MatchingFields{indexFunctionSource: configMap.GetName()})
 	if labels := configMap.GetLabels(); labels[v1alpha1.LabelFunctionUID] != "" && labels[v1alpha1.LabelFunction] != "" {
 		requests = append(requests, request(configMap.GetNamespace(), labels[v1alpha1.LabelFunction]))
@@ -47,10 +48,10 @@ func (w waker) functionsOfConfigMap(ctx context.Context, configMap client.Object
 	return requests
 }
 
-func (w waker) functions(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+func (m requestMapper) functions(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	list := &v1alpha1.FunctionList{}
-	if err := w.cached.List(ctx, list, options...); err != nil {
-		log.FromContext(ctx).Error(err, "Listing functions to wake")
+	if err := m.cached.List(ctx, list, options...); err != nil {
+		log.FromContext(ctx).Error(err, "Listing functions to reconcile")
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(list.Items))
@@ -60,28 +61,28 @@ func (w waker) functions(ctx context.Context, options ...client.ListOption) []re
 	return requests
 }
 
-// runsOfFunction: those that have not pinned a revision yet.
-func (w waker) runsOfFunction(ctx context.Context, function client.Object) []reconcile.Request {
-	return w.runs(ctx, client.InNamespace(function.GetNamespace()), client.MatchingFields{indexRunFunction: function.GetName()})
+// runsOfFunction returns the runs that have not pinned a revision yet.
+func (m requestMapper) runsOfFunction(ctx context.Context, function client.Object) []reconcile.Request {
+	return m.runs(ctx, client.InNamespace(function.GetNamespace()), client.MatchingFields{indexRunFunction: function.GetName()})
 }
 
-// runsOfConfigMap: those that have not pinned their inputs yet, and those that execute the revision of that name, which may have
-// been replaced.
-func (w waker) runsOfConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
+// runsOfConfigMap returns the runs that have not pinned their inputs yet, and those that execute the revision of that name, which may
+// have been replaced.
+func (m requestMapper) runsOfConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
 	space := client.InNamespace(configMap.GetNamespace())
-	return append(w.runs(ctx, space, client.MatchingFields{indexRunInputs: configMap.GetName()}),
-		w.runs(ctx, space, client.MatchingFields{indexRunRevision: configMap.GetName()})...)
+	return append(m.runs(ctx, space, client.MatchingFields{indexRunInputs: configMap.GetName()}),
+		m.runs(ctx, space, client.MatchingFields{indexRunRevision: configMap.GetName()})...)
 }
 
-// runsOfNamespace: all of them, since their Jobs must go.
-func (w waker) runsOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
-	return w.runs(ctx, client.InNamespace(namespace.GetName()))
+// runsOfNamespace returns all runs of a namespace that is being deleted: their Jobs must be deleted.
+func (m requestMapper) runsOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	return m.runs(ctx, client.InNamespace(namespace.GetName()))
 }
 
-func (w waker) runs(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+func (m requestMapper) runs(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	list := &v1alpha1.FunctionRunList{}
-	if err := w.cached.List(ctx, list, options...); err != nil {
-		log.FromContext(ctx).Error(err, "Listing runs to wake")
+	if err := m.cached.List(ctx, list, options...); err != nil {
+		log.FromContext(ctx).Error(err, "Listing runs to reconcile")
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(list.Items))
@@ -98,39 +99,29 @@ func runOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 	return nil
 }
 
-// imageOfPod: the image whose digest the pod reports.
+// imageOfPod returns the image whose digest the pod reports.
 func imageOfPod(_ context.Context, object client.Object) []reconcile.Request {
 	pod, ok := object.(*corev1.Pod)
-	if !ok || digestOf(pod) == "" {
+	if !ok || status.DigestOf(pod) == "" {
 		return nil
 	}
-	namespace, name, found := strings.Cut(pod.Annotations[annotationImage], "/")
+	namespace, name, found := strings.Cut(pod.Annotations[v1alpha1.AnnotationImage], "/")
 	if !found {
 		return nil
 	}
 	return []reconcile.Request{request(namespace, name)}
 }
 
-// revisionsOfFunction: all of them, since another one may be the present one now.
-func (w waker) revisionsOfFunction(ctx context.Context, function client.Object) []reconcile.Request {
-	list := configMapMetadataList()
-	if err := w.cached.List(ctx, list, client.InNamespace(function.GetNamespace()),
-		client.MatchingFields{indexRevisionFunction: string(function.GetUID())}); err != nil {
-		log.FromContext(ctx).Error(err, "Listing revisions to wake")
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		requests = append(requests, request(list.Items[i].Namespace, list.Items[i].Name))
-	}
-	return requests
+// revisionsOfFunction returns all of them, because another one may be current now.
+func (m requestMapper) revisionsOfFunction(ctx context.Context, function client.Object) []reconcile.Request {
+	return m.revisions(ctx, client.InNamespace(function.GetNamespace()), client.MatchingFields{indexRevisionFunction: string(function.GetUID())})
 }
 
-// revisionsOfRun: the one that a run which is over or gone needs no more; all of its namespace where it could not be
-// decoded.
-func (w waker) revisionsOfRun(ctx context.Context, object client.Object) []reconcile.Request {
+// revisionsOfRun returns the revision that a finished or deleted run no longer needs, and all revisions of the namespace for a run that
+// could not be decoded.
+func (m requestMapper) revisionsOfRun(ctx context.Context, object client.Object) []reconcile.Request {
 	if v1alpha1.DecodeError(object) != "" {
-		return w.revisionsOfNamespace(ctx, object.GetNamespace())
+		return m.revisions(ctx, client.InNamespace(object.GetNamespace()), client.HasLabels{v1alpha1.LabelFunctionUID})
 	}
 	if run, ok := object.(*v1alpha1.FunctionRun); ok && run.Status.Revision != nil {
 		return []reconcile.Request{request(run.Namespace, run.Status.Revision.Name)}
@@ -138,10 +129,10 @@ func (w waker) revisionsOfRun(ctx context.Context, object client.Object) []recon
 	return nil
 }
 
-func (w waker) revisionsOfNamespace(ctx context.Context, namespace string) []reconcile.Request {
+func (m requestMapper) revisions(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	list := configMapMetadataList()
-	if err := w.cached.List(ctx, list, client.InNamespace(namespace), client.HasLabels{v1alpha1.LabelFunctionUID}); err != nil {
-		log.FromContext(ctx).Error(err, "Listing revisions to wake")
+	if err := m.cached.List(ctx, list, options...); err != nil {
+		log.FromContext(ctx).Error(err, "Listing revisions to reconcile")
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(list.Items))
@@ -151,16 +142,15 @@ func (w waker) revisionsOfNamespace(ctx context.Context, namespace string) []rec
 	return requests
 }
 
-// specOrDecodabilityChanged leaves out writes of the status, unless they are why an object can be decoded or cannot be any
-// more.
+// specOrDecodabilityChanged ignores writes of the status, unless they change whether the object can be decoded.
 var specOrDecodabilityChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld != nil && e.ObjectNew != nil && v1alpha1.DecodeError(e.ObjectOld) != v1alpha1.DecodeError(e.ObjectNew)
 	},
 })
 
-// podSaysSomethingNew leaves out the kubelet's writes that change nothing of what the cache keeps.
-var podSaysSomethingNew = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+// podChanged ignores the kubelet's writes that change nothing that the cache keeps.
+var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Pod)
 	after, alsoOK := e.ObjectNew.(*corev1.Pod)
 	if !ok || !alsoOK {
@@ -170,31 +160,32 @@ var podSaysSomethingNew = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) 
 		(before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil)
 }}
 
-// digestIsNew: a pod's first report of the digest of its image.
-var digestIsNew = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+// digestChanged selects a pod's first report of its image's digest.
+var digestChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*corev1.Pod)
 	after, alsoOK := e.ObjectNew.(*corev1.Pod)
-	return ok && alsoOK && digestOf(before) != digestOf(after)
+	return ok && alsoOK && status.DigestOf(before) != status.DigestOf(after)
 }}
 
-// runLetsGo: the run is over, or was deleted.
-var runLetsGo = predicate.Funcs{
+// runReleasesRevision selects runs that finished, were deleted, or can be decoded again.
+var runReleasesRevision = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.FunctionRun)
 		after, alsoOK := e.ObjectNew.(*v1alpha1.FunctionRun)
-		return ok && alsoOK && (runFinished(after) && !runFinished(before) ||
+		return ok && alsoOK && (status.RunFinished(after) && !status.RunFinished(before) ||
 			v1alpha1.DecodeError(before) != "" && v1alpha1.DecodeError(after) == "")
 	},
 }
 
-// functionLetsGo: another revision is the present one, the history is shorter, or the function is gone.
-var functionLetsGo = predicate.Funcs{
+// functionReleasesRevision selects functions with another current revision or another length of the history, and deleted functions.
+var functionReleasesRevision = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Function)
 		after, alsoOK := e.ObjectNew.(*v1alpha1.Function)
-		return ok && alsoOK && (v1alpha1.DecodeError(before) != v1alpha1.DecodeError(after) || !equality.Semantic.DeepEqual(before.Status.Revision, after.Status.Revision) ||
+		return ok && alsoOK && (v1alpha1.DecodeError(before) != v1alpha1.DecodeError(after) ||
+			!equality.Semantic.DeepEqual(before.Status.Revision, after.Status.Revision) ||
 			!equality.Semantic.DeepEqual(before.Spec.RevisionHistoryLimit, after.Spec.RevisionHistoryLimit))
 	},
 }

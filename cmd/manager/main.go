@@ -1,4 +1,4 @@
-// Command manager runs the controllers: see the package controllers for what they do. What lives here is flags and wiring.
+// Command manager runs the controllers: see package controllers. It holds their flags and their wiring.
 package main
 
 import (
@@ -34,13 +34,16 @@ import (
 	"sharedcloud.io/function-operator/cmd/internal/verbosity"
 	"sharedcloud.io/function-operator/controllers"
 	"sharedcloud.io/function-operator/controllers/trust"
+	"sharedcloud.io/function-operator/controllers/workload"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
-// flags are what the command line says.
+// flags are the settings on the command line.
 type flags struct {
-	controllers.Options
+	workload.Options
 
+	// namespace is the operator's own.
+	namespace      string
 	metricsAddress string
 	probeAddress   string
 	leaderElection bool
@@ -55,19 +58,19 @@ type flags struct {
 
 func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 	var f flags
-	set.StringVar(&f.Namespace, "namespace", "sharedcloud-system", "the namespace that the operator runs in; certificates and the leader's lease live there")
-	set.StringVar(&f.CatalogueNamespace, "catalogue-namespace", "sharedcloud-catalogue", "the namespace of the FunctionImages that every namespace may use")
-	set.StringVar(&f.GPUResource, "gpu-resource", "nvidia.com/gpu", "the extended resource that one GPU is")
-	set.StringVar(&f.GPUProductLabel, "gpu-product-label", v1alpha1.DefaultGPUProductLabel, "the label of a node that says what GPUs it has")
-	set.StringVar(&f.ExchangeURL, "exchange-url", "", "where workers reach the API server, https://host:port; by default its Service")
-	set.StringVar(&f.service, "apiserver-service", "sharedcloud-apiserver", "the name of the API server's Service")
-	set.StringVar(&f.extraNames, "apiserver-names", "", "more host names and addresses that the API server's certificate is good for, separated by commas")
-	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "where metrics are served over TLS to those who may read them; 0 serves none")
-	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
-	set.BoolVar(&f.leaderElection, "leader-elect", true, "let only one of several managers act")
-	set.Float64Var(&f.qps, "kube-api-qps", 100, "the most requests a second to the Kubernetes API, in the long run")
-	set.IntVar(&f.burst, "kube-api-burst", 200, "the most requests at once to the Kubernetes API")
-	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 changes of state, 1 decisions, 2 and more the flow; 7 at most, because bodies of requests are logged above")
+	set.StringVar(&f.namespace, "namespace", "sharedcloud-system", "namespace of the operator, which holds its certificates and the leader's Lease")
+	set.StringVar(&f.CatalogueNamespace, "catalogue-namespace", "sharedcloud-catalogue", "namespace of the FunctionImages that every namespace may use")
+	set.StringVar(&f.GPUResource, "gpu-resource", "nvidia.com/gpu", "extended resource of one GPU")
+	set.StringVar(&f.GPUProductLabel, "gpu-product-label", v1alpha1.DefaultGPUProductLabel, "node label with the GPU product")
+	set.StringVar(&f.ExchangeURL, "exchange-url", "", "address at which workers reach the API server, https://host:port; by default its Service")
+	set.StringVar(&f.service, "apiserver-service", "sharedcloud-apiserver", "name of the API server's Service")
+	set.StringVar(&f.extraNames, "apiserver-names", "", "additional host names and addresses for the API server's certificate, separated by commas")
+	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics endpoint, which uses TLS and authorizes its clients; 0 disables it")
+	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	set.BoolVar(&f.leaderElection, "leader-elect", true, "elect a leader, so that only one of several managers is active")
+	set.Float64Var(&f.qps, "kube-api-qps", 100, "maximum rate of requests to the Kubernetes API, per second")
+	set.IntVar(&f.burst, "kube-api-burst", 200, "maximum burst of requests to the Kubernetes API")
+	set.IntVar(&f.verbosity, "v", 0, "log level: 0 changes of state, 1 decisions, 2 and above the flow; at most 7, because higher levels log the bodies of requests")
 	set.BoolVar(&f.profiling, "profiling", false, "serve /debug/pprof beside the metrics, to callers who may get that path")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
 	allowedFlags(set, &f.Allowed)
@@ -76,10 +79,13 @@ func parse(set *flag.FlagSet, arguments []string) (flags, error) {
 		return f, err
 	}
 	if f.ExchangeURL == "" {
-		f.ExchangeURL = fmt.Sprintf("https://%s.%s.svc:443", f.service, f.Namespace)
+		f.ExchangeURL = fmt.Sprintf("https://%s.%s.svc:443", f.service, f.namespace)
 	}
 	f.ExchangeURL = strings.TrimRight(f.ExchangeURL, "/")
 	f.verbosity = verbosity.Clamp(f.verbosity)
+	if f.namespace == "" {
+		return f, errors.Join(errors.New("--namespace must name the namespace of the operator"), f.Validate())
+	}
 	return f, f.Validate()
 }
 
@@ -102,13 +108,13 @@ func main() {
 	klog.SetLogger(logger)
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		logger.Error(err, "Finding the Kubernetes API: run inside a cluster or set KUBECONFIG")
+		logger.Error(err, "Finding the Kubernetes API failed: run inside a cluster or set KUBECONFIG")
 		os.Exit(1)
 	}
 	config.Wrap(shallow.RoundTripper)
 	config.QPS, config.Burst = float32(f.qps), f.burst
 	if err := run(ctrl.SetupSignalHandler(), config, f); err != nil {
-		logger.Error(err, "The manager ended")
+		logger.Error(err, "The manager failed")
 		os.Exit(1)
 	}
 }
@@ -142,36 +148,36 @@ func metricsOptions(f flags) metricsserver.Options {
 }
 
 func run(ctx context.Context, config *rest.Config, f flags) error {
-	leave := 10 * time.Second
+	shutdownTimeout := 10 * time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        newScheme(),
-		Cache:                         controllers.CacheOptions(f.Options),
+		Cache:                         controllers.CacheOptions(f.namespace),
 		Metrics:                       metricsOptions(f),
 		HealthProbeBindAddress:        f.probeAddress,
 		LeaderElection:                f.leaderElection,
 		LeaderElectionID:              "sharedcloud-controller-manager",
-		LeaderElectionNamespace:       f.Namespace,
-		LeaderElectionReleaseOnCancel: true, // nothing is written after the manager has stopped: the process ends then
-		GracefulShutdownTimeout:       &leave,
+		LeaderElectionNamespace:       f.namespace,
+		LeaderElectionReleaseOnCancel: true, // the process exits when the manager has stopped, so it writes nothing afterwards
+		GracefulShutdownTimeout:       &shutdownTimeout,
 	})
 	if err != nil {
-		return fmt.Errorf("making the manager: %w", err)
+		return fmt.Errorf("creating the manager: %w", err)
 	}
 	if err := metrics.Registry.Register(buildinfo.Metric("manager")); err != nil {
 		return fmt.Errorf("registering the build's metric: %w", err)
 	}
 	now := clock.RealClock{}
 	reconcilers := controllers.NewReconcilers(mgr, runtimes.Lookup, controllers.NewMetrics(metrics.Registry), now, f.Options)
-	if err := reconcilers.SetupWithManager(ctx, mgr, f.Options); err != nil {
+	if err := reconcilers.SetupWithManager(ctx, mgr, f.CatalogueNamespace); err != nil {
 		return err
 	}
-	var more []string
+	var extraNames []string
 	if f.extraNames != "" {
-		more = strings.Split(f.extraNames, ",")
+		extraNames = strings.Split(f.extraNames, ",")
 	}
-	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), metrics.Registry, now, f.Namespace,
-		trust.ServerNames(f.service, f.Namespace, more...))
-	if err := trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), f.Namespace)); err != nil {
+	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), metrics.Registry, now, f.namespace,
+		trust.ServerNames(f.service, f.namespace, extraNames...))
+	if err := trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), f.namespace)); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

@@ -15,10 +15,11 @@ func TestParse(t *testing.T) {
 		wantURL   string
 		wantError string
 	}{
-		{name: "by default workers reach the API server's Service", wantURL: "https://sharedcloud-apiserver.sharedcloud-system.svc:443"},
-		{name: "in another namespace that one's", arguments: []string{"--namespace=ops"}, wantURL: "https://sharedcloud-apiserver.ops.svc:443"},
-		{name: "an address that is said is taken", arguments: []string{"--exchange-url=https://example.org:8443/"}, wantURL: "https://example.org:8443"},
-		{name: "one that is none is refused", arguments: []string{"--exchange-url=example.org"}, wantError: "--exchange-url must be of the form https://host:port"},
+		{name: "the default is the API server's Service", wantURL: "https://sharedcloud-apiserver.sharedcloud-system.svc:443"},
+		{name: "the Service is in the operator's namespace", arguments: []string{"--namespace=ops"}, wantURL: "https://sharedcloud-apiserver.ops.svc:443"},
+		{name: "an address on the command line is used", arguments: []string{"--exchange-url=https://example.org:8443/"}, wantURL: "https://example.org:8443"},
+		{name: "an invalid address is refused", arguments: []string{"--exchange-url=example.org"}, wantError: "--exchange-url must be of the form https://host:port"},
+		{name: "an empty namespace is refused", arguments: []string{"--namespace="}, wantError: "--namespace must name the namespace of the operator"},
 		{name: "an unknown flag is refused", arguments: []string{"--nonsense"}, wantError: "nonsense"},
 	}
 	for _, tc := range tests {
@@ -47,7 +48,7 @@ func TestVersionIsParsedAndProfilingIsOffByDefault(t *testing.T) {
 	}
 }
 
-func TestParseOfWhatAnAdministratorAllows(t *testing.T) {
+func TestParseAdministratorSettings(t *testing.T) {
 	parsed := func(arguments ...string) (flags, error) {
 		set := flag.NewFlagSet("manager", flag.ContinueOnError)
 		set.SetOutput(io.Discard)
@@ -86,7 +87,7 @@ func TestParseOfWhatAnAdministratorAllows(t *testing.T) {
 	}
 }
 
-func TestSchemeKnowsWhatTheControllersUse(t *testing.T) {
+func TestSchemeHasTheKindsOfTheControllers(t *testing.T) {
 	scheme := newScheme()
 	for _, group := range []string{"sharedcloud.io", "batch", "apiregistration.k8s.io", ""} {
 		if !scheme.IsGroupRegistered(group) {

@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	authorityLife = 10 * 365 * 24 * time.Hour
-	// The next authority is made when this much of the signing one's life is left …
+	authorityLifetime = 10 * 365 * 24 * time.Hour
+	// authorityOverlap is the remaining lifetime of the signing authority at which the next one is created.
 	authorityOverlap = 365 * 24 * time.Hour
-	// … and signs when it has been in the bundle for this long: kubelets renew mounted ConfigMaps within minutes, but a
-	// node may be away for some hours.
+	// publishedBeforeSigning is how long the next authority is in the bundle before it signs: kubelets renew mounted ConfigMaps within
+	// minutes, but a node may be offline for some hours.
 	publishedBeforeSigning = 24 * time.Hour
 
-	leafLife = 90 * 24 * time.Hour
-	// A leaf is renewed when this much of its life is left.
+	leafLifetime = 90 * 24 * time.Hour
+	// leafRenewal is the remaining lifetime at which a leaf is renewed.
 	leafRenewal = 30 * 24 * time.Hour
 
-	// Clocks differ.
+	// backdated allows for differences between clocks.
 	backdated = 5 * time.Minute
 )
 
@@ -39,18 +39,17 @@ type pair struct {
 	key  crypto.Signer
 }
 
-// authority is what signs, what will sign next, and what has signed before and is still valid.
+// authority is the signing certificate, the next one, and earlier ones that are still valid.
 type authority struct {
 	signing *pair
 	next    *pair
 	retired []*x509.Certificate
 }
 
-// renewed is the authority as it should be now, and whether that is another than a.
-func (a authority) renewed(now time.Time) (authority, bool, error) {
-	changed := false
+// renewed is the authority as it should be now. changed reports whether it differs from a.
+func (a authority) renewed(now time.Time) (renewed authority, changed bool, err error) {
 	if a.signing == nil || !now.Before(a.signing.cert.NotAfter) {
-		// None yet, or the manager has been away for years: nobody trusts the old one any more, so nothing is lost.
+		// There is none yet, or it expired while no manager ran: no client accepts it any more.
 		signing := a.next
 		if signing == nil || !now.Before(signing.cert.NotAfter) {
 			made, err := newAuthority(now)
@@ -79,7 +78,7 @@ func (a authority) renewed(now time.Time) (authority, bool, error) {
 	return a, changed, nil
 }
 
-// due is when renewed will have something to do.
+// due is when the authority changes next.
 func (a authority) due() time.Time {
 	due := a.signing.cert.NotAfter.Add(-authorityOverlap)
 	if a.next != nil {
@@ -93,7 +92,7 @@ func (a authority) due() time.Time {
 	return due
 }
 
-// bundle is what vouches for anything that this authority signs, has signed or will sign, PEM.
+// bundle has the certificates that verify everything that this authority signs, has signed or will sign, PEM.
 func (a authority) bundle() []byte {
 	certs := []*x509.Certificate{a.signing.cert}
 	if a.next != nil {
@@ -102,12 +101,12 @@ func (a authority) bundle() []byte {
 	return encodeCertificates(append(certs, a.retired...))
 }
 
-// issue makes a leaf for a server of these names.
+// issue creates a leaf for a server with these names.
 func (a authority) issue(names []string, now time.Time) (*pair, error) {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: names[0]},
 		NotBefore:   now.Add(-backdated),
-		NotAfter:    earlier(now.Add(leafLife), a.signing.cert.NotAfter),
+		NotAfter:    earlier(now.Add(leafLifetime), a.signing.cert.NotAfter),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -121,7 +120,7 @@ func (a authority) issue(names []string, now time.Time) (*pair, error) {
 	return sign(template, a.signing)
 }
 
-// leafDue is when the leaf must be renewed: now or earlier if it is not of this authority or not for these names.
+// leafDue is when the leaf must be renewed: now or earlier if another authority issued it or if it lacks one of the names.
 func (a authority) leafDue(leaf *pair, names []string, now time.Time) time.Time {
 	if leaf == nil || leaf.cert.CheckSignatureFrom(a.signing.cert) != nil {
 		return now
@@ -138,7 +137,7 @@ func newAuthority(now time.Time) (*pair, error) {
 	return sign(&x509.Certificate{
 		Subject:               pkix.Name{CommonName: "sharedcloud " + now.UTC().Format("2006-01-02 15:04:05")},
 		NotBefore:             now.Add(-backdated),
-		NotAfter:              now.Add(authorityLife),
+		NotAfter:              now.Add(authorityLifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
@@ -146,15 +145,15 @@ func newAuthority(now time.Time) (*pair, error) {
 	}, nil)
 }
 
-// sign makes a key and a certificate for it, signed by parent or, without one, by itself.
+// sign creates a key and a certificate for it, signed by parent or, without one, by itself.
 func sign(template *x509.Certificate, parent *pair) (*pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making a key: %w", err)
+		return nil, fmt.Errorf("creating a key: %w", err)
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, fmt.Errorf("making a serial number: %w", err)
+		return nil, fmt.Errorf("creating a serial number: %w", err)
 	}
 	template.SerialNumber = serial.Add(serial, big.NewInt(1))
 	issuer, signer := template, crypto.Signer(key)
@@ -163,11 +162,11 @@ func sign(template *x509.Certificate, parent *pair) (*pair, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
 	if err != nil {
-		return nil, fmt.Errorf("making a certificate: %w", err)
+		return nil, fmt.Errorf("creating a certificate: %w", err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("reading the certificate made: %w", err)
+		return nil, fmt.Errorf("parsing the created certificate: %w", err)
 	}
 	return &pair{cert: cert, key: key}, nil
 }
@@ -182,7 +181,7 @@ func earlier(a, b time.Time) time.Time {
 func encodeCertificates(certs []*x509.Certificate) []byte {
 	var out bytes.Buffer
 	for _, cert := range certs {
-		_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}) // a Buffer takes everything
+		_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}) // writes to a Buffer do not fail
 	}
 	return out.Bytes()
 }
@@ -211,7 +210,7 @@ func (p *pair) encode() (cert, key []byte, err error) {
 	return encodeCertificates([]*x509.Certificate{p.cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// decodePair reads a certificate and its key; it returns nil without an error where there is neither.
+// decodePair reads a certificate and its key. It returns nil without an error if there is neither.
 func decodePair(certPEM, keyPEM []byte) (*pair, error) {
 	if len(certPEM) == 0 && len(keyPEM) == 0 {
 		return nil, nil
@@ -222,15 +221,15 @@ func decodePair(certPEM, keyPEM []byte) (*pair, error) {
 	}
 	block, _ := pem.Decode(keyPEM)
 	if len(certs) == 0 || block == nil {
-		return nil, errors.New("there is no certificate or no key")
+		return nil, errors.New("the certificate or the key is missing")
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, errors.New("the key cannot be read") // the parser's own words may quote the key
+		return nil, errors.New("the key cannot be read") // the parser's error may quote the key
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || !key.PublicKey.Equal(certs[0].PublicKey) {
-		return nil, errors.New("the key is not the certificate's")
+		return nil, errors.New("the key does not match the certificate")
 	}
 	return &pair{cert: certs[0], key: key}, nil
 }

@@ -20,20 +20,20 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// APIServiceNames are the APIServices whose caBundle is kept. They are found by a label: a filter can't name two.
+// APIServiceNames are the APIServices whose caBundle is maintained. The cache selects them by a label: a field selector cannot name two.
 var APIServiceNames = []string{"v1alpha1.subresources.sharedcloud.io", "v1.rest.sharedcloud.io"}
 
-// LabelPartOf is on everything that is installed with this operator.
+// LabelPartOf is the label of everything that is installed with this operator.
 const (
 	LabelPartOf = "app.kubernetes.io/part-of"
 	PartOf      = "sharedcloud"
 )
 
-// longestWait keeps a timer from being set for years.
-const longestWait = 12 * time.Hour
+// maxRecheckInterval bounds the time until the next reconciliation.
+const maxRecheckInterval = 12 * time.Hour
 
-// AuthorityReconciler owns the Secrets with the authority and the API server's certificate, and the APIService's caBundle.
-// It has one thing to reconcile: all of it.
+// AuthorityReconciler owns the Secrets with the authority and the API server's certificate, and the caBundle of the APIServices. Every
+// request reconciles all of them.
 type AuthorityReconciler struct {
 	client.Client
 	live      client.Reader
@@ -43,18 +43,19 @@ type AuthorityReconciler struct {
 	expiry    *prometheus.GaugeVec
 }
 
-// NewAuthorityReconciler needs a client whose cache holds the APIServices. names are what the API server is reached by, the most usual first.
+// NewAuthorityReconciler needs a client whose cache holds the APIServices. names are the host names and addresses of the API server; the
+// first becomes the common name.
 func NewAuthorityReconciler(c client.Client, live client.Reader, registry prometheus.Registerer, clk clock.PassiveClock, namespace string, names []string) *AuthorityReconciler {
 	expiry := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "sharedcloud_certificate_expiry_timestamp_seconds",
-		Help: "When a certificate of the operator expires, in seconds since 1970.",
+		Help: "Expiry of the operator's certificates, in seconds since 1970.",
 	}, []string{"certificate"})
 	registry.MustRegister(expiry)
 	return &AuthorityReconciler{Client: c, live: live, clock: clk, namespace: namespace, names: names, expiry: expiry}
 }
 
-// ServerNames are what the API server is reached by: its Service, and a forwarded port on the loopback.
-func ServerNames(service, namespace string, more ...string) []string {
+// ServerNames are the host names and addresses of the API server: its Service, and a forwarded port on the loopback.
+func ServerNames(service, namespace string, extra ...string) []string {
 	return append([]string{
 		service + "." + namespace + ".svc",
 		service + "." + namespace + ".svc.cluster.local",
@@ -62,31 +63,31 @@ func ServerNames(service, namespace string, more ...string) []string {
 		service,
 		"localhost",
 		"127.0.0.1",
-	}, more...)
+	}, extra...)
 }
 
-// Reconcile renews what is due, stores it before anything is signed with it, and looks again when the next is due.
+// Reconcile renews certificates that are due, and stores an authority before it signs.
 func (r *AuthorityReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	now := r.clock.Now()
 	a, err := r.ensureAuthority(ctx, now)
 	if err != nil {
-		return again(err)
+		return retryConflict(err)
 	}
 	leafDue, err := r.ensureLeaf(ctx, a, now)
 	if err != nil {
-		return again(err)
+		return retryConflict(err)
 	}
 	for _, name := range APIServiceNames {
 		if err := r.ensureAPIService(ctx, name, a.bundle()); err != nil {
-			return again(err)
+			return retryConflict(err)
 		}
 	}
-	wait := min(earlier(a.due(), leafDue).Sub(now), longestWait)
+	wait := min(earlier(a.due(), leafDue).Sub(now), maxRecheckInterval)
 	return ctrl.Result{RequeueAfter: max(wait, time.Minute)}, nil
 }
 
-// again: what was decided from an old state is decided anew, without a word.
-func again(err error) (ctrl.Result, error) {
+// retryConflict decides again after a decision from a stale state, without reporting an error.
+func retryConflict(err error) (ctrl.Result, error) {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
@@ -98,20 +99,20 @@ func (r *AuthorityReconciler) ensureAuthority(ctx context.Context, now time.Time
 	if err != nil {
 		return authority{}, err
 	}
-	var was authority
+	var current authority
 	if stored != nil {
-		if was, err = authorityIn(stored); err != nil {
-			// Making another one here could cut off every worker: a person decides.
-			return authority{}, fmt.Errorf("the Secret %s/%s cannot be read; restore it, or delete it and a new authority is made: %w",
+		if current, err = authorityIn(stored); err != nil {
+			// A new authority could disconnect every worker, so an administrator decides.
+			return authority{}, fmt.Errorf("the Secret %s/%s cannot be read; restore it, or delete it to create a new authority: %w",
 				r.namespace, AuthoritySecret, err)
 		}
 	}
-	a, changed, err := was.renewed(now)
+	a, changed, err := current.renewed(now)
 	if err != nil {
 		return authority{}, err
 	}
 	if stored != nil && !changed {
-		// A bundle that was edited is written again.
+		// An edited bundle is written again.
 		changed = !bytes.Equal(stored.Data[v1alpha1.TrustKey], a.bundle())
 	}
 	if changed {
@@ -135,7 +136,7 @@ func (r *AuthorityReconciler) ensureLeaf(ctx context.Context, a authority, now t
 	}
 	var leaf *pair
 	if stored != nil {
-		// One that can't be read is simply made anew.
+		// An unreadable certificate is replaced.
 		leaf, _ = decodePair(stored.Data[corev1.TLSCertKey], stored.Data[corev1.TLSPrivateKeyKey])
 	}
 	renew := !now.Before(a.leafDue(leaf, r.names, now))
@@ -158,8 +159,7 @@ func (r *AuthorityReconciler) ensureLeaf(ctx context.Context, a authority, now t
 	return a.leafDue(leaf, r.names, now), nil
 }
 
-// secret reads from the API server: twice a day at most, and nothing may be signed by an authority that is not the stored
-// one.
+// secret reads from the API server, about twice a day: only the stored authority may sign.
 func (r *AuthorityReconciler) secret(ctx context.Context, name string) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
 	err := r.live.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: name}, secret)
@@ -172,7 +172,7 @@ func (r *AuthorityReconciler) secret(ctx context.Context, name string) (*corev1.
 	return secret, nil
 }
 
-// store creates the Secret, or replaces exactly the one that was read.
+// store creates the Secret, or replaces it if it is still the one that was read.
 func (r *AuthorityReconciler) store(ctx context.Context, stored, wanted *corev1.Secret) error {
 	if stored == nil {
 		if err := r.Create(ctx, wanted, client.FieldOwner(v1alpha1.FieldManagerController)); err != nil {
@@ -194,8 +194,8 @@ func (r *AuthorityReconciler) store(ctx context.Context, stored, wanted *corev1.
 	return nil
 }
 
-// ensureAPIService owns the caBundle and nothing else. The aggregated faces may be left out of an installation: then there
-// is no APIService, and its watch tells when there is one.
+// ensureAPIService owns only the caBundle. An installation may leave out the aggregated APIs; a watch reports when their APIService is
+// created.
 func (r *AuthorityReconciler) ensureAPIService(ctx context.Context, name string, bundle []byte) error {
 	service := &apiregistrationv1.APIService{}
 	err := r.Get(ctx, client.ObjectKey{Name: name}, service)

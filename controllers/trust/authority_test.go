@@ -32,7 +32,7 @@ func mustIssue(t *testing.T, a authority, now time.Time) *pair {
 	return leaf
 }
 
-// trusts: a client that holds this bundle accepts that leaf.
+// trusts reports whether a client with this bundle accepts the leaf.
 func trusts(t *testing.T, bundle []byte, leaf *pair, name string, now time.Time) bool {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -43,28 +43,28 @@ func trusts(t *testing.T, bundle []byte, leaf *pair, name string, now time.Time)
 	return err == nil
 }
 
-func TestLeafIsTrustedByEveryNameOfTheServer(t *testing.T) {
+func TestLeafIsValidForEveryNameOfTheServer(t *testing.T) {
 	a, _ := mustRenew(t, authority{}, testStart)
 	leaf := mustIssue(t, a, testStart)
 	for _, name := range []string{"sharedcloud-apiserver.sharedcloud-system.svc", "sharedcloud-apiserver.sharedcloud-system.svc.cluster.local", "localhost", "127.0.0.1"} {
 		if !trusts(t, a.bundle(), leaf, name, testStart) {
-			t.Errorf("the certificate is not trusted as %s", name)
+			t.Errorf("the certificate is not valid for %s", name)
 		}
 	}
 	if trusts(t, a.bundle(), leaf, "another.sharedcloud-system.svc", testStart) {
-		t.Error("the certificate is trusted as another server's")
+		t.Error("the certificate is valid for another name")
 	}
-	if !leaf.cert.NotAfter.Equal(testStart.Add(leafLife)) {
-		t.Errorf("the certificate lives until %v", leaf.cert.NotAfter)
+	if !leaf.cert.NotAfter.Equal(testStart.Add(leafLifetime)) {
+		t.Errorf("the certificate expires at %v", leaf.cert.NotAfter)
 	}
 }
 
-// Whoever holds the bundle of some moment trusts what is served then, and for a day after: that is how long a node may take
-// to renew it. Twenty-five years go by, day by day.
-func TestRenewalNeverCutsAnybodyOff(t *testing.T) {
+// A client with the bundle of today or of yesterday verifies the current certificate: a node may take a day to renew its bundle. The test
+// covers 25 years, day by day.
+func TestEveryPublishedBundleVerifiesTheServer(t *testing.T) {
 	a, changed := mustRenew(t, authority{}, testStart)
 	if !changed {
-		t.Fatal("the first authority is no change")
+		t.Fatal("the first authority is not a change")
 	}
 	leaf := mustIssue(t, a, testStart)
 	authorities, leaves := 1, 1
@@ -81,7 +81,7 @@ func TestRenewalNeverCutsAnybodyOff(t *testing.T) {
 		}
 		for what, bundle := range map[string][]byte{"today's": a.bundle(), "yesterday's": yesterday} {
 			if !trusts(t, bundle, leaf, testNames[0], now) {
-				t.Fatalf("after %d days whoever holds %s bundle is cut off", int(now.Sub(testStart)/day), what)
+				t.Fatalf("after %d days %s bundle does not verify the certificate", int(now.Sub(testStart)/day), what)
 			}
 		}
 		if n := bytes.Count(a.bundle(), []byte("BEGIN CERTIFICATE")); n > 3 {
@@ -90,7 +90,7 @@ func TestRenewalNeverCutsAnybodyOff(t *testing.T) {
 		yesterday = a.bundle()
 	}
 	if authorities != 3 {
-		t.Errorf("%d authorities in 25 years, want 3: each signs for 9", authorities)
+		t.Errorf("%d authorities in 25 years, want 3: each signs for 9 years", authorities)
 	}
 	if want := 25 * 365 / 60; leaves < want-3 || leaves > want+3 {
 		t.Errorf("%d leaves in 25 years, want about %d: each is renewed after 60 days", leaves, want)
@@ -99,7 +99,7 @@ func TestRenewalNeverCutsAnybodyOff(t *testing.T) {
 
 func TestRenewed(t *testing.T) {
 	first, _ := mustRenew(t, authority{}, testStart)
-	nearEnd := testStart.Add(authorityLife - authorityOverlap + day)
+	nearEnd := testStart.Add(authorityLifetime - authorityOverlap + day)
 	announced, _ := mustRenew(t, first, nearEnd)
 	tests := []struct {
 		name        string
@@ -108,18 +108,18 @@ func TestRenewed(t *testing.T) {
 		wantChanged bool
 		check       func(a authority) bool
 	}{
-		{name: "a young authority stays", authority: first, now: testStart.Add(day), check: func(a authority) bool { return a.signing == first.signing && a.next == nil }},
-		{name: "a year before its end the next one is published, and does not sign", authority: first, now: nearEnd, wantChanged: true,
+		{name: "a new authority is kept", authority: first, now: testStart.Add(day), check: func(a authority) bool { return a.signing == first.signing && a.next == nil }},
+		{name: "a year before its expiry the next authority is published and does not sign", authority: first, now: nearEnd, wantChanged: true,
 			check: func(a authority) bool { return a.signing == first.signing && a.next != nil }},
-		{name: "for a day nothing changes", authority: announced, now: nearEnd.Add(23 * time.Hour),
+		{name: "nothing changes for a day", authority: announced, now: nearEnd.Add(23 * time.Hour),
 			check: func(a authority) bool { return a.signing == first.signing && a.next == announced.next }},
-		{name: "then the next one signs and the old one is still vouched for", authority: announced, now: nearEnd.Add(day), wantChanged: true,
+		{name: "after a day the next authority signs and the old one stays in the bundle", authority: announced, now: nearEnd.Add(day), wantChanged: true,
 			check: func(a authority) bool {
 				return a.signing == announced.next && a.next == nil && len(a.retired) == 1 && a.retired[0] == first.signing.cert
 			}},
-		{name: "an authority that expired while no manager ran is replaced", authority: first, now: testStart.Add(authorityLife + day), wantChanged: true,
+		{name: "an authority that expired while no manager ran is replaced", authority: first, now: testStart.Add(authorityLifetime + day), wantChanged: true,
 			check: func(a authority) bool { return a.signing != first.signing && len(a.retired) == 0 }},
-		{name: "by the next one where that was published already", authority: announced, now: testStart.Add(authorityLife + day), wantChanged: true,
+		{name: "an expired authority is replaced by the published next one", authority: announced, now: testStart.Add(authorityLifetime + day), wantChanged: true,
 			check: func(a authority) bool { return a.signing == announced.next }},
 	}
 	for _, tc := range tests {
@@ -149,10 +149,10 @@ func TestLeafDue(t *testing.T) {
 		names []string
 		want  time.Time
 	}{
-		{name: "no certificate is due now", names: testNames, want: now},
-		{name: "one of another authority is due now", leaf: mustIssue(t, other, testStart), names: testNames, want: now},
-		{name: "one for other names is due now", leaf: leaf, names: append([]string{"example.org"}, testNames...), want: now},
-		{name: "a good one is due 30 days before its end", leaf: leaf, names: testNames, want: testStart.Add(leafLife - 30*day)},
+		{name: "a missing certificate is due now", names: testNames, want: now},
+		{name: "a certificate of another authority is due now", leaf: mustIssue(t, other, testStart), names: testNames, want: now},
+		{name: "a certificate without one of the names is due now", leaf: leaf, names: append([]string{"example.org"}, testNames...), want: now},
+		{name: "a valid certificate is due 30 days before its expiry", leaf: leaf, names: testNames, want: testStart.Add(leafLifetime - 30*day)},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -163,10 +163,10 @@ func TestLeafDue(t *testing.T) {
 	}
 }
 
-func TestSecretsKeepAnAuthority(t *testing.T) {
+func TestSecretsStoreAnAuthority(t *testing.T) {
 	first, _ := mustRenew(t, authority{}, testStart)
-	announced, _ := mustRenew(t, first, testStart.Add(authorityLife-authorityOverlap+day))
-	switched, _ := mustRenew(t, announced, testStart.Add(authorityLife-authorityOverlap+3*day))
+	announced, _ := mustRenew(t, first, testStart.Add(authorityLifetime-authorityOverlap+day))
+	switched, _ := mustRenew(t, announced, testStart.Add(authorityLifetime-authorityOverlap+3*day))
 	for name, a := range map[string]authority{"one": first, "one and the next": announced, "one and a retired one": switched} {
 		t.Run(name, func(t *testing.T) {
 			secret, err := secretOfAuthority("ns", a)
@@ -178,14 +178,14 @@ func TestSecretsKeepAnAuthority(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(got.bundle(), a.bundle()) {
-				t.Error("the bundle is another one")
+				t.Error("the bundle differs")
 			}
 			if !got.signing.cert.Equal(a.signing.cert) || (got.next == nil) != (a.next == nil) || len(got.retired) != len(a.retired) {
 				t.Errorf("read %+v, stored %+v", got, a)
 			}
-			late := testStart.Add(authorityLife - authorityOverlap + 4*day)
+			late := testStart.Add(authorityLifetime - authorityOverlap + 4*day)
 			if !trusts(t, a.bundle(), mustIssue(t, got, late), testNames[0], late) {
-				t.Error("what the read authority signs is not trusted")
+				t.Error("a certificate of the stored authority is not trusted")
 			}
 		})
 	}
@@ -196,17 +196,17 @@ func TestSecretsThatCannotBeReadAreNotReplaced(t *testing.T) {
 	b, _ := mustRenew(t, authority{}, testStart)
 	tests := map[string]func(data map[string][]byte){
 		"a key without a certificate": func(d map[string][]byte) { delete(d, "tls.crt") },
-		"another's key": func(d map[string][]byte) {
+		"the key of another certificate": func(d map[string][]byte) {
 			_, key, err := b.signing.encode()
 			if err != nil {
 				t.Fatal(err)
 			}
 			d["tls.key"] = key
 		},
-		"a key that is none": func(d map[string][]byte) {
+		"an invalid key": func(d map[string][]byte) {
 			d["tls.key"] = []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
 		},
-		"a certificate that is none": func(d map[string][]byte) {
+		"an invalid certificate": func(d map[string][]byte) {
 			d["tls.crt"] = []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 		},
 	}

@@ -17,18 +17,18 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// BundleReconciler writes the ConfigMap with the bundle into each namespace that has runs, and into the operator's. A
-// request's name is a namespace.
+// BundleReconciler writes the ConfigMap with the bundle into each namespace that has runs, and into the operator's. The name of a request
+// is a namespace.
 //
-// Nobody waits for it: a pod whose volume names a ConfigMap that isn't there yet is started when it is.
+// No controller waits for it: the kubelet starts a pod when the ConfigMap of its volume exists.
 type BundleReconciler struct {
 	client.Client
 	live      client.Reader
 	namespace string
 
 	mutex sync.Mutex
-	// written is the bundle and the resourceVersion that this manager last wrote or saw right, by namespace. Of a ConfigMap's
-	// content the cache holds nothing, so one of another resourceVersion is read, and written if it is not right.
+	// written is the bundle and the resourceVersion that this manager last wrote or verified, by namespace. The cache does not hold the
+	// content of ConfigMaps, so a ConfigMap with another resourceVersion is read, and written if it differs.
 	written map[string]writing
 }
 
@@ -36,18 +36,17 @@ type writing struct {
 	bundle, resourceVersion string
 }
 
-// NewBundleReconciler needs a client whose cache holds the metadata of ConfigMaps and the authority's Secret, and a reader that has no
-// cache.
+// NewBundleReconciler needs a client whose cache holds the metadata of ConfigMaps and the authority's Secret, and a reader without a cache.
 func NewBundleReconciler(c client.Client, live client.Reader, namespace string) *BundleReconciler {
 	return &BundleReconciler{Client: c, live: live, namespace: namespace, written: map[string]writing{}}
 }
 
-// Reconcile looks at one namespace.
+// Reconcile writes the bundle of one namespace.
 func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	namespace := request.Name
 	authority := &corev1.Secret{}
 	if err := r.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: AuthoritySecret}, authority); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err) // waiting for the authority; its watch wakes all namespaces
+		return ctrl.Result{}, client.IgnoreNotFound(err) // waiting for the authority; its watch triggers all namespaces
 	}
 	if namespace != r.namespace {
 		runs := &v1alpha1.FunctionRunList{}
@@ -59,8 +58,8 @@ func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		}
 	}
 	bundle := string(authority.Data[v1alpha1.TrustKey])
-	right, err := r.right(ctx, namespace, bundle)
-	if err != nil || right {
+	current, err := r.isCurrent(ctx, namespace, bundle)
+	if err != nil || current {
 		return ctrl.Result{}, err
 	}
 	wanted := coreac.ConfigMap(v1alpha1.TrustConfigMap, namespace).
@@ -71,7 +70,7 @@ func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{}, nil
 	}
 	if apierrors.IsInvalid(err) {
-		// Somebody made it before, and so that it cannot be changed. Its deletion wakes this namespace.
+		// An immutable ConfigMap of this name existed before. Its deletion triggers this namespace.
 		if err := r.remove(ctx, namespace); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -80,24 +79,24 @@ func (r *BundleReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("writing the ConfigMap %s of %s: %w", v1alpha1.TrustConfigMap, namespace, err)
 	}
-	if wanted.ResourceVersion != nil && r.note(namespace, writing{bundle, *wanted.ResourceVersion}) {
+	if wanted.ResourceVersion != nil && r.remember(namespace, writing{bundle, *wanted.ResourceVersion}) {
 		log.FromContext(ctx).Info("Wrote the bundle of the certificate authority", "namespace", namespace)
 	}
 	return ctrl.Result{}, nil
 }
 
-// remove deletes what has the bundle's name.
+// remove deletes the ConfigMap that has the bundle's name.
 func (r *BundleReconciler) remove(ctx context.Context, namespace string) error {
-	fake := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.TrustConfigMap}}
-	if err := client.IgnoreNotFound(r.Delete(ctx, fake)); err != nil {
-		return fmt.Errorf("deleting the ConfigMap %s of %s, which is not the operator's: %w", fake.Name, namespace, err)
+	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.TrustConfigMap}}
+	if err := client.IgnoreNotFound(r.Delete(ctx, foreign)); err != nil {
+		return fmt.Errorf("deleting the ConfigMap %s of %s, which does not belong to the operator: %w", foreign.Name, namespace, err)
 	}
-	log.FromContext(ctx).Info("Deleted a ConfigMap that had the name of the bundle and could not be changed", "namespace", namespace)
+	log.FromContext(ctx).Info("Deleted an immutable ConfigMap with the name of the bundle", "namespace", namespace)
 	return nil
 }
 
-// right: the namespace has the bundle.
-func (r *BundleReconciler) right(ctx context.Context, namespace, bundle string) (bool, error) {
+// isCurrent reports whether the namespace has the bundle.
+func (r *BundleReconciler) isCurrent(ctx context.Context, namespace, bundle string) (bool, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: v1alpha1.TrustConfigMap}
 	known := configMapMetadata()
 	if err := r.Get(ctx, key, known); err != nil {
@@ -119,7 +118,7 @@ func (r *BundleReconciler) right(ctx context.Context, namespace, bundle string) 
 	if stored.Data[v1alpha1.TrustKey] != bundle {
 		return false, nil
 	}
-	r.note(namespace, writing{bundle, stored.ResourceVersion})
+	r.remember(namespace, writing{bundle, stored.ResourceVersion})
 	return true, nil
 }
 
@@ -129,7 +128,7 @@ func (r *BundleReconciler) isWritten(namespace string, w writing) bool {
 	return r.written[namespace] == w
 }
 
-func (r *BundleReconciler) note(namespace string, w writing) (changed bool) {
+func (r *BundleReconciler) remember(namespace string, w writing) (changed bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	changed = r.written[namespace] != w

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// AuthoritySecret holds the authority with its keys; nobody but the manager reads it.
+	// AuthoritySecret holds the authority with its keys; only the manager reads it.
 	AuthoritySecret = "sharedcloud-ca"
 	// ServingSecret holds the API server's certificate and key and the bundle.
 	ServingSecret = "sharedcloud-apiserver-tls"
@@ -31,8 +31,8 @@ func ownMeta(namespace, name string) metav1.ObjectMeta {
 	}
 }
 
-// secretOfAuthority keeps tls.crt and tls.key (what signs), next.crt and next.key (what will), ca.crt (the bundle, whose
-// other certificates are the retired ones).
+// secretOfAuthority has tls.crt and tls.key (the signing certificate), next.crt and next.key (the next one), and ca.crt (the bundle, which
+// also has the retired certificates).
 func secretOfAuthority(namespace string, a authority) (*corev1.Secret, error) {
 	cert, key, err := a.signing.encode()
 	if err != nil {
@@ -79,7 +79,7 @@ func authorityIn(secret *corev1.Secret) (authority, error) {
 
 func is(cert *x509.Certificate, p *pair) bool { return p != nil && cert.Equal(p.cert) }
 
-// secretOfLeaf keeps what the API server serves with. ca.crt is the bundle, for those who are given this Secret alone.
+// secretOfLeaf has the API server's certificate. ca.crt is the bundle, for clients that get only this Secret.
 func secretOfLeaf(namespace string, leaf *pair, bundle []byte) (*corev1.Secret, error) {
 	cert, key, err := leaf.encode()
 	if err != nil {

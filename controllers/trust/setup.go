@@ -31,15 +31,15 @@ import (
 
 // SetupWithManager adds both controllers.
 //
-// The manager may list and watch two Secrets, each by its name (config/rbac). One cache can select one name: the manager's own holds
-// the authority, and a second one the serving certificate.
+// The manager may list and watch two Secrets, each by its name (config/rbac), and a cache can select one name. So the manager's own cache
+// holds the authority, and a second one the serving certificate.
 func SetupWithManager(mgr ctrl.Manager, authority *AuthorityReconciler, bundles *BundleReconciler) error {
 	serving, err := servingCache(mgr, authority.namespace)
 	if err != nil {
 		return fmt.Errorf("setting up the cache of the serving certificate: %w", err)
 	}
 	all := func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{{}} }
-	// There may be neither Secret nor APIService yet to wake the first pass.
+	// Without a Secret and an APIService no watch triggers the first reconciliation.
 	first := make(chan event.GenericEvent, 1)
 	first <- event.GenericEvent{Object: &corev1.Secret{}}
 	err = ctrl.NewControllerManagedBy(mgr).
@@ -55,9 +55,9 @@ func SetupWithManager(mgr ctrl.Manager, authority *AuthorityReconciler, bundles 
 	}
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named("trust-bundle").
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(bundles.everywhere), builder.WithPredicates(named(AuthoritySecret))).
-		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(itsNamespace), builder.WithPredicates(onlyCreated)).
-		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(itsNamespace), builder.WithPredicates(named(v1alpha1.TrustConfigMap))).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(bundles.allNamespaces), builder.WithPredicates(named(AuthoritySecret))).
+		Watches(&v1alpha1.FunctionRun{}, handler.EnqueueRequestsFromMapFunc(namespaceOf), builder.WithPredicates(onlyCreated)).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(namespaceOf), builder.WithPredicates(named(v1alpha1.TrustConfigMap))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1, EnableWarmup: ptr.To(true)}).
 		Complete(bundles)
 	if err != nil {
@@ -66,12 +66,12 @@ func SetupWithManager(mgr ctrl.Manager, authority *AuthorityReconciler, bundles 
 	return nil
 }
 
-// Named selects the object of that name.
+// Named selects the object with that name.
 func Named(name string) fields.Selector {
 	return fields.OneTermEqualSelector(metav1.ObjectNameField, name)
 }
 
-// servingCache holds the Secret with the API server's certificate. It starts and ends with the manager.
+// servingCache holds the Secret with the API server's certificate. It starts and stops with the manager.
 func servingCache(mgr ctrl.Manager, namespace string) (cache.Cache, error) {
 	second, err := cluster.New(mgr.GetConfig(), func(o *cluster.Options) {
 		o.Scheme = mgr.GetScheme()
@@ -96,12 +96,12 @@ func named(name string) predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(object client.Object) bool { return object.GetName() == name })
 }
 
-func itsNamespace(_ context.Context, object client.Object) []reconcile.Request {
+func namespaceOf(_ context.Context, object client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetNamespace()}}}
 }
 
-// everywhere is the operator's namespace and each that has runs.
-func (r *BundleReconciler) everywhere(ctx context.Context, _ client.Object) []reconcile.Request {
+// allNamespaces returns the operator's namespace and each that has runs.
+func (r *BundleReconciler) allNamespaces(ctx context.Context, _ client.Object) []reconcile.Request {
 	namespaces := map[string]bool{r.namespace: true}
 	runs := &v1alpha1.FunctionRunList{}
 	if err := r.List(ctx, runs); err != nil {

@@ -70,6 +70,18 @@ var rules = map[string]rule{
 		not:     []string{"./apiserver", "k8s.io/apiserver", "database/sql", "modernc.org/sqlite", "github.com/jackc/pgx"},
 		reasons: "the custom resource is the channel between the two",
 	},
+	"values knows nothing of the project but api": {
+		of: []string{"controllers/values"}, not: []string{"./", "sigs.k8s.io/controller-runtime", "k8s.io"}, except: []string{"./controllers/values", "./api/printable"},
+		reasons: "workload, status and the reconcilers share it, so it is below all of them",
+	},
+	"workload is pure and does not know status": {
+		of: []string{"controllers/workload"}, not: impure("./controllers"), except: []string{"./controllers/workload", "./controllers/values"},
+		reasons: "what a run executes follows from objects and options alone; conditions are built from its Problems, never in it",
+	},
+	"status is pure and does not know workload": {
+		of: []string{"controllers/status"}, not: impure("./controllers"), except: []string{"./controllers/status", "./controllers/values"},
+		reasons: "the contents of a status follow from objects and a time alone; how Jobs and revisions are built does not matter to it",
+	},
 	"the API server never reaches the controllers": {
 		of: []string{"apiserver", "cmd/apiserver"}, not: []string{"./controllers"},
 		reasons: "the custom resource is the channel between the two",
@@ -132,6 +144,12 @@ var rules = map[string]rule{
 		not: []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx", "github.com/pressly/goose"}, direct: true,
 		reasons: "what is asked of the store is a method of package outcomes",
 	},
+}
+
+// impure adds what reads a cluster, a clock or a context, or writes logs and metrics.
+func impure(more ...string) []string {
+	return append(more, "context", "log", "log/slog", "os", "net/http", "sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest",
+		"k8s.io/client-go/tools", "k8s.io/utils/clock", "k8s.io/klog", "github.com/go-logr/logr", "github.com/prometheus/client_golang")
 }
 
 // exempt are packages that a rule does not govern, with the reason.

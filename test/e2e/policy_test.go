@@ -64,7 +64,7 @@ var _ = Describe("A run", func() {
 		changeWorkers(ctx, run, 4)
 		Eventually(func(g Gomega) {
 			g.Expect(meta.FindStatusCondition(refresh(ctx, g, run).Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring(
-				"spec.workers asks for 4 workers, and the queue team has admitted the run with 2"))
+				"spec.workers asks for 4 workers, but the queue team has admitted the run with 2"))
 		}).WithContext(ctx).Should(Succeed())
 		Expect(waitComplete(ctx, run, 2*time.Minute).Status.Workers).To(BeEquivalentTo(2))
 	}, SpecTimeout(4*time.Minute))

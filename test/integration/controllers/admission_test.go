@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// refused: the API server refuses the object before it exists, in words that name the field and the mend.
+// refused expects that the API server refuses the object with an error that contains the words.
 func refused(ctx SpecContext, object client.Object, words ...string) {
 	GinkgoHelper()
 	object.SetNamespace("default")
@@ -45,7 +45,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 			ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}, ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"},
 		}
 	}, "spec.codeFrom", "exactly one of the fields in [configMapKeyRef configMapRef] must be set"),
-	Entry("with code from nowhere", func(f *v1alpha1.Function) { f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{} },
+	Entry("with an empty source of code", func(f *v1alpha1.Function) { f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{} },
 		"exactly one of the fields in [configMapKeyRef configMapRef] must be set"),
 	Entry("with files beside code that is in a ConfigMap", func(f *v1alpha1.Function) {
 		f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
@@ -57,25 +57,25 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("without an image", func(f *v1alpha1.Function) { f.Spec.Image = "" }, "spec.image"),
 	Entry("with a registry's path for an image", func(f *v1alpha1.Function) { f.Spec.Image = "docker.io/library/python:3" },
 		"spec.image must be the name of a FunctionImage", "not an image reference"),
-	Entry("with a runtime that is no word and number", func(f *v1alpha1.Function) { f.Spec.Runtime = "python" }, "spec.runtime"),
-	Entry("with a name that is no label", func(f *v1alpha1.Function) { f.Name = strings.Repeat("a", 64) },
+	Entry("with a runtime without a version", func(f *v1alpha1.Function) { f.Spec.Runtime = "python" }, "spec.runtime"),
+	Entry("with a name that is not a label", func(f *v1alpha1.Function) { f.Name = strings.Repeat("a", 64) },
 		"metadata.name must be no more than 63 characters"),
 	//security:attack tenant | asks for more GPUs than any node has | admission refuses the Function
 	Entry("with more GPUs than any node has", func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](65) }, "spec.gpus"),
-	Entry("with a GPU product that no label can be", func(f *v1alpha1.Function) { f.Spec.GPUProducts = []string{"Tesla T4"} }, "spec.gpuProducts[0]"),
+	Entry("with a GPU product that is not a label value", func(f *v1alpha1.Function) { f.Spec.GPUProducts = []string{"Tesla T4"} }, "spec.gpuProducts[0]"),
 	Entry("with a GPU product twice", func(f *v1alpha1.Function) { f.Spec.GPUProducts = []string{"A", "A"} }, "spec.gpuProducts[1]", "Duplicate"),
 	Entry("with no workers", func(f *v1alpha1.Function) { f.Spec.Workers = ptr.To[int32](0) }, "spec.workers"),
-	Entry("with no time", func(f *v1alpha1.Function) { f.Spec.TimeoutSeconds = ptr.To[int32](0) }, "spec.timeoutSeconds"),
+	Entry("with a time limit of zero", func(f *v1alpha1.Function) { f.Spec.TimeoutSeconds = ptr.To[int32](0) }, "spec.timeoutSeconds"),
 	Entry("with a negative number of retries", func(f *v1alpha1.Function) { f.Spec.Retries = ptr.To[int32](-1) }, "spec.retries"),
 	Entry("with a delay over five minutes", func(f *v1alpha1.Function) { f.Spec.RetryDelaySeconds = ptr.To[int32](301) }, "spec.retryDelaySeconds"),
 	Entry("with an error that has no name", func(f *v1alpha1.Function) { f.Spec.NonRetryableErrors = []string{""} }, "spec.nonRetryableErrors[0]"),
-	Entry("with a negative bound of failures", func(f *v1alpha1.Function) { f.Spec.MaxFailures = ptr.To[int32](-1) }, "spec.maxFailures"),
-	Entry("with no time for a whole run", func(f *v1alpha1.Function) { f.Spec.ActiveDeadlineSeconds = ptr.To[int32](0) }, "spec.activeDeadlineSeconds"),
-	Entry("with a priority class that cannot be", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("High!") },
+	Entry("with a negative limit of failures", func(f *v1alpha1.Function) { f.Spec.MaxFailures = ptr.To[int32](-1) }, "spec.maxFailures"),
+	Entry("with a deadline of zero", func(f *v1alpha1.Function) { f.Spec.ActiveDeadlineSeconds = ptr.To[int32](0) }, "spec.activeDeadlineSeconds"),
+	Entry("with an invalid priority class", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("High!") },
 		"spec.priorityClassName must be the name of a PriorityClass"),
-	Entry("with CPUs for GPUs", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("cpu") },
+	Entry("with CPUs as GPU resource", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("cpu") },
 		"spec.gpuResource must be an extended resource that includes the domain of its device plugin, such as nvidia.com/mig-1g.10gb"),
-	Entry("with a resource of Kubernetes' own for GPUs", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("kubernetes.io/gpu") },
+	Entry("with a resource of Kubernetes as GPU resource", func(f *v1alpha1.Function) { f.Spec.GPUResource = ptr.To("kubernetes.io/gpu") },
 		"spec.gpuResource must be an extended resource"),
 	Entry("with an empty history", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.revisionHistoryLimit"),
 	//security:attack tenant | sets an environment variable that the operator owns | admission refuses the Function
@@ -86,26 +86,26 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 	Entry("with a volume of the operator's name", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "sharedcloud-code", EmptyDir: &v1alpha1.EmptyDir{}}}}
 	}, "sharedcloud- are reserved"),
-	Entry("with a volume of two kinds", func(f *v1alpha1.Function) {
+	Entry("with a volume of two sources", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}, Secret: &v1alpha1.NamedSource{Name: "s"}}}}
 	}, "exactly one of the fields in [configMap secret emptyDir persistentVolumeClaim] must be set"),
-	Entry("with a volume of no kind", func(f *v1alpha1.Function) {
+	Entry("with a volume without a source", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v"}}}
 	}, "exactly one of the fields in [configMap secret emptyDir persistentVolumeClaim] must be set"),
 	//security:attack tenant | mounts a volume over the operator's files in the worker | admission refuses the Function
-	Entry("with a mount over the operator's own files", func(f *v1alpha1.Function) {
+	Entry("with a mount over the operator's files", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "/sharedcloud/code"}}}
 	}, "must be outside /sharedcloud"),
 	Entry("with a mount at a relative path", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{VolumeMounts: []v1alpha1.VolumeMount{{Name: "v", MountPath: "data"}}}
 	}, "mountPath must be an absolute path"),
-	Entry("with a medium that no emptyDir has", func(f *v1alpha1.Function) {
+	Entry("with an unknown medium", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{Medium: "Disk"}}}}
 	}, "medium"),
 )
 
-// A list of what is allowed, never a PodSpec: what is not in it can't even be written down.
-var _ = DescribeTable("A Function cannot say", func(ctx SpecContext, path ...string) {
+// Pod settings are an allow-list and not a PodSpec: other fields do not exist.
+var _ = DescribeTable("A Function cannot set", func(ctx SpecContext, path ...string) {
 	function := newFunction("default", "strict")
 	function.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
 	raw, err := json.Marshal(function)
@@ -137,8 +137,8 @@ var _ = DescribeTable("A FunctionImage is refused", func(ctx SpecContext, change
 	Entry("without a path", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "" }, "spec.registryPath"),
 	Entry("with a space in its path", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "a b" }, "spec.registryPath"),
 	Entry("without a runtime", func(i *v1alpha1.FunctionImage) { i.Spec.Runtime = "" }, "spec.runtime"),
-	Entry("with a policy that the kubelet doesn't know", func(i *v1alpha1.FunctionImage) { i.Spec.ImagePullPolicy = "Sometimes" }, "spec.imagePullPolicy"),
-	Entry("with a name that is no label", func(i *v1alpha1.FunctionImage) { i.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
+	Entry("with an unknown pull policy", func(i *v1alpha1.FunctionImage) { i.Spec.ImagePullPolicy = "Sometimes" }, "spec.imagePullPolicy"),
+	Entry("with a name that is not a label", func(i *v1alpha1.FunctionImage) { i.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
 )
 
 var _ = DescribeTable("A FunctionRun is refused", func(ctx SpecContext, change func(*v1alpha1.FunctionRun), words ...string) {
@@ -149,18 +149,18 @@ var _ = DescribeTable("A FunctionRun is refused", func(ctx SpecContext, change f
 	Entry("with both forms of inputs", func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1,),)") },
 		"more than one of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set: set exactly one of them"),
 	Entry("without a function", func(r *v1alpha1.FunctionRun) { r.Spec.FunctionRef.Name = "" }, "spec.functionRef"),
-	Entry("with a name that is no label", func(r *v1alpha1.FunctionRun) { r.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
-	Entry("with a literal too short to be an input", func(r *v1alpha1.FunctionRun) {
+	Entry("with a name that is not a label", func(r *v1alpha1.FunctionRun) { r.Name = strings.Repeat("a", 64) }, "metadata.name must be no more than 63 characters"),
+	Entry("with a literal that is too short", func(r *v1alpha1.FunctionRun) {
 		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("(")
 	}, "spec.parametersLiteral"),
-	Entry("with a negative time to live of its results", func(r *v1alpha1.FunctionRun) { r.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.resultsTTLSecondsAfterFinished"),
-	Entry("with a negative time to live", func(r *v1alpha1.FunctionRun) { r.Spec.TTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.ttlSecondsAfterFinished"),
+	Entry("with a negative TTL of its results", func(r *v1alpha1.FunctionRun) { r.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.resultsTTLSecondsAfterFinished"),
+	Entry("with a negative TTL", func(r *v1alpha1.FunctionRun) { r.Spec.TTLSecondsAfterFinished = ptr.To[int32](-1) }, "spec.ttlSecondsAfterFinished"),
 )
 
 var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecContext, before, change func(*v1alpha1.FunctionRun), words ...string) {
 	run := newRun(newNamespace(ctx), "r", "missing", 2, before)
 	create(ctx, run)
-	Eventually(func(g Gomega) { // the controllers write the status meanwhile
+	Eventually(func(g Gomega) { // the controllers write the status at the same time
 		fresh(ctx, g, run)
 		change(run)
 		err := k8s.Update(ctx, run)
@@ -177,7 +177,7 @@ var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecConte
 	Entry("from one form of inputs to the other", none, func(r *v1alpha1.FunctionRun) {
 		r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("((1,),)")
 	}, "spec.parametersLiteral is immutable: create a new FunctionRun"),
-	Entry("that takes the inputs away", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
+	Entry("that removes the inputs", none, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters = nil },
 		"none of spec.parameters, spec.parametersLiteral and spec.parametersFrom is set"),
 	Entry("of the literal", literal, func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((2,),)") },
 		"spec.parametersLiteral is immutable: create a new FunctionRun"),
@@ -192,14 +192,14 @@ var _ = DescribeTable("A change of a FunctionRun is refused", func(ctx SpecConte
 	Entry("of the time limit", none, func(r *v1alpha1.FunctionRun) { r.Spec.TimeoutSeconds = ptr.To[int32](1) }, "spec.timeoutSeconds is immutable: create a new FunctionRun"),
 	Entry("of the retries", none, func(r *v1alpha1.FunctionRun) { r.Spec.Retries = ptr.To[int32](1) }, "spec.retries is immutable: create a new FunctionRun"),
 	Entry("of the delay", none, func(r *v1alpha1.FunctionRun) { r.Spec.RetryDelaySeconds = ptr.To[int32](1) }, "spec.retryDelaySeconds is immutable: create a new FunctionRun"),
-	Entry("of the final errors", none, func(r *v1alpha1.FunctionRun) { r.Spec.NonRetryableErrors = []string{"KeyError"} },
+	Entry("of the non-retryable errors", none, func(r *v1alpha1.FunctionRun) { r.Spec.NonRetryableErrors = []string{"KeyError"} },
 		"spec.nonRetryableErrors is immutable: create a new FunctionRun"),
-	Entry("of the bound of failures", none, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) }, "spec.maxFailures is immutable: create a new FunctionRun"),
+	Entry("of the limit of failures", none, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) }, "spec.maxFailures is immutable: create a new FunctionRun"),
 	Entry("of the deadline", none, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](1) },
 		"spec.activeDeadlineSeconds is immutable: create a new FunctionRun"),
 	Entry("of the priority", none, func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("high") }, "spec.priorityClassName is immutable: create a new FunctionRun"),
 	Entry("of the resource", none, func(r *v1alpha1.FunctionRun) { r.Spec.GPUResource = ptr.To("amd.com/gpu") }, "spec.gpuResource is immutable: create a new FunctionRun"),
-	Entry("that takes a cancellation back", func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true },
+	Entry("that reverts a cancellation", func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true },
 		func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = false }, "spec.cancel cannot be changed back to false: create a new FunctionRun"),
 )
 
@@ -209,7 +209,7 @@ func literal(r *v1alpha1.FunctionRun) {
 	r.Spec.Parameters, r.Spec.ParametersLiteral = nil, ptr.To("((1,),)")
 }
 
-var _ = Describe("Admission takes", func() {
+var _ = Describe("Admission accepts", func() {
 	It("every JSON value as an input, as it is", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "values", "missing", 0)
 		for _, value := range []string{"null", "true", "-1.5e300", "12345678901234567", `"ä\u0000"`, "[]", `[1, [null]]`, `{}`, `{"a": null, "b": {"c": []}}`} {
@@ -224,7 +224,7 @@ var _ = Describe("Admission takes", func() {
 		Expect(got).To(MatchJSON(want))
 	}, SpecTimeout(90*time.Second))
 
-	It("a literal, suspension, cancellation, workers and times to live, and changes of all but the literal", func(ctx SpecContext) {
+	It("a literal, suspension, cancellation, workers and TTLs, and changes of all but the literal", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "changes", "missing", 0, literal)
 		create(ctx, run)
 		Eventually(func(g Gomega) {

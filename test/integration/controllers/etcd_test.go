@@ -74,15 +74,15 @@ var _ = Describe("objects stored in etcd, past the Kubernetes API", func() {
 
 		By("a manager that starts for the first time: nothing that another one wrote for itself is there")
 		manager.stop()
-		Expect(k8s.DeleteAllOf(ctx, &corev1.Secret{}, client.InNamespace(options.Namespace))).To(Succeed())
-		Expect(k8s.DeleteAllOf(ctx, &corev1.ConfigMap{}, client.InNamespace(options.Namespace))).To(Succeed())
+		Expect(k8s.DeleteAllOf(ctx, &corev1.Secret{}, client.InNamespace(operatorNamespace))).To(Succeed())
+		Expect(k8s.DeleteAllOf(ctx, &corev1.ConfigMap{}, client.InNamespace(operatorNamespace))).To(Succeed())
 		fresh := store()
 		manager = startManager(nil)
 		works(ctx, fresh, "healthy")
 		reported(ctx, fresh, objects)
 		Eventually(func(g Gomega) {
 			secrets := &corev1.SecretList{}
-			g.Expect(k8s.List(ctx, secrets, client.InNamespace(options.Namespace))).To(Succeed())
+			g.Expect(k8s.List(ctx, secrets, client.InNamespace(operatorNamespace))).To(Succeed())
 			g.Expect(secrets.Items).NotTo(BeEmpty(), "the manager has made no authority")
 		}).WithContext(ctx).Should(Succeed())
 

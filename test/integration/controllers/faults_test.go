@@ -15,79 +15,81 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// doomedClient is the client of a manager that dies at its n-th write: nothing that it says after that reaches the API, and
-// nothing that the API says reaches it. Where the write itself gets through, its answer does not.
-type doomedClient struct {
+// crashingClient is the client of a manager that crashes at its n-th write: no later call executes the API, and no later answer executes the
+// manager. If the write itself is executed, its answer is lost.
+type crashingClient struct {
 	client.Client
-	left    *atomic.Int32
-	reaches bool
-	died    chan struct{}
+	left     *atomic.Int32
+	executes bool
+	crashed  chan struct{}
 }
 
-var errDead = errors.New("this manager is dead")
+var errCrashed = errors.New("this manager has crashed")
 
-func (d doomedClient) write(act func() error) error {
+func (d crashingClient) write(act func() error) error {
 	switch left := d.left.Add(-1); {
 	case left > 0:
 		return act()
 	case left == 0:
-		if d.reaches {
+		if d.executes {
 			_ = act()
 		}
-		close(d.died)
+		close(d.crashed)
 	}
-	return errDead
+	return errCrashed
 }
 
-func (d doomedClient) Create(ctx context.Context, o client.Object, opts ...client.CreateOption) error {
+func (d crashingClient) Create(ctx context.Context, o client.Object, opts ...client.CreateOption) error {
 	return d.write(func() error { return d.Client.Create(ctx, o, opts...) })
 }
 
-func (d doomedClient) Update(ctx context.Context, o client.Object, opts ...client.UpdateOption) error {
+func (d crashingClient) Update(ctx context.Context, o client.Object, opts ...client.UpdateOption) error {
 	return d.write(func() error { return d.Client.Update(ctx, o, opts...) })
 }
 
-func (d doomedClient) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+func (d crashingClient) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 	return d.write(func() error { return d.Client.Patch(ctx, o, patch, opts...) })
 }
 
-func (d doomedClient) Delete(ctx context.Context, o client.Object, opts ...client.DeleteOption) error {
+func (d crashingClient) Delete(ctx context.Context, o client.Object, opts ...client.DeleteOption) error {
 	return d.write(func() error { return d.Client.Delete(ctx, o, opts...) })
 }
 
-func (d doomedClient) Apply(ctx context.Context, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+func (d crashingClient) Apply(ctx context.Context, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
 	return d.write(func() error { return d.Client.Apply(ctx, o, opts...) })
 }
 
-func (d doomedClient) Status() client.SubResourceWriter { return doomedStatus{d.Client.Status(), d} }
+func (d crashingClient) Status() client.SubResourceWriter {
+	return crashingStatus{d.Client.Status(), d}
+}
 
-type doomedStatus struct {
+type crashingStatus struct {
 	client.SubResourceWriter
-	doomed doomedClient
+	owner crashingClient
 }
 
-func (s doomedStatus) Apply(ctx context.Context, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
-	return s.doomed.write(func() error { return s.SubResourceWriter.Apply(ctx, o, opts...) })
+func (s crashingStatus) Apply(ctx context.Context, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+	return s.owner.write(func() error { return s.SubResourceWriter.Apply(ctx, o, opts...) })
 }
 
-// The life of one run has about a dozen writes: the function's revision and status, the bundle, the pin, the Job, its uid,
-// what the pods do, the end, the Job's deletion. A manager dies at each of them in turn, before the write reaches the API
-// and after; another takes over. What is there then is the same every time.
+// One run needs about a dozen writes: the function's revision and status, the bundle, the pin, the Job, its uid, the states of pods, the
+// end, the Job's deletion. A manager crashes at each of them in turn, before and after the write is executed, and another takes over. The
+// result is always the same.
 var _ = Describe("A manager killed at any of its writes", Serial, func() {
 	BeforeEach(func() { manager.stop() })
 	AfterEach(func() { manager = startManager(nil) })
 
-	for _, reaches := range []bool{false, true} {
-		moment := "before the write is done"
-		if reaches {
-			moment = "after the write was done, before it knows"
+	for _, executes := range []bool{false, true} {
+		moment := "before the write is executed"
+		if executes {
+			moment = "after the write is executed, before the answer arrives"
 		}
 		It("leaves one Job and one revision to the next, "+moment, func(ctx SpecContext) {
 			for writes := int32(1); ; writes++ {
 				By(fmt.Sprintf("killing it at write %d", writes))
-				survived := runThroughDeath(ctx, writes, reaches)
+				survived := runThroughCrash(ctx, writes, executes)
 				if survived {
-					Expect(writes).To(BeNumerically(">", 8), "the manager has died at each of the writes of a run")
+					Expect(writes).To(BeNumerically(">", 8), "the manager has crashed at each write of a run")
 					return
 				}
 			}
@@ -95,25 +97,25 @@ var _ = Describe("A manager killed at any of its writes", Serial, func() {
 	}
 })
 
-// runThroughDeath runs a function's run from its creation to the deletion of its Job, under a manager that dies at its n-th
-// write and, from then on, under another. It says whether the first one lived to the end.
-func runThroughDeath(ctx SpecContext, writes int32, reaches bool) (survived bool) {
+// runThroughCrash executes a run from its creation to the deletion of its Job, under a manager that crashes at its n-th write, and then under
+// another. It reports whether the first manager survived.
+func runThroughCrash(ctx SpecContext, writes int32, executes bool) (survived bool) {
 	GinkgoHelper()
 	namespace := newNamespace(ctx)
 	left := &atomic.Int32{}
 	left.Store(writes)
-	died := make(chan struct{})
-	current := startManager(func(c client.Client) client.Client { return doomedClient{c, left, reaches, died} })
+	crashed := make(chan struct{})
+	current := startManager(func(c client.Client) client.Client { return crashingClient{c, left, executes, crashed} })
 	defer func() { current.stop() }()
-	dead := false
-	// step waits for what the run should come to; a manager that died meanwhile is replaced.
+	replaced := false
+	// step waits for a state of the run, and replaces the manager after its crash.
 	step := func(check func(g Gomega)) {
 		GinkgoHelper()
 		Eventually(func(g Gomega) {
 			select {
-			case <-died:
-				if !dead {
-					dead = true
+			case <-crashed:
+				if !replaced {
+					replaced = true
 					current.stop()
 					current = startManager(nil)
 				}
@@ -145,11 +147,11 @@ func runThroughDeath(ctx SpecContext, writes int32, reaches bool) (survived bool
 		g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionComplete).Status).To(BeEquivalentTo("True"))
 		g.Expect(jobsOf(ctx, g, run)).To(BeEmpty())
 	})
-	Expect(run.Status.Job.Number).To(BeEquivalentTo(1), "no second Job was ever made")
+	Expect(run.Status.Job.Number).To(BeEquivalentTo(1), "no second Job was created")
 	revisions := revisionsOf(ctx, Default, function)
 	Expect(revisions).To(HaveLen(1))
 	Expect(revisions[0].Name).To(Equal(pinned))
 	Expect(fresh(ctx, Default, function).Status.Revision.Name).To(Equal(pinned))
 	Expect(run.Status.ImageDigest).To(Equal("digest"))
-	return !dead
+	return !replaced
 }

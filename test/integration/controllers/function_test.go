@@ -30,12 +30,12 @@ var _ = Describe("A Function", func() {
 		Expect(revision.Data).To(HaveKeyWithValue("handler.py", *function.Spec.Code))
 		Expect(revision.Data).To(HaveKey("runner.py"))
 		Expect(revision.Data["revision.json"]).To(ContainSubstring(`"registryPath":"sharedcloud/python:latest"`))
-		Expect(revision.OwnerReferences).To(BeEmpty(), "a revision outlives its function while a run needs it")
+		Expect(revision.OwnerReferences).To(BeEmpty(), "a revision exists longer than its function while a run needs it")
 		revision.Data["handler.py"] = "def handler(event): return 'evil'\n"
 		Expect(k8s.Update(ctx, &revision)).To(MatchError(ContainSubstring("immutable")))
 	}, SpecTimeout(90*time.Second))
 
-	It("whose image is missing says so, and recovers when it appears, in its namespace or in the catalogue", func(ctx SpecContext) {
+	It("reports a missing image, and recovers when it is created, in its namespace or in the catalogue", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		near := newFunction(namespace, "near", func(f *v1alpha1.Function) { f.Spec.Image = "nearby" })
 		far := newFunction(namespace, "far", func(f *v1alpha1.Function) { f.Spec.Image = "late-" + namespace })
@@ -52,7 +52,7 @@ var _ = Describe("A Function", func() {
 		waitCondition(ctx, far, v1alpha1.ConditionReady)
 	}, SpecTimeout(90*time.Second))
 
-	It("takes the nearer of two images, and the other when that is deleted", func(ctx SpecContext) {
+	It("uses the image of its namespace before the catalogue's", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		shadow := newImage(namespace, "python", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "near/python:1" })
 		function := newFunction(namespace, "f")
@@ -65,7 +65,7 @@ var _ = Describe("A Function", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	It("whose ConfigMap or key is missing says so, recovers, and makes a new revision when the text changes", func(ctx SpecContext) {
+	It("reports a missing ConfigMap or key, recovers, and gets a new revision when the text changes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
@@ -90,7 +90,7 @@ var _ = Describe("A Function", func() {
 		Expect(k8s.Update(ctx, code)).To(Succeed())
 		Eventually(func(g Gomega) {
 			g.Expect(fresh(ctx, g, function).Status.Revision.Name).To(Equal(first), "the same content is the same revision")
-			g.Expect(function.Status.Revision.Number).To(BeEquivalentTo(3), "and what is gone back to gets a new number")
+			g.Expect(function.Status.Revision.Number).To(BeEquivalentTo(3), "and a restored revision gets a new number")
 		}).WithContext(ctx).Should(Succeed())
 		numbers := map[string]string{}
 		for _, revision := range revisionsOf(ctx, Default, function) {
@@ -100,7 +100,7 @@ var _ = Describe("A Function", func() {
 		Expect(numbers).To(SatisfyAll(HaveLen(2), HaveKeyWithValue(first, "3"), ContainElement("2")))
 	}, SpecTimeout(90*time.Second))
 
-	It("of several files has all of a ConfigMap in its revision, and a new one when any of them changes", func(ctx SpecContext) {
+	It("with several files has the whole ConfigMap in its revision, and gets a new one when any file changes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
@@ -128,7 +128,7 @@ var _ = Describe("A Function", func() {
 		}).WithContext(ctx).Should(Succeed())
 		code.Data["runner.py"] = "# mine\n"
 		Expect(k8s.Update(ctx, code)).To(Succeed())
-		Expect(waitReason(ctx, function, v1alpha1.ReasonInvalid)).To(ContainSubstring(`The ConfigMap "code" has runner.py, a name that is the operator's own`))
+		Expect(waitReason(ctx, function, v1alpha1.ReasonInvalid)).To(ContainSubstring(`The ConfigMap "code" has runner.py, a name that is reserved for the operator`))
 	}, SpecTimeout(90*time.Second))
 
 	It("with files beside its code has them in its revision", func(ctx SpecContext) {
@@ -154,7 +154,7 @@ var _ = Describe("A Function", func() {
 		Expect(revisions[0].BinaryData).To(HaveKeyWithValue("handler.py", text))
 	}, SpecTimeout(90*time.Second))
 
-	It("of another language than its image is stalled until one of the two is corrected", func(ctx SpecContext) {
+	It("in another language than its image is stalled until one of them is corrected", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) { f.Spec.Runtime = "cobol85" })
 		create(ctx, function)
@@ -169,7 +169,7 @@ var _ = Describe("A Function", func() {
 		Expect(kstatus(ctx, function)).To(Equal(status.CurrentStatus))
 	}, SpecTimeout(90*time.Second))
 
-	It("makes its revision again when somebody deletes it", func(ctx SpecContext) {
+	It("gets its revision again after its deletion", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f")
 		create(ctx, function)
@@ -179,7 +179,7 @@ var _ = Describe("A Function", func() {
 		Eventually(func(g Gomega) { fresh(ctx, g, revision) }).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	It("keeps the present revision and its history, and a run's own as long as that is unfinished", func(ctx SpecContext) {
+	It("keeps its current revision, its history, and the revisions of unfinished runs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](1) })
 		run := newRun(namespace, "r", "f", 1)
@@ -206,7 +206,7 @@ var _ = Describe("A Function", func() {
 			return all
 		}
 		Eventually(func(g Gomega) {
-			g.Expect(names(g)).To(SatisfyAll(HaveLen(3), ContainElements(pinned, last)), "the present one, one before it, and the run's")
+			g.Expect(names(g)).To(SatisfyAll(HaveLen(3), ContainElements(pinned, last)), "the current one, the one before it, and the run's")
 		}).WithContext(ctx).Should(Succeed())
 		Consistently(func(g Gomega) { g.Expect(names(g)).To(ContainElement(pinned)) }).WithContext(ctx).Should(Succeed())
 
@@ -234,7 +234,7 @@ var _ = Describe("A FunctionImage", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	It("that is no reference is stalled with a sentence", func(ctx SpecContext) {
+	It("with an invalid reference is stalled", func(ctx SpecContext) {
 		image := newImage(newNamespace(ctx), "bad", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "python@sha256:" + strings.Repeat("0", 40) })
 		create(ctx, image)
 		Expect(waitReason(ctx, image, v1alpha1.ReasonInvalid)).To(ContainSubstring("python@sha256:0000"))

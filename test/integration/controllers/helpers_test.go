@@ -41,7 +41,7 @@ func decodeObjects(data []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// newNamespace makes a namespace for one spec. Nobody empties it: there is no namespace controller here.
+// newNamespace creates a namespace for one spec. It is never emptied: there is no namespace controller here.
 func newNamespace(ctx SpecContext) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-"}}
@@ -146,7 +146,7 @@ func waitJob(ctx SpecContext, run *v1alpha1.FunctionRun) *batchv1.Job {
 	return job
 }
 
-// report plays the API server: it writes status.progress as its owner.
+// report writes status.progress as the API server.
 func report(ctx SpecContext, run *v1alpha1.FunctionRun, progress *ac.RunProgressApplyConfiguration) {
 	GinkgoHelper()
 	Expect(k8s.Status().Apply(ctx, ac.FunctionRun(run.Name, run.Namespace).WithUID(run.UID).WithStatus(ac.FunctionRunStatus().WithProgress(progress)),
@@ -158,7 +158,7 @@ func progress(total, succeeded, failed, cancelled int32) *ac.RunProgressApplyCon
 		WithSucceeded(succeeded).WithFailed(failed).WithTimedOut(0).WithCancelled(cancelled)
 }
 
-// kstatus is what tools read out of the live object.
+// kstatus is the status that tools compute from the live object.
 func kstatus(ctx SpecContext, object client.Object) status.Status {
 	GinkgoHelper()
 	gvk, err := k8s.GroupVersionKindFor(object)
@@ -189,7 +189,7 @@ func newImage(namespace, name string, change ...func(*v1alpha1.FunctionImage)) *
 	return image
 }
 
-// newPod plays the Job controller: it makes the pod of an index from the Job's template.
+// newPod creates the pod of an index from the Job's template in place of the Job controller.
 func newPod(ctx SpecContext, job *batchv1.Job, index int) *corev1.Pod {
 	GinkgoHelper()
 	pod := &corev1.Pod{ObjectMeta: *job.Spec.Template.ObjectMeta.DeepCopy(), Spec: *job.Spec.Template.Spec.DeepCopy()}
@@ -202,7 +202,7 @@ func newPod(ctx SpecContext, job *batchv1.Job, index int) *corev1.Pod {
 	return pod
 }
 
-// podStatus plays scheduler and kubelet.
+// podStatus changes a status in place of scheduler and kubelet.
 func podStatus(ctx SpecContext, pod *corev1.Pod, change func(*corev1.PodStatus)) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {

@@ -27,20 +27,20 @@ func mountedAt(path string) func(*v1alpha1.Function) {
 var _ = DescribeTable("A volume cannot be mounted at", func(ctx SpecContext, path string) {
 	refused(ctx, newFunction("", "", mountedAt(path)), "mountPath must")
 },
-	//security:attack tenant | a volume is mounted over the operator's own files by a path that is not its shortest form | refused: paths are compared when they are cleaned
-	Entry("the operator's own files by '..'", "/a/../sharedcloud"),
-	Entry("the operator's own files by '//'", "//sharedcloud"),
-	Entry("the operator's own files by '/.'", "/sharedcloud/."),
-	Entry("the operator's own files by '/./'", "/./sharedcloud/code"),
-	Entry("the operator's own files with a '/' at the end", "/sharedcloud/"),
-	Entry("below the operator's own files", "/sharedcloud//identity"),
+	//security:attack tenant | a volume is mounted over the operator's files by a path that is not cleaned | refused: paths are compared when they are cleaned
+	Entry("the operator's files by '..'", "/a/../sharedcloud"),
+	Entry("the operator's files by '//'", "//sharedcloud"),
+	Entry("the operator's files by '/.'", "/sharedcloud/."),
+	Entry("the operator's files by '/./'", "/./sharedcloud/code"),
+	Entry("the operator's files with a '/' at the end", "/sharedcloud/"),
+	Entry("below the operator's files", "/sharedcloud//identity"),
 	Entry("the root", "//"),
 	Entry("the root by '.'", "/."),
-	Entry("what the kernel shows", "/proc"),
-	Entry("below what the kernel shows", "/proc/./self"),
+	Entry("the kernel's files", "/proc"),
+	Entry("below the kernel's files", "/proc/./self"),
 	Entry("devices", "/dev/"),
 	Entry("a device", "/dev/null"),
-	Entry("what is named as shared memory begins", "/dev/shmx"),
+	Entry("a path that begins like shared memory", "/dev/shmx"),
 	Entry("the kernel's settings", "//sys//kernel"),
 	Entry("tokens", "/var/run/secrets/kubernetes.io/serviceaccount"),
 	Entry("tokens by the other name", "/run//secrets"),
@@ -52,16 +52,16 @@ var _ = DescribeTable("A volume can be mounted at", func(ctx SpecContext, path s
 	function := newFunction("default", "mounts", mountedAt(path))
 	Expect(k8s.Create(ctx, function, client.DryRunAll)).To(Succeed())
 },
-	Entry("a folder", "/data"), Entry("a folder with a '/' at the end", "/data/"), Entry("shared memory", "/dev/shm"),
-	Entry("a folder whose name begins as the operator's", "/sharedcloud-data"), Entry("a folder whose name begins as the kernel's", "/process"),
-	Entry("a hidden folder", "/home/.cache"), Entry("a name with two dots", "/data/a..b"),
+	Entry("a directory", "/data"), Entry("a directory with a '/' at the end", "/data/"), Entry("shared memory", "/dev/shm"),
+	Entry("a directory whose name begins like the operator's", "/sharedcloud-data"), Entry("a directory whose name begins like the kernel's", "/process"),
+	Entry("a hidden directory", "/home/.cache"), Entry("a name with two dots", "/data/a..b"),
 )
 
 var _ = DescribeTable("A Function is refused, too,", func(ctx SpecContext, change func(*v1alpha1.Function), words ...string) {
 	refused(ctx, newFunction("", "", change), words...)
 },
 	//security:attack tenant | a priority class of the cluster's own pods | refused at admission, always
-	Entry("with a priority class of the cluster's own", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("system-node-critical") },
+	Entry("with a priority class of the cluster", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("system-node-critical") },
 		"priority classes that begin with system- are reserved for system pods"),
 	//security:attack tenant | a sub path that leaves its volume | refused at admission
 	Entry("with a sub path that leaves the volume", func(f *v1alpha1.Function) {
@@ -81,14 +81,14 @@ var _ = DescribeTable("A FunctionRun is refused, too,", func(ctx SpecContext, ch
 	refused(ctx, newRun("", "", "f", 1, change), words...)
 },
 	//security:attack tenant | a run takes a priority class of the cluster's own pods | refused at admission, always
-	Entry("with a priority class of the cluster's own", func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("system-cluster-critical") },
+	Entry("with a priority class of the cluster", func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("system-cluster-critical") },
 		"priority classes that begin with system- are reserved for system pods"),
 )
 
 var _ = DescribeTable("A FunctionImage has no path such as", func(ctx SpecContext, path string) {
 	refused(ctx, newImage("", "", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = path }), "spec.registryPath")
 },
-	//security:attack tenant | an image is a file, an address of a cloud's metadata, or has a newline | refused at admission; the operator itself never asks a registry
+	//security:attack tenant | an image is a file, an address of a cloud's metadata, or has a newline | refused at admission; the operator itself never contacts a registry
 	Entry("a file", "file:///etc/passwd"),
 	Entry("an address with a scheme", "http://169.254.169.254/"),
 	Entry("another scheme", "https://registry.example/image"),
@@ -98,7 +98,7 @@ var _ = DescribeTable("A FunctionImage has no path such as", func(ctx SpecContex
 	Entry("a newline in the middle", "registry.example/image\nother"),
 	Entry("nothing", ""),
 	Entry("a user and a password", "user:password@registry.example/image"),
-	Entry("a way up", "registry.example/../image"),
+	Entry("a parent directory", "registry.example/../image"),
 	Entry("a flag", "--privileged"),
 	Entry("an expansion", "registry.example/$(TOKEN)"),
 	Entry("upper case", "registry.example/Image"),
@@ -113,8 +113,8 @@ var _ = DescribeTable("A FunctionImage may have the path", func(ctx SpecContext,
 	Entry("at an IPv6 address", "[2001:db8::1]:5000/a/b__c.d-e/f"), Entry("of the historic catalogue", "sharedcloud/standard-node8:latest"),
 )
 
-// What a Function must not be able to say of its pods is not in the allow-list, so it cannot be written down: refused where
-// fields are validated strictly, and dropped where they are not.
+// Fields of a pod that a Function must not set are not in the allow-list: they are refused when fields are validated strictly, and dropped
+// otherwise.
 var _ = DescribeTable("A Function cannot ask for", func(ctx SpecContext, value any, path ...string) {
 	function := newFunction("default", "hostile", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}}}, Env: []v1alpha1.EnvVar{{Name: "A"}}}
@@ -141,7 +141,7 @@ var _ = DescribeTable("A Function cannot ask for", func(ctx SpecContext, value a
 	_, kept := stored[path[0]]
 	Expect(kept).To(BeFalse(), "%s is stored", path[0])
 },
-	//security:attack tenant | fields of a pod that reach the node: host namespaces, host paths, privileges, service accounts | unknown fields: refused, or dropped where fields are not validated
+	//security:attack tenant | fields of a pod that reach the node: host namespaces, host paths, privileges, service accounts | unknown fields: refused, or dropped when fields are not validated
 	Entry("the host's network", true, "hostNetwork"),
 	Entry("the host's processes", true, "hostPID"),
 	Entry("the host's IPC", true, "hostIPC"),
@@ -153,7 +153,7 @@ var _ = DescribeTable("A Function cannot ask for", func(ctx SpecContext, value a
 	Entry("pull secrets", "keys", "imagePullSecrets"),
 	Entry("a node", "node", "nodeName"),
 	Entry("another scheduler", "other", "schedulerName"),
-	Entry("one process space", true, "shareProcessNamespace"),
+	Entry("a shared process namespace", true, "shareProcessNamespace"),
 	Entry("further containers", "x", "containers"),
 	Entry("ephemeral containers", "x", "ephemeralContainers"),
 	Entry("arguments of a megabyte", strings.Repeat("x", 1<<20), "args"),
@@ -164,6 +164,6 @@ var _ = DescribeTable("A Function cannot ask for", func(ctx SpecContext, value a
 	Entry("a volume of a driver", map[string]any{"driver": "x"}, "volumes", "csi"),
 	Entry("a projected token", map[string]any{"sources": "x"}, "volumes", "projected"),
 	Entry("a volume over the network", map[string]any{"server": "x"}, "volumes", "nfs"),
-	Entry("a claim of its own", map[string]any{"x": "y"}, "volumes", "ephemeral"),
+	Entry("an ephemeral claim", map[string]any{"x": "y"}, "volumes", "ephemeral"),
 	Entry("another namespace's Secret", "kube-system", "volumes", "namespace"),
 )

@@ -16,8 +16,8 @@ import (
 
 var _ = Describe("The label sharedcloud.io/uuid", func() {
 	const id = "8b9420da-a848-4523-a138-ddbf33007631"
-	//security:attack tenant | The label sharedcloud.io/uuid is set, changed or removed on an object that exists, or is no UUID | A policy refuses it: it is given when the object is made
-	It("is a UUID, and is given when the object is made", func(ctx SpecContext) {
+	//security:attack tenant | The label sharedcloud.io/uuid is set, changed or removed on an object that exists, or is not a UUID | A policy refuses it: it is set when the object is created
+	It("is a UUID, and is set when the object is created", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		image := newImage(namespace, "i")
 		with, without, run := newFunction(namespace, "with"), newFunction(namespace, "without"), newRun(namespace, "r", "f", 1)
@@ -35,17 +35,17 @@ var _ = Describe("The label sharedcloud.io/uuid", func() {
 		refusedBy(ctx, "is immutable", func() error {
 			return k8s.Patch(ctx, with, merge(`{"metadata":{"labels":{"sharedcloud.io/uuid":null}}}`))
 		})
-		taken(ctx, func() error { return k8s.Patch(ctx, with, merge(`{"metadata":{"labels":{"a":"b"}}}`)) })
+		accepted(ctx, func() error { return k8s.Patch(ctx, with, merge(`{"metadata":{"labels":{"a":"b"}}}`)) })
 	}, SpecTimeout(90*time.Second))
 
-	It("of another object is a condition on the later one, until the first is gone", func(ctx SpecContext) {
+	It("of another object sets a condition on the later object, until the first is deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		labels := map[string]string{v1alpha1.LabelUUID: id}
 		first, second := newFunction(namespace, "first"), newFunction(namespace, "second")
 		first.Labels, second.Labels = labels, labels
 		second.Annotations = map[string]string{v1alpha1.AnnotationCreated: "1"}
 		create(ctx, first)
-		// Those of one second are told apart by uid, which is anybody's guess.
+		// Objects of the same second are ordered by uid, which is random.
 		Eventually(func() bool { return time.Now().Unix() > first.CreationTimestamp.Unix() }).WithContext(ctx).Should(BeTrue())
 		create(ctx, second)
 		Eventually(func(g Gomega) {
@@ -64,14 +64,14 @@ var _ = Describe("The label sharedcloud.io/uuid", func() {
 })
 
 var _ = Describe("The annotation sharedcloud.io/tenants", func() {
-	//security:attack tenant | A tenant who may change the own namespace gives it the annotation sharedcloud.io/tenants, changes or removes it, to draw callers of REST into it | A policy refuses it without the verb assign-tenants on namespaces in the whole cluster
-	It("takes the verb assign-tenants", func(ctx SpecContext) {
+	//security:attack tenant | A tenant who may change a namespace sets, changes or removes its annotation sharedcloud.io/tenants, to move callers of REST into it | A policy refuses it without the verb assign-tenants on namespaces in the whole cluster
+	It("needs the verb assign-tenants", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 		set := func(value string) client.Patch {
 			return merge(fmt.Sprintf(`{"metadata":{"annotations":{"sharedcloud.io/tenants":%s}}}`, value))
 		}
-		// A right in the namespace alone is what its administrator may give himself.
+		// The administrator of a namespace can grant rights in that namespace.
 		c := tenant(ctx, namespace, rule("", "namespaces,namespaces/status", "get", "update", "patch", "assign-tenants"))
 		maker := tenant(ctx, "", rule("", "namespaces", "get", "create", "update", "patch"))
 		admin := tenant(ctx, "", rule("", "namespaces", "get", "create", "patch", "assign-tenants"))
@@ -81,17 +81,17 @@ var _ = Describe("The annotation sharedcloud.io/tenants", func() {
 		refusedBy(ctx, words, func() error {
 			return maker.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "spec-", Annotations: map[string]string{v1alpha1.AnnotationTenants: "user:bob"}}})
 		})
-		taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`"user:alice"`)) })
+		accepted(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`"user:alice"`)) })
 		refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(`"user:bob"`)) })
 		refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(`null`)) })
-		taken(ctx, func() error { return c.Patch(ctx, object.DeepCopy(), merge(`{"metadata":{"annotations":{"a":"b"}}}`)) })
-		taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`null`)) })
+		accepted(ctx, func() error { return c.Patch(ctx, object.DeepCopy(), merge(`{"metadata":{"annotations":{"a":"b"}}}`)) })
+		accepted(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(`null`)) })
 	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("The quotas of a namespace", func() {
-	//security:attack tenant | who may change the own namespace raises its storage quotas, or removes them | a policy refuses it without the verb assign-quotas on namespaces in the whole cluster
-	It("take the verb assign-quotas", func(ctx SpecContext) {
+	//security:attack tenant | a user who may change a namespace raises its storage quotas, or removes them | a policy refuses it without the verb assign-quotas on namespaces in the whole cluster
+	It("need the verb assign-quotas", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 		set := func(annotation, value string) client.Patch {
@@ -102,7 +102,7 @@ var _ = Describe("The quotas of a namespace", func() {
 		for _, annotation := range []string{v1alpha1.AnnotationUploadsQuota, v1alpha1.AnnotationResultsQuota} {
 			const words = "needs the verb assign-quotas"
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `"unlimited"`)) })
-			taken(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(annotation, `"20Gi"`)) })
+			accepted(ctx, func() error { return admin.Patch(ctx, object.DeepCopy(), set(annotation, `"20Gi"`)) })
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `"unlimited"`)) })
 			refusedBy(ctx, words, func() error { return c.Patch(ctx, object.DeepCopy(), set(annotation, `null`)) })
 			refusedBy(ctx, "needs the verb assign-tenants", func() error {

@@ -25,7 +25,7 @@ func newConfigMap(namespace, name string, data map[string]string) *corev1.Config
 }
 
 var _ = Describe("A run whose inputs are in a ConfigMap", func() {
-	It("waits for them in words, copies them, and is pinned with the copy whatever becomes of the source", func(ctx SpecContext) {
+	It("reports that it waits for them, copies them, and is pinned with the copy even if the source is deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.ndjson"))
 		create(ctx, newFunction(namespace, "f"), run)
@@ -50,24 +50,24 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		copied := fresh(ctx, Default, newConfigMap(namespace, "r-inputs", nil))
 		Expect(copied.Data).To(Equal(map[string]string{"inputs": "[1]\n[2]\n[3]\n", "format": "NDJSON"}))
 		Expect(copied.Immutable).To(HaveValue(BeTrue()))
-		Expect(metav1.IsControlledBy(copied, run)).To(BeTrue(), "it goes with the run")
+		Expect(metav1.IsControlledBy(copied, run)).To(BeTrue(), "it is deleted with the run")
 	}, SpecTimeout(90*time.Second))
 
-	It("is failed at once when they cannot be read, with the line", func(ctx SpecContext) {
+	It("fails at once when they cannot be read, and names the line", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs"), func(r *v1alpha1.FunctionRun) { r.Spec.ParametersFrom.Format = v1alpha1.FormatNDJSON })
 		create(ctx, newFunction(namespace, "f"), newConfigMap(namespace, "source", map[string]string{"inputs": "[1]\noops\n"}), run)
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonParametersInvalid))
-		Expect(failed.Message).To(SatisfyAll(ContainSubstring("The key inputs of the ConfigMap source cannot be read as NDJSON: line 2: it is not JSON"), ContainSubstring("Make a new FunctionRun")))
+		Expect(failed.Message).To(SatisfyAll(ContainSubstring("The key inputs of the ConfigMap source cannot be read as NDJSON: line 2: it is not JSON"), ContainSubstring("Create a new FunctionRun")))
 	}, SpecTimeout(90*time.Second))
 
-	It("says when the name of its copy is taken, and goes on when that is gone", func(ctx SpecContext) {
+	It("reports that the name of its copy is taken, and continues when that ConfigMap is deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		taken := newConfigMap(namespace, "r-inputs", map[string]string{"inputs": "[[7]]"})
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.json"))
 		create(ctx, newFunction(namespace, "f"), taken, newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"}), run)
-		Expect(waitReason(ctx, run, v1alpha1.ReasonInputsMissing)).To(ContainSubstring("there is one already that is not this run's"))
+		Expect(waitReason(ctx, run, v1alpha1.ReasonInputsMissing)).To(ContainSubstring("another one of this name exists"))
 		Expect(k8s.Delete(ctx, taken)).To(Succeed())
 		waitJob(ctx, run)
 		Expect(fresh(ctx, Default, run).Status.Revision.InputCount).To(BeEquivalentTo(2))
@@ -90,7 +90,7 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 		run := newRun(newNamespace(ctx), "r", "f", 0, func(r *v1alpha1.FunctionRun) { r.Spec.Parameters, r.Spec.ParametersFrom = nil, source })
 		Expect(k8s.Create(ctx, run)).To(MatchError(ContainSubstring(says)))
 	},
-		Entry("with a digest that is none", &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("x", 64), Count: 1}}, "spec.parametersFrom.upload.digest"),
+		Entry("with an invalid digest", &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("x", 64), Count: 1}}, "spec.parametersFrom.upload.digest"),
 		Entry("without inputs", &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Count: -1}}, "spec.parametersFrom.upload.count"),
 		Entry("that names nothing", &v1alpha1.ParametersSource{}, "configMapKeyRef"),
 		Entry("that names two sources", &v1alpha1.ParametersSource{

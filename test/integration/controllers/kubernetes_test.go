@@ -20,7 +20,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// startKubernetesControllers starts some of Kubernetes' own controllers with the accounts and the rights that they have in a cluster.
+// startKubernetesControllers starts some of Kubernetes' controllers with the accounts and permissions that they have in a cluster.
 func startKubernetesControllers(names ...string) {
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()
@@ -43,21 +43,21 @@ func startKubernetesControllers(names ...string) {
 }
 
 var _ = Describe("Kubernetes' own controllers", func() {
-	//security:attack administrator | The policies get in the way of Kubernetes itself: the Job controller, the garbage collector, the deletion of a namespace | They are known by their rights, and do their work
-	It("make workers, collect what belongs to a deleted run, orphan pods and empty a namespace, past the policies", func(ctx SpecContext) {
+	//security:attack administrator | The policies get in the way of Kubernetes itself: the Job controller, the garbage collector, the deletion of a namespace | They are recognized by their permissions, and work
+	It("create workers, collect the objects of a deleted run, orphan pods and empty a namespace despite the policies", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		source := newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"})
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.json"))
 		create(ctx, newFunction(namespace, "f"), source, run)
 		waitJob(ctx, run)
-		// Accounts are not given to pods here, and the token of a worker's volume needs one: a Job without it.
+		// Pods get no service account here, and the token of a worker's volume needs one, so this Job has no token.
 		labels := map[string]string{v1alpha1.LabelRunUID: "another"}
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "another", Labels: labels}}
 		job.Spec.Template.Labels, job.Spec.Template.Spec = labels, workerPod(run, job, "").Spec
 		create(ctx, job)
 		startKubernetesControllers("job-controller", "garbage-collector-controller", "namespace-controller")
 
-		By("making workers")
+		By("creating workers")
 		pods := func(g Gomega) []corev1.Pod {
 			list := &corev1.PodList{}
 			g.Expect(k8s.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels(labels))).To(Succeed())

@@ -15,7 +15,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// kustomized is what kubectl makes of a folder with a kustomization, by kind.
+// kustomized are the objects that kubectl builds from a directory with a kustomization, by kind.
 func kustomized(ctx SpecContext, folder string) map[string]*unstructured.Unstructured {
 	GinkgoHelper()
 	cmd := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", folder)
@@ -31,7 +31,7 @@ func kustomized(ctx SpecContext, folder string) map[string]*unstructured.Unstruc
 	return kinds
 }
 
-// text is the string at a path, where a number is a position in a list.
+// text is the string at a path; a number in it is a position in a list.
 func text(object *unstructured.Unstructured, path string) string {
 	GinkgoHelper()
 	var value any = object.Object
@@ -49,7 +49,7 @@ func text(object *unstructured.Unstructured, path string) string {
 }
 
 var _ = Describe("kustomize", func() {
-	It("carries names along to wherever a Function, an image or a run uses them", func(ctx SpecContext) {
+	It("changes names wherever a Function, an image or a run uses them", func(ctx SpecContext) {
 		component, err := filepath.Abs(filepath.Join("..", "..", "..", "config", "kustomize"))
 		Expect(err).NotTo(HaveOccurred())
 		folder, err := filepath.EvalSymlinks(GinkgoT().TempDir())
@@ -128,7 +128,7 @@ metadata: {name: soon}
 		}
 	}, SpecTimeout(90*time.Second))
 
-	It("makes of config/samples/files a function that is ready, and a run of it", func(ctx SpecContext) {
+	It("builds config/samples/files into a function that becomes ready, and a run of it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		cmd := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", filepath.Join("..", "..", "..", "config", "samples", "files"))
 		out, err := cmd.Output()

@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/test/integration/poison"
 )
 
-// specTime is for specs that exchange the definitions of the custom resources, which takes the API server some seconds.
+// specTime is the timeout of specs that replace the definitions of the custom resources, which takes the API server some seconds.
 const specTime = 5 * time.Minute
 
 // stored are objects that kube-apiserver stores while the definitions accept anything.
@@ -45,8 +45,8 @@ func relaxed(ctx SpecContext, act func()) {
 	poison.Relaxed(ctx, restConfig, k8s, act)
 }
 
-// stalled waits until the object says of itself that it cannot be decoded, or an event says so where the API server takes
-// no status of such an object: rules that compare it with what it was cannot be evaluated.
+// stalled waits until the conditions of the object report that it cannot be decoded, or an event does, where the API server refuses the
+// status of such an object because it cannot evaluate rules that compare it with the old object.
 func stalled(ctx SpecContext, namespace string, p poison.Object) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -60,7 +60,7 @@ func stalled(ctx SpecContext, namespace string, p poison.Object) {
 		object := p.Untyped(namespace)
 		g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
 		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-		if p.Name == "status-a-list" { // the conditions take the place of the list: that corrects the object
+		if p.Name == "status-a-list" { // the conditions replace the list, which corrects the object
 			g.Expect(conditions).To(ContainElement(And(HaveKeyWithValue("type", "Ready"), HaveKeyWithValue("reason", v1alpha1.ReasonReady))))
 			return
 		}
@@ -71,7 +71,7 @@ func stalled(ctx SpecContext, namespace string, p poison.Object) {
 	}).WithContext(ctx).Should(Succeed(), "%s", p.Name)
 }
 
-// works shows that a new function becomes ready and a run of it gets its Job.
+// works checks that a new function becomes ready and that a run of it gets its Job.
 func works(ctx SpecContext, namespace, name string) {
 	GinkgoHelper()
 	function, run := newFunction(namespace, name), newRun(namespace, name, name, 2)
@@ -87,8 +87,8 @@ var _ = Describe("objects that cannot be decoded", func() {
 		namespace = newNamespace(ctx)
 	})
 
-	//security:attack tenant | stores objects of each kind that their types cannot hold, while the manager runs, before it restarts and before it starts | each says so in its conditions, everything else is reconciled
-	It("are conditions on themselves, and everything else goes on", func(ctx SpecContext) {
+	//security:attack tenant | stores objects of each kind that their types cannot hold, while the manager runs, before it restarts and before it starts | the conditions of each report it, and everything else is reconciled
+	It("get conditions, and everything else is reconciled", func(ctx SpecContext) {
 		works(ctx, namespace, "healthy")
 		relaxed(ctx, func() {
 			for _, p := range stored {
@@ -100,7 +100,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 			stalled(ctx, namespace, p)
 		}
 
-		By("a restarted manager")
+		By("restarting the manager")
 		manager.stop()
 		manager = startManager(nil)
 		works(ctx, namespace, "restarted")
@@ -108,7 +108,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 			stalled(ctx, namespace, p)
 		}
 
-		By("one that is corrected")
+		By("correcting one")
 		corrected := poison.Object{Kind: "Function", Name: "spec-a-string"}
 		Expect(k8s.Patch(ctx, corrected.Untyped(namespace), client.RawPatch(types.JSONPatchType,
 			[]byte(`[{"op":"replace","path":"/spec","value":{"runtime":"python311","image":"python","code":"def handler(event): pass"}}]`)))).To(Succeed())
@@ -116,7 +116,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 		waitReason(ctx, function, v1alpha1.ReasonReady)
 		Expect(condition(function, v1alpha1.ConditionStalled).Status).To(BeEquivalentTo("False"))
 
-		By("the others are deleted")
+		By("deleting the others")
 		for _, p := range stored {
 			object := p.Untyped(namespace)
 			Expect(k8s.Delete(ctx, object)).To(Succeed())
@@ -124,8 +124,8 @@ var _ = Describe("objects that cannot be decoded", func() {
 		}
 	}, SpecTimeout(specTime))
 
-	//security:attack tenant | makes a run that executes a revision undecodable, and deletes its function | the revision stays until the run is gone
-	It("keep the revisions that they may name", func(ctx SpecContext) {
+	//security:attack tenant | makes a run that executes a revision undecodable, and deletes its function | the revision is kept until the run is deleted
+	It("keep the revisions that they may use", func(ctx SpecContext) {
 		function, run := newFunction(namespace, "f"), newRun(namespace, "r", "f", 2)
 		create(ctx, function, run)
 		waitJob(ctx, run)
@@ -151,7 +151,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(specTime))
 
-	//security:attack tenant | writes quantities and integers beyond what decoding takes, by the shipped definitions | admission refuses each
+	//security:attack tenant | writes quantities and integers that decoding refuses, with the shipped definitions | admission refuses each
 	DescribeTable("are refused by the definitions", func(ctx SpecContext, spec string) {
 		object := poison.Object{Kind: "Function", Name: "refused"}.Untyped(namespace)
 		var content map[string]any
@@ -166,13 +166,13 @@ var _ = Describe("objects that cannot be decoded", func() {
 		Entry("a giant negative exponent", `{"pod":{"resources":{"requests":{"cpu":"1E-2147483646"}}}}`),
 		Entry("an exponent of three digits", `{"pod":{"resources":{"requests":{"cpu":"1e100"}}}}`),
 		Entry("a divisor with a giant exponent", `{"pod":{"env":[{"name":"A","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu","divisor":"1e2147483646"}}}]}}`),
-		Entry("a time to live beyond 32 bits", `{"ttlSecondsAfterFinished":3000000000}`),
+		Entry("a TTL beyond 32 bits", `{"ttlSecondsAfterFinished":3000000000}`),
 		Entry("a size that overflows when it is shifted", `{"pod":{"volumes":[{"name":"v","emptyDir":{"sizeLimitMiB":8796093022208}}]}}`),
 		Entry("a user beyond 32 bits", `{"pod":{"runAsUser":4294967296}}`),
 		Entry("tolerationSeconds beyond 32 bits", `{"pod":{"tolerations":[{"tolerationSeconds":4294967296}]}}`),
 	)
 
-	It("are not what people write", func(ctx SpecContext) {
+	It("do not include usual quantities", func(ctx SpecContext) {
 		object := poison.Object{Kind: "Function", Name: "usual"}.Untyped(namespace)
 		object.Object["spec"] = map[string]any{"runtime": "python311", "image": "python", "code": "x", "pod": map[string]any{
 			"resources": map[string]any{"limits": map[string]any{"memory": "1.5Gi", "cpu": int64(2), "ephemeral-storage": "1e9"},

@@ -45,15 +45,14 @@ func tenant(ctx SpecContext, namespace string, rules ...rbacv1.PolicyRule) clien
 	return c
 }
 
-// everything that a tenant may have a right to do with pods, ConfigMaps and Jobs of his namespace.
+// All permissions on ConfigMaps, pods and Jobs of a namespace.
 var (
 	allConfigMaps = rule("", "configmaps", "*")
 	allPods       = rule("", "pods,pods/ephemeralcontainers", "*")
 	allJobs       = rule("batch", "jobs", "*")
 )
 
-// refusedBy expects that a policy refuses what the act does, and nothing else; a rule of RBAC and a policy are known a moment
-// after they were made.
+// refusedBy expects that a policy refuses a write. RBAC rules and policies take effect shortly after they were created.
 func refusedBy(ctx SpecContext, words string, act func() error) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -63,8 +62,8 @@ func refusedBy(ctx SpecContext, words string, act func() error) {
 	}).WithContext(ctx).Should(Succeed())
 }
 
-// taken expects that the act is done; a rule of RBAC is known a moment after it was made.
-func taken(ctx SpecContext, act func() error) {
+// accepted expects that a write succeeds. RBAC rules take effect shortly after they were created.
+func accepted(ctx SpecContext, act func() error) {
 	GinkgoHelper()
 	Eventually(act).WithContext(ctx).Should(Succeed())
 }
@@ -78,11 +77,11 @@ func merge(text string) client.Patch { return client.RawPatch(types.MergePatchTy
 const configMapWords = "write-revisions on functions.sharedcloud.io"
 
 var _ = Describe("ConfigMaps with the operator's labels", func() {
-	//security:attack tenant with ConfigMaps | A ConfigMap with a label of the operator, or the name of its certificate authority, is made by hand | A policy refuses it without the verb write-revisions
-	DescribeTable("are not made by a tenant", func(ctx SpecContext, name string, labels map[string]string) {
+	//security:attack tenant with ConfigMaps | A tenant creates a ConfigMap with a label of the operator, or with the name of its certificate authority | A policy refuses it without the verb write-revisions
+	DescribeTable("are not created by a tenant", func(ctx SpecContext, name string, labels map[string]string) {
 		namespace := newNamespace(ctx)
 		c := tenant(ctx, namespace, allConfigMaps)
-		taken(ctx, func() error { return c.Create(ctx, labelledConfigMap(namespace, "own", map[string]string{"app": "x"})) })
+		accepted(ctx, func() error { return c.Create(ctx, labelledConfigMap(namespace, "own", map[string]string{"app": "x"})) })
 		refusedBy(ctx, configMapWords, func() error { return c.Create(ctx, labelledConfigMap(namespace, name, labels)) })
 		own := labelledConfigMap(namespace, "own", nil)
 		if len(labels) > 0 {
@@ -90,8 +89,8 @@ var _ = Describe("ConfigMaps with the operator's labels", func() {
 				refusedBy(ctx, configMapWords, func() error { return c.Patch(ctx, own, merge(fmt.Sprintf(`{"metadata":{"labels":{%q:"x"}}}`, label))) })
 			}
 		}
-		taken(ctx, func() error { return c.Patch(ctx, own, merge(`{"data":{"a":"c"}}`)) })
-		taken(ctx, func() error { return c.Delete(ctx, own) })
+		accepted(ctx, func() error { return c.Patch(ctx, own, merge(`{"data":{"a":"c"}}`)) })
+		accepted(ctx, func() error { return c.Delete(ctx, own) })
 	},
 		Entry("revisions", "f-0123456789", map[string]string{v1alpha1.LabelFunctionUID: "x"}),
 		Entry("copies of inputs", "r-inputs", map[string]string{v1alpha1.LabelInputs: "x"}),
@@ -100,7 +99,7 @@ var _ = Describe("ConfigMaps with the operator's labels", func() {
 	)
 
 	//security:attack tenant with ConfigMaps | A revision is changed, relabelled, or deleted, alone or by deletecollection | A policy refuses it; a holder of write-revisions, such as a backup tool, may
-	It("are neither changed nor deleted by a tenant, and are by who has the verb", func(ctx SpecContext) {
+	It("are neither changed nor deleted by a tenant without the verb", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f")
 		create(ctx, function)
@@ -116,8 +115,8 @@ var _ = Describe("ConfigMaps with the operator's labels", func() {
 
 		backup := tenant(ctx, namespace, allConfigMaps, rule("sharedcloud.io", "functions", "write-revisions"))
 		genuine := fresh(ctx, Default, revision.DeepCopy())
-		taken(ctx, func() error { return backup.Delete(ctx, revision.DeepCopy()) })
-		// The operator makes it again, and the same content is the same revision.
+		accepted(ctx, func() error { return backup.Delete(ctx, revision.DeepCopy()) })
+		// The operator creates it again, and the same content is the same revision.
 		Eventually(func(g Gomega) {
 			again := fresh(ctx, g, revision.DeepCopy())
 			g.Expect(again.UID).NotTo(Equal(genuine.UID))
@@ -125,8 +124,8 @@ var _ = Describe("ConfigMaps with the operator's labels", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	//security:attack tenant with ConfigMaps | The certificate authority that workers trust is made by hand, immutable, before the operator writes it | The operator deletes it and writes its own
-	It("are put right where they were there before the policy", func(ctx SpecContext) {
+	//security:attack tenant with ConfigMaps | A tenant creates the ConfigMap with the certificate authority of workers, immutable, before the operator writes it | The operator deletes it and writes its own
+	It("are replaced if they existed before the policy", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		fake := labelledConfigMap(namespace, v1alpha1.TrustConfigMap, nil)
 		fake.Data, fake.Immutable = map[string]string{v1alpha1.TrustKey: "evil"}, ptr.To(true)
@@ -138,8 +137,8 @@ var _ = Describe("ConfigMaps with the operator's labels", func() {
 })
 
 var _ = Describe("A revision", func() {
-	//security:attack tenant with ConfigMaps | A revision is deleted and made again under its name with an image outside the catalogue, where no policy forbids it | The Function is Ready with the genuine content only, whose digest its status has, and no Job runs the other
-	It("that was replaced is never executed, and is made again", func(ctx SpecContext) {
+	//security:attack tenant with ConfigMaps | A revision is deleted and created again under its name with an image outside the catalogue, where no policy forbids it | The Function is Ready only with the genuine content, whose digest is in its status, and no Job runs the other
+	It("that was replaced is never executed, and is created again", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f")
 		create(ctx, function)
@@ -153,7 +152,7 @@ var _ = Describe("A revision", func() {
 		for key, text := range genuine.Data {
 			forged.Data[key] = strings.ReplaceAll(text, "sharedcloud/python:latest", "registry.example/evil")
 		}
-		// The operator makes it again as fast as it can: whoever is faster has the name.
+		// The operator also creates it again, so the test may need several attempts.
 		Eventually(func(g Gomega) {
 			g.Expect(client.IgnoreNotFound(k8s.Delete(ctx, genuine.DeepCopy()))).To(Succeed())
 			g.Expect(k8s.Create(ctx, forged.DeepCopy())).To(Succeed())
@@ -169,7 +168,7 @@ var _ = Describe("A revision", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	It("has a digest of 64 hexadecimal digits, in a status too", func(ctx SpecContext) {
+	It("has a digest of 64 hexadecimal digits, also in a status", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "r", "missing", 1)
 		create(ctx, run)
 		for _, field := range []string{"digest", "inputsDigest"} {
@@ -180,7 +179,7 @@ var _ = Describe("A revision", func() {
 	}, SpecTimeout(90*time.Second))
 })
 
-// workerPod is a pod that says that it is a worker of the run.
+// workerPod is a pod with the labels of a worker of the run.
 func workerPod(run *v1alpha1.FunctionRun, job *batchv1.Job, name string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -195,16 +194,16 @@ func workerPod(run *v1alpha1.FunctionRun, job *batchv1.Job, name string) *corev1
 }
 
 var _ = Describe("Pods of runs", func() {
-	//security:attack tenant with pods | A pod is made by hand with a run's labels and its Job as owner, or is given them later | A policy refuses it to all but the Job controller, known by its right to update jobs/status
-	//security:attack tenant with pods | A worker's labels, index, owner, image or recorded FunctionImage are changed | The same policy refuses it; other labels, finalizers, the removal of an owner and deletion stay possible
-	It("are made and identified by the Job controller alone", func(ctx SpecContext) {
+	//security:attack tenant with pods | A user creates a pod with a run's labels and its Job as owner, or sets them later | A policy refuses it to all but the Job controller, recognized by its permission to update jobs/status
+	//security:attack tenant with pods | A worker's labels, index, owner, image or recorded FunctionImage are changed | The same policy refuses it; other labels, finalizers, the removal of an owner and deletion remain possible
+	It("are created and identified only by the Job controller", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1)
 		create(ctx, newFunction(namespace, "f"), run)
 		job := waitJob(ctx, run)
 		c := tenant(ctx, namespace, allPods)
 		plain := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "plain"}, Spec: workerPod(run, job, "").Spec}
-		taken(ctx, func() error { return c.Create(ctx, plain.DeepCopy()) })
+		accepted(ctx, func() error { return c.Create(ctx, plain.DeepCopy()) })
 		const made, changed = "only the Job controller creates them", "only the Job controller changes"
 		refusedBy(ctx, made, func() error { return c.Create(ctx, workerPod(run, job, "forged")) })
 		refusedBy(ctx, made, func() error {
@@ -218,7 +217,7 @@ var _ = Describe("Pods of runs", func() {
 
 		controller := tenant(ctx, namespace, allPods, rule("batch", "jobs/status", "update"))
 		worker := workerPod(run, job, "worker")
-		taken(ctx, func() error { return controller.Create(ctx, worker.DeepCopy()) })
+		accepted(ctx, func() error { return controller.Create(ctx, worker.DeepCopy()) })
 		for _, patch := range []string{
 			`{"metadata":{"labels":{"sharedcloud.io/run-uid":"other"}}}`, `{"metadata":{"labels":{"sharedcloud.io/run-uid":null}}}`,
 			`{"metadata":{"labels":{"sharedcloud.io/run":"other"}}}`, `{"metadata":{"labels":{"sharedcloud.io/new":"x"}}}`,
@@ -236,29 +235,29 @@ var _ = Describe("Pods of runs", func() {
 			fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","name":%q,"uid":%q,"controller":true,"blockOwnerDeletion":false}]}}`, job.Name, job.UID),
 			`{"metadata":{"ownerReferences":null}}`,
 		} {
-			taken(ctx, func() error { return c.Patch(ctx, worker.DeepCopy(), merge(patch)) })
+			accepted(ctx, func() error { return c.Patch(ctx, worker.DeepCopy(), merge(patch)) })
 		}
-		// An owner that was removed is not put back by hand.
+		// A user cannot restore a removed owner.
 		refusedBy(ctx, changed, func() error {
 			return c.Patch(ctx, worker.DeepCopy(), merge(fmt.Sprintf(`{"metadata":{"ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","name":%q,"uid":%q,"controller":true}]}}`, job.Name, job.UID)))
 		})
 		kubelet := tenant(ctx, namespace, rule("", "pods/status", "patch"), rule("", "pods/binding", "create"))
-		taken(ctx, func() error {
+		accepted(ctx, func() error {
 			return kubelet.Status().Patch(ctx, worker.DeepCopy(), merge(`{"status":{"phase":"Running"}}`))
 		})
-		taken(ctx, func() error {
+		accepted(ctx, func() error {
 			return kubelet.SubResource("binding").Create(ctx, worker.DeepCopy(), &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: "node"}})
 		})
 		refusedBy(ctx, changed, func() error {
 			return kubelet.Status().Patch(ctx, worker.DeepCopy(), merge(`{"metadata":{"labels":{"sharedcloud.io/run":"x"}}}`))
 		})
-		taken(ctx, func() error { return c.Delete(ctx, worker.DeepCopy()) })
+		accepted(ctx, func() error { return c.Delete(ctx, worker.DeepCopy()) })
 	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("Jobs of runs", func() {
-	//security:attack tenant with pods | A Job is made by hand with a run's label and the run as owner, or is given them later, or its template gets a run's label | A policy refuses it without the verb write-revisions; a queue may still suspend, resume and place it
-	It("are made by the operator alone", func(ctx SpecContext) {
+	//security:attack tenant with pods | A user creates a Job with a run's label and the run as owner, or sets them later, or sets a run's label in its template | A policy refuses it without the verb write-revisions; a queue may still suspend, resume and place it
+	It("are created only by the operator", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1)
 		create(ctx, newFunction(namespace, "f"), run)
@@ -272,7 +271,7 @@ var _ = Describe("Jobs of runs", func() {
 		refusedBy(ctx, made, func() error { return c.Create(ctx, forged.DeepCopy()) })
 		plain := forged.DeepCopy()
 		plain.Labels, plain.OwnerReferences = nil, nil
-		taken(ctx, func() error { return c.Create(ctx, plain) })
+		accepted(ctx, func() error { return c.Create(ctx, plain) })
 		refusedBy(ctx, changed, func() error {
 			return c.Patch(ctx, plain.DeepCopy(), merge(`{"metadata":{"labels":{"sharedcloud.io/run-uid":"x"}}}`))
 		})
@@ -280,10 +279,10 @@ var _ = Describe("Jobs of runs", func() {
 		backup := tenant(ctx, namespace, allJobs, rule("sharedcloud.io", "functions", "write-revisions"))
 		queued := forged.DeepCopy()
 		queued.Name = "queued"
-		// Not of this run, or the manager deletes it as one that is over.
+		// Of another run, because the manager deletes older Jobs of this one.
 		queued.Labels = map[string]string{v1alpha1.LabelRunUID: "another"}
 		queued.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "x"}}
-		taken(ctx, func() error { return backup.Create(ctx, queued.DeepCopy()) })
+		accepted(ctx, func() error { return backup.Create(ctx, queued.DeepCopy()) })
 		for _, patch := range []string{
 			`{"metadata":{"labels":{"sharedcloud.io/run-uid":null}}}`, `{"metadata":{"annotations":{"sharedcloud.io/job-number":"9"}}}`,
 			`{"metadata":{"ownerReferences":[{"apiVersion":"sharedcloud.io/v1alpha1","kind":"FunctionRun","name":"x","uid":"x","controller":true}]}}`,
@@ -297,8 +296,8 @@ var _ = Describe("Jobs of runs", func() {
 			`{"spec":{"template":{"spec":{"nodeSelector":{"a":"b"}},"metadata":{"labels":{"kueue.x-k8s.io/podset":"main"}}}}}`,
 			`{"spec":{"suspend":false}}`, `{"metadata":{"ownerReferences":null}}`,
 		} {
-			taken(ctx, func() error { return c.Patch(ctx, queued.DeepCopy(), merge(patch)) })
+			accepted(ctx, func() error { return c.Patch(ctx, queued.DeepCopy(), merge(patch)) })
 		}
-		taken(ctx, func() error { return c.Delete(ctx, queued.DeepCopy()) })
+		accepted(ctx, func() error { return c.Delete(ctx, queued.DeepCopy()) })
 	}, SpecTimeout(90*time.Second))
 })

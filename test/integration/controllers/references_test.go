@@ -24,10 +24,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// controlPlane is where users are made.
+// controlPlane creates users.
 var controlPlane *envtest.Environment
 
-// applyPolicies installs what config/policy has.
+// applyPolicies installs the policies in config/policy.
 func applyPolicies(ctx SpecContext, root string) {
 	GinkgoHelper()
 	folder := filepath.Join(root, "config", "policy")
@@ -41,7 +41,7 @@ func applyPolicies(ctx SpecContext, root string) {
 	}
 }
 
-// reinstallPolicies takes away what a spec has made of the policies that check references, and installs them again.
+// reinstallPolicies deletes the policies that check references, which a spec has changed, and installs them again.
 func reinstallPolicies(ctx SpecContext) {
 	GinkgoHelper()
 	for _, name := range v1alpha1.ReferencePolicies {
@@ -57,7 +57,7 @@ func right(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Split(verb, ","), ResourceNames: names}
 }
 
-// functionWriter creates a user with the rights of the role sharedcloud-edit on a namespace, and with further rules.
+// functionWriter creates a user with the permissions of the role sharedcloud-edit on a namespace, and further rules.
 func functionWriter(ctx SpecContext, namespace string, more ...rbacv1.PolicyRule) client.Client {
 	GinkgoHelper()
 	rules := append([]rbacv1.PolicyRule{
@@ -74,7 +74,7 @@ func functionWriter(ctx SpecContext, namespace string, more ...rbacv1.PolicyRule
 	last := rules[len(rules)-1]
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: name, ResourceAttributes: &authorizationv1.ResourceAttributes{
 		Namespace: namespace, Group: last.APIGroups[0], Resource: last.Resources[0], Verb: last.Verbs[0], Name: strings.Join(last.ResourceNames[:min(1, len(last.ResourceNames))], "")}}}
-	Eventually(func(g Gomega) { // the authorizer hears of a rule a moment after it was made
+	Eventually(func(g Gomega) { // the authorizer applies a rule shortly after it was created
 		asked := review.DeepCopy()
 		g.Expect(k8s.Create(ctx, asked)).To(Succeed())
 		g.Expect(asked.Status.Allowed).To(BeTrue())
@@ -107,7 +107,7 @@ func withCode(from v1alpha1.CodeSource) func(*v1alpha1.Function) {
 	return func(f *v1alpha1.Function) { f.Spec.Code, f.Spec.CodeFrom = nil, &from }
 }
 
-// refusedTo waits until a write is refused as forbidden in these words: a policy is in force a moment after it was applied.
+// refusedTo waits until a write is refused as forbidden with these words: a policy takes effect shortly after it was applied.
 func refusedTo(ctx SpecContext, write func() error, words ...string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -119,7 +119,7 @@ func refusedTo(ctx SpecContext, write func() error, words ...string) {
 	}).WithContext(ctx).Should(Succeed())
 }
 
-// What a user may not get, the user's function may not use.
+// A function may use only objects that its writer may get.
 var _ = DescribeTable("A Function of a tenant who may get nothing cannot name", func(ctx SpecContext, change func(*v1alpha1.Function), kind v1alpha1.ReferenceKind, field string) {
 	namespace := newNamespace(ctx)
 	poor := functionWriter(ctx, namespace)
@@ -148,7 +148,7 @@ var _ = DescribeTable("A Function of a tenant who may get nothing cannot name", 
 
 var _ = Describe("What objects name", func() {
 	//security:attack tenant | the code of a Function is changed under a Secret that another user named | every change of a spec checks everything that it names; labels may be changed
-	It("is checked again with every change of the Function's spec, and with none of its metadata", func(ctx SpecContext) {
+	It("is checked again with every change of the Function's spec, and not with changes of its metadata", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := functionWriter(ctx, namespace)
 		function := newFunction(namespace, "f", withEnv(envOfSecret("keys")))
@@ -165,8 +165,8 @@ var _ = Describe("What objects name", func() {
 		Expect(poor.Delete(ctx, function)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	//security:attack tenant | more names than a policy can check, so that it gives up | refused in words
-	It("is at most twenty different objects, unless all of a kind may be got", func(ctx SpecContext) {
+	//security:attack tenant | more names than a policy can check | refused with an explanation
+	It("is limited to twenty different objects, unless the writer may get all of a kind", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		var names []string
 		var variables []v1alpha1.EnvVar
@@ -186,7 +186,7 @@ var _ = Describe("What objects name", func() {
 	}, SpecTimeout(90*time.Second))
 
 	//security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | 403 at creation; a user who may patch a run can always cancel it
-	It("of a run is checked when it is created, and never again", func(ctx SpecContext) {
+	It("of a run is checked only when it is created", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := functionWriter(ctx, namespace)
 		inputs := func(r *v1alpha1.FunctionRun) {
@@ -202,7 +202,7 @@ var _ = Describe("What objects name", func() {
 	}, SpecTimeout(90*time.Second))
 
 	//security:attack tenant | an image of the namespace is pulled with a Secret that its writer may not get | 403
-	It("of an image is checked, too", func(ctx SpecContext) {
+	It("of an image is checked", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := functionWriter(ctx, namespace)
 		image := func() *v1alpha1.FunctionImage {
@@ -212,15 +212,15 @@ var _ = Describe("What objects name", func() {
 		Expect(functionWriter(ctx, namespace, right("", "secrets", "get", "registry")).Create(ctx, image(), client.DryRunAll)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	It("is not checked for holders of the verb that the API server has", func(ctx SpecContext) {
+	It("is not checked for users with the verb of the API server", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		exempt := functionWriter(ctx, namespace, right(v1alpha1.GroupName, "functions", v1alpha1.VerbSkipReferenceCheck))
 		Expect(exempt.Create(ctx, newFunction(namespace, "f", withEnv(envOfSecret("keys"))), client.DryRunAll)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 })
 
-var _ = Describe("Where a policy that checks references is not in force", Serial, func() {
-	//security:attack tenant | objects name Secrets and ConfigMaps while the policies are missing or changed | nothing that names one is pinned or read, and conditions say what to do
+var _ = Describe("Without the policies that check references", Serial, func() {
+	//security:attack tenant | objects name Secrets and ConfigMaps while the policies are missing or changed | nothing that names one is pinned or read, and conditions explain what to do
 	DescribeTable("nothing that names a reference is pinned", func(ctx SpecContext, away func(ctx SpecContext), words string) {
 		namespace := newNamespace(ctx)
 		older := newFunction(namespace, "older", withEnv(envOfConfigMap("settings")))
@@ -272,14 +272,14 @@ var _ = Describe("Where a policy that checks references is not in force", Serial
 	)
 })
 
-var _ = DescribeTable("A Function is not ready that asks for what no administrator has allowed:", func(ctx SpecContext, change func(*v1alpha1.Function), words string) {
+var _ = DescribeTable("A Function is not ready with a setting that the administrator does not allow:", func(ctx SpecContext, change func(*v1alpha1.Function), words string) {
 	namespace := newNamespace(ctx)
 	function := newFunction(namespace, "f", change)
 	create(ctx, function)
 	Expect(waitReason(ctx, function, v1alpha1.ReasonNotAllowed)).To(ContainSubstring(words))
 	Expect(function.Status.Revision).To(BeNil())
 },
-	//security:attack tenant | a Function takes a priority class by which it preempts others | NotAllowed, unless the administrator's list has it
+	//security:attack tenant | a Function takes a priority class that preempts others | NotAllowed, unless the administrator's list has it
 	Entry("a priority class", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("high") }, "--allowed-priority-classes", SpecTimeout(90*time.Second)),
 	//security:attack tenant | a Function takes a runtime class | NotAllowed, unless the administrator's list has it
 	Entry("a runtime class", func(f *v1alpha1.Function) { f.Spec.Pod = &v1alpha1.PodSettings{RuntimeClassName: ptr.To("kata")} }, "--allowed-runtime-classes", SpecTimeout(90*time.Second)),
@@ -296,8 +296,8 @@ var _ = DescribeTable("A Function is not ready that asks for what no administrat
 )
 
 var _ = Describe("A run", func() {
-	//security:attack tenant | a run takes a priority class that its Function has not | NotAllowed, nothing is pinned
-	It("is not pinned that asks for a priority class that no administrator has allowed", func(ctx SpecContext) {
+	//security:attack tenant | a run takes another priority class than its Function | NotAllowed, nothing is pinned
+	It("is not pinned with a priority class that the administrator does not allow", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1, func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("high") })
 		create(ctx, newFunction(namespace, "f"), run)

@@ -19,10 +19,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// rootJob is the one whose function asks for root, which an administrator must allow.
+// rootJob is the Job of a function that runs as root, which an administrator must allow.
 const rootJob = "job_root.yaml"
 
-// newRestrictedNamespace makes a namespace that enforces the Pod Security standard restricted.
+// newRestrictedNamespace creates a namespace that enforces the Pod Security standard restricted.
 func newRestrictedNamespace(ctx SpecContext) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "restricted-", Labels: map[string]string{
@@ -32,17 +32,17 @@ func newRestrictedNamespace(ctx SpecContext) string {
 	return namespace.Name
 }
 
-// podOf is the pod that the Job controller would make of a template.
+// podOf is the pod that the Job controller would create from a template.
 func podOf(template corev1.PodTemplateSpec, namespace string) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
 	pod.GenerateName, pod.Namespace = "worker-", namespace
-	// A policy guards these labels: whether a pod belongs to a run is not the question here.
+	// A policy reserves these labels, and this test is not about it.
 	pod.Labels = nil
 	pod.Spec.ServiceAccountName = "default"
 	return pod
 }
 
-// admitted makes what a pod names and admission looks for, and tries to make the pod.
+// admitted creates the objects that admission looks up for a pod, and tries to create the pod.
 func admitted(ctx SpecContext, pod *corev1.Pod) error {
 	if class := pod.Spec.RuntimeClassName; class != nil {
 		err := k8s.Create(ctx, &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: *class}, Handler: *class})
@@ -55,8 +55,9 @@ func admitted(ctx SpecContext, pod *corev1.Pod) error {
 	var err error
 	Eventually(func() bool {
 		err = k8s.Create(ctx, pod, client.DryRunAll)
-		// Admission hears of a new class a moment later.
-		return apierrors.IsForbidden(err) && pod.Spec.RuntimeClassName != nil && !podSecurityRefuses(err)
+		// Admission sees a new class with a delay.
+		named := pod.Spec.RuntimeClassName != nil || pod.Spec.PriorityClassName != ""
+		return apierrors.IsForbidden(err) && named && !podSecurityRefuses(err)
 	}).WithContext(ctx).Should(BeFalse(), "%v", err)
 	return err
 }
@@ -67,10 +68,10 @@ func podSecurityRefuses(err error) bool {
 }
 
 var _ = Describe("A namespace that enforces the Pod Security standard restricted", func() {
-	//security:attack tenant | a function's settings make a worker that is more than Pod Security restricted allows | the pod of every kind of Job is admitted where restricted is enforced; one that asks for root is refused
+	//security:attack tenant | a function's settings make a worker that exceeds Pod Security restricted | the pod of every kind of Job is admitted where restricted is enforced; one that runs as root is refused
 	It("admits the pod of every kind of Job, and refuses root", func(ctx SpecContext) {
 		namespace := newRestrictedNamespace(ctx)
-		files, err := filepath.Glob(filepath.Join("..", "..", "..", "controllers", "testdata", "job_*.yaml"))
+		files, err := filepath.Glob(filepath.Join("..", "..", "..", "controllers", "workload", "testdata", "job_*.yaml"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(len(files)).To(BeNumerically(">=", 9), "the golden Jobs are elsewhere")
 		for _, file := range files {
@@ -86,14 +87,14 @@ var _ = Describe("A namespace that enforces the Pod Security standard restricted
 			Expect(err).NotTo(HaveOccurred(), "%s", file)
 		}
 
-		By("trying a pod that is not a worker's")
+		By("trying a pod that is not a worker")
 		bare := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "bare", Namespace: namespace},
 			Spec: corev1.PodSpec{ServiceAccountName: "default", Containers: []corev1.Container{{Name: "c", Image: "c"}}}}
 		Expect(podSecurityRefuses(admitted(ctx, bare))).To(BeTrue(), "the standard is not enforced")
 	}, SpecTimeout(90*time.Second))
 
-	//security:attack tenant | a run is started in a namespace that enforces Pod Security restricted | its Job as the manager wrote it makes pods that are admitted
-	It("admits the pod of the Job that the manager made of a function", func(ctx SpecContext) {
+	//security:attack tenant | a run is started in a namespace that enforces Pod Security restricted | the pods of its Job are admitted
+	It("admits the pod of the Job that the manager created", func(ctx SpecContext) {
 		namespace := newRestrictedNamespace(ctx)
 		create(ctx, newFunction(namespace, "f"), newRun(namespace, "r", "f", 3))
 		job := waitJob(ctx, &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "r", Namespace: namespace}})

@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// startedRun makes a function and a run of it, and waits for its Job.
+// startedRun creates a function and a run of it, and waits for its Job.
 func startedRun(ctx SpecContext, inputs int, change ...func(*v1alpha1.FunctionRun)) (*v1alpha1.FunctionRun, *batchv1.Job) {
 	GinkgoHelper()
 	namespace := newNamespace(ctx)
@@ -25,7 +25,7 @@ func startedRun(ctx SpecContext, inputs int, change ...func(*v1alpha1.FunctionRu
 	return run, waitJob(ctx, run)
 }
 
-// changeRun changes the spec of a run that the controllers write to meanwhile.
+// changeRun changes the spec of a run that the controllers write to at the same time.
 func changeRun(ctx SpecContext, run *v1alpha1.FunctionRun, change func(*v1alpha1.FunctionRun)) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -41,7 +41,7 @@ func noJobs(ctx SpecContext, run *v1alpha1.FunctionRun) {
 }
 
 var _ = Describe("A run", func() {
-	It("pins its revision, becomes a Job, and is complete when the API server says that all inputs succeeded", func(ctx SpecContext) {
+	It("pins its revision, becomes a Job, and is complete when the API server reports that all inputs succeeded", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 3)
 		Expect(job.Name).To(Equal("r-1"))
 		Expect(*job.Spec.Completions).To(BeEquivalentTo(3))
@@ -70,7 +70,7 @@ var _ = Describe("A run", func() {
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("is failed when an input failed, and names the first indexes", func(ctx SpecContext) {
+	It("fails when an input failed, and names the first indexes", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 10)
 		report(ctx, run, progress(10, 8, 2, 0).WithFailedIndexes("3,7").WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
@@ -80,7 +80,7 @@ var _ = Describe("A run", func() {
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("takes what it says itself over what its function says", func(ctx SpecContext) {
+	It("overrides the settings of its function", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](1), GPUProducts: []string{"A100"}, Workers: ptr.To[int32](2), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](3)}
@@ -103,7 +103,7 @@ var _ = Describe("A run", func() {
 		Expect(job.Spec.Template.Spec.Containers[0].Resources.Limits).To(BeEmpty())
 	}, SpecTimeout(90*time.Second))
 
-	It("waits for its function, in words, and starts when that is ready", func(ctx SpecContext) {
+	It("reports that it waits for its function, and starts when that is ready", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "late", 1)
 		create(ctx, run)
@@ -119,18 +119,18 @@ var _ = Describe("A run", func() {
 		waitJob(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("whose inputs cannot be read is failed at once, and needs a new run", func(ctx SpecContext) {
+	It("fails at once when its inputs cannot be read", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 0, func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1, 2), oops)") })
 		create(ctx, newFunction(namespace, "f"), run)
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonParametersInvalid))
-		Expect(failed.Message).To(SatisfyAll(ContainSubstring("spec.parametersLiteral"), ContainSubstring("Make a new FunctionRun")))
+		Expect(failed.Message).To(SatisfyAll(ContainSubstring("spec.parametersLiteral"), ContainSubstring("Create a new FunctionRun")))
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		Expect(jobsOf(ctx, Default, run)).To(BeEmpty())
 	}, SpecTimeout(90*time.Second))
 
-	It("goes on after its function was deleted: it pinned what it needs", func(ctx SpecContext) {
+	It("continues after its function was deleted, with what it pinned", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
 		Expect(k8s.Delete(ctx, &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "f", Namespace: run.Namespace}})).To(Succeed())
 		revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: run.Status.Revision.Name, Namespace: run.Namespace}}
@@ -146,7 +146,7 @@ var _ = Describe("A run", func() {
 		}).WithContext(ctx).Should(Succeed())
 	}, SpecTimeout(90*time.Second))
 
-	It("whose Job is deleted by hand goes on with the next", func(ctx SpecContext) {
+	It("continues with the next Job when its Job is deleted", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
 		Expect(k8s.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed())
 		Eventually(func(g Gomega) {
@@ -156,7 +156,7 @@ var _ = Describe("A run", func() {
 		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
 	}, SpecTimeout(90*time.Second))
 
-	It("says when a Job of its name is somebody else's, and leaves that one alone", func(ctx SpecContext) {
+	It("reports a Job of its name that belongs to another owner, and does not change it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		foreign := &batchv1.Job{
 			ObjectMeta: metav1.ObjectMeta{Name: "r-1", Namespace: namespace},
@@ -172,8 +172,8 @@ var _ = Describe("A run", func() {
 	}, SpecTimeout(90*time.Second))
 })
 
-var _ = Describe("The end of a run is a handshake", func() {
-	It("when it is cancelled: the Job stays until the API server has closed the run", func(ctx SpecContext) {
+var _ = Describe("The end of a run needs the API server", func() {
+	It("when it is cancelled, and the Job is kept until the API server has closed the run", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 4)
 		report(ctx, run, progress(4, 1, 0, 0))
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true })
@@ -192,7 +192,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("when it is cancelled before it had a Job", func(ctx SpecContext) {
+	It("when it is cancelled before it has a Job", func(ctx SpecContext) {
 		run := newRun(newNamespace(ctx), "r", "missing", 2, func(r *v1alpha1.FunctionRun) { r.Spec.Cancel = true })
 		create(ctx, run)
 		waitCondition(ctx, run, v1alpha1.ConditionEnding)
@@ -205,13 +205,13 @@ var _ = Describe("The end of a run is a handshake", func() {
 		jobStatus(ctx, job, batchv1.JobFailureTarget, batchv1.JobFailed)
 		ending := waitCondition(ctx, run, v1alpha1.ConditionEnding)
 		Expect(ending.Reason).To(Equal(v1alpha1.ReasonJobFailed))
-		Expect(ending.Message).To(ContainSubstring("The Job r-1 failed (PodFailurePolicy): the words of the Job controller."))
+		Expect(ending.Message).To(ContainSubstring("The Job r-1 failed (PodFailurePolicy): the message of the Job controller."))
 		report(ctx, run, progress(2, 0, 2, 0).WithReason(v1alpha1.ReasonJobFailed).WithClosed(true))
 		Expect(waitCondition(ctx, run, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonJobFailed))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("when its time is over, not counting the time that it was suspended", func(ctx SpecContext) {
+	It("at its deadline, without the time that it was suspended", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 4, func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](10) })
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
 		waitCondition(ctx, run, v1alpha1.ConditionSuspended)
@@ -220,7 +220,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 		}).WithContext(ctx).WithTimeout(11 * time.Second).Should(Succeed())
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })
 		Expect(waitJob(ctx, run).Name).To(Equal("r-2"))
-		Expect(condition(run, v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse), "it has the whole of its time again")
+		Expect(condition(run, v1alpha1.ConditionEnding).Status).To(Equal(metav1.ConditionFalse), "the time limit starts again")
 		ending := waitCondition(ctx, run, v1alpha1.ConditionEnding)
 		Expect(ending.Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
 		report(ctx, run, progress(4, 1, 0, 3).WithReason(ending.Reason).WithMessage(ending.Message).WithFailedIndexes("1-3").WithClosed(true))
@@ -230,18 +230,18 @@ var _ = Describe("The end of a run is a handshake", func() {
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("when more inputs failed than it bears: the API server closes it", func(ctx SpecContext) {
+	It("when more inputs fail than spec.maxFailures allows", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](1) })
 		Expect(*run.Status.Revision.MaxFailures).To(BeEquivalentTo(1))
 		report(ctx, run, progress(9, 1, 2, 6).WithReason(v1alpha1.ReasonMaxFailuresExceeded).
-			WithMessage("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures)").WithFailedIndexes("1-8").WithClosed(true))
+			WithMessage("2 inputs failed or timed out, more than spec.maxFailures allows (1)").WithFailedIndexes("1-8").WithClosed(true))
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonMaxFailuresExceeded))
-		Expect(failed.Message).To(HavePrefix("2 inputs failed or timed out, and the run bears 1 (spec.maxFailures). 8 of 9 inputs did not succeed (2 failed, 6 cancelled)"))
+		Expect(failed.Message).To(HavePrefix("2 inputs failed or timed out, more than spec.maxFailures allows (1). 8 of 9 inputs did not succeed (2 failed, 6 cancelled)"))
 		noJobs(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
-	It("and what was already complete stays complete when the cancellation came too late", func(ctx SpecContext) {
+	It("and a complete run stays complete after a late cancellation", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 1)
 		report(ctx, run, progress(1, 1, 0, 0).WithClosed(true))
 		waitCondition(ctx, run, v1alpha1.ConditionComplete)
@@ -255,7 +255,7 @@ var _ = Describe("The end of a run is a handshake", func() {
 	}, SpecTimeout(90*time.Second))
 })
 
-// jobStatus plays the Job controller's verdict: conditions that are True, in order.
+// jobStatus sets conditions of the Job to True in place of the Job controller, in order.
 func jobStatus(ctx SpecContext, job *batchv1.Job, conditions ...batchv1.JobConditionType) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -264,13 +264,13 @@ func jobStatus(ctx SpecContext, job *batchv1.Job, conditions ...batchv1.JobCondi
 		job.Status.Conditions = nil
 		for _, c := range conditions {
 			job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{Type: c, Status: corev1.ConditionTrue,
-				Reason: "PodFailurePolicy", Message: "the words of the Job controller", LastTransitionTime: metav1.Now()})
+				Reason: "PodFailurePolicy", Message: "the message of the Job controller", LastTransitionTime: metav1.Now()})
 		}
 		g.Expect(k8s.Status().Update(ctx, job)).To(Succeed())
 	}).WithContext(ctx).Should(Succeed())
 }
 
-// sized waits until the Job has so many workers.
+// sized waits until the Job has that many workers.
 func sized(ctx SpecContext, run *v1alpha1.FunctionRun, job *batchv1.Job, workers int32) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -282,7 +282,7 @@ func sized(ctx SpecContext, run *v1alpha1.FunctionRun, job *batchv1.Job, workers
 }
 
 var _ = Describe("The workers of a run", func() {
-	It("become fewer and more while it runs, with the same Job, and it keeps what it pinned", func(ctx SpecContext) {
+	It("change while it runs, with the same Job and the same pin", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 20, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](4) })
 		sized(ctx, run, job, 4)
 		for _, workers := range []int32{2, 6, 1, 20} {
@@ -300,7 +300,7 @@ var _ = Describe("The workers of a run", func() {
 		Expect(jobsOf(ctx, Default, run)).To(HaveLen(1))
 	}, SpecTimeout(90*time.Second))
 
-	It("stay as a queue has admitted them, which is said", func(ctx SpecContext) {
+	It("keep the number that a queue has admitted, and the run reports it", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 9, func(r *v1alpha1.FunctionRun) {
 			r.Labels, r.Spec.Workers = map[string]string{v1alpha1.LabelQueue: "team"}, ptr.To[int32](4)
 		})
@@ -308,14 +308,14 @@ var _ = Describe("The workers of a run", func() {
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](2) })
 		Eventually(func(g Gomega) {
 			g.Expect(condition(fresh(ctx, g, run), v1alpha1.ConditionReady).Message).To(ContainSubstring(
-				"spec.workers asks for 2 workers, and the queue team has admitted the run with 4: that stays until the run is suspended and resumed."))
+				"spec.workers asks for 2 workers, but the queue team has admitted the run with 4: suspend and resume the run to change the number."))
 		}).WithContext(ctx).Should(Succeed())
 		sized(ctx, run, job, 4)
 	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A suspended run", func() {
-	It("loses its Job, keeps what is done, and goes on with the next Job", func(ctx SpecContext) {
+	It("loses its Job, keeps its outcomes, and continues with the next Job", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 4)
 		report(ctx, run, progress(4, 1, 0, 0))
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
@@ -330,7 +330,7 @@ var _ = Describe("A suspended run", func() {
 		Expect(run.Status.Progress.Succeeded).To(BeEquivalentTo(1))
 	}, SpecTimeout(90*time.Second))
 
-	It("that never started pins nothing until it is resumed", func(ctx SpecContext) {
+	It("pins nothing until it is resumed", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
 		create(ctx, newFunction(namespace, "f"), run)
@@ -341,8 +341,8 @@ var _ = Describe("A suspended run", func() {
 	}, SpecTimeout(90*time.Second))
 })
 
-var _ = Describe("A run says what its workers wait for", func() {
-	It("in Ready, within seconds, and back when it is cured", func(ctx SpecContext) {
+var _ = Describe("A run reports what its workers wait for", func() {
+	It("in Ready, within seconds, until the cause is gone", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
 		Expect(waitReason(ctx, run, v1alpha1.ReasonStarting)).To(ContainSubstring("no worker has taken an input yet"))
 		pod := newPod(ctx, job, 0)
@@ -354,18 +354,18 @@ var _ = Describe("A run says what its workers wait for", func() {
 		podWaits(ctx, pod, "CreateContainerConfigError", `secret "keys" not found`)
 		Expect(waitReason(ctx, run, v1alpha1.ReasonContainerCannotStart)).To(ContainSubstring(`secret "keys" not found`))
 		runPod(ctx, pod, "")
-		Expect(waitReason(ctx, run, v1alpha1.ReasonRunning)).To(Equal("Workers are at it."))
+		Expect(waitReason(ctx, run, v1alpha1.ReasonRunning)).To(Equal("Workers are running."))
 		other := newPod(ctx, job, 1)
 		podUnschedulable(ctx, other, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
 		Eventually(func(g Gomega) {
 			ready := condition(fresh(ctx, g, run), v1alpha1.ConditionReady)
 			g.Expect(ready.Reason).To(Equal(v1alpha1.ReasonRunning))
-			g.Expect(ready.Message).To(Equal("Workers are at it; 1 of 2 wait: no node has room: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))
+			g.Expect(ready.Message).To(Equal("Workers are running; 1 of 2 are waiting: no node has room: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))
 		}).WithContext(ctx).Should(Succeed())
 		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
 	}, SpecTimeout(90*time.Second))
 
-	It("and when its last outcome is in, a pod that waits for a GPU gets none any more", func(ctx SpecContext) {
+	It("and a pod that waits for a GPU is deleted after the last outcome", func(ctx SpecContext) {
 		run, job := startedRun(ctx, 2)
 		Eventually(func(g Gomega) {
 			fresh(ctx, g, job)
@@ -378,12 +378,12 @@ var _ = Describe("A run says what its workers wait for", func() {
 		start := time.Now()
 		report(ctx, run, progress(2, 2, 0, 0).WithClosed(true))
 		noJobs(ctx, run)
-		Expect(time.Since(start)).To(BeNumerically("<", 8*time.Second), "the Job goes at once, not after the time that workers get to leave")
+		Expect(time.Since(start)).To(BeNumerically("<", 8*time.Second), "the Job is deleted at once, not after the exit timeout of workers")
 	}, SpecTimeout(90*time.Second))
 })
 
 var _ = Describe("A namespace that is deleted", func() {
-	It("loses the Jobs of its runs, which would otherwise keep it for ever", func(ctx SpecContext) {
+	It("loses the Jobs of its runs, which would otherwise block the deletion", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 2)
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: run.Namespace}}
 		Expect(k8s.Delete(ctx, namespace)).To(Succeed())
@@ -394,7 +394,7 @@ var _ = Describe("A namespace that is deleted", func() {
 })
 
 var _ = Describe("A finished run", func() {
-	It("stays, unless it has a time to live", func(ctx SpecContext) {
+	It("is kept unless it has a TTL", func(ctx SpecContext) {
 		run, _ := startedRun(ctx, 1)
 		report(ctx, run, progress(1, 1, 0, 0).WithClosed(true))
 		waitCondition(ctx, run, v1alpha1.ConditionComplete)

@@ -1,8 +1,8 @@
-// Package controllers shows against a real control plane (kube-apiserver and etcd) what unit tests with a fake one cannot:
-// what admission refuses, that what is awaited is woken by watches, and that a manager may die between any two writes.
+// Package controllers tests the controllers against a real control plane (kube-apiserver and etcd): what admission refuses, that watches
+// trigger the reconcilers, and that a manager may crash between any two writes.
 //
-// What lives here: specs of the controllers and of config/crd and config/policy. There is no Job controller, no kubelet and
-// no outcome store: specs play their parts. What needs real pods lives in test/e2e.
+// It has the specs of the controllers, of config/crd and of config/policy. There is no Job controller, no kubelet and no outcome store, so
+// the specs write what these would. Specs that need real pods are in test/e2e.
 package controllers
 
 import (
@@ -36,25 +36,27 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	operator "sharedcloud.io/function-operator/controllers"
 	"sharedcloud.io/function-operator/controllers/trust"
+	"sharedcloud.io/function-operator/controllers/workload"
 	"sharedcloud.io/function-operator/runtimes"
 )
 
 var (
 	k8s        client.Client
 	restConfig *rest.Config
-	// managerConfig is of a user who may do what config/rbac lets the manager do, and nothing else.
+	// managerConfig is that of a user with exactly the permissions that config/rbac gives the manager.
 	managerConfig *rest.Config
 	scheme        = runtime.NewScheme()
 
 	// environment is the control plane.
 	environment *envtest.Environment
 
-	// manager is the one that runs while specs don't kill it.
+	// manager runs unless a spec stops it.
 	manager *runningManager
 )
 
-var options = operator.Options{
-	Namespace:          "sharedcloud-system",
+const operatorNamespace = "sharedcloud-system"
+
+var options = workload.Options{
 	CatalogueNamespace: "sharedcloud-catalogue",
 	GPUResource:        "nvidia.com/gpu",
 	GPUProductLabel:    v1alpha1.DefaultGPUProductLabel,
@@ -74,7 +76,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	ctrl.SetLogger(GinkgoLogr)
 	klog.SetLogger(GinkgoLogr)
 	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
-		"KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run `make test-integration`")
+		"KUBEBUILDER_ASSETS must name a directory with etcd and kube-apiserver: run `make test-integration`")
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(apiregistrationv1.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
@@ -83,12 +85,12 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-		// Slow machines are no reason to begin anew.
+		// Slow machines need more than the default.
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
 	controlPlane = environment
-	// Before the start: one that fails half way, at a CustomResourceDefinition, leaves processes behind.
+	// Before the start, because a start that fails at a CustomResourceDefinition leaves processes behind.
 	DeferCleanup(func() {
 		Expect(environment.Stop()).To(Succeed())
 	})
@@ -99,7 +101,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	k8s, err = client.New(restConfig, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 
-	for _, name := range []string{options.Namespace, options.CatalogueNamespace} {
+	for _, name := range []string{operatorNamespace, options.CatalogueNamespace} {
 		Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 	}
 	applyPolicies(ctx, root)
@@ -115,12 +117,12 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func() { manager.stop() })
 }, NodeTimeout(5*time.Minute))
 
-// allowManager makes the manager's user, with the roles that are generated for it.
+// allowManager creates the manager's user with its generated roles.
 func allowManager(ctx SpecContext, environment *envtest.Environment, root string) {
 	GinkgoHelper()
 	applyFile(ctx, filepath.Join(root, "config", "rbac", "manager_role.yaml"))
 	applyFile(ctx, filepath.Join(root, "config", "rbac", "manager_binding.yaml"))
-	account := "system:serviceaccount:" + options.Namespace + ":sharedcloud-controller-manager"
+	account := "system:serviceaccount:" + operatorNamespace + ":sharedcloud-controller-manager"
 	user, err := environment.AddUser(envtest.User{Name: account, Groups: []string{"system:serviceaccounts"}}, nil)
 	Expect(err).NotTo(HaveOccurred())
 	managerConfig = user.Config()
@@ -147,7 +149,7 @@ func readObjects(path string) ([]*unstructured.Unstructured, error) {
 	return decodeObjects(data)
 }
 
-// waitForPolicy waits until the API server has compiled the policy: it does so a little after it was applied.
+// waitForPolicy waits until the API server has compiled the policy, shortly after it was applied.
 func waitForPolicy(ctx SpecContext) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -166,16 +168,16 @@ type runningManager struct {
 	done   chan error
 }
 
-// startManager starts one. wrap, if not nil, gets between its controllers and the API.
+// startManager starts a manager. wrap, if not nil, wraps the client of its controllers.
 func startManager(wrap func(client.Client) client.Client) *runningManager {
 	GinkgoHelper()
-	leave := 30 * time.Second
+	shutdownTimeout := 30 * time.Second
 	managerOptions := ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   operator.CacheOptions(options),
+		Cache:                   operator.CacheOptions(operatorNamespace),
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
-		GracefulShutdownTimeout: &leave,
-		// Several managers have lived in this process by the end of the suite, and each registers its controllers' names.
+		GracefulShutdownTimeout: &shutdownTimeout,
+		// Several managers run in this process, and each registers the names of its controllers.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	}
 	if wrap != nil {
@@ -194,10 +196,10 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 	now := clock.RealClock{}
 	reconcilers := operator.NewReconcilers(mgr, runtimes.Lookup, operator.NewMetrics(registry), now, options)
 	reconcilers.Revision = operator.NewRevisionReconciler(mgr.GetClient(), operator.NewMetrics(prometheus.NewRegistry()), now, 300*time.Millisecond)
-	Expect(reconcilers.SetupWithManager(ctx, mgr, options)).To(Succeed())
-	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), registry, now, options.Namespace,
-		trust.ServerNames("sharedcloud-apiserver", options.Namespace))
-	Expect(trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), options.Namespace))).To(Succeed())
+	Expect(reconcilers.SetupWithManager(ctx, mgr, options.CatalogueNamespace)).To(Succeed())
+	authority := trust.NewAuthorityReconciler(mgr.GetClient(), mgr.GetAPIReader(), registry, now, operatorNamespace,
+		trust.ServerNames("sharedcloud-apiserver", operatorNamespace))
+	Expect(trust.SetupWithManager(mgr, authority, trust.NewBundleReconciler(mgr.GetClient(), mgr.GetAPIReader(), operatorNamespace))).To(Succeed())
 	running := &runningManager{cancel: cancel, done: make(chan error, 1)}
 	go func() {
 		defer GinkgoRecover()
@@ -206,7 +208,7 @@ func startManager(wrap func(client.Client) client.Client) *runningManager {
 	return running
 }
 
-// stop ends it and waits until nothing of it runs any more.
+// stop stops the manager and waits for its end.
 func (m *runningManager) stop() {
 	GinkgoHelper()
 	m.cancel()

@@ -18,7 +18,7 @@ import (
 
 var _ = Describe("Trust", func() {
 	serving := func() *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: trust.ServingSecret, Namespace: options.Namespace}}
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: trust.ServingSecret, Namespace: operatorNamespace}}
 	}
 	bundleOf := func(namespace string) *corev1.ConfigMap {
 		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.TrustConfigMap, Namespace: namespace}}
@@ -34,12 +34,12 @@ var _ = Describe("Trust", func() {
 
 		namespace := newNamespace(ctx)
 		create(ctx, newRun(namespace, "r", "missing", 1))
-		for _, where := range []string{namespace, options.Namespace} {
+		for _, where := range []string{namespace, operatorNamespace} {
 			bundle := bundleOf(where)
 			Eventually(func(g Gomega) { fresh(ctx, g, bundle) }).WithContext(ctx).Should(Succeed())
 			roots := x509.NewCertPool()
 			Expect(roots.AppendCertsFromPEM([]byte(bundle.Data["ca.crt"]))).To(BeTrue())
-			_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "sharedcloud-apiserver." + options.Namespace + ".svc"})
+			_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "sharedcloud-apiserver." + operatorNamespace + ".svc"})
 			Expect(err).NotTo(HaveOccurred())
 		}
 		Expect(trust.APIServiceNames).To(HaveLen(2))
@@ -52,7 +52,7 @@ var _ = Describe("Trust", func() {
 		}
 	}, SpecTimeout(90*time.Second))
 
-	It("is written again where somebody deleted or changed it", func(ctx SpecContext) {
+	It("is written again after a deletion or a change", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		create(ctx, newRun(namespace, "r", "missing", 1))
 		bundle := bundleOf(namespace)
