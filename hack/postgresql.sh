@@ -13,8 +13,10 @@ if [[ ${1:-} != --force ]]; then
 	command -v initdb >/dev/null && exit 0
 fi
 [[ ! -d $root ]] || exit 0
-command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-	{ say "the tests need PostgreSQL 13 or later, and this machine has no apt-get to fetch it with: install it, so that initdb is on PATH"; exit 1; }
+if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+	say "the tests need PostgreSQL 13 or later, and this machine has no apt-get to fetch it with: install it, so that initdb is on PATH"
+	exit 1
+fi
 
 say "fetching PostgreSQL into bin/postgresql (once) …"
 debs=$PWD/bin/debs/postgresql
@@ -36,7 +38,7 @@ specs=()
 while read -r _ file _; do
 	name=${file%%_*}
 	case $name in
-	libc6 | libgcc-s1 | libllvm* | libz3-* | libperl* | *-perl | libedit2 | libpam-* | libpam-modules*) continue ;;
+	libc6 | libgcc-s1 | libllvm* | libz3-* | libperl* | *-perl | libedit2 | libpam-*) continue ;;
 	postgresql-[0-9]* | postgresql-client-[0-9]* | lib*) ;;
 	*) continue ;;
 	esac
