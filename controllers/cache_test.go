@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/status"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // secretText stands for code and inputs of runs, which no cache may hold.
@@ -128,8 +128,8 @@ func TestTransformsAndIndexesAcceptAnyObject(t *testing.T) {
 
 func TestKeepPodKeepsWhatWorkersOfNeeds(t *testing.T) {
 	pods := []corev1.Pod{
-		fixtures.MakePod("a").Unschedulable("no room").Obj(), fixtures.MakePod("b").Waiting("ErrImagePull", "not found").Obj(),
-		fixtures.MakePod("c").Running().Obj(), fixtures.MakePod("d").Died("OOMKilled", 137, "").Obj(), fixtures.MakePod("e").Scheduled(fixtures.Now).Obj(),
+		builders.MakePod("a").Unschedulable("no room").Obj(), builders.MakePod("b").Waiting("ErrImagePull", "not found").Obj(),
+		builders.MakePod("c").Running().Obj(), builders.MakePod("d").Died("OOMKilled", 137, "").Obj(), builders.MakePod("e").Scheduled(builders.Now).Obj(),
 	}
 	kept := make([]corev1.Pod, 0, len(pods))
 	for _, pod := range pods {
@@ -137,7 +137,7 @@ func TestKeepPodKeepsWhatWorkersOfNeeds(t *testing.T) {
 		keepPod(small)
 		kept = append(kept, *small)
 	}
-	want, got := status.WorkersOf(pods, "job", fixtures.Now), status.WorkersOf(kept, "job", fixtures.Now)
+	want, got := status.WorkersOf(pods, "job", builders.Now), status.WorkersOf(kept, "job", builders.Now)
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(status.PodProblem{})); diff != "" {
 		t.Errorf("the workers of the pods in the cache (-want +got):\n%s", diff)
 	}

@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 type inertEvents []string
@@ -23,12 +23,12 @@ func (k *inertEvents) Eventf(_, _ runtime.Object, _, _, _, note string, args ...
 func TestEventsAreInert(t *testing.T) {
 	var kept inertEvents
 	a := eventWriter{&kept}
-	a.normal(&corev1.Pod{}, "R", "A", fixtures.ControlSequences)
-	a.warning(&corev1.Pod{}, "R", "A", strings.Repeat(fixtures.ControlSequences, 100))
+	a.normal(&corev1.Pod{}, "R", "A", builders.ControlSequences)
+	a.warning(&corev1.Pod{}, "R", "A", strings.Repeat(builders.ControlSequences, 100))
 	for _, text := range kept {
 		if len(text) > maxEventNote {
 			t.Errorf("%d bytes", len(text))
 		}
-		fixtures.CheckInert(t, text)
+		builders.CheckInert(t, text)
 	}
 }

@@ -24,9 +24,9 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/policies"
 	"sharedcloud.io/function-operator/controllers/workload"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var testOptions = workload.Options{
@@ -132,8 +132,8 @@ func (w *fakeCluster) settle(t *testing.T, clk *clocktesting.FakePassiveClock) {
 	ctx := context.Background()
 	for range 3 {
 		metrics := NewMetrics(prometheus.NewRegistry())
-		function := NewFunctionReconciler(w.client, w.client, fixtures.Lookup, noEvents{}, metrics, clk, testOptions)
-		image := NewImageReconciler(w.client, w.client, fixtures.Lookup, noEvents{}, clk)
+		function := NewFunctionReconciler(w.client, w.client, builders.Lookup, noEvents{}, metrics, clk, testOptions)
+		image := NewImageReconciler(w.client, w.client, builders.Lookup, noEvents{}, clk)
 		run := NewRunReconciler(w.client, w.client, noEvents{}, metrics, clk, testOptions)
 		err := func() error {
 			for writes := -1; writes != w.writes; {
@@ -180,9 +180,9 @@ func TestAnyCallMayFail(t *testing.T) {
 func runThroughFailure(t *testing.T, failAt int, afterwards bool) *fakeCluster {
 	t.Helper()
 	ctx := context.Background()
-	w := newCluster(fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("sharedcloud-catalogue", "python"), fixtures.MakeRun("r").Inputs(5).Obj())
+	w := newCluster(builders.MakeFunction("f").Obj(), builders.MakeImage("sharedcloud-catalogue", "python"), builders.MakeRun("r").Inputs(5).Obj())
 	w.failAt, w.afterwards = failAt, afterwards
-	clk := clocktesting.NewFakePassiveClock(fixtures.Now)
+	clk := clocktesting.NewFakePassiveClock(builders.Now)
 	w.settle(t, clk)
 
 	// Calls of the test itself do not count.

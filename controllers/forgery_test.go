@@ -16,9 +16,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/status"
 	"sharedcloud.io/function-operator/controllers/workload"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 const evilImage = "registry.example/evil"
@@ -57,8 +57,8 @@ func onlyRevision(t *testing.T, w *fakeCluster) *corev1.ConfigMap {
 
 func settled(t *testing.T, objects ...client.Object) *fakeCluster {
 	t.Helper()
-	w := newCluster(append(objects, fixtures.MakeImage("sharedcloud-catalogue", "python"), fixtures.MakeFunction("f").Obj())...)
-	w.settle(t, clocktesting.NewFakePassiveClock(fixtures.Now))
+	w := newCluster(append(objects, builders.MakeImage("sharedcloud-catalogue", "python"), builders.MakeFunction("f").Obj())...)
+	w.settle(t, clocktesting.NewFakePassiveClock(builders.Now))
 	return w
 }
 
@@ -77,7 +77,7 @@ func TestAReplacedRevisionIsCreatedAgain(t *testing.T) {
 			w := settled(t)
 			genuine := onlyRevision(t, w)
 			replaceRevision(t, w, genuine, change)
-			w.settle(t, clocktesting.NewFakePassiveClock(fixtures.Now))
+			w.settle(t, clocktesting.NewFakePassiveClock(builders.Now))
 			function := &v1alpha1.Function{}
 			if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "f"}, function); err != nil {
 				t.Fatal(err)
@@ -95,7 +95,7 @@ func TestAReplacedRevisionIsCreatedAgain(t *testing.T) {
 func TestATakenRevisionNameIsReported(t *testing.T) {
 	w := settled(t)
 	replaceRevision(t, w, onlyRevision(t, w), func(c *corev1.ConfigMap) { c.Labels, c.Annotations = nil, nil })
-	r := NewFunctionReconciler(w.client, w.client, fixtures.Lookup, noEvents{}, NewMetrics(prometheus.NewRegistry()), clocktesting.NewFakePassiveClock(fixtures.Now), testOptions)
+	r := NewFunctionReconciler(w.client, w.client, builders.Lookup, noEvents{}, NewMetrics(prometheus.NewRegistry()), clocktesting.NewFakePassiveClock(builders.Now), testOptions)
 	result, err := r.Reconcile(context.Background(), request("team", "f"))
 	if err != nil || result.RequeueAfter == 0 {
 		t.Fatalf("%+v, %v", result, err)
@@ -114,7 +114,7 @@ func TestARunNeverExecutesAReplacedRevision(t *testing.T) {
 	revision := testRevision(t)
 	digest := v1alpha1.ContentDigest("uid-of-f", revision)
 	makePinned := func(change func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
-		return fixtures.MakeRun("r").Inputs(1).Pinned(revision.Name, 1, 1, 0).Job(1, "").With(func(r *v1alpha1.FunctionRun) { r.Status.Revision.Digest = digest }).With(change).Obj()
+		return builders.MakeRun("r").Inputs(1).Pinned(revision.Name, 1, 1, 0).Job(1, "").With(func(r *v1alpha1.FunctionRun) { r.Status.Revision.Digest = digest }).With(change).Obj()
 	}
 	for name, tc := range map[string]struct {
 		change     func(*v1alpha1.FunctionRun)
@@ -128,7 +128,7 @@ func TestARunNeverExecutesAReplacedRevision(t *testing.T) {
 		"it pins again when only the immutability is gone": {change: func(*v1alpha1.FunctionRun) {}, forge: []func(*corev1.ConfigMap){func(c *corev1.ConfigMap) {
 			c.Data, c.Immutable = revision.Data, nil
 		}}},
-		"it ends before its next Job": {change: func(r *v1alpha1.FunctionRun) { r.Status.StartTime = &metav1.Time{Time: fixtures.Now} }, wantPinned: true, wantEnding: true},
+		"it ends before its next Job": {change: func(r *v1alpha1.FunctionRun) { r.Status.StartTime = &metav1.Time{Time: builders.Now} }, wantPinned: true, wantEnding: true},
 		"it ends while its Job runs":  {change: func(r *v1alpha1.FunctionRun) { r.Status.Job.UID = "job" }, job: true, wantPinned: true, wantEnding: true},
 		"it executes a genuine copy":  {change: func(*v1alpha1.FunctionRun) {}, forge: []func(*corev1.ConfigMap){func(c *corev1.ConfigMap) { c.Data = revision.Data }}, job: false, wantPinned: true},
 	} {
@@ -145,7 +145,7 @@ func TestARunNeverExecutesAReplacedRevision(t *testing.T) {
 				t.Fatal(err)
 			}
 			replaceRevision(t, w, testRevision(t), tc.forge...)
-			got, _ := reconcileRun(t, w, fixtures.Now)
+			got, _ := reconcileRun(t, w, builders.Now)
 			jobs := &batchv1.JobList{}
 			if err := w.client.List(context.Background(), jobs); err != nil {
 				t.Fatal(err)
@@ -171,27 +171,27 @@ func TestARunNeverExecutesAReplacedRevision(t *testing.T) {
 func TestTheImageIsComparedBeforeARunIsPinned(t *testing.T) {
 	w := settled(t)
 	ctx := context.Background()
-	shadow := fixtures.MakeImage("team", "python")
+	shadow := builders.MakeImage("team", "python")
 	shadow.Spec.RegistryPath = "team/python"
 	if err := w.client.Create(ctx, shadow); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.client.Create(ctx, fixtures.MakeRun("r").Inputs(1).Obj()); err != nil {
+	if err := w.client.Create(ctx, builders.MakeRun("r").Inputs(1).Obj()); err != nil {
 		t.Fatal(err)
 	}
-	got, wait := reconcileRun(t, w, fixtures.Now)
+	got, wait := reconcileRun(t, w, builders.Now)
 	if got.Status.Revision != nil || wait == 0 || conditionOf(got, v1alpha1.ConditionReady).Reason != v1alpha1.ReasonFunctionNotReady {
 		t.Fatalf("pinned %+v, %+v", got.Status.Revision, got.Status.Conditions)
 	}
-	w.settle(t, clocktesting.NewFakePassiveClock(fixtures.Now))
-	if got, _ = reconcileRun(t, w, fixtures.Now); got.Status.Revision == nil || got.Status.Revision.RegistryPath != "team/python" {
+	w.settle(t, clocktesting.NewFakePassiveClock(builders.Now))
+	if got, _ = reconcileRun(t, w, builders.Now); got.Status.Revision == nil || got.Status.Revision.RegistryPath != "team/python" {
 		t.Fatalf("pinned %+v", got.Status.Revision)
 	}
 	// After the pin the image is not compared any more.
 	if err := w.client.Delete(ctx, shadow); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ = reconcileRun(t, w, fixtures.Now.Add(time.Minute)); status.RunEnding(got) || got.Status.Revision == nil {
+	if got, _ = reconcileRun(t, w, builders.Now.Add(time.Minute)); status.RunEnding(got) || got.Status.Revision == nil {
 		t.Errorf("%+v", got.Status)
 	}
 }
@@ -201,24 +201,24 @@ func TestTheImageIsComparedBeforeARunIsPinned(t *testing.T) {
 func TestTheCopyOfTheInputsIsVerified(t *testing.T) {
 	ctx := context.Background()
 	source := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "source"}, Data: map[string]string{"inputs.json": "[[1],[2]]"}}
-	run := fixtures.MakeRun("r").With(func(r *v1alpha1.FunctionRun) {
+	run := builders.MakeRun("r").With(func(r *v1alpha1.FunctionRun) {
 		r.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "source", Key: "inputs.json"}}
 	}).Obj()
 	forged := workload.InputsFor(run, source)
 	forged.Data[v1alpha1.InputsKey] = "[[7]]"
 	delete(forged.Labels, v1alpha1.LabelInputs)
 
-	w := newCluster(fixtures.MakeImage("sharedcloud-catalogue", "python"), fixtures.MakeFunction("f").Obj(), run, source, forged)
-	w.settle(t, clocktesting.NewFakePassiveClock(fixtures.Now))
-	got, _ := reconcileRun(t, w, fixtures.Now)
+	w := newCluster(builders.MakeImage("sharedcloud-catalogue", "python"), builders.MakeFunction("f").Obj(), run, source, forged)
+	w.settle(t, clocktesting.NewFakePassiveClock(builders.Now))
+	got, _ := reconcileRun(t, w, builders.Now)
 	if got.Status.Revision != nil || conditionOf(got, v1alpha1.ConditionReady).Reason != v1alpha1.ReasonInputsMissing {
 		t.Fatalf("a copy without the label was accepted: %+v", got.Status)
 	}
 	if err := w.client.Delete(ctx, forged); err != nil {
 		t.Fatal(err)
 	}
-	reconcileRun(t, w, fixtures.Now)
-	got, _ = reconcileRun(t, w, fixtures.Now)
+	reconcileRun(t, w, builders.Now)
+	got, _ = reconcileRun(t, w, builders.Now)
 	kept := &corev1.ConfigMap{}
 	if err := w.client.Get(ctx, client.ObjectKey{Namespace: "team", Name: "r-inputs"}, kept); err != nil {
 		t.Fatal(err)
@@ -244,7 +244,7 @@ func TestTheCopyOfTheInputsIsVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		got, _ = reconcileRun(t, w, fixtures.Now)
+		got, _ = reconcileRun(t, w, builders.Now)
 	}
 	if ending := conditionOf(got, v1alpha1.ConditionEnding); ending.Reason != v1alpha1.ReasonInputsUnavailable {
 		t.Errorf("Ending is %+v", ending)
@@ -308,13 +308,13 @@ func TestHostileSettingsOfARevisionAreRefused(t *testing.T) {
 
 //security:attack tenant with pods | A user creates a Job under the name of the run's next one, owned by the run | It does not count as the run's without the label that a policy reserves
 func TestAForgedJobIsNotTheRuns(t *testing.T) {
-	run := fixtures.MakeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+	run := builders.MakeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
 	revision := testRevision(t)
 	run.Status.Revision.Name = revision.Name
 	forged := ownJob(run, "1", "0", "0")
 	for name, labels := range map[string]map[string]string{"no label": nil, "another run's": {v1alpha1.LabelRunUID: "other"}} {
 		forged.Labels = labels
-		got, _ := reconcileRun(t, newCluster(run.DeepCopy(), revision.DeepCopy(), forged.DeepCopy()), fixtures.Now)
+		got, _ := reconcileRun(t, newCluster(run.DeepCopy(), revision.DeepCopy(), forged.DeepCopy()), builders.Now)
 		if reason := conditionOf(got, v1alpha1.ConditionReady).Reason; got.Status.Job.UID != "" || reason != v1alpha1.ReasonJobNameTaken {
 			t.Errorf("%s: the Job %q is recorded, %s", name, got.Status.Job.UID, reason)
 		}
@@ -324,9 +324,9 @@ func TestAForgedJobIsNotTheRuns(t *testing.T) {
 //security:attack tenant with pods | Pods with a run's labels that do not belong to its Job report an image's digest, or die | They count neither in the run's status nor in the digest of any FunctionImage
 func TestForgedWorkersDoNotCount(t *testing.T) {
 	ctx := context.Background()
-	run := fixtures.MakeRun("r").Inputs(1).Pinned("f-0123456789", 1, 1, 0).Job(1, "job").Obj()
+	run := builders.MakeRun("r").Inputs(1).Pinned("f-0123456789", 1, 1, 0).Job(1, "job").Obj()
 	worker := func(name string, uid types.UID, digest string) *corev1.Pod {
-		pod := fixtures.MakePod(name).Running().With(func(p *corev1.Pod) {
+		pod := builders.MakePod(name).Running().With(func(p *corev1.Pod) {
 			p.Labels[v1alpha1.LabelRun], p.Labels[v1alpha1.LabelRunUID] = "r", "uid-of-r"
 			p.Annotations = map[string]string{v1alpha1.AnnotationImage: "sharedcloud-catalogue/python"}
 			p.OwnerReferences[0].UID = uid
@@ -334,12 +334,12 @@ func TestForgedWorkersDoNotCount(t *testing.T) {
 		}).Obj()
 		return &pod
 	}
-	image := fixtures.MakeImage("sharedcloud-catalogue", "python")
+	image := builders.MakeImage("sharedcloud-catalogue", "python")
 	key := client.ObjectKeyFromObject(image)
 	digestWith := func(pods ...client.Object) (ofRun, ofImage string, workers status.Workers) {
 		t.Helper()
 		w := newCluster(append(pods, run.DeepCopy(), image.DeepCopy(), ownJob(run, "1", "0", "0"))...)
-		images := NewImageReconciler(w.client, w.client, fixtures.Lookup, noEvents{}, clocktesting.NewFakePassiveClock(fixtures.Now))
+		images := NewImageReconciler(w.client, w.client, builders.Lookup, noEvents{}, clocktesting.NewFakePassiveClock(builders.Now))
 		if _, err := images.Reconcile(ctx, request(key.Namespace, key.Name)); err != nil {
 			t.Fatal(err)
 		}
@@ -347,12 +347,12 @@ func TestForgedWorkersDoNotCount(t *testing.T) {
 		if err := w.client.Get(ctx, key, stored); err != nil {
 			t.Fatal(err)
 		}
-		got, _ := reconcileRun(t, w, fixtures.Now)
+		got, _ := reconcileRun(t, w, builders.Now)
 		list := &corev1.PodList{}
 		if err := w.client.List(ctx, list); err != nil {
 			t.Fatal(err)
 		}
-		return got.Status.ImageDigest, stored.Status.Digest, status.WorkersOf(list.Items, "job", fixtures.Now)
+		return got.Status.ImageDigest, stored.Status.Digest, status.WorkersOf(list.Items, "job", builders.Now)
 	}
 	if ofRun, ofImage, c := digestWith(worker("a-forged", "another", "sha256:evil")); ofRun != "" || ofImage != "" || c.Running != 0 {
 		t.Errorf("a forged pod counts: %q, %q, %+v", ofRun, ofImage, c)

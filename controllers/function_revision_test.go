@@ -11,13 +11,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestARestoredRevisionGetsTheGreatestNumber(t *testing.T) {
 	ctx := context.Background()
-	w := newCluster(fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("team", "python"))
-	r := NewFunctionReconciler(w.client, w.client, fixtures.Lookup, noEvents{}, NewMetrics(prometheus.NewRegistry()), clocktesting.NewFakePassiveClock(fixtures.Now), testOptions)
+	w := newCluster(builders.MakeFunction("f").Obj(), builders.MakeImage("team", "python"))
+	r := NewFunctionReconciler(w.client, w.client, builders.Lookup, noEvents{}, NewMetrics(prometheus.NewRegistry()), clocktesting.NewFakePassiveClock(builders.Now), testOptions)
 	revise := func(code string) *v1alpha1.FunctionRevision {
 		t.Helper()
 		function := &v1alpha1.Function{}

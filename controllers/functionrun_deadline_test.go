@@ -10,15 +10,15 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/status"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestTimeLeft(t *testing.T) {
 	started := func(limit *int32, change func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
-		return fixtures.MakeRun("r").Pinned("f-0123456789", 9, 3, 0).Job(1, "job").With(func(r *v1alpha1.FunctionRun) {
+		return builders.MakeRun("r").Pinned("f-0123456789", 9, 3, 0).Job(1, "job").With(func(r *v1alpha1.FunctionRun) {
 			r.Status.Revision.ActiveDeadlineSeconds = limit
-			r.Status.StartTime = &metav1.Time{Time: fixtures.Now.Add(-40 * time.Second)}
+			r.Status.StartTime = &metav1.Time{Time: builders.Now.Add(-40 * time.Second)}
 			if change != nil {
 				change(r)
 			}
@@ -27,14 +27,14 @@ func TestTimeLeft(t *testing.T) {
 	suspended := func(status metav1.ConditionStatus, since time.Duration) func(*v1alpha1.FunctionRun) {
 		return func(r *v1alpha1.FunctionRun) {
 			r.Status.Conditions = append(r.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionSuspended, Status: status,
-				LastTransitionTime: metav1.NewTime(fixtures.Now.Add(-since))})
+				LastTransitionTime: metav1.NewTime(builders.Now.Add(-since))})
 		}
 	}
 	withSuspend := func(suspended bool, conditions ...batchv1.JobCondition) *batchv1.Job {
 		return &batchv1.Job{Spec: batchv1.JobSpec{Suspend: &suspended}, Status: batchv1.JobStatus{Conditions: conditions}}
 	}
 	resumed := batchv1.JobCondition{
-		Type: batchv1.JobSuspended, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(fixtures.Now.Add(-10 * time.Second)),
+		Type: batchv1.JobSuspended, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(builders.Now.Add(-10 * time.Second)),
 	}
 	minute := ptr.To[int32](60)
 	for name, tc := range map[string]struct {
@@ -55,7 +55,7 @@ func TestTimeLeft(t *testing.T) {
 		"from the first Job without a queue":                 {run: started(minute, nil), job: withSuspend(false), want: 20 * time.Second, wantLimited: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, limited := timeLeft(tc.run, tc.job, fixtures.Now)
+			got, limited := timeLeft(tc.run, tc.job, builders.Now)
 			if got != tc.want || limited != tc.wantLimited {
 				t.Errorf("%v, limited %v; want %v, %v", got, limited, tc.want, tc.wantLimited)
 			}
@@ -65,16 +65,16 @@ func TestTimeLeft(t *testing.T) {
 
 func TestARunEndsAtItsDeadline(t *testing.T) {
 	run := func(limit int32) *v1alpha1.FunctionRun {
-		return fixtures.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 1, 0).Job(1, "job").With(func(r *v1alpha1.FunctionRun) {
+		return builders.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 1, 0).Job(1, "job").With(func(r *v1alpha1.FunctionRun) {
 			r.Status.Revision.ActiveDeadlineSeconds = &limit
-			r.Status.StartTime = &metav1.Time{Time: fixtures.Now.Add(-40 * time.Second)}
+			r.Status.StartTime = &metav1.Time{Time: builders.Now.Add(-40 * time.Second)}
 		}).Obj()
 	}
-	got, wait := reconcileRun(t, newCluster(run(60), ownJob(run(60), "1", "0", "0")), fixtures.Now)
+	got, wait := reconcileRun(t, newCluster(run(60), ownJob(run(60), "1", "0", "0")), builders.Now)
 	if status.RunEnding(got) || wait <= 0 || wait > 20*time.Second {
 		t.Errorf("with 20 s left: ending %v, recheck after %v", status.RunEnding(got), wait)
 	}
-	got, _ = reconcileRun(t, newCluster(run(40), ownJob(run(40), "1", "0", "0")), fixtures.Now)
+	got, _ = reconcileRun(t, newCluster(run(40), ownJob(run(40), "1", "0", "0")), builders.Now)
 	ending := conditionOf(got, v1alpha1.ConditionEnding)
 	if ending.Reason != v1alpha1.ReasonDeadlineExceeded || ending.Message != "The run took longer than its time limit of 40 seconds (spec.activeDeadlineSeconds)." {
 		t.Errorf("with no time left Ending is %+v", ending)

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/workload"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // A run that the first worker completes at once starts no more pods and takes no more GPUs.
@@ -35,12 +35,12 @@ func TestTheFirstWorkerStartsAlone(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := fixtures.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, tc.workers, 0).Job(1, "job").Obj()
+			run := builders.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, tc.workers, 0).Job(1, "job").Obj()
 			job := ownJob(run, "1", "0", "0")
-			job.Annotations[annotationBuilt] = strconv.FormatInt(fixtures.Now.Add(-tc.age).UnixMicro(), 10)
+			job.Annotations[annotationBuilt] = strconv.FormatInt(builders.Now.Add(-tc.age).UnixMicro(), 10)
 			job.Spec.Completions, job.Spec.Parallelism = &tc.workers, &tc.parallelism
 			w := newCluster(run, job)
-			_, wait := reconcileRun(t, w, fixtures.Now)
+			_, wait := reconcileRun(t, w, builders.Now)
 			if err := w.client.Get(context.Background(), client.ObjectKeyFromObject(job), job); err != nil {
 				t.Fatal(err)
 			}
@@ -77,14 +77,14 @@ func TestTheJobFollowsSpecWorkers(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := fixtures.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
+			run := builders.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
 			run.Spec.Workers, run.Labels = tc.asked, tc.labels
 			job := ownJob(run, "1", "0", "0")
-			job.Annotations[annotationBuilt] = strconv.FormatInt(fixtures.Now.Add(-tc.age).UnixMicro(), 10)
+			job.Annotations[annotationBuilt] = strconv.FormatInt(builders.Now.Add(-tc.age).UnixMicro(), 10)
 			maps.Copy(job.Labels, tc.jobLabels)
 			job.Spec.Completions, job.Spec.Parallelism = ptr.To[int32](4), ptr.To[int32](4)
 			w := newCluster(run, job)
-			got, wait := reconcileRun(t, w, fixtures.Now)
+			got, wait := reconcileRun(t, w, builders.Now)
 			if err := w.client.Get(context.Background(), client.ObjectKeyFromObject(job), job); err != nil {
 				t.Fatal(err)
 			}
@@ -102,11 +102,11 @@ func TestTheJobFollowsSpecWorkers(t *testing.T) {
 }
 
 func TestTheNextJobFollowsSpecWorkers(t *testing.T) {
-	run := fixtures.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(2, "").Obj()
+	run := builders.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(2, "").Obj()
 	revision := testRevision(t)
 	run.Status.Revision.Name, run.Spec.Workers = revision.Name, ptr.To[int32](6)
 	w := newCluster(run, revision)
-	got, _ := reconcileRun(t, w, fixtures.Now)
+	got, _ := reconcileRun(t, w, builders.Now)
 	job := &batchv1.Job{}
 	if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "r-2"}, job); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestTheNextJobFollowsSpecWorkers(t *testing.T) {
 
 // When the cluster refuses the new size, the condition reports it and the run continues with its workers.
 func TestARefusedSizeIsReported(t *testing.T) {
-	run := fixtures.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
+	run := builders.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 4, 0).Job(1, "job").Obj()
 	run.Spec.Workers = ptr.To[int32](2)
 	job := ownJob(run, "1", "0", "0")
 	job.Spec.Completions, job.Spec.Parallelism = ptr.To[int32](4), ptr.To[int32](4)
@@ -128,7 +128,7 @@ func TestARefusedSizeIsReported(t *testing.T) {
 			return apierrors.NewForbidden(batchv1.Resource("jobs"), "r-1", errQuota)
 		},
 	})
-	got, wait := reconcileRun(t, w, fixtures.Now)
+	got, wait := reconcileRun(t, w, builders.Now)
 	if message := conditionOf(got, v1alpha1.ConditionReady).Message; !strings.Contains(message, "The cluster refused to resize the Job r-1 to 2 workers: ") ||
 		got.Status.Workers != 4 || wait <= 0 || wait > refusedInterval {
 		t.Errorf("%q, %d workers, recheck after %v", message, got.Status.Workers, wait)

@@ -21,9 +21,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/status"
 	"sharedcloud.io/function-operator/controllers/workload"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestMain(m *testing.M) {
@@ -44,7 +44,7 @@ const (
 func ownJob(run *v1alpha1.FunctionRun, number, before, withoutProgress string, conditions ...batchv1.JobCondition) *batchv1.Job {
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: run.Name + "-" + number, Namespace: run.Namespace, UID: "job", CreationTimestamp: metav1.NewTime(fixtures.Now.Add(-time.Minute)),
+			Name: run.Name + "-" + number, Namespace: run.Namespace, UID: "job", CreationTimestamp: metav1.NewTime(builders.Now.Add(-time.Minute)),
 			Labels:          map[string]string{v1alpha1.LabelRunUID: string(run.UID)},
 			Annotations:     map[string]string{annotationNumber: number, annotationOutcomes: before, annotationWithoutProgress: withoutProgress},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("FunctionRun"))},
@@ -75,7 +75,7 @@ func reconcileRun(t *testing.T, w *fakeCluster, now time.Time) (*v1alpha1.Functi
 // Workers that exit with 0 mean "no input is left for me", never "the run is complete".
 func TestAJobThatCompletesBeforeItsRun(t *testing.T) {
 	pinned := func() *v1alpha1.FunctionRun {
-		return fixtures.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 3, 0).Job(2, "job").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
+		return builders.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 3, 0).Job(2, "job").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
 	}
 	tests := []struct {
 		name                    string
@@ -94,8 +94,8 @@ func TestAJobThatCompletesBeforeItsRun(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			run := pinned()
-			w := newCluster(run, ownJob(run, "2", tc.before, tc.withoutProgress, jobDone(fixtures.Now.Add(-tc.since))))
-			got, wait := reconcileRun(t, w, fixtures.Now)
+			w := newCluster(run, ownJob(run, "2", tc.before, tc.withoutProgress, jobDone(builders.Now.Add(-tc.since))))
+			got, wait := reconcileRun(t, w, builders.Now)
 			ready := conditionOf(got, v1alpha1.ConditionReady)
 			if ready.Reason != tc.wantReason || got.Status.Job.Number != tc.wantJob || status.RunEnding(got) != tc.wantEnding || wait != tc.wantWait {
 				t.Errorf("reason %s (%s), Job %d, ending %v, recheck after %v; want %s, %d, %v, %v",
@@ -116,11 +116,11 @@ func conditionOf(run *v1alpha1.FunctionRun, name string) metav1.Condition {
 
 // The previous Job is kept until the current one exists, which records what the previous one achieved.
 func TestTheNextJobRecordsThePreviousOne(t *testing.T) {
-	run := fixtures.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 3, 0).Job(3, "").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
+	run := builders.MakeRun("r").Inputs(9).Pinned("f-0123456789", 9, 3, 0).Job(3, "").Progress(v1alpha1.RunProgress{Total: 9, Pending: 5, Succeeded: 4}).Obj()
 	revision := testRevision(t)
 	run.Status.Revision.Name = revision.Name
-	w := newCluster(run, revision, ownJob(run, "2", "4", "1", jobDone(fixtures.Now.Add(-time.Minute))))
-	if got, _ := reconcileRun(t, w, fixtures.Now); got.Status.Job.UID == "" {
+	w := newCluster(run, revision, ownJob(run, "2", "4", "1", jobDone(builders.Now.Add(-time.Minute))))
+	if got, _ := reconcileRun(t, w, builders.Now); got.Status.Job.UID == "" {
 		t.Fatalf("no Job was created: %+v", got.Status.Conditions)
 	}
 	job := &batchv1.Job{}
@@ -130,7 +130,7 @@ func TestTheNextJobRecordsThePreviousOne(t *testing.T) {
 	if job.Annotations[annotationWithoutProgress] != "2" || job.Annotations[annotationOutcomes] != "4" {
 		t.Errorf("the third Job has the annotations %v", job.Annotations)
 	}
-	reconcileRun(t, w, fixtures.Now)
+	reconcileRun(t, w, builders.Now)
 	if err := w.client.Get(context.Background(), client.ObjectKey{Namespace: "team", Name: "r-2"}, job); !apierrors.IsNotFound(err) {
 		t.Errorf("the second Job still exists: %v", err)
 	}
@@ -138,8 +138,8 @@ func TestTheNextJobRecordsThePreviousOne(t *testing.T) {
 
 func testRevision(t *testing.T) *corev1.ConfigMap {
 	t.Helper()
-	function, image := fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("team", "python")
-	rt, _ := fixtures.Lookup("python311")
+	function, image := builders.MakeFunction("f").Obj(), builders.MakeImage("team", "python")
+	rt, _ := builders.Lookup("python311")
 	revision, err := workload.RevisionFor(function, workload.Code{Handler: []byte("code")}, rt.Runner, workload.SettingsFor(function, image, rt, testOptions.GPUResource))
 	if err != nil {
 		t.Fatal(err)
@@ -150,22 +150,22 @@ func testRevision(t *testing.T) *corev1.ConfigMap {
 
 func TestARunWhoseRevisionWasDeleted(t *testing.T) {
 	t.Run("pins again while nothing was executed", func(t *testing.T) {
-		w := newCluster(fixtures.MakeRun("r").Inputs(1).Obj())
+		w := newCluster(builders.MakeRun("r").Inputs(1).Obj())
 		// Applied by the controllers, because server-side apply unsets only fields of the same owner.
-		pinned := fixtures.MakeRun("r").Pinned("gone-0123456789", 1, 1, 0).Job(1, "").Obj()
+		pinned := builders.MakeRun("r").Pinned("gone-0123456789", 1, 1, 0).Job(1, "").Obj()
 		if err := w.client.Status().Apply(context.Background(), status.RunConfiguration(pinned), client.FieldOwner(v1alpha1.FieldManagerController)); err != nil {
 			t.Fatal(err)
 		}
-		got, _ := reconcileRun(t, w, fixtures.Now)
+		got, _ := reconcileRun(t, w, builders.Now)
 		if got.Status.Revision != nil || got.Status.Job != nil || conditionOf(got, v1alpha1.ConditionReady).Reason != v1alpha1.ReasonRevisionMissing {
 			t.Errorf("status %+v", got.Status)
 		}
 	})
 	t.Run("ends when inputs may have been executed with it", func(t *testing.T) {
-		run := fixtures.MakeRun("r").Inputs(1).Pinned("gone-0123456789", 1, 1, 0).Job(2, "").With(func(r *v1alpha1.FunctionRun) {
-			r.Status.StartTime = &metav1.Time{Time: fixtures.Now}
+		run := builders.MakeRun("r").Inputs(1).Pinned("gone-0123456789", 1, 1, 0).Job(2, "").With(func(r *v1alpha1.FunctionRun) {
+			r.Status.StartTime = &metav1.Time{Time: builders.Now}
 		}).Obj()
-		got, _ := reconcileRun(t, newCluster(run), fixtures.Now)
+		got, _ := reconcileRun(t, newCluster(run), builders.Now)
 		if ending := conditionOf(got, v1alpha1.ConditionEnding); ending.Status != metav1.ConditionTrue || !strings.Contains(ending.Message, "gone-0123456789") {
 			t.Errorf("Ending is %+v", ending)
 		}
@@ -174,7 +174,7 @@ func TestARunWhoseRevisionWasDeleted(t *testing.T) {
 
 func TestARefusedJob(t *testing.T) {
 	refuse := func(err error) *fakeCluster {
-		run := fixtures.MakeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+		run := builders.MakeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
 		revision := testRevision(t)
 		run.Status.Revision.Name = revision.Name
 		w := newCluster(run, revision)
@@ -185,7 +185,7 @@ func TestARefusedJob(t *testing.T) {
 	}
 	resource := batchv1.Resource("jobs")
 	t.Run("is reported and tried again", func(t *testing.T) {
-		got, wait := reconcileRun(t, refuse(apierrors.NewForbidden(resource, "r-1", errQuota)), fixtures.Now)
+		got, wait := reconcileRun(t, refuse(apierrors.NewForbidden(resource, "r-1", errQuota)), builders.Now)
 		ready := conditionOf(got, v1alpha1.ConditionReady)
 		if ready.Reason != v1alpha1.ReasonJobRefused || !strings.Contains(ready.Message, "exceeded quota: jobs") || wait != refusedInterval {
 			t.Errorf("%+v, recheck after %v", ready, wait)
@@ -197,7 +197,7 @@ func TestARefusedJob(t *testing.T) {
 	t.Run("is not reported while the namespace is being deleted", func(t *testing.T) {
 		err := apierrors.NewForbidden(resource, "r-1", errQuota)
 		err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
-		got, wait := reconcileRun(t, refuse(err), fixtures.Now)
+		got, wait := reconcileRun(t, refuse(err), builders.Now)
 		if wait != 0 || conditionOf(got, v1alpha1.ConditionStalled).Status == metav1.ConditionTrue {
 			t.Errorf("%+v, recheck after %v", got.Status.Conditions, wait)
 		}
@@ -227,7 +227,7 @@ func TestAJobThatIsNotInTheCache(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := fixtures.MakeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
+			run := builders.MakeRun("r").Inputs(1).Pinned("", 1, 1, 0).Job(1, "").Obj()
 			revision := testRevision(t)
 			run.Status.Revision.Name = revision.Name
 			job := ownJob(run, "1", "0", "0")
@@ -241,7 +241,7 @@ func TestAJobThatIsNotInTheCache(t *testing.T) {
 					return c.List(ctx, list, opts...)
 				},
 			})
-			got, wait := reconcileRun(t, w, fixtures.Now)
+			got, wait := reconcileRun(t, w, builders.Now)
 			if reason := conditionOf(got, v1alpha1.ConditionReady).Reason; reason != tc.wantReason || got.Status.Job.UID != tc.wantUID || wait != tc.wantWait {
 				t.Errorf("reason %s, uid %q, recheck after %v; want %s, %q, %v", reason, got.Status.Job.UID, wait, tc.wantReason, tc.wantUID, tc.wantWait)
 			}
@@ -258,19 +258,19 @@ func (*quotaError) Error() string { return "exceeded quota: jobs" }
 // A write that was decided from a stale state is refused as a whole: the API server's report and newer fields are kept.
 func TestAStaleWriteUnsetsNothing(t *testing.T) {
 	ctx := context.Background()
-	run := fixtures.MakeRun("r").Inputs(2).Obj()
+	run := builders.MakeRun("r").Inputs(2).Obj()
 	w := newCluster(run)
 	old := &v1alpha1.FunctionRun{}
 	if err := w.client.Get(ctx, client.ObjectKeyFromObject(run), old); err != nil {
 		t.Fatal(err)
 	}
 	stored := old.DeepCopy()
-	stored.Status.Revision = fixtures.MakeRun("r").Pinned("f-0123456789", 2, 2, 0).Status.Revision
+	stored.Status.Revision = builders.MakeRun("r").Pinned("f-0123456789", 2, 2, 0).Status.Revision
 	stored.Status.Job = &v1alpha1.JobReference{Name: "r-1", Number: 1, UID: "job"}
 	if err := w.client.Status().Update(ctx, stored); err != nil {
 		t.Fatal(err)
 	}
-	status.DescribeRun(old, status.FunctionMissing(old), fixtures.Now)
+	status.DescribeRun(old, status.FunctionMissing(old), builders.Now)
 	err := w.client.Status().Apply(ctx, status.RunConfiguration(old), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
 	if !apierrors.IsConflict(err) {
 		t.Errorf("a status decided from a stale state was accepted: %v", err)

@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
 	"sharedcloud.io/function-operator/controllers/status"
 	"sharedcloud.io/function-operator/controllers/workload"
 	"sharedcloud.io/function-operator/parameters"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // FuzzStoredObjects passes any JSON through everything that the manager does with a stored object: decoding, transforms, indexes,
@@ -58,17 +58,17 @@ func FuzzStoredObjects(f *testing.F) {
 		}
 		_ = status.NotDecodable(run)
 		_ = status.LatestDigest(image, image.Status, nil)
-		_ = workload.CheckImage(image, fixtures.Lookup)
+		_ = workload.CheckImage(image, builders.Lookup)
 	})
 }
 
 func useFunction(t *testing.T, function *v1alpha1.Function, image *v1alpha1.FunctionImage) {
-	_, _ = workload.MatchRuntime(function, image, fixtures.Lookup)
+	_, _ = workload.MatchRuntime(function, image, builders.Lookup)
 	_ = workload.CheckPod(function.Spec.Pod, "nvidia.com/gpu")
 	_ = status.FunctionNotReady(function)
 	_ = keptRevisions(function, nil)
 	_ = status.FunctionConfiguration(function)
-	runtime, _ := fixtures.Lookup("python311")
+	runtime, _ := builders.Lookup("python311")
 	revision, err := workload.RevisionFor(function, workload.Code{Handler: []byte("x")}, runtime.Runner, workload.SettingsFor(function, image, runtime, "nvidia.com/gpu"))
 	if err != nil {
 		t.Fatalf("a decoded function has no revision: %v", err)
@@ -77,7 +77,7 @@ func useFunction(t *testing.T, function *v1alpha1.Function, image *v1alpha1.Func
 	if err != nil {
 		return // out of bounds
 	}
-	run := fixtures.MakeRun("r").Pinned(revision.Name, 5, 2, 1).Job(1, "").Obj()
+	run := builders.MakeRun("r").Pinned(revision.Name, 5, 2, 1).Job(1, "").Obj()
 	if _, err := unstructuredJob(workload.JobFor(run, settings, workload.Options{ExchangeURL: "https://x"}, 0, time.Unix(1, 0))); err != nil {
 		t.Fatalf("the Job cannot be written: %v", err)
 	}

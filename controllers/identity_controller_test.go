@@ -12,13 +12,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func identityOf(t *testing.T, w *fakeCluster, object client.Object) *metav1.Condition {
 	t.Helper()
 	ctx := context.Background()
-	for _, r := range newIdentityReconcilers(w.client, clocktesting.NewFakePassiveClock(fixtures.Now), testOptions.CatalogueNamespace) {
+	for _, r := range newIdentityReconcilers(w.client, clocktesting.NewFakePassiveClock(builders.Now), testOptions.CatalogueNamespace) {
 		for range 2 {
 			if _, err := r.Reconcile(ctx, request(object.GetNamespace(), object.GetName())); err != nil {
 				t.Fatal(err)
@@ -98,7 +98,7 @@ func TestADuplicateUUIDSetsACondition(t *testing.T) {
 		if got := identityOf(t, w, second); got != nil {
 			t.Errorf("%+v is still set", got)
 		}
-		r := newIdentityReconcilers(w.client, clocktesting.NewFakePassiveClock(fixtures.Now), testOptions.CatalogueNamespace)[0]
+		r := newIdentityReconcilers(w.client, clocktesting.NewFakePassiveClock(builders.Now), testOptions.CatalogueNamespace)[0]
 		if next := r.nextOwners(context.Background(), first); len(next) != 1 || next[0].Name != "f" {
 			t.Errorf("the deletion triggers %v", next)
 		}

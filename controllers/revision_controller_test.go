@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestKeptRevisions(t *testing.T) {
@@ -25,7 +25,7 @@ func TestKeptRevisions(t *testing.T) {
 		var list []metav1.PartialObjectMetadata
 		for i := 1; i <= n; i++ {
 			list = append(list, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-				Name: fmt.Sprintf("r%d", i), CreationTimestamp: metav1.NewTime(fixtures.Now.Add(time.Duration(i) * time.Minute))}})
+				Name: fmt.Sprintf("r%d", i), CreationTimestamp: metav1.NewTime(builders.Now.Add(time.Duration(i) * time.Minute))}})
 		}
 		return list
 	}
@@ -45,7 +45,7 @@ func TestKeptRevisions(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			function := fixtures.MakeFunction("f").With(func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = tc.limit }).Obj()
+			function := builders.MakeFunction("f").With(func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = tc.limit }).Obj()
 			if tc.current != "" {
 				function.Status.Revision = &v1alpha1.FunctionRevision{Name: tc.current}
 			}
@@ -60,10 +60,10 @@ func TestKeptRevisionsAreOrderedByNumber(t *testing.T) {
 	var revisions []metav1.PartialObjectMetadata
 	for i, number := range []string{"5", "2", "3", "4"} { // r0 is the oldest
 		revisions = append(revisions, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-			Name: fmt.Sprintf("r%d", i), CreationTimestamp: metav1.NewTime(fixtures.Now.Add(time.Duration(i) * time.Minute)),
+			Name: fmt.Sprintf("r%d", i), CreationTimestamp: metav1.NewTime(builders.Now.Add(time.Duration(i) * time.Minute)),
 			Annotations: map[string]string{v1alpha1.AnnotationRevisionNumber: number}}})
 	}
-	function := fixtures.MakeFunction("f").With(func(f *v1alpha1.Function) {
+	function := builders.MakeFunction("f").With(func(f *v1alpha1.Function) {
 		f.Spec.RevisionHistoryLimit = ptr.To[int32](1)
 		f.Status.Revision = &v1alpha1.FunctionRevision{Name: "r3"}
 	}).Obj()
@@ -77,9 +77,9 @@ func TestKeptRevisionsOfOneSecondAreOrderedByResourceVersion(t *testing.T) {
 	var revisions []metav1.PartialObjectMetadata
 	for name, version := range map[string]string{"a": "99", "b": "100", "c": "98", "current": "101"} {
 		revisions = append(revisions, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-			Name: name, ResourceVersion: version, CreationTimestamp: metav1.NewTime(fixtures.Now)}})
+			Name: name, ResourceVersion: version, CreationTimestamp: metav1.NewTime(builders.Now)}})
 	}
-	function := fixtures.MakeFunction("f").With(func(f *v1alpha1.Function) {
+	function := builders.MakeFunction("f").With(func(f *v1alpha1.Function) {
 		f.Spec.RevisionHistoryLimit = ptr.To[int32](2)
 		f.Status.Revision = &v1alpha1.FunctionRevision{Name: "current"}
 	}).Obj()
@@ -95,7 +95,7 @@ func TestAnUnusedRevisionIsDeletedAfterTheGracePeriod(t *testing.T) {
 	revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "f-0123456789", Namespace: "team", UID: "revision",
 		Labels: map[string]string{v1alpha1.LabelFunction: "f", v1alpha1.LabelFunctionUID: "uid-of-f"}}}
 	w := newCluster(revision)
-	clk := clocktesting.NewFakePassiveClock(fixtures.Now)
+	clk := clocktesting.NewFakePassiveClock(builders.Now)
 	r := NewRevisionReconciler(w.client, NewMetrics(prometheus.NewRegistry()), clk, DefaultRevisionGrace)
 	key := request("team", revision.Name)
 	reconcile := func(wantWait time.Duration, wantGone bool) {
@@ -113,21 +113,21 @@ func TestAnUnusedRevisionIsDeletedAfterTheGracePeriod(t *testing.T) {
 		}
 	}
 	reconcile(DefaultRevisionGrace, false)
-	clk.SetTime(fixtures.Now.Add(4 * time.Minute))
+	clk.SetTime(builders.Now.Add(4 * time.Minute))
 	reconcile(time.Minute, false)
 
 	// A run uses it, and the grace period starts again when that run is gone.
-	run := fixtures.MakeRun("r").Inputs(1).Pinned(revision.Name, 1, 1, 0).Obj()
+	run := builders.MakeRun("r").Inputs(1).Pinned(revision.Name, 1, 1, 0).Obj()
 	if err := w.client.Create(ctx, run); err != nil {
 		t.Fatal(err)
 	}
-	clk.SetTime(fixtures.Now.Add(10 * time.Minute))
+	clk.SetTime(builders.Now.Add(10 * time.Minute))
 	reconcile(0, false)
 	if err := w.client.Delete(ctx, run); err != nil {
 		t.Fatal(err)
 	}
 	reconcile(DefaultRevisionGrace, false)
-	clk.SetTime(fixtures.Now.Add(15 * time.Minute))
+	clk.SetTime(builders.Now.Add(15 * time.Minute))
 	reconcile(0, true)
 	reconcile(0, true)
 	if len(r.unused) != 0 {
@@ -138,9 +138,9 @@ func TestAnUnusedRevisionIsDeletedAfterTheGracePeriod(t *testing.T) {
 func TestRevisionsOfADeletedFunctionAreNotKeptByANewOneOfItsName(t *testing.T) {
 	revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "f-0123456789", Namespace: "team", UID: "revision",
 		Labels: map[string]string{v1alpha1.LabelFunction: "f", v1alpha1.LabelFunctionUID: "uid-of-the-deleted"}}}
-	function := fixtures.MakeFunction("f").Ready("f-0123456789").Obj()
+	function := builders.MakeFunction("f").Ready("f-0123456789").Obj()
 	w := newCluster(revision, function)
-	r := NewRevisionReconciler(w.client, NewMetrics(prometheus.NewRegistry()), clocktesting.NewFakePassiveClock(fixtures.Now), 0)
+	r := NewRevisionReconciler(w.client, NewMetrics(prometheus.NewRegistry()), clocktesting.NewFakePassiveClock(builders.Now), 0)
 	if _, err := r.Reconcile(context.Background(), request("team", revision.Name)); err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,12 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // Server-side apply unsets fields that are left out, so every write of the status must have the whole pin.
 func TestRunConfigurationHasTheWholePin(t *testing.T) {
-	run := fixtures.MakeRun("r").Pinned("f-0123456789", 9, 3, 2).Obj()
+	run := builders.MakeRun("r").Pinned("f-0123456789", 9, 3, 2).Obj()
 	run.Status.Revision.GPUProducts, run.Status.Revision.Retries = []string{"A100", "T4"}, 4
 	run.Status.Revision.RetryDelaySeconds, run.Status.Revision.NonRetryableErrors = ptr.To[int32](0), []string{"OSError"}
 	run.Status.Revision.TTLSecondsAfterFinished, run.Status.Revision.ResultsTTLSecondsAfterFinished = ptr.To[int32](0), ptr.To[int32](7)

@@ -10,7 +10,7 @@ import (
 	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // kstatusOf is the status that tools compute from an object.
@@ -42,51 +42,51 @@ func TestRunConditionsForKstatus(t *testing.T) {
 		},
 		{
 			name: "a run that waits for its function is in progress",
-			act:  func(run *v1alpha1.FunctionRun) { DescribeRun(run, FunctionMissing(run), fixtures.Now) },
+			act:  func(run *v1alpha1.FunctionRun) { DescribeRun(run, FunctionMissing(run), builders.Now) },
 			want: kstatus.InProgressStatus, wantTrue: []string{"Reconciling"},
 		},
 		{
 			name: "a suspended run is in progress without activity",
-			act:  func(run *v1alpha1.FunctionRun) { DescribeRun(run, RunSuspendedState(false), fixtures.Now) },
+			act:  func(run *v1alpha1.FunctionRun) { DescribeRun(run, RunSuspendedState(false), builders.Now) },
 			want: kstatus.InProgressStatus, wantTrue: []string{"Suspended"},
 		},
 		{
 			name: "a run whose Job was refused is failed",
 			act: func(run *v1alpha1.FunctionRun) {
-				DescribeRun(run, Stalled(v1alpha1.ReasonJobRefused, "x"), fixtures.Now)
+				DescribeRun(run, Stalled(v1alpha1.ReasonJobRefused, "x"), builders.Now)
 			},
 			want: kstatus.FailedStatus, wantTrue: []string{"Stalled"},
 		},
 		{
 			name: "a run that is ending is in progress",
 			act: func(run *v1alpha1.FunctionRun) {
-				StartEnding(run, v1alpha1.ReasonCancelled, "x", fixtures.Now)
-				DescribeRun(run, RunEndingState(run), fixtures.Now)
+				StartEnding(run, v1alpha1.ReasonCancelled, "x", builders.Now)
+				DescribeRun(run, RunEndingState(run), builders.Now)
 			},
 			want: kstatus.InProgressStatus, wantTrue: []string{"Ending", "Reconciling"},
 		},
 		{
 			name: "a complete run is current",
-			act:  func(run *v1alpha1.FunctionRun) { FinishRun(run, true, v1alpha1.ReasonSucceeded, "x", fixtures.Now) },
+			act:  func(run *v1alpha1.FunctionRun) { FinishRun(run, true, v1alpha1.ReasonSucceeded, "x", builders.Now) },
 			want: kstatus.CurrentStatus, wantTrue: []string{"Complete", "Finished", "Ready"},
 		},
 		{
 			name: "a failed run is failed",
-			act:  func(run *v1alpha1.FunctionRun) { FinishRun(run, false, v1alpha1.ReasonInputsFailed, "x", fixtures.Now) },
+			act:  func(run *v1alpha1.FunctionRun) { FinishRun(run, false, v1alpha1.ReasonInputsFailed, "x", builders.Now) },
 			want: kstatus.FailedStatus, wantTrue: []string{"Failed", "Finished", "Stalled"},
 		},
 		{
 			name: "a complete run is no longer suspended",
 			act: func(run *v1alpha1.FunctionRun) {
-				DescribeRun(run, RunSuspendedState(false), fixtures.Now)
-				FinishRun(run, true, v1alpha1.ReasonSucceeded, "x", fixtures.Now)
+				DescribeRun(run, RunSuspendedState(false), builders.Now)
+				FinishRun(run, true, v1alpha1.ReasonSucceeded, "x", builders.Now)
 			},
 			want: kstatus.CurrentStatus, wantTrue: []string{"Complete", "Finished", "Ready"},
 		},
 		{
 			name: "a complete run is in progress after a change of its spec",
 			act: func(run *v1alpha1.FunctionRun) {
-				FinishRun(run, true, v1alpha1.ReasonSucceeded, "x", fixtures.Now)
+				FinishRun(run, true, v1alpha1.ReasonSucceeded, "x", builders.Now)
 				run.Generation = 2
 			},
 			want: kstatus.InProgressStatus, wantTrue: []string{"Complete", "Finished", "Ready"},
@@ -94,7 +94,7 @@ func TestRunConditionsForKstatus(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := fixtures.MakeRun("r").Obj()
+			run := builders.MakeRun("r").Obj()
 			run.Status.ObservedGeneration = run.Generation
 			tc.act(run)
 			if got := kstatusOf(t, run); got != tc.want {
@@ -119,14 +119,14 @@ func TestRunConditionsForKstatus(t *testing.T) {
 }
 
 func TestEndingKeepsTheFirstReason(t *testing.T) {
-	run := fixtures.MakeRun("r").Obj()
-	if !StartEnding(run, v1alpha1.ReasonJobFailed, "first", fixtures.Now) {
+	run := builders.MakeRun("r").Obj()
+	if !StartEnding(run, v1alpha1.ReasonJobFailed, "first", builders.Now) {
 		t.Error("the first call changed nothing")
 	}
-	if StartEnding(run, v1alpha1.ReasonCancelled, "second", fixtures.Now) {
+	if StartEnding(run, v1alpha1.ReasonCancelled, "second", builders.Now) {
 		t.Error("the second call changed the condition")
 	}
-	DescribeRun(run, RunEndingState(run), fixtures.Now)
+	DescribeRun(run, RunEndingState(run), builders.Now)
 	if got := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionEnding); got.Reason != v1alpha1.ReasonJobFailed || got.Message != "first" {
 		t.Errorf("Ending is %+v", got)
 	}

@@ -10,18 +10,18 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestRunningState(t *testing.T) {
 	job := func(change ...func(*batchv1.Job)) *batchv1.Job {
-		j := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "r-1", UID: "job", CreationTimestamp: metav1.NewTime(fixtures.Now.Add(-5 * time.Second))}}
+		j := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "r-1", UID: "job", CreationTimestamp: metav1.NewTime(builders.Now.Add(-5 * time.Second))}}
 		for _, f := range change {
 			f(j)
 		}
 		return j
 	}
-	old := func(j *batchv1.Job) { j.CreationTimestamp = metav1.NewTime(fixtures.Now.Add(-11 * time.Second)) }
+	old := func(j *batchv1.Job) { j.CreationTimestamp = metav1.NewTime(builders.Now.Add(-11 * time.Second)) }
 	unschedulable := &PodProblem{rankUnschedulable, v1alpha1.ReasonPodsUnschedulable, "no node has room: 0/1."}
 	tests := []struct {
 		name        string
@@ -92,8 +92,8 @@ func TestRunningState(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			run := fixtures.MakeRun("r").Pinned("f-0123456789", 100, 8, 1).Job(1, "job").Progress(tc.progress).Obj()
-			got, recheck := RunningState(run, tc.job, tc.workers, fixtures.Now)
+			run := builders.MakeRun("r").Pinned("f-0123456789", 100, 8, 1).Job(1, "job").Progress(tc.progress).Obj()
+			got, recheck := RunningState(run, tc.job, tc.workers, builders.Now)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("RunningState (-want +got):\n%s", diff)
 			}

@@ -7,11 +7,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestRestoreFinishedRun(t *testing.T) {
-	run := fixtures.MakeRun("r").Obj()
+	run := builders.MakeRun("r").Obj()
 	now := time.Unix(1000, 0)
 	FinishRun(run, true, v1alpha1.ReasonSucceeded, "All 2 inputs succeeded.", now)
 	want := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionReady).DeepCopy()

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestCode(t *testing.T) {
@@ -61,7 +61,7 @@ func TestCode(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			runtime, _ := fixtures.Lookup("python311")
+			runtime, _ := builders.Lookup("python311")
 			var got Code
 			var problem *Problem
 			if tc.configMap != nil {

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden manifests under testdata")
@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite the golden manifests under test
 func TestJobFor(t *testing.T) {
 	quantity := v1alpha1.MustParseQuantity
 	base := func() (*v1alpha1.Function, *v1alpha1.FunctionImage) {
-		return fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("sharedcloud-catalogue", "python")
+		return builders.MakeFunction("f").Obj(), builders.MakeImage("sharedcloud-catalogue", "python")
 	}
 	tests := []struct {
 		name            string
@@ -36,7 +36,7 @@ func TestJobFor(t *testing.T) {
 			name:   "a run of a plain function becomes an Indexed Job of its workers",
 			golden: "job_plain.yaml",
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("digits-7k2xp").Pinned("f-0123456789", 1000, 8, 0).Job(1, "").Obj()
+				return builders.MakeRun("digits-7k2xp").Pinned("f-0123456789", 1000, 8, 0).Job(1, "").Obj()
 			},
 		},
 		{
@@ -44,7 +44,7 @@ func TestJobFor(t *testing.T) {
 			golden: "job_gpu.yaml",
 			image:  func(image *v1alpha1.FunctionImage) { image.Spec.RequiresGPU = true },
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("train").Pinned("f-0123456789", 3, 3, 2).Job(1, "").Obj()
+				return builders.MakeRun("train").Pinned("f-0123456789", 3, 3, 2).Job(1, "").Obj()
 			},
 		},
 		{
@@ -52,7 +52,7 @@ func TestJobFor(t *testing.T) {
 			golden: "job_gpu_products.yaml",
 			image:  func(image *v1alpha1.FunctionImage) { image.Spec.RequiresGPU = true },
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
+				return builders.MakeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
 					r.Status.Revision.GPUProducts = []string{"NVIDIA-A100-SXM4-80GB", "NVIDIA-H100-80GB-HBM3"}
 				}).Obj()
 			},
@@ -64,7 +64,7 @@ func TestJobFor(t *testing.T) {
 				function.Spec.GPUResource = ptr.To("nvidia.com/gpu.shared")
 			},
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
+				return builders.MakeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").With(func(r *v1alpha1.FunctionRun) {
 					r.Status.Revision.GPUResource, r.Status.Revision.PriorityClassName = "nvidia.com/mig-1g.10gb", "batch"
 				}).Obj()
 			},
@@ -74,7 +74,7 @@ func TestJobFor(t *testing.T) {
 			golden: "job_files.yaml",
 			files:  []string{"labels.json", "util.py"},
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("digits").Pinned("f-0123456789", 3, 3, 0).Job(1, "").Obj()
+				return builders.MakeRun("digits").Pinned("f-0123456789", 3, 3, 0).Job(1, "").Obj()
 			},
 		},
 		{
@@ -122,7 +122,7 @@ func TestJobFor(t *testing.T) {
 				image.Spec.ImagePullSecrets = []string{"registry", "mirror"}
 			},
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("sweep").Pinned("f-0123456789", 50, 4, 1).Job(1, "").Obj()
+				return builders.MakeRun("sweep").Pinned("f-0123456789", 50, 4, 1).Job(1, "").Obj()
 			},
 		},
 		{
@@ -130,7 +130,7 @@ func TestJobFor(t *testing.T) {
 			golden:   "job_root.yaml",
 			function: func(f *v1alpha1.Function) { f.Spec.Pod = &v1alpha1.PodSettings{RunAsUser: ptr.To[int64](0)} },
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("rooted").Pinned("f-0123456789", 1, 1, 0).Job(1, "").Obj()
+				return builders.MakeRun("rooted").Pinned("f-0123456789", 1, 1, 0).Job(1, "").Obj()
 			},
 		},
 		{
@@ -141,14 +141,14 @@ func TestJobFor(t *testing.T) {
 			},
 			image: func(image *v1alpha1.FunctionImage) { image.Spec.Runtime = "node20" },
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("scripted").Pinned("f-0123456789", 10, 2, 0).Job(1, "").Obj()
+				return builders.MakeRun("scripted").Pinned("f-0123456789", 10, 2, 0).Job(1, "").Obj()
 			},
 		},
 		{
 			name:   "a later Job records the outcomes before it",
 			golden: "job_next.yaml",
 			run: func() *v1alpha1.FunctionRun {
-				return fixtures.MakeRun("again").Pinned("f-0123456789", 10, 2, 0).Job(3, "").
+				return builders.MakeRun("again").Pinned("f-0123456789", 10, 2, 0).Job(3, "").
 					Progress(v1alpha1.RunProgress{Total: 10, Pending: 4, Succeeded: 5, Failed: 1}).Obj()
 			},
 			withoutProgress: 1,
@@ -163,10 +163,10 @@ func TestJobFor(t *testing.T) {
 			if tc.image != nil {
 				tc.image(image)
 			}
-			runtime, _ := fixtures.Lookup(function.Spec.Runtime)
+			runtime, _ := builders.Lookup(function.Spec.Runtime)
 			settings := SettingsFor(function, image, runtime, testOptions.GPUResource)
 			settings.Files = tc.files
-			got, err := yaml.Marshal(JobFor(tc.run(), settings, testOptions, tc.withoutProgress, fixtures.Now))
+			got, err := yaml.Marshal(JobFor(tc.run(), settings, testOptions, tc.withoutProgress, builders.Now))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,11 +188,11 @@ func TestJobFor(t *testing.T) {
 }
 
 func TestJobForDoesNotChangeTheSettings(t *testing.T) {
-	function, image := fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("team", "python")
+	function, image := builders.MakeFunction("f").Obj(), builders.MakeImage("team", "python")
 	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: v1alpha1.ResourceList{"memory": v1alpha1.MustParseQuantity("1Gi")}}}
-	runtime, _ := fixtures.Lookup("python311")
+	runtime, _ := builders.Lookup("python311")
 	settings := SettingsFor(function, image, runtime, testOptions.GPUResource)
-	JobFor(fixtures.MakeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions, 0, fixtures.Now)
+	JobFor(builders.MakeRun("r").Pinned("f-0123456789", 1, 1, 1).Job(1, "").Obj(), settings, testOptions, 0, builders.Now)
 	if _, leaked := function.Spec.Pod.Resources.Limits["nvidia.com/gpu"]; leaked {
 		t.Error("building a Job changed the limits of the settings: the next run without GPUs would request them")
 	}

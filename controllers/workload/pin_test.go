@@ -7,12 +7,12 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // The settings of the run take precedence over those of its function.
 func TestPinFor(t *testing.T) {
-	function, image := fixtures.MakeFunction("f").Ready("f-0123456789").Obj(), fixtures.MakeImage("team", "python")
+	function, image := builders.MakeFunction("f").Ready("f-0123456789").Obj(), builders.MakeImage("team", "python")
 	function.Spec.RunPolicy = v1alpha1.RunPolicy{
 		GPUs: ptr.To[int32](2), GPUProducts: []string{"T4", "A100"}, Workers: ptr.To[int32](3), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](1),
 		NonRetryableErrors: []string{"KeyError", "AssertionError"}, MaxFailures: ptr.To[int32](5), ActiveDeadlineSeconds: ptr.To[int32](90),
@@ -45,8 +45,8 @@ func TestPinFor(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			rt, _ := fixtures.Lookup("python311")
-			run := fixtures.MakeRun("r").With(func(r *v1alpha1.FunctionRun) { r.Spec.RunPolicy = tc.policy }).Obj()
+			rt, _ := builders.Lookup("python311")
+			run := builders.MakeRun("r").With(func(r *v1alpha1.FunctionRun) { r.Spec.RunPolicy = tc.policy }).Obj()
 			want := base
 			tc.want(&want)
 			got := PinFor(run, function, SettingsFor(function, image, rt, testOptions.GPUResource), Inputs{Count: 9, ConfigMap: "kept", Digest: "of the copy"})

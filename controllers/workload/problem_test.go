@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestMatchRuntime(t *testing.T) {
@@ -23,9 +23,9 @@ func TestMatchRuntime(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			function, image := fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("team", "python")
+			function, image := builders.MakeFunction("f").Obj(), builders.MakeImage("team", "python")
 			function.Spec.Runtime, image.Spec.Runtime = tc.function, tc.image
-			_, got := MatchRuntime(function, image, fixtures.Lookup)
+			_, got := MatchRuntime(function, image, builders.Lookup)
 			checkProblem(t, got, tc.wantReason, tc.words)
 		})
 	}

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func TestNumberFor(t *testing.T) {
@@ -19,7 +19,7 @@ func TestNumberFor(t *testing.T) {
 			Annotations: map[string]string{annotationContent: name, v1alpha1.AnnotationRevisionNumber: number}}}
 	}
 	deleted := sibling("b", "2")
-	deleted.DeletionTimestamp = &metav1.Time{Time: fixtures.Now}
+	deleted.DeletionTimestamp = &metav1.Time{Time: builders.Now}
 	foreign := sibling("b", "2")
 	foreign.Annotations[annotationContent] = "other"
 	for name, tc := range map[string]struct {

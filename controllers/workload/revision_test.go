@@ -8,18 +8,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // Everything that changes what is executed makes another revision, and nothing else does.
 func TestRevisionNameFollowsFromItsContent(t *testing.T) {
 	build := func(change func(f *v1alpha1.Function, i *v1alpha1.FunctionImage)) *corev1.ConfigMap {
 		t.Helper()
-		function, image := fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("team", "python")
+		function, image := builders.MakeFunction("f").Obj(), builders.MakeImage("team", "python")
 		if change != nil {
 			change(function, image)
 		}
-		runtime, _ := fixtures.Lookup(function.Spec.Runtime)
+		runtime, _ := builders.Lookup(function.Spec.Runtime)
 		revision, err := RevisionFor(function, Code{Handler: []byte(*function.Spec.Code)}, runtime.Runner, SettingsFor(function, image, runtime, "nvidia.com/gpu"))
 		if err != nil {
 			t.Fatal(err)
@@ -88,10 +88,10 @@ func TestRevisionNameFollowsFromItsContent(t *testing.T) {
 }
 
 func TestSettingsOfReadsWhatRevisionForWrites(t *testing.T) {
-	function, image := fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("team", "python")
+	function, image := builders.MakeFunction("f").Obj(), builders.MakeImage("team", "python")
 	function.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: v1alpha1.ResourceList{"memory": v1alpha1.MustParseQuantity("1Gi")}}}
 	function.Spec.GPUProducts = []string{"B", "A"}
-	runtime, _ := fixtures.Lookup("python311")
+	runtime, _ := builders.Lookup("python311")
 	want := SettingsFor(function, image, runtime, "nvidia.com/gpu")
 	revision, err := RevisionFor(function, Code{Handler: []byte("code")}, runtime.Runner, want)
 	if err != nil {
@@ -110,8 +110,8 @@ func TestSettingsOfReadsWhatRevisionForWrites(t *testing.T) {
 }
 
 func TestFilesArePartOfTheRevision(t *testing.T) {
-	function, image := fixtures.MakeFunction("f").Obj(), fixtures.MakeImage("team", "python")
-	runtime, _ := fixtures.Lookup("python311")
+	function, image := builders.MakeFunction("f").Obj(), builders.MakeImage("team", "python")
+	runtime, _ := builders.Lookup("python311")
 	build := func(beside map[string][]byte) *corev1.ConfigMap {
 		revision, err := RevisionFor(function, Code{[]byte("code"), beside}, runtime.Runner, SettingsFor(function, image, runtime, "nvidia.com/gpu"))
 		if err != nil {

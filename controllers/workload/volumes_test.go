@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
-	"sharedcloud.io/function-operator/controllers/internal/fixtures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // $(NAME) in a variable of a Function is replaced by the value of an earlier variable, also one of the operator's.
 //
 //security:attack tenant | $(NAME) in a variable reveals a secret of the operator | the operator's variables hold only an address and paths
 func TestOwnVariablesHoldNoSecrets(t *testing.T) {
-	run := fixtures.MakeRun("r").Pinned("f-0123456789", 1, 1, 0).Job(1, "").Obj()
+	run := builders.MakeRun("r").Pinned("f-0123456789", 1, 1, 0).Job(1, "").Obj()
 	for _, variable := range ownEnv(run, Settings{HandlerFile: "handler.py"}, testOptions.ExchangeURL) {
 		if variable.ValueFrom != nil || variable.Value == nil {
 			t.Errorf("%s has no constant value", *variable.Name)

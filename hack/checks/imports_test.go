@@ -65,6 +65,10 @@ var rules = map[string]rule{
 		of: []string{"runtimes"}, not: []string{"./exchange"}, direct: true,
 		reasons: "they have a strict copy of the protocol, so that a mistake in package exchange cannot hide one in a runner",
 	},
+	"the builders of the tests know nothing of the project but api and runtimes": {
+		of: []string{"test/builders"}, not: []string{"./"}, except: []string{"./api", "./runtimes", "./test/builders"},
+		reasons: "the tests of every other package may use them",
+	},
 	"the controllers never reach the API server or a store": {
 		of:      []string{"controllers", "cmd/manager"},
 		not:     []string{"./apiserver", "k8s.io/apiserver", "database/sql", "modernc.org/sqlite", "github.com/jackc/pgx"},

@@ -111,7 +111,7 @@ func printSummary(out io.Writer, run *v1alpha1.FunctionRun, answers []answer, to
 		}
 	}
 	counts := run.Status.Progress
-	fmt.Fprintf(out, "\n%d of %d answers, in order, in %.1f s. Best learning rate: %g (%.1f %% on average over %d seeds).\n",
+	fmt.Fprintf(out, "\n%d of %d results, in order, in %.1f s. Best learning rate: %g (%.1f %% on average over %d seeds).\n",
 		counts.Succeeded, counts.Total, took.Seconds(), rates[best], 100*bestMean, seeds)
 	fmt.Fprintf(out, `
 Try next:

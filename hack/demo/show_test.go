@@ -52,7 +52,7 @@ func TestTheTableAndTheSummary(t *testing.T) {
 		"INDEX   RATE   SEED   ACCURACY   SECONDS   GPU     WORKER",
 		"19      0.3    1      90.0 %     0.25      GPU-3   w-0",
 		"1       0.01   1      TimedOut   0.25      GPU-3   w-0",
-		"35 of 36 answers, in order, in 3.0 s. Best learning rate: 0.3 (56.7 % on average over 6 seeds).",
+		"35 of 36 results, in order, in 3.0 s. Best learning rate: 0.3 (56.7 % on average over 6 seeds).",
 		"kubectl describe functionrun digits-x -n default",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // tenantOf returns a client for a user with the cluster role edit in a namespace: it can write pods, ConfigMaps and Jobs.
@@ -42,7 +43,7 @@ var _ = Describe("A tenant with the role edit", func() {
 		namespace := newNamespace(ctx)
 		c := tenantOf(ctx, namespace)
 		function := makeFunction(ctx, namespace, "genuine", "import time\ndef handler(event):\n    time.sleep(0.2)\n    return 'genuine'\n")
-		run := startRun(ctx, function, inputs(40, position), withWorkers(1))
+		run := startRun(ctx, function, builders.Inputs(40, builders.Index), withWorkers(1))
 		worker := runningWorkers(ctx, run, 1)[0]
 		forged := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "forged", Namespace: namespace, Labels: worker.Labels, Annotations: worker.Annotations, OwnerReferences: worker.OwnerReferences},

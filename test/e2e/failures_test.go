@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // steadyCode sleeps and returns its input, so that a run lasts long enough to be disturbed.
@@ -22,7 +23,7 @@ const steadyCode = "import time\ndef handler(event):\n  time.sleep(0.05)\n  retu
 func disturb(ctx SpecContext, n int, how func(run *v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
 	GinkgoHelper()
 	function := makeFunction(ctx, newNamespace(ctx), "steady", steadyCode)
-	run := startRun(ctx, function, inputs(n, position), withWorkers(4))
+	run := startRun(ctx, function, builders.Inputs(n, builders.Index), withWorkers(4))
 	waitProgress(ctx, run, "some are done", someDone(20))
 	acknowledged := partialResults(ctx, run)
 	how(run)
@@ -102,7 +103,7 @@ var _ = Describe("A run that cannot execute reports the reason within seconds", 
 			Spec: v1alpha1.FunctionImageSpec{RegistryPath: "registry.invalid/nobody/absent:latest", Runtime: "python311", ImagePullPolicy: corev1.PullNever}}
 		Expect(k8s.Create(ctx, image)).To(Succeed())
 		function := makeFunction(ctx, namespace, "absent", steadyCode, func(f *v1alpha1.Function) { f.Spec.Image = "absent" })
-		run := startRun(ctx, function, inputs(3, position))
+		run := startRun(ctx, function, builders.Inputs(3, builders.Index))
 		message := waitReadyReason(ctx, run, v1alpha1.ReasonImageUnavailable, 20*time.Second)
 		Expect(message).To(ContainSubstring("registry.invalid/nobody/absent:latest"))
 		// The image appears on the node: as a second name of an image that exists.
@@ -115,7 +116,7 @@ var _ = Describe("A run that cannot execute reports the reason within seconds", 
 
 	It("when the code has a syntax error: every input fails with it", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "syntax", "def handler(event):\n  print 'Python 2'\n")
-		run := waitFinished(ctx, startRun(ctx, function, inputs(5, position)), 60*time.Second)
+		run := waitFinished(ctx, startRun(ctx, function, builders.Inputs(5, builders.Index)), 60*time.Second)
 		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonModuleNotLoaded, time.Second)).To(ContainSubstring("SyntaxError"))
 		for _, o := range results(ctx, run) {
 			Expect(o.Status).To(Equal(v1alpha1.OutcomeFailed))
@@ -126,20 +127,20 @@ var _ = Describe("A run that cannot execute reports the reason within seconds", 
 
 	It("when the module has no handler", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "nohandler", "def main(event): pass\n")
-		run := waitFinished(ctx, startRun(ctx, function, inputs(2, position), withWorkers(1)), 60*time.Second)
+		run := waitFinished(ctx, startRun(ctx, function, builders.Inputs(2, builders.Index), withWorkers(1)), 60*time.Second)
 		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonModuleNotLoaded, time.Second)).To(ContainSubstring("def handler(event)"))
 	}, SpecTimeout(2*time.Minute))
 
 	It("when no node has the GPUs", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "toomany", steadyCode, func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](64) })
-		run := startRun(ctx, function, inputs(2, position))
+		run := startRun(ctx, function, builders.Inputs(2, builders.Index))
 		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
 		Expect(message).To(ContainSubstring("nvidia.com/gpu"))
 	}, SpecTimeout(2*time.Minute))
 
 	It("when its Function is missing, and starts when the Function appears", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		run := startRun(ctx, &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "late", Namespace: namespace}}, inputs(3, position))
+		run := startRun(ctx, &v1alpha1.Function{ObjectMeta: metav1.ObjectMeta{Name: "late", Namespace: namespace}}, builders.Inputs(3, builders.Index))
 		Expect(waitReadyReason(ctx, run, v1alpha1.ReasonFunctionMissing, 20*time.Second)).To(ContainSubstring("late"))
 		makeFunction(ctx, namespace, "late", steadyCode)
 		waitComplete(ctx, run, 60*time.Second)

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // devicesCode returns the devices of the worker, and takes long enough that all workers execute an input.
@@ -27,7 +28,7 @@ var _ = Describe("The workers of a run", func() {
 		needsLocalCluster("the GPUs that the local node simulates")
 		function := makeFunction(ctx, newNamespace(ctx), "gpus", devicesCode)
 		workers := int32(len(want))
-		run := startRun(ctx, function, inputs(len(want), position), withWorkers(workers), func(run *v1alpha1.FunctionRun) {
+		run := startRun(ctx, function, builders.Inputs(len(want), builders.Index), withWorkers(workers), func(run *v1alpha1.FunctionRun) {
 			run.Spec.GPUs, run.Spec.GPUResource = ptr.To[int32](1), ptr.To(resource)
 		})
 		for _, pod := range runningWorkers(ctx, run, len(want)) {
@@ -63,9 +64,9 @@ var _ = Describe("The workers of a run", func() {
 				run.Spec.GPUs, run.Spec.GPUProducts = ptr.To[int32](1), []string{product, "NVIDIA-Of-Tomorrow"}
 			}
 		}
-		Expect(results(ctx, waitComplete(ctx, startRun(ctx, function, inputs(1, position), of(has)), time.Minute))).To(HaveLen(1))
+		Expect(results(ctx, waitComplete(ctx, startRun(ctx, function, builders.Inputs(1, builders.Index), of(has)), time.Minute))).To(HaveLen(1))
 
-		run := startRun(ctx, function, inputs(1, position), of(wanted))
+		run := startRun(ctx, function, builders.Inputs(1, builders.Index), of(wanted))
 		message := waitReadyReason(ctx, run, v1alpha1.ReasonPodsUnschedulable, 20*time.Second)
 		Expect(message).To(ContainSubstring("affinity"))
 		Expect(did(ctx, run.Namespace, "", "describe", run.Name)).To(ContainSubstring(wanted))

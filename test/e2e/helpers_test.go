@@ -14,15 +14,14 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // outcome is one element of functionruns/results.
@@ -47,41 +46,15 @@ type outcomeError struct {
 // makeFunction creates a Function of Python code on the catalogue's image.
 func makeFunction(ctx SpecContext, namespace, name, code string, change ...func(*v1alpha1.Function)) *v1alpha1.Function {
 	GinkgoHelper()
-	function := &v1alpha1.Function{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
-		Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To(code)},
-	}
-	for _, f := range change {
-		f(function)
-	}
+	function := builders.Function(namespace, name, append([]func(*v1alpha1.Function){func(f *v1alpha1.Function) { f.Spec.Code = &code }}, change...)...)
 	Expect(k8s.Create(ctx, function)).To(Succeed())
 	return function
 }
 
-// inputs returns n inputs of one value each.
-func inputs(n int, value func(i int) any) []v1alpha1.Input {
-	GinkgoHelper()
-	all := make([]v1alpha1.Input, n)
-	for i := range all {
-		raw, err := json.Marshal(value(i))
-		Expect(err).NotTo(HaveOccurred())
-		all[i] = v1alpha1.Input{apiextensionsv1.JSON{Raw: raw}}
-	}
-	return all
-}
-
-func position(i int) any { return i }
-
 // startRun creates a run of the function over the inputs.
 func startRun(ctx SpecContext, function *v1alpha1.Function, parameters []v1alpha1.Input, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
 	GinkgoHelper()
-	run := &v1alpha1.FunctionRun{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: function.Name + "-", Namespace: function.Namespace},
-		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: function.Name}, Parameters: parameters},
-	}
-	for _, f := range change {
-		f(run)
-	}
+	run := builders.Run(function.Namespace, function.Name+"-", function.Name, parameters, change...)
 	Expect(k8s.Create(ctx, run)).To(Succeed())
 	return run
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // hostileCode performs the act that the input names.
@@ -106,7 +107,7 @@ var _ = Describe("Hostile handlers", func() {
 			f.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{
 				Limits: v1alpha1.ResourceList{corev1.ResourceMemory: v1alpha1.MustParseQuantity("256Mi")}}}
 		})
-		run := waitFinished(ctx, startRun(ctx, function, inputs(len(names), func(i int) any { return names[i] }), withWorkers(4)), 3*time.Minute)
+		run := waitFinished(ctx, startRun(ctx, function, builders.Inputs(len(names), func(i int) any { return names[i] }), withWorkers(4)), 3*time.Minute)
 		Expect(meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionFailed)).To(BeTrue())
 		for i, o := range results(ctx, run) {
 			name := names[i]

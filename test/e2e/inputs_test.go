@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // subresource is the path of a subresource for kubectl's --raw.
@@ -220,7 +221,7 @@ def handler(event):
         print(event[0], 'step', step, time.time(), flush=True)
         time.sleep(0.5)
 `, steps))
-		run := startRun(ctx, function, inputs(2, func(i int) any { return fmt.Sprint("input-", i) }), withWorkers(2))
+		run := startRun(ctx, function, builders.Inputs(2, func(i int) any { return fmt.Sprint("input-", i) }), withWorkers(2))
 		waitProgress(ctx, run, "both are executed", func(p *v1alpha1.RunProgress) bool { return p.Running == 2 })
 		follow := exec.CommandContext(ctx, "kubectl", "get", "--raw", subresource(run.Namespace, "functionruns/"+run.Name+"/log?follow=true"))
 		output, err := follow.StdoutPipe()
@@ -261,7 +262,7 @@ def handler(event):
 
 	It("of 16 MiB are kept, and a larger one fails with a reason", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "large", "def handler(event): return 'x' * event[0]\n")
-		run := waitFinished(ctx, startRun(ctx, function, inputs(2, func(i int) any { return 16<<20 - 2 + i }), withWorkers(1)), 2*time.Minute)
+		run := waitFinished(ctx, startRun(ctx, function, builders.Inputs(2, func(i int) any { return 16<<20 - 2 + i }), withWorkers(1)), 2*time.Minute)
 		all := results(ctx, run)
 		Expect(all[0].Status).To(Equal(v1alpha1.OutcomeSucceeded), "%+v", all[0].Error)
 		Expect(all[0].Result).To(HaveLen(16 << 20))
@@ -273,7 +274,7 @@ def handler(event):
 var _ = Describe("A run's subresource cancel", func() {
 	It("ends it", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "slow", "import time\ndef handler(event): time.sleep(600)\n", func(f *v1alpha1.Function) { f.Spec.Workers = ptr.To[int32](1) })
-		run := startRun(ctx, function, inputs(3, position))
+		run := startRun(ctx, function, builders.Inputs(3, builders.Index))
 		waitProgress(ctx, run, "one is executed", func(p *v1alpha1.RunProgress) bool { return p.Running == 1 })
 		kubectl(ctx, "create", "--raw", subresource(run.Namespace, "functionruns/"+run.Name+"/cancel"), "-f", os.DevNull)
 		Expect(waitFinished(ctx, run, time.Minute).Status.Progress.Cancelled).To(BeEquivalentTo(3))

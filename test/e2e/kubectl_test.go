@@ -9,6 +9,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var _ = Describe("kubectl", func() {
@@ -29,7 +31,7 @@ var _ = Describe("kubectl", func() {
 		out, err := watch.StdoutPipe()
 		Expect(err).NotTo(HaveOccurred())
 		lines := make(chan string, 1000)
-		run := startRun(ctx, function, inputs(4, position), withWorkers(2))
+		run := startRun(ctx, function, builders.Inputs(4, builders.Index), withWorkers(2))
 		Expect(watch.Start()).To(Succeed())
 		DeferCleanup(func() { _, _ = watch.Process.Kill(), watch.Wait() })
 		go func() {

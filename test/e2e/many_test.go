@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // manyCode returns for each input the size of its batch; input 5 kills the process.
@@ -40,7 +41,7 @@ var _ = Describe("A handler with a batch size", func() {
 					f.Spec.Runtime, f.Spec.Image = "node20", "node"
 				}
 			})
-			all := results(ctx, waitFinished(ctx, startRun(ctx, function, inputs(12, position)), time.Minute))
+			all := results(ctx, waitFinished(ctx, startRun(ctx, function, builders.Inputs(12, builders.Index)), time.Minute))
 			for i, o := range all {
 				switch {
 				case i == 5:
@@ -63,7 +64,7 @@ var _ = Describe("The pods of a run", func() {
 		Expect(k8s.Create(ctx, priority)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.Delete(ctx, priority)).To(Succeed()) }, NodeTimeout(time.Minute))
 		function := makeFunction(ctx, newNamespace(ctx), "gpus", "import os, time\ndef handler(event):\n    time.sleep(6)\n    return os.environ['NVIDIA_VISIBLE_DEVICES']\n")
-		run := startRun(ctx, function, inputs(1, position), func(run *v1alpha1.FunctionRun) {
+		run := startRun(ctx, function, builders.Inputs(1, builders.Index), func(run *v1alpha1.FunctionRun) {
 			run.Spec.PriorityClassName, run.Spec.GPUs = ptr.To(priority.Name), ptr.To[int32](2)
 			run.Spec.GPUResource = ptr.To("nvidia.com/gpu")
 		})
@@ -80,7 +81,7 @@ var _ = Describe("A run with a time to live", func() {
 	It("is deleted after it has finished, with its outcomes", func(ctx SpecContext) {
 		needsLocalCluster("the file of the outcome store")
 		function := makeFunction(ctx, newNamespace(ctx), "short", "def handler(event): return event[0]\n")
-		run := startRun(ctx, function, inputs(3, position), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
+		run := startRun(ctx, function, builders.Inputs(3, builders.Index), func(run *v1alpha1.FunctionRun) { run.Spec.TTLSecondsAfterFinished = ptr.To[int32](5) })
 		waitComplete(ctx, run, time.Minute)
 		Eventually(func() error { return k8s.Get(ctx, client.ObjectKeyFromObject(run), &v1alpha1.FunctionRun{}) }).
 			WithContext(ctx).Should(MatchError(ContainSubstring("not found")))
@@ -92,7 +93,7 @@ var _ = Describe("The results of a run", func() {
 	It("are deleted after their own time to live, and the run stays", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		function := makeFunction(ctx, namespace, "private", halves, func(f *v1alpha1.Function) { f.Spec.ResultsTTLSecondsAfterFinished = ptr.To[int32](3600) })
-		run := startRun(ctx, function, inputs(4, position), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
+		run := startRun(ctx, function, builders.Inputs(4, builders.Index), func(run *v1alpha1.FunctionRun) { run.Name = "short" })
 		run = waitFinished(ctx, run, time.Minute)
 		Expect(results(ctx, run)).To(HaveLen(4))
 		Expect(did(ctx, namespace, "", "describe", "short")).To(ContainSubstring("results until "))

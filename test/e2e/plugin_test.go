@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // said is the output of the plugin and its exit code.
@@ -95,7 +96,7 @@ var _ = Describe("kubectl function", func() {
 	It("follows a run: each result once, in order, as soon as it exists", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		makeFunction(ctx, namespace, "slow", "import time\ndef handler(event):\n    time.sleep(0.2)\n    return event[0]\n")
-		inputs, err := json.Marshal(inputs(30, position))
+		inputs, err := json.Marshal(builders.Inputs(30, builders.Index))
 		Expect(err).NotTo(HaveOccurred())
 		got := plugin(ctx, namespace, "", "run", "slow", "--params", string(inputs), "--workers", "3", "--follow", "--quiet")
 		Expect(got.code).To(BeZero(), got.stderr)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // flakyCode fails the first attempt of each input and returns the start time of each attempt. A worker tells attempts apart by files.
@@ -39,7 +40,7 @@ func changeWorkers(ctx SpecContext, run *v1alpha1.FunctionRun, n int32) {
 var _ = Describe("A run", func() {
 	It("gets fewer and more workers while it executes; nothing is lost and no input is charged an attempt", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "elastic", "import time\ndef handler(event):\n  time.sleep(0.2)\n  return event[0]\n")
-		run := startRun(ctx, function, inputs(700, position), withWorkers(4))
+		run := startRun(ctx, function, builders.Inputs(700, builders.Index), withWorkers(4))
 		// Interpreters that are still starting cannot handle a signal: the exchange stops them.
 		runningWorkers(ctx, run, 4)
 		waitProgress(ctx, run, "some are done", someDone(5))
@@ -57,7 +58,7 @@ var _ = Describe("A run", func() {
 
 	It("keeps its workers when a queue has admitted it, with a condition", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "queued", "import time\ndef handler(event):\n  time.sleep(0.5)\n")
-		run := startRun(ctx, function, inputs(80, position), withWorkers(2), func(run *v1alpha1.FunctionRun) {
+		run := startRun(ctx, function, builders.Inputs(80, builders.Index), withWorkers(2), func(run *v1alpha1.FunctionRun) {
 			run.Labels = map[string]string{v1alpha1.LabelQueue: "team"} // no queue controller suspends the Job: it counts as admitted
 		})
 		runningWorkers(ctx, run, 2)
@@ -74,7 +75,7 @@ var _ = Describe("A run", func() {
 			f.Spec.Retries, f.Spec.RetryDelaySeconds, f.Spec.Workers = ptr.To[int32](1), ptr.To[int32](3), ptr.To[int32](1)
 		})
 		begun := time.Now()
-		run := waitComplete(ctx, startRun(ctx, function, inputs(20, position)), time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, builders.Inputs(20, builders.Index)), time.Minute)
 		for _, o := range results(ctx, run) {
 			Expect(o.Attempts).To(Equal(2))
 			Expect(decode[float64](o)).To(BeNumerically(">=", 3))
@@ -86,14 +87,14 @@ var _ = Describe("A run", func() {
 		function := makeFunction(ctx, newNamespace(ctx), "final", "def handler(event):\n    raise (KeyError if event[0] else OSError)(event[0])\n", func(f *v1alpha1.Function) {
 			f.Spec.Retries, f.Spec.RetryDelaySeconds, f.Spec.NonRetryableErrors = ptr.To[int32](2), ptr.To[int32](0), []string{"KeyError"}
 		})
-		all := results(ctx, waitFinished(ctx, startRun(ctx, function, inputs(2, position)), time.Minute))
+		all := results(ctx, waitFinished(ctx, startRun(ctx, function, builders.Inputs(2, builders.Index)), time.Minute))
 		Expect([]int{all[0].Attempts, all[1].Attempts}).To(Equal([]int{3, 1}))
 		Expect(all[1].Error.Type).To(Equal("KeyError"))
 	}, SpecTimeout(2*time.Minute))
 
 	It("ends when more inputs failed than maxFailures allows", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "broken", "import time\ndef handler(event):\n  time.sleep(0.3)\n  raise ValueError(event[0])\n")
-		run := startRun(ctx, function, inputs(500, position), withWorkers(2), func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](3) })
+		run := startRun(ctx, function, builders.Inputs(500, builders.Index), withWorkers(2), func(r *v1alpha1.FunctionRun) { r.Spec.MaxFailures = ptr.To[int32](3) })
 		run = waitFinished(ctx, run, time.Minute)
 		Expect(meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonMaxFailuresExceeded))
 		Expect(run.Status.Progress.Failed).To(BeNumerically(">", 3))
@@ -104,7 +105,7 @@ var _ = Describe("A run", func() {
 
 	It("ends at its deadline", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "slow", "import time\ndef handler(event): time.sleep(600)\n")
-		run := startRun(ctx, function, inputs(2, position), func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](8) })
+		run := startRun(ctx, function, builders.Inputs(2, builders.Index), func(r *v1alpha1.FunctionRun) { r.Spec.ActiveDeadlineSeconds = ptr.To[int32](8) })
 		run = waitFinished(ctx, run, time.Minute)
 		Expect(meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionFailed).Reason).To(Equal(v1alpha1.ReasonDeadlineExceeded))
 		Expect(run.Status.Progress.Cancelled).To(BeEquivalentTo(2))
@@ -123,7 +124,7 @@ var _ = Describe("A function of several files", func() {
 				f.Spec.Files[name] = v1alpha1.FileText(text)
 			}
 		})
-		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, inputs(20, position)), time.Minute)) {
+		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, builders.Inputs(20, builders.Index)), time.Minute)) {
 			Expect(decode[int](o)).To(Equal(3 * i))
 		}
 	}, SpecTimeout(2*time.Minute))
@@ -138,7 +139,7 @@ var _ = Describe("A function of several files", func() {
 		function := makeFunction(ctx, namespace, "files", "", func(f *v1alpha1.Function) {
 			f.Spec.Code, f.Spec.CodeFrom = nil, &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: code.Name}}
 		})
-		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, inputs(20, position)), time.Minute)) {
+		for i, o := range results(ctx, waitComplete(ctx, startRun(ctx, function, builders.Inputs(20, builders.Index)), time.Minute)) {
 			Expect(decode[int](o)).To(Equal(3 * i))
 		}
 	}, SpecTimeout(2*time.Minute))

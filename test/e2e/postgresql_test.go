@@ -15,6 +15,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // startDatabase starts PostgreSQL on the cluster's node, with TLS and a password, and returns the Secret with its URL. It is
@@ -100,7 +101,7 @@ var _ = Describe("On PostgreSQL, three API servers", Serial, func() {
 		needsLocalCluster("the node, to run PostgreSQL on it")
 		namespace := newNamespace(ctx)
 		moving := makeFunction(ctx, namespace, "moving", "import time\ndef handler(event):\n    time.sleep(0.1)\n    return -event[0]\n")
-		moved := startRun(ctx, moving, inputs(600, position), withWorkers(2))
+		moved := startRun(ctx, moving, builders.Inputs(600, builders.Index), withWorkers(2))
 		waitProgress(ctx, moved, "some are done", someDone(20))
 
 		secret := startDatabase(ctx)

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var _ = Describe("The objects that a function names", func() {
@@ -30,7 +31,7 @@ var _ = Describe("The objects that a function names", func() {
 				"-p", `{"spec":{"code":"import os\ndef handler(event): return os.environ['KEY']\n"}}`)
 		}).WithContext(ctx).Should(ContainSubstring(`spec.pod.env[0].valueFrom.secretKeyRef.name names the Secret "keys"`))
 
-		run := startRun(ctx, function, inputs(1, position))
+		run := startRun(ctx, function, builders.Inputs(1, builders.Index))
 		all := results(ctx, waitComplete(ctx, run, time.Minute))
 		Expect(decode[int](all[0])).To(Equal(len("open sesame")))
 	}, SpecTimeout(3*time.Minute))
@@ -40,7 +41,7 @@ var _ = Describe("The objects that a function names", func() {
 		function := makeFunction(ctx, newNamespace(ctx), "modest", "import time\ndef handler(event): time.sleep(6)\n", func(f *v1alpha1.Function) {
 			f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "memory", EmptyDir: &v1alpha1.EmptyDir{Medium: "Memory"}}}}
 		})
-		run := startRun(ctx, function, inputs(1, position))
+		run := startRun(ctx, function, builders.Inputs(1, builders.Index))
 		pod := runningWorkers(ctx, run, 1)[0]
 		requests := pod.Spec.Containers[0].Resources.Requests
 		Expect(requests.Cpu().String()).To(Equal("1m"))

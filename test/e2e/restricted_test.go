@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var _ = Describe("A namespace that enforces the Pod Security standard restricted", func() {
@@ -24,7 +26,7 @@ var _ = Describe("A namespace that enforces the Pod Security standard restricted
 		Expect(k8s.Create(ctx, bare, client.DryRunAll)).To(MatchError(ContainSubstring("violates PodSecurity")))
 
 		function := makeFunction(ctx, namespace, "whoami", "import os\ndef handler(event): return [event[0], os.getuid()]\n")
-		run := waitComplete(ctx, startRun(ctx, function, inputs(20, position), withWorkers(2)), 2*time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, builders.Inputs(20, builders.Index), withWorkers(2)), 2*time.Minute)
 		for i, o := range results(ctx, run) {
 			answer := decode[[2]int](o)
 			Expect(answer[0]).To(Equal(i))

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // countingCode returns its input, an id of the module load, and the number of calls of that load.
@@ -30,7 +31,7 @@ def handler(event):
 var _ = Describe("A run", func() {
 	It("of 2,000 inputs on 8 workers has each result at its index, calls the handler once per input and loads the module once per worker", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "count", countingCode)
-		run := waitComplete(ctx, startRun(ctx, function, inputs(2000, position)), 2*time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, builders.Inputs(2000, builders.Index)), 2*time.Minute)
 
 		loads, workers, calls := map[string]float64{}, map[string]string{}, 0.0
 		for i, o := range results(ctx, run) {
@@ -61,7 +62,7 @@ var _ = Describe("A run", func() {
 
 	It("executes 100,000 trivial inputs", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "trivial", "def handler(event): return event[0] * 2\n")
-		run := waitComplete(ctx, startRun(ctx, function, inputs(100_000, position)), 4*time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, builders.Inputs(100_000, builders.Index)), 4*time.Minute)
 		for i, o := range results(ctx, run) {
 			if string(o.Result) != fmt.Sprint(2*i) {
 				Fail(fmt.Sprintf("index %d: got %s, want %d", i, o.Result, 2*i))
@@ -71,7 +72,7 @@ var _ = Describe("A run", func() {
 
 	It("ends with its longest input: inputs are not striped over workers", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "lengths", "import time\ndef handler(event): time.sleep(event[0])\n")
-		lengths := inputs(401, func(i int) any {
+		lengths := builders.Inputs(401, func(i int) any {
 			if i == 7 {
 				return 20
 			}
@@ -106,7 +107,7 @@ var _ = Describe("A run", func() {
 		needsLocalCluster("a node with 8 GPUs")
 		function := makeFunction(ctx, newNamespace(ctx), "greedy", "import time\ndef handler(event): time.sleep(0.2)\n",
 			func(f *v1alpha1.Function) { f.Spec.GPUs = ptr.To[int32](4) })
-		run := waitComplete(ctx, startRun(ctx, function, inputs(40, position), withWorkers(6)), time.Minute)
+		run := waitComplete(ctx, startRun(ctx, function, builders.Inputs(40, builders.Index), withWorkers(6)), time.Minute)
 		all := results(ctx, run)
 		distinct := map[string]bool{}
 		last := all[0].End
@@ -124,7 +125,7 @@ var _ = Describe("A run", func() {
 	It("stops its pods and deletes its outcomes when it is deleted", func(ctx SpecContext) {
 		needsLocalCluster("the file of the outcome store")
 		function := makeFunction(ctx, newNamespace(ctx), "deleted", "import time\ndef handler(event): time.sleep(0.1)\n")
-		run := startRun(ctx, function, inputs(1000, position))
+		run := startRun(ctx, function, builders.Inputs(1000, builders.Index))
 		waitProgress(ctx, run, "some are done", someDone(10))
 		Expect(storedRun(ctx, run)).To(BeTrue(), "the store knows the run")
 		Expect(k8s.Delete(ctx, run)).To(Succeed())
@@ -134,7 +135,7 @@ var _ = Describe("A run", func() {
 
 	It("finishes when its Function is deleted, because it pinned the revision", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "orphan", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
-		run := startRun(ctx, function, inputs(200, position), withWorkers(2))
+		run := startRun(ctx, function, builders.Inputs(200, builders.Index), withWorkers(2))
 		waitProgress(ctx, run, "some are done", someDone(5))
 		Expect(k8s.Delete(ctx, function)).To(Succeed())
 		// A restarted worker needs the revision too.
@@ -148,7 +149,7 @@ var _ = Describe("A run", func() {
 
 	It("that is cancelled records Cancelled for each input without an outcome", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "cancel", "import time\ndef handler(event): time.sleep(event[0])\n")
-		run := startRun(ctx, function, inputs(50, func(i int) any {
+		run := startRun(ctx, function, builders.Inputs(50, func(i int) any {
 			if i < 5 {
 				return 0
 			}
@@ -168,7 +169,7 @@ var _ = Describe("A run", func() {
 
 	It("has no workers while it is suspended, and loses nothing", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "pause", "import time\ndef handler(event):\n  time.sleep(0.1)\n  return event[0]\n")
-		run := startRun(ctx, function, inputs(100, position), withWorkers(2))
+		run := startRun(ctx, function, builders.Inputs(100, builders.Index), withWorkers(2))
 		waitProgress(ctx, run, "some are done", someDone(5))
 		changeRun(ctx, run, func(spec *v1alpha1.FunctionRunSpec) { spec.Suspend = true })
 		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())

@@ -15,7 +15,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -25,6 +24,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	ac "sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // serverUser is the identity of the API server at the Kubernetes API, with the rights of config/rbac.
@@ -101,13 +101,7 @@ func newNamespace(ctx context.Context) string {
 // newRun creates a FunctionRun of n inputs: [0], [1], and so on.
 func newRun(ctx context.Context, namespace string, n int) *v1alpha1.FunctionRun {
 	GinkgoHelper()
-	run := &v1alpha1.FunctionRun{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "run-", Namespace: namespace},
-		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: "some"}},
-	}
-	for i := range n {
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: fmt.Appendf(nil, "%d", i)}})
-	}
+	run := builders.Run(namespace, "run-", "some", builders.Inputs(n, builders.Index))
 	Expect(k8s.Create(ctx, run)).To(Succeed())
 	return run
 }

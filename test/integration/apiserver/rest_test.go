@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 const catalogue = "sharedcloud-catalogue"
@@ -133,13 +134,9 @@ func newImage(ctx context.Context, namespace, name, runtime string, change ...fu
 		err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: catalogue}})
 		Expect(client.IgnoreAlreadyExists(err)).To(Succeed())
 	}
-	image := &v1alpha1.FunctionImage{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
-		Spec:       v1alpha1.FunctionImageSpec{RegistryPath: "registry.example/" + name + ":latest", Runtime: runtime},
-	}
-	for _, act := range change {
-		act(image)
-	}
+	image := builders.Image(namespace, name, append([]func(*v1alpha1.FunctionImage){func(i *v1alpha1.FunctionImage) {
+		i.Spec.RegistryPath, i.Spec.Runtime = "registry.example/"+name+":latest", runtime
+	}}, change...)...)
 	Expect(k8s.Create(ctx, image)).To(Succeed())
 	return string(image.UID)
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // refused expects that the API server refuses the object with an error that contains the words.
@@ -32,7 +33,7 @@ func refused(ctx SpecContext, object client.Object, words ...string) {
 }
 
 var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func(*v1alpha1.Function), words ...string) {
-	refused(ctx, newFunction("", "", change), words...)
+	refused(ctx, builders.Function("", "", change), words...)
 },
 	Entry("with neither code nor codeFrom", func(f *v1alpha1.Function) { f.Spec.Code = nil },
 		"exactly one of spec.code and spec.codeFrom must be set: put the source text into spec.code"),
@@ -106,7 +107,7 @@ var _ = DescribeTable("A Function is refused", func(ctx SpecContext, change func
 
 // Pod settings are an allow-list and not a PodSpec: other fields do not exist.
 var _ = DescribeTable("A Function cannot set", func(ctx SpecContext, path ...string) {
-	function := newFunction("default", "strict")
+	function := builders.Function("default", "strict")
 	function.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))
 	raw, err := json.Marshal(function)
 	Expect(err).NotTo(HaveOccurred())

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // crashingClient is the client of a manager that crashes at its n-th write: no later call executes the API, and no later answer executes the
@@ -125,7 +126,7 @@ func runThroughCrash(ctx SpecContext, writes int32, executes bool) (survived boo
 		}).WithContext(ctx).Should(Succeed())
 	}
 
-	function, run := newFunction(namespace, "f"), newRun(namespace, "r", "f", 2)
+	function, run := builders.Function(namespace, "f"), newRun(namespace, "r", "f", 2)
 	create(ctx, function, run)
 	step(func(g Gomega) {
 		fresh(ctx, g, run)

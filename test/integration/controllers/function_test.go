@@ -12,12 +12,13 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var _ = Describe("A Function", func() {
 	It("is ready with a revision that holds code, runner and settings and cannot change", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f")
+		function := builders.Function(namespace, "f")
 		create(ctx, function)
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
 		Expect(kstatus(ctx, function)).To(Equal(status.CurrentStatus))
@@ -37,25 +38,25 @@ var _ = Describe("A Function", func() {
 
 	It("reports a missing image, and recovers when it is created, in its namespace or in the catalogue", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		near := newFunction(namespace, "near", func(f *v1alpha1.Function) { f.Spec.Image = "nearby" })
-		far := newFunction(namespace, "far", func(f *v1alpha1.Function) { f.Spec.Image = "late-" + namespace })
+		near := builders.Function(namespace, "near", func(f *v1alpha1.Function) { f.Spec.Image = "nearby" })
+		far := builders.Function(namespace, "far", func(f *v1alpha1.Function) { f.Spec.Image = "late-" + namespace })
 		create(ctx, near, far)
 		Expect(waitReason(ctx, near, v1alpha1.ReasonImageMissing)).To(SatisfyAll(
 			ContainSubstring(`no FunctionImage "nearby"`), ContainSubstring(namespace), ContainSubstring(options.CatalogueNamespace), ContainSubstring("create it")))
 		Expect(kstatus(ctx, near)).To(Equal(status.InProgressStatus), "the image may be part of the same sync")
 		waitReason(ctx, far, v1alpha1.ReasonImageMissing)
 
-		create(ctx, newImage(namespace, "nearby"))
+		create(ctx, builders.Image(namespace, "nearby"))
 		waitCondition(ctx, near, v1alpha1.ConditionReady)
 		Expect(condition(fresh(ctx, Default, far), v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonImageMissing))
-		create(ctx, newImage(options.CatalogueNamespace, "late-"+namespace))
+		create(ctx, builders.Image(options.CatalogueNamespace, "late-"+namespace))
 		waitCondition(ctx, far, v1alpha1.ConditionReady)
 	}, SpecTimeout(90*time.Second))
 
 	It("uses the image of its namespace before the catalogue's", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		shadow := newImage(namespace, "python", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "near/python:1" })
-		function := newFunction(namespace, "f")
+		shadow := builders.Image(namespace, "python", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "near/python:1" })
+		function := builders.Function(namespace, "f")
 		create(ctx, shadow, function)
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
 		Expect(function.Status.Revision.RegistryPath).To(Equal("near/python:1"))
@@ -67,7 +68,7 @@ var _ = Describe("A Function", func() {
 
 	It("reports a missing ConfigMap or key, recovers, and gets a new revision when the text changes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
+		function := builders.Function(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
 			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 		})
@@ -102,7 +103,7 @@ var _ = Describe("A Function", func() {
 
 	It("with several files has the whole ConfigMap in its revision, and gets a new one when any file changes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
+		function := builders.Function(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
 			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "code"}}
 		})
@@ -132,7 +133,7 @@ var _ = Describe("A Function", func() {
 	}, SpecTimeout(90*time.Second))
 
 	It("with files beside its code has them in its revision", func(ctx SpecContext) {
-		function := newFunction(newNamespace(ctx), "f", func(f *v1alpha1.Function) {
+		function := builders.Function(newNamespace(ctx), "f", func(f *v1alpha1.Function) {
 			f.Spec.Files = map[string]v1alpha1.FileText{"util.py": "A = 1\n"}
 		})
 		create(ctx, function)
@@ -143,7 +144,7 @@ var _ = Describe("A Function", func() {
 	It("keeps code that is not UTF-8 byte for byte", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		text := []byte("# -*- coding: latin-1 -*-\ndef handler(event): return '\xe9'\n")
-		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
+		function := builders.Function(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.Code = nil
 			f.Spec.CodeFrom = &v1alpha1.CodeSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "code", Key: "handler.py"}}
 		})
@@ -156,7 +157,7 @@ var _ = Describe("A Function", func() {
 
 	It("in another language than its image is stalled until one of them is corrected", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f", func(f *v1alpha1.Function) { f.Spec.Runtime = "cobol85" })
+		function := builders.Function(namespace, "f", func(f *v1alpha1.Function) { f.Spec.Runtime = "cobol85" })
 		create(ctx, function)
 		Expect(waitReason(ctx, function, v1alpha1.ReasonRuntimeUnknown)).To(ContainSubstring(`"cobol85"`))
 		Expect(kstatus(ctx, function)).To(Equal(status.FailedStatus))
@@ -171,7 +172,7 @@ var _ = Describe("A Function", func() {
 
 	It("gets its revision again after its deletion", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f")
+		function := builders.Function(namespace, "f")
 		create(ctx, function)
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
 		revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: function.Status.Revision.Name, Namespace: namespace}}
@@ -181,7 +182,7 @@ var _ = Describe("A Function", func() {
 
 	It("keeps its current revision, its history, and the revisions of unfinished runs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](1) })
+		function := builders.Function(namespace, "f", func(f *v1alpha1.Function) { f.Spec.RevisionHistoryLimit = ptr.To[int32](1) })
 		run := newRun(namespace, "r", "f", 1)
 		create(ctx, function, run)
 		waitJob(ctx, run)
@@ -220,8 +221,8 @@ var _ = Describe("A Function", func() {
 var _ = Describe("A FunctionImage", func() {
 	It("is ready, and records the digest from a pod that runs it", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		image := newImage(namespace, "python")
-		function, run := newFunction(namespace, "f"), newRun(namespace, "r", "f", 1)
+		image := builders.Image(namespace, "python")
+		function, run := builders.Function(namespace, "f"), newRun(namespace, "r", "f", 1)
 		create(ctx, image, function, run)
 		waitCondition(ctx, image, v1alpha1.ConditionReady)
 		Expect(kstatus(ctx, image)).To(Equal(status.CurrentStatus))
@@ -235,7 +236,7 @@ var _ = Describe("A FunctionImage", func() {
 	}, SpecTimeout(90*time.Second))
 
 	It("with an invalid reference is stalled", func(ctx SpecContext) {
-		image := newImage(newNamespace(ctx), "bad", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "python@sha256:" + strings.Repeat("0", 40) })
+		image := builders.Image(newNamespace(ctx), "bad", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = "python@sha256:" + strings.Repeat("0", 40) })
 		create(ctx, image)
 		Expect(waitReason(ctx, image, v1alpha1.ReasonInvalid)).To(ContainSubstring("python@sha256:0000"))
 		Expect(kstatus(ctx, image)).To(Equal(status.FailedStatus))

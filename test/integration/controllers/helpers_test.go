@@ -10,7 +10,6 @@ import (
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,6 +20,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	ac "sharedcloud.io/function-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func decodeObjects(data []byte) ([]*unstructured.Unstructured, error) {
@@ -49,29 +49,8 @@ func newNamespace(ctx SpecContext) string {
 	return namespace.Name
 }
 
-func newFunction(namespace, name string, change ...func(*v1alpha1.Function)) *v1alpha1.Function {
-	function := &v1alpha1.Function{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
-		Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To("def handler(event):\n    return event\n")},
-	}
-	for _, f := range change {
-		f(function)
-	}
-	return function
-}
-
 func newRun(namespace, name, function string, inputs int, change ...func(*v1alpha1.FunctionRun)) *v1alpha1.FunctionRun {
-	run := &v1alpha1.FunctionRun{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
-		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: function}},
-	}
-	for range inputs {
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: []byte("1")}})
-	}
-	for _, f := range change {
-		f(run)
-	}
-	return run
+	return builders.Run(namespace, name, function, builders.Inputs(inputs, func(int) int { return 1 }), change...)
 }
 
 // create makes the objects, in order.
@@ -176,17 +155,6 @@ func revisionsOf(ctx SpecContext, g Gomega, function *v1alpha1.Function) []corev
 	list := &corev1.ConfigMapList{}
 	g.Expect(k8s.List(ctx, list, client.InNamespace(function.Namespace), client.MatchingLabels{v1alpha1.LabelFunctionUID: string(function.UID)})).To(Succeed())
 	return list.Items
-}
-
-func newImage(namespace, name string, change ...func(*v1alpha1.FunctionImage)) *v1alpha1.FunctionImage {
-	image := &v1alpha1.FunctionImage{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
-		Spec:       v1alpha1.FunctionImageSpec{RegistryPath: "sharedcloud/python:latest", Runtime: "python311"},
-	}
-	for _, f := range change {
-		f(image)
-	}
-	return image
 }
 
 // newPod creates the pod of an index from the Job's template in place of the Job controller.

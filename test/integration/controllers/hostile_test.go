@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func mountedAt(path string) func(*v1alpha1.Function) {
@@ -25,7 +26,7 @@ func mountedAt(path string) func(*v1alpha1.Function) {
 }
 
 var _ = DescribeTable("A volume cannot be mounted at", func(ctx SpecContext, path string) {
-	refused(ctx, newFunction("", "", mountedAt(path)), "mountPath must")
+	refused(ctx, builders.Function("", "", mountedAt(path)), "mountPath must")
 },
 	//security:attack tenant | a volume is mounted over the operator's files by a path that is not cleaned | refused: paths are compared when they are cleaned
 	Entry("the operator's files by '..'", "/a/../sharedcloud"),
@@ -49,7 +50,7 @@ var _ = DescribeTable("A volume cannot be mounted at", func(ctx SpecContext, pat
 )
 
 var _ = DescribeTable("A volume can be mounted at", func(ctx SpecContext, path string) {
-	function := newFunction("default", "mounts", mountedAt(path))
+	function := builders.Function("default", "mounts", mountedAt(path))
 	Expect(k8s.Create(ctx, function, client.DryRunAll)).To(Succeed())
 },
 	Entry("a directory", "/data"), Entry("a directory with a '/' at the end", "/data/"), Entry("shared memory", "/dev/shm"),
@@ -58,7 +59,7 @@ var _ = DescribeTable("A volume can be mounted at", func(ctx SpecContext, path s
 )
 
 var _ = DescribeTable("A Function is refused, too,", func(ctx SpecContext, change func(*v1alpha1.Function), words ...string) {
-	refused(ctx, newFunction("", "", change), words...)
+	refused(ctx, builders.Function("", "", change), words...)
 },
 	//security:attack tenant | a priority class of the cluster's own pods | refused at admission, always
 	Entry("with a priority class of the cluster", func(f *v1alpha1.Function) { f.Spec.PriorityClassName = ptr.To("system-node-critical") },
@@ -86,7 +87,7 @@ var _ = DescribeTable("A FunctionRun is refused, too,", func(ctx SpecContext, ch
 )
 
 var _ = DescribeTable("A FunctionImage has no path such as", func(ctx SpecContext, path string) {
-	refused(ctx, newImage("", "", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = path }), "spec.registryPath")
+	refused(ctx, builders.Image("", "", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = path }), "spec.registryPath")
 },
 	//security:attack tenant | an image is a file, an address of a cloud's metadata, or has a newline | refused at admission; the operator itself never contacts a registry
 	Entry("a file", "file:///etc/passwd"),
@@ -106,7 +107,7 @@ var _ = DescribeTable("A FunctionImage has no path such as", func(ctx SpecContex
 )
 
 var _ = DescribeTable("A FunctionImage may have the path", func(ctx SpecContext, path string) {
-	Expect(k8s.Create(ctx, newImage("default", "paths", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = path }), client.DryRunAll)).To(Succeed())
+	Expect(k8s.Create(ctx, builders.Image("default", "paths", func(i *v1alpha1.FunctionImage) { i.Spec.RegistryPath = path }), client.DryRunAll)).To(Succeed())
 },
 	Entry("of one word", "python"), Entry("of a registry", "registry.example/image"), Entry("with a port", "localhost:5000/team/image:3.13-slim"),
 	Entry("with a digest", "docker.io/sharedcloud/tensorflow-gpu-python36:latest@sha256:"+strings.Repeat("0a", 32)),
@@ -116,7 +117,7 @@ var _ = DescribeTable("A FunctionImage may have the path", func(ctx SpecContext,
 // Fields of a pod that a Function must not set are not in the allow-list: they are refused when fields are validated strictly, and dropped
 // otherwise.
 var _ = DescribeTable("A Function cannot ask for", func(ctx SpecContext, value any, path ...string) {
-	function := newFunction("default", "hostile", func(f *v1alpha1.Function) {
+	function := builders.Function("default", "hostile", func(f *v1alpha1.Function) {
 		f.Spec.Pod = &v1alpha1.PodSettings{Volumes: []v1alpha1.Volume{{Name: "v", EmptyDir: &v1alpha1.EmptyDir{}}}, Env: []v1alpha1.EnvVar{{Name: "A"}}}
 	})
 	function.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Function"))

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var _ = Describe("The label sharedcloud.io/uuid", func() {
@@ -19,12 +20,12 @@ var _ = Describe("The label sharedcloud.io/uuid", func() {
 	//security:attack tenant | The label sharedcloud.io/uuid is set, changed or removed on an object that exists, or is not a UUID | A policy refuses it: it is set when the object is created
 	It("is a UUID, and is set when the object is created", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		image := newImage(namespace, "i")
-		with, without, run := newFunction(namespace, "with"), newFunction(namespace, "without"), newRun(namespace, "r", "f", 1)
+		image := builders.Image(namespace, "i")
+		with, without, run := builders.Function(namespace, "with"), builders.Function(namespace, "without"), newRun(namespace, "r", "f", 1)
 		with.Labels = map[string]string{v1alpha1.LabelUUID: id}
 		create(ctx, with, without, image, run)
 		for _, wrong := range []string{"x", id[:35], strings.ReplaceAll(id, "-", ""), id + "0"} {
-			bad := newFunction(namespace, "bad")
+			bad := builders.Function(namespace, "bad")
 			bad.Labels = map[string]string{v1alpha1.LabelUUID: wrong}
 			refusedBy(ctx, "must be a UUID", func() error { return k8s.Create(ctx, bad.DeepCopy(), client.DryRunAll) })
 		}
@@ -41,7 +42,7 @@ var _ = Describe("The label sharedcloud.io/uuid", func() {
 	It("of another object sets a condition on the later object, until the first is deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		labels := map[string]string{v1alpha1.LabelUUID: id}
-		first, second := newFunction(namespace, "first"), newFunction(namespace, "second")
+		first, second := builders.Function(namespace, "first"), builders.Function(namespace, "second")
 		first.Labels, second.Labels = labels, labels
 		second.Annotations = map[string]string{v1alpha1.AnnotationCreated: "1"}
 		create(ctx, first)

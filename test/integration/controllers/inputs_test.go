@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func fromConfigMap(name, key string) func(*v1alpha1.FunctionRun) {
@@ -28,7 +29,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 	It("reports that it waits for them, copies them, and is pinned with the copy even if the source is deleted", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.ndjson"))
-		create(ctx, newFunction(namespace, "f"), run)
+		create(ctx, builders.Function(namespace, "f"), run)
 		Expect(waitReason(ctx, run, v1alpha1.ReasonInputsMissing)).To(ContainSubstring("no ConfigMap source in the namespace " + namespace))
 		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
 
@@ -56,7 +57,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 	It("fails at once when they cannot be read, and names the line", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs"), func(r *v1alpha1.FunctionRun) { r.Spec.ParametersFrom.Format = v1alpha1.FormatNDJSON })
-		create(ctx, newFunction(namespace, "f"), newConfigMap(namespace, "source", map[string]string{"inputs": "[1]\noops\n"}), run)
+		create(ctx, builders.Function(namespace, "f"), newConfigMap(namespace, "source", map[string]string{"inputs": "[1]\noops\n"}), run)
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonParametersInvalid))
 		Expect(failed.Message).To(SatisfyAll(ContainSubstring("The key inputs of the ConfigMap source cannot be read as NDJSON: line 2: it is not JSON"), ContainSubstring("Create a new FunctionRun")))
@@ -66,7 +67,7 @@ var _ = Describe("A run whose inputs are in a ConfigMap", func() {
 		namespace := newNamespace(ctx)
 		taken := newConfigMap(namespace, "r-inputs", map[string]string{"inputs": "[[7]]"})
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.json"))
-		create(ctx, newFunction(namespace, "f"), taken, newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"}), run)
+		create(ctx, builders.Function(namespace, "f"), taken, newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"}), run)
 		Expect(waitReason(ctx, run, v1alpha1.ReasonInputsMissing)).To(ContainSubstring("another one of this name exists"))
 		Expect(k8s.Delete(ctx, taken)).To(Succeed())
 		waitJob(ctx, run)
@@ -81,7 +82,7 @@ var _ = Describe("A run whose inputs were uploaded", func() {
 			r.Spec.Parameters = nil
 			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{Upload: &v1alpha1.UploadReference{Digest: "sha256:" + strings.Repeat("0", 64), Count: 1_000_000}}
 		})
-		create(ctx, newFunction(namespace, "f"), run)
+		create(ctx, builders.Function(namespace, "f"), run)
 		Expect(waitJob(ctx, run).Spec.Completions).To(HaveValue(BeEquivalentTo(v1alpha1.DefaultWorkers)))
 		Expect(fresh(ctx, Default, run).Status.Revision.InputCount).To(BeEquivalentTo(1_000_000))
 	}, SpecTimeout(90*time.Second))

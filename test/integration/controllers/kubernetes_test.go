@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // startKubernetesControllers starts some of Kubernetes' controllers with the accounts and permissions that they have in a cluster.
@@ -48,7 +49,7 @@ var _ = Describe("Kubernetes' own controllers", func() {
 		namespace := newNamespace(ctx)
 		source := newConfigMap(namespace, "source", map[string]string{"inputs.json": "[[1],[2]]"})
 		run := newRun(namespace, "r", "f", 0, fromConfigMap("source", "inputs.json"))
-		create(ctx, newFunction(namespace, "f"), source, run)
+		create(ctx, builders.Function(namespace, "f"), source, run)
 		waitJob(ctx, run)
 		// Pods get no service account here, and the token of a worker's volume needs one, so this Job has no token.
 		labels := map[string]string{v1alpha1.LabelRunUID: "another"}

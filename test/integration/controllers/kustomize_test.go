@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // kustomized are the objects that kubectl builds from a directory with a kustomization, by kind.
@@ -139,7 +140,7 @@ metadata: {name: soon}
 			object.SetNamespace(namespace)
 			Expect(k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("spec"))).To(Succeed())
 		}
-		function := newFunction(namespace, "demo-shout")
+		function := builders.Function(namespace, "demo-shout")
 		waitCondition(ctx, function, v1alpha1.ConditionReady)
 		Expect(function.Spec.CodeFrom.ConfigMapRef.Name).To(MatchRegexp("^demo-shout-code-[a-z0-9]{10}$"))
 		Expect(revisionsOf(ctx, Default, function)[0].Data).To(SatisfyAll(HaveKey("handler.py"), HaveKey("util.py")))

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 	"sharedcloud.io/function-operator/test/integration/poison"
 )
 
@@ -74,7 +75,7 @@ func stalled(ctx SpecContext, namespace string, p poison.Object) {
 // works checks that a new function becomes ready and that a run of it gets its Job.
 func works(ctx SpecContext, namespace, name string) {
 	GinkgoHelper()
-	function, run := newFunction(namespace, name), newRun(namespace, name, name, 2)
+	function, run := builders.Function(namespace, name), newRun(namespace, name, name, 2)
 	create(ctx, function, run)
 	waitReason(ctx, function, v1alpha1.ReasonReady)
 	waitJob(ctx, run)
@@ -112,7 +113,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 		corrected := poison.Object{Kind: "Function", Name: "spec-a-string"}
 		Expect(k8s.Patch(ctx, corrected.Untyped(namespace), client.RawPatch(types.JSONPatchType,
 			[]byte(`[{"op":"replace","path":"/spec","value":{"runtime":"python311","image":"python","code":"def handler(event): pass"}}]`)))).To(Succeed())
-		function := newFunction(namespace, corrected.Name)
+		function := builders.Function(namespace, corrected.Name)
 		waitReason(ctx, function, v1alpha1.ReasonReady)
 		Expect(condition(function, v1alpha1.ConditionStalled).Status).To(BeEquivalentTo("False"))
 
@@ -126,7 +127,7 @@ var _ = Describe("objects that cannot be decoded", func() {
 
 	//security:attack tenant | makes a run that executes a revision undecodable, and deletes its function | the revision is kept until the run is deleted
 	It("keep the revisions that they may use", func(ctx SpecContext) {
-		function, run := newFunction(namespace, "f"), newRun(namespace, "r", "f", 2)
+		function, run := builders.Function(namespace, "f"), newRun(namespace, "r", "f", 2)
 		create(ctx, function, run)
 		waitJob(ctx, run)
 		revisions := revisionsOf(ctx, Default, function)
@@ -178,6 +179,6 @@ var _ = Describe("objects that cannot be decoded", func() {
 			"resources": map[string]any{"limits": map[string]any{"memory": "1.5Gi", "cpu": int64(2), "ephemeral-storage": "1e9"},
 				"requests": map[string]any{"cpu": "500m", "memory": "128974848"}}}}
 		Expect(k8s.Create(ctx, object)).To(Succeed())
-		waitReason(ctx, newFunction(namespace, "usual"), v1alpha1.ReasonReady)
+		waitReason(ctx, builders.Function(namespace, "usual"), v1alpha1.ReasonReady)
 	})
 })

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
@@ -101,7 +102,7 @@ var _ = Describe("ConfigMaps with the operator's labels", func() {
 	//security:attack tenant with ConfigMaps | A revision is changed, relabelled, or deleted, alone or by deletecollection | A policy refuses it; a holder of write-revisions, such as a backup tool, may
 	It("are neither changed nor deleted by a tenant without the verb", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f")
+		function := builders.Function(namespace, "f")
 		create(ctx, function)
 		waitReason(ctx, function, v1alpha1.ReasonReady)
 		revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: function.Status.Revision.Name}}
@@ -129,7 +130,7 @@ var _ = Describe("ConfigMaps with the operator's labels", func() {
 		namespace := newNamespace(ctx)
 		fake := labelledConfigMap(namespace, v1alpha1.TrustConfigMap, nil)
 		fake.Data, fake.Immutable = map[string]string{v1alpha1.TrustKey: "evil"}, ptr.To(true)
-		create(ctx, fake, newFunction(namespace, "f"), newRun(namespace, "r", "f", 1))
+		create(ctx, fake, builders.Function(namespace, "f"), newRun(namespace, "r", "f", 1))
 		Eventually(func(g Gomega) {
 			g.Expect(fresh(ctx, g, labelledConfigMap(namespace, v1alpha1.TrustConfigMap, nil)).Data[v1alpha1.TrustKey]).To(ContainSubstring("BEGIN CERTIFICATE"))
 		}).WithContext(ctx).Should(Succeed())
@@ -140,7 +141,7 @@ var _ = Describe("A revision", func() {
 	//security:attack tenant with ConfigMaps | A revision is deleted and created again under its name with an image outside the catalogue, where no policy forbids it | The Function is Ready only with the genuine content, whose digest is in its status, and no Job runs the other
 	It("that was replaced is never executed, and is created again", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f")
+		function := builders.Function(namespace, "f")
 		create(ctx, function)
 		waitReason(ctx, function, v1alpha1.ReasonReady)
 		Expect(function.Status.Revision.Digest).To(MatchRegexp(`^sha256:[0-9a-f]{64}$`))
@@ -199,7 +200,7 @@ var _ = Describe("Pods of runs", func() {
 	It("are created and identified only by the Job controller", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1)
-		create(ctx, newFunction(namespace, "f"), run)
+		create(ctx, builders.Function(namespace, "f"), run)
 		job := waitJob(ctx, run)
 		c := tenant(ctx, namespace, allPods)
 		plain := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "plain"}, Spec: workerPod(run, job, "").Spec}
@@ -260,7 +261,7 @@ var _ = Describe("Jobs of runs", func() {
 	It("are created only by the operator", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1)
-		create(ctx, newFunction(namespace, "f"), run)
+		create(ctx, builders.Function(namespace, "f"), run)
 		job := waitJob(ctx, run)
 		forged := &batchv1.Job{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "r-2", Labels: map[string]string{v1alpha1.LabelRunUID: string(run.UID)}, OwnerReferences: job.OwnerReferences},

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // controlPlane creates users.
@@ -123,12 +124,12 @@ func refusedTo(ctx SpecContext, write func() error, words ...string) {
 var _ = DescribeTable("A Function of a tenant who may get nothing cannot name", func(ctx SpecContext, change func(*v1alpha1.Function), kind v1alpha1.ReferenceKind, field string) {
 	namespace := newNamespace(ctx)
 	poor := functionWriter(ctx, namespace)
-	refusedTo(ctx, func() error { return poor.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll) },
+	refusedTo(ctx, func() error { return poor.Create(ctx, builders.Function(namespace, "f", change), client.DryRunAll) },
 		fmt.Sprintf("%s names the %s %q in the namespace %s, which you may not get: name one that you may get, or ask for the right to get it", field, kind.Kind, "private", namespace))
 	rich := functionWriter(ctx, namespace, right("", kind.Resource, "get", "private"))
-	Expect(rich.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll)).To(Succeed(), "a user who may get it by its name may name it")
+	Expect(rich.Create(ctx, builders.Function(namespace, "f", change), client.DryRunAll)).To(Succeed(), "a user who may get it by its name may name it")
 	richest := functionWriter(ctx, namespace, right("", kind.Resource, "get"))
-	Expect(richest.Create(ctx, newFunction(namespace, "f", change), client.DryRunAll)).To(Succeed())
+	Expect(richest.Create(ctx, builders.Function(namespace, "f", change), client.DryRunAll)).To(Succeed())
 },
 	//security:attack tenant | an environment variable names a Secret that the Function's writer may not get | 403 with the field, the Secret and what to do
 	Entry("a Secret for a variable", withEnv(envOfSecret("private")), v1alpha1.KindSecret, "spec.pod.env[0].valueFrom.secretKeyRef.name"),
@@ -151,7 +152,7 @@ var _ = Describe("What objects name", func() {
 	It("is checked again with every change of the Function's spec, and not with changes of its metadata", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		poor := functionWriter(ctx, namespace)
-		function := newFunction(namespace, "f", withEnv(envOfSecret("keys")))
+		function := builders.Function(namespace, "f", withEnv(envOfSecret("keys")))
 		create(ctx, function)
 		code := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"code":"def handler(event): return __import__('os').environ\n"}}`))
 		refusedTo(ctx, func() error { return poor.Patch(ctx, function.DeepCopy(), code) }, `names the Secret "keys"`)
@@ -178,11 +179,11 @@ var _ = Describe("What objects name", func() {
 		}
 		byName, all := functionWriter(ctx, namespace, right("", "secrets", "get", names...)), functionWriter(ctx, namespace, right("", "secrets", "get"))
 		refusedTo(ctx, func() error {
-			return byName.Create(ctx, newFunction(namespace, "f", withEnv(variables...)), client.DryRunAll)
+			return byName.Create(ctx, builders.Function(namespace, "f", withEnv(variables...)), client.DryRunAll)
 		},
 			"the Function names more than 20 different Secrets, ConfigMaps and PersistentVolumeClaims")
-		Expect(byName.Create(ctx, newFunction(namespace, "f", withEnv(variables[:20]...)), client.DryRunAll)).To(Succeed())
-		Expect(all.Create(ctx, newFunction(namespace, "f", withEnv(variables...)), client.DryRunAll)).To(Succeed())
+		Expect(byName.Create(ctx, builders.Function(namespace, "f", withEnv(variables[:20]...)), client.DryRunAll)).To(Succeed())
+		Expect(all.Create(ctx, builders.Function(namespace, "f", withEnv(variables...)), client.DryRunAll)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 
 	//security:attack tenant | parametersFrom shows a ConfigMap that the run's creator may not get | 403 at creation; a user who may patch a run can always cancel it
@@ -206,7 +207,7 @@ var _ = Describe("What objects name", func() {
 		namespace := newNamespace(ctx)
 		poor := functionWriter(ctx, namespace)
 		image := func() *v1alpha1.FunctionImage {
-			return newImage(namespace, "i", func(i *v1alpha1.FunctionImage) { i.Spec.ImagePullSecrets = []string{"registry"} })
+			return builders.Image(namespace, "i", func(i *v1alpha1.FunctionImage) { i.Spec.ImagePullSecrets = []string{"registry"} })
 		}
 		refusedTo(ctx, func() error { return poor.Create(ctx, image(), client.DryRunAll) }, `spec.imagePullSecrets[0] names the Secret "registry"`)
 		Expect(functionWriter(ctx, namespace, right("", "secrets", "get", "registry")).Create(ctx, image(), client.DryRunAll)).To(Succeed())
@@ -215,7 +216,7 @@ var _ = Describe("What objects name", func() {
 	It("is not checked for users with the verb of the API server", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		exempt := functionWriter(ctx, namespace, right(v1alpha1.GroupName, "functions", v1alpha1.VerbSkipReferenceCheck))
-		Expect(exempt.Create(ctx, newFunction(namespace, "f", withEnv(envOfSecret("keys"))), client.DryRunAll)).To(Succeed())
+		Expect(exempt.Create(ctx, builders.Function(namespace, "f", withEnv(envOfSecret("keys"))), client.DryRunAll)).To(Succeed())
 	}, SpecTimeout(90*time.Second))
 })
 
@@ -223,7 +224,7 @@ var _ = Describe("Without the policies that check references", Serial, func() {
 	//security:attack tenant | objects name Secrets and ConfigMaps while the policies are missing or changed | nothing that names one is pinned or read, and conditions explain what to do
 	DescribeTable("nothing that names a reference is pinned", func(ctx SpecContext, away func(ctx SpecContext), words string) {
 		namespace := newNamespace(ctx)
-		older := newFunction(namespace, "older", withEnv(envOfConfigMap("settings")))
+		older := builders.Function(namespace, "older", withEnv(envOfConfigMap("settings")))
 		create(ctx, older)
 		waitCondition(ctx, older, v1alpha1.ConditionReady)
 
@@ -232,7 +233,7 @@ var _ = Describe("Without the policies that check references", Serial, func() {
 		manager.stop()
 		manager = startManager(nil)
 		create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "private", Namespace: namespace}, Data: map[string]string{"handler.py": "def handler(event): return 1\n", "inputs.json": "[[1]]"}})
-		plain, named := newFunction(namespace, "plain"), newFunction(namespace, "named", withCode(v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "private"}}))
+		plain, named := builders.Function(namespace, "plain"), builders.Function(namespace, "named", withCode(v1alpha1.CodeSource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "private"}}))
 		run := newRun(namespace, "r", "plain", 0, func(r *v1alpha1.FunctionRun) {
 			r.Spec.ParametersFrom = &v1alpha1.ParametersSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: "private", Key: "inputs.json"}}
 		})
@@ -274,7 +275,7 @@ var _ = Describe("Without the policies that check references", Serial, func() {
 
 var _ = DescribeTable("A Function is not ready with a setting that the administrator does not allow:", func(ctx SpecContext, change func(*v1alpha1.Function), words string) {
 	namespace := newNamespace(ctx)
-	function := newFunction(namespace, "f", change)
+	function := builders.Function(namespace, "f", change)
 	create(ctx, function)
 	Expect(waitReason(ctx, function, v1alpha1.ReasonNotAllowed)).To(ContainSubstring(words))
 	Expect(function.Status.Revision).To(BeNil())
@@ -300,7 +301,7 @@ var _ = Describe("A run", func() {
 	It("is not pinned with a priority class that the administrator does not allow", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1, func(r *v1alpha1.FunctionRun) { r.Spec.PriorityClassName = ptr.To("high") })
-		create(ctx, newFunction(namespace, "f"), run)
+		create(ctx, builders.Function(namespace, "f"), run)
 		Expect(waitReason(ctx, run, v1alpha1.ReasonNotAllowed)).To(ContainSubstring("--allowed-priority-classes"))
 		Expect(run.Status.Revision).To(BeNil())
 	}, SpecTimeout(90*time.Second))

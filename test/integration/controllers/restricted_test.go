@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // rootJob is the Job of a function that runs as root, which an administrator must allow.
@@ -96,7 +97,7 @@ var _ = Describe("A namespace that enforces the Pod Security standard restricted
 	//security:attack tenant | a run is started in a namespace that enforces Pod Security restricted | the pods of its Job are admitted
 	It("admits the pod of the Job that the manager created", func(ctx SpecContext) {
 		namespace := newRestrictedNamespace(ctx)
-		create(ctx, newFunction(namespace, "f"), newRun(namespace, "r", "f", 3))
+		create(ctx, builders.Function(namespace, "f"), newRun(namespace, "r", "f", 3))
 		job := waitJob(ctx, &v1alpha1.FunctionRun{ObjectMeta: metav1.ObjectMeta{Name: "r", Namespace: namespace}})
 		Expect(admitted(ctx, podOf(job.Spec.Template, namespace))).To(Succeed(), fmt.Sprint(job.Spec.Template))
 	}, SpecTimeout(90*time.Second))

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // startedRun creates a function and a run of it, and waits for its Job.
@@ -21,7 +22,7 @@ func startedRun(ctx SpecContext, inputs int, change ...func(*v1alpha1.FunctionRu
 	GinkgoHelper()
 	namespace := newNamespace(ctx)
 	run := newRun(namespace, "r", "f", inputs, change...)
-	create(ctx, newFunction(namespace, "f"), run)
+	create(ctx, builders.Function(namespace, "f"), run)
 	return run, waitJob(ctx, run)
 }
 
@@ -82,7 +83,7 @@ var _ = Describe("A run", func() {
 
 	It("overrides the settings of its function", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		function := newFunction(namespace, "f", func(f *v1alpha1.Function) {
+		function := builders.Function(namespace, "f", func(f *v1alpha1.Function) {
 			f.Spec.RunPolicy = v1alpha1.RunPolicy{GPUs: ptr.To[int32](1), GPUProducts: []string{"A100"}, Workers: ptr.To[int32](2), TimeoutSeconds: ptr.To[int32](60), Retries: ptr.To[int32](3)}
 		})
 		plain := newRun(namespace, "plain", "f", 5)
@@ -109,20 +110,20 @@ var _ = Describe("A run", func() {
 		create(ctx, run)
 		Expect(waitReason(ctx, run, v1alpha1.ReasonFunctionMissing)).To(ContainSubstring(`no Function "late"`))
 		Expect(kstatus(ctx, run)).To(Equal(status.InProgressStatus))
-		create(ctx, newFunction(namespace, "late", func(f *v1alpha1.Function) { f.Spec.Image = "later" }))
+		create(ctx, builders.Function(namespace, "late", func(f *v1alpha1.Function) { f.Spec.Image = "later" }))
 		Eventually(func(g Gomega) {
 			ready := condition(fresh(ctx, g, run), v1alpha1.ConditionReady)
 			g.Expect(ready.Reason).To(Equal(v1alpha1.ReasonFunctionNotReady))
 			g.Expect(ready.Message).To(ContainSubstring(`no FunctionImage "later"`))
 		}).WithContext(ctx).Should(Succeed())
-		create(ctx, newImage(namespace, "later"))
+		create(ctx, builders.Image(namespace, "later"))
 		waitJob(ctx, run)
 	}, SpecTimeout(90*time.Second))
 
 	It("fails at once when its inputs cannot be read", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 0, func(r *v1alpha1.FunctionRun) { r.Spec.ParametersLiteral = ptr.To("((1, 2), oops)") })
-		create(ctx, newFunction(namespace, "f"), run)
+		create(ctx, builders.Function(namespace, "f"), run)
 		failed := waitCondition(ctx, run, v1alpha1.ConditionFailed)
 		Expect(failed.Reason).To(Equal(v1alpha1.ReasonParametersInvalid))
 		Expect(failed.Message).To(SatisfyAll(ContainSubstring("spec.parametersLiteral"), ContainSubstring("Create a new FunctionRun")))
@@ -164,7 +165,7 @@ var _ = Describe("A run", func() {
 				RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "mine", Image: "mine"}}}}},
 		}
 		run := newRun(namespace, "r", "f", 1)
-		create(ctx, foreign, newFunction(namespace, "f"), run)
+		create(ctx, foreign, builders.Function(namespace, "f"), run)
 		Expect(waitReason(ctx, run, v1alpha1.ReasonJobNameTaken)).To(ContainSubstring("The Job r-1 exists and does not belong to this run"))
 		Expect(kstatus(ctx, run)).To(Equal(status.FailedStatus))
 		before := foreign.ResourceVersion
@@ -333,7 +334,7 @@ var _ = Describe("A suspended run", func() {
 	It("pins nothing until it is resumed", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(namespace, "r", "f", 1, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = true })
-		create(ctx, newFunction(namespace, "f"), run)
+		create(ctx, builders.Function(namespace, "f"), run)
 		waitCondition(ctx, run, v1alpha1.ConditionSuspended)
 		Expect(run.Status.Revision).To(BeNil())
 		changeRun(ctx, run, func(r *v1alpha1.FunctionRun) { r.Spec.Suspend = false })

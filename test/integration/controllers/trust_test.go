@@ -14,6 +14,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/controllers/trust"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 var _ = Describe("Trust", func() {
@@ -77,7 +78,7 @@ var _ = Describe("Trust", func() {
 
 	It("gives no bundle to a namespace without runs", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		create(ctx, newFunction(namespace, "f"))
+		create(ctx, builders.Function(namespace, "f"))
 		Consistently(func(g Gomega) {
 			g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(bundleOf(namespace)), bundleOf(namespace))).NotTo(Succeed())
 		}).WithContext(ctx).Should(Succeed())
