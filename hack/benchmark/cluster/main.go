@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -14,7 +13,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,6 +25,7 @@ import (
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/hack/benchmark/figures"
+	"sharedcloud.io/function-operator/test/builders"
 )
 
 // image is the image of both sides.
@@ -74,7 +73,7 @@ func run(ctx context.Context, rounds int) error {
 	}
 	defer func() { _ = c.Delete(context.WithoutCancel(ctx), namespace) }()
 	b := &bench{c: c, namespace: namespace.Name, rounds: rounds}
-	for _, measure := range []func(context.Context) (figures.Figure, error){b.jobLatency, b.loopingJob, b.podPerInput} {
+	for _, measure := range []func(context.Context) (figures.Figure, error){b.jobLatency, b.loopingJob, b.podPerInput, b.longestInput, b.fewerGPUs} {
 		figure, err := measure(ctx)
 		if err != nil {
 			return err
@@ -105,7 +104,7 @@ func (b *bench) jobLatency(ctx context.Context) (figures.Figure, error) {
 	for range 10 * b.rounds {
 		pause(ctx, quiet)
 		start := time.Now()
-		created, err := b.startRun(ctx, function, 1)
+		created, err := b.startRun(ctx, function, builders.Inputs(1, builders.Index))
 		if err != nil {
 			return figure, err
 		}
@@ -162,7 +161,7 @@ func (b *bench) loopingJob(ctx context.Context) (figures.Figure, error) {
 	loop := trivial + "import json\nfor i in range(1000): json.dumps(handler((i,)))\n"
 	var ours, plain []time.Duration
 	for range b.rounds {
-		took, err := b.timeRun(ctx, function, 8000)
+		took, err := b.timeRun(ctx, function, builders.Inputs(8000, builders.Index))
 		if err != nil {
 			return figure, err
 		}
@@ -185,7 +184,7 @@ func (b *bench) podPerInput(ctx context.Context) (figures.Figure, error) {
 	}
 	var ours []time.Duration
 	for range b.rounds {
-		took, err := b.timeRun(ctx, function, 100)
+		took, err := b.timeRun(ctx, function, builders.Inputs(100, builders.Index))
 		if err != nil {
 			return figure, err
 		}
@@ -196,12 +195,56 @@ func (b *bench) podPerInput(ctx context.Context) (figures.Figure, error) {
 	return figure, err
 }
 
-func (b *bench) function(ctx context.Context, name string, change func(*v1alpha1.Function)) (*v1alpha1.Function, error) {
-	function := &v1alpha1.Function{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: b.namespace},
-		Spec:       v1alpha1.FunctionSpec{Runtime: "python311", Image: "python", Code: ptr.To(trivial)},
+// longestInput: 400 inputs of 50 ms and one of 20 s on 4 workers, against the 20 s of that one. Striped over the workers, the
+// inputs behind the long one would follow it.
+func (b *bench) longestInput(ctx context.Context) (figures.Figure, error) {
+	const longest = 20 * time.Second
+	figure := figures.Figure{Name: "400 inputs of 50 ms and one of 20 s on 4 workers, created to complete / the longest input", AtMost: 1.2, Theirs: longest}
+	function, err := b.function(ctx, "lengths", func(f *v1alpha1.Function) {
+		f.Spec.Code, f.Spec.Workers = ptr.To("import time\ndef handler(event): time.sleep(event[0])\n"), ptr.To[int32](4)
+	})
+	if err != nil {
+		return figure, err
 	}
-	function.Spec.GPUs, function.Spec.Workers = ptr.To[int32](0), ptr.To[int32](8)
+	figure.Ours, err = b.timeRun(ctx, function, builders.Inputs(401, func(i int) float64 {
+		if i == 7 {
+			return longest.Seconds()
+		}
+		return 0.05
+	}))
+	return figure, err
+}
+
+// fewerGPUs: 6 workers of 4 GPUs each on a node with 8, against 2 such workers. A run does not wait for pods that the scheduler
+// cannot place.
+func (b *bench) fewerGPUs(ctx context.Context) (figures.Figure, error) {
+	figure := figures.Figure{Name: "40 inputs of 200 ms on 6 workers of 4 GPUs, of which 2 fit on the node / on 2 workers", AtMost: 1.3}
+	function, err := b.function(ctx, "greedy", func(f *v1alpha1.Function) {
+		f.Spec.Code, f.Spec.GPUs, f.Spec.Workers = ptr.To("import time\ndef handler(event): time.sleep(0.2)\n"), ptr.To[int32](4), ptr.To[int32](6)
+	})
+	if err != nil {
+		return figure, err
+	}
+	var ours, theirs []time.Duration
+	for range b.rounds {
+		took, err := b.timeRun(ctx, function, builders.Inputs(40, builders.Index))
+		if err != nil {
+			return figure, err
+		}
+		ours = append(ours, took)
+		if took, err = b.timeRun(ctx, function, builders.Inputs(40, builders.Index), func(r *v1alpha1.FunctionRun) { r.Spec.Workers = ptr.To[int32](2) }); err != nil {
+			return figure, err
+		}
+		theirs = append(theirs, took)
+	}
+	figure.Ours, figure.Theirs = median(ours), median(theirs)
+	return figure, nil
+}
+
+func (b *bench) function(ctx context.Context, name string, change func(*v1alpha1.Function)) (*v1alpha1.Function, error) {
+	function := builders.Function(b.namespace, name, func(f *v1alpha1.Function) {
+		f.Spec.Code, f.Spec.GPUs, f.Spec.Workers = ptr.To(trivial), ptr.To[int32](0), ptr.To[int32](8)
+	})
 	if change != nil {
 		change(function)
 	}
@@ -213,18 +256,8 @@ func (b *bench) function(ctx context.Context, name string, change func(*v1alpha1
 	})
 }
 
-func (b *bench) startRun(ctx context.Context, function *v1alpha1.Function, n int) (*v1alpha1.FunctionRun, error) {
-	run := &v1alpha1.FunctionRun{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: function.Name + "-", Namespace: b.namespace},
-		Spec:       v1alpha1.FunctionRunSpec{FunctionRef: v1alpha1.FunctionReference{Name: function.Name}},
-	}
-	for i := range n {
-		raw, err := json.Marshal(i)
-		if err != nil {
-			return nil, err
-		}
-		run.Spec.Parameters = append(run.Spec.Parameters, v1alpha1.Input{apiextensionsv1.JSON{Raw: raw}})
-	}
+func (b *bench) startRun(ctx context.Context, function *v1alpha1.Function, inputs []v1alpha1.Input, change ...func(*v1alpha1.FunctionRun)) (*v1alpha1.FunctionRun, error) {
+	run := builders.Run(b.namespace, function.Name+"-", function.Name, inputs, change...)
 	if err := b.c.Create(ctx, run); err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
@@ -232,9 +265,9 @@ func (b *bench) startRun(ctx context.Context, function *v1alpha1.Function, n int
 }
 
 // timeRun is the time from a run's creation to its condition Complete.
-func (b *bench) timeRun(ctx context.Context, function *v1alpha1.Function, n int) (time.Duration, error) {
+func (b *bench) timeRun(ctx context.Context, function *v1alpha1.Function, inputs []v1alpha1.Input, change ...func(*v1alpha1.FunctionRun)) (time.Duration, error) {
 	start := time.Now()
-	run, err := b.startRun(ctx, function, n)
+	run, err := b.startRun(ctx, function, inputs, change...)
 	if err != nil {
 		return 0, err
 	}
