@@ -50,7 +50,7 @@ func deepCluster(t *testing.T) *fakeCluster {
 	return f
 }
 
-//security:attack tenant | stores objects that nest 9,999 levels, and somebody looks with the plugin | lists show all objects, and describe says of that one alone that it cannot be decoded
+//security:attack tenant | stores objects that nest 9,999 levels, and a user lists them with the plugin | lists show all objects, and describe says of that one alone that it cannot be decoded
 func TestAnObjectThatNestsTooDeeplyIsOneOfAList(t *testing.T) {
 	for line, want := range map[string]string{
 		"list functions -o name":    "function.sharedcloud.io/one\nfunction.sharedcloud.io/deep\nfunction.sharedcloud.io/two\n",
@@ -102,7 +102,7 @@ func (s *storedAnswers) RoundTrip(request *http.Request) (*http.Response, error)
 // FuzzDescribe shows any JSON as if it were stored. A panic, a hang, memory beyond a multiple of the object, or an output that
 // steers a terminal is a failure.
 //
-//security:attack tenant | stores any object at all, past validation, and somebody describes it with the plugin | describe ends, in bounded time, memory and output, and writes nothing that steers a terminal
+//security:attack tenant | stores any object at all, past validation, and a user describes it with the plugin | describe ends, in bounded time, memory and output, and writes nothing that steers a terminal
 func FuzzDescribe(f *testing.F) {
 	for _, text := range []string{
 		`{"apiVersion":"sharedcloud.io/v1alpha1","kind":"FunctionRun","metadata":{"name":"r","namespace":"ns","uid":"u","creationTimestamp":"0000-01-01T00:00:00Z","labels":{"sharedcloud.io/rerun-of":"\u001b[2J"}},"spec":{"functionRef":{"name":"f\u202e"},"ttlSecondsAfterFinished":2147483647,"resultsTTLSecondsAfterFinished":-1},"status":{"startTime":"9999-12-31T23:59:59Z","completionTime":"0001-01-01T00:00:01Z","revision":{"name":"x","inputs":-2147483648,"workers":2147483647,"gpus":-1,"timeoutSeconds":2147483647,"gpuProducts":["a\nb"]},"job":{"name":"j","number":2147483647},"progress":{"total":-1,"succeeded":2147483647,"failed":2147483647,"timedOut":-2147483648,"failedIndexes":"x","message":"\ud800"},"conditions":[{"type":"Ready","status":"False","reason":"Suspended","message":"a\u0000"},{"type":"Finished","status":"True","reason":"","message":""}]}}`,

@@ -2,7 +2,7 @@ package printable
 
 import "testing"
 
-//security:attack worker | a result, an error or output is a formula that a spreadsheet executes when somebody opens the CSV | the cell begins with an apostrophe and is text; numbers stay numbers
+//security:attack worker | a result, an error or output is a formula that a spreadsheet executes when a user opens the CSV | the cell begins with an apostrophe and is text; numbers stay numbers
 func TestCellIsNotExecuted(t *testing.T) {
 	for _, formula := range []string{
 		`=cmd|' /C calc'!A0`, `=HYPERLINK("http://evil.example","ok")`, "+1+1", "-2+3", "@SUM(1)", "+cmd", "-cmd", "=", "-", "--1", "+-1",

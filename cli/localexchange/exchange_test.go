@@ -98,7 +98,7 @@ func TestWhatIsNoCallIsRefused(t *testing.T) {
 		token, body string
 		want        int
 	}{
-		"a stranger's token":    {"guessed", `{"protocol":1,"sequence":3}`, http.StatusUnauthorized},
+		"an unknown token":      {"guessed", `{"protocol":1,"sequence":3}`, http.StatusUnauthorized},
 		"no JSON":               {w.e.Token(), `hello`, http.StatusBadRequest},
 		"another protocol":      {w.e.Token(), `{"protocol":2,"sequence":3}`, http.StatusBadRequest},
 		"an older sequence":     {w.e.Token(), `{"protocol":1,"sequence":1}`, http.StatusConflict},

@@ -11,7 +11,7 @@ import (
 )
 
 // The Dockerfile copies folders by name, so that a change of a document builds nothing anew. A package that the programs
-// begin to import from elsewhere would be missing only there, where nobody builds it every day.
+// begin to import from elsewhere would be missing only there, where it is rarely built.
 func TestDockerfileCopiesWhatTheProgramsNeed(t *testing.T) {
 	root := topFolder(t)
 	dockerfile, err := os.ReadFile(filepath.Join(root, "Dockerfile"))

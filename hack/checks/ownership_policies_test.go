@@ -144,7 +144,7 @@ func madeForARun() metav1.ObjectMeta {
 	}
 }
 
-// changesOfIdentity are changes of an object that was made for a run, and whether everybody may make them.
+// changesOfIdentity are changes of an object that was made for a run, and whether every user may make them.
 var changesOfIdentity = map[string]struct {
 	change func(*metav1.ObjectMeta)
 	taken  bool

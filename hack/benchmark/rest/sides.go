@@ -13,7 +13,7 @@ import (
 
 // sides returns the same client for both sides: HTTP/1.1 over TLS with a token and keep-alive.
 func sides(config *rest.Config, token string) (functionsAPI, kube side, err error) {
-	facadeCA, err := os.ReadFile(os.Getenv("SHAREDCLOUD_CA"))
+	certificateAuthority, err := os.ReadFile(os.Getenv("SHAREDCLOUD_CA"))
 	if err != nil {
 		return side{}, side{}, fmt.Errorf("reading $SHAREDCLOUD_CA (run `make bench`): %w", err)
 	}
@@ -23,7 +23,7 @@ func sides(config *rest.Config, token string) (functionsAPI, kube side, err erro
 			return side{}, side{}, err
 		}
 	}
-	functionsAPI = side{url: os.Getenv("SHAREDCLOUD_URL"), token: token, client: clientOf(facadeCA)}
+	functionsAPI = side{url: os.Getenv("SHAREDCLOUD_URL"), token: token, client: clientOf(certificateAuthority)}
 	kube = side{url: config.Host, token: token, client: clientOf(kubeCA)}
 	return functionsAPI, kube, nil
 }

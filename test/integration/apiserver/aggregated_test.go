@@ -190,13 +190,13 @@ var _ = Describe("The exchange", func() {
 		refused(w, other.Name, http.StatusForbidden)
 
 		By("calling without a token, and with tokens of other audiences")
-		stranger := *w
-		stranger.token = ""
-		refused(&stranger, run.Name, http.StatusUnauthorized)
-		stranger.token = "not.a.token"
-		refused(&stranger, run.Name, http.StatusUnauthorized)
-		stranger.token = tokenOf(ctx, w.pod)
-		refused(&stranger, run.Name, http.StatusUnauthorized)
+		unknown := *w
+		unknown.token = ""
+		refused(&unknown, run.Name, http.StatusUnauthorized)
+		unknown.token = "not.a.token"
+		refused(&unknown, run.Name, http.StatusUnauthorized)
+		unknown.token = tokenOf(ctx, w.pod)
+		refused(&unknown, run.Name, http.StatusUnauthorized)
 
 		By("calling from a pod of another Job")
 		foreign := newWorker(ctx, run, newJob(ctx, namespace, "foreign"), 0)

@@ -139,7 +139,7 @@ var _ = Describe("Bodies that do not arrive", func() {
 			"cancel":             {head(group+namespace+"/functionruns/"+run.Name+"/cancel", "Bearer", c.token), http.StatusRequestTimeout},
 			"the documented API": {head("/api/v1/functions", "Token", c.token), http.StatusRequestTimeout},
 			"the login":          {head("/api/v1/api-token-auth", "X", "x"), http.StatusRequestTimeout},
-			"nobody":             {head(group+namespace+"/functionruns/"+run.Name+"/cancel", "X", "x"), http.StatusUnauthorized},
+			"anonymous":          {head(group+namespace+"/functionruns/"+run.Name+"/cancel", "X", "x"), http.StatusUnauthorized},
 		} {
 			all.Go(func() {
 				defer GinkgoRecover()

@@ -323,20 +323,20 @@ var _ = Describe("The documented API", func() {
 		Expect(reader.do(ctx, http.MethodGet, "/runs", nil)).To(forbidden)
 
 		By("hiding objects from other tenants")
-		stranger := newCaller(ctx, newNamespace(ctx), editor)
+		other := newCaller(ctx, newNamespace(ctx), editor)
 		missing := And(HaveField("Status", http.StatusNotFound), HaveField("Body", `{"detail":"Not found."}`))
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
-			Expect(stranger.do(ctx, method, path, nil)).To(missing)
-			Expect(stranger.with("X-Sharedcloud-Namespace", namespace).do(ctx, method, path, nil)).To(missing)
+			Expect(other.do(ctx, method, path, nil)).To(missing)
+			Expect(other.with("X-Sharedcloud-Namespace", namespace).do(ctx, method, path, nil)).To(missing)
 		}
 		for _, where := range []string{"/functions", "/runs", "/jobs", "/images", "/gpus"} {
-			Expect(stranger.with("X-Sharedcloud-Namespace", namespace).do(ctx, http.MethodGet, where, nil)).To(missing)
-			Expect(stranger.do(ctx, http.MethodGet, where+"?namespace="+namespace, nil)).To(missing)
+			Expect(other.with("X-Sharedcloud-Namespace", namespace).do(ctx, http.MethodGet, where, nil)).To(missing)
+			Expect(other.do(ctx, http.MethodGet, where+"?namespace="+namespace, nil)).To(missing)
 		}
 		Expect(writer.with("X-Sharedcloud-Namespace", namespace).do(ctx, http.MethodGet, "/images", nil).Status).To(Equal(http.StatusOK))
-		Expect(stranger.with("X-Sharedcloud-Namespace", "no-such").do(ctx, http.MethodGet, "/functions", nil)).To(missing)
-		Expect(stranger.do(ctx, http.MethodGet, "/functions", nil).Body).To(Equal("[]"))
-		Expect(stranger.do(ctx, http.MethodPatch, path, map[string]any{"name": "x"})).To(missing)
+		Expect(other.with("X-Sharedcloud-Namespace", "no-such").do(ctx, http.MethodGet, "/functions", nil)).To(missing)
+		Expect(other.do(ctx, http.MethodGet, "/functions", nil).Body).To(Equal("[]"))
+		Expect(other.do(ctx, http.MethodPatch, path, map[string]any{"name": "x"})).To(missing)
 		blind := newCaller(ctx, namespace, rbacv1.PolicyRule{APIGroups: []string{"sharedcloud.io"}, Resources: []string{"functions"}, Verbs: []string{"list"}})
 		Expect(blind.do(ctx, http.MethodGet, path, nil)).To(missing)
 	}, SpecTimeout(timeout))

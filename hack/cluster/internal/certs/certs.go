@@ -1,8 +1,8 @@
-// Package certs makes a cluster's keys: one authority that all parts trust, one
-// for the aggregation layer's front proxy (an authority of its own, since whoever
-// holds its certificates may speak for any user), a leaf for each part, and the
-// key that signs service account tokens. They are made once per cluster, and
-// live as long as it does.
+// Package certs creates a cluster's keys: one authority that all components trust,
+// one for the aggregation layer's front proxy (a separate authority, because a
+// client with its certificates may impersonate any user), a leaf for each
+// component, and the key that signs service account tokens. They are created once
+// per cluster and stay valid for its lifetime.
 package certs
 
 import (

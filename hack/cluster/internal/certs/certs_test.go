@@ -27,7 +27,7 @@ func TestMake(t *testing.T) {
 			t.Errorf("%s: %v", leaf.Name, err)
 		}
 		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots[!leaf.Proxy], KeyUsages: []x509.ExtKeyUsage{usage}}); err == nil {
-			t.Errorf("%s: the other authority vouches for it too", leaf.Name)
+			t.Errorf("%s: the other authority signed it too", leaf.Name)
 		}
 		for _, host := range leaf.Hosts {
 			if err := cert.VerifyHostname(host); err != nil {

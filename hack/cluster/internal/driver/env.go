@@ -36,7 +36,7 @@ func (d *Driver) Env(ctx context.Context, c layout.Cluster) error {
 		// cluster may get the same port.
 		{"KUBECACHEDIR", c.Path("kubectl-cache")},
 		{"KUBEBUILDER_ASSETS", d.Repo.Assets()},
-		{"SHAREDCLOUD_URL", fmt.Sprintf("https://127.0.0.1:%d", state.FacadePort)},
+		{"SHAREDCLOUD_URL", fmt.Sprintf("https://127.0.0.1:%d", state.RESTPort)},
 	}
 	cl, err := client(spec, state)
 	if err != nil {

@@ -64,7 +64,7 @@ func signalChildren(pid int, s syscall.Signal) error {
 // importArchive gives an archive's images to containerd, which may only just be
 // starting.
 func importArchive(ctx context.Context, spec node.Spec, state node.State, archive string) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(stepTimeout)
 	for {
 		out, err := inside(ctx, spec, state, "ctr", "--namespace", "k8s.io", "images", "import", "--no-unpack=false", archive).CombinedOutput()
 		if err == nil {

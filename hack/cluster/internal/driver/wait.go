@@ -15,8 +15,8 @@ import (
 	"sharedcloud.io/function-operator/hack/cluster/internal/node"
 )
 
-// patience is how long a part may take on a slow machine.
-const patience = 3 * time.Minute
+// stepTimeout is the time limit of one step on a slow machine.
+const stepTimeout = 3 * time.Minute
 
 // makeUsable waits for the parts as they come up, and adds what every cluster
 // has. Images are imported meanwhile: containerd is there first.
@@ -83,9 +83,9 @@ func (w *waiter) controlPlane(ctx context.Context) error {
 	return nil
 }
 
-// until tries until there's no error, or patience is out.
+// until retries until there's no error, or the timeout has passed.
 func (w *waiter) until(ctx context.Context, progress func(string, ...any), ready func(context.Context) error) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(stepTimeout)
 	for {
 		err := ready(ctx)
 		if err == nil {
@@ -98,7 +98,7 @@ func (w *waiter) until(ctx context.Context, progress func(string, ...any), ready
 			return fmt.Errorf("the cluster's processes have ended; %s says why", w.spec.Path("logs/node.log"))
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not after %s: %w", patience, err)
+			return fmt.Errorf("not after %s: %w", stepTimeout, err)
 		}
 		progress("not yet")
 		select {

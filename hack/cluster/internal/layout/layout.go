@@ -90,8 +90,8 @@ func (c Cluster) Path(elem ...string) string {
 // Kubeconfig is for people and tests: it works outside the namespace.
 func (c Cluster) Kubeconfig() string { return c.Path("kubeconfig") }
 
-// CAFile is where the facade's certificate authority is put for callers.
-func (c Cluster) CAFile() string { return c.Path("facade-ca.crt") }
+// CAFile is where the certificate authority of the REST API is written for callers.
+func (c Cluster) CAFile() string { return c.Path("rest-ca.crt") }
 
 // NodeName is the name of the cluster's only node.
 func (c Cluster) NodeName() string { return c.Name + "-node" }

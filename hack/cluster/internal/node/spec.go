@@ -24,8 +24,8 @@ const (
 	ServiceCIDR = "10.96.0.0/16"
 	APIService  = "10.96.0.1" // the Service "kubernetes": the range's first address
 	DNSIP       = "10.96.0.10"
-	FacadeIP    = "10.96.0.80" // the operator's REST facade has this fixed address
-	FacadePort  = "443"
+	RESTIP      = "10.96.0.80" // the operator's REST API has this fixed address
+	RESTPort    = "443"
 	PodCIDR     = "10.244.0.0/16"
 	Domain      = "cluster.local"
 

@@ -12,10 +12,10 @@ import (
 
 // State is what a running cluster says of itself.
 type State struct {
-	Pid        int `json:"pid"`     // the process that holds the namespaces, as the host sees it
-	InitPid    int `json:"initPid"` // the first process inside them, likewise; 0: not running
-	APIPort    int `json:"apiPort"` // on 127.0.0.1, outside
-	FacadePort int `json:"facadePort"`
+	Pid      int `json:"pid"`     // the process that holds the namespaces, as the host sees it
+	InitPid  int `json:"initPid"` // the first process inside them, likewise; 0: not running
+	APIPort  int `json:"apiPort"` // on 127.0.0.1, outside
+	RESTPort int `json:"restPort"`
 
 	Started time.Time `json:"started"`
 }

@@ -62,7 +62,7 @@ func Run(dir string) error {
 	if err != nil {
 		return err
 	}
-	facade, err := listen(state.FacadePort)
+	rest, err := listen(state.RESTPort)
 	if err != nil {
 		return err
 	}
@@ -79,13 +79,13 @@ func Run(dir string) error {
 	if err != nil {
 		return err
 	}
-	state.InitPid, state.APIPort, state.FacadePort = child.Process.Pid, port(api), port(facade)
+	state.InitPid, state.APIPort, state.RESTPort = child.Process.Pid, port(api), port(rest)
 	if err := node.WriteState(dir, state); err != nil {
 		return err
 	}
 	inside := &door{namespace: fmt.Sprintf("/proc/%d/ns/net", state.InitPid)}
 	go inside.forward(api, net.JoinHostPort(node.IP, node.APIPort))
-	go inside.forward(facade, net.JoinHostPort(node.FacadeIP, node.FacadePort))
+	go inside.forward(rest, net.JoinHostPort(node.RESTIP, node.RESTPort))
 	waitForEnd(dir, child)
 	return cleanUp(dir, spec, state)
 }
