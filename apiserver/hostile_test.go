@@ -77,7 +77,7 @@ func kubernetes(t *testing.T) *httptest.Server {
 			case <-t.Context().Done():
 			}
 		case known && r.Method == http.MethodGet:
-			version, kind := "sharedcloud.io/v1alpha1", "List"
+			version, kind := "sharedcloud.io/v1alpha1", "NodeList"
 			if strings.HasPrefix(r.URL.Path, "/api/") {
 				version = "v1"
 			}
@@ -85,8 +85,6 @@ func kubernetes(t *testing.T) *httptest.Server {
 				var typed struct{ Kind string }
 				_ = json.Unmarshal([]byte(object), &typed)
 				kind = typed.Kind + "List"
-			} else {
-				kind = "NodeList"
 			}
 			fmt.Fprintf(w, `{"apiVersion":%q,"kind":%q,"metadata":{"resourceVersion":"1"},"items":[%s]}`, version, kind, object)
 		default:

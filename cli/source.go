@@ -98,8 +98,9 @@ func codeAlone(folder string, code []byte, runtime string) *source {
 
 // inFolder finds the code in a directory: in its kustomization, or else in its manifests, or else in its handler file.
 func inFolder(folder, runtime string) (*source, error) {
-	objects, folders := []*unstructured.Unstructured(nil), []string{folder}
+	var objects []*unstructured.Unstructured
 	var err error
+	folders := []string{folder}
 	if kustomizationIn(folder) != "" {
 		objects, folders, err = buildKustomization(folder)
 	} else {

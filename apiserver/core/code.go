@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"sharedcloud.io/function-operator/api/v1alpha1"
@@ -86,4 +86,4 @@ func (c *Code) Of(ctx context.Context, f *v1alpha1.Function) (string, error) {
 }
 
 // nameable says whether an object can have the name: a client refuses to ask for another, as if the API did not answer.
-func nameable(name string) bool { return name != "" && len(path.IsValidPathSegmentName(name)) == 0 }
+func nameable(name string) bool { return name != "" && len(content.IsPathSegmentName(name)) == 0 }

@@ -17,7 +17,7 @@ var _ = Describe("kubectl", func() {
 	It("explains the fields", func(ctx SpecContext) {
 		Expect(kubectl(ctx, "explain", "functionrun.spec")).To(And(
 			ContainSubstring("functionRef\t<Object> -required-"), ContainSubstring("parametersLiteral\t<string>"), ContainSubstring("retries\t<integer>"),
-			ContainSubstring("how many further attempts an input gets after an exception")))
+			ContainSubstring("retries is the number of additional attempts of an input after an exception")))
 		Expect(kubectl(ctx, "explain", "function.spec.pod")).To(ContainSubstring("runAsUser is the numeric user that the handler runs as"))
 		Expect(kubectl(ctx, "explain", "functionrun.status.progress")).To(ContainSubstring("failedIndexes\t<string>"))
 	}, SpecTimeout(time.Minute))
