@@ -99,22 +99,22 @@ func TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay(t *testing.T) {
 }
 
 func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
-	l := &ledger{run: Run{Total: 2000, Retries: 1, RetryDelaySeconds: 4}, row: outcomes.Run{Total: 2000, Next: 2000}, now: testStart.UnixMicro()}
+	s := &runState{run: Run{Total: 2000, Retries: 1, RetryDelaySeconds: 4}, row: outcomes.Run{Total: 2000, Next: 2000}, now: testStart.UnixMicro()}
 	for index := range 2000 {
-		l.now += 1000
-		l.fail(index, "ValueError")
-		l.postpone(index)
+		s.now += 1000
+		s.fail(index, "ValueError")
+		s.postpone(index)
 	}
 	// Two seconds are half of the delay.
-	if got := len(l.row.Delayed); got > delayGrain/2+2 {
+	if got := len(s.row.Delayed); got > delayGrain/2+2 {
 		t.Errorf("2000 inputs that raised within two seconds have %d times", got)
 	}
-	if got := l.row.Waiting(); got.String() != "0-1999" {
+	if got := s.row.Waiting(); got.String() != "0-1999" {
 		t.Errorf("of 0-1999 %q wait", got)
 	}
-	l.now += 4_300_000
-	if l.ripen(); l.row.Returned.String() != "0-1999" || len(l.row.Delayed) != 0 {
-		t.Errorf("when all have waited %q may be handed out", l.row.Returned)
+	s.now += 4_300_000
+	if s.returnDue(); s.row.Returned.String() != "0-1999" || len(s.row.Delayed) != 0 {
+		t.Errorf("when all have waited %q may be handed out", s.row.Returned)
 	}
 }
 
@@ -173,29 +173,29 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct {
-		most      int
+		maxFailures      int
 		reports   []request
 		wantEnded bool
 		message   string
 	}{
 		"the first failure, where none is borne": {
-			most: 0, reports: []request{raised(0)}, wantEnded: true,
+			maxFailures: 0, reports: []request{raised(0)}, wantEnded: true,
 			message: "1 input failed or timed out, and the run bears 0 (spec.maxFailures): the inputs without an outcome were not executed to their end",
 		},
 		"the second of either kind, where one is borne": {
-			most: 1, reports: []request{raised(0), timedOut(1)}, wantEnded: true,
+			maxFailures: 1, reports: []request{raised(0), timedOut(1)}, wantEnded: true,
 			message: "2 inputs failed or timed out, and the run bears 1 (spec.maxFailures): the inputs without an outcome were not executed to their end",
 		},
-		"as many as are borne": {most: 2, reports: []request{raised(0), timedOut(1)}},
-		"none failed":          {most: 0, reports: []request{done(0), done(1)}},
+		"as many as are borne": {maxFailures: 2, reports: []request{raised(0), timedOut(1)}},
+		"none failed":          {maxFailures: 0, reports: []request{done(0), done(1)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 5, &tc.most })
+			c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 5, &tc.maxFailures })
 			a, b := c.pod(0), c.pod(1)
 			expect(t, a.call(want), exchange.ActionWork, "0")
 			var last *exchange.Answer
-			for _, report := range tc.reports {
-				last = a.call(report, want)
+			for _, applyReport := range tc.reports {
+				last = a.call(applyReport, want)
 			}
 			if ended := last.Action == exchange.ActionStop; ended != tc.wantEnded {
 				t.Fatalf("the answer is %s", last.Action)
@@ -250,7 +250,7 @@ func TestTheLastFailureOfARunIsItsOwnEnd(t *testing.T) {
 
 func TestADeathThatIsOneFailureTooManyEndsTheRun(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
-	for range crashBudget {
+	for range maxCrashes {
 		a := c.pod(0)
 		expect(t, a.call(want), exchange.ActionWork, "0")
 		a.over(oomKilled)

@@ -21,7 +21,7 @@ const (
 	DefaultLease = 30 * time.Second
 	// answerBytes is about how much of inputs an answer has at most. What does not fit is leased all the same; as the worker does
 	// not list it in its next call, it goes back.
-	answerBytes = 8 << 20
+	maxAnswerBytes = 8 << 20
 )
 
 // Options of an exchange. The zero value has the defaults.
@@ -56,7 +56,7 @@ type Exchange struct {
 	// closing has an element when some run's closing may have to go on.
 	closing chan struct{}
 	// seen is what lookAtOthers saw, which only Run calls.
-	seen map[types.UID]signs
+	seen map[types.UID]waitState
 }
 
 // NewExchange makes an exchange. Run must be called for leases to run out.
@@ -101,29 +101,29 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Re
 	known := e.deadlines.enter(lease, leaseNames{run.Namespace, run.Name, worker.PodName})
 	defer e.deadlines.leave(lease)
 	if !known {
-		if err := e.buryPredecessors(ctx, run, worker); err != nil {
+		if err := e.endPredecessors(ctx, run, worker); err != nil {
 			return nil, err
 		}
 	}
 	var podExit PodExit
-	unheard := false
+	podEnding := false
 	if request.Leaving {
 		podExit = e.podExits.PodExit(ctx, run.Namespace, worker.PodName, worker.PodUID)
 	} else {
-		unheard = e.podExits.Ending(run.Namespace, worker.PodName, worker.PodUID)
+		podEnding = e.podExits.Ending(run.Namespace, worker.PodName, worker.PodUID)
 	}
-	var patience <-chan time.Time
+	var timeout <-chan time.Time
 	if request.WaitSeconds > 0 {
 		timer := e.options.Clock.NewTimer(time.Duration(request.WaitSeconds) * time.Second)
 		defer timer.Stop()
-		patience = timer.C()
+		timeout = timer.C()
 	}
 	// A call that is kept open shows the other servers that its worker lives.
-	var beats <-chan time.Time
-	for patient := patience != nil; ; {
+	var heartbeats <-chan time.Time
+	for mayWait := timeout != nil; ; {
 		// Before the decision, so that nothing that happens after it is missed.
-		something, release := e.events.of(run.UID)
-		c, err := e.decide(ctx, run, worker, request, podExit, unheard)
+		changed, release := e.events.of(run.UID)
+		c, err := e.decide(ctx, run, worker, request, podExit, podEnding)
 		if err != nil {
 			release()
 			return nil, err
@@ -133,24 +133,24 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Re
 			return nil, c.refused
 		}
 		// A worker that holds something must be able to report it: its call is never kept open.
-		if c.action != exchange.ActionWait || !patient || !c.self.Held().Empty() {
+		if c.action != exchange.ActionWait || !mayWait || !c.self.Held().Empty() {
 			release()
 			return e.answer(ctx, run, c)
 		}
-		if beats == nil {
-			ticker := e.options.Clock.NewTicker(e.beatInterval())
+		if heartbeats == nil {
+			ticker := e.options.Clock.NewTicker(e.heartbeatInterval())
 			defer ticker.Stop()
-			beats = ticker.C()
+			heartbeats = ticker.C()
 		}
-		ripe, stop := e.when(c.nextDue())
+		delayEnded, stop := e.when(c.nextDue())
 		select {
-		case <-something:
-		case <-beats:
-		case <-ripe:
-		case <-patience:
-			patient = false
+		case <-changed:
+		case <-heartbeats:
+		case <-delayEnded:
+		case <-timeout:
+			mayWait = false
 		case <-e.events.drained:
-			patient = false
+			mayWait = false
 		case <-ctx.Done():
 		}
 		stop()
@@ -175,7 +175,7 @@ func (e *Exchange) when(left time.Duration) (<-chan time.Time, func()) {
 }
 
 // beatInterval is how old a beat may get while its worker's call is kept open.
-func (e *Exchange) beatInterval() time.Duration { return e.options.Lease / 3 }
+func (e *Exchange) heartbeatInterval() time.Duration { return e.options.Lease / 3 }
 
 func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 	run, err := e.runs.Run(ctx, worker.Namespace, worker.Run)
@@ -189,7 +189,7 @@ func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 }
 
 // decide is a call's transaction.
-func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *exchange.Request, podExit PodExit, unheard bool) (*call, error) {
+func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *exchange.Request, podExit PodExit, podEnding bool) (*call, error) {
 	lease := leaseKey{run.UID, worker.PodUID}
 	var c *call
 	var before outcomes.Run
@@ -197,15 +197,15 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 	err := e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
 		wrote = false
 		var err error
-		if c, err = e.gather(tx, run, worker, request); err != nil {
+		if c, err = e.readCall(tx, run, worker, request); err != nil {
 			return err
 		}
-		c.podExit, c.unheard = podExit, unheard
+		c.podExit, c.podEnding = podExit, podEnding
 		before = c.row
 		if err := c.decide(); err != nil {
 			return err
 		}
-		if c.nothingNew() && c.known && c.elapsed < e.beatInterval() {
+		if c.nothingNew() && c.known && c.elapsed < e.heartbeatInterval() {
 			return nil
 		}
 		wrote = true
@@ -216,16 +216,16 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 		return nil
 	})
 	if err != nil {
-		return nil, e.unsettled(err)
+		return nil, e.storeError(err)
 	}
-	says := beatOf(&c.self)
+	says := heartbeatOf(&c.self)
 	if !wrote {
-		says = beatOf(c.before)
+		says = heartbeatOf(c.before)
 	}
 	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, says, wrote)
-	e.options.Quotas.Refused(quotas.Outcome, run.Namespace, c.unkept, c.unkeptBytes)
-	e.options.Quotas.Refused(quotas.LiveOutput, run.Namespace, c.liveUnkept, c.liveUnkeptBytes)
-	e.announce(c.ledger, &before)
+	e.options.Quotas.Refused(quotas.Outcome, run.Namespace, c.discarded, c.discardedBytes)
+	e.options.Quotas.Refused(quotas.LiveOutput, run.Namespace, c.liveDiscarded, c.liveDiscardedBytes)
+	e.announce(c.runState, &before)
 	if c.before == nil {
 		e.options.Joined(run.UID, worker)
 	}
@@ -233,36 +233,36 @@ func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *
 }
 
 // gather reads what a call is decided by.
-func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *exchange.Request) (*call, error) {
-	ledger, err := e.open(tx, run)
+func (e *Exchange) readCall(tx *outcomes.Tx, run Run, worker Worker, request *exchange.Request) (*call, error) {
+	state, err := e.open(tx, run)
 	if err != nil {
 		return nil, err
 	}
-	c := &call{ledger: ledger, request: request, limits: e.options.Limits, reported: request.Reported()}
-	if ledger.row.ID != 0 {
-		if c.before, err = tx.Worker(ledger.row.ID, worker.PodUID); err != nil {
+	c := &call{runState: state, request: request, limits: e.options.Limits, reported: request.Reported()}
+	if state.row.ID != 0 {
+		if c.before, err = tx.Worker(state.row.ID, worker.PodUID); err != nil {
 			return nil, err
 		}
-		if c.have, err = tx.HaveOutcome(ledger.row.ID, c.reported); err != nil {
+		if c.have, err = tx.HaveOutcome(state.row.ID, c.reported); err != nil {
 			return nil, err
 		}
-		if ledger.attempts, err = tx.Attempts(ledger.row.ID, c.reported); err != nil {
+		if state.attempts, err = tx.Attempts(state.row.ID, c.reported); err != nil {
 			return nil, err
 		}
 	}
 	if c.before == nil {
-		c.self = newWorker(worker, ledger.row.ID, ledger.now)
+		c.self = newWorker(worker, state.row.ID, state.now)
 	} else {
 		c.self = *c.before
-		c.elapsed, c.known = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, beatOf(c.before), ledger.now)
+		c.elapsed, c.known = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, heartbeatOf(c.before), state.now)
 	}
-	if ledger.row.ID != 0 && ledger.row.Next >= ledger.row.Total {
-		if c.orphans, err = tx.Orphans(ledger.row.ID, &c.self); err != nil {
+	if state.row.ID != 0 && state.row.Next >= state.row.Total {
+		if c.orphans, err = tx.Orphans(state.row.ID, &c.self); err != nil {
 			return nil, err
 		}
 	}
-	if !c.elsewhere().Empty() {
-		if c.others, err = tx.LiveWorkers(ledger.row.ID); err != nil {
+	if !c.leasedByOthers().Empty() {
+		if c.others, err = tx.LiveWorkers(state.row.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -270,19 +270,19 @@ func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *exch
 }
 
 // open reads a run's row, or makes one that is written with the rest.
-func (e *Exchange) open(tx *outcomes.Tx, run Run) (*ledger, error) {
-	l := &ledger{run: run, now: e.options.Clock.Now().UnixMicro()}
+func (e *Exchange) open(tx *outcomes.Tx, run Run) (*runState, error) {
+	s := &runState{run: run, now: e.options.Clock.Now().UnixMicro()}
 	row, err := tx.Run(run.UID)
 	if err != nil {
 		return nil, err
 	}
 	if row == nil {
-		l.row = newRow(run, l.now)
-		l.row.NamespaceUID, _ = e.options.Quotas.UID(run.Namespace)
+		s.row = newRow(run, s.now)
+		s.row.NamespaceUID, _ = e.options.Quotas.UID(run.Namespace)
 	} else {
-		l.row = *row
+		s.row = *row
 	}
-	return l, nil
+	return s, nil
 }
 
 // nothingNew: a call that was kept open and still has nothing to get.
@@ -303,7 +303,7 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 	if c.self.ID == 0 {
 		c.row.StoredBytes += outcomes.WorkerBytes
 	}
-	if err := c.ledger.write(tx, before); err != nil {
+	if err := c.runState.write(tx, before); err != nil {
 		return err
 	}
 	c.self.RunID = c.row.ID
@@ -331,35 +331,35 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 }
 
 // write writes what a ledger has decided, but the outcomes, which may need the row of their worker first.
-func (l *ledger) write(tx *outcomes.Tx, before *outcomes.Run) error {
-	l.countRow(before)
-	if l.fenced && l.row.ID != 0 {
-		live, err := tx.DeleteLiveOutputs(l.row.ID)
+func (s *runState) write(tx *outcomes.Tx, before *outcomes.Run) error {
+	s.countRow(before)
+	if s.fenced && s.row.ID != 0 {
+		live, err := tx.DeleteLiveOutputs(s.row.ID)
 		if err != nil {
 			return err
 		}
-		l.row.StoredBytes -= live
+		s.row.StoredBytes -= live
 	}
-	if l.row.ID == 0 {
-		if err := tx.InsertRun(&l.row); err != nil {
+	if s.row.ID == 0 {
+		if err := tx.InsertRun(&s.row); err != nil {
 			return err
 		}
-	} else if err := tx.UpdateRun(before, &l.row); err != nil {
+	} else if err := tx.UpdateRun(before, &s.row); err != nil {
 		return err
 	}
-	if l.fenced {
-		if err := tx.FenceWorkers(l.row.ID); err != nil {
+	if s.fenced {
+		if err := tx.FenceWorkers(s.row.ID); err != nil {
 			return err
 		}
 	}
-	return tx.PutAttempts(l.row.ID, l.attempted)
+	return tx.PutAttempts(s.row.ID, s.attempted)
 }
 
 // announce tells those who wait for it what was committed.
-func (e *Exchange) announce(l *ledger, before *outcomes.Run) {
-	row := &l.row
-	if l.freed {
-		e.events.happened(row.UID)
+func (e *Exchange) announce(s *runState, before *outcomes.Run) {
+	row := &s.row
+	if s.freed {
+		e.events.notify(row.UID)
 	}
 	if row.Closing != "" && !row.Closed {
 		e.closeSoon()
@@ -380,7 +380,7 @@ func (e *Exchange) closeSoon() {
 }
 
 // unsettled takes note of an error of the store: workers that could not get through must not lose their leases for it.
-func (e *Exchange) unsettled(err error) error {
+func (e *Exchange) storeError(err error) error {
 	var request *exchange.RequestError
 	if errors.Is(err, ErrSequence) || errors.As(err, &request) || errors.Is(err, context.Canceled) {
 		return err
@@ -393,13 +393,13 @@ func (e *Exchange) unsettled(err error) error {
 func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answer, error) {
 	answer := &exchange.Answer{
 		Action:         c.action,
-		PodEnding:      c.unheard,
+		PodEnding:      c.podEnding,
 		Revoked:        exchange.Indexes{Set: c.revoked},
 		LeaseSeconds:   e.options.Lease.Seconds(),
 		TimeoutSeconds: run.TimeoutSeconds,
 		HandBackMillis: handBack(c.row.MeanMicros).Milliseconds(),
 		BatchSize:      run.BatchSize,
-		LiveMillis:     liveEvery(c.row.Live).Milliseconds(),
+		LiveMillis:     liveInterval(c.row.Live).Milliseconds(),
 		Limits:         e.options.Limits,
 	}
 	size := 0
@@ -416,7 +416,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answ
 			return nil, fmt.Errorf("reading the inputs %d to %d: there are %d", r.First, r.Last, len(inputs))
 		}
 		for i, input := range inputs {
-			if size += len(input.JSON) + len(input.Literal); size > answerBytes && len(answer.Inputs) > 0 {
+			if size += len(input.JSON) + len(input.Literal); size > maxAnswerBytes && len(answer.Inputs) > 0 {
 				return answer, nil
 			}
 			answer.Inputs = append(answer.Inputs, exchange.Input{Index: r.First + i, JSON: input.JSON, Literal: input.Literal})
@@ -426,7 +426,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answ
 }
 
 // RunChanged says that a run's Ending or Suspended may have changed: calls that are kept open look again.
-func (e *Exchange) RunChanged(run types.UID) { e.events.happened(run) }
+func (e *Exchange) RunChanged(run types.UID) { e.events.notify(run) }
 
 // Drain answers every call that is kept open and keeps none open from now on: the server is about to end.
 func (e *Exchange) Drain() { e.events.drain() }

@@ -27,14 +27,14 @@ func (e *Exchange) Run(ctx context.Context) {
 	defer ticker.Stop()
 	others := e.options.Clock.NewTicker(othersInterval)
 	defer others.Stop()
-	report := func(err error, doing string) {
+	applyReport := func(err error, action string) {
 		if err != nil && ctx.Err() == nil && !errors.Is(err, outcomes.ErrNotReady) {
-			klog.FromContext(ctx).Error(err, "Cannot "+doing+"; trying again soon")
+			klog.FromContext(ctx).Error(err, "Cannot "+action+"; trying again soon")
 		}
 	}
-	report(e.observe(ctx), "look after leases")
+	applyReport(e.observe(ctx), "look after leases")
 	for {
-		report(e.finishClosings(ctx), "go on with closings")
+		applyReport(e.finishClosings(ctx), "go on with closings")
 		for tick := false; !tick; {
 			select {
 			case <-ctx.Done():
@@ -42,10 +42,10 @@ func (e *Exchange) Run(ctx context.Context) {
 			case <-e.closing:
 				tick = true
 			case <-ticker.C():
-				report(e.Sweep(ctx), "end leases that have run out")
+				applyReport(e.Sweep(ctx), "end leases that have run out")
 				tick = true
 			case <-others.C():
-				report(e.lookAtOthers(ctx), "look at what other servers did")
+				applyReport(e.checkOtherServers(ctx), "look at what other servers did")
 			}
 		}
 	}
@@ -68,28 +68,28 @@ func (e *Exchange) observe(ctx context.Context) error {
 }
 
 // signs are what of a run's row a call that is kept open waits for: something to be handed out, or to be sent away.
-type signs struct {
+type waitState struct {
 	next              int
 	returned          string
 	suspects          string
 	closing           string
-	idle, closed, row bool
+	nothingToHandOut, closed, row bool
 }
 
 // lookAtOthers wakes calls that are kept open when their runs have changed. Much of that happened here, and has woken them
 // already; looking once more changes nothing.
-func (e *Exchange) lookAtOthers(ctx context.Context) error {
-	seen := make(map[types.UID]signs, len(e.seen))
+func (e *Exchange) checkOtherServers(ctx context.Context) error {
+	seen := make(map[types.UID]waitState, len(e.seen))
 	for _, uid := range e.events.watched() {
-		var now signs
+		var now waitState
 		err := e.store.View(ctx, func(tx *outcomes.Tx) error {
-			now = signs{}
+			now = waitState{}
 			row, err := tx.Run(uid)
 			if err != nil || row == nil {
 				return err
 			}
-			l := ledger{row: *row}
-			now = signs{row.Next, row.Returned.String(), row.Suspects.String(), row.Closing, l.idle(), row.Closed, true}
+			s := runState{row: *row}
+			now = waitState{row.Next, row.Returned.String(), row.Suspects.String(), row.Closing, s.nothingToHandOut(), row.Closed, true}
 			return nil
 		})
 		if err != nil {
@@ -97,7 +97,7 @@ func (e *Exchange) lookAtOthers(ctx context.Context) error {
 		}
 		// The first look has nothing to compare with, and something may have happened between the call's decision and it.
 		if before, known := e.seen[uid]; !known || before != now {
-			e.events.happened(uid)
+			e.events.notify(uid)
 		}
 		seen[uid] = now
 	}
@@ -111,13 +111,13 @@ func (e *Exchange) Sweep(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	for _, lease := range e.deadlines.dues() {
-		errs = append(errs, e.lapse(ctx, lease, e.deadlines.names(lease)))
+	for _, lease := range e.deadlines.expired() {
+		errs = append(errs, e.expire(ctx, lease, e.deadlines.names(lease)))
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Exchange) lapse(ctx context.Context, lease leaseKey, names leaseNames) error {
+func (e *Exchange) expire(ctx context.Context, lease leaseKey, names leaseNames) error {
 	worker := Worker{Namespace: names.namespace, Run: names.run, RunUID: lease.run, PodName: names.pod, PodUID: lease.pod}
 	run, err := e.runOf(ctx, worker)
 	if errors.Is(err, ErrNoRun) {
@@ -133,7 +133,7 @@ func (e *Exchange) lapse(ctx context.Context, lease leaseKey, names leaseNames) 
 	}
 	podExit := e.podExits.PodExit(ctx, names.namespace, names.pod, lease.pod)
 	logger(ctx, run).Info("Lease ran out", "pod", klog.KRef(names.namespace, names.pod))
-	return e.bury(ctx, run, worker, podExit, lossLapsed)
+	return e.endLease(ctx, run, worker, podExit, leaseExpired)
 }
 
 // finishClosings goes on with closings that were begun by a call, or by a server that has ended since.

@@ -21,9 +21,9 @@ type leaseNames struct{ namespace, run, pod string }
 
 // beat is what a worker's row says of its latest call that was written down. Whoever sees it change knows that the worker
 // lives, whichever server it called; the values mean nothing by themselves, so that no two clocks are ever compared.
-type beat struct{ sequence, micros int64 }
+type heartbeat struct{ sequence, micros int64 }
 
-func beatOf(worker *outcomes.Worker) beat { return beat{worker.Sequence, worker.LastMicros} }
+func heartbeatOf(worker *outcomes.Worker) heartbeat { return heartbeat{worker.Sequence, worker.LastMicros} }
 
 // deadlines are when leases run out. They are in memory and on the monotonic clock: a clock that is stepped ends no
 // lease, and a server that starts, or was away, gives everybody one whole lease more.
@@ -39,16 +39,16 @@ type deadlines struct {
 	// leases by worker; times are since epoch.
 	leases map[leaseKey]*lease
 	// floor: nothing runs out before.
-	floor time.Duration
+	notBefore time.Duration
 	// swept is when dues was last called; -1 before.
-	swept time.Duration
+	lastSweep time.Duration
 }
 
 type lease struct {
 	leaseNames
 	deadline time.Duration
 	// beat is what the store was last seen to say.
-	beat beat
+	heartbeat heartbeat
 	// last is when the worker's call made that beat here, for the time that it has lived; -1 when it never called here.
 	last time.Duration
 	// touched is when a call of it last changed this entry.
@@ -60,8 +60,8 @@ type lease struct {
 }
 
 func newDeadlines(clock clock.PassiveClock, period time.Duration) *deadlines {
-	d := &deadlines{clock: clock, epoch: clock.Now(), lease: period, leases: map[leaseKey]*lease{}, swept: -1}
-	d.floor = period
+	d := &deadlines{clock: clock, epoch: clock.Now(), lease: period, leases: map[leaseKey]*lease{}, lastSweep: -1}
+	d.notBefore = period
 	return d
 }
 
@@ -104,14 +104,14 @@ func (l *lease) touch(d *deadlines) {
 
 // called notes what a call has come to: whether the worker has a lease now, what its row says, and whether this call wrote
 // that.
-func (d *deadlines) called(key leaseKey, live bool, says beat, wrote bool) {
+func (d *deadlines) called(key leaseKey, live bool, stored heartbeat, wrote bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	entry, ok := d.leases[key]
 	if !ok {
 		return
 	}
-	entry.live, entry.beat = live, says
+	entry.live, entry.heartbeat = live, stored
 	entry.touch(d)
 	if wrote {
 		entry.last = entry.touched
@@ -120,14 +120,14 @@ func (d *deadlines) called(key leaseKey, live bool, says beat, wrote bool) {
 
 // elapsed is how long ago the worker last called, and whether that is known here: by the monotonic clock where it was this
 // server that wrote what is stored, else by what is written down, which a stepped clock can make anything.
-func (d *deadlines) elapsed(key leaseKey, stored beat, nowMicros int64) (elapsed time.Duration, known bool) {
+func (d *deadlines) elapsed(key leaseKey, stored heartbeat, nowMicros int64) (elapsed time.Duration, known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if entry, ok := d.leases[key]; ok && entry.last >= 0 && entry.beat == stored {
+	if entry, ok := d.leases[key]; ok && entry.last >= 0 && entry.heartbeat == stored {
 		return d.now() - entry.last, true
 	}
-	const most = time.Hour
-	return min(max(0, time.Duration(nowMicros-stored.micros)*time.Microsecond), most), false
+	const maxElapsed = time.Hour
+	return min(max(0, time.Duration(nowMicros-stored.micros)*time.Microsecond), maxElapsed), false
 }
 
 // observe takes note of every lease that was in the store at a moment, not before began: those that other servers granted
@@ -138,18 +138,18 @@ func (d *deadlines) observe(leases []outcomes.Lease, began time.Duration) {
 	there := make(map[leaseKey]bool, len(leases))
 	for i := range leases {
 		l := &leases[i]
-		key, says := leaseKey{l.Run, l.Pod}, beat{l.Sequence, l.LastMicros}
+		key, stored := leaseKey{l.Run, l.Pod}, heartbeat{l.Sequence, l.LastMicros}
 		there[key] = true
 		entry, ok := d.leases[key]
 		switch {
 		case !ok:
 			d.leases[key] = &lease{
-				leaseNames: leaseNames{l.Namespace, l.RunName, l.PodName}, deadline: d.now() + d.lease, beat: says, last: -1, live: true,
+				leaseNames: leaseNames{l.Namespace, l.RunName, l.PodName}, deadline: d.now() + d.lease, heartbeat: stored, last: -1, live: true,
 			}
 		case entry.touched >= began:
 			// A call knows better.
-		case !entry.live || entry.beat != says:
-			entry.live, entry.beat, entry.deadline = true, says, d.now()+d.lease
+		case !entry.live || entry.heartbeat != stored:
+			entry.live, entry.heartbeat, entry.deadline = true, stored, d.now()+d.lease
 		}
 	}
 	for key, entry := range d.leases {
@@ -189,22 +189,22 @@ func (d *deadlines) forgetRun(run types.UID) {
 func (d *deadlines) outage() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.floor = max(d.floor, d.now()+d.lease)
+	d.notBefore = max(d.notBefore, d.now()+d.lease)
 }
 
 // dues are the leases that have run out. It must be called every sixth of a lease or so: that it was not means that this
 // process stood still (or the machine slept), and with it the calls that came.
-func (d *deadlines) dues() []leaseKey {
+func (d *deadlines) expired() []leaseKey {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
-	if d.swept >= 0 && now-d.swept > d.lease/2 {
-		d.floor = max(d.floor, now+d.lease)
+	if d.lastSweep >= 0 && now-d.lastSweep > d.lease/2 {
+		d.notBefore = max(d.notBefore, now+d.lease)
 	}
-	d.swept = now
+	d.lastSweep = now
 	var due []leaseKey
 	for key, entry := range d.leases {
-		if d.dueLocked(entry, now) {
+		if d.expiredLocked(entry, now) {
 			due = append(due, key)
 		}
 	}
@@ -225,15 +225,15 @@ func (d *deadlines) names(key leaseKey) leaseNames {
 }
 
 // due says whether the lease has still run out: the worker may have called since, here or another server.
-func (d *deadlines) due(key leaseKey, stored beat) bool {
+func (d *deadlines) stillExpired(key leaseKey, stored heartbeat) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	entry, ok := d.leases[key]
-	return ok && entry.beat == stored && d.dueLocked(entry, d.now())
+	return ok && entry.heartbeat == stored && d.expiredLocked(entry, d.now())
 }
 
-func (d *deadlines) dueLocked(entry *lease, now time.Duration) bool {
-	return entry.live && entry.calls <= 0 && now >= entry.deadline && now >= d.floor
+func (d *deadlines) expiredLocked(entry *lease, now time.Duration) bool {
+	return entry.live && entry.calls <= 0 && now >= entry.deadline && now >= d.notBefore
 }
 
 // events wakes the calls that are kept open.
@@ -246,7 +246,7 @@ type events struct {
 }
 
 type event struct {
-	happened chan struct{}
+	notify chan struct{}
 	watchers int
 }
 
@@ -255,16 +255,16 @@ func newEvents() *events {
 }
 
 // of is closed at the next event of the run; release must be called when nobody waits for it any more.
-func (e *events) of(run types.UID) (happened <-chan struct{}, release func()) {
+func (e *events) of(run types.UID) (notify <-chan struct{}, release func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	entry, ok := e.waiting[run]
 	if !ok {
-		entry = &event{happened: make(chan struct{})}
+		entry = &event{notify: make(chan struct{})}
 		e.waiting[run] = entry
 	}
 	entry.watchers++
-	return entry.happened, func() {
+	return entry.notify, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if entry.watchers--; entry.watchers == 0 && e.waiting[run] == entry {
@@ -280,11 +280,11 @@ func (e *events) watched() []types.UID {
 	return slices.Collect(maps.Keys(e.waiting))
 }
 
-func (e *events) happened(run types.UID) {
+func (e *events) notify(run types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if entry, ok := e.waiting[run]; ok {
-		close(entry.happened)
+		close(entry.notify)
 		delete(e.waiting, run)
 	}
 }

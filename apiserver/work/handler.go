@@ -97,8 +97,8 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusServiceUnavailable, ErrNotDecodable.Error())
 	case errors.Is(err, ErrSequence):
 		refuse(w, http.StatusConflict, ErrSequence.Error())
-	case errors.Is(err, ErrPodOver):
-		refuse(w, http.StatusConflict, ErrPodOver.Error())
+	case errors.Is(err, ErrPodEnded):
+		refuse(w, http.StatusConflict, ErrPodEnded.Error())
 	case errors.Is(err, exchange.ErrTooLarge):
 		refuse(w, http.StatusRequestEntityTooLarge, exchange.ErrTooLarge.Error())
 	case errors.Is(err, bodies.ErrFull), errors.Is(err, bodies.ErrBusy):

@@ -141,7 +141,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 		"a run that is gone":              {body: call(`"want": true`), prepare: func(s *server) { s.c.gone = true }, want: 404, words: "no such run"},
 		"a run of the same name":          {body: call(`"want": true`), prepare: func(s *server) { s.auth.worker.RunUID = "an earlier one" }, want: 404, words: "no such run"},
 		"a pod that is over": {body: call(`"want": true`), prepare: func(s *server) {
-			if err := s.c.exchange.PodOver(s.c.t.Context(), s.auth.worker, disrupted); err != nil {
+			if err := s.c.exchange.PodEnded(s.c.t.Context(), s.auth.worker, disrupted); err != nil {
 				s.c.t.Fatal(err)
 			}
 		}, want: 409, words: "this pod is over"},

@@ -466,7 +466,7 @@ func (p *pod) over(podExit PodExit) {
 	p.c.mu.Lock()
 	p.c.podExits[p.worker.PodUID] = podExit
 	p.c.mu.Unlock()
-	if err := p.c.exchange.PodOver(context.Background(), p.worker, podExit); err != nil {
+	if err := p.c.exchange.PodEnded(context.Background(), p.worker, podExit); err != nil {
 		p.c.t.Fatalf("the end of %s: %v", p.worker.PodName, err)
 	}
 }
@@ -492,13 +492,13 @@ func expect(t testing.TB, answer *exchange.Answer, action exchange.Action, hande
 func (c *cluster) batchesOf(n int) {
 	c.t.Helper()
 	err := c.store.Update(context.Background(), c.run.UID, func(tx *outcomes.Tx) error {
-		l, err := c.exchange.open(tx, c.run)
+		s, err := c.exchange.open(tx, c.run)
 		if err != nil {
 			return err
 		}
-		before := l.row
-		l.row.MeanMicros, l.row.Measured = micros(leastBatchTime)/float64(n), 100
-		return l.write(tx, &before)
+		before := s.row
+		s.row.MeanMicros, s.row.Measured = micros(minBatchTime)/float64(n), 100
+		return s.write(tx, &before)
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -14,7 +14,7 @@ func TestTheMessageOfAProgressIsInert(t *testing.T) {
 	for _, load := range []bool{true, false} {
 		for _, text := range []string{evil, strings.Repeat(evil, 1000)} {
 			got := troubleText(outcomes.ErrorText{Type: evil, Message: text}, load)
-			if len(got) > messageBytes || !strings.Contains(got, `bad\x1b[2J`) {
+			if len(got) > maxMessageBytes || !strings.Contains(got, `bad\x1b[2J`) {
 				t.Errorf("%d bytes: %.100q", len(got), got)
 			}
 			for _, r := range got {

@@ -26,7 +26,7 @@ var (
 	ErrSequence = errors.New("a later call of this pod has been answered: another supervisor speaks for it")
 	// ErrPodOver: the pod has ended, by what Kubernetes says. 409; should the worker be alive after all, it exits with 1
 	// and its Job makes another: one that exits with 0 would leave the others its share.
-	ErrPodOver = errors.New("this pod is over, by what Kubernetes says: nothing more is handed to it")
+	ErrPodEnded = errors.New("this pod is over, by what Kubernetes says: nothing more is handed to it")
 )
 
 // Run is what the exchange needs to know of a FunctionRun, from its spec, its pinned revision and its status.

@@ -9,13 +9,13 @@ import (
 const (
 	// liveLeast is how soon a worker tells again what the input that it executes has printed; livePerWorker is what each
 	// live worker adds to that, so that thousands who print do not take the store for themselves.
-	liveLeast     = 300 * time.Millisecond
-	livePerWorker = 2 * time.Millisecond
+	minLiveInterval     = 300 * time.Millisecond
+	liveIntervalPerWorker = 2 * time.Millisecond
 	// liveBytes is how much of each stream is kept until the outcome brings the rest.
-	liveBytes = 64 << 10
+	maxLiveBytes = 64 << 10
 )
 
-func liveEvery(live int) time.Duration { return liveLeast + time.Duration(max(live, 0))*livePerWorker }
+func liveInterval(live int) time.Duration { return minLiveInterval + time.Duration(max(live, 0))*liveIntervalPerWorker }
 
 // takeLive takes what the executing input has printed. Nothing is decided by it; a call that is repeated says what is known
 // already. Where the namespace has no room for it, what is known stays as it is.
@@ -36,11 +36,11 @@ func (c *call) takeLive(tx *outcomes.Tx) error {
 	if known == nil || known.Index != said.Index || known.StartMicros != said.StartTime {
 		known = &outcomes.LiveOutput{WorkerID: c.self.ID, Index: said.Index, StartMicros: said.StartTime}
 	}
-	known.Stdout.Append(outcomes.LiveText{From: said.StdoutFrom, Bytes: said.Stdout}, liveBytes)
-	known.Stderr.Append(outcomes.LiveText{From: said.StderrFrom, Bytes: said.Stderr}, liveBytes)
+	known.Stdout.Append(outcomes.LiveText{From: said.StdoutFrom, Bytes: said.Stdout}, maxLiveBytes)
+	known.Stderr.Append(outcomes.LiveText{From: said.StderrFrom, Bytes: said.Stderr}, maxLiveBytes)
 	more := known.Bytes() - before
 	if more > 0 && more > c.room.Left() {
-		c.liveUnkept, c.liveUnkeptBytes = 1, more
+		c.liveDiscarded, c.liveDiscardedBytes = 1, more
 		return nil
 	}
 	c.live = known
@@ -60,13 +60,13 @@ func (c *call) writeLive(tx *outcomes.Tx) error {
 
 // endLive stops counting what inputs have printed that the workers no longer execute: PutWorker deletes it. With the leases of the
 // run, all of it goes.
-func (l *ledger) endLive(workers ...*outcomes.Worker) {
+func (s *runState) endLive(workers ...*outcomes.Worker) {
 	for _, w := range workers {
 		switch {
-		case l.fenced:
+		case s.fenced:
 			w.LiveBytes = 0
 		case w.LiveEnded():
-			l.row.StoredBytes -= w.LiveBytes
+			s.row.StoredBytes -= w.LiveBytes
 		}
 	}
 }

@@ -64,9 +64,9 @@ func TestWhatIsBeingPrintedIsKeptUntilTheOutcome(t *testing.T) {
 	expectLive(`0 0 "anew"`)
 	c.restart()
 	expectLive(`0 0 "anew"`)
-	a.call(done(0), printed(1, 20, 0, strings.Repeat("x", liveBytes)))
-	a.call(printed(1, 20, liveBytes, "yy"))
-	expectLive(fmt.Sprintf("1 2 %q", strings.Repeat("x", liveBytes-2)+"yy"))
+	a.call(done(0), printed(1, 20, 0, strings.Repeat("x", maxLiveBytes)))
+	a.call(printed(1, 20, maxLiveBytes, "yy"))
+	expectLive(fmt.Sprintf("1 2 %q", strings.Repeat("x", maxLiveBytes-2)+"yy"))
 	a.call(done(1))
 	expectLive()
 	if err := c.exchange.Forget(context.Background(), c.run.UID); err != nil {
@@ -93,7 +93,7 @@ func TestLiveOutputOfWhatIsNotExecutedIsRefused(t *testing.T) {
 }
 
 func TestALotOfWorkersTellTheirOutputLessOften(t *testing.T) {
-	if few, many := liveEvery(1), liveEvery(2000); many < 10*few {
+	if few, many := liveInterval(1), liveInterval(2000); many < 10*few {
 		t.Errorf("every %s and every %s", few, many)
 	}
 }

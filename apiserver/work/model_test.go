@@ -63,7 +63,7 @@ type model struct {
 	forged                    map[int]bool
 	deaths, loadErrors, ended int
 	// leastWorkers is the smallest number of workers that the run ever had.
-	leastWorkers int
+	minWorkers int
 }
 
 type delayedCall struct {
@@ -131,8 +131,8 @@ func newModel(t *testing.T, seed uint64) *model {
 		r.Total, r.Workers, r.Retries = total, min(total, workers), random.IntN(3)
 		r.RetryDelaySeconds = max(0, random.IntN(7)-3)
 		if random.IntN(4) == 0 {
-			most := random.IntN(4)
-			r.MaxFailures = &most
+			maxAttempts := random.IntN(4)
+			r.MaxFailures = &maxAttempts
 		}
 		if random.IntN(8) == 0 {
 			r.NonRetryable = []string{"ValueError"}
@@ -143,7 +143,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	if m.run.MaxFailures != nil {
 		m.say("at most %d may fail", *m.run.MaxFailures)
 	}
-	m.leastWorkers = m.run.Workers
+	m.minWorkers = m.run.Workers
 	for range m.random.IntN(3) {
 		m.join()
 	}
@@ -319,7 +319,7 @@ func (m *model) scale(workers int) {
 			delete(m.finished, index)
 		}
 	}
-	m.leastWorkers = min(m.leastWorkers, workers)
+	m.minWorkers = min(m.minWorkers, workers)
 	m.change(func(r *Run) { r.Workers = workers })
 	if len(m.finished) == workers && !m.run.Suspended {
 		// The Job is complete without those that are gone.
@@ -436,7 +436,7 @@ func (m *model) deliver(worker Worker, request *exchange.Request) *exchange.Answ
 		}
 		return nil
 	}
-	if errors.Is(err, ErrPodOver) && before != nil && before.State == outcomes.WorkerOver {
+	if errors.Is(err, ErrPodEnded) && before != nil && before.State == outcomes.WorkerOver {
 		if request.Sequence > before.Sequence {
 			m.count(request)
 		}
@@ -716,7 +716,7 @@ func (m *model) verifyEnd() {
 	switch row.Closing {
 	case "":
 	case v1alpha1.ReasonWorkersDied:
-		if m.deaths+m.loadErrors < m.leastWorkers+2 {
+		if m.deaths+m.loadErrors < m.minWorkers+2 {
 			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
 		}
 	case v1alpha1.ReasonMaxFailuresExceeded:
@@ -738,15 +738,15 @@ func (m *model) verifyEnd() {
 }
 
 func (m *model) verifyOutcome(index int, o outcomes.Outcome, closed bool) {
-	most := min(m.charges[index], crashBudget) + min(m.failures[index], m.run.Retries+1) + 1
+	maxAttempts := min(m.charges[index], maxCrashes) + min(m.failures[index], m.run.Retries+1) + 1
 	switch {
-	case o.Attempts > most:
+	case o.Attempts > maxAttempts:
 		m.fatal("index %d has %d attempts; %d crashes and %d exceptions came", index, o.Attempts, m.charges[index], m.failures[index])
 	case o.ByClosing || m.forged[index]:
 		return
 	}
 	// Charged twice while a random death found it alone.
-	unlucky := o.Status == outcomes.Failed && o.Error.Type == ErrorWorkerDied && m.charges[index] >= crashBudget
+	unlucky := o.Status == outcomes.Failed && o.Error.Type == ErrorWorkerDied && m.charges[index] >= maxCrashes
 	want := map[kind]outcomes.Status{
 		normal: outcomes.Succeeded, raises: outcomes.Failed, raisesOnce: outcomes.Succeeded, crashes: outcomes.Failed,
 		hangs: outcomes.TimedOut, kills: outcomes.Failed,

@@ -57,18 +57,18 @@ func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	a.call(want)
-	report := a.prepare(done(0), want)
+	applyReport := a.prepare(done(0), want)
 	if err := c.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := a.send(report); err == nil {
+	if answer, err := a.send(applyReport); err == nil {
 		t.Fatalf("a report that could not be stored was acknowledged with %+v", answer)
 	}
 	c.start()
 	if got := c.outcomes(); len(got) != 0 {
 		t.Fatalf("an outcome came from nowhere: %v", got)
 	}
-	if _, err := a.send(report); err != nil {
+	if _, err := a.send(applyReport); err != nil {
 		t.Fatalf("the repeated report: %v", err)
 	}
 	if _, ok := c.outcomes()[0]; !ok {
@@ -576,13 +576,13 @@ func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *
 	ctx := context.Background()
 	// The first two transactions of a Close, and then the crash.
 	err := c.store.Update(ctx, c.run.UID, func(tx *outcomes.Tx) error {
-		l, err := c.exchange.open(tx, c.run)
+		s, err := c.exchange.open(tx, c.run)
 		if err != nil {
 			return err
 		}
-		before := l.row
-		l.beginClosing(v1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
-		return errors.Join(l.write(tx, &before), l.fillChunk(tx, fillChunk))
+		before := s.row
+		s.beginClosing(v1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
+		return errors.Join(s.write(tx, &before), s.fillChunk(tx, fillChunk))
 	})
 	if err != nil {
 		t.Fatal(err)

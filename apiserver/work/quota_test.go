@@ -129,7 +129,7 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 
 //security:attack tenant | A namespace over its quota continues to report failures, with retries and a limit of failures. | They count as failed at once, are not retried, and end the run as its limit says.
 func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
-	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; most := 1; r.MaxFailures = &most })
+	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; maxBytes := 1; r.MaxFailures = &maxBytes })
 	c.batchesOf(4)
 	p := c.pod(0)
 	expect(t, p.call(want), exchange.ActionWork, "0-3")
@@ -150,7 +150,7 @@ func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
 		p := c.pod(completion)
 		answer := p.call(want)
 		index := handedOut(answer).Min()
-		if got := p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes))); got.Action != exchange.ActionWork {
+		if got := p.call(printed(index, 5, 0, strings.Repeat("x", maxLiveBytes))); got.Action != exchange.ActionWork {
 			t.Fatalf("a worker whose output does not fit is told %s", got.Action)
 		}
 	}
@@ -158,7 +158,7 @@ func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
 	for _, l := range c.liveOutputs() {
 		kept += int(l.Bytes())
 	}
-	if kept > 100<<10 || kept == 0 && c.bytesStored() < 100<<10-liveBytes {
+	if kept > 100<<10 || kept == 0 && c.bytesStored() < 100<<10-maxLiveBytes {
 		t.Errorf("%d bytes of live output are stored", kept)
 	}
 	if used := c.bytesStored(); used > 100<<10+8*outcomes.WorkerBytes {
@@ -255,11 +255,11 @@ func TestManyAtOnceStoreNoMoreThanTheQuota(t *testing.T) {
 		succeeded, failed = succeeded+one.row().Succeeded, failed+one.row().Failed
 	}
 	// Several transactions at once see each other on one engine only.
-	most := int64(limit + 64*(outcomes.OutcomeBytes+1024) + 16*outcomes.WorkerBytes)
+	maxBytes := int64(limit + 64*(outcomes.OutcomeBytes+1024) + 16*outcomes.WorkerBytes)
 	if c.url != "" {
-		most += 16 * (64 << 10)
+		maxBytes += 16 * (64 << 10)
 	}
-	if used := c.bytesStored(); used > most || used < limit-(128<<10) || succeeded+failed != 64 || failed == 0 {
+	if used := c.bytesStored(); used > maxBytes || used < limit-(128<<10) || succeeded+failed != 64 || failed == 0 {
 		t.Errorf("%d bytes of %d are stored; %d succeeded, %d failed", used, limit, succeeded, failed)
 	}
 }
@@ -284,7 +284,7 @@ func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
 
 //security:attack tenant | Inputs print as much live output as is kept and end: by their outcome, by the death of their worker, or with the run. | What they printed while they ran no longer counts against the quota, and is deleted.
 func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
-	text := strings.Repeat("x", liveBytes)
+	text := strings.Repeat("x", maxLiveBytes)
 	for name, end := range map[string]func(c *cluster, p *pod, index int){
 		"its outcome":              func(_ *cluster, p *pod, index int) { p.call(done(index)) },
 		"its outcome, and another": func(_ *cluster, p *pod, index int) { p.call(done(index), want) },
@@ -302,11 +302,11 @@ func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
 			p := c.pod(0)
 			index := handedOut(p.call(want)).Min()
 			p.call(printed(index, 5, 0, text))
-			if used := c.bytesStored(); used < liveBytes {
+			if used := c.bytesStored(); used < maxLiveBytes {
 				t.Fatalf("%d bytes count while it prints", used)
 			}
 			end(c, p, index)
-			if used := c.bytesStored(); used >= liveBytes {
+			if used := c.bytesStored(); used >= maxLiveBytes {
 				t.Errorf("%d bytes count after its end", used)
 			}
 			if err := c.checkBytes(&outcomes.Run{}); err != nil {
@@ -335,12 +335,12 @@ func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
 
 //security:attack tenant | Many workers of a namespace at its quota print and end, one after the other. | The output of an input finds the room that its live output had.
 func TestAnOutcomeFindsTheRoomOfItsLiveOutput(t *testing.T) {
-	c := limitedTo(t, outcomes.RunBytes+outcomes.WorkerBytes+liveBytes+liveBytes/2, func(r *Run) { r.Total, r.Workers = 4, 1 })
+	c := limitedTo(t, outcomes.RunBytes+outcomes.WorkerBytes+maxLiveBytes+maxLiveBytes/2, func(r *Run) { r.Total, r.Workers = 4, 1 })
 	p := c.pod(0)
 	index := handedOut(p.call(want)).Min()
-	p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes)))
-	p.call(large(index, liveBytes, "stdout"))
-	if o := c.outcomes()[index]; o.Status != outcomes.Succeeded || len(o.Stdout) != liveBytes {
+	p.call(printed(index, 5, 0, strings.Repeat("x", maxLiveBytes)))
+	p.call(large(index, maxLiveBytes, "stdout"))
+	if o := c.outcomes()[index]; o.Status != outcomes.Succeeded || len(o.Stdout) != maxLiveBytes {
 		t.Errorf("the outcome is %s with %d bytes of output", o.Status, len(o.Stdout))
 	}
 }

@@ -66,15 +66,15 @@ func TestALapseMakesSureOfTheBeat(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.exchange.deadlines.mu.Lock()
-		c.exchange.deadlines.swept = c.exchange.deadlines.now()
+		c.exchange.deadlines.lastSweep = c.exchange.deadlines.now()
 		c.exchange.deadlines.mu.Unlock()
 	}
-	due := c.exchange.deadlines.dues()
+	due := c.exchange.deadlines.expired()
 	if len(due) != 1 {
 		t.Fatalf("%d leases have run out; want 1", len(due))
 	}
 	a.at(other, func() { a.call(executing(0)) })
-	if err := c.exchange.lapse(ctx, due[0], c.exchange.deadlines.names(due[0])); err != nil {
+	if err := c.exchange.expire(ctx, due[0], c.exchange.deadlines.names(due[0])); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.row().Live; got != 1 {
@@ -90,7 +90,7 @@ func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
 	a.call(want)
 	idle.worker.JobUID = "job-2" // so that it is not sent away
 	for _, server := range c.servers() {
-		server.options.Lease, server.deadlines.lease, server.deadlines.floor = 6*time.Second, 6*time.Second, 0
+		server.options.Lease, server.deadlines.lease, server.deadlines.notBefore = 6*time.Second, 6*time.Second, 0
 	}
 	call := idle.park(want, waiting(20))
 	for range 6 {
@@ -139,12 +139,12 @@ func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
 			a, idle := c.pod(0), c.pod(1)
 			expect(t, a.call(want), exchange.ActionWork, "0-1")
 			call := idle.park(want, waiting(20))
-			if err := here.lookAtOthers(context.Background()); err != nil {
+			if err := here.checkOtherServers(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			c.until("the call is kept open again", func() bool { return c.watchers() > 0 })
 			a.at(other, func() { tc.happens(c, a) })
-			if err := here.lookAtOthers(context.Background()); err != nil {
+			if err := here.checkOtherServers(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			expect(t, call.wait(t), tc.action, tc.handed)

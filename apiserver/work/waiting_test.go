@@ -115,7 +115,7 @@ func TestACallThatIsKeptOpenIsAnsweredWhen(t *testing.T) {
 			happens: func(s *setting) {
 				// In one sweep after the other, and before its time is up.
 				s.c.exchange.deadlines.mu.Lock()
-				s.c.exchange.deadlines.floor = 0
+				s.c.exchange.deadlines.notBefore = 0
 				s.c.exchange.deadlines.leases[leaseKey{s.c.run.UID, s.a.worker.PodUID}].deadline = 0
 				s.c.exchange.deadlines.mu.Unlock()
 				if err := s.c.exchange.Sweep(context.Background()); err != nil {
@@ -163,7 +163,7 @@ func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
 	c.podExits[a.worker.PodUID] = PodExit{State: PodExitRunning}
 	idle.worker.JobUID = "job-2"
 	// A lease that is shorter than the call is kept open.
-	c.exchange.options.Lease, c.exchange.deadlines.lease, c.exchange.deadlines.floor = 6*time.Second, 6*time.Second, 0
+	c.exchange.options.Lease, c.exchange.deadlines.lease, c.exchange.deadlines.notBefore = 6*time.Second, 6*time.Second, 0
 	call := idle.park(want, waiting(20))
 	for range 6 {
 		a.call(executing(0))

@@ -37,7 +37,7 @@ type Callers struct {
 type jobKey struct{ run, job types.UID }
 
 const (
-	jobsSize = 16384
+	maxJobs = 16384
 	jobsTTL  = time.Hour
 )
 
@@ -45,7 +45,7 @@ var _ work.Authenticator = (*Callers)(nil)
 
 // NewCallers authenticates the callers of the exchange.
 func NewCallers(tokens *identity.PodTokens, pods *core.Pods, runs *core.Runs, clock clock.PassiveClock) *Callers {
-	return &Callers{tokens: tokens, pods: pods, runs: runs, jobs: utilcache.NewLRUExpireCacheWithClock(jobsSize, clock)}
+	return &Callers{tokens: tokens, pods: pods, runs: runs, jobs: utilcache.NewLRUExpireCacheWithClock(maxJobs, clock)}
 }
 
 // Worker returns the caller.

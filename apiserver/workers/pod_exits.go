@@ -21,17 +21,17 @@ func NewPodExits(pods *core.Pods) *PodExits { return &PodExits{pods: pods} }
 
 // PodExit of the pod. What the cache says of a pod that is over, or being ended, is final. That a pod is well may be old
 // news, so that is asked live: a worker that asks about its SIGTERM got it milliseconds ago.
-func (f *PodExits) PodExit(ctx context.Context, namespace, podName string, podUID types.UID) work.PodExit {
-	cached, ok := f.pods.Cached(namespace, podName, podUID)
+func (p *PodExits) PodExit(ctx context.Context, namespace, podName string, podUID types.UID) work.PodExit {
+	cached, ok := p.pods.Cached(namespace, podName, podUID)
 	if ok && core.PodOver(cached) {
 		return PodExitOf(cached)
 	}
-	live, err := f.pods.Live(ctx, namespace, podName, podUID)
+	live, err := p.pods.Live(ctx, namespace, podName, podUID)
 	switch {
 	case err == nil:
 		return PodExitOf(live)
 	case apierrors.IsNotFound(err):
-		return f.gone(podUID, cached)
+		return p.gone(podUID, cached)
 	case ok && terminating(cached):
 		// The API does not answer, but that much is sure.
 		return PodExitOf(cached)
@@ -41,14 +41,14 @@ func (f *PodExits) PodExit(ctx context.Context, namespace, podName string, podUI
 }
 
 // Ending says whether the cache knows that Kubernetes is ending the pod. That is final; the opposite may be old news.
-func (f *PodExits) Ending(namespace, podName string, podUID types.UID) bool {
-	pod, ok := f.pods.Cached(namespace, podName, podUID)
+func (p *PodExits) Ending(namespace, podName string, podUID types.UID) bool {
+	pod, ok := p.pods.Cached(namespace, podName, podUID)
 	return ok && terminating(pod)
 }
 
 // gone is the exit of a pod that no longer exists.
-func (f *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
-	pod, seen := f.pods.Deleted(podUID)
+func (p *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
+	pod, seen := p.pods.Deleted(podUID)
 	if !seen {
 		// The event of its deletion may be on its way; until then the cache has the last state but one.
 		pod = cached
@@ -65,15 +65,15 @@ func (f *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
 }
 
 // over is the exit of a pod that has ended, from the caches alone. false: it has not ended, or was never a worker.
-func (f *PodExits) over(namespace, podName string, podUID types.UID) (*corev1.Pod, work.PodExit, bool) {
-	if pod, ok := f.pods.Cached(namespace, podName, podUID); ok {
+func (p *PodExits) ended(namespace, podName string, podUID types.UID) (*corev1.Pod, work.PodExit, bool) {
+	if pod, ok := p.pods.Cached(namespace, podName, podUID); ok {
 		return pod, PodExitOf(pod), core.PodOver(pod)
 	}
-	pod, ok := f.pods.Deleted(podUID)
+	pod, ok := p.pods.Deleted(podUID)
 	if !ok {
 		return nil, work.PodExit{State: work.PodExitGone}, false
 	}
-	return pod, f.gone(podUID, nil), true
+	return pod, p.gone(podUID, nil), true
 }
 
 // PodExitOf returns why a pod ended, from its status.

@@ -82,7 +82,7 @@ func RunOf(run *v1alpha1.FunctionRun) work.Run {
 	return known
 }
 
-func within(value, least, most int32) int { return int(min(max(value, least), most)) }
+func within(value, minimum, maximum int32) int { return int(min(max(value, minimum), maximum)) }
 
 // Inputs reads the inputs of runs for the exchange.
 type Inputs struct{ inputs *core.Inputs }

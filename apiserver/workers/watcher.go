@@ -21,7 +21,7 @@ import (
 
 // Exchange is what the watcher brings the news to.
 type Exchange interface {
-	PodOver(ctx context.Context, worker work.Worker, podExit work.PodExit) error
+	PodEnded(ctx context.Context, worker work.Worker, podExit work.PodExit) error
 	RunChanged(run types.UID)
 }
 
@@ -108,9 +108,9 @@ func (w *Watcher) Run(ctx context.Context) {
 	if err := w.missed(ctx); err != nil && ctx.Err() == nil {
 		klog.FromContext(ctx).Error(err, "Looking for workers whose end was missed failed; their leases run out instead")
 	}
-	const speakers = 4
+	const reporters = 4
 	var group sync.WaitGroup
-	for range speakers {
+	for range reporters {
 		group.Go(func() {
 			for w.next(ctx) {
 			}
@@ -145,7 +145,7 @@ func (w *Watcher) next(ctx context.Context) bool {
 		return false
 	}
 	defer w.queue.Done(key)
-	switch err := w.tell(ctx, key); {
+	switch err := w.report(ctx, key); {
 	case ctx.Err() != nil:
 	case err != nil:
 		klog.FromContext(ctx).Error(err, "Telling the exchange of a pod's end failed; it is told again", "pod", klog.KRef(key.namespace, key.name))
@@ -157,9 +157,9 @@ func (w *Watcher) next(ctx context.Context) bool {
 }
 
 // tell the exchange of one pod.
-func (w *Watcher) tell(ctx context.Context, key podKey) error {
-	worker, podExit, over := w.known(key)
-	if !over && key.run != "" {
+func (w *Watcher) report(ctx context.Context, key podKey) error {
+	worker, podExit, ended := w.known(key)
+	if !ended && key.run != "" {
 		// The store has a lease for it and the cache no pod: ask, before what it holds is given away.
 		worker = work.Worker{Namespace: key.namespace, Run: key.run, RunUID: key.runUID, PodName: key.name, PodUID: key.uid}
 		switch podExit = w.podExits.PodExit(ctx, key.namespace, key.name, key.uid); podExit.State {
@@ -168,22 +168,22 @@ func (w *Watcher) tell(ctx context.Context, key podKey) error {
 		case work.PodExitRunning:
 			return nil // the cache will see how it ends
 		}
-		over = true
+		ended = true
 	}
-	if !over {
+	if !ended {
 		return nil
 	}
 	run, ok := w.runs.CachedUID(worker.RunUID)
 	if !ok || run.Status.Progress != nil && run.Status.Progress.Closed {
 		return nil // nothing of the run is in anybody's hands
 	}
-	return w.exchange.PodOver(ctx, worker, podExit)
+	return w.exchange.PodEnded(ctx, worker, podExit)
 }
 
 // known is what the caches know of a pod that is over.
 func (w *Watcher) known(key podKey) (work.Worker, work.PodExit, bool) {
-	pod, podExit, over := w.podExits.over(key.namespace, key.name, key.uid)
-	if !over {
+	pod, podExit, ended := w.podExits.ended(key.namespace, key.name, key.uid)
+	if !ended {
 		return work.Worker{}, podExit, false
 	}
 	worker, ok := workerOf(pod)

@@ -434,34 +434,34 @@ func deletePod(t *testing.T, w *world, pod *corev1.Pod) {
 }
 
 // news is what an exchange was told.
-type news struct {
+type recorder struct {
 	mu      sync.Mutex
-	over    []string
+	ended    []string
 	changed []types.UID
 	refuse  int
 }
 
-func (n *news) PodOver(_ context.Context, worker work.Worker, podExit work.PodExit) error {
+func (n *recorder) PodEnded(_ context.Context, worker work.Worker, podExit work.PodExit) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.refuse > 0 {
 		n.refuse--
 		return errors.New("the store is full")
 	}
-	n.over = append(n.over, string(worker.RunUID)+" "+worker.PodName+" "+podExit.Reason)
+	n.ended = append(n.ended, string(worker.RunUID)+" "+worker.PodName+" "+podExit.Reason)
 	return nil
 }
 
-func (n *news) RunChanged(run types.UID) {
+func (n *recorder) RunChanged(run types.UID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.changed = append(n.changed, run)
 }
 
-func (n *news) told() []string {
+func (n *recorder) reported() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Clone(n.over)
+	return slices.Clone(n.ended)
 }
 
 // noLeases is a store in which nobody has a lease.
@@ -477,21 +477,21 @@ func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
 		refuse  int
 		want    []string
 	}{
-		"a pod whose container ended":   {run: makeRun(), pod: over(workerPod()), want: []string{"run-uid pod OOMKilled"}},
-		"told again when that failed":   {run: makeRun(), pod: over(workerPod()), refuse: 2, want: []string{"run-uid pod OOMKilled"}},
+		"a pod whose container ended":   {run: makeRun(), pod: ended(workerPod()), want: []string{"run-uid pod OOMKilled"}},
+		"told again when that failed":   {run: makeRun(), pod: ended(workerPod()), refuse: 2, want: []string{"run-uid pod OOMKilled"}},
 		"a pod that was deleted":        {run: makeRun(), pod: workerPod(), deleted: true, want: []string{"run-uid pod "}},
 		"a pod that works":              {run: makeRun(), pod: workerPod()},
-		"a pod of a run that is closed": {run: makeRun().closed(), pod: over(workerPod())},
-		"a pod of a run that is gone":   {pod: over(workerPod())},
-		"a pod that is no worker":       {run: makeRun(), pod: over(workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }))},
+		"a pod of a run that is closed": {run: makeRun().closed(), pod: ended(workerPod())},
+		"a pod of a run that is gone":   {pod: ended(workerPod())},
+		"a pod that is no worker":       {run: makeRun(), pod: ended(workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			if tc.run != nil {
 				w.cache(t, tc.run.obj())
 			}
-			told := &news{refuse: tc.refuse}
-			watcher, err := NewWatcher(&core.Cluster{Runs: w.runs, Pods: w.pods}, NewPodExits(w.pods), told, noLeases{}, w.clock)
+			reported := &recorder{refuse: tc.refuse}
+			watcher, err := NewWatcher(&core.Cluster{Runs: w.runs, Pods: w.pods}, NewPodExits(w.pods), reported, noLeases{}, w.clock)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -508,16 +508,16 @@ func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
 					watcher.next(t.Context())
 				}
 				w.clock.Step(time.Minute)
-				waitFor(t, func() bool { return watcher.queue.Len() > 0 || len(told.told()) == len(tc.want) })
+				waitFor(t, func() bool { return watcher.queue.Len() > 0 || len(reported.reported()) == len(tc.want) })
 			}
-			if diff := cmp.Diff(tc.want, told.told()); diff != "" {
+			if diff := cmp.Diff(tc.want, reported.reported()); diff != "" {
 				t.Errorf("told (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func over(pod *corev1.Pod) *corev1.Pod {
+func ended(pod *corev1.Pod) *corev1.Pod {
 	ended := makePod().ended(137, "OOMKilled", noon).obj()
 	pod.Status = ended.Status
 	return pod
@@ -552,9 +552,9 @@ func TestWatcherWakesCallsWhenTheirRunChanges(t *testing.T) {
 		"something else":        {&corev1.Pod{}, &corev1.Pod{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := &news{}
-			(&Watcher{exchange: told}).runChanged(tc.before, tc.after)
-			if diff := cmp.Diff(tc.want, told.changed); diff != "" {
+			reported := &recorder{}
+			(&Watcher{exchange: reported}).runChanged(tc.before, tc.after)
+			if diff := cmp.Diff(tc.want, reported.changed); diff != "" {
 				t.Errorf("woken (-want +got):\n%s", diff)
 			}
 		})

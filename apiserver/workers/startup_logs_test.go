@@ -26,12 +26,12 @@ import (
 )
 
 // maternity is a store with a run and a live API with pods' events, and Births between the two.
-type maternity struct {
+type startupWorld struct {
 	t      *testing.T
 	clock  *testclock.FakeClock
 	store  *outcomes.SQLite
 	live   client.WithWatch
-	births *Births
+	logs *StartupLogs
 	run    *outcomes.Run
 
 	mu sync.Mutex
@@ -40,9 +40,9 @@ type maternity struct {
 	before      func(question int) error
 }
 
-func newMaternity(t *testing.T, objects ...client.Object) *maternity {
+func newStartupWorld(t *testing.T, objects ...client.Object) *startupWorld {
 	t.Helper()
-	m := &maternity{
+	m := &startupWorld{
 		t: t, clock: testclock.NewFakeClock(noon), store: outcomes.NewSQLite(filepath.Join(t.TempDir(), "outcomes.db")),
 		before: func(int) error { return nil },
 	}
@@ -77,11 +77,11 @@ func newMaternity(t *testing.T, objects ...client.Object) *maternity {
 				return c.List(ctx, list, opts...)
 			},
 		}).Build()
-	m.births = NewBirths(m.live, m.store, v1alpha1.DefaultGPUProductLabel, m.clock)
+	m.logs = NewStartupLogs(m.live, m.store, v1alpha1.DefaultGPUProductLabel, m.clock)
 	return m
 }
 
-func (m *maternity) update(fn func(*outcomes.Tx) error) {
+func (m *startupWorld) update(fn func(*outcomes.Tx) error) {
 	m.t.Helper()
 	if err := m.store.Update(context.Background(), "run-uid", fn); err != nil {
 		m.t.Fatal(err)
@@ -89,7 +89,7 @@ func (m *maternity) update(fn func(*outcomes.Tx) error) {
 }
 
 // worker adds the row of a pod.
-func (m *maternity) worker(pod types.UID) work.Worker {
+func (m *startupWorld) worker(pod types.UID) work.Worker {
 	m.t.Helper()
 	m.update(func(tx *outcomes.Tx) error {
 		return tx.PutWorker(&outcomes.Worker{RunID: m.run.ID, PodUID: pod, PodName: "pod", Node: "node", State: outcomes.WorkerLive, Executing: -1})
@@ -98,12 +98,12 @@ func (m *maternity) worker(pod types.UID) work.Worker {
 }
 
 // birthOf is what is written down of a pod.
-type birthOf struct {
+type recorded struct {
 	Born         bool
 	Product, Log string
 }
 
-func (m *maternity) written(pod types.UID) birthOf {
+func (m *startupWorld) recordedOf(pod types.UID) recorded {
 	m.t.Helper()
 	var worker *outcomes.Worker
 	if err := m.store.View(context.Background(), func(tx *outcomes.Tx) (err error) {
@@ -113,15 +113,15 @@ func (m *maternity) written(pod types.UID) birthOf {
 		m.t.Fatal(err)
 	}
 	if worker == nil {
-		return birthOf{}
+		return recorded{}
 	}
-	return birthOf{worker.Born, worker.GPUProduct, worker.BuildLog}
+	return recorded{worker.Born, worker.GPUProduct, worker.BuildLog}
 }
 
-func (m *maternity) pending() int {
-	m.births.mu.Lock()
-	defer m.births.mu.Unlock()
-	return len(m.births.pending)
+func (m *startupWorld) pending() int {
+	m.logs.mu.Lock()
+	defer m.logs.mu.Unlock()
+	return len(m.logs.pending)
 }
 
 func gpuNode(product string) *corev1.Node {
@@ -134,22 +134,22 @@ func gpuNode(product string) *corev1.Node {
 }
 
 // patientQueue is a queue in which time passes when somebody takes something out; it ends when it is empty.
-type patientQueue struct {
-	workqueue.TypedDelayingInterface[birthKey]
+type fakeQueue struct {
+	workqueue.TypedDelayingInterface[workerKey]
 	clock *testclock.FakeClock
-	keys  []birthKey
+	keys  []workerKey
 	due   []time.Time
 	// waits are what was waited for, in order.
 	waits []time.Duration
 }
 
-func (q *patientQueue) AddAfter(key birthKey, wait time.Duration) {
+func (q *fakeQueue) AddAfter(key workerKey, wait time.Duration) {
 	q.keys, q.due, q.waits = append(q.keys, key), append(q.due, q.clock.Now().Add(wait)), append(q.waits, wait)
 }
 
-func (q *patientQueue) Get() (birthKey, bool) {
+func (q *fakeQueue) Get() (workerKey, bool) {
 	if len(q.keys) == 0 {
-		return birthKey{}, true
+		return workerKey{}, true
 	}
 	key, due := q.keys[0], q.due[0]
 	q.keys, q.due = q.keys[1:], q.due[1:]
@@ -159,18 +159,18 @@ func (q *patientQueue) Get() (birthKey, bool) {
 	return key, false
 }
 
-func (q *patientQueue) Done(birthKey) {}
+func (q *fakeQueue) Done(workerKey) {}
 
 // patient lets Births wait without a goroutine.
-func (m *maternity) patient() *patientQueue {
-	m.births.queue.ShutDown()
-	q := &patientQueue{clock: m.clock}
-	m.births.queue = q
+func (m *startupWorld) useFakeQueue() *fakeQueue {
+	m.logs.queue.ShutDown()
+	q := &fakeQueue{clock: m.clock}
+	m.logs.queue = q
 	return q
 }
 
-func (m *maternity) work() {
-	for m.births.next(m.t.Context()) {
+func (m *startupWorld) work() {
+	for m.logs.next(m.t.Context()) {
 	}
 }
 
@@ -190,34 +190,34 @@ func TestBirths(t *testing.T) {
 		node    *corev1.Node
 		missing bool // the event of the start is missing at first
 		// at each question to the API, counted from 1
-		at        func(m *maternity, question int) error
-		want      birthOf
+		at        func(m *startupWorld, question int) error
+		want      recorded
 		wantWaits []time.Duration
 	}{
 		"a worker whose events are there": {
-			node: gpuNode("NVIDIA-H100-80GB-HBM3"), want: birthOf{true, "NVIDIA-H100-80GB-HBM3", ordinaryLog}, wantWaits: seconds(2)},
-		"a worker on a node without GPUs": {node: gpuNode(""), want: birthOf{true, "", ordinaryLog}, wantWaits: seconds(2)},
-		"a worker whose node is gone":     {want: birthOf{true, "", ordinaryLog}, wantWaits: seconds(2)},
-		"a worker whose start is not told yet": {node: gpuNode("A100"), missing: true, want: birthOf{true, "A100", ordinaryLog}, wantWaits: seconds(2, 4, 8), at: func(m *maternity, question int) error {
+			node: gpuNode("NVIDIA-H100-80GB-HBM3"), want: recorded{true, "NVIDIA-H100-80GB-HBM3", ordinaryLog}, wantWaits: seconds(2)},
+		"a worker on a node without GPUs": {node: gpuNode(""), want: recorded{true, "", ordinaryLog}, wantWaits: seconds(2)},
+		"a worker whose node is gone":     {want: recorded{true, "", ordinaryLog}, wantWaits: seconds(2)},
+		"a worker whose start is not told yet": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 4, 8), at: func(m *startupWorld, question int) error {
 			if question == 3 {
 				return m.live.Create(context.Background(), started.DeepCopy())
 			}
 			return nil
 		}},
-		"a worker whose start is never told": {node: gpuNode("A100"), missing: true, want: birthOf{true, "A100", beforeStart}, wantWaits: seconds(2, 4, 8, 16)},
-		"the API is away for the events": {node: gpuNode("A100"), want: birthOf{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1, 2), at: func(_ *maternity, question int) error {
+		"a worker whose start is never told": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", beforeStart}, wantWaits: seconds(2, 4, 8, 16)},
+		"the API is away for the events": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1, 2), at: func(_ *startupWorld, question int) error {
 			if question <= 2 {
 				return away
 			}
 			return nil
 		}},
-		"the API is away for the node": {node: gpuNode("A100"), want: birthOf{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1), at: func(_ *maternity, question int) error {
+		"the API is away for the node": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1), at: func(_ *startupWorld, question int) error {
 			if question == 2 {
 				return away
 			}
 			return nil
 		}},
-		"the API is away for too long": {node: gpuNode("A100"), wantWaits: seconds(2, 1, 2, 4, 8, 16), at: func(*maternity, int) error { return away }},
+		"the API is away for too long": {node: gpuNode("A100"), wantWaits: seconds(2, 1, 2, 4, 8, 16), at: func(*startupWorld, int) error { return away }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects := []client.Object{makeEvent("Started", 0, "another's").container("worker").of("other").obj()}
@@ -229,14 +229,14 @@ func TestBirths(t *testing.T) {
 			if tc.node != nil {
 				objects = append(objects, tc.node)
 			}
-			m := newMaternity(t, objects...)
+			m := newStartupWorld(t, objects...)
 			if tc.at != nil {
 				m.before = func(question int) error { return tc.at(m, question) }
 			}
-			queue := m.patient()
-			m.births.Joined("run-uid", m.worker("pod-uid"))
+			queue := m.useFakeQueue()
+			m.logs.Joined("run-uid", m.worker("pod-uid"))
 			m.work()
-			if diff := cmp.Diff(tc.want, m.written("pod-uid")); diff != "" {
+			if diff := cmp.Diff(tc.want, m.recordedOf("pod-uid")); diff != "" {
 				t.Errorf("what is written down (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.wantWaits, queue.waits); diff != "" {
@@ -250,10 +250,10 @@ func TestBirths(t *testing.T) {
 }
 
 func TestAWorkerThatWasGivenUpIsFoundByTheNextRoundAndNoOther(t *testing.T) {
-	m := newMaternity(t, ordinary()[0].obj(), gpuNode("A100"))
-	queue := m.patient()
+	m := newStartupWorld(t, ordinary()[0].obj(), gpuNode("A100"))
+	queue := m.useFakeQueue()
 	m.before = func(int) error { return errors.New("the API is away") }
-	m.births.Joined("run-uid", m.worker("pod-uid"))
+	m.logs.Joined("run-uid", m.worker("pod-uid"))
 	m.work()
 	m.before = func(int) error { return nil }
 	m.update(func(tx *outcomes.Tx) error {
@@ -262,27 +262,27 @@ func TestAWorkerThatWasGivenUpIsFoundByTheNextRoundAndNoOther(t *testing.T) {
 		return errors.Join(tx.PutWorker(born), tx.PutWorker(left))
 	})
 	for range 2 {
-		if err := m.births.round(t.Context()); err != nil {
+		if err := m.logs.sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff([]birthKey{{"run-uid", "pod-uid"}}, queue.keys, cmp.AllowUnexported(birthKey{})); diff != "" {
+	if diff := cmp.Diff([]workerKey{{"run-uid", "pod-uid"}}, queue.keys, cmp.AllowUnexported(workerKey{})); diff != "" {
 		t.Errorf("who is looked at (-want +got):\n%s", diff)
 	}
 	m.work()
-	if got := m.written("pod-uid"); !got.Born || got.Product != "A100" {
+	if got := m.recordedOf("pod-uid"); !got.Born || got.Product != "A100" {
 		t.Errorf("written down: %+v", got)
 	}
 }
 
 func TestAStoreThatCannotBeWrittenIsTriedAgain(t *testing.T) {
-	m := newMaternity(t, ordinary()[0].obj())
-	queue := m.patient()
+	m := newStartupWorld(t, ordinary()[0].obj())
+	queue := m.useFakeQueue()
 	full := &fullStore{Store: m.store, refuse: 2}
-	m.births.store = full
-	m.births.Joined("run-uid", m.worker("pod-uid"))
+	m.logs.store = full
+	m.logs.Joined("run-uid", m.worker("pod-uid"))
 	m.work()
-	if got := m.written("pod-uid"); !got.Born || len(queue.waits) != 3 {
+	if got := m.recordedOf("pod-uid"); !got.Born || len(queue.waits) != 3 {
 		t.Errorf("written down: %+v, after %v", got, queue.waits)
 	}
 }
@@ -301,9 +301,9 @@ func (s *fullStore) Update(ctx context.Context, run types.UID, fn func(*outcomes
 }
 
 func TestAWorkerWhoseRunIsForgottenIsDropped(t *testing.T) {
-	m := newMaternity(t, ordinary()[0].obj())
-	m.patient()
-	m.births.Joined("gone", work.Worker{Namespace: "space", PodName: "pod", PodUID: "pod-uid"})
+	m := newStartupWorld(t, ordinary()[0].obj())
+	m.useFakeQueue()
+	m.logs.Joined("gone", work.Worker{Namespace: "space", PodName: "pod", PodUID: "pod-uid"})
 	m.work()
 	if m.pending() != 0 || m.gets != 0 {
 		t.Errorf("%d are pending; a node without a name was asked for %d times", m.pending(), m.gets)
@@ -311,33 +311,33 @@ func TestAWorkerWhoseRunIsForgottenIsDropped(t *testing.T) {
 }
 
 func TestManyWorkersAtOnceAreLookedAtOneAfterTheOtherAndEachOnce(t *testing.T) {
-	m := newMaternity(t)
-	queue := m.patient()
-	joined := birthsBurst + 5*birthsPerSecond
+	m := newStartupWorld(t)
+	queue := m.useFakeQueue()
+	joined := lookupBurst + 5*lookupsPerSecond
 	for i := range joined {
 		for range 2 {
-			m.births.Joined("run-uid", work.Worker{Namespace: "space", PodName: "pod", PodUID: types.UID(fmt.Sprint(i))})
+			m.logs.Joined("run-uid", work.Worker{Namespace: "space", PodName: "pod", PodUID: types.UID(fmt.Sprint(i))})
 		}
 	}
 	if len(queue.waits) != joined {
 		t.Fatalf("%d workers are looked at %d times", joined, len(queue.waits))
 	}
-	if first, last := slices.Min(queue.waits), slices.Max(queue.waits); first != birthSettle || last < 4900*time.Millisecond || last > 5100*time.Millisecond {
-		t.Errorf("%d workers are looked at from %v to %v after; want %v to 5s", joined, first, last, birthSettle)
+	if first, last := slices.Min(queue.waits), slices.Max(queue.waits); first != firstLookupDelay || last < 4900*time.Millisecond || last > 5100*time.Millisecond {
+		t.Errorf("%d workers are looked at from %v to %v after; want %v to 5s", joined, first, last, firstLookupDelay)
 	}
-	for i := range birthsPending + 10 {
-		m.births.Joined("run-uid", work.Worker{PodUID: types.UID(fmt.Sprint("more ", i))})
+	for i := range maxPending + 10 {
+		m.logs.Joined("run-uid", work.Worker{PodUID: types.UID(fmt.Sprint("more ", i))})
 	}
-	if got := m.pending(); got != birthsPending {
-		t.Errorf("%d are pending; want no more than %d", got, birthsPending)
+	if got := m.pending(); got != maxPending {
+		t.Errorf("%d are pending; want no more than %d", got, maxPending)
 	}
 }
 
 func TestTheLabelsOfANodeAreReadOnceForManyWorkers(t *testing.T) {
-	m := newMaternity(t, gpuNode("A100"))
+	m := newStartupWorld(t, gpuNode("A100"))
 	ask := func(want string) {
 		t.Helper()
-		if got, err := m.births.product(t.Context(), "node"); err != nil || got != want {
+		if got, err := m.logs.product(t.Context(), "node"); err != nil || got != want {
 			t.Errorf("the product is %q, %v; want %q", got, err, want)
 		}
 	}
@@ -366,25 +366,25 @@ func TestBirthsRun(t *testing.T) {
 	for _, b := range ordinary() {
 		objects = append(objects, b.obj())
 	}
-	m := newMaternity(t, objects...)
+	m := newStartupWorld(t, objects...)
 	m.worker("earlier") // of which an earlier server was told
-	m.births.Joined("run-uid", m.worker("pod-uid"))
+	m.logs.Joined("run-uid", m.worker("pod-uid"))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		m.births.Run(ctx)
+		m.logs.Run(ctx)
 	}()
-	want := map[types.UID]birthOf{
+	want := map[types.UID]recorded{
 		"pod-uid": {true, "A100", ordinaryLog},
 		"earlier": {true, "A100", "24-11-2026 12:00:00 Started: the other's"},
 	}
 	waitFor(t, func() bool {
 		m.clock.Step(time.Second)
-		return m.written("pod-uid").Born && m.written("earlier").Born
+		return m.recordedOf("pod-uid").Born && m.recordedOf("earlier").Born
 	})
 	for pod, want := range want {
-		if diff := cmp.Diff(want, m.written(pod)); diff != "" {
+		if diff := cmp.Diff(want, m.recordedOf(pod)); diff != "" {
 			t.Errorf("what is written down of %s (-want +got):\n%s", pod, diff)
 		}
 	}

@@ -16,15 +16,15 @@ import (
 
 const (
 	// logLines and lineBytes bound what is kept of the life of a pod before its code ran.
-	logLines  = 50
-	lineBytes = 1 << 10
+	maxLogLines  = 50
+	maxLineBytes = 1 << 10
 	// logTime is the format of dates that the REST contract has, UTC.
 	logTime = "02-01-2006 15:04:05"
 )
 
 // birthReasons are the reasons of events that belong to a pod's birth, in the order in which they come when all is well:
 // most events have their time in whole seconds, and a pod can be there within one.
-var birthReasons = rank(
+var startupReasons = rank(
 	"FailedScheduling", "NotTriggerScaleUp", "TriggeredScaleUp", "Nominated", "Scheduled",
 	"FailedAttachVolume", "SuccessfulAttachVolume", "FailedMapVolume", "FailedMount",
 	"NetworkNotReady", "FailedCreatePodSandBox", "SandboxChanged", "AddedInterface",
@@ -44,23 +44,23 @@ func rank(reasons ...string) map[string]int {
 // birthLog is the life of a pod before its code ran, by its events: a line each, in the order of time, such as
 // "24-11-2026 20:31:07 Pulled: Container image \"python\" already present on machine". started says whether the start of
 // the worker's container is among them: until it is, events are missing.
-func birthLog(events []corev1.Event) (text string, started bool) {
+func startupLog(events []corev1.Event) (text string, started bool) {
 	events = slices.DeleteFunc(slices.Clone(events), func(e corev1.Event) bool {
-		_, belongs := birthReasons[e.Reason]
+		_, belongs := startupReasons[e.Reason]
 		return !belongs
 	})
 	slices.SortFunc(events, func(a, b corev1.Event) int {
 		return cmp.Or(
 			cmp.Compare(eventTime(&a).Unix(), eventTime(&b).Unix()),
-			cmp.Compare(birthReasons[a.Reason], birthReasons[b.Reason]),
+			cmp.Compare(startupReasons[a.Reason], startupReasons[b.Reason]),
 			cmp.Compare(a.Name, b.Name))
 	})
 	lines := make([]string, 0, len(events))
 	for i := range events {
 		started = started || startOfWorker(&events[i])
-		lines = append(lines, birthLine(&events[i]))
+		lines = append(lines, startupLine(&events[i]))
 	}
-	if missing := len(lines) - logLines + 1; missing > 1 {
+	if missing := len(lines) - maxLogLines + 1; missing > 1 {
 		// The end says how it went at last.
 		lines = append([]string{fmt.Sprintf("… %d earlier events", missing)}, lines[missing:]...)
 	}
@@ -72,7 +72,7 @@ func startOfWorker(event *corev1.Event) bool {
 }
 
 // birthLine is one event. One that came again and again is told with its first time, and how often.
-func birthLine(event *corev1.Event) string {
+func startupLine(event *corev1.Event) string {
 	times := event.Count
 	if event.Series != nil {
 		times = event.Series.Count
@@ -99,8 +99,8 @@ func eventTime(event *corev1.Event) time.Time {
 func cutLine(text string) string {
 	const mark = "…"
 	// A message can be of any length. No character gets shorter than a quarter by what replaces it.
-	if len(text) > 4*lineBytes {
-		text = text[:4*lineBytes]
+	if len(text) > 4*maxLineBytes {
+		text = text[:4*maxLineBytes]
 	}
 	text = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) {
@@ -108,10 +108,10 @@ func cutLine(text string) string {
 		}
 		return ' '
 	}, text))
-	if len(text) <= lineBytes {
+	if len(text) <= maxLineBytes {
 		return text
 	}
-	kept := lineBytes - len(mark)
+	kept := maxLineBytes - len(mark)
 	for !utf8.RuneStart(text[kept]) {
 		kept--
 	}

@@ -11,7 +11,7 @@ import (
 
 // call is a worker's call on a ledger.
 type call struct {
-	*ledger
+	*runState
 	request *exchange.Request
 	limits  exchange.Limits
 	// self is the caller's row; before is how it was when the call came, nil when it was unknown.
@@ -28,7 +28,7 @@ type call struct {
 	// podExit is the exit of the caller's pod, if the request has leaving set.
 	podExit PodExit
 	// unheard: Kubernetes is ending the caller's pod, and the caller does not say that it knows.
-	unheard bool
+	podEnding bool
 	// elapsed is the time since the worker's last call; known says that it was here, and is by the monotonic clock.
 	elapsed time.Duration
 	known   bool
@@ -36,8 +36,8 @@ type call struct {
 	// What was decided, besides self and the ledger. live is what the executing input has printed; nil where nothing of it is to
 	// be written.
 	live            *outcomes.LiveOutput
-	liveUnkept      int
-	liveUnkeptBytes int64
+	liveDiscarded      int
+	liveDiscardedBytes int64
 	changedOthers   []outcomes.Worker
 	action          exchange.Action
 	handed          indexset.Set
@@ -63,7 +63,7 @@ func newWorker(worker Worker, run int64, now int64) outcomes.Worker {
 
 // elsewhere are the reported indexes that another worker holds: the caller's lease on them ran out, and they were handed
 // out again.
-func (c *call) elsewhere() indexset.Set {
+func (c *call) leasedByOthers() indexset.Set {
 	if c.row.Closing != "" || c.repeated() {
 		return indexset.Set{}
 	}
@@ -78,15 +78,15 @@ func (c *call) decide() error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	c.ripen()
-	repeated, over, idle := c.repeated(), c.self.State == outcomes.WorkerOver, c.idle()
+	c.returnDue()
+	repeated, over, nothingToHandOut := c.repeated(), c.self.State == outcomes.WorkerOver, c.nothingToHandOut()
 	if !over {
 		// Whoever calls is alive, whatever was thought of him.
 		c.self.State = outcomes.WorkerLive
 	}
 	if !repeated {
-		c.takeReports()
-		c.endFailing()
+		c.applyReports()
+		c.endAfterFailures()
 		if c.request.LoadError != nil && c.row.Closing == "" && !c.row.Closed && !over {
 			c.loadFailed(c.request.LoadError)
 		}
@@ -95,26 +95,26 @@ func (c *call) decide() error {
 	}
 	c.row.WorkedMicros += max(0, c.elapsed.Microseconds())
 	c.self.LastMicros = c.now
-	c.settle()
+	c.closeWhenDone()
 
 	switch {
 	case c.row.Closing != "" || c.row.Closed || c.run.stops():
-		c.dismiss()
+		c.stopWorker()
 	case over:
-		c.refused = ErrPodOver
+		c.refused = ErrPodEnded
 	case repeated && exchange.Action(c.self.AnswerAction) != exchange.ActionWait:
 		c.reclaim()
-		c.answerAgain()
+		c.repeatAnswer()
 	default:
 		c.reclaim()
-		c.answerAnew()
+		c.answerNew()
 	}
 	c.account(c.before, &c.self)
 	if c.fenced {
 		c.row.Live, c.row.Busy, c.row.Queued = 0, 0, 0
 	}
 	// Those that wait may now be sent away.
-	c.freed = c.freed || (c.idle() && !idle)
+	c.freed = c.freed || (c.nothingToHandOut() && !nothingToHandOut)
 	return nil
 }
 
@@ -135,7 +135,7 @@ func (c *call) check() error {
 }
 
 // takeReports gives the reported indexes their outcomes, or their next attempts, and takes back what is not held any more.
-func (c *call) takeReports() {
+func (c *call) applyReports() {
 	held := c.self.Held()
 	var settled, again indexset.Set
 	var settledIndexes, againIndexes, laterIndexes []int
@@ -144,7 +144,7 @@ func (c *call) takeReports() {
 		if c.have.Contains(o.Index) {
 			continue // the first outcome won; this one is acknowledged
 		}
-		switch settled := c.report(o); {
+		switch settled := c.applyReport(o); {
 		case settled:
 			settledIndexes = append(settledIndexes, o.Index)
 		case !held.Contains(o.Index):
@@ -160,7 +160,7 @@ func (c *call) takeReports() {
 	late := settled.Minus(held)
 	if !late.Empty() {
 		c.take(late)
-		c.takeFromOthers(late)
+		c.revokeFromOthers(late)
 	}
 	reported := c.reported
 	dropped := held.Minus(reported).Minus(c.request.Held.Set)
@@ -184,14 +184,14 @@ func (c *call) takeReports() {
 func (c *call) reclaim() {
 	lost := c.request.Held.Minus(c.reported).Minus(c.self.Held())
 	if c.row.Closing == "" && !c.row.Closed && !c.run.stops() && !c.self.Alone && !lost.Empty() {
-		back, _ := lost.And(c.row.Returned.Union(c.unissued())).Take(2*maxBatch - c.self.Held().Len())
+		back, _ := lost.And(c.row.Returned.Union(c.unissued())).Take(2*maxBatchSize - c.self.Held().Len())
 		if suspects := lost.And(c.row.Suspects); back.Empty() && c.self.Held().Empty() && !suspects.Empty() {
 			back, _ = suspects.Take(1)
 			c.self.Alone = true
 		}
 		if !back.Empty() {
 			c.take(back)
-			c.hold(&c.self, back)
+			c.lease(&c.self, back)
 		}
 	}
 	held := c.self.Held()
@@ -204,7 +204,7 @@ func (c *call) reclaim() {
 }
 
 // takeFromOthers takes indexes out of the hands of those that hold them now; they are told at their next call.
-func (c *call) takeFromOthers(indexes indexset.Set) {
+func (c *call) revokeFromOthers(indexes indexset.Set) {
 	for i := range c.others {
 		before := c.others[i]
 		if before.Held().And(indexes).Empty() {
@@ -221,7 +221,7 @@ func (c *call) takeFromOthers(indexes indexset.Set) {
 
 // report takes what the worker says of an input that has no outcome. It says whether that is the input's outcome; if not,
 // the input gets another attempt.
-func (c *call) report(o *exchange.Outcome) bool {
+func (c *call) applyReport(o *exchange.Outcome) bool {
 	c.measure(o.DurationMicros)
 	over := true
 	var attempts int
@@ -258,7 +258,7 @@ func errorType(o *exchange.Outcome) string {
 func (r Run) ends() bool { return r.Ending != "" || r.Finished }
 
 // dismiss sends the worker away and takes back what it holds.
-func (c *call) dismiss() {
+func (c *call) stopWorker() {
 	c.action = exchange.ActionStop
 	if c.row.Closed && c.row.Filled == 0 {
 		c.action = exchange.ActionFinished
@@ -271,13 +271,13 @@ func (c *call) dismiss() {
 }
 
 // answerAgain gives the stored answer: what was handed out with it, less what has been lost since.
-func (c *call) answerAgain() {
+func (c *call) repeatAnswer() {
 	c.action = exchange.Action(c.self.AnswerAction)
 	c.handed = c.self.AnswerHanded.And(c.self.Held())
-	c.rest()
+	c.leaveWhenDone()
 }
 
-func (c *call) answerAnew() {
+func (c *call) answerNew() {
 	ending := c.request.Leaving && (c.podExit.Terminating || c.podExit.State == PodExitDisrupted || c.podExit.State == PodExitGone)
 	var handed indexset.Set
 	switch {
@@ -286,7 +286,7 @@ func (c *call) answerAnew() {
 		if c.self.Held().Empty() {
 			c.action = exchange.ActionStop
 		}
-	case c.unheard:
+	case c.podEnding:
 		// It asks with leaving next, and what it holds it may finish; but it gets nothing more.
 		c.action = exchange.ActionWork
 	case c.request.Want:
@@ -315,25 +315,25 @@ func (c *call) nothingLeft() bool {
 		// The sum has the caller as he was.
 		queued -= max(0, c.before.Held().Len()-1)
 	}
-	return queued == 0 && c.drained()
+	return queued == 0 && c.noneFree()
 }
 
 // drained: every index has an outcome or is in somebody's hands; idle: those hands have one each.
-func (l *ledger) drained() bool {
-	return l.row.Returned.Empty() && l.row.Suspects.Empty() && len(l.row.Delayed) == 0 && l.row.Next >= l.row.Total
+func (s *runState) noneFree() bool {
+	return s.row.Returned.Empty() && s.row.Suspects.Empty() && len(s.row.Delayed) == 0 && s.row.Next >= s.row.Total
 }
 
-func (l *ledger) idle() bool { return l.row.Queued == 0 && l.drained() }
+func (s *runState) nothingToHandOut() bool { return s.row.Queued == 0 && s.noneFree() }
 
 // answer stores the answer, so that a repeated call gets it again.
 func (c *call) answer(handed indexset.Set) {
 	c.handed = handed
 	c.self.AnswerAction, c.self.AnswerHanded = string(c.action), handed
-	c.rest()
+	c.leaveWhenDone()
 }
 
 // rest ends the lease of a worker that goes.
-func (c *call) rest() {
+func (c *call) leaveWhenDone() {
 	goes := c.action == exchange.ActionStop || c.action == exchange.ActionFinished
 	if goes && c.self.Held().Empty() && c.self.State == outcomes.WorkerLive {
 		c.self.State = outcomes.WorkerLeft

@@ -13,7 +13,7 @@ const ErrorStorageQuotaExceeded = "StorageQuotaExceeded"
 
 // smallError is how long the error of an outcome may be that is stored in any case, where it has neither result nor output:
 // about as long as what would be there instead.
-const smallError = 1 << 10
+const maxSmallError = 1 << 10
 
 // measureRoom asks how much the namespace may store, where the call brings something.
 func (c *call) measureRoom(tx *outcomes.Tx, q *quotas.Quotas) (err error) {
@@ -45,14 +45,14 @@ func (c *call) measureRoom(tx *outcomes.Tx, q *quotas.Quotas) (err error) {
 
 // fit makes an outcome one that the namespace has room for, and counts it. The input has its outcome either way: a worker that
 // is refused would report it for ever, and executing the input once more would change nothing.
-func (l *ledger) fit(o outcomes.Outcome) outcomes.Outcome {
-	if o.Bytes() > l.room.Left() && !small(&o) {
-		l.unkept++
-		l.unkeptBytes += o.PayloadBytes()
-		o = unkept(o, &l.room)
+func (s *runState) fit(o outcomes.Outcome) outcomes.Outcome {
+	if o.Bytes() > s.room.Left() && !small(&o) {
+		s.discarded++
+		s.discardedBytes += o.PayloadBytes()
+		o = discarded(o, &s.room)
 	}
-	l.room.Used += o.Bytes()
-	l.row.StoredBytes += o.Bytes()
+	s.room.Used += o.Bytes()
+	s.row.StoredBytes += o.Bytes()
 	return o
 }
 
@@ -61,11 +61,11 @@ func small(o *outcomes.Outcome) bool {
 	if len(o.Result)+len(o.ResultText)+len(o.Stdout)+len(o.Stderr) > 0 {
 		return false
 	}
-	return o.PayloadBytes() <= smallError
+	return o.PayloadBytes() <= maxSmallError
 }
 
 // unkept is an outcome without what it brought.
-func unkept(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
+func discarded(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
 	happened := "the input succeeded"
 	switch {
 	case o.Error != nil && o.Error.Type != "":
@@ -86,9 +86,9 @@ func unkept(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
 }
 
 // countRow counts the run's own row, as far as that has changed.
-func (l *ledger) countRow(before *outcomes.Run) {
-	if l.row.ID == 0 {
-		l.row.StoredBytes += outcomes.RunBytes
+func (s *runState) countRow(before *outcomes.Run) {
+	if s.row.ID == 0 {
+		s.row.StoredBytes += outcomes.RunBytes
 	}
-	l.row.StoredBytes += l.row.SentenceBytes() - before.SentenceBytes()
+	s.row.StoredBytes += s.row.SentenceBytes() - before.SentenceBytes()
 }

@@ -19,13 +19,13 @@ const (
 )
 
 // loss is how a worker's lease came to its end.
-type loss int
+type leaseEnd int
 
 const (
 	// lossOver: the pod has ended, or its completion index came back as another one.
-	lossOver loss = iota
+	podHasEnded leaseEnd = iota
 	// lossLapsed: the worker did not call in time.
-	lossLapsed
+	leaseExpired
 )
 
 // bury ends a worker's lease: what it holds goes back, and whoever is to blame is charged. It returns the row to write.
@@ -38,70 +38,70 @@ const (
 //   - running, and the lease ran out: the network is broken, or the node stands still. That is no crash: the same as
 //     disrupted;
 //   - gone, or nobody knows: how it ended cannot be told: suspects, uncharged.
-func (l *ledger) bury(worker outcomes.Worker, podExit PodExit, why loss) outcomes.Worker {
+func (s *runState) endLease(worker outcomes.Worker, podExit PodExit, why leaseEnd) outcomes.Worker {
 	before := worker
 	held := worker.Held()
 	alone := worker.Alone
 	worker.State = outcomes.WorkerOver
-	if why == lossLapsed && podExit.State != PodExitEnded {
+	if why == leaseExpired && podExit.State != PodExitEnded {
 		// It may call again when the network is back; a pod that has ended cannot.
 		worker.State = outcomes.WorkerLapsed
 	}
 	worker.Keep(indexset.Set{})
-	l.account(&before, &worker)
-	defer l.settle()
+	s.account(&before, &worker)
+	defer s.closeWhenDone()
 
 	switch {
 	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerOver:
 		// It had nothing left to do, or this is known.
 	case podExit.Terminating, podExit.State == PodExitDisrupted, podExit.State == PodExitRunning,
 		podExit.State == PodExitEnded && podExit.ExitCode == 0:
-		l.giveBack(held, alone)
+		s.giveBack(held, alone)
 	case podExit.State == PodExitEnded:
-		l.died(&before, held, podExit)
+		s.died(&before, held, podExit)
 	default:
-		l.giveBack(held, held.Len() > 1 || alone)
+		s.giveBack(held, held.Len() > 1 || alone)
 	}
 	return worker
 }
 
 // died is an unexplained death.
-func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, podExit PodExit) {
-	l.row.Deaths++
-	cause := howItEnded(podExit)
-	l.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
+func (s *runState) died(worker *outcomes.Worker, held indexset.Set, podExit PodExit) {
+	s.row.Deaths++
+	cause := exitMessage(podExit)
+	s.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
 	if held.Len() != 1 {
 		// Deaths that charge an input are counted in Deaths alone: they end by themselves when the budgets are used up.
-		l.row.Barren++
-		l.giveBack(held, true)
-		l.endBarren()
+		s.row.Barren++
+		s.giveBack(held, true)
+		s.endWithoutProgress()
 		return
 	}
 	index := held.Min()
-	over, attempts := l.charge(index)
-	if !over {
-		l.giveBack(held, true)
-		l.endBarren()
+	exhausted, attempts := s.charge(index)
+	if !exhausted {
+		s.giveBack(held, true)
+		s.endWithoutProgress()
 		return
 	}
-	l.add(outcomes.Outcome{
+	s.add(outcomes.Outcome{
 		Index:            index,
 		Status:           outcomes.Failed,
 		Error:            &outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause + " while it had this input alone"},
 		Attempts:         attempts,
 		AssignedMicros:   worker.Assigned(index),
 		StartMicros:      worker.Assigned(index),
-		CompletionMicros: l.now,
+		CompletionMicros: s.now,
 		WorkerID:         worker.ID,
 	})
-	l.endFailing()
+	s.endAfterFailures()
 	// Not Deaths: where every input kills its container, the run must end before each has had its two.
-	l.row.Barren = 0
-	l.endBarren()
+	s.row.Barren = 0
+	s.endWithoutProgress()
 }
 
 // howItEnded says in words how a container died.
-func howItEnded(podExit PodExit) string {
+func exitMessage(podExit PodExit) string {
 	code := fmt.Sprintf("exit code %d", podExit.ExitCode)
 	switch {
 	case podExit.Reason == "OOMKilled":
@@ -119,44 +119,44 @@ func howItEnded(podExit PodExit) string {
 }
 
 // trouble keeps what is wrong at the moment.
-func (l *ledger) trouble(text outcomes.ErrorText, load bool) {
-	l.row.Trouble, l.row.TroubleLoad = text, load
+func (s *runState) trouble(text outcomes.ErrorText, load bool) {
+	s.row.Trouble, s.row.TroubleLoad = text, load
 }
 
 // loadFailed takes a worker's word that the module cannot be loaded. What it holds it keeps: nothing of it was executed.
-func (l *ledger) loadFailed(text *exchange.ErrorText) {
-	l.row.Deaths++
-	l.row.Barren++
-	l.trouble(storedError(text), true)
-	l.endBarren()
+func (s *runState) loadFailed(text *exchange.ErrorText) {
+	s.row.Deaths++
+	s.row.Barren++
+	s.trouble(storedError(text), true)
+	s.endWithoutProgress()
 }
 
 // endBarren ends a run whose workers die again and again without one outcome.
-func (l *ledger) endBarren() {
-	limit := max(l.run.Workers, 1) + 2
-	if l.row.Barren < limit && l.row.Deaths < 3*limit {
+func (s *runState) endWithoutProgress() {
+	limit := max(s.run.Workers, 1) + 2
+	if s.row.Barren < limit && s.row.Deaths < 3*limit {
 		return
 	}
 	reason := v1alpha1.ReasonWorkersDied
-	if l.row.TroubleLoad {
+	if s.row.TroubleLoad {
 		reason = v1alpha1.ReasonModuleNotLoaded
 	}
-	l.beginClosing(reason, outcomes.Failed, l.row.Trouble)
+	s.beginClosing(reason, outcomes.Failed, s.row.Trouble)
 }
 
 // endFailing ends a run of which more inputs have failed or timed out than it bears.
-func (l *ledger) endFailing() {
-	if l.run.MaxFailures == nil || l.row.Done() >= l.row.Total {
+func (s *runState) endAfterFailures() {
+	if s.run.MaxFailures == nil || s.row.Done() >= s.row.Total {
 		return
 	}
-	most, failures := *l.run.MaxFailures, l.row.Failed+l.row.TimedOut
-	if failures <= most {
+	maxFailures, failures := *s.run.MaxFailures, s.row.Failed+s.row.TimedOut
+	if failures <= maxFailures {
 		return
 	}
-	l.beginClosing(v1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
+	s.beginClosing(v1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
 		Type: v1alpha1.ReasonMaxFailuresExceeded,
 		Message: fmt.Sprintf("%s failed or timed out, and the run bears %d (spec.maxFailures): the inputs without an outcome were not executed to their end",
-			counted(failures, "input"), most),
+			counted(failures, "input"), maxFailures),
 	})
 }
 
@@ -169,13 +169,13 @@ func counted(n int, noun string) string {
 
 // beginClosing ends hand-outs and all leases. What has no outcome gets the given one, chunk by chunk; until an index has it, a report
 // that is under way still comes first.
-func (l *ledger) beginClosing(reason string, status outcomes.Status, text outcomes.ErrorText) {
-	if l.row.Closing != "" || l.row.Closed {
+func (s *runState) beginClosing(reason string, status outcomes.Status, text outcomes.ErrorText) {
+	if s.row.Closing != "" || s.row.Closed {
 		return
 	}
-	l.row.Closing, l.row.ClosingStatus, l.row.ClosingError = reason, status, text
-	l.row.Returned, l.row.Suspects, l.row.Delayed, l.row.Next = indexset.Set{}, indexset.Set{}, nil, l.row.Total
-	l.row.Live, l.row.Busy, l.row.Queued = 0, 0, 0
-	l.row.FillNext = 0
-	l.fenced, l.freed = true, true
+	s.row.Closing, s.row.ClosingStatus, s.row.ClosingError = reason, status, text
+	s.row.Returned, s.row.Suspects, s.row.Delayed, s.row.Next = indexset.Set{}, indexset.Set{}, nil, s.row.Total
+	s.row.Live, s.row.Busy, s.row.Queued = 0, 0, 0
+	s.row.FillNext = 0
+	s.fenced, s.freed = true, true
 }

@@ -23,28 +23,28 @@ func TestProperty7BatchesAreSizedByTheServer(t *testing.T) {
 		measured  int64
 		remaining int
 		workers   int
-		holding   int
+		leased   int
 		want      int
 	}{
 		"one while nothing is known":                                     {remaining: 1000, workers: 2, want: 1},
-		"none ahead while nothing is known":                              {remaining: 1000, workers: 2, holding: 1, want: 0},
+		"none ahead while nothing is known":                              {remaining: 1000, workers: 2, leased: 1, want: 0},
 		"fifty of a millisecond, that is 50 ms of work":                  {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, want: 50},
 		"no more than a thousand of no time at all":                      {mean: 1, measured: 9, remaining: 100000, workers: 2, want: 1000},
 		"one where they are long":                                        {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, want: 1},
-		"none ahead where they are long":                                 {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, holding: 1, want: 0},
-		"one ahead where a round trip is felt":                           {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, holding: 1, want: 1},
-		"no second one ahead":                                            {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, holding: 2, want: 0},
+		"none ahead where they are long":                                 {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, leased: 1, want: 0},
+		"one ahead where a round trip is felt":                           {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, leased: 1, want: 1},
+		"no second one ahead":                                            {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, leased: 2, want: 0},
 		"remaining/(4w) when that is less":                               {mean: us(time.Millisecond), measured: 9, remaining: 160, workers: 8, want: 5},
 		"two milliseconds of work at least":                              {mean: us(10 * time.Microsecond), measured: 9, remaining: 400, workers: 8, want: 200},
 		"what there is at most":                                          {mean: us(10 * time.Microsecond), measured: 9, remaining: 7, workers: 8, want: 7},
 		"one of a few":                                                   {mean: us(time.Millisecond), measured: 9, remaining: 3, workers: 8, want: 2},
-		"none ahead of the last ones, which another may come for":        {mean: us(time.Millisecond), measured: 9, remaining: 8, workers: 8, holding: 1, want: 0},
+		"none ahead of the last ones, which another may come for":        {mean: us(time.Millisecond), measured: 9, remaining: 8, workers: 8, leased: 1, want: 0},
 		"none where there is none":                                       {mean: us(time.Millisecond), measured: 9, remaining: 0, workers: 8, want: 0},
-		"no more than twice a batch in one hand":                         {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, holding: 80, want: 20},
+		"no more than twice a batch in one hand":                         {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, leased: 80, want: 20},
 		"a number of workers that makes no sense does not divide by nil": {mean: us(time.Millisecond), measured: 9, remaining: 100, workers: 0, want: 25},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := batchSize(tc.mean, tc.measured, tc.remaining, tc.workers, tc.holding); got != tc.want {
+			if got := batchSize(tc.mean, tc.measured, tc.remaining, tc.workers, tc.leased); got != tc.want {
 				t.Errorf("got %d; want %d", got, tc.want)
 			}
 		})
@@ -60,24 +60,24 @@ func TestHandBackIsFourTimesTheMeanAndAFifthOfASecondAtLeast(t *testing.T) {
 }
 
 func TestTheMeanFollowsAndOneOutlierDoesNotUpsetIt(t *testing.T) {
-	l := &ledger{}
+	s := &runState{}
 	for range 100 {
-		l.measure(50_000)
+		s.measure(50_000)
 	}
-	l.measure(20_000_000)
-	if got := l.row.MeanMicros; got < 50_000 || got > 100_000 {
+	s.measure(20_000_000)
+	if got := s.row.MeanMicros; got < 50_000 || got > 100_000 {
 		t.Errorf("after one of 20 s among a hundred of 50 ms the mean is %.0f µs", got)
 	}
 	for range 100 {
-		l.measure(1_000_000)
+		s.measure(1_000_000)
 	}
-	if got := l.row.MeanMicros; got < 900_000 || got > 1_000_000 {
+	if got := s.row.MeanMicros; got < 900_000 || got > 1_000_000 {
 		t.Errorf("after a hundred of 1 s the mean is %.0f µs", got)
 	}
 	for _, hostile := range []int64{0, -5, 1 << 62} {
-		l.measure(hostile)
+		s.measure(hostile)
 	}
-	if got := l.row.MeanMicros; got < 1 {
+	if got := s.row.MeanMicros; got < 1 {
 		t.Errorf("hostile durations made the mean %f", got)
 	}
 }
@@ -102,12 +102,12 @@ func TestAttempts(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.Retries = 1, tc.retries })
 			a := c.pod(0)
 			answer := a.call(want)
-			for _, report := range tc.reports {
+			for _, applyReport := range tc.reports {
 				expect(t, answer, exchange.ActionWork, "0")
 				if _, ok := c.outcomes()[0]; ok {
 					t.Fatal("there is an outcome though another attempt is left")
 				}
-				answer = a.call(report, want)
+				answer = a.call(applyReport, want)
 			}
 			expect(t, answer, exchange.ActionFinished, "")
 			if got := c.outcomes()[0]; got.Status != tc.wantStatus || got.Attempts != tc.wantAttempts {
@@ -208,7 +208,7 @@ func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 	load := func(c *cluster) { c.pod(0).call(cannotLoad) }
 	silent := func(c *cluster) { c.pod(0).over(exitedOne) }
 	disruptedPod := func(c *cluster) { c.pod(0).over(disrupted) }
-	holding := func(c *cluster) {
+	leased := func(c *cluster) {
 		p := c.pod(0)
 		p.call(want)
 		p.over(exitedOne)
@@ -237,10 +237,10 @@ func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 		"an outcome in between starts over":   {happens: []func(*cluster){times(3, silent), outcome, times(3, silent)}},
 		"disruptions never do":                {happens: []func(*cluster){times(40, disruptedPod)}},
 		"a container that dies of every input ends the run before each had its two": {
-			happens: []func(*cluster){times(12, holding)}, wantReason: "WorkersDied",
+			happens: []func(*cluster){times(12, leased)}, wantReason: "WorkersDied",
 			wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"},
 		},
-		"three poison inputs in a row are no such container": {happens: []func(*cluster){times(6, holding), outcome, times(6, holding)}},
+		"three poison inputs in a row are no such container": {happens: []func(*cluster){times(6, leased), outcome, times(6, leased)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 100 })
@@ -305,7 +305,7 @@ func TestHowItEndedIsSaidInWords(t *testing.T) {
 		"the worker's container ended by itself (exit code 1)":                                  exitedOne,
 		"the worker's container ended by itself (exit code 3): python3: not found":              {State: PodExitEnded, ExitCode: 3, Message: "python3: not found\n"},
 	} {
-		if got := howItEnded(podExit); got != want {
+		if got := exitMessage(podExit); got != want {
 			t.Errorf("it is %q; want %q", got, want)
 		}
 	}
@@ -356,24 +356,24 @@ func TestSuspendingTakesEverythingBackUncharged(t *testing.T) {
 }
 
 func TestProgressListsTheFirstUnsuccessfulIndexesAndMarksTheCut(t *testing.T) {
-	l := &ledger{row: outcomes.Run{Total: 4000, UnsuccessfulCut: -1}}
+	s := &runState{row: outcomes.Run{Total: 4000, UnsuccessfulCut: -1}}
 	for index := 3998; index >= 0; index -= 2 {
-		l.unsuccessful(indexset.Of(index))
+		s.unsuccessful(indexset.Of(index))
 	}
-	got := progressOf(&l.row).FailedIndexes
+	got := progressOf(&s.row).FailedIndexes
 	if len(got) > 4200 || !strings.HasPrefix(got, "0,2,4,6,") || !strings.HasSuffix(got, ",…") {
 		t.Errorf("of 2,000 failed indexes it lists %d bytes: %.40q…%q", len(got), got, got[len(got)-10:])
 	}
 	// What is filled in later, below the cut, is still listed.
-	l.unsuccessful(indexset.Span(0, 9))
-	if got := progressOf(&l.row).FailedIndexes; !strings.HasPrefix(got, "0-10,12,") {
+	s.unsuccessful(indexset.Span(0, 9))
+	if got := progressOf(&s.row).FailedIndexes; !strings.HasPrefix(got, "0-10,12,") {
 		t.Errorf("it begins with %.20q", got)
 	}
 	// What lies beyond the cut is not listed even when there is room again: what lies between is not known any more.
-	cut := l.row.UnsuccessfulCut
-	l.unsuccessful(indexset.Span(0, 500))
-	l.unsuccessful(indexset.Of(3999))
-	if got := l.row.Unsuccessful.Max(); got >= cut {
+	cut := s.row.UnsuccessfulCut
+	s.unsuccessful(indexset.Span(0, 500))
+	s.unsuccessful(indexset.Of(3999))
+	if got := s.row.Unsuccessful.Max(); got >= cut {
 		t.Errorf("index %d is listed beyond the cut at %d", got, cut)
 	}
 }
@@ -497,7 +497,7 @@ func TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo(t *testing.
 }
 
 func TestForgetDeletesARunAndWhatItsWorkersHold(t *testing.T) {
-	c := newCluster(t, func(r *Run) { r.Total = 3 * forgetChunk })
+	c := newCluster(t, func(r *Run) { r.Total = 3 * deleteChunk })
 	a := c.pod(0)
 	a.call(want)
 	a.call(crashed(0))
@@ -519,7 +519,7 @@ func TestForgetDeletesARunAndWhatItsWorkersHold(t *testing.T) {
 }
 
 func TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther(t *testing.T) {
-	c := newCluster(t, func(r *Run) { r.Total = 2*forgetChunk + 5 })
+	c := newCluster(t, func(r *Run) { r.Total = 2*deleteChunk + 5 })
 	c.batchesOf(2)
 	a := c.pod(0)
 	a.call(want)
@@ -567,7 +567,7 @@ type largeInputs struct{}
 
 func (largeInputs) Inputs(_ context.Context, _ Run, first, last int) (inputs []Input, _ error) {
 	for range last - first + 1 {
-		inputs = append(inputs, Input{Literal: fmt.Sprintf("(%q,)", strings.Repeat("x", answerBytes/3))})
+		inputs = append(inputs, Input{Literal: fmt.Sprintf("(%q,)", strings.Repeat("x", maxAnswerBytes/3))})
 	}
 	return inputs, nil
 }

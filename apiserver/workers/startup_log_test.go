@@ -121,7 +121,7 @@ func TestBirthLog(t *testing.T) {
 			for _, b := range tc.events {
 				events = append(events, *b.obj())
 			}
-			text, started := birthLog(events)
+			text, started := startupLog(events)
 			if diff := cmp.Diff(tc.want, text); diff != "" {
 				t.Errorf("the log (-want +got):\n%s", diff)
 			}
@@ -133,30 +133,30 @@ func TestBirthLog(t *testing.T) {
 }
 
 func TestBirthLogIsBounded(t *testing.T) {
-	for _, n := range []int{logLines - 1, logLines, logLines + 1, 3 * logLines} {
+	for _, n := range []int{maxLogLines - 1, maxLogLines, maxLogLines + 1, 3 * maxLogLines} {
 		var events []corev1.Event
 		for i := range n {
-			events = append(events, *makeEvent("FailedScheduling", time.Duration(i)*time.Second, fmt.Sprintf("%d %s", i, strings.Repeat("ä", 5*lineBytes))).obj())
+			events = append(events, *makeEvent("FailedScheduling", time.Duration(i)*time.Second, fmt.Sprintf("%d %s", i, strings.Repeat("ä", 5*maxLineBytes))).obj())
 		}
-		text, _ := birthLog(events)
+		text, _ := startupLog(events)
 		lines := strings.Split(text, "\n")
-		if len(lines) != min(n, logLines) {
+		if len(lines) != min(n, maxLogLines) {
 			t.Errorf("%d events make %d lines", n, len(lines))
 		}
 		if last := fmt.Sprintf(": %d ä", n-1); !strings.Contains(lines[len(lines)-1], last) {
 			t.Errorf("of %d events the last line is not the last: %.60s", n, lines[len(lines)-1])
 		}
-		if marked, want := strings.HasPrefix(lines[0], "… "), n > logLines; marked != want {
+		if marked, want := strings.HasPrefix(lines[0], "… "), n > maxLogLines; marked != want {
 			t.Errorf("of %d events the first line is %.60q", n, lines[0])
 		}
-		if n > logLines {
-			if want := fmt.Sprintf("… %d earlier events", n-logLines+1); lines[0] != want {
+		if n > maxLogLines {
+			if want := fmt.Sprintf("… %d earlier events", n-maxLogLines+1); lines[0] != want {
 				t.Errorf("the first line is %q, want %q", lines[0], want)
 			}
 			lines = lines[1:]
 		}
 		for _, line := range lines {
-			if len(line) > lineBytes || len(line) < lineBytes-4 || !strings.HasSuffix(line, "…") || !utf8.ValidString(line) {
+			if len(line) > maxLineBytes || len(line) < maxLineBytes-4 || !strings.HasSuffix(line, "…") || !utf8.ValidString(line) {
 				t.Fatalf("a line of %d bytes, cut: %.60s … %q", len(line), line, line[len(line)-8:])
 			}
 		}
@@ -166,11 +166,11 @@ func TestBirthLogIsBounded(t *testing.T) {
 func FuzzCutLine(f *testing.F) {
 	f.Add("plain")
 	f.Add("a\nb\xff\x00")
-	f.Add(strings.Repeat("\U000e0041", 2*lineBytes))
-	f.Add("x" + strings.Repeat("ä", lineBytes))
+	f.Add(strings.Repeat("\U000e0041", 2*maxLineBytes))
+	f.Add("x" + strings.Repeat("ä", maxLineBytes))
 	f.Fuzz(func(t *testing.T, text string) {
 		got := cutLine(text)
-		if len(got) > lineBytes || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\r\x00") {
+		if len(got) > maxLineBytes || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\r\x00") {
 			t.Errorf("%q became %q", text, got)
 		}
 	})

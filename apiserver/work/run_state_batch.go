@@ -9,23 +9,23 @@ import (
 
 const (
 	// batchTime is how much work a batch has at most; maxBatch how many inputs.
-	batchTime = 50 * time.Millisecond
-	maxBatch  = 1000
+	maxBatchTime = 50 * time.Millisecond
+	maxBatchSize  = 1000
 	// leastBatchTime is how much work a batch has at least while there is any: cutting it finer costs more round trips
 	// than a tail balanced better can win.
-	leastBatchTime = 2 * time.Millisecond
+	minBatchTime = 2 * time.Millisecond
 	// prefetchTime is how long inputs may be for one to be handed out while the one before it is executed: a round trip
 	// is less than a hundredth of longer ones, and what lies behind a long one lies there while others are idle.
 	prefetchTime = 250 * time.Millisecond
 
-	handBackLeast  = 200 * time.Millisecond
+	minHandBack  = 200 * time.Millisecond
 	handBackFactor = 4
 )
 
 // batchSize is how many more inputs a worker gets that holds some already.
-func batchSize(mean float64, measured int64, remaining, workers, holding int) int {
+func batchSize(mean float64, measured int64, remaining, workers, leased int) int {
 	workers = max(workers, 1)
-	if holding > 0 {
+	if leased > 0 {
 		switch {
 		case measured == 0, mean > micros(prefetchTime):
 			return 0
@@ -36,12 +36,12 @@ func batchSize(mean float64, measured int64, remaining, workers, holding int) in
 	}
 	size := 1
 	if measured > 0 {
-		byTime := int(min(micros(batchTime)/mean, maxBatch))
-		least := int(min(micros(leastBatchTime)/mean, maxBatch))
-		size = max(1, min(byTime, max(remaining/(4*workers), least)))
+		byTime := int(min(micros(maxBatchTime)/mean, maxBatchSize))
+		minSize := int(min(micros(minBatchTime)/mean, maxBatchSize))
+		size = max(1, min(byTime, max(remaining/(4*workers), minSize)))
 	}
-	if holding > 0 {
-		size = min(size, 2*size-holding)
+	if leased > 0 {
+		size = min(size, 2*size-leased)
 	}
 	return max(0, min(size, remaining))
 }
@@ -50,41 +50,41 @@ func micros(d time.Duration) float64 { return float64(d.Microseconds()) }
 
 // handBack is how long a handler may run before the worker gives back what waits behind it.
 func handBack(mean float64) time.Duration {
-	return max(handBackLeast, time.Duration(handBackFactor*mean)*time.Microsecond)
+	return max(minHandBack, time.Duration(handBackFactor*mean)*time.Microsecond)
 }
 
 // handOut takes what the worker gets now out of what is free and puts it into its hands.
-func (l *ledger) handOut(worker *outcomes.Worker) indexset.Set {
-	holding := worker.Held().Len()
+func (s *runState) handOut(worker *outcomes.Worker) indexset.Set {
+	leased := worker.Held().Len()
 	switch {
 	case worker.Alone:
 		return indexset.Set{}
-	case holding == 0 && !l.row.Suspects.Empty():
+	case leased == 0 && !s.row.Suspects.Empty():
 		// The smallest first, so that an input that killed alone once is settled by its second death before others are
 		// tried: fewer deaths in a row without an outcome.
 		var suspect indexset.Set
-		suspect, l.row.Suspects = l.row.Suspects.Take(1)
+		suspect, s.row.Suspects = s.row.Suspects.Take(1)
 		worker.Alone = true
-		return l.hold(worker, suspect)
+		return s.lease(worker, suspect)
 	}
-	remaining := l.row.Returned.Len() + l.row.Total - l.row.Next
-	size := batchSize(l.row.MeanMicros, l.row.Measured, remaining, l.run.Workers, holding)
-	if together := l.run.BatchSize; together > 1 && size > 0 {
+	remaining := s.row.Returned.Len() + s.row.Total - s.row.Next
+	size := batchSize(s.row.MeanMicros, s.row.Measured, remaining, s.run.Workers, leased)
+	if callSize := s.run.BatchSize; callSize > 1 && size > 0 {
 		// Whole calls: the handler was written for that many at once.
-		size = min(remaining, (size+together-1)/together*together)
+		size = min(remaining, (size+callSize-1)/callSize*callSize)
 	}
 	var batch indexset.Set
-	batch, l.row.Returned = l.row.Returned.Take(size)
+	batch, s.row.Returned = s.row.Returned.Take(size)
 	if missing := size - batch.Len(); missing > 0 {
-		batch = batch.Union(indexset.Span(l.row.Next, l.row.Next+missing-1))
-		l.row.Next += missing
+		batch = batch.Union(indexset.Span(s.row.Next, s.row.Next+missing-1))
+		s.row.Next += missing
 	}
-	return l.hold(worker, batch)
+	return s.lease(worker, batch)
 }
 
-func (l *ledger) hold(worker *outcomes.Worker, indexes indexset.Set) indexset.Set {
+func (s *runState) lease(worker *outcomes.Worker, indexes indexset.Set) indexset.Set {
 	if !indexes.Empty() {
-		worker.Batches = append(worker.Batches, outcomes.Batch{AssignedMicros: l.now, Indexes: indexes})
+		worker.Batches = append(worker.Batches, outcomes.Batch{AssignedMicros: s.now, Indexes: indexes})
 	}
 	return indexes
 }
