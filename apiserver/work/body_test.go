@@ -15,7 +15,7 @@ import (
 // pausing is a body of which the rest comes when it is told to.
 type pausing struct {
 	begun chan struct{}
-	leaveWhenDone  chan string
+	rest  chan string
 	first bool
 }
 
@@ -25,7 +25,7 @@ func (p *pausing) Read(b []byte) (int, error) {
 		return copy(b, " "), nil
 	}
 	p.begun <- struct{}{}
-	return copy(b, <-p.leaveWhenDone), io.EOF
+	return copy(b, <-p.rest), io.EOF
 }
 
 //security:attack worker | Eight pods announce bodies of 32 MiB, send one byte and wait; one of them calls again meanwhile. | The calls of all other workers are answered; a second body of the same pod gets 429 with Retry-After.
@@ -50,7 +50,7 @@ func TestCallsThatAreOnlyAnnouncedKeepNobodyOut(t *testing.T) {
 	answers := make(chan *httptest.ResponseRecorder, 8)
 	var slow []*pausing
 	for index := range 8 {
-		p := &pausing{begun: make(chan struct{}, 1), leaveWhenDone: make(chan string)}
+		p := &pausing{begun: make(chan struct{}, 1), rest: make(chan string)}
 		slow = append(slow, p)
 		go func() { answers <- post(index, p, exchange.MaxBody) }()
 	}
@@ -64,7 +64,7 @@ func TestCallsThatAreOnlyAnnouncedKeepNobodyOut(t *testing.T) {
 		t.Errorf("a second body: %d %v %s", w.Code, w.Header(), w.Body)
 	}
 	for _, p := range slow {
-		p.leaveWhenDone <- call
+		p.rest <- call
 	}
 	for range slow {
 		if w := <-answers; w.Code != http.StatusOK {

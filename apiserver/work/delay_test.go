@@ -173,10 +173,10 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct {
-		maxFailures      int
-		reports   []request
-		wantEnded bool
-		message   string
+		maxFailures int
+		reports     []request
+		wantEnded   bool
+		message     string
 	}{
 		"the first failure, where none is borne": {
 			maxFailures: 0, reports: []request{raised(0)}, wantEnded: true,
@@ -194,8 +194,8 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 			a, b := c.pod(0), c.pod(1)
 			expect(t, a.call(want), exchange.ActionWork, "0")
 			var last *exchange.Answer
-			for _, applyReport := range tc.reports {
-				last = a.call(applyReport, want)
+			for _, report := range tc.reports {
+				last = a.call(report, want)
 			}
 			if ended := last.Action == exchange.ActionStop; ended != tc.wantEnded {
 				t.Fatalf("the answer is %s", last.Action)

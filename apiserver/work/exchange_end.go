@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// forgetChunk is how many rows one transaction deletes; an outcome may have megabytes.
+	// deleteChunk is how many rows one transaction deletes; an outcome may have megabytes.
 	deleteChunk = 1024
-	// messageBytes is how long the message of a Progress may be, in bytes: no more than as many characters.
+	// maxMessageBytes is the maximum length of the message of a Progress in bytes. The schema counts characters, of which there are no more.
 	maxMessageBytes = 4096
 )
 
-// PodOver takes note that a worker's pod is over: its container ended, it was deleted, or it is gone. It may be called as
-// often as that is seen; pods that never called count too, when they died by themselves. A pod that is only being deleted is
-// not over: it may still report.
+// PodEnded notes that a worker's pod has ended: its container ended, or the pod was deleted or does not exist. It may be called repeatedly
+// for one pod. A pod that never called counts too if its container ended by itself. A pod that is being deleted has not ended: it may
+// still report.
 func (e *Exchange) PodEnded(ctx context.Context, worker Worker, podExit PodExit) error {
 	run, err := e.runOf(ctx, worker)
 	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrNotDecodable) {
-		return nil // the lease of the latter runs out when the run can be decoded again
+		return nil // if it cannot be decoded: the lease expires when it can be decoded again
 	}
 	if err != nil {
 		return err
@@ -36,9 +36,9 @@ func (e *Exchange) PodEnded(ctx context.Context, worker Worker, podExit PodExit)
 	return e.endLease(ctx, run, worker, podExit, podHasEnded)
 }
 
-// buryPredecessors ends the leases of the pods that had the completion index of a new worker before: the Job makes a pod for
-// an index only when the one before is over. A pod of which that cannot be seen keeps its lease until it runs out: the
-// caller might be the older one, with a call that was long under way.
+// endPredecessors ends the leases of the pods that had the completion index of a new worker before: the Job creates a pod for an index
+// only when the previous one has ended. If the cluster does not confirm that, a lease stays until it expires: the caller may be the older
+// pod, whose call was delayed.
 func (e *Exchange) endPredecessors(ctx context.Context, run Run, worker Worker) error {
 	var predecessors []outcomes.Worker
 	err := e.store.View(ctx, func(tx *outcomes.Tx) error {
@@ -72,7 +72,7 @@ func (e *Exchange) endPredecessors(ctx context.Context, run Run, worker Worker) 
 	return nil
 }
 
-// bury is the transaction of a worker's end.
+// endLease is the transaction that ends a worker's lease.
 func (e *Exchange) endLease(ctx context.Context, run Run, worker Worker, podExit PodExit, why leaseEnd) error {
 	lease := leaseKey{run.UID, worker.PodUID}
 	var s *runState
@@ -88,8 +88,8 @@ func (e *Exchange) endLease(ctx context.Context, run Run, worker Worker, podExit
 	if err != nil {
 		return e.storeError(err)
 	}
-	logger(ctx, run).V(1).Info("Worker over", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", podExit.ExitCode,
-		"reason", podExit.Reason, "barren", s.row.Barren, "deaths", s.row.Deaths)
+	logger(ctx, run).V(1).Info("Worker ended", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", podExit.ExitCode,
+		"reason", podExit.Reason, "deathsWithoutProgress", s.row.Barren, "deaths", s.row.Deaths)
 	e.deadlines.forget(lease)
 	e.announce(s, &before)
 	return nil
@@ -106,20 +106,20 @@ func (e *Exchange) endLeaseIn(tx *outcomes.Tx, s *runState, worker Worker, podEx
 	}
 	switch {
 	case row == nil && s.run.JobUID != "" && worker.JobUID != s.run.JobUID:
-		// A pod that only says that it is the run's: it never called, and whoever may make Jobs gives their pods any label.
+		// The pod never called, and only its labels name the run: anyone who can create Jobs can set them.
 		return nil
 	case row == nil:
 		if podExit.State != PodExitEnded || podExit.ExitCode == 0 || podExit.Terminating || s.row.Closed {
 			return nil
 		}
-		// It died before its first call. The row remembers that this was counted.
+		// It ended before its first call. The row records that its death was counted.
 		fresh := newWorker(worker, s.row.ID, s.now)
 		fresh.LastMicros, fresh.State = s.now, outcomes.WorkerLapsed
 		row = &fresh
 	case row.State == outcomes.WorkerOver:
 		return nil
 	case why == leaseExpired && (row.State != outcomes.WorkerLive || !e.deadlines.stillExpired(leaseKey{s.run.UID, worker.PodUID}, heartbeatOf(row))):
-		// It has called since, whichever server, or has left.
+		// It has called since, possibly another server, or has left.
 		return nil
 	}
 	if held := row.Held(); held.Len() == 1 {
@@ -142,9 +142,9 @@ func (e *Exchange) endLeaseIn(tx *outcomes.Tx, s *runState, worker Worker, podEx
 	return tx.InsertOutcomes(s.row.ID, s.added)
 }
 
-// Close ends a run, see "Ending a run" in docs/exchange.md: it stops hand-outs, takes every lease back, and gives
-// each index without an outcome the one that says why. It returns when the run is closed; an error means that it must be
-// called again. A run that is closed stays as it is.
+// Close ends a run, see "Ending a run" in docs/exchange.md: it hands out nothing more, ends every lease, and gives each index without an
+// outcome one with the reason. It returns when the run is closed; after an error it must be called again. Closing a closed run changes
+// nothing.
 func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) error {
 	status := outcomes.Failed
 	if reason == v1alpha1.ReasonCancelled || reason == v1alpha1.ReasonDeadlineExceeded {
@@ -162,7 +162,7 @@ func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) e
 		}
 		before = s.row
 		if s.closeWhenDone(); !s.row.Closed {
-			s.beginClosing(reason, status, outcomes.ErrorText{Type: reason, Message: cutText(message, maxErrorMessage)})
+			s.beginClosing(reason, status, outcomes.ErrorText{Type: reason, Message: printable.Cut(message, maxErrorMessage)})
 		}
 		return s.write(tx, &before)
 	})
@@ -173,7 +173,7 @@ func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) e
 	return e.fill(ctx, run.UID)
 }
 
-// fill gives the indexes of a run that is being closed their outcomes, chunk by chunk.
+// fill gives the indexes without an outcome of a run that is being closed their outcomes, chunk by chunk.
 func (e *Exchange) fill(ctx context.Context, run types.UID) error {
 	for {
 		var s *runState
@@ -220,7 +220,7 @@ func (s *runState) fillChunk(tx *outcomes.Tx, size int) error {
 	return s.write(tx, &before)
 }
 
-// filled takes note of a chunk of a closing.
+// filled updates the run's counts after a chunk was filled.
 func (s *runState) filled(chunk, missing indexset.Set) {
 	s.row.FillNext += chunk.Len()
 	s.row.Filled += missing.Len()
@@ -230,7 +230,7 @@ func (s *runState) filled(chunk, missing indexset.Set) {
 	s.closeWhenDone()
 }
 
-// Progress tells how far a run is, whether or not a worker has called for it yet.
+// Progress returns the progress of a run, which may not have had a call yet.
 func (e *Exchange) Progress(ctx context.Context, run Run) (v1alpha1.RunProgress, error) {
 	var s *runState
 	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {
@@ -240,12 +240,12 @@ func (e *Exchange) Progress(ctx context.Context, run Run) (v1alpha1.RunProgress,
 	if err != nil {
 		return v1alpha1.RunProgress{}, err
 	}
-	// A run without inputs is closed before it began.
+	// A run without inputs is closed from the start.
 	s.closeWhenDone()
 	return progressOf(&s.row), nil
 }
 
-// progressOf is what a run's row says, in the API's terms.
+// progressOf converts a run's row to the API's type.
 func progressOf(row *outcomes.Run) v1alpha1.RunProgress {
 	progress := v1alpha1.RunProgress{
 		Total:         int32(row.Total),
@@ -273,16 +273,16 @@ func progressOf(row *outcomes.Run) v1alpha1.RunProgress {
 	return progress
 }
 
-// troubleText says what is wrong in one sentence. An exception that keeps a module from being loaded needs its type to be
-// understood; the other errors are sentences of the exchange itself. kubectl prints it: it is one line, without control characters.
+// troubleText returns the message of a run's problem. An error that prevents loading the module is understandable only with its type; the
+// other messages come from the exchange itself. kubectl prints the text, so it is one line without control characters.
 func troubleText(text outcomes.ErrorText, load bool) string {
 	if load {
-		return cutText(printable.Line("the module cannot be loaded: "+text.Type+": "+text.Message), maxMessageBytes)
+		return printable.Cut(printable.Line("the module cannot be loaded: "+text.Type+": "+text.Message), maxMessageBytes)
 	}
-	return cutText(printable.Line(text.Message), maxMessageBytes)
+	return printable.Cut(printable.Line(text.Message), maxMessageBytes)
 }
 
-// RunUIDs lists the runs that the store has something of.
+// RunUIDs returns the UIDs of the runs in the store.
 func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
 	err = e.store.View(ctx, func(tx *outcomes.Tx) error {
 		uids, err = tx.RunUIDs()
@@ -291,8 +291,8 @@ func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
 	return uids, err
 }
 
-// DeleteResults deletes what the inputs of a run that is closed returned, raised and printed, in pieces. From its first step
-// on nobody reads them. An error means that some may be left.
+// DeleteResults deletes the results, errors and output of a closed run, in chunks. After the first chunk they cannot be read any more.
+// An error means that some may be left.
 func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 	namespace := ""
 	defer func() { e.options.Quotas.Freed(quotas.Results, namespace) }()
@@ -305,7 +305,7 @@ func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 			case err != nil || row == nil:
 				return err
 			case !row.Closed:
-				return errors.New("it goes on")
+				return errors.New("the run is not closed")
 			case row.ResultsDeletedMicros == 0:
 				if err := tx.BeginDeletingResults(row, e.options.Clock.Now().UnixMicro()); err != nil {
 					return err
@@ -323,7 +323,7 @@ func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 	return nil
 }
 
-// Forget deletes all that the store has of a run, in pieces. An error means that some may be left.
+// Forget deletes everything that the store has of a run, in chunks. An error means that some may be left.
 func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
 	namespace := ""
 	defer func() { e.options.Quotas.Freed(quotas.Results, namespace) }()

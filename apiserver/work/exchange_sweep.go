@@ -13,28 +13,28 @@ import (
 )
 
 const (
-	// sweepsPerLease is how often deadlines are looked at.
+	// sweepsPerLease is how often per lease the deadlines are checked.
 	sweepsPerLease = 6
-	// othersInterval is how long a call that is kept open may not notice what another server did for its run. Asking is one
-	// small read a second for each run that has such calls. Being told (by LISTEN and NOTIFY, say) would need a connection more, one
-	// that may be lost unseen, so that asking would be needed beside it.
+	// othersInterval is the maximum time after which an open call sees what another server did for its run. It costs one small read per
+	// second for each run with open calls. Notifications (LISTEN and NOTIFY, for example) would need another connection, whose loss
+	// could go unnoticed, so that polling would be needed as well.
 	othersInterval = time.Second
 )
 
-// Run lets leases run out and goes on with closings, until ctx ends.
+// Run expires leases and finishes closings until ctx ends.
 func (e *Exchange) Run(ctx context.Context) {
 	ticker := e.options.Clock.NewTicker(e.options.Lease / sweepsPerLease)
 	defer ticker.Stop()
 	others := e.options.Clock.NewTicker(othersInterval)
 	defer others.Stop()
-	applyReport := func(err error, action string) {
+	logError := func(err error, action string) {
 		if err != nil && ctx.Err() == nil && !errors.Is(err, outcomes.ErrNotReady) {
 			klog.FromContext(ctx).Error(err, "Cannot "+action+"; trying again soon")
 		}
 	}
-	applyReport(e.observe(ctx), "look after leases")
+	logError(e.observe(ctx), "read the leases")
 	for {
-		applyReport(e.finishClosings(ctx), "go on with closings")
+		logError(e.finishClosings(ctx), "finish closings")
 		for tick := false; !tick; {
 			select {
 			case <-ctx.Done():
@@ -42,16 +42,16 @@ func (e *Exchange) Run(ctx context.Context) {
 			case <-e.closing:
 				tick = true
 			case <-ticker.C():
-				applyReport(e.Sweep(ctx), "end leases that have run out")
+				logError(e.Sweep(ctx), "end expired leases")
 				tick = true
 			case <-others.C():
-				applyReport(e.checkOtherServers(ctx), "look at what other servers did")
+				logError(e.checkOtherServers(ctx), "read what other servers changed")
 			}
 		}
 	}
 }
 
-// observe looks at every lease in the store.
+// observe compares the deadlines with the leases in the store.
 func (e *Exchange) observe(ctx context.Context) error {
 	began := e.deadlines.now()
 	var leases []outcomes.Lease
@@ -67,17 +67,17 @@ func (e *Exchange) observe(ctx context.Context) error {
 	return nil
 }
 
-// signs are what of a run's row a call that is kept open waits for: something to be handed out, or to be sent away.
+// waitState is the part of a run's row that open calls wait for: an input to hand out, or the end of the waiting.
 type waitState struct {
-	next              int
-	returned          string
-	suspects          string
-	closing           string
+	next                          int
+	returned                      string
+	suspects                      string
+	closing                       string
 	nothingToHandOut, closed, row bool
 }
 
-// lookAtOthers wakes calls that are kept open when their runs have changed. Much of that happened here, and has woken them
-// already; looking once more changes nothing.
+// checkOtherServers notifies open calls whose runs have changed. If this server made the change, it has notified them already, and a
+// second notification has no effect.
 func (e *Exchange) checkOtherServers(ctx context.Context) error {
 	seen := make(map[types.UID]waitState, len(e.seen))
 	for _, uid := range e.events.watched() {
@@ -95,7 +95,7 @@ func (e *Exchange) checkOtherServers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// The first look has nothing to compare with, and something may have happened between the call's decision and it.
+		// The first read has nothing to compare with, and the run may have changed between the call's decision and this read.
 		if before, known := e.seen[uid]; !known || before != now {
 			e.events.notify(uid)
 		}
@@ -105,7 +105,7 @@ func (e *Exchange) checkOtherServers(ctx context.Context) error {
 	return nil
 }
 
-// Sweep ends the leases that have run out. Run calls it.
+// Sweep ends the leases that have expired. Run calls it.
 func (e *Exchange) Sweep(ctx context.Context) error {
 	if err := e.observe(ctx); err != nil {
 		return err
@@ -121,22 +121,22 @@ func (e *Exchange) expire(ctx context.Context, lease leaseKey, names leaseNames)
 	worker := Worker{Namespace: names.namespace, Run: names.run, RunUID: lease.run, PodName: names.pod, PodUID: lease.pod}
 	run, err := e.runOf(ctx, worker)
 	if errors.Is(err, ErrNoRun) {
-		// What belongs to it is deleted by others.
+		// The sweeper of package report deletes its rows.
 		e.deadlines.forget(lease)
 		return nil
 	}
 	if errors.Is(err, ErrNotDecodable) {
-		return nil // the lease ends when the run can be decoded again
+		return nil // the lease is ended when the run can be decoded again
 	}
 	if err != nil {
 		return fmt.Errorf("finding the run %s/%s: %w", names.namespace, names.run, err)
 	}
 	podExit := e.podExits.PodExit(ctx, names.namespace, names.pod, lease.pod)
-	logger(ctx, run).Info("Lease ran out", "pod", klog.KRef(names.namespace, names.pod))
+	logger(ctx, run).Info("Lease expired", "pod", klog.KRef(names.namespace, names.pod))
 	return e.endLease(ctx, run, worker, podExit, leaseExpired)
 }
 
-// finishClosings goes on with closings that were begun by a call, or by a server that has ended since.
+// finishClosings finishes closings that a call began, or a server that stopped.
 func (e *Exchange) finishClosings(ctx context.Context) error {
 	var runs []types.UID
 	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {

@@ -13,49 +13,51 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// leaseKey is a worker of a run.
+// leaseKey identifies a worker of a run.
 type leaseKey struct{ run, pod types.UID }
 
-// leaseNames are what the worker's pod is looked up by when the lease runs out.
+// leaseNames locate the worker's pod when its lease expires.
 type leaseNames struct{ namespace, run, pod string }
 
-// beat is what a worker's row says of its latest call that was written down. Whoever sees it change knows that the worker
-// lives, whichever server it called; the values mean nothing by themselves, so that no two clocks are ever compared.
+// heartbeat identifies the latest recorded call of a worker. When it changes, the worker is alive, whichever server it called. The values
+// are only compared for equality, so the clocks of two servers are never compared.
 type heartbeat struct{ sequence, micros int64 }
 
-func heartbeatOf(worker *outcomes.Worker) heartbeat { return heartbeat{worker.Sequence, worker.LastMicros} }
+func heartbeatOf(worker *outcomes.Worker) heartbeat {
+	return heartbeat{worker.Sequence, worker.LastMicros}
+}
 
-// deadlines are when leases run out. They are in memory and on the monotonic clock: a clock that is stepped ends no
-// lease, and a server that starts, or was away, gives everybody one whole lease more.
+// deadlines holds when leases expire. It is in memory and uses the monotonic clock: a clock step expires no lease, and a server that starts
+// or was suspended extends every lease by one period.
 //
-// There may be other servers on the same store. So a lease runs out when its beat has not changed for one lease while this
-// server watched, and no call of the worker was here; whoever ends it makes sure of the beat in the transaction that does.
+// Several servers may share the store. A lease expires when its heartbeat did not change for one period while this server watched, and the
+// worker made no call here. The transaction that ends the lease checks the heartbeat again.
 type deadlines struct {
 	clock clock.PassiveClock
 	epoch time.Time
 	lease time.Duration
 
 	mu sync.Mutex
-	// leases by worker; times are since epoch.
+	// leases by worker. Times are relative to epoch.
 	leases map[leaseKey]*lease
-	// floor: nothing runs out before.
+	// notBefore: no lease expires earlier.
 	notBefore time.Duration
-	// swept is when dues was last called; -1 before.
+	// lastSweep is when expired was last called; -1 before the first time.
 	lastSweep time.Duration
 }
 
 type lease struct {
 	leaseNames
 	deadline time.Duration
-	// beat is what the store was last seen to say.
+	// heartbeat is the latest one that was read from the store.
 	heartbeat heartbeat
-	// last is when the worker's call made that beat here, for the time that it has lived; -1 when it never called here.
+	// last is when a call to this server wrote the heartbeat, to compute the worker's time; -1 if it never called this server.
 	last time.Duration
-	// touched is when a call of it last changed this entry.
+	// touched is when a call of the worker last changed this entry.
 	touched time.Duration
-	// calls of it that are being worked on or kept open.
+	// calls counts the worker's calls that are being decided or kept open.
 	calls int
-	// live: it has a lease by what is stored. An entry that is not is only there while it calls.
+	// live: the store has a lease of the worker. Otherwise the entry exists only during its calls.
 	live bool
 }
 
@@ -67,7 +69,7 @@ func newDeadlines(clock clock.PassiveClock, period time.Duration) *deadlines {
 
 func (d *deadlines) now() time.Duration { return d.clock.Since(d.epoch) }
 
-// enter notes that a call of the worker has begun. It says whether the worker has called this server before.
+// enter notes the start of a worker's call. It reports whether the worker has called this server before.
 func (d *deadlines) enter(key leaseKey, names leaseNames) (known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -82,7 +84,7 @@ func (d *deadlines) enter(key leaseKey, names leaseNames) (known bool) {
 	return entry.last >= 0
 }
 
-// leave notes that a call has ended, answered or not.
+// leave notes the end of a call, answered or not.
 func (d *deadlines) leave(key leaseKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,8 +104,7 @@ func (l *lease) touch(d *deadlines) {
 	l.deadline = l.touched + d.lease
 }
 
-// called notes what a call has come to: whether the worker has a lease now, what its row says, and whether this call wrote
-// that.
+// called notes the result of a call: whether the worker has a lease, the heartbeat in the store, and whether this call wrote it.
 func (d *deadlines) called(key leaseKey, live bool, stored heartbeat, wrote bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -118,8 +119,8 @@ func (d *deadlines) called(key leaseKey, live bool, stored heartbeat, wrote bool
 	}
 }
 
-// elapsed is how long ago the worker last called, and whether that is known here: by the monotonic clock where it was this
-// server that wrote what is stored, else by what is written down, which a stepped clock can make anything.
+// elapsed returns the time since the worker's last call. If this server wrote the stored heartbeat, known is true and the time comes from
+// the monotonic clock. Otherwise it comes from the stored time, which is wrong after a clock step.
 func (d *deadlines) elapsed(key leaseKey, stored heartbeat, nowMicros int64) (elapsed time.Duration, known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,8 +131,8 @@ func (d *deadlines) elapsed(key leaseKey, stored heartbeat, nowMicros int64) (el
 	return min(max(0, time.Duration(nowMicros-stored.micros)*time.Microsecond), maxElapsed), false
 }
 
-// observe takes note of every lease that was in the store at a moment, not before began: those that other servers granted
-// get their deadlines here, those whose beat has changed get new ones, and those that others ended are dropped.
+// observe applies the leases that were in the store at some time after began: leases that other servers granted get deadlines here, those
+// with a new heartbeat get new deadlines, and those that other servers ended are dropped.
 func (d *deadlines) observe(leases []outcomes.Lease, began time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -147,7 +148,7 @@ func (d *deadlines) observe(leases []outcomes.Lease, began time.Duration) {
 				leaseNames: leaseNames{l.Namespace, l.RunName, l.PodName}, deadline: d.now() + d.lease, heartbeat: stored, last: -1, live: true,
 			}
 		case entry.touched >= began:
-			// A call knows better.
+			// A call since then is more recent than what was read.
 		case !entry.live || entry.heartbeat != stored:
 			entry.live, entry.heartbeat, entry.deadline = true, stored, d.now()+d.lease
 		}
@@ -185,15 +186,15 @@ func (d *deadlines) forgetRun(run types.UID) {
 	}
 }
 
-// outage: workers could not get through until now. They get one lease more.
+// outage extends all leases by one period: workers could not be served until now.
 func (d *deadlines) outage() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.notBefore = max(d.notBefore, d.now()+d.lease)
 }
 
-// dues are the leases that have run out. It must be called every sixth of a lease or so: that it was not means that this
-// process stood still (or the machine slept), and with it the calls that came.
+// expired returns the leases that have expired. It must be called about every sixth of a lease: a longer gap means that this process was
+// stopped (or the machine suspended), and could not receive calls.
 func (d *deadlines) expired() []leaseKey {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -214,7 +215,7 @@ func (d *deadlines) expired() []leaseKey {
 	return due
 }
 
-// names are those of a lease.
+// names returns the names of a lease.
 func (d *deadlines) names(key leaseKey) leaseNames {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -224,7 +225,7 @@ func (d *deadlines) names(key leaseKey) leaseNames {
 	return leaseNames{}
 }
 
-// due says whether the lease has still run out: the worker may have called since, here or another server.
+// stillExpired reports whether the lease is still expired: the worker may have called since, here or another server.
 func (d *deadlines) stillExpired(key leaseKey, stored heartbeat) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -236,7 +237,7 @@ func (d *deadlines) expiredLocked(entry *lease, now time.Duration) bool {
 	return entry.live && entry.calls <= 0 && now >= entry.deadline && now >= d.notBefore
 }
 
-// events wakes the calls that are kept open.
+// events notifies the calls that are kept open.
 type events struct {
 	mu      sync.Mutex
 	waiting map[types.UID]*event
@@ -246,7 +247,7 @@ type events struct {
 }
 
 type event struct {
-	notify chan struct{}
+	happened chan struct{}
 	watchers int
 }
 
@@ -254,17 +255,17 @@ func newEvents() *events {
 	return &events{waiting: map[types.UID]*event{}, drained: make(chan struct{})}
 }
 
-// of is closed at the next event of the run; release must be called when nobody waits for it any more.
-func (e *events) of(run types.UID) (notify <-chan struct{}, release func()) {
+// of returns a channel that is closed at the next event of the run. The caller must call release when it stops waiting.
+func (e *events) of(run types.UID) (happened <-chan struct{}, release func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	entry, ok := e.waiting[run]
 	if !ok {
-		entry = &event{notify: make(chan struct{})}
+		entry = &event{happened: make(chan struct{})}
 		e.waiting[run] = entry
 	}
 	entry.watchers++
-	return entry.notify, func() {
+	return entry.happened, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if entry.watchers--; entry.watchers == 0 && e.waiting[run] == entry {
@@ -273,7 +274,7 @@ func (e *events) of(run types.UID) (notify <-chan struct{}, release func()) {
 	}
 }
 
-// watched are the runs that calls are kept open for.
+// watched returns the runs with open calls.
 func (e *events) watched() []types.UID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -284,7 +285,7 @@ func (e *events) notify(run types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if entry, ok := e.waiting[run]; ok {
-		close(entry.notify)
+		close(entry.happened)
 		delete(e.waiting, run)
 	}
 }

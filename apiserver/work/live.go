@@ -7,18 +7,20 @@ import (
 )
 
 const (
-	// liveLeast is how soon a worker tells again what the input that it executes has printed; livePerWorker is what each
-	// live worker adds to that, so that thousands who print do not take the store for themselves.
-	minLiveInterval     = 300 * time.Millisecond
+	// minLiveInterval is the minimum interval at which a worker reports new output of its executing input. liveIntervalPerWorker is added
+	// for each live worker, so that the output of thousands of workers does not overload the store.
+	minLiveInterval       = 300 * time.Millisecond
 	liveIntervalPerWorker = 2 * time.Millisecond
-	// liveBytes is how much of each stream is kept until the outcome brings the rest.
+	// maxLiveBytes is how much of each stream is kept until the outcome contains the rest.
 	maxLiveBytes = 64 << 10
 )
 
-func liveInterval(live int) time.Duration { return minLiveInterval + time.Duration(max(live, 0))*liveIntervalPerWorker }
+func liveInterval(live int) time.Duration {
+	return minLiveInterval + time.Duration(max(live, 0))*liveIntervalPerWorker
+}
 
-// takeLive takes what the executing input has printed. Nothing is decided by it; a call that is repeated says what is known
-// already. Where the namespace has no room for it, what is known stays as it is.
+// takeLive stores the reported output of the executing input. No decision depends on it, and a repeated call repeats what is stored already.
+// If the namespace has no room, the stored output stays unchanged.
 func (c *call) takeLive(tx *outcomes.Tx) error {
 	said := c.request.Live
 	if said == nil || c.self.Executing != said.Index {
@@ -49,7 +51,7 @@ func (c *call) takeLive(tx *outcomes.Tx) error {
 	return nil
 }
 
-// writeLive writes it.
+// writeLive writes the live output, once the worker's row has an ID.
 func (c *call) writeLive(tx *outcomes.Tx) error {
 	if c.live == nil {
 		return nil
@@ -58,8 +60,8 @@ func (c *call) writeLive(tx *outcomes.Tx) error {
 	return tx.PutLiveOutput(c.row.ID, c.live)
 }
 
-// endLive stops counting what inputs have printed that the workers no longer execute: PutWorker deletes it. With the leases of the
-// run, all of it goes.
+// endLive stops counting the live output of inputs that the workers no longer execute; PutWorker deletes it. If all leases end, all live
+// output is deleted.
 func (s *runState) endLive(workers ...*outcomes.Worker) {
 	for _, w := range workers {
 		switch {

@@ -57,18 +57,18 @@ func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	a.call(want)
-	applyReport := a.prepare(done(0), want)
+	report := a.prepare(done(0), want)
 	if err := c.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := a.send(applyReport); err == nil {
+	if answer, err := a.send(report); err == nil {
 		t.Fatalf("a report that could not be stored was acknowledged with %+v", answer)
 	}
 	c.start()
 	if got := c.outcomes(); len(got) != 0 {
 		t.Fatalf("an outcome came from nowhere: %v", got)
 	}
-	if _, err := a.send(applyReport); err != nil {
+	if _, err := a.send(report); err != nil {
 		t.Fatalf("the repeated report: %v", err)
 	}
 	if _, ok := c.outcomes()[0]; !ok {

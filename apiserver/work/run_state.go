@@ -10,42 +10,41 @@ import (
 )
 
 const (
-	// crashBudget is how many charges for a dead process or container make an input Failed.
+	// maxCrashes is how many charges for a crashed process or container make an input Failed.
 	maxCrashes = 2
-	// unsuccessfulBytes is how long the text of the indexes that did not succeed may be.
+	// maxUnsuccessfulText is the maximum length of the list of indexes that did not succeed, as text.
 	maxUnsuccessfulText = 4096
 )
 
-// ledger is what is known of a run while a call, a death or an end is decided, and what was decided so far. It is made of
-// rows, changed by the methods of the files ledger*.go, and then written.
+// runState is the state of a run while a call, a death or the end of the run is decided, and the changes decided so far. It is read from rows,
+// changed by the methods in run_state*.go, and written back.
 //
-// Its invariant: every index of the run is in exactly one place: it has an outcome, it is in row.Returned, in
-// row.Suspects, in row.Delayed, in the hands of one live worker, or it is row.Next or greater. While row.Closing is set
-// nobody holds anything and nothing is returned.
+// Invariant: every index of the run is in exactly one place: it has an outcome, it is in row.Returned, in row.Suspects or in row.Delayed, it
+// is leased to one live worker, or it is row.Next or greater. While row.Closing is set, no index is leased or returned.
 type runState struct {
 	run Run
 	row outcomes.Run
-	// now is the wall clock, µs since 1970. It is written down; nothing is decided by it but which delays are over, and
-	// there a stepped clock costs no more than one delay: see ledger_delay.go.
+	// now is the wall clock, µs since 1970. It is stored; the only decision that depends on it is which delays have ended, where a clock
+	// step costs at most one delay: see run_state_delay.go.
 	now int64
-	// attempts has what is recorded of the indexes at hand.
+	// attempts are the recorded attempts of the indexes that the decision is about.
 	attempts map[int]outcomes.Attempts
-	// room is how much the run's namespace may store; without a limit where that is not asked, see ledger_storage.go.
+	// room is how much the run's namespace may store; without a limit if the quota was not read, see run_state_storage.go.
 	room quotas.Room
 
-	// What was decided, besides row.
+	// The changes that were decided, except those of row.
 	added []outcomes.Outcome
-	// unkept is of how many outcomes result and output are not stored, for want of room.
+	// discarded is the number of outcomes whose result and output are not stored because the namespace has no room.
 	discarded      int
 	discardedBytes int64
-	attempted   []outcomes.Attempts
+	attempted      []outcomes.Attempts
 	// fenced: every live worker loses its lease.
 	fenced bool
-	// freed: something may now be handed out, or somebody may now be sent away: wake the calls that are kept open.
+	// freed: an input may now be handed out, or a worker released: notify the open calls.
 	freed bool
 }
 
-// newRow is the row of a run of which nothing is known yet.
+// newRow returns the row of a run that has none.
 func newRow(run Run, now int64) outcomes.Run {
 	return outcomes.Run{
 		UID:             run.UID,
@@ -58,7 +57,7 @@ func newRow(run Run, now int64) outcomes.Run {
 	}
 }
 
-// account keeps the row's sums over its workers, so that no call has to look at all of them.
+// account updates the row's sums over its workers, so that no call has to read all of them.
 func (s *runState) account(before, after *outcomes.Worker) {
 	for _, side := range []struct {
 		worker *outcomes.Worker
@@ -75,15 +74,15 @@ func (s *runState) account(before, after *outcomes.Worker) {
 	}
 }
 
-// unissued are the indexes that nobody was ever handed.
+// unissued returns the indexes that were never leased.
 func (s *runState) unissued() indexset.Set { return indexset.Span(s.row.Next, s.row.Total-1) }
 
-// free are the indexes in nobody's hands that have no outcome.
+// free returns the indexes that have no outcome and are not leased.
 func (s *runState) free() indexset.Set {
 	return s.row.Returned.Union(s.row.Suspects).Union(s.row.Waiting()).Union(s.unissued())
 }
 
-// giveBack puts indexes, taken out of a worker's hands before, where they are handed out again from.
+// giveBack returns indexes that are no longer leased to the set from which they are handed out again.
 func (s *runState) giveBack(indexes indexset.Set, suspect bool) {
 	if indexes.Empty() || s.row.Closing != "" {
 		return
@@ -96,14 +95,14 @@ func (s *runState) giveBack(indexes indexset.Set, suspect bool) {
 	s.freed = true
 }
 
-// take removes indexes from wherever the free ones are, before they get an outcome or an owner.
+// take removes indexes from the sets of free ones, before they get an outcome or a lease.
 func (s *runState) take(indexes indexset.Set) {
 	if s.row.Closing != "" {
 		return
 	}
 	if last := indexes.Max(); last >= s.row.Next {
-		// An index that was never handed out, by what is written here: a worker brings it that was served before the
-		// volume was restored. The ones below it are free still.
+		// This row says that the index was never handed out: the worker leased it before the volume was restored. The indexes below it
+		// are still free.
 		s.row.Returned = s.row.Returned.Union(indexset.Span(s.row.Next, last))
 		s.row.Next = last + 1
 	}
@@ -112,7 +111,7 @@ func (s *runState) take(indexes indexset.Set) {
 	s.row.Delayed = withoutIndexes(s.row.Delayed, indexes)
 }
 
-// add gives an index, which has none and is in nobody's hands, its outcome.
+// add stores the outcome of an index that has none and is not leased.
 func (s *runState) add(o outcomes.Outcome) {
 	o = s.fit(o)
 	s.added = append(s.added, o)
@@ -122,7 +121,7 @@ func (s *runState) add(o outcomes.Outcome) {
 	}
 }
 
-// settle closes the run when the last outcome is in: that report itself is the close.
+// closeWhenDone closes the run if every index has an outcome: the call with the last one closes the run.
 func (s *runState) closeWhenDone() {
 	if s.row.Closed || s.row.Done() < s.row.Total {
 		return
@@ -132,19 +131,19 @@ func (s *runState) closeWhenDone() {
 	s.freed = true
 }
 
-// unsuccessful keeps the smallest indexes that did not succeed, as many as the text may hold.
+// unsuccessful keeps the smallest indexes that did not succeed, as many as fit into the text.
 func (s *runState) unsuccessful(indexes indexset.Set) {
 	if cut := s.row.UnsuccessfulCut; cut >= 0 {
 		indexes = indexes.And(indexset.Span(0, cut-1))
 	}
-	kept, leaveWhenDone := s.row.Unsuccessful.Union(indexes).Cut(maxUnsuccessfulText)
+	kept, rest := s.row.Unsuccessful.Union(indexes).Cut(maxUnsuccessfulText)
 	s.row.Unsuccessful = kept
-	if !leaveWhenDone.Empty() {
-		s.row.UnsuccessfulCut = leaveWhenDone.Min()
+	if !rest.Empty() {
+		s.row.UnsuccessfulCut = rest.Min()
 	}
 }
 
-// charge records one more crash of an index. It says whether the budget is used up, and how many attempts there were.
+// charge records a crash of an index. It reports whether that was the last one allowed, and the number of attempts.
 func (s *runState) charge(index int) (exhausted bool, attempts int) {
 	a := s.attemptsOf(index)
 	a.Crashes++
@@ -152,8 +151,7 @@ func (s *runState) charge(index int) (exhausted bool, attempts int) {
 	return a.Crashes >= maxCrashes, a.Failures + a.Crashes
 }
 
-// fail records one more exception of an index, of the given type. It says whether that was the last attempt, and how many
-// there were.
+// fail records an exception of the given type. It reports whether that was the last attempt, and the number of attempts.
 func (s *runState) fail(index int, errorType string) (exhausted bool, attempts int) {
 	a := s.attemptsOf(index)
 	a.Failures++
@@ -176,8 +174,8 @@ func (s *runState) record(a outcomes.Attempts) {
 	s.attempted = append(s.attempted, a)
 }
 
-// measure takes a duration into the mean. An input that is far from what is known counts for no more than eight times that:
-// one of 20 s among many of 50 ms should not make all the others be handed out one by one.
+// measure adds a duration to the mean. A duration counts at most eight times the mean: one input of 20 s among many of 50 ms must not
+// reduce the batches of the others to one input.
 func (s *runState) measure(micros int64) {
 	const weight, outlier = 1.0 / 8, 8
 	duration := float64(max(micros, 1))
@@ -186,7 +184,7 @@ func (s *runState) measure(micros int64) {
 		duration = min(duration, outlier*s.row.MeanMicros)
 	}
 	s.row.MeanMicros += (duration - s.row.MeanMicros) * max(weight, 1/float64(s.row.Measured))
-	// A row must never hold what SQL has no number for.
+	// SQL cannot store NaN.
 	if math.IsNaN(s.row.MeanMicros) || s.row.MeanMicros < 1 {
 		s.row.MeanMicros = 1
 	}

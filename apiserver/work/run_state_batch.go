@@ -8,21 +8,21 @@ import (
 )
 
 const (
-	// batchTime is how much work a batch has at most; maxBatch how many inputs.
+	// maxBatchTime is the maximum amount of work in a batch, maxBatchSize the maximum number of inputs.
 	maxBatchTime = 50 * time.Millisecond
-	maxBatchSize  = 1000
-	// leastBatchTime is how much work a batch has at least while there is any: cutting it finer costs more round trips
-	// than a tail balanced better can win.
+	maxBatchSize = 1000
+	// minBatchTime is the minimum amount of work in a batch, if there is enough: smaller batches cost more round trips than a more even
+	// distribution of the last inputs saves.
 	minBatchTime = 2 * time.Millisecond
-	// prefetchTime is how long inputs may be for one to be handed out while the one before it is executed: a round trip
-	// is less than a hundredth of longer ones, and what lies behind a long one lies there while others are idle.
+	// prefetchTime is the maximum mean duration of inputs for which the next one is handed out while one is executed. For longer inputs a
+	// round trip is less than a hundredth of the time, and the next input would wait while other workers are idle.
 	prefetchTime = 250 * time.Millisecond
 
-	minHandBack  = 200 * time.Millisecond
+	minHandBack    = 200 * time.Millisecond
 	handBackFactor = 4
 )
 
-// batchSize is how many more inputs a worker gets that holds some already.
+// batchSize returns how many more inputs a worker gets that has leased some already.
 func batchSize(mean float64, measured int64, remaining, workers, leased int) int {
 	workers = max(workers, 1)
 	if leased > 0 {
@@ -30,7 +30,7 @@ func batchSize(mean float64, measured int64, remaining, workers, leased int) int
 		case measured == 0, mean > micros(prefetchTime):
 			return 0
 		case remaining <= workers:
-			// The last ones: another may come for them at any moment and start at once.
+			// The last inputs: another worker may ask for them at any moment and start at once.
 			return 0
 		}
 	}
@@ -48,20 +48,20 @@ func batchSize(mean float64, measured int64, remaining, workers, leased int) int
 
 func micros(d time.Duration) float64 { return float64(d.Microseconds()) }
 
-// handBack is how long a handler may run before the worker gives back what waits behind it.
+// handBack returns how long a handler may run before the worker returns the inputs that wait behind it.
 func handBack(mean float64) time.Duration {
 	return max(minHandBack, time.Duration(handBackFactor*mean)*time.Microsecond)
 }
 
-// handOut takes what the worker gets now out of what is free and puts it into its hands.
+// handOut leases the next free inputs to the worker.
 func (s *runState) handOut(worker *outcomes.Worker) indexset.Set {
 	leased := worker.Held().Len()
 	switch {
 	case worker.Alone:
 		return indexset.Set{}
 	case leased == 0 && !s.row.Suspects.Empty():
-		// The smallest first, so that an input that killed alone once is settled by its second death before others are
-		// tried: fewer deaths in a row without an outcome.
+		// The smallest first, so that an input that killed a worker alone once gets its second attempt before others are tried: fewer
+		// deaths in a row without an outcome.
 		var suspect indexset.Set
 		suspect, s.row.Suspects = s.row.Suspects.Take(1)
 		worker.Alone = true
@@ -70,7 +70,7 @@ func (s *runState) handOut(worker *outcomes.Worker) indexset.Set {
 	remaining := s.row.Returned.Len() + s.row.Total - s.row.Next
 	size := batchSize(s.row.MeanMicros, s.row.Measured, remaining, s.run.Workers, leased)
 	if callSize := s.run.BatchSize; callSize > 1 && size > 0 {
-		// Whole calls: the handler was written for that many at once.
+		// Full batches: the handler was written for that many inputs per call.
 		size = min(remaining, (size+callSize-1)/callSize*callSize)
 	}
 	var batch indexset.Set

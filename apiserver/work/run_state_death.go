@@ -4,47 +4,47 @@ import (
 	"fmt"
 	"strings"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// Types of the errors that the exchange itself gives to an input.
+// Types of the errors that the exchange gives to an input.
 const (
-	// ErrorWorkerDied: the container died while it had this input alone.
+	// ErrorWorkerDied: the container died while this was its only input.
 	ErrorWorkerDied = "WorkerDied"
-	// ErrorResultTooLarge: the result is more than an outcome may hold.
+	// ErrorResultTooLarge: the result exceeds the limit of an outcome.
 	ErrorResultTooLarge = "ResultTooLarge"
 )
 
-// loss is how a worker's lease came to its end.
+// leaseEnd is the reason why a worker's lease ends.
 type leaseEnd int
 
 const (
-	// lossOver: the pod has ended, or its completion index came back as another one.
+	// podHasEnded: the pod has ended, or its completion index came back as another pod.
 	podHasEnded leaseEnd = iota
-	// lossLapsed: the worker did not call in time.
+	// leaseExpired: the worker did not call in time.
 	leaseExpired
 )
 
-// bury ends a worker's lease: what it holds goes back, and whoever is to blame is charged. It returns the row to write.
+// endLease ends a worker's lease: its inputs are returned, and the one that caused its death is charged. It returns the row to write.
 //
-// What each pod exit means:
+// The effect of each pod exit:
 //
-//   - disrupted, or being ended by Kubernetes: charges nobody, everything goes back as it was;
-//   - ended with 0: a supervisor never does that while it holds something, unless it was told to stop: the same;
-//   - ended otherwise, nobody knows why: the only input in hand is charged; several become suspects;
-//   - running, and the lease ran out: the network is broken, or the node stands still. That is no crash: the same as
-//     disrupted;
-//   - gone, or nobody knows: how it ended cannot be told: suspects, uncharged.
+//   - disrupted, or being terminated by Kubernetes: everything is returned, nothing is charged;
+//   - ended with 0: the same; a supervisor exits with 0 while inputs are leased only after the action stop;
+//   - ended otherwise, without an explanation: an only input is charged; several become suspects;
+//   - running, and the lease expired: the network is partitioned or the node is suspended, which is no crash: the same as disrupted;
+//   - gone or unknown: it is not known how the pod ended: several inputs become suspects, nothing is charged.
 func (s *runState) endLease(worker outcomes.Worker, podExit PodExit, why leaseEnd) outcomes.Worker {
 	before := worker
 	held := worker.Held()
 	alone := worker.Alone
 	worker.State = outcomes.WorkerOver
 	if why == leaseExpired && podExit.State != PodExitEnded {
-		// It may call again when the network is back; a pod that has ended cannot.
+		// It may call again after a network partition; a pod that has ended cannot.
 		worker.State = outcomes.WorkerLapsed
 	}
 	worker.Keep(indexset.Set{})
@@ -53,7 +53,7 @@ func (s *runState) endLease(worker outcomes.Worker, podExit PodExit, why leaseEn
 
 	switch {
 	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerOver:
-		// It had nothing left to do, or this is known.
+		// It had no leased inputs, or its end was counted before.
 	case podExit.Terminating, podExit.State == PodExitDisrupted, podExit.State == PodExitRunning,
 		podExit.State == PodExitEnded && podExit.ExitCode == 0:
 		s.giveBack(held, alone)
@@ -65,13 +65,13 @@ func (s *runState) endLease(worker outcomes.Worker, podExit PodExit, why leaseEn
 	return worker
 }
 
-// died is an unexplained death.
+// died handles the unexplained death of a worker.
 func (s *runState) died(worker *outcomes.Worker, held indexset.Set, podExit PodExit) {
 	s.row.Deaths++
 	cause := exitMessage(podExit)
 	s.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
 	if held.Len() != 1 {
-		// Deaths that charge an input are counted in Deaths alone: they end by themselves when the budgets are used up.
+		// A death that charges an input counts in Deaths only: such deaths stop when the inputs have used up their attempts.
 		s.row.Barren++
 		s.giveBack(held, true)
 		s.endWithoutProgress()
@@ -87,7 +87,7 @@ func (s *runState) died(worker *outcomes.Worker, held indexset.Set, podExit PodE
 	s.add(outcomes.Outcome{
 		Index:            index,
 		Status:           outcomes.Failed,
-		Error:            &outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause + " while it had this input alone"},
+		Error:            &outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause + " while this was its only input"},
 		Attempts:         attempts,
 		AssignedMicros:   worker.Assigned(index),
 		StartMicros:      worker.Assigned(index),
@@ -95,12 +95,12 @@ func (s *runState) died(worker *outcomes.Worker, held indexset.Set, podExit PodE
 		WorkerID:         worker.ID,
 	})
 	s.endAfterFailures()
-	// Not Deaths: where every input kills its container, the run must end before each has had its two.
+	// Deaths is not reset: if every input kills its container, the run must end before each has had its two attempts.
 	s.row.Barren = 0
 	s.endWithoutProgress()
 }
 
-// howItEnded says in words how a container died.
+// exitMessage describes how a container ended.
 func exitMessage(podExit PodExit) string {
 	code := fmt.Sprintf("exit code %d", podExit.ExitCode)
 	switch {
@@ -109,21 +109,21 @@ func exitMessage(podExit PodExit) string {
 	case podExit.ExitCode == 137:
 		return "the worker's container was killed (SIGKILL, " + code + ")"
 	case podExit.ExitCode > 128 && podExit.ExitCode < 160:
-		return fmt.Sprintf("the worker's container died of signal %d (%s)", podExit.ExitCode-128, code)
+		return fmt.Sprintf("the worker's container was killed by signal %d (%s)", podExit.ExitCode-128, code)
 	}
 	sentence := "the worker's container ended by itself (" + code + ")"
-	if message := cutText(strings.TrimSpace(podExit.Message), 512); message != "" {
+	if message := printable.Cut(strings.TrimSpace(podExit.Message), 512); message != "" {
 		sentence += ": " + message
 	}
 	return sentence
 }
 
-// trouble keeps what is wrong at the moment.
+// trouble records the run's current problem.
 func (s *runState) trouble(text outcomes.ErrorText, load bool) {
 	s.row.Trouble, s.row.TroubleLoad = text, load
 }
 
-// loadFailed takes a worker's word that the module cannot be loaded. What it holds it keeps: nothing of it was executed.
+// loadFailed handles the report of a worker that cannot load the module. Its inputs stay leased: none was executed.
 func (s *runState) loadFailed(text *exchange.ErrorText) {
 	s.row.Deaths++
 	s.row.Barren++
@@ -131,7 +131,7 @@ func (s *runState) loadFailed(text *exchange.ErrorText) {
 	s.endWithoutProgress()
 }
 
-// endBarren ends a run whose workers die again and again without one outcome.
+// endWithoutProgress ends a run whose workers die repeatedly without an outcome.
 func (s *runState) endWithoutProgress() {
 	limit := max(s.run.Workers, 1) + 2
 	if s.row.Barren < limit && s.row.Deaths < 3*limit {
@@ -144,7 +144,7 @@ func (s *runState) endWithoutProgress() {
 	s.beginClosing(reason, outcomes.Failed, s.row.Trouble)
 }
 
-// endFailing ends a run of which more inputs have failed or timed out than it bears.
+// endAfterFailures ends a run in which more inputs have failed or timed out than spec.maxFailures allows.
 func (s *runState) endAfterFailures() {
 	if s.run.MaxFailures == nil || s.row.Done() >= s.row.Total {
 		return
@@ -155,7 +155,7 @@ func (s *runState) endAfterFailures() {
 	}
 	s.beginClosing(v1alpha1.ReasonMaxFailuresExceeded, outcomes.Cancelled, outcomes.ErrorText{
 		Type: v1alpha1.ReasonMaxFailuresExceeded,
-		Message: fmt.Sprintf("%s failed or timed out, and the run bears %d (spec.maxFailures): the inputs without an outcome were not executed to their end",
+		Message: fmt.Sprintf("%s failed or timed out, and the limit is %d (spec.maxFailures): the inputs without an outcome were not executed to the end",
 			counted(failures, "input"), maxFailures),
 	})
 }
@@ -167,8 +167,8 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// beginClosing ends hand-outs and all leases. What has no outcome gets the given one, chunk by chunk; until an index has it, a report
-// that is under way still comes first.
+// beginClosing ends all leases, and hands out nothing more. Indexes without an outcome get the given one, chunk by chunk; until then, a
+// report that is on its way still becomes the outcome.
 func (s *runState) beginClosing(reason string, status outcomes.Status, text outcomes.ErrorText) {
 	if s.row.Closing != "" || s.row.Closed {
 		return

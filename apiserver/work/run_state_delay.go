@@ -9,11 +9,11 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// delayGrain: times are rounded up to this part of their delay, so that the list of a run in which a thousand inputs a
-// second raise has some dozen entries a delay and not a thousand.
+// delayGrain: times are rounded up to this fraction of their delay, so that a thousand inputs per second that raise an exception share about
+// a dozen times per delay instead of adding a thousand to the run's list.
 const delayGrain = 16
 
-// retryDelay is how long an input waits that has raised so many times.
+// retryDelay returns how long an input waits after this number of failures.
 func retryDelay(seconds, failures int) time.Duration {
 	const maxDelay = time.Duration(v1alpha1.MaxRetryDelaySeconds) * time.Second
 	delay := time.Duration(max(seconds, 0)) * time.Second
@@ -23,13 +23,13 @@ func retryDelay(seconds, failures int) time.Duration {
 	return min(delay, maxDelay)
 }
 
-// longestDelay is the most that anything of the run is delayed by, the rounding included.
+// maxDelay returns the longest delay of the run's inputs, with the rounding.
 func (r Run) maxDelay() time.Duration {
 	delay := retryDelay(r.RetryDelaySeconds, r.Retries)
 	return delay + delay/delayGrain + time.Microsecond
 }
 
-// postpone puts an index that raised, taken out of a worker's hands before, where it waits for its next attempt.
+// postpone delays the next attempt of an index that raised an exception and is no longer leased.
 func (s *runState) postpone(index int) {
 	if s.row.Closing != "" {
 		return
@@ -44,19 +44,19 @@ func (s *runState) postpone(index int) {
 	at, found := slices.BinarySearchFunc(s.row.Delayed, due, func(d outcomes.Delay, due int64) int {
 		return int(max(-1, min(1, d.DueMicros-due)))
 	})
-	// A copy: the row as it was before must not change with it.
+	// A copy, because the earlier state of the row shares the slice.
 	s.row.Delayed = slices.Clone(s.row.Delayed)
 	if found {
 		s.row.Delayed[at].Indexes = s.row.Delayed[at].Indexes.Union(indexset.Of(index))
 	} else {
 		s.row.Delayed = slices.Insert(s.row.Delayed, at, outcomes.Delay{DueMicros: due, Indexes: indexset.Of(index)})
 	}
-	// Whoever waits must learn until when.
+	// Open calls must learn the new time.
 	s.freed = true
 }
 
-// ripen hands out again what has waited long enough. What would have to wait for longer than anything ever does was
-// delayed before the clock was stepped back: it has waited too.
+// returnDue returns the inputs whose delay has ended. A time that is later than any delay allows was set before the clock was stepped back:
+// that delay has ended too.
 func (s *runState) returnDue() {
 	if len(s.row.Delayed) == 0 {
 		return
@@ -75,7 +75,7 @@ func (s *runState) returnDue() {
 	s.giveBack(due, false)
 }
 
-// nextDue is how long it is until something that is delayed may be handed out; zero where nothing is.
+// nextDue returns the time until the first delay ends, zero if nothing is delayed.
 func (s *runState) nextDue() time.Duration {
 	if len(s.row.Delayed) == 0 {
 		return 0
@@ -86,8 +86,8 @@ func (s *runState) nextDue() time.Duration {
 func withoutIndexes(delays []outcomes.Delay, indexes indexset.Set) []outcomes.Delay {
 	var left []outcomes.Delay
 	for _, delay := range delays {
-		if leaveWhenDone := delay.Indexes.Minus(indexes); !leaveWhenDone.Empty() {
-			left = append(left, outcomes.Delay{DueMicros: delay.DueMicros, Indexes: leaveWhenDone})
+		if rest := delay.Indexes.Minus(indexes); !rest.Empty() {
+			left = append(left, outcomes.Delay{DueMicros: delay.DueMicros, Indexes: rest})
 		}
 	}
 	return left

@@ -23,7 +23,7 @@ func TestProperty7BatchesAreSizedByTheServer(t *testing.T) {
 		measured  int64
 		remaining int
 		workers   int
-		leased   int
+		leased    int
 		want      int
 	}{
 		"one while nothing is known":                                     {remaining: 1000, workers: 2, want: 1},
@@ -102,12 +102,12 @@ func TestAttempts(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.Retries = 1, tc.retries })
 			a := c.pod(0)
 			answer := a.call(want)
-			for _, applyReport := range tc.reports {
+			for _, report := range tc.reports {
 				expect(t, answer, exchange.ActionWork, "0")
 				if _, ok := c.outcomes()[0]; ok {
 					t.Fatal("there is an outcome though another attempt is left")
 				}
-				answer = a.call(applyReport, want)
+				answer = a.call(report, want)
 			}
 			expect(t, answer, exchange.ActionFinished, "")
 			if got := c.outcomes()[0]; got.Status != tc.wantStatus || got.Attempts != tc.wantAttempts {

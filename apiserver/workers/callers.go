@@ -38,7 +38,7 @@ type jobKey struct{ run, job types.UID }
 
 const (
 	maxJobs = 16384
-	jobsTTL  = time.Hour
+	jobsTTL = time.Hour
 )
 
 var _ work.Authenticator = (*Callers)(nil)

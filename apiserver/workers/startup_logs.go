@@ -27,7 +27,7 @@ const (
 	// birthLooks is how often the event of the container's start is looked for. Then what there is is all.
 	maxLookups = 4
 	// birthTries is how often one look is tried, birthPause and twice, four times, … that apart.
-	maxAttempts = 6
+	maxAttempts   = 6
 	retryInterval = time.Second
 	// birthRound is how often workers are looked for that were left out: by a server that ended, because there were too
 	// many at once, or because the API was away for long.
@@ -37,15 +37,15 @@ const (
 
 	// What the look-ups may cost: so many workers wait for theirs, so many are looked at a second and at a time, so many
 	// events of one are read. The Kubernetes API reads all events of a namespace to find those of a pod.
-	maxPending   = 16384
+	maxPending       = 16384
 	lookupsPerSecond = 20
-	lookupBurst     = 40
-	lookupWorkers   = 2
-	maxPodEvents    = 100
+	lookupBurst      = 40
+	lookupWorkers    = 2
+	maxPodEvents     = 100
 
 	// The labels of so many nodes are kept for so long.
 	maxProducts = 4096
-	productsTTL  = time.Minute
+	productsTTL = time.Minute
 )
 
 // eventPodUID is the field of an event that has the uid of the object that it is about.
@@ -76,7 +76,7 @@ type workerKey struct{ run, pod types.UID }
 // birth is a worker that is to be looked at. Only the one who has its key from the queue reads the numbers.
 type lookup struct {
 	namespace, pod, node string
-	lookups, failures      int
+	lookups, failures    int
 }
 
 // NewBirths makes a look-up that reads live. Workers can join at once; Run looks at them.

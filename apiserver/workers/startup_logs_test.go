@@ -27,12 +27,12 @@ import (
 
 // maternity is a store with a run and a live API with pods' events, and Births between the two.
 type startupWorld struct {
-	t      *testing.T
-	clock  *testclock.FakeClock
-	store  *outcomes.SQLite
-	live   client.WithWatch
-	logs *StartupLogs
-	run    *outcomes.Run
+	t     *testing.T
+	clock *testclock.FakeClock
+	store *outcomes.SQLite
+	live  client.WithWatch
+	logs  *StartupLogs
+	run   *outcomes.Run
 
 	mu sync.Mutex
 	// lists and gets count what the API was asked; before is called at each question and may refuse it.

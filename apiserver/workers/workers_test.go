@@ -436,7 +436,7 @@ func deletePod(t *testing.T, w *world, pod *corev1.Pod) {
 // news is what an exchange was told.
 type recorder struct {
 	mu      sync.Mutex
-	ended    []string
+	ended   []string
 	changed []types.UID
 	refuse  int
 }
