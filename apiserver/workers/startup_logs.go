@@ -21,42 +21,42 @@ import (
 )
 
 const (
-	// birthSettle is how long after its first call a worker is looked at: the kubelet writes its events beside its work, and
-	// a run of a second shall have the API to itself. The next looks are twice, four times, … as far apart.
+	// firstLookupDelay is the time between a worker's first call and the first lookup: the kubelet writes its events asynchronously, and
+	// a run of one second must not compete for the Kubernetes API. The delay doubles with each further lookup.
 	firstLookupDelay = 2 * time.Second
-	// birthLooks is how often the event of the container's start is looked for. Then what there is is all.
+	// maxLookups is the maximum number of lookups for the event of the container's start. After the last one, the log is recorded as it is.
 	maxLookups = 4
-	// birthTries is how often one look is tried, birthPause and twice, four times, … that apart.
+	// maxAttempts is the maximum number of attempts of one lookup, retryInterval the time before the second; it doubles with each one.
 	maxAttempts   = 6
 	retryInterval = time.Second
-	// birthRound is how often workers are looked for that were left out: by a server that ended, because there were too
-	// many at once, or because the API was away for long.
+	// sweepInterval is the interval of searches for missed workers: because a server stopped, too many started at once, or the
+	// Kubernetes API was unavailable for a long time.
 	sweepInterval = 2 * time.Minute
-	// birthTimeout bounds one look, but not the wait for its turn.
+	// lookupTimeout is the maximum duration of one lookup, without the wait for its turn.
 	lookupTimeout = 10 * time.Second
 
-	// What the look-ups may cost: so many workers wait for theirs, so many are looked at a second and at a time, so many
-	// events of one are read. The Kubernetes API reads all events of a namespace to find those of a pod.
+	// Limits of the cost: workers that wait for a lookup, lookups per second and in parallel, events read per pod. To find the events
+	// of a pod, the Kubernetes API reads all events of its namespace.
 	maxPending       = 16384
 	lookupsPerSecond = 20
 	lookupBurst      = 40
 	lookupWorkers    = 2
 	maxPodEvents     = 100
 
-	// The labels of so many nodes are kept for so long.
+	// The GPU products of this many nodes are cached for this long.
 	maxProducts = 4096
 	productsTTL = time.Minute
 )
 
-// eventPodUID is the field of an event that has the uid of the object that it is about.
+// eventPodUID is the field of an event with the UID of its object.
 const eventPodUID = "involvedObject.uid"
 
-// Births finds out how workers came to be, once for each, and writes it into their rows: the life of the pod before the
-// code ran, and which GPUs its node has. It does so beside the exchange: no call waits for it, and none fails with it.
+// StartupLogs records in the row of each worker once how it started: the startup log of its pod, and the GPU product of its node. It works
+// independently of the exchange: no call waits for it or fails because of it.
 type StartupLogs struct {
 	reader client.Reader
 	store  outcomes.Store
-	// label is that of a node which says what GPUs it has.
+	// label is the node label with the GPU product.
 	label    string
 	clock    clock.WithTicker
 	limiter  *rate.Limiter
@@ -65,21 +65,21 @@ type StartupLogs struct {
 
 	mu      sync.Mutex
 	pending map[workerKey]*lookup
-	// failed counts the look-ups that were given up since the last round; reason is the last one's.
+	// failed counts the lookups that were given up since the last sweep; reason is the error of the last one.
 	failed int
 	reason error
 }
 
-// birthKey is a worker of a run.
+// workerKey identifies a worker of a run.
 type workerKey struct{ run, pod types.UID }
 
-// birth is a worker that is to be looked at. Only the one who has its key from the queue reads the numbers.
+// lookup is a worker whose startup log is not recorded. Only the goroutine that processes its key uses the counters.
 type lookup struct {
 	namespace, pod, node string
 	lookups, failures    int
 }
 
-// NewBirths makes a look-up that reads live. Workers can join at once; Run looks at them.
+// NewStartupLogs returns a StartupLogs that reads from the Kubernetes API. Joined may be called at once; Run processes the workers.
 func NewStartupLogs(reader client.Reader, store outcomes.Store, label string, clock clock.WithTicker) *StartupLogs {
 	return &StartupLogs{
 		reader:   reader,
@@ -88,33 +88,33 @@ func NewStartupLogs(reader client.Reader, store outcomes.Store, label string, cl
 		clock:    clock,
 		limiter:  rate.NewLimiter(lookupsPerSecond, lookupBurst),
 		products: utilcache.NewLRUExpireCacheWithClock(maxProducts, clock),
-		queue:    workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[workerKey]{Name: "births", Clock: clock}),
+		queue:    workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[workerKey]{Name: "startup-logs", Clock: clock}),
 		pending:  map[workerKey]*lookup{},
 	}
 }
 
-// Joined takes note of a worker's first call: work.Options.Joined. It does not block.
+// Joined adds a worker after its first call: see work.Options.Joined. It does not block.
 func (s *StartupLogs) Joined(run types.UID, worker work.Worker) {
 	s.add(workerKey{run, worker.PodUID}, lookup{namespace: worker.Namespace, pod: worker.PodName, node: worker.Node})
 }
 
-func (s *StartupLogs) add(key workerKey, next lookup) {
+func (s *StartupLogs) add(key workerKey, look lookup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.pending[key]; known || len(s.pending) >= maxPending {
-		return // a round finds those that are left out
+		return // if the queue is full, a later sweep finds the worker
 	}
-	s.pending[key] = &next
+	s.pending[key] = &look
 	s.schedule(key, firstLookupDelay)
 }
 
-// later looks at a worker after a while, and not before its turn.
+// schedule enqueues a worker after the wait, or later if the rate limit requires it.
 func (s *StartupLogs) schedule(key workerKey, wait time.Duration) {
 	now := s.clock.Now()
 	s.queue.AddAfter(key, max(wait, s.limiter.ReserveN(now, 1).DelayFrom(now)))
 }
 
-// Run looks at workers until ctx ends. The store must be open: it begins with those that an earlier server left out.
+// Run processes workers until ctx ends. The store must be open: it starts with the workers that an earlier server missed.
 func (s *StartupLogs) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	for range lookupWorkers {
@@ -127,7 +127,7 @@ func (s *StartupLogs) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Looking for workers of which it is not known how they came to be failed; they are looked for again", "after", sweepInterval)
+			klog.FromContext(ctx).Error(err, "Cannot look for workers without a startup log; trying again", "after", sweepInterval)
 		}
 		select {
 		case <-ctx.Done():
@@ -139,14 +139,14 @@ func (s *StartupLogs) Run(ctx context.Context) {
 	}
 }
 
-// round finds the live workers that were left out.
+// sweep finds the live workers that were missed.
 func (s *StartupLogs) sweep(ctx context.Context) error {
 	s.mu.Lock()
 	failed, reason := s.failed, s.reason
 	s.failed, s.reason = 0, nil
 	s.mu.Unlock()
 	if failed > 0 {
-		klog.FromContext(ctx).Error(reason, "How workers came to be could not be looked up; those that still work are tried again", "workers", failed)
+		klog.FromContext(ctx).Error(reason, "Cannot read how workers started; live workers are tried again", "workers", failed)
 	}
 	var leases []outcomes.Lease
 	err := s.store.View(ctx, func(tx *outcomes.Tx) (err error) {
@@ -169,32 +169,32 @@ func (s *StartupLogs) next(ctx context.Context) bool {
 	}
 	defer s.queue.Done(key)
 	s.mu.Lock()
-	next, ok := s.pending[key]
+	look, ok := s.pending[key]
 	s.mu.Unlock()
 	if !ok {
 		return true
 	}
-	done, err := s.lookUp(ctx, key, next)
+	done, err := s.lookUp(ctx, key, look)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		s.lookUpFailed(ctx, key, next, err)
+		s.lookUpFailed(ctx, key, look, err)
 	case done:
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.pending, key)
 	default:
-		s.schedule(key, firstLookupDelay<<next.lookups)
+		s.schedule(key, firstLookupDelay<<look.lookups)
 	}
 	return true
 }
 
-// failedLook tries the look again, a few times.
-func (s *StartupLogs) lookUpFailed(ctx context.Context, key workerKey, next *lookup, err error) {
-	klog.FromContext(ctx).V(1).Info("Looking up how a worker came to be failed", "pod", klog.KRef(next.namespace, next.pod),
-		"failures", next.failures+1, "err", err)
-	if next.failures++; next.failures < maxAttempts {
-		s.schedule(key, retryInterval<<(next.failures-1))
+// lookUpFailed schedules another attempt, or gives up.
+func (s *StartupLogs) lookUpFailed(ctx context.Context, key workerKey, look *lookup, err error) {
+	klog.FromContext(ctx).V(1).Info("Cannot read how a worker started; trying again", "pod", klog.KRef(look.namespace, look.pod),
+		"failures", look.failures+1, "err", err)
+	if look.failures++; look.failures < maxAttempts {
+		s.schedule(key, retryInterval<<(look.failures-1))
 		return
 	}
 	s.mu.Lock()
@@ -204,22 +204,21 @@ func (s *StartupLogs) lookUpFailed(ctx context.Context, key workerKey, next *loo
 	s.reason = err
 }
 
-// look looks at a worker once and writes down what it sees, unless the next look will see more: then it says that it is not
-// done.
-func (s *StartupLogs) lookUp(ctx context.Context, key workerKey, next *lookup) (done bool, err error) {
+// lookUp reads the events of a worker's pod and records its startup log. It is not done if a later lookup may find more events.
+func (s *StartupLogs) lookUp(ctx context.Context, key workerKey, look *lookup) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	var events corev1.EventList
-	if err := s.reader.List(ctx, &events, client.InNamespace(next.namespace), client.MatchingFields{eventPodUID: string(key.pod)},
+	if err := s.reader.List(ctx, &events, client.InNamespace(look.namespace), client.MatchingFields{eventPodUID: string(key.pod)},
 		client.Limit(maxPodEvents)); err != nil {
 		return false, fmt.Errorf("listing the events of a pod: %w", err)
 	}
 	text, started := startupLog(events.Items)
-	if !started && next.lookups+1 < maxLookups {
-		next.lookups++
+	if !started && look.lookups+1 < maxLookups {
+		look.lookups++
 		return false, nil
 	}
-	product, err := s.product(ctx, next.node)
+	product, err := s.product(ctx, look.node)
 	if err != nil {
 		return false, err
 	}
@@ -230,7 +229,7 @@ func (s *StartupLogs) lookUp(ctx context.Context, key workerKey, next *lookup) (
 	return err == nil, err
 }
 
-// product is what a node's label says of its GPUs; "" where it says nothing, or the node is gone.
+// product returns the GPU product in a node's label; "" if it has none or does not exist any more.
 func (s *StartupLogs) product(ctx context.Context, node string) (string, error) {
 	if node == "" {
 		return "", nil
@@ -242,7 +241,7 @@ func (s *StartupLogs) product(ctx context.Context, node string) (string, error) 
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Node"))
 	if err := s.reader.Get(ctx, client.ObjectKey{Name: node}, object); client.IgnoreNotFound(err) != nil {
-		return "", fmt.Errorf("reading the labels of a node: %w", err)
+		return "", fmt.Errorf("reading the labels of node %s: %w", node, err)
 	}
 	product := object.Labels[s.label]
 	s.products.Add(node, product, productsTTL)
