@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestWhatAWorkerPassesOnForItsHandlerIsTakenAsItIs(t *testing.T) {
+func TestHandlerDataIsKeptUnchanged(t *testing.T) {
 	deep := strings.Repeat("[", 2001) + strings.Repeat("]", 2001)
 	for _, result := range []string{`{"a":1,"a":2}`, `"\ud800"`, `"\u0000"`, `9007199254740993`, strings.Repeat("9", 5000), deep, "1e999", `{"b":1, "a":2.50}`, "null"} {
 		request, err := ParseRequest([]byte(`{"protocol":1,"sequence":1,"held":"","outcomes":[{"index":0,"status":"Succeeded","result":` + result +
@@ -32,7 +32,7 @@ func TestWhatAWorkerPassesOnForItsHandlerIsTakenAsItIs(t *testing.T) {
 }
 
 //security:attack worker | A call of 31 MiB of empty outcomes, of small outcomes, of indexes, of unknown fields, or of brackets. | Memory stays within a small multiple of the bytes that were read, also where the call is refused.
-func TestACallTakesNoMoreMemoryThanASmallMultipleOfItsBytes(t *testing.T) {
+func TestDecodingMemoryIsProportionalToTheCall(t *testing.T) {
 	const size = 4 << 20
 	filled := func(begin, part, end string) string {
 		return begin + strings.Repeat(part, (size-len(begin)-len(end))/len(part)) + end

@@ -29,7 +29,7 @@ func (p *pausing) Read(b []byte) (int, error) {
 }
 
 //security:attack worker | Eight pods announce bodies of 32 MiB, send one byte and wait; one of them calls again meanwhile. | The calls of all other workers are answered; a second body of the same pod gets 429 with Retry-After.
-func TestCallsThatAreOnlyAnnouncedKeepNobodyOut(t *testing.T) {
+func TestSlowBodiesDoNotBlockOtherWorkers(t *testing.T) {
 	c := newCluster(t, nil)
 	var pods []*pod
 	for index := range 9 {

@@ -217,7 +217,7 @@ func (c *chaos) work(ctx context.Context, worker int) error {
 	}
 }
 
-func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
+func TestOutcomesAreStoredOnceWhileServersAreKilled(t *testing.T) {
 	inputs := chaosInputs()
 	c := &chaos{
 		t: t, url: postgrestest.URL(t), executed: make([]string, inputs), processes: make([]*exec.Cmd, chaosServers), pipes: make([]io.Closer, chaosServers),
@@ -246,15 +246,15 @@ func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
 			}
 		})
 	}
-	over := make(chan struct{})
+	finished := make(chan struct{})
 	go func() {
 		workers.Wait()
-		close(over)
+		close(finished)
 	}()
 	kills := 0
 	for ticker, running := time.NewTicker(chaosKill), true; running; {
 		select {
-		case <-over:
+		case <-finished:
 			running = false
 			ticker.Stop()
 		case <-ticker.C:

@@ -10,7 +10,7 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
+func TestRetryDelayDoublesUpToFiveMinutes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		seconds, failures int
 		want              time.Duration
@@ -32,7 +32,7 @@ func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
 	}
 }
 
-func TestAnInputThatRaisedWaitsForItsNextAttempt(t *testing.T) {
+func TestRetryIsDelayed(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 2, 10 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -59,29 +59,29 @@ func TestAnInputThatRaisedWaitsForItsNextAttempt(t *testing.T) {
 	}
 }
 
-func TestACrashIsTriedAgainAtOnceWhateverTheDelay(t *testing.T) {
+func TestCrashIsRetriedWithoutADelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 2, 10 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, a.call(crashed(0), want), exchange.ActionWork, "0")
 }
 
-func TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver(t *testing.T) {
+func TestOpenCallIsAnsweredWhenADelayEnds(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 4 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
-	call := a.park(raised(0), want, waiting(20))
+	call := a.keepOpen(raised(0), want, waiting(20))
 	c.until("the exchange waits for its time, the next beat and the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
 	expect(t, call.wait(t), exchange.ActionWork, "0")
 }
 
-func TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins(t *testing.T) {
+func TestOpenCallLearnsOfANewDelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 1, 4 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-1")
-	call := b.park(want, waiting(20))
+	call := b.keepOpen(want, waiting(20))
 	a.call(raised(0), executing(1))
 	// Its time, the next beat, and the delay of the one that is kept open.
 	c.until("the exchange waits for the delay", func() bool { return c.clock.Waiters() >= 3 })
@@ -89,7 +89,7 @@ func TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins(t *testing.T) {
 	expect(t, call.wait(t), exchange.ActionWork, "0")
 }
 
-func TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay(t *testing.T) {
+func TestClockStepDoesNotProlongADelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 10 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -98,7 +98,7 @@ func TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay(t *testing.T) {
 	expect(t, a.call(want), exchange.ActionWork, "0")
 }
 
-func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
+func TestDelaysOfManyFailuresAreGrouped(t *testing.T) {
 	s := &runState{run: Run{Total: 2000, Retries: 1, RetryDelaySeconds: 4}, row: outcomes.Run{Total: 2000, Next: 2000}, now: testStart.UnixMicro()}
 	for index := range 2000 {
 		s.now += 1000
@@ -118,7 +118,7 @@ func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
 	}
 }
 
-func TestALateOutcomeOfADelayedInputIsItsOutcome(t *testing.T) {
+func TestLateReportOfADelayedInputIsItsOutcome(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 3, 10 })
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -132,7 +132,7 @@ func TestALateOutcomeOfADelayedInputIsItsOutcome(t *testing.T) {
 	}
 }
 
-func TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards(t *testing.T) {
+func TestDelayedInputSurvivesASuspension(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 5 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -144,7 +144,7 @@ func TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards(t *testing.T) {
 	expect(t, c.pod(0).call(want), exchange.ActionWork, "0")
 }
 
-func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
+func TestNonRetryableErrorIsFinal(t *testing.T) {
 	for name, tc := range map[string]struct {
 		listed []string
 		want   exchange.Action
@@ -165,7 +165,7 @@ func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
 	}
 }
 
-func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
+func TestRunEndsAfterMaxFailures(t *testing.T) {
 	timedOut := func(index int) request {
 		return func(r *exchange.Request) {
 			done(index)(r)
@@ -221,7 +221,7 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 	}
 }
 
-func TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo(t *testing.T) {
+func TestReportThatEndsTheRunEndsTheOtherLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
 	c.batchesOf(1)
 	a, b := c.pod(0), c.pod(1)
@@ -238,7 +238,7 @@ func TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo(t *test
 	expect(t, b.call(want, executing(1)), exchange.ActionStop, "")
 }
 
-func TestTheLastFailureOfARunIsItsOwnEnd(t *testing.T) {
+func TestLastFailureClosesTheRunWithoutAReason(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 1, new(int) })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -248,12 +248,12 @@ func TestTheLastFailureOfARunIsItsOwnEnd(t *testing.T) {
 	}
 }
 
-func TestADeathThatIsOneFailureTooManyEndsTheRun(t *testing.T) {
+func TestDeathBeyondMaxFailuresEndsTheRun(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
 	for range maxCrashes {
 		a := c.pod(0)
 		expect(t, a.call(want), exchange.ActionWork, "0")
-		a.over(oomKilled)
+		a.end(oomKilled)
 	}
 	if got := c.row().Closing; got != v1alpha1.ReasonMaxFailuresExceeded {
 		t.Errorf("the run is closing for %q", got)

@@ -57,7 +57,7 @@ func (s *server) post(body string, change ...func(*http.Request)) *httptest.Resp
 	return w
 }
 
-func TestACallOverHTTP(t *testing.T) {
+func TestCallOverHTTP(t *testing.T) {
 	s := newServer(t)
 	w := s.post(`{"protocol": 1, "sequence": 1, "held": "", "want": true, "unknown": [1]}`)
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
@@ -81,7 +81,7 @@ func TestACallOverHTTP(t *testing.T) {
 }
 
 //security:attack worker | sends calls to the exchange that are malformed, too large or for others | each is refused and nothing of it is stored
-func TestCallsThatAreRefused(t *testing.T) {
+func TestRejectedCalls(t *testing.T) {
 	call := func(fields string) string { return `{"protocol": 1, "sequence": 2, "held": "", ` + fields + `}` }
 	outcome := func(fields string) string {
 		return call(`"outcomes": [{"startTime": 1, "durationMicros": 1, ` + fields + `}]`)
@@ -194,7 +194,7 @@ type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestARequestOfTheGreatestSizeIsTaken(t *testing.T) {
+func TestRequestOfMaximumSizeIsAccepted(t *testing.T) {
 	s := newServer(t)
 	call := []byte(`{"protocol": 1, "sequence": 1, "held": "", "want": true}`)
 	body := append(bytes.Repeat([]byte(" "), exchange.MaxBody-len(call)), call...)
@@ -203,7 +203,7 @@ func TestARequestOfTheGreatestSizeIsTaken(t *testing.T) {
 	}
 }
 
-func TestTheLargestOutcomeFitsARequest(t *testing.T) {
+func TestLargestOutcomeFitsARequest(t *testing.T) {
 	outcome := succeeded(1 << 30)
 	outcome.Result = nil
 	outcome.Stdout = make([]byte, DefaultLimits.OutputBytes)

@@ -9,7 +9,7 @@ import (
 )
 
 //security:attack worker | a module raises an error whose type or text holds control sequences, and plain kubectl prints the run's progress | the message is one bounded line without them
-func TestTheMessageOfAProgressIsInert(t *testing.T) {
+func TestProgressMessageIsSafeToPrint(t *testing.T) {
 	const evil = "bad\x1b[2J\x1b]0;owned\x07\u009b\u202e\u200b\r\nsecond"
 	for _, load := range []bool{true, false} {
 		for _, text := range []string{evil, strings.Repeat(evil, 1000)} {

@@ -34,7 +34,7 @@ func (c *cluster) liveOutputs() (all []outcomes.LiveOutput) {
 	return all
 }
 
-func TestWhatIsBeingPrintedIsKeptUntilTheOutcome(t *testing.T) {
+func TestLiveOutputIsKeptUntilTheOutcome(t *testing.T) {
 	c := newCluster(t, nil)
 	c.batchesOf(2)
 	a := c.pod(0)
@@ -74,7 +74,7 @@ func TestWhatIsBeingPrintedIsKeptUntilTheOutcome(t *testing.T) {
 	}
 }
 
-func TestLiveOutputOfWhatIsNotExecutedIsRefused(t *testing.T) {
+func TestLiveOutputOfAnotherInputIsRejected(t *testing.T) {
 	for name, change := range map[string]func(*exchange.Request){
 		"nothing is executed":      func(r *exchange.Request) { r.Live = &exchange.Live{Index: 0} },
 		"something else is":        func(r *exchange.Request) { r.Executing = new(int); r.Live = &exchange.Live{Index: 1} },
@@ -92,13 +92,13 @@ func TestLiveOutputOfWhatIsNotExecutedIsRefused(t *testing.T) {
 	}
 }
 
-func TestALotOfWorkersTellTheirOutputLessOften(t *testing.T) {
+func TestLiveIntervalGrowsWithTheWorkers(t *testing.T) {
 	if few, many := liveInterval(1), liveInterval(2000); many < 10*few {
 		t.Errorf("every %s and every %s", few, many)
 	}
 }
 
-func TestARunWhoseInputsAreGoneEndsAndSaysSo(t *testing.T) {
+func TestRunWithUnavailableInputsEnds(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	c.inputsFail = fmt.Errorf("%w: somebody deleted them", ErrInputs)

@@ -83,7 +83,7 @@ type simulated struct {
 	hostile  bool
 }
 
-func TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome(t *testing.T) {
+func TestModelEveryIndexEndsWithExactlyOneOutcome(t *testing.T) {
 	seconds := 8.0
 	if text := os.Getenv("WORK_MODEL_SECONDS"); text != "" {
 		var err error
@@ -138,23 +138,23 @@ func newModel(t *testing.T, seed uint64) *model {
 			r.NonRetryable = []string{"ValueError"}
 		}
 	})
-	m.say("WORK_MODEL_SEED=%d: %d inputs, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
+	m.logf("WORK_MODEL_SEED=%d: %d inputs, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
 		m.run.Retries, m.run.RetryDelaySeconds, m.run.NonRetryable)
 	if m.run.MaxFailures != nil {
-		m.say("at most %d may fail", *m.run.MaxFailures)
+		m.logf("at most %d may fail", *m.run.MaxFailures)
 	}
 	m.minWorkers = m.run.Workers
 	for range m.random.IntN(3) {
 		m.join()
 	}
-	m.say("%d servers", len(m.servers()))
+	m.logf("%d servers", len(m.servers()))
 	m.kinds = make([]kind, total)
 	for index := range m.kinds {
 		if m.chance(0.25) {
 			m.kinds[index] = kind(m.random.IntN(int(kinds)))
 		}
 	}
-	m.say("the inputs that are not normal: %v", m.kinds)
+	m.logf("the inputs that are not normal: %v", m.kinds)
 	if m.chance(0.7) {
 		m.batchesOf(1 + m.random.IntN(12))
 	}
@@ -163,7 +163,7 @@ func newModel(t *testing.T, seed uint64) *model {
 
 func (m *model) chance(p float64) bool { return m.random.Float64() < p }
 
-func (m *model) say(format string, args ...any) { m.log = append(m.log, fmt.Sprintf(format, args...)) }
+func (m *model) logf(format string, args ...any) { m.log = append(m.log, fmt.Sprintf(format, args...)) }
 
 func (m *model) fatal(format string, args ...any) {
 	m.t.Helper()
@@ -176,7 +176,7 @@ func (m *model) play() {
 		m.step()
 		m.verify()
 	}
-	m.say("-- no more faults")
+	m.logf("-- no more faults")
 	if m.run.Suspended {
 		m.resume()
 	}
@@ -211,19 +211,19 @@ func (m *model) step() {
 		m.arriveLate()
 	case roll < 0.92:
 		d := time.Duration(m.random.IntN(25)) * time.Second
-		m.say("%v pass", d)
+		m.logf("%v pass", d)
 		m.advance(d)
 	case roll < 0.93:
-		m.say("everything stands still for a minute")
+		m.logf("everything stands still for a minute")
 		m.clock.Step(time.Minute)
 	case roll < 0.94:
-		m.say("the wall clock is stepped")
+		m.logf("the wall clock is stepped")
 		m.clock.stepWall(time.Duration(m.random.IntN(7200)-3600) * time.Second)
 	case roll < 0.96:
-		m.say("all servers restart")
+		m.logf("all servers restart")
 		m.restart()
 	case roll < 0.965:
-		m.say("one more server starts")
+		m.logf("one more server starts")
 		if len(m.others) < 3 {
 			m.join()
 		}
@@ -231,7 +231,7 @@ func (m *model) step() {
 		if m.run.Suspended {
 			m.resume()
 		} else {
-			m.say("the run is suspended")
+			m.logf("the run is suspended")
 			m.change(func(r *Run) { r.Suspended = true })
 		}
 	case roll < 0.977:
@@ -270,7 +270,7 @@ func (m *model) startPod() {
 	for index := range m.run.Workers {
 		if !taken[index] && !m.finished[index] {
 			p := &simulated{pod: m.pod(index)}
-			m.say("%s starts", p.worker.PodName)
+			m.logf("%s starts", p.worker.PodName)
 			m.pods = append(m.pods, p)
 			return
 		}
@@ -280,7 +280,7 @@ func (m *model) startPod() {
 func (m *model) end(reason string) {
 	if m.run.Ending == "" {
 		m.ended++
-		m.say("the run is ending: %s", reason)
+		m.logf("the run is ending: %s", reason)
 		m.change(func(r *Run) { r.Ending = reason })
 	}
 	if m.chance(0.5) {
@@ -289,7 +289,7 @@ func (m *model) end(reason string) {
 }
 
 func (m *model) closeRun() {
-	m.say("the run is closed")
+	m.logf("the run is closed")
 	if err := m.exchange.Close(context.Background(), m.run, m.run.Ending, "the end"); err != nil {
 		m.fatal("closing: %v", err)
 	}
@@ -297,7 +297,7 @@ func (m *model) closeRun() {
 
 // resume makes the next Job; the pods of the one before are deleted.
 func (m *model) resume() {
-	m.say("the run goes on with the next Job")
+	m.logf("the run goes on with the next Job")
 	for _, p := range m.alive() {
 		m.die(p, disrupted)
 	}
@@ -308,7 +308,7 @@ func (m *model) resume() {
 
 // scale gives the Job another number of workers: the pods with the highest indexes are deleted, or there are more.
 func (m *model) scale(workers int) {
-	m.say("the run is scaled to %d workers", workers)
+	m.logf("the run is scaled to %d workers", workers)
 	for _, p := range m.alive() {
 		if p.worker.CompletionIndex >= workers {
 			m.die(p, disrupted)
@@ -333,15 +333,15 @@ func (m *model) callOf(p *simulated) {
 		p.inFlight = m.compose(p)
 	}
 	request := p.inFlight
-	m.say("%s calls: %s", p.worker.PodName, describe(request))
+	m.logf("%s calls: %s", p.worker.PodName, describe(request))
 	fault := m.random.Float64()
 	if fault < 0.08 {
-		m.say("  the call is lost")
+		m.logf("  the call is lost")
 		return
 	}
 	answer := m.deliver(p.worker, request)
 	if fault < 0.20 && answer != nil {
-		m.say("  the answer is lost: %s", describeAnswer(answer))
+		m.logf("  the answer is lost: %s", describeAnswer(answer))
 		if m.chance(0.3) {
 			m.delayed = append(m.delayed, delayedCall{p.worker, request})
 		}
@@ -351,13 +351,13 @@ func (m *model) callOf(p *simulated) {
 	if answer == nil {
 		return
 	}
-	m.say("  %s", describeAnswer(answer))
+	m.logf("  %s", describeAnswer(answer))
 	m.take(p, request, answer)
 }
 
 func (m *model) compose(p *simulated) *exchange.Request {
 	if p.hostile {
-		return m.lie(p)
+		return m.composeHostile(p)
 	}
 	reported := m.random.IntN(len(p.pending) + 1)
 	if m.chance(0.6) {
@@ -389,7 +389,7 @@ func (m *model) compose(p *simulated) *exchange.Request {
 }
 
 // lie is a call of a worker whose user's code has taken over the supervisor.
-func (m *model) lie(p *simulated) *exchange.Request {
+func (m *model) composeHostile(p *simulated) *exchange.Request {
 	some := func() indexset.Set {
 		var set indexset.Set
 		for range m.random.IntN(4) {
@@ -524,7 +524,7 @@ func (m *model) take(p *simulated, request *exchange.Request, answer *exchange.A
 
 // exit ends a pod well; its completion index is then done, for the Job.
 func (m *model) exit(p *simulated) {
-	m.say("%s exits with 0", p.worker.PodName)
+	m.logf("%s exits with 0", p.worker.PodName)
 	m.finished[p.worker.CompletionIndex] = true
 	m.die(p, completed)
 	row := m.row()
@@ -553,7 +553,7 @@ func (m *model) podExitOf() PodExit {
 
 // die ends a pod. The watch may bring it at once, later, or never.
 func (m *model) die(p *simulated, podExit PodExit) {
-	m.say("%s is over: %+v", p.worker.PodName, podExit)
+	m.logf("%s is over: %+v", p.worker.PodName, podExit)
 	p.dead, p.podExit = true, podExit
 	m.mu.Lock()
 	m.podExits[p.worker.PodUID] = podExit
@@ -573,7 +573,7 @@ func (m *model) die(p *simulated, podExit PodExit) {
 		m.delayed = append(m.delayed, delayedCall{p.worker, p.inFlight})
 	}
 	if m.chance(0.6) {
-		p.over(podExit)
+		p.end(podExit)
 	} else {
 		m.unseen = append(m.unseen, p)
 	}
@@ -586,8 +586,8 @@ func (m *model) watch() {
 	}
 	p := m.unseen[0]
 	m.unseen = m.unseen[1:]
-	m.say("the end of %s is seen", p.worker.PodName)
-	p.over(p.podExit)
+	m.logf("the end of %s is seen", p.worker.PodName)
+	p.end(p.podExit)
 }
 
 // arriveLate delivers an old call.
@@ -597,9 +597,9 @@ func (m *model) arriveLate() {
 	}
 	late := m.delayed[0]
 	m.delayed = m.delayed[1:]
-	m.say("a call of %s arrives late: %s", late.worker.PodName, describe(late.request))
+	m.logf("a call of %s arrives late: %s", late.worker.PodName, describe(late.request))
 	if answer := m.deliver(late.worker, late.request); answer != nil {
-		m.say("  %s, which nobody reads", describeAnswer(answer))
+		m.logf("  %s, which nobody reads", describeAnswer(answer))
 		// It may hold more now than when it died.
 		if _, row := m.lookAt(late.worker); row != nil {
 			for index := range row.Held().All() {
@@ -616,7 +616,7 @@ func (m *model) execute(p *simulated) {
 	}
 	index := p.queue[0]
 	m.executions[index]++
-	m.say("%s executes %d", p.worker.PodName, index)
+	m.logf("%s executes %d", p.worker.PodName, index)
 	if m.kinds[index] == kills {
 		m.die(p, oomKilled)
 		return
@@ -667,13 +667,13 @@ func (m *model) fairRound() {
 			p.inFlight.Want, p.inFlight.Leaving, p.inFlight.LoadError = !p.leaving, false, nil
 		}
 		request := p.inFlight
-		m.say("%s calls: %s", p.worker.PodName, describe(request))
+		m.logf("%s calls: %s", p.worker.PodName, describe(request))
 		answer := m.deliver(p.worker, request)
 		p.inFlight = nil
 		if answer == nil {
 			continue
 		}
-		m.say("  %s", describeAnswer(answer))
+		m.logf("  %s", describeAnswer(answer))
 		m.take(p, request, answer)
 	}
 	m.advance(5 * time.Second)

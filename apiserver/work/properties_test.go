@@ -15,7 +15,7 @@ import (
 
 // The tests of this file are the specification of docs/exchange.md, "Guarantees", sentence by sentence.
 
-func TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer(t *testing.T) {
+func TestGuarantee1IndexIsLeasedToOneWorkerAndLeasesSurviveACrash(t *testing.T) {
 	c := newCluster(t, nil)
 	c.batchesOf(4)
 	a, b := c.pod(0), c.pod(1)
@@ -31,7 +31,7 @@ func TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTh
 	expect(t, c.pod(3).call(want), exchange.ActionWait, "")
 }
 
-func TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing(t *testing.T) {
+func TestGuarantee2FirstOutcomeWinsAndRepeatsChangeNothing(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -53,7 +53,7 @@ func TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing(t
 	}
 }
 
-func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
+func TestGuarantee3InputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	a.call(want)
@@ -76,7 +76,7 @@ func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	}
 }
 
-func TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged(t *testing.T) {
+func TestGuarantee3FinishedOnlyWhenEverythingIsAcknowledged(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 2, 1 })
 	c.batchesOf(2)
 	a := c.pod(0)
@@ -85,7 +85,7 @@ func TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged(t *
 	expect(t, a.call(done(1), want), exchange.ActionFinished, "")
 }
 
-func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
+func TestGuarantee4SameSequenceGetsTheSameAnswer(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Retries = 1 })
 	c.batchesOf(3)
 	a := c.pod(0)
@@ -122,7 +122,7 @@ func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
 	}
 }
 
-func TestProperty4AnOlderSequenceIsRefused(t *testing.T) {
+func TestGuarantee4OlderSequenceIsRejected(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	old := a.prepare(want)
@@ -133,14 +133,14 @@ func TestProperty4AnOlderSequenceIsRefused(t *testing.T) {
 	}
 }
 
-func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
+func TestGuarantee4UnlistedInputsAreReturnedWithoutACharge(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 4 })
 	c.batchesOf(4)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-3")
-	a.call(keeping("0"))
+	a.call(withHeld("0"))
 	expect(t, b.call(want), exchange.ActionWork, "1-3")
-	if got := a.call(keeping("0-3")).Revoked.String(); got != "1-3" {
+	if got := a.call(withHeld("0-3")).Revoked.String(); got != "1-3" {
 		t.Errorf("of what it had given back %q is revoked; want 1-3", got)
 	}
 	b.call(done(1, 2, 3))
@@ -151,16 +151,16 @@ func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
 	}
 }
 
-func TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers(t *testing.T) {
+func TestGuarantee5InputsOfALostWorkerGoToOthers(t *testing.T) {
 	for name, vanish := range map[string]func(*cluster, *pod){
 		"its completion index came back as another pod": func(c *cluster, a *pod) {
 			c.podExits[a.worker.PodUID] = disrupted
 			c.pod(a.worker.CompletionIndex).call()
 		},
-		"its pod is over":    func(_ *cluster, a *pod) { a.over(disrupted) },
+		"its pod is over":    func(_ *cluster, a *pod) { a.end(disrupted) },
 		"its lease ran out":  func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
-		"its pod is gone":    func(_ *cluster, a *pod) { a.over(PodExit{State: PodExitGone}) },
-		"it ended well":      func(_ *cluster, a *pod) { a.over(completed) },
+		"its pod is gone":    func(_ *cluster, a *pod) { a.end(PodExit{State: PodExitGone}) },
+		"it ended well":      func(_ *cluster, a *pod) { a.end(completed) },
 		"it cannot be asked": func(c *cluster, a *pod) { c.podExits[a.worker.PodUID] = PodExit{}; c.advance(31 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers(t *testing.T) {
 	}
 }
 
-func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndASteppedClockExpiresNothing(t *testing.T) {
+func TestGuarantee5DeadlinesAreExtendedAfterAnOutage(t *testing.T) {
 	for name, tc := range map[string]struct {
 		outage  func(*cluster)
 		minutes time.Duration
@@ -243,7 +243,7 @@ func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndAS
 	}
 }
 
-func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInput(t *testing.T) {
+func TestGuarantee5HandlerContinuesAfterAnOutage(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(3)
 	a := c.pod(0)
@@ -267,7 +267,7 @@ func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInpu
 	expect(t, c.pod(3).call(want), exchange.ActionWait, "")
 }
 
-func TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHasItNow(t *testing.T) {
+func TestGuarantee5LateReportIsAcceptedAndRevokesTheOtherLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries = 2, 1 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -288,7 +288,7 @@ func TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHa
 	}
 }
 
-func TestProperty6APoisonInputFailsAlone(t *testing.T) {
+func TestGuarantee6PoisonInputFailsAlone(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 4, 1 })
 	c.batchesOf(4)
 	const poison = 2
@@ -303,7 +303,7 @@ func TestProperty6APoisonInputFailsAlone(t *testing.T) {
 			finished = answer.Action == exchange.ActionFinished
 			if p.held.Contains(poison) {
 				// It kills the container before anything is reported.
-				p.over(oomKilled)
+				p.end(oomKilled)
 				deaths++
 				alive = false
 			}
@@ -334,12 +334,12 @@ func TestProperty6APoisonInputFailsAlone(t *testing.T) {
 	}
 }
 
-func TestProperty6SuspectsAreHandedOutOneAtATime(t *testing.T) {
+func TestGuarantee6SuspectsAreHandedOutOneAtATime(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 6 })
 	c.batchesOf(3)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-2")
-	a.over(killed)
+	a.end(killed)
 	// One that holds something else gets none.
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	expect(t, b.call(want), exchange.ActionWait, "")
@@ -349,7 +349,7 @@ func TestProperty6SuspectsAreHandedOutOneAtATime(t *testing.T) {
 	expect(t, b.call(done(0), want), exchange.ActionWork, "3-4")
 }
 
-func TestProperty6WhoIsCharged(t *testing.T) {
+func TestGuarantee6Charges(t *testing.T) {
 	for name, tc := range map[string]struct {
 		podExit      PodExit
 		held         int
@@ -370,7 +370,7 @@ func TestProperty6WhoIsCharged(t *testing.T) {
 			c.batchesOf(tc.held)
 			a := c.pod(0)
 			a.call(want)
-			a.over(tc.podExit)
+			a.end(tc.podExit)
 			var charged bool
 			c.view(func(tx *outcomes.Tx) error {
 				attempts, err := tx.Attempts(c.row().ID, indexes("0-2"))
@@ -387,7 +387,7 @@ func TestProperty6WhoIsCharged(t *testing.T) {
 	}
 }
 
-func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
+func TestGuarantee6SigtermFromUserCodeIsIgnored(t *testing.T) {
 	for name, tc := range map[string]struct {
 		podExit PodExit
 		held    string
@@ -405,37 +405,37 @@ func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0")
 			c.podExits[a.worker.PodUID] = tc.podExit
-			expect(t, a.call(leaving, want, keeping(tc.held)), tc.want, "")
+			expect(t, a.call(leaving, want, withHeld(tc.held)), tc.want, "")
 		})
 	}
 }
 
-func TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing(t *testing.T) {
+func TestGuarantee6WorkerOfATerminatingPodIsNotified(t *testing.T) {
 	c := newCluster(t, nil)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	for _, p := range []*pod{a, b} {
 		c.podExits[p.worker.PodUID] = PodExit{State: PodExitRunning, Terminating: true}
 	}
-	told := func(p *pod, held string) {
+	reported := func(p *pod, held string) {
 		t.Helper()
-		answer := p.call(want, keeping(held))
+		answer := p.call(want, withHeld(held))
 		expect(t, answer, exchange.ActionWork, "")
 		if !answer.PodEnding || !answer.Revoked.Empty() {
 			t.Errorf("the answer is %+v", answer)
 		}
 	}
-	told(a, "")
+	reported(a, "")
 	answer := a.call(leaving)
 	expect(t, answer, exchange.ActionStop, "")
 	if answer.PodEnding {
 		t.Error("it is told again")
 	}
-	told(b, "0")
-	expect(t, b.call(leaving, keeping("0")), exchange.ActionFinished, "")
+	reported(b, "0")
+	expect(t, b.call(leaving, withHeld("0")), exchange.ActionFinished, "")
 }
 
-func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore(t *testing.T) {
+func TestGuarantee8RunFinishesWithItsLastOutcome(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
@@ -456,18 +456,18 @@ func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayB
 	}
 }
 
-func TestProperty8ASuspectKeepsWorkersFromBeingSentAway(t *testing.T) {
+func TestGuarantee8SuspectKeepsWorkersFromBeingReleased(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 2 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
 	a.call(want)
-	a.over(killed)
+	a.end(killed)
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	expect(t, b.call(done(0), want), exchange.ActionWork, "1")
 	expect(t, c.pod(2).call(want), exchange.ActionFinished, "")
 }
 
-func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *testing.T) {
+func TestGuarantee8SuccessorOfALostWorkerIsNotReleased(t *testing.T) {
 	for name, successor := range map[string]func(*cluster) *pod{
 		"at the same completion index": func(c *cluster) *pod { return c.pod(0) },
 		"in the next Job": func(c *cluster) *pod {
@@ -492,7 +492,7 @@ func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *te
 	}
 }
 
-func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther(t *testing.T) {
+func TestCloseGivesMissingIndexesTheReason(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason     string
 		wantStatus outcomes.Status
@@ -542,7 +542,7 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 	}
 }
 
-func TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts(t *testing.T) {
+func TestReportBeforeTheFillBecomesTheOutcome(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -556,7 +556,7 @@ func TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts(t *
 	}
 }
 
-func TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose(t *testing.T) {
+func TestLastReportClosesTheRun(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	a := c.pod(0)
 	a.call(want)
@@ -569,7 +569,7 @@ func TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose(t *testing.T) {
 	}
 }
 
-func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *testing.T) {
+func TestRestartedServerFinishesAClosing(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 * fillChunk })
 	a := c.pod(0)
 	a.call(want)

@@ -79,7 +79,7 @@ func large(index, bytes int, where string) request {
 const quarter = 240 << 10
 
 // A quota of 1 MiB has room for a run, its worker, and four times as much as each outcome here brings.
-func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T) {
+func TestOutcomeOverTheQuotaFailsWithoutItsPayload(t *testing.T) {
 	for where, status := range map[string]outcomes.Status{
 		//security:attack tenant | A run fills the store with results. | Over the quota an outcome is Failed with StorageQuotaExceeded, without its result.
 		"result": outcomes.Succeeded,
@@ -128,7 +128,7 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 }
 
 //security:attack tenant | A namespace over its quota continues to report failures, with retries and a limit of failures. | They count as failed at once, are not retried, and end the run as its limit says.
-func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
+func TestInputsOverTheQuotaFailWithoutRetries(t *testing.T) {
 	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; maxBytes := 1; r.MaxFailures = &maxBytes })
 	c.batchesOf(4)
 	p := c.pod(0)
@@ -144,7 +144,7 @@ func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
 }
 
 //security:attack tenant | A run fills the store with output of inputs that never end. | Live output counts; over the quota no more of it is stored, and workers go on.
-func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
+func TestLiveOutputOverTheQuotaIsNotStored(t *testing.T) {
 	c := limitedTo(t, 100<<10, func(r *Run) { r.Total, r.Workers = 8, 8 })
 	for completion := range 8 {
 		p := c.pod(completion)
@@ -167,7 +167,7 @@ func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
 }
 
 //security:attack tenant | One namespace fills its quota. | Outcomes of another are stored whole and acknowledged.
-func TestANamespaceOverItsQuotaChangesNothingForAnother(t *testing.T) {
+func TestQuotaOfOneNamespaceDoesNotAffectAnother(t *testing.T) {
 	c := limitedTo(t, 512<<10, func(r *Run) { r.Total = 4 })
 	other := c.beside("other", "good")
 	c.batchesOf(4)
@@ -189,7 +189,7 @@ func TestANamespaceOverItsQuotaChangesNothingForAnother(t *testing.T) {
 	}
 }
 
-func TestWhatIsDeletedFreesTheQuota(t *testing.T) {
+func TestDeletionFreesTheQuota(t *testing.T) {
 	for name, free := range map[string]func(*cluster) error{
 		"results":  func(c *cluster) error { return c.exchange.DeleteResults(context.Background(), c.run.UID) },
 		"the runs": func(c *cluster) error { return c.exchange.Forget(context.Background(), c.run.UID) },
@@ -222,7 +222,7 @@ func TestWhatIsDeletedFreesTheQuota(t *testing.T) {
 }
 
 //security:attack tenant | Many runs of a namespace report at the same moment. | Together they store no more than the quota and what is being committed at that moment.
-func TestManyAtOnceStoreNoMoreThanTheQuota(t *testing.T) {
+func TestConcurrentRunsStoreNoMoreThanTheQuota(t *testing.T) {
 	const limit = 2 << 20
 	c := limitedTo(t, limit, func(r *Run) { r.Total = 4 })
 	var group sync.WaitGroup
@@ -264,7 +264,7 @@ func TestManyAtOnceStoreNoMoreThanTheQuota(t *testing.T) {
 	}
 }
 
-func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
+func TestQuotaAppliesAcrossRestartsAndServers(t *testing.T) {
 	c := limitedTo(t, 512<<10, func(r *Run) { r.Total = 6 })
 	c.batchesOf(6)
 	c.join()
@@ -283,14 +283,14 @@ func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
 }
 
 //security:attack tenant | Inputs print as much live output as is kept and end: by their outcome, by the death of their worker, or with the run. | What they printed while they ran no longer counts against the quota, and is deleted.
-func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
+func TestLiveOutputOfFinishedInputsIsNotCounted(t *testing.T) {
 	text := strings.Repeat("x", maxLiveBytes)
 	for name, end := range map[string]func(c *cluster, p *pod, index int){
 		"its outcome":              func(_ *cluster, p *pod, index int) { p.call(done(index)) },
 		"its outcome, and another": func(_ *cluster, p *pod, index int) { p.call(done(index), want) },
 		"nothing is executed":      func(_ *cluster, p *pod, _ int) { p.call() },
-		"the worker died":          func(_ *cluster, p *pod, _ int) { p.over(PodExit{State: PodExitEnded, ExitCode: 1}) },
-		"the worker was disrupted": func(_ *cluster, p *pod, _ int) { p.over(PodExit{State: PodExitDisrupted}) },
+		"the worker died":          func(_ *cluster, p *pod, _ int) { p.end(PodExit{State: PodExitEnded, ExitCode: 1}) },
+		"the worker was disrupted": func(_ *cluster, p *pod, _ int) { p.end(PodExit{State: PodExitDisrupted}) },
 		"the run was closed": func(c *cluster, _ *pod, _ int) {
 			if err := c.exchange.Close(context.Background(), c.run, v1alpha1.ReasonCancelled, "cancelled"); err != nil {
 				c.t.Fatal(err)
@@ -334,7 +334,7 @@ func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
 }
 
 //security:attack tenant | Many workers of a namespace at its quota print and end, one after the other. | The output of an input finds the room that its live output had.
-func TestAnOutcomeFindsTheRoomOfItsLiveOutput(t *testing.T) {
+func TestOutcomeReusesTheRoomOfItsLiveOutput(t *testing.T) {
 	c := limitedTo(t, outcomes.RunBytes+outcomes.WorkerBytes+maxLiveBytes+maxLiveBytes/2, func(r *Run) { r.Total, r.Workers = 4, 1 })
 	p := c.pod(0)
 	index := handedOut(p.call(want)).Min()

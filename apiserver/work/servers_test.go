@@ -19,7 +19,7 @@ func (p *pod) at(server *Exchange, do func()) {
 	do()
 }
 
-func TestALeaseIsKeptByCallsToWhicheverServer(t *testing.T) {
+func TestCallsToAnyServerKeepTheLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 2 })
 	other := c.join()
 	a := c.pod(0)
@@ -38,7 +38,7 @@ func TestALeaseIsKeptByCallsToWhicheverServer(t *testing.T) {
 	}
 }
 
-func TestALeaseRunsOutAtWhicheverServerIsLeft(t *testing.T) {
+func TestAnyRemainingServerExpiresALease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
@@ -52,9 +52,9 @@ func TestALeaseRunsOutAtWhicheverServerIsLeft(t *testing.T) {
 	expect(t, c.pod(1).call(want), exchange.ActionWork, "0")
 }
 
-// TestALapseMakesSureOfTheBeat: between the look at the leases and the transaction that ends one, the worker calls
+// TestExpiryChecksTheHeartbeatAgain: between the look at the leases and the transaction that ends one, the worker calls
 // another server.
-func TestALapseMakesSureOfTheBeat(t *testing.T) {
+func TestExpiryChecksTheHeartbeatAgain(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
@@ -82,7 +82,7 @@ func TestALapseMakesSureOfTheBeat(t *testing.T) {
 	}
 }
 
-func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
+func TestOpenCallKeepsTheLeaseAtOtherServers(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	c.batchesOf(1)
 	other := c.join()
@@ -92,7 +92,7 @@ func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
 	for _, server := range c.servers() {
 		server.options.Lease, server.deadlines.lease, server.deadlines.notBefore = 6*time.Second, 6*time.Second, 0
 	}
-	call := idle.park(want, waiting(20))
+	call := idle.keepOpen(want, waiting(20))
 	for range 6 {
 		a.call(executing(0))
 		written := func() int64 {
@@ -117,14 +117,14 @@ func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
 	expect(t, call.wait(t), exchange.ActionWait, "")
 }
 
-func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
+func TestOpenCallSeesChangesOfAnotherServer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		happens func(c *cluster, a *pod)
 		action  exchange.Action
 		handed  string
 	}{
-		"something is given back":            {func(_ *cluster, a *pod) { a.call(keeping("0"), executing(0)) }, exchange.ActionWork, "1"},
-		"a worker that holds something dies": {func(_ *cluster, a *pod) { a.over(disrupted) }, exchange.ActionWork, "0-1"},
+		"something is given back":            {func(_ *cluster, a *pod) { a.call(withHeld("0"), executing(0)) }, exchange.ActionWork, "1"},
+		"a worker that holds something dies": {func(_ *cluster, a *pod) { a.end(disrupted) }, exchange.ActionWork, "0-1"},
 		"nothing can come back any more":     {func(_ *cluster, a *pod) { a.call(done(0), executing(1)) }, exchange.ActionFinished, ""},
 		"the run is closed": {func(c *cluster, a *pod) {
 			if err := a.c.exchange.Close(context.Background(), c.run, "JobFailed", ""); err != nil {
@@ -138,7 +138,7 @@ func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
 			here, other := c.exchange, c.join()
 			a, idle := c.pod(0), c.pod(1)
 			expect(t, a.call(want), exchange.ActionWork, "0-1")
-			call := idle.park(want, waiting(20))
+			call := idle.keepOpen(want, waiting(20))
 			if err := here.checkOtherServers(context.Background()); err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +152,7 @@ func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
 	}
 }
 
-func TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers(t *testing.T) {
+func TestWorkedTimeIsCountedOnceAcrossServers(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
@@ -168,7 +168,7 @@ func TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers(t *testing.T) {
 	}
 }
 
-func TestServersThatCloseARunAtOnceFillItOnce(t *testing.T) {
+func TestConcurrentClosesFillARunOnce(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 5 * fillChunk })
 	other := c.join()
 	errs := make(chan error)

@@ -9,7 +9,7 @@ import (
 )
 
 //security:attack administrator | stores a pin with numbers beyond every bound | the exchange takes the greatest value that is allowed
-func TestNumbersOfAPinAreBounded(t *testing.T) {
+func TestNumbersOfARevisionAreLimited(t *testing.T) {
 	huge := int32(1<<31 - 1)
 	run := &v1alpha1.FunctionRun{}
 	run.Status.Workers = huge

@@ -73,7 +73,7 @@ const ordinaryLog = `24-11-2026 12:00:01 Scheduled: Successfully assigned space/
 24-11-2026 12:00:01 Created: Created container: worker
 24-11-2026 12:00:01 Started: Started container worker`
 
-func TestBirthLog(t *testing.T) {
+func TestStartupLog(t *testing.T) {
 	lines := func(text ...string) string { return strings.Join(text, "\n") }
 	for name, tc := range map[string]struct {
 		events      []*eventBuilder
@@ -132,7 +132,7 @@ func TestBirthLog(t *testing.T) {
 	}
 }
 
-func TestBirthLogIsBounded(t *testing.T) {
+func TestStartupLogIsLimited(t *testing.T) {
 	for _, n := range []int{maxLogLines - 1, maxLogLines, maxLogLines + 1, 3 * maxLogLines} {
 		var events []corev1.Event
 		for i := range n {

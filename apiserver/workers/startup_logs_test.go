@@ -174,7 +174,7 @@ func (m *startupWorld) work() {
 	}
 }
 
-func TestBirths(t *testing.T) {
+func TestStartupLogs(t *testing.T) {
 	seconds := func(n ...int) (waits []time.Duration) {
 		for _, s := range n {
 			waits = append(waits, time.Duration(s)*time.Second)
@@ -249,7 +249,7 @@ func TestBirths(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatWasGivenUpIsFoundByTheNextRoundAndNoOther(t *testing.T) {
+func TestSweepFindsWorkersWithoutAStartupLog(t *testing.T) {
 	m := newStartupWorld(t, ordinary()[0].obj(), gpuNode("A100"))
 	queue := m.useFakeQueue()
 	m.before = func(int) error { return errors.New("the API is away") }
@@ -275,7 +275,7 @@ func TestAWorkerThatWasGivenUpIsFoundByTheNextRoundAndNoOther(t *testing.T) {
 	}
 }
 
-func TestAStoreThatCannotBeWrittenIsTriedAgain(t *testing.T) {
+func TestFullStoreIsRetried(t *testing.T) {
 	m := newStartupWorld(t, ordinary()[0].obj())
 	queue := m.useFakeQueue()
 	full := &fullStore{Store: m.store, refuse: 2}
@@ -300,7 +300,7 @@ func (s *fullStore) Update(ctx context.Context, run types.UID, fn func(*outcomes
 	return s.Store.Update(ctx, run, fn)
 }
 
-func TestAWorkerWhoseRunIsForgottenIsDropped(t *testing.T) {
+func TestWorkerOfADeletedRunIsDropped(t *testing.T) {
 	m := newStartupWorld(t, ordinary()[0].obj())
 	m.useFakeQueue()
 	m.logs.Joined("gone", work.Worker{Namespace: "space", PodName: "pod", PodUID: "pod-uid"})
@@ -310,7 +310,7 @@ func TestAWorkerWhoseRunIsForgottenIsDropped(t *testing.T) {
 	}
 }
 
-func TestManyWorkersAtOnceAreLookedAtOneAfterTheOtherAndEachOnce(t *testing.T) {
+func TestLookupsAreRateLimited(t *testing.T) {
 	m := newStartupWorld(t)
 	queue := m.useFakeQueue()
 	joined := lookupBurst + 5*lookupsPerSecond
@@ -333,7 +333,7 @@ func TestManyWorkersAtOnceAreLookedAtOneAfterTheOtherAndEachOnce(t *testing.T) {
 	}
 }
 
-func TestTheLabelsOfANodeAreReadOnceForManyWorkers(t *testing.T) {
+func TestNodeLabelsAreCached(t *testing.T) {
 	m := newStartupWorld(t, gpuNode("A100"))
 	ask := func(want string) {
 		t.Helper()
@@ -361,7 +361,7 @@ func TestTheLabelsOfANodeAreReadOnceForManyWorkers(t *testing.T) {
 	ask("H100")
 }
 
-func TestBirthsRun(t *testing.T) {
+func TestStartupLogsRun(t *testing.T) {
 	objects := []client.Object{gpuNode("A100"), makeEvent("Started", 0, "the other's").container("worker").of("earlier").obj()}
 	for _, b := range ordinary() {
 		objects = append(objects, b.obj())

@@ -340,7 +340,7 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-func TestCallersOfAJobThatASuspensionEndedStillReport(t *testing.T) {
+func TestPodsOfAnEarlierJobStillReport(t *testing.T) {
 	w := newWorld(t, makeRun().pinned().job("next").obj())
 	w.cache(t, workerPod(), makeRun().pinned().job("job-uid").obj())
 	callers := NewCallers(identity.NewPodTokensOf(podToken("space", "pod-uid")), w.pods, w.runs, w.clock)
@@ -402,7 +402,7 @@ func TestPodExits(t *testing.T) {
 	}
 }
 
-func TestOnlyTheCacheIsAskedWhetherAPodIsBeingEnded(t *testing.T) {
+func TestEndingReadsOnlyTheCache(t *testing.T) {
 	another := makePod().running().deleted(noon, 30).obj()
 	another.UID = "other"
 	for name, tc := range map[string]struct {
@@ -469,7 +469,7 @@ type noLeases struct{ outcomes.Store }
 
 func (noLeases) View(context.Context, func(*outcomes.Tx) error) error { return nil }
 
-func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
+func TestWatcherReportsEndedPods(t *testing.T) {
 	for name, tc := range map[string]struct {
 		run     *runBuilder
 		pod     *corev1.Pod
@@ -538,7 +538,7 @@ func waitFor(t *testing.T, done func() bool) {
 	}
 }
 
-func TestWatcherWakesCallsWhenTheirRunChanges(t *testing.T) {
+func TestWatcherNotifiesCallsOfChangedRuns(t *testing.T) {
 	base := makeRun().pinned().job("job-uid")
 	for name, tc := range map[string]struct {
 		before, after any
