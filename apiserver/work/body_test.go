@@ -12,7 +12,7 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// pausing is a body of which the rest comes when it is told to.
+// pausing is a body whose first byte arrives at once, and the rest when the test sends it.
 type pausing struct {
 	begun chan struct{}
 	rest  chan string
@@ -28,7 +28,7 @@ func (p *pausing) Read(b []byte) (int, error) {
 	return copy(b, <-p.rest), io.EOF
 }
 
-//security:attack worker | Eight pods announce bodies of 32 MiB, send one byte and wait; one of them calls again meanwhile. | The calls of all other workers are answered; a second body of the same pod gets 429 with Retry-After.
+//security:attack worker | Eight pods send headers for bodies of 32 MiB and one byte; one of them calls again meanwhile. | The calls of all other workers are answered; a second body of the same pod gets 429 with Retry-After.
 func TestSlowBodiesDoNotBlockOtherWorkers(t *testing.T) {
 	c := newCluster(t, nil)
 	var pods []*pod
@@ -68,15 +68,15 @@ func TestSlowBodiesDoNotBlockOtherWorkers(t *testing.T) {
 	}
 	for range slow {
 		if w := <-answers; w.Code != http.StatusOK {
-			t.Errorf("when it has come: %d %s", w.Code, w.Body)
+			t.Errorf("the slow call: %d %s", w.Code, w.Body)
 		}
 	}
 	if w := post(0, strings.NewReader(call), int64(len(call))); w.Code != http.StatusOK {
-		t.Errorf("the call that was repeated: %d %s", w.Code, w.Body)
+		t.Errorf("the repeated call: %d %s", w.Code, w.Body)
 	}
 }
 
-// byHeader lets the pod in that a header names.
+// byHeader authenticates the pod that a header names.
 type byHeader struct{ pods []*pod }
 
 func (a *byHeader) Worker(r *http.Request, _, _ string) (Worker, error) {

@@ -15,14 +15,14 @@ func TestRetryDelayDoublesUpToFiveMinutes(t *testing.T) {
 		seconds, failures int
 		want              time.Duration
 	}{
-		"the delay itself after the first":        {seconds: 3, failures: 1, want: 3 * time.Second},
-		"twice that after the second":             {seconds: 3, failures: 2, want: 6 * time.Second},
-		"eight times that after the fourth":       {seconds: 3, failures: 4, want: 24 * time.Second},
-		"five minutes at most":                    {seconds: 200, failures: 2, want: 300 * time.Second},
-		"five minutes after the hundredth":        {seconds: 1, failures: 100, want: 300 * time.Second},
-		"none, however often, where there is 0":   {seconds: 0, failures: 7, want: 0},
-		"none where the number makes no sense":    {seconds: -5, failures: 2, want: 0},
-		"the delay itself where nothing is known": {seconds: 3, failures: 0, want: 3 * time.Second},
+		"the delay itself after the first":   {seconds: 3, failures: 1, want: 3 * time.Second},
+		"twice that after the second":        {seconds: 3, failures: 2, want: 6 * time.Second},
+		"eight times that after the fourth":  {seconds: 3, failures: 4, want: 24 * time.Second},
+		"at most five minutes":               {seconds: 200, failures: 2, want: 300 * time.Second},
+		"five minutes after the hundredth":   {seconds: 1, failures: 100, want: 300 * time.Second},
+		"none if the delay is 0":             {seconds: 0, failures: 7, want: 0},
+		"none if the delay is negative":      {seconds: -5, failures: 2, want: 0},
+		"the delay itself without a failure": {seconds: 3, failures: 0, want: 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := retryDelay(tc.seconds, tc.failures); got != tc.want {
@@ -38,9 +38,9 @@ func TestRetryIsDelayed(t *testing.T) {
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, a.call(raised(0), want), exchange.ActionWork, "1")
 	if got := c.progress(); got.Pending != 1 || got.Running != 1 {
-		t.Errorf("with one delayed and one under way there are %d pending and %d running; want 1 and 1", got.Pending, got.Running)
+		t.Errorf("with one delayed and one executing there are %d pending and %d running; want 1 and 1", got.Pending, got.Running)
 	}
-	// It is not sent away: something will come back to it.
+	// It is not released: the delayed input is handed out again.
 	expect(t, a.call(done(1), want), exchange.ActionWait, "")
 	c.restart()
 	c.advance(9 * time.Second)
@@ -71,7 +71,7 @@ func TestOpenCallIsAnsweredWhenADelayEnds(t *testing.T) {
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	call := a.keepOpen(raised(0), want, waiting(20))
-	c.until("the exchange waits for its time, the next beat and the delay", func() bool { return c.clock.Waiters() >= 3 })
+	c.until("the exchange waits for the timeout, the next heartbeat and the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
 	expect(t, call.wait(t), exchange.ActionWork, "0")
 }
@@ -83,7 +83,7 @@ func TestOpenCallLearnsOfANewDelay(t *testing.T) {
 	expect(t, a.call(want), exchange.ActionWork, "0-1")
 	call := b.keepOpen(want, waiting(20))
 	a.call(raised(0), executing(1))
-	// Its time, the next beat, and the delay of the one that is kept open.
+	// The timeout, the next heartbeat, and the delay.
 	c.until("the exchange waits for the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
 	expect(t, call.wait(t), exchange.ActionWork, "0")
@@ -110,11 +110,11 @@ func TestDelaysOfManyFailuresAreGrouped(t *testing.T) {
 		t.Errorf("2000 inputs that raised within two seconds have %d times", got)
 	}
 	if got := s.row.Waiting(); got.String() != "0-1999" {
-		t.Errorf("of 0-1999 %q wait", got)
+		t.Errorf("%q wait; want 0-1999", got)
 	}
 	s.now += 4_300_000
 	if s.returnDue(); s.row.Returned.String() != "0-1999" || len(s.row.Delayed) != 0 {
-		t.Errorf("when all have waited %q may be handed out", s.row.Returned)
+		t.Errorf("after the delay %q may be handed out", s.row.Returned)
 	}
 }
 
@@ -149,10 +149,10 @@ func TestNonRetryableErrorIsFinal(t *testing.T) {
 		listed []string
 		want   exchange.Action
 	}{
-		"a type that is listed":                    {listed: []string{"KeyError", "ValueError"}, want: exchange.ActionFinished},
-		"a type that is not":                       {listed: []string{"KeyError"}, want: exchange.ActionWork},
-		"a type that is listed by its module only": {listed: []string{"builtins.ValueError"}, want: exchange.ActionWork},
-		"none is listed":                           {want: exchange.ActionWork},
+		"a type that is listed":               {listed: []string{"KeyError", "ValueError"}, want: exchange.ActionFinished},
+		"a type that is not listed":           {listed: []string{"KeyError"}, want: exchange.ActionWork},
+		"a type that is listed with a module": {listed: []string{"builtins.ValueError"}, want: exchange.ActionWork},
+		"no type is listed":                   {want: exchange.ActionWork},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.NonRetryable = 1, 3, tc.listed })
@@ -178,16 +178,16 @@ func TestRunEndsAfterMaxFailures(t *testing.T) {
 		wantEnded   bool
 		message     string
 	}{
-		"the first failure, where none is borne": {
+		"the first failure if none is allowed": {
 			maxFailures: 0, reports: []request{raised(0)}, wantEnded: true,
-			message: "1 input failed or timed out, and the run bears 0 (spec.maxFailures): the inputs without an outcome were not executed to their end",
+			message: "1 input failed or timed out, and the limit is 0 (spec.maxFailures): the inputs without an outcome were not executed to the end",
 		},
-		"the second of either kind, where one is borne": {
+		"the second failure or timeout if one is allowed": {
 			maxFailures: 1, reports: []request{raised(0), timedOut(1)}, wantEnded: true,
-			message: "2 inputs failed or timed out, and the run bears 1 (spec.maxFailures): the inputs without an outcome were not executed to their end",
+			message: "2 inputs failed or timed out, and the limit is 1 (spec.maxFailures): the inputs without an outcome were not executed to the end",
 		},
-		"as many as are borne": {maxFailures: 2, reports: []request{raised(0), timedOut(1)}},
-		"none failed":          {maxFailures: 0, reports: []request{done(0), done(1)}},
+		"as many as are allowed": {maxFailures: 2, reports: []request{raised(0), timedOut(1)}},
+		"none failed":            {maxFailures: 0, reports: []request{done(0), done(1)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 5, &tc.maxFailures })
@@ -215,7 +215,7 @@ func TestRunEndsAfterMaxFailures(t *testing.T) {
 				t.Errorf("%d are cancelled; want %d", got.Cancelled, want)
 			}
 			if o := c.outcomes()[4]; o.Error == nil || o.Error.Message != tc.message || o.Attempts != 0 {
-				t.Errorf("what was not executed has the outcome %+v with %+v", o, o.Error)
+				t.Errorf("an input that was not executed has the outcome %+v with %+v", o, o.Error)
 			}
 		})
 	}
@@ -227,10 +227,10 @@ func TestReportThatEndsTheRunEndsTheOtherLease(t *testing.T) {
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, b.call(want), exchange.ActionWork, "1")
-	// The other's input, of a lease that had run out, and the one failure that is too many.
+	// An input that was leased to the other worker, and the failure that exceeds the limit.
 	expect(t, a.call(raised(0), done(1)), exchange.ActionStop, "")
 	if row := c.row(); row.Live != 0 || row.Closing == "" {
-		t.Errorf("%d are live, closing is %q", row.Live, row.Closing)
+		t.Errorf("%d workers are live, closing is %q", row.Live, row.Closing)
 	}
 	if err := c.check(); err != nil {
 		t.Errorf("the invariant: %v", err)
@@ -244,7 +244,7 @@ func TestLastFailureClosesTheRunWithoutAReason(t *testing.T) {
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, a.call(raised(0), want), exchange.ActionFinished, "")
 	if got := c.progress(); !got.Closed || got.Reason != "" {
-		t.Errorf("the progress is %+v; want closed, and no reason but the failure", got)
+		t.Errorf("the progress is %+v; want closed without a reason", got)
 	}
 }
 

@@ -61,11 +61,11 @@ func (e *Exchange) endPredecessors(ctx context.Context, run Run, worker Worker) 
 		if podExit.State == PodExitRunning || podExit.State == PodExitUnknown {
 			continue
 		}
-		over := Worker{
+		predecessor := Worker{
 			Namespace: run.Namespace, Run: run.Name, RunUID: run.UID, PodName: p.PodName, Node: p.Node, PodUID: p.PodUID,
 			JobUID: p.JobUID, CompletionIndex: p.CompletionIndex,
 		}
-		if err := e.endLease(ctx, run, over, podExit, podHasEnded); err != nil {
+		if err := e.endLease(ctx, run, predecessor, podExit, podHasEnded); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ var (
 	ErrNoRun = errors.New("the run does not exist any more")
 	// ErrNotDecodable: the stored run does not match its type. 503; the worker keeps its inputs and repeats the call until the run is
 	// corrected or deleted.
-	ErrNotDecodable = errors.New("the stored FunctionRun cannot be decoded: correct it or delete it (kubectl get functionrun says why)")
+	ErrNotDecodable = errors.New("the stored FunctionRun cannot be decoded: correct it or delete it (kubectl get functionrun shows the cause)")
 	// ErrUnauthenticated: the token is missing, expired or not issued by the cluster. 401; the worker reads it again.
 	ErrUnauthenticated = errors.New("the token is invalid")
 	// ErrForbidden: the token is valid, but not for the exchange of this run. 403.

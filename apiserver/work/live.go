@@ -22,30 +22,30 @@ func liveInterval(live int) time.Duration {
 // takeLive stores the reported output of the executing input. No decision depends on it, and a repeated call repeats what is stored already.
 // If the namespace has no room, the stored output stays unchanged.
 func (c *call) takeLive(tx *outcomes.Tx) error {
-	said := c.request.Live
-	if said == nil || c.self.Executing != said.Index {
+	reported := c.request.Live
+	if reported == nil || c.self.Executing != reported.Index {
 		return nil
 	}
-	var known *outcomes.LiveOutput
+	var stored *outcomes.LiveOutput
 	before := int64(0)
 	if c.self.LiveBytes > 0 && !c.self.LiveEnded() {
 		var err error
-		if known, err = tx.LiveOutput(c.self.ID); err != nil {
+		if stored, err = tx.LiveOutput(c.self.ID); err != nil {
 			return err
 		}
 		before = c.self.LiveBytes
 	}
-	if known == nil || known.Index != said.Index || known.StartMicros != said.StartTime {
-		known = &outcomes.LiveOutput{WorkerID: c.self.ID, Index: said.Index, StartMicros: said.StartTime}
+	if stored == nil || stored.Index != reported.Index || stored.StartMicros != reported.StartTime {
+		stored = &outcomes.LiveOutput{WorkerID: c.self.ID, Index: reported.Index, StartMicros: reported.StartTime}
 	}
-	known.Stdout.Append(outcomes.LiveText{From: said.StdoutFrom, Bytes: said.Stdout}, maxLiveBytes)
-	known.Stderr.Append(outcomes.LiveText{From: said.StderrFrom, Bytes: said.Stderr}, maxLiveBytes)
-	more := known.Bytes() - before
+	stored.Stdout.Append(outcomes.LiveText{From: reported.StdoutFrom, Bytes: reported.Stdout}, maxLiveBytes)
+	stored.Stderr.Append(outcomes.LiveText{From: reported.StderrFrom, Bytes: reported.Stderr}, maxLiveBytes)
+	more := stored.Bytes() - before
 	if more > 0 && more > c.room.Left() {
 		c.liveDiscarded, c.liveDiscardedBytes = 1, more
 		return nil
 	}
-	c.live = known
+	c.live = stored
 	c.room.Used += more
 	c.row.StoredBytes += more
 	return nil

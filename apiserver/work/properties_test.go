@@ -13,7 +13,7 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// The tests of this file are the specification of docs/exchange.md, "Guarantees", sentence by sentence.
+// The tests TestGuarantee… verify the sentences of docs/exchange.md, "Guarantees", by their numbers.
 
 func TestGuarantee1IndexIsLeasedToOneWorkerAndLeasesSurviveACrash(t *testing.T) {
 	c := newCluster(t, nil)
@@ -24,7 +24,7 @@ func TestGuarantee1IndexIsLeasedToOneWorkerAndLeasesSurviveACrash(t *testing.T) 
 
 	c.restart()
 	if got := a.call().Revoked; !got.Empty() {
-		t.Errorf("the restart took %q from its worker", got)
+		t.Errorf("the restart revoked %q", got)
 	}
 	d := c.pod(2)
 	expect(t, d.call(want), exchange.ActionWork, "8-9")
@@ -66,7 +66,7 @@ func TestGuarantee3InputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	}
 	c.start()
 	if got := c.outcomes(); len(got) != 0 {
-		t.Fatalf("an outcome came from nowhere: %v", got)
+		t.Fatalf("there are outcomes without a report: %v", got)
 	}
 	if _, err := a.send(report); err != nil {
 		t.Fatalf("the repeated report: %v", err)
@@ -96,7 +96,7 @@ func TestGuarantee4SameSequenceGetsTheSameAnswer(t *testing.T) {
 	}
 	expect(t, first, exchange.ActionWork, "0-2")
 
-	// The report of a failure that gets another attempt must not be counted twice.
+	// The report of a failure with an attempt left must not be counted twice.
 	a.lost(raised(0), want)
 	second, err := a.send(a.last)
 	if err != nil {
@@ -141,7 +141,7 @@ func TestGuarantee4UnlistedInputsAreReturnedWithoutACharge(t *testing.T) {
 	a.call(withHeld("0"))
 	expect(t, b.call(want), exchange.ActionWork, "1-3")
 	if got := a.call(withHeld("0-3")).Revoked.String(); got != "1-3" {
-		t.Errorf("of what it had given back %q is revoked; want 1-3", got)
+		t.Errorf("%q of the returned inputs is revoked; want 1-3", got)
 	}
 	b.call(done(1, 2, 3))
 	for index, o := range c.outcomes() {
@@ -157,18 +157,18 @@ func TestGuarantee5InputsOfALostWorkerGoToOthers(t *testing.T) {
 			c.podExits[a.worker.PodUID] = disrupted
 			c.pod(a.worker.CompletionIndex).call()
 		},
-		"its pod is over":    func(_ *cluster, a *pod) { a.end(disrupted) },
-		"its lease ran out":  func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
-		"its pod is gone":    func(_ *cluster, a *pod) { a.end(PodExit{State: PodExitGone}) },
-		"it ended well":      func(_ *cluster, a *pod) { a.end(completed) },
-		"it cannot be asked": func(c *cluster, a *pod) { c.podExits[a.worker.PodUID] = PodExit{}; c.advance(31 * time.Second) },
+		"its pod has ended":   func(_ *cluster, a *pod) { a.end(disrupted) },
+		"its lease expired":   func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
+		"its pod is gone":     func(_ *cluster, a *pod) { a.end(PodExit{State: PodExitGone}) },
+		"it ended with 0":     func(_ *cluster, a *pod) { a.end(completed) },
+		"its exit is unknown": func(c *cluster, a *pod) { c.podExits[a.worker.PodUID] = PodExit{}; c.advance(31 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 2 })
 			c.batchesOf(2)
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0-1")
-			// One lease after the server's start has passed, in which nothing runs out.
+			// No lease expires within one lease period after the server's start.
 			c.advance(29 * time.Second)
 			a.call()
 			c.advance(29 * time.Second)
@@ -196,15 +196,15 @@ func TestGuarantee5DeadlinesAreExtendedAfterAnOutage(t *testing.T) {
 		outage  func(*cluster)
 		minutes time.Duration
 	}{
-		"a server that was away for an hour": {outage: func(c *cluster) {
+		"a server that was stopped for an hour": {outage: func(c *cluster) {
 			if err := c.store.Close(); err != nil {
 				c.t.Fatal(err)
 			}
 			c.clock.Step(time.Hour)
 			c.start()
 		}},
-		"a process that stood still for an hour": {outage: func(c *cluster) { c.clock.Step(time.Hour) }},
-		"a store that could not be written for an hour": {outage: func(c *cluster) {
+		"a process that was suspended for an hour": {outage: func(c *cluster) { c.clock.Step(time.Hour) }},
+		"a store that was unavailable for an hour": {outage: func(c *cluster) {
 			if err := c.store.Close(); err != nil {
 				c.t.Fatal(err)
 			}
@@ -214,7 +214,7 @@ func TestGuarantee5DeadlinesAreExtendedAfterAnOutage(t *testing.T) {
 				if _, err := other.send(other.prepare()); err == nil {
 					c.t.Fatal("a call was answered without a store")
 				}
-				// The sweeper goes on meanwhile, so that it does not take this for a process that stood still.
+				// The sweeper continues, so that it does not detect a suspended process.
 				_ = c.exchange.Sweep(context.Background())
 			}
 			if err := c.store.Open(context.Background()); err != nil {
@@ -233,11 +233,11 @@ func TestGuarantee5DeadlinesAreExtendedAfterAnOutage(t *testing.T) {
 			tc.outage(c)
 			c.advance(29 * time.Second)
 			if got := c.row().Live; got != 1 {
-				t.Fatalf("the lease ran out within one period after the outage")
+				t.Fatalf("the lease expired within one period after the outage")
 			}
 			c.advance(31 * time.Second)
 			if got := c.row().Live; got != 0 {
-				t.Errorf("the lease never ran out afterwards")
+				t.Errorf("the lease never expired afterwards")
 			}
 		})
 	}
@@ -251,10 +251,10 @@ func TestGuarantee5HandlerContinuesAfterAnOutage(t *testing.T) {
 	a.call(executing(0))
 	c.advance(time.Minute)
 	if got := c.row().Live; got != 0 {
-		t.Fatalf("the lease did not run out")
+		t.Fatalf("the lease did not expire")
 	}
 	if got := a.call(executing(0)).Revoked; !got.Empty() {
-		t.Errorf("%q is revoked though nobody else has it", got)
+		t.Errorf("%q is revoked although no other worker has leased it", got)
 	}
 	expect(t, c.pod(1).call(want), exchange.ActionWait, "")
 
@@ -262,7 +262,7 @@ func TestGuarantee5HandlerContinuesAfterAnOutage(t *testing.T) {
 	c.batchesOf(2)
 	expect(t, c.pod(2).call(want), exchange.ActionWork, "0-1")
 	if got := a.call(executing(0)).Revoked.String(); got != "0-1" {
-		t.Errorf("%q is revoked from the one who lost it; want what another has, 0-1", got)
+		t.Errorf("%q is revoked; want 0-1, which another worker has leased", got)
 	}
 	expect(t, c.pod(3).call(want), exchange.ActionWait, "")
 }
@@ -277,10 +277,10 @@ func TestGuarantee5LateReportIsAcceptedAndRevokesTheOtherLease(t *testing.T) {
 
 	a.call(done(0))
 	if got := c.outcomes()[0]; got.PodName != a.worker.PodName {
-		t.Fatalf("the late report was not taken: the outcome is of %q", got.PodName)
+		t.Fatalf("the late report was not accepted: the outcome is of %q", got.PodName)
 	}
 	if got := b.call(executing(0)).Revoked.String(); got != "0" {
-		t.Errorf("%q is revoked from the one who has it now; want 0", got)
+		t.Errorf("%q is revoked from the other worker; want 0", got)
 	}
 	b.call(raised(0))
 	if got := c.outcomes()[0].Status; got != outcomes.Succeeded {
@@ -295,14 +295,14 @@ func TestGuarantee6PoisonInputFailsAlone(t *testing.T) {
 	finished := false
 	for deaths := 0; !finished; {
 		if deaths > 3 {
-			t.Fatalf("the input killed %d workers; want 3: once among others, and twice alone", deaths)
+			t.Fatalf("the input killed %d workers; want 3: once with others, and twice alone", deaths)
 		}
 		p := c.pod(0)
 		for alive := true; alive && !finished; {
 			answer := p.call(want)
 			finished = answer.Action == exchange.ActionFinished
 			if p.held.Contains(poison) {
-				// It kills the container before anything is reported.
+				// The input kills the container before anything is reported.
 				p.end(oomKilled)
 				deaths++
 				alive = false
@@ -317,19 +317,19 @@ func TestGuarantee6PoisonInputFailsAlone(t *testing.T) {
 	for index, o := range c.outcomes() {
 		if index != poison {
 			if o.Status != outcomes.Succeeded || o.Attempts != 1 {
-				t.Errorf("index %d, a neighbour of the poison, is %s after %d attempts", index, o.Status, o.Attempts)
+				t.Errorf("index %d, which was leased with the poison input, is %s after %d attempts", index, o.Status, o.Attempts)
 			}
 			continue
 		}
 		want := &outcomes.ErrorText{
 			Type:    "WorkerDied",
-			Message: "the worker's container was killed by the kernel for memory (OOMKilled, exit code 137) while it had this input alone",
+			Message: "the worker's container was killed by the kernel for memory (OOMKilled, exit code 137) while this was its only input",
 		}
 		if o.Status != outcomes.Failed || o.Attempts != 2 {
-			t.Errorf("the poison is %s after %d charged attempts; want Failed after 2", o.Status, o.Attempts)
+			t.Errorf("the poison input is %s after %d charged attempts; want Failed after 2", o.Status, o.Attempts)
 		}
 		if diff := cmp.Diff(want, o.Error); diff != "" {
-			t.Errorf("the poison's error (-want +got):\n%s", diff)
+			t.Errorf("the error of the poison input (-want +got):\n%s", diff)
 		}
 	}
 }
@@ -340,7 +340,7 @@ func TestGuarantee6SuspectsAreHandedOutOneAtATime(t *testing.T) {
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-2")
 	a.end(killed)
-	// One that holds something else gets none.
+	// A worker with another leased input gets no suspect.
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	expect(t, b.call(want), exchange.ActionWait, "")
 	d := c.pod(2)
@@ -356,14 +356,14 @@ func TestGuarantee6Charges(t *testing.T) {
 		wantCharged  bool
 		wantSuspects bool
 	}{
-		"nobody, when the pod was disrupted with one input in hand":       {podExit: disrupted, held: 1},
-		"nobody, when the pod was disrupted with several in hand":         {podExit: disrupted, held: 3},
-		"nobody, when a pod being ended by Kubernetes was killed at last": {podExit: PodExit{State: PodExitEnded, ExitCode: 137, Terminating: true}, held: 1},
-		"nobody, when the container ended with 0":                         {podExit: completed, held: 1},
-		"nobody yet, when several were in hand":                           {podExit: exitedOne, held: 3, wantSuspects: true},
-		"nobody yet, when a pod with several in hand is gone":             {podExit: PodExit{State: PodExitGone}, held: 3, wantSuspects: true},
-		"nobody, when nothing can be found out":                           {podExit: PodExit{State: PodExitUnknown}, held: 1},
-		"the only input in hand, when the container died by itself":       {podExit: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
+		"none if the pod was disrupted with one input":       {podExit: disrupted, held: 1},
+		"none if the pod was disrupted with several inputs":  {podExit: disrupted, held: 3},
+		"none if a terminating pod was killed":               {podExit: PodExit{State: PodExitEnded, ExitCode: 137, Terminating: true}, held: 1},
+		"none if the container ended with 0":                 {podExit: completed, held: 1},
+		"none yet if the container died with several inputs": {podExit: exitedOne, held: 3, wantSuspects: true},
+		"none yet if a pod with several inputs is gone":      {podExit: PodExit{State: PodExitGone}, held: 3, wantSuspects: true},
+		"none if the exit is unknown":                        {podExit: PodExit{State: PodExitUnknown}, held: 1},
+		"the only input if the container died by itself":     {podExit: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 3 })
@@ -393,12 +393,12 @@ func TestGuarantee6SigtermFromUserCodeIsIgnored(t *testing.T) {
 		held    string
 		want    exchange.Action
 	}{
-		"the pod runs: the worker carries on":                                       {podExit: PodExit{State: PodExitRunning}, held: "0", want: exchange.ActionWait},
-		"the pod is being ended, and the worker has nothing: it stops":              {podExit: PodExit{State: PodExitRunning, Terminating: true}, held: "", want: exchange.ActionStop},
-		"the pod is being ended, and the worker wants to finish one: it may":        {podExit: disrupted, held: "0", want: exchange.ActionFinished},
-		"the pod is gone: it stops":                                                 {podExit: PodExit{State: PodExitGone}, held: "", want: exchange.ActionStop},
-		"nothing can be found out: it carries on, and its pod's end will be seen":   {podExit: PodExit{State: PodExitUnknown}, held: "0", want: exchange.ActionWait},
-		"the pod is being ended with nothing handed out though there is more to do": {podExit: disrupted, held: "", want: exchange.ActionStop},
+		"the pod runs: the worker continues":                             {podExit: PodExit{State: PodExitRunning}, held: "0", want: exchange.ActionWait},
+		"the pod is terminating, and the worker has no inputs: it stops": {podExit: PodExit{State: PodExitRunning, Terminating: true}, held: "", want: exchange.ActionStop},
+		"the pod is terminating, and the worker may finish its input":    {podExit: disrupted, held: "0", want: exchange.ActionFinished},
+		"the pod is gone: it stops":                                      {podExit: PodExit{State: PodExitGone}, held: "", want: exchange.ActionStop},
+		"the exit is unknown: the worker continues":                      {podExit: PodExit{State: PodExitUnknown}, held: "0", want: exchange.ActionWait},
+		"the pod is terminating: no further input is handed out":         {podExit: disrupted, held: "", want: exchange.ActionStop},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, nil)
@@ -429,7 +429,7 @@ func TestGuarantee6WorkerOfATerminatingPodIsNotified(t *testing.T) {
 	answer := a.call(leaving)
 	expect(t, answer, exchange.ActionStop, "")
 	if answer.PodEnding {
-		t.Error("it is told again")
+		t.Error("podEnding is repeated")
 	}
 	reported(b, "0")
 	expect(t, b.call(leaving, withHeld("0")), exchange.ActionFinished, "")
@@ -441,13 +441,13 @@ func TestGuarantee8RunFinishesWithItsLastOutcome(t *testing.T) {
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-1")
 	expect(t, b.call(want), exchange.ActionWork, "2")
-	// What waits behind the input that the other executes may still be given back.
+	// The input queued behind the executing one may still be returned.
 	expect(t, b.call(done(2), want), exchange.ActionWait, "")
 	a.call(done(0), executing(1))
-	// What it executes will not.
+	// The executing input is not returned.
 	expect(t, b.call(want), exchange.ActionFinished, "")
 	if got := c.progress(); got.Closed || got.Workers != 1 || got.Running != 1 {
-		t.Errorf("with one input under way the progress is %+v", got)
+		t.Errorf("while one input is executed the progress is %+v", got)
 	}
 	expect(t, a.call(done(1)), exchange.ActionFinished, "")
 	want := v1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}
@@ -479,7 +479,7 @@ func TestGuarantee8SuccessorOfALostWorkerIsNotReleased(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 1 })
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0")
-			// It is dead, and the API does not say so.
+			// It is dead, but the Kubernetes API is unavailable.
 			c.podExits[a.worker.PodUID] = PodExit{State: PodExitUnknown}
 			b := successor(c)
 			expect(t, b.call(want), exchange.ActionWait, "")
@@ -514,7 +514,7 @@ func TestCloseGivesMissingIndexesTheReason(t *testing.T) {
 			c.change(func(r *Run) { r.Ending, r.EndingMessage = tc.reason, "because of the test" })
 			expect(t, b.call(want), exchange.ActionStop, "")
 			if c.progress().Closed {
-				t.Fatal("the run is closed before anybody closed it")
+				t.Fatal("the run is closed before Close")
 			}
 			ctx := context.Background()
 			for range 2 {
@@ -533,7 +533,7 @@ func TestCloseGivesMissingIndexesTheReason(t *testing.T) {
 			for index, o := range c.outcomes() {
 				switch {
 				case index == 1 && o.Status != outcomes.Succeeded:
-					t.Errorf("the outcome that was there has become %s", o.Status)
+					t.Errorf("the earlier outcome has become %s", o.Status)
 				case index != 1 && (o.Status != tc.wantStatus || o.Error == nil || o.Error.Type != tc.reason || o.Error.Message != "because of the test"):
 					t.Fatalf("index %d is %s with %+v", index, o.Status, o.Error)
 				}
@@ -565,7 +565,7 @@ func TestLastReportClosesTheRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := c.progress(); !got.Closed || got.Reason != "" || got.Succeeded != 1 {
-		t.Errorf("a close of what was closed made it %+v", got)
+		t.Errorf("closing a closed run changed its progress to %+v", got)
 	}
 }
 
@@ -574,7 +574,7 @@ func TestRestartedServerFinishesAClosing(t *testing.T) {
 	a := c.pod(0)
 	a.call(want)
 	ctx := context.Background()
-	// The first two transactions of a Close, and then the crash.
+	// The first two transactions of Close, then a crash.
 	err := c.store.Update(ctx, c.run.UID, func(tx *outcomes.Tx) error {
 		s, err := c.exchange.open(tx, c.run)
 		if err != nil {
@@ -588,7 +588,7 @@ func TestRestartedServerFinishesAClosing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := c.progress(); got.Closed || got.Cancelled != fillChunk {
-		t.Fatalf("in the middle of the closing the progress is %+v", got)
+		t.Fatalf("during the closing the progress is %+v", got)
 	}
 	expect(t, a.call(done(2*fillChunk)), exchange.ActionStop, "")
 	c.restart()

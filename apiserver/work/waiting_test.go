@@ -59,8 +59,8 @@ func (c *cluster) watchers() int {
 // until waits for another goroutine.
 func (c *cluster) until(what string, is func() bool) {
 	c.t.Helper()
-	for begun := time.Now(); !is(); <-time.After(time.Millisecond) {
-		if time.Since(begun) > 20*time.Second {
+	for start := time.Now(); !is(); <-time.After(time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
 			c.t.Fatalf("this did not happen: %s", what)
 		}
 	}
@@ -190,9 +190,9 @@ func TestConcurrentWorkersExecuteEachInputOnce(t *testing.T) {
 	const inputs, workers = 3000, 8
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = inputs, workers })
 	ctx, cancel := context.WithCancel(context.Background())
-	var beside sync.WaitGroup
-	beside.Go(func() { c.exchange.Run(ctx) })
-	beside.Go(func() {
+	var background sync.WaitGroup
+	background.Go(func() { c.exchange.Run(ctx) })
+	background.Go(func() {
 		for ctx.Err() == nil {
 			if _, err := c.exchange.Progress(ctx, c.run); err != nil && ctx.Err() == nil {
 				t.Errorf("progress: %v", err)
@@ -214,7 +214,7 @@ func TestConcurrentWorkersExecuteEachInputOnce(t *testing.T) {
 	}
 	wait.Wait()
 	cancel()
-	beside.Wait()
+	background.Wait()
 	for index := range executed {
 		if got := executed[index].Load(); got != 1 {
 			t.Fatalf("index %d was executed %d times", index, got)

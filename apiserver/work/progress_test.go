@@ -8,7 +8,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-//security:attack worker | a module raises an error whose type or text holds control sequences, and plain kubectl prints the run's progress | the message is one bounded line without them
+//security:attack worker | a module raises an error whose type or text contains control sequences, and plain kubectl prints the run's progress | the message is one line of limited length without them
 func TestProgressMessageIsSafeToPrint(t *testing.T) {
 	const evil = "bad\x1b[2J\x1b]0;owned\x07\u009b\u202e\u200b\r\nsecond"
 	for _, load := range []bool{true, false} {
