@@ -14,9 +14,9 @@ import (
 
 // pausing is a body whose first byte arrives at once, and the rest when the test sends it.
 type pausing struct {
-	begun chan struct{}
-	rest  chan string
-	first bool
+	started chan struct{}
+	rest    chan string
+	first   bool
 }
 
 func (p *pausing) Read(b []byte) (int, error) {
@@ -24,7 +24,7 @@ func (p *pausing) Read(b []byte) (int, error) {
 		p.first = true
 		return copy(b, " "), nil
 	}
-	p.begun <- struct{}{}
+	p.started <- struct{}{}
 	return copy(b, <-p.rest), io.EOF
 }
 
@@ -50,12 +50,12 @@ func TestSlowBodiesDoNotBlockOtherWorkers(t *testing.T) {
 	answers := make(chan *httptest.ResponseRecorder, 8)
 	var slow []*pausing
 	for index := range 8 {
-		p := &pausing{begun: make(chan struct{}, 1), rest: make(chan string)}
+		p := &pausing{started: make(chan struct{}, 1), rest: make(chan string)}
 		slow = append(slow, p)
 		go func() { answers <- post(index, p, exchange.MaxBody) }()
 	}
 	for _, p := range slow {
-		<-p.begun
+		<-p.started
 	}
 	if w := post(8, strings.NewReader(call), int64(len(call))); w.Code != http.StatusOK {
 		t.Errorf("another worker: %d %s", w.Code, w.Body)

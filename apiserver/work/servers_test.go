@@ -52,8 +52,7 @@ func TestAnyRemainingServerExpiresALease(t *testing.T) {
 	expect(t, c.pod(1).call(want), exchange.ActionWork, "0")
 }
 
-// TestExpiryChecksTheHeartbeatAgain: between the look at the leases and the transaction that ends one, the worker calls
-// another server.
+// Between the read of the leases and the transaction that ends one, the worker calls another server.
 func TestExpiryChecksTheHeartbeatAgain(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()

@@ -16,7 +16,7 @@ import (
 // eventBuilder builds events of the pod that makePod builds.
 type eventBuilder struct{ event corev1.Event }
 
-// makeEvent is an event as the kubelet writes it: with its time in whole seconds.
+// makeEvent returns an event as the kubelet writes it: with its time in whole seconds.
 func makeEvent(reason string, after time.Duration, message string) *eventBuilder {
 	b := &eventBuilder{}
 	at := metav1.NewTime(noon.Add(after).Truncate(time.Second))
@@ -27,7 +27,7 @@ func makeEvent(reason string, after time.Duration, message string) *eventBuilder
 	return b
 }
 
-// scheduler writes microseconds, in another field.
+// scheduler sets the time as the scheduler does: with microseconds, in another field.
 func (b *eventBuilder) scheduler(after time.Duration) *eventBuilder {
 	b.event.EventTime, b.event.Count = metav1.NewMicroTime(noon.Add(after)), 0
 	b.event.FirstTimestamp, b.event.LastTimestamp = metav1.Time{}, metav1.Time{}
@@ -58,7 +58,7 @@ func (b *eventBuilder) of(uid types.UID) *eventBuilder {
 
 func (b *eventBuilder) obj() *corev1.Event { return b.event.DeepCopy() }
 
-// ordinary are the events of a pod for which nothing was in the way, in no order.
+// ordinary returns the events of a pod that started without a problem, in no order.
 func ordinary() []*eventBuilder {
 	return []*eventBuilder{
 		makeEvent("Started", 1200*time.Millisecond, "Started container worker").container("worker"),
@@ -80,9 +80,9 @@ func TestStartupLog(t *testing.T) {
 		want        string
 		wantStarted bool
 	}{
-		"a pod without events has an empty one":                {},
-		"events of one second come as they must have happened": {events: ordinary(), want: ordinaryLog, wantStarted: true},
-		"what came later stands below, whatever it is": {
+		"a pod without events has an empty log":            {},
+		"events of one second are in the order of a start": {events: ordinary(), want: ordinaryLog, wantStarted: true},
+		"later events follow, whatever their reason": {
 			events: []*eventBuilder{
 				makeEvent("Pulling", 2*time.Second, `Pulling image "x"`),
 				makeEvent("FailedScheduling", 0, "0/1 nodes are available").scheduler(3 * time.Second),
@@ -91,15 +91,15 @@ func TestStartupLog(t *testing.T) {
 			want: lines(`24-11-2026 12:00:02 Pulling: Pulling image "x"`, "24-11-2026 12:00:03 FailedScheduling: 0/1 nodes are available",
 				"24-11-2026 12:00:04 Failed: Error: ErrImagePull"),
 		},
-		"one that came again says how often, with the time of the first": {
+		"a repeated event has a count and the time of the first": {
 			events: []*eventBuilder{makeEvent("BackOff", time.Second, "Back-off pulling image").times(7), makeEvent("FailedScheduling", 0, "no room").series(3)},
 			want:   lines("24-11-2026 12:00:00 FailedScheduling (3 times): no room", "24-11-2026 12:00:01 BackOff (7 times): Back-off pulling image"),
 		},
-		"what became of it afterwards is left out": {
+		"later events of the pod are left out": {
 			events: []*eventBuilder{makeEvent("Killing", time.Minute, "Stopping container worker"), makeEvent("Evicted", time.Minute, "low on memory"), makeEvent("Scheduled", 0, "assigned")},
 			want:   "24-11-2026 12:00:00 Scheduled: assigned",
 		},
-		"another container's start is not the worker's": {
+		"the start of another container is not the worker's": {
 			events: []*eventBuilder{makeEvent("Started", 0, "Started container sidecar").container("sidecar")},
 			want:   "24-11-2026 12:00:00 Started: Started container sidecar",
 		},
@@ -144,10 +144,10 @@ func TestStartupLogIsLimited(t *testing.T) {
 			t.Errorf("%d events make %d lines", n, len(lines))
 		}
 		if last := fmt.Sprintf(": %d ä", n-1); !strings.Contains(lines[len(lines)-1], last) {
-			t.Errorf("of %d events the last line is not the last: %.60s", n, lines[len(lines)-1])
+			t.Errorf("the last line of %d events is not the last event: %.60s", n, lines[len(lines)-1])
 		}
 		if marked, want := strings.HasPrefix(lines[0], "… "), n > maxLogLines; marked != want {
-			t.Errorf("of %d events the first line is %.60q", n, lines[0])
+			t.Errorf("the first line of %d events is %.60q", n, lines[0])
 		}
 		if n > maxLogLines {
 			if want := fmt.Sprintf("… %d earlier events", n-maxLogLines+1); lines[0] != want {

@@ -25,7 +25,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// maternity is a store with a run and a live API with pods' events, and Births between the two.
+// startupWorld has a store with a run, a Kubernetes API with events of pods, and StartupLogs between the two.
 type startupWorld struct {
 	t     *testing.T
 	clock *testclock.FakeClock
@@ -35,7 +35,7 @@ type startupWorld struct {
 	run   *outcomes.Run
 
 	mu sync.Mutex
-	// lists and gets count what the API was asked; before is called at each question and may refuse it.
+	// lists and gets count the requests to the API; before is called for each one and may return an error.
 	lists, gets int
 	before      func(question int) error
 }
@@ -97,9 +97,9 @@ func (m *startupWorld) worker(pod types.UID) work.Worker {
 	return work.Worker{Namespace: "space", Run: "run", RunUID: "run-uid", PodName: "pod", PodUID: pod, Node: "node"}
 }
 
-// birthOf is what is written down of a pod.
+// recorded is the startup log in the row of a pod.
 type recorded struct {
-	Born         bool
+	Done         bool
 	Product, Log string
 }
 
@@ -133,13 +133,13 @@ func gpuNode(product string) *corev1.Node {
 	return node
 }
 
-// patientQueue is a queue in which time passes when somebody takes something out; it ends when it is empty.
+// fakeQueue is a queue whose clock advances when a key is taken out; it shuts down when it is empty.
 type fakeQueue struct {
 	workqueue.TypedDelayingInterface[workerKey]
 	clock *testclock.FakeClock
 	keys  []workerKey
 	due   []time.Time
-	// waits are what was waited for, in order.
+	// waits are the requested delays, in order.
 	waits []time.Duration
 }
 
@@ -161,7 +161,7 @@ func (q *fakeQueue) Get() (workerKey, bool) {
 
 func (q *fakeQueue) Done(workerKey) {}
 
-// patient lets Births wait without a goroutine.
+// useFakeQueue makes StartupLogs wait without a goroutine.
 func (m *startupWorld) useFakeQueue() *fakeQueue {
 	m.logs.queue.ShutDown()
 	q := &fakeQueue{clock: m.clock}
@@ -181,7 +181,7 @@ func TestStartupLogs(t *testing.T) {
 		}
 		return waits
 	}
-	away := errors.New("the API is away")
+	unavailable := errors.New("the API is unavailable")
 	const beforeStart = `24-11-2026 12:00:01 Scheduled: Successfully assigned space/pod to node
 24-11-2026 12:00:01 Pulled: Container image "python" already present on machine
 24-11-2026 12:00:01 Created: Created container: worker`
@@ -189,35 +189,35 @@ func TestStartupLogs(t *testing.T) {
 	for name, tc := range map[string]struct {
 		node    *corev1.Node
 		missing bool // the event of the start is missing at first
-		// at each question to the API, counted from 1
+		// at is called for each request to the API, counted from 1
 		at        func(m *startupWorld, question int) error
 		want      recorded
 		wantWaits []time.Duration
 	}{
-		"a worker whose events are there": {
+		"a worker whose events exist": {
 			node: gpuNode("NVIDIA-H100-80GB-HBM3"), want: recorded{true, "NVIDIA-H100-80GB-HBM3", ordinaryLog}, wantWaits: seconds(2)},
 		"a worker on a node without GPUs": {node: gpuNode(""), want: recorded{true, "", ordinaryLog}, wantWaits: seconds(2)},
 		"a worker whose node is gone":     {want: recorded{true, "", ordinaryLog}, wantWaits: seconds(2)},
-		"a worker whose start is not told yet": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 4, 8), at: func(m *startupWorld, question int) error {
+		"a worker whose start has no event yet": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 4, 8), at: func(m *startupWorld, question int) error {
 			if question == 3 {
 				return m.live.Create(context.Background(), started.DeepCopy())
 			}
 			return nil
 		}},
-		"a worker whose start is never told": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", beforeStart}, wantWaits: seconds(2, 4, 8, 16)},
-		"the API is away for the events": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1, 2), at: func(_ *startupWorld, question int) error {
+		"a worker whose start never has an event": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", beforeStart}, wantWaits: seconds(2, 4, 8, 16)},
+		"the API is unavailable for the events": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1, 2), at: func(_ *startupWorld, question int) error {
 			if question <= 2 {
-				return away
+				return unavailable
 			}
 			return nil
 		}},
-		"the API is away for the node": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1), at: func(_ *startupWorld, question int) error {
+		"the API is unavailable for the node": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1), at: func(_ *startupWorld, question int) error {
 			if question == 2 {
-				return away
+				return unavailable
 			}
 			return nil
 		}},
-		"the API is away for too long": {node: gpuNode("A100"), wantWaits: seconds(2, 1, 2, 4, 8, 16), at: func(*startupWorld, int) error { return away }},
+		"the API is unavailable for too long": {node: gpuNode("A100"), wantWaits: seconds(2, 1, 2, 4, 8, 16), at: func(*startupWorld, int) error { return unavailable }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects := []client.Object{makeEvent("Started", 0, "another's").container("worker").of("other").obj()}
@@ -237,13 +237,13 @@ func TestStartupLogs(t *testing.T) {
 			m.logs.Joined("run-uid", m.worker("pod-uid"))
 			m.work()
 			if diff := cmp.Diff(tc.want, m.recordedOf("pod-uid")); diff != "" {
-				t.Errorf("what is written down (-want +got):\n%s", diff)
+				t.Errorf("the recorded log (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.wantWaits, queue.waits); diff != "" {
-				t.Errorf("how long it waited (-want +got):\n%s", diff)
+				t.Errorf("the waits (-want +got):\n%s", diff)
 			}
 			if got := m.pending(); got != 0 {
-				t.Errorf("%d are pending for ever", got)
+				t.Errorf("%d are still pending", got)
 			}
 		})
 	}
@@ -252,14 +252,14 @@ func TestStartupLogs(t *testing.T) {
 func TestSweepFindsWorkersWithoutAStartupLog(t *testing.T) {
 	m := newStartupWorld(t, ordinary()[0].obj(), gpuNode("A100"))
 	queue := m.useFakeQueue()
-	m.before = func(int) error { return errors.New("the API is away") }
+	m.before = func(int) error { return errors.New("the API is unavailable") }
 	m.logs.Joined("run-uid", m.worker("pod-uid"))
 	m.work()
 	m.before = func(int) error { return nil }
 	m.update(func(tx *outcomes.Tx) error {
-		born := &outcomes.Worker{RunID: m.run.ID, PodUID: "born", State: outcomes.WorkerLive, Born: true}
+		done := &outcomes.Worker{RunID: m.run.ID, PodUID: "done", State: outcomes.WorkerLive, Born: true}
 		left := &outcomes.Worker{RunID: m.run.ID, PodUID: "left", State: outcomes.WorkerLeft}
-		return errors.Join(tx.PutWorker(born), tx.PutWorker(left))
+		return errors.Join(tx.PutWorker(done), tx.PutWorker(left))
 	})
 	for range 2 {
 		if err := m.logs.sweep(t.Context()); err != nil {
@@ -267,11 +267,11 @@ func TestSweepFindsWorkersWithoutAStartupLog(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]workerKey{{"run-uid", "pod-uid"}}, queue.keys, cmp.AllowUnexported(workerKey{})); diff != "" {
-		t.Errorf("who is looked at (-want +got):\n%s", diff)
+		t.Errorf("the workers to look up (-want +got):\n%s", diff)
 	}
 	m.work()
-	if got := m.recordedOf("pod-uid"); !got.Born || got.Product != "A100" {
-		t.Errorf("written down: %+v", got)
+	if got := m.recordedOf("pod-uid"); !got.Done || got.Product != "A100" {
+		t.Errorf("recorded: %+v", got)
 	}
 }
 
@@ -282,12 +282,12 @@ func TestFullStoreIsRetried(t *testing.T) {
 	m.logs.store = full
 	m.logs.Joined("run-uid", m.worker("pod-uid"))
 	m.work()
-	if got := m.recordedOf("pod-uid"); !got.Born || len(queue.waits) != 3 {
-		t.Errorf("written down: %+v, after %v", got, queue.waits)
+	if got := m.recordedOf("pod-uid"); !got.Done || len(queue.waits) != 3 {
+		t.Errorf("recorded: %+v, after %v", got, queue.waits)
 	}
 }
 
-// fullStore refuses to write a few times.
+// fullStore returns ErrFull for the first writes.
 type fullStore struct {
 	outcomes.Store
 	refuse int
@@ -306,7 +306,7 @@ func TestWorkerOfADeletedRunIsDropped(t *testing.T) {
 	m.logs.Joined("gone", work.Worker{Namespace: "space", PodName: "pod", PodUID: "pod-uid"})
 	m.work()
 	if m.pending() != 0 || m.gets != 0 {
-		t.Errorf("%d are pending; a node without a name was asked for %d times", m.pending(), m.gets)
+		t.Errorf("%d are pending; a node without a name was read %d times", m.pending(), m.gets)
 	}
 }
 
@@ -320,16 +320,16 @@ func TestLookupsAreRateLimited(t *testing.T) {
 		}
 	}
 	if len(queue.waits) != joined {
-		t.Fatalf("%d workers are looked at %d times", joined, len(queue.waits))
+		t.Fatalf("%d workers have %d lookups", joined, len(queue.waits))
 	}
 	if first, last := slices.Min(queue.waits), slices.Max(queue.waits); first != firstLookupDelay || last < 4900*time.Millisecond || last > 5100*time.Millisecond {
-		t.Errorf("%d workers are looked at from %v to %v after; want %v to 5s", joined, first, last, firstLookupDelay)
+		t.Errorf("%d workers are looked up after %v to %v; want %v to 5s", joined, first, last, firstLookupDelay)
 	}
 	for i := range maxPending + 10 {
 		m.logs.Joined("run-uid", work.Worker{PodUID: types.UID(fmt.Sprint("more ", i))})
 	}
 	if got := m.pending(); got != maxPending {
-		t.Errorf("%d are pending; want no more than %d", got, maxPending)
+		t.Errorf("%d are pending; want %d", got, maxPending)
 	}
 }
 
@@ -367,7 +367,7 @@ func TestStartupLogsRun(t *testing.T) {
 		objects = append(objects, b.obj())
 	}
 	m := newStartupWorld(t, objects...)
-	m.worker("earlier") // of which an earlier server was told
+	m.worker("earlier") // which called an earlier server
 	m.logs.Joined("run-uid", m.worker("pod-uid"))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -381,11 +381,11 @@ func TestStartupLogsRun(t *testing.T) {
 	}
 	waitFor(t, func() bool {
 		m.clock.Step(time.Second)
-		return m.recordedOf("pod-uid").Born && m.recordedOf("earlier").Born
+		return m.recordedOf("pod-uid").Done && m.recordedOf("earlier").Done
 	})
 	for pod, want := range want {
 		if diff := cmp.Diff(want, m.recordedOf(pod)); diff != "" {
-			t.Errorf("what is written down of %s (-want +got):\n%s", pod, diff)
+			t.Errorf("the recorded log of %s (-want +got):\n%s", pod, diff)
 		}
 	}
 	cancel()
