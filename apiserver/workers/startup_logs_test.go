@@ -37,7 +37,7 @@ type startupWorld struct {
 	mu sync.Mutex
 	// lists and gets count the requests to the API; before is called for each one and may return an error.
 	lists, gets int
-	before      func(question int) error
+	before      func(request int) error
 }
 
 func newStartupWorld(t *testing.T, objects ...client.Object) *startupWorld {
@@ -190,7 +190,7 @@ func TestStartupLogs(t *testing.T) {
 		node    *corev1.Node
 		missing bool // the event of the start is missing at first
 		// at is called for each request to the API, counted from 1
-		at        func(m *startupWorld, question int) error
+		at        func(m *startupWorld, request int) error
 		want      recorded
 		wantWaits []time.Duration
 	}{
@@ -198,21 +198,21 @@ func TestStartupLogs(t *testing.T) {
 			node: gpuNode("NVIDIA-H100-80GB-HBM3"), want: recorded{true, "NVIDIA-H100-80GB-HBM3", ordinaryLog}, wantWaits: seconds(2)},
 		"a worker on a node without GPUs": {node: gpuNode(""), want: recorded{true, "", ordinaryLog}, wantWaits: seconds(2)},
 		"a worker whose node is gone":     {want: recorded{true, "", ordinaryLog}, wantWaits: seconds(2)},
-		"a worker whose start has no event yet": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 4, 8), at: func(m *startupWorld, question int) error {
-			if question == 3 {
+		"a worker whose start has no event yet": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 4, 8), at: func(m *startupWorld, request int) error {
+			if request == 3 {
 				return m.live.Create(context.Background(), started.DeepCopy())
 			}
 			return nil
 		}},
 		"a worker whose start never has an event": {node: gpuNode("A100"), missing: true, want: recorded{true, "A100", beforeStart}, wantWaits: seconds(2, 4, 8, 16)},
-		"the API is unavailable for the events": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1, 2), at: func(_ *startupWorld, question int) error {
-			if question <= 2 {
+		"the API is unavailable for the events": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1, 2), at: func(_ *startupWorld, request int) error {
+			if request <= 2 {
 				return unavailable
 			}
 			return nil
 		}},
-		"the API is unavailable for the node": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1), at: func(_ *startupWorld, question int) error {
-			if question == 2 {
+		"the API is unavailable for the node": {node: gpuNode("A100"), want: recorded{true, "A100", ordinaryLog}, wantWaits: seconds(2, 1), at: func(_ *startupWorld, request int) error {
+			if request == 2 {
 				return unavailable
 			}
 			return nil
@@ -231,7 +231,7 @@ func TestStartupLogs(t *testing.T) {
 			}
 			m := newStartupWorld(t, objects...)
 			if tc.at != nil {
-				m.before = func(question int) error { return tc.at(m, question) }
+				m.before = func(request int) error { return tc.at(m, request) }
 			}
 			queue := m.useFakeQueue()
 			m.logs.Joined("run-uid", m.worker("pod-uid"))
