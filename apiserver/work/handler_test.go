@@ -113,7 +113,7 @@ func TestRejectedCalls(t *testing.T) {
 		"JSON nested 10,001 levels deep":      {body: call(`"x": ` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001)), want: 400, words: "depth"},
 		"bytes that are not UTF-8":            {body: call("\"device\": \"\xff\""), want: 400, words: "UTF-8"},
 		"a field of another type":             {body: call(`"want": "yes"`), want: 400, words: `the field "want" cannot be a JSON string`},
-		"another protocol":                    {body: `{"protocol": 2, "sequence": 1}`, want: 400, words: "protocol is 2; this server speaks 1"},
+		"another protocol":                    {body: `{"protocol": 2, "sequence": 1}`, want: 400, words: "protocol is 2; this server supports 1"},
 		"no sequence":                         {body: `{"protocol": 1}`, want: 400, words: "sequence is 0"},
 		"a wait of minutes":                   {body: call(`"waitSeconds": 100`), want: 400, words: "from 0 to 20"},
 		"held that cannot be read":            {body: `{"protocol": 1, "sequence": 2, "held": "1;2"}`, want: 400, words: "17,20-31"},

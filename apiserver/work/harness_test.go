@@ -617,7 +617,7 @@ func (c *cluster) checkCounts(row *outcomes.Run) error {
 		}
 	}
 	if want := indexset.Of(unsuccessful...); row.UnsuccessfulCut < 0 && !row.Unsuccessful.Equal(want) {
-		return fmt.Errorf("the run says that %q did not succeed; it is %q", row.Unsuccessful, want)
+		return fmt.Errorf("the run lists %q as unsuccessful; want %q", row.Unsuccessful, want)
 	}
 	if row.Closed != (row.Done() == row.Total) {
 		return fmt.Errorf("closed is %v with %d outcomes of %d", row.Closed, row.Done(), row.Total)

@@ -417,7 +417,7 @@ func TestGuarantee6WorkerOfATerminatingPodIsNotified(t *testing.T) {
 	for _, p := range []*pod{a, b} {
 		c.podExits[p.worker.PodUID] = PodExit{State: PodExitRunning, Terminating: true}
 	}
-	reported := func(p *pod, held string) {
+	expectNotified := func(p *pod, held string) {
 		t.Helper()
 		answer := p.call(want, withHeld(held))
 		expect(t, answer, exchange.ActionWork, "")
@@ -425,13 +425,13 @@ func TestGuarantee6WorkerOfATerminatingPodIsNotified(t *testing.T) {
 			t.Errorf("the answer is %+v", answer)
 		}
 	}
-	reported(a, "")
+	expectNotified(a, "")
 	answer := a.call(leaving)
 	expect(t, answer, exchange.ActionStop, "")
 	if answer.PodEnding {
 		t.Error("podEnding is repeated")
 	}
-	reported(b, "0")
+	expectNotified(b, "0")
 	expect(t, b.call(leaving, withHeld("0")), exchange.ActionFinished, "")
 }
 

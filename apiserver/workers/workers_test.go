@@ -325,8 +325,8 @@ func TestCallers(t *testing.T) {
 			got, err := callers.Worker(r, "space", path)
 			switch {
 			case tc.wantOther:
-				for _, said := range []error{nil, work.ErrForbidden, work.ErrNoRun, work.ErrUnauthenticated} {
-					if errors.Is(err, said) {
+				for _, other := range []error{nil, work.ErrForbidden, work.ErrNoRun, work.ErrUnauthenticated} {
+					if errors.Is(err, other) {
 						t.Errorf("error %v, want one after which the worker tries again", err)
 					}
 				}
