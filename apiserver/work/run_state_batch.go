@@ -22,7 +22,7 @@ const (
 	handBackFactor = 4
 )
 
-// batchSize returns how many more inputs a worker gets that has leased some already.
+// batchSize returns how many more inputs a worker with this many leased inputs gets.
 func batchSize(mean float64, measured int64, remaining, workers, leased int) int {
 	workers = max(workers, 1)
 	if leased > 0 {

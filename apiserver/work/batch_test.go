@@ -1,8 +1,9 @@
 package work
 
 import (
-	"sharedcloud.io/function-operator/exchange"
 	"testing"
+
+	"sharedcloud.io/function-operator/exchange"
 )
 
 func suspecting(text string) request {
