@@ -67,7 +67,7 @@ func (e *Exchange) observe(ctx context.Context) error {
 	return nil
 }
 
-// waitState is the part of a run's row that open calls wait for: an input to hand out, or the end of the waiting.
+// waitState is the part of a run's row that open calls wait for: an input to hand out, or an answer that ends the worker.
 type waitState struct {
 	next                          int
 	returned                      string

@@ -130,8 +130,8 @@ func newModel(t *testing.T, seed uint64) *model {
 		r.Total, r.Workers, r.Retries = total, min(total, workers), random.IntN(3)
 		r.RetryDelaySeconds = max(0, random.IntN(7)-3)
 		if random.IntN(4) == 0 {
-			maxAttempts := random.IntN(4)
-			r.MaxFailures = &maxAttempts
+			maxFailures := random.IntN(4)
+			r.MaxFailures = &maxFailures
 		}
 		if random.IntN(8) == 0 {
 			r.NonRetryable = []string{"ValueError"}

@@ -129,7 +129,7 @@ func TestOutcomeOverTheQuotaFailsWithoutItsPayload(t *testing.T) {
 
 //security:attack tenant | A namespace over its quota continues to report failures, with retries and a limit of failures. | They count as failed at once, are not retried, and end the run as its limit says.
 func TestInputsOverTheQuotaFailWithoutRetries(t *testing.T) {
-	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; maxBytes := 1; r.MaxFailures = &maxBytes })
+	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; maxFailures := 1; r.MaxFailures = &maxFailures })
 	c.batchesOf(4)
 	p := c.pod(0)
 	expect(t, p.call(want), exchange.ActionWork, "0-3")

@@ -9,8 +9,8 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// delayGrain: times are rounded up to this fraction of their delay, so that a thousand inputs per second that raise an exception share about
-// a dozen times per delay instead of adding a thousand to the run's list.
+// delayGrain: times are rounded up to this fraction of their delay, so that the list of a run in which a thousand inputs per second raise
+// an exception has a few dozen entries per delay, not a thousand.
 const delayGrain = 16
 
 // retryDelay returns how long an input waits after this number of failures.

@@ -26,7 +26,8 @@ const (
 	firstLookupDelay = 2 * time.Second
 	// maxLookups is the maximum number of lookups for the event of the container's start. After the last one, the log is recorded as it is.
 	maxLookups = 4
-	// maxAttempts is the maximum number of attempts of one lookup, retryInterval the time before the second; it doubles with each one.
+	// maxAttempts is the maximum number of attempts of one lookup, retryInterval the time before the second attempt; the time doubles
+	// with each further attempt.
 	maxAttempts   = 6
 	retryInterval = time.Second
 	// sweepInterval is the interval of searches for missed workers: because a server stopped, too many started at once, or the
@@ -51,7 +52,7 @@ const (
 // eventPodUID is the field of an event with the UID of its object.
 const eventPodUID = "involvedObject.uid"
 
-// StartupLogs records in the row of each worker once how it started: the startup log of its pod, and the GPU product of its node. It works
+// StartupLogs records how workers started, once in the row of each: the startup log of the pod, and the GPU product of the node. It works
 // independently of the exchange: no call waits for it or fails because of it.
 type StartupLogs struct {
 	reader client.Reader
