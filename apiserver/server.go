@@ -130,7 +130,7 @@ type Server struct {
 	store    outcomes.Database
 	exchange *work.Exchange
 	watcher  *workers.Watcher
-	births   *workers.Births
+	startup  *workers.StartupLogs
 	reporter *report.Reporter
 	sweeper  *report.Sweeper
 	uploads  *uploads.Store
@@ -160,7 +160,7 @@ func New(config *Config) (*Server, error) {
 		return nil, err
 	}
 	podExits := workers.NewPodExits(s.cluster.Pods)
-	s.births = workers.NewBirths(s.cluster.Client, store, config.GPUProductLabel, s.clock)
+	s.startup = workers.NewStartupLogs(s.cluster.Client, store, config.GPUProductLabel, s.clock)
 	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
 	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), podExits, work.Options{
 		Lease:   config.LeaseDuration,
@@ -168,7 +168,7 @@ func New(config *Config) (*Server, error) {
 		Clock:   s.clock,
 		Quotas:  quota,
 		Changed: func(run types.UID) { s.reporter.Enqueue(run) },
-		Joined:  s.births.Joined,
+		Joined:  s.startup.Joined,
 	})
 	s.reporter = report.NewReporter(s.cluster.Runs, s.exchange, s.cluster.Client, workers.RunOf, s.clock)
 	if _, err := s.reporter.Watch(s.cluster.Runs.Informer()); err != nil {
@@ -309,7 +309,7 @@ func (s *Server) work(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { s.exchange.Run(ctx) })
 	group.Go(func() { s.watcher.Run(ctx) })
-	group.Go(func() { s.births.Run(ctx) })
+	group.Go(func() { s.startup.Run(ctx) })
 	group.Go(func() { s.reporter.Run(ctx, reporters) })
 	group.Go(func() { s.sweeper.Run(ctx) })
 	group.Go(func() { s.unused.Run(ctx) })

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestWhatAWorkerPassesOnForItsHandlerIsTakenAsItIs(t *testing.T) {
+func TestHandlerDataIsKeptUnchanged(t *testing.T) {
 	deep := strings.Repeat("[", 2001) + strings.Repeat("]", 2001)
 	for _, result := range []string{`{"a":1,"a":2}`, `"\ud800"`, `"\u0000"`, `9007199254740993`, strings.Repeat("9", 5000), deep, "1e999", `{"b":1, "a":2.50}`, "null"} {
 		request, err := ParseRequest([]byte(`{"protocol":1,"sequence":1,"held":"","outcomes":[{"index":0,"status":"Succeeded","result":` + result +
@@ -31,8 +31,8 @@ func TestWhatAWorkerPassesOnForItsHandlerIsTakenAsItIs(t *testing.T) {
 	}
 }
 
-//security:attack worker | A call of 31 MiB of empty outcomes, of small outcomes, of indexes, of unknown fields, or of brackets. | Memory stays within a small multiple of the bytes that were read, also where the call is refused.
-func TestACallTakesNoMoreMemoryThanASmallMultipleOfItsBytes(t *testing.T) {
+//security:attack worker | A call of 31 MiB of empty outcomes, of small outcomes, of indexes, of unknown fields, or of brackets. | Memory stays within a small multiple of the bytes that were read, also if the call is rejected.
+func TestDecodingMemoryIsProportionalToTheCall(t *testing.T) {
 	const size = 4 << 20
 	filled := func(begin, part, end string) string {
 		return begin + strings.Repeat(part, (size-len(begin)-len(end))/len(part)) + end
@@ -69,7 +69,7 @@ func TestACallTakesNoMoreMemoryThanASmallMultipleOfItsBytes(t *testing.T) {
 	}
 }
 
-// A call is refused, or it is one that says the same when it is written again.
+// A call is rejected, or encoding and decoding it again does not change it.
 func FuzzParseRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"protocol":1,"sequence":2,"held":"1,3-5","executing":3,"want":true,"waitSeconds":5,"live":{"index":3,"stdout":"aGk="},"suspects":"7"}`,
@@ -88,7 +88,7 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Results are compared as they are written there, without white space.
+		// Results are compared as encoded, without white space.
 		read, err := ParseRequest(again)
 		if err != nil {
 			t.Fatalf("%s: %v", again, err)

@@ -18,7 +18,7 @@ const (
 	MaxBody = 32 << 20
 	// MaxWaitSeconds is the maximum time for which a call is kept open.
 	MaxWaitSeconds = 20
-	// MaxOutcomes is the maximum number of outcomes in one request. No worker ever holds that many inputs.
+	// MaxOutcomes is the maximum number of outcomes in one request. No worker has that many leased inputs.
 	MaxOutcomes = 1 << 16
 )
 
@@ -40,7 +40,7 @@ type Request struct {
 	LoadError   *ErrorText `json:"loadError,omitempty"`
 	Device      string     `json:"device,omitempty"`
 	Live        *Live      `json:"live,omitempty"`
-	// Suspects are inputs that were in one call of the handler whose process ended. The worker no longer holds them.
+	// Suspects are inputs that were in one call of the handler whose process ended. They are no longer leased to the worker.
 	Suspects Indexes `json:"suspects,omitzero"`
 }
 
@@ -81,7 +81,7 @@ type ErrorText struct {
 	Traceback string `json:"traceback,omitempty"`
 }
 
-// Action tells a worker what to do next.
+// Action is what the worker must do next.
 type Action string
 
 // The actions of an answer.
@@ -139,7 +139,7 @@ func (i *Indexes) UnmarshalJSON(data []byte) error {
 // IsZero reports whether the field is omitted.
 func (i Indexes) IsZero() bool { return i.Empty() }
 
-// RequestError says why a request is not a valid call of this protocol. HTTP status 400.
+// RequestError describes why a request is not a valid call of this protocol. HTTP status 400.
 type RequestError struct{ Sentence string }
 
 func (e *RequestError) Error() string { return e.Sentence }
@@ -169,7 +169,7 @@ func ParseRequest(text []byte) (*Request, error) {
 func (r *Request) Validate() error {
 	switch {
 	case r.Protocol != Protocol:
-		return BadRequest("protocol is %d; this server speaks %d", r.Protocol, Protocol)
+		return BadRequest("protocol is %d; this server supports %d", r.Protocol, Protocol)
 	case r.Sequence < 1:
 		return BadRequest("sequence is %d; a worker's first call has 1", r.Sequence)
 	case r.WaitSeconds < 0 || r.WaitSeconds > MaxWaitSeconds:

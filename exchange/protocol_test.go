@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestPathOfIsAPathThatTheServersServe(t *testing.T) {
+func TestPathOfMatchesPath(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(Path, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(r.PathValue("namespace") + " " + r.PathValue("run")))

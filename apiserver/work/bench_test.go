@@ -23,9 +23,9 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// BenchmarkExchange measures what the server spends on a run of trivial inputs over 8 workers: requests decoded, decided,
-// stored and synced, answers encoded. Beside it, in the same run, the same outcomes as bare prepared multi-row inserts in
-// transactions of the mean batch size, one after the other, on the same engine with the same settings.
+// BenchmarkExchange measures the server's work for a run of trivial inputs with 8 workers: decoding requests, decisions, storing and syncing,
+// encoding answers. For comparison, it stores the same outcomes as bare prepared multi-row inserts in sequential transactions of the mean
+// batch size, on the same engine with the same settings.
 //
 //	go test -run '^$' -bench Exchange ./apiserver/work
 func BenchmarkExchange(b *testing.B) {
@@ -67,8 +67,8 @@ func benchmarkExchange(b *testing.B, inputs int, place func() string, bareInsert
 	}
 }
 
-// measured gives the time that do says, and the processor time that this process spent meanwhile: on a machine that others use
-// too, only the latter says much.
+// measured returns the time that do returns, and the CPU time of this process meanwhile: on a shared machine only the CPU time is
+// reproducible.
 func measured(b *testing.B, do func() time.Duration) (wall, cpu time.Duration) {
 	b.Helper()
 	runtime.GC()
@@ -84,13 +84,13 @@ func measured(b *testing.B, do func() time.Duration) (wall, cpu time.Duration) {
 	return wall, used() - before
 }
 
-// exchangeAll runs a run through the handler with workers that need no time, and says how long that took.
+// exchangeAll executes a run through the handler with workers that need no time, and returns the duration and the number of calls.
 func exchangeAll(b *testing.B, where string, inputs, workers int) (spent time.Duration, calls int) {
 	b.Helper()
 	c := newClusterAt(b, where, func(r *Run) { r.Total, r.Workers = inputs, workers })
 	var count sync.Mutex
 	var wait sync.WaitGroup
-	begun := time.Now()
+	start := time.Now()
 	for index := range workers {
 		p := c.pod(index)
 		serve := Handler(c.exchange, &onlyWorker{worker: p.worker})
@@ -105,15 +105,15 @@ func exchangeAll(b *testing.B, where string, inputs, workers int) (spent time.Du
 		})
 	}
 	wait.Wait()
-	spent = time.Since(begun)
+	spent = time.Since(start)
 	if got := c.progress(); got.Succeeded != int32(inputs) {
 		b.Fatalf("%d succeeded of %d", got.Succeeded, inputs)
 	}
 	return spent, calls
 }
 
-// post works through what it gets, over HTTP but without a network. Bodies are written as text, as another program would,
-// so that no time of this side is measured that a server does not have.
+// post executes inputs until the run has finished, over HTTP without a network. It formats bodies as text, so that the cost of encoding
+// requests, which a server does not have, is small.
 func (p *pod) post(serve http.Handler) (calls int, err error) {
 	var done bytes.Buffer
 	for sequence := 1; ; sequence++ {
@@ -159,7 +159,7 @@ func bareInserts(b *testing.B, inputs, batch int) time.Duration {
 	return bareInto(b, db, 8, inputs, batch)
 }
 
-// barePostgres is the same on PostgreSQL, with as many rows a statement as the store has there.
+// barePostgres is bareInserts on PostgreSQL, with as many rows per statement as the store uses there.
 func barePostgres(b *testing.B, where string, inputs, batch int) time.Duration {
 	b.Helper()
 	store := outcomes.NewPostgres(outcomes.Where(where))
@@ -198,7 +198,7 @@ func bareInto(b *testing.B, db *sql.DB, rows, inputs, batch int) time.Duration {
 		return prepared
 	}
 	one, many := statement(1), statement(rows)
-	begun := time.Now()
+	start := time.Now()
 	for first := 0; first < inputs; first += batch {
 		tx, err := db.Begin()
 		if err != nil {
@@ -223,7 +223,7 @@ func bareInto(b *testing.B, db *sql.DB, rows, inputs, batch int) time.Duration {
 			b.Fatal(err)
 		}
 	}
-	return time.Since(begun)
+	return time.Since(start)
 }
 
 func number(b bool) int {

@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// bodyBytes is how many bytes of calls may be in memory at the same time. Thousands of workers call at a time with a few
-	// hundred bytes each; a few at a time with all that the protocol allows.
-	bodyBytes = 256 << 20
-	// namespaceBytes and podBytes are how many of them may be one namespace's and one pod's: one call that is read and one that
-	// is being answered.
-	namespaceBytes, podBytes = bodyBytes / 2, 2 * exchange.MaxBody
-	// bodyPatience is how long a call may take to arrive: the largest at some 280 kB/s.
-	bodyPatience = 2 * time.Minute
+	// maxBodyBytes is the maximum size of all calls in memory. Thousands of workers send calls of a few hundred bytes at a time; only a few
+	// send calls of the maximum size.
+	maxBodyBytes = 256 << 20
+	// maxNamespaceBytes and maxPodBytes are the shares of one namespace and of one pod: one call that is being read and one that is being
+	// answered.
+	maxNamespaceBytes, maxPodBytes = maxBodyBytes / 2, 2 * exchange.MaxBody
+	// bodyTimeout is the maximum time in which a call must arrive: the largest with about 280 kB/s.
+	bodyTimeout = 2 * time.Minute
 )
 
 func newBudget() *bodies.Budget {
-	return bodies.NewBudget(bodies.Exchange, bodyBytes, map[bodies.Kind]int64{bodies.Pod: podBytes, bodies.Namespace: namespaceBytes})
+	return bodies.NewBudget(bodies.Exchange, maxBodyBytes, map[bodies.Kind]int64{bodies.Pod: maxPodBytes, bodies.Namespace: maxNamespaceBytes})
 }
 
-// read reads the call of a worker, who may have one on its way at a time. The charge lasts as long as the call.
+// read reads the call of a worker, one at a time for each worker. The charge must stay open during the call.
 func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*exchange.Request, *bodies.Charge, error) {
 	if r.ContentLength > exchange.MaxBody {
 		bodies.Pass(w, r, bodies.OfKnown)
@@ -36,7 +36,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := bodies.New(w, r, bodies.Limits{Bytes: exchange.MaxBody, Patience: bodyPatience}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
+	text, err := bodies.New(w, r, bodies.Limits{Bytes: exchange.MaxBody, Patience: bodyTimeout}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
 	var request *exchange.Request
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):

@@ -12,11 +12,11 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// pausing is a body of which the rest comes when it is told to.
+// pausing is a body whose first byte arrives at once, and the rest when the test sends it.
 type pausing struct {
-	begun chan struct{}
-	rest  chan string
-	first bool
+	started chan struct{}
+	rest    chan string
+	first   bool
 }
 
 func (p *pausing) Read(b []byte) (int, error) {
@@ -24,12 +24,12 @@ func (p *pausing) Read(b []byte) (int, error) {
 		p.first = true
 		return copy(b, " "), nil
 	}
-	p.begun <- struct{}{}
+	p.started <- struct{}{}
 	return copy(b, <-p.rest), io.EOF
 }
 
-//security:attack worker | Eight pods announce bodies of 32 MiB, send one byte and wait; one of them calls again meanwhile. | The calls of all other workers are answered; a second body of the same pod gets 429 with Retry-After.
-func TestCallsThatAreOnlyAnnouncedKeepNobodyOut(t *testing.T) {
+//security:attack worker | Eight pods send headers for bodies of 32 MiB and one byte; one of them calls again meanwhile. | The calls of all other workers are answered; a second body of the same pod gets 429 with Retry-After.
+func TestSlowBodiesDoNotBlockOtherWorkers(t *testing.T) {
 	c := newCluster(t, nil)
 	var pods []*pod
 	for index := range 9 {
@@ -50,12 +50,12 @@ func TestCallsThatAreOnlyAnnouncedKeepNobodyOut(t *testing.T) {
 	answers := make(chan *httptest.ResponseRecorder, 8)
 	var slow []*pausing
 	for index := range 8 {
-		p := &pausing{begun: make(chan struct{}, 1), rest: make(chan string)}
+		p := &pausing{started: make(chan struct{}, 1), rest: make(chan string)}
 		slow = append(slow, p)
 		go func() { answers <- post(index, p, exchange.MaxBody) }()
 	}
 	for _, p := range slow {
-		<-p.begun
+		<-p.started
 	}
 	if w := post(8, strings.NewReader(call), int64(len(call))); w.Code != http.StatusOK {
 		t.Errorf("another worker: %d %s", w.Code, w.Body)
@@ -68,15 +68,15 @@ func TestCallsThatAreOnlyAnnouncedKeepNobodyOut(t *testing.T) {
 	}
 	for range slow {
 		if w := <-answers; w.Code != http.StatusOK {
-			t.Errorf("when it has come: %d %s", w.Code, w.Body)
+			t.Errorf("the slow call: %d %s", w.Code, w.Body)
 		}
 	}
 	if w := post(0, strings.NewReader(call), int64(len(call))); w.Code != http.StatusOK {
-		t.Errorf("the call that was repeated: %d %s", w.Code, w.Body)
+		t.Errorf("the repeated call: %d %s", w.Code, w.Body)
 	}
 }
 
-// byHeader lets the pod in that a header names.
+// byHeader authenticates the pod that a header names.
 type byHeader struct{ pods []*pod }
 
 func (a *byHeader) Worker(r *http.Request, _, _ string) (Worker, error) {

@@ -28,16 +28,16 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// The chaos test runs three servers as processes of their own on one database, lets workers speak to any of them over HTTP, and
-// kills a server every two seconds. What comes out must be what the workers reported, each input once.
+// The chaos test runs three servers as processes on one database, with workers that call any of them over HTTP, and kills a server every
+// two seconds. The outcomes must be those that the workers reported, one for each input.
 //
-// WORK_CHAOS_INPUTS is the number of inputs, 100,000 if it is not said.
+// WORK_CHAOS_INPUTS is the number of inputs, by default 100,000.
 
 const (
 	chaosServers = 3
 	chaosWorkers = 12
 	chaosKill    = 2 * time.Second
-	// chaosInput is what an input takes: so that the run outlives a few servers, and batches are of a usual size.
+	// chaosInput is the duration of an input: long enough that several servers are killed, with batches of a usual size.
 	chaosInput = 2 * time.Millisecond
 )
 
@@ -48,7 +48,7 @@ func chaosInputs() int {
 	return 100_000
 }
 
-// chaosWorld is what a server needs to be told.
+// chaosWorld implements the interfaces that a server needs.
 type chaosWorld struct{}
 
 func (chaosWorld) Run(context.Context, string, string) (Run, error) {
@@ -82,7 +82,7 @@ func (chaosWorld) Worker(r *http.Request, namespace, run string) (Worker, error)
 	}, nil
 }
 
-// serveChaos is a server's process. It ends when it is killed, or with the test.
+// serveChaos is the process of a server. It ends when it is killed, or with the test.
 func serveChaos(address, url string) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -98,7 +98,7 @@ func serveChaos(address, url string) {
 		fatal(err)
 	}
 	for err := store.Open(context.Background()); err != nil; err = store.Open(context.Background()) {
-		fmt.Fprintln(os.Stderr, "a server of the chaos test opens its store again:", err)
+		fmt.Fprintln(os.Stderr, "a server of the chaos test cannot open its store; trying again:", err)
 	}
 	world := chaosWorld{}
 	exchange := NewExchange(store, world, world, world, Options{})
@@ -106,7 +106,7 @@ func serveChaos(address, url string) {
 	fatal(http.Serve(listener, Handler(exchange, world))) //nolint:gosec // a test on loopback
 }
 
-// chaos is the servers and what the workers did.
+// chaos has the servers and what the workers executed.
 type chaos struct {
 	t         *testing.T
 	url       string
@@ -165,7 +165,7 @@ func (c *chaos) post(ctx context.Context, worker int, random *rand.Rand, body []
 			case reading == nil && response.StatusCode == http.StatusOK:
 				answer := &exchange.Answer{}
 				return answer, json.Unmarshal(text, answer)
-			// Whoever took the port of a killed server may answer with 404.
+			// Another program that took the port of a killed server may answer with 404.
 			case reading == nil && response.StatusCode < 500 && response.StatusCode != http.StatusNotFound:
 				return nil, fmt.Errorf("%d %s", response.StatusCode, text)
 			}
@@ -179,7 +179,7 @@ func (c *chaos) post(ctx context.Context, worker int, random *rand.Rand, body []
 	}
 }
 
-// work is a worker: it works until it is sent away.
+// work is a worker: it works until it is released.
 func (c *chaos) work(ctx context.Context, worker int) error {
 	random := rand.New(rand.NewPCG(uint64(worker), 7))
 	var done []exchange.Outcome
@@ -196,7 +196,7 @@ func (c *chaos) work(ctx context.Context, worker int) error {
 		case exchange.ActionFinished:
 			return nil
 		case exchange.ActionStop:
-			return errors.New("it was told to stop")
+			return errors.New("it got the action stop")
 		}
 		done = nil
 		for _, input := range answer.Inputs {
@@ -217,7 +217,7 @@ func (c *chaos) work(ctx context.Context, worker int) error {
 	}
 }
 
-func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
+func TestOutcomesAreStoredOnceWhileServersAreKilled(t *testing.T) {
 	inputs := chaosInputs()
 	c := &chaos{
 		t: t, url: postgrestest.URL(t), executed: make([]string, inputs), processes: make([]*exec.Cmd, chaosServers), pipes: make([]io.Closer, chaosServers),
@@ -237,7 +237,7 @@ func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
-	begun := time.Now()
+	start := time.Now()
 	var workers sync.WaitGroup
 	for worker := range chaosWorkers {
 		workers.Go(func() {
@@ -246,15 +246,15 @@ func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
 			}
 		})
 	}
-	over := make(chan struct{})
+	finished := make(chan struct{})
 	go func() {
 		workers.Wait()
-		close(over)
+		close(finished)
 	}()
 	kills := 0
 	for ticker, running := time.NewTicker(chaosKill), true; running; {
 		select {
-		case <-over:
+		case <-finished:
 			running = false
 			ticker.Stop()
 		case <-ticker.C:
@@ -264,7 +264,7 @@ func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
 			kills++
 		}
 	}
-	t.Logf("%d inputs in %v; %d servers were killed, %d calls had to be repeated", inputs, time.Since(begun).Round(time.Millisecond), kills, c.refused.Load())
+	t.Logf("%d inputs in %v; %d servers were killed, %d calls had to be repeated", inputs, time.Since(start).Round(time.Millisecond), kills, c.refused.Load())
 	if kills < inputs/25_000 {
 		t.Errorf("only %d servers were killed", kills)
 	}
@@ -274,7 +274,7 @@ func TestInputsComeOutExactlyOnceWhileServersAreKilled(t *testing.T) {
 	c.verify()
 }
 
-// verify compares what the store has with what the workers did.
+// verify compares the store with what the workers executed.
 func (c *chaos) verify() {
 	run, _ := chaosWorld{}.Run(context.Background(), "", "")
 	world := &cluster{t: c.t, url: c.url, run: run}
@@ -284,7 +284,7 @@ func (c *chaos) verify() {
 		c.t.Errorf("the invariant: %v", err)
 	}
 	if row := world.row(); !row.Closed || row.Succeeded != run.Total || row.Busy != 0 {
-		c.t.Errorf("the run says closed %v, %d of %d succeeded, %d workers hold something", row.Closed, row.Succeeded, run.Total, row.Busy)
+		c.t.Errorf("the run has closed %v, %d of %d succeeded, %d workers with leased inputs", row.Closed, row.Succeeded, run.Total, row.Busy)
 	}
 	all := world.outcomes()
 	if len(all) != run.Total {
@@ -294,7 +294,7 @@ func (c *chaos) verify() {
 		var of, by int
 		if _, err := fmt.Sscanf(string(o.Result), `"%d of %d,`, &of, &by); err != nil || of != index || string(o.Result) != c.executed[index] ||
 			o.Attempts != 1 || o.Status != outcomes.Succeeded || o.PodName != fmt.Sprintf("pod-%d", by) {
-			c.t.Fatalf("the outcome of %d is %+v; reported was %s", index, o, c.executed[index])
+			c.t.Fatalf("the outcome of %d is %+v; %s was reported", index, o, c.executed[index])
 		}
 	}
 }

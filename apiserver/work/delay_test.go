@@ -10,19 +10,19 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
+func TestRetryDelayDoublesUpToFiveMinutes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		seconds, failures int
 		want              time.Duration
 	}{
-		"the delay itself after the first":        {seconds: 3, failures: 1, want: 3 * time.Second},
-		"twice that after the second":             {seconds: 3, failures: 2, want: 6 * time.Second},
-		"eight times that after the fourth":       {seconds: 3, failures: 4, want: 24 * time.Second},
-		"five minutes at most":                    {seconds: 200, failures: 2, want: 300 * time.Second},
-		"five minutes after the hundredth":        {seconds: 1, failures: 100, want: 300 * time.Second},
-		"none, however often, where there is 0":   {seconds: 0, failures: 7, want: 0},
-		"none where the number makes no sense":    {seconds: -5, failures: 2, want: 0},
-		"the delay itself where nothing is known": {seconds: 3, failures: 0, want: 3 * time.Second},
+		"the delay itself after the first":   {seconds: 3, failures: 1, want: 3 * time.Second},
+		"twice that after the second":        {seconds: 3, failures: 2, want: 6 * time.Second},
+		"eight times that after the fourth":  {seconds: 3, failures: 4, want: 24 * time.Second},
+		"at most five minutes":               {seconds: 200, failures: 2, want: 300 * time.Second},
+		"five minutes after the hundredth":   {seconds: 1, failures: 100, want: 300 * time.Second},
+		"none if the delay is 0":             {seconds: 0, failures: 7, want: 0},
+		"none if the delay is negative":      {seconds: -5, failures: 2, want: 0},
+		"the delay itself without a failure": {seconds: 3, failures: 0, want: 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := retryDelay(tc.seconds, tc.failures); got != tc.want {
@@ -32,15 +32,15 @@ func TestTheDelayOfARetryDoublesWithEachFailureUpToFiveMinutes(t *testing.T) {
 	}
 }
 
-func TestAnInputThatRaisedWaitsForItsNextAttempt(t *testing.T) {
+func TestRetryIsDelayed(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 2, 10 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, a.call(raised(0), want), exchange.ActionWork, "1")
 	if got := c.progress(); got.Pending != 1 || got.Running != 1 {
-		t.Errorf("with one delayed and one under way there are %d pending and %d running; want 1 and 1", got.Pending, got.Running)
+		t.Errorf("with one delayed and one executing there are %d pending and %d running; want 1 and 1", got.Pending, got.Running)
 	}
-	// It is not sent away: something will come back to it.
+	// It is not released: the delayed input is handed out again.
 	expect(t, a.call(done(1), want), exchange.ActionWait, "")
 	c.restart()
 	c.advance(9 * time.Second)
@@ -59,37 +59,37 @@ func TestAnInputThatRaisedWaitsForItsNextAttempt(t *testing.T) {
 	}
 }
 
-func TestACrashIsTriedAgainAtOnceWhateverTheDelay(t *testing.T) {
+func TestCrashIsRetriedWithoutADelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 2, 10 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, a.call(crashed(0), want), exchange.ActionWork, "0")
 }
 
-func TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver(t *testing.T) {
+func TestOpenCallIsAnsweredWhenADelayEnds(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 4 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
-	call := a.park(raised(0), want, waiting(20))
-	c.until("the exchange waits for its time, the next beat and the delay", func() bool { return c.clock.Waiters() >= 3 })
+	call := a.keepOpen(raised(0), want, waiting(20))
+	c.until("the exchange waits for the timeout, the next heartbeat and the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
 	expect(t, call.wait(t), exchange.ActionWork, "0")
 }
 
-func TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins(t *testing.T) {
+func TestOpenCallLearnsOfANewDelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 2, 1, 4 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-1")
-	call := b.park(want, waiting(20))
+	call := b.keepOpen(want, waiting(20))
 	a.call(raised(0), executing(1))
-	// Its time, the next beat, and the delay of the one that is kept open.
+	// The timeout, the next heartbeat, and the delay.
 	c.until("the exchange waits for the delay", func() bool { return c.clock.Waiters() >= 3 })
 	c.clock.Step(5 * time.Second)
 	expect(t, call.wait(t), exchange.ActionWork, "0")
 }
 
-func TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay(t *testing.T) {
+func TestClockStepDoesNotProlongADelay(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 10 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -98,27 +98,27 @@ func TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay(t *testing.T) {
 	expect(t, a.call(want), exchange.ActionWork, "0")
 }
 
-func TestManyThatRaiseOneAfterTheOtherShareTheirTimes(t *testing.T) {
-	l := &ledger{run: Run{Total: 2000, Retries: 1, RetryDelaySeconds: 4}, row: outcomes.Run{Total: 2000, Next: 2000}, now: testStart.UnixMicro()}
+func TestDelaysOfManyFailuresAreGrouped(t *testing.T) {
+	s := &runState{run: Run{Total: 2000, Retries: 1, RetryDelaySeconds: 4}, row: outcomes.Run{Total: 2000, Next: 2000}, now: testStart.UnixMicro()}
 	for index := range 2000 {
-		l.now += 1000
-		l.fail(index, "ValueError")
-		l.postpone(index)
+		s.now += 1000
+		s.fail(index, "ValueError")
+		s.postpone(index)
 	}
 	// Two seconds are half of the delay.
-	if got := len(l.row.Delayed); got > delayGrain/2+2 {
+	if got := len(s.row.Delayed); got > delayGrain/2+2 {
 		t.Errorf("2000 inputs that raised within two seconds have %d times", got)
 	}
-	if got := l.row.Waiting(); got.String() != "0-1999" {
-		t.Errorf("of 0-1999 %q wait", got)
+	if got := s.row.Waiting(); got.String() != "0-1999" {
+		t.Errorf("%q wait; want 0-1999", got)
 	}
-	l.now += 4_300_000
-	if l.ripen(); l.row.Returned.String() != "0-1999" || len(l.row.Delayed) != 0 {
-		t.Errorf("when all have waited %q may be handed out", l.row.Returned)
+	s.now += 4_300_000
+	if s.returnDue(); s.row.Returned.String() != "0-1999" || len(s.row.Delayed) != 0 {
+		t.Errorf("after the delay %q may be handed out", s.row.Returned)
 	}
 }
 
-func TestALateOutcomeOfADelayedInputIsItsOutcome(t *testing.T) {
+func TestLateReportOfADelayedInputIsItsOutcome(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 3, 10 })
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -132,7 +132,7 @@ func TestALateOutcomeOfADelayedInputIsItsOutcome(t *testing.T) {
 	}
 }
 
-func TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards(t *testing.T) {
+func TestDelayedInputSurvivesASuspension(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.RetryDelaySeconds = 1, 1, 5 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -144,15 +144,15 @@ func TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards(t *testing.T) {
 	expect(t, c.pod(0).call(want), exchange.ActionWork, "0")
 }
 
-func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
+func TestNonRetryableErrorIsFinal(t *testing.T) {
 	for name, tc := range map[string]struct {
 		listed []string
 		want   exchange.Action
 	}{
-		"a type that is listed":                    {listed: []string{"KeyError", "ValueError"}, want: exchange.ActionFinished},
-		"a type that is not":                       {listed: []string{"KeyError"}, want: exchange.ActionWork},
-		"a type that is listed by its module only": {listed: []string{"builtins.ValueError"}, want: exchange.ActionWork},
-		"none is listed":                           {want: exchange.ActionWork},
+		"a type that is listed":               {listed: []string{"KeyError", "ValueError"}, want: exchange.ActionFinished},
+		"a type that is not listed":           {listed: []string{"KeyError"}, want: exchange.ActionWork},
+		"a type that is listed with a module": {listed: []string{"builtins.ValueError"}, want: exchange.ActionWork},
+		"no type is listed":                   {want: exchange.ActionWork},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.Retries, r.NonRetryable = 1, 3, tc.listed })
@@ -165,7 +165,7 @@ func TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce(t *testing.T) {
 	}
 }
 
-func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
+func TestRunEndsAfterMaxFailures(t *testing.T) {
 	timedOut := func(index int) request {
 		return func(r *exchange.Request) {
 			done(index)(r)
@@ -173,24 +173,24 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct {
-		most      int
-		reports   []request
-		wantEnded bool
-		message   string
+		maxFailures int
+		reports     []request
+		wantEnded   bool
+		message     string
 	}{
-		"the first failure, where none is borne": {
-			most: 0, reports: []request{raised(0)}, wantEnded: true,
-			message: "1 input failed or timed out, and the run bears 0 (spec.maxFailures): the inputs without an outcome were not executed to their end",
+		"the first failure if none is allowed": {
+			maxFailures: 0, reports: []request{raised(0)}, wantEnded: true,
+			message: "1 input failed or timed out, and the limit is 0 (spec.maxFailures): the inputs without an outcome were not executed to the end",
 		},
-		"the second of either kind, where one is borne": {
-			most: 1, reports: []request{raised(0), timedOut(1)}, wantEnded: true,
-			message: "2 inputs failed or timed out, and the run bears 1 (spec.maxFailures): the inputs without an outcome were not executed to their end",
+		"the second failure or timeout if one is allowed": {
+			maxFailures: 1, reports: []request{raised(0), timedOut(1)}, wantEnded: true,
+			message: "2 inputs failed or timed out, and the limit is 1 (spec.maxFailures): the inputs without an outcome were not executed to the end",
 		},
-		"as many as are borne": {most: 2, reports: []request{raised(0), timedOut(1)}},
-		"none failed":          {most: 0, reports: []request{done(0), done(1)}},
+		"as many as are allowed": {maxFailures: 2, reports: []request{raised(0), timedOut(1)}},
+		"none failed":            {maxFailures: 0, reports: []request{done(0), done(1)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 5, &tc.most })
+			c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 5, &tc.maxFailures })
 			a, b := c.pod(0), c.pod(1)
 			expect(t, a.call(want), exchange.ActionWork, "0")
 			var last *exchange.Answer
@@ -215,22 +215,22 @@ func TestARunEndsWhenMoreInputsFailedThanItBears(t *testing.T) {
 				t.Errorf("%d are cancelled; want %d", got.Cancelled, want)
 			}
 			if o := c.outcomes()[4]; o.Error == nil || o.Error.Message != tc.message || o.Attempts != 0 {
-				t.Errorf("what was not executed has the outcome %+v with %+v", o, o.Error)
+				t.Errorf("an input that was not executed has the outcome %+v with %+v", o, o.Error)
 			}
 		})
 	}
 }
 
-func TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo(t *testing.T) {
+func TestReportThatEndsTheRunEndsTheOtherLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
 	c.batchesOf(1)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, b.call(want), exchange.ActionWork, "1")
-	// The other's input, of a lease that had run out, and the one failure that is too many.
+	// An input that was leased to the other worker, and the failure that exceeds the limit.
 	expect(t, a.call(raised(0), done(1)), exchange.ActionStop, "")
 	if row := c.row(); row.Live != 0 || row.Closing == "" {
-		t.Errorf("%d are live, closing is %q", row.Live, row.Closing)
+		t.Errorf("%d workers are live, closing is %q", row.Live, row.Closing)
 	}
 	if err := c.check(); err != nil {
 		t.Errorf("the invariant: %v", err)
@@ -238,22 +238,22 @@ func TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo(t *test
 	expect(t, b.call(want, executing(1)), exchange.ActionStop, "")
 }
 
-func TestTheLastFailureOfARunIsItsOwnEnd(t *testing.T) {
+func TestLastFailureClosesTheRunWithoutAReason(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 1, new(int) })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
 	expect(t, a.call(raised(0), want), exchange.ActionFinished, "")
 	if got := c.progress(); !got.Closed || got.Reason != "" {
-		t.Errorf("the progress is %+v; want closed, and no reason but the failure", got)
+		t.Errorf("the progress is %+v; want closed without a reason", got)
 	}
 }
 
-func TestADeathThatIsOneFailureTooManyEndsTheRun(t *testing.T) {
+func TestDeathBeyondMaxFailuresEndsTheRun(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.MaxFailures = 3, new(int) })
-	for range crashBudget {
+	for range maxCrashes {
 		a := c.pod(0)
 		expect(t, a.call(want), exchange.ActionWork, "0")
-		a.over(oomKilled)
+		a.end(oomKilled)
 	}
 	if got := c.row().Closing; got != v1alpha1.ReasonMaxFailuresExceeded {
 		t.Errorf("the run is closing for %q", got)

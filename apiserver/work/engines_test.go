@@ -16,96 +16,95 @@ func TestMain(m *testing.M) {
 	postgrestest.Main(m)
 }
 
-// onEveryEngine are the tests of an exchange on a store. They run on SQLite by their own names and on PostgreSQL by this
-// table.
+// onEveryEngine are the tests that need a store. They run on SQLite as ordinary tests, and on PostgreSQL through this table.
 var onEveryEngine = map[string]func(*testing.T){
-	"TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain":                                            TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain,
-	"TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought":                                        TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought,
-	"TestOverTheQuotaLiveOutputIsNotStored":                                                                TestOverTheQuotaLiveOutputIsNotStored,
-	"TestANamespaceOverItsQuotaChangesNothingForAnother":                                                   TestANamespaceOverItsQuotaChangesNothingForAnother,
-	"TestWhatIsDeletedFreesTheQuota":                                                                       TestWhatIsDeletedFreesTheQuota,
-	"TestManyAtOnceStoreNoMoreThanTheQuota":                                                                TestManyAtOnceStoreNoMoreThanTheQuota,
-	"TestAQuotaHoldsOverARestartAndOverSeveralServers":                                                     TestAQuotaHoldsOverARestartAndOverSeveralServers,
-	"TestACallOverHTTP":                                                                                    TestACallOverHTTP,
-	"TestCallsThatAreRefused":                                                                              TestCallsThatAreRefused,
-	"TestARequestOfTheGreatestSizeIsTaken":                                                                 TestARequestOfTheGreatestSizeIsTaken,
-	"TestAttempts":                                                                                         TestAttempts,
-	"TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas":                                                     TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas,
-	"TestDeathsWithoutOneOutcomeEndTheRun":                                                                 TestDeathsWithoutOneOutcomeEndTheRun,
-	"TestADeathIsCountedOnceHoweverOftenItIsSeen":                                                          TestADeathIsCountedOnceHoweverOftenItIsSeen,
-	"TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted":                                                     TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted,
-	"TestAWorkerOfAPodThatIsOverIsTakenAtItsWordAndRefusedMore":                                            TestAWorkerOfAPodThatIsOverIsTakenAtItsWordAndRefusedMore,
-	"TestALateFirstCallOfADeadPodDoesNotBuryItsSuccessor":                                                  TestALateFirstCallOfADeadPodDoesNotBuryItsSuccessor,
-	"TestSuspendingTakesEverythingBackUncharged":                                                           TestSuspendingTakesEverythingBackUncharged,
-	"TestProgressCountsWhatWorkersCostAndHowManyThereAre":                                                  TestProgressCountsWhatWorkersCostAndHowManyThereAre,
-	"TestProgressOfARunThatNoWorkerHasCalledFor":                                                           TestProgressOfARunThatNoWorkerHasCalledFor,
-	"TestChangedIsToldOfEachChangeAndOfNothingElse":                                                        TestChangedIsToldOfEachChangeAndOfNothingElse,
-	"TestAWorkerJoinsOnceWithItsFirstCall":                                                                 TestAWorkerJoinsOnceWithItsFirstCall,
-	"TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo":                                      TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo,
-	"TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther":                                                  TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther,
-	"TestForgetDeletesARunAndWhatItsWorkersHold":                                                           TestForgetDeletesARunAndWhatItsWorkersHold,
-	"TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack":                                                      TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack,
-	"TestAHandOutWhoseInputsCannotBeReadIsRepeated":                                                        TestAHandOutWhoseInputsCannotBeReadIsRepeated,
-	"TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome":                                          TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome,
-	"TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer":                   TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer,
-	"TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing":                            TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing,
-	"TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted":                                              TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted,
-	"TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged":                              TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged,
-	"TestProperty4TheSameSequenceGetsTheSameAnswer":                                                        TestProperty4TheSameSequenceGetsTheSameAnswer,
-	"TestProperty4AnOlderSequenceIsRefused":                                                                TestProperty4AnOlderSequenceIsRefused,
-	"TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged":                                               TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged,
-	"TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers":                                            TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers,
-	"TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndASteppedClockExpiresNothing": TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndASteppedClockExpiresNothing,
-	"TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInput":                         TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInput,
-	"TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHasItNow":                    TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHasItNow,
-	"TestProperty6APoisonInputFailsAlone":                                                                  TestProperty6APoisonInputFailsAlone,
-	"TestProperty6SuspectsAreHandedOutOneAtATime":                                                          TestProperty6SuspectsAreHandedOutOneAtATime,
-	"TestProperty6WhoIsCharged":                                                                            TestProperty6WhoIsCharged,
-	"TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd":                                                 TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd,
-	"TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing":                                     TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing,
-	"TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore":                     TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore,
-	"TestProperty8ASuspectKeepsWorkersFromBeingSentAway":                                                   TestProperty8ASuspectKeepsWorkersFromBeingSentAway,
-	"TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway":                                TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway,
-	"TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther":                        TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther,
-	"TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts":                              TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts,
-	"TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose":                                           TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose,
-	"TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts":                              TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts,
-	"TestACallThatIsKeptOpenIsAnsweredWhen":                                                                TestACallThatIsKeptOpenIsAnsweredWhen,
-	"TestNothingIsHandedToACallerWhoHasGone":                                                               TestNothingIsHandedToACallerWhoHasGone,
-	"TestAWorkerWhoseCallIsKeptOpenKeepsItsLease":                                                          TestAWorkerWhoseCallIsKeptOpenKeepsItsLease,
-	"TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen":                                                  TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen,
-	"TestManyWorkersAtOnceDoEachInputOnce":                                                                 TestManyWorkersAtOnceDoEachInputOnce,
-	"TestALeaseIsKeptByCallsToWhicheverServer":                                                             TestALeaseIsKeptByCallsToWhicheverServer,
-	"TestALeaseRunsOutAtWhicheverServerIsLeft":                                                             TestALeaseRunsOutAtWhicheverServerIsLeft,
-	"TestALapseMakesSureOfTheBeat":                                                                         TestALapseMakesSureOfTheBeat,
-	"TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers":                                                TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers,
-	"TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid":                                                   TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid,
-	"TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers":                                           TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers,
-	"TestServersThatCloseARunAtOnceFillItOnce":                                                             TestServersThatCloseARunAtOnceFillItOnce,
-	"TestAnInputThatRaisedWaitsForItsNextAttempt":                                                          TestAnInputThatRaisedWaitsForItsNextAttempt,
-	"TestACrashIsTriedAgainAtOnceWhateverTheDelay":                                                         TestACrashIsTriedAgainAtOnceWhateverTheDelay,
-	"TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver":                                                    TestACallThatIsKeptOpenIsAnsweredWhenADelayIsOver,
-	"TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins":                                               TestACallThatIsKeptOpenLearnsOfADelayThatAnotherBegins,
-	"TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay":                                          TestAClockThatIsSteppedBackDelaysNothingForLongerThanADelay,
-	"TestALateOutcomeOfADelayedInputIsItsOutcome":                                                          TestALateOutcomeOfADelayedInputIsItsOutcome,
-	"TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards":                                          TestWhatIsDelayedWhenTheRunIsSuspendedIsHandedOutAfterwards,
-	"TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce":                                                         TestAnErrorThatIsNotToBeRetriedIsFinalAtOnce,
-	"TestARunEndsWhenMoreInputsFailedThanItBears":                                                          TestARunEndsWhenMoreInputsFailedThanItBears,
-	"TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo":                                  TestAReportThatTakesAnothersInputAndEndsTheRunEndsTheOthersLeaseToo,
-	"TestTheLastFailureOfARunIsItsOwnEnd":                                                                  TestTheLastFailureOfARunIsItsOwnEnd,
-	"TestADeathThatIsOneFailureTooManyEndsTheRun":                                                          TestADeathThatIsOneFailureTooManyEndsTheRun,
-	"TestWhatIsBeingPrintedIsKeptUntilTheOutcome":                                                          TestWhatIsBeingPrintedIsKeptUntilTheOutcome,
-	"TestARunWhoseInputsAreGoneEndsAndSaysSo":                                                              TestARunWhoseInputsAreGoneEndsAndSaysSo,
-	"TestWholeCallsAreHandedOut":                                                                           TestWholeCallsAreHandedOut,
-	"TestOfManyInOneCallTheOneThatKilledItIsFound":                                                         TestOfManyInOneCallTheOneThatKilledItIsFound,
-	"TestASuspectOfSomebodyElseMeansNothing":                                                               TestASuspectOfSomebodyElseMeansNothing,
-	"TestCallsThatAreOnlyAnnouncedKeepNobodyOut":                                                           TestCallsThatAreOnlyAnnouncedKeepNobodyOut,
+	"TestInputsOverTheQuotaFailWithoutRetries":                     TestInputsOverTheQuotaFailWithoutRetries,
+	"TestOutcomeOverTheQuotaFailsWithoutItsPayload":                TestOutcomeOverTheQuotaFailsWithoutItsPayload,
+	"TestLiveOutputOverTheQuotaIsNotStored":                        TestLiveOutputOverTheQuotaIsNotStored,
+	"TestQuotaOfOneNamespaceDoesNotAffectAnother":                  TestQuotaOfOneNamespaceDoesNotAffectAnother,
+	"TestDeletionFreesTheQuota":                                    TestDeletionFreesTheQuota,
+	"TestConcurrentRunsStoreNoMoreThanTheQuota":                    TestConcurrentRunsStoreNoMoreThanTheQuota,
+	"TestQuotaAppliesAcrossRestartsAndServers":                     TestQuotaAppliesAcrossRestartsAndServers,
+	"TestCallOverHTTP":                                             TestCallOverHTTP,
+	"TestRejectedCalls":                                            TestRejectedCalls,
+	"TestRequestOfMaximumSizeIsAccepted":                           TestRequestOfMaximumSizeIsAccepted,
+	"TestAttempts":                                                 TestAttempts,
+	"TestOutcomeKeepsItsReportAndWorker":                           TestOutcomeKeepsItsReportAndWorker,
+	"TestDeathsWithoutAnOutcomeEndTheRun":                          TestDeathsWithoutAnOutcomeEndTheRun,
+	"TestDeathIsCountedOnce":                                       TestDeathIsCountedOnce,
+	"TestDeathOfAReleasedWorkerIsNotCounted":                       TestDeathOfAReleasedWorkerIsNotCounted,
+	"TestWorkerOfAnEndedPodMayReportButGetsNoInputs":               TestWorkerOfAnEndedPodMayReportButGetsNoInputs,
+	"TestLateFirstCallOfADeadPodDoesNotEndItsSuccessor":            TestLateFirstCallOfADeadPodDoesNotEndItsSuccessor,
+	"TestSuspensionReturnsInputsWithoutACharge":                    TestSuspensionReturnsInputsWithoutACharge,
+	"TestProgressCountsWorkersAndGPUSeconds":                       TestProgressCountsWorkersAndGPUSeconds,
+	"TestProgressOfARunWithoutCalls":                               TestProgressOfARunWithoutCalls,
+	"TestChangedIsCalledForChangesOnly":                            TestChangedIsCalledForChangesOnly,
+	"TestWorkerJoinsOnceWithItsFirstCall":                          TestWorkerJoinsOnceWithItsFirstCall,
+	"TestExecutionStartsAtTheFirstCallThatReportsIt":               TestExecutionStartsAtTheFirstCallThatReportsIt,
+	"TestOnlyResultsOfClosedRunsAreDeleted":                        TestOnlyResultsOfClosedRunsAreDeleted,
+	"TestForgetDeletesARunAndItsLeases":                            TestForgetDeletesARunAndItsLeases,
+	"TestInputsBeyondTheAnswerSizeAreReturned":                     TestInputsBeyondTheAnswerSizeAreReturned,
+	"TestHandOutIsRepeatedAfterAReadError":                         TestHandOutIsRepeatedAfterAReadError,
+	"TestModelEveryIndexEndsWithExactlyOneOutcome":                 TestModelEveryIndexEndsWithExactlyOneOutcome,
+	"TestGuarantee1IndexIsLeasedToOneWorkerAndLeasesSurviveACrash": TestGuarantee1IndexIsLeasedToOneWorkerAndLeasesSurviveACrash,
+	"TestGuarantee2FirstOutcomeWinsAndRepeatsChangeNothing":        TestGuarantee2FirstOutcomeWinsAndRepeatsChangeNothing,
+	"TestGuarantee3InputIsDoneOnlyWhenItsOutcomeIsCommitted":       TestGuarantee3InputIsDoneOnlyWhenItsOutcomeIsCommitted,
+	"TestGuarantee3FinishedOnlyWhenEverythingIsAcknowledged":       TestGuarantee3FinishedOnlyWhenEverythingIsAcknowledged,
+	"TestGuarantee4SameSequenceGetsTheSameAnswer":                  TestGuarantee4SameSequenceGetsTheSameAnswer,
+	"TestGuarantee4OlderSequenceIsRejected":                        TestGuarantee4OlderSequenceIsRejected,
+	"TestGuarantee4UnlistedInputsAreReturnedWithoutACharge":        TestGuarantee4UnlistedInputsAreReturnedWithoutACharge,
+	"TestGuarantee5InputsOfALostWorkerGoToOthers":                  TestGuarantee5InputsOfALostWorkerGoToOthers,
+	"TestGuarantee5DeadlinesAreExtendedAfterAnOutage":              TestGuarantee5DeadlinesAreExtendedAfterAnOutage,
+	"TestGuarantee5HandlerContinuesAfterAnOutage":                  TestGuarantee5HandlerContinuesAfterAnOutage,
+	"TestGuarantee5LateReportIsAcceptedAndRevokesTheOtherLease":    TestGuarantee5LateReportIsAcceptedAndRevokesTheOtherLease,
+	"TestGuarantee6PoisonInputFailsAlone":                          TestGuarantee6PoisonInputFailsAlone,
+	"TestGuarantee6SuspectsAreHandedOutOneAtATime":                 TestGuarantee6SuspectsAreHandedOutOneAtATime,
+	"TestGuarantee6Charges":                                        TestGuarantee6Charges,
+	"TestGuarantee6SigtermFromUserCodeIsIgnored":                   TestGuarantee6SigtermFromUserCodeIsIgnored,
+	"TestGuarantee6WorkerOfATerminatingPodIsNotified":              TestGuarantee6WorkerOfATerminatingPodIsNotified,
+	"TestGuarantee8RunFinishesWithItsLastOutcome":                  TestGuarantee8RunFinishesWithItsLastOutcome,
+	"TestGuarantee8SuspectKeepsWorkersFromBeingReleased":           TestGuarantee8SuspectKeepsWorkersFromBeingReleased,
+	"TestGuarantee8SuccessorOfALostWorkerIsNotReleased":            TestGuarantee8SuccessorOfALostWorkerIsNotReleased,
+	"TestCloseGivesMissingIndexesTheReason":                        TestCloseGivesMissingIndexesTheReason,
+	"TestReportBeforeTheFillBecomesTheOutcome":                     TestReportBeforeTheFillBecomesTheOutcome,
+	"TestLastReportClosesTheRun":                                   TestLastReportClosesTheRun,
+	"TestRestartedServerFinishesAClosing":                          TestRestartedServerFinishesAClosing,
+	"TestOpenCallIsAnsweredWhen":                                   TestOpenCallIsAnsweredWhen,
+	"TestDisconnectedCallerGetsNoLease":                            TestDisconnectedCallerGetsNoLease,
+	"TestOpenCallKeepsTheLease":                                    TestOpenCallKeepsTheLease,
+	"TestCallOfAWorkerWithLeasesIsNotKeptOpen":                     TestCallOfAWorkerWithLeasesIsNotKeptOpen,
+	"TestConcurrentWorkersExecuteEachInputOnce":                    TestConcurrentWorkersExecuteEachInputOnce,
+	"TestCallsToAnyServerKeepTheLease":                             TestCallsToAnyServerKeepTheLease,
+	"TestAnyRemainingServerExpiresALease":                          TestAnyRemainingServerExpiresALease,
+	"TestExpiryChecksTheHeartbeatAgain":                            TestExpiryChecksTheHeartbeatAgain,
+	"TestOpenCallKeepsTheLeaseAtOtherServers":                      TestOpenCallKeepsTheLeaseAtOtherServers,
+	"TestOpenCallSeesChangesOfAnotherServer":                       TestOpenCallSeesChangesOfAnotherServer,
+	"TestWorkedTimeIsCountedOnceAcrossServers":                     TestWorkedTimeIsCountedOnceAcrossServers,
+	"TestConcurrentClosesFillARunOnce":                             TestConcurrentClosesFillARunOnce,
+	"TestRetryIsDelayed":                                           TestRetryIsDelayed,
+	"TestCrashIsRetriedWithoutADelay":                              TestCrashIsRetriedWithoutADelay,
+	"TestOpenCallIsAnsweredWhenADelayEnds":                         TestOpenCallIsAnsweredWhenADelayEnds,
+	"TestOpenCallLearnsOfANewDelay":                                TestOpenCallLearnsOfANewDelay,
+	"TestClockStepDoesNotProlongADelay":                            TestClockStepDoesNotProlongADelay,
+	"TestLateReportOfADelayedInputIsItsOutcome":                    TestLateReportOfADelayedInputIsItsOutcome,
+	"TestDelayedInputSurvivesASuspension":                          TestDelayedInputSurvivesASuspension,
+	"TestNonRetryableErrorIsFinal":                                 TestNonRetryableErrorIsFinal,
+	"TestRunEndsAfterMaxFailures":                                  TestRunEndsAfterMaxFailures,
+	"TestReportThatEndsTheRunEndsTheOtherLease":                    TestReportThatEndsTheRunEndsTheOtherLease,
+	"TestLastFailureClosesTheRunWithoutAReason":                    TestLastFailureClosesTheRunWithoutAReason,
+	"TestDeathBeyondMaxFailuresEndsTheRun":                         TestDeathBeyondMaxFailuresEndsTheRun,
+	"TestLiveOutputIsKeptUntilTheOutcome":                          TestLiveOutputIsKeptUntilTheOutcome,
+	"TestRunWithUnavailableInputsEnds":                             TestRunWithUnavailableInputsEnds,
+	"TestFullBatchesAreHandedOut":                                  TestFullBatchesAreHandedOut,
+	"TestPoisonInputOfABatchIsFound":                               TestPoisonInputOfABatchIsFound,
+	"TestSuspectsOfOtherWorkersAreIgnored":                         TestSuspectsOfOtherWorkersAreIgnored,
+	"TestSlowBodiesDoNotBlockOtherWorkers":                         TestSlowBodiesDoNotBlockOtherWorkers,
 }
 
 func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOn(t, onEveryEngine) }
 
-// A test that makes a cluster must be in the table.
-func TestEveryTestOfTheExchangeRunsOnEveryEngine(t *testing.T) {
+// A test that creates a cluster must be in the table.
+func TestAllStoreTestsRunOnEveryEngine(t *testing.T) {
 	postgrestest.CheckTable(t, onEveryEngine, "newCluster", "newServer", "newModel")
 }
 
@@ -116,12 +115,12 @@ type openedStore interface {
 	Close() error
 }
 
-// makeStore makes an empty store of the engine that the test is for.
+// makeStore creates an empty store of the test's engine.
 func (c *cluster) makeStore() {
 	c.t.Helper()
 	switch {
 	case c.url != "":
-		return // a benchmark's, on a server that syncs
+		return // of a benchmark, on a server that syncs
 	case postgrestest.Wanted(c.t):
 		c.url = postgrestest.URL(c.t)
 		return
@@ -131,7 +130,7 @@ func (c *cluster) makeStore() {
 		err = os.WriteFile(c.path, empty, 0o600)
 	}
 	if err != nil {
-		c.t.Fatalf("making a store: %v", err)
+		c.t.Fatalf("creating a store: %v", err)
 	}
 }
 

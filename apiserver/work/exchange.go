@@ -17,27 +17,27 @@ import (
 )
 
 const (
-	// DefaultLease is how long a worker may be silent.
+	// DefaultLease is how long a worker's lease lasts without a call.
 	DefaultLease = 30 * time.Second
-	// answerBytes is about how much of inputs an answer has at most. What does not fit is leased all the same; as the worker does
-	// not list it in its next call, it goes back.
-	answerBytes = 8 << 20
+	// maxAnswerBytes is the approximate maximum size of the inputs in one answer. Inputs that do not fit are leased as well; the worker
+	// does not list them in its next call, so they are returned.
+	maxAnswerBytes = 8 << 20
 )
 
 // Options of an exchange. The zero value has the defaults.
 type Options struct {
-	// Lease is how long a worker may be silent before what it holds goes to others. DefaultLease.
+	// Lease is how long a worker's lease lasts without a call. DefaultLease.
 	Lease time.Duration
 	// Limits are what an outcome may hold. DefaultLimits.
 	Limits exchange.Limits
-	// Clock is the time. Only its Since, which is monotonic, decides anything. The real clock.
+	// Clock measures time. Decisions depend only on its Since, which is monotonic. The real clock.
 	Clock clock.WithTicker
-	// Changed is called after each commit that changed a run's Progress. It must not block.
+	// Changed is called after each commit that changes a run's Progress. It must not block.
 	Changed func(run types.UID)
-	// Quotas bound what the runs of a namespace may store; nil for no bounds.
+	// Quotas limit what the runs of a namespace may store; nil means no limits.
 	Quotas *quotas.Quotas
-	// Joined is called after the commit of a worker's first call. It must not block. A server that ends in between never
-	// calls it.
+	// Joined is called after the commit of a worker's first call. It must not block. It is not called if the server stops between
+	// the two.
 	Joined func(run types.UID, worker Worker)
 }
 
@@ -51,15 +51,15 @@ type Exchange struct {
 
 	deadlines *deadlines
 	events    *events
-	// fillChunk is how many outcomes of a closing one transaction adds: calls are answered in between.
+	// fillChunk is how many outcomes one transaction adds while a run is closed, so that calls are answered in between.
 	fillChunk int
-	// closing has an element when some run's closing may have to go on.
+	// closing has an element when a run may have to be closed.
 	closing chan struct{}
-	// seen is what lookAtOthers saw, which only Run calls.
-	seen map[types.UID]signs
+	// seen is what the latest checkOtherServers read. Only Run uses it.
+	seen map[types.UID]waitState
 }
 
-// NewExchange makes an exchange. Run must be called for leases to run out.
+// NewExchange returns an exchange. Leases expire only while Run runs.
 func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, podExits PodExits, options Options) *Exchange {
 	if options.Lease <= 0 {
 		options.Lease = DefaultLease
@@ -89,9 +89,9 @@ func NewExchange(store outcomes.Store, runs Runs, inputs Inputs, podExits PodExi
 	}
 }
 
-// Call is one call of a worker: docs/exchange.md. It returns ErrNoRun, ErrSequence, a *RequestError, or an error that says
-// that the worker shall try the same call again. Asked to wait, it waits: until there is something to hand out, for as
-// long as the request allows, or until ctx ends.
+// Call is one call of a worker: see docs/exchange.md. It returns ErrNoRun, ErrSequence, a *RequestError, or an error after which the
+// worker repeats the same call. If the request allows waiting, Call waits until an input can be handed out, the time in the request
+// has passed, or ctx ends.
 func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Request) (*exchange.Answer, error) {
 	run, err := e.runOf(ctx, worker)
 	if err != nil {
@@ -101,29 +101,29 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Re
 	known := e.deadlines.enter(lease, leaseNames{run.Namespace, run.Name, worker.PodName})
 	defer e.deadlines.leave(lease)
 	if !known {
-		if err := e.buryPredecessors(ctx, run, worker); err != nil {
+		if err := e.endPredecessors(ctx, run, worker); err != nil {
 			return nil, err
 		}
 	}
 	var podExit PodExit
-	unheard := false
+	podEnding := false
 	if request.Leaving {
 		podExit = e.podExits.PodExit(ctx, run.Namespace, worker.PodName, worker.PodUID)
 	} else {
-		unheard = e.podExits.Ending(run.Namespace, worker.PodName, worker.PodUID)
+		podEnding = e.podExits.Ending(run.Namespace, worker.PodName, worker.PodUID)
 	}
-	var patience <-chan time.Time
+	var timeout <-chan time.Time
 	if request.WaitSeconds > 0 {
 		timer := e.options.Clock.NewTimer(time.Duration(request.WaitSeconds) * time.Second)
 		defer timer.Stop()
-		patience = timer.C()
+		timeout = timer.C()
 	}
-	// A call that is kept open shows the other servers that its worker lives.
-	var beats <-chan time.Time
-	for patient := patience != nil; ; {
-		// Before the decision, so that nothing that happens after it is missed.
-		something, release := e.events.of(run.UID)
-		c, err := e.decide(ctx, run, worker, request, podExit, unheard)
+	// An open call is evidence for the other servers that its worker is alive.
+	var heartbeats <-chan time.Time
+	for mayWait := timeout != nil; ; {
+		// Subscribe before the decision, so that no event after it is missed.
+		changed, release := e.events.of(run.UID)
+		c, err := e.decide(ctx, run, worker, request, podExit, podEnding)
 		if err != nil {
 			release()
 			return nil, err
@@ -132,30 +132,30 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Re
 			release()
 			return nil, c.refused
 		}
-		// A worker that holds something must be able to report it: its call is never kept open.
-		if c.action != exchange.ActionWait || !patient || !c.self.Held().Empty() {
+		// The call of a worker with leased inputs is never kept open: the worker must be able to report them.
+		if c.action != exchange.ActionWait || !mayWait || !c.self.Held().Empty() {
 			release()
 			return e.answer(ctx, run, c)
 		}
-		if beats == nil {
-			ticker := e.options.Clock.NewTicker(e.beatInterval())
+		if heartbeats == nil {
+			ticker := e.options.Clock.NewTicker(e.heartbeatInterval())
 			defer ticker.Stop()
-			beats = ticker.C()
+			heartbeats = ticker.C()
 		}
-		ripe, stop := e.when(c.nextDue())
+		delayEnded, stop := e.after(c.nextDue())
 		select {
-		case <-something:
-		case <-beats:
-		case <-ripe:
-		case <-patience:
-			patient = false
+		case <-changed:
+		case <-heartbeats:
+		case <-delayEnded:
+		case <-timeout:
+			mayWait = false
 		case <-e.events.drained:
-			patient = false
+			mayWait = false
 		case <-ctx.Done():
 		}
 		stop()
 		release()
-		// Nothing is handed to a caller who has gone: it would lie there until his next call.
+		// A lease granted to a disconnected caller would be unused until its next call.
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -165,8 +165,8 @@ func (e *Exchange) Call(ctx context.Context, worker Worker, request *exchange.Re
 	}
 }
 
-// when is a channel that tells when the time is over; nil, which never tells, where there is none.
-func (e *Exchange) when(left time.Duration) (<-chan time.Time, func()) {
+// after returns a channel that receives when the time has passed, or nil, which never receives, if there is nothing to wait for.
+func (e *Exchange) after(left time.Duration) (<-chan time.Time, func()) {
 	if left <= 0 {
 		return nil, func() {}
 	}
@@ -174,8 +174,8 @@ func (e *Exchange) when(left time.Duration) (<-chan time.Time, func()) {
 	return timer.C(), func() { timer.Stop() }
 }
 
-// beatInterval is how old a beat may get while its worker's call is kept open.
-func (e *Exchange) beatInterval() time.Duration { return e.options.Lease / 3 }
+// heartbeatInterval is the maximum age of a heartbeat while its worker's call is kept open.
+func (e *Exchange) heartbeatInterval() time.Duration { return e.options.Lease / 3 }
 
 func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 	run, err := e.runs.Run(ctx, worker.Namespace, worker.Run)
@@ -188,225 +188,24 @@ func (e *Exchange) runOf(ctx context.Context, worker Worker) (Run, error) {
 	return run, nil
 }
 
-// decide is a call's transaction.
-func (e *Exchange) decide(ctx context.Context, run Run, worker Worker, request *exchange.Request, podExit PodExit, unheard bool) (*call, error) {
-	lease := leaseKey{run.UID, worker.PodUID}
-	var c *call
-	var before outcomes.Run
-	wrote := false
-	err := e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
-		wrote = false
-		var err error
-		if c, err = e.gather(tx, run, worker, request); err != nil {
-			return err
-		}
-		c.podExit, c.unheard = podExit, unheard
-		before = c.row
-		if err := c.decide(); err != nil {
-			return err
-		}
-		if c.nothingNew() && c.known && c.elapsed < e.beatInterval() {
-			return nil
-		}
-		wrote = true
-		if err := c.write(tx, &before); err != nil {
-			return err
-		}
-		e.options.Quotas.Added(quotas.Results, run.Namespace, c.row.StoredBytes-before.StoredBytes)
-		return nil
-	})
-	if err != nil {
-		return nil, e.unsettled(err)
-	}
-	says := beatOf(&c.self)
-	if !wrote {
-		says = beatOf(c.before)
-	}
-	e.deadlines.called(lease, c.self.State == outcomes.WorkerLive, says, wrote)
-	e.options.Quotas.Refused(quotas.Outcome, run.Namespace, c.unkept, c.unkeptBytes)
-	e.options.Quotas.Refused(quotas.LiveOutput, run.Namespace, c.liveUnkept, c.liveUnkeptBytes)
-	e.announce(c.ledger, &before)
-	if c.before == nil {
-		e.options.Joined(run.UID, worker)
-	}
-	return c, nil
-}
-
-// gather reads what a call is decided by.
-func (e *Exchange) gather(tx *outcomes.Tx, run Run, worker Worker, request *exchange.Request) (*call, error) {
-	ledger, err := e.open(tx, run)
-	if err != nil {
-		return nil, err
-	}
-	c := &call{ledger: ledger, request: request, limits: e.options.Limits, reported: request.Reported()}
-	if ledger.row.ID != 0 {
-		if c.before, err = tx.Worker(ledger.row.ID, worker.PodUID); err != nil {
-			return nil, err
-		}
-		if c.have, err = tx.HaveOutcome(ledger.row.ID, c.reported); err != nil {
-			return nil, err
-		}
-		if ledger.attempts, err = tx.Attempts(ledger.row.ID, c.reported); err != nil {
-			return nil, err
-		}
-	}
-	if c.before == nil {
-		c.self = newWorker(worker, ledger.row.ID, ledger.now)
-	} else {
-		c.self = *c.before
-		c.elapsed, c.known = e.deadlines.elapsed(leaseKey{run.UID, worker.PodUID}, beatOf(c.before), ledger.now)
-	}
-	if ledger.row.ID != 0 && ledger.row.Next >= ledger.row.Total {
-		if c.orphans, err = tx.Orphans(ledger.row.ID, &c.self); err != nil {
-			return nil, err
-		}
-	}
-	if !c.elsewhere().Empty() {
-		if c.others, err = tx.LiveWorkers(ledger.row.ID); err != nil {
-			return nil, err
-		}
-	}
-	return c, c.measureRoom(tx, e.options.Quotas)
-}
-
-// open reads a run's row, or makes one that is written with the rest.
-func (e *Exchange) open(tx *outcomes.Tx, run Run) (*ledger, error) {
-	l := &ledger{run: run, now: e.options.Clock.Now().UnixMicro()}
-	row, err := tx.Run(run.UID)
-	if err != nil {
-		return nil, err
-	}
-	if row == nil {
-		l.row = newRow(run, l.now)
-		l.row.NamespaceUID, _ = e.options.Quotas.UID(run.Namespace)
-	} else {
-		l.row = *row
-	}
-	return l, nil
-}
-
-// nothingNew: a call that was kept open and still has nothing to get.
-func (c *call) nothingNew() bool {
-	return c.repeated() && c.action == exchange.ActionWait && c.self.AnswerAction == c.before.AnswerAction &&
-		c.self.State == c.before.State && c.self.Held().Equal(c.before.Held())
-}
-
-// write writes what a call has decided.
-func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
-	c.endLive(&c.self)
-	for i := range c.changedOthers {
-		c.endLive(&c.changedOthers[i])
-	}
-	if err := c.takeLive(tx); err != nil {
-		return err
-	}
-	if c.self.ID == 0 {
-		c.row.StoredBytes += outcomes.WorkerBytes
-	}
-	if err := c.ledger.write(tx, before); err != nil {
-		return err
-	}
-	c.self.RunID = c.row.ID
-	if err := tx.PutWorker(&c.self); err != nil {
-		return err
-	}
-	// Where all leases were just ended, those of the others were too: as they are here, they would live again.
-	for i := range c.changedOthers {
-		if c.fenced {
-			break
-		}
-		if err := tx.PutWorker(&c.changedOthers[i]); err != nil {
-			return err
-		}
-	}
-	if err := c.writeLive(tx); err != nil {
-		return err
-	}
-	for i := range c.added {
-		if c.added[i].WorkerID == 0 {
-			c.added[i].WorkerID = c.self.ID
-		}
-	}
-	return tx.InsertOutcomes(c.row.ID, c.added)
-}
-
-// write writes what a ledger has decided, but the outcomes, which may need the row of their worker first.
-func (l *ledger) write(tx *outcomes.Tx, before *outcomes.Run) error {
-	l.countRow(before)
-	if l.fenced && l.row.ID != 0 {
-		live, err := tx.DeleteLiveOutputs(l.row.ID)
-		if err != nil {
-			return err
-		}
-		l.row.StoredBytes -= live
-	}
-	if l.row.ID == 0 {
-		if err := tx.InsertRun(&l.row); err != nil {
-			return err
-		}
-	} else if err := tx.UpdateRun(before, &l.row); err != nil {
-		return err
-	}
-	if l.fenced {
-		if err := tx.FenceWorkers(l.row.ID); err != nil {
-			return err
-		}
-	}
-	return tx.PutAttempts(l.row.ID, l.attempted)
-}
-
-// announce tells those who wait for it what was committed.
-func (e *Exchange) announce(l *ledger, before *outcomes.Run) {
-	row := &l.row
-	if l.freed {
-		e.events.happened(row.UID)
-	}
-	if row.Closing != "" && !row.Closed {
-		e.closeSoon()
-	}
-	was, is := progressOf(before), progressOf(row)
-	// It grows with every call; the next change of anything else brings it along.
-	was.GPUSeconds = is.GPUSeconds
-	if was != is {
-		e.options.Changed(row.UID)
-	}
-}
-
-func (e *Exchange) closeSoon() {
-	select {
-	case e.closing <- struct{}{}:
-	default:
-	}
-}
-
-// unsettled takes note of an error of the store: workers that could not get through must not lose their leases for it.
-func (e *Exchange) unsettled(err error) error {
-	var request *exchange.RequestError
-	if errors.Is(err, ErrSequence) || errors.As(err, &request) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	e.deadlines.outage()
-	return err
-}
-
-// answer puts a decision into words, with the inputs that it hands out.
+// answer builds the answer from a decision and the inputs that it hands out.
 func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answer, error) {
 	answer := &exchange.Answer{
 		Action:         c.action,
-		PodEnding:      c.unheard,
+		PodEnding:      c.podEnding,
 		Revoked:        exchange.Indexes{Set: c.revoked},
 		LeaseSeconds:   e.options.Lease.Seconds(),
 		TimeoutSeconds: run.TimeoutSeconds,
 		HandBackMillis: handBack(c.row.MeanMicros).Milliseconds(),
 		BatchSize:      run.BatchSize,
-		LiveMillis:     liveEvery(c.row.Live).Milliseconds(),
+		LiveMillis:     liveInterval(c.row.Live).Milliseconds(),
 		Limits:         e.options.Limits,
 	}
 	size := 0
 	for r := range c.handed.Ranges() {
 		inputs, err := e.inputs.Inputs(ctx, run, r.First, r.Last)
 		if errors.Is(err, ErrInputs) {
-			// Whoever repeats this call is told to stop.
+			// If the worker repeats this call, the answer is stop.
 			err = errors.Join(err, e.Close(ctx, run, v1alpha1.ReasonInputsUnavailable, err.Error()))
 		}
 		if err != nil {
@@ -416,7 +215,7 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answ
 			return nil, fmt.Errorf("reading the inputs %d to %d: there are %d", r.First, r.Last, len(inputs))
 		}
 		for i, input := range inputs {
-			if size += len(input.JSON) + len(input.Literal); size > answerBytes && len(answer.Inputs) > 0 {
+			if size += len(input.JSON) + len(input.Literal); size > maxAnswerBytes && len(answer.Inputs) > 0 {
 				return answer, nil
 			}
 			answer.Inputs = append(answer.Inputs, exchange.Input{Index: r.First + i, JSON: input.JSON, Literal: input.Literal})
@@ -425,13 +224,13 @@ func (e *Exchange) answer(ctx context.Context, run Run, c *call) (*exchange.Answ
 	return answer, nil
 }
 
-// RunChanged says that a run's Ending or Suspended may have changed: calls that are kept open look again.
-func (e *Exchange) RunChanged(run types.UID) { e.events.happened(run) }
+// RunChanged notes that a run's Ending or Suspended may have changed: its open calls are decided again.
+func (e *Exchange) RunChanged(run types.UID) { e.events.notify(run) }
 
-// Drain answers every call that is kept open and keeps none open from now on: the server is about to end.
+// Drain answers every open call, and keeps no call open from now on: the server is about to stop.
 func (e *Exchange) Drain() { e.events.drain() }
 
-// logger is the context's, with the run.
+// logger returns the logger of the context with the run.
 func logger(ctx context.Context, run Run) klog.Logger {
 	return klog.FromContext(ctx).WithValues("run", klog.KRef(run.Namespace, run.Name))
 }

@@ -16,30 +16,30 @@ import (
 )
 
 const (
-	// forgetChunk is how many rows one transaction deletes; an outcome may have megabytes.
-	forgetChunk = 1024
-	// messageBytes is how long the message of a Progress may be, in bytes: no more than as many characters.
-	messageBytes = 4096
+	// deleteChunk is how many rows one transaction deletes; an outcome may have megabytes.
+	deleteChunk = 1024
+	// maxMessageBytes is the maximum length of the message of a Progress in bytes. The schema counts characters, of which there are no more.
+	maxMessageBytes = 4096
 )
 
-// PodOver takes note that a worker's pod is over: its container ended, it was deleted, or it is gone. It may be called as
-// often as that is seen; pods that never called count too, when they died by themselves. A pod that is only being deleted is
-// not over: it may still report.
-func (e *Exchange) PodOver(ctx context.Context, worker Worker, podExit PodExit) error {
+// PodEnded notes that a worker's pod has ended: its container ended, or the pod was deleted or does not exist. It may be called repeatedly
+// for one pod. A pod that never called counts too if its container ended by itself. A pod that is being deleted has not ended: it may
+// still report.
+func (e *Exchange) PodEnded(ctx context.Context, worker Worker, podExit PodExit) error {
 	run, err := e.runOf(ctx, worker)
 	if errors.Is(err, ErrNoRun) || errors.Is(err, ErrNotDecodable) {
-		return nil // the lease of the latter runs out when the run can be decoded again
+		return nil // if it cannot be decoded: the lease expires when it can be decoded again
 	}
 	if err != nil {
 		return err
 	}
-	return e.bury(ctx, run, worker, podExit, lossOver)
+	return e.endLease(ctx, run, worker, podExit, podHasEnded)
 }
 
-// buryPredecessors ends the leases of the pods that had the completion index of a new worker before: the Job makes a pod for
-// an index only when the one before is over. A pod of which that cannot be seen keeps its lease until it runs out: the
-// caller might be the older one, with a call that was long under way.
-func (e *Exchange) buryPredecessors(ctx context.Context, run Run, worker Worker) error {
+// endPredecessors ends the leases of the pods that had the completion index of a new worker before: the Job creates a pod for an index
+// only when the previous one has ended. If the cluster does not confirm that, a lease stays until it expires: the caller may be the older
+// pod, whose call was delayed.
+func (e *Exchange) endPredecessors(ctx context.Context, run Run, worker Worker) error {
 	var predecessors []outcomes.Worker
 	err := e.store.View(ctx, func(tx *outcomes.Tx) error {
 		predecessors = nil
@@ -54,97 +54,97 @@ func (e *Exchange) buryPredecessors(ctx context.Context, run Run, worker Worker)
 		return err
 	})
 	if err != nil {
-		return e.unsettled(err)
+		return e.storeError(err)
 	}
 	for _, p := range predecessors {
 		podExit := e.podExits.PodExit(ctx, run.Namespace, p.PodName, p.PodUID)
 		if podExit.State == PodExitRunning || podExit.State == PodExitUnknown {
 			continue
 		}
-		over := Worker{
+		predecessor := Worker{
 			Namespace: run.Namespace, Run: run.Name, RunUID: run.UID, PodName: p.PodName, Node: p.Node, PodUID: p.PodUID,
 			JobUID: p.JobUID, CompletionIndex: p.CompletionIndex,
 		}
-		if err := e.bury(ctx, run, over, podExit, lossOver); err != nil {
+		if err := e.endLease(ctx, run, predecessor, podExit, podHasEnded); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bury is the transaction of a worker's end.
-func (e *Exchange) bury(ctx context.Context, run Run, worker Worker, podExit PodExit, why loss) error {
+// endLease is the transaction that ends a worker's lease.
+func (e *Exchange) endLease(ctx context.Context, run Run, worker Worker, podExit PodExit, why leaseEnd) error {
 	lease := leaseKey{run.UID, worker.PodUID}
-	var l *ledger
+	var s *runState
 	var before outcomes.Run
 	err := e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
 		var err error
-		if l, err = e.open(tx, run); err != nil {
+		if s, err = e.open(tx, run); err != nil {
 			return err
 		}
-		before = l.row
-		return e.buryIn(tx, l, worker, podExit, why)
+		before = s.row
+		return e.endLeaseIn(tx, s, worker, podExit, why)
 	})
 	if err != nil {
-		return e.unsettled(err)
+		return e.storeError(err)
 	}
-	logger(ctx, run).V(1).Info("Worker over", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", podExit.ExitCode,
-		"reason", podExit.Reason, "barren", l.row.Barren, "deaths", l.row.Deaths)
+	logger(ctx, run).V(1).Info("Worker ended", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", podExit.ExitCode,
+		"reason", podExit.Reason, "deathsWithoutProgress", s.row.Barren, "deaths", s.row.Deaths)
 	e.deadlines.forget(lease)
-	e.announce(l, &before)
+	e.announce(s, &before)
 	return nil
 }
 
-func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, podExit PodExit, why loss) error {
-	before := l.row
+func (e *Exchange) endLeaseIn(tx *outcomes.Tx, s *runState, worker Worker, podExit PodExit, why leaseEnd) error {
+	before := s.row
 	var row *outcomes.Worker
 	var err error
-	if l.row.ID != 0 {
-		if row, err = tx.Worker(l.row.ID, worker.PodUID); err != nil {
+	if s.row.ID != 0 {
+		if row, err = tx.Worker(s.row.ID, worker.PodUID); err != nil {
 			return err
 		}
 	}
 	switch {
-	case row == nil && l.run.JobUID != "" && worker.JobUID != l.run.JobUID:
-		// A pod that only says that it is the run's: it never called, and whoever may make Jobs gives their pods any label.
+	case row == nil && s.run.JobUID != "" && worker.JobUID != s.run.JobUID:
+		// The pod never called, and only its labels name the run: anyone who can create Jobs can set them.
 		return nil
 	case row == nil:
-		if podExit.State != PodExitEnded || podExit.ExitCode == 0 || podExit.Terminating || l.row.Closed {
+		if podExit.State != PodExitEnded || podExit.ExitCode == 0 || podExit.Terminating || s.row.Closed {
 			return nil
 		}
-		// It died before its first call. The row remembers that this was counted.
-		fresh := newWorker(worker, l.row.ID, l.now)
-		fresh.LastMicros, fresh.State = l.now, outcomes.WorkerLapsed
+		// It ended before its first call. The row records that its death was counted.
+		fresh := newWorker(worker, s.row.ID, s.now)
+		fresh.LastMicros, fresh.State = s.now, outcomes.WorkerLapsed
 		row = &fresh
 	case row.State == outcomes.WorkerOver:
 		return nil
-	case why == lossLapsed && (row.State != outcomes.WorkerLive || !e.deadlines.due(leaseKey{l.run.UID, worker.PodUID}, beatOf(row))):
-		// It has called since, whichever server, or has left.
+	case why == leaseExpired && (row.State != outcomes.WorkerLive || !e.deadlines.stillExpired(leaseKey{s.run.UID, worker.PodUID}, heartbeatOf(row))):
+		// It has called since, possibly another server, or has left.
 		return nil
 	}
 	if held := row.Held(); held.Len() == 1 {
-		if l.attempts, err = tx.Attempts(l.row.ID, held); err != nil {
+		if s.attempts, err = tx.Attempts(s.row.ID, held); err != nil {
 			return err
 		}
 	}
-	after := l.bury(*row, podExit, why)
+	after := s.endLease(*row, podExit, why)
 	if after.ID == 0 {
-		l.row.StoredBytes += outcomes.WorkerBytes
+		s.row.StoredBytes += outcomes.WorkerBytes
 	}
-	l.endLive(&after)
-	if err := l.write(tx, &before); err != nil {
+	s.endLive(&after)
+	if err := s.write(tx, &before); err != nil {
 		return err
 	}
-	after.RunID = l.row.ID
+	after.RunID = s.row.ID
 	if err := tx.PutWorker(&after); err != nil {
 		return err
 	}
-	return tx.InsertOutcomes(l.row.ID, l.added)
+	return tx.InsertOutcomes(s.row.ID, s.added)
 }
 
-// Close ends a run, see "Ending a run" in docs/exchange.md: it stops hand-outs, takes every lease back, and gives
-// each index without an outcome the one that says why. It returns when the run is closed; an error means that it must be
-// called again. A run that is closed stays as it is.
+// Close ends a run, see "Ending a run" in docs/exchange.md: it hands out nothing more, ends every lease, and gives each index without an
+// outcome one with the reason. It returns when the run is closed; after an error it must be called again. Closing a closed run changes
+// nothing.
 func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) error {
 	status := outcomes.Failed
 	if reason == v1alpha1.ReasonCancelled || reason == v1alpha1.ReasonDeadlineExceeded {
@@ -153,99 +153,99 @@ func (e *Exchange) Close(ctx context.Context, run Run, reason, message string) e
 	if message == "" {
 		message = "the run was ended before this input had an outcome"
 	}
-	var l *ledger
+	var s *runState
 	var before outcomes.Run
 	err := e.store.Update(ctx, run.UID, func(tx *outcomes.Tx) error {
 		var err error
-		if l, err = e.open(tx, run); err != nil {
+		if s, err = e.open(tx, run); err != nil {
 			return err
 		}
-		before = l.row
-		if l.settle(); !l.row.Closed {
-			l.beginClosing(reason, status, outcomes.ErrorText{Type: reason, Message: cutText(message, maxErrorMessage)})
+		before = s.row
+		if s.closeWhenDone(); !s.row.Closed {
+			s.beginClosing(reason, status, outcomes.ErrorText{Type: reason, Message: printable.Cut(message, maxErrorMessage)})
 		}
-		return l.write(tx, &before)
+		return s.write(tx, &before)
 	})
 	if err != nil {
-		return fmt.Errorf("beginning to close the run %s/%s: %w", run.Namespace, run.Name, e.unsettled(err))
+		return fmt.Errorf("beginning to close the run %s/%s: %w", run.Namespace, run.Name, e.storeError(err))
 	}
-	e.announce(l, &before)
+	e.announce(s, &before)
 	return e.fill(ctx, run.UID)
 }
 
-// fill gives the indexes of a run that is being closed their outcomes, chunk by chunk.
+// fill gives the indexes without an outcome of a run that is being closed their outcomes, chunk by chunk.
 func (e *Exchange) fill(ctx context.Context, run types.UID) error {
 	for {
-		var l *ledger
+		var s *runState
 		var before outcomes.Run
 		err := e.store.Update(ctx, run, func(tx *outcomes.Tx) error {
-			l = nil
+			s = nil
 			row, err := tx.Run(run)
 			if err != nil || row == nil || row.Closing == "" || row.Closed {
 				return err
 			}
 			before = *row
-			l = &ledger{row: *row, now: e.options.Clock.Now().UnixMicro()}
-			return l.fillChunk(tx, e.fillChunk)
+			s = &runState{row: *row, now: e.options.Clock.Now().UnixMicro()}
+			return s.fillChunk(tx, e.fillChunk)
 		})
 		if err != nil {
-			return fmt.Errorf("closing a run: %w", e.unsettled(err))
+			return fmt.Errorf("closing a run: %w", e.storeError(err))
 		}
-		if l == nil {
+		if s == nil {
 			return nil
 		}
-		e.announce(l, &before)
-		if l.row.Closed {
-			klog.FromContext(ctx).Info("Run closed", "run", klog.KRef(l.row.Namespace, l.row.Name), "reason", l.row.Closing,
-				"withoutOutcome", l.row.Filled)
+		e.announce(s, &before)
+		if s.row.Closed {
+			klog.FromContext(ctx).Info("Run closed", "run", klog.KRef(s.row.Namespace, s.row.Name), "reason", s.row.Closing,
+				"withoutOutcome", s.row.Filled)
 			return nil
 		}
 	}
 }
 
-func (l *ledger) fillChunk(tx *outcomes.Tx, size int) error {
-	before := l.row
-	chunk := indexset.Span(l.row.FillNext, min(l.row.FillNext+size, l.row.Total)-1)
-	have, err := tx.HaveOutcome(l.row.ID, chunk)
+func (s *runState) fillChunk(tx *outcomes.Tx, size int) error {
+	before := s.row
+	chunk := indexset.Span(s.row.FillNext, min(s.row.FillNext+size, s.row.Total)-1)
+	have, err := tx.HaveOutcome(s.row.ID, chunk)
 	if err != nil {
 		return err
 	}
 	missing := chunk.Minus(have)
 	for r := range missing.Ranges() {
-		if err := tx.FillOutcomes(l.row.ID, r.First, r.Last, l.row.ClosingStatus, l.now); err != nil {
+		if err := tx.FillOutcomes(s.row.ID, r.First, r.Last, s.row.ClosingStatus, s.now); err != nil {
 			return err
 		}
 	}
-	l.filled(chunk, missing)
-	return l.write(tx, &before)
+	s.filled(chunk, missing)
+	return s.write(tx, &before)
 }
 
-// filled takes note of a chunk of a closing.
-func (l *ledger) filled(chunk, missing indexset.Set) {
-	l.row.FillNext += chunk.Len()
-	l.row.Filled += missing.Len()
-	l.row.StoredBytes += int64(missing.Len()) * outcomes.OutcomeBytes
-	l.row.Count(l.row.ClosingStatus, missing.Len())
-	l.unsuccessful(missing)
-	l.settle()
+// filled updates the run's counts after a chunk was filled.
+func (s *runState) filled(chunk, missing indexset.Set) {
+	s.row.FillNext += chunk.Len()
+	s.row.Filled += missing.Len()
+	s.row.StoredBytes += int64(missing.Len()) * outcomes.OutcomeBytes
+	s.row.Count(s.row.ClosingStatus, missing.Len())
+	s.unsuccessful(missing)
+	s.closeWhenDone()
 }
 
-// Progress tells how far a run is, whether or not a worker has called for it yet.
+// Progress returns the progress of a run, which may not have had a call yet.
 func (e *Exchange) Progress(ctx context.Context, run Run) (v1alpha1.RunProgress, error) {
-	var l *ledger
+	var s *runState
 	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {
-		l, err = e.open(tx, run)
+		s, err = e.open(tx, run)
 		return err
 	})
 	if err != nil {
 		return v1alpha1.RunProgress{}, err
 	}
-	// A run without inputs is closed before it began.
-	l.settle()
-	return progressOf(&l.row), nil
+	// A run without inputs is closed from the start.
+	s.closeWhenDone()
+	return progressOf(&s.row), nil
 }
 
-// progressOf is what a run's row says, in the API's terms.
+// progressOf converts a run's row to the API's type.
 func progressOf(row *outcomes.Run) v1alpha1.RunProgress {
 	progress := v1alpha1.RunProgress{
 		Total:         int32(row.Total),
@@ -273,16 +273,16 @@ func progressOf(row *outcomes.Run) v1alpha1.RunProgress {
 	return progress
 }
 
-// troubleText says what is wrong in one sentence. An exception that keeps a module from being loaded needs its type to be
-// understood; the other errors are sentences of the exchange itself. kubectl prints it: it is one line, without control characters.
+// troubleText returns the message of a run's problem. An error that prevents loading the module is understandable only with its type; the
+// other messages come from the exchange itself. kubectl prints the text, so it is one line without control characters.
 func troubleText(text outcomes.ErrorText, load bool) string {
 	if load {
-		return cutText(printable.Line("the module cannot be loaded: "+text.Type+": "+text.Message), messageBytes)
+		return printable.Cut(printable.Line("the module cannot be loaded: "+text.Type+": "+text.Message), maxMessageBytes)
 	}
-	return cutText(printable.Line(text.Message), messageBytes)
+	return printable.Cut(printable.Line(text.Message), maxMessageBytes)
 }
 
-// RunUIDs lists the runs that the store has something of.
+// RunUIDs returns the UIDs of the runs in the store.
 func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
 	err = e.store.View(ctx, func(tx *outcomes.Tx) error {
 		uids, err = tx.RunUIDs()
@@ -291,8 +291,8 @@ func (e *Exchange) RunUIDs(ctx context.Context) (uids []types.UID, err error) {
 	return uids, err
 }
 
-// DeleteResults deletes what the inputs of a run that is closed returned, raised and printed, in pieces. From its first step
-// on nobody reads them. An error means that some may be left.
+// DeleteResults deletes the results, errors and output of a closed run, in chunks. After the first chunk they cannot be read any more.
+// An error means that some may be left.
 func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 	namespace := ""
 	defer func() { e.options.Quotas.Freed(quotas.Results, namespace) }()
@@ -305,14 +305,14 @@ func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 			case err != nil || row == nil:
 				return err
 			case !row.Closed:
-				return errors.New("it goes on")
+				return errors.New("the run is not closed")
 			case row.ResultsDeletedMicros == 0:
 				if err := tx.BeginDeletingResults(row, e.options.Clock.Now().UnixMicro()); err != nil {
 					return err
 				}
 			}
 			namespace = row.Namespace
-			next, err = tx.DeleteResultsSome(row, first, forgetChunk)
+			next, err = tx.DeleteResultsSome(row, first, deleteChunk)
 			return err
 		})
 		if err != nil {
@@ -323,7 +323,7 @@ func (e *Exchange) DeleteResults(ctx context.Context, run types.UID) error {
 	return nil
 }
 
-// Forget deletes all that the store has of a run, in pieces. An error means that some may be left.
+// Forget deletes everything that the store has of a run, in chunks. An error means that some may be left.
 func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
 	namespace := ""
 	defer func() { e.options.Quotas.Freed(quotas.Results, namespace) }()
@@ -335,7 +335,7 @@ func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
 				return err
 			}
 			namespace = row.Namespace
-			done, err = tx.DeleteSome(row, forgetChunk)
+			done, err = tx.DeleteSome(row, deleteChunk)
 			return err
 		})
 		if err != nil {
@@ -343,6 +343,6 @@ func (e *Exchange) Forget(ctx context.Context, run types.UID) error {
 		}
 	}
 	e.deadlines.forgetRun(run)
-	e.events.happened(run)
+	e.events.notify(run)
 	return nil
 }

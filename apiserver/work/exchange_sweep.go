@@ -13,28 +13,28 @@ import (
 )
 
 const (
-	// sweepsPerLease is how often deadlines are looked at.
+	// sweepsPerLease is how often per lease the deadlines are checked.
 	sweepsPerLease = 6
-	// othersInterval is how long a call that is kept open may not notice what another server did for its run. Asking is one
-	// small read a second for each run that has such calls. Being told (by LISTEN and NOTIFY, say) would need a connection more, one
-	// that may be lost unseen, so that asking would be needed beside it.
+	// othersInterval is the maximum time after which an open call sees what another server did for its run. It costs one small read per
+	// second for each run with open calls. Notifications (LISTEN and NOTIFY, for example) would need another connection, whose loss
+	// could go unnoticed, so that polling would be needed as well.
 	othersInterval = time.Second
 )
 
-// Run lets leases run out and goes on with closings, until ctx ends.
+// Run expires leases and finishes closings until ctx ends.
 func (e *Exchange) Run(ctx context.Context) {
 	ticker := e.options.Clock.NewTicker(e.options.Lease / sweepsPerLease)
 	defer ticker.Stop()
 	others := e.options.Clock.NewTicker(othersInterval)
 	defer others.Stop()
-	report := func(err error, doing string) {
+	logError := func(err error, action string) {
 		if err != nil && ctx.Err() == nil && !errors.Is(err, outcomes.ErrNotReady) {
-			klog.FromContext(ctx).Error(err, "Cannot "+doing+"; trying again soon")
+			klog.FromContext(ctx).Error(err, "Cannot "+action+"; trying again soon")
 		}
 	}
-	report(e.observe(ctx), "look after leases")
+	logError(e.observe(ctx), "read the leases")
 	for {
-		report(e.finishClosings(ctx), "go on with closings")
+		logError(e.finishClosings(ctx), "finish closings")
 		for tick := false; !tick; {
 			select {
 			case <-ctx.Done():
@@ -42,16 +42,16 @@ func (e *Exchange) Run(ctx context.Context) {
 			case <-e.closing:
 				tick = true
 			case <-ticker.C():
-				report(e.Sweep(ctx), "end leases that have run out")
+				logError(e.Sweep(ctx), "end expired leases")
 				tick = true
 			case <-others.C():
-				report(e.lookAtOthers(ctx), "look at what other servers did")
+				logError(e.checkOtherServers(ctx), "read what other servers changed")
 			}
 		}
 	}
 }
 
-// observe looks at every lease in the store.
+// observe compares the deadlines with the leases in the store.
 func (e *Exchange) observe(ctx context.Context) error {
 	began := e.deadlines.now()
 	var leases []outcomes.Lease
@@ -67,37 +67,37 @@ func (e *Exchange) observe(ctx context.Context) error {
 	return nil
 }
 
-// signs are what of a run's row a call that is kept open waits for: something to be handed out, or to be sent away.
-type signs struct {
-	next              int
-	returned          string
-	suspects          string
-	closing           string
-	idle, closed, row bool
+// waitState is the part of a run's row that open calls wait for: an input to hand out, or an answer that ends the worker.
+type waitState struct {
+	next                          int
+	returned                      string
+	suspects                      string
+	closing                       string
+	nothingToHandOut, closed, row bool
 }
 
-// lookAtOthers wakes calls that are kept open when their runs have changed. Much of that happened here, and has woken them
-// already; looking once more changes nothing.
-func (e *Exchange) lookAtOthers(ctx context.Context) error {
-	seen := make(map[types.UID]signs, len(e.seen))
+// checkOtherServers notifies open calls whose runs have changed. If this server made the change, it has notified them already, and a
+// second notification has no effect.
+func (e *Exchange) checkOtherServers(ctx context.Context) error {
+	seen := make(map[types.UID]waitState, len(e.seen))
 	for _, uid := range e.events.watched() {
-		var now signs
+		var now waitState
 		err := e.store.View(ctx, func(tx *outcomes.Tx) error {
-			now = signs{}
+			now = waitState{}
 			row, err := tx.Run(uid)
 			if err != nil || row == nil {
 				return err
 			}
-			l := ledger{row: *row}
-			now = signs{row.Next, row.Returned.String(), row.Suspects.String(), row.Closing, l.idle(), row.Closed, true}
+			s := runState{row: *row}
+			now = waitState{row.Next, row.Returned.String(), row.Suspects.String(), row.Closing, s.nothingToHandOut(), row.Closed, true}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		// The first look has nothing to compare with, and something may have happened between the call's decision and it.
+		// The first read has nothing to compare with, and the run may have changed between the call's decision and this read.
 		if before, known := e.seen[uid]; !known || before != now {
-			e.events.happened(uid)
+			e.events.notify(uid)
 		}
 		seen[uid] = now
 	}
@@ -105,38 +105,38 @@ func (e *Exchange) lookAtOthers(ctx context.Context) error {
 	return nil
 }
 
-// Sweep ends the leases that have run out. Run calls it.
+// Sweep ends the leases that have expired. Run calls it.
 func (e *Exchange) Sweep(ctx context.Context) error {
 	if err := e.observe(ctx); err != nil {
 		return err
 	}
 	var errs []error
-	for _, lease := range e.deadlines.dues() {
-		errs = append(errs, e.lapse(ctx, lease, e.deadlines.names(lease)))
+	for _, lease := range e.deadlines.expired() {
+		errs = append(errs, e.expire(ctx, lease, e.deadlines.names(lease)))
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Exchange) lapse(ctx context.Context, lease leaseKey, names leaseNames) error {
+func (e *Exchange) expire(ctx context.Context, lease leaseKey, names leaseNames) error {
 	worker := Worker{Namespace: names.namespace, Run: names.run, RunUID: lease.run, PodName: names.pod, PodUID: lease.pod}
 	run, err := e.runOf(ctx, worker)
 	if errors.Is(err, ErrNoRun) {
-		// What belongs to it is deleted by others.
+		// The sweeper of package report deletes its rows.
 		e.deadlines.forget(lease)
 		return nil
 	}
 	if errors.Is(err, ErrNotDecodable) {
-		return nil // the lease ends when the run can be decoded again
+		return nil // the lease is ended when the run can be decoded again
 	}
 	if err != nil {
 		return fmt.Errorf("finding the run %s/%s: %w", names.namespace, names.run, err)
 	}
 	podExit := e.podExits.PodExit(ctx, names.namespace, names.pod, lease.pod)
-	logger(ctx, run).Info("Lease ran out", "pod", klog.KRef(names.namespace, names.pod))
-	return e.bury(ctx, run, worker, podExit, lossLapsed)
+	logger(ctx, run).Info("Lease expired", "pod", klog.KRef(names.namespace, names.pod))
+	return e.endLease(ctx, run, worker, podExit, leaseExpired)
 }
 
-// finishClosings goes on with closings that were begun by a call, or by a server that has ended since.
+// finishClosings finishes closings that a call began, or a server that stopped.
 func (e *Exchange) finishClosings(ctx context.Context) error {
 	var runs []types.UID
 	err := e.store.View(ctx, func(tx *outcomes.Tx) (err error) {

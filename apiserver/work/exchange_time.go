@@ -13,61 +13,63 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// leaseKey is a worker of a run.
+// leaseKey identifies a worker of a run.
 type leaseKey struct{ run, pod types.UID }
 
-// leaseNames are what the worker's pod is looked up by when the lease runs out.
+// leaseNames locate the worker's pod when its lease expires.
 type leaseNames struct{ namespace, run, pod string }
 
-// beat is what a worker's row says of its latest call that was written down. Whoever sees it change knows that the worker
-// lives, whichever server it called; the values mean nothing by themselves, so that no two clocks are ever compared.
-type beat struct{ sequence, micros int64 }
+// heartbeat identifies the latest recorded call of a worker. When it changes, the worker is alive, whichever server it called. The values
+// are only compared for equality, so the clocks of two servers are never compared.
+type heartbeat struct{ sequence, micros int64 }
 
-func beatOf(worker *outcomes.Worker) beat { return beat{worker.Sequence, worker.LastMicros} }
+func heartbeatOf(worker *outcomes.Worker) heartbeat {
+	return heartbeat{worker.Sequence, worker.LastMicros}
+}
 
-// deadlines are when leases run out. They are in memory and on the monotonic clock: a clock that is stepped ends no
-// lease, and a server that starts, or was away, gives everybody one whole lease more.
+// deadlines holds when leases expire. It is in memory and uses the monotonic clock: a clock step expires no lease, and a server that starts
+// or was suspended extends every lease by one period.
 //
-// There may be other servers on the same store. So a lease runs out when its beat has not changed for one lease while this
-// server watched, and no call of the worker was here; whoever ends it makes sure of the beat in the transaction that does.
+// Several servers may share the store. A lease expires when its heartbeat did not change for one period while this server watched, and the
+// worker made no call here. The transaction that ends the lease checks the heartbeat again.
 type deadlines struct {
 	clock clock.PassiveClock
 	epoch time.Time
 	lease time.Duration
 
 	mu sync.Mutex
-	// leases by worker; times are since epoch.
+	// leases by worker. Times are relative to epoch.
 	leases map[leaseKey]*lease
-	// floor: nothing runs out before.
-	floor time.Duration
-	// swept is when dues was last called; -1 before.
-	swept time.Duration
+	// notBefore: no lease expires earlier.
+	notBefore time.Duration
+	// lastSweep is when expired was last called; -1 before the first time.
+	lastSweep time.Duration
 }
 
 type lease struct {
 	leaseNames
 	deadline time.Duration
-	// beat is what the store was last seen to say.
-	beat beat
-	// last is when the worker's call made that beat here, for the time that it has lived; -1 when it never called here.
+	// heartbeat is the latest one that was read from the store.
+	heartbeat heartbeat
+	// last is when a call to this server wrote the heartbeat, to compute the worker's time; -1 if it never called this server.
 	last time.Duration
-	// touched is when a call of it last changed this entry.
+	// touched is when a call of the worker last changed this entry.
 	touched time.Duration
-	// calls of it that are being worked on or kept open.
+	// calls counts the worker's calls that are being decided or kept open.
 	calls int
-	// live: it has a lease by what is stored. An entry that is not is only there while it calls.
+	// live: the store has a lease of the worker. Otherwise the entry exists only during its calls.
 	live bool
 }
 
 func newDeadlines(clock clock.PassiveClock, period time.Duration) *deadlines {
-	d := &deadlines{clock: clock, epoch: clock.Now(), lease: period, leases: map[leaseKey]*lease{}, swept: -1}
-	d.floor = period
+	d := &deadlines{clock: clock, epoch: clock.Now(), lease: period, leases: map[leaseKey]*lease{}, lastSweep: -1}
+	d.notBefore = period
 	return d
 }
 
 func (d *deadlines) now() time.Duration { return d.clock.Since(d.epoch) }
 
-// enter notes that a call of the worker has begun. It says whether the worker has called this server before.
+// enter notes the start of a worker's call. It reports whether the worker has called this server before.
 func (d *deadlines) enter(key leaseKey, names leaseNames) (known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -82,7 +84,7 @@ func (d *deadlines) enter(key leaseKey, names leaseNames) (known bool) {
 	return entry.last >= 0
 }
 
-// leave notes that a call has ended, answered or not.
+// leave notes the end of a call, answered or not.
 func (d *deadlines) leave(key leaseKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,54 +104,53 @@ func (l *lease) touch(d *deadlines) {
 	l.deadline = l.touched + d.lease
 }
 
-// called notes what a call has come to: whether the worker has a lease now, what its row says, and whether this call wrote
-// that.
-func (d *deadlines) called(key leaseKey, live bool, says beat, wrote bool) {
+// called notes the result of a call: whether the worker has a lease, the heartbeat in the store, and whether this call wrote it.
+func (d *deadlines) called(key leaseKey, live bool, stored heartbeat, wrote bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	entry, ok := d.leases[key]
 	if !ok {
 		return
 	}
-	entry.live, entry.beat = live, says
+	entry.live, entry.heartbeat = live, stored
 	entry.touch(d)
 	if wrote {
 		entry.last = entry.touched
 	}
 }
 
-// elapsed is how long ago the worker last called, and whether that is known here: by the monotonic clock where it was this
-// server that wrote what is stored, else by what is written down, which a stepped clock can make anything.
-func (d *deadlines) elapsed(key leaseKey, stored beat, nowMicros int64) (elapsed time.Duration, known bool) {
+// elapsed returns the time since the worker's last call. If this server wrote the stored heartbeat, known is true and the time comes from
+// the monotonic clock. Otherwise it comes from the stored time, which is wrong after a clock step.
+func (d *deadlines) elapsed(key leaseKey, stored heartbeat, nowMicros int64) (elapsed time.Duration, known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if entry, ok := d.leases[key]; ok && entry.last >= 0 && entry.beat == stored {
+	if entry, ok := d.leases[key]; ok && entry.last >= 0 && entry.heartbeat == stored {
 		return d.now() - entry.last, true
 	}
-	const most = time.Hour
-	return min(max(0, time.Duration(nowMicros-stored.micros)*time.Microsecond), most), false
+	const maxElapsed = time.Hour
+	return min(max(0, time.Duration(nowMicros-stored.micros)*time.Microsecond), maxElapsed), false
 }
 
-// observe takes note of every lease that was in the store at a moment, not before began: those that other servers granted
-// get their deadlines here, those whose beat has changed get new ones, and those that others ended are dropped.
+// observe applies the leases that were in the store at some time after began: leases that other servers granted get deadlines here, those
+// with a new heartbeat get new deadlines, and those that other servers ended are dropped.
 func (d *deadlines) observe(leases []outcomes.Lease, began time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	there := make(map[leaseKey]bool, len(leases))
 	for i := range leases {
 		l := &leases[i]
-		key, says := leaseKey{l.Run, l.Pod}, beat{l.Sequence, l.LastMicros}
+		key, stored := leaseKey{l.Run, l.Pod}, heartbeat{l.Sequence, l.LastMicros}
 		there[key] = true
 		entry, ok := d.leases[key]
 		switch {
 		case !ok:
 			d.leases[key] = &lease{
-				leaseNames: leaseNames{l.Namespace, l.RunName, l.PodName}, deadline: d.now() + d.lease, beat: says, last: -1, live: true,
+				leaseNames: leaseNames{l.Namespace, l.RunName, l.PodName}, deadline: d.now() + d.lease, heartbeat: stored, last: -1, live: true,
 			}
 		case entry.touched >= began:
-			// A call knows better.
-		case !entry.live || entry.beat != says:
-			entry.live, entry.beat, entry.deadline = true, says, d.now()+d.lease
+			// A call since then is more recent than what was read.
+		case !entry.live || entry.heartbeat != stored:
+			entry.live, entry.heartbeat, entry.deadline = true, stored, d.now()+d.lease
 		}
 	}
 	for key, entry := range d.leases {
@@ -185,26 +186,26 @@ func (d *deadlines) forgetRun(run types.UID) {
 	}
 }
 
-// outage: workers could not get through until now. They get one lease more.
+// outage extends all leases by one period: workers could not be served until now.
 func (d *deadlines) outage() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.floor = max(d.floor, d.now()+d.lease)
+	d.notBefore = max(d.notBefore, d.now()+d.lease)
 }
 
-// dues are the leases that have run out. It must be called every sixth of a lease or so: that it was not means that this
-// process stood still (or the machine slept), and with it the calls that came.
-func (d *deadlines) dues() []leaseKey {
+// expired returns the leases that have expired. It must be called about every sixth of a lease: a longer gap means that this process was
+// stopped (or the machine suspended), and could not receive calls.
+func (d *deadlines) expired() []leaseKey {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
-	if d.swept >= 0 && now-d.swept > d.lease/2 {
-		d.floor = max(d.floor, now+d.lease)
+	if d.lastSweep >= 0 && now-d.lastSweep > d.lease/2 {
+		d.notBefore = max(d.notBefore, now+d.lease)
 	}
-	d.swept = now
+	d.lastSweep = now
 	var due []leaseKey
 	for key, entry := range d.leases {
-		if d.dueLocked(entry, now) {
+		if d.expiredLocked(entry, now) {
 			due = append(due, key)
 		}
 	}
@@ -214,7 +215,7 @@ func (d *deadlines) dues() []leaseKey {
 	return due
 }
 
-// names are those of a lease.
+// names returns the names of a lease.
 func (d *deadlines) names(key leaseKey) leaseNames {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -224,19 +225,19 @@ func (d *deadlines) names(key leaseKey) leaseNames {
 	return leaseNames{}
 }
 
-// due says whether the lease has still run out: the worker may have called since, here or another server.
-func (d *deadlines) due(key leaseKey, stored beat) bool {
+// stillExpired reports whether the lease is still expired: the worker may have called since, here or another server.
+func (d *deadlines) stillExpired(key leaseKey, stored heartbeat) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	entry, ok := d.leases[key]
-	return ok && entry.beat == stored && d.dueLocked(entry, d.now())
+	return ok && entry.heartbeat == stored && d.expiredLocked(entry, d.now())
 }
 
-func (d *deadlines) dueLocked(entry *lease, now time.Duration) bool {
-	return entry.live && entry.calls <= 0 && now >= entry.deadline && now >= d.floor
+func (d *deadlines) expiredLocked(entry *lease, now time.Duration) bool {
+	return entry.live && entry.calls <= 0 && now >= entry.deadline && now >= d.notBefore
 }
 
-// events wakes the calls that are kept open.
+// events notifies the calls that are kept open.
 type events struct {
 	mu      sync.Mutex
 	waiting map[types.UID]*event
@@ -254,7 +255,7 @@ func newEvents() *events {
 	return &events{waiting: map[types.UID]*event{}, drained: make(chan struct{})}
 }
 
-// of is closed at the next event of the run; release must be called when nobody waits for it any more.
+// of returns a channel that is closed at the next event of the run. The caller must call release when it stops waiting.
 func (e *events) of(run types.UID) (happened <-chan struct{}, release func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -273,14 +274,14 @@ func (e *events) of(run types.UID) (happened <-chan struct{}, release func()) {
 	}
 }
 
-// watched are the runs that calls are kept open for.
+// watched returns the runs with open calls.
 func (e *events) watched() []types.UID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Collect(maps.Keys(e.waiting))
 }
 
-func (e *events) happened(run types.UID) {
+func (e *events) notify(run types.UID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if entry, ok := e.waiting[run]; ok {

@@ -16,19 +16,19 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// Handler serves the exchange at exchange.Path; everything else below /work/ is 404. Calls that are kept open end when the client
-// disconnects or when the exchange is drained.
+// Handler serves the exchange at exchange.Path; other paths below /work/ are 404. An open call ends when the client disconnects or the
+// exchange is drained.
 func Handler(e *Exchange, authenticator Authenticator) http.Handler {
 	h := &handler{e, authenticator, newBudget()}
 	mux := http.NewServeMux()
-	// Without a method: the mux's own 405 would be plain text.
+	// Without a method, because the mux's own 405 is plain text.
 	mux.HandleFunc(exchange.Path, h.serve)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+exchange.Path)
+		refuse(w, http.StatusNotFound, "this path does not exist; the exchange is at "+exchange.Path)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if bodies.Odd(r) { // the mux would redirect
-			refuse(w, http.StatusNotFound, "there is nothing at this address; the exchange is at "+exchange.Path)
+			refuse(w, http.StatusNotFound, "this path does not exist; the exchange is at "+exchange.Path)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -44,7 +44,7 @@ type handler struct {
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, http.StatusMethodNotAllowed, "the exchange is called with POST")
+		refuse(w, http.StatusMethodNotAllowed, "the method must be POST")
 		return
 	}
 	// Authenticate before reading: only a worker may send a body of 32 MiB.
@@ -75,7 +75,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, answer)
 }
 
-// fail is the one place where errors become statuses.
+// fail maps errors to statuses.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var request *exchange.RequestError
 	var share *shares.Error
@@ -97,20 +97,20 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusServiceUnavailable, ErrNotDecodable.Error())
 	case errors.Is(err, ErrSequence):
 		refuse(w, http.StatusConflict, ErrSequence.Error())
-	case errors.Is(err, ErrPodOver):
-		refuse(w, http.StatusConflict, ErrPodOver.Error())
+	case errors.Is(err, ErrPodEnded):
+		refuse(w, http.StatusConflict, ErrPodEnded.Error())
 	case errors.Is(err, exchange.ErrTooLarge):
 		refuse(w, http.StatusRequestEntityTooLarge, exchange.ErrTooLarge.Error())
 	case errors.Is(err, bodies.ErrFull), errors.Is(err, bodies.ErrBusy):
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusTooManyRequests, err.Error())
 	case errors.Is(err, bodies.ErrSlow):
-		// Not 408: a worker repeats its call after 503, and would give up after that.
+		// 503, because a worker repeats its call after it. After 408 it would exit.
 		w.Header().Set("Connection", "close")
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 	case r.Context().Err() != nil || errors.Is(err, context.Canceled):
-		// The client has gone; nobody reads this.
+		// The client has disconnected.
 		refuse(w, http.StatusServiceUnavailable, "the call ended before it was answered")
 	default:
 		klog.FromContext(r.Context()).Error(err, "Cannot answer a worker", "run", klog.KRef(r.PathValue("namespace"), r.PathValue("run")))
@@ -119,14 +119,14 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// unavailable says what a person who reads a worker's log can do about it, and nothing about the inside.
+// unavailable returns what a reader of the worker's log can act on, without internal details.
 func unavailable(err error) string {
 	for _, known := range []error{outcomes.ErrFull, outcomes.ErrDamaged, outcomes.ErrDisk, outcomes.ErrNotReady} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
 	}
-	return "the exchange cannot answer at the moment: try again; the API server's log says why"
+	return "the exchange cannot answer now: try again; the API server's log has the cause"
 }
 
 func refuse(w http.ResponseWriter, status int, sentence string) {
@@ -136,7 +136,7 @@ func refuse(w http.ResponseWriter, status int, sentence string) {
 func write(w http.ResponseWriter, status int, value any) {
 	body, err := json.Marshal(value)
 	if err != nil {
-		// Only what the stored inputs of a run are could make this fail.
+		// Only invalid stored inputs of the run can cause this.
 		status, body = http.StatusInternalServerError, []byte(`{"error":"an answer could not be written as JSON: the inputs of this run are damaged"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")

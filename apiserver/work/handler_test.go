@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// onlyWorker lets one worker in.
+// onlyWorker authenticates one worker.
 type onlyWorker struct {
 	worker Worker
 	err    error
@@ -57,7 +57,7 @@ func (s *server) post(body string, change ...func(*http.Request)) *httptest.Resp
 	return w
 }
 
-func TestACallOverHTTP(t *testing.T) {
+func TestCallOverHTTP(t *testing.T) {
 	s := newServer(t)
 	w := s.post(`{"protocol": 1, "sequence": 1, "held": "", "want": true, "unknown": [1]}`)
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
@@ -80,8 +80,8 @@ func TestACallOverHTTP(t *testing.T) {
 	}
 }
 
-//security:attack worker | sends calls to the exchange that are malformed, too large or for others | each is refused and nothing of it is stored
-func TestCallsThatAreRefused(t *testing.T) {
+//security:attack worker | sends calls to the exchange that are malformed, too large or for another run | each is rejected and nothing of it is stored
+func TestRejectedCalls(t *testing.T) {
 	call := func(fields string) string { return `{"protocol": 1, "sequence": 2, "held": "", ` + fields + `}` }
 	outcome := func(fields string) string {
 		return call(`"outcomes": [{"startTime": 1, "durationMicros": 1, ` + fields + `}]`)
@@ -96,55 +96,55 @@ func TestCallsThatAreRefused(t *testing.T) {
 		want    int
 		words   string
 	}{
-		"another method":                    {change: func(r *http.Request) { r.Method = http.MethodGet }, want: 405, words: "POST"},
-		"another address":                   {change: func(r *http.Request) { r.URL.Path = "/work/v1/elsewhere" }, want: 404, words: "nothing at this address"},
-		"no token":                          {prepare: func(s *server) { s.auth.err = fmt.Errorf("x: %w", ErrUnauthenticated) }, want: 401, words: "token"},
-		"another run's token":               {change: func(r *http.Request) { r.URL.Path = strings.Replace(address, "runs/run", "runs/other", 1) }, want: 403, words: "not for this run"},
-		"an authenticator that cannot tell": {prepare: func(s *server) { s.auth.err = fmt.Errorf("the API is away") }, want: 503, words: "try again"},
-		"another content type":              {change: header("Content-Type", "text/plain"), want: 415, words: "application/json"},
-		"a compressed body":                 {change: header("Content-Encoding", "gzip"), want: 415, words: "compressed"},
-		"a body announced as too large":     {change: func(r *http.Request) { r.ContentLength = exchange.MaxBody + 1 }, want: 413, words: "32 MiB"},
+		"another method":                {change: func(r *http.Request) { r.Method = http.MethodGet }, want: 405, words: "POST"},
+		"another address":               {change: func(r *http.Request) { r.URL.Path = "/work/v1/elsewhere" }, want: 404, words: "does not exist"},
+		"no token":                      {prepare: func(s *server) { s.auth.err = fmt.Errorf("x: %w", ErrUnauthenticated) }, want: 401, words: "token"},
+		"another run's token":           {change: func(r *http.Request) { r.URL.Path = strings.Replace(address, "runs/run", "runs/other", 1) }, want: 403, words: "not valid for this run"},
+		"an authenticator that fails":   {prepare: func(s *server) { s.auth.err = fmt.Errorf("the API is unavailable") }, want: 503, words: "try again"},
+		"another content type":          {change: header("Content-Type", "text/plain"), want: 415, words: "application/json"},
+		"a compressed body":             {change: header("Content-Encoding", "gzip"), want: 415, words: "compressed"},
+		"a body announced as too large": {change: func(r *http.Request) { r.ContentLength = exchange.MaxBody + 1 }, want: 413, words: "32 MiB"},
 		"a body that is too large": {change: func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(io.LimitReader(zeros{}, exchange.MaxBody+2)), -1
 		}, want: 413, words: "several calls"},
-		"a body that cannot be read":        {change: func(r *http.Request) { r.Body = io.NopCloser(brokenBody{}) }, want: 503, words: "try again"},
-		"no JSON":                           {body: `nonsense`, want: 400, words: "not a request of the exchange"},
-		"something after the JSON":          {body: call(`"want": true`) + "x", want: 400, words: "not a request"},
-		"JSON nested without end":           {body: call(`"x": ` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001)), want: 400, words: "depth"},
-		"bytes that are not UTF-8":          {body: call("\"device\": \"\xff\""), want: 400, words: "UTF-8"},
-		"a field of another type":           {body: call(`"want": "yes"`), want: 400, words: `the field "want" cannot be a JSON string`},
-		"another protocol":                  {body: `{"protocol": 2, "sequence": 1}`, want: 400, words: "protocol is 2; this server speaks 1"},
-		"no sequence":                       {body: `{"protocol": 1}`, want: 400, words: "sequence is 0"},
-		"a wait of minutes":                 {body: call(`"waitSeconds": 100`), want: 400, words: "from 0 to 20"},
-		"held that cannot be read":          {body: `{"protocol": 1, "sequence": 2, "held": "1;2"}`, want: 400, words: "17,20-31"},
-		"held that is no text":              {body: `{"protocol": 1, "sequence": 2, "held": [1]}`, want: 400, words: "17,20-31"},
-		"held beyond the end":               {body: `{"protocol": 1, "sequence": 2, "held": "5-10"}`, want: 400, words: "the run has 10 inputs"},
-		"executing what is not held":        {body: call(`"executing": 3`), want: 400, words: "executing is 3"},
-		"an outcome beyond the end":         {body: outcome(`"index": 10, "status": "Succeeded"`), want: 400, words: "the run has 10 inputs"},
-		"an outcome before the beginning":   {body: outcome(`"index": -1, "status": "Succeeded"`), want: 400, words: "index -1"},
-		"an outcome of a strange status":    {body: outcome(`"index": 1, "status": "Cancelled"`), want: 400, words: "Succeeded, Failed or TimedOut"},
-		"a crash that succeeded":            {body: outcome(`"index": 1, "status": "Succeeded", "crash": true`), want: 400, words: "a crash is Failed"},
-		"an outcome that took no time ever": {body: call(`"outcomes": [{"index": 1, "status": "Succeeded", "startTime": 1, "durationMicros": -1}]`), want: 400, words: "negative"},
+		"a body that cannot be read":          {change: func(r *http.Request) { r.Body = io.NopCloser(brokenBody{}) }, want: 503, words: "try again"},
+		"a body that is not JSON":             {body: `nonsense`, want: 400, words: "not a request of the exchange"},
+		"something after the JSON":            {body: call(`"want": true`) + "x", want: 400, words: "not a request"},
+		"JSON nested 10,001 levels deep":      {body: call(`"x": ` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001)), want: 400, words: "depth"},
+		"bytes that are not UTF-8":            {body: call("\"device\": \"\xff\""), want: 400, words: "UTF-8"},
+		"a field of another type":             {body: call(`"want": "yes"`), want: 400, words: `the field "want" cannot be a JSON string`},
+		"another protocol":                    {body: `{"protocol": 2, "sequence": 1}`, want: 400, words: "protocol is 2; this server supports 1"},
+		"no sequence":                         {body: `{"protocol": 1}`, want: 400, words: "sequence is 0"},
+		"a wait of minutes":                   {body: call(`"waitSeconds": 100`), want: 400, words: "from 0 to 20"},
+		"held that cannot be read":            {body: `{"protocol": 1, "sequence": 2, "held": "1;2"}`, want: 400, words: "17,20-31"},
+		"held that is not a string":           {body: `{"protocol": 1, "sequence": 2, "held": [1]}`, want: 400, words: "17,20-31"},
+		"held beyond the end":                 {body: `{"protocol": 1, "sequence": 2, "held": "5-10"}`, want: 400, words: "the run has 10 inputs"},
+		"executing what is not held":          {body: call(`"executing": 3`), want: 400, words: "executing is 3"},
+		"an outcome beyond the end":           {body: outcome(`"index": 10, "status": "Succeeded"`), want: 400, words: "the run has 10 inputs"},
+		"an outcome before the beginning":     {body: outcome(`"index": -1, "status": "Succeeded"`), want: 400, words: "index -1"},
+		"an outcome with an unknown status":   {body: outcome(`"index": 1, "status": "Cancelled"`), want: 400, words: "Succeeded, Failed or TimedOut"},
+		"a crash that succeeded":              {body: outcome(`"index": 1, "status": "Succeeded", "crash": true`), want: 400, words: "a crash is Failed"},
+		"an outcome with a negative duration": {body: call(`"outcomes": [{"index": 1, "status": "Succeeded", "startTime": 1, "durationMicros": -1}]`), want: 400, words: "negative"},
 		"an index reported twice": {body: call(`"outcomes": [{"index": 1, "status": "Succeeded"}, {"index": 1, "status": "Failed"}]`),
 			want: 400, words: "reported twice"},
 		"a key given twice":                 {body: call(`"sequence": 3`), want: 400, words: `the key "sequence" is given twice`},
 		"a key that differs by case only":   {body: call(`"Sequence": 3`), want: 400, words: `the key "Sequence" is given twice`},
 		"a key given twice in an outcome":   {body: outcome(`"index": 1, "index": 2, "status": "Succeeded"`), want: 400, words: `the key "index" is given twice`},
 		"JSON nested deeper than 64 levels": {body: call(`"x": ` + strings.Repeat("[", 64) + strings.Repeat("]", 64)), want: 400, words: "depth"},
-		"outcomes without anything":         {body: call(`"outcomes": [` + strings.Repeat("{},", 1<<20) + `{}]`), want: 400, words: "status"},
+		"empty outcomes":                    {body: call(`"outcomes": [` + strings.Repeat("{},", 1<<20) + `{}]`), want: 400, words: "status"},
 		"too many outcomes": {body: call(`"outcomes": [` + strings.Repeat(`{"index":0,"status":"Failed"},`, exchange.MaxOutcomes) + `{"index":0,"status":"Failed"}]`),
 			want: 400, words: "more than 65536"},
 		"half a surrogate pair in a list": {body: `{"protocol": 1, "sequence": 2, "held": "\ud800"}`, want: 400, words: "half a surrogate pair"},
 		"a number beyond floats":          {body: call(`"x": 1e999`), want: 400, words: "out of the range"},
-		"a list of indexes of megabytes":  {body: `{"protocol": 1, "sequence": 2, "held": "` + strings.Repeat("1,", 1<<20) + `1"}`, want: 400, words: "at most 1048576"},
+		"a list of indexes of 2 MiB":      {body: `{"protocol": 1, "sequence": 2, "held": "` + strings.Repeat("1,", 1<<20) + `1"}`, want: 400, words: "at most 1048576"},
 		"an older sequence":               {body: `{"protocol": 1, "sequence": 1, "held": ""}`, want: 409, words: "another supervisor"},
-		"a run that is gone":              {body: call(`"want": true`), prepare: func(s *server) { s.c.gone = true }, want: 404, words: "no such run"},
-		"a run of the same name":          {body: call(`"want": true`), prepare: func(s *server) { s.auth.worker.RunUID = "an earlier one" }, want: 404, words: "no such run"},
-		"a pod that is over": {body: call(`"want": true`), prepare: func(s *server) {
-			if err := s.c.exchange.PodOver(s.c.t.Context(), s.auth.worker, disrupted); err != nil {
+		"a deleted run":                   {body: call(`"want": true`), prepare: func(s *server) { s.c.gone = true }, want: 404, words: "the run does not exist"},
+		"another run of the same name":    {body: call(`"want": true`), prepare: func(s *server) { s.auth.worker.RunUID = "an earlier one" }, want: 404, words: "the run does not exist"},
+		"a pod that has ended": {body: call(`"want": true`), prepare: func(s *server) {
+			if err := s.c.exchange.PodEnded(s.c.t.Context(), s.auth.worker, disrupted); err != nil {
 				s.c.t.Fatal(err)
 			}
-		}, want: 409, words: "this pod is over"},
+		}, want: 409, words: "this pod has ended"},
 		"a store that is not open": {body: call(`"want": true`), prepare: func(s *server) { _ = s.c.store.Close() }, want: 503, words: outcomes.ErrNotReady.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -194,7 +194,7 @@ type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestARequestOfTheGreatestSizeIsTaken(t *testing.T) {
+func TestRequestOfMaximumSizeIsAccepted(t *testing.T) {
 	s := newServer(t)
 	call := []byte(`{"protocol": 1, "sequence": 1, "held": "", "want": true}`)
 	body := append(bytes.Repeat([]byte(" "), exchange.MaxBody-len(call)), call...)
@@ -203,7 +203,7 @@ func TestARequestOfTheGreatestSizeIsTaken(t *testing.T) {
 	}
 }
 
-func TestTheLargestOutcomeFitsARequest(t *testing.T) {
+func TestLargestOutcomeFitsARequest(t *testing.T) {
 	outcome := succeeded(1 << 30)
 	outcome.Result = nil
 	outcome.Stdout = make([]byte, DefaultLimits.OutputBytes)
@@ -213,6 +213,6 @@ func TestTheLargestOutcomeFitsARequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if size := len(request) + DefaultLimits.ResultBytes; size > exchange.MaxBody {
-		t.Errorf("it has %d bytes; a request has at most %d", size, exchange.MaxBody)
+		t.Errorf("the outcome has %d bytes; a request has at most %d", size, exchange.MaxBody)
 	}
 }

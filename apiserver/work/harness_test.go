@@ -23,7 +23,7 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// cluster is what surrounds the exchange in tests: a store in a file, a clock that only tests move, one run, and pods.
+// cluster is the environment of the exchange in tests: a store in a file, a clock that only tests advance, one run, and pods.
 type cluster struct {
 	t        testing.TB
 	path     string
@@ -31,7 +31,7 @@ type cluster struct {
 	clock    *steppedClock
 	store    openedStore
 	exchange *Exchange
-	// others are further servers on the same store, and otherStores what those have of their own.
+	// others are further servers on the same store, with the stores that they opened.
 	others      []*Exchange
 	otherStores []openedStore
 
@@ -42,14 +42,14 @@ type cluster struct {
 	// changed counts notifications; joined are the pods that were announced as new workers.
 	changed int
 	joined  []string
-	// limits are the quotas of namespaces, which the next server that starts knows.
+	// limits are the quotas of namespaces for servers that start from now on.
 	limits quotas.Limits
-	// inputsFail makes the inputs unreadable.
+	// inputsFail is the error of reading inputs.
 	inputsFail error
 	pods       int
 }
 
-// steppedClock has a wall clock that can be stepped, beside a monotonic one.
+// steppedClock has a wall clock that can be stepped, and a monotonic one.
 type steppedClock struct {
 	*clocktesting.FakeClock
 	mu     sync.Mutex
@@ -62,7 +62,7 @@ func (c *steppedClock) Now() time.Time {
 	return c.FakeClock.Now().Add(c.offset)
 }
 
-// Since is right for times taken before the first step, as the real one is for all.
+// Since is correct only for times taken before the first step.
 func (c *steppedClock) Since(t time.Time) time.Duration { return c.FakeClock.Since(t) }
 
 func (c *steppedClock) stepWall(by time.Duration) {
@@ -71,10 +71,10 @@ func (c *steppedClock) stepWall(by time.Duration) {
 	c.offset += by
 }
 
-// fillChunk makes closings of a few hundred indexes go in several pieces.
+// fillChunk is small, so that a few hundred indexes are filled in several chunks.
 const fillChunk = 50
 
-// emptyStore is a file with the schema, so that not every test has to make one.
+// emptyStore is a file with the schema, so that tests need not create it.
 var emptyStore = sync.OnceValues(func() ([]byte, error) {
 	folder, err := os.MkdirTemp("", "outcomes")
 	if err != nil {
@@ -96,7 +96,7 @@ func newCluster(t testing.TB, change func(*Run)) *cluster {
 	return newClusterAt(t, "", change)
 }
 
-// newClusterAt has its store at a URL; "" for one of its own.
+// newClusterAt returns a cluster with its store at a URL; "" for a new store.
 func newClusterAt(t testing.TB, url string, change func(*Run)) *cluster {
 	t.Helper()
 	c := &cluster{
@@ -134,7 +134,7 @@ func (c *cluster) closeStores() error {
 	return err
 }
 
-// join starts one more server on the same store, beside those that run.
+// join starts another server on the same store.
 func (c *cluster) join() *Exchange {
 	c.t.Helper()
 	store := c.store
@@ -146,7 +146,7 @@ func (c *cluster) join() *Exchange {
 	return c.others[len(c.others)-1]
 }
 
-// choose lets one of the servers be the one that is asked next.
+// choose selects the server that gets the next calls.
 func (c *cluster) choose(random *rand.Rand) {
 	if len(c.others) > 0 {
 		chosen := random.IntN(len(c.others))
@@ -154,7 +154,7 @@ func (c *cluster) choose(random *rand.Rand) {
 	}
 }
 
-// servers are all of them.
+// servers returns all servers.
 func (c *cluster) servers() []*Exchange { return append([]*Exchange{c.exchange}, c.others...) }
 
 // start starts a server on the cluster's store.
@@ -164,7 +164,7 @@ func (c *cluster) start() {
 	c.exchange = c.newExchange(c.store)
 }
 
-// newExchange makes a server on a store.
+// newExchange returns a server on a store.
 func (c *cluster) newExchange(store outcomes.Store) *Exchange {
 	c.t.Helper()
 	exchange := NewExchange(store, c, c, c, Options{
@@ -183,12 +183,12 @@ func (c *cluster) newExchange(store outcomes.Store) *Exchange {
 	})
 	exchange.fillChunk = fillChunk
 	if err := exchange.observe(context.Background()); err != nil {
-		c.t.Fatalf("looking at leases: %v", err)
+		c.t.Fatalf("reading the leases: %v", err)
 	}
 	return exchange
 }
 
-// restart ends the servers and starts as many.
+// restart stops all servers and starts as many.
 func (c *cluster) restart() {
 	c.t.Helper()
 	servers := len(c.servers())
@@ -253,7 +253,7 @@ func (c *cluster) change(change func(*Run)) {
 	}
 }
 
-// advance moves the monotonic clock in steps that a sweeper would make, and sweeps after each.
+// advance advances the clock by the interval of the sweeper, and sweeps after each step.
 func (c *cluster) advance(d time.Duration) {
 	c.t.Helper()
 	step := c.exchange.options.Lease / sweepsPerLease
@@ -267,7 +267,7 @@ func (c *cluster) advance(d time.Duration) {
 	}
 }
 
-// row is the run's row.
+// row returns the run's row.
 func (c *cluster) row() *outcomes.Run {
 	c.t.Helper()
 	var row *outcomes.Run
@@ -297,7 +297,7 @@ func (c *cluster) progress() v1alpha1.RunProgress {
 	return progress
 }
 
-// outcomes are all outcomes, by index, also of a run whose results were deleted.
+// outcomes returns all outcomes by index, even if the run's results were deleted.
 func (c *cluster) outcomes() map[int]outcomes.Outcome {
 	c.t.Helper()
 	all := map[int]outcomes.Outcome{}
@@ -325,7 +325,7 @@ func (c *cluster) outcomes() map[int]outcomes.Outcome {
 	return all
 }
 
-// pod is a worker's supervisor, as far as the exchange sees it.
+// pod is the supervisor of a worker, as the exchange sees it.
 type pod struct {
 	c        *cluster
 	worker   Worker
@@ -364,7 +364,7 @@ func succeeded(index int) exchange.Outcome {
 	}
 }
 
-// raised reports an exception, crashed a dead process.
+// raised reports an exception, crashed the end of a process.
 func raised(index int) request { return failed(index, false) }
 
 func crashed(index int) request { return failed(index, true) }
@@ -386,8 +386,8 @@ func executing(index int) request { return func(r *exchange.Request) { r.Executi
 
 func waiting(seconds int) request { return func(r *exchange.Request) { r.WaitSeconds = seconds } }
 
-// keeping says what is held, instead of what a good supervisor would say.
-func keeping(text string) request {
+// withHeld sets held to something else than a correct supervisor would.
+func withHeld(text string) request {
 	return func(r *exchange.Request) { r.Held = exchange.Indexes{Set: indexes(text)} }
 }
 
@@ -403,7 +403,7 @@ func indexes(text string) indexset.Set {
 	return set
 }
 
-// prepare makes the next request.
+// prepare returns the next request.
 func (p *pod) prepare(changes ...request) *exchange.Request {
 	r := &exchange.Request{Protocol: exchange.Protocol, Sequence: p.sequence + 1}
 	r.Held = exchange.Indexes{Set: p.held}
@@ -460,13 +460,13 @@ func (p *pod) lost(changes ...request) {
 	}
 }
 
-// over tells the exchange that the pod is over.
-func (p *pod) over(podExit PodExit) {
+// end reports the end of the pod to the exchange.
+func (p *pod) end(podExit PodExit) {
 	p.c.t.Helper()
 	p.c.mu.Lock()
 	p.c.podExits[p.worker.PodUID] = podExit
 	p.c.mu.Unlock()
-	if err := p.c.exchange.PodOver(context.Background(), p.worker, podExit); err != nil {
+	if err := p.c.exchange.PodEnded(context.Background(), p.worker, podExit); err != nil {
 		p.c.t.Fatalf("the end of %s: %v", p.worker.PodName, err)
 	}
 }
@@ -479,7 +479,7 @@ var (
 	disrupted = PodExit{State: PodExitDisrupted, Terminating: true}
 )
 
-// expect compares what an answer says.
+// expect compares the action and the inputs of an answer.
 func expect(t testing.TB, answer *exchange.Answer, action exchange.Action, handed string) {
 	t.Helper()
 	if got := handedOut(answer).String(); answer.Action != action || got != handed {
@@ -487,25 +487,24 @@ func expect(t testing.TB, answer *exchange.Answer, action exchange.Action, hande
 	}
 }
 
-// batchesOf makes the exchange hand out n at once: it teaches it how long inputs take, which makes n of them the least
-// that is worth a round trip.
+// batchesOf makes the exchange hand out batches of n: it sets a mean duration for which n inputs are the minimum.
 func (c *cluster) batchesOf(n int) {
 	c.t.Helper()
 	err := c.store.Update(context.Background(), c.run.UID, func(tx *outcomes.Tx) error {
-		l, err := c.exchange.open(tx, c.run)
+		s, err := c.exchange.open(tx, c.run)
 		if err != nil {
 			return err
 		}
-		before := l.row
-		l.row.MeanMicros, l.row.Measured = micros(leastBatchTime)/float64(n), 100
-		return l.write(tx, &before)
+		before := s.row
+		s.row.MeanMicros, s.row.Measured = micros(minBatchTime)/float64(n), 100
+		return s.write(tx, &before)
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-// check says what of the ledger's invariant does not hold.
+// check returns an error if the invariant of the run state is violated.
 func (c *cluster) check() error {
 	var row *outcomes.Run
 	var live []outcomes.Worker
@@ -544,16 +543,16 @@ func (c *cluster) check() error {
 		places = append(places, struct {
 			name string
 			set  indexset.Set
-		}{"is held by " + live[i].PodName, held})
+		}{"is leased to " + live[i].PodName, held})
 		if !held.Empty() {
 			busy++
 			queued += held.Len() - 1
 		}
 		if live[i].Alone && held.Len() != 1 {
-			return fmt.Errorf("%s holds a suspect and %d in all", live[i].PodName, held.Len())
+			return fmt.Errorf("%s has a suspect among %d leased inputs", live[i].PodName, held.Len())
 		}
 		if live[i].Executing >= 0 && !held.Contains(live[i].Executing) {
-			return fmt.Errorf("%s executes %d and holds %q", live[i].PodName, live[i].Executing, held)
+			return fmt.Errorf("%s executes %d and has leased %q", live[i].PodName, live[i].Executing, held)
 		}
 		if (live[i].Executing >= 0) != (live[i].ExecutingMicros != 0) {
 			return fmt.Errorf("%s executes %d since %d", live[i].PodName, live[i].Executing, live[i].ExecutingMicros)
@@ -569,13 +568,13 @@ func (c *cluster) check() error {
 		all = all.Union(place.set)
 	}
 	if lost := indexset.Span(0, row.Total-1).Minus(all); row.Closing == "" && !lost.Empty() {
-		return fmt.Errorf("%q is nowhere", lost)
+		return fmt.Errorf("%q is in no place", lost)
 	}
 	if row.Live != len(live) || row.Busy != busy || row.Queued != queued {
 		return fmt.Errorf("the run counts %d live, %d busy, %d queued; there are %d, %d, %d", row.Live, row.Busy, row.Queued, len(live), busy, queued)
 	}
 	if failures := row.Failed + row.TimedOut; c.run.MaxFailures != nil && failures > *c.run.MaxFailures && row.Closing == "" && !row.Closed {
-		return fmt.Errorf("the run goes on with %d failures; it bears %d", failures, *c.run.MaxFailures)
+		return fmt.Errorf("the run continues with %d failures; the limit is %d", failures, *c.run.MaxFailures)
 	}
 	if err := c.checkBytes(row); err != nil {
 		return err
@@ -583,7 +582,7 @@ func (c *cluster) check() error {
 	return c.checkCounts(row)
 }
 
-// checkBytes says whether the run counts what it has.
+// checkBytes compares the bytes that the run counts with those that it has.
 func (c *cluster) checkBytes(row *outcomes.Run) error {
 	var measured int64
 	err := c.store.View(context.Background(), func(tx *outcomes.Tx) error {
@@ -618,7 +617,7 @@ func (c *cluster) checkCounts(row *outcomes.Run) error {
 		}
 	}
 	if want := indexset.Of(unsuccessful...); row.UnsuccessfulCut < 0 && !row.Unsuccessful.Equal(want) {
-		return fmt.Errorf("the run says that %q did not succeed; it is %q", row.Unsuccessful, want)
+		return fmt.Errorf("the run lists %q as unsuccessful; want %q", row.Unsuccessful, want)
 	}
 	if row.Closed != (row.Done() == row.Total) {
 		return fmt.Errorf("closed is %v with %d outcomes of %d", row.Closed, row.Done(), row.Total)

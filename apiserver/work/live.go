@@ -7,49 +7,51 @@ import (
 )
 
 const (
-	// liveLeast is how soon a worker tells again what the input that it executes has printed; livePerWorker is what each
-	// live worker adds to that, so that thousands who print do not take the store for themselves.
-	liveLeast     = 300 * time.Millisecond
-	livePerWorker = 2 * time.Millisecond
-	// liveBytes is how much of each stream is kept until the outcome brings the rest.
-	liveBytes = 64 << 10
+	// minLiveInterval is the minimum interval at which a worker reports new output of its executing input. liveIntervalPerWorker is added
+	// for each live worker, so that the output of thousands of workers does not overload the store.
+	minLiveInterval       = 300 * time.Millisecond
+	liveIntervalPerWorker = 2 * time.Millisecond
+	// maxLiveBytes is how much of each stream is kept until the outcome contains the rest.
+	maxLiveBytes = 64 << 10
 )
 
-func liveEvery(live int) time.Duration { return liveLeast + time.Duration(max(live, 0))*livePerWorker }
+func liveInterval(live int) time.Duration {
+	return minLiveInterval + time.Duration(max(live, 0))*liveIntervalPerWorker
+}
 
-// takeLive takes what the executing input has printed. Nothing is decided by it; a call that is repeated says what is known
-// already. Where the namespace has no room for it, what is known stays as it is.
+// takeLive stores the reported output of the executing input. No decision depends on it, and a repeated call repeats what is stored already.
+// If the namespace has no room, the stored output stays unchanged.
 func (c *call) takeLive(tx *outcomes.Tx) error {
-	said := c.request.Live
-	if said == nil || c.self.Executing != said.Index {
+	reported := c.request.Live
+	if reported == nil || c.self.Executing != reported.Index {
 		return nil
 	}
-	var known *outcomes.LiveOutput
+	var stored *outcomes.LiveOutput
 	before := int64(0)
 	if c.self.LiveBytes > 0 && !c.self.LiveEnded() {
 		var err error
-		if known, err = tx.LiveOutput(c.self.ID); err != nil {
+		if stored, err = tx.LiveOutput(c.self.ID); err != nil {
 			return err
 		}
 		before = c.self.LiveBytes
 	}
-	if known == nil || known.Index != said.Index || known.StartMicros != said.StartTime {
-		known = &outcomes.LiveOutput{WorkerID: c.self.ID, Index: said.Index, StartMicros: said.StartTime}
+	if stored == nil || stored.Index != reported.Index || stored.StartMicros != reported.StartTime {
+		stored = &outcomes.LiveOutput{WorkerID: c.self.ID, Index: reported.Index, StartMicros: reported.StartTime}
 	}
-	known.Stdout.Append(outcomes.LiveText{From: said.StdoutFrom, Bytes: said.Stdout}, liveBytes)
-	known.Stderr.Append(outcomes.LiveText{From: said.StderrFrom, Bytes: said.Stderr}, liveBytes)
-	more := known.Bytes() - before
+	stored.Stdout.Append(outcomes.LiveText{From: reported.StdoutFrom, Bytes: reported.Stdout}, maxLiveBytes)
+	stored.Stderr.Append(outcomes.LiveText{From: reported.StderrFrom, Bytes: reported.Stderr}, maxLiveBytes)
+	more := stored.Bytes() - before
 	if more > 0 && more > c.room.Left() {
-		c.liveUnkept, c.liveUnkeptBytes = 1, more
+		c.liveDiscarded, c.liveDiscardedBytes = 1, more
 		return nil
 	}
-	c.live = known
+	c.live = stored
 	c.room.Used += more
 	c.row.StoredBytes += more
 	return nil
 }
 
-// writeLive writes it.
+// writeLive writes the live output, once the worker's row has an ID.
 func (c *call) writeLive(tx *outcomes.Tx) error {
 	if c.live == nil {
 		return nil
@@ -58,15 +60,15 @@ func (c *call) writeLive(tx *outcomes.Tx) error {
 	return tx.PutLiveOutput(c.row.ID, c.live)
 }
 
-// endLive stops counting what inputs have printed that the workers no longer execute: PutWorker deletes it. With the leases of the
-// run, all of it goes.
-func (l *ledger) endLive(workers ...*outcomes.Worker) {
+// endLive stops counting the live output of inputs that the workers no longer execute; PutWorker deletes it. If all leases end, all live
+// output is deleted.
+func (s *runState) endLive(workers ...*outcomes.Worker) {
 	for _, w := range workers {
 		switch {
-		case l.fenced:
+		case s.fenced:
 			w.LiveBytes = 0
 		case w.LiveEnded():
-			l.row.StoredBytes -= w.LiveBytes
+			s.row.StoredBytes -= w.LiveBytes
 		}
 	}
 }

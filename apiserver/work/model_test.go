@@ -19,13 +19,12 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// The model test plays random episodes of everything that can happen to a run (workers that claim, report, die, are cut
-// off, repeat and lie; servers that restart; clocks that jump; ends and suspensions) against the real store, and checks
-// after every step and at the end what must hold whatever happened.
+// The model test executes random episodes against the real store: workers that call, report, die, are disconnected, repeat calls or send
+// invalid ones; servers that restart; clock steps; ends and suspensions. It checks the invariants after every step and at the end.
 //
-// WORK_MODEL_SECONDS says for how long (8), WORK_MODEL_SEED plays one episode again.
+// WORK_MODEL_SECONDS is the duration (8), WORK_MODEL_SEED repeats one episode.
 
-// kind is what an input does when it is executed.
+// kind is the effect of executing an input.
 type kind int
 
 const (
@@ -48,22 +47,22 @@ type model struct {
 	pods  []*simulated
 	// finished are the completion indexes whose pod exited with 0.
 	finished map[int]bool
-	// unseen are ends of pods that the watch has not brought yet.
+	// unseen are pods whose end the watch has not reported yet.
 	unseen []*simulated
-	// delayed are calls that arrive late, or once more.
+	// delayed are calls that arrive late, or twice.
 	delayed []delayedCall
 	jobs    int
 
 	executions map[int]int
-	// seen are the outcomes that were in the store after some step; they must stay as they are.
+	// seen are the outcomes that were in the store after a step; they must not change.
 	seen map[int]string
-	// charges are how often an index may have been charged with a crash, failures how often an exception of it arrived.
+	// charges is how often an index may have been charged with a crash, failures how often an exception of it was reported.
 	charges, failures map[int]int
-	// innocents had outcomes forged by a hostile worker.
+	// forged are indexes for which a hostile worker reported outcomes.
 	forged                    map[int]bool
 	deaths, loadErrors, ended int
-	// leastWorkers is the smallest number of workers that the run ever had.
-	leastWorkers int
+	// minWorkers is the smallest number of workers that the run had.
+	minWorkers int
 }
 
 type delayedCall struct {
@@ -77,13 +76,13 @@ type simulated struct {
 	queue    []int
 	pending  []exchange.Outcome
 	inFlight *exchange.Request
-	leaving  bool // told that it is finished
+	leaving  bool // its last answer was finished
 	dead     bool
 	podExit  PodExit
 	hostile  bool
 }
 
-func TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome(t *testing.T) {
+func TestModelEveryIndexEndsWithExactlyOneOutcome(t *testing.T) {
 	seconds := 8.0
 	if text := os.Getenv("WORK_MODEL_SECONDS"); text != "" {
 		var err error
@@ -105,15 +104,15 @@ func TestModelWhateverHappensEveryIndexEndsWithExactlyOneOutcome(t *testing.T) {
 	for lane := range uint64(lanes) {
 		t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
 			t.Parallel()
-			begun, episodes := time.Now(), uint64(0)
-			for ; time.Since(begun).Seconds() < seconds && !t.Failed(); episodes++ {
+			start, episodes := time.Now(), uint64(0)
+			for ; time.Since(start).Seconds() < seconds && !t.Failed(); episodes++ {
 				seed := seed + lane + lanes*episodes
 				// A test of its own, so that its store is closed before the next is opened.
 				t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { newModel(t, seed).play() })
 			}
 			t.Logf("%d episodes", episodes)
 			if episodes == 0 {
-				t.Error("no episode was played")
+				t.Error("no episode was executed")
 			}
 		})
 	}
@@ -131,30 +130,30 @@ func newModel(t *testing.T, seed uint64) *model {
 		r.Total, r.Workers, r.Retries = total, min(total, workers), random.IntN(3)
 		r.RetryDelaySeconds = max(0, random.IntN(7)-3)
 		if random.IntN(4) == 0 {
-			most := random.IntN(4)
-			r.MaxFailures = &most
+			maxFailures := random.IntN(4)
+			r.MaxFailures = &maxFailures
 		}
 		if random.IntN(8) == 0 {
 			r.NonRetryable = []string{"ValueError"}
 		}
 	})
-	m.say("WORK_MODEL_SEED=%d: %d inputs, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
+	m.logf("WORK_MODEL_SEED=%d: %d inputs, %d workers, %d retries, %d s apart, never after %v", seed, total, m.run.Workers,
 		m.run.Retries, m.run.RetryDelaySeconds, m.run.NonRetryable)
 	if m.run.MaxFailures != nil {
-		m.say("at most %d may fail", *m.run.MaxFailures)
+		m.logf("at most %d may fail", *m.run.MaxFailures)
 	}
-	m.leastWorkers = m.run.Workers
+	m.minWorkers = m.run.Workers
 	for range m.random.IntN(3) {
 		m.join()
 	}
-	m.say("%d servers", len(m.servers()))
+	m.logf("%d servers", len(m.servers()))
 	m.kinds = make([]kind, total)
 	for index := range m.kinds {
 		if m.chance(0.25) {
 			m.kinds[index] = kind(m.random.IntN(int(kinds)))
 		}
 	}
-	m.say("the inputs that are not normal: %v", m.kinds)
+	m.logf("the kinds of the inputs: %v", m.kinds)
 	if m.chance(0.7) {
 		m.batchesOf(1 + m.random.IntN(12))
 	}
@@ -163,26 +162,26 @@ func newModel(t *testing.T, seed uint64) *model {
 
 func (m *model) chance(p float64) bool { return m.random.Float64() < p }
 
-func (m *model) say(format string, args ...any) { m.log = append(m.log, fmt.Sprintf(format, args...)) }
+func (m *model) logf(format string, args ...any) { m.log = append(m.log, fmt.Sprintf(format, args...)) }
 
 func (m *model) fatal(format string, args ...any) {
 	m.t.Helper()
 	m.t.Fatalf("%s\n\nafter these steps:\n  %s", fmt.Sprintf(format, args...), strings.Join(m.log, "\n  "))
 }
 
-// play plays the wild part, then lets the run come to its end without further faults.
+// play executes the steps with faults, then lets the run finish without faults.
 func (m *model) play() {
 	for range 40 + m.random.IntN(80) {
 		m.step()
 		m.verify()
 	}
-	m.say("-- no more faults")
+	m.logf("-- no more faults")
 	if m.run.Suspended {
 		m.resume()
 	}
 	for round := 0; !m.progress().Closed; round++ {
 		if round > 400 {
-			m.fatal("the run does not come to an end")
+			m.fatal("the run does not finish")
 		}
 		m.fairRound()
 		m.verify()
@@ -191,7 +190,7 @@ func (m *model) play() {
 	m.unwind()
 }
 
-// step is one thing that happens.
+// step executes one random step.
 func (m *model) step() {
 	alive := m.alive()
 	m.choose(m.random)
@@ -211,19 +210,19 @@ func (m *model) step() {
 		m.arriveLate()
 	case roll < 0.92:
 		d := time.Duration(m.random.IntN(25)) * time.Second
-		m.say("%v pass", d)
+		m.logf("%v pass", d)
 		m.advance(d)
 	case roll < 0.93:
-		m.say("everything stands still for a minute")
+		m.logf("all processes are suspended for a minute")
 		m.clock.Step(time.Minute)
 	case roll < 0.94:
-		m.say("the wall clock is stepped")
+		m.logf("the wall clock is stepped")
 		m.clock.stepWall(time.Duration(m.random.IntN(7200)-3600) * time.Second)
 	case roll < 0.96:
-		m.say("all servers restart")
+		m.logf("all servers restart")
 		m.restart()
 	case roll < 0.965:
-		m.say("one more server starts")
+		m.logf("one more server starts")
 		if len(m.others) < 3 {
 			m.join()
 		}
@@ -231,7 +230,7 @@ func (m *model) step() {
 		if m.run.Suspended {
 			m.resume()
 		} else {
-			m.say("the run is suspended")
+			m.logf("the run is suspended")
 			m.change(func(r *Run) { r.Suspended = true })
 		}
 	case roll < 0.977:
@@ -258,7 +257,7 @@ func (m *model) alive() (alive []*simulated) {
 
 func (m *model) pick(pods []*simulated) *simulated { return pods[m.random.IntN(len(pods))] }
 
-// startPod does what the Job controller does: a pod for a completion index that has none and did not finish.
+// startPod acts as the Job controller: it starts a pod for a completion index that has none and did not succeed.
 func (m *model) startPod() {
 	if m.run.Suspended {
 		return
@@ -270,7 +269,7 @@ func (m *model) startPod() {
 	for index := range m.run.Workers {
 		if !taken[index] && !m.finished[index] {
 			p := &simulated{pod: m.pod(index)}
-			m.say("%s starts", p.worker.PodName)
+			m.logf("%s starts", p.worker.PodName)
 			m.pods = append(m.pods, p)
 			return
 		}
@@ -280,7 +279,7 @@ func (m *model) startPod() {
 func (m *model) end(reason string) {
 	if m.run.Ending == "" {
 		m.ended++
-		m.say("the run is ending: %s", reason)
+		m.logf("the run is ending: %s", reason)
 		m.change(func(r *Run) { r.Ending = reason })
 	}
 	if m.chance(0.5) {
@@ -289,15 +288,15 @@ func (m *model) end(reason string) {
 }
 
 func (m *model) closeRun() {
-	m.say("the run is closed")
+	m.logf("the run is closed")
 	if err := m.exchange.Close(context.Background(), m.run, m.run.Ending, "the end"); err != nil {
 		m.fatal("closing: %v", err)
 	}
 }
 
-// resume makes the next Job; the pods of the one before are deleted.
+// resume creates the next Job; the pods of the previous one are deleted.
 func (m *model) resume() {
-	m.say("the run goes on with the next Job")
+	m.logf("the run continues with the next Job")
 	for _, p := range m.alive() {
 		m.die(p, disrupted)
 	}
@@ -306,9 +305,9 @@ func (m *model) resume() {
 	m.change(func(r *Run) { r.Suspended, r.JobUID = false, types.UID(fmt.Sprintf("job-%d", m.jobs)) })
 }
 
-// scale gives the Job another number of workers: the pods with the highest indexes are deleted, or there are more.
+// scale changes the Job's number of workers: the pods with the highest indexes are deleted, or pods are added.
 func (m *model) scale(workers int) {
-	m.say("the run is scaled to %d workers", workers)
+	m.logf("the run is scaled to %d workers", workers)
 	for _, p := range m.alive() {
 		if p.worker.CompletionIndex >= workers {
 			m.die(p, disrupted)
@@ -319,29 +318,29 @@ func (m *model) scale(workers int) {
 			delete(m.finished, index)
 		}
 	}
-	m.leastWorkers = min(m.leastWorkers, workers)
+	m.minWorkers = min(m.minWorkers, workers)
 	m.change(func(r *Run) { r.Workers = workers })
 	if len(m.finished) == workers && !m.run.Suspended {
-		// The Job is complete without those that are gone.
+		// The Job is complete without the removed ones.
 		m.resume()
 	}
 }
 
-// callOf is a call of a pod: a new one, or the one whose answer did not arrive.
+// callOf makes a call of a pod: a new one, or the one whose answer did not arrive.
 func (m *model) callOf(p *simulated) {
 	if p.inFlight == nil {
 		p.inFlight = m.compose(p)
 	}
 	request := p.inFlight
-	m.say("%s calls: %s", p.worker.PodName, describe(request))
+	m.logf("%s calls: %s", p.worker.PodName, describe(request))
 	fault := m.random.Float64()
 	if fault < 0.08 {
-		m.say("  the call is lost")
+		m.logf("  the call is lost")
 		return
 	}
 	answer := m.deliver(p.worker, request)
 	if fault < 0.20 && answer != nil {
-		m.say("  the answer is lost: %s", describeAnswer(answer))
+		m.logf("  the answer is lost: %s", describeAnswer(answer))
 		if m.chance(0.3) {
 			m.delayed = append(m.delayed, delayedCall{p.worker, request})
 		}
@@ -351,13 +350,13 @@ func (m *model) callOf(p *simulated) {
 	if answer == nil {
 		return
 	}
-	m.say("  %s", describeAnswer(answer))
+	m.logf("  %s", describeAnswer(answer))
 	m.take(p, request, answer)
 }
 
 func (m *model) compose(p *simulated) *exchange.Request {
 	if p.hostile {
-		return m.lie(p)
+		return m.composeHostile(p)
 	}
 	reported := m.random.IntN(len(p.pending) + 1)
 	if m.chance(0.6) {
@@ -388,8 +387,8 @@ func (m *model) compose(p *simulated) *exchange.Request {
 	return request
 }
 
-// lie is a call of a worker whose user's code has taken over the supervisor.
-func (m *model) lie(p *simulated) *exchange.Request {
+// composeHostile returns a call of a worker whose supervisor is controlled by the user's code.
+func (m *model) composeHostile(p *simulated) *exchange.Request {
 	some := func() indexset.Set {
 		var set indexset.Set
 		for range m.random.IntN(4) {
@@ -423,10 +422,10 @@ func (m *model) lie(p *simulated) *exchange.Request {
 	return request
 }
 
-// deliver brings a call to the server and checks what it did; nil means that it was refused.
+// deliver delivers a call to the server and checks the result; nil means that it was rejected.
 func (m *model) deliver(worker Worker, request *exchange.Request) *exchange.Answer {
 	if err := request.Validate(); err != nil {
-		m.fatal("the model made a bad request: %v", err)
+		m.fatal("the model composed an invalid request: %v", err)
 	}
 	row, before := m.lookAt(worker)
 	answer, err := m.exchange.Call(context.Background(), worker, request)
@@ -436,7 +435,7 @@ func (m *model) deliver(worker Worker, request *exchange.Request) *exchange.Answ
 		}
 		return nil
 	}
-	if errors.Is(err, ErrPodOver) && before != nil && before.State == outcomes.WorkerOver {
+	if errors.Is(err, ErrPodEnded) && before != nil && before.State == outcomes.WorkerOver {
 		if request.Sequence > before.Sequence {
 			m.count(request)
 		}
@@ -451,7 +450,7 @@ func (m *model) deliver(worker Worker, request *exchange.Request) *exchange.Answ
 			m.loadErrors++
 		}
 	} else if got := handedOut(answer); before.AnswerAction != string(exchange.ActionWait) && !got.Minus(before.AnswerHanded).Empty() {
-		m.fatal("the same sequence got %q the second time and %q the first", got, before.AnswerHanded)
+		m.fatal("the same sequence got %q the second time and %q the first time", got, before.AnswerHanded)
 	}
 	for index := range handedOut(answer).All() {
 		if _, ok := m.seen[index]; ok {
@@ -464,7 +463,7 @@ func (m *model) deliver(worker Worker, request *exchange.Request) *exchange.Answ
 	return answer
 }
 
-// count notes what a committed report may charge, and that it is in the store.
+// count notes what a committed report may charge, and checks that it is in the store.
 func (m *model) count(request *exchange.Request) {
 	for _, o := range request.Outcomes {
 		switch {
@@ -474,7 +473,7 @@ func (m *model) count(request *exchange.Request) {
 			m.failures[o.Index]++
 		default:
 			if _, ok := m.outcomes()[o.Index]; !ok {
-				m.fatal("the report of index %d was acknowledged, and there is no outcome", o.Index)
+				m.fatal("the report of index %d was acknowledged, but there is no outcome", o.Index)
 			}
 		}
 	}
@@ -491,7 +490,7 @@ func (m *model) lookAt(worker Worker) (row *outcomes.Run, pod *outcomes.Worker) 
 	return row, pod
 }
 
-// take is what a supervisor does with an answer.
+// take processes an answer as a supervisor does.
 func (m *model) take(p *simulated, request *exchange.Request, answer *exchange.Answer) {
 	p.sequence = request.Sequence
 	reported := request.Reported()
@@ -522,17 +521,17 @@ func (m *model) take(p *simulated, request *exchange.Request, answer *exchange.A
 	}
 }
 
-// exit ends a pod well; its completion index is then done, for the Job.
+// exit ends a pod with 0; the Job then counts its completion index as done.
 func (m *model) exit(p *simulated) {
-	m.say("%s exits with 0", p.worker.PodName)
+	m.logf("%s exits with 0", p.worker.PodName)
 	m.finished[p.worker.CompletionIndex] = true
 	m.die(p, completed)
 	row := m.row()
 	if len(m.finished) == m.run.Workers && !row.Closed && row.Closing == "" && m.run.Ending == "" && !m.run.Suspended && m.ended == 0 {
-		// Suspensions that were lifted before the pod saw them leave the Job with fewer completions; the controller
-		// makes the next one then.
+		// Suspensions that ended before the pod saw them leave the Job with fewer completions; the controller
+		// then creates the next one.
 		if m.jobs == 1 && len(m.alive()) == 0 && !m.wasSuspended() {
-			m.fatal("every worker was sent away and %d outcomes are missing", row.Total-row.Done())
+			m.fatal("every worker was released and %d outcomes are missing", row.Total-row.Done())
 		}
 		m.resume()
 	}
@@ -551,9 +550,9 @@ func (m *model) podExitOf() PodExit {
 	return []PodExit{disrupted, disrupted, killed, exitedOne, oomKilled, {State: PodExitGone}, {State: PodExitUnknown}}[m.random.IntN(7)]
 }
 
-// die ends a pod. The watch may bring it at once, later, or never.
+// die ends a pod. The watch may report it at once, later, or never.
 func (m *model) die(p *simulated, podExit PodExit) {
-	m.say("%s is over: %+v", p.worker.PodName, podExit)
+	m.logf("%s has ended: %+v", p.worker.PodName, podExit)
 	p.dead, p.podExit = true, podExit
 	m.mu.Lock()
 	m.podExits[p.worker.PodUID] = podExit
@@ -562,7 +561,7 @@ func (m *model) die(p *simulated, podExit PodExit) {
 	unexplained := podExit.State == PodExitEnded && podExit.ExitCode != 0
 	if unexplained {
 		m.deaths++
-		// What it holds alone by the time that its death is noticed may be charged; a call of it may still be under way.
+		// An input that is its only one when its death is noticed may be charged; a call may still be on its way.
 		if row != nil && row.State == outcomes.WorkerLive {
 			for index := range row.Held().All() {
 				m.charges[index]++
@@ -573,21 +572,21 @@ func (m *model) die(p *simulated, podExit PodExit) {
 		m.delayed = append(m.delayed, delayedCall{p.worker, p.inFlight})
 	}
 	if m.chance(0.6) {
-		p.over(podExit)
+		p.end(podExit)
 	} else {
 		m.unseen = append(m.unseen, p)
 	}
 }
 
-// watch brings the end of a pod that was not seen yet.
+// watch reports the end of a pod that was not reported yet.
 func (m *model) watch() {
 	if len(m.unseen) == 0 {
 		return
 	}
 	p := m.unseen[0]
 	m.unseen = m.unseen[1:]
-	m.say("the end of %s is seen", p.worker.PodName)
-	p.over(p.podExit)
+	m.logf("the end of %s is reported", p.worker.PodName)
+	p.end(p.podExit)
 }
 
 // arriveLate delivers an old call.
@@ -597,10 +596,10 @@ func (m *model) arriveLate() {
 	}
 	late := m.delayed[0]
 	m.delayed = m.delayed[1:]
-	m.say("a call of %s arrives late: %s", late.worker.PodName, describe(late.request))
+	m.logf("a call of %s arrives late: %s", late.worker.PodName, describe(late.request))
 	if answer := m.deliver(late.worker, late.request); answer != nil {
-		m.say("  %s, which nobody reads", describeAnswer(answer))
-		// It may hold more now than when it died.
+		m.logf("  %s, which is not received", describeAnswer(answer))
+		// It may have leased more inputs since it died.
 		if _, row := m.lookAt(late.worker); row != nil {
 			for index := range row.Held().All() {
 				m.charges[index]++
@@ -616,7 +615,7 @@ func (m *model) execute(p *simulated) {
 	}
 	index := p.queue[0]
 	m.executions[index]++
-	m.say("%s executes %d", p.worker.PodName, index)
+	m.logf("%s executes %d", p.worker.PodName, index)
 	if m.kinds[index] == kills {
 		m.die(p, oomKilled)
 		return
@@ -644,7 +643,7 @@ func (m *model) execute(p *simulated) {
 	p.pending = append(p.pending, r.Outcomes...)
 }
 
-// fairRound lets everybody do what is to be done, without faults.
+// fairRound makes one call of every pod, without faults.
 func (m *model) fairRound() {
 	if m.run.Ending != "" {
 		m.closeRun()
@@ -667,22 +666,22 @@ func (m *model) fairRound() {
 			p.inFlight.Want, p.inFlight.Leaving, p.inFlight.LoadError = !p.leaving, false, nil
 		}
 		request := p.inFlight
-		m.say("%s calls: %s", p.worker.PodName, describe(request))
+		m.logf("%s calls: %s", p.worker.PodName, describe(request))
 		answer := m.deliver(p.worker, request)
 		p.inFlight = nil
 		if answer == nil {
 			continue
 		}
-		m.say("  %s", describeAnswer(answer))
+		m.logf("  %s", describeAnswer(answer))
 		m.take(p, request, answer)
 	}
 	m.advance(5 * time.Second)
 	if err := m.exchange.finishClosings(context.Background()); err != nil {
-		m.fatal("closings: %v", err)
+		m.fatal("finishing closings: %v", err)
 	}
 }
 
-// verify checks what holds after every step.
+// verify checks what must be true after every step.
 func (m *model) verify() {
 	if err := m.check(); err != nil {
 		m.fatal("the invariant: %v", err)
@@ -694,7 +693,7 @@ func (m *model) verify() {
 			m.fatal("the outcome of index %d is gone", index)
 		}
 		if after := print(o); after != before {
-			m.fatal("the outcome of index %d was %s and is %s", index, before, after)
+			m.fatal("the outcome of index %d was %s and is now %s", index, before, after)
 		}
 	}
 	for index, o := range now {
@@ -706,7 +705,7 @@ func print(o outcomes.Outcome) string {
 	return fmt.Sprintf("%s %s %v after %d attempts by %s", o.Status, o.Result, o.Error, o.Attempts, o.PodName)
 }
 
-// verifyEnd checks what holds at the end.
+// verifyEnd checks what must be true at the end.
 func (m *model) verifyEnd() {
 	row := m.row()
 	all := m.outcomes()
@@ -716,8 +715,8 @@ func (m *model) verifyEnd() {
 	switch row.Closing {
 	case "":
 	case v1alpha1.ReasonWorkersDied:
-		if m.deaths+m.loadErrors < m.leastWorkers+2 {
-			m.fatal("the run was ended for deaths, of which there were %d with %d workers", m.deaths, m.run.Workers)
+		if m.deaths+m.loadErrors < m.minWorkers+2 {
+			m.fatal("the run was ended for deaths, but there were only %d with %d workers", m.deaths, m.run.Workers)
 		}
 	case v1alpha1.ReasonMaxFailuresExceeded:
 		if m.run.MaxFailures == nil || row.Failed+row.TimedOut <= *m.run.MaxFailures {
@@ -725,11 +724,11 @@ func (m *model) verifyEnd() {
 		}
 	case v1alpha1.ReasonModuleNotLoaded:
 		if m.loadErrors == 0 {
-			m.fatal("the run was ended for a module that always loaded")
+			m.fatal("the run was ended for a module that was always loaded")
 		}
 	default:
 		if m.ended == 0 {
-			m.fatal("the run was closed for %s, which nobody asked", row.Closing)
+			m.fatal("the run was closed for %s, which was not requested", row.Closing)
 		}
 	}
 	for index, o := range all {
@@ -738,15 +737,15 @@ func (m *model) verifyEnd() {
 }
 
 func (m *model) verifyOutcome(index int, o outcomes.Outcome, closed bool) {
-	most := min(m.charges[index], crashBudget) + min(m.failures[index], m.run.Retries+1) + 1
+	maxAttempts := min(m.charges[index], maxCrashes) + min(m.failures[index], m.run.Retries+1) + 1
 	switch {
-	case o.Attempts > most:
-		m.fatal("index %d has %d attempts; %d crashes and %d exceptions came", index, o.Attempts, m.charges[index], m.failures[index])
+	case o.Attempts > maxAttempts:
+		m.fatal("index %d has %d attempts; %d crashes and %d exceptions were reported", index, o.Attempts, m.charges[index], m.failures[index])
 	case o.ByClosing || m.forged[index]:
 		return
 	}
-	// Charged twice while a random death found it alone.
-	unlucky := o.Status == outcomes.Failed && o.Error.Type == ErrorWorkerDied && m.charges[index] >= crashBudget
+	// Charged by random deaths while it was the only input.
+	unlucky := o.Status == outcomes.Failed && o.Error.Type == ErrorWorkerDied && m.charges[index] >= maxCrashes
 	want := map[kind]outcomes.Status{
 		normal: outcomes.Succeeded, raises: outcomes.Failed, raisesOnce: outcomes.Succeeded, crashes: outcomes.Failed,
 		hangs: outcomes.TimedOut, kills: outcomes.Failed,
@@ -760,13 +759,13 @@ func (m *model) verifyOutcome(index int, o outcomes.Outcome, closed bool) {
 	}
 }
 
-// unwind deletes what the episode left.
+// unwind deletes the data of the episode.
 func (m *model) unwind() {
 	if err := m.exchange.Forget(context.Background(), m.run.UID); err != nil {
 		m.fatal("forgetting: %v", err)
 	}
 	if uids, err := m.exchange.RunUIDs(context.Background()); err != nil || len(uids) != 0 {
-		m.fatal("after forgetting there are %v, %v", uids, err)
+		m.fatal("after forgetting the store has %v, %v", uids, err)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// limitedTo makes a cluster whose namespaces may have so many bytes of results and output.
+// limitedTo returns a cluster whose namespaces have a quota of results and output.
 func limitedTo(t testing.TB, bytes int64, change func(*Run)) *cluster {
 	t.Helper()
 	c := newCluster(t, change)
@@ -26,8 +26,8 @@ func limitedTo(t testing.TB, bytes int64, change func(*Run)) *cluster {
 	return c
 }
 
-// beside is a run of another namespace, or another run, in the same store and for the same server's sums.
-func (c *cluster) beside(namespace, name string) *cluster {
+// inNamespace returns another run, in the same store and with the same server's sums.
+func (c *cluster) inNamespace(namespace, name string) *cluster {
 	c.t.Helper()
 	other := &cluster{t: c.t, url: c.url, path: c.path, clock: c.clock, store: c.store, podExits: map[types.UID]PodExit{}, limits: c.limits, run: c.run}
 	other.run.Namespace, other.run.Name, other.run.UID, other.run.JobUID = namespace, name, types.UID(namespace+"-"+name), types.UID("job-"+name)
@@ -43,7 +43,7 @@ func (c *cluster) workerOf() *pod {
 	return p
 }
 
-// bytesStored is what the runs of the namespace have, from their rows.
+// bytesStored returns the bytes of the namespace's runs, from their rows.
 func (c *cluster) bytesStored() (bytes int64) {
 	c.t.Helper()
 	c.view(func(tx *outcomes.Tx) (err error) {
@@ -53,7 +53,7 @@ func (c *cluster) bytesStored() (bytes int64) {
 	return bytes
 }
 
-// large reports an index that brings so many bytes in each of the places that are named.
+// large reports an index with this many bytes in the named field.
 func large(index, bytes int, where string) request {
 	return func(r *exchange.Request) {
 		text := strings.Repeat("x", bytes)
@@ -78,8 +78,8 @@ func large(index, bytes int, where string) request {
 
 const quarter = 240 << 10
 
-// A quota of 1 MiB has room for a run, its worker, and four times as much as each outcome here brings.
-func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T) {
+// A quota of 1 MiB has room for a run, its worker, and four of these outcomes.
+func TestOutcomeOverTheQuotaFailsWithoutItsPayload(t *testing.T) {
 	for where, status := range map[string]outcomes.Status{
 		//security:attack tenant | A run fills the store with results. | Over the quota an outcome is Failed with StorageQuotaExceeded, without its result.
 		"result": outcomes.Succeeded,
@@ -89,7 +89,7 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 		"stdout": outcomes.Succeeded,
 		//security:attack tenant | A run fills the store with what it prints to stderr. | Output counts as results do.
 		"stderr": outcomes.Succeeded,
-		//security:attack tenant | A run fills the store with tracebacks. | An error that is long counts and is not kept over the quota.
+		//security:attack tenant | A run fills the store with tracebacks. | A long error counts and is not kept over the quota.
 		"traceback": outcomes.Failed,
 		//security:attack tenant | A run fills the store with the output of inputs that time out. | Their output counts, and over the quota they are Failed.
 		"output of a timeout": outcomes.TimedOut,
@@ -103,7 +103,7 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 				p.call(large(index, quarter, where))
 			}
 			p.call(large(7, quarter, where))
-			p.call() // the same once more changes nothing
+			p.call() // another call changes nothing
 			all := c.outcomes()
 			if len(all) != 8 || !c.row().Closed {
 				t.Fatalf("there are %d outcomes of 8; closed: %v", len(all), c.row().Closed)
@@ -117,7 +117,7 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 				case o.Status != outcomes.Failed || o.Error.Type != ErrorStorageQuotaExceeded || len(o.Result)+len(o.ResultText)+len(o.Stdout)+len(o.Stderr) > 0 || o.Attempts != 1:
 					t.Errorf("index %d is %v with %d bytes: %.300v", index, o.Status, o.PayloadBytes(), o.Error)
 				case !strings.Contains(o.Error.Message, "the namespace ns stores") || !strings.Contains(o.Error.Message, "its quota is 1 MiB") || !strings.Contains(o.Error.Message, "Delete finished runs"):
-					t.Errorf("index %d says %q", index, o.Error.Message)
+					t.Errorf("the message of index %d is %q", index, o.Error.Message)
 				}
 			}
 			if used := c.bytesStored(); used > 1<<20+4*(outcomes.OutcomeBytes+1024) {
@@ -128,8 +128,8 @@ func TestOverTheQuotaAnOutcomeIsRecordedFailedWithoutWhatItBrought(t *testing.T)
 }
 
 //security:attack tenant | A namespace over its quota continues to report failures, with retries and a limit of failures. | They count as failed at once, are not retried, and end the run as its limit says.
-func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
-	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; most := 1; r.MaxFailures = &most })
+func TestInputsOverTheQuotaFailWithoutRetries(t *testing.T) {
+	c := limitedTo(t, 64<<10, func(r *Run) { r.Total, r.Retries = 8, 5; maxFailures := 1; r.MaxFailures = &maxFailures })
 	c.batchesOf(4)
 	p := c.pod(0)
 	expect(t, p.call(want), exchange.ActionWork, "0-3")
@@ -143,22 +143,22 @@ func TestOverTheQuotaInputsCountAsFailedAndAreNotExecutedAgain(t *testing.T) {
 	}
 }
 
-//security:attack tenant | A run fills the store with output of inputs that never end. | Live output counts; over the quota no more of it is stored, and workers go on.
-func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
+//security:attack tenant | A run fills the store with output of inputs that never end. | Live output counts; over the quota no more of it is stored, and workers continue.
+func TestLiveOutputOverTheQuotaIsNotStored(t *testing.T) {
 	c := limitedTo(t, 100<<10, func(r *Run) { r.Total, r.Workers = 8, 8 })
 	for completion := range 8 {
 		p := c.pod(completion)
 		answer := p.call(want)
 		index := handedOut(answer).Min()
-		if got := p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes))); got.Action != exchange.ActionWork {
-			t.Fatalf("a worker whose output does not fit is told %s", got.Action)
+		if got := p.call(printed(index, 5, 0, strings.Repeat("x", maxLiveBytes))); got.Action != exchange.ActionWork {
+			t.Fatalf("a worker whose output does not fit gets the action %s", got.Action)
 		}
 	}
 	kept := 0
 	for _, l := range c.liveOutputs() {
 		kept += int(l.Bytes())
 	}
-	if kept > 100<<10 || kept == 0 && c.bytesStored() < 100<<10-liveBytes {
+	if kept > 100<<10 || kept == 0 && c.bytesStored() < 100<<10-maxLiveBytes {
 		t.Errorf("%d bytes of live output are stored", kept)
 	}
 	if used := c.bytesStored(); used > 100<<10+8*outcomes.WorkerBytes {
@@ -166,10 +166,10 @@ func TestOverTheQuotaLiveOutputIsNotStored(t *testing.T) {
 	}
 }
 
-//security:attack tenant | One namespace fills its quota. | Outcomes of another are stored whole and acknowledged.
-func TestANamespaceOverItsQuotaChangesNothingForAnother(t *testing.T) {
+//security:attack tenant | One namespace fills its quota. | Outcomes of another are stored completely and acknowledged.
+func TestQuotaOfOneNamespaceDoesNotAffectAnother(t *testing.T) {
 	c := limitedTo(t, 512<<10, func(r *Run) { r.Total = 4 })
-	other := c.beside("other", "good")
+	other := c.inNamespace("other", "good")
 	c.batchesOf(4)
 	p, good := c.workerOf(), other.workerOf()
 	p.call(want)
@@ -189,7 +189,7 @@ func TestANamespaceOverItsQuotaChangesNothingForAnother(t *testing.T) {
 	}
 }
 
-func TestWhatIsDeletedFreesTheQuota(t *testing.T) {
+func TestDeletionFreesTheQuota(t *testing.T) {
 	for name, free := range map[string]func(*cluster) error{
 		"results":  func(c *cluster) error { return c.exchange.DeleteResults(context.Background(), c.run.UID) },
 		"the runs": func(c *cluster) error { return c.exchange.Forget(context.Background(), c.run.UID) },
@@ -207,7 +207,7 @@ func TestWhatIsDeletedFreesTheQuota(t *testing.T) {
 			if err := free(c); err != nil {
 				t.Fatal(err)
 			}
-			next := c.beside("ns", "next")
+			next := c.inNamespace("ns", "next")
 			q := next.workerOf()
 			q.call(want)
 			q.call(large(0, quarter, "result"))
@@ -221,16 +221,16 @@ func TestWhatIsDeletedFreesTheQuota(t *testing.T) {
 	}
 }
 
-//security:attack tenant | Many runs of a namespace report at the same moment. | Together they store no more than the quota and what is being committed at that moment.
-func TestManyAtOnceStoreNoMoreThanTheQuota(t *testing.T) {
+//security:attack tenant | Many runs of a namespace report concurrently. | Together they store no more than the quota and what is being committed at that moment.
+func TestConcurrentRunsStoreNoMoreThanTheQuota(t *testing.T) {
 	const limit = 2 << 20
 	c := limitedTo(t, limit, func(r *Run) { r.Total = 4 })
 	var group sync.WaitGroup
 	var all []*cluster
 	for n := range 16 {
-		one := c.beside("ns", fmt.Sprintf("run-%d", n))
+		one := c.inNamespace("ns", fmt.Sprintf("run-%d", n))
 		all = append(all, one)
-		one.batchesOf(4) // the rows of all runs are there before anything is reported
+		one.batchesOf(4) // the rows of all runs exist before the first report
 	}
 	for _, one := range all {
 		p := one.workerOf()
@@ -254,17 +254,17 @@ func TestManyAtOnceStoreNoMoreThanTheQuota(t *testing.T) {
 		}
 		succeeded, failed = succeeded+one.row().Succeeded, failed+one.row().Failed
 	}
-	// Several transactions at once see each other on one engine only.
-	most := int64(limit + 64*(outcomes.OutcomeBytes+1024) + 16*outcomes.WorkerBytes)
+	// Only on SQLite do concurrent transactions see each other.
+	maxBytes := int64(limit + 64*(outcomes.OutcomeBytes+1024) + 16*outcomes.WorkerBytes)
 	if c.url != "" {
-		most += 16 * (64 << 10)
+		maxBytes += 16 * (64 << 10)
 	}
-	if used := c.bytesStored(); used > most || used < limit-(128<<10) || succeeded+failed != 64 || failed == 0 {
+	if used := c.bytesStored(); used > maxBytes || used < limit-(128<<10) || succeeded+failed != 64 || failed == 0 {
 		t.Errorf("%d bytes of %d are stored; %d succeeded, %d failed", used, limit, succeeded, failed)
 	}
 }
 
-func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
+func TestQuotaAppliesAcrossRestartsAndServers(t *testing.T) {
 	c := limitedTo(t, 512<<10, func(r *Run) { r.Total = 6 })
 	c.batchesOf(6)
 	c.join()
@@ -274,7 +274,7 @@ func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
 	c.restart()
 	other := c.others[0]
 	p.at(other, func() { p.call(large(1, quarter, "result")) })
-	c.clock.Step(2 * time.Second) // what others have stored is seen after a second
+	c.clock.Step(2 * time.Second) // sums of other servers are read after a second
 	p.call(large(2, quarter, "result"))
 	p.at(other, func() { p.call(large(3, quarter, "result")) })
 	if row := c.row(); row.Succeeded != 2 || row.Failed != 2 {
@@ -282,15 +282,15 @@ func TestAQuotaHoldsOverARestartAndOverSeveralServers(t *testing.T) {
 	}
 }
 
-//security:attack tenant | Inputs print as much live output as is kept and end: by their outcome, by the death of their worker, or with the run. | What they printed while they ran no longer counts against the quota, and is deleted.
-func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
-	text := strings.Repeat("x", liveBytes)
+//security:attack tenant | Inputs print the maximum of live output and end: with their outcome, with the death of their worker, or with the run. | Their live output no longer counts against the quota, and is deleted.
+func TestLiveOutputOfFinishedInputsIsNotCounted(t *testing.T) {
+	text := strings.Repeat("x", maxLiveBytes)
 	for name, end := range map[string]func(c *cluster, p *pod, index int){
-		"its outcome":              func(_ *cluster, p *pod, index int) { p.call(done(index)) },
-		"its outcome, and another": func(_ *cluster, p *pod, index int) { p.call(done(index), want) },
-		"nothing is executed":      func(_ *cluster, p *pod, _ int) { p.call() },
-		"the worker died":          func(_ *cluster, p *pod, _ int) { p.over(PodExit{State: PodExitEnded, ExitCode: 1}) },
-		"the worker was disrupted": func(_ *cluster, p *pod, _ int) { p.over(PodExit{State: PodExitDisrupted}) },
+		"its outcome":                    func(_ *cluster, p *pod, index int) { p.call(done(index)) },
+		"its outcome, and another input": func(_ *cluster, p *pod, index int) { p.call(done(index), want) },
+		"no input is executed":           func(_ *cluster, p *pod, _ int) { p.call() },
+		"the worker died":                func(_ *cluster, p *pod, _ int) { p.end(PodExit{State: PodExitEnded, ExitCode: 1}) },
+		"the worker was disrupted":       func(_ *cluster, p *pod, _ int) { p.end(PodExit{State: PodExitDisrupted}) },
 		"the run was closed": func(c *cluster, _ *pod, _ int) {
 			if err := c.exchange.Close(context.Background(), c.run, v1alpha1.ReasonCancelled, "cancelled"); err != nil {
 				c.t.Fatal(err)
@@ -302,12 +302,12 @@ func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
 			p := c.pod(0)
 			index := handedOut(p.call(want)).Min()
 			p.call(printed(index, 5, 0, text))
-			if used := c.bytesStored(); used < liveBytes {
-				t.Fatalf("%d bytes count while it prints", used)
+			if used := c.bytesStored(); used < maxLiveBytes {
+				t.Fatalf("%d bytes count while the input prints", used)
 			}
 			end(c, p, index)
-			if used := c.bytesStored(); used >= liveBytes {
-				t.Errorf("%d bytes count after its end", used)
+			if used := c.bytesStored(); used >= maxLiveBytes {
+				t.Errorf("%d bytes count after the input ended", used)
 			}
 			if err := c.checkBytes(&outcomes.Run{}); err != nil {
 				t.Error(err)
@@ -333,14 +333,14 @@ func TestLiveOutputOfInputsThatEndedCountsNothing(t *testing.T) {
 	}
 }
 
-//security:attack tenant | Many workers of a namespace at its quota print and end, one after the other. | The output of an input finds the room that its live output had.
-func TestAnOutcomeFindsTheRoomOfItsLiveOutput(t *testing.T) {
-	c := limitedTo(t, outcomes.RunBytes+outcomes.WorkerBytes+liveBytes+liveBytes/2, func(r *Run) { r.Total, r.Workers = 4, 1 })
+//security:attack tenant | Many inputs of a namespace at its quota print and end, one after the other. | The output of an input can use the room of its live output.
+func TestOutcomeReusesTheRoomOfItsLiveOutput(t *testing.T) {
+	c := limitedTo(t, outcomes.RunBytes+outcomes.WorkerBytes+maxLiveBytes+maxLiveBytes/2, func(r *Run) { r.Total, r.Workers = 4, 1 })
 	p := c.pod(0)
 	index := handedOut(p.call(want)).Min()
-	p.call(printed(index, 5, 0, strings.Repeat("x", liveBytes)))
-	p.call(large(index, liveBytes, "stdout"))
-	if o := c.outcomes()[index]; o.Status != outcomes.Succeeded || len(o.Stdout) != liveBytes {
+	p.call(printed(index, 5, 0, strings.Repeat("x", maxLiveBytes)))
+	p.call(large(index, maxLiveBytes, "stdout"))
+	if o := c.outcomes()[index]; o.Status != outcomes.Succeeded || len(o.Stdout) != maxLiveBytes {
 		t.Errorf("the outcome is %s with %d bytes of output", o.Status, len(o.Stdout))
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// at lets the pod call another server.
+// at makes the calls of the pod go to another server.
 func (p *pod) at(server *Exchange, do func()) {
 	before := p.c.exchange
 	p.c.exchange = server
@@ -19,42 +19,41 @@ func (p *pod) at(server *Exchange, do func()) {
 	do()
 }
 
-func TestALeaseIsKeptByCallsToWhicheverServer(t *testing.T) {
+func TestCallsToAnyServerKeepTheLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 2 })
 	other := c.join()
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
-	// Only the other server is called from now on: this one sees the beat.
+	// Only the other server is called from now on: this one sees the heartbeat.
 	for range 12 {
 		c.advance(10 * time.Second)
 		a.at(other, func() { a.call(executing(0)) })
 		if got := c.row().Live; got != 1 {
-			t.Fatalf("the lease of a worker that calls another server ran out")
+			t.Fatalf("the lease of a worker that calls another server expired")
 		}
 	}
 	c.advance(31 * time.Second)
 	if got := c.row().Live; got != 0 {
-		t.Errorf("the lease of a worker that calls nobody never ran out")
+		t.Errorf("the lease of a worker that calls no server never expired")
 	}
 }
 
-func TestALeaseRunsOutAtWhicheverServerIsLeft(t *testing.T) {
+func TestAnyRemainingServerExpiresALease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
-	// The server that was called is no more: it sweeps nothing.
+	// The server that was called has stopped: it does not sweep.
 	c.exchange, c.others = other, nil
 	c.advance(61 * time.Second)
 	if got := c.row().Live; got != 0 {
-		t.Errorf("the lease that another server granted never ran out")
+		t.Errorf("the lease that another server granted never expired")
 	}
 	expect(t, c.pod(1).call(want), exchange.ActionWork, "0")
 }
 
-// TestALapseMakesSureOfTheBeat: between the look at the leases and the transaction that ends one, the worker calls
-// another server.
-func TestALapseMakesSureOfTheBeat(t *testing.T) {
+// Between the read of the leases and the transaction that ends one, the worker calls another server.
+func TestExpiryChecksTheHeartbeatAgain(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
@@ -66,15 +65,15 @@ func TestALapseMakesSureOfTheBeat(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.exchange.deadlines.mu.Lock()
-		c.exchange.deadlines.swept = c.exchange.deadlines.now()
+		c.exchange.deadlines.lastSweep = c.exchange.deadlines.now()
 		c.exchange.deadlines.mu.Unlock()
 	}
-	due := c.exchange.deadlines.dues()
+	due := c.exchange.deadlines.expired()
 	if len(due) != 1 {
-		t.Fatalf("%d leases have run out; want 1", len(due))
+		t.Fatalf("%d leases have expired; want 1", len(due))
 	}
 	a.at(other, func() { a.call(executing(0)) })
-	if err := c.exchange.lapse(ctx, due[0], c.exchange.deadlines.names(due[0])); err != nil {
+	if err := c.exchange.expire(ctx, due[0], c.exchange.deadlines.names(due[0])); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.row().Live; got != 1 {
@@ -82,17 +81,17 @@ func TestALapseMakesSureOfTheBeat(t *testing.T) {
 	}
 }
 
-func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
+func TestOpenCallKeepsTheLeaseAtOtherServers(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	c.batchesOf(1)
 	other := c.join()
 	a, idle := c.pod(0), c.pod(1)
 	a.call(want)
-	idle.worker.JobUID = "job-2" // so that it is not sent away
+	idle.worker.JobUID = "job-2" // so that it is not released
 	for _, server := range c.servers() {
-		server.options.Lease, server.deadlines.lease, server.deadlines.floor = 6*time.Second, 6*time.Second, 0
+		server.options.Lease, server.deadlines.lease, server.deadlines.notBefore = 6*time.Second, 6*time.Second, 0
 	}
-	call := idle.park(want, waiting(20))
+	call := idle.keepOpen(want, waiting(20))
 	for range 6 {
 		a.call(executing(0))
 		written := func() int64 {
@@ -105,7 +104,7 @@ func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
 		}
 		before := written()
 		c.clock.Step(3 * time.Second)
-		c.until("the call that is kept open is written down again", func() bool { return written() != before })
+		c.until("the heartbeat of the open call is stored again", func() bool { return written() != before })
 		if err := other.Sweep(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -117,15 +116,15 @@ func TestACallThatIsKeptOpenKeepsItsLeaseAtTheOtherServers(t *testing.T) {
 	expect(t, call.wait(t), exchange.ActionWait, "")
 }
 
-func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
+func TestOpenCallSeesChangesOfAnotherServer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		happens func(c *cluster, a *pod)
 		action  exchange.Action
 		handed  string
 	}{
-		"something is given back":            {func(_ *cluster, a *pod) { a.call(keeping("0"), executing(0)) }, exchange.ActionWork, "1"},
-		"a worker that holds something dies": {func(_ *cluster, a *pod) { a.over(disrupted) }, exchange.ActionWork, "0-1"},
-		"nothing can come back any more":     {func(_ *cluster, a *pod) { a.call(done(0), executing(1)) }, exchange.ActionFinished, ""},
+		"an input is returned":              {func(_ *cluster, a *pod) { a.call(withHeld("0"), executing(0)) }, exchange.ActionWork, "1"},
+		"a worker with leased inputs dies":  {func(_ *cluster, a *pod) { a.end(disrupted) }, exchange.ActionWork, "0-1"},
+		"no input can be returned any more": {func(_ *cluster, a *pod) { a.call(done(0), executing(1)) }, exchange.ActionFinished, ""},
 		"the run is closed": {func(c *cluster, a *pod) {
 			if err := a.c.exchange.Close(context.Background(), c.run, "JobFailed", ""); err != nil {
 				t.Fatal(err)
@@ -138,13 +137,13 @@ func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
 			here, other := c.exchange, c.join()
 			a, idle := c.pod(0), c.pod(1)
 			expect(t, a.call(want), exchange.ActionWork, "0-1")
-			call := idle.park(want, waiting(20))
-			if err := here.lookAtOthers(context.Background()); err != nil {
+			call := idle.keepOpen(want, waiting(20))
+			if err := here.checkOtherServers(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			c.until("the call is kept open again", func() bool { return c.watchers() > 0 })
 			a.at(other, func() { tc.happens(c, a) })
-			if err := here.lookAtOthers(context.Background()); err != nil {
+			if err := here.checkOtherServers(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			expect(t, call.wait(t), tc.action, tc.handed)
@@ -152,7 +151,7 @@ func TestACallThatIsKeptOpenHearsOfWhatAnotherServerDid(t *testing.T) {
 	}
 }
 
-func TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers(t *testing.T) {
+func TestWorkedTimeIsCountedOnceAcrossServers(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	other := c.join()
 	a := c.pod(0)
@@ -164,11 +163,11 @@ func TestNoTimeOfAWorkerIsCountedTwiceWhenItCallsSeveralServers(t *testing.T) {
 		a.call(executing(0))
 	}
 	if got := time.Duration(c.row().WorkedMicros) * time.Microsecond; got != 50*time.Second {
-		t.Errorf("a worker that lived 50 s is counted with %v", got)
+		t.Errorf("a worker that worked 50 s is counted with %v", got)
 	}
 }
 
-func TestServersThatCloseARunAtOnceFillItOnce(t *testing.T) {
+func TestConcurrentClosesFillARunOnce(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 5 * fillChunk })
 	other := c.join()
 	errs := make(chan error)
@@ -181,7 +180,7 @@ func TestServersThatCloseARunAtOnceFillItOnce(t *testing.T) {
 		}
 	}
 	if got := c.row(); !got.Closed || got.Failed != got.Total {
-		t.Errorf("the row says closed %v, %d failed of %d", got.Closed, got.Failed, got.Total)
+		t.Errorf("the row has closed %v, %d failed of %d", got.Closed, got.Failed, got.Total)
 	}
 	for range 2 {
 		go func() { errs <- other.Forget(context.Background(), c.run.UID) }()

@@ -2,26 +2,25 @@ package work
 
 import (
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// What of an error is kept. A handler can put anything into an exception.
+// Maximum lengths of an error's texts. An exception can contain anything.
 const (
 	maxErrorType      = 1 << 10
 	maxErrorMessage   = 64 << 10
 	maxErrorTraceback = 256 << 10
 )
 
-// DefaultLimits are what an outcome may hold: the largest with both outputs, encoded, fits a request.
+// DefaultLimits are the limits of an outcome. The largest result with both outputs, encoded, fits into a request.
 var DefaultLimits = exchange.Limits{ResultBytes: 16 << 20, OutputBytes: 256 << 10}
 
-// storedOutcome is a reported outcome as it is kept. A worker keeps the limits by itself; one that doesn't must neither
-// fill the store nor be sent away with its other outcomes.
+// storedOutcome converts a reported outcome. Workers apply the limits themselves. A worker that does not must neither fill the store nor get
+// an error for the whole call.
 func storedOutcome(o *exchange.Outcome, limits exchange.Limits) outcomes.Outcome {
 	stored := outcomes.Outcome{
 		Index:            o.Index,
@@ -61,37 +60,16 @@ func storedOutcome(o *exchange.Outcome, limits exchange.Limits) outcomes.Outcome
 
 func storedError(e *exchange.ErrorText) outcomes.ErrorText {
 	return outcomes.ErrorText{
-		Type:      cutText(e.Type, maxErrorType),
-		Message:   cutText(e.Message, maxErrorMessage),
-		Traceback: cutText(e.Traceback, maxErrorTraceback),
+		Type:      printable.Cut(e.Type, maxErrorType),
+		Message:   printable.Cut(e.Message, maxErrorMessage),
+		Traceback: printable.Cut(e.Traceback, maxErrorTraceback),
 	}
 }
 
-// keepEnd keeps the last limit bytes, and counts those that it drops.
+// keepEnd keeps the last limit bytes, and counts the dropped ones.
 func keepEnd(output []byte, limit int, dropped int64) ([]byte, int64) {
 	if excess := len(output) - limit; excess > 0 {
 		return output[excess:], dropped + int64(excess)
 	}
 	return output, dropped
-}
-
-// cutText keeps the beginning of a text, at most limit bytes with the mark of the cut.
-func cutText(text string, limit int) string {
-	const mark = "…"
-	if len(text) <= limit {
-		return text
-	}
-	return strings.TrimRight(validPrefix(text[:limit-len(mark)]), " ") + mark
-}
-
-// validPrefix is the text up to the first bytes that are not UTF-8. It reads each byte once: texts come from workers.
-func validPrefix(text string) string {
-	for at := 0; at < len(text); {
-		r, size := utf8.DecodeRuneInString(text[at:])
-		if r == utf8.RuneError && size <= 1 {
-			return text[:at]
-		}
-		at += size
-	}
-	return text
 }

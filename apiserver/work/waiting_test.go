@@ -14,19 +14,19 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// parked is a call that is kept open.
-type parked struct {
+// openCall is a call that is kept open.
+type openCall struct {
 	answer *exchange.Answer
 	err    error
 	done   chan struct{}
 	cancel context.CancelFunc
 }
 
-// park makes a call and returns when the exchange keeps it open.
-func (p *pod) park(changes ...request) *parked {
+// keepOpen makes a call and returns when the exchange keeps it open.
+func (p *pod) keepOpen(changes ...request) *openCall {
 	p.c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	call := &parked{done: make(chan struct{}), cancel: cancel}
+	call := &openCall{done: make(chan struct{}), cancel: cancel}
 	p.c.t.Cleanup(cancel)
 	request := p.prepare(changes...)
 	watchers, timers := p.c.watchers(), p.c.clock.Waiters()
@@ -40,7 +40,7 @@ func (p *pod) park(changes ...request) *parked {
 			p.c.t.Fatalf("the call was not kept open: %+v, %v", call.answer, call.err)
 		default:
 		}
-		// It waits for its time and the next beat.
+		// It waits for its timeout and the next heartbeat.
 		return p.c.watchers() > watchers && p.c.clock.Waiters() >= timers+2
 	})
 	return call
@@ -56,17 +56,17 @@ func (c *cluster) watchers() int {
 	return n
 }
 
-// until waits for what another goroutine does.
+// until waits for another goroutine.
 func (c *cluster) until(what string, is func() bool) {
 	c.t.Helper()
-	for begun := time.Now(); !is(); <-time.After(time.Millisecond) {
-		if time.Since(begun) > 20*time.Second {
-			c.t.Fatalf("it never came to this: %s", what)
+	for start := time.Now(); !is(); <-time.After(time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			c.t.Fatalf("this did not happen: %s", what)
 		}
 	}
 }
 
-func (p *parked) wait(t *testing.T) *exchange.Answer {
+func (p *openCall) wait(t *testing.T) *exchange.Answer {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -79,24 +79,24 @@ func (p *parked) wait(t *testing.T) *exchange.Answer {
 	return p.answer
 }
 
-func TestACallThatIsKeptOpenIsAnsweredWhen(t *testing.T) {
+func TestOpenCallIsAnsweredWhen(t *testing.T) {
 	type setting struct {
 		c       *cluster
 		a, idle *pod
-		call    *parked
+		call    *openCall
 	}
 	for name, tc := range map[string]struct {
 		happens func(*setting)
 		action  exchange.Action
 		handed  string
 	}{
-		"something is given back": {
-			happens: func(s *setting) { s.a.call(keeping("0"), executing(0)) }, action: exchange.ActionWork, handed: "1",
+		"an input is returned": {
+			happens: func(s *setting) { s.a.call(withHeld("0"), executing(0)) }, action: exchange.ActionWork, handed: "1",
 		},
-		"a worker that holds something dies": {
-			happens: func(s *setting) { s.a.over(disrupted) }, action: exchange.ActionWork, handed: "0-1",
+		"a worker with leased inputs dies": {
+			happens: func(s *setting) { s.a.end(disrupted) }, action: exchange.ActionWork, handed: "0-1",
 		},
-		"nothing can come back any more": {
+		"no input can be returned any more": {
 			happens: func(s *setting) { s.a.call(done(0), executing(1)) }, action: exchange.ActionFinished,
 		},
 		"the run is ending": {
@@ -105,17 +105,17 @@ func TestACallThatIsKeptOpenIsAnsweredWhen(t *testing.T) {
 		"the run is suspended": {
 			happens: func(s *setting) { s.c.change(func(r *Run) { r.Suspended = true }) }, action: exchange.ActionStop,
 		},
-		"its time is up": {
+		"its time has passed": {
 			happens: func(s *setting) { s.c.clock.Step(5 * time.Second) }, action: exchange.ActionWait,
 		},
-		"the server is about to end": {
+		"the server is about to stop": {
 			happens: func(s *setting) { s.c.exchange.Drain() }, action: exchange.ActionWait,
 		},
-		"a lease runs out": {
+		"a lease expires": {
 			happens: func(s *setting) {
-				// In one sweep after the other, and before its time is up.
+				// Before the call's timeout.
 				s.c.exchange.deadlines.mu.Lock()
-				s.c.exchange.deadlines.floor = 0
+				s.c.exchange.deadlines.notBefore = 0
 				s.c.exchange.deadlines.leases[leaseKey{s.c.run.UID, s.a.worker.PodUID}].deadline = 0
 				s.c.exchange.deadlines.mu.Unlock()
 				if err := s.c.exchange.Sweep(context.Background()); err != nil {
@@ -129,42 +129,42 @@ func TestACallThatIsKeptOpenIsAnsweredWhen(t *testing.T) {
 			c.batchesOf(2)
 			s := &setting{c: c, a: c.pod(0), idle: c.pod(1)}
 			expect(t, s.a.call(want), exchange.ActionWork, "0-1")
-			s.call = s.idle.park(want, waiting(5))
+			s.call = s.idle.keepOpen(want, waiting(5))
 			tc.happens(s)
 			expect(t, s.call.wait(t), tc.action, tc.handed)
 			if got := c.watchers(); got != 0 {
-				t.Errorf("%d calls are still waited for", got)
+				t.Errorf("%d calls are still open", got)
 			}
 		})
 	}
 }
 
-func TestNothingIsHandedToACallerWhoHasGone(t *testing.T) {
+func TestDisconnectedCallerGetsNoLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 2 })
 	c.batchesOf(2)
 	a, idle := c.pod(0), c.pod(1)
 	a.call(want)
-	call := idle.park(want, waiting(20))
+	call := idle.keepOpen(want, waiting(20))
 	call.cancel()
 	<-call.done
 	if !errors.Is(call.err, context.Canceled) {
 		t.Errorf("the call got %v", call.err)
 	}
-	a.over(disrupted)
+	a.end(disrupted)
 	expect(t, c.pod(2).call(want), exchange.ActionWork, "0-1")
 }
 
-func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
+func TestOpenCallKeepsTheLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	c.batchesOf(1)
 	a, idle := c.pod(0), c.pod(1)
 	a.call(want)
-	// Queued elsewhere, so that the idle one is not sent away.
+	// From another Job, so that the idle worker is not released.
 	c.podExits[a.worker.PodUID] = PodExit{State: PodExitRunning}
 	idle.worker.JobUID = "job-2"
-	// A lease that is shorter than the call is kept open.
-	c.exchange.options.Lease, c.exchange.deadlines.lease, c.exchange.deadlines.floor = 6*time.Second, 6*time.Second, 0
-	call := idle.park(want, waiting(20))
+	// The lease is shorter than the call is kept open.
+	c.exchange.options.Lease, c.exchange.deadlines.lease, c.exchange.deadlines.notBefore = 6*time.Second, 6*time.Second, 0
+	call := idle.keepOpen(want, waiting(20))
 	for range 6 {
 		a.call(executing(0))
 		c.advance(3 * time.Second)
@@ -176,7 +176,7 @@ func TestAWorkerWhoseCallIsKeptOpenKeepsItsLease(t *testing.T) {
 	expect(t, call.wait(t), exchange.ActionWait, "")
 }
 
-func TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen(t *testing.T) {
+func TestCallOfAWorkerWithLeasesIsNotKeptOpen(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 2 })
 	a, b := c.pod(0), c.pod(1)
 	a.call(want)
@@ -184,15 +184,15 @@ func TestACallOfAWorkerThatHoldsSomethingIsNeverKeptOpen(t *testing.T) {
 	expect(t, a.call(executing(0), want, waiting(20)), exchange.ActionWait, "")
 }
 
-// TestManyWorkersAtOnceDoEachInputOnce lets real goroutines work, with answers that are lost, calls that are kept open, and the
-// sweeper and the reporter beside them: what a data race needs to be found.
-func TestManyWorkersAtOnceDoEachInputOnce(t *testing.T) {
+// TestConcurrentWorkersExecuteEachInputOnce runs workers as goroutines, with lost answers, open calls, the sweeper and the reporter, so that
+// the race detector can find data races.
+func TestConcurrentWorkersExecuteEachInputOnce(t *testing.T) {
 	const inputs, workers = 3000, 8
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = inputs, workers })
 	ctx, cancel := context.WithCancel(context.Background())
-	var beside sync.WaitGroup
-	beside.Go(func() { c.exchange.Run(ctx) })
-	beside.Go(func() {
+	var background sync.WaitGroup
+	background.Go(func() { c.exchange.Run(ctx) })
+	background.Go(func() {
 		for ctx.Err() == nil {
 			if _, err := c.exchange.Progress(ctx, c.run); err != nil && ctx.Err() == nil {
 				t.Errorf("progress: %v", err)
@@ -214,7 +214,7 @@ func TestManyWorkersAtOnceDoEachInputOnce(t *testing.T) {
 	}
 	wait.Wait()
 	cancel()
-	beside.Wait()
+	background.Wait()
 	for index := range executed {
 		if got := executed[index].Load(); got != 1 {
 			t.Fatalf("index %d was executed %d times", index, got)
@@ -225,12 +225,12 @@ func TestManyWorkersAtOnceDoEachInputOnce(t *testing.T) {
 	}
 }
 
-// workThrough is a supervisor: it works until it is sent away.
+// workThrough is a supervisor: it works until it is released.
 func (p *pod) workThrough(ctx context.Context, random *rand.Rand, execute func(int)) error {
 	var results []request
 	for calls := 0; ; calls++ {
 		if calls > 100_000 {
-			return fmt.Errorf("it is never sent away")
+			return fmt.Errorf("it is never released")
 		}
 		request := p.prepare(append(results, want, waiting(5))...)
 		if random.IntN(5) == 0 {
@@ -248,7 +248,7 @@ func (p *pod) workThrough(ctx context.Context, random *rand.Rand, execute func(i
 		case exchange.ActionFinished:
 			return nil
 		case exchange.ActionStop:
-			return fmt.Errorf("it was told to stop")
+			return fmt.Errorf("it got the action stop")
 		}
 		for _, input := range answer.Inputs {
 			execute(input.Index)

@@ -22,33 +22,32 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// Callers tells the exchange who calls: a pod, by the token that was made for it, which belongs to the run that the path
-// names by its labels, and to a Job by its controller reference.
+// Callers identifies the callers of the exchange: a pod, by the token issued for it, which belongs to the run in the path by its labels,
+// and to a Job by its controller reference.
 type Callers struct {
 	tokens *identity.PodTokens
 	pods   *core.Pods
 	runs   *core.Runs
-	// jobs holds the Jobs that a run was seen to name: the pods of one that a suspension has ended still report what they
-	// have done.
+	// jobs are the Jobs that a run's status has named: after a suspension has ended a Job, its pods still report their outcomes.
 	jobs *utilcache.LRUExpireCache
 }
 
-// jobKey is a Job of a run.
+// jobKey identifies a Job of a run.
 type jobKey struct{ run, job types.UID }
 
 const (
-	jobsSize = 16384
-	jobsTTL  = time.Hour
+	maxJobs = 16384
+	jobsTTL = time.Hour
 )
 
 var _ work.Authenticator = (*Callers)(nil)
 
-// NewCallers authenticates the callers of the exchange.
+// NewCallers returns the authenticator of the exchange.
 func NewCallers(tokens *identity.PodTokens, pods *core.Pods, runs *core.Runs, clock clock.PassiveClock) *Callers {
-	return &Callers{tokens: tokens, pods: pods, runs: runs, jobs: utilcache.NewLRUExpireCacheWithClock(jobsSize, clock)}
+	return &Callers{tokens: tokens, pods: pods, runs: runs, jobs: utilcache.NewLRUExpireCacheWithClock(maxJobs, clock)}
 }
 
-// Worker returns the caller.
+// Worker implements work.Authenticator.
 func (c *Callers) Worker(r *http.Request, namespace, run string) (work.Worker, error) {
 	caller, err := c.tokens.Authenticate(r)
 	switch {
@@ -75,8 +74,8 @@ func (c *Callers) Worker(r *http.Request, namespace, run string) (work.Worker, e
 	return worker, nil
 }
 
-// pod returns the pod that a token speaks for. One that the cache does not know may be newer than the cache: it is read
-// live before it is refused.
+// pod returns the pod that a token was issued for. If the cache does not know it, it may be newer than the cache: it is read from the
+// Kubernetes API before it is rejected.
 func (c *Callers) pod(ctx context.Context, caller identity.Pod) (*corev1.Pod, error) {
 	if pod, ok := c.pods.Cached(caller.Namespace, caller.Name, caller.UID); ok {
 		return pod, nil
@@ -84,7 +83,7 @@ func (c *Callers) pod(ctx context.Context, caller identity.Pod) (*corev1.Pod, er
 	pod, err := c.pods.Live(ctx, caller.Namespace, caller.Name, caller.UID)
 	switch {
 	case apierrors.IsNotFound(err):
-		// A pod that is gone has no process that could call; whoever has its token is not it.
+		// A pod that does not exist has no process: the caller has a copy of its token.
 		return nil, work.ErrUnauthenticated
 	case err != nil:
 		return nil, fmt.Errorf("reading the pod of a worker: %w", err)
@@ -92,12 +91,12 @@ func (c *Callers) pod(ctx context.Context, caller identity.Pod) (*corev1.Pod, er
 	return pod, nil
 }
 
-// ownJob makes sure that the worker's Job is the run's: anybody who may make Jobs can label their pods. The cache may not
-// have seen the pass that stored the Job's uid, and that pass may be still to come: then the worker tries again.
+// ownJob checks that the worker's Job is the run's, because anyone who can create Jobs can label their pods. The cache may not have the
+// status with the Job's UID yet, or the status may not be written yet: then the worker tries again.
 func (c *Callers) ownJob(ctx context.Context, worker work.Worker) error {
 	run, err := c.runs.Get(ctx, worker.Namespace, worker.Run)
 	if err == nil && run.UID == worker.RunUID && v1alpha1.DecodeError(run) != "" {
-		return work.ErrNotDecodable // not asked for live: the cache will see it corrected
+		return work.ErrNotDecodable // without a live read: the cache will see the correction
 	}
 	if err == nil && !c.named(run, worker) {
 		run, err = c.runs.Refresh(ctx, worker.Namespace, worker.Run)
@@ -112,13 +111,13 @@ func (c *Callers) ownJob(ctx context.Context, worker work.Worker) error {
 	case c.named(run, worker):
 		return nil
 	case run.Status.Job == nil || run.Status.Job.UID == "":
-		return fmt.Errorf("the Job of FunctionRun %s/%s is not recorded yet", run.Namespace, run.Name)
+		return fmt.Errorf("the status of FunctionRun %s/%s does not name its Job yet", run.Namespace, run.Name)
 	default:
 		return work.ErrForbidden
 	}
 }
 
-// named says whether the run names the worker's Job, or did so before.
+// named reports whether the run's status names the worker's Job, or did so before.
 func (c *Callers) named(run *v1alpha1.FunctionRun, worker work.Worker) bool {
 	if run.UID != worker.RunUID {
 		return false
@@ -132,7 +131,7 @@ func (c *Callers) named(run *v1alpha1.FunctionRun, worker work.Worker) bool {
 	return before
 }
 
-// workerOf reads what a pod says of itself: its labels, and the Job that controls it.
+// workerOf reads the identity of a worker from the labels of its pod and from the Job that controls it.
 func workerOf(pod *corev1.Pod) (work.Worker, bool) {
 	owner := metav1.GetControllerOfNoCopy(pod)
 	if owner == nil || owner.Kind != "Job" || owner.APIVersion != batchv1.SchemeGroupVersion.String() {
@@ -155,7 +154,7 @@ func workerOf(pod *corev1.Pod) (work.Worker, bool) {
 	return worker, worker.Run != "" && worker.RunUID != ""
 }
 
-// completionIndex is in a label since Kubernetes 1.28, and in an annotation always.
+// completionIndex reads the annotation, or the label that Kubernetes has set since 1.28.
 func completionIndex(pod *corev1.Pod) (int, bool) {
 	text, ok := pod.Labels[batchv1.JobCompletionIndexAnnotation]
 	if !ok {

@@ -11,46 +11,46 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// PodExits tells the exchange why pods of workers ended.
+// PodExits finds out why pods of workers ended.
 type PodExits struct{ pods *core.Pods }
 
 var _ work.PodExits = (*PodExits)(nil)
 
-// NewPodExits reads pods from the core.
+// NewPodExits returns a PodExits that reads pods from the core.
 func NewPodExits(pods *core.Pods) *PodExits { return &PodExits{pods: pods} }
 
-// PodExit of the pod. What the cache says of a pod that is over, or being ended, is final. That a pod is well may be old
-// news, so that is asked live: a worker that asks about its SIGTERM got it milliseconds ago.
-func (f *PodExits) PodExit(ctx context.Context, namespace, podName string, podUID types.UID) work.PodExit {
-	cached, ok := f.pods.Cached(namespace, podName, podUID)
+// PodExit implements work.PodExits. If the pod has ended in the cache, that is final. If it runs there, the cache may be behind, so the pod is
+// read from the Kubernetes API: a worker asks within milliseconds of its SIGTERM.
+func (p *PodExits) PodExit(ctx context.Context, namespace, podName string, podUID types.UID) work.PodExit {
+	cached, ok := p.pods.Cached(namespace, podName, podUID)
 	if ok && core.PodOver(cached) {
 		return PodExitOf(cached)
 	}
-	live, err := f.pods.Live(ctx, namespace, podName, podUID)
+	live, err := p.pods.Live(ctx, namespace, podName, podUID)
 	switch {
 	case err == nil:
 		return PodExitOf(live)
 	case apierrors.IsNotFound(err):
-		return f.gone(podUID, cached)
+		return p.gone(podUID, cached)
 	case ok && terminating(cached):
-		// The API does not answer, but that much is sure.
+		// The Kubernetes API is unavailable, but a termination in the cache is final.
 		return PodExitOf(cached)
 	default:
 		return work.PodExit{State: work.PodExitUnknown}
 	}
 }
 
-// Ending says whether the cache knows that Kubernetes is ending the pod. That is final; the opposite may be old news.
-func (f *PodExits) Ending(namespace, podName string, podUID types.UID) bool {
-	pod, ok := f.pods.Cached(namespace, podName, podUID)
+// Ending reports whether the pod is being terminated in the cache. That is final; the opposite may be out of date.
+func (p *PodExits) Ending(namespace, podName string, podUID types.UID) bool {
+	pod, ok := p.pods.Cached(namespace, podName, podUID)
 	return ok && terminating(pod)
 }
 
-// gone is the exit of a pod that no longer exists.
-func (f *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
-	pod, seen := f.pods.Deleted(podUID)
+// gone returns the exit of a pod that does not exist any more.
+func (p *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
+	pod, seen := p.pods.Deleted(podUID)
 	if !seen {
-		// The event of its deletion may be on its way; until then the cache has the last state but one.
+		// The deletion event may not have arrived; until then the cache has an earlier state.
 		pod = cached
 	}
 	if pod == nil {
@@ -58,22 +58,22 @@ func (f *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
 	}
 	podExit := PodExitOf(pod)
 	if podExit.State == work.PodExitRunning {
-		// Whoever deletes a pod that has not ended ends it. Without a grace period nothing else is ever seen of it.
+		// The deletion ended the running pod. Without a grace period no later state is visible.
 		return work.PodExit{State: work.PodExitDisrupted, Terminating: true}
 	}
 	return podExit
 }
 
-// over is the exit of a pod that has ended, from the caches alone. false: it has not ended, or was never a worker.
-func (f *PodExits) over(namespace, podName string, podUID types.UID) (*corev1.Pod, work.PodExit, bool) {
-	if pod, ok := f.pods.Cached(namespace, podName, podUID); ok {
+// ended returns the exit of a pod that has ended, from the caches alone; false if it has not ended or was never a worker.
+func (p *PodExits) ended(namespace, podName string, podUID types.UID) (*corev1.Pod, work.PodExit, bool) {
+	if pod, ok := p.pods.Cached(namespace, podName, podUID); ok {
 		return pod, PodExitOf(pod), core.PodOver(pod)
 	}
-	pod, ok := f.pods.Deleted(podUID)
+	pod, ok := p.pods.Deleted(podUID)
 	if !ok {
 		return nil, work.PodExit{State: work.PodExitGone}, false
 	}
-	return pod, f.gone(podUID, nil), true
+	return pod, p.gone(podUID, nil), true
 }
 
 // PodExitOf returns why a pod ended, from its status.
@@ -83,12 +83,12 @@ func PodExitOf(pod *corev1.Pod) work.PodExit {
 	case disruptedBefore(pod, ended):
 		return work.PodExit{State: work.PodExitDisrupted, Terminating: true}
 	case ended != nil:
-		// What Kubernetes did to the pod after that does not matter.
+		// Later actions of Kubernetes on the pod do not matter.
 		return work.PodExit{State: work.PodExitEnded, ExitCode: ended.ExitCode, Reason: ended.Reason, Message: ended.Message}
 	case pod.Status.Phase == corev1.PodFailed && noFault(pod.Status.Reason):
 		return work.PodExit{State: work.PodExitDisrupted, Terminating: true}
 	case pod.Status.Phase == corev1.PodFailed:
-		// Nobody saw its container's exit code: 137 is what the kubelet itself writes for that.
+		// The exit code was not observed: the kubelet itself uses 137 for that.
 		return work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: pod.Status.Reason, Message: pod.Status.Message}
 	case pod.Status.Phase == corev1.PodSucceeded:
 		return work.PodExit{State: work.PodExitEnded, Reason: "Completed"}
@@ -97,9 +97,9 @@ func PodExitOf(pod *corev1.Pod) work.PodExit {
 	}
 }
 
-// disruptedBefore says whether Kubernetes was ending the pod when its container ended, or is ending it now. A pod whose
-// container had ended by itself before somebody deleted it (the Job's deletion, garbage collection) was not disrupted by
-// that. The times have a resolution of a second; when in doubt, nobody is charged.
+// disruptedBefore reports whether Kubernetes was terminating the pod when its container ended, or is terminating it now. A pod whose container
+// had ended before the pod was deleted (by the Job's deletion or garbage collection) was not disrupted by that. The times have a resolution
+// of one second; in doubt, no input is charged.
 func disruptedBefore(pod *corev1.Pod, ended *corev1.ContainerStateTerminated) bool {
 	if noFault(pod.Status.Reason) && (pod.Status.Phase == corev1.PodFailed || terminating(pod)) {
 		return true
@@ -113,7 +113,7 @@ func disruptedBefore(pod *corev1.Pod, ended *corev1.ContainerStateTerminated) bo
 	if pod.DeletionTimestamp != nil {
 		asked := pod.DeletionTimestamp.Time
 		if grace := pod.DeletionGracePeriodSeconds; grace != nil {
-			// The timestamp is when the grace period is over.
+			// The timestamp is the end of the grace period.
 			asked = asked.Add(-seconds(*grace))
 		}
 		if ended == nil || ended.FinishedAt.IsZero() || !ended.FinishedAt.Time.Before(asked) {
@@ -123,7 +123,7 @@ func disruptedBefore(pod *corev1.Pod, ended *corev1.ContainerStateTerminated) bo
 	return false
 }
 
-// terminating says whether a SIGTERM in the pod is Kubernetes' own.
+// terminating reports whether a SIGTERM in the pod comes from Kubernetes.
 func terminating(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp != nil || disruption(pod) != nil
 }
@@ -137,8 +137,8 @@ func disruption(pod *corev1.Pod) *corev1.PodCondition {
 	return nil
 }
 
-// noFault says whether a pod's reason is one that the kubelet or a controller gives to pods that it ends, or does not
-// start, for the node's sake.
+// noFault reports whether a pod's reason is one that the kubelet or a controller sets when it ends, or does not start, a pod because of the
+// node.
 func noFault(reason string) bool {
 	switch reason {
 	case "Evicted", "Preempting", "NodeShutdown", "Terminated", "NodeLost", "Shutdown", "NodeAffinity",

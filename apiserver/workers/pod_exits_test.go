@@ -45,7 +45,7 @@ func (b *podBuilder) running() *podBuilder {
 	return b.container(core.WorkerContainer, corev1.ContainerState{Running: &corev1.ContainerStateRunning{}})
 }
 
-// deleted says that somebody asked for the pod's deletion at a time, with a grace period.
+// deleted sets the pod's deletion, requested at a time with a grace period.
 func (b *podBuilder) deleted(asked time.Time, grace int64) *podBuilder {
 	b.pod.DeletionTimestamp = ptr.To(metav1.NewTime(asked.Add(time.Duration(grace) * time.Second)))
 	b.pod.DeletionGracePeriodSeconds = ptr.To(grace)
@@ -67,23 +67,23 @@ func TestPodExitOf(t *testing.T) {
 		pod  *podBuilder
 		want work.PodExit
 	}{
-		"a pod that waits for a node is well":                                                  {makePod().phase(corev1.PodPending, ""), work.PodExit{State: work.PodExitRunning}},
-		"a pod whose container runs is well":                                                   {makePod().running(), work.PodExit{State: work.PodExitRunning}},
-		"a container that exited with 0 has ended":                                             {makePod().ended(0, "Completed", noon), work.PodExit{State: work.PodExitEnded, Reason: "Completed", Message: "m"}},
-		"a container out of memory has ended, and says so":                                     {makePod().ended(137, "OOMKilled", noon), work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
-		"another container's end is not the worker's":                                          {makePod().container("sidecar", corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}).running(), work.PodExit{State: work.PodExitRunning}},
-		"a pod that is being deleted is disrupted":                                             {makePod().running().deleted(noon, 30), disrupted},
-		"a container that ended within the grace period is too":                                {makePod().ended(143, "Error", noon.Add(2*time.Second)).deleted(noon, 30), disrupted},
-		"a container that ended in the second of the deletion too":                             {makePod().ended(137, "Error", noon).deleted(noon, 30), disrupted},
-		"one that had ended before its pod was deleted is to blame":                            {makePod().ended(137, "OOMKilled", noon.Add(-time.Second)).deleted(noon, 30), work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
-		"a preempted pod is disrupted":                                                         {makePod().running().disrupted("PreemptionByScheduler", noon), disrupted},
-		"one that had ended before it was preempted is to blame":                               {makePod().ended(1, "Error", noon.Add(-time.Second)).disrupted("PreemptionByScheduler", noon), work.PodExit{State: work.PodExitEnded, ExitCode: 1, Reason: "Error", Message: "m"}},
-		"what the kubelet ends is disrupted, whatever the times":                               {makePod().ended(137, "Error", noon.Add(-time.Minute)).disrupted("TerminationByKubelet", noon), disrupted},
-		"an evicted pod is disrupted":                                                          {makePod().phase(corev1.PodFailed, "Evicted"), disrupted},
-		"a pod that the node did not admit is disrupted":                                       {makePod().phase(corev1.PodFailed, "OutOfnvidia.com/gpu"), disrupted},
-		"a pod that failed and nobody saw why has ended":                                       {makePod().phase(corev1.PodFailed, "DeadlineExceeded"), work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "DeadlineExceeded"}},
-		"a pod that succeeded without a status has ended well":                                 {makePod().phase(corev1.PodSucceeded, ""), work.PodExit{State: work.PodExitEnded, Reason: "Completed"}},
-		"a container that ended at a time nobody wrote down, in a deleted pod, is not charged": {makePod().ended(1, "Error", time.Time{}).deleted(noon, 30), disrupted},
+		"a pod that waits for a node has not ended":                                {makePod().phase(corev1.PodPending, ""), work.PodExit{State: work.PodExitRunning}},
+		"a pod whose container runs has not ended":                                 {makePod().running(), work.PodExit{State: work.PodExitRunning}},
+		"a container that exited with 0 has ended":                                 {makePod().ended(0, "Completed", noon), work.PodExit{State: work.PodExitEnded, Reason: "Completed", Message: "m"}},
+		"a container that was killed for memory has ended":                         {makePod().ended(137, "OOMKilled", noon), work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"the end of another container is not the worker's":                         {makePod().container("sidecar", corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}).running(), work.PodExit{State: work.PodExitRunning}},
+		"a pod that is being deleted is disrupted":                                 {makePod().running().deleted(noon, 30), disrupted},
+		"a container that ended within the grace period was disrupted":             {makePod().ended(143, "Error", noon.Add(2*time.Second)).deleted(noon, 30), disrupted},
+		"a container that ended in the second of the deletion was disrupted":       {makePod().ended(137, "Error", noon).deleted(noon, 30), disrupted},
+		"a container that ended before the deletion was not disrupted":             {makePod().ended(137, "OOMKilled", noon.Add(-time.Second)).deleted(noon, 30), work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"a preempted pod is disrupted":                                             {makePod().running().disrupted("PreemptionByScheduler", noon), disrupted},
+		"a container that ended before the preemption was not disrupted":           {makePod().ended(1, "Error", noon.Add(-time.Second)).disrupted("PreemptionByScheduler", noon), work.PodExit{State: work.PodExitEnded, ExitCode: 1, Reason: "Error", Message: "m"}},
+		"a termination by the kubelet is a disruption, whatever the times":         {makePod().ended(137, "Error", noon.Add(-time.Minute)).disrupted("TerminationByKubelet", noon), disrupted},
+		"an evicted pod is disrupted":                                              {makePod().phase(corev1.PodFailed, "Evicted"), disrupted},
+		"a pod that the node did not admit is disrupted":                           {makePod().phase(corev1.PodFailed, "OutOfnvidia.com/gpu"), disrupted},
+		"a failed pod without a container status has ended":                        {makePod().phase(corev1.PodFailed, "DeadlineExceeded"), work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "DeadlineExceeded"}},
+		"a succeeded pod without a container status has ended with 0":              {makePod().phase(corev1.PodSucceeded, ""), work.PodExit{State: work.PodExitEnded, Reason: "Completed"}},
+		"a container that ended at an unknown time in a deleted pod was disrupted": {makePod().ended(1, "Error", time.Time{}).deleted(noon, 30), disrupted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, PodExitOf(tc.pod.obj())); diff != "" {

@@ -20,11 +20,11 @@ type Runs struct{ runs *core.Runs }
 
 var _ work.Runs = (*Runs)(nil)
 
-// NewRuns reads runs from the core.
+// NewRuns returns a Runs that reads from the core.
 func NewRuns(runs *core.Runs) *Runs { return &Runs{runs: runs} }
 
-// Run returns the run of that name. One that the cache sees without a pin is read live before it is said to have none: a
-// worker exists, so a Job was built, so a revision was pinned before. The cache is behind.
+// Run returns the run of that name. If it has no pinned revision in the cache, it is read from the Kubernetes API: a worker exists, so a Job
+// was created, so a revision was pinned before, and the cache is behind.
 func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error) {
 	run, err := r.runs.Get(ctx, namespace, name)
 	if err == nil && v1alpha1.DecodeError(run) != "" {
@@ -46,7 +46,7 @@ func (r *Runs) Run(ctx context.Context, namespace, name string) (work.Run, error
 	return RunOf(run), nil
 }
 
-// RunOf is what the exchange needs to know of a run that has a pinned revision; of one that has none it knows the name.
+// RunOf converts a run for the exchange. Without a pinned revision it has no inputs and no workers.
 func RunOf(run *v1alpha1.FunctionRun) work.Run {
 	known := work.Run{
 		UID:       run.UID,
@@ -56,7 +56,7 @@ func RunOf(run *v1alpha1.FunctionRun) work.Run {
 		Finished:  meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionFinished),
 	}
 	if pinned := run.Status.Revision; pinned != nil {
-		// Bounded once more: an object may be stored from before the schema's maxima.
+		// Limited again: the object may have been stored before the schema had maxima.
 		known.Total = within(pinned.InputCount, 0, v1alpha1.MaxInputs)
 		known.Workers = within(pinned.Workers, 0, v1alpha1.MaxWorkers)
 		known.Retries = within(pinned.Retries, 0, v1alpha1.MaxRetries)
@@ -82,17 +82,17 @@ func RunOf(run *v1alpha1.FunctionRun) work.Run {
 	return known
 }
 
-func within(value, least, most int32) int { return int(min(max(value, least), most)) }
+func within(value, minimum, maximum int32) int { return int(min(max(value, minimum), maximum)) }
 
 // Inputs reads the inputs of runs for the exchange.
 type Inputs struct{ inputs *core.Inputs }
 
 var _ work.Inputs = (*Inputs)(nil)
 
-// NewInputs reads inputs from the core.
+// NewInputs returns an Inputs that reads from the core.
 func NewInputs(inputs *core.Inputs) *Inputs { return &Inputs{inputs: inputs} }
 
-// Inputs returns the inputs from first to last, both included.
+// Inputs implements work.Inputs.
 func (i *Inputs) Inputs(ctx context.Context, run work.Run, first, last int) ([]work.Input, error) {
 	if run.Total < 0 || run.Total > math.MaxInt32 {
 		return nil, fmt.Errorf("FunctionRun %s/%s has %d inputs", run.Namespace, run.Name, run.Total)

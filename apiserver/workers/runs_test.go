@@ -8,8 +8,8 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-//security:attack administrator | stores a pin with numbers beyond every bound | the exchange takes the greatest value that is allowed
-func TestNumbersOfAPinAreBounded(t *testing.T) {
+//security:attack administrator | stores a pinned revision with numbers beyond every limit | the exchange uses the nearest value that is allowed
+func TestNumbersOfARevisionAreLimited(t *testing.T) {
 	huge := int32(1<<31 - 1)
 	run := &v1alpha1.FunctionRun{}
 	run.Status.Workers = huge

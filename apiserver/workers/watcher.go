@@ -19,14 +19,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// Exchange is what the watcher brings the news to.
+// Exchange is what the watcher reports to.
 type Exchange interface {
-	PodOver(ctx context.Context, worker work.Worker, podExit work.PodExit) error
+	PodEnded(ctx context.Context, worker work.Worker, podExit work.PodExit) error
 	RunChanged(run types.UID)
 }
 
-// Watcher tells the exchange of pods that are over, within moments: what they held goes to others long before a lease
-// runs out. And it tells it of runs that shall end or pause: calls that are kept open look again.
+// Watcher reports pods that have ended to the exchange, so that their inputs are handed out again long before a lease expires. It also
+// reports runs that are ending or suspended, so that their open calls are decided again.
 type Watcher struct {
 	podExits *PodExits
 	runs     *core.Runs
@@ -38,12 +38,12 @@ type Watcher struct {
 type podKey struct {
 	namespace, name string
 	uid             types.UID
-	// run is set for pods that the store names and the cache may not know.
+	// run is set for pods with a lease in the store, which the cache may not know.
 	run    string
 	runUID types.UID
 }
 
-// NewWatcher makes a watcher and lets it watch. Run lets it speak.
+// NewWatcher returns a watcher that collects events. Run reports them.
 func NewWatcher(cluster *core.Cluster, podExits *PodExits, exchange Exchange, store outcomes.Store, clock clock.WithTicker) (*Watcher, error) {
 	w := &Watcher{
 		podExits: podExits,
@@ -74,7 +74,7 @@ func NewWatcher(cluster *core.Cluster, podExits *PodExits, exchange Exchange, st
 	return w, nil
 }
 
-// last is the last known state of an object, also of one whose deletion was missed.
+// last returns the last known state of an object, even if its deletion was missed.
 func last[T any](obj any) (T, bool) {
 	if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -89,7 +89,7 @@ func (w *Watcher) podChanged(obj any, deleted bool) {
 	}
 }
 
-// runChanged wakes calls that wait when what they wait for may never come any more.
+// runChanged notifies open calls when what they wait for may not happen any more.
 func (w *Watcher) runChanged(before, after any) {
 	old, okOld := before.(*v1alpha1.FunctionRun)
 	run, ok := after.(*v1alpha1.FunctionRun)
@@ -102,15 +102,15 @@ func (w *Watcher) runChanged(before, after any) {
 	}
 }
 
-// Run brings news until ctx ends. The caches must be filled and the store open: it begins with the workers whose end was
-// missed because no server was there.
+// Run reports until ctx ends. The caches must be filled and the store open: it starts with the workers whose end was missed because no
+// server was running.
 func (w *Watcher) Run(ctx context.Context) {
 	if err := w.missed(ctx); err != nil && ctx.Err() == nil {
-		klog.FromContext(ctx).Error(err, "Looking for workers whose end was missed failed; their leases run out instead")
+		klog.FromContext(ctx).Error(err, "Cannot look for workers whose end was missed; their leases expire instead")
 	}
-	const speakers = 4
+	const reporters = 4
 	var group sync.WaitGroup
-	for range speakers {
+	for range reporters {
 		group.Go(func() {
 			for w.next(ctx) {
 			}
@@ -121,7 +121,7 @@ func (w *Watcher) Run(ctx context.Context) {
 	group.Wait()
 }
 
-// missed enqueues the workers that have a lease in the store and no pod in the cluster.
+// missed enqueues the workers that have a lease in the store and no pod in the cache.
 func (w *Watcher) missed(ctx context.Context) error {
 	var leases []outcomes.Lease
 	err := w.store.View(ctx, func(tx *outcomes.Tx) (err error) {
@@ -145,10 +145,10 @@ func (w *Watcher) next(ctx context.Context) bool {
 		return false
 	}
 	defer w.queue.Done(key)
-	switch err := w.tell(ctx, key); {
+	switch err := w.report(ctx, key); {
 	case ctx.Err() != nil:
 	case err != nil:
-		klog.FromContext(ctx).Error(err, "Telling the exchange of a pod's end failed; it is told again", "pod", klog.KRef(key.namespace, key.name))
+		klog.FromContext(ctx).Error(err, "Cannot report the end of a pod to the exchange; trying again", "pod", klog.KRef(key.namespace, key.name))
 		w.queue.AddRateLimited(key)
 	default:
 		w.queue.Forget(key)
@@ -156,34 +156,34 @@ func (w *Watcher) next(ctx context.Context) bool {
 	return true
 }
 
-// tell the exchange of one pod.
-func (w *Watcher) tell(ctx context.Context, key podKey) error {
-	worker, podExit, over := w.known(key)
-	if !over && key.run != "" {
-		// The store has a lease for it and the cache no pod: ask, before what it holds is given away.
+// report reports one pod to the exchange.
+func (w *Watcher) report(ctx context.Context, key podKey) error {
+	worker, podExit, ended := w.known(key)
+	if !ended && key.run != "" {
+		// The store has a lease and the cache no pod: read the pod before its inputs are handed out again.
 		worker = work.Worker{Namespace: key.namespace, Run: key.run, RunUID: key.runUID, PodName: key.name, PodUID: key.uid}
 		switch podExit = w.podExits.PodExit(ctx, key.namespace, key.name, key.uid); podExit.State {
 		case work.PodExitUnknown:
-			return fmt.Errorf("the Kubernetes API cannot be asked about the pod at the moment")
+			return fmt.Errorf("cannot read the pod: the Kubernetes API is unavailable")
 		case work.PodExitRunning:
-			return nil // the cache will see how it ends
+			return nil // the cache will report its end
 		}
-		over = true
+		ended = true
 	}
-	if !over {
+	if !ended {
 		return nil
 	}
 	run, ok := w.runs.CachedUID(worker.RunUID)
 	if !ok || run.Status.Progress != nil && run.Status.Progress.Closed {
-		return nil // nothing of the run is in anybody's hands
+		return nil // no input of the run is leased
 	}
-	return w.exchange.PodOver(ctx, worker, podExit)
+	return w.exchange.PodEnded(ctx, worker, podExit)
 }
 
-// known is what the caches know of a pod that is over.
+// known returns what the caches know of a pod that has ended.
 func (w *Watcher) known(key podKey) (work.Worker, work.PodExit, bool) {
-	pod, podExit, over := w.podExits.over(key.namespace, key.name, key.uid)
-	if !over {
+	pod, podExit, ended := w.podExits.ended(key.namespace, key.name, key.uid)
+	if !ended {
 		return work.Worker{}, podExit, false
 	}
 	worker, ok := workerOf(pod)

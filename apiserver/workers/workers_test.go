@@ -33,13 +33,13 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// world is a cluster as caches and a live API see it, which need not be the same.
+// world is a cluster: the caches and the Kubernetes API, which may differ.
 type world struct {
-	runs  *core.Runs
-	pods  *core.Pods
-	live  client.Client
-	away  error
-	clock *testclock.FakeClock
+	runs        *core.Runs
+	pods        *core.Pods
+	live        client.Client
+	unavailable error
+	clock       *testclock.FakeClock
 	// informers are filled by the test.
 	runInformer, podInformer toolscache.SharedIndexInformer
 }
@@ -49,8 +49,8 @@ func newWorld(t *testing.T, live ...client.Object) *world {
 	w := &world{clock: testclock.NewFakeClock(noon)}
 	w.live = fake.NewClientBuilder().WithScheme(core.NewScheme()).WithObjects(live...).WithInterceptorFuncs(interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-			if w.away != nil {
-				return w.away
+			if w.unavailable != nil {
+				return w.unavailable
 			}
 			return c.Get(ctx, key, obj, opts...)
 		},
@@ -125,7 +125,7 @@ func (b *runBuilder) closed() *runBuilder {
 
 func (b *runBuilder) obj() *v1alpha1.FunctionRun { return b.run.DeepCopy() }
 
-// workerPod is a pod as the Job controller makes it.
+// workerPod returns a pod as the Job controller creates it.
 func workerPod(change ...func(*corev1.Pod)) *corev1.Pod {
 	pod := makePod().obj()
 	pod.Labels = map[string]string{
@@ -150,12 +150,12 @@ func TestRunOf(t *testing.T) {
 		run  *runBuilder
 		want work.Run
 	}{
-		"a run that works":      {makeRun().pinned().job("job-uid"), base},
-		"a run that was made":   {makeRun(), work.Run{UID: "run-uid", Namespace: "space", Name: "run"}},
-		"a run that shall end":  {makeRun().pinned().job("job-uid").condition("Ending", "True", "JobFailed"), with(func(r *work.Run) { r.Ending, r.EndingMessage = "JobFailed", "m" })},
-		"a run that need not":   {makeRun().pinned().job("job-uid").condition("Ending", "False", "NotEnding"), base},
-		"a run that is over":    {makeRun().pinned().job("job-uid").condition("Finished", "True", "Succeeded"), with(func(r *work.Run) { r.Finished = true })},
-		"a run that is not yet": {makeRun().pinned().job("job-uid").condition("Finished", "Unknown", "NotFinished"), base},
+		"a run with a Job":            {makeRun().pinned().job("job-uid"), base},
+		"a new run":                   {makeRun(), work.Run{UID: "run-uid", Namespace: "space", Name: "run"}},
+		"a run that is ending":        {makeRun().pinned().job("job-uid").condition("Ending", "True", "JobFailed"), with(func(r *work.Run) { r.Ending, r.EndingMessage = "JobFailed", "m" })},
+		"a run that is not ending":    {makeRun().pinned().job("job-uid").condition("Ending", "False", "NotEnding"), base},
+		"a finished run":              {makeRun().pinned().job("job-uid").condition("Finished", "True", "Succeeded"), with(func(r *work.Run) { r.Finished = true })},
+		"a run that has not finished": {makeRun().pinned().job("job-uid").condition("Finished", "Unknown", "NotFinished"), base},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, RunOf(tc.run.obj())); diff != "" {
@@ -163,14 +163,14 @@ func TestRunOf(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a run that has other workers now than it began with", func(t *testing.T) {
+	t.Run("a run with a changed number of workers", func(t *testing.T) {
 		run := makeRun().pinned().obj()
 		run.Status.Workers = 7
 		if got := RunOf(run).Workers; got != 7 {
 			t.Errorf("got %d workers", got)
 		}
 	})
-	t.Run("a run that bears no failures, and waits for no retry", func(t *testing.T) {
+	t.Run("a run without failures and without a retry delay", func(t *testing.T) {
 		run := makeRun().pinned().obj()
 		run.Status.Revision.RetryDelaySeconds, run.Status.Revision.MaxFailures = ptr.To[int32](0), ptr.To[int32](0)
 		run.Status.Revision.NonRetryableErrors = []string{"KeyError"}
@@ -179,7 +179,7 @@ func TestRunOf(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
-	t.Run("a run that pauses", func(t *testing.T) {
+	t.Run("a suspended run", func(t *testing.T) {
 		run := makeRun().pinned().obj()
 		run.Spec.Suspend = true
 		if !RunOf(run).Suspended {
@@ -191,17 +191,17 @@ func TestRunOf(t *testing.T) {
 func TestRunsAreReadLiveWhenTheCacheIsBehind(t *testing.T) {
 	for name, tc := range map[string]struct {
 		cached, live *runBuilder
-		away         error
+		unavailable  error
 		wantTotal    int
 		wantErr      error
 		wantOther    bool
 	}{
-		"the cache knows it":                  {cached: makeRun().pinned(), away: errors.New("away"), wantTotal: 5},
-		"the cache has not seen it":           {live: makeRun().pinned(), wantTotal: 5},
-		"the cache has not seen its revision": {cached: makeRun(), live: makeRun().pinned(), wantTotal: 5},
-		"it has no revision":                  {cached: makeRun(), live: makeRun(), wantErr: work.ErrNoRun},
-		"it is gone":                          {wantErr: work.ErrNoRun},
-		"nobody knows":                        {away: errors.New("away"), wantOther: true},
+		"the cache has it":                         {cached: makeRun().pinned(), unavailable: errors.New("unavailable"), wantTotal: 5},
+		"the cache does not have it yet":           {live: makeRun().pinned(), wantTotal: 5},
+		"the cache does not have its revision yet": {cached: makeRun(), live: makeRun().pinned(), wantTotal: 5},
+		"it has no revision":                       {cached: makeRun(), live: makeRun(), wantErr: work.ErrNoRun},
+		"it does not exist":                        {wantErr: work.ErrNoRun},
+		"the API is unavailable":                   {unavailable: errors.New("unavailable"), wantOther: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var live []client.Object
@@ -209,14 +209,14 @@ func TestRunsAreReadLiveWhenTheCacheIsBehind(t *testing.T) {
 				live = append(live, tc.live.obj())
 			}
 			w := newWorld(t, live...)
-			w.away = tc.away
+			w.unavailable = tc.unavailable
 			if tc.cached != nil {
 				w.cache(t, tc.cached.obj())
 			}
 			run, err := NewRuns(w.runs).Run(t.Context(), "space", "run")
 			switch {
 			case tc.wantOther && (err == nil || errors.Is(err, work.ErrNoRun)):
-				t.Errorf("error %v, want one that says: try again", err)
+				t.Errorf("error %v, want one after which the worker tries again", err)
 			case !tc.wantOther && !errors.Is(err, tc.wantErr):
 				t.Errorf("error %v, want %v", err, tc.wantErr)
 			case run.Total != tc.wantTotal:
@@ -226,14 +226,14 @@ func TestRunsAreReadLiveWhenTheCacheIsBehind(t *testing.T) {
 	}
 }
 
-// tokenFunc authenticates tokens.
+// tokenFunc implements authenticator.Token.
 type tokenFunc func(token string) (*authenticator.Response, bool, error)
 
 func (f tokenFunc) AuthenticateToken(_ context.Context, token string) (*authenticator.Response, bool, error) {
 	return f(token)
 }
 
-// podToken is a token of the pod, whatever its text.
+// podToken authenticates every token as the pod's.
 func podToken(namespace string, uid types.UID) tokenFunc {
 	return func(string) (*authenticator.Response, bool, error) {
 		return &authenticator.Response{User: &user.DefaultInfo{
@@ -269,17 +269,17 @@ func TestCallers(t *testing.T) {
 				p.Annotations = map[string]string{batchv1.JobCompletionIndexAnnotation: "4"}
 			}),
 		},
-		"a Job that the cache has not seen yet": {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned(), liveRun: known(), want: is},
-		"a Job that was not stored yet":         {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job(""), liveRun: makeRun().pinned().job(""), wantOther: true},
+		"a Job that the cache does not have yet": {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned(), liveRun: known(), want: is},
+		"a Job that is not in the status yet":    {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job(""), liveRun: makeRun().pinned().job(""), wantOther: true},
 		//security:attack tenant with pods | gives a pod the labels of a run and a Job that is not the run's | the exchange answers 403: the UID of the Job decides
 		"a Job that is not the run's": {token: good, cachedPod: workerPod(), cachedRun: makeRun().pinned().job("other"), liveRun: makeRun().pinned().job("other"), wantErr: work.ErrForbidden},
 		//security:attack worker | calls the exchange for a run that was created again under its run's name | the exchange answers 404: the UID of the run decides
 		"a pod of an earlier run of the name": {token: good, cachedPod: workerPod(), cachedRun: known().uid("run-uid-2"), liveRun: makeRun().uid("run-uid-2").pinned().job("job-uid"), wantErr: work.ErrNoRun},
-		"a run that is gone":                  {token: good, cachedPod: workerPod(), wantErr: work.ErrNoRun},
+		"a deleted run":                       {token: good, cachedPod: workerPod(), wantErr: work.ErrNoRun},
 		//security:attack worker | uses the token of a deleted pod | the exchange answers 401
-		"a pod that is gone": {token: good, cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
+		"a deleted pod": {token: good, cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
 		//security:attack tenant with pods | creates a pod under the name of another pod that has a token | the exchange answers 401: the UID of the pod decides
-		"another pod under the name": {token: podToken("space", "uid-2"), cachedPod: workerPod(), livePod: workerPod(), cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
+		"another pod with the name": {token: podToken("space", "uid-2"), cachedPod: workerPod(), livePod: workerPod(), cachedRun: makeRun().pinned().job("job-uid"), wantErr: work.ErrUnauthenticated},
 		//security:attack worker | calls the exchange for a run in another namespace | the exchange answers 403
 		"another namespace": {token: podToken("elsewhere", "pod-uid"), cachedPod: workerPod(), wantErr: work.ErrForbidden},
 		//security:attack worker | calls the exchange for another run of its namespace | the exchange answers 403
@@ -288,17 +288,17 @@ func TestCallers(t *testing.T) {
 		"a pod without labels": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels = nil }), wantErr: work.ErrForbidden},
 		"a pod without a Job":  {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }), wantErr: work.ErrForbidden},
 		//security:attack tenant with pods | shows the token of a pod that another kind of object controls | the exchange answers 403
-		"a pod of something else": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "ReplicaSet" }), wantErr: work.ErrForbidden},
+		"a pod of another kind of controller": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "ReplicaSet" }), wantErr: work.ErrForbidden},
 		//security:attack tenant with pods | adds the run's Job as an owner that is not the controller | the exchange answers 403
 		"a pod that a Job owns but not controls": {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.OwnerReferences[0].Controller = nil }), wantErr: work.ErrForbidden},
-		"a pod whose index is no number":         {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels[batchv1.JobCompletionIndexAnnotation] = "-1" }), wantErr: work.ErrForbidden},
+		"a pod whose index is not valid":         {token: good, cachedPod: workerPod(func(p *corev1.Pod) { p.Labels[batchv1.JobCompletionIndexAnnotation] = "-1" }), wantErr: work.ErrForbidden},
 		//security:attack anonymous | shows a token that the cluster does not accept to the exchange | the exchange answers 401
-		"a token that is not good": {token: func(string) (*authenticator.Response, bool, error) { return nil, false, nil }, wantErr: work.ErrUnauthenticated},
+		"an invalid token": {token: func(string) (*authenticator.Response, bool, error) { return nil, false, nil }, wantErr: work.ErrUnauthenticated},
 		//security:attack tenant | shows the token of an account, not of a pod, to the exchange | the exchange answers 403
-		"a person": {token: func(string) (*authenticator.Response, bool, error) {
+		"a user": {token: func(string) (*authenticator.Response, bool, error) {
 			return &authenticator.Response{User: &user.DefaultInfo{Name: "alice"}}, true, nil
 		}, wantErr: work.ErrForbidden},
-		"a cluster that cannot be asked": {token: func(string) (*authenticator.Response, bool, error) { return nil, false, errors.New("away") }, wantOther: true},
+		"a cluster that is unavailable": {token: func(string) (*authenticator.Response, bool, error) { return nil, false, errors.New("unavailable") }, wantOther: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var live []client.Object
@@ -325,9 +325,9 @@ func TestCallers(t *testing.T) {
 			got, err := callers.Worker(r, "space", path)
 			switch {
 			case tc.wantOther:
-				for _, said := range []error{nil, work.ErrForbidden, work.ErrNoRun, work.ErrUnauthenticated} {
-					if errors.Is(err, said) {
-						t.Errorf("error %v, want one that says: try again", err)
+				for _, other := range []error{nil, work.ErrForbidden, work.ErrNoRun, work.ErrUnauthenticated} {
+					if errors.Is(err, other) {
+						t.Errorf("error %v, want one after which the worker tries again", err)
 					}
 				}
 			case !errors.Is(err, tc.wantErr):
@@ -340,7 +340,7 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-func TestCallersOfAJobThatASuspensionEndedStillReport(t *testing.T) {
+func TestPodsOfAnEarlierJobStillReport(t *testing.T) {
 	w := newWorld(t, makeRun().pinned().job("next").obj())
 	w.cache(t, workerPod(), makeRun().pinned().job("job-uid").obj())
 	callers := NewCallers(identity.NewPodTokensOf(podToken("space", "pod-uid")), w.pods, w.runs, w.clock)
@@ -351,11 +351,11 @@ func TestCallersOfAJobThatASuspensionEndedStillReport(t *testing.T) {
 	}
 	w.cache(t, makeRun().pinned().job("next").obj())
 	if _, err := callers.Worker(r, "space", "run"); err != nil {
-		t.Errorf("the Job that was the run's: %v", err)
+		t.Errorf("a pod of the earlier Job: %v", err)
 	}
 	w.clock.Step(jobsTTL + time.Second)
 	if _, err := callers.Worker(r, "space", "run"); !errors.Is(err, work.ErrForbidden) {
-		t.Errorf("long after: %v", err)
+		t.Errorf("after the cached Job expired: %v", err)
 	}
 }
 
@@ -365,29 +365,29 @@ func TestPodExits(t *testing.T) {
 	leaving := func() *corev1.Pod { return makePod().running().deleted(noon, 30).obj() }
 	for name, tc := range map[string]struct {
 		cached, live, deleted *corev1.Pod
-		away                  error
+		unavailable           error
 		want                  work.PodExit
 	}{
-		"it is over, as the cache has it; nobody is asked": {cached: oom(), away: errors.New("away"), want: work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
-		"the cache is behind":                              {cached: running(), live: leaving(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
-		"it is well":                                       {cached: running(), live: running(), want: work.PodExit{State: work.PodExitRunning}},
-		"the cache has never seen it":                      {live: running(), want: work.PodExit{State: work.PodExitRunning}},
-		"it was deleted, and had ended before":             {deleted: oom(), want: work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
-		"it was deleted without a grace period":            {deleted: running(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
-		"it was deleted, and the cache is behind":          {cached: running(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
-		"it is gone, and nobody saw how":                   {want: work.PodExit{State: work.PodExitGone}},
-		"another pod has the name":                         {live: func() *corev1.Pod { p := running(); p.UID = "other"; return p }(), want: work.PodExit{State: work.PodExitGone}},
-		"the API does not answer":                          {cached: running(), away: errors.New("away"), want: work.PodExit{State: work.PodExitUnknown}},
-		"the API does not answer, but so much is sure":     {cached: leaving(), away: errors.New("away"), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
+		"it has ended in the cache: no request":                      {cached: oom(), unavailable: errors.New("unavailable"), want: work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"the cache is behind":                                        {cached: running(), live: leaving(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
+		"it runs":                                                    {cached: running(), live: running(), want: work.PodExit{State: work.PodExitRunning}},
+		"the cache does not have it":                                 {live: running(), want: work.PodExit{State: work.PodExitRunning}},
+		"it was deleted after it had ended":                          {deleted: oom(), want: work.PodExit{State: work.PodExitEnded, ExitCode: 137, Reason: "OOMKilled", Message: "m"}},
+		"it was deleted without a grace period":                      {deleted: running(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
+		"it was deleted, and the cache is behind":                    {cached: running(), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
+		"it is gone, and its end was not seen":                       {want: work.PodExit{State: work.PodExitGone}},
+		"another pod has the name":                                   {live: func() *corev1.Pod { p := running(); p.UID = "other"; return p }(), want: work.PodExit{State: work.PodExitGone}},
+		"the API is unavailable":                                     {cached: running(), unavailable: errors.New("unavailable"), want: work.PodExit{State: work.PodExitUnknown}},
+		"the API is unavailable, but it is terminating in the cache": {cached: leaving(), unavailable: errors.New("unavailable"), want: work.PodExit{State: work.PodExitDisrupted, Terminating: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var live []client.Object
 			if tc.live != nil {
-				tc.live.Finalizers = []string{"sharedcloud.io/spec"} // the fake API has no deleted objects without
+				tc.live.Finalizers = []string{"sharedcloud.io/spec"} // the fake API does not keep deleted objects without a finalizer
 				live = append(live, tc.live)
 			}
 			w := newWorld(t, live...)
-			w.away = tc.away
+			w.unavailable = tc.unavailable
 			if tc.cached != nil {
 				w.cache(t, tc.cached)
 			}
@@ -402,21 +402,21 @@ func TestPodExits(t *testing.T) {
 	}
 }
 
-func TestOnlyTheCacheIsAskedWhetherAPodIsBeingEnded(t *testing.T) {
+func TestEndingReadsOnlyTheCache(t *testing.T) {
 	another := makePod().running().deleted(noon, 30).obj()
 	another.UID = "other"
 	for name, tc := range map[string]struct {
 		cached *corev1.Pod
 		want   bool
 	}{
-		"it runs":                 {cached: makePod().running().obj()},
-		"it is being ended":       {cached: makePod().running().deleted(noon, 30).obj(), want: true},
-		"another of that name is": {cached: another},
-		"it was never seen":       {},
+		"it runs":           {cached: makePod().running().obj()},
+		"it is terminating": {cached: makePod().running().deleted(noon, 30).obj(), want: true},
+		"another pod of that name is terminating": {cached: another},
+		"the cache does not have it":              {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.away = errors.New("away")
+			w.unavailable = errors.New("unavailable")
 			if tc.cached != nil {
 				w.cache(t, tc.cached)
 			}
@@ -427,49 +427,49 @@ func TestOnlyTheCacheIsAskedWhetherAPodIsBeingEnded(t *testing.T) {
 	}
 }
 
-// deletePod lets the cache see a pod's deletion.
+// deletePod adds a pod's deletion to the cache.
 func deletePod(t *testing.T, w *world, pod *corev1.Pod) {
 	t.Helper()
 	w.pods.Remember(pod)
 }
 
-// news is what an exchange was told.
-type news struct {
+// recorder is an exchange that records what was reported to it.
+type recorder struct {
 	mu      sync.Mutex
-	over    []string
+	ended   []string
 	changed []types.UID
 	refuse  int
 }
 
-func (n *news) PodOver(_ context.Context, worker work.Worker, podExit work.PodExit) error {
+func (n *recorder) PodEnded(_ context.Context, worker work.Worker, podExit work.PodExit) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.refuse > 0 {
 		n.refuse--
 		return errors.New("the store is full")
 	}
-	n.over = append(n.over, string(worker.RunUID)+" "+worker.PodName+" "+podExit.Reason)
+	n.ended = append(n.ended, string(worker.RunUID)+" "+worker.PodName+" "+podExit.Reason)
 	return nil
 }
 
-func (n *news) RunChanged(run types.UID) {
+func (n *recorder) RunChanged(run types.UID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.changed = append(n.changed, run)
 }
 
-func (n *news) told() []string {
+func (n *recorder) reported() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Clone(n.over)
+	return slices.Clone(n.ended)
 }
 
-// noLeases is a store in which nobody has a lease.
+// noLeases is a store without leases.
 type noLeases struct{ outcomes.Store }
 
 func (noLeases) View(context.Context, func(*outcomes.Tx) error) error { return nil }
 
-func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
+func TestWatcherReportsEndedPods(t *testing.T) {
 	for name, tc := range map[string]struct {
 		run     *runBuilder
 		pod     *corev1.Pod
@@ -477,21 +477,21 @@ func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
 		refuse  int
 		want    []string
 	}{
-		"a pod whose container ended":   {run: makeRun(), pod: over(workerPod()), want: []string{"run-uid pod OOMKilled"}},
-		"told again when that failed":   {run: makeRun(), pod: over(workerPod()), refuse: 2, want: []string{"run-uid pod OOMKilled"}},
+		"a pod whose container ended":   {run: makeRun(), pod: ended(workerPod()), want: []string{"run-uid pod OOMKilled"}},
+		"reported again after an error": {run: makeRun(), pod: ended(workerPod()), refuse: 2, want: []string{"run-uid pod OOMKilled"}},
 		"a pod that was deleted":        {run: makeRun(), pod: workerPod(), deleted: true, want: []string{"run-uid pod "}},
-		"a pod that works":              {run: makeRun(), pod: workerPod()},
-		"a pod of a run that is closed": {run: makeRun().closed(), pod: over(workerPod())},
-		"a pod of a run that is gone":   {pod: over(workerPod())},
-		"a pod that is no worker":       {run: makeRun(), pod: over(workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }))},
+		"a pod that runs":               {run: makeRun(), pod: workerPod()},
+		"a pod of a run that is closed": {run: makeRun().closed(), pod: ended(workerPod())},
+		"a pod of a deleted run":        {pod: ended(workerPod())},
+		"a pod that is not a worker":    {run: makeRun(), pod: ended(workerPod(func(p *corev1.Pod) { p.OwnerReferences = nil }))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			if tc.run != nil {
 				w.cache(t, tc.run.obj())
 			}
-			told := &news{refuse: tc.refuse}
-			watcher, err := NewWatcher(&core.Cluster{Runs: w.runs, Pods: w.pods}, NewPodExits(w.pods), told, noLeases{}, w.clock)
+			exchange := &recorder{refuse: tc.refuse}
+			watcher, err := NewWatcher(&core.Cluster{Runs: w.runs, Pods: w.pods}, NewPodExits(w.pods), exchange, noLeases{}, w.clock)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -508,22 +508,22 @@ func TestWatcherTellsOfPodsThatAreOver(t *testing.T) {
 					watcher.next(t.Context())
 				}
 				w.clock.Step(time.Minute)
-				waitFor(t, func() bool { return watcher.queue.Len() > 0 || len(told.told()) == len(tc.want) })
+				waitFor(t, func() bool { return watcher.queue.Len() > 0 || len(exchange.reported()) == len(tc.want) })
 			}
-			if diff := cmp.Diff(tc.want, told.told()); diff != "" {
-				t.Errorf("told (-want +got):\n%s", diff)
+			if diff := cmp.Diff(tc.want, exchange.reported()); diff != "" {
+				t.Errorf("reported (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func over(pod *corev1.Pod) *corev1.Pod {
+func ended(pod *corev1.Pod) *corev1.Pod {
 	ended := makePod().ended(137, "OOMKilled", noon).obj()
 	pod.Status = ended.Status
 	return pod
 }
 
-// waitFor waits for another goroutine to get as far.
+// waitFor waits for another goroutine.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
 	tick, late := time.NewTicker(time.Millisecond), time.NewTimer(time.Minute)
@@ -538,24 +538,24 @@ func waitFor(t *testing.T, done func() bool) {
 	}
 }
 
-func TestWatcherWakesCallsWhenTheirRunChanges(t *testing.T) {
+func TestWatcherNotifiesCallsOfChangedRuns(t *testing.T) {
 	base := makeRun().pinned().job("job-uid")
 	for name, tc := range map[string]struct {
 		before, after any
 		want          []types.UID
 	}{
-		"it shall end":          {base.obj(), makeRun().pinned().job("job-uid").condition("Ending", "True", "Cancelled").obj(), []types.UID{"run-uid"}},
-		"it is over":            {base.obj(), makeRun().pinned().job("job-uid").condition("Finished", "True", "Succeeded").obj(), []types.UID{"run-uid"}},
-		"another took its name": {base.obj(), makeRun().uid("other").pinned().obj(), []types.UID{"run-uid"}},
-		"it got on":             {base.obj(), makeRun().pinned().job("job-uid").closed().obj(), nil},
-		"nothing":               {nil, nil, nil},
-		"something else":        {&corev1.Pod{}, &corev1.Pod{}, nil},
+		"it is ending":             {base.obj(), makeRun().pinned().job("job-uid").condition("Ending", "True", "Cancelled").obj(), []types.UID{"run-uid"}},
+		"it has finished":          {base.obj(), makeRun().pinned().job("job-uid").condition("Finished", "True", "Succeeded").obj(), []types.UID{"run-uid"}},
+		"another run has its name": {base.obj(), makeRun().uid("other").pinned().obj(), []types.UID{"run-uid"}},
+		"its progress changed":     {base.obj(), makeRun().pinned().job("job-uid").closed().obj(), nil},
+		"no run":                   {nil, nil, nil},
+		"another kind":             {&corev1.Pod{}, &corev1.Pod{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := &news{}
-			(&Watcher{exchange: told}).runChanged(tc.before, tc.after)
-			if diff := cmp.Diff(tc.want, told.changed); diff != "" {
-				t.Errorf("woken (-want +got):\n%s", diff)
+			exchange := &recorder{}
+			(&Watcher{exchange: exchange}).runChanged(tc.before, tc.after)
+			if diff := cmp.Diff(tc.want, exchange.changed); diff != "" {
+				t.Errorf("notified (-want +got):\n%s", diff)
 			}
 		})
 	}

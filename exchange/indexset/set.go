@@ -1,4 +1,4 @@
-// Package indexset implements sets of indexes as sorted ranges, "0-3,17": which inputs a worker holds, which are returned, which
+// Package indexset implements sets of indexes as sorted ranges, "0-3,17": which inputs a worker has leased, which are returned, which
 // failed.
 //
 // A set is a value: no function changes a set that it was given. The time of every operation but All is linear in the number of ranges,

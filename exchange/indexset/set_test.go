@@ -16,22 +16,22 @@ func TestParse(t *testing.T) {
 		wantLen int
 		wantErr string
 	}{
-		"the empty text is the empty set":               {text: "", want: ""},
-		"single indexes and ranges":                     {text: "17,20-31", want: "17,20-31", wantLen: 13},
-		"neighbours become one range":                   {text: "1,2,3-4", want: "1-4", wantLen: 4},
-		"order and overlap do not matter":               {text: "9,1-5,3-7", want: "1-7,9", wantLen: 8},
-		"a range within another adds nothing":           {text: "1-9,3-4", want: "1-9", wantLen: 9},
-		"leading zeros are read as decimal":             {text: "007", want: "7", wantLen: 1},
-		"the greatest index":                            {text: "2147483646", want: "2147483646", wantLen: 1},
-		"an index over the greatest is refused":         {text: "2147483647", wantErr: "greater than 2147483646"},
-		"an index of eleven digits is refused":          {text: "00000000001", wantErr: `written like "17,20-31"`},
-		"a range that ends before it starts is refused": {text: "5-3", wantErr: "ends before it starts"},
-		"a sign is refused":                             {text: "-3", wantErr: "written like"},
-		"a space is refused":                            {text: "1, 2", wantErr: "written like"},
-		"a comma at the end is refused":                 {text: "1,", wantErr: "written like"},
-		"two dashes are refused":                        {text: "1-2-3", wantErr: "written like"},
-		"more ranges than anybody needs is refused":     {text: strings.Repeat("1,", MaxRanges) + "1", wantErr: "ranges"},
-		"more text than anybody needs is refused":       {text: strings.Repeat("1", MaxText+1), wantErr: "bytes"},
+		"the empty text is the empty set":                {text: "", want: ""},
+		"single indexes and ranges":                      {text: "17,20-31", want: "17,20-31", wantLen: 13},
+		"neighbours become one range":                    {text: "1,2,3-4", want: "1-4", wantLen: 4},
+		"order and overlap do not matter":                {text: "9,1-5,3-7", want: "1-7,9", wantLen: 8},
+		"a range within another adds nothing":            {text: "1-9,3-4", want: "1-9", wantLen: 9},
+		"leading zeros are read as decimal":              {text: "007", want: "7", wantLen: 1},
+		"the greatest index":                             {text: "2147483646", want: "2147483646", wantLen: 1},
+		"an index over the greatest is rejected":         {text: "2147483647", wantErr: "greater than 2147483646"},
+		"an index of eleven digits is rejected":          {text: "00000000001", wantErr: `written like "17,20-31"`},
+		"a range that ends before it starts is rejected": {text: "5-3", wantErr: "ends before it starts"},
+		"a sign is rejected":                             {text: "-3", wantErr: "written like"},
+		"a space is rejected":                            {text: "1, 2", wantErr: "written like"},
+		"a comma at the end is rejected":                 {text: "1,", wantErr: "written like"},
+		"two dashes are refused":                         {text: "1-2-3", wantErr: "written like"},
+		"more ranges than the maximum are rejected":      {text: strings.Repeat("1,", MaxRanges) + "1", wantErr: "ranges"},
+		"more text than the maximum is rejected":         {text: strings.Repeat("1", MaxText+1), wantErr: "bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Parse(tc.text)
@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestOperationsAgreeWithSetsOfSingleIndexes compares every operation with the obvious one on random sets.
+// TestOperationsAgreeWithSetsOfSingleIndexes compares every operation with the same one on lists of indexes, for random sets.
 func TestOperationsAgreeWithSetsOfSingleIndexes(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -132,7 +132,7 @@ func TestCutKeepsTheLongestBeginningThatFits(t *testing.T) {
 
 func TestSpanMinAndMax(t *testing.T) {
 	if got := Span(5, 4); !got.Empty() || got.Min() != -1 || got.Max() != -1 {
-		t.Errorf("a span that ends before it begins is %q", got)
+		t.Errorf("a span that ends before it starts is %q", got)
 	}
 	if got := mustParse(t, "3-4,8"); got.Min() != 3 || got.Max() != 8 {
 		t.Errorf("min and max of %q are %d and %d", got, got.Min(), got.Max())

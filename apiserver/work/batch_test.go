@@ -10,24 +10,24 @@ func suspecting(text string) request {
 	return func(r *exchange.Request) { r.Suspects = exchange.Indexes{Set: indexes(text)} }
 }
 
-func TestWholeCallsAreHandedOut(t *testing.T) {
+func TestFullBatchesAreHandedOut(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.BatchSize = 4 })
 	a, b := c.pod(0), c.pod(1)
 	answer := a.call(want)
 	expect(t, answer, exchange.ActionWork, "0-3")
 	if answer.BatchSize != 4 {
-		t.Errorf("one call of the handler gets %d", answer.BatchSize)
+		t.Errorf("the answer has batchSize %d", answer.BatchSize)
 	}
 	expect(t, b.call(want), exchange.ActionWork, "4-7")
 	expect(t, a.call(want, done(0, 1, 2, 3)), exchange.ActionWork, "8-9")
 }
 
-func TestOfManyInOneCallTheOneThatKilledItIsFound(t *testing.T) {
+func TestPoisonInputOfABatchIsFound(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.BatchSize, r.Total = 4, 4 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0-3")
-	// The process died with all four: none is charged, and they come one by one.
-	expect(t, a.call(want, keeping(""), suspecting("0-3")), exchange.ActionWork, "0")
+	// The process died with all four: none is charged, and they are handed out one by one.
+	expect(t, a.call(want, withHeld(""), suspecting("0-3")), exchange.ActionWork, "0")
 	expect(t, a.call(want, done(0)), exchange.ActionWork, "1")
 	expect(t, a.call(want, crashed(1)), exchange.ActionWork, "1")
 	expect(t, a.call(want, crashed(1)), exchange.ActionWork, "2")
@@ -41,7 +41,7 @@ func TestOfManyInOneCallTheOneThatKilledItIsFound(t *testing.T) {
 	}
 }
 
-func TestASuspectOfSomebodyElseMeansNothing(t *testing.T) {
+func TestSuspectsOfOtherWorkersAreIgnored(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.BatchSize = 2 })
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-1")

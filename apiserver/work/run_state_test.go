@@ -16,69 +16,69 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-func TestProperty7BatchesAreSizedByTheServer(t *testing.T) {
+func TestGuarantee7BatchesAreSizedByTheServer(t *testing.T) {
 	us := func(d time.Duration) float64 { return micros(d) }
 	for name, tc := range map[string]struct {
 		mean      float64
 		measured  int64
 		remaining int
 		workers   int
-		holding   int
+		leased    int
 		want      int
 	}{
-		"one while nothing is known":                                     {remaining: 1000, workers: 2, want: 1},
-		"none ahead while nothing is known":                              {remaining: 1000, workers: 2, holding: 1, want: 0},
-		"fifty of a millisecond, that is 50 ms of work":                  {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, want: 50},
-		"no more than a thousand of no time at all":                      {mean: 1, measured: 9, remaining: 100000, workers: 2, want: 1000},
-		"one where they are long":                                        {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, want: 1},
-		"none ahead where they are long":                                 {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, holding: 1, want: 0},
-		"one ahead where a round trip is felt":                           {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, holding: 1, want: 1},
-		"no second one ahead":                                            {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, holding: 2, want: 0},
-		"remaining/(4w) when that is less":                               {mean: us(time.Millisecond), measured: 9, remaining: 160, workers: 8, want: 5},
-		"two milliseconds of work at least":                              {mean: us(10 * time.Microsecond), measured: 9, remaining: 400, workers: 8, want: 200},
-		"what there is at most":                                          {mean: us(10 * time.Microsecond), measured: 9, remaining: 7, workers: 8, want: 7},
-		"one of a few":                                                   {mean: us(time.Millisecond), measured: 9, remaining: 3, workers: 8, want: 2},
-		"none ahead of the last ones, which another may come for":        {mean: us(time.Millisecond), measured: 9, remaining: 8, workers: 8, holding: 1, want: 0},
-		"none where there is none":                                       {mean: us(time.Millisecond), measured: 9, remaining: 0, workers: 8, want: 0},
-		"no more than twice a batch in one hand":                         {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, holding: 80, want: 20},
-		"a number of workers that makes no sense does not divide by nil": {mean: us(time.Millisecond), measured: 9, remaining: 100, workers: 0, want: 25},
+		"one before anything is measured":              {remaining: 1000, workers: 2, want: 1},
+		"no prefetch before anything is measured":      {remaining: 1000, workers: 2, leased: 1, want: 0},
+		"fifty inputs of a millisecond, 50 ms of work": {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, want: 50},
+		"at most a thousand inputs":                    {mean: 1, measured: 9, remaining: 100000, workers: 2, want: 1000},
+		"one if inputs are long":                       {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, want: 1},
+		"no prefetch if inputs are long":               {mean: us(time.Second), measured: 9, remaining: 100000, workers: 2, leased: 1, want: 0},
+		"a prefetch of one if a round trip matters":    {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, leased: 1, want: 1},
+		"no second prefetch":                           {mean: us(50 * time.Millisecond), measured: 9, remaining: 1000, workers: 8, leased: 2, want: 0},
+		"remaining/(4w) if that is less":               {mean: us(time.Millisecond), measured: 9, remaining: 160, workers: 8, want: 5},
+		"at least two milliseconds of work":            {mean: us(10 * time.Microsecond), measured: 9, remaining: 400, workers: 8, want: 200},
+		"at most what remains":                         {mean: us(10 * time.Microsecond), measured: 9, remaining: 7, workers: 8, want: 7},
+		"two of the last three":                        {mean: us(time.Millisecond), measured: 9, remaining: 3, workers: 8, want: 2},
+		"no prefetch of the last inputs":               {mean: us(time.Millisecond), measured: 9, remaining: 8, workers: 8, leased: 1, want: 0},
+		"none if nothing remains":                      {mean: us(time.Millisecond), measured: 9, remaining: 0, workers: 8, want: 0},
+		"at most two batches are leased":               {mean: us(time.Millisecond), measured: 9, remaining: 100000, workers: 2, leased: 80, want: 20},
+		"zero workers do not divide by zero":           {mean: us(time.Millisecond), measured: 9, remaining: 100, workers: 0, want: 25},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := batchSize(tc.mean, tc.measured, tc.remaining, tc.workers, tc.holding); got != tc.want {
+			if got := batchSize(tc.mean, tc.measured, tc.remaining, tc.workers, tc.leased); got != tc.want {
 				t.Errorf("got %d; want %d", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestHandBackIsFourTimesTheMeanAndAFifthOfASecondAtLeast(t *testing.T) {
+func TestHandBackIsFourTimesTheMeanWithAMinimum(t *testing.T) {
 	for mean, want := range map[time.Duration]time.Duration{0: 200 * time.Millisecond, 10 * time.Millisecond: 200 * time.Millisecond, time.Second: 4 * time.Second} {
 		if got := handBack(micros(mean)); got != want {
-			t.Errorf("with a mean of %v it is %v; want %v", mean, got, want)
+			t.Errorf("for a mean of %v it is %v; want %v", mean, got, want)
 		}
 	}
 }
 
-func TestTheMeanFollowsAndOneOutlierDoesNotUpsetIt(t *testing.T) {
-	l := &ledger{}
+func TestMeanIgnoresOneOutlier(t *testing.T) {
+	s := &runState{}
 	for range 100 {
-		l.measure(50_000)
+		s.measure(50_000)
 	}
-	l.measure(20_000_000)
-	if got := l.row.MeanMicros; got < 50_000 || got > 100_000 {
-		t.Errorf("after one of 20 s among a hundred of 50 ms the mean is %.0f µs", got)
+	s.measure(20_000_000)
+	if got := s.row.MeanMicros; got < 50_000 || got > 100_000 {
+		t.Errorf("after one duration of 20 s among a hundred of 50 ms the mean is %.0f µs", got)
 	}
 	for range 100 {
-		l.measure(1_000_000)
+		s.measure(1_000_000)
 	}
-	if got := l.row.MeanMicros; got < 900_000 || got > 1_000_000 {
-		t.Errorf("after a hundred of 1 s the mean is %.0f µs", got)
+	if got := s.row.MeanMicros; got < 900_000 || got > 1_000_000 {
+		t.Errorf("after a hundred durations of 1 s the mean is %.0f µs", got)
 	}
 	for _, hostile := range []int64{0, -5, 1 << 62} {
-		l.measure(hostile)
+		s.measure(hostile)
 	}
-	if got := l.row.MeanMicros; got < 1 {
-		t.Errorf("hostile durations made the mean %f", got)
+	if got := s.row.MeanMicros; got < 1 {
+		t.Errorf("invalid durations made the mean %f", got)
 	}
 }
 
@@ -89,14 +89,14 @@ func TestAttempts(t *testing.T) {
 		wantStatus   outcomes.Status
 		wantAttempts int
 	}{
-		"an exception without retries is the outcome":               {reports: []request{raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 1},
-		"an exception with a retry left gets another attempt":       {retries: 1, reports: []request{raised(0), done(0)}, wantStatus: outcomes.Succeeded, wantAttempts: 2},
-		"the exception after the last retry is the outcome":         {retries: 2, reports: []request{raised(0), raised(0), raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 3},
-		"one crash gets another attempt even without retries":       {reports: []request{crashed(0), done(0)}, wantStatus: outcomes.Succeeded, wantAttempts: 2},
-		"the second crash is the outcome":                           {retries: 5, reports: []request{crashed(0), crashed(0)}, wantStatus: outcomes.Failed, wantAttempts: 2},
-		"crashes and exceptions have budgets of their own":          {retries: 1, reports: []request{crashed(0), raised(0), raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 3},
-		"a timeout is the outcome, whatever is left":                {retries: 5, reports: []request{timedOut(0)}, wantStatus: outcomes.TimedOut, wantAttempts: 1},
-		"attempts count all, also those before a time limit is hit": {retries: 5, reports: []request{raised(0), crashed(0), timedOut(0)}, wantStatus: outcomes.TimedOut, wantAttempts: 3},
+		"an exception without retries is the outcome":         {reports: []request{raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 1},
+		"an exception with a retry left gets another attempt": {retries: 1, reports: []request{raised(0), done(0)}, wantStatus: outcomes.Succeeded, wantAttempts: 2},
+		"the exception after the last retry is the outcome":   {retries: 2, reports: []request{raised(0), raised(0), raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 3},
+		"one crash gets another attempt even without retries": {reports: []request{crashed(0), done(0)}, wantStatus: outcomes.Succeeded, wantAttempts: 2},
+		"the second crash is the outcome":                     {retries: 5, reports: []request{crashed(0), crashed(0)}, wantStatus: outcomes.Failed, wantAttempts: 2},
+		"crashes and exceptions have separate limits":         {retries: 1, reports: []request{crashed(0), raised(0), raised(0)}, wantStatus: outcomes.Failed, wantAttempts: 3},
+		"a timeout is the outcome even with retries left":     {retries: 5, reports: []request{timedOut(0)}, wantStatus: outcomes.TimedOut, wantAttempts: 1},
+		"all attempts count, also those before a timeout":     {retries: 5, reports: []request{raised(0), crashed(0), timedOut(0)}, wantStatus: outcomes.TimedOut, wantAttempts: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total, r.Retries = 1, tc.retries })
@@ -105,7 +105,7 @@ func TestAttempts(t *testing.T) {
 			for _, report := range tc.reports {
 				expect(t, answer, exchange.ActionWork, "0")
 				if _, ok := c.outcomes()[0]; ok {
-					t.Fatal("there is an outcome though another attempt is left")
+					t.Fatal("there is an outcome although another attempt is left")
 				}
 				answer = a.call(report, want)
 			}
@@ -125,7 +125,7 @@ func timedOut(index int) request {
 	}
 }
 
-func TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas(t *testing.T) {
+func TestOutcomeKeepsItsReportAndWorker(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	a.call(want, func(r *exchange.Request) { r.Device = "GPU-7" })
@@ -148,7 +148,7 @@ func TestAnOutcomeKeepsWhatTheWorkerSaidAndWhereItWas(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatIgnoresTheLimitsNeitherFillsTheStoreNorLosesItsOutcome(t *testing.T) {
+func TestOutcomeBeyondTheLimitsIsCut(t *testing.T) {
 	limits := exchange.Limits{ResultBytes: 10, OutputBytes: 4}
 	long := strings.Repeat("x", 400<<10)
 	text := "longer than ten bytes"
@@ -156,17 +156,17 @@ func TestAWorkerThatIgnoresTheLimitsNeitherFillsTheStoreNorLosesItsOutcome(t *te
 		reported exchange.Outcome
 		want     outcomes.Outcome
 	}{
-		"a result that is too large is a failure that says so": {
+		"a result that is too large is a failure": {
 			reported: exchange.Outcome{Status: "Succeeded", Result: []byte(`"0123456789"`)},
 			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
 				Message: "the result has 12 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
 		},
-		"so is a text": {
+		"a result text that is too large is a failure": {
 			reported: exchange.Outcome{Status: "Succeeded", ResultText: &text},
 			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
 				Message: "the result has 21 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
 		},
-		"of output the end is kept and the rest counted": {
+		"the end of output is kept and the rest is counted": {
 			reported: exchange.Outcome{Status: "Succeeded", Stdout: []byte("123456"), StdoutDropped: 10, Stderr: []byte("1234")},
 			want:     outcomes.Outcome{Status: outcomes.Succeeded, Stdout: []byte("3456"), StdoutDropped: 12, Stderr: []byte("1234")},
 		},
@@ -184,40 +184,38 @@ func TestAWorkerThatIgnoresTheLimitsNeitherFillsTheStoreNorLosesItsOutcome(t *te
 	}
 }
 
-func TestCutTextCutsBetweenCharacters(t *testing.T) {
-	for text, want := range map[string]string{"abcdefgh": "abcdefgh", "abcdefghi": "abcde…", "abcdäöüß": "abcd…", "abc     defg": "abc…"} {
-		if got := cutText(text, 8); got != want {
-			t.Errorf("%q became %q; want %q", text, got, want)
-		}
-	}
-}
-
-//security:attack worker | An error whose text is megabytes that are UTF-8, followed by megabytes that are not. | It is cut in one pass: each byte is read once.
-func TestCutTextReadsEachByteOnce(t *testing.T) {
+//security:attack worker | An error whose message is megabytes, of characters or of bytes that are not UTF-8. | It is cut between two characters; at most the kept bytes are read.
+func TestLongErrorsAreCutBetweenCharacters(t *testing.T) {
 	const size = 8 << 20
-	valid := strings.Repeat("x", size)
-	if got := cutText(valid+strings.Repeat("\xff", 2*size), 2*size); got != valid+"…" {
-		t.Errorf("%d bytes are left", len(got))
-	}
-	if got := cutText(strings.Repeat("\x80", 2*size), size); got != "…" {
-		t.Errorf("%d bytes are left of what is no text", len(got))
+	for name, tc := range map[string]struct{ message, want string }{
+		"characters of one byte":        {strings.Repeat("x", size), strings.Repeat("x", maxErrorMessage-3) + "…"},
+		"characters of two bytes":       {strings.Repeat("ä", size), strings.Repeat("ä", (maxErrorMessage-3)/2) + "…"},
+		"bytes that are not UTF-8":      {strings.Repeat("\x80", size), "…"},
+		"a message of the maximum size": {strings.Repeat("x", maxErrorMessage), strings.Repeat("x", maxErrorMessage)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := storedError(&exchange.ErrorText{Message: tc.message}).Message
+			if got != tc.want {
+				t.Errorf("%d bytes are kept, ending with %q; want %d bytes", len(got), got[max(0, len(got)-8):], len(tc.want))
+			}
+		})
 	}
 }
 
-func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
+func TestDeathsWithoutAnOutcomeEndTheRun(t *testing.T) {
 	load := func(c *cluster) { c.pod(0).call(cannotLoad) }
-	silent := func(c *cluster) { c.pod(0).over(exitedOne) }
-	disruptedPod := func(c *cluster) { c.pod(0).over(disrupted) }
-	holding := func(c *cluster) {
+	silent := func(c *cluster) { c.pod(0).end(exitedOne) }
+	disruptedPod := func(c *cluster) { c.pod(0).end(disrupted) }
+	leased := func(c *cluster) {
 		p := c.pod(0)
 		p.call(want)
-		p.over(exitedOne)
+		p.end(exitedOne)
 	}
 	outcome := func(c *cluster) {
 		p := c.pod(0)
 		answer := p.call(want)
 		p.call(done(answer.Inputs[0].Index))
-		p.over(completed)
+		p.end(completed)
 	}
 	times := func(n int, what func(*cluster)) func(*cluster) {
 		return func(c *cluster) {
@@ -231,16 +229,16 @@ func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 		wantReason string
 		wantError  outcomes.ErrorText
 	}{
-		"w+1 load errors do not":              {happens: []func(*cluster){times(3, load)}},
-		"w+2 load errors do":                  {happens: []func(*cluster){times(4, load)}, wantReason: "ModuleNotLoaded", wantError: outcomes.ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}},
-		"w+2 deaths before the first call do": {happens: []func(*cluster){times(4, silent)}, wantReason: "WorkersDied", wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"}},
-		"an outcome in between starts over":   {happens: []func(*cluster){times(3, silent), outcome, times(3, silent)}},
-		"disruptions never do":                {happens: []func(*cluster){times(40, disruptedPod)}},
-		"a container that dies of every input ends the run before each had its two": {
-			happens: []func(*cluster){times(12, holding)}, wantReason: "WorkersDied",
+		"w+1 load errors do not end the run":           {happens: []func(*cluster){times(3, load)}},
+		"w+2 load errors end the run":                  {happens: []func(*cluster){times(4, load)}, wantReason: "ModuleNotLoaded", wantError: outcomes.ErrorText{Type: "SyntaxError", Message: "invalid syntax (handler.py, line 3)", Traceback: "Traceback"}},
+		"w+2 deaths before the first call end the run": {happens: []func(*cluster){times(4, silent)}, wantReason: "WorkersDied", wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"}},
+		"an outcome resets the count":                  {happens: []func(*cluster){times(3, silent), outcome, times(3, silent)}},
+		"disruptions do not end the run":               {happens: []func(*cluster){times(40, disruptedPod)}},
+		"a container that every input kills ends the run before each had two attempts": {
+			happens: []func(*cluster){times(12, leased)}, wantReason: "WorkersDied",
 			wantError: outcomes.ErrorText{Type: "WorkerDied", Message: "the worker's container ended by itself (exit code 1)"},
 		},
-		"three poison inputs in a row are no such container": {happens: []func(*cluster){times(6, holding), outcome, times(6, holding)}},
+		"three poison inputs with an outcome in between do not end the run": {happens: []func(*cluster){times(6, leased), outcome, times(6, leased)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 100 })
@@ -263,19 +261,19 @@ func TestDeathsWithoutOneOutcomeEndTheRun(t *testing.T) {
 				t.Errorf("an index that was never tried is %s (-want +got):\n%s", last.Status, diff)
 			}
 			if want := troubleText(tc.wantError, tc.wantReason == "ModuleNotLoaded"); progress.Message != want {
-				t.Errorf("the progress says %q; want %q", progress.Message, want)
+				t.Errorf("the message of the progress is %q; want %q", progress.Message, want)
 			}
 		})
 	}
 }
 
-func TestADeathIsCountedOnceHoweverOftenItIsSeen(t *testing.T) {
+func TestDeathIsCountedOnce(t *testing.T) {
 	c := newCluster(t, nil)
 	p, never := c.pod(0), c.pod(1)
 	p.call(want)
 	for range 10 {
-		p.over(killed)
-		never.over(killed)
+		p.end(killed)
+		never.end(killed)
 		c.restart()
 	}
 	if got := c.row().Deaths; got != 2 {
@@ -286,58 +284,58 @@ func TestADeathIsCountedOnceHoweverOftenItIsSeen(t *testing.T) {
 	}
 }
 
-func TestTheDeathOfAWorkerThatWasSentAwayIsNotCounted(t *testing.T) {
+func TestDeathOfAReleasedWorkerIsNotCounted(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	a, idle := c.pod(0), c.pod(1)
 	a.call(want)
 	expect(t, idle.call(want), exchange.ActionFinished, "")
-	idle.over(exitedOne)
+	idle.end(exitedOne)
 	if got := c.row().Deaths; got != 0 {
 		t.Errorf("%d deaths are counted", got)
 	}
 }
 
-func TestHowItEndedIsSaidInWords(t *testing.T) {
+func TestExitMessage(t *testing.T) {
 	for want, podExit := range map[string]PodExit{
 		"the worker's container was killed by the kernel for memory (OOMKilled, exit code 137)": oomKilled,
 		"the worker's container was killed (SIGKILL, exit code 137)":                            killed,
-		"the worker's container died of signal 11 (exit code 139)":                              {State: PodExitEnded, ExitCode: 139},
+		"the worker's container was killed by signal 11 (exit code 139)":                        {State: PodExitEnded, ExitCode: 139},
 		"the worker's container ended by itself (exit code 1)":                                  exitedOne,
 		"the worker's container ended by itself (exit code 3): python3: not found":              {State: PodExitEnded, ExitCode: 3, Message: "python3: not found\n"},
 	} {
-		if got := howItEnded(podExit); got != want {
+		if got := exitMessage(podExit); got != want {
 			t.Errorf("it is %q; want %q", got, want)
 		}
 	}
 }
 
-func TestAWorkerOfAPodThatIsOverIsTakenAtItsWordAndRefusedMore(t *testing.T) {
+func TestWorkerOfAnEndedPodMayReportButGetsNoInputs(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	a.call(want)
-	a.over(disrupted)
-	if _, err := a.send(a.prepare(done(0), want)); err == nil || !strings.Contains(err.Error(), "this pod is over") {
+	a.end(disrupted)
+	if _, err := a.send(a.prepare(done(0), want)); err == nil || !strings.Contains(err.Error(), "this pod has ended") {
 		t.Errorf("the call got the error %v", err)
 	}
 	if _, ok := c.outcomes()[0]; !ok {
-		t.Error("what it reported is lost")
+		t.Error("its report is lost")
 	}
 	if got := c.row().Live; got != 0 {
 		t.Errorf("%d workers are live", got)
 	}
 }
 
-func TestALateFirstCallOfADeadPodDoesNotBuryItsSuccessor(t *testing.T) {
+func TestLateFirstCallOfADeadPodDoesNotEndItsSuccessor(t *testing.T) {
 	c := newCluster(t, nil)
 	dead, successor := c.pod(0), c.pod(0)
 	expect(t, successor.call(want), exchange.ActionWork, "0")
 	dead.call()
 	if got := successor.call().Revoked; !got.Empty() {
-		t.Errorf("%q was taken from the successor", got)
+		t.Errorf("%q was revoked from the successor", got)
 	}
 }
 
-func TestSuspendingTakesEverythingBackUncharged(t *testing.T) {
+func TestSuspensionReturnsInputsWithoutACharge(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(3)
 	a := c.pod(0)
@@ -355,30 +353,30 @@ func TestSuspendingTakesEverythingBackUncharged(t *testing.T) {
 	}
 }
 
-func TestProgressListsTheFirstUnsuccessfulIndexesAndMarksTheCut(t *testing.T) {
-	l := &ledger{row: outcomes.Run{Total: 4000, UnsuccessfulCut: -1}}
+func TestProgressListsTheFirstFailedIndexes(t *testing.T) {
+	s := &runState{row: outcomes.Run{Total: 4000, UnsuccessfulCut: -1}}
 	for index := 3998; index >= 0; index -= 2 {
-		l.unsuccessful(indexset.Of(index))
+		s.unsuccessful(indexset.Of(index))
 	}
-	got := progressOf(&l.row).FailedIndexes
+	got := progressOf(&s.row).FailedIndexes
 	if len(got) > 4200 || !strings.HasPrefix(got, "0,2,4,6,") || !strings.HasSuffix(got, ",…") {
 		t.Errorf("of 2,000 failed indexes it lists %d bytes: %.40q…%q", len(got), got, got[len(got)-10:])
 	}
-	// What is filled in later, below the cut, is still listed.
-	l.unsuccessful(indexset.Span(0, 9))
-	if got := progressOf(&l.row).FailedIndexes; !strings.HasPrefix(got, "0-10,12,") {
-		t.Errorf("it begins with %.20q", got)
+	// Indexes below the cut are listed even if they are added later.
+	s.unsuccessful(indexset.Span(0, 9))
+	if got := progressOf(&s.row).FailedIndexes; !strings.HasPrefix(got, "0-10,12,") {
+		t.Errorf("it starts with %.20q", got)
 	}
-	// What lies beyond the cut is not listed even when there is room again: what lies between is not known any more.
-	cut := l.row.UnsuccessfulCut
-	l.unsuccessful(indexset.Span(0, 500))
-	l.unsuccessful(indexset.Of(3999))
-	if got := l.row.Unsuccessful.Max(); got >= cut {
+	// Indexes above the cut are not listed even if there is room, because those in between are not known any more.
+	cut := s.row.UnsuccessfulCut
+	s.unsuccessful(indexset.Span(0, 500))
+	s.unsuccessful(indexset.Of(3999))
+	if got := s.row.Unsuccessful.Max(); got >= cut {
 		t.Errorf("index %d is listed beyond the cut at %d", got, cut)
 	}
 }
 
-func TestProgressCountsWhatWorkersCostAndHowManyThereAre(t *testing.T) {
+func TestProgressCountsWorkersAndGPUSeconds(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.GPUs = 2 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
@@ -394,7 +392,7 @@ func TestProgressCountsWhatWorkersCostAndHowManyThereAre(t *testing.T) {
 	}
 }
 
-func TestProgressOfARunThatNoWorkerHasCalledFor(t *testing.T) {
+func TestProgressOfARunWithoutCalls(t *testing.T) {
 	for total, want := range map[int]v1alpha1.RunProgress{
 		5: {Total: 5, Pending: 5},
 		0: {Closed: true},
@@ -406,10 +404,10 @@ func TestProgressOfARunThatNoWorkerHasCalledFor(t *testing.T) {
 	}
 }
 
-func TestChangedIsToldOfEachChangeAndOfNothingElse(t *testing.T) {
+func TestChangedIsCalledForChangesOnly(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
-	told := func(do func()) int {
+	calls := func(do func()) int {
 		before := c.changed
 		do()
 		return c.changed - before
@@ -420,22 +418,22 @@ func TestChangedIsToldOfEachChangeAndOfNothingElse(t *testing.T) {
 		want int
 	}{
 		{"a worker takes an input", func() { a.call(want) }, 1},
-		{"a worker says that it is alive", func() { c.clock.Step(10 * time.Second); a.call(executing(0)) }, 0},
+		{"a worker calls without a change", func() { c.clock.Step(10 * time.Second); a.call(executing(0)) }, 0},
 		{"a worker reports", func() { a.call(done(0)) }, 1},
 		{"a call is repeated", func() { _, _ = a.send(a.last) }, 0},
-		{"a worker is gone", func() { a.over(completed) }, 1},
+		{"a worker ends", func() { a.end(completed) }, 1},
 		{"the run is closed", func() { _ = c.exchange.Close(context.Background(), c.run, "Cancelled", "") }, 1},
 	} {
-		if got := told(step.do); got != step.want {
-			t.Errorf("%s: told %d times; want %d", step.name, got, step.want)
+		if got := calls(step.do); got != step.want {
+			t.Errorf("%s: called %d times; want %d", step.name, got, step.want)
 		}
 	}
 }
 
-func TestAWorkerJoinsOnceWithItsFirstCall(t *testing.T) {
+func TestWorkerJoinsOnceWithItsFirstCall(t *testing.T) {
 	c := newCluster(t, nil)
 	a, b, dead := c.pod(0), c.pod(1), c.pod(1)
-	told := func() []string {
+	joined := func() []string {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return slices.Clone(c.joined)
@@ -444,23 +442,23 @@ func TestAWorkerJoinsOnceWithItsFirstCall(t *testing.T) {
 	if _, err := a.send(a.prepare(want)); err == nil {
 		t.Fatal("a call was answered without a store")
 	}
-	if got := told(); got != nil {
-		t.Errorf("told of %q, of whom nothing is written down", got)
+	if got := joined(); got != nil {
+		t.Errorf("Joined was called for %q, which are not stored", got)
 	}
 	c.start()
 	a.lost(want)
 	_, _ = a.send(a.last)
 	a.call(done(0))
-	dead.over(oomKilled) // it never called
+	dead.end(oomKilled) // it never called
 	b.call()
 	c.restart()
 	a.call()
-	if diff := cmp.Diff([]string{"run-uid " + a.worker.PodName, "run-uid " + b.worker.PodName}, told()); diff != "" {
-		t.Errorf("told of (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"run-uid " + a.worker.PodName, "run-uid " + b.worker.PodName}, joined()); diff != "" {
+		t.Errorf("joined (-want +got):\n%s", diff)
 	}
 }
 
-func TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo(t *testing.T) {
+func TestExecutionStartsAtTheFirstCallThatReportsIt(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(3)
 	a := c.pod(0)
@@ -471,11 +469,11 @@ func TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo(t *testing.
 		executing int
 		since     int64
 	}{
-		{"it was handed three", func() { a.call(want) }, -1, 0},
+		{"it leases three inputs", func() { a.call(want) }, -1, 0},
 		{"it executes the first", func() { a.call(executing(0)) }, 0, seconds(2)},
-		{"it goes on with the first", func() { a.call(executing(0)) }, 0, seconds(2)},
-		{"the answer is lost and the call repeated", func() { _, _ = a.send(a.last) }, 0, seconds(2)},
-		{"it goes on after the server was restarted", func() { c.restart(); a.call(executing(0)) }, 0, seconds(2)},
+		{"it continues with the first", func() { a.call(executing(0)) }, 0, seconds(2)},
+		{"the answer is lost and the call is repeated", func() { _, _ = a.send(a.last) }, 0, seconds(2)},
+		{"it continues after the server was restarted", func() { c.restart(); a.call(executing(0)) }, 0, seconds(2)},
 		{"it reports the first and executes the second", func() { a.call(done(0), executing(1)) }, 1, seconds(6)},
 		{"it executes nothing", func() { a.call() }, -1, 0},
 		{"it executes the second again", func() { a.call(executing(1)) }, 1, seconds(8)},
@@ -496,8 +494,8 @@ func TestSinceWhenAnIndexIsExecutedIsKnownFromTheCallThatFirstSaidSo(t *testing.
 	}
 }
 
-func TestForgetDeletesARunAndWhatItsWorkersHold(t *testing.T) {
-	c := newCluster(t, func(r *Run) { r.Total = 3 * forgetChunk })
+func TestForgetDeletesARunAndItsLeases(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 3 * deleteChunk })
 	a := c.pod(0)
 	a.call(want)
 	a.call(crashed(0))
@@ -513,23 +511,23 @@ func TestForgetDeletesARunAndWhatItsWorkersHold(t *testing.T) {
 	}
 	c.gone = true
 	if _, err := a.send(a.prepare(want)); err == nil {
-		t.Error("a worker of a run that is gone got an answer")
+		t.Error("a worker of a deleted run got an answer")
 	}
 	c.advance(time.Minute)
 }
 
-func TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther(t *testing.T) {
-	c := newCluster(t, func(r *Run) { r.Total = 2*forgetChunk + 5 })
+func TestOnlyResultsOfClosedRunsAreDeleted(t *testing.T) {
+	c := newCluster(t, func(r *Run) { r.Total = 2*deleteChunk + 5 })
 	c.batchesOf(2)
 	a := c.pod(0)
 	a.call(want)
 	a.call(done(0), want)
 	ctx := context.Background()
 	if err := c.exchange.DeleteResults(ctx, c.run.UID); err == nil {
-		t.Fatal("the results of a run that goes on were deleted")
+		t.Fatal("the results of a run that is not closed were deleted")
 	}
 	if got := c.outcomes()[0]; len(got.Result) == 0 {
-		t.Fatalf("the outcome that was there is %+v", got)
+		t.Fatalf("the outcome is now %+v", got)
 	}
 	if err := c.exchange.Close(ctx, c.run, "Cancelled", "because"); err != nil {
 		t.Fatal(err)
@@ -543,18 +541,18 @@ func TestResultsAreDeletedOfARunThatIsClosedAndOfNoOther(t *testing.T) {
 	left := c.outcomes()
 	for index, o := range left {
 		if len(o.Result) > 0 || o.Status != outcomes.Succeeded && !o.ByClosing {
-			t.Errorf("left of index %d: %+v", index, o)
+			t.Errorf("index %d is left as %+v", index, o)
 		}
 	}
 	if diff := cmp.Diff(before, c.progress()); diff != "" || len(left) != c.run.Total {
 		t.Errorf("%d outcomes are left; the progress (-before +after):\n%s", len(left), diff)
 	}
-	if err := c.exchange.DeleteResults(ctx, "nobody"); err != nil {
-		t.Errorf("of a run that the store does not have: %v", err)
+	if err := c.exchange.DeleteResults(ctx, "unknown"); err != nil {
+		t.Errorf("deleting the results of an unknown run: %v", err)
 	}
 }
 
-func TestAnAnswerHasNoMoreThanFitsAndTheRestGoesBack(t *testing.T) {
+func TestInputsBeyondTheAnswerSizeAreReturned(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 4 })
 	c.batchesOf(4)
 	c.exchange.inputs = largeInputs{}
@@ -567,17 +565,17 @@ type largeInputs struct{}
 
 func (largeInputs) Inputs(_ context.Context, _ Run, first, last int) (inputs []Input, _ error) {
 	for range last - first + 1 {
-		inputs = append(inputs, Input{Literal: fmt.Sprintf("(%q,)", strings.Repeat("x", answerBytes/3))})
+		inputs = append(inputs, Input{Literal: fmt.Sprintf("(%q,)", strings.Repeat("x", maxAnswerBytes/3))})
 	}
 	return inputs, nil
 }
 
-func TestAHandOutWhoseInputsCannotBeReadIsRepeated(t *testing.T) {
+func TestHandOutIsRepeatedAfterAReadError(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
-	c.inputsFail = fmt.Errorf("the API does not answer")
+	c.inputsFail = fmt.Errorf("the API is unavailable")
 	if _, err := a.send(a.prepare(want)); err == nil {
-		t.Fatal("an answer without its inputs")
+		t.Fatal("the call was answered without its inputs")
 	}
 	c.inputsFail = nil
 	answer, err := a.send(a.last)

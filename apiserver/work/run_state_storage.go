@@ -3,19 +3,20 @@ package work
 import (
 	"fmt"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/apiserver/quotas"
 )
 
-// ErrorStorageQuotaExceeded is the type of the error of an input whose result and output are not stored, because the quota of
-// the namespace is used up.
+// ErrorStorageQuotaExceeded is the type of the error of an input whose result and output are not stored because the quota of the namespace
+// is exhausted.
 const ErrorStorageQuotaExceeded = "StorageQuotaExceeded"
 
-// smallError is how long the error of an outcome may be that is stored in any case, where it has neither result nor output:
-// about as long as what would be there instead.
-const smallError = 1 << 10
+// maxSmallError is the maximum length of an error that is always stored if its outcome has neither result nor output: about the length of
+// the error that would replace it.
+const maxSmallError = 1 << 10
 
-// measureRoom asks how much the namespace may store, where the call brings something.
+// measureRoom reads how much the namespace may store, if the call has anything to store.
 func (c *call) measureRoom(tx *outcomes.Tx, q *quotas.Quotas) (err error) {
 	want := int64(0)
 	for i := range c.request.Outcomes {
@@ -38,38 +39,38 @@ func (c *call) measureRoom(tx *outcomes.Tx, q *quotas.Quotas) (err error) {
 		c.room, err = q.Room(tx, quotas.Results, c.run.Namespace, want)
 	}
 	if c.before != nil && c.before.LiveBytes > 0 && c.reported.Contains(c.before.LiveIndex) {
-		c.room.Used -= c.before.LiveBytes // it makes room for the outcome
+		c.room.Used -= c.before.LiveBytes // the outcome replaces the live output
 	}
 	return err
 }
 
-// fit makes an outcome one that the namespace has room for, and counts it. The input has its outcome either way: a worker that
-// is refused would report it for ever, and executing the input once more would change nothing.
-func (l *ledger) fit(o outcomes.Outcome) outcomes.Outcome {
-	if o.Bytes() > l.room.Left() && !small(&o) {
-		l.unkept++
-		l.unkeptBytes += o.PayloadBytes()
-		o = unkept(o, &l.room)
+// fit returns the outcome that is stored, and counts its bytes. The input gets an outcome even if there is no room: a worker whose report is
+// rejected would repeat it forever, and executing the input again would change nothing.
+func (s *runState) fit(o outcomes.Outcome) outcomes.Outcome {
+	if o.Bytes() > s.room.Left() && !small(&o) {
+		s.discarded++
+		s.discardedBytes += o.PayloadBytes()
+		o = withoutPayload(o, &s.room)
 	}
-	l.room.Used += o.Bytes()
-	l.row.StoredBytes += o.Bytes()
+	s.room.Used += o.Bytes()
+	s.row.StoredBytes += o.Bytes()
 	return o
 }
 
-// small says whether an outcome takes no more than the one that would be there instead.
+// small reports whether an outcome takes no more space than the one that would replace it.
 func small(o *outcomes.Outcome) bool {
 	if len(o.Result)+len(o.ResultText)+len(o.Stdout)+len(o.Stderr) > 0 {
 		return false
 	}
-	return o.PayloadBytes() <= smallError
+	return o.PayloadBytes() <= maxSmallError
 }
 
-// unkept is an outcome without what it brought.
-func unkept(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
+// withoutPayload returns the outcome without its result, output and error.
+func withoutPayload(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
 	happened := "the input succeeded"
 	switch {
 	case o.Error != nil && o.Error.Type != "":
-		happened = "the input ended with " + cutText(o.Error.Type, 256)
+		happened = "the input ended with " + printable.Cut(o.Error.Type, 256)
 	case o.Status != outcomes.Succeeded:
 		happened = "the input did not succeed"
 	}
@@ -85,10 +86,10 @@ func unkept(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
 	return o
 }
 
-// countRow counts the run's own row, as far as that has changed.
-func (l *ledger) countRow(before *outcomes.Run) {
-	if l.row.ID == 0 {
-		l.row.StoredBytes += outcomes.RunBytes
+// countRow counts the run's own row, as far as it has changed.
+func (s *runState) countRow(before *outcomes.Run) {
+	if s.row.ID == 0 {
+		s.row.StoredBytes += outcomes.RunBytes
 	}
-	l.row.StoredBytes += l.row.SentenceBytes() - before.SentenceBytes()
+	s.row.StoredBytes += s.row.SentenceBytes() - before.SentenceBytes()
 }

@@ -16,7 +16,7 @@ import (
 // eventBuilder builds events of the pod that makePod builds.
 type eventBuilder struct{ event corev1.Event }
 
-// makeEvent is an event as the kubelet writes it: with its time in whole seconds.
+// makeEvent returns an event as the kubelet writes it: with its time in whole seconds.
 func makeEvent(reason string, after time.Duration, message string) *eventBuilder {
 	b := &eventBuilder{}
 	at := metav1.NewTime(noon.Add(after).Truncate(time.Second))
@@ -27,7 +27,7 @@ func makeEvent(reason string, after time.Duration, message string) *eventBuilder
 	return b
 }
 
-// scheduler writes microseconds, in another field.
+// scheduler sets the time as the scheduler does: with microseconds, in another field.
 func (b *eventBuilder) scheduler(after time.Duration) *eventBuilder {
 	b.event.EventTime, b.event.Count = metav1.NewMicroTime(noon.Add(after)), 0
 	b.event.FirstTimestamp, b.event.LastTimestamp = metav1.Time{}, metav1.Time{}
@@ -58,7 +58,7 @@ func (b *eventBuilder) of(uid types.UID) *eventBuilder {
 
 func (b *eventBuilder) obj() *corev1.Event { return b.event.DeepCopy() }
 
-// ordinary are the events of a pod for which nothing was in the way, in no order.
+// ordinary returns the events of a pod that started without a problem, in no order.
 func ordinary() []*eventBuilder {
 	return []*eventBuilder{
 		makeEvent("Started", 1200*time.Millisecond, "Started container worker").container("worker"),
@@ -73,16 +73,16 @@ const ordinaryLog = `24-11-2026 12:00:01 Scheduled: Successfully assigned space/
 24-11-2026 12:00:01 Created: Created container: worker
 24-11-2026 12:00:01 Started: Started container worker`
 
-func TestBirthLog(t *testing.T) {
+func TestStartupLog(t *testing.T) {
 	lines := func(text ...string) string { return strings.Join(text, "\n") }
 	for name, tc := range map[string]struct {
 		events      []*eventBuilder
 		want        string
 		wantStarted bool
 	}{
-		"a pod without events has an empty one":                {},
-		"events of one second come as they must have happened": {events: ordinary(), want: ordinaryLog, wantStarted: true},
-		"what came later stands below, whatever it is": {
+		"a pod without events has an empty log":            {},
+		"events of one second are in the order of a start": {events: ordinary(), want: ordinaryLog, wantStarted: true},
+		"later events follow, whatever their reason": {
 			events: []*eventBuilder{
 				makeEvent("Pulling", 2*time.Second, `Pulling image "x"`),
 				makeEvent("FailedScheduling", 0, "0/1 nodes are available").scheduler(3 * time.Second),
@@ -91,15 +91,15 @@ func TestBirthLog(t *testing.T) {
 			want: lines(`24-11-2026 12:00:02 Pulling: Pulling image "x"`, "24-11-2026 12:00:03 FailedScheduling: 0/1 nodes are available",
 				"24-11-2026 12:00:04 Failed: Error: ErrImagePull"),
 		},
-		"one that came again says how often, with the time of the first": {
+		"a repeated event has a count and the time of the first": {
 			events: []*eventBuilder{makeEvent("BackOff", time.Second, "Back-off pulling image").times(7), makeEvent("FailedScheduling", 0, "no room").series(3)},
 			want:   lines("24-11-2026 12:00:00 FailedScheduling (3 times): no room", "24-11-2026 12:00:01 BackOff (7 times): Back-off pulling image"),
 		},
-		"what became of it afterwards is left out": {
+		"later events of the pod are left out": {
 			events: []*eventBuilder{makeEvent("Killing", time.Minute, "Stopping container worker"), makeEvent("Evicted", time.Minute, "low on memory"), makeEvent("Scheduled", 0, "assigned")},
 			want:   "24-11-2026 12:00:00 Scheduled: assigned",
 		},
-		"another container's start is not the worker's": {
+		"the start of another container is not the worker's": {
 			events: []*eventBuilder{makeEvent("Started", 0, "Started container sidecar").container("sidecar")},
 			want:   "24-11-2026 12:00:00 Started: Started container sidecar",
 		},
@@ -121,7 +121,7 @@ func TestBirthLog(t *testing.T) {
 			for _, b := range tc.events {
 				events = append(events, *b.obj())
 			}
-			text, started := birthLog(events)
+			text, started := startupLog(events)
 			if diff := cmp.Diff(tc.want, text); diff != "" {
 				t.Errorf("the log (-want +got):\n%s", diff)
 			}
@@ -132,31 +132,31 @@ func TestBirthLog(t *testing.T) {
 	}
 }
 
-func TestBirthLogIsBounded(t *testing.T) {
-	for _, n := range []int{logLines - 1, logLines, logLines + 1, 3 * logLines} {
+func TestStartupLogIsLimited(t *testing.T) {
+	for _, n := range []int{maxLogLines - 1, maxLogLines, maxLogLines + 1, 3 * maxLogLines} {
 		var events []corev1.Event
 		for i := range n {
-			events = append(events, *makeEvent("FailedScheduling", time.Duration(i)*time.Second, fmt.Sprintf("%d %s", i, strings.Repeat("ä", 5*lineBytes))).obj())
+			events = append(events, *makeEvent("FailedScheduling", time.Duration(i)*time.Second, fmt.Sprintf("%d %s", i, strings.Repeat("ä", 5*maxLineBytes))).obj())
 		}
-		text, _ := birthLog(events)
+		text, _ := startupLog(events)
 		lines := strings.Split(text, "\n")
-		if len(lines) != min(n, logLines) {
+		if len(lines) != min(n, maxLogLines) {
 			t.Errorf("%d events make %d lines", n, len(lines))
 		}
 		if last := fmt.Sprintf(": %d ä", n-1); !strings.Contains(lines[len(lines)-1], last) {
-			t.Errorf("of %d events the last line is not the last: %.60s", n, lines[len(lines)-1])
+			t.Errorf("the last line of %d events is not the last event: %.60s", n, lines[len(lines)-1])
 		}
-		if marked, want := strings.HasPrefix(lines[0], "… "), n > logLines; marked != want {
-			t.Errorf("of %d events the first line is %.60q", n, lines[0])
+		if marked, want := strings.HasPrefix(lines[0], "… "), n > maxLogLines; marked != want {
+			t.Errorf("the first line of %d events is %.60q", n, lines[0])
 		}
-		if n > logLines {
-			if want := fmt.Sprintf("… %d earlier events", n-logLines+1); lines[0] != want {
+		if n > maxLogLines {
+			if want := fmt.Sprintf("… %d earlier events", n-maxLogLines+1); lines[0] != want {
 				t.Errorf("the first line is %q, want %q", lines[0], want)
 			}
 			lines = lines[1:]
 		}
 		for _, line := range lines {
-			if len(line) > lineBytes || len(line) < lineBytes-4 || !strings.HasSuffix(line, "…") || !utf8.ValidString(line) {
+			if len(line) > maxLineBytes || len(line) < maxLineBytes-4 || !strings.HasSuffix(line, "…") || !utf8.ValidString(line) {
 				t.Fatalf("a line of %d bytes, cut: %.60s … %q", len(line), line, line[len(line)-8:])
 			}
 		}
@@ -166,11 +166,11 @@ func TestBirthLogIsBounded(t *testing.T) {
 func FuzzCutLine(f *testing.F) {
 	f.Add("plain")
 	f.Add("a\nb\xff\x00")
-	f.Add(strings.Repeat("\U000e0041", 2*lineBytes))
-	f.Add("x" + strings.Repeat("ä", lineBytes))
+	f.Add(strings.Repeat("\U000e0041", 2*maxLineBytes))
+	f.Add("x" + strings.Repeat("ä", maxLineBytes))
 	f.Fuzz(func(t *testing.T, text string) {
 		got := cutLine(text)
-		if len(got) > lineBytes || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\r\x00") {
+		if len(got) > maxLineBytes || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\r\x00") {
 			t.Errorf("%q became %q", text, got)
 		}
 	})

@@ -3,50 +3,50 @@ package work
 import (
 	"time"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// call is a worker's call on a ledger.
+// call is the decision about a worker's call.
 type call struct {
-	*ledger
+	*runState
 	request *exchange.Request
 	limits  exchange.Limits
-	// self is the caller's row; before is how it was when the call came, nil when it was unknown.
+	// self is the caller's row. before is its state when the call arrived, nil if the caller is new.
 	self   outcomes.Worker
 	before *outcomes.Worker
-	// reported are the indexes in the request's outcomes; have are those of them that have an outcome.
+	// reported are the indexes of the request's outcomes; have are those of them that have an outcome already.
 	reported, have indexset.Set
-	// others are the other live workers; only given where one of them may hold a reported index, see elsewhere.
+	// others are the other live workers; only set if one of them may have leased a reported index, see leasedByOthers.
 	others []outcomes.Worker
-	// orphans: another live worker holds something, and should it be dead, no successor of its own would come for that: it
-	// had the caller's completion index before, or belongs to an earlier Job. Only looked up where everything was handed
-	// out once.
+	// orphans: another live worker has leased inputs, and if it is dead, no pod will replace it: it had the caller's completion index
+	// before, or belongs to an earlier Job. Only read if every index was handed out once.
 	orphans bool
 	// podExit is the exit of the caller's pod, if the request has leaving set.
 	podExit PodExit
-	// unheard: Kubernetes is ending the caller's pod, and the caller does not say that it knows.
-	unheard bool
-	// elapsed is the time since the worker's last call; known says that it was here, and is by the monotonic clock.
+	// podEnding: Kubernetes is terminating the caller's pod, and the request does not have leaving set.
+	podEnding bool
+	// elapsed is the time since the worker's last call; known: that call was to this server, and elapsed is by the monotonic clock.
 	elapsed time.Duration
 	known   bool
 
-	// What was decided, besides self and the ledger. live is what the executing input has printed; nil where nothing of it is to
-	// be written.
-	live            *outcomes.LiveOutput
-	liveUnkept      int
-	liveUnkeptBytes int64
-	changedOthers   []outcomes.Worker
-	action          exchange.Action
-	handed          indexset.Set
-	revoked         indexset.Set
-	// refused is what the caller gets instead of an answer, although what he reported is taken.
+	// The changes that were decided, except those of self and the run state. live is the output of the executing input, nil if none of
+	// it is to be written.
+	live               *outcomes.LiveOutput
+	liveDiscarded      int
+	liveDiscardedBytes int64
+	changedOthers      []outcomes.Worker
+	action             exchange.Action
+	handed             indexset.Set
+	revoked            indexset.Set
+	// refused is the error that the caller gets instead of an answer, although its reports are accepted.
 	refused error
 }
 
-// newWorker is the row of a pod that calls for the first time.
+// newWorker returns the row of a pod that calls for the first time.
 func newWorker(worker Worker, run int64, now int64) outcomes.Worker {
 	return outcomes.Worker{
 		RunID:           run,
@@ -61,64 +61,64 @@ func newWorker(worker Worker, run int64, now int64) outcomes.Worker {
 	}
 }
 
-// elsewhere are the reported indexes that another worker holds: the caller's lease on them ran out, and they were handed
-// out again.
-func (c *call) elsewhere() indexset.Set {
+// leasedByOthers returns the reported indexes that are leased to another worker: the caller's lease expired, and they were handed out
+// again.
+func (c *call) leasedByOthers() indexset.Set {
 	if c.row.Closing != "" || c.repeated() {
 		return indexset.Set{}
 	}
 	return c.reported.Minus(c.have).Minus(c.self.Held()).Minus(c.free())
 }
 
-// repeated: the caller did not get the answer to this very call.
+// repeated reports whether the caller did not receive the answer to this call.
 func (c *call) repeated() bool { return c.before != nil && c.request.Sequence == c.before.Sequence }
 
-// decide is the whole of a call. An error means that nothing was decided.
+// decide decides a call. After an error, nothing was decided.
 func (c *call) decide() error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	c.ripen()
-	repeated, over, idle := c.repeated(), c.self.State == outcomes.WorkerOver, c.idle()
-	if !over {
-		// Whoever calls is alive, whatever was thought of him.
+	c.returnDue()
+	repeated, ended, hadNothing := c.repeated(), c.self.State == outcomes.WorkerOver, c.nothingToHandOut()
+	if !ended {
+		// The worker is alive, even if its lease had expired.
 		c.self.State = outcomes.WorkerLive
 	}
 	if !repeated {
-		c.takeReports()
-		c.endFailing()
-		if c.request.LoadError != nil && c.row.Closing == "" && !c.row.Closed && !over {
+		c.applyReports()
+		c.endAfterFailures()
+		if c.request.LoadError != nil && c.row.Closing == "" && !c.row.Closed && !ended {
 			c.loadFailed(c.request.LoadError)
 		}
 		c.self.Sequence = c.request.Sequence
-		c.self.Device = cutText(c.request.Device, 256)
+		c.self.Device = printable.Cut(c.request.Device, 256)
 	}
 	c.row.WorkedMicros += max(0, c.elapsed.Microseconds())
 	c.self.LastMicros = c.now
-	c.settle()
+	c.closeWhenDone()
 
 	switch {
 	case c.row.Closing != "" || c.row.Closed || c.run.stops():
-		c.dismiss()
-	case over:
-		c.refused = ErrPodOver
+		c.stopWorker()
+	case ended:
+		c.refused = ErrPodEnded
 	case repeated && exchange.Action(c.self.AnswerAction) != exchange.ActionWait:
 		c.reclaim()
-		c.answerAgain()
+		c.repeatAnswer()
 	default:
 		c.reclaim()
-		c.answerAnew()
+		c.answerNew()
 	}
 	c.account(c.before, &c.self)
 	if c.fenced {
 		c.row.Live, c.row.Busy, c.row.Queued = 0, 0, 0
 	}
-	// Those that wait may now be sent away.
-	c.freed = c.freed || (c.idle() && !idle)
+	// The waiting workers may now be released.
+	c.freed = c.freed || (c.nothingToHandOut() && !hadNothing)
 	return nil
 }
 
-// stops: the run takes no more work at present, or ever.
+// stops reports whether the run hands out nothing, temporarily or for good.
 func (r Run) stops() bool { return r.Ending != "" || r.Suspended || r.Finished }
 
 func (c *call) check() error {
@@ -134,18 +134,18 @@ func (c *call) check() error {
 	return nil
 }
 
-// takeReports gives the reported indexes their outcomes, or their next attempts, and takes back what is not held any more.
-func (c *call) takeReports() {
+// applyReports gives the reported indexes their outcomes or next attempts, and returns those that the worker no longer lists.
+func (c *call) applyReports() {
 	held := c.self.Held()
 	var settled, again indexset.Set
 	var settledIndexes, againIndexes, laterIndexes []int
 	for i := range c.request.Outcomes {
 		o := &c.request.Outcomes[i]
 		if c.have.Contains(o.Index) {
-			continue // the first outcome won; this one is acknowledged
+			continue // the first outcome wins; this one is acknowledged
 		}
-		switch settled := c.report(o); {
-		case settled:
+		switch isOutcome := c.applyReport(o); {
+		case isOutcome:
 			settledIndexes = append(settledIndexes, o.Index)
 		case !held.Contains(o.Index):
 		case o.Crash:
@@ -156,20 +156,20 @@ func (c *call) takeReports() {
 	}
 	settled, again = indexset.Of(settledIndexes...), indexset.Of(againIndexes...)
 
-	// What was settled is nobody's any more. A report of a lease that had run out may find it free, or with another.
+	// The worker's lease on these had expired: they may be free, or leased to another worker.
 	late := settled.Minus(held)
 	if !late.Empty() {
 		c.take(late)
-		c.takeFromOthers(late)
+		c.revokeFromOthers(late)
 	}
 	reported := c.reported
 	dropped := held.Minus(reported).Minus(c.request.Held.Set)
 	alone := c.self.Alone
 	c.self.Keep(held.Minus(reported).Minus(dropped))
-	// An input that the supervisor saw fail did not kill the container: no suspect any more. But with others in one call of
-	// the handler it would be one again.
+	// The supervisor saw the process of these inputs crash, so they did not kill the container: they are no suspects. With several
+	// inputs in one call of the handler they are, because the others of that call must not be affected.
 	c.giveBack(again, c.run.BatchSize > 1)
-	// Those that one call of the handler had together are tried one by one.
+	// Inputs that were in one call of the handler when its process ended are tried one by one.
 	suspects := dropped.And(c.request.Suspects.Set)
 	c.giveBack(suspects, true)
 	c.giveBack(dropped.Minus(suspects), alone)
@@ -178,20 +178,20 @@ func (c *call) takeReports() {
 	}
 }
 
-// reclaim gives back to the worker what it says it holds and has lost (its lease had run out), as long as nobody else has
-// taken it: a handler that outlives an outage of the exchange goes on, and what was done meanwhile is not done again. What
-// it cannot have is revoked. No more than a worker ever holds: a list of a million must not fetch them.
+// reclaim leases indexes again that the worker lists although its lease on them expired, unless another worker has leased them: a handler
+// that outlives an outage of the exchange continues, and its work is not repeated. The other indexes are revoked. At most two batches are
+// leased, so that a request cannot claim a million indexes.
 func (c *call) reclaim() {
 	lost := c.request.Held.Minus(c.reported).Minus(c.self.Held())
 	if c.row.Closing == "" && !c.row.Closed && !c.run.stops() && !c.self.Alone && !lost.Empty() {
-		back, _ := lost.And(c.row.Returned.Union(c.unissued())).Take(2*maxBatch - c.self.Held().Len())
+		back, _ := lost.And(c.row.Returned.Union(c.unissued())).Take(2*maxBatchSize - c.self.Held().Len())
 		if suspects := lost.And(c.row.Suspects); back.Empty() && c.self.Held().Empty() && !suspects.Empty() {
 			back, _ = suspects.Take(1)
 			c.self.Alone = true
 		}
 		if !back.Empty() {
 			c.take(back)
-			c.hold(&c.self, back)
+			c.lease(&c.self, back)
 		}
 	}
 	held := c.self.Held()
@@ -203,8 +203,8 @@ func (c *call) reclaim() {
 	c.revoked = c.request.Held.Minus(c.reported).Minus(held)
 }
 
-// takeFromOthers takes indexes out of the hands of those that hold them now; they are told at their next call.
-func (c *call) takeFromOthers(indexes indexset.Set) {
+// revokeFromOthers ends the leases of other workers on these indexes. Those workers learn of it from the answer to their next call.
+func (c *call) revokeFromOthers(indexes indexset.Set) {
 	for i := range c.others {
 		before := c.others[i]
 		if before.Held().And(indexes).Empty() {
@@ -219,22 +219,22 @@ func (c *call) takeFromOthers(indexes indexset.Set) {
 	}
 }
 
-// report takes what the worker says of an input that has no outcome. It says whether that is the input's outcome; if not,
-// the input gets another attempt.
-func (c *call) report(o *exchange.Outcome) bool {
+// applyReport applies what the worker reports of an input that has no outcome. It reports whether that is the input's outcome; if not, the
+// input gets another attempt.
+func (c *call) applyReport(o *exchange.Outcome) bool {
 	c.measure(o.DurationMicros)
-	over := true
+	exhausted := true
 	var attempts int
 	switch {
 	case o.Crash:
-		over, attempts = c.charge(o.Index)
+		exhausted, attempts = c.charge(o.Index)
 	case o.Status == v1alpha1.OutcomeFailed:
-		over, attempts = c.fail(o.Index, errorType(o))
+		exhausted, attempts = c.fail(o.Index, errorType(o))
 	default:
 		a := c.attemptsOf(o.Index)
 		attempts = a.Failures + a.Crashes + 1
 	}
-	if !over && c.row.Closing == "" && !c.run.ends() {
+	if !exhausted && c.row.Closing == "" && !c.run.ends() {
 		return false
 	}
 	stored := storedOutcome(o, c.limits)
@@ -242,7 +242,7 @@ func (c *call) report(o *exchange.Outcome) bool {
 	stored.AssignedMicros = c.self.Assigned(o.Index)
 	stored.WorkerID = c.self.ID
 	c.add(stored)
-	// The module loads and a worker works: what died before is no pattern.
+	// The module loads and a worker works: earlier deaths are no pattern.
 	c.row.Barren, c.row.Deaths = 0, 0
 	return true
 }
@@ -254,11 +254,11 @@ func errorType(o *exchange.Outcome) string {
 	return o.Error.Type
 }
 
-// ends: no input gets another attempt. What it said last is then its outcome, and truer than the end's.
+// ends reports whether no input gets another attempt. The last report of an input is then its outcome, rather than the reason of the end.
 func (r Run) ends() bool { return r.Ending != "" || r.Finished }
 
-// dismiss sends the worker away and takes back what it holds.
-func (c *call) dismiss() {
+// stopWorker answers with stop or finished, and returns the worker's leased inputs.
+func (c *call) stopWorker() {
 	c.action = exchange.ActionStop
 	if c.row.Closed && c.row.Filled == 0 {
 		c.action = exchange.ActionFinished
@@ -270,14 +270,14 @@ func (c *call) dismiss() {
 	c.answer(indexset.Set{})
 }
 
-// answerAgain gives the stored answer: what was handed out with it, less what has been lost since.
-func (c *call) answerAgain() {
+// repeatAnswer repeats the stored answer: the inputs that were handed out with it, except those that are no longer leased.
+func (c *call) repeatAnswer() {
 	c.action = exchange.Action(c.self.AnswerAction)
 	c.handed = c.self.AnswerHanded.And(c.self.Held())
-	c.rest()
+	c.leaveWhenDone()
 }
 
-func (c *call) answerAnew() {
+func (c *call) answerNew() {
 	ending := c.request.Leaving && (c.podExit.Terminating || c.podExit.State == PodExitDisrupted || c.podExit.State == PodExitGone)
 	var handed indexset.Set
 	switch {
@@ -286,8 +286,8 @@ func (c *call) answerAnew() {
 		if c.self.Held().Empty() {
 			c.action = exchange.ActionStop
 		}
-	case c.unheard:
-		// It asks with leaving next, and what it holds it may finish; but it gets nothing more.
+	case c.podEnding:
+		// Its next call has leaving set. It may finish its leased inputs, but gets no more.
 		c.action = exchange.ActionWork
 	case c.request.Want:
 		handed = c.handOut(&c.self)
@@ -304,38 +304,38 @@ func (c *call) answerAnew() {
 	c.answer(handed)
 }
 
-// nothingLeft: nothing can come back to a worker that holds nothing. What another executes is that one's to finish, and
-// its pod's successor's (which the caller may be); what it has queued behind that may still be handed back.
+// nothingLeft reports whether nothing can return to a worker without leased inputs. An input that another worker executes is finished
+// by that worker or by the successor of its pod, which may be the caller; the inputs queued behind it may still be returned.
 func (c *call) nothingLeft() bool {
 	if c.orphans {
 		return false
 	}
 	queued := c.row.Queued
 	if c.before != nil && c.before.State == outcomes.WorkerLive {
-		// The sum has the caller as he was.
+		// The sum still has the caller's earlier state.
 		queued -= max(0, c.before.Held().Len()-1)
 	}
-	return queued == 0 && c.drained()
+	return queued == 0 && c.noneFree()
 }
 
-// drained: every index has an outcome or is in somebody's hands; idle: those hands have one each.
-func (l *ledger) drained() bool {
-	return l.row.Returned.Empty() && l.row.Suspects.Empty() && len(l.row.Delayed) == 0 && l.row.Next >= l.row.Total
+// noneFree reports whether every index has an outcome or is leased.
+func (s *runState) noneFree() bool {
+	return s.row.Returned.Empty() && s.row.Suspects.Empty() && len(s.row.Delayed) == 0 && s.row.Next >= s.row.Total
 }
 
-func (l *ledger) idle() bool { return l.row.Queued == 0 && l.drained() }
+func (s *runState) nothingToHandOut() bool { return s.row.Queued == 0 && s.noneFree() }
 
 // answer stores the answer, so that a repeated call gets it again.
 func (c *call) answer(handed indexset.Set) {
 	c.handed = handed
 	c.self.AnswerAction, c.self.AnswerHanded = string(c.action), handed
-	c.rest()
+	c.leaveWhenDone()
 }
 
-// rest ends the lease of a worker that goes.
-func (c *call) rest() {
-	goes := c.action == exchange.ActionStop || c.action == exchange.ActionFinished
-	if goes && c.self.Held().Empty() && c.self.State == outcomes.WorkerLive {
+// leaveWhenDone ends the lease of a worker that was released or stopped and has no leased inputs.
+func (c *call) leaveWhenDone() {
+	released := c.action == exchange.ActionStop || c.action == exchange.ActionFinished
+	if released && c.self.Held().Empty() && c.self.State == outcomes.WorkerLive {
 		c.self.State = outcomes.WorkerLeft
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"sharedcloud.io/function-operator/exchange"
 )
 
-// The tests of this file are the specification of docs/exchange.md, "Guarantees", sentence by sentence.
+// The tests TestGuarantee… verify the sentences of docs/exchange.md, "Guarantees", by their numbers.
 
-func TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTheServer(t *testing.T) {
+func TestGuarantee1IndexIsLeasedToOneWorkerAndLeasesSurviveACrash(t *testing.T) {
 	c := newCluster(t, nil)
 	c.batchesOf(4)
 	a, b := c.pod(0), c.pod(1)
@@ -24,14 +24,14 @@ func TestProperty1AnIndexIsInOneWorkersHandsAtATimeAndAHandOutOutlivesACrashOfTh
 
 	c.restart()
 	if got := a.call().Revoked; !got.Empty() {
-		t.Errorf("the restart took %q from its worker", got)
+		t.Errorf("the restart revoked %q", got)
 	}
 	d := c.pod(2)
 	expect(t, d.call(want), exchange.ActionWork, "8-9")
 	expect(t, c.pod(3).call(want), exchange.ActionWait, "")
 }
 
-func TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing(t *testing.T) {
+func TestGuarantee2FirstOutcomeWinsAndRepeatsChangeNothing(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -53,7 +53,7 @@ func TestProperty2TheFirstOutcomeWinsAndARepeatIsAcknowledgedAndChangesNothing(t
 	}
 }
 
-func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
+func TestGuarantee3InputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	a.call(want)
@@ -66,7 +66,7 @@ func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	}
 	c.start()
 	if got := c.outcomes(); len(got) != 0 {
-		t.Fatalf("an outcome came from nowhere: %v", got)
+		t.Fatalf("there are outcomes without a report: %v", got)
 	}
 	if _, err := a.send(report); err != nil {
 		t.Fatalf("the repeated report: %v", err)
@@ -76,7 +76,7 @@ func TestProperty3AnInputIsDoneOnlyWhenItsOutcomeIsCommitted(t *testing.T) {
 	}
 }
 
-func TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged(t *testing.T) {
+func TestGuarantee3FinishedOnlyWhenEverythingIsAcknowledged(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 2, 1 })
 	c.batchesOf(2)
 	a := c.pod(0)
@@ -85,7 +85,7 @@ func TestProperty3FinishedIsSaidOnlyToAWorkerOfWhichEverythingIsAcknowledged(t *
 	expect(t, a.call(done(1), want), exchange.ActionFinished, "")
 }
 
-func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
+func TestGuarantee4SameSequenceGetsTheSameAnswer(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Retries = 1 })
 	c.batchesOf(3)
 	a := c.pod(0)
@@ -96,7 +96,7 @@ func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
 	}
 	expect(t, first, exchange.ActionWork, "0-2")
 
-	// The report of a failure that gets another attempt must not be counted twice.
+	// The report of a failure with an attempt left must not be counted twice.
 	a.lost(raised(0), want)
 	second, err := a.send(a.last)
 	if err != nil {
@@ -122,7 +122,7 @@ func TestProperty4TheSameSequenceGetsTheSameAnswer(t *testing.T) {
 	}
 }
 
-func TestProperty4AnOlderSequenceIsRefused(t *testing.T) {
+func TestGuarantee4OlderSequenceIsRejected(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	old := a.prepare(want)
@@ -133,15 +133,15 @@ func TestProperty4AnOlderSequenceIsRefused(t *testing.T) {
 	}
 }
 
-func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
+func TestGuarantee4UnlistedInputsAreReturnedWithoutACharge(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 4 })
 	c.batchesOf(4)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-3")
-	a.call(keeping("0"))
+	a.call(withHeld("0"))
 	expect(t, b.call(want), exchange.ActionWork, "1-3")
-	if got := a.call(keeping("0-3")).Revoked.String(); got != "1-3" {
-		t.Errorf("of what it had given back %q is revoked; want 1-3", got)
+	if got := a.call(withHeld("0-3")).Revoked.String(); got != "1-3" {
+		t.Errorf("%q of the returned inputs is revoked; want 1-3", got)
 	}
 	b.call(done(1, 2, 3))
 	for index, o := range c.outcomes() {
@@ -151,24 +151,24 @@ func TestProperty4WhatIsLeasedAndNotListedGoesBackUncharged(t *testing.T) {
 	}
 }
 
-func TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers(t *testing.T) {
+func TestGuarantee5InputsOfALostWorkerGoToOthers(t *testing.T) {
 	for name, vanish := range map[string]func(*cluster, *pod){
 		"its completion index came back as another pod": func(c *cluster, a *pod) {
 			c.podExits[a.worker.PodUID] = disrupted
 			c.pod(a.worker.CompletionIndex).call()
 		},
-		"its pod is over":    func(_ *cluster, a *pod) { a.over(disrupted) },
-		"its lease ran out":  func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
-		"its pod is gone":    func(_ *cluster, a *pod) { a.over(PodExit{State: PodExitGone}) },
-		"it ended well":      func(_ *cluster, a *pod) { a.over(completed) },
-		"it cannot be asked": func(c *cluster, a *pod) { c.podExits[a.worker.PodUID] = PodExit{}; c.advance(31 * time.Second) },
+		"its pod has ended":   func(_ *cluster, a *pod) { a.end(disrupted) },
+		"its lease expired":   func(c *cluster, _ *pod) { c.advance(31 * time.Second) },
+		"its pod is gone":     func(_ *cluster, a *pod) { a.end(PodExit{State: PodExitGone}) },
+		"it ended with 0":     func(_ *cluster, a *pod) { a.end(completed) },
+		"its exit is unknown": func(c *cluster, a *pod) { c.podExits[a.worker.PodUID] = PodExit{}; c.advance(31 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 2 })
 			c.batchesOf(2)
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0-1")
-			// One lease after the server's start has passed, in which nothing runs out.
+			// No lease expires within one lease period after the server's start.
 			c.advance(29 * time.Second)
 			a.call()
 			c.advance(29 * time.Second)
@@ -191,20 +191,20 @@ func TestProperty5AWorkerThatVanishedLosesItsInputsToTheOthers(t *testing.T) {
 	}
 }
 
-func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndASteppedClockExpiresNothing(t *testing.T) {
+func TestGuarantee5DeadlinesAreExtendedAfterAnOutage(t *testing.T) {
 	for name, tc := range map[string]struct {
 		outage  func(*cluster)
 		minutes time.Duration
 	}{
-		"a server that was away for an hour": {outage: func(c *cluster) {
+		"a server that was stopped for an hour": {outage: func(c *cluster) {
 			if err := c.store.Close(); err != nil {
 				c.t.Fatal(err)
 			}
 			c.clock.Step(time.Hour)
 			c.start()
 		}},
-		"a process that stood still for an hour": {outage: func(c *cluster) { c.clock.Step(time.Hour) }},
-		"a store that could not be written for an hour": {outage: func(c *cluster) {
+		"a process that was suspended for an hour": {outage: func(c *cluster) { c.clock.Step(time.Hour) }},
+		"a store that was unavailable for an hour": {outage: func(c *cluster) {
 			if err := c.store.Close(); err != nil {
 				c.t.Fatal(err)
 			}
@@ -214,7 +214,7 @@ func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndAS
 				if _, err := other.send(other.prepare()); err == nil {
 					c.t.Fatal("a call was answered without a store")
 				}
-				// The sweeper goes on meanwhile, so that it does not take this for a process that stood still.
+				// The sweeper continues, so that it does not detect a suspended process.
 				_ = c.exchange.Sweep(context.Background())
 			}
 			if err := c.store.Open(context.Background()); err != nil {
@@ -233,17 +233,17 @@ func TestProperty5DeadlinesAreExtendedByOneLeaseAfterAStartAndAfterAnOutageAndAS
 			tc.outage(c)
 			c.advance(29 * time.Second)
 			if got := c.row().Live; got != 1 {
-				t.Fatalf("the lease ran out within one period after the outage")
+				t.Fatalf("the lease expired within one period after the outage")
 			}
 			c.advance(31 * time.Second)
 			if got := c.row().Live; got != 0 {
-				t.Errorf("the lease never ran out afterwards")
+				t.Errorf("the lease never expired afterwards")
 			}
 		})
 	}
 }
 
-func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInput(t *testing.T) {
+func TestGuarantee5HandlerContinuesAfterAnOutage(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(3)
 	a := c.pod(0)
@@ -251,10 +251,10 @@ func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInpu
 	a.call(executing(0))
 	c.advance(time.Minute)
 	if got := c.row().Live; got != 0 {
-		t.Fatalf("the lease did not run out")
+		t.Fatalf("the lease did not expire")
 	}
 	if got := a.call(executing(0)).Revoked; !got.Empty() {
-		t.Errorf("%q is revoked though nobody else has it", got)
+		t.Errorf("%q is revoked although no other worker has leased it", got)
 	}
 	expect(t, c.pod(1).call(want), exchange.ActionWait, "")
 
@@ -262,12 +262,12 @@ func TestProperty5AHandlerThatOutlivesAnOutageGoesOnUnlessAnotherHasTakenItsInpu
 	c.batchesOf(2)
 	expect(t, c.pod(2).call(want), exchange.ActionWork, "0-1")
 	if got := a.call(executing(0)).Revoked.String(); got != "0-1" {
-		t.Errorf("%q is revoked from the one who lost it; want what another has, 0-1", got)
+		t.Errorf("%q is revoked; want 0-1, which another worker has leased", got)
 	}
 	expect(t, c.pod(3).call(want), exchange.ActionWait, "")
 }
 
-func TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHasItNow(t *testing.T) {
+func TestGuarantee5LateReportIsAcceptedAndRevokesTheOtherLease(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Retries = 2, 1 })
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -277,10 +277,10 @@ func TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHa
 
 	a.call(done(0))
 	if got := c.outcomes()[0]; got.PodName != a.worker.PodName {
-		t.Fatalf("the late report was not taken: the outcome is of %q", got.PodName)
+		t.Fatalf("the late report was not accepted: the outcome is of %q", got.PodName)
 	}
 	if got := b.call(executing(0)).Revoked.String(); got != "0" {
-		t.Errorf("%q is revoked from the one who has it now; want 0", got)
+		t.Errorf("%q is revoked from the other worker; want 0", got)
 	}
 	b.call(raised(0))
 	if got := c.outcomes()[0].Status; got != outcomes.Succeeded {
@@ -288,22 +288,22 @@ func TestProperty5AFencedWorkersLateReportIsTakenAndTheInputIsTakenFromWhoeverHa
 	}
 }
 
-func TestProperty6APoisonInputFailsAlone(t *testing.T) {
+func TestGuarantee6PoisonInputFailsAlone(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total, r.Workers = 4, 1 })
 	c.batchesOf(4)
 	const poison = 2
 	finished := false
 	for deaths := 0; !finished; {
 		if deaths > 3 {
-			t.Fatalf("the input killed %d workers; want 3: once among others, and twice alone", deaths)
+			t.Fatalf("the input killed %d workers; want 3: once with others, and twice alone", deaths)
 		}
 		p := c.pod(0)
 		for alive := true; alive && !finished; {
 			answer := p.call(want)
 			finished = answer.Action == exchange.ActionFinished
 			if p.held.Contains(poison) {
-				// It kills the container before anything is reported.
-				p.over(oomKilled)
+				// The input kills the container before anything is reported.
+				p.end(oomKilled)
 				deaths++
 				alive = false
 			}
@@ -317,30 +317,30 @@ func TestProperty6APoisonInputFailsAlone(t *testing.T) {
 	for index, o := range c.outcomes() {
 		if index != poison {
 			if o.Status != outcomes.Succeeded || o.Attempts != 1 {
-				t.Errorf("index %d, a neighbour of the poison, is %s after %d attempts", index, o.Status, o.Attempts)
+				t.Errorf("index %d, which was leased with the poison input, is %s after %d attempts", index, o.Status, o.Attempts)
 			}
 			continue
 		}
 		want := &outcomes.ErrorText{
 			Type:    "WorkerDied",
-			Message: "the worker's container was killed by the kernel for memory (OOMKilled, exit code 137) while it had this input alone",
+			Message: "the worker's container was killed by the kernel for memory (OOMKilled, exit code 137) while this was its only input",
 		}
 		if o.Status != outcomes.Failed || o.Attempts != 2 {
-			t.Errorf("the poison is %s after %d charged attempts; want Failed after 2", o.Status, o.Attempts)
+			t.Errorf("the poison input is %s after %d charged attempts; want Failed after 2", o.Status, o.Attempts)
 		}
 		if diff := cmp.Diff(want, o.Error); diff != "" {
-			t.Errorf("the poison's error (-want +got):\n%s", diff)
+			t.Errorf("the error of the poison input (-want +got):\n%s", diff)
 		}
 	}
 }
 
-func TestProperty6SuspectsAreHandedOutOneAtATime(t *testing.T) {
+func TestGuarantee6SuspectsAreHandedOutOneAtATime(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 6 })
 	c.batchesOf(3)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-2")
-	a.over(killed)
-	// One that holds something else gets none.
+	a.end(killed)
+	// A worker with another leased input gets no suspect.
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	expect(t, b.call(want), exchange.ActionWait, "")
 	d := c.pod(2)
@@ -349,28 +349,28 @@ func TestProperty6SuspectsAreHandedOutOneAtATime(t *testing.T) {
 	expect(t, b.call(done(0), want), exchange.ActionWork, "3-4")
 }
 
-func TestProperty6WhoIsCharged(t *testing.T) {
+func TestGuarantee6Charges(t *testing.T) {
 	for name, tc := range map[string]struct {
 		podExit      PodExit
 		held         int
 		wantCharged  bool
 		wantSuspects bool
 	}{
-		"nobody, when the pod was disrupted with one input in hand":       {podExit: disrupted, held: 1},
-		"nobody, when the pod was disrupted with several in hand":         {podExit: disrupted, held: 3},
-		"nobody, when a pod being ended by Kubernetes was killed at last": {podExit: PodExit{State: PodExitEnded, ExitCode: 137, Terminating: true}, held: 1},
-		"nobody, when the container ended with 0":                         {podExit: completed, held: 1},
-		"nobody yet, when several were in hand":                           {podExit: exitedOne, held: 3, wantSuspects: true},
-		"nobody yet, when a pod with several in hand is gone":             {podExit: PodExit{State: PodExitGone}, held: 3, wantSuspects: true},
-		"nobody, when nothing can be found out":                           {podExit: PodExit{State: PodExitUnknown}, held: 1},
-		"the only input in hand, when the container died by itself":       {podExit: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
+		"none if the pod was disrupted with one input":       {podExit: disrupted, held: 1},
+		"none if the pod was disrupted with several inputs":  {podExit: disrupted, held: 3},
+		"none if a terminating pod was killed":               {podExit: PodExit{State: PodExitEnded, ExitCode: 137, Terminating: true}, held: 1},
+		"none if the container ended with 0":                 {podExit: completed, held: 1},
+		"none yet if the container died with several inputs": {podExit: exitedOne, held: 3, wantSuspects: true},
+		"none yet if a pod with several inputs is gone":      {podExit: PodExit{State: PodExitGone}, held: 3, wantSuspects: true},
+		"none if the exit is unknown":                        {podExit: PodExit{State: PodExitUnknown}, held: 1},
+		"the only input if the container died by itself":     {podExit: exitedOne, held: 1, wantCharged: true, wantSuspects: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(r *Run) { r.Total = 3 })
 			c.batchesOf(tc.held)
 			a := c.pod(0)
 			a.call(want)
-			a.over(tc.podExit)
+			a.end(tc.podExit)
 			var charged bool
 			c.view(func(tx *outcomes.Tx) error {
 				attempts, err := tx.Attempts(c.row().ID, indexes("0-2"))
@@ -387,67 +387,67 @@ func TestProperty6WhoIsCharged(t *testing.T) {
 	}
 }
 
-func TestProperty6ASigtermThatKubernetesDidNotSendIsNoEnd(t *testing.T) {
+func TestGuarantee6SigtermFromUserCodeIsIgnored(t *testing.T) {
 	for name, tc := range map[string]struct {
 		podExit PodExit
 		held    string
 		want    exchange.Action
 	}{
-		"the pod runs: the worker carries on":                                       {podExit: PodExit{State: PodExitRunning}, held: "0", want: exchange.ActionWait},
-		"the pod is being ended, and the worker has nothing: it stops":              {podExit: PodExit{State: PodExitRunning, Terminating: true}, held: "", want: exchange.ActionStop},
-		"the pod is being ended, and the worker wants to finish one: it may":        {podExit: disrupted, held: "0", want: exchange.ActionFinished},
-		"the pod is gone: it stops":                                                 {podExit: PodExit{State: PodExitGone}, held: "", want: exchange.ActionStop},
-		"nothing can be found out: it carries on, and its pod's end will be seen":   {podExit: PodExit{State: PodExitUnknown}, held: "0", want: exchange.ActionWait},
-		"the pod is being ended with nothing handed out though there is more to do": {podExit: disrupted, held: "", want: exchange.ActionStop},
+		"the pod runs: the worker continues":                             {podExit: PodExit{State: PodExitRunning}, held: "0", want: exchange.ActionWait},
+		"the pod is terminating, and the worker has no inputs: it stops": {podExit: PodExit{State: PodExitRunning, Terminating: true}, held: "", want: exchange.ActionStop},
+		"the pod is terminating, and the worker may finish its input":    {podExit: disrupted, held: "0", want: exchange.ActionFinished},
+		"the pod is gone: it stops":                                      {podExit: PodExit{State: PodExitGone}, held: "", want: exchange.ActionStop},
+		"the exit is unknown: the worker continues":                      {podExit: PodExit{State: PodExitUnknown}, held: "0", want: exchange.ActionWait},
+		"the pod is terminating: no further input is handed out":         {podExit: disrupted, held: "", want: exchange.ActionStop},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, nil)
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0")
 			c.podExits[a.worker.PodUID] = tc.podExit
-			expect(t, a.call(leaving, want, keeping(tc.held)), tc.want, "")
+			expect(t, a.call(leaving, want, withHeld(tc.held)), tc.want, "")
 		})
 	}
 }
 
-func TestProperty6AWorkerThatDidNotHearItsSigtermIsToldAndGetsNothing(t *testing.T) {
+func TestGuarantee6WorkerOfATerminatingPodIsNotified(t *testing.T) {
 	c := newCluster(t, nil)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	for _, p := range []*pod{a, b} {
 		c.podExits[p.worker.PodUID] = PodExit{State: PodExitRunning, Terminating: true}
 	}
-	told := func(p *pod, held string) {
+	expectNotified := func(p *pod, held string) {
 		t.Helper()
-		answer := p.call(want, keeping(held))
+		answer := p.call(want, withHeld(held))
 		expect(t, answer, exchange.ActionWork, "")
 		if !answer.PodEnding || !answer.Revoked.Empty() {
 			t.Errorf("the answer is %+v", answer)
 		}
 	}
-	told(a, "")
+	expectNotified(a, "")
 	answer := a.call(leaving)
 	expect(t, answer, exchange.ActionStop, "")
 	if answer.PodEnding {
-		t.Error("it is told again")
+		t.Error("podEnding is repeated")
 	}
-	told(b, "0")
-	expect(t, b.call(leaving, keeping("0")), exchange.ActionFinished, "")
+	expectNotified(b, "0")
+	expect(t, b.call(leaving, withHeld("0")), exchange.ActionFinished, "")
 }
 
-func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayBefore(t *testing.T) {
+func TestGuarantee8RunFinishesWithItsLastOutcome(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
 	expect(t, a.call(want), exchange.ActionWork, "0-1")
 	expect(t, b.call(want), exchange.ActionWork, "2")
-	// What waits behind the input that the other executes may still be given back.
+	// The input queued behind the executing one may still be returned.
 	expect(t, b.call(done(2), want), exchange.ActionWait, "")
 	a.call(done(0), executing(1))
-	// What it executes will not.
+	// The executing input is not returned.
 	expect(t, b.call(want), exchange.ActionFinished, "")
 	if got := c.progress(); got.Closed || got.Workers != 1 || got.Running != 1 {
-		t.Errorf("with one input under way the progress is %+v", got)
+		t.Errorf("while one input is executed the progress is %+v", got)
 	}
 	expect(t, a.call(done(1)), exchange.ActionFinished, "")
 	want := v1alpha1.RunProgress{Total: 3, Succeeded: 3, Closed: true}
@@ -456,18 +456,18 @@ func TestProperty8ARunIsFinishedWhenTheLastOutcomeIsInAndIdleWorkersAreSentAwayB
 	}
 }
 
-func TestProperty8ASuspectKeepsWorkersFromBeingSentAway(t *testing.T) {
+func TestGuarantee8SuspectKeepsWorkersFromBeingReleased(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 2 })
 	c.batchesOf(2)
 	a, b := c.pod(0), c.pod(1)
 	a.call(want)
-	a.over(killed)
+	a.end(killed)
 	expect(t, b.call(want), exchange.ActionWork, "0")
 	expect(t, b.call(done(0), want), exchange.ActionWork, "1")
 	expect(t, c.pod(2).call(want), exchange.ActionFinished, "")
 }
 
-func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *testing.T) {
+func TestGuarantee8SuccessorOfALostWorkerIsNotReleased(t *testing.T) {
 	for name, successor := range map[string]func(*cluster) *pod{
 		"at the same completion index": func(c *cluster) *pod { return c.pod(0) },
 		"in the next Job": func(c *cluster) *pod {
@@ -479,7 +479,7 @@ func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *te
 			c := newCluster(t, func(r *Run) { r.Total = 1 })
 			a := c.pod(0)
 			expect(t, a.call(want), exchange.ActionWork, "0")
-			// It is dead, and the API does not say so.
+			// It is dead, but the Kubernetes API is unavailable.
 			c.podExits[a.worker.PodUID] = PodExit{State: PodExitUnknown}
 			b := successor(c)
 			expect(t, b.call(want), exchange.ActionWait, "")
@@ -492,7 +492,7 @@ func TestProperty8AWorkerWhosePredecessorMayHaveLeftSomethingIsNotSentAway(t *te
 	}
 }
 
-func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOther(t *testing.T) {
+func TestCloseGivesMissingIndexesTheReason(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason     string
 		wantStatus outcomes.Status
@@ -514,7 +514,7 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 			c.change(func(r *Run) { r.Ending, r.EndingMessage = tc.reason, "because of the test" })
 			expect(t, b.call(want), exchange.ActionStop, "")
 			if c.progress().Closed {
-				t.Fatal("the run is closed before anybody closed it")
+				t.Fatal("the run is closed before Close")
 			}
 			ctx := context.Background()
 			for range 2 {
@@ -533,7 +533,7 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 			for index, o := range c.outcomes() {
 				switch {
 				case index == 1 && o.Status != outcomes.Succeeded:
-					t.Errorf("the outcome that was there has become %s", o.Status)
+					t.Errorf("the earlier outcome has become %s", o.Status)
 				case index != 1 && (o.Status != tc.wantStatus || o.Error == nil || o.Error.Type != tc.reason || o.Error.Message != "because of the test"):
 					t.Fatalf("index %d is %s with %+v", index, o.Status, o.Error)
 				}
@@ -542,7 +542,7 @@ func TestHandshakeAnEndGivesEachMissingIndexTheOutcomeThatSaysWhyAndChangesNoOth
 	}
 }
 
-func TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts(t *testing.T) {
+func TestReportBeforeTheFillBecomesTheOutcome(t *testing.T) {
 	c := newCluster(t, nil)
 	a := c.pod(0)
 	expect(t, a.call(want), exchange.ActionWork, "0")
@@ -556,7 +556,7 @@ func TestHandshakeAReportThatComesBeforeItsIndexWasGivenAnOutcomeStillCounts(t *
 	}
 }
 
-func TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose(t *testing.T) {
+func TestLastReportClosesTheRun(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 1 })
 	a := c.pod(0)
 	a.call(want)
@@ -565,30 +565,30 @@ func TestHandshakeWhenAllOutcomesAreInTheReportItselfIsTheClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := c.progress(); !got.Closed || got.Reason != "" || got.Succeeded != 1 {
-		t.Errorf("a close of what was closed made it %+v", got)
+		t.Errorf("closing a closed run changed its progress to %+v", got)
 	}
 }
 
-func TestHandshakeAServerThatDiesInTheMiddleOfAClosingFinishesItWhenItStarts(t *testing.T) {
+func TestRestartedServerFinishesAClosing(t *testing.T) {
 	c := newCluster(t, func(r *Run) { r.Total = 3 * fillChunk })
 	a := c.pod(0)
 	a.call(want)
 	ctx := context.Background()
-	// The first two transactions of a Close, and then the crash.
+	// The first two transactions of Close, then a crash.
 	err := c.store.Update(ctx, c.run.UID, func(tx *outcomes.Tx) error {
-		l, err := c.exchange.open(tx, c.run)
+		s, err := c.exchange.open(tx, c.run)
 		if err != nil {
 			return err
 		}
-		before := l.row
-		l.beginClosing(v1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
-		return errors.Join(l.write(tx, &before), l.fillChunk(tx, fillChunk))
+		before := s.row
+		s.beginClosing(v1alpha1.ReasonCancelled, outcomes.Cancelled, outcomes.ErrorText{Type: "Cancelled"})
+		return errors.Join(s.write(tx, &before), s.fillChunk(tx, fillChunk))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := c.progress(); got.Closed || got.Cancelled != fillChunk {
-		t.Fatalf("in the middle of the closing the progress is %+v", got)
+		t.Fatalf("during the closing the progress is %+v", got)
 	}
 	expect(t, a.call(done(2*fillChunk)), exchange.ActionStop, "")
 	c.restart()
