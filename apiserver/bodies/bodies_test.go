@@ -46,7 +46,7 @@ func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := New(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 200<<10))),
-		Limits{Bytes: 1 << 20, Patience: time.Minute}, first, clocktesting.NewFakePassiveClock(time.Now()))
+		Limits{Bytes: 1 << 20, Timeout: time.Minute}, first, clocktesting.NewFakePassiveClock(time.Now()))
 	if _, err := refused.ReadAll(200 << 10); !errors.Is(err, ErrFull) {
 		t.Fatalf("%v", err)
 	}
@@ -282,7 +282,7 @@ func TestTheConnectionItselfIsWaitedForNoLonger(t *testing.T) {
 
 func TestHeadersThatNoFrontendTakes(t *testing.T) {
 	for coding, want := range map[string]string{"": "", "identity": "", "Identity, ": "", "gzip": "gzip", "identity, br": "br", "x": "x"} {
-		if got := Encoded(http.Header{"Content-Encoding": {coding}}); got != want {
+		if got := ContentCoding(http.Header{"Content-Encoding": {coding}}); got != want {
 			t.Errorf("%q is encoded as %q, want %q", coding, got, want)
 		}
 	}
@@ -302,7 +302,7 @@ func TestOddPaths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Odd(r); got != want {
+		if got := AmbiguousPath(r); got != want {
 			t.Errorf("%s is odd: %v, want %v", path, got, want)
 		}
 	}

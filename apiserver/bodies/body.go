@@ -24,8 +24,8 @@ const (
 type Limits struct {
 	// Bytes is how many bytes it may have.
 	Bytes int64
-	// Patience is how long it may take in all.
-	Patience time.Duration
+	// Timeout is how long it may take in all.
+	Timeout time.Duration
 }
 
 // Body is the body of a request, read under limits. A read fails with *http.MaxBytesError, ErrSlow, ErrFull, or the error of
@@ -48,7 +48,7 @@ func New(w http.ResponseWriter, r *http.Request, limits Limits, charge *Charge, 
 	now := clk.Now()
 	return &Body{
 		body: r.Body, control: http.NewResponseController(w), clock: clk, charge: charge, limits: limits,
-		deadline: now.Add(limits.Patience), due: now.Add(Grace), last: now,
+		deadline: now.Add(limits.Timeout), due: now.Add(Grace), last: now,
 	}
 }
 

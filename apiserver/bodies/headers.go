@@ -6,7 +6,7 @@ import (
 )
 
 // Encoded is the coding that a body comes in, such as gzip; "" for one that is sent as it is. No frontend inflates a body.
-func Encoded(header http.Header) string {
+func ContentCoding(header http.Header) string {
 	for _, header := range header.Values("Content-Encoding") {
 		for coding := range strings.SplitSeq(header, ",") {
 			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -22,7 +22,7 @@ func Upgrades(r *http.Request) bool { return len(r.Header.Values("Upgrade")) > 0
 
 // Odd says whether a path is written in a way that two programs might understand differently: with dots for segments, with
 // empty segments, with an escaped slash, backslash, percent sign or control character, or with one that is not text.
-func Odd(r *http.Request) bool {
+func AmbiguousPath(r *http.Request) bool {
 	path := r.URL.Path
 	raw := strings.ToLower(r.URL.EscapedPath())
 	for _, part := range []string{"%2f", "%5c", "%25", "\\", "//"} {

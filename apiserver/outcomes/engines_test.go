@@ -41,7 +41,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestAReaderAnswersAboutOneRun":                                       TestAReaderAnswersAboutOneRun,
 }
 
-func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOn(t, onEveryEngine) }
+func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOnPostgreSQL(t, onEveryEngine) }
 
 // A test that opens a store of any engine must be in the table.
 func TestEveryTestOfAStoreRunsOnEveryEngine(t *testing.T) {
@@ -57,7 +57,7 @@ type openedStore interface {
 // newStore opens an empty store of the engine that the test is for.
 func newStore(t testing.TB) openedStore {
 	t.Helper()
-	if postgrestest.Wanted(t) {
+	if postgrestest.OnPostgreSQL(t) {
 		return newPostgres(t)
 	}
 	return newSQLite(t)
@@ -120,7 +120,7 @@ func TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem(t *testing.T) {
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
 	write(t, store, func(tx *Tx) error {
-		_, err := tx.SetBirth("uid", "pod", "A\x00100", "a line\xff\x00\nanother")
+		_, err := tx.SetStartup("uid", "pod", "A\x00100", "a line\xff\x00\nanother")
 		return err
 	})
 	var got *Worker
@@ -130,7 +130,7 @@ func TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got.Device != "GPU-0" || got.GPUProduct != "A100" || got.BuildLog != "a line\uFFFD\nanother" {
-		t.Errorf("the texts are %q, %q, %q", got.Device, got.GPUProduct, got.BuildLog)
+	if got.Device != "GPU-0" || got.GPUProduct != "A100" || got.StartupLog != "a line\uFFFD\nanother" {
+		t.Errorf("the texts are %q, %q, %q", got.Device, got.GPUProduct, got.StartupLog)
 	}
 }

@@ -64,8 +64,8 @@ type Run struct {
 	// Live workers have a lease, Busy ones hold something, Queued is what they hold beyond the first index of each.
 	Live, Busy, Queued int
 
-	// Barren and Deaths count deaths of workers since the last outcome, see package work.
-	Barren, Deaths int
+	// DeathsWithoutProgress and Deaths count deaths of workers since the last outcome, see package work.
+	DeathsWithoutProgress, Deaths int
 	// Trouble is the latest death's or load error's; TroubleLoad says that it is the latter.
 	Trouble     ErrorText
 	TroubleLoad bool
@@ -136,8 +136,8 @@ const (
 	WorkerLeft
 	// WorkerLapsed: its lease ran out. It may be alive behind a broken network.
 	WorkerLapsed
-	// WorkerOver: its pod has ended. Whatever still speaks for it gets nothing.
-	WorkerOver
+	// WorkerEnded: its pod has ended. Whatever still speaks for it gets nothing.
+	WorkerEnded
 )
 
 // Batch is what was handed out at once, less what is reported or given back.
@@ -170,11 +170,11 @@ type Worker struct {
 
 	FirstMicros, LastMicros int64
 
-	// Born: it was looked up how the worker came to be. GPUProduct is what its node's label says, "" where it says nothing;
-	// BuildLog is the life of its pod before the code ran, a line an event. PutWorker writes these three for a new row
-	// only; see SetBirth.
-	Born                 bool
-	GPUProduct, BuildLog string
+	// StartupRecorded: it was looked up how the worker came to be. GPUProduct is what its node's label says, "" where it says nothing;
+	// StartupLog is the life of its pod before the code ran, a line an event. PutWorker writes these three for a new row
+	// only; see SetStartup.
+	StartupRecorded        bool
+	GPUProduct, StartupLog string
 
 	// LiveBytes is what the worker's live output counts, 0 for none, and LiveIndex the input that printed it: as they were
 	// when the row was read.
@@ -337,7 +337,7 @@ type Outcome struct {
 	AssignedMicros, StartMicros, CompletionMicros int64
 
 	// WorkerID is the row of the worker; 0 where none had it. PodName, Node, Device and GPUProduct are that row's, when
-	// read. Its BuildLog is among Workers: it would be repeated here for each of thousands of outcomes.
+	// read. Its StartupLog is among Workers: it would be repeated here for each of thousands of outcomes.
 	WorkerID                          int64
 	PodName, Node, Device, GPUProduct string
 }

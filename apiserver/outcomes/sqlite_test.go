@@ -94,7 +94,7 @@ func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
 		UID: "uid", Namespace: "ns", Name: "run", Total: 100, GPUs: 2, Next: 40, Returned: set("3-5"), Suspects: set("7,9"),
 		Delayed:   []Delay{{DueMicros: 10, Indexes: set("10-11")}, {DueMicros: 20, Indexes: set("6,8")}},
 		Succeeded: 1, Failed: 2, TimedOut: 3, Cancelled: 4, Unsuccessful: set("1-2"), UnsuccessfulCut: -1, Live: 5, Busy: 4, Queued: 3,
-		Barren: 1, Deaths: 2, Trouble: ErrorText{"T", "message\x00with a NUL", "trace"}, TroubleLoad: true, MeanMicros: 12.5, Measured: 7,
+		DeathsWithoutProgress: 1, Deaths: 2, Trouble: ErrorText{"T", "message\x00with a NUL", "trace"}, TroubleLoad: true, MeanMicros: 12.5, Measured: 7,
 		WorkedMicros: 99, Closing: "JobFailed", ClosingStatus: Failed, ClosingError: ErrorText{"C", "m", "t"}, FillNext: 8, Filled: 6,
 		CreatedMicros: 1,
 	}
@@ -103,7 +103,7 @@ func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
 	after.Next, after.Returned, after.Suspects, after.Unsuccessful, after.UnsuccessfulCut = 50, set("1"), set(""), set("5"), 9
 	after.Delayed = []Delay{{DueMicros: 20, Indexes: set("8")}}
 	after.Succeeded, after.Failed, after.TimedOut, after.Cancelled, after.Live, after.Busy, after.Queued = 5, 6, 7, 8, 9, 10, 11
-	after.Barren, after.Deaths, after.Trouble, after.TroubleLoad, after.MeanMicros = 12, 13, ErrorText{"x", "y", "z"}, false, 0.25
+	after.DeathsWithoutProgress, after.Deaths, after.Trouble, after.TroubleLoad, after.MeanMicros = 12, 13, ErrorText{"x", "y", "z"}, false, 0.25
 	after.Measured, after.WorkedMicros, after.Closing, after.ClosingStatus = 14, 15, "Cancelled", Cancelled
 	after.ClosingError, after.FillNext, after.Filled, after.Closed = ErrorText{"1", "2", "3"}, 16, 17, true
 	for _, want := range []Run{before, after} {
@@ -128,7 +128,7 @@ func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
 	want := Worker{
 		RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", JobUID: "job", CompletionIndex: 3, Device: "GPU-0", State: WorkerLive,
 		Sequence: 9, Batches: []Batch{{5, set("1-3,9")}, {6, set("20")}}, Executing: 2, AnswerAction: "work", AnswerHanded: set("20"),
-		ExecutingMicros: 7, FirstMicros: 1, LastMicros: 2, Born: true, GPUProduct: "A100", BuildLog: "line\nline",
+		ExecutingMicros: 7, FirstMicros: 1, LastMicros: 2, StartupRecorded: true, GPUProduct: "A100", StartupLog: "line\nline",
 	}
 	read := func() (workers []Worker) {
 		t.Helper()
@@ -152,7 +152,7 @@ func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
 	if diff := cmp.Diff([]Worker{want, want, want, want}, read()); diff != "" {
 		t.Errorf("the rows (-want +got):\n%s", diff)
 	}
-	want.State, want.Sequence, want.Batches, want.Alone, want.Executing, want.AnswerAction = WorkerOver, 10, nil, true, -1, "stop"
+	want.State, want.Sequence, want.Batches, want.Alone, want.Executing, want.AnswerAction = WorkerEnded, 10, nil, true, -1, "stop"
 	want.AnswerHanded, want.LastMicros, want.Device, want.ExecutingMicros = set(""), 3, "GPU-1", 0
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(&want) })
 	if diff := cmp.Diff([]Worker{want, want}, read()); diff != "" {
@@ -703,7 +703,7 @@ func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 		writeUntilKilled(t, path)
 	}
 	path := filepath.Join(t.TempDir(), "outcomes.db")
-	if postgrestest.Wanted(t) {
+	if postgrestest.OnPostgreSQL(t) {
 		path = postgrestest.URL(t)
 	}
 	acknowledged := map[int]bool{}

@@ -35,8 +35,8 @@ func (e *ErrorText) bytes() int64 {
 	return int64(len(e.Type) + len(e.Message) + len(e.Traceback))
 }
 
-// SentenceBytes is what the sentences of a run's own row count.
-func (r *Run) SentenceBytes() int64 { return (&r.Trouble).bytes() + (&r.ClosingError).bytes() }
+// TextBytes is what the sentences of a run's own row count.
+func (r *Run) TextBytes() int64 { return (&r.Trouble).bytes() + (&r.ClosingError).bytes() }
 
 // Bytes is what the output of a worker counts that is not in an outcome yet.
 func (l *LiveOutput) Bytes() int64 { return int64(len(l.Stdout.Bytes) + len(l.Stderr.Bytes)) }

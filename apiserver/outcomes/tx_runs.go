@@ -9,7 +9,7 @@ import (
 )
 
 const selectRun = `SELECT id, uid, namespace, name, total, gpus, next_index, returned, suspects,
-	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
+	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, deaths_without_progress, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
 	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed,
 	results_deleted_us, namespace_uid, stored_bytes FROM runs WHERE uid = $1`
@@ -22,7 +22,7 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 		var returned, suspects, unsuccessful, delayed string
 		err := row(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.Total, &r.GPUs, &r.Next, &returned, &suspects,
 			&r.Succeeded, &r.Failed, &r.TimedOut, &r.Cancelled, &unsuccessful, &r.UnsuccessfulCut, &r.Live, &r.Busy, &r.Queued,
-			&r.Barren, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
+			&r.DeathsWithoutProgress, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
 			&r.Measured, &r.WorkedMicros, &r.Closing, &r.ClosingStatus, &r.ClosingError.Type, &r.ClosingError.Message,
 			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros, &delayed, &r.ResultsDeletedMicros,
 			&r.NamespaceUID, &r.StoredBytes)
@@ -47,7 +47,7 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 }
 
 const insertRun = `INSERT INTO runs (uid, namespace, name, total, gpus, next_index, returned, suspects,
-	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
+	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, deaths_without_progress, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
 	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed,
 	namespace_uid, stored_bytes)
@@ -56,7 +56,7 @@ const insertRun = `INSERT INTO runs (uid, namespace, name, total, gpus, next_ind
 
 const updateRun = `UPDATE runs SET next_index = $1, returned = $2, suspects = $3, succeeded = $4, failed = $5,
 	timed_out = $6, cancelled = $7, unsuccessful = $8, unsuccessful_cut = $9, live = $10, busy = $11, queued = $12,
-	barren = $13, deaths = $14, mean_us = $15, measured = $16, worked_us = $17, closing = $18, fill_next = $19,
+	deaths_without_progress = $13, deaths = $14, mean_us = $15, measured = $16, worked_us = $17, closing = $18, fill_next = $19,
 	filled = $20, closed = $21, delayed = $22, stored_bytes = $23 WHERE id = $24`
 
 // The sentences of a run change rarely and may be long.
@@ -68,7 +68,7 @@ const updateRunSentences = `UPDATE runs SET trouble_load = $1, trouble_type = $2
 func (tx *Tx) InsertRun(r *Run) error {
 	id, err := tx.insert("adding a run", insertRun, string(r.UID), r.Namespace, r.Name, r.Total, r.GPUs, r.Next,
 		r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled, r.Unsuccessful.String(),
-		r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, number(r.TroubleLoad), []byte(r.Trouble.Type),
+		r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.DeathsWithoutProgress, r.Deaths, number(r.TroubleLoad), []byte(r.Trouble.Type),
 		[]byte(r.Trouble.Message), []byte(r.Trouble.Traceback), r.MeanMicros, r.Measured, r.WorkedMicros, r.Closing,
 		int(r.ClosingStatus), []byte(r.ClosingError.Type), []byte(r.ClosingError.Message), []byte(r.ClosingError.Traceback),
 		r.FillNext, r.Filled, number(r.Closed), r.CreatedMicros, formatDelays(r.Delayed), string(r.NamespaceUID), r.StoredBytes)
@@ -99,7 +99,7 @@ func (tx *Tx) UpdateRun(before, after *Run) error {
 // changing are the arguments of updateRun but the last.
 func (r *Run) changing() [23]any {
 	return [23]any{r.Next, r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled,
-		r.Unsuccessful.String(), r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, r.MeanMicros, r.Measured,
+		r.Unsuccessful.String(), r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.DeathsWithoutProgress, r.Deaths, r.MeanMicros, r.Measured,
 		r.WorkedMicros, r.Closing, r.FillNext, r.Filled, number(r.Closed), formatDelays(r.Delayed), r.StoredBytes}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 const workerColumns = `id, run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state, sequence, held,
-	alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, born, gpu_product, build_log,
+	alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, startup_recorded, gpu_product, startup_log,
 	COALESCE((SELECT LENGTH(stdout) + LENGTH(stderr) FROM live_output WHERE worker_id = workers.id), 0),
 	COALESCE((SELECT idx FROM live_output WHERE worker_id = workers.id), 0)`
 
@@ -28,13 +28,13 @@ const selectLeases = `SELECT runs.uid, workers.pod_uid, runs.namespace, runs.nam
 	FROM workers JOIN runs ON runs.id = workers.run_id WHERE workers.state = 1`
 
 const insertWorker = `INSERT INTO workers (run_id, pod_uid, pod_name, node, job_uid, completion_index, device, state,
-	sequence, held, alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, born, gpu_product, build_log)
+	sequence, held, alone, executing, answer_action, answer_handed, first_us, last_us, executing_us, startup_recorded, gpu_product, startup_log)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) RETURNING id`
 
 const updateWorker = `UPDATE workers SET device = $1, state = $2, sequence = $3, held = $4, alone = $5, executing = $6,
 	answer_action = $7, answer_handed = $8, last_us = $9, executing_us = $10 WHERE id = $11`
 
-const updateBirth = `UPDATE workers SET born = 1, gpu_product = $1, build_log = $2
+const updateBirth = `UPDATE workers SET startup_recorded = 1, gpu_product = $1, startup_log = $2
 	WHERE pod_uid = $3 AND run_id = (SELECT id FROM runs WHERE uid = $4)`
 
 // Worker returns the row of a pod; nil when it has none.
@@ -82,7 +82,7 @@ func (tx *Tx) workers(doing, text string, args ...any) ([]Worker, error) {
 		var held, handed string
 		err := row(&w.ID, &w.RunID, &w.PodUID, &w.PodName, &w.Node, &w.JobUID, &w.CompletionIndex, &w.Device, &w.State,
 			&w.Sequence, &held, &w.Alone, &w.Executing, &w.AnswerAction, &handed, &w.FirstMicros, &w.LastMicros,
-			&w.ExecutingMicros, &w.Born, &w.GPUProduct, &w.BuildLog, &w.LiveBytes, &w.LiveIndex)
+			&w.ExecutingMicros, &w.StartupRecorded, &w.GPUProduct, &w.StartupLog, &w.LiveBytes, &w.LiveIndex)
 		if err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (tx *Tx) PutWorker(w *Worker) error {
 		id, err := tx.insert("adding a worker", insertWorker, w.RunID, string(w.PodUID), w.PodName, w.Node, string(w.JobUID),
 			w.CompletionIndex, printable(w.Device), int(w.State), w.Sequence, formatBatches(w.Batches), number(w.Alone), w.Executing,
 			w.AnswerAction, w.AnswerHanded.String(), w.FirstMicros, w.LastMicros, w.ExecutingMicros,
-			number(w.Born), printable(w.GPUProduct), printable(w.BuildLog))
+			number(w.StartupRecorded), printable(w.GPUProduct), printable(w.StartupLog))
 		w.ID = id
 		return err
 	}
@@ -117,9 +117,9 @@ func (tx *Tx) PutWorker(w *Worker) error {
 	return err
 }
 
-// SetBirth records how a worker came to be: the product of its GPUs and the life of its pod before the code ran. false: the
+// SetStartup records how a worker came to be: the product of its GPUs and the life of its pod before the code ran. false: the
 // worker has no row (any more).
-func (tx *Tx) SetBirth(run, pod types.UID, gpuProduct, buildLog string) (bool, error) {
+func (tx *Tx) SetStartup(run, pod types.UID, gpuProduct, buildLog string) (bool, error) {
 	changed, err := tx.exec("recording how a worker came to be", updateBirth, printable(gpuProduct), printable(buildLog), string(pod), string(run))
 	return changed > 0, err
 }
@@ -144,9 +144,9 @@ func (tx *Tx) Leases() ([]Lease, error) {
 	return tx.leases("listing leases", selectLeases+` ORDER BY workers.id`)
 }
 
-// Unborn returns the leases of workers of which nobody has looked up yet how they came to be.
-func (tx *Tx) Unborn() ([]Lease, error) {
-	return tx.leases("listing new workers", selectLeases+` AND workers.born = 0 ORDER BY workers.id`)
+// LeasesWithoutStartup returns the leases of workers of which nobody has looked up yet how they came to be.
+func (tx *Tx) LeasesWithoutStartup() ([]Lease, error) {
+	return tx.leases("listing new workers", selectLeases+` AND workers.startup_recorded = 0 ORDER BY workers.id`)
 }
 
 func (tx *Tx) leases(doing, text string) ([]Lease, error) {

@@ -25,7 +25,7 @@ func TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt(t *testing.T) {
 	unborn := func() (leases []Lease) {
 		t.Helper()
 		if err := store.View(ctx, func(tx *Tx) (err error) {
-			leases, err = tx.Unborn()
+			leases, err = tx.LeasesWithoutStartup()
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -40,7 +40,7 @@ func TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt(t *testing.T) {
 	}
 	for pod, want := range map[types.UID]bool{"pod": true, "nobody": false} {
 		write(t, store, func(tx *Tx) error {
-			if found, err := tx.SetBirth("uid", pod, "A100", "Scheduled\nStarted"); err != nil || found != want {
+			if found, err := tx.SetStartup("uid", pod, "A100", "Scheduled\nStarted"); err != nil || found != want {
 				t.Errorf("the birth of %s was recorded: %v, %v; want %v", pod, found, err, want)
 			}
 			return nil
@@ -51,7 +51,7 @@ func TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt(t *testing.T) {
 	}
 	worker.Sequence = 2
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(&worker) })
-	worker.Born, worker.GPUProduct, worker.BuildLog = true, "A100", "Scheduled\nStarted"
+	worker.StartupRecorded, worker.GPUProduct, worker.StartupLog = true, "A100", "Scheduled\nStarted"
 	var got []Worker
 	if err := store.View(ctx, func(tx *Tx) (err error) {
 		got, err = tx.Workers(run.ID)

@@ -23,10 +23,10 @@ type Database interface {
 type Source func() (string, error)
 
 // Where is a source that always says the same.
-func Where(where string) Source { return func() (string, error) { return where, nil } }
+func FixedURL(where string) Source { return func() (string, error) { return where, nil } }
 
 // InFile is a source that reads the URL from a file, as a Secret is mounted.
-func InFile(path string) Source {
+func URLFromFile(path string) Source {
 	return func() (string, error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -37,7 +37,7 @@ func InFile(path string) Source {
 }
 
 // At names the store at a URL: sqlite:///PATH for a file, postgres://… for a database. It opens nothing.
-func At(source Source) (Database, error) {
+func New(source Source) (Database, error) {
 	where, err := source()
 	if err != nil {
 		return nil, err

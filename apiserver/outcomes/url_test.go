@@ -21,7 +21,7 @@ func TestTheEngineIsChosenByTheURL(t *testing.T) {
 		"/var/lib/outcomes.db":                      {words: "must begin with"},
 		"":                                          {words: "must begin with"},
 	} {
-		store, err := At(Where(where))
+		store, err := New(FixedURL(where))
 		switch {
 		case tc.words != "":
 			if err == nil || !strings.Contains(err.Error(), tc.words) || strings.Contains(err.Error(), "s3cret") {
@@ -43,13 +43,13 @@ func TestTheEngineIsChosenByTheURL(t *testing.T) {
 
 func TestTheURLIsReadFromAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "url")
-	if _, err := At(InFile(file)); err == nil || !strings.Contains(err.Error(), "reading the URL of the outcome store") {
+	if _, err := New(URLFromFile(file)); err == nil || !strings.Contains(err.Error(), "reading the URL of the outcome store") {
 		t.Errorf("a file that is not there got %v", err)
 	}
 	if err := os.WriteFile(file, []byte("sqlite:///x/y.db\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if store, err := At(InFile(file)); err != nil || store.(*SQLite).path != "/x/y.db" { //nolint:forcetypeassert // a test
+	if store, err := New(URLFromFile(file)); err != nil || store.(*SQLite).path != "/x/y.db" { //nolint:forcetypeassert // a test
 		t.Errorf("got %v, %v", store, err)
 	}
 }

@@ -141,7 +141,7 @@ func TestAJobIsInProgressWhileItsWorkerExecutesIt(t *testing.T) {
 		{ID: 1, State: outcomes.WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: []outcomes.Batch{{AssignedMicros: 10, Indexes: set("4-6")}}},
 		{ID: 2, State: outcomes.WorkerLive, Executing: -1, Batches: []outcomes.Batch{{AssignedMicros: 20, Indexes: set("8-9")}}},
 		{ID: 3, State: outcomes.WorkerLive, Executing: -1},
-		{ID: 4, State: outcomes.WorkerOver, Executing: 1, Batches: []outcomes.Batch{{AssignedMicros: 30, Indexes: set("1")}}},
+		{ID: 4, State: outcomes.WorkerEnded, Executing: 1, Batches: []outcomes.Batch{{AssignedMicros: 30, Indexes: set("1")}}},
 	}})
 	for index, want := range map[int]struct {
 		status   int

@@ -63,7 +63,7 @@ func (a arrivals) Read(p []byte) (int, error) {
 	h.arrived += int64(n)
 	h.input += int64(n)
 	h.largest = max(h.largest, h.input)
-	more := min(h.arrived, uploads.PieceBytes+2*h.largest) - h.charged
+	more := min(h.arrived, uploads.TargetChunkBytes+2*h.largest) - h.charged
 	if more <= 0 {
 		return n, err
 	}

@@ -117,7 +117,7 @@ func queryOf(r *http.Request) (url.Values, error) {
 
 // plainBody refuses a body that is compressed, which is never inflated.
 func plainBody(header http.Header) error {
-	coding := bodies.Encoded(header)
+	coding := bodies.ContentCoding(header)
 	if coding == "" {
 		return nil
 	}

@@ -150,11 +150,11 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 		return 0, nil, uploadError(err, nothingKept)
 	}
 	defer charge.Close()
-	body := bodies.New(w, request, bodies.Limits{Bytes: 2 * r.mostBytes, Patience: uploadPatience}, nil, r.clock)
+	body := bodies.New(w, request, bodies.Limits{Bytes: 2 * r.mostBytes, Timeout: uploadPatience}, nil, r.clock)
 	defer body.Done()
 	upload, have, err := r.receive(ctx, namespace, &asked, newHeld(body, asked.stream, charge))
 	if errors.Is(err, bodies.ErrFull) {
-		bodies.Pass(w, request, bodies.OfKnown) // the caller reads the refusal instead of a reset connection
+		bodies.Drain(w, request, bodies.DrainAuthenticated) // the caller reads the refusal instead of a reset connection
 	}
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), identity.ErrRevoked):
@@ -201,7 +201,7 @@ func uploadedAs(upload uploads.Upload) *v1alpha1.ParametersSource {
 // partError is uploadError of inputs that come in several calls, of which so many are stored.
 func partError(function string, have int, err error) error {
 	var offset *uploads.OffsetError
-	if errors.As(err, &offset) || errors.Is(err, uploads.ErrElsewhere) {
+	if errors.As(err, &offset) || errors.Is(err, uploads.ErrConflict) {
 		return apierrors.NewConflict(v1alpha1.Resource("functions"), function, err)
 	}
 	switch have {

@@ -17,8 +17,8 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// ErrElsewhere: another call adds to the same upload, or has completed it.
-var ErrElsewhere = errors.New("another call adds to this upload: ask how many inputs it has, and go on from there")
+// ErrConflict: another call adds to the same upload, or has completed it.
+var ErrConflict = errors.New("another call adds to this upload: ask how many inputs it has, and go on from there")
 
 // OffsetError says that an upload that comes in several calls has another number of inputs than the caller said.
 type OffsetError struct{ Have int }
@@ -118,8 +118,8 @@ func (s *Store) Finish(ctx context.Context, namespace, name string, inputs int) 
 	kept, err := s.complete(ctx, arriving.ID, uid, namespace, upload, func(tx *outcomes.Tx, same int64) error {
 		return tx.PutArriving(namespace, name, same, arriving.State)
 	})
-	if errors.Is(err, ErrSwept) {
-		err = ErrElsewhere
+	if errors.Is(err, ErrExpired) {
+		err = ErrConflict
 	}
 	if err != nil || kept {
 		return upload, err
@@ -159,7 +159,7 @@ func (s *Store) resume(ctx context.Context, namespace string, uid types.UID, nam
 			return err
 		}
 		if other != nil {
-			return ErrElsewhere
+			return ErrConflict
 		}
 		if err := s.room(tx, namespace, outcomes.UploadBytes); err != nil {
 			return err

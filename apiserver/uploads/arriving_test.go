@@ -45,7 +45,7 @@ func offsetOf(err error) int {
 func TestWhatComesInSeveralCallsIsWhatComesInOne(t *testing.T) {
 	const n = 5000
 	text := numbered(n, 1000)
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	whole, err := store.Write(t.Context(), "other", parameters.NewReader(strings.NewReader(text), lines))
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestWhatComesInSeveralCallsIsWhatComesInOne(t *testing.T) {
 }
 
 func TestWhatIsThereAlreadyIsKeptOnceHoweverItCame(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	text := numbered(3000, 1000)
 	whole := writeText(t, store, "space", text)
 	mustHave(t, store, upload, 0, text, 3000)
@@ -108,7 +108,7 @@ func TestWhatIsThereAlreadyIsKeptOnceHoweverItCame(t *testing.T) {
 }
 
 func TestOffsetsThatAreWrongAreRefused(t *testing.T) {
-	store, _, _ := newStore(t, DefaultMostBytes)
+	store, _, _ := newStore(t, DefaultMaxBytes)
 	refused := func(name string, have int, err error) {
 		t.Helper()
 		if got := offsetOf(err); got != have {
@@ -142,7 +142,7 @@ func TestOffsetsThatAreWrongAreRefused(t *testing.T) {
 func TestOfTwoCallsThatAddToOneUploadOneIsRefused(t *testing.T) {
 	for name, before := range map[string]int{"at its beginning": 0, "in the middle": 10} {
 		t.Run(name, func(t *testing.T) {
-			store, _, _ := newStore(t, DefaultMostBytes)
+			store, _, _ := newStore(t, DefaultMaxBytes)
 			text := numbered(30, 1)
 			mustHave(t, store, upload, 0, some(text, 0, before), before)
 			for _, when := range []int{0, 5} {
@@ -155,7 +155,7 @@ func TestOfTwoCallsThatAddToOneUploadOneIsRefused(t *testing.T) {
 					}
 					return reader.Next()
 				}))
-				if !errors.Is(err, ErrElsewhere) {
+				if !errors.Is(err, ErrConflict) {
 					t.Errorf("after %d inputs: %d, %v", when, have, err)
 				}
 			}
@@ -184,7 +184,7 @@ func TestAnUploadHasItsLimitOverAllCalls(t *testing.T) {
 }
 
 func TestOfACallThatFailsWhatCameBeforeIsKept(t *testing.T) {
-	store, _, _ := newStore(t, DefaultMostBytes)
+	store, _, _ := newStore(t, DefaultMaxBytes)
 	have, err := appended(t.Context(), store, upload, 0, strings.NewReader("[1]\n[2]\n[oops\n"))
 	var format *parameters.FormatError
 	if !errors.As(err, &format) || have != 2 {
@@ -203,7 +203,7 @@ func TestOfACallThatFailsWhatCameBeforeIsKept(t *testing.T) {
 }
 
 func TestAnUploadThatNobodyAddsToIsSweptWithItsName(t *testing.T) {
-	store, db, clk := newStore(t, DefaultMostBytes)
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	sweeper := NewSweeper(store, func() (map[[2]string]bool, error) { return nil, nil }, time.Hour, clk)
 	sweep := func(after time.Duration) {
 		t.Helper()

@@ -99,7 +99,7 @@ func (w *writer) add(ctx context.Context, input parameters.Input) error {
 	if w.bytes > w.s.most {
 		return fmt.Errorf("%w: they have more than %d bytes: split the run, or put what is large where the handler can fetch it", ErrTooLarge, w.s.most)
 	}
-	if len(w.piece) < PieceBytes {
+	if len(w.piece) < TargetChunkBytes {
 		return nil
 	}
 	return w.flush(ctx)
@@ -120,9 +120,9 @@ func (w *writer) flush(ctx context.Context) error {
 		case err != nil:
 			return err
 		case !there && named:
-			return ErrElsewhere
+			return ErrConflict
 		case !there:
-			return ErrSwept
+			return ErrExpired
 		case named:
 			return w.putState(tx)
 		}

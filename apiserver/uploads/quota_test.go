@@ -32,7 +32,7 @@ func (s spaces) Lookup(name string) (types.UID, map[string]string, bool) {
 // limited makes a store in which each namespace may have so many bytes.
 func limited(t *testing.T, bytes int64, known spaces) (*Store, *outcomes.SQLite) {
 	t.Helper()
-	store, db, clk := newStore(t, DefaultMostBytes)
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	store.quota = quotas.New(quotas.Limits{Uploads: bytes}, known, clk)
 	return store, db
 }
@@ -160,7 +160,7 @@ func TestAnAnnotationOfTheNamespaceIsItsQuota(t *testing.T) {
 //security:attack tenant | A namespace is deleted and made again under its name by somebody else. | The new one neither sees nor uses nor pays for the old uploads, and they are swept.
 func TestANamespaceThatIsMadeAgainHasNoUploadsOfTheOld(t *testing.T) {
 	known := spaces{"space": {uid: "old"}}
-	store, db, clk := newStore(t, DefaultMostBytes)
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	store.quota = quotas.New(quotas.Limits{Uploads: 2 << 20}, known, clk)
 	text := numbered(1500, 1000)
 	upload := writeText(t, store, "space", text)

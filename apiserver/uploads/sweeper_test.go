@@ -7,7 +7,7 @@ import (
 
 //security:attack tenant | makes the run that names an upload undecodable, so that what it names is not known | no upload of its namespace is swept, those of others are
 func TestWhereARunCannotBeDecodedNoUploadIsSwept(t *testing.T) {
-	store, _, clk := newStore(t, DefaultMostBytes)
+	store, _, clk := newStore(t, DefaultMaxBytes)
 	mine, others := writeText(t, store, "space", "[1]\n"), writeText(t, store, "other", "[1]\n")
 	sweeper := NewSweeper(store, func() (map[[2]string]bool, error) {
 		return map[[2]string]bool{{"space", AnyUpload}: true}, nil

@@ -36,15 +36,15 @@ var (
 	ErrNotFound = errors.New("these inputs are not stored in the run's namespace (any more): upload them again, with functions/run")
 	// ErrTooLarge: the inputs are more than one upload may have.
 	ErrTooLarge = errors.New("the inputs are too large")
-	// ErrSwept: nothing came for so long that what was there was deleted.
-	ErrSwept = errors.New("nothing came for too long: upload the inputs again")
+	// ErrExpired: nothing came for so long that what was there was deleted.
+	ErrExpired = errors.New("nothing came for too long: upload the inputs again")
 )
 
 const (
-	// PieceBytes is how much a piece has, unless its last input is longer than what is left of that.
-	PieceBytes = 1 << 20
-	// DefaultMostBytes is how many bytes an upload may have, unless a flag says otherwise.
-	DefaultMostBytes = 4 << 30
+	// TargetChunkBytes is how much a piece has, unless its last input is longer than what is left of that.
+	TargetChunkBytes = 1 << 20
+	// DefaultMaxBytes is how many bytes an upload may have, unless a flag says otherwise.
+	DefaultMaxBytes = 4 << 30
 	// perPiece is what a piece costs in memory beside its text and the four bytes of each input.
 	perPiece = 128
 )
@@ -165,7 +165,7 @@ func (s *Store) complete(ctx context.Context, id int64, uid types.UID, namespace
 		}
 		there, err := tx.CompleteUpload(id, upload.Digest, upload.Inputs, s.now())
 		if err == nil && !there {
-			return ErrSwept
+			return ErrExpired
 		}
 		kept = err == nil
 		return err

@@ -78,7 +78,7 @@ func rows(t *testing.T, db *outcomes.SQLite) (uploads, pieces int) {
 }
 
 func TestEveryInputComesBackFromItsPlace(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	const n = 5000
 	upload := writeText(t, store, "space", numbered(n, 1000)) // some pieces
 	if _, pieces := rows(t, db); upload.Inputs != n || pieces < 4 {
@@ -103,7 +103,7 @@ func TestEveryInputComesBackFromItsPlace(t *testing.T) {
 }
 
 func TestLiteralsStayLiterals(t *testing.T) {
-	store, _, _ := newStore(t, DefaultMostBytes)
+	store, _, _ := newStore(t, DefaultMaxBytes)
 	upload, err := store.Write(t.Context(), "space", parameters.NewReader(strings.NewReader("((1, b'x'),\n ('''a\nb''',))"), parameters.Stream{Format: v1alpha1.FormatPython}))
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestLiteralsStayLiterals(t *testing.T) {
 }
 
 func TestTheSameContentIsStoredOnceForANamespace(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	first := writeText(t, store, "space", "[1]\n[2]\n")
 	same := writeText(t, store, "space", "  [ 1 ]\n\n[2]") // other white space, the same inputs
 	other := writeText(t, store, "space", "[1]\n[3]\n")
@@ -132,7 +132,7 @@ func TestTheSameContentIsStoredOnceForANamespace(t *testing.T) {
 }
 
 func TestTheSameContentFromManyAtOnce(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -186,7 +186,7 @@ func TestOfWhatFailsNothingIsKept(t *testing.T) {
 }
 
 func TestWhoeverGoesAwayLeavesNothing(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	ctx, cancel := context.WithCancel(t.Context())
 	text := iotest.OneByteReader(strings.NewReader(numbered(1500, 1000)))
 	read := 0
@@ -209,7 +209,7 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestTheSweeperDeletesWhatNoRunHasNamedForADay(t *testing.T) {
-	store, db, clk := newStore(t, DefaultMostBytes)
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	used, unused := writeText(t, store, "space", "[1]\n"), writeText(t, store, "space", "[2]\n")
 	var halfway int64
 	if err := db.Update(t.Context(), "", func(tx *outcomes.Tx) (err error) {
@@ -292,7 +292,7 @@ func TestDamagedPiecesAreRefused(t *testing.T) {
 func TestAPieceOfManyInputsTakesASmallMultipleOfItsBytes(t *testing.T) {
 	var data []byte
 	count := 0
-	for ; len(data) < PieceBytes; count++ {
+	for ; len(data) < TargetChunkBytes; count++ {
 		data = frame(data, parameters.Input{JSON: []byte("[]")})
 	}
 	var before, after runtime.MemStats

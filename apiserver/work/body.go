@@ -28,7 +28,7 @@ func newBudget() *bodies.Budget {
 // read reads the call of a worker, who may have one on its way at a time. The charge lasts as long as the call.
 func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*exchange.Request, *bodies.Charge, error) {
 	if r.ContentLength > exchange.MaxBody {
-		bodies.Pass(w, r, bodies.OfKnown)
+		bodies.Drain(w, r, bodies.DrainAuthenticated)
 		return nil, nil, exchange.ErrTooLarge
 	}
 	pod := bodies.Key{Kind: bodies.Pod, Name: string(worker.PodUID)}
@@ -36,7 +36,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := bodies.New(w, r, bodies.Limits{Bytes: exchange.MaxBody, Patience: bodyPatience}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
+	text, err := bodies.New(w, r, bodies.Limits{Bytes: exchange.MaxBody, Timeout: bodyPatience}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
 	var request *exchange.Request
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):

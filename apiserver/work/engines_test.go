@@ -102,7 +102,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestCallsThatAreOnlyAnnouncedKeepNobodyOut":                                                           TestCallsThatAreOnlyAnnouncedKeepNobodyOut,
 }
 
-func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOn(t, onEveryEngine) }
+func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOnPostgreSQL(t, onEveryEngine) }
 
 // A test that makes a cluster must be in the table.
 func TestEveryTestOfTheExchangeRunsOnEveryEngine(t *testing.T) {
@@ -122,7 +122,7 @@ func (c *cluster) makeStore() {
 	switch {
 	case c.url != "":
 		return // a benchmark's, on a server that syncs
-	case postgrestest.Wanted(c.t):
+	case postgrestest.OnPostgreSQL(c.t):
 		c.url = postgrestest.URL(c.t)
 		return
 	}

@@ -89,7 +89,7 @@ func (e *Exchange) bury(ctx context.Context, run Run, worker Worker, podExit Pod
 		return e.unsettled(err)
 	}
 	logger(ctx, run).V(1).Info("Worker over", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", podExit.ExitCode,
-		"reason", podExit.Reason, "barren", l.row.Barren, "deaths", l.row.Deaths)
+		"reason", podExit.Reason, "barren", l.row.DeathsWithoutProgress, "deaths", l.row.Deaths)
 	e.deadlines.forget(lease)
 	e.announce(l, &before)
 	return nil
@@ -116,7 +116,7 @@ func (e *Exchange) buryIn(tx *outcomes.Tx, l *ledger, worker Worker, podExit Pod
 		fresh := newWorker(worker, l.row.ID, l.now)
 		fresh.LastMicros, fresh.State = l.now, outcomes.WorkerLapsed
 		row = &fresh
-	case row.State == outcomes.WorkerOver:
+	case row.State == outcomes.WorkerEnded:
 		return nil
 	case why == lossLapsed && (row.State != outcomes.WorkerLive || !e.deadlines.due(leaseKey{l.run.UID, worker.PodUID}, beatOf(row))):
 		// It has called since, whichever server, or has left.

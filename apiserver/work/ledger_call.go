@@ -79,7 +79,7 @@ func (c *call) decide() error {
 		return err
 	}
 	c.ripen()
-	repeated, over, idle := c.repeated(), c.self.State == outcomes.WorkerOver, c.idle()
+	repeated, over, idle := c.repeated(), c.self.State == outcomes.WorkerEnded, c.idle()
 	if !over {
 		// Whoever calls is alive, whatever was thought of him.
 		c.self.State = outcomes.WorkerLive
@@ -243,7 +243,7 @@ func (c *call) report(o *exchange.Outcome) bool {
 	stored.WorkerID = c.self.ID
 	c.add(stored)
 	// The module loads and a worker works: what died before is no pattern.
-	c.row.Barren, c.row.Deaths = 0, 0
+	c.row.DeathsWithoutProgress, c.row.Deaths = 0, 0
 	return true
 }
 

@@ -42,7 +42,7 @@ func (l *ledger) bury(worker outcomes.Worker, podExit PodExit, why loss) outcome
 	before := worker
 	held := worker.Held()
 	alone := worker.Alone
-	worker.State = outcomes.WorkerOver
+	worker.State = outcomes.WorkerEnded
 	if why == lossLapsed && podExit.State != PodExitEnded {
 		// It may call again when the network is back; a pod that has ended cannot.
 		worker.State = outcomes.WorkerLapsed
@@ -52,7 +52,7 @@ func (l *ledger) bury(worker outcomes.Worker, podExit PodExit, why loss) outcome
 	defer l.settle()
 
 	switch {
-	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerOver:
+	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerEnded:
 		// It had nothing left to do, or this is known.
 	case podExit.Terminating, podExit.State == PodExitDisrupted, podExit.State == PodExitRunning,
 		podExit.State == PodExitEnded && podExit.ExitCode == 0:
@@ -72,7 +72,7 @@ func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, podExit PodExi
 	l.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
 	if held.Len() != 1 {
 		// Deaths that charge an input are counted in Deaths alone: they end by themselves when the budgets are used up.
-		l.row.Barren++
+		l.row.DeathsWithoutProgress++
 		l.giveBack(held, true)
 		l.endBarren()
 		return
@@ -96,7 +96,7 @@ func (l *ledger) died(worker *outcomes.Worker, held indexset.Set, podExit PodExi
 	})
 	l.endFailing()
 	// Not Deaths: where every input kills its container, the run must end before each has had its two.
-	l.row.Barren = 0
+	l.row.DeathsWithoutProgress = 0
 	l.endBarren()
 }
 
@@ -126,7 +126,7 @@ func (l *ledger) trouble(text outcomes.ErrorText, load bool) {
 // loadFailed takes a worker's word that the module cannot be loaded. What it holds it keeps: nothing of it was executed.
 func (l *ledger) loadFailed(text *exchange.ErrorText) {
 	l.row.Deaths++
-	l.row.Barren++
+	l.row.DeathsWithoutProgress++
 	l.trouble(storedError(text), true)
 	l.endBarren()
 }
@@ -134,7 +134,7 @@ func (l *ledger) loadFailed(text *exchange.ErrorText) {
 // endBarren ends a run whose workers die again and again without one outcome.
 func (l *ledger) endBarren() {
 	limit := max(l.run.Workers, 1) + 2
-	if l.row.Barren < limit && l.row.Deaths < 3*limit {
+	if l.row.DeathsWithoutProgress < limit && l.row.Deaths < 3*limit {
 		return
 	}
 	reason := v1alpha1.ReasonWorkersDied

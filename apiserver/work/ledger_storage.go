@@ -76,7 +76,7 @@ func unkept(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
 	o.Error = &outcomes.ErrorText{
 		Type: ErrorStorageQuotaExceeded,
 		Message: fmt.Sprintf("%s; the %s that it returned, raised and printed are not stored: %s. %s",
-			happened, quotas.Size(o.PayloadBytes()), room.Sentence(), room.Remedy()),
+			happened, quotas.Size(o.PayloadBytes()), room.Usage(), room.Remedy()),
 	}
 	o.Status = outcomes.Failed
 	o.StdoutDropped += int64(len(o.Stdout))
@@ -90,5 +90,5 @@ func (l *ledger) countRow(before *outcomes.Run) {
 	if l.row.ID == 0 {
 		l.row.StoredBytes += outcomes.RunBytes
 	}
-	l.row.StoredBytes += l.row.SentenceBytes() - before.SentenceBytes()
+	l.row.StoredBytes += l.row.TextBytes() - before.TextBytes()
 }

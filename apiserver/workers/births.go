@@ -150,7 +150,7 @@ func (b *Births) round(ctx context.Context) error {
 	}
 	var leases []outcomes.Lease
 	err := b.store.View(ctx, func(tx *outcomes.Tx) (err error) {
-		leases, err = tx.Unborn()
+		leases, err = tx.LeasesWithoutStartup()
 		return err
 	})
 	if err != nil {
@@ -224,7 +224,7 @@ func (b *Births) look(ctx context.Context, key birthKey, newborn *birth) (done b
 		return false, err
 	}
 	err = b.store.Update(ctx, key.run, func(tx *outcomes.Tx) error {
-		_, err := tx.SetBirth(key.run, key.pod, product, text)
+		_, err := tx.SetStartup(key.run, key.pod, product, text)
 		return err
 	})
 	return err == nil, err

@@ -99,8 +99,8 @@ func (m *maternity) worker(pod types.UID) work.Worker {
 
 // birthOf is what is written down of a pod.
 type birthOf struct {
-	Born         bool
-	Product, Log string
+	StartupRecorded bool
+	Product, Log    string
 }
 
 func (m *maternity) written(pod types.UID) birthOf {
@@ -115,7 +115,7 @@ func (m *maternity) written(pod types.UID) birthOf {
 	if worker == nil {
 		return birthOf{}
 	}
-	return birthOf{worker.Born, worker.GPUProduct, worker.BuildLog}
+	return birthOf{worker.StartupRecorded, worker.GPUProduct, worker.StartupLog}
 }
 
 func (m *maternity) pending() int {
@@ -257,7 +257,7 @@ func TestAWorkerThatWasGivenUpIsFoundByTheNextRoundAndNoOther(t *testing.T) {
 	m.work()
 	m.before = func(int) error { return nil }
 	m.update(func(tx *outcomes.Tx) error {
-		born := &outcomes.Worker{RunID: m.run.ID, PodUID: "born", State: outcomes.WorkerLive, Born: true}
+		born := &outcomes.Worker{RunID: m.run.ID, PodUID: "born", State: outcomes.WorkerLive, StartupRecorded: true}
 		left := &outcomes.Worker{RunID: m.run.ID, PodUID: "left", State: outcomes.WorkerLeft}
 		return errors.Join(tx.PutWorker(born), tx.PutWorker(left))
 	})
@@ -270,7 +270,7 @@ func TestAWorkerThatWasGivenUpIsFoundByTheNextRoundAndNoOther(t *testing.T) {
 		t.Errorf("who is looked at (-want +got):\n%s", diff)
 	}
 	m.work()
-	if got := m.written("pod-uid"); !got.Born || got.Product != "A100" {
+	if got := m.written("pod-uid"); !got.StartupRecorded || got.Product != "A100" {
 		t.Errorf("written down: %+v", got)
 	}
 }
@@ -282,7 +282,7 @@ func TestAStoreThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 	m.births.store = full
 	m.births.Joined("run-uid", m.worker("pod-uid"))
 	m.work()
-	if got := m.written("pod-uid"); !got.Born || len(queue.waits) != 3 {
+	if got := m.written("pod-uid"); !got.StartupRecorded || len(queue.waits) != 3 {
 		t.Errorf("written down: %+v, after %v", got, queue.waits)
 	}
 }
@@ -381,7 +381,7 @@ func TestBirthsRun(t *testing.T) {
 	}
 	waitFor(t, func() bool {
 		m.clock.Step(time.Second)
-		return m.written("pod-uid").Born && m.written("earlier").Born
+		return m.written("pod-uid").StartupRecorded && m.written("earlier").StartupRecorded
 	})
 	for pod, want := range want {
 		if diff := cmp.Diff(want, m.written(pod)); diff != "" {

@@ -14,7 +14,7 @@ import (
 const onPostgres = "TestOnPostgreSQL"
 
 // RunOn runs a table of tests on PostgreSQL. The calling test must have the name TestOnPostgreSQL.
-func RunOn(t *testing.T, table map[string]func(*testing.T)) {
+func RunOnPostgreSQL(t *testing.T, table map[string]func(*testing.T)) {
 	t.Helper()
 	if t.Name() != onPostgres {
 		t.Fatalf("the table runs on PostgreSQL in a test %s, not in %s", onPostgres, t.Name())
@@ -25,7 +25,7 @@ func RunOn(t *testing.T, table map[string]func(*testing.T)) {
 }
 
 // Wanted reports whether a test runs on PostgreSQL, because RunOn has started it.
-func Wanted(t testing.TB) bool { return strings.HasPrefix(t.Name(), onPostgres+"/") }
+func OnPostgreSQL(t testing.TB) bool { return strings.HasPrefix(t.Name(), onPostgres+"/") }
 
 // CheckTable fails the test for each test of the package in the current folder that calls one of the openers and is not in the table.
 func CheckTable(t *testing.T, table map[string]func(*testing.T), openers ...string) {

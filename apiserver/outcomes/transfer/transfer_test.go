@@ -34,7 +34,7 @@ func place(t *testing.T, engine string) string {
 
 func openAt(t *testing.T, where string) outcomes.Database {
 	t.Helper()
-	store, err := outcomes.At(outcomes.Where(where))
+	store, err := outcomes.New(outcomes.FixedURL(where))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func furnish(t *testing.T, store outcomes.Store, names ...string) {
 			for i := range 3 {
 				w := &outcomes.Worker{
 					RunID: run.ID, PodUID: types.UID(fmt.Sprintf("%s-pod-%d", name, i)), PodName: "pod", Node: fmt.Sprintf("node of %s %d", name, i), State: outcomes.WorkerLive,
-					Sequence: 9, Batches: []outcomes.Batch{{AssignedMicros: 5, Indexes: set("1-3")}}, Executing: -1, Born: true, GPUProduct: "A100", BuildLog: "line\nline ü",
+					Sequence: 9, Batches: []outcomes.Batch{{AssignedMicros: 5, Indexes: set("1-3")}}, Executing: -1, StartupRecorded: true, GPUProduct: "A100", StartupLog: "line\nline ü",
 				}
 				if err := tx.PutWorker(w); err != nil {
 					return err
@@ -145,7 +145,7 @@ func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
 // copyClosed copies a store that has been closed: its connections may take PostgreSQL a moment to end.
 func copyClosed(from, to string) (Counts, error) {
 	for begun := time.Now(); ; <-time.After(10 * time.Millisecond) {
-		counts, err := Copy(ctx, outcomes.Where(from), outcomes.Where(to))
+		counts, err := Copy(ctx, outcomes.FixedURL(from), outcomes.FixedURL(to))
 		if !errors.Is(err, outcomes.ErrInUse) || time.Since(begun) > 30*time.Second {
 			return counts, err
 		}
@@ -178,7 +178,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 				})
 			}
 			want := contentsOf(t, store)
-			if _, err := Copy(ctx, outcomes.Where(from), outcomes.Where(to)); !errors.Is(err, outcomes.ErrInUse) {
+			if _, err := Copy(ctx, outcomes.FixedURL(from), outcomes.FixedURL(to)); !errors.Is(err, outcomes.ErrInUse) {
 				t.Fatalf("copying a store that a server uses got %v", err)
 			}
 			if err := store.Close(); err != nil {
@@ -241,7 +241,7 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 			<-begun
 			// Whoever takes the export takes his time.
 			var file bytes.Buffer
-			if _, err := Export(ctx, outcomes.Where(from), &slowWriter{to: &file, run: run, store: store}); err != nil {
+			if _, err := Export(ctx, outcomes.FixedURL(from), &slowWriter{to: &file, run: run, store: store}); err != nil {
 				t.Fatal(err)
 			}
 			close(stop)
@@ -249,7 +249,7 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 			want := contentsOf(t, store)
 			for _, other := range []string{"SQLite", "PostgreSQL"} {
 				to := place(t, other)
-				imported, err := Import(ctx, outcomes.Where(to), bytes.NewReader(file.Bytes()))
+				imported, err := Import(ctx, outcomes.FixedURL(to), bytes.NewReader(file.Bytes()))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -304,7 +304,7 @@ func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
 			first := openAt(t, from)
 			furnish(t, first, "one", "two")
 			var file bytes.Buffer
-			if _, err := Export(ctx, outcomes.Where(from), &file); err != nil {
+			if _, err := Export(ctx, outcomes.FixedURL(from), &file); err != nil {
 				t.Fatal(err)
 			}
 			second := openAt(t, to)
@@ -316,7 +316,7 @@ func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
 			if err := second.Close(); err != nil {
 				t.Fatal(err)
 			}
-			imported, err := Import(ctx, outcomes.Where(to), bytes.NewReader(file.Bytes()))
+			imported, err := Import(ctx, outcomes.FixedURL(to), bytes.NewReader(file.Bytes()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -336,7 +336,7 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 	from := place(t, "SQLite")
 	furnish(t, openAt(t, from), "one")
 	var file bytes.Buffer
-	if _, err := Export(ctx, outcomes.Where(from), &file); err != nil {
+	if _, err := Export(ctx, outcomes.FixedURL(from), &file); err != nil {
 		t.Fatal(err)
 	}
 	unzip, err := gzip.NewReader(bytes.NewReader(file.Bytes()))
@@ -379,7 +379,7 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 		for _, engine := range []string{"SQLite", "PostgreSQL"} {
 			t.Run(name+" into "+engine, func(t *testing.T) {
 				to := place(t, engine)
-				if _, err := Import(ctx, outcomes.Where(to), bytes.NewReader(tc.file)); err == nil || !strings.Contains(err.Error(), tc.words) {
+				if _, err := Import(ctx, outcomes.FixedURL(to), bytes.NewReader(tc.file)); err == nil || !strings.Contains(err.Error(), tc.words) {
 					t.Errorf("importing got %v; want words like %q", err, tc.words)
 				}
 				if got := contentsOf(t, openAt(t, to)); len(got) != 0 {
@@ -388,7 +388,7 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 			})
 		}
 	}
-	if _, err := Import(ctx, outcomes.Where(place(t, "SQLite")), bytes.NewReader(zip(whole))); err != nil {
+	if _, err := Import(ctx, outcomes.FixedURL(place(t, "SQLite")), bytes.NewReader(zip(whole))); err != nil {
 		t.Errorf("the whole file got %v", err)
 	}
 }
@@ -396,15 +396,15 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 func TestAnExportThatCannotBeWrittenSaysSo(t *testing.T) {
 	from := place(t, "PostgreSQL")
 	furnish(t, openAt(t, from), "one")
-	if _, err := Export(ctx, outcomes.Where(from), brokenWriter{}); err == nil || !strings.Contains(err.Error(), "no room") {
+	if _, err := Export(ctx, outcomes.FixedURL(from), brokenWriter{}); err == nil || !strings.Contains(err.Error(), "no room") {
 		t.Errorf("got %v", err)
 	}
 	within, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := Export(within, outcomes.Where(from), io.Discard); err == nil {
+	if _, err := Export(within, outcomes.FixedURL(from), io.Discard); err == nil {
 		t.Error("an export went on without its caller")
 	}
-	if _, err := Export(ctx, outcomes.Where("sqlite:///no/such/file.db"), io.Discard); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := Export(ctx, outcomes.FixedURL("sqlite:///no/such/file.db"), io.Discard); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a file that is not there got %v", err)
 	}
 }
@@ -418,7 +418,7 @@ func TestEveryTableGoesAlong(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		where := place(t, engine)
 		openAt(t, where)
-		s, err := outcomes.OpenSnapshot(ctx, outcomes.Where(where), false)
+		s, err := outcomes.OpenSnapshot(ctx, outcomes.FixedURL(where), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -459,7 +459,7 @@ func TestBothEnginesHaveTheSameColumns(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		where := place(t, engine)
 		openAt(t, where)
-		s, err := outcomes.OpenSnapshot(ctx, outcomes.Where(where), false)
+		s, err := outcomes.OpenSnapshot(ctx, outcomes.FixedURL(where), false)
 		if err != nil {
 			t.Fatal(err)
 		}

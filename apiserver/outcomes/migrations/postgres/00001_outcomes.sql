@@ -23,7 +23,7 @@ CREATE TABLE runs (
   live              BIGINT  NOT NULL,
   busy              BIGINT  NOT NULL,
   queued            BIGINT  NOT NULL,
-  barren            BIGINT  NOT NULL,
+  deaths_without_progress BIGINT  NOT NULL,
   deaths            BIGINT  NOT NULL,
   trouble_load      BIGINT  NOT NULL,
   trouble_type      BYTEA   NOT NULL,
@@ -64,9 +64,9 @@ CREATE TABLE workers (
   first_us         BIGINT  NOT NULL,
   last_us          BIGINT  NOT NULL,
   executing_us     BIGINT  NOT NULL DEFAULT 0,
-  born             BIGINT  NOT NULL DEFAULT 0,
+  startup_recorded BIGINT  NOT NULL DEFAULT 0,
   gpu_product      TEXT    NOT NULL DEFAULT '',
-  build_log        TEXT    NOT NULL DEFAULT '',
+  startup_log      TEXT    NOT NULL DEFAULT '',
   UNIQUE (run_id, pod_uid)
 ) WITH (fillfactor = 50);
 

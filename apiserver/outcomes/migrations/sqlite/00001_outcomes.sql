@@ -24,7 +24,7 @@ CREATE TABLE runs (
   live              INTEGER NOT NULL,           -- workers with a lease
   busy              INTEGER NOT NULL,           -- of them, those that hold an index
   queued            INTEGER NOT NULL,           -- indexes held beyond the first of each worker
-  barren            INTEGER NOT NULL,           -- deaths since the last outcome that charged nobody
+  deaths_without_progress INTEGER NOT NULL,           -- deaths since the last outcome that charged nobody
   deaths            INTEGER NOT NULL,           -- deaths since the last outcome that a worker reported
   trouble_load      INTEGER NOT NULL,           -- the latest trouble is a module that cannot be loaded
   trouble_type      BLOB    NOT NULL,

@@ -127,7 +127,7 @@ func (s *Snapshot) query(ctx context.Context, query string, take func([]any) err
 
 // openSnapshot opens a store for reading. alone: it is an error if a server uses the store.
 func OpenSnapshot(ctx context.Context, source Source, alone bool) (*Snapshot, error) {
-	store, err := At(source)
+	store, err := New(source)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +260,7 @@ func (s *Sink) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 
 // openSink opens a store for writing, and migrates it to the schema of this program.
 func OpenSink(ctx context.Context, target Source) (*Sink, error) {
-	store, err := At(target)
+	store, err := New(target)
 	if err != nil {
 		return nil, err
 	}

@@ -14,11 +14,11 @@ type ExceededError struct {
 }
 
 func (e *ExceededError) Error() string {
-	return e.Room.Sentence() + ": " + Size(e.Wanted) + " more do not fit. " + e.Room.Remedy()
+	return e.Room.Usage() + ": " + Size(e.Wanted) + " more do not fit. " + e.Room.Remedy()
 }
 
 // Sentence says which quota it is and how much of it is used.
-func (r *Room) Sentence() string {
+func (r *Room) Usage() string {
 	what := "results and output"
 	if r.Kind == Uploads {
 		what = "uploaded inputs"
