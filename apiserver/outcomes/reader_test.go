@@ -7,15 +7,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAWorkerExecutesWhatItNamedElseTheFirstThatItWasHanded(t *testing.T) {
+func TestAWorkerExecutesTheReportedIndexElseTheSmallestItHolds(t *testing.T) {
 	batches := []Batch{{10, set("4-6")}, {20, set("8")}}
 	for name, tc := range map[string]struct {
 		worker Worker
 		index  int
 		since  int64
 	}{
-		"it named one":         {Worker{State: WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: batches}, 5, 50},
-		"it named none yet":    {Worker{State: WorkerLive, Executing: -1, Batches: batches}, 4, 10},
+		"it reported one":      {Worker{State: WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: batches}, 5, 50},
+		"it has reported none": {Worker{State: WorkerLive, Executing: -1, Batches: batches}, 4, 10},
 		"it holds none":        {Worker{State: WorkerLive, Executing: -1}, -1, 0},
 		"its pod has ended":    {Worker{State: WorkerEnded, Executing: 5, ExecutingMicros: 50, Batches: batches}, -1, 0},
 		"it has left the run":  {Worker{State: WorkerLeft, Executing: -1, Batches: batches}, -1, 0},
@@ -27,7 +27,7 @@ func TestAWorkerExecutesWhatItNamedElseTheFirstThatItWasHanded(t *testing.T) {
 	}
 }
 
-func TestAReaderAnswersAboutOneRun(t *testing.T) {
+func TestAReaderReadsOneRun(t *testing.T) {
 	store := newStore(t)
 	run, _ := addRun(t, store, "uid"), addRun(t, store, "another")
 	done := Worker{RunID: run.ID, PodUID: "done", State: WorkerEnded, Executing: -1}

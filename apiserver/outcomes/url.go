@@ -10,22 +10,23 @@ import (
 	"strings"
 )
 
-// Database is a store with its life: it is opened, which may take as long as another server has it, and closed.
+// Database is a store that is opened and closed.
 type Database interface {
 	Store
-	// Open makes the store ready, and may be called again after an error.
+	// Open waits until no other server uses the store, if the engine requires that, and makes it ready. It may be called
+	// again after an error.
 	Open(ctx context.Context) error
-	// Close ends what runs and refuses what comes.
+	// Close waits for running transactions and rejects new ones.
 	Close() error
 }
 
-// Source says at which URL a store is. It is asked again for each connection, since a password may change.
+// Source returns the URL of a store. It is called for each connection, because a password may change.
 type Source func() (string, error)
 
-// Where is a source that always says the same.
+// FixedURL is a source with a constant URL.
 func FixedURL(where string) Source { return func() (string, error) { return where, nil } }
 
-// InFile is a source that reads the URL from a file, as a Secret is mounted.
+// URLFromFile is a source that reads the URL from a file, such as a mounted Secret.
 func URLFromFile(path string) Source {
 	return func() (string, error) {
 		text, err := os.ReadFile(path)
@@ -36,7 +37,7 @@ func URLFromFile(path string) Source {
 	}
 }
 
-// At names the store at a URL: sqlite:///PATH for a file, postgres://… for a database. It opens nothing.
+// New returns the store at a URL, sqlite:///PATH for a file or postgres://… for a database, without opening it.
 func New(source Source) (Database, error) {
 	where, err := source()
 	if err != nil {
@@ -55,20 +56,20 @@ func New(source Source) (Database, error) {
 		}
 		return NewPostgres(source), nil
 	}
-	// The URL is not repeated: there may be a password in it.
+	// The URL is not repeated: it may contain a password.
 	return nil, errors.New("the URL of the outcome store must begin with sqlite:/// (a file) or postgres:// (a database)")
 }
 
-// sqlitePath is the file of a URL like sqlite:///var/lib/outcomes.db.
+// sqlitePath returns the file of a URL such as sqlite:///var/lib/outcomes.db.
 func sqlitePath(where string) (string, error) {
 	u, err := url.Parse(where)
 	if err != nil || u.Host != "" || u.RawQuery != "" || u.Fragment != "" || !filepath.IsAbs(u.Path) || strings.HasSuffix(u.Path, "/") {
-		return "", errors.New("the URL of an outcome store in a file is sqlite:///PATH: three slashes, a whole path, nothing after it")
+		return "", errors.New("the URL of an outcome store in a file is sqlite:///PATH: three slashes, an absolute path, nothing after it")
 	}
 	return u.Path, nil
 }
 
-// SQLiteURL is the URL of a file.
+// SQLiteURL returns the URL of a file.
 func SQLiteURL(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
@@ -77,11 +78,11 @@ func SQLiteURL(path string) string {
 	return u.String()
 }
 
-// HasPassword says whether a URL has one, which then must not be where everybody can read it.
+// HasPassword reports whether a URL contains a password, so that it must not be stored in a readable place.
 func HasPassword(where string) bool {
 	u, err := url.Parse(where)
 	if err != nil {
-		// What cannot be read may have one.
+		// An invalid URL may contain one.
 		return strings.Contains(where, "@") || strings.Contains(where, "password")
 	}
 	_, has := u.User.Password()

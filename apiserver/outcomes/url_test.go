@@ -16,7 +16,7 @@ func TestTheEngineIsChosenByTheURL(t *testing.T) {
 		"sqlite:relative.db":                        {words: "three slashes"},
 		"postgres://user@host/db":                   {},
 		"postgresql://user@host,other:5433/db":      {},
-		"postgres://user:s3cret@host/db?sslmode=no": {words: "none of PostgreSQL"},
+		"postgres://user:s3cret@host/db?sslmode=no": {words: "not a valid PostgreSQL URL"},
 		"mysql://user:s3cret@host/db":               {words: "must begin with"},
 		"/var/lib/outcomes.db":                      {words: "must begin with"},
 		"":                                          {words: "must begin with"},
@@ -44,7 +44,7 @@ func TestTheEngineIsChosenByTheURL(t *testing.T) {
 func TestTheURLIsReadFromAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "url")
 	if _, err := New(URLFromFile(file)); err == nil || !strings.Contains(err.Error(), "reading the URL of the outcome store") {
-		t.Errorf("a file that is not there got %v", err)
+		t.Errorf("a missing file got %v", err)
 	}
 	if err := os.WriteFile(file, []byte("sqlite:///x/y.db\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestTheURLIsReadFromAFile(t *testing.T) {
 	}
 }
 
-func TestAPasswordInAURLIsSeen(t *testing.T) {
+func TestAPasswordInAURLIsDetected(t *testing.T) {
 	for where, want := range map[string]bool{
 		"postgres://user:p@host/db": true, "postgres://user@host/db": false, "postgres://host/db?user=u&password=p": true,
 		"sqlite:///x": false, "postgres://user:%zz@host/db": true, "postgres:///db?passfile=/x": false,

@@ -32,7 +32,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*
 		return nil, nil, exchange.ErrTooLarge
 	}
 	pod := bodies.Key{Kind: bodies.Pod, Name: string(worker.PodUID)}
-	charge, err := h.budget.OpenAlone(pod, pod, bodies.Key{Kind: bodies.Namespace, Name: worker.Namespace})
+	charge, err := h.budget.OpenExclusive(pod, pod, bodies.Key{Kind: bodies.Namespace, Name: worker.Namespace})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,9 +1,10 @@
 -- +goose Up
 
--- Since when, by the server's clock, the index in executing is executed as far as the server knows; 0: nothing is.
+-- When a call first reported the index in executing, by the server's clock; 0 for none.
 ALTER TABLE workers ADD COLUMN executing_us INTEGER NOT NULL DEFAULT 0;
--- How the worker came to be: 1 when that was looked up, the product of its GPUs, and the life of its pod before the code
--- ran, a line an event. The text is last: what stands behind a long one is slow to read.
+-- startup_recorded: 1 when the other two were read from the cluster. gpu_product: the product of the worker's GPUs.
+-- startup_log: the events of its pod before the code ran, one on each line. The text is last, because columns after a long
+-- text are slow to read.
 ALTER TABLE workers ADD COLUMN startup_recorded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workers ADD COLUMN gpu_product TEXT NOT NULL DEFAULT '';
 ALTER TABLE workers ADD COLUMN startup_log TEXT NOT NULL DEFAULT '';

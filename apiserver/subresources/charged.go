@@ -11,54 +11,54 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// The bytes of uploads that may be in memory at the same time, of one namespace, and of one caller: the largest upload holds
-// 17 MiB, most hold a little more than one.
+// The maximum bytes of uploads in memory at the same time, in total, for a namespace, and for a caller: the largest upload
+// holds 17 MiB, most hold slightly more than one.
 const uploadBytes, uploadNamespaceBytes, uploadCallerBytes = 64 << 20, 40 << 20, 20 << 20
 
 func newUploadBudget() *bodies.Budget {
 	return bodies.NewBudget(bodies.Upload, uploadBytes, map[bodies.Kind]int64{bodies.Namespace: uploadNamespaceBytes, bodies.Caller: uploadCallerBytes})
 }
 
-// openUpload begins the charge of the caller's upload.
+// openUpload starts the charge of the caller's upload.
 func openUpload(ctx context.Context, budget *bodies.Budget, namespace string) (*bodies.Charge, error) {
 	caller := bodies.Key{Kind: bodies.Caller}
-	if who, ok := apirequest.UserFrom(ctx); ok {
-		caller.Name = who.GetName() + "\x00" + who.GetUID()
+	if user, ok := apirequest.UserFrom(ctx); ok {
+		caller.Name = user.GetName() + "\x00" + user.GetUID()
 	}
 	return budget.Open(caller, bodies.Key{Kind: bodies.Namespace, Name: namespace})
 }
 
-// held yields the inputs of an upload, and charges what is in memory of its body: all that has arrived, but no more than the piece
-// that is stored next and twice the largest input, which the decoder has beside its copy in the piece. Buffers keep their size, so
-// the charge does not shrink before the end.
-type held struct {
+// chargedInputs yields the inputs of an upload and charges the bytes of its body in memory: those that have arrived, but at
+// most the chunk that is stored next and twice the largest input, which the decoder and the chunk both hold. Buffers keep
+// their size, so the charge never shrinks before the end.
+type chargedInputs struct {
 	*parameters.Reader
 	body   io.Reader
 	charge *bodies.Charge
-	// arrived are the bytes of the upload, input those since the last input, largest the most of them.
+	// arrived are the bytes of the upload, input those since the last input, largest the maximum of input.
 	arrived, input, largest, charged int64
 }
 
-var _ uploads.Inputs = (*held)(nil)
+var _ uploads.Inputs = (*chargedInputs)(nil)
 
-func newHeld(body io.Reader, stream parameters.Stream, charge *bodies.Charge) *held {
-	h := &held{body: body, charge: charge}
-	h.Reader = parameters.NewReader(arrivals{h}, stream)
+func newChargedInputs(body io.Reader, stream parameters.Stream, charge *bodies.Charge) *chargedInputs {
+	h := &chargedInputs{body: body, charge: charge}
+	h.Reader = parameters.NewReader(chargedBody{h}, stream)
 	return h
 }
 
 // Next implements uploads.Inputs.
-func (h *held) Next() (parameters.Input, error) {
+func (h *chargedInputs) Next() (parameters.Input, error) {
 	h.input = 0
 	return h.Reader.Next()
 }
 
-// arrivals is the body of an upload, read by the decoder.
-type arrivals struct{ *held }
+// chargedBody is the body of an upload, read by the decoder.
+type chargedBody struct{ *chargedInputs }
 
 // Read implements io.Reader.
-func (a arrivals) Read(p []byte) (int, error) {
-	h := a.held
+func (a chargedBody) Read(p []byte) (int, error) {
+	h := a.chargedInputs
 	n, err := h.body.Read(p)
 	h.arrived += int64(n)
 	h.input += int64(n)
