@@ -75,7 +75,7 @@ var errCommitUnknown = errors.New("the connection was lost during a commit to th
 
 // group commits the first update and those that next returns in one transaction, with one sync for all of them.
 func group(engine transactions, first *update, next func() *update) {
-	begun := time.Now()
+	started := time.Now()
 	var session *session
 	var members []*update
 	var err error
@@ -93,7 +93,7 @@ func group(engine transactions, first *update, next func() *update) {
 			}
 		}
 		u = nil
-		if len(members) < maxGroupSize && time.Since(begun) <= maxGroupTime {
+		if len(members) < maxGroupSize && time.Since(started) <= maxGroupTime {
 			u = next()
 		}
 	}

@@ -181,7 +181,7 @@ func TestATransactionIsRetriedAfterALostConnectionButACommitIsNot(t *testing.T) 
 	tries = 0
 	err = store.Update(ctx, "", func(tx *Tx) error {
 		tries++
-		defer proxy.deafen() // the commit arrives, its response does not
+		defer proxy.dropResponses() // the commit arrives, its response does not
 		return tx.InsertOutcomes(run.ID, []Outcome{{Index: 2, Status: Succeeded}})
 	})
 	if !errors.Is(err, errCommitUnknown) || tries != 1 {
@@ -217,9 +217,9 @@ func newProxy(t *testing.T, server *postgrestest.Server) *proxy {
 				_ = client.Close()
 				continue
 			}
-			deaf := &atomic.Bool{}
+			dropping := &atomic.Bool{}
 			p.mu.Lock()
-			p.conns[client] = deaf
+			p.conns[client] = dropping
 			p.mu.Unlock()
 			go func() {
 				_, _ = io.Copy(backend, client)
@@ -229,7 +229,7 @@ func newProxy(t *testing.T, server *postgrestest.Server) *proxy {
 				buffer := make([]byte, 1<<16)
 				for {
 					n, err := backend.Read(buffer)
-					if err != nil || deaf.Load() {
+					if err != nil || dropping.Load() {
 						break
 					}
 					_, _ = client.Write(buffer[:n])
@@ -241,7 +241,7 @@ func newProxy(t *testing.T, server *postgrestest.Server) *proxy {
 	return p
 }
 
-// cut closes all connections; deafen closes each when the database sends something.
+// cut closes all connections; dropResponses closes each when the database answers.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -251,11 +251,11 @@ func (p *proxy) cut() {
 	}
 }
 
-func (p *proxy) deafen() {
+func (p *proxy) dropResponses() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, deaf := range p.conns {
-		deaf.Store(true)
+	for _, dropping := range p.conns {
+		dropping.Store(true)
 	}
 	p.conns = map[net.Conn]*atomic.Bool{}
 }

@@ -66,8 +66,8 @@ type Run struct {
 	// first of each.
 	Live, Busy, Queued int
 
-	// Deaths counts deaths of workers since the last outcome that a worker reported, and DeathsWithoutProgress those of them
-	// that were charged to no input since the last outcome. See package work.
+	// Deaths counts deaths of workers since the last outcome that a worker reported. DeathsWithoutProgress counts deaths
+	// since the last outcome of any kind, except those that were charged to an input. See package work.
 	DeathsWithoutProgress, Deaths int
 	// Trouble is the error of the latest death or of the latest failure to load the module; TroubleLoad: it is the latter.
 	Trouble     ErrorText

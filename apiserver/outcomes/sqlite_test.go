@@ -446,15 +446,15 @@ func TestDeleteSomeDeletesOneRunInSteps(t *testing.T) {
 				tx.PutAttempts(r.ID, []Attempts{{Index: 1, Crashes: 1}}))
 		})
 	}
-	pieces := 0
-	for done := false; !done; pieces++ {
+	steps := 0
+	for done := false; !done; steps++ {
 		write(t, store, func(tx *Tx) (err error) {
 			done, err = tx.DeleteSome(run, 10)
 			return err
 		})
 	}
-	if pieces < 5 {
-		t.Errorf("25 outcomes in steps of 10, and the other rows, took %d transactions", pieces)
+	if steps < 5 {
+		t.Errorf("25 outcomes in steps of 10, and the other rows, took %d transactions", steps)
 	}
 	var uids []types.UID
 	_ = store.View(ctx, func(tx *Tx) (err error) {
@@ -491,10 +491,10 @@ func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 	write(t, store, func(tx *Tx) error {
 		return tx.PutLiveOutput(run.ID, &LiveOutput{WorkerID: worker.ID, Index: 5, Stdout: LiveText{Bytes: []byte("secret")}})
 	})
-	pieces := 0
-	for first := 0; first >= 0; pieces++ {
+	steps := 0
+	for first := 0; first >= 0; steps++ {
 		write(t, store, func(tx *Tx) (err error) {
-			if pieces == 0 {
+			if steps == 0 {
 				err = tx.BeginDeletingResults(run, 7e6)
 			}
 			if err == nil {
@@ -504,13 +504,13 @@ func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 		})
 		var deleted *ResultsDeletedError
 		if err := Read(ctx, store, "uid", All(0), 0, func(*Outcome) bool { return true }); !errors.As(err, &deleted) || !deleted.At.Equal(time.Unix(7, 0)) {
-			t.Fatalf("after %d steps reading returned %v", pieces+1, err)
+			t.Fatalf("after %d steps reading returned %v", steps+1, err)
 		}
 	}
 	// Steps: indexes 0 to 3, of which the last one exceeds the page; 4, which exceeds it alone; 5; and a step that finds
 	// nothing.
-	if pieces < 3 {
-		t.Errorf("it took %d transactions", pieces)
+	if steps < 3 {
+		t.Errorf("it took %d transactions", steps)
 	}
 	var got []Outcome
 	var row *Run

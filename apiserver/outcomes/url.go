@@ -24,7 +24,7 @@ type Database interface {
 type Source func() (string, error)
 
 // FixedURL is a source with a constant URL.
-func FixedURL(where string) Source { return func() (string, error) { return where, nil } }
+func FixedURL(rawURL string) Source { return func() (string, error) { return rawURL, nil } }
 
 // URLFromFile is a source that reads the URL from a file, such as a mounted Secret.
 func URLFromFile(path string) Source {
@@ -39,19 +39,19 @@ func URLFromFile(path string) Source {
 
 // New returns the store at a URL, sqlite:///PATH for a file or postgres://… for a database, without opening it.
 func New(source Source) (Database, error) {
-	where, err := source()
+	rawURL, err := source()
 	if err != nil {
 		return nil, err
 	}
-	switch scheme, _, _ := strings.Cut(where, ":"); scheme {
+	switch scheme, _, _ := strings.Cut(rawURL, ":"); scheme {
 	case "sqlite":
-		path, err := sqlitePath(where)
+		path, err := sqlitePath(rawURL)
 		if err != nil {
 			return nil, err
 		}
 		return NewSQLite(path), nil
 	case "postgres", "postgresql":
-		if _, err := parsePostgres(where); err != nil {
+		if _, err := parsePostgres(rawURL); err != nil {
 			return nil, err
 		}
 		return NewPostgres(source), nil
@@ -61,8 +61,8 @@ func New(source Source) (Database, error) {
 }
 
 // sqlitePath returns the file of a URL such as sqlite:///var/lib/outcomes.db.
-func sqlitePath(where string) (string, error) {
-	u, err := url.Parse(where)
+func sqlitePath(rawURL string) (string, error) {
+	u, err := url.Parse(rawURL)
 	if err != nil || u.Host != "" || u.RawQuery != "" || u.Fragment != "" || !filepath.IsAbs(u.Path) || strings.HasSuffix(u.Path, "/") {
 		return "", errors.New("the URL of an outcome store in a file is sqlite:///PATH: three slashes, an absolute path, nothing after it")
 	}
@@ -79,11 +79,11 @@ func SQLiteURL(path string) string {
 }
 
 // HasPassword reports whether a URL contains a password, so that it must not be stored in a readable place.
-func HasPassword(where string) bool {
-	u, err := url.Parse(where)
+func HasPassword(rawURL string) bool {
+	u, err := url.Parse(rawURL)
 	if err != nil {
 		// An invalid URL may contain one.
-		return strings.Contains(where, "@") || strings.Contains(where, "password")
+		return strings.Contains(rawURL, "@") || strings.Contains(rawURL, "password")
 	}
 	_, has := u.User.Password()
 	return has || u.Query().Has("password")

@@ -112,12 +112,12 @@ func (q *Quotas) Room(tx *outcomes.Tx, kind Kind, namespace string, want int64) 
 	if enough {
 		return room, nil
 	}
-	begun := q.clock.Now()
+	started := q.clock.Now()
 	sum, err := q.sum(tx, k)
 	if err != nil {
 		return Room{}, err
 	}
-	room.Used = q.counted(k, sum, added, begun)
+	room.Used = q.counted(k, sum, added, started)
 	return room, nil
 }
 
@@ -146,12 +146,12 @@ func (q *Quotas) estimate(k key, limit, want int64) (used, added int64, enough b
 }
 
 // counted records a sum that includes everything added before it started, and returns the namespace's use.
-func (q *Quotas) counted(k key, sum, added int64, begun time.Time) int64 {
+func (q *Quotas) counted(k key, sum, added int64, started time.Time) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.use(k)
-	u.counted, u.sum, u.at = true, sum, begun
-	u.cost = q.clock.Since(begun)
+	u.counted, u.sum, u.at = true, sum, started
+	u.cost = q.clock.Since(started)
 	// Bytes that were added during the summing may be missing from the sum.
 	u.added = max(0, u.added-added)
 	return u.sum + u.added

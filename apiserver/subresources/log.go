@@ -104,7 +104,7 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 		switch {
 		case err == nil || ctx.Err() != nil:
 			out.finish()
-		case !out.begun:
+		case !out.started:
 			responder.Error(readError(err))
 		case out.broken == nil:
 			klog.FromContext(ctx).Error(err, "Failed to read output after the response had started", "run", klog.KObj(run))
@@ -166,8 +166,8 @@ func (l *Log) serve(ctx context.Context, out *logWriter, run *v1alpha1.FunctionR
 	defer ticker.Stop()
 	f := follower{l: l, out: out, run: run, q: q}
 	for {
-		over, err := f.step(ctx)
-		if over || err != nil || out.broken != nil {
+		done, err := f.step(ctx)
+		if done || err != nil || out.broken != nil {
 			return err
 		}
 		out.flush()
@@ -204,7 +204,7 @@ type follower struct {
 }
 
 // step writes new output, and reports whether no more can follow.
-func (f *follower) step(ctx context.Context) (over bool, err error) {
+func (f *follower) step(ctx context.Context) (done bool, err error) {
 	// Read before the outcomes, so that the last of them are not missed.
 	run, err := f.l.runs.Get(ctx, f.run.Namespace, f.run.Name)
 	gone := apierrors.IsNotFound(err) || err == nil && run.UID != f.run.UID
@@ -254,7 +254,7 @@ type logWriter struct {
 	clock    clock.PassiveClock
 	buffered *bufio.Writer
 	q        logQuery
-	begun    bool
+	started  bool
 	broken   error
 	// open are the executing inputs: how much of each stream was written, and its incomplete last line.
 	open map[int]*openInput
@@ -378,8 +378,8 @@ func (w *logWriter) closeStream(index int, seen *openInput, number int) {
 }
 
 func (w *logWriter) begin() {
-	if !w.begun {
-		w.begun = true
+	if !w.started {
+		w.started = true
 		w.response.Header().Set("Content-Type", contentText)
 		w.response.WriteHeader(http.StatusOK)
 	}

@@ -20,8 +20,8 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// rerunIndexesBytes limits the annotation with the indexes that the run repeats.
-const rerunIndexesBytes = 4096
+// maxRerunIndexesBytes limits the annotation with the indexes that the run repeats.
+const maxRerunIndexesBytes = 4096
 
 // FailureReader lists inputs that did not succeed.
 type FailureReader interface {
@@ -110,7 +110,7 @@ func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, user str
 	if failed.Empty() {
 		return nil, conflict(old.Name, errors.New("every input of the run succeeded: there is nothing to rerun"))
 	}
-	indexes, rest := failed.Cut(rerunIndexesBytes)
+	indexes, rest := failed.Cut(maxRerunIndexesBytes)
 	text := indexes.String()
 	if !rest.Empty() {
 		text += ",…"
@@ -136,7 +136,7 @@ func inputsError(name string, err error) error {
 	if errors.Is(err, core.ErrInputsGone) {
 		return conflict(name, err)
 	}
-	return uploadError(err, nothingKept)
+	return uploadError(err, noInputStored)
 }
 
 func conflict(name string, err error) error {

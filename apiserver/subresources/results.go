@@ -51,7 +51,7 @@ type Results struct {
 	runs     RunGetter
 	outcomes OutcomeReader
 	clock    clock.WithTicker
-	budget   time.Duration
+	timeout  time.Duration
 	slots    slots
 	// ending is done when the server stops: then responses end as at their time limit.
 	ending context.Context
@@ -67,7 +67,7 @@ var (
 func NewResults(ending context.Context, runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
 	return &Results{
 		storage: storage{kindRun},
-		runs:    runs, outcomes: reader, clock: clock, budget: aggregatedTimeout, slots: newSlots("readings of results"), ending: ending,
+		runs:    runs, outcomes: reader, clock: clock, timeout: aggregatedTimeout, slots: newSlots("readings of results"), ending: ending,
 	}
 }
 
@@ -132,13 +132,13 @@ func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*v1al
 // serve writes the response. It returns an error only before anything was written. After that, it can only abort the
 // connection, so that the client does not take a part for the whole.
 func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *v1alpha1.FunctionRun, q query) error {
-	ctx, cancel := context.WithTimeoutCause(request.Context(), r.budget, errTimeLimit)
+	ctx, cancel := context.WithTimeoutCause(request.Context(), r.timeout, errTimeLimit)
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	defer context.AfterFunc(r.ending, func() { end(errTimeLimit) })()
 	defer end(nil)
 	// A client that stops reading must not occupy its slot forever.
-	_ = http.NewResponseController(w).SetWriteDeadline(r.clock.Now().Add(r.budget + writeSlack))
+	_ = http.NewResponseController(w).SetWriteDeadline(r.clock.Now().Add(r.timeout + writeSlack))
 	out := newStream(w, q)
 	var err error
 	if q.follow {
@@ -146,7 +146,7 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *v1alp
 	} else {
 		err = r.read(ctx, out, run, q)
 	}
-	if err != nil && (errors.Is(context.Cause(ctx), errTimeLimit) || out.begun && errors.Is(context.Cause(ctx), identity.ErrRevoked)) {
+	if err != nil && (errors.Is(context.Cause(ctx), errTimeLimit) || out.started && errors.Is(context.Cause(ctx), identity.ErrRevoked)) {
 		err = nil // the response ends here, and the client continues after its last index, if it is still authorized
 	}
 	switch {
@@ -156,7 +156,7 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *v1alp
 	case err == nil:
 		out.end()
 		return nil
-	case !out.begun:
+	case !out.started:
 		return readError(err)
 	case request.Context().Err() != nil:
 		return nil

@@ -217,7 +217,7 @@ func TestResultsEndCleanlyAtTheirTimeLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			results := NewResults(tc.ending, theRun(1<<30), tc.reader, clock.RealClock{})
-			results.budget = 500 * time.Millisecond
+			results.timeout = 500 * time.Millisecond
 			got := ask(t, results, tc.query)
 			if got.refused != nil || got.aborted || len(indexes(t, got.body)) == 0 && tc.ending.Err() == nil {
 				t.Errorf("answer %+v", got)

@@ -147,7 +147,7 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	}
 	charge, err := openUpload(ctx, r.budget, namespace)
 	if err != nil {
-		return 0, nil, uploadError(err, nothingKept)
+		return 0, nil, uploadError(err, noInputStored)
 	}
 	defer charge.Close()
 	body := bodies.New(w, request, bodies.Limits{Bytes: 2 * r.maxBytes, Timeout: uploadTimeout}, nil, r.clock)
@@ -160,7 +160,7 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 	case err != nil && errors.Is(context.Cause(ctx), identity.ErrRevoked):
 		return 0, nil, apierrors.NewForbidden(v1alpha1.Resource("functions"), function, identity.ErrRevoked)
 	case err != nil && runRequest.upload == "":
-		return 0, nil, uploadError(err, nothingKept)
+		return 0, nil, uploadError(err, noInputStored)
 	case err != nil:
 		return 0, nil, partError(function, have, err)
 	case runRequest.more:
@@ -206,7 +206,7 @@ func partError(function string, have int, err error) error {
 	}
 	switch have {
 	case 0:
-		return uploadError(err, nothingKept)
+		return uploadError(err, noInputStored)
 	case 1:
 		return uploadError(err, "The input before it is kept for an hour.")
 	default:
@@ -214,8 +214,8 @@ func partError(function string, have int, err error) error {
 	}
 }
 
-// nothingKept is the hint if no input was stored.
-const nothingKept = "No input was stored."
+// noInputStored is the hint if no input was stored.
+const noInputStored = "No input was stored."
 
 // uploadError returns the API error, with a hint which inputs are kept.
 func uploadError(err error, kept string) error {

@@ -73,7 +73,7 @@ type stream struct {
 	buffered *bufio.Writer
 	format   format
 	kind     string
-	begun    bool
+	started  bool
 	written  int
 	// broken is why nothing more can be written.
 	broken error
@@ -84,10 +84,10 @@ func newStream(w http.ResponseWriter, q query) *stream {
 }
 
 func (s *stream) begin() {
-	if s.begun {
+	if s.started {
 		return
 	}
-	s.begun = true
+	s.started = true
 	s.response.Header().Set("Content-Type", s.kind)
 	s.response.WriteHeader(http.StatusOK)
 	s.put(s.format.beginning())

@@ -102,7 +102,7 @@ func TestTheSameContentIsStoredOnceForAnyKindOfUpload(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 		if uploads, _ := rows(t, db); uploads != 1 {
-			t.Errorf("%d uploads are there", uploads)
+			t.Errorf("%d uploads exist", uploads)
 		}
 	}
 }

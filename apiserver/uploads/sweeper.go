@@ -48,7 +48,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Failed to sweep unused uploads, retrying", "after", s.interval)
+			klog.FromContext(ctx).Error(err, "Failed to sweep unused uploads; will retry", "after", s.interval)
 		}
 		select {
 		case <-ctx.Done():

@@ -99,7 +99,7 @@ type contents struct {
 	Attempts map[int]outcomes.Attempts
 	Outcomes []outcomes.Outcome
 	Upload   *outcomes.Upload
-	Pieces   []outcomes.Chunk
+	Chunks   []outcomes.Chunk
 }
 
 var withoutNumbers = cmp.Options{
@@ -123,7 +123,7 @@ func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
 	}
 	for _, uid := range uids {
 		c := contents{Outcomes: outcomesOf(t, store, uid, 0, 0)}
-		c.Upload, c.Pieces = uploaded(t, store, "ns", "sha256:"+string(uid))
+		c.Upload, c.Chunks = uploaded(t, store, "ns", "sha256:"+string(uid))
 		if err := store.View(ctx, func(tx *outcomes.Tx) error {
 			run, err := tx.Run(uid)
 			if err != nil {

@@ -24,7 +24,7 @@ CREATE TABLE runs (
   live              INTEGER NOT NULL,           -- workers with a lease
   busy              INTEGER NOT NULL,           -- those of them that hold an index
   queued            INTEGER NOT NULL,           -- indexes held beyond the first of each worker
-  deaths_without_progress INTEGER NOT NULL,           -- deaths since the last outcome that were charged to no input
+  deaths_without_progress INTEGER NOT NULL,     -- deaths since the last outcome, except those charged to an input
   deaths            INTEGER NOT NULL,           -- deaths since the last outcome that a worker reported
   trouble_load      INTEGER NOT NULL,           -- the latest trouble is a failure to load the module
   trouble_type      BLOB    NOT NULL,
