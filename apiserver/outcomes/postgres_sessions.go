@@ -78,7 +78,7 @@ func parsePostgres(text string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// settings of a session. All statements find their rows by an index: a cached plan that was made when a table had ten rows
+// settings are run on each new session. All statements find their rows by an index: a cached plan that was made when a table had ten rows
 // must not scan it when it has a million. The timeouts end transactions of dead peers and release their locks.
 const settings = `SET enable_seqscan = off; SET jit = off; SET statement_timeout = '30s';
 	SET idle_in_transaction_session_timeout = '30s';
