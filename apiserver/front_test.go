@@ -52,7 +52,7 @@ func newFronted(t *testing.T, conns *connections.Listener, slow chan struct{}) h
 		reads: shares.NewRates("reads", 1000), writes: shares.NewRates("writes", 5),
 		reasons:  map[string]func(*http.Request) error{"outcome-store": func(*http.Request) error { return errors.New("the disk is full") }},
 		recheck:  func(next http.Handler) http.Handler { return next },
-		needless: needless{bodies.Limits{Bytes: needlessBody, Patience: 200 * time.Millisecond}, clock.RealClock{}},
+		needless: needless{bodies.Limits{Bytes: needlessBody, Timeout: 200 * time.Millisecond}, clock.RealClock{}},
 	}
 	config := NewGenericConfig()
 	config.Authentication.Authenticator = identity.RefuseAnonymous(tokens{}, probePaths...)

@@ -74,8 +74,8 @@ func bounded(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r) // which has rules of its own
 			return
 		}
-		switch coding := bodies.Encoded(r.Header); {
-		case bodies.Odd(r):
+		switch coding := bodies.ContentCoding(r.Header); {
+		case bodies.AmbiguousPath(r):
 			refuse(w, r, http.StatusBadRequest, "the path has an empty segment, dots for one, or an escaped character that could be taken for another")
 		case coding != "":
 			refuse(w, r, http.StatusUnsupportedMediaType, fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding))
@@ -93,12 +93,12 @@ type needless struct {
 }
 
 func newNeedless(clk clock.PassiveClock) needless {
-	return needless{bodies.Limits{Bytes: needlessBody, Patience: needlessPatience}, clk}
+	return needless{bodies.Limits{Bytes: needlessBody, Timeout: needlessPatience}, clk}
 }
 
 // discard returns the request without its body. It returns nil when it has refused the request.
 func (n needless) discard(w http.ResponseWriter, r *http.Request, info *apirequest.RequestInfo) *http.Request {
-	if r.ContentLength == 0 || readsBody(r, info) || bodies.Encoded(r.Header) != "" {
+	if r.ContentLength == 0 || readsBody(r, info) || bodies.ContentCoding(r.Header) != "" {
 		return r
 	}
 	var err error = &http.MaxBytesError{Limit: n.limits.Bytes}

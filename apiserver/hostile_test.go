@@ -125,7 +125,7 @@ func whole(t *testing.T) *Server {
 	generic.LoopbackClientConfig = &clientrest.Config{Host: "https://127.0.0.1:1"}
 	config := Defaults()
 	config.Generic, config.ClientConfig = generic, &clientrest.Config{Host: kubernetes(t).URL, QPS: -1}
-	config.Store = outcomes.Where("sqlite://" + filepath.Join(t.TempDir(), "outcomes.db"))
+	config.Store = outcomes.FixedURL("sqlite://" + filepath.Join(t.TempDir(), "outcomes.db"))
 	config.WritesPerSecond = 1e6
 	s, err := New(&config)
 	if err != nil {

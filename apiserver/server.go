@@ -108,7 +108,7 @@ func Defaults() Config {
 		LeaseDuration:      work.DefaultLease,
 		SweepInterval:      time.Hour,
 		InputsBytes:        128 << 20,
-		UploadBytes:        uploads.DefaultMostBytes,
+		UploadBytes:        uploads.DefaultMaxBytes,
 		Quotas:             quotas.Defaults,
 		ResultBytes:        work.DefaultLimits.ResultBytes,
 		OutputBytes:        work.DefaultLimits.OutputBytes,
@@ -150,7 +150,7 @@ func New(config *Config) (*Server, error) {
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	var err error
-	if s.store, err = outcomes.At(config.Store); err != nil {
+	if s.store, err = outcomes.New(config.Store); err != nil {
 		return nil, err
 	}
 	store := measured{s.store}

@@ -91,7 +91,7 @@ func TestInputsAreStreamed(t *testing.T) {
 			return false
 		}
 		_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
-		refuse(w, apierrors.NewBadRequest("the inputs cannot be read: line 7: it is not JSON. Nothing was kept."))
+		refuse(w, apierrors.NewBadRequest("the inputs cannot be read: line 7: it is not JSON. No input was stored."))
 		return true
 	}
 	source := &endless{}

@@ -26,13 +26,13 @@ func TestOnlyBytesThatArrivedAreCharged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := budget.Used(); got != 100*least {
+	if got := budget.Used(); got != 100*minCharge {
 		t.Errorf("%d bytes are charged", got)
 	}
 }
 
-//security:attack tenant | Many bodies arrive at once that together have more bytes than the budget. | Each that cannot grow is refused at once and gives its share back: the others come to their end.
-func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
+//security:attack tenant | Many concurrent bodies have more bytes in total than the budget. | A body that exceeds the budget is refused immediately and releases its share, so the others complete.
+func TestABodyThatExceedsTheBudgetReleasesItsShare(t *testing.T) {
 	budget := NewBudget("test", 1<<20, nil)
 	var first, second *Charge
 	for _, c := range []**Charge{&first, &second} {
@@ -46,7 +46,7 @@ func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := New(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 200<<10))),
-		Limits{Bytes: 1 << 20, Patience: time.Minute}, first, clocktesting.NewFakePassiveClock(time.Now()))
+		Limits{Bytes: 1 << 20, Timeout: time.Minute}, first, clocktesting.NewFakePassiveClock(time.Now()))
 	if _, err := refused.ReadAll(200 << 10); !errors.Is(err, ErrFull) {
 		t.Fatalf("%v", err)
 	}
@@ -54,7 +54,7 @@ func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
 		t.Errorf("%d bytes are charged after a refusal", got)
 	}
 	if err := second.Arrived(400 << 10); err != nil {
-		t.Errorf("the other cannot grow: %v", err)
+		t.Errorf("the other body is refused: %v", err)
 	}
 	second.Close()
 	second.Close()
@@ -63,7 +63,7 @@ func TestABodyThatCannotGrowGivesItsShareBack(t *testing.T) {
 	}
 }
 
-//security:attack tenant | One caller, or one namespace, sends as many bodies as it can. | It has a part of the budget; the others find room.
+//security:attack tenant | One caller, or one namespace, sends as many bodies as it can. | It can use a part of the budget; the rest is left for others.
 func TestOneKeyLeavesRoomForOthers(t *testing.T) {
 	budget := NewBudget("test", 1<<20, caps())
 	fill := func(keys ...Key) (bytes int64) {
@@ -71,7 +71,7 @@ func TestOneKeyLeavesRoomForOthers(t *testing.T) {
 		if err != nil {
 			return 0
 		}
-		for charge.Arrived(least) == nil {
+		for charge.Arrived(minCharge) == nil {
 			continue
 		}
 		return charge.charged
@@ -95,64 +95,64 @@ func TestOneKeyLeavesRoomForOthers(t *testing.T) {
 	}
 }
 
-func TestSmallBodiesFindRoomBesideLargeOnes(t *testing.T) {
+func TestLargeBodiesLeaveRoomForSmallOnes(t *testing.T) {
 	budget := NewBudget("test", 1<<20, nil)
 	large, err := budget.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for large.Arrived(least) == nil {
+	for large.Arrived(minCharge) == nil {
 		continue
 	}
 	if got := budget.Used(); got != 7<<17 {
 		t.Errorf("a large body took %d bytes", got)
 	}
-	small, err := budget.Open()
+	smallBody, err := budget.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := small.Arrived(60 << 10); err != nil {
-		t.Errorf("a small one finds none: %v", err)
+	if err := smallBody.Arrived(60 << 10); err != nil {
+		t.Errorf("a small body is refused: %v", err)
 	}
 }
 
-func TestOneBodyAtATime(t *testing.T) {
+func TestAnExclusiveKeySendsOneBodyAtATime(t *testing.T) {
 	budget := NewBudget("test", 1<<20, nil)
 	pod := key(Pod, "a")
-	first, err := budget.OpenAlone(pod)
+	first, err := budget.OpenExclusive(pod)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := budget.OpenAlone(pod); !errors.Is(err, ErrBusy) {
+	if _, err := budget.OpenExclusive(pod); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second body: %v", err)
 	}
-	if _, err := budget.OpenAlone(key(Pod, "b")); err != nil {
+	if _, err := budget.OpenExclusive(key(Pod, "b")); err != nil {
 		t.Errorf("another pod's: %v", err)
 	}
 	first.Read()
-	second, err := budget.OpenAlone(pod)
+	second, err := budget.OpenExclusive(pod)
 	if err != nil {
-		t.Fatalf("when the first was read: %v", err)
+		t.Fatalf("after the first was read: %v", err)
 	}
 	first.Close() // the first is answered while the second is being read
-	if _, err := budget.OpenAlone(pod); !errors.Is(err, ErrBusy) {
+	if _, err := budget.OpenExclusive(pod); !errors.Is(err, ErrBusy) {
 		t.Errorf("a third body: %v", err)
 	}
 	second.Close()
-	if third, err := budget.OpenAlone(pod); err != nil {
+	if third, err := budget.OpenExclusive(pod); err != nil {
 		t.Error(err)
 	} else {
 		third.Close()
 	}
 }
 
-func TestABudgetIsSharedByMany(t *testing.T) {
+func TestConcurrentChargesAreReleased(t *testing.T) {
 	budget := NewBudget("test", 8<<20, caps())
 	var group sync.WaitGroup
 	for i := range 16 {
 		group.Go(func() {
 			for range 200 {
-				charge, err := budget.OpenAlone(key(Pod, string(rune('a'+i))), key(Caller, string(rune('a'+i%3))))
+				charge, err := budget.OpenExclusive(key(Pod, string(rune('a'+i))), key(Caller, string(rune('a'+i%3))))
 				if err != nil {
 					continue
 				}
@@ -171,12 +171,12 @@ func TestABudgetIsSharedByMany(t *testing.T) {
 	}
 }
 
-// steps is a sender: each step waits, and then so many bytes come.
+// steps is a sender: before each step it waits, then it sends bytes.
 type steps struct {
 	clock *clocktesting.FakePassiveClock
 	wait  time.Duration
 	bytes int
-	count int // -1: without end
+	count int // -1: endless
 }
 
 func (s *steps) Read(p []byte) (int, error) {
@@ -188,26 +188,26 @@ func (s *steps) Read(p []byte) (int, error) {
 	return min(s.bytes, len(p)), nil
 }
 
-//security:attack anonymous | A body without end that comes at one byte a second, or fast and then not at all. | It ends within 30 seconds, whatever came before.
-func TestSlowBodiesEnd(t *testing.T) {
+//security:attack anonymous | An endless body at one byte a second, or a fast one that stalls. | It is aborted within 30 seconds, regardless of what arrived before.
+func TestSlowBodiesAreAborted(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	for name, tc := range map[string]struct {
 		sender    steps
 		limits    Limits
 		announced int64
 		want      error
-		// within is when it must have ended.
+		// within is the time in which reading must have ended.
 		within time.Duration
 	}{
-		"one byte a second":               {steps{wait: time.Second, bytes: 1, count: -1}, Limits{1 << 20, time.Hour}, -1, ErrSlow, 30 * time.Second},
-		"nothing for half a minute":       {steps{wait: 30 * time.Second, bytes: 1000, count: -1}, Limits{1 << 20, time.Hour}, -1, ErrSlow, 61 * time.Second},
-		"350 kB a second":                 {steps{wait: 100 * time.Millisecond, bytes: 35_000, count: 2000}, Limits{1 << 30, time.Hour}, -1, nil, time.Hour},
-		"6 kB a second":                   {steps{wait: time.Second, bytes: 6_000, count: 1000}, Limits{1 << 30, time.Hour}, -1, nil, time.Hour},
-		"fast enough, and past the hour":  {steps{wait: time.Second, bytes: 10_000, count: -1}, Limits{1 << 40, time.Hour}, -1, ErrSlow, time.Hour + time.Minute},
-		"a byte too many":                 {steps{bytes: 1000, count: -1}, Limits{10_000, time.Hour}, -1, new(http.MaxBytesError), time.Second},
-		"a byte too many is announced":    {steps{bytes: 1000, count: -1}, Limits{10_000, time.Hour}, 10_001, new(http.MaxBytesError), time.Second},
-		"as many as are allowed":          {steps{bytes: 1000, count: 10}, Limits{10_000, time.Hour}, 10_000, nil, time.Second},
-		"announced is more than has come": {steps{bytes: 1000, count: 2}, Limits{1 << 30, time.Hour}, 1 << 30, nil, time.Second},
+		"one byte a second":                        {steps{wait: time.Second, bytes: 1, count: -1}, Limits{1 << 20, time.Hour}, -1, ErrSlow, 30 * time.Second},
+		"nothing for half a minute":                {steps{wait: 30 * time.Second, bytes: 1000, count: -1}, Limits{1 << 20, time.Hour}, -1, ErrSlow, 61 * time.Second},
+		"350 kB a second":                          {steps{wait: 100 * time.Millisecond, bytes: 35_000, count: 2000}, Limits{1 << 30, time.Hour}, -1, nil, time.Hour},
+		"6 kB a second":                            {steps{wait: time.Second, bytes: 6_000, count: 1000}, Limits{1 << 30, time.Hour}, -1, nil, time.Hour},
+		"fast enough, but longer than the timeout": {steps{wait: time.Second, bytes: 10_000, count: -1}, Limits{1 << 40, time.Hour}, -1, ErrSlow, time.Hour + time.Minute},
+		"one byte above the limit":                 {steps{bytes: 1000, count: -1}, Limits{10_000, time.Hour}, -1, new(http.MaxBytesError), time.Second},
+		"one byte above the limit is announced":    {steps{bytes: 1000, count: -1}, Limits{10_000, time.Hour}, 10_001, new(http.MaxBytesError), time.Second},
+		"exactly the limit":                        {steps{bytes: 1000, count: 10}, Limits{10_000, time.Hour}, 10_000, nil, time.Second},
+		"less than announced":                      {steps{bytes: 1000, count: 2}, Limits{1 << 30, time.Hour}, 1 << 30, nil, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := clocktesting.NewFakePassiveClock(start)
@@ -223,8 +223,8 @@ func TestSlowBodiesEnd(t *testing.T) {
 			} else {
 				var text []byte
 				text, err = body.ReadAll(tc.announced)
-				if cap(text) > 4*len(text)+least {
-					t.Errorf("%d bytes of memory for %d that came", cap(text), len(text))
+				if cap(text) > 4*len(text)+minCharge {
+					t.Errorf("%d bytes of memory for %d that arrived", cap(text), len(text))
 				}
 			}
 			if errors.As(tc.want, new(*http.MaxBytesError)) {
@@ -241,7 +241,7 @@ func TestSlowBodiesEnd(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfTheReceiverIsNotTheSenders(t *testing.T) {
+func TestTheTimeBetweenReadsIsNotCharged(t *testing.T) {
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
 	sender := &steps{clock: clock, wait: time.Second, bytes: 100_000, count: 20}
 	body := New(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", sender), Limits{1 << 30, time.Hour}, nil, clock)
@@ -257,7 +257,7 @@ func TestTheTimeOfTheReceiverIsNotTheSenders(t *testing.T) {
 	}
 }
 
-func TestTheConnectionItselfIsWaitedForNoLonger(t *testing.T) {
+func TestTheDeadlineAppliesToTheConnection(t *testing.T) {
 	failed := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := New(w, r, Limits{1 << 20, 50 * time.Millisecond}, nil, clocktesting.NewFakePassiveClock(time.Now())).ReadAll(r.ContentLength)
@@ -280,9 +280,9 @@ func TestTheConnectionItselfIsWaitedForNoLonger(t *testing.T) {
 	}
 }
 
-func TestHeadersThatNoFrontendTakes(t *testing.T) {
+func TestContentCodingAndUpgrades(t *testing.T) {
 	for coding, want := range map[string]string{"": "", "identity": "", "Identity, ": "", "gzip": "gzip", "identity, br": "br", "x": "x"} {
-		if got := Encoded(http.Header{"Content-Encoding": {coding}}); got != want {
+		if got := ContentCoding(http.Header{"Content-Encoding": {coding}}); got != want {
 			t.Errorf("%q is encoded as %q, want %q", coding, got, want)
 		}
 	}
@@ -291,8 +291,8 @@ func TestHeadersThatNoFrontendTakes(t *testing.T) {
 	}
 }
 
-//security:attack tenant | Paths with dots for segments, empty segments, escaped slashes, NULs or double escapes. | They name nothing, on any frontend.
-func TestOddPaths(t *testing.T) {
+//security:attack tenant | Paths with dot segments, empty segments, escaped slashes, NULs or double escapes. | Every frontend rejects them.
+func TestAmbiguousPaths(t *testing.T) {
 	for path, want := range map[string]bool{
 		"/api/v1/functions/": false, "/api/v1/functions": false, "/apis/x/namespaces/a/functionruns/b.c-d/log": false, "/a%20b": false,
 		"/a/../b": true, "/a/./b": true, "/a/%2e%2e/b": true, "/a%2fb": true, "/a%2Fb": true, "/a%5cb": true, "/a%252fb": true, "/a//b": true, "//a": true,
@@ -302,13 +302,13 @@ func TestOddPaths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Odd(r); got != want {
-			t.Errorf("%s is odd: %v, want %v", path, got, want)
+		if got := AmbiguousPath(r); got != want {
+			t.Errorf("%s is ambiguous: %v, want %v", path, got, want)
 		}
 	}
 }
 
-func TestMetricsShowWhatBudgetsHoldAndRefuse(t *testing.T) {
+func TestMetricsShowChargesAndRefusals(t *testing.T) {
 	const class = Class("metrics")
 	budget := NewBudget(class, 1<<20, caps())
 	value := func(get func() (float64, error)) float64 {
@@ -358,12 +358,12 @@ func TestMetricsShowWhatBudgetsHoldAndRefuse(t *testing.T) {
 	if got := held(); got != 0 {
 		t.Errorf("%v bytes are held at the end", got)
 	}
-	if alone, err := budget.OpenAlone(key(Pod, "a")); err != nil {
+	if exclusive, err := budget.OpenExclusive(key(Pod, "a")); err != nil {
 		t.Error(err)
 	} else {
-		defer alone.Close()
+		defer exclusive.Close()
 	}
-	if _, err := budget.OpenAlone(key(Pod, "a")); !errors.Is(err, ErrBusy) || refused("busy") != 1 {
+	if _, err := budget.OpenExclusive(key(Pod, "a")); !errors.Is(err, ErrBusy) || refused("busy") != 1 {
 		t.Errorf("a second body: %v, %v refusals", err, refused("busy"))
 	}
 }

@@ -10,26 +10,26 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// ErrSlow: the body did not arrive in time. 408, and the connection ends.
+// ErrSlow: the body did not arrive in time. The answer is 408, and the connection is closed.
 var ErrSlow = errors.New("the body did not arrive in time: send it faster, or in several requests")
 
 const (
-	// Grace is how long a body may lag behind the minimum rate: so long may nothing come.
+	// Grace is how far a body may be behind the minimum rate, and so how long nothing may arrive.
 	Grace = 20 * time.Second
-	// Rate is how many bytes a second must come on average.
+	// Rate is the minimum rate in bytes per second, on average.
 	Rate = 4 << 10
 )
 
-// Limits are what one body may take.
+// Limits are the limits of one body.
 type Limits struct {
-	// Bytes is how many bytes it may have.
+	// Bytes is its maximum size.
 	Bytes int64
-	// Patience is how long it may take in all.
-	Patience time.Duration
+	// Timeout is how long reading it may take.
+	Timeout time.Duration
 }
 
-// Body is the body of a request, read under limits. A read fails with *http.MaxBytesError, ErrSlow, ErrFull, or the error of
-// the connection.
+// Body is the body of a request with limits. Read fails with *http.MaxBytesError, ErrSlow, ErrFull, or the error of the
+// connection.
 type Body struct {
 	body     io.Reader
 	control  *http.ResponseController
@@ -38,17 +38,18 @@ type Body struct {
 	limits   Limits
 	read     int64
 	deadline time.Time
-	// due is when the next bytes must have come, last when the last came. The time between two reads is not the sender's.
+	// due is when the next bytes must have arrived, last when the latest arrived. The time between two calls of Read does not
+	// count against the sender.
 	due, last time.Time
 	err       error
 }
 
-// New reads the body of r. charge may be nil: then no budget is asked. Done must be called before the request is answered.
+// New returns the body of r. charge may be nil: then no budget is charged. Call Done before the request is answered.
 func New(w http.ResponseWriter, r *http.Request, limits Limits, charge *Charge, clk clock.PassiveClock) *Body {
 	now := clk.Now()
 	return &Body{
 		body: r.Body, control: http.NewResponseController(w), clock: clk, charge: charge, limits: limits,
-		deadline: now.Add(limits.Patience), due: now.Add(Grace), last: now,
+		deadline: now.Add(limits.Timeout), due: now.Add(Grace), last: now,
 	}
 }
 
@@ -69,12 +70,12 @@ func (b *Body) Read(p []byte) (int, error) {
 	if !limit.After(before) {
 		return 0, b.fail(ErrSlow)
 	}
-	// What cannot set deadlines, such as a recorder of a test, is asked for the time only. The deadline of the connection is in
-	// real time, whatever clock the limits go by.
+	// An http.ResponseWriter without deadlines, such as a recorder in a test, is limited by the clock only. The deadline of
+	// the connection is in real time, even with a fake clock.
 	_ = b.control.SetReadDeadline(time.Now().Add(limit.Sub(before)))
 	n, err := b.body.Read(p)
 	b.read += int64(n)
-	b.earn(n)
+	b.extendDue(n)
 	switch {
 	case b.read > b.limits.Bytes:
 		return 0, b.fail(&http.MaxBytesError{Limit: b.limits.Bytes})
@@ -92,8 +93,8 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// earn puts off when the next bytes are due. What comes fast earns no more than the grace.
-func (b *Body) earn(n int) {
+// extendDue extends the deadline of the next bytes. A fast sender gains at most the grace period.
+func (b *Body) extendDue(n int) {
 	b.due = b.due.Add(time.Duration(n) * time.Second / Rate)
 	b.last = b.clock.Now()
 	if latest := b.last.Add(Grace); b.due.After(latest) {
@@ -109,8 +110,8 @@ func (b *Body) fail(err error) error {
 	return err
 }
 
-// Done ends the reading. It takes the deadline back: a connection that meets it while an answer is being written would be taken
-// for one whose caller has gone.
+// Done ends the reading. It removes the deadline: if the deadline expired while the answer is written, the request would be
+// treated as cancelled by the client.
 func (b *Body) Done() {
 	_ = b.control.SetReadDeadline(time.Time{})
 	if b.charge != nil {
@@ -118,7 +119,7 @@ func (b *Body) Done() {
 	}
 }
 
-// ReadAll reads all of it into memory, which grows with what arrives and not with what is announced.
+// ReadAll reads all of it into memory, which grows with the bytes that arrive and not with the announced length.
 func (b *Body) ReadAll(announced int64) ([]byte, error) {
 	defer b.Done()
 	if announced > b.limits.Bytes {
@@ -128,11 +129,11 @@ func (b *Body) ReadAll(announced int64) ([]byte, error) {
 	for {
 		if len(text) == cap(text) {
 			size := 4 * cap(text)
-			if size > small {
+			if size > maxSmallBody {
 				size = 2 * cap(text)
 			}
 			if announced > int64(len(text)) {
-				size = min(size, int(announced)+1) // one more, to see the end
+				size = min(size, int(announced)+1) // one more, to read EOF
 			}
 			text = append(make([]byte, 0, size), text...)
 		}

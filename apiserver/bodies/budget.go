@@ -6,20 +6,21 @@ import (
 )
 
 var (
-	// ErrFull: the budget has no room for the bytes that arrived. 429; what the body had is given back.
-	ErrFull = errors.New("too many bytes of bodies are being read: try again")
-	// ErrBusy: another body of the same sender is being read. 429.
+	// ErrFull: the budget has no room for the bytes that arrived. The answer is 429, and the body's share is released.
+	ErrFull = errors.New("the memory for request bodies is used up: try again in a second")
+	// ErrBusy: another body of the same sender is being read. The answer is 429.
 	ErrBusy = errors.New("another body of the same sender is being read: send one at a time")
 )
 
 const (
-	// least is what any body counts as.
-	least = 4 << 10
-	// small is how many bytes a body may have that can use all of a budget. Larger ones leave an eighth of it to the small.
-	small = 64 << 10
+	// minCharge is the minimum charge of a body.
+	minCharge = 4 << 10
+	// maxSmallBody is the size up to which a body can use all of a budget. Larger bodies leave an eighth of it to smaller
+	// ones.
+	maxSmallBody = 64 << 10
 )
 
-// Kind is a kind of key. The set is closed: each is a label of a metric.
+// Kind is a kind of key. The set is closed, because each is a label of a metric.
 type Kind string
 
 // The kinds.
@@ -30,14 +31,14 @@ const (
 	Address   Kind = "address"
 )
 
-// Key is what a body is charged to, beside the whole: a kind, such as Pod, and a name.
+// Key is what a body is charged to in addition to the total: a kind, such as Pod, and a name.
 type Key struct {
 	Kind Kind
 	Name string
 }
 
-// Budget is how many bytes of bodies may be in memory at the same time. It charges bytes that have arrived: a body that is only
-// announced takes no room. A body that finds none is refused at once and gives its share back, so no body waits for another.
+// Budget limits the bytes of request bodies in memory. It charges bytes that have arrived; announced bytes are not charged. A
+// body that exceeds the budget is refused immediately and releases its share, so bodies never wait for each other.
 type Budget struct {
 	class Class
 	total int64
@@ -49,58 +50,60 @@ type Budget struct {
 	busy map[Key]bool
 }
 
-// NewBudget makes a budget of total bytes; metrics show it under its class. caps are the most that one key of a kind may have of them; a kind without a cap may
-// have all. With each cap below the total, no caller shuts the others out.
+// NewBudget returns a budget of total bytes, with the class as its label in metrics. caps are the maximum for one key of each
+// kind; a kind without a cap may use the total. If each cap is below the total, no caller can exclude all others.
 func NewBudget(class Class, total int64, caps map[Kind]int64) *Budget {
 	registerMetrics()
 	bodyLimit.WithLabelValues(string(class)).Set(float64(total))
 	return &Budget{class: class, total: total, caps: caps, keys: map[Key]int64{}, busy: map[Key]bool{}}
 }
 
-// Used is how many bytes are charged.
+// Used returns the charged bytes.
 func (b *Budget) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used
 }
 
-// Charge is the part of a budget that one body has.
+// Charge is the share of a budget that one body uses.
 type Charge struct {
-	budget  *Budget
-	keys    []Key
-	alone   Key // the zero key where others of the sender may be read beside it
-	arrived int64
-	charged int64
+	budget    *Budget
+	keys      []Key
+	exclusive Key // the zero key if the sender may send several bodies at a time
+	arrived   int64
+	charged   int64
 }
 
-// Open begins the charge of a body. Close ends it.
+// Open starts the charge of a body. Close ends it.
 func (b *Budget) Open(keys ...Key) (*Charge, error) { return b.open(Key{}, keys) }
 
-// OpenAlone is Open for a body of which the key may have one at a time.
-func (b *Budget) OpenAlone(alone Key, keys ...Key) (*Charge, error) { return b.open(alone, keys) }
+// OpenExclusive is like Open, for a key that may send one body at a time.
+func (b *Budget) OpenExclusive(exclusive Key, keys ...Key) (*Charge, error) {
+	return b.open(exclusive, keys)
+}
 
-func (b *Budget) open(alone Key, keys []Key) (*Charge, error) {
+func (b *Budget) open(exclusive Key, keys []Key) (*Charge, error) {
 	c := &Charge{budget: b, keys: keys}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if alone != (Key{}) {
-		if b.busy[alone] {
+	if exclusive != (Key{}) {
+		if b.busy[exclusive] {
 			b.refused(reasonBusy)
 			return nil, ErrBusy
 		}
-		b.busy[alone], c.alone = true, alone
+		b.busy[exclusive], c.exclusive = true, exclusive
 	}
-	if !b.take(c, least) {
-		delete(b.busy, c.alone)
+	if !b.take(c, minCharge) {
+		delete(b.busy, c.exclusive)
 		return nil, ErrFull
 	}
 	return c, nil
 }
 
-// take charges n more bytes, if there is room. The lock is held.
+// take charges n more bytes, if there is room. mu must be held.
 func (b *Budget) take(c *Charge, n int64) bool {
 	room := b.total
-	if c.charged+n > small {
+	if c.charged+n > maxSmallBody {
 		room -= room / 8
 	}
 	if b.used+n > room {
@@ -121,7 +124,7 @@ func (b *Budget) take(c *Charge, n int64) bool {
 	return true
 }
 
-// add changes how many bytes are charged. The lock is held.
+// add changes the number of charged bytes. mu must be held.
 func (b *Budget) add(n int64) {
 	b.used += n
 	bodyBytes.WithLabelValues(string(b.class)).Add(float64(n))
@@ -134,7 +137,7 @@ func (b *Budget) refused(reason string) {
 // Arrived charges n more bytes, or returns ErrFull.
 func (c *Charge) Arrived(n int) error {
 	c.arrived += int64(n)
-	missing := (c.arrived+least-1)/least*least - c.charged
+	missing := (c.arrived+minCharge-1)/minCharge*minCharge - c.charged
 	if missing <= 0 {
 		return nil
 	}
@@ -146,7 +149,7 @@ func (c *Charge) Arrived(n int) error {
 	return nil
 }
 
-// Read says that the body has been read: another of the same sender may come. The bytes stay charged until Close.
+// Read records that the body has been read: the sender may send another one. The bytes stay charged until Close.
 func (c *Charge) Read() {
 	c.budget.mu.Lock()
 	defer c.budget.mu.Unlock()
@@ -154,13 +157,13 @@ func (c *Charge) Read() {
 }
 
 func (c *Charge) read() {
-	if c.alone != (Key{}) {
-		delete(c.budget.busy, c.alone)
-		c.alone = Key{}
+	if c.exclusive != (Key{}) {
+		delete(c.budget.busy, c.exclusive)
+		c.exclusive = Key{}
 	}
 }
 
-// Close gives everything back. It may be called again.
+// Close releases the charge. It may be called more than once.
 func (c *Charge) Close() {
 	b := c.budget
 	b.mu.Lock()

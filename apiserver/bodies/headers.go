@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Encoded is the coding that a body comes in, such as gzip; "" for one that is sent as it is. No frontend inflates a body.
-func Encoded(header http.Header) string {
+// ContentCoding returns the content coding of a body, such as gzip; "" for none. No frontend decompresses a body.
+func ContentCoding(header http.Header) string {
 	for _, header := range header.Values("Content-Encoding") {
 		for coding := range strings.SplitSeq(header, ",") {
 			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -17,12 +17,12 @@ func Encoded(header http.Header) string {
 	return ""
 }
 
-// Upgrades says whether the request asks for another protocol on its connection. No frontend speaks one.
+// Upgrades reports whether the request asks for another protocol on its connection. No frontend supports one.
 func Upgrades(r *http.Request) bool { return len(r.Header.Values("Upgrade")) > 0 }
 
-// Odd says whether a path is written in a way that two programs might understand differently: with dots for segments, with
-// empty segments, with an escaped slash, backslash, percent sign or control character, or with one that is not text.
-func Odd(r *http.Request) bool {
+// AmbiguousPath reports whether two programs might interpret the path differently: it has dot segments, empty segments, an
+// escaped slash, backslash, percent sign or control character, or is not valid UTF-8.
+func AmbiguousPath(r *http.Request) bool {
 	path := r.URL.Path
 	raw := strings.ToLower(r.URL.EscapedPath())
 	for _, part := range []string{"%2f", "%5c", "%25", "\\", "//"} {

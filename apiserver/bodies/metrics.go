@@ -7,22 +7,22 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 )
 
-// Class names a budget in metrics.
+// Class is the label of a budget in metrics.
 type Class string
 
-// The classes. The set is closed: each is a time series.
+// The classes. The set is closed, because each is a time series.
 const (
-	// Exchange is of calls of workers.
+	// Exchange: calls of workers.
 	Exchange Class = "exchange"
-	// REST is of requests to the documented API with credentials.
+	// REST: requests to the documented API with credentials.
 	REST Class = "rest"
-	// Anonymous is of requests to the documented API without credentials.
+	// Anonymous: requests to the documented API without credentials.
 	Anonymous Class = "anonymous"
-	// Upload is of inputs that arrive at functions/run.
+	// Upload: inputs that are sent to functions/run.
 	Upload Class = "upload"
 )
 
-// Reasons of refusals beside the kinds of keys.
+// Reasons of refusals other than the kinds of keys.
 const (
 	reasonServer = "server"
 	reasonBusy   = "busy"
@@ -39,7 +39,7 @@ var (
 	}, []string{"class"})
 	bodyRefusals = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: "sharedcloud", Name: "body_budget_refusals_total", StabilityLevel: metrics.ALPHA,
-		Help: "Request bodies that were refused with 429, by class (exchange, rest, anonymous, upload) and by the share that was used up: server, namespace, caller, pod, address; or busy, where another body of the same pod was being read.",
+		Help: "Request bodies that were refused with 429, by class (exchange, rest, anonymous, upload) and by the exhausted limit: server, namespace, caller, pod, address; or busy, if another body of the same pod was being read.",
 	}, []string{"class", "reason"})
 
 	registerMetrics = sync.OnceFunc(func() { legacyregistry.MustRegister(bodyBytes, bodyLimit, bodyRefusals) })

@@ -191,7 +191,7 @@ func (o *Options) Validate() error {
 	if o.Store != "" {
 		// It would be visible in the list of processes and in the Deployment.
 		check(!outcomes.HasPassword(o.Store), "--store contains a password: put the URL into a file and pass it with --store-url-file")
-		if _, err := outcomes.At(outcomes.Where(o.Store)); err != nil {
+		if _, err := outcomes.New(outcomes.FixedURL(o.Store)); err != nil {
 			errs = append(errs, fmt.Errorf("--store: %w", err))
 		}
 	}
@@ -228,11 +228,11 @@ func (o *Options) Validate() error {
 func (o *Options) store() outcomes.Source {
 	switch {
 	case o.StoreURLFile != "":
-		return outcomes.InFile(o.StoreURLFile)
+		return outcomes.URLFromFile(o.StoreURLFile)
 	case o.Store != "":
-		return outcomes.Where(o.Store)
+		return outcomes.FixedURL(o.Store)
 	}
-	return outcomes.Where(outcomes.SQLiteURL(o.StorePath))
+	return outcomes.FixedURL(outcomes.SQLiteURL(o.StorePath))
 }
 
 // Config builds the server's configuration. It opens the port, and waits until the Kubernetes API publishes the certificate

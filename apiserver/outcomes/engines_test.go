@@ -11,37 +11,38 @@ import (
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-// onEveryEngine are the tests of what a store is. They run on SQLite by their own names and on PostgreSQL by this table.
+// onEveryEngine are the tests that both engines must pass. They run on SQLite under their own names and on PostgreSQL from
+// this table.
 var onEveryEngine = map[string]func(*testing.T){
-	"TestAnUploadCountsItsBytesItsPiecesAndItself":                        TestAnUploadCountsItsBytesItsPiecesAndItself,
-	"TestUploadsBelongToTheUIDOfTheirNamespace":                           TestUploadsBelongToTheUIDOfTheirNamespace,
-	"TestUploadsFromBeforeNamespacesWereToldApartAreClaimedOnce":          TestUploadsFromBeforeNamespacesWereToldApartAreClaimedOnce,
-	"TestTheMigrationCountsWhatIsThere":                                   TestTheMigrationCountsWhatIsThere,
-	"TestARunsRowComesBackAsItWasWritten":                                 TestARunsRowComesBackAsItWasWritten,
-	"TestAWorkersRowComesBackAsItWasWritten":                              TestAWorkersRowComesBackAsItWasWritten,
-	"TestOutcomesComeBackAsTheyWereWrittenInOrder":                        TestOutcomesComeBackAsTheyWereWrittenInOrder,
-	"TestOutcomesBeforeAnIndexComeInPagesOfLimitedSize":                   TestOutcomesBeforeAnIndexComeInPagesOfLimitedSize,
-	"TestOutcomesOfAllKindsAreAddedAtOnceInAnyNumber":                     TestOutcomesOfAllKindsAreAddedAtOnceInAnyNumber,
-	"TestReadingGoesThroughPagesOfAnySize":                                TestReadingGoesThroughPagesOfAnySize,
-	"TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept": TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept,
-	"TestACallerWhoGoesBeforeItsTurnChangesNothing":                       TestACallerWhoGoesBeforeItsTurnChangesNothing,
-	"TestAViewCannotWrite":                                                TestAViewCannotWrite,
-	"TestDeleteSomeDeletesARunPieceByPieceAndNoOther":                     TestDeleteSomeDeletesARunPieceByPieceAndNoOther,
-	"TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages":                  TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages,
-	"TestResultsAreDeletedPieceByPieceAndAllElseStays":                    TestResultsAreDeletedPieceByPieceAndAllElseStays,
-	"TestParametersAreBoundByTheirNumbers":                                TestParametersAreBoundByTheirNumbers,
-	"TestEveryAcknowledgedOutcomeSurvivesAKilledServer":                   TestEveryAcknowledgedOutcomeSurvivesAKilledServer,
-	"TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt":             TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt,
-	"TestAFencedOrEmptiedWorkerExecutesNothing":                           TestAFencedOrEmptiedWorkerExecutesNothing,
-	"TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece":              TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece,
-	"TestAnUploadThatComesInSeveralCallsIsFoundByItsName":                 TestAnUploadThatComesInSeveralCallsIsFoundByItsName,
-	"TestWhatIsBeingPrintedComesBackForWhatIsExecuted":                    TestWhatIsBeingPrintedComesBackForWhatIsExecuted,
-	"TestSelectionsOfOutcomes":                                            TestSelectionsOfOutcomes,
-	"TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem":                 TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem,
-	"TestAReaderAnswersAboutOneRun":                                       TestAReaderAnswersAboutOneRun,
+	"TestAnUploadCountsItsBytesItsChunksAndItsRow":                         TestAnUploadCountsItsBytesItsChunksAndItsRow,
+	"TestUploadsBelongToTheUIDOfTheirNamespace":                            TestUploadsBelongToTheUIDOfTheirNamespace,
+	"TestUploadsWithoutANamespaceUIDAreClaimedOnce":                        TestUploadsWithoutANamespaceUIDAreClaimedOnce,
+	"TestTheMigrationCountsExistingRows":                                   TestTheMigrationCountsExistingRows,
+	"TestTheRowOfARunIsReadAsWritten":                                      TestTheRowOfARunIsReadAsWritten,
+	"TestTheRowOfAWorkerIsReadAsWritten":                                   TestTheRowOfAWorkerIsReadAsWritten,
+	"TestOutcomesAreReadAsWrittenInOrder":                                  TestOutcomesAreReadAsWrittenInOrder,
+	"TestOutcomesBeforeAnIndexAreReadInPagesOfLimitedSize":                 TestOutcomesBeforeAnIndexAreReadInPagesOfLimitedSize,
+	"TestAnyNumberOfOutcomesOfAllKindsIsAdded":                             TestAnyNumberOfOutcomesOfAllKindsIsAdded,
+	"TestReadingGoesThroughPagesOfAnySize":                                 TestReadingGoesThroughPagesOfAnySize,
+	"TestAFailedTransactionIsRolledBackAndTheOthersOfItsGroupAreCommitted": TestAFailedTransactionIsRolledBackAndTheOthersOfItsGroupAreCommitted,
+	"TestACancelledUpdateThatHasNotStartedWritesNothing":                   TestACancelledUpdateThatHasNotStartedWritesNothing,
+	"TestAViewCannotWrite":                                                 TestAViewCannotWrite,
+	"TestDeleteSomeDeletesOneRunInSteps":                                   TestDeleteSomeDeletesOneRunInSteps,
+	"TestReadingReturnsWorkersAndAppliesItsLimitAcrossPages":               TestReadingReturnsWorkersAndAppliesItsLimitAcrossPages,
+	"TestResultsAreDeletedInStepsAndOtherColumnsAreKept":                   TestResultsAreDeletedInStepsAndOtherColumnsAreKept,
+	"TestParametersAreBoundByNumber":                                       TestParametersAreBoundByNumber,
+	"TestEveryAcknowledgedOutcomeSurvivesAKilledServer":                    TestEveryAcknowledgedOutcomeSurvivesAKilledServer,
+	"TestAStartupIsRecordedOnceAndNotOverwrittenByTheExchange":             TestAStartupIsRecordedOnceAndNotOverwrittenByTheExchange,
+	"TestAWorkerWithoutItsIndexExecutesNothing":                            TestAWorkerWithoutItsIndexExecutesNothing,
+	"TestAnUploadIsReadAsWrittenAndDeletedChunkByChunk":                    TestAnUploadIsReadAsWrittenAndDeletedChunkByChunk,
+	"TestAnUploadInSeveralCallsIsFoundByItsName":                           TestAnUploadInSeveralCallsIsFoundByItsName,
+	"TestLiveOutputIsReadWhileItsInputExecutes":                            TestLiveOutputIsReadWhileItsInputExecutes,
+	"TestSelectionsOfOutcomes":                                             TestSelectionsOfOutcomes,
+	"TestTextThatAnEngineCannotStoreIsReplaced":                            TestTextThatAnEngineCannotStoreIsReplaced,
+	"TestAReaderReadsOneRun":                                               TestAReaderReadsOneRun,
 }
 
-func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOn(t, onEveryEngine) }
+func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOnPostgreSQL(t, onEveryEngine) }
 
 // A test that opens a store of any engine must be in the table.
 func TestEveryTestOfAStoreRunsOnEveryEngine(t *testing.T) {
@@ -54,10 +55,10 @@ type openedStore interface {
 	Close() error
 }
 
-// newStore opens an empty store of the engine that the test is for.
+// newStore opens an empty store of the engine that the test runs on.
 func newStore(t testing.TB) openedStore {
 	t.Helper()
-	if postgrestest.Wanted(t) {
+	if postgrestest.OnPostgreSQL(t) {
 		return newPostgres(t)
 	}
 	return newSQLite(t)
@@ -98,7 +99,7 @@ func wordsOf(store Store, sqlite, postgres string) string {
 	return sqlite
 }
 
-// waitingUpdates is how many updates wait behind the one that is being worked on.
+// waitingUpdates returns the number of updates that wait behind the running one.
 func waitingUpdates(store Store) int {
 	switch s := store.(type) {
 	case *SQLite:
@@ -106,21 +107,21 @@ func waitingUpdates(store Store) int {
 	case *Postgres:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if l, ok := s.lanes[""]; ok {
+		if l, ok := s.queues[""]; ok {
 			return len(l.waiting)
 		}
 	}
 	return 0
 }
 
-func TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem(t *testing.T) {
+func TestTextThatAnEngineCannotStoreIsReplaced(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	worker := &Worker{RunID: run.ID, PodUID: "pod", Device: "GPU\x00-0", State: WorkerLive, Executing: -1}
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(worker) })
 	write(t, store, func(tx *Tx) error {
-		_, err := tx.SetBirth("uid", "pod", "A\x00100", "a line\xff\x00\nanother")
+		_, err := tx.SetStartup("uid", "pod", "A\x00100", "a line\xff\x00\nanother")
 		return err
 	})
 	var got *Worker
@@ -130,7 +131,7 @@ func TestTextsOfOthersAreKeptAsFarAsEveryEngineTakesThem(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got.Device != "GPU-0" || got.GPUProduct != "A100" || got.BuildLog != "a line\uFFFD\nanother" {
-		t.Errorf("the texts are %q, %q, %q", got.Device, got.GPUProduct, got.BuildLog)
+	if got.Device != "GPU-0" || got.GPUProduct != "A100" || got.StartupLog != "a line\uFFFD\nanother" {
+		t.Errorf("the texts are %q, %q, %q", got.Device, got.GPUProduct, got.StartupLog)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// networkFileSystems by the magic number of statfs(2). The write-ahead log needs memory that all who have the file open
-// share, and locks that hold: neither is to be had across machines. FUSE is among them because what lies behind cannot be
-// told, and is a network more often than not.
+// networkFileSystems are identified by the magic number of statfs(2). The write-ahead log needs shared memory and reliable
+// locks between all processes that have the file open, which do not work across machines. FUSE is included because its
+// backend is unknown and usually a network.
 var networkFileSystems = map[uint32]string{
 	0x6969:     "NFS",
 	0x517b:     "SMB",
@@ -37,7 +37,7 @@ func refuseNetworkFileSystem(folder string) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("finding out the file system of %s: %w", folder, err)
+			return fmt.Errorf("determining the file system of %s: %w", folder, err)
 		}
 		return refuse(folder, uint32(stat.Type))
 	}
@@ -45,7 +45,7 @@ func refuseNetworkFileSystem(folder string) error {
 
 func refuse(folder string, magic uint32) error {
 	if name, ok := networkFileSystems[magic]; ok {
-		return fmt.Errorf("the folder of the outcome store, %s, is on a file system of the kind %s: SQLite loses data there; use a volume on a disk of the node (local, block storage)", folder, name)
+		return fmt.Errorf("the folder of the outcome store, %s, is on a file system of type %s, on which SQLite can lose data: use a volume on a local disk or block storage", folder, name)
 	}
 	return nil
 }

@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// groupSize and groupTime bound how much one commit takes along, so that the first of a group doesn't wait long for
-	// the last.
-	groupSize = 64
-	groupTime = 20 * time.Millisecond
-	// retries is how often a transaction is tried again that the engine undid for no fault of its own.
-	retries = 5
+	// maxGroupSize and maxGroupTime limit a commit, so that its first update does not wait long for the last.
+	maxGroupSize = 64
+	maxGroupTime = 20 * time.Millisecond
+	// maxRetries is how often a transaction is retried that the engine rolled back because of a conflict or a lost
+	// connection.
+	maxRetries = 5
 )
 
-// update is a caller's function on its way.
+// update is a function that a caller has passed to Update.
 type update struct {
 	run types.UID
 	fn  func(*Tx) error
-	// state is claimed by the group (it runs) or by the caller (who goes before it does).
+	// state is set to claimed by the group, which then runs the update, or by the caller, which then returns without it.
 	state  atomic.Int32
 	result chan error
-	// err is what fn returned; the group's, while it works.
+	// err is what fn returned. Only the group uses it.
 	err error
 }
 
@@ -37,7 +37,7 @@ func newUpdate(run types.UID, fn func(*Tx) error) *update {
 	return &update{run: run, fn: fn, result: make(chan error, 1)}
 }
 
-// wait waits for the result. Closing stopped says that nobody works on updates any more.
+// wait waits for the result. stopped is closed when no more updates are processed.
 func (u *update) wait(ctx context.Context, stopped <-chan struct{}) error {
 	select {
 	case err := <-u.result:
@@ -46,7 +46,7 @@ func (u *update) wait(ctx context.Context, stopped <-chan struct{}) error {
 		if u.state.CompareAndSwap(0, claimed) {
 			return ctx.Err()
 		}
-		// It runs: what fn wrote into its caller's variables must not be read before it has returned.
+		// It is running: variables of the caller that fn writes must not be read before fn has returned.
 		return <-u.result
 	case <-stopped:
 		select {
@@ -58,24 +58,24 @@ func (u *update) wait(ctx context.Context, stopped <-chan struct{}) error {
 	}
 }
 
-// transactions are what a group needs of an engine.
+// transactions is what a group needs of an engine.
 type transactions interface {
-	// begin begins a transaction on a run.
+	// begin starts a transaction on a run.
 	begin(run types.UID) (*session, error)
-	// commit ends it. An error that is errUnsettled says that nobody knows whether it is kept.
+	// commit ends it. errCommitUnknown: it is not known whether the transaction was committed.
 	commit(*session) error
-	// rollback ends a transaction if there is one still, whatever state its session is in.
+	// rollback ends a transaction, if one is open, in any state of its session.
 	rollback(*session)
-	// again says that nothing of a transaction was kept, and that it may go well when it is tried again.
-	again(error) bool
+	// retryable reports whether nothing of a transaction was stored and a retry may succeed.
+	retryable(error) bool
 }
 
-// errUnsettled: the connection was lost while a transaction was committed.
-var errUnsettled = errors.New("the connection was lost while the outcome store was committing: whether it did is not known, so the same must be tried again")
+// errCommitUnknown: the connection was lost during the commit.
+var errCommitUnknown = errors.New("the connection was lost during a commit to the outcome store: it is not known whether it was committed; retry the request")
 
-// group commits the first update and those that next brings in one transaction, and syncs once for all of them.
+// group commits the first update and those that next returns in one transaction, with one sync for all of them.
 func group(engine transactions, first *update, next func() *update) {
-	begun := time.Now()
+	started := time.Now()
 	var session *session
 	var members []*update
 	var err error
@@ -83,7 +83,7 @@ func group(engine transactions, first *update, next func() *update) {
 		if u.state.CompareAndSwap(0, claimed) {
 			if session == nil {
 				if session, err = engine.begin(u.run); err != nil {
-					u.result <- fmt.Errorf("beginning to write: %w", err)
+					u.result <- fmt.Errorf("starting to write: %w", err)
 					return
 				}
 			}
@@ -93,7 +93,7 @@ func group(engine transactions, first *update, next func() *update) {
 			}
 		}
 		u = nil
-		if len(members) < groupSize && time.Since(begun) <= groupTime {
+		if len(members) < maxGroupSize && time.Since(started) <= maxGroupTime {
 			u = next()
 		}
 	}
@@ -112,17 +112,17 @@ func group(engine transactions, first *update, next func() *update) {
 	engine.rollback(session)
 	for _, member := range members {
 		switch {
-		case errors.Is(err, errUnsettled), len(members) == 1 && !engine.again(err):
+		case errors.Is(err, errCommitUnknown), len(members) == 1 && !engine.retryable(err):
 			member.result <- err
 		default:
-			// One of them spoilt it for the others, or the commit had no room for all: each has a transaction of its own now.
-			member.result <- alone(engine, member)
+			// Another update failed, or the commit was too large: each update gets its own transaction.
+			member.result <- runAlone(engine, member)
 		}
 	}
 }
 
-// apply runs a member. The error that it returns ends the group: what the member wrote before it failed can only be
-// undone with all the rest. An error without a trace (most are: a call that is refused) concerns the member alone.
+// apply runs a member. An error that it returns ends the group: the writes of the failed member can only be rolled back with
+// all others. An error of fn before any write, such as a rejected call, concerns that member only.
 func apply(session *session, u *update) error {
 	tx := &Tx{session: session}
 	u.err = call(u.fn, tx)
@@ -135,12 +135,12 @@ func apply(session *session, u *update) error {
 	return nil
 }
 
-// alone runs a member in a transaction of its own.
-func alone(engine transactions, u *update) error {
+// runAlone runs a member in its own transaction.
+func runAlone(engine transactions, u *update) error {
 	for try := 0; ; try++ {
 		session, err := engine.begin(u.run)
 		if err != nil {
-			return fmt.Errorf("beginning to write: %w", err)
+			return fmt.Errorf("starting to write: %w", err)
 		}
 		if err = apply(session, u); err == nil {
 			err = engine.commit(session)
@@ -149,13 +149,13 @@ func alone(engine transactions, u *update) error {
 			return u.err
 		}
 		engine.rollback(session)
-		if errors.Is(err, errUnsettled) || try == retries || !engine.again(err) {
+		if errors.Is(err, errCommitUnknown) || try == maxRetries || !engine.retryable(err) {
 			return err
 		}
 	}
 }
 
-// call makes a panic of fn its error: one call must not end the writer, on which all depend.
+// call turns a panic of fn into an error: one call must not stop the writer, which all callers share.
 func call(fn func(*Tx) error, tx *Tx) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

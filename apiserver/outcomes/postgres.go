@@ -15,56 +15,56 @@ import (
 )
 
 const (
-	// postgresWriters and postgresReaders are the most connections of a server, whatever the number of its callers.
+	// postgresWriters and postgresReaders are the maximum numbers of connections of a server, for any number of callers.
 	postgresWriters = 8
 	postgresReaders = 4
-	// postgresPatience bounds one transaction, waiting for its turn included: what takes longer has lost its way.
-	postgresPatience = 30 * time.Second
-	// postgresProbe is how often a database that was away is looked for.
-	postgresProbe = time.Second
-	// lockNamespace keeps the locks of this program's runs from those of other programs in the database.
+	// postgresTimeout limits one transaction, including the wait for a connection.
+	postgresTimeout = 30 * time.Second
+	// postgresProbeInterval is how often an unreachable database is tried again.
+	postgresProbeInterval = time.Second
+	// lockNamespace separates the advisory locks of this program from those of other programs in the database.
 	lockNamespace = 0x5368436c_6f756400
 )
 
-// Postgres is the store in a PostgreSQL database, which any number of servers may use at once. NewPostgres makes one, Open
-// opens it; until then everything answers ErrNotReady.
+// Postgres is a store in a PostgreSQL database, which any number of servers may use at the same time. Until Open has
+// returned, all methods return ErrNotReady.
 //
-// Transactions on one run don't overlap, on whatever servers they are: each begins with a lock of the database that bears
-// the run's name and ends with the transaction. Here, those who wait for the same run share a transaction and its sync.
+// Transactions on one run never overlap, even on different servers: each holds an advisory lock of the run. Updates of one
+// server that wait for the same run share a transaction and its sync.
 type Postgres struct {
 	connector *postgresConnector
 
 	readiness
 
-	// mu guards what follows.
+	// mu guards the following fields.
 	mu      sync.Mutex
 	open    bool
 	writers *sessions
 	readers *sessions
-	lanes   map[types.UID]*lane
-	// busy are the lanes, the views and the probe: Close waits for them.
+	queues  map[types.UID]*queue
+	// busy counts the goroutines of queues, the views and the probe: Close waits for them.
 	busy sync.WaitGroup
 	stop context.CancelFunc
 }
 
-// lane are the updates of one run that wait. It exists while somebody works on it.
-type lane struct{ waiting []*update }
+// queue holds the waiting updates of one run. It exists while a goroutine serves it.
+type queue struct{ waiting []*update }
 
 var (
 	_ Store        = (*Postgres)(nil)
 	_ transactions = (*Postgres)(nil)
 )
 
-// NewPostgres makes a store. source gives the URL of the database, or a connection string in PostgreSQL's other form; it is asked
-// again for each new connection, so that a password may change meanwhile.
+// NewPostgres returns a store without opening it. source returns the URL of the database, or a connection string in
+// PostgreSQL's other format, for each new connection, so that a password may change.
 func NewPostgres(source Source) *Postgres {
-	p := &Postgres{connector: &postgresConnector{source: source}, lanes: map[types.UID]*lane{}}
+	p := &Postgres{connector: &postgresConnector{source: source}, queues: map[types.UID]*queue{}}
 	p.waitFor(errNotOpened)
 	return p
 }
 
-// Open connects and brings the schema up to date, while other servers may do the same. It returns when the store is ready, when
-// ctx ends or when it cannot be opened; it may be called again after an error.
+// Open connects and migrates the schema; other servers may do the same at the same time. It returns when the store is ready,
+// when ctx ends, or with an error; it may be called again after an error.
 func (p *Postgres) Open(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
@@ -72,7 +72,7 @@ func (p *Postgres) Open(ctx context.Context) (err error) {
 		}
 	}()
 	if err := p.migrate(ctx); err != nil {
-		return fmt.Errorf("bringing the outcome store's schema up to date: %w", postgresSentence(err))
+		return fmt.Errorf("migrating the schema of the outcome store: %w", postgresError(err))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,7 +88,7 @@ func (p *Postgres) Open(ctx context.Context) (err error) {
 	return nil
 }
 
-// migrate works on a connection of its own, under a lock: servers that start at once do it one after the other.
+// migrate uses its own connection and an advisory lock: servers that start at the same time migrate one after the other.
 func (p *Postgres) migrate(ctx context.Context) (err error) {
 	folder, err := fs.Sub(migrations, "migrations/postgres")
 	if err != nil {
@@ -106,7 +106,7 @@ func (p *Postgres) migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		// It ends with the connection at the latest.
+		// If this fails, closing the connection releases the lock.
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(lock))
 	}()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, folder)
@@ -125,10 +125,10 @@ func (p *Postgres) migrate(ctx context.Context) (err error) {
 }
 
 func newerSchema(current, target int64) error {
-	return fmt.Errorf("it has version %d and this server knows %d: a newer server has used it; run that one, or restore a backup from before", current, target)
+	return fmt.Errorf("its version is %d and this server supports %d: a newer server has migrated it; run that version, or restore an earlier backup", current, target)
 }
 
-// Close lets what runs come to its end, refuses what comes, and closes the connections.
+// Close waits for running transactions, rejects new ones, and closes the connections.
 func (p *Postgres) Close() error {
 	p.waitFor(errClosed)
 	p.mu.Lock()
@@ -153,25 +153,25 @@ func (p *Postgres) Update(ctx context.Context, run types.UID, fn func(*Tx) error
 		p.mu.Unlock()
 		return p.notOpen()
 	}
-	if l, ok := p.lanes[run]; ok {
+	if l, ok := p.queues[run]; ok {
 		l.waiting = append(l.waiting, u)
 	} else {
-		l = &lane{waiting: []*update{u}}
-		p.lanes[run] = l
+		l = &queue{waiting: []*update{u}}
+		p.queues[run] = l
 		p.busy.Go(func() { p.serve(run, l) })
 	}
 	p.mu.Unlock()
 	return u.wait(ctx, nil)
 }
 
-// serve works on the updates of a run until none waits.
-func (p *Postgres) serve(run types.UID, l *lane) {
+// serve runs the updates of a run until none waits.
+func (p *Postgres) serve(run types.UID, l *queue) {
 	next := func(last bool) *update {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if len(l.waiting) == 0 {
 			if last {
-				delete(p.lanes, run)
+				delete(p.queues, run)
 			}
 			return nil
 		}
@@ -197,9 +197,9 @@ func (p *Postgres) View(ctx context.Context, fn func(*Tx) error) error {
 	for try := 0; ; try++ {
 		session, err := p.start(ctx, p.readers, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 		if err != nil {
-			return fmt.Errorf("beginning to read: %w", err)
+			return fmt.Errorf("starting to read: %w", err)
 		}
-		if err = p.view(session, fn); err == nil || try == retries || !p.again(err) {
+		if err = p.view(session, fn); err == nil || try == maxRetries || !p.retryable(err) {
 			return err
 		}
 	}
@@ -208,14 +208,14 @@ func (p *Postgres) View(ctx context.Context, fn func(*Tx) error) error {
 func (p *Postgres) view(session *session, fn func(*Tx) error) (err error) {
 	tx := &Tx{session: session}
 	defer func() {
-		p.readers.giveBack(session)
-		p.note(tx.failed)
+		p.readers.put(session)
+		p.noteError(tx.failed)
 	}()
 	return fn(tx)
 }
 
-// begin implements transactions. What a statement sees is what was committed when it began, and the lock comes before all
-// others: fn sees all that was ever written of the run.
+// begin implements transactions. The lock is taken before any other statement, and with READ COMMITTED each statement sees
+// what was committed before it started, so fn sees all earlier writes to the run.
 func (p *Postgres) begin(run types.UID) (*session, error) {
 	return p.start(context.Background(), p.writers, fmt.Sprintf(
 		`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_catalog.pg_advisory_xact_lock(%d)`, lockOf(run)))
@@ -224,26 +224,26 @@ func (p *Postgres) begin(run types.UID) (*session, error) {
 func lockOf(run types.UID) int64 {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(run))
-	return int64(hash.Sum64() ^ lockNamespace) //nolint:gosec // any 64 bits do
+	return int64(hash.Sum64() ^ lockNamespace) //nolint:gosec // any 64 bits will do
 }
 
-// start begins a transaction on a session that works: one whose connection was lost meanwhile is replaced.
+// start starts a transaction. A session whose connection was lost while it was idle is replaced.
 func (p *Postgres) start(ctx context.Context, from *sessions, text string) (*session, error) {
 	for {
 		session, used, err := from.take(ctx)
 		if err != nil {
-			p.note(err)
+			p.noteError(err)
 			return nil, err
 		}
 		if err = session.simple(text); err == nil {
-			p.answers()
+			p.noteReachable()
 			return session, nil
 		}
-		err = postgresSentence(err)
+		err = postgresError(err)
 		broken := session.broken()
-		from.giveBack(session)
+		from.put(session)
 		if !used || !broken {
-			p.note(err)
+			p.noteError(err)
 			return nil, err
 		}
 	}
@@ -252,28 +252,30 @@ func (p *Postgres) start(ctx context.Context, from *sessions, text string) (*ses
 // commit implements transactions.
 func (p *Postgres) commit(session *session) error {
 	if session.status() == 'E' {
-		// A COMMIT would undo it without an error.
+		// PostgreSQL would answer COMMIT with a rollback and no error.
 		return errors.New("committing: a statement of the transaction has failed")
 	}
 	err := session.simple(`COMMIT`)
 	if err == nil {
-		p.writers.giveBack(session)
+		p.writers.put(session)
 		return nil
 	}
 	if session.broken() {
-		return fmt.Errorf("%w (%w)", errUnsettled, postgresSentence(err))
+		return fmt.Errorf("%w (%w)", errCommitUnknown, postgresError(err))
 	}
-	return fmt.Errorf("committing: %w", postgresSentence(err))
+	return fmt.Errorf("committing: %w", postgresError(err))
 }
 
 // rollback implements transactions.
-func (p *Postgres) rollback(session *session) { p.writers.giveBack(session) }
+func (p *Postgres) rollback(session *session) { p.writers.put(session) }
 
 // again implements transactions.
-func (p *Postgres) again(err error) bool { return errors.Is(err, errAgain) || errors.Is(err, errAway) }
+func (p *Postgres) retryable(err error) bool {
+	return errors.Is(err, errRolledBack) || errors.Is(err, errUnreachable)
+}
 
-// answers notes that the database does.
-func (p *Postgres) answers() {
+// noteReachable records that the database answers.
+func (p *Postgres) noteReachable() {
 	if p.waiting.Load() == nil {
 		return
 	}
@@ -284,8 +286,8 @@ func (p *Postgres) answers() {
 	}
 }
 
-// note keeps why the database cannot be used, if that is what an error says.
-func (p *Postgres) note(err error) {
+// noteError records an error after which the database cannot be used.
+func (p *Postgres) noteError(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open && errors.Is(err, ErrNotReady) {
@@ -293,9 +295,9 @@ func (p *Postgres) note(err error) {
 	}
 }
 
-// probe looks whether a database that was away has come back.
+// probe tries an unreachable database until it answers.
 func (p *Postgres) probe(ctx context.Context) {
-	ticker := time.NewTicker(postgresProbe)
+	ticker := time.NewTicker(postgresProbeInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -307,7 +309,7 @@ func (p *Postgres) probe(ctx context.Context) {
 			continue
 		}
 		if session, err := p.start(ctx, p.readers, `BEGIN READ ONLY`); err == nil {
-			p.readers.giveBack(session)
+			p.readers.put(session)
 		}
 	}
 }

@@ -16,19 +16,20 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// oldestPostgres is the oldest version that this was written for: 13.
-const oldestPostgres = 130000
+// minPostgres is the minimum version: 13.
+const minPostgres = 130000
 
-// Errors of PostgreSQL that have no sentence of the store's own.
+// Errors of PostgreSQL without an error of the store's own.
 var (
-	// errAgain: the transaction was undone, and may go well when it is tried again.
-	errAgain = errors.New("the database undid the transaction in favour of another")
-	// errAway: the connection was lost, or none could be made. Nothing of the transaction was kept, unless it was being committed.
-	errAway = fmt.Errorf("%w: the database does not answer; this server goes on when it does", ErrNotReady)
-	errSlow = fmt.Errorf("%w: the database took too long; look at its load, and at what holds its locks (pg_stat_activity)", ErrNotReady)
+	// errRolledBack: the transaction was rolled back, and a retry may succeed.
+	errRolledBack = errors.New("the database rolled the transaction back because of a conflict with another one")
+	// errUnreachable: the connection was lost, or could not be made. The transaction was rolled back, unless the error
+	// occurred during its commit.
+	errUnreachable = fmt.Errorf("%w: the database does not answer; this server retries until it does", ErrNotReady)
+	errTimeout     = fmt.Errorf("%w: the database took too long; check its load and which sessions hold locks (pg_stat_activity)", ErrNotReady)
 )
 
-// postgresConnector makes connections as the URL says at that time, and asserts of each what the store depends on.
+// postgresConnector connects to the current URL, and checks on each connection the settings that the store relies on.
 type postgresConnector struct {
 	source Source
 }
@@ -50,26 +51,26 @@ func (c *postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	conn, err := stdlib.GetConnector(*config, stdlib.OptionAfterConnect(assertPostgres)).Connect(ctx)
 	if err != nil {
-		return nil, postgresSentence(err)
+		return nil, postgresError(err)
 	}
 	return conn, nil
 }
 
-// parsePostgres reads a connection string. An error does not repeat it: there is a password in it.
+// parsePostgres reads a connection string. An error does not repeat it, because it contains a password.
 func parsePostgres(text string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(text)
 	if err != nil {
 		var parse *pgconn.ParseConfigError
-		reason := "it cannot be read"
+		reason := "it is malformed"
 		if inner := errors.Unwrap(err); errors.As(err, &parse) && inner != nil && !strings.Contains(inner.Error(), "://") {
 			reason = inner.Error()
 		}
-		return nil, fmt.Errorf("the URL of the outcome store is none of PostgreSQL: %s; write postgres://USER@HOST:5432/DATABASE?sslmode=verify-full", reason)
+		return nil, fmt.Errorf("the URL of the outcome store is not a valid PostgreSQL URL: %s; write postgres://USER@HOST:5432/DATABASE?sslmode=verify-full", reason)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
-	// A peer that vanished is noticed before the next transaction needs it.
+	// A lost peer is detected before the next transaction needs the connection.
 	config.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "sharedcloud-apiserver"
@@ -77,8 +78,8 @@ func parsePostgres(text string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// settings of a session. All statements here find their rows by an index; a plan that was made for a table of ten rows and
-// kept must not read it from end to end when it has a million. What a dead peer began ends soon, with its locks.
+// settings are run on each new session. All statements find their rows by an index: a cached plan that was made when a table had ten rows
+// must not scan it when it has a million. The timeouts end transactions of dead peers and release their locks.
 const settings = `SET enable_seqscan = off; SET jit = off; SET statement_timeout = '30s';
 	SET idle_in_transaction_session_timeout = '30s';
 	SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3`
@@ -95,22 +96,22 @@ func assertPostgres(ctx context.Context, conn *pgx.Conn) error {
 	switch {
 	case err != nil:
 		return err
-	case version < oldestPostgres:
-		return fmt.Errorf("the database is PostgreSQL %d: version %d or later is needed", version/10000, oldestPostgres/10000)
+	case version < minPostgres:
+		return fmt.Errorf("the database is PostgreSQL %d: version %d or later is required", version/10000, minPostgres/10000)
 	case encoding != "UTF8":
-		return fmt.Errorf("the database has the encoding %s: make one with UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)", encoding)
+		return fmt.Errorf("the database has the encoding %s: create one with UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)", encoding)
 	case standby:
-		return fmt.Errorf("%w: the database is a standby, which cannot be written to: name the primary in the URL, or several hosts with target_session_attrs=read-write", ErrNotReady)
+		return fmt.Errorf("%w: the database is a read-only standby: use the primary in the URL, or several hosts with target_session_attrs=read-write", ErrNotReady)
 	case synchronous == "off" || synchronous == "local" || synchronous == "remote_write":
-		// An acknowledgement must survive a power cut.
-		return fmt.Errorf("the database acknowledges before it has synced (synchronous_commit is %s): set it to on for this user, with ALTER ROLE … SET synchronous_commit = on", synchronous)
+		// An acknowledged outcome must survive a power failure.
+		return fmt.Errorf("the database acknowledges commits before they are synced (synchronous_commit is %s): set it to on for this user, with ALTER ROLE … SET synchronous_commit = on", synchronous)
 	}
 	return nil
 }
 
-// postgresSentence puts what a person can do before what the engine says.
-func postgresSentence(err error) error {
-	if err == nil || errors.Is(err, ErrNotReady) || errors.Is(err, ErrFull) || errors.Is(err, ErrDisk) || errors.Is(err, ErrDamaged) || errors.Is(err, errAgain) {
+// postgresError prepends the cause and the remedy to an error of PostgreSQL.
+func postgresError(err error) error {
+	if err == nil || errors.Is(err, ErrNotReady) || errors.Is(err, ErrFull) || errors.Is(err, ErrDisk) || errors.Is(err, ErrDamaged) || errors.Is(err, errRolledBack) {
 		return err
 	}
 	var engine *pgconn.PgError
@@ -120,11 +121,11 @@ func postgresSentence(err error) error {
 	case errors.As(err, &engine):
 		return postgresCode(engine, err)
 	case errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &connect):
-		return fmt.Errorf("%w (%w)", errSlow, err)
+		return fmt.Errorf("%w (%w)", errTimeout, err)
 	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
 		pgconn.SafeToRetry(err), strings.Contains(err.Error(), "unexpected EOF"),
 		strings.Contains(err.Error(), "conn closed"):
-		return fmt.Errorf("%w (%w)", errAway, err)
+		return fmt.Errorf("%w (%w)", errUnreachable, err)
 	}
 	return err
 }
@@ -139,25 +140,25 @@ func postgresCode(engine *pgconn.PgError, err error) error {
 	case code == "XX001", code == "XX002":
 		return fmt.Errorf("%w (%w)", ErrDamaged, err)
 	case code == "40001", code == "40P01":
-		return fmt.Errorf("%w (%w)", errAgain, err)
+		return fmt.Errorf("%w (%w)", errRolledBack, err)
 	case code == "57014":
-		return fmt.Errorf("%w (%w)", errSlow, err)
+		return fmt.Errorf("%w (%w)", errTimeout, err)
 	case code == "28P01", code == "28000":
-		return fmt.Errorf("%w: the database refuses this user: look at the name, the password and the certificate in its URL, and at pg_hba.conf (%w)", ErrNotReady, err)
+		return fmt.Errorf("%w: the database rejects this user: check the name, the password and the certificate in the URL, and pg_hba.conf (%w)", ErrNotReady, err)
 	case code == "3D000":
-		return fmt.Errorf("%w: the database does not exist: make it, with CREATE DATABASE … ENCODING 'UTF8' (%w)", ErrNotReady, err)
+		return fmt.Errorf("%w: the database does not exist: create it with CREATE DATABASE … ENCODING 'UTF8' (%w)", ErrNotReady, err)
 	case code == "42501":
-		return fmt.Errorf("the database does not let this user do what is needed: give it CREATE and USAGE on its schema (%w)", err)
+		return fmt.Errorf("this user lacks a permission in the database: grant it CREATE and USAGE on its schema (%w)", err)
 	case code == "53300":
-		return fmt.Errorf("%w: the database has no connection left: raise its max_connections; each server takes %d at most (%w)",
+		return fmt.Errorf("%w: the database has no connection left: increase its max_connections; each server uses at most %d (%w)",
 			ErrNotReady, postgresWriters+postgresReaders, err)
 	case strings.HasPrefix(code, "08"), code == "57P01", code == "57P02", code == "57P03", code == "25006", code == "25P03":
-		return fmt.Errorf("%w (%w)", errAway, err)
+		return fmt.Errorf("%w (%w)", errUnreachable, err)
 	}
 	return err
 }
 
-// sessions is a pool of them, at most so many.
+// sessions is a pool of at most limit sessions.
 type sessions struct {
 	db    *sql.DB
 	slots chan struct{}
@@ -166,16 +167,16 @@ type sessions struct {
 	idle []*session
 }
 
-func newSessions(connector driver.Connector, most int) *sessions {
+func newSessions(connector driver.Connector, limit int) *sessions {
 	db := sql.OpenDB(connector)
-	db.SetMaxIdleConns(0) // what is not in use here is closed
-	return &sessions{db: db, slots: make(chan struct{}, most)}
+	db.SetMaxIdleConns(0) // idle sessions are kept here instead
+	return &sessions{db: db, slots: make(chan struct{}, limit)}
 }
 
-// take waits for a session for one transaction, which giveBack must get. used: it served before, so that its connection may
-// have been lost since.
+// take returns a session for one transaction, after which it must be returned with put. used: the session was used before, so
+// its connection may have been lost.
 func (s *sessions) take(ctx context.Context) (taken *session, used bool, err error) {
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresPatience)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresTimeout)
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -183,7 +184,7 @@ func (s *sessions) take(ctx context.Context) (taken *session, used bool, err err
 		return nil, false, ctx.Err()
 	case <-within.Done():
 		cancel()
-		return nil, false, fmt.Errorf("%w (all connections are busy)", errSlow)
+		return nil, false, fmt.Errorf("%w (all connections are busy)", errTimeout)
 	}
 	s.mu.Lock()
 	if last := len(s.idle) - 1; last >= 0 {
@@ -195,7 +196,7 @@ func (s *sessions) take(ctx context.Context) (taken *session, used bool, err err
 		if err != nil {
 			cancel()
 			<-s.slots
-			return nil, false, postgresSentence(err)
+			return nil, false, postgresError(err)
 		}
 		taken = newSession(conn, &postgresDialect)
 	}
@@ -203,9 +204,9 @@ func (s *sessions) take(ctx context.Context) (taken *session, used bool, err err
 	return taken, used, nil
 }
 
-// giveBack ends the transaction of a session, if there is one still, and lets others have the session. One whose
-// connection is lost is dropped.
-func (s *sessions) giveBack(session *session) {
+// put rolls back an open transaction of a session and returns the session to the pool. A session with a lost connection is
+// closed.
+func (s *sessions) put(session *session) {
 	defer func() { <-s.slots }()
 	ok := !session.broken()
 	if ok {
@@ -235,12 +236,12 @@ func (s *sessions) close() error {
 	return errors.Join(append(errs, s.db.Close())...)
 }
 
-// simple runs statements that have no parameters, in one journey.
+// simple runs statements without parameters in one round trip.
 func (s *session) simple(text string) error {
 	return s.raw(func(conn *pgconn.PgConn) error { return conn.Exec(s.context(), text).Close() })
 }
 
-// status is 'I' outside a transaction.
+// status returns 'I' outside a transaction.
 func (s *session) status() (status byte) {
 	_ = s.raw(func(conn *pgconn.PgConn) error {
 		status = conn.TxStatus()
@@ -249,7 +250,7 @@ func (s *session) status() (status byte) {
 	return status
 }
 
-// broken: the connection is lost.
+// broken reports whether the connection is lost.
 func (s *session) broken() bool {
 	closed := true
 	err := s.raw(func(conn *pgconn.PgConn) error {
@@ -264,7 +265,7 @@ func (s *session) raw(do func(*pgconn.PgConn) error) error {
 	err := s.conn.Raw(func(driverConn any) error {
 		conn, ok := driverConn.(*stdlib.Conn)
 		if !ok {
-			return fmt.Errorf("a connection of another driver: %T", driverConn)
+			return fmt.Errorf("unexpected driver connection: %T", driverConn)
 		}
 		failed = do(conn.Conn().PgConn())
 		return nil

@@ -21,7 +21,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes/postgrestest"
 )
 
-func TestSeveralServersThatStartAtOnceMigrateOnce(t *testing.T) {
+func TestServersThatStartAtTheSameTimeMigrateOnce(t *testing.T) {
 	where := postgrestest.URL(t)
 	var wait sync.WaitGroup
 	for range 5 {
@@ -39,8 +39,8 @@ func TestSeveralServersThatStartAtOnceMigrateOnce(t *testing.T) {
 	addRun(t, openPostgres(t, where), "uid")
 }
 
-// TestTransactionsOnOneRunDoNotOverlapWhateverServersTheyAreOn reads, and writes what it has read and one.
-func TestTransactionsOnOneRunDoNotOverlapWhateverServersTheyAreOn(t *testing.T) {
+// TestTransactionsOnOneRunDoNotOverlapOnDifferentServers reads a number and writes it incremented.
+func TestTransactionsOnOneRunDoNotOverlapOnDifferentServers(t *testing.T) {
 	where := postgrestest.URL(t)
 	stores := []*Postgres{openPostgres(t, where), openPostgres(t, where), openPostgres(t, where)}
 	var wait sync.WaitGroup
@@ -76,7 +76,7 @@ func TestTransactionsOnOneRunDoNotOverlapWhateverServersTheyAreOn(t *testing.T) 
 		t.Fatal(err)
 	}
 	if want := 3*4*50 - 1; run.Next != want {
-		t.Errorf("%d of %d additions are there", run.Next, want)
+		t.Errorf("%d of %d additions are stored", run.Next, want)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestAViewSeesOneStateThroughout(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatWasAwayIsUsedAgainWithoutARestart(t *testing.T) {
+func TestADatabaseIsUsedAgainAfterAnOutage(t *testing.T) {
 	server, err := postgrestest.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -136,26 +136,26 @@ func TestADatabaseThatWasAwayIsUsedAgainWithoutARestart(t *testing.T) {
 		t.Errorf("reading without a database got %v", err)
 	}
 	if err := store.Ready(); !errors.Is(err, ErrNotReady) {
-		t.Errorf("the store says of itself: %v", err)
+		t.Errorf("Ready returned %v", err)
 	}
 	if err := server.Launch(); err != nil {
 		t.Fatal(err)
 	}
 	for begun := time.Now(); store.Ready() != nil; <-time.After(10 * time.Millisecond) {
 		if time.Since(begun) > time.Minute {
-			t.Fatalf("it never came back: %v", store.Ready())
+			t.Fatalf("it did not recover: %v", store.Ready())
 		}
 	}
 	add(t, store, run, Outcome{Index: 1, Status: Succeeded})
-	// Connections that were lost unseen: the next transaction does not fail for it.
+	// The next transaction does not fail because of connections that were lost while idle.
 	server.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sharedcloud-apiserver'`)
 	add(t, store, run, Outcome{Index: 2, Status: Succeeded})
 	if got := len(outcomesOf(t, store, "uid", 0, 0)); got != 2 {
-		t.Errorf("%d outcomes are there; want 2", got)
+		t.Errorf("%d outcomes are stored; want 2", got)
 	}
 }
 
-func TestAConnectionThatIsLostInATransactionIsTriedAgainAndOneInACommitIsNot(t *testing.T) {
+func TestATransactionIsRetriedAfterALostConnectionButACommitIsNot(t *testing.T) {
 	where := postgrestest.URL(t)
 	proxy := newProxy(t, postgrestest.Shared(t))
 	tcp, err := url.Parse(where)
@@ -181,18 +181,18 @@ func TestAConnectionThatIsLostInATransactionIsTriedAgainAndOneInACommitIsNot(t *
 	tries = 0
 	err = store.Update(ctx, "", func(tx *Tx) error {
 		tries++
-		defer proxy.deafen() // the commit arrives, and its answer does not
+		defer proxy.dropResponses() // the commit arrives, its response does not
 		return tx.InsertOutcomes(run.ID, []Outcome{{Index: 2, Status: Succeeded}})
 	})
-	if !errors.Is(err, errUnsettled) || tries != 1 {
-		t.Errorf("a commit whose answer did not arrive got %v after %d tries", err, tries)
+	if !errors.Is(err, errCommitUnknown) || tries != 1 {
+		t.Errorf("a commit without a response got %v after %d tries", err, tries)
 	}
 	if got := len(outcomesOf(t, store, "uid", 0, 0)); got != 2 {
-		t.Errorf("%d outcomes are there; want 2", got)
+		t.Errorf("%d outcomes are stored; want 2", got)
 	}
 }
 
-// proxy stands between a store and its database.
+// proxy is between a store and its database.
 type proxy struct {
 	port  int
 	mu    sync.Mutex
@@ -205,7 +205,7 @@ func newProxy(t *testing.T, server *postgrestest.Server) *proxy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	p := &proxy{port: listener.Addr().(*net.TCPAddr).Port, conns: map[net.Conn]*atomic.Bool{}} //nolint:forcetypeassert // it is one
+	p := &proxy{port: listener.Addr().(*net.TCPAddr).Port, conns: map[net.Conn]*atomic.Bool{}} //nolint:forcetypeassert // a TCP listener
 	go func() {
 		for {
 			client, err := listener.Accept()
@@ -217,9 +217,9 @@ func newProxy(t *testing.T, server *postgrestest.Server) *proxy {
 				_ = client.Close()
 				continue
 			}
-			deaf := &atomic.Bool{}
+			dropping := &atomic.Bool{}
 			p.mu.Lock()
-			p.conns[client] = deaf
+			p.conns[client] = dropping
 			p.mu.Unlock()
 			go func() {
 				_, _ = io.Copy(backend, client)
@@ -229,7 +229,7 @@ func newProxy(t *testing.T, server *postgrestest.Server) *proxy {
 				buffer := make([]byte, 1<<16)
 				for {
 					n, err := backend.Read(buffer)
-					if err != nil || deaf.Load() {
+					if err != nil || dropping.Load() {
 						break
 					}
 					_, _ = client.Write(buffer[:n])
@@ -241,7 +241,7 @@ func newProxy(t *testing.T, server *postgrestest.Server) *proxy {
 	return p
 }
 
-// cut loses all connections; deafen loses each when the database says something next.
+// cut closes all connections; dropResponses closes each when the database answers.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -251,11 +251,11 @@ func (p *proxy) cut() {
 	}
 }
 
-func (p *proxy) deafen() {
+func (p *proxy) dropResponses() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, deaf := range p.conns {
-		deaf.Store(true)
+	for _, dropping := range p.conns {
+		dropping.Store(true)
 	}
 	p.conns = map[net.Conn]*atomic.Bool{}
 }
@@ -289,15 +289,15 @@ func TestTLSAndAPasswordFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ url, words string }{
-		"a wrong password":           {strings.Replace(right, url.QueryEscape("s3cret"), "wr0ngSecret", 1), "look at the name, the password"},
-		"another authority":          {strings.Replace(right, "sslrootcert="+url.QueryEscape(server.CAFile), "", 1), "the database does not answer"},
-		"no TLS":                     {strings.Replace(right, "verify-full", "disable", 1), "the database refuses this user"},
-		"a database that is not":     {strings.Replace(right, "/postgres?", "/nosuch?", 1), "the database does not exist"},
-		"a URL that cannot be read":  {"postgres://user:wr0ngSecret@host:port/db", "none of PostgreSQL"},
-		"an option that cannot be":   {right + "&sslmode=perhaps", "none of PostgreSQL"},
-		"a file that is not there":   {strings.Replace(right, url.QueryEscape(server.CAFile), "nosuch.crt", 1), "none of PostgreSQL"},
-		"a port that nobody serves":  {strings.Replace(right, ":"+strconv.Itoa(server.Port), ":1", 1), "the database does not answer"},
-		"a URL with a broken escape": {"postgres://user:wr0ng%zzSecret@host/db", "none of PostgreSQL"},
+		"a wrong password":               {strings.Replace(right, url.QueryEscape("s3cret"), "wr0ngSecret", 1), "check the name, the password"},
+		"another certificate authority":  {strings.Replace(right, "sslrootcert="+url.QueryEscape(server.CAFile), "", 1), "the database does not answer"},
+		"no TLS":                         {strings.Replace(right, "verify-full", "disable", 1), "the database rejects this user"},
+		"a database that does not exist": {strings.Replace(right, "/postgres?", "/nosuch?", 1), "the database does not exist"},
+		"a malformed URL":                {"postgres://user:wr0ngSecret@host:port/db", "not a valid PostgreSQL URL"},
+		"an invalid option":              {right + "&sslmode=perhaps", "not a valid PostgreSQL URL"},
+		"a missing file":                 {strings.Replace(right, url.QueryEscape(server.CAFile), "nosuch.crt", 1), "not a valid PostgreSQL URL"},
+		"a closed port":                  {strings.Replace(right, ":"+strconv.Itoa(server.Port), ":1", 1), "the database does not answer"},
+		"a URL with a broken escape":     {"postgres://user:wr0ng%zzSecret@host/db", "not a valid PostgreSQL URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := NewPostgres(func() (string, error) { return tc.url, nil })
@@ -316,7 +316,7 @@ func TestTLSAndAPasswordFromAFile(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a password that was changed is read again", func(t *testing.T) {
+	t.Run("a changed password is read again", func(t *testing.T) {
 		server.Exec(t, "ALTER ROLE "+postgrestest.TLSUser+" PASSWORD 'another'",
 			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '`+postgrestest.TLSUser+`'`)
 		t.Cleanup(func() { server.Exec(t, "ALTER ROLE "+postgrestest.TLSUser+" PASSWORD '"+postgrestest.Password+"'") })
@@ -332,7 +332,7 @@ func TestTLSAndAPasswordFromAFile(t *testing.T) {
 	})
 }
 
-func TestADatabaseThatWouldLoseOutcomesIsRefusedInWords(t *testing.T) {
+func TestAnUnsuitableDatabaseIsRejectedWithAReason(t *testing.T) {
 	server := postgrestest.Shared(t)
 	server.Exec(t, `DROP DATABASE IF EXISTS latin`, `CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`)
 	newer := postgrestest.URL(t)
@@ -342,10 +342,10 @@ func TestADatabaseThatWouldLoseOutcomesIsRefusedInWords(t *testing.T) {
 	schema := newer[strings.LastIndex(newer, "=")+1:]
 	server.Exec(t, `INSERT INTO `+schema+`.goose_db_version (version_id, is_applied) VALUES (99, true)`)
 	for name, tc := range map[string]struct{ url, words string }{
-		"another encoding":                        {strings.Replace(server.SocketURL(), "/postgres?", "/latin?", 1), "the encoding LATIN1"},
-		"commits that are not synced":             {postgrestest.URL(t) + "&synchronous_commit=off", "synchronous_commit is off"},
-		"a store of a newer server":               {newer, "it has version 99 and this server knows"},
-		"a user who may not make what is missing": {server.SocketURL() + "&search_path=nosuch", "schema"},
+		"another encoding":            {strings.Replace(server.SocketURL(), "/postgres?", "/latin?", 1), "the encoding LATIN1"},
+		"commits that are not synced": {postgrestest.URL(t) + "&synchronous_commit=off", "synchronous_commit is off"},
+		"a store of a newer server":   {newer, "its version is 99 and this server supports"},
+		"a missing schema":            {server.SocketURL() + "&search_path=nosuch", "schema"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := NewPostgres(func() (string, error) { return tc.url, nil })
@@ -353,16 +353,16 @@ func TestADatabaseThatWouldLoseOutcomesIsRefusedInWords(t *testing.T) {
 				t.Errorf("opening got %v; want words like %q", err, tc.words)
 			}
 			if err := store.Ready(); !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), tc.words) {
-				t.Errorf("it says of itself: %v", err)
+				t.Errorf("Ready returned %v", err)
 			}
 		})
 	}
 }
 
-func TestErrorsOfPostgresBecomeSentences(t *testing.T) {
+func TestErrorsOfPostgreSQLAreTranslated(t *testing.T) {
 	store := newPostgres(t)
 	for code, want := range map[string]error{
-		"53100": ErrFull, "58030": ErrDisk, "XX001": ErrDamaged, "40001": errAgain, "40P01": errAgain, "57P01": ErrNotReady,
+		"53100": ErrFull, "58030": ErrDisk, "XX001": ErrDamaged, "40001": errRolledBack, "40P01": errRolledBack, "57P01": ErrNotReady,
 		"53300": ErrNotReady, "25006": ErrNotReady, "57014": ErrNotReady,
 	} {
 		tries := 0
@@ -372,19 +372,19 @@ func TestErrorsOfPostgresBecomeSentences(t *testing.T) {
 			return err
 		})
 		wantTries := 1
-		if errors.Is(want, errAgain) || code == "57P01" || code == "25006" {
-			wantTries = 1 + 1 + retries
+		if errors.Is(want, errRolledBack) || code == "57P01" || code == "25006" {
+			wantTries = 1 + 1 + maxRetries
 		}
 		if !errors.Is(err, want) || tries != wantTries {
 			t.Errorf("%s became %v after %d tries; want %v after %d", code, err, tries, want, wantTries)
 		}
 	}
 	if err := store.View(ctx, func(*Tx) error { return nil }); err != nil {
-		t.Errorf("afterwards: %v", err)
+		t.Errorf("after the errors: %v", err)
 	}
 }
 
-func TestManyRunsAtOnceTakeNoMoreConnectionsThanAreAllowed(t *testing.T) {
+func TestManyRunsUseNoMoreThanTheMaximumOfConnections(t *testing.T) {
 	where := postgrestest.URL(t) + "&application_name=bounded"
 	store := openPostgres(t, where)
 	var wait sync.WaitGroup
@@ -413,7 +413,7 @@ func TestManyRunsAtOnceTakeNoMoreConnectionsThanAreAllowed(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if len(store.lanes) != 0 {
-		t.Errorf("%d lanes are left", len(store.lanes))
+	if len(store.queues) != 0 {
+		t.Errorf("%d queues are left", len(store.queues))
 	}
 }

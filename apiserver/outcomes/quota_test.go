@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// uploadsBytes is what the uploads of a namespace count.
+// uploadsBytes returns what the uploads of a namespace count.
 func uploadsBytes(t testing.TB, store Store, namespace string, uid types.UID) (bytes int64) {
 	t.Helper()
 	if err := store.View(ctx, func(tx *Tx) (err error) {
@@ -21,7 +21,7 @@ func uploadsBytes(t testing.TB, store Store, namespace string, uid types.UID) (b
 	return bytes
 }
 
-func TestAnUploadCountsItsBytesItsPiecesAndItself(t *testing.T) {
+func TestAnUploadCountsItsBytesItsChunksAndItsRow(t *testing.T) {
 	store := newStore(t)
 	var id int64
 	write(t, store, func(tx *Tx) (err error) {
@@ -32,7 +32,7 @@ func TestAnUploadCountsItsBytesItsPiecesAndItself(t *testing.T) {
 	})
 	want := int64(UploadBytes + nameBytes)
 	if got := uploadsBytes(t, store, "ns", nsUID); got != want {
-		t.Errorf("an upload of nothing counts %d; want %d", got, want)
+		t.Errorf("an empty upload counts %d; want %d", got, want)
 	}
 	for first := range 3 {
 		write(t, store, func(tx *Tx) error {
@@ -42,15 +42,15 @@ func TestAnUploadCountsItsBytesItsPiecesAndItself(t *testing.T) {
 		want += 100 + ChunkBytes
 	}
 	write(t, store, func(tx *Tx) error {
-		// What is not added counts nothing.
+		// A chunk that is not added does not count.
 		there, err := tx.AddChunk(id, Chunk{First: 1, Inputs: 1, Data: []byte("late")}, 2)
 		if there {
-			t.Error("a piece was added twice")
+			t.Error("a chunk was added twice")
 		}
 		measured, err1 := tx.MeasureUpload(id)
 		stored, err2 := tx.StoredUpload(id)
 		if measured != want-nameBytes || stored != measured {
-			t.Errorf("its row says %d, and its rows together %d; want %d", stored, measured, want-nameBytes)
+			t.Errorf("its row counts %d, and the sum of its rows is %d; want %d", stored, measured, want-nameBytes)
 		}
 		for _, err := range []error{err, err1, err2} {
 			if err != nil {
@@ -72,11 +72,11 @@ func TestAnUploadCountsItsBytesItsPiecesAndItself(t *testing.T) {
 		})
 	}
 	if got := uploadsBytes(t, store, "ns", nsUID); got != 0 {
-		t.Errorf("what is deleted counts %d", got)
+		t.Errorf("a deleted upload counts %d", got)
 	}
 }
 
-//security:attack tenant | A namespace is made again under the name of one that was deleted, and names its uploads. | Uploads belong to the namespace's uid: the new one neither finds nor pays for them.
+//security:attack tenant | A namespace is created with the name of a deleted one, and references its uploads. | Uploads belong to the namespace's UID: the new one cannot find them, and they do not count against its quota.
 func TestUploadsBelongToTheUIDOfTheirNamespace(t *testing.T) {
 	store := newStore(t)
 	upload(t, store, "ns", "sha256:x")
@@ -90,11 +90,11 @@ func TestUploadsBelongToTheUIDOfTheirNamespace(t *testing.T) {
 	if err := store.View(ctx, func(tx *Tx) error {
 		found, err := tx.Upload("ns", "another", "sha256:x")
 		if found != nil {
-			t.Error("the next namespace of the name finds the upload")
+			t.Error("the later namespace with the name finds the upload")
 		}
 		arriving, err1 := tx.Arriving("ns", "another", "name")
 		if arriving != nil {
-			t.Error("the next namespace of the name finds what still arrives")
+			t.Error("the later namespace with the name finds the incomplete upload")
 		}
 		if err == nil {
 			err = err1
@@ -103,7 +103,7 @@ func TestUploadsBelongToTheUIDOfTheirNamespace(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	// It may have the same content, and the same name for what arrives.
+	// It may store the same content, and use the same name for an upload.
 	var own int64
 	write(t, store, func(tx *Tx) (err error) {
 		if own, err = tx.InsertUpload("ns", "another", 1); err != nil {
@@ -128,7 +128,7 @@ func TestUploadsBelongToTheUIDOfTheirNamespace(t *testing.T) {
 	}
 }
 
-func TestUploadsFromBeforeNamespacesWereToldApartAreClaimedOnce(t *testing.T) {
+func TestUploadsWithoutANamespaceUIDAreClaimedOnce(t *testing.T) {
 	store := newStore(t)
 	upload(t, store, "ns", "sha256:old")
 	upload(t, store, "ns", "sha256:both")
@@ -141,7 +141,7 @@ func TestUploadsFromBeforeNamespacesWereToldApartAreClaimedOnce(t *testing.T) {
 		write(t, store, func(tx *Tx) error {
 			names, err := tx.NamespacesOfUnclaimed()
 			if len(names) != 1 || names[0] != "ns" {
-				t.Errorf("unclaimed are those of %q", names)
+				t.Errorf("unclaimed are the uploads of %q", names)
 			}
 			if err != nil {
 				return err
@@ -156,12 +156,12 @@ func TestUploadsFromBeforeNamespacesWereToldApartAreClaimedOnce(t *testing.T) {
 	}
 	write(t, store, func(tx *Tx) error { return tx.ClaimUploads("ns", "another") })
 	if found, _ := uploaded(t, store, "ns", "sha256:old"); found == nil {
-		t.Error("what was claimed is claimed by another")
+		t.Error("a claimed upload was claimed again")
 	}
 }
 
-// TestTheMigrationCountsWhatIsThere runs the sums of the migration over rows that say nothing yet.
-func TestTheMigrationCountsWhatIsThere(t *testing.T) {
+// TestTheMigrationCountsExistingRows runs the sums of the migration on rows whose sums are not set.
+func TestTheMigrationCountsExistingRows(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	worker := &Worker{RunID: run.ID, PodUID: "pod", State: WorkerLive, Executing: 3}
@@ -202,14 +202,14 @@ func TestTheMigrationCountsWhatIsThere(t *testing.T) {
 		want := int64(RunBytes+WorkerBytes+2*OutcomeBytes) + int64(len("Tmessage\x00ütrace")+len("outerror")+len(`"ü"ü`)+len("Tmt")+2+1)
 		measured, err := tx.MeasureRun(run.ID)
 		if updates != 2 || row.StoredBytes != want || measured != want {
-			t.Errorf("%d updates; the run says %d, and its rows %d; want %d", updates, row.StoredBytes, measured, want)
+			t.Errorf("%d updates; the run counts %d, and the sum of its rows is %d; want %d", updates, row.StoredBytes, measured, want)
 		}
 		if err != nil {
 			return err
 		}
 		stored, err := tx.StoredUpload(id)
 		if want := int64(UploadBytes + 2*ChunkBytes + 3 + len("sha256:x")); stored != want {
-			t.Errorf("the upload says %d; want %d", stored, want)
+			t.Errorf("the upload counts %d; want %d", stored, want)
 		}
 		return err
 	})

@@ -7,25 +7,26 @@ import (
 )
 
 const (
-	// PageOutcomes is how many outcomes a page of Read has at most: so many that the transactions cost little beside the rows.
+	// PageOutcomes is the maximum number of outcomes in a page of Read: enough that the cost of a transaction is small
+	// compared to that of its rows.
 	PageOutcomes = 2048
-	// aheadBytes is how large a page of results may be for the next one to be read while it is yielded. Larger ones take
-	// memory, and not the time of rows.
-	aheadBytes = 1 << 20
+	// maxReadAheadBytes is the size of a page up to which the next page is read while this one is yielded. For larger pages,
+	// reading ahead costs memory and saves little time.
+	maxReadAheadBytes = 1 << 20
 )
 
-// Read yields the outcomes of a run that are selected, in the order of their indexes, at most limit of them (0: all).
-// It reads page by page, each in a transaction of its own: a caller who takes his time holds nothing up, and sees what
-// came in meanwhile, but for the page that is read ahead. It returns the error of the store or ctx, or a ResultsDeletedError; a
-// yield that returns false ends it with nil.
+// Read yields the selected outcomes of a run in the order of their indexes, at most limit of them (0: all). It reads page by
+// page, each in its own transaction: a slow caller delays no writer, and sees outcomes that are added meanwhile, except in
+// the page that is read ahead. It returns the error of the store or of ctx, or a ResultsDeletedError; if yield returns false,
+// it returns nil.
 func Read(ctx context.Context, store Store, run types.UID, selected Selection, limit int, yield func(*Outcome) bool) error {
-	r := pages{store: store, run: run, selected: selected, left: limit, limited: limit > 0, crew: crew{}}
+	r := pages{store: store, run: run, selected: selected, left: limit, limited: limit > 0, workersByID: workersByID{}}
 	ctx, cancel := context.WithCancel(ctx)
 	next := r.start(ctx)
 	defer func() {
 		cancel()
 		if next != nil {
-			<-next // the store may be closed when this has returned
+			<-next // the store may be closed after Read has returned
 		}
 	}()
 	for {
@@ -55,26 +56,26 @@ func Read(ctx context.Context, store Store, run types.UID, selected Selection, l
 	}
 }
 
-// manySmall says whether a page has as many outcomes as a page may have, all of them small: then many more will follow.
+// manySmall reports whether a page has the maximum number of outcomes, all of them small: more pages like it are likely.
 func manySmall(page []Outcome) bool {
 	size := 0
 	for i := range page {
 		size += len(page[i].Result) + len(page[i].ResultText) + len(page[i].Stdout) + len(page[i].Stderr)
 	}
-	return len(page) == PageOutcomes && size <= aheadBytes
+	return len(page) == PageOutcomes && size <= maxReadAheadBytes
 }
 
 // pages is the progress of a Read. One page is read at a time.
 type pages struct {
-	store    Store
-	run      types.UID
-	selected Selection
-	left     int
-	limited  bool
-	crew     crew
+	store       Store
+	run         types.UID
+	selected    Selection
+	left        int
+	limited     bool
+	workersByID workersByID
 }
 
-// page is some outcomes, or why there are none.
+// page is a page of outcomes, or an error.
 type page struct {
 	outcomes []Outcome
 	err      error
@@ -97,7 +98,7 @@ func (r *pages) start(ctx context.Context) <-chan page {
 				return err
 			}
 			if deleted = row.ResultsDeleted(); deleted == nil {
-				p.outcomes, err = tx.selected(row, selected, size, r.crew)
+				p.outcomes, err = tx.selected(row, selected, size, r.workersByID)
 			}
 			return err
 		})
@@ -109,7 +110,7 @@ func (r *pages) start(ctx context.Context) <-chan page {
 	return done
 }
 
-// advance takes note of a page, and says whether another may follow.
+// advance records a page as read, and reports whether another may follow.
 func (r *pages) advance(page []Outcome) bool {
 	if len(page) == 0 {
 		return false

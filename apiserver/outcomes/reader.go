@@ -8,14 +8,14 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// Reader answers the questions of the frontends about runs. Each answer is one state of the store, and empty for a run that the
-// store does not have.
+// Reader reads runs for the frontends. Each method reads one state of the store, and returns the zero value for a run that
+// the store does not contain.
 type Reader struct{ store Store }
 
 // NewReader returns a reader of the store.
 func NewReader(store Store) *Reader { return &Reader{store} }
 
-// view reads something of a run in one state of the store. read is not called if the store does not have the run.
+// view reads a run in one state of the store. read is not called if the store does not contain the run.
 func view[T any](ctx context.Context, store Store, run types.UID, read func(*Tx, *Run) (T, error)) (found T, err error) {
 	err = store.View(ctx, func(tx *Tx) error {
 		var none T
@@ -82,7 +82,7 @@ type RunState struct {
 	Outcomes []Outcome
 }
 
-// Workers returns a run with all workers that it has ever had.
+// Workers returns a run with all its workers, including those that have ended.
 func (r *Reader) Workers(ctx context.Context, run types.UID) (RunState, error) {
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) (RunState, error) {
 		workers, err := tx.Workers(row.ID)

@@ -7,17 +7,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAWorkerExecutesWhatItNamedElseTheFirstThatItWasHanded(t *testing.T) {
+func TestAWorkerExecutesTheReportedIndexElseTheSmallestItHolds(t *testing.T) {
 	batches := []Batch{{10, set("4-6")}, {20, set("8")}}
 	for name, tc := range map[string]struct {
 		worker Worker
 		index  int
 		since  int64
 	}{
-		"it named one":         {Worker{State: WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: batches}, 5, 50},
-		"it named none yet":    {Worker{State: WorkerLive, Executing: -1, Batches: batches}, 4, 10},
+		"it reported one":      {Worker{State: WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: batches}, 5, 50},
+		"it has reported none": {Worker{State: WorkerLive, Executing: -1, Batches: batches}, 4, 10},
 		"it holds none":        {Worker{State: WorkerLive, Executing: -1}, -1, 0},
-		"its pod has ended":    {Worker{State: WorkerOver, Executing: 5, ExecutingMicros: 50, Batches: batches}, -1, 0},
+		"its pod has ended":    {Worker{State: WorkerEnded, Executing: 5, ExecutingMicros: 50, Batches: batches}, -1, 0},
 		"it has left the run":  {Worker{State: WorkerLeft, Executing: -1, Batches: batches}, -1, 0},
 		"it executes the last": {Worker{State: WorkerLive, Executing: 8, ExecutingMicros: 70, Batches: batches}, 8, 70},
 	} {
@@ -27,10 +27,10 @@ func TestAWorkerExecutesWhatItNamedElseTheFirstThatItWasHanded(t *testing.T) {
 	}
 }
 
-func TestAReaderAnswersAboutOneRun(t *testing.T) {
+func TestAReaderReadsOneRun(t *testing.T) {
 	store := newStore(t)
 	run, _ := addRun(t, store, "uid"), addRun(t, store, "another")
-	done := Worker{RunID: run.ID, PodUID: "done", State: WorkerOver, Executing: -1}
+	done := Worker{RunID: run.ID, PodUID: "done", State: WorkerEnded, Executing: -1}
 	busy := Worker{RunID: run.ID, PodUID: "busy", State: WorkerLive, Executing: 7, ExecutingMicros: 5, Batches: []Batch{{5, set("7")}}}
 	write(t, store, func(tx *Tx) error {
 		if err := errors.Join(tx.PutWorker(&done), tx.PutWorker(&busy)); err != nil {

@@ -6,19 +6,19 @@ import (
 )
 
 var (
-	errNotOpened = fmt.Errorf("%w: it has not been opened yet", ErrNotReady)
+	errNotOpened = fmt.Errorf("%w: it has not been opened", ErrNotReady)
 	errClosed    = fmt.Errorf("%w: it has been closed", ErrNotReady)
 )
 
-// readiness is whether a store can be used, and what it waits for otherwise.
+// readiness is whether a store can be used, and if not, what it waits for.
 type readiness struct {
-	// waiting is why the store cannot be used; nil when it can.
+	// waiting is why the store cannot be used; nil if it can.
 	waiting atomic.Pointer[error]
 }
 
 func (r *readiness) waitFor(reason error) { r.waiting.Store(&reason) }
 
-// Ready is nil when the store can be used, and otherwise says what it waits for.
+// Ready returns nil if the store can be used, else an error that says what it waits for.
 func (r *readiness) Ready() error {
 	if reason := r.waiting.Load(); reason != nil {
 		return *reason
@@ -26,7 +26,7 @@ func (r *readiness) Ready() error {
 	return nil
 }
 
-// notOpen is never nil: the store may have been opened since.
+// notOpen never returns nil, although the store may have been opened meanwhile.
 func (r *readiness) notOpen() error {
 	if reason := r.Ready(); reason != nil {
 		return reason

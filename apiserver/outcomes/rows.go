@@ -37,36 +37,39 @@ func (s Status) String() string {
 	return "Status" + strconv.Itoa(int(s))
 }
 
-// ErrorText says what went wrong.
+// ErrorText is an error of an input or of a run.
 type ErrorText struct {
 	Type, Message, Traceback string
 }
 
-// Run is the row of a run, see migrations/ for the columns.
+// Run is the row of a run. migrations/ describes the columns.
 type Run struct {
-	// ID is the row's own; 0 in a run that has no row yet.
+	// ID is the id of the row; 0 for a run without a row.
 	ID              int64
 	UID             types.UID
 	Namespace, Name string
 	Total, GPUs     int
 
-	// Next is the smallest index never handed out; Returned and Suspects were, and are in nobody's hands.
+	// Next is the smallest index that was never handed out. Returned and Suspects were handed out before, and no worker holds
+	// them.
 	Next               int
 	Returned, Suspects indexset.Set
-	// Delayed are in nobody's hands either, and are not to be handed out before their time; the soonest first.
+	// Delayed are held by no worker either, and must not be handed out before they are due; the earliest first.
 	Delayed []Delay
 
 	Succeeded, Failed, TimedOut, Cancelled int
-	// Unsuccessful has the indexes that did not succeed; where UnsuccessfulCut isn't -1, only those below it.
+	// Unsuccessful contains the indexes that did not succeed; if UnsuccessfulCut is not -1, only those below it.
 	Unsuccessful    indexset.Set
 	UnsuccessfulCut int
 
-	// Live workers have a lease, Busy ones hold something, Queued is what they hold beyond the first index of each.
+	// Live counts workers with a lease, Busy those of them that hold an index, Queued the indexes that they hold beyond the
+	// first of each.
 	Live, Busy, Queued int
 
-	// Barren and Deaths count deaths of workers since the last outcome, see package work.
-	Barren, Deaths int
-	// Trouble is the latest death's or load error's; TroubleLoad says that it is the latter.
+	// Deaths counts deaths of workers since the last outcome that a worker reported. DeathsWithoutProgress counts deaths
+	// since the last outcome of any kind, except those that were charged to an input. See package work.
+	DeathsWithoutProgress, Deaths int
+	// Trouble is the error of the latest death or of the latest failure to load the module; TroubleLoad: it is the latter.
 	Trouble     ErrorText
 	TroubleLoad bool
 
@@ -74,32 +77,32 @@ type Run struct {
 	Measured     int64
 	WorkedMicros int64
 
-	// Closing is why the run is being closed: nothing is handed out any more, and what has no outcome gets
-	// ClosingStatus and ClosingError. FillNext and Filled say how far that is.
+	// Closing is the reason why the run is being closed: nothing more is handed out, and indexes without an outcome get
+	// ClosingStatus and ClosingError. FillNext and Filled are the progress of that.
 	Closing       string
 	ClosingStatus Status
 	ClosingError  ErrorText
 	FillNext      int
 	Filled        int
-	// Closed: every index has its outcome.
+	// Closed: every index has an outcome.
 	Closed bool
 
 	CreatedMicros int64
-	// NamespaceUID is that of the run's namespace; "" in rows from before it was noted.
+	// NamespaceUID is the UID of the run's namespace; "" in rows that are older than the column.
 	NamespaceUID types.UID
-	// StoredBytes is what the run and all that belongs to it count against the quota of the namespace, see tx_quota.go.
+	// StoredBytes is what the run and its rows count against the quota of the namespace, see tx_quota.go.
 	StoredBytes int64
-	// ResultsDeletedMicros is when the deletion of the results began, see Tx.BeginDeletingResults; 0: they are there.
+	// ResultsDeletedMicros is when the deletion of the results started, see Tx.BeginDeletingResults; 0: not deleted.
 	ResultsDeletedMicros int64
 }
 
-// Delay is indexes that are not to be handed out before a time.
+// Delay is a set of indexes that must not be handed out before DueMicros.
 type Delay struct {
 	DueMicros int64
 	Indexes   indexset.Set
 }
 
-// Waiting are all delayed indexes.
+// Waiting returns all delayed indexes.
 func (r *Run) Waiting() indexset.Set {
 	waiting := indexset.Set{}
 	for _, delay := range r.Delayed {
@@ -108,10 +111,10 @@ func (r *Run) Waiting() indexset.Set {
 	return waiting
 }
 
-// Done is how many indexes have an outcome.
+// Done returns the number of indexes with an outcome.
 func (r *Run) Done() int { return r.Succeeded + r.Failed + r.TimedOut + r.Cancelled }
 
-// Count counts n more outcomes.
+// Count adds n outcomes with the status.
 func (r *Run) Count(status Status, n int) {
 	switch status {
 	case Succeeded:
@@ -125,28 +128,28 @@ func (r *Run) Count(status Status, n int) {
 	}
 }
 
-// WorkerState is where a worker is in its life.
+// WorkerState is the state of a worker.
 type WorkerState int
 
 // The states of a worker.
 const (
-	// WorkerLive: it has a lease, which may hold nothing at the moment.
+	// WorkerLive: it has a lease, possibly without an index.
 	WorkerLive WorkerState = 1 + iota
-	// WorkerLeft: it was told to go and holds nothing.
+	// WorkerLeft: it was asked to stop and holds nothing.
 	WorkerLeft
-	// WorkerLapsed: its lease ran out. It may be alive behind a broken network.
+	// WorkerLapsed: its lease has expired. Its process may still run, for example behind a network failure.
 	WorkerLapsed
-	// WorkerOver: its pod has ended. Whatever still speaks for it gets nothing.
-	WorkerOver
+	// WorkerEnded: its pod has ended. A call in its name gets nothing.
+	WorkerEnded
 )
 
-// Batch is what was handed out at once, less what is reported or given back.
+// Batch is a set of indexes that were handed out at the same time, without those that were reported or returned.
 type Batch struct {
 	AssignedMicros int64
 	Indexes        indexset.Set
 }
 
-// Worker is the row of a pod that called. What it holds is its lease.
+// Worker is the row of a pod that has called. Its lease is the set of indexes that it holds.
 type Worker struct {
 	ID, RunID       int64
 	PodUID          types.UID
@@ -158,36 +161,36 @@ type Worker struct {
 	State    WorkerState
 	Sequence int64
 	Batches  []Batch
-	// Alone: it holds one suspect and must be given nothing beside it.
+	// Alone: it holds one suspect and must get no other index.
 	Alone bool
-	// Executing is the index whose handler ran when it last called; -1 for none. ExecutingMicros is since when, as far as
-	// the server knows: when a call first said so, by the server's clock; 0 for none. See Execute.
+	// Executing is the index whose handler ran at its last call; -1 for none. ExecutingMicros is when a call first reported
+	// it, by the server's clock; 0 for none. See Execute.
 	Executing       int
 	ExecutingMicros int64
-	// AnswerAction and AnswerHanded are the answer to Sequence.
+	// AnswerAction and AnswerHanded are the server's answer to the call with the number Sequence.
 	AnswerAction string
 	AnswerHanded indexset.Set
 
 	FirstMicros, LastMicros int64
 
-	// Born: it was looked up how the worker came to be. GPUProduct is what its node's label says, "" where it says nothing;
-	// BuildLog is the life of its pod before the code ran, a line an event. PutWorker writes these three for a new row
-	// only; see SetBirth.
-	Born                 bool
-	GPUProduct, BuildLog string
+	// StartupRecorded: the next two were read from the cluster. GPUProduct is the label of its node, "" without one;
+	// StartupLog lists the events of its pod before the code ran, one on each line. PutWorker writes these three for a new
+	// row only; see SetStartup.
+	StartupRecorded        bool
+	GPUProduct, StartupLog string
 
-	// LiveBytes is what the worker's live output counts, 0 for none, and LiveIndex the input that printed it: as they were
-	// when the row was read.
+	// LiveBytes is the size of the worker's live output, 0 for none, and LiveIndex the input that printed it, both at the
+	// time when the row was read.
 	LiveBytes int64
 	LiveIndex int
 }
 
-// LiveEnded says whether the worker has live output of an input that it no longer executes. PutWorker deletes that.
+// LiveEnded reports whether the worker has live output of an input that it no longer executes. PutWorker deletes it.
 func (w *Worker) LiveEnded() bool {
 	return w.LiveBytes > 0 && (w.State != WorkerLive || w.Executing != w.LiveIndex)
 }
 
-// Execute notes that the worker executes the index, -1 for none. Since when stays as it is while the index does.
+// Execute records that the worker executes the index, -1 for none. ExecutingMicros changes only if the index does.
 func (w *Worker) Execute(index int, nowMicros int64) {
 	switch {
 	case index < 0:
@@ -197,7 +200,7 @@ func (w *Worker) Execute(index int, nowMicros int64) {
 	}
 }
 
-// Held is every index in the worker's hands.
+// Held returns all indexes that the worker holds.
 func (w *Worker) Held() indexset.Set {
 	switch len(w.Batches) {
 	case 0:
@@ -212,7 +215,7 @@ func (w *Worker) Held() indexset.Set {
 	return held
 }
 
-// Keep lets the worker hold only what is in kept.
+// Keep removes all indexes from the worker that are not in kept.
 func (w *Worker) Keep(kept indexset.Set) {
 	var batches []Batch
 	for _, batch := range w.Batches {
@@ -229,8 +232,8 @@ func (w *Worker) Keep(kept indexset.Set) {
 	}
 }
 
-// Current returns the index that the worker executes, and since when: the index that it named in its last call, else the first of
-// those that the answer handed out. The index is -1 if the worker holds none.
+// Current returns the index that the worker executes and since when: the index that it reported in its last call, else the
+// smallest index that it holds. The index is -1 if the worker holds none.
 func (w *Worker) Current() (index int, sinceMicros int64) {
 	held := w.Held()
 	switch {
@@ -242,7 +245,7 @@ func (w *Worker) Current() (index int, sinceMicros int64) {
 	return held.Min(), w.Assigned(held.Min())
 }
 
-// Assigned is when the index was handed to the worker; 0 when the worker doesn't hold it.
+// Assigned returns when the index was handed to the worker; 0 if the worker does not hold it.
 func (w *Worker) Assigned(index int) int64 {
 	for _, batch := range w.Batches {
 		if batch.Indexes.Contains(index) {
@@ -288,7 +291,7 @@ func parseBatches(text string) ([]Batch, error) {
 	return batches, nil
 }
 
-// Delays are written as batches are.
+// Delays have the format of batches.
 func formatDelays(delays []Delay) string {
 	if len(delays) == 0 {
 		return ""
@@ -312,32 +315,33 @@ func parseDelays(text string) ([]Delay, error) {
 	return delays, nil
 }
 
-// Attempts counts the attempts of an input that has no outcome.
+// Attempts counts the attempts at an input without an outcome.
 type Attempts struct {
 	Index, Failures, Crashes int
 }
 
-// Outcome is what became of an input. A nil slice is an absent value; an empty ResultText is an empty text.
+// Outcome is the outcome of an input. A nil slice is an absent value; an empty ResultText is an empty text.
 type Outcome struct {
 	Index  int
 	Status Status
-	// ByClosing: the input had no outcome when the run was closed. Error is the run's.
+	// ByClosing: the input had no outcome when the run was closed. Error is that of the run.
 	ByClosing bool
-	// Result is the JSON that the worker encoded, byte for byte; ResultText the value as text where that does not follow
-	// from Result.
+	// Result is the JSON that the worker encoded, unchanged; ResultText is the value as text if it does not follow from
+	// Result.
 	Result, ResultText []byte
-	// Error is nil where nothing was said.
+	// Error is nil without an error.
 	Error *ErrorText
-	// Stdout and Stderr are what the input wrote, the end of it; Dropped is how many bytes are missing before that.
+	// Stdout and Stderr are the last bytes of the input's output; StdoutDropped and StderrDropped are the numbers of bytes
+	// before them that were dropped.
 	Stdout, Stderr               []byte
 	StdoutDropped, StderrDropped int64
 	Attempts                     int
-	// AssignedMicros is when the input was handed to the worker, by the server's clock; StartMicros and
-	// CompletionMicros are by the worker's.
+	// AssignedMicros is when the input was handed to the worker, by the server's clock; StartMicros and CompletionMicros are
+	// by the worker's clock.
 	AssignedMicros, StartMicros, CompletionMicros int64
 
-	// WorkerID is the row of the worker; 0 where none had it. PodName, Node, Device and GPUProduct are that row's, when
-	// read. Its BuildLog is among Workers: it would be repeated here for each of thousands of outcomes.
+	// WorkerID is the row of the worker; 0 without one. When an outcome is read, PodName, Node, Device and GPUProduct are
+	// filled in from that row. StartupLog is not, because thousands of outcomes would repeat it.
 	WorkerID                          int64
 	PodName, Node, Device, GPUProduct string
 }

@@ -21,23 +21,22 @@ import (
 )
 
 const (
-	// oldestSQLite has the fix of the race between a checkpoint and a reset of the write-ahead log that could lose
+	// minSQLite has the fix of the race between a checkpoint and a reset of the write-ahead log that could lose
 	// commits: https://www.sqlite.org/releaselog/3_51_3.html.
-	oldestSQLite = "3.51.3"
-	readers      = 4
+	minSQLite = "3.51.3"
+	readers   = 4
 )
 
 //go:embed migrations
 var migrations embed.FS
 
-// SQLite is the store in a file of one machine. NewSQLite makes one at once, Open opens it; until then everything answers
-// ErrNotReady.
+// SQLite is a store in a local file. Until Open has returned, all methods return ErrNotReady.
 type SQLite struct {
 	path string
 
 	readiness
 
-	// mu guards what follows; Update and View hold it for reading only to find the channels.
+	// mu guards the following fields. Update and View hold it for reading.
 	mu      sync.RWMutex
 	lock    *os.File
 	write   *sql.DB
@@ -48,15 +47,16 @@ type SQLite struct {
 
 var _ Store = (*SQLite)(nil)
 
-// NewSQLite names the file. Its folder is made if it is missing; beside it lies the lock of the one server that may use it.
+// NewSQLite returns a store in the file, without opening it. Open creates its folder if it is missing. A lock file beside it
+// ensures that only one server uses it.
 func NewSQLite(path string) *SQLite {
 	s := &SQLite{path: path}
 	s.waitFor(errNotOpened)
 	return s
 }
 
-// Open waits until no other server has the store, then brings its schema up to date. It returns when the store is ready,
-// when ctx ends or when the store cannot be opened; it may be called again after an error.
+// Open waits until no other server uses the store, then migrates its schema. It returns when the store is ready, when ctx
+// ends, or with an error; it may be called again after an error.
 func (s *SQLite) Open(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
@@ -65,12 +65,12 @@ func (s *SQLite) Open(ctx context.Context) (err error) {
 	}()
 	folder := filepath.Dir(s.path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("making the folder of the outcome store: %w", err)
+		return fmt.Errorf("creating the folder of the outcome store: %w", err)
 	}
 	if err := refuseNetworkFileSystem(folder); err != nil {
 		return err
 	}
-	lock, err := s.takeLock(ctx)
+	lock, err := s.acquireLock(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,19 +78,19 @@ func (s *SQLite) Open(ctx context.Context) (err error) {
 	defer s.mu.Unlock()
 	s.lock = lock
 	if err := s.open(ctx); err != nil {
-		return errors.Join(err, s.shut())
+		return errors.Join(err, s.closeAll())
 	}
 	s.waiting.Store(nil)
 	return nil
 }
 
 func (s *SQLite) open(ctx context.Context) (err error) {
-	// Half the time of a commit, with the same promise: https://pkg.go.dev/modernc.org/sqlite#Fdatasync. Where the
-	// system has no fdatasync the error says that fsync goes on being used.
+	// This halves the time of a commit, with the same durability: https://pkg.go.dev/modernc.org/sqlite#Fdatasync. On a
+	// system without fdatasync it returns an error and fsync is used.
 	_, _ = sqlite.Fdatasync(true)
 
 	if err := s.migrate(ctx); err != nil {
-		return fmt.Errorf("bringing the outcome store's schema up to date: %w", sentence(err))
+		return fmt.Errorf("migrating the schema of the outcome store: %w", sqliteError(err))
 	}
 	if s.write, err = sql.Open("sqlite", s.dsn("_txlock=immediate")); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (s *SQLite) open(ctx context.Context) (err error) {
 func (s *SQLite) connect(ctx context.Context, db *sql.DB) (*session, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("opening the outcome store: %w", sentence(err))
+		return nil, fmt.Errorf("opening the outcome store: %w", sqliteError(err))
 	}
 	var version, journal string
 	var synchronous int
@@ -126,18 +126,18 @@ func (s *SQLite) connect(ctx context.Context, db *sql.DB) (*session, error) {
 		conn.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&journal),
 		conn.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&synchronous))
 	if err != nil {
-		return nil, fmt.Errorf("opening the outcome store: %w", sentence(err))
+		return nil, fmt.Errorf("opening the outcome store: %w", sqliteError(err))
 	}
 	switch {
-	case olderThan(version, oldestSQLite):
-		return nil, fmt.Errorf("this server was built with SQLite %s, which can lose commits: build it with %s or later", version, oldestSQLite)
+	case olderThan(version, minSQLite):
+		return nil, fmt.Errorf("this server was built with SQLite %s, which can lose commits: build it with %s or later", version, minSQLite)
 	case journal != "wal" || synchronous != 2:
-		return nil, fmt.Errorf("the outcome store works with journal mode %q and synchronous %d instead of wal and 2: its file system does not do what is needed; put it on a local disk", journal, synchronous)
+		return nil, fmt.Errorf("the outcome store has journal mode %q and synchronous %d instead of wal and 2: its file system does not support them; use a local disk", journal, synchronous)
 	}
 	return newSession(conn, &sqliteDialect), nil
 }
 
-// dsn has synchronous FULL: an acknowledgement must survive a power cut.
+// dsn sets synchronous to FULL: an acknowledged outcome must survive a power failure.
 func (s *SQLite) dsn(more string) string {
 	path := s.path
 	if absolute, err := filepath.Abs(path); err == nil {
@@ -173,16 +173,16 @@ func (s *SQLite) migrate(ctx context.Context) error {
 	return err
 }
 
-// Close ends what runs, refuses what comes, and lets the next server in.
+// Close waits for running transactions, rejects new ones, and releases the lock for the next server.
 func (s *SQLite) Close() error {
 	s.waitFor(errClosed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.shut()
+	return s.closeAll()
 }
 
-// shut closes whatever is open. mu is held, so no View is under way.
-func (s *SQLite) shut() error {
+// closeAll closes all resources. mu must be held, so that no View is running.
+func (s *SQLite) closeAll() error {
 	var errs []error
 	if s.writer != nil {
 		errs = append(errs, s.writer.stop())
@@ -220,7 +220,7 @@ func (s *SQLite) Update(ctx context.Context, run types.UID, fn func(*Tx) error) 
 
 // View runs fn in a transaction that can only read, see Store.
 func (s *SQLite) View(ctx context.Context, fn func(*Tx) error) (err error) {
-	// Held throughout: Close waits for those who read.
+	// Held until the end, so that Close waits for running views.
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.readers == nil {
@@ -234,11 +234,11 @@ func (s *SQLite) View(ctx context.Context, fn func(*Tx) error) (err error) {
 	}
 	defer func() { s.readers <- reader }()
 	if _, err := reader.exec("BEGIN"); err != nil {
-		return fmt.Errorf("beginning to read: %w", sentence(err))
+		return fmt.Errorf("starting to read: %w", sqliteError(err))
 	}
 	defer func() {
 		if _, ending := reader.exec("ROLLBACK"); ending != nil && err == nil {
-			err = fmt.Errorf("ending to read: %w", sentence(ending))
+			err = fmt.Errorf("finishing to read: %w", sqliteError(ending))
 		}
 	}()
 	return fn(&Tx{session: reader})
@@ -249,8 +249,8 @@ func (s *SQLite) Read(ctx context.Context, run types.UID, selected Selection, li
 	return Read(ctx, s, run, selected, limit, yield)
 }
 
-// sentence puts what a person can do before what the engine says.
-func sentence(err error) error {
+// sqliteError prepends the cause and the remedy to an error of SQLite.
+func sqliteError(err error) error {
 	var engine *sqlite.Error
 	if !errors.As(err, &engine) {
 		return err

@@ -40,7 +40,7 @@ func openStore(t testing.TB, path string) *SQLite {
 	return store
 }
 
-// newSQLite opens a store under a name that a connection string must quote.
+// newSQLite opens a store in a path that must be quoted in a connection string.
 func newSQLite(t testing.TB) *SQLite {
 	t.Helper()
 	return openStore(t, filepath.Join(t.TempDir(), "a folder? with #odd% names", "outcomes.db"))
@@ -65,7 +65,7 @@ func add(t testing.TB, store Store, run *Run, outcomes ...Outcome) {
 	write(t, store, func(tx *Tx) error { return tx.InsertOutcomes(run.ID, outcomes) })
 }
 
-// wholeBytes compares bytes as a whole: one by one, megabytes of them take minutes under the race detector.
+// wholeBytes compares byte slices as a whole: element by element, a megabyte takes minutes under the race detector.
 var wholeBytes = cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) })
 
 func set(text string) indexset.Set {
@@ -88,13 +88,13 @@ func outcomesOf(t testing.TB, store Store, uid types.UID, from, limit int) (all 
 	return all
 }
 
-func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
+func TestTheRowOfARunIsReadAsWritten(t *testing.T) {
 	store := newStore(t)
 	before := Run{
 		UID: "uid", Namespace: "ns", Name: "run", Total: 100, GPUs: 2, Next: 40, Returned: set("3-5"), Suspects: set("7,9"),
 		Delayed:   []Delay{{DueMicros: 10, Indexes: set("10-11")}, {DueMicros: 20, Indexes: set("6,8")}},
 		Succeeded: 1, Failed: 2, TimedOut: 3, Cancelled: 4, Unsuccessful: set("1-2"), UnsuccessfulCut: -1, Live: 5, Busy: 4, Queued: 3,
-		Barren: 1, Deaths: 2, Trouble: ErrorText{"T", "message\x00with a NUL", "trace"}, TroubleLoad: true, MeanMicros: 12.5, Measured: 7,
+		DeathsWithoutProgress: 1, Deaths: 2, Trouble: ErrorText{"T", "message\x00with a NUL", "trace"}, TroubleLoad: true, MeanMicros: 12.5, Measured: 7,
 		WorkedMicros: 99, Closing: "JobFailed", ClosingStatus: Failed, ClosingError: ErrorText{"C", "m", "t"}, FillNext: 8, Filled: 6,
 		CreatedMicros: 1,
 	}
@@ -103,7 +103,7 @@ func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
 	after.Next, after.Returned, after.Suspects, after.Unsuccessful, after.UnsuccessfulCut = 50, set("1"), set(""), set("5"), 9
 	after.Delayed = []Delay{{DueMicros: 20, Indexes: set("8")}}
 	after.Succeeded, after.Failed, after.TimedOut, after.Cancelled, after.Live, after.Busy, after.Queued = 5, 6, 7, 8, 9, 10, 11
-	after.Barren, after.Deaths, after.Trouble, after.TroubleLoad, after.MeanMicros = 12, 13, ErrorText{"x", "y", "z"}, false, 0.25
+	after.DeathsWithoutProgress, after.Deaths, after.Trouble, after.TroubleLoad, after.MeanMicros = 12, 13, ErrorText{"x", "y", "z"}, false, 0.25
 	after.Measured, after.WorkedMicros, after.Closing, after.ClosingStatus = 14, 15, "Cancelled", Cancelled
 	after.ClosingError, after.FillNext, after.Filled, after.Closed = ErrorText{"1", "2", "3"}, 16, 17, true
 	for _, want := range []Run{before, after} {
@@ -122,13 +122,13 @@ func TestARunsRowComesBackAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
+func TestTheRowOfAWorkerIsReadAsWritten(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	want := Worker{
 		RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", JobUID: "job", CompletionIndex: 3, Device: "GPU-0", State: WorkerLive,
 		Sequence: 9, Batches: []Batch{{5, set("1-3,9")}, {6, set("20")}}, Executing: 2, AnswerAction: "work", AnswerHanded: set("20"),
-		ExecutingMicros: 7, FirstMicros: 1, LastMicros: 2, Born: true, GPUProduct: "A100", BuildLog: "line\nline",
+		ExecutingMicros: 7, FirstMicros: 1, LastMicros: 2, StartupRecorded: true, GPUProduct: "A100", StartupLog: "line\nline",
 	}
 	read := func() (workers []Worker) {
 		t.Helper()
@@ -152,15 +152,15 @@ func TestAWorkersRowComesBackAsItWasWritten(t *testing.T) {
 	if diff := cmp.Diff([]Worker{want, want, want, want}, read()); diff != "" {
 		t.Errorf("the rows (-want +got):\n%s", diff)
 	}
-	want.State, want.Sequence, want.Batches, want.Alone, want.Executing, want.AnswerAction = WorkerOver, 10, nil, true, -1, "stop"
+	want.State, want.Sequence, want.Batches, want.Alone, want.Executing, want.AnswerAction = WorkerEnded, 10, nil, true, -1, "stop"
 	want.AnswerHanded, want.LastMicros, want.Device, want.ExecutingMicros = set(""), 3, "GPU-1", 0
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(&want) })
 	if diff := cmp.Diff([]Worker{want, want}, read()); diff != "" {
-		t.Errorf("the rows after it was over (-want +got):\n%s", diff)
+		t.Errorf("the rows after its pod ended (-want +got):\n%s", diff)
 	}
 }
 
-func TestOutcomesComeBackAsTheyWereWrittenInOrder(t *testing.T) {
+func TestOutcomesAreReadAsWrittenInOrder(t *testing.T) {
 	store := newStore(t)
 	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
 	worker := &Worker{RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", Device: "GPU-0", GPUProduct: "A100"}
@@ -183,23 +183,23 @@ func TestOutcomesComeBackAsTheyWereWrittenInOrder(t *testing.T) {
 		t.Errorf("the outcomes (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]Outcome{full, eight}, outcomesOf(t, store, "uid", 6, 2)); diff != "" {
-		t.Errorf("two outcomes from 6 on (-want +got):\n%s", diff)
+		t.Errorf("two outcomes from 6 (-want +got):\n%s", diff)
 	}
 	if got := outcomesOf(t, store, "nobody", 0, 0); got != nil {
-		t.Errorf("a run that is not there has %v", got)
+		t.Errorf("an unknown run has %v", got)
 	}
 
 	for name, tc := range map[string]struct {
 		before, limit int
 		want          []Outcome
 	}{
-		"all, from the end":                {math.MaxInt, 100, []Outcome{nine, eight, full, empty, absent}},
-		"two":                              {10, 2, []Outcome{nine, eight}},
-		"the two before those":             {8, 2, []Outcome{full, empty}},
-		"the last page":                    {5, 2, []Outcome{absent}},
-		"below the first":                  {2, 2, nil},
-		"below all, not another run's":     {0, 2, nil},
-		"below what there can be, neither": {-5, 2, nil},
+		"all, from the end":                     {math.MaxInt, 100, []Outcome{nine, eight, full, empty, absent}},
+		"two":                                   {10, 2, []Outcome{nine, eight}},
+		"the two before those":                  {8, 2, []Outcome{full, empty}},
+		"the last page":                         {5, 2, []Outcome{absent}},
+		"below the first":                       {2, 2, nil},
+		"below 0, without those of another run": {0, 2, nil},
+		"below the smallest integer":            {-5, 2, nil},
 	} {
 		t.Run("before an index: "+name, func(t *testing.T) {
 			var got []Outcome
@@ -216,7 +216,7 @@ func TestOutcomesComeBackAsTheyWereWrittenInOrder(t *testing.T) {
 	}
 }
 
-func TestOutcomesBeforeAnIndexComeInPagesOfLimitedSize(t *testing.T) {
+func TestOutcomesBeforeAnIndexAreReadInPagesOfLimitedSize(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	large := []byte(strings.Repeat("x", pageBytes))
@@ -232,12 +232,12 @@ func TestOutcomesBeforeAnIndexComeInPagesOfLimitedSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(got) != 1 || got[0].Index != before-1 {
-			t.Errorf("below %d there are %d at once; want the greatest alone", before, len(got))
+			t.Errorf("below %d a page has %d outcomes; want only the greatest", before, len(got))
 		}
 	}
 }
 
-func TestOutcomesOfAllKindsAreAddedAtOnceInAnyNumber(t *testing.T) {
+func TestAnyNumberOfOutcomesOfAllKindsIsAdded(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	index := 0
@@ -254,7 +254,7 @@ func TestOutcomesOfAllKindsAreAddedAtOnceInAnyNumber(t *testing.T) {
 		}
 		add(t, store, run, want...)
 		if diff := cmp.Diff(want, outcomesOf(t, store, "uid", first, 0)); diff != "" {
-			t.Fatalf("%d at once (-want +got):\n%s", n, diff)
+			t.Fatalf("%d in one call (-want +got):\n%s", n, diff)
 		}
 	}
 }
@@ -267,7 +267,7 @@ func TestReadingGoesThroughPagesOfAnySize(t *testing.T) {
 	for index := range total {
 		o := Outcome{Index: index, Status: Succeeded, Result: []byte(strconv.Itoa(index))}
 		if index == 10 || index == 11 {
-			// Larger than a page should be.
+			// Larger than the maximum of a page.
 			o.Result = []byte(strings.Repeat("x", pageBytes))
 		}
 		all = append(all, o)
@@ -276,7 +276,7 @@ func TestReadingGoesThroughPagesOfAnySize(t *testing.T) {
 	next := 0
 	err := Read(ctx, store, "uid", All(0), 0, func(o *Outcome) bool {
 		if o.Index != next {
-			t.Fatalf("index %d comes where %d should", o.Index, next)
+			t.Fatalf("got index %d, want %d", o.Index, next)
 		}
 		next++
 		return next < total-1
@@ -286,7 +286,7 @@ func TestReadingGoesThroughPagesOfAnySize(t *testing.T) {
 	}
 }
 
-func TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages(t *testing.T) {
+func TestReadingReturnsWorkersAndAppliesItsLimitAcrossPages(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	var workers []*Worker
@@ -300,7 +300,7 @@ func TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages(t *testing.T) {
 	for index := range total {
 		o := Outcome{Index: index, Status: Succeeded, Result: []byte("1")}
 		if who := index % 4; who < 3 {
-			o.WorkerID = workers[who].ID // every fourth was done by nobody
+			o.WorkerID = workers[who].ID // every fourth has no worker
 		}
 		all = append(all, o)
 	}
@@ -329,17 +329,17 @@ func TestReadingSaysWhoDidItAndKeepsToItsLimitOverPages(t *testing.T) {
 		return true
 	})
 	if !errors.Is(err, context.Canceled) || seen != 10 {
-		t.Errorf("a reader who went away after 10 was given %d and the error %v", seen, err)
+		t.Errorf("a reader that stopped after 10 got %d and the error %v", seen, err)
 	}
 }
 
-func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *testing.T) {
+func TestAFailedTransactionIsRolledBackAndTheOthersOfItsGroupAreCommitted(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	refused := errors.New("refused")
 	var wait sync.WaitGroup
 	errs := make([]error, 60)
-	// One that holds the writer until all the others wait, so that they are one group.
+	// This update blocks the writer until all others wait, so that they become one group.
 	busy, release := make(chan struct{}), make(chan struct{})
 	wait.Go(func() {
 		_ = store.Update(ctx, "", func(*Tx) error {
@@ -357,18 +357,18 @@ func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *test
 		wait.Go(func() {
 			errs[i] = store.Update(ctx, "", func(tx *Tx) error {
 				if i%10 == 3 {
-					return refused // before it wrote anything
+					return refused // before any write
 				}
 				if err := tx.InsertOutcomes(run.ID, []Outcome{{Index: i, Status: Succeeded}}); err != nil {
 					return err
 				}
 				switch i % 10 {
 				case 5:
-					return refused // afterwards
+					return refused // after a write
 				case 6:
 					panic("a bug")
 				case 7:
-					return tx.InsertOutcomes(run.ID, []Outcome{{Index: i, Status: Failed}}) // refused by the engine
+					return tx.InsertOutcomes(run.ID, []Outcome{{Index: i, Status: Failed}}) // rejected by the engine
 				}
 				return nil
 			})
@@ -394,7 +394,7 @@ func TestATransactionThatFailsLeavesNothingAndTheOthersOfItsGroupAreKept(t *test
 	}
 }
 
-func TestACallerWhoGoesBeforeItsTurnChangesNothing(t *testing.T) {
+func TestACancelledUpdateThatHasNotStartedWritesNothing(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	busy, release := make(chan struct{}), make(chan struct{})
@@ -416,7 +416,7 @@ func TestACallerWhoGoesBeforeItsTurnChangesNothing(t *testing.T) {
 	}()
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller who went got %v", err)
+		t.Errorf("the cancelled caller got %v", err)
 	}
 	close(release)
 	wait.Wait()
@@ -437,7 +437,7 @@ func TestAViewCannotWrite(t *testing.T) {
 	}
 }
 
-func TestDeleteSomeDeletesARunPieceByPieceAndNoOther(t *testing.T) {
+func TestDeleteSomeDeletesOneRunInSteps(t *testing.T) {
 	store := newStore(t)
 	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
 	for _, r := range []*Run{run, other} {
@@ -446,15 +446,15 @@ func TestDeleteSomeDeletesARunPieceByPieceAndNoOther(t *testing.T) {
 				tx.PutAttempts(r.ID, []Attempts{{Index: 1, Crashes: 1}}))
 		})
 	}
-	pieces := 0
-	for done := false; !done; pieces++ {
+	steps := 0
+	for done := false; !done; steps++ {
 		write(t, store, func(tx *Tx) (err error) {
 			done, err = tx.DeleteSome(run, 10)
 			return err
 		})
 	}
-	if pieces < 5 {
-		t.Errorf("25 outcomes in pieces of 10 and the rest took %d transactions", pieces)
+	if steps < 5 {
+		t.Errorf("25 outcomes in steps of 10, and the other rows, took %d transactions", steps)
 	}
 	var uids []types.UID
 	_ = store.View(ctx, func(tx *Tx) (err error) {
@@ -469,7 +469,7 @@ func TestDeleteSomeDeletesARunPieceByPieceAndNoOther(t *testing.T) {
 	}
 }
 
-func TestResultsAreDeletedPieceByPieceAndAllElseStays(t *testing.T) {
+func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 	store := newStore(t)
 	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
 	large := []byte(strings.Repeat("x", pageBytes))
@@ -491,10 +491,10 @@ func TestResultsAreDeletedPieceByPieceAndAllElseStays(t *testing.T) {
 	write(t, store, func(tx *Tx) error {
 		return tx.PutLiveOutput(run.ID, &LiveOutput{WorkerID: worker.ID, Index: 5, Stdout: LiveText{Bytes: []byte("secret")}})
 	})
-	pieces := 0
-	for first := 0; first >= 0; pieces++ {
+	steps := 0
+	for first := 0; first >= 0; steps++ {
 		write(t, store, func(tx *Tx) (err error) {
-			if pieces == 0 {
+			if steps == 0 {
 				err = tx.BeginDeletingResults(run, 7e6)
 			}
 			if err == nil {
@@ -504,12 +504,13 @@ func TestResultsAreDeletedPieceByPieceAndAllElseStays(t *testing.T) {
 		})
 		var deleted *ResultsDeletedError
 		if err := Read(ctx, store, "uid", All(0), 0, func(*Outcome) bool { return true }); !errors.As(err, &deleted) || !deleted.At.Equal(time.Unix(7, 0)) {
-			t.Fatalf("after %d pieces reading gives %v", pieces+1, err)
+			t.Fatalf("after %d steps reading returned %v", steps+1, err)
 		}
 	}
-	// Indexes 0 to 3, of which the last fills a page alone; 4, which does so again; 5; and one that finds nothing.
-	if pieces < 3 {
-		t.Errorf("it took %d transactions", pieces)
+	// Steps: indexes 0 to 3, of which the last one exceeds the page; 4, which exceeds it alone; 5; and a step that finds
+	// nothing.
+	if steps < 3 {
+		t.Errorf("it took %d transactions", steps)
 	}
 	var got []Outcome
 	var row *Run
@@ -527,7 +528,7 @@ func TestResultsAreDeletedPieceByPieceAndAllElseStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what is left (-want +got):\n%s", diff)
+		t.Errorf("the remaining outcomes (-want +got):\n%s", diff)
 	}
 	if row.ResultsDeletedMicros != 7e6 || live != 0 {
 		t.Errorf("deleted at %d, %d live outputs", row.ResultsDeletedMicros, live)
@@ -547,7 +548,7 @@ func TestASecondServerWaitsForTheFirst(t *testing.T) {
 	}
 	opened := make(chan error, 1)
 	go func() { opened <- second.Open(ctx) }()
-	for second.Ready() == nil || !strings.Contains(second.Ready().Error(), "another server has it") {
+	for second.Ready() == nil || !strings.Contains(second.Ready().Error(), "another server uses it") {
 		select {
 		case err := <-opened:
 			t.Fatalf("the second server did not wait: %v", err)
@@ -579,10 +580,10 @@ func TestWaitingForTheLockEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAFullDiskSaysSoAndLosesNothingAcknowledged(t *testing.T) {
+func TestAFullDiskReturnsErrFullAndLosesNoAcknowledgedOutcome(t *testing.T) {
 	store := newSQLite(t)
 	run := addRun(t, store, "uid")
-	// The engine's own limit stands for the disk's: the same error, by the same way.
+	// The engine's size limit returns the same error as a full disk, on the same code path.
 	write(t, store, func(tx *Tx) error {
 		return tx.query("", func(func(...any) error) error { return nil }, `PRAGMA max_page_count = 60`)
 	})
@@ -604,7 +605,7 @@ func TestAFullDiskSaysSoAndLosesNothingAcknowledged(t *testing.T) {
 		t.Fatalf("the disk was never full, after %d outcomes", acknowledged)
 	}
 	if got := len(outcomesOf(t, store, "uid", 0, 0)); got != acknowledged {
-		t.Errorf("%d outcomes are there; %d were acknowledged", got, acknowledged)
+		t.Errorf("%d outcomes are stored; %d were acknowledged", got, acknowledged)
 	}
 	write(t, store, func(tx *Tx) error {
 		return tx.query("", func(func(...any) error) error { return nil }, `PRAGMA max_page_count = 6000`)
@@ -612,7 +613,7 @@ func TestAFullDiskSaysSoAndLosesNothingAcknowledged(t *testing.T) {
 	add(t, store, run, Outcome{Index: 5000, Status: Succeeded})
 }
 
-func TestAFileThatIsNoStoreIsRefusedInWords(t *testing.T) {
+func TestAFileThatIsNotAStoreIsRejectedWithAReason(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare func(t *testing.T, path string)
 		want    error
@@ -639,7 +640,7 @@ func TestAFileThatIsNoStoreIsRefusedInWords(t *testing.T) {
 			if _, err := db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`); err != nil {
 				t.Fatal(err)
 			}
-		}, words: "a newer server has used it"},
+		}, words: "a newer server has migrated it"},
 		"a folder": {prepare: func(t *testing.T, path string) {
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
@@ -652,24 +653,24 @@ func TestAFileThatIsNoStoreIsRefusedInWords(t *testing.T) {
 			store := NewSQLite(path)
 			err := store.Open(ctx)
 			if err == nil || !strings.Contains(err.Error(), tc.words) || (tc.want != nil && !errors.Is(err, tc.want)) {
-				t.Errorf("opening it got %v; want %v, in words with %q", err, tc.want, tc.words)
+				t.Errorf("opening it got %v; want %v with %q", err, tc.want, tc.words)
 			}
 			if ready := store.Ready(); !errors.Is(ready, ErrNotReady) || !strings.Contains(ready.Error(), tc.words) {
-				t.Errorf("it says of itself: %v", ready)
+				t.Errorf("Ready returned %v", ready)
 			}
 		})
 	}
 }
 
-func TestNetworkFileSystemsAreRefused(t *testing.T) {
+func TestNetworkFileSystemsAreRejected(t *testing.T) {
 	for magic, name := range map[uint32]string{0x6969: "NFS", 0xff534d42: "CIFS", 0x65735546: "FUSE"} {
-		if err := refuse("/data", magic); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "disk of the node") {
+		if err := refuse("/data", magic); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "local disk") {
 			t.Errorf("%s got the error %v", name, err)
 		}
 	}
 	for magic, name := range map[uint32]string{0xef53: "ext4", 0x58465342: "xfs", 0x01021994: "tmpfs", 0x794c7630: "overlay"} {
 		if err := refuse("/data", magic); err != nil {
-			t.Errorf("%s is refused: %v", name, err)
+			t.Errorf("%s is rejected: %v", name, err)
 		}
 	}
 }
@@ -684,8 +685,9 @@ func TestOlderThanComparesNumbersNotText(t *testing.T) {
 	}
 }
 
-// TestParametersAreBoundByTheirNumbers: an engine that takes $2, $1 by order of appearance would mix up every statement.
-func TestParametersAreBoundByTheirNumbers(t *testing.T) {
+// TestParametersAreBoundByNumber: if an engine bound $2, $1 in the order of appearance, the arguments of every statement
+// would be swapped.
+func TestParametersAreBoundByNumber(t *testing.T) {
 	store := newStore(t)
 	var first, second string
 	err := store.View(ctx, func(tx *Tx) error {
@@ -696,14 +698,14 @@ func TestParametersAreBoundByTheirNumbers(t *testing.T) {
 	}
 }
 
-// TestEveryAcknowledgedOutcomeSurvivesAKilledServer runs this test's binary as a server that writes and says what was
-// acknowledged, kills it with SIGKILL in the middle, and looks.
+// TestEveryAcknowledgedOutcomeSurvivesAKilledServer runs this test binary as a server that writes outcomes and prints the
+// acknowledged ones, kills it with SIGKILL, and reads the store.
 func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 	if path := os.Getenv("OUTCOMES_TEST_CHILD"); path != "" {
 		writeUntilKilled(t, path)
 	}
 	path := filepath.Join(t.TempDir(), "outcomes.db")
-	if postgrestest.Wanted(t) {
+	if postgrestest.OnPostgreSQL(t) {
 		path = postgrestest.URL(t)
 	}
 	acknowledged := map[int]bool{}
@@ -722,7 +724,7 @@ func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 		for enough := len(acknowledged) + 400; lines.Scan(); {
 			index, err := strconv.Atoi(lines.Text())
 			if err != nil {
-				t.Fatalf("the child says %q", lines.Text())
+				t.Fatalf("the child printed %q", lines.Text())
 			}
 			acknowledged[index] = true
 			if len(acknowledged) == enough {
@@ -747,7 +749,7 @@ func TestEveryAcknowledgedOutcomeSurvivesAKilledServer(t *testing.T) {
 		}
 	}
 	if len(acknowledged) < 1200 {
-		t.Errorf("only %d outcomes were acknowledged in three lives", len(acknowledged))
+		t.Errorf("only %d outcomes were acknowledged in three starts", len(acknowledged))
 	}
 }
 

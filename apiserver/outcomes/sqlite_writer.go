@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// writer is the one goroutine that writes. It takes all who wait into one transaction and syncs once for all of them: with
-// eight workers reporting, a sync each would be most of the time.
+// writer is the only goroutine that writes. It runs all waiting updates in one transaction with one sync: with eight workers
+// reporting, separate syncs would take most of the time.
 type writer struct {
 	session  *session
 	requests chan *update
@@ -22,7 +22,7 @@ var _ transactions = (*writer)(nil)
 func startWriter(session *session) *writer {
 	w := &writer{
 		session:  session,
-		requests: make(chan *update, 4*groupSize),
+		requests: make(chan *update, 4*maxGroupSize),
 		stopping: make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
@@ -30,7 +30,7 @@ func startWriter(session *session) *writer {
 	return w
 }
 
-// update runs fn with others in one transaction, and returns when that is on disk.
+// update runs fn, possibly in a transaction with others, and returns when it is on disk.
 func (w *writer) update(ctx context.Context, run types.UID, fn func(*Tx) error) error {
 	u := newUpdate(run, fn)
 	select {
@@ -43,7 +43,7 @@ func (w *writer) update(ctx context.Context, run types.UID, fn func(*Tx) error) 
 	return u.wait(ctx, w.stopped)
 }
 
-// stop ends the writer after the group that it works on.
+// stop ends the writer after the current group.
 func (w *writer) stop() error {
 	close(w.stopping)
 	<-w.stopped
@@ -63,7 +63,7 @@ func (w *writer) run() {
 	}
 }
 
-// next is a request that waits; nil when none does.
+// next returns a waiting update, or nil.
 func (w *writer) next() *update {
 	select {
 	case u := <-w.requests:
@@ -73,10 +73,10 @@ func (w *writer) next() *update {
 	}
 }
 
-// begin implements transactions. One writer: transactions don't overlap, whatever run they are on.
+// begin implements transactions. There is one writer, so transactions never overlap.
 func (w *writer) begin(types.UID) (*session, error) {
 	if _, err := w.session.exec("BEGIN IMMEDIATE"); err != nil {
-		return nil, sentence(err)
+		return nil, sqliteError(err)
 	}
 	return w.session, nil
 }
@@ -84,16 +84,16 @@ func (w *writer) begin(types.UID) (*session, error) {
 // commit implements transactions.
 func (w *writer) commit(session *session) error {
 	if _, err := session.exec("COMMIT"); err != nil {
-		return fmt.Errorf("committing: %w", sentence(err))
+		return fmt.Errorf("committing: %w", sqliteError(err))
 	}
 	return nil
 }
 
-// rollback implements transactions: after some errors (a full disk) the engine has ended it by itself and says so. Were one
-// left open, the next BEGIN would fail, and nothing would be lost in silence.
+// rollback implements transactions. After some errors, such as a full disk, the engine has already rolled back and returns an
+// error here, which is ignored: if a transaction were left open, the next BEGIN would fail.
 func (w *writer) rollback(session *session) {
 	_, _ = session.exec("ROLLBACK")
 }
 
-// again implements transactions: nobody else writes.
-func (w *writer) again(error) bool { return false }
+// retryable implements transactions: with one writer there are no conflicts.
+func (w *writer) retryable(error) bool { return false }

@@ -7,32 +7,32 @@ import (
 	"fmt"
 )
 
-// dialect is what engines do not have in common. It is little: the SQL is the same.
+// dialect is what differs between the engines. The SQL is the same.
 type dialect struct {
-	// sentence puts what a person can do before what the engine says.
-	sentence func(error) error
-	// plainRows and fullRows are how many outcomes one INSERT adds.
+	// translate prepends the cause and the remedy to an error of the engine.
+	translate func(error) error
+	// plainRows and fullRows are the numbers of outcomes that one INSERT adds.
 	plainRows, fullRows int
-	// sends: the engine sends all rows that a statement has, also those that nobody reads any more.
+	// sends: the engine sends all rows of a result, including those that are not read.
 	sends bool
 }
 
 var (
-	// Engines look parameters up one by one, so that a text with hundreds of them is slower, not faster ...
-	sqliteDialect = dialect{sentence: sentence, plainRows: 8, fullRows: 4}
-	// ... unless each statement is a journey.
-	postgresDialect = dialect{sentence: postgresSentence, plainRows: 64, fullRows: 16, sends: true}
+	// SQLite looks parameters up one by one: a statement with hundreds of them is slower ...
+	sqliteDialect = dialect{translate: sqliteError, plainRows: 8, fullRows: 4}
+	// ... but for PostgreSQL, each statement is a round trip.
+	postgresDialect = dialect{translate: postgresError, plainRows: 64, fullRows: 16, sends: true}
 )
 
-// session is a connection with the statements that were prepared on it. One goroutine at a time.
+// session is a connection with its prepared statements. It is not safe for concurrent use.
 type session struct {
 	conn       *sql.Conn
 	dialect    *dialect
 	statements map[string]*sql.Stmt
-	// within bounds what the engine is asked; nil for no bound. No caller's context reaches the engine: a transaction serves
-	// many callers, and one that goes must not undo what the others did.
+	// within limits the time of the engine's calls; nil for no limit. The contexts of callers are not passed to the engine: a
+	// transaction serves several callers, and if one of them is cancelled, the writes of the others must not be rolled back.
 	within context.Context //nolint:containedctx // of the transaction, which has no other place
-	// release ends what within takes; nil where there is none.
+	// release frees the resources of within; may be nil.
 	release context.CancelFunc
 }
 
@@ -47,7 +47,7 @@ func (s *session) context() context.Context {
 	return context.Background()
 }
 
-// prepared statements live as long as the session: their texts are few and constant.
+// prepared returns a prepared statement. Statements are kept while the session exists: their texts are few and constant.
 func (s *session) prepared(text string) (*sql.Stmt, error) {
 	if statement, ok := s.statements[text]; ok {
 		return statement, nil
@@ -76,70 +76,70 @@ func (s *session) close() error {
 	return errors.Join(append(errs, s.conn.Close())...)
 }
 
-// Tx is a transaction. It is good until the function that got it returns.
+// Tx is a transaction. It is valid until the function that it was passed to returns.
 type Tx struct {
 	session *session
-	// wrote: something may have been written, so an error must undo it.
+	// wrote: something may have been written, so an error must roll back.
 	wrote bool
-	// failed is the first error of the engine: after it the engine may have ended the transaction by itself.
+	// failed is the first error of the engine. After it, the engine may have ended the transaction.
 	failed error
 }
 
-// exec runs a statement that writes and says how many rows it changed.
-func (tx *Tx) exec(doing, text string, args ...any) (int64, error) {
+// exec runs a statement that writes and returns the number of rows that it changed.
+func (tx *Tx) exec(action, text string, args ...any) (int64, error) {
 	tx.wrote = true
 	if tx.failed != nil {
 		return 0, tx.failed
 	}
 	result, err := tx.session.exec(text, args...)
 	if err != nil {
-		return 0, tx.fail(doing, err)
+		return 0, tx.fail(action, err)
 	}
 	changed, err := result.RowsAffected()
 	if err != nil {
-		return 0, tx.fail(doing, err)
+		return 0, tx.fail(action, err)
 	}
 	return changed, nil
 }
 
-// query runs a statement that reads, and scan for each row.
-func (tx *Tx) query(doing string, scan func(row func(dest ...any) error) error, text string, args ...any) error {
+// query runs a statement that reads, and calls scan for each row.
+func (tx *Tx) query(action string, scan func(row func(dest ...any) error) error, text string, args ...any) error {
 	if tx.failed != nil {
 		return tx.failed
 	}
 	statement, err := tx.session.prepared(text) //nolint:sqlclosecheck // closed with the session
 	if err != nil {
-		return tx.fail(doing, err)
+		return tx.fail(action, err)
 	}
 	rows, err := statement.QueryContext(tx.session.context(), args...)
 	if err != nil {
-		return tx.fail(doing, err)
+		return tx.fail(action, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows.Scan); errors.Is(err, errEnough) {
+		if err := scan(rows.Scan); errors.Is(err, errStopScan) {
 			return nil
 		} else if err != nil {
-			return tx.fail(doing, err)
+			return tx.fail(action, err)
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return tx.fail(doing, err)
+		return tx.fail(action, err)
 	}
 	return nil
 }
 
-// errEnough is what a scan returns when it wants no more rows.
-var errEnough = errors.New("enough rows")
+// errStopScan is returned by a scan that needs no more rows.
+var errStopScan = errors.New("enough rows")
 
 // insert runs a statement with RETURNING id.
-func (tx *Tx) insert(doing, text string, args ...any) (id int64, err error) {
+func (tx *Tx) insert(action, text string, args ...any) (id int64, err error) {
 	tx.wrote = true
-	err = tx.query(doing, func(row func(...any) error) error { return row(&id) }, text, args...)
+	err = tx.query(action, func(row func(...any) error) error { return row(&id) }, text, args...)
 	return id, err
 }
 
-func (tx *Tx) fail(doing string, err error) error {
-	tx.failed = fmt.Errorf("%s: %w", doing, tx.session.dialect.sentence(err))
+func (tx *Tx) fail(action string, err error) error {
+	tx.failed = fmt.Errorf("%s: %w", action, tx.session.dialect.translate(err))
 	return tx.failed
 }

@@ -10,7 +10,7 @@ import (
 // key is the primary key of an outcome.
 func key(run int64, index int) int64 { return run<<32 | int64(index) }
 
-// HaveOutcome returns which of the indexes have an outcome.
+// HaveOutcome returns the indexes that have an outcome.
 func (tx *Tx) HaveOutcome(run int64, indexes indexset.Set) (indexset.Set, error) {
 	var found []int
 	for r := range indexes.Ranges() {
@@ -29,7 +29,7 @@ func (tx *Tx) HaveOutcome(run int64, indexes indexset.Set) (indexset.Set, error)
 	return indexset.Of(found...), nil
 }
 
-// Attempts returns what is recorded of earlier attempts at the indexes.
+// Attempts returns the recorded attempts at the indexes.
 func (tx *Tx) Attempts(run int64, indexes indexset.Set) (map[int]Attempts, error) {
 	var found map[int]Attempts
 	for r := range indexes.Ranges() {
@@ -63,14 +63,14 @@ func (tx *Tx) PutAttempts(run int64, attempts []Attempts) error {
 	return nil
 }
 
-// insertion is a prepared INSERT of outcomes, in two lengths.
+// insertion is a prepared INSERT of one outcome, and one of many.
 type insertion struct {
 	rows, columns int
 	one, many     string
 }
 
-// insertions are an engine's. Most outcomes are plain: they succeeded and wrote nothing. Half the parameters are half the
-// time.
+// insertions are those of an engine. Most outcomes are plain: they succeeded and printed nothing. Half the parameters take
+// half the time.
 type insertions struct{ plain, full insertion }
 
 var insertionsOf = map[*dialect]insertions{
@@ -110,7 +110,7 @@ func (i insertion) text(rows int, columns string) string {
 	return text.String()
 }
 
-// InsertOutcomes adds outcomes. One that exists already is an error: the ledger never writes it.
+// InsertOutcomes adds outcomes. An outcome that exists is an error: the exchange never writes one twice.
 func (tx *Tx) InsertOutcomes(run int64, outcomes []Outcome) error {
 	var plain, full []*Outcome
 	for i := range outcomes {
@@ -171,7 +171,7 @@ func (o *Outcome) appendFull(args []any, run int64) []any {
 		blob(o.Stderr), o.StderrDropped)
 }
 
-// blob makes nothing NULL: as a []byte it would arrive as an empty blob.
+// blob turns an empty slice into NULL: a []byte would be stored as an empty blob.
 func blob(bytes []byte) any {
 	if len(bytes) == 0 {
 		return nil
@@ -179,13 +179,13 @@ func blob(bytes []byte) any {
 	return bytes
 }
 
-// FillOutcomes gives the indexes from first to last, none of which has an outcome, the one of the run's closing.
+// FillOutcomes adds the outcome of the run's closing at the indexes from first to last, none of which may have an outcome.
 func (tx *Tx) FillOutcomes(run int64, first, last int, status Status, nowMicros int64) error {
 	added, err := tx.exec("adding the outcomes of a closing", `INSERT INTO outcomes (id, status, by_closing, completion_us)
 		WITH RECURSIVE missing (id) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT id + 1 FROM missing WHERE id < $2)
 		SELECT id, $3, 1, $4 FROM missing`, key(run, first), key(run, last), int(status), nowMicros)
 	if err == nil && added != int64(last-first+1) {
-		return tx.fail("adding the outcomes of a closing", fmt.Errorf("%d rows became %d", last-first+1, added))
+		return tx.fail("adding the outcomes of a closing", fmt.Errorf("%d rows were expected and %d added", last-first+1, added))
 	}
 	return err
 }
@@ -196,22 +196,22 @@ const (
 	fromOutcomes = ` FROM outcomes WHERE id BETWEEN $1 AND $2`
 
 	selectOutcomes = selectOutcome + `stdout, stdout_dropped, stderr, stderr_dropped` + fromOutcomes
-	// Output is large where there is any, and mostly not asked for.
+	// Output is large if there is any, and rarely requested.
 	selectBriefly = selectOutcome + `NULL, 0, NULL, 0` + fromOutcomes
 )
 
-// pageBytes is about how much of results and output a page has at most: a page of large results is shorter.
+// pageBytes is about the maximum of results and output in a page: a page of large results has fewer outcomes.
 const pageBytes = 16 << 20
 
-// Outcomes returns a run's outcomes from the index from on, in order: at most limit, and fewer when they are large, but
-// one at least where there is one.
+// Outcomes returns outcomes of a run from the index from, in order: at most limit, fewer if they are large, but at least one
+// if there is one.
 func (tx *Tx) Outcomes(run *Run, from, limit int) ([]Outcome, error) {
-	return tx.outcomes(run, selectOutcomes, ascending, max(from, 0), indexset.MaxIndex, limit, crew{})
+	return tx.outcomes(run, selectOutcomes, ascending, max(from, 0), indexset.MaxIndex, limit, workersByID{})
 }
 
-// selected returns the outcomes of a run that are selected, in order: at most limit, and fewer when they are large, but one
-// at least where there is one.
-func (tx *Tx) selected(run *Run, s Selection, limit int, known crew) ([]Outcome, error) {
+// selected returns the selected outcomes of a run, in order: at most limit, fewer if they are large, but at least one if
+// there is one.
+func (tx *Tx) selected(run *Run, s Selection, limit int, known workersByID) ([]Outcome, error) {
 	if s.Last < s.First {
 		return nil, nil
 	}
@@ -225,9 +225,9 @@ func (tx *Tx) selected(run *Run, s Selection, limit int, known crew) ([]Outcome,
 	return tx.outcomes(run, text, which, max(s.First, 0), min(s.Last, indexset.MaxIndex), limit, known)
 }
 
-// Unsuccessful returns the indexes, from the given one on, whose outcomes are not Succeeded: at most limit.
+// Unsuccessful returns at most limit indexes, from the index from, whose outcomes are not Succeeded.
 func (tx *Tx) Unsuccessful(run int64, from, limit int) (indexes []int, err error) {
-	err = tx.query("looking for what failed", func(row func(...any) error) error {
+	err = tx.query("listing unsuccessful inputs", func(row func(...any) error) error {
 		var id int64
 		if err := row(&id); err != nil {
 			return err
@@ -239,17 +239,16 @@ func (tx *Tx) Unsuccessful(run int64, from, limit int) (indexes []int, err error
 	return indexes, err
 }
 
-// OutcomesBefore returns a run's outcomes below the index before, the greatest first: at most limit, and fewer when they
-// are large, but one at least where there is one.
+// OutcomesBefore returns outcomes of a run below the index before, the greatest index first: at most limit, fewer if they are
+// large, but at least one if there is one.
 func (tx *Tx) OutcomesBefore(run *Run, before, limit int) ([]Outcome, error) {
 	if before <= 0 {
 		return nil, nil
 	}
-	return tx.outcomes(run, selectOutcomes, descending, 0, min(before-1, indexset.MaxIndex), limit, crew{})
+	return tx.outcomes(run, selectOutcomes, descending, 0, min(before-1, indexset.MaxIndex), limit, workersByID{})
 }
 
-// Which of the outcomes from the first to the last index are selected, and in which order. The filter is as the index
-// outcomes_unsuccessful has it.
+// The order of the selected outcomes. The filter is that of the index outcomes_unsuccessful.
 const (
 	ascending    = ` ORDER BY id LIMIT $3`
 	descending   = ` ORDER BY id DESC LIMIT $3`
@@ -257,7 +256,7 @@ const (
 )
 
 // outcomes runs a statement that selects outcomes from the first to the last index.
-func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int, known crew) ([]Outcome, error) {
+func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int, known workersByID) ([]Outcome, error) {
 	size := 0
 	if tx.session.dialect.sends {
 		var err error
@@ -268,7 +267,7 @@ func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int, kno
 	var page []Outcome
 	err := tx.query("reading outcomes", func(row func(...any) error) error {
 		if size >= pageBytes {
-			return errEnough
+			return errStopScan
 		}
 		if page == nil {
 			page = make([]Outcome, 0, min(limit, PageOutcomes))
@@ -284,7 +283,7 @@ func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int, kno
 		}
 		o.Index = int(id - key(run.ID, 0))
 		if hasText && o.ResultText == nil {
-			// Drivers make an empty blob nil; a value whose text is empty is not one without a text.
+			// Drivers return nil for an empty blob; an empty text differs from no text.
 			o.ResultText = []byte{}
 		}
 		switch {
@@ -303,11 +302,12 @@ func (tx *Tx) outcomes(run *Run, text, which string, first, last, limit int, kno
 	return page, err
 }
 
-// crew has what outcomes say of workers, by their ids. Thousands of outcomes are of one worker: a join would read it for each.
-type crew map[int64]Worker
+// workersByID caches workers while outcomes are read: thousands of outcomes have the same worker, and a join would read its
+// row for each.
+type workersByID map[int64]Worker
 
-// identify fills in what the outcomes say of their workers.
-func (tx *Tx) identify(page []Outcome, known crew) error {
+// identify fills in the names of the outcomes' workers.
+func (tx *Tx) identify(page []Outcome, known workersByID) error {
 	for i := range page {
 		o := &page[i]
 		if o.WorkerID == 0 {
@@ -315,7 +315,7 @@ func (tx *Tx) identify(page []Outcome, known crew) error {
 		}
 		w, ok := known[o.WorkerID]
 		if !ok {
-			if err := tx.query("reading who executed outcomes", func(row func(...any) error) error {
+			if err := tx.query("reading the workers of outcomes", func(row func(...any) error) error {
 				return row(&w.PodName, &w.Node, &w.Device, &w.GPUProduct)
 			}, `SELECT pod_name, node, device, gpu_product FROM workers WHERE id = $1`, o.WorkerID); err != nil {
 				return err
@@ -331,24 +331,24 @@ const selectSizes = `SELECT COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(result
 	COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0) AS size
 	FROM outcomes WHERE id BETWEEN $1 AND $2`
 
-// fitting is how many outcomes are together no more than a page, at most limit. It reads their sizes only, and where all
-// of them fit, which is most often so, no more than the sum.
+// fitting returns how many outcomes fit in a page, at most limit. It reads only their sizes, and if all of them fit, which is
+// the usual case, only the sum.
 func (tx *Tx) fitting(text string, first, last int64, limit int) (int, error) {
-	const doing = "reading the sizes of outcomes"
+	const action = "reading the sizes of outcomes"
 	fit, sum := 0, 0
-	err := tx.query(doing, func(row func(...any) error) error { return row(&fit, &sum) },
+	err := tx.query(action, func(row func(...any) error) error { return row(&fit, &sum) },
 		`SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM (`+text+`) AS page`, first, last, limit)
 	if err != nil || sum <= pageBytes {
 		return fit, err
 	}
 	fit, sum = 0, 0
-	err = tx.query(doing, func(row func(...any) error) error {
+	err = tx.query(action, func(row func(...any) error) error {
 		var size int
 		if err := row(&size); err != nil {
 			return err
 		}
 		if sum >= pageBytes {
-			return errEnough
+			return errStopScan
 		}
 		fit++
 		sum += size

@@ -2,20 +2,20 @@ package outcomes
 
 import "k8s.io/apimachinery/pkg/types"
 
-// What rows count beside the texts in them, in the sums that quotas are compared with. It is about what they take on the disk,
-// with their indexes; a row of which a namespace can have very many counts more than nothing, so that their number is bounded
-// too. The migrations have the same numbers.
+// What a row counts in addition to its texts, in the sums that are compared with quotas: about its size on disk, with its
+// indexes. Rows that a namespace can have in large numbers count more, so that their number is limited too. The migrations
+// contain the same numbers.
 const (
 	RunBytes     = 16 << 10
 	WorkerBytes  = 4 << 10
 	OutcomeBytes = 192
 	UploadBytes  = 16 << 10
 	ChunkBytes   = 1 << 10
-	// nameBytes is what the name of an upload that comes in several calls counts.
+	// nameBytes is what the name of an upload in several calls counts.
 	nameBytes = 1 << 10
 )
 
-// PayloadBytes is what an outcome has beside its row: result, error and output.
+// PayloadBytes is the size of an outcome's result, error and output.
 func (o *Outcome) PayloadBytes() int64 {
 	return int64(len(o.Result)+len(o.ResultText)+len(o.Stdout)+len(o.Stderr)) + o.Error.bytes()
 }
@@ -35,17 +35,17 @@ func (e *ErrorText) bytes() int64 {
 	return int64(len(e.Type) + len(e.Message) + len(e.Traceback))
 }
 
-// SentenceBytes is what the sentences of a run's own row count.
-func (r *Run) SentenceBytes() int64 { return (&r.Trouble).bytes() + (&r.ClosingError).bytes() }
+// TextBytes is the size of the texts in the run's own row.
+func (r *Run) TextBytes() int64 { return (&r.Trouble).bytes() + (&r.ClosingError).bytes() }
 
-// Bytes is what the output of a worker counts that is not in an outcome yet.
+// Bytes is the size of a worker's live output.
 func (l *LiveOutput) Bytes() int64 { return int64(len(l.Stdout.Bytes) + len(l.Stderr.Bytes)) }
 
 const (
 	outcomePayload = `COALESCE(LENGTH(result), 0) + COALESCE(LENGTH(result_text), 0) + COALESCE(LENGTH(error_type), 0)
 		+ COALESCE(LENGTH(error_message), 0) + COALESCE(LENGTH(error_traceback), 0) + COALESCE(LENGTH(stdout), 0) + COALESCE(LENGTH(stderr), 0)`
 
-	// measuredRun is what Run.StoredBytes must be, from the rows themselves.
+	// measuredRun computes from the rows what Run.StoredBytes must be.
 	measuredRun = `CAST(16384 + 4096 * (SELECT COUNT(*) FROM workers WHERE run_id = runs.id)
 		+ LENGTH(trouble_type) + LENGTH(trouble_message) + LENGTH(trouble_traceback)
 		+ LENGTH(closing_type) + LENGTH(closing_message) + LENGTH(closing_traceback)
@@ -57,29 +57,29 @@ const (
 		WHERE upload_chunks.id BETWEEN uploads.id * 4294967296 AND uploads.id * 4294967296 + 4294967295) AS BIGINT)`
 )
 
-// MeasureRun sums up what a run counts from its rows. Run.StoredBytes says the same.
+// MeasureRun computes from its rows what a run counts. Run.StoredBytes must equal it.
 func (tx *Tx) MeasureRun(run int64) (int64, error) {
 	return tx.number("measuring a run", `SELECT `+measuredRun+` FROM runs WHERE id = $1`, run)
 }
 
-// MeasureUpload sums up what an upload counts from its rows, see StoredUpload.
+// MeasureUpload computes from its rows what an upload counts, see StoredUpload.
 func (tx *Tx) MeasureUpload(upload int64) (int64, error) {
 	return tx.number("measuring an upload", `SELECT `+measuredUpload+` FROM uploads WHERE id = $1`, upload)
 }
 
-// StoredUpload is what the row of an upload says that it counts.
+// StoredUpload returns what the row of an upload counts.
 func (tx *Tx) StoredUpload(upload int64) (int64, error) {
 	return tx.number("measuring an upload", `SELECT stored_bytes FROM uploads WHERE id = $1`, upload)
 }
 
-// RunsBytes is what all runs of a namespace count. Rows from before namespaces were told apart count for any that has the
-// name.
+// RunsBytes returns what all runs of a namespace count. Rows without a namespace UID, which are older than that column, count
+// for every namespace with the name.
 func (tx *Tx) RunsBytes(namespace string, uid types.UID) (int64, error) {
 	return tx.number("measuring the runs of a namespace",
 		`SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) FROM runs WHERE namespace = $1 AND namespace_uid IN ($2, '')`, namespace, string(uid))
 }
 
-// UploadsBytes is what all uploads of a namespace count, those that arrive or are being deleted included.
+// UploadsBytes returns what all uploads of a namespace count, including incomplete ones and those that are being deleted.
 func (tx *Tx) UploadsBytes(namespace string, uid types.UID) (int64, error) {
 	names, err := tx.number("measuring the uploads of a namespace", `SELECT COUNT(*) FROM arriving_uploads WHERE namespace = $1`, namespace)
 	if err != nil {
@@ -90,7 +90,7 @@ func (tx *Tx) UploadsBytes(namespace string, uid types.UID) (int64, error) {
 	return bytes + names*nameBytes, err
 }
 
-// AllBytes is what all namespaces together have.
+// AllBytes returns the sums of all namespaces.
 func (tx *Tx) AllBytes() (uploads, results int64, err error) {
 	if results, err = tx.number("measuring the store", `SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) FROM runs`); err != nil {
 		return 0, 0, err
@@ -99,12 +99,12 @@ func (tx *Tx) AllBytes() (uploads, results int64, err error) {
 	return uploads, results, err
 }
 
-func (tx *Tx) number(doing, text string, args ...any) (n int64, err error) {
-	err = tx.query(doing, func(row func(...any) error) error { return row(&n) }, text, args...)
+func (tx *Tx) number(action, text string, args ...any) (n int64, err error) {
+	err = tx.query(action, func(row func(...any) error) error { return row(&n) }, text, args...)
 	return n, err
 }
 
-// release takes bytes that were deleted off what a run counts.
+// release subtracts deleted bytes from what a run counts.
 func (tx *Tx) release(run *Run, bytes int64) error {
 	if bytes == 0 {
 		return nil
@@ -114,7 +114,7 @@ func (tx *Tx) release(run *Run, bytes int64) error {
 	return err
 }
 
-// NamespacesOfUnclaimed lists the namespaces of uploads from before namespaces were told apart.
+// NamespacesOfUnclaimed lists the namespaces of uploads without a namespace UID, which are older than that column.
 func (tx *Tx) NamespacesOfUnclaimed() (names []string, err error) {
 	err = tx.query("listing uploads", func(row func(...any) error) error {
 		var name string
@@ -127,7 +127,8 @@ func (tx *Tx) NamespacesOfUnclaimed() (names []string, err error) {
 	return names, err
 }
 
-// ClaimUploads gives such uploads to the namespace that has the name now, but for those whose content it has already.
+// ClaimUploads sets the UID of these uploads to that of the namespace that has the name now, except for uploads whose content
+// the namespace already has.
 func (tx *Tx) ClaimUploads(namespace string, uid types.UID) error {
 	_, err := tx.exec("claiming uploads", `UPDATE uploads SET namespace_uid = $1 WHERE namespace = $2 AND namespace_uid = ''
 		AND NOT EXISTS (SELECT 1 FROM uploads AS other WHERE other.namespace = $2 AND other.digest = uploads.digest

@@ -9,12 +9,12 @@ import (
 )
 
 const selectRun = `SELECT id, uid, namespace, name, total, gpus, next_index, returned, suspects,
-	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
+	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, deaths_without_progress, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
 	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed,
 	results_deleted_us, namespace_uid, stored_bytes FROM runs WHERE uid = $1`
 
-// Run returns the row of a run; nil when there is none.
+// Run returns the row of a run, or nil.
 func (tx *Tx) Run(uid types.UID) (*Run, error) {
 	var run *Run
 	err := tx.query("reading a run", func(row func(...any) error) error {
@@ -22,7 +22,7 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 		var returned, suspects, unsuccessful, delayed string
 		err := row(&r.ID, &r.UID, &r.Namespace, &r.Name, &r.Total, &r.GPUs, &r.Next, &returned, &suspects,
 			&r.Succeeded, &r.Failed, &r.TimedOut, &r.Cancelled, &unsuccessful, &r.UnsuccessfulCut, &r.Live, &r.Busy, &r.Queued,
-			&r.Barren, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
+			&r.DeathsWithoutProgress, &r.Deaths, &r.TroubleLoad, &r.Trouble.Type, &r.Trouble.Message, &r.Trouble.Traceback, &r.MeanMicros,
 			&r.Measured, &r.WorkedMicros, &r.Closing, &r.ClosingStatus, &r.ClosingError.Type, &r.ClosingError.Message,
 			&r.ClosingError.Traceback, &r.FillNext, &r.Filled, &r.Closed, &r.CreatedMicros, &delayed, &r.ResultsDeletedMicros,
 			&r.NamespaceUID, &r.StoredBytes)
@@ -47,7 +47,7 @@ func (tx *Tx) Run(uid types.UID) (*Run, error) {
 }
 
 const insertRun = `INSERT INTO runs (uid, namespace, name, total, gpus, next_index, returned, suspects,
-	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, barren, deaths,
+	succeeded, failed, timed_out, cancelled, unsuccessful, unsuccessful_cut, live, busy, queued, deaths_without_progress, deaths,
 	trouble_load, trouble_type, trouble_message, trouble_traceback, mean_us, measured, worked_us,
 	closing, closing_status, closing_type, closing_message, closing_traceback, fill_next, filled, closed, created_us, delayed,
 	namespace_uid, stored_bytes)
@@ -56,19 +56,19 @@ const insertRun = `INSERT INTO runs (uid, namespace, name, total, gpus, next_ind
 
 const updateRun = `UPDATE runs SET next_index = $1, returned = $2, suspects = $3, succeeded = $4, failed = $5,
 	timed_out = $6, cancelled = $7, unsuccessful = $8, unsuccessful_cut = $9, live = $10, busy = $11, queued = $12,
-	barren = $13, deaths = $14, mean_us = $15, measured = $16, worked_us = $17, closing = $18, fill_next = $19,
+	deaths_without_progress = $13, deaths = $14, mean_us = $15, measured = $16, worked_us = $17, closing = $18, fill_next = $19,
 	filled = $20, closed = $21, delayed = $22, stored_bytes = $23 WHERE id = $24`
 
-// The sentences of a run change rarely and may be long.
-const updateRunSentences = `UPDATE runs SET trouble_load = $1, trouble_type = $2, trouble_message = $3,
+// Separate from updateRun, because these columns change rarely and may be long.
+const updateRunTexts = `UPDATE runs SET trouble_load = $1, trouble_type = $2, trouble_message = $3,
 	trouble_traceback = $4, closing_status = $5, closing_type = $6, closing_message = $7, closing_traceback = $8
 	WHERE id = $9`
 
-// InsertRun writes a new row and sets its ID.
+// InsertRun adds a row and sets its ID.
 func (tx *Tx) InsertRun(r *Run) error {
 	id, err := tx.insert("adding a run", insertRun, string(r.UID), r.Namespace, r.Name, r.Total, r.GPUs, r.Next,
 		r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled, r.Unsuccessful.String(),
-		r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, number(r.TroubleLoad), []byte(r.Trouble.Type),
+		r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.DeathsWithoutProgress, r.Deaths, number(r.TroubleLoad), []byte(r.Trouble.Type),
 		[]byte(r.Trouble.Message), []byte(r.Trouble.Traceback), r.MeanMicros, r.Measured, r.WorkedMicros, r.Closing,
 		int(r.ClosingStatus), []byte(r.ClosingError.Type), []byte(r.ClosingError.Message), []byte(r.ClosingError.Traceback),
 		r.FillNext, r.Filled, number(r.Closed), r.CreatedMicros, formatDelays(r.Delayed), string(r.NamespaceUID), r.StoredBytes)
@@ -76,12 +76,12 @@ func (tx *Tx) InsertRun(r *Run) error {
 	return err
 }
 
-// UpdateRun writes what changed between two states of a row. Who the run is, how many inputs it has and when it was added
-// never change; that its results are deleted has a statement of its own.
+// UpdateRun writes the difference between two states of a row. The run's identity, number of inputs and creation time never
+// change; ResultsDeletedMicros is written by BeginDeletingResults.
 func (tx *Tx) UpdateRun(before, after *Run) error {
 	if before.Trouble != after.Trouble || before.TroubleLoad != after.TroubleLoad ||
 		before.ClosingStatus != after.ClosingStatus || before.ClosingError != after.ClosingError {
-		if _, err := tx.exec("writing a run", updateRunSentences, number(after.TroubleLoad), []byte(after.Trouble.Type),
+		if _, err := tx.exec("writing a run", updateRunTexts, number(after.TroubleLoad), []byte(after.Trouble.Type),
 			[]byte(after.Trouble.Message), []byte(after.Trouble.Traceback), int(after.ClosingStatus),
 			[]byte(after.ClosingError.Type), []byte(after.ClosingError.Message), []byte(after.ClosingError.Traceback),
 			after.ID); err != nil {
@@ -96,14 +96,14 @@ func (tx *Tx) UpdateRun(before, after *Run) error {
 	return err
 }
 
-// changing are the arguments of updateRun but the last.
+// changing returns the arguments of updateRun except the last.
 func (r *Run) changing() [23]any {
 	return [23]any{r.Next, r.Returned.String(), r.Suspects.String(), r.Succeeded, r.Failed, r.TimedOut, r.Cancelled,
-		r.Unsuccessful.String(), r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.Barren, r.Deaths, r.MeanMicros, r.Measured,
+		r.Unsuccessful.String(), r.UnsuccessfulCut, r.Live, r.Busy, r.Queued, r.DeathsWithoutProgress, r.Deaths, r.MeanMicros, r.Measured,
 		r.WorkedMicros, r.Closing, r.FillNext, r.Filled, number(r.Closed), formatDelays(r.Delayed), r.StoredBytes}
 }
 
-// number is a truth value as every engine stores it.
+// number is a boolean as both engines store it.
 func number(b bool) int {
 	if b {
 		return 1
@@ -111,19 +111,19 @@ func number(b bool) int {
 	return 0
 }
 
-// RunUIDs lists the runs that the store has rows of.
+// RunUIDs lists all runs of the store.
 func (tx *Tx) RunUIDs() ([]types.UID, error) {
 	return tx.uids("listing runs", `SELECT uid FROM runs ORDER BY id`)
 }
 
-// ClosingRuns lists the runs whose closing has begun and not ended.
+// ClosingRuns lists the runs whose closing has started and not finished.
 func (tx *Tx) ClosingRuns() ([]types.UID, error) {
 	return tx.uids("listing runs that are being closed", `SELECT uid FROM runs WHERE closing <> '' AND closed = 0 ORDER BY id`)
 }
 
-func (tx *Tx) uids(doing, text string) ([]types.UID, error) {
+func (tx *Tx) uids(action, text string) ([]types.UID, error) {
 	var uids []types.UID
-	err := tx.query(doing, func(row func(...any) error) error {
+	err := tx.query(action, func(row func(...any) error) error {
 		var uid types.UID
 		if err := row(&uid); err != nil {
 			return err
@@ -134,18 +134,17 @@ func (tx *Tx) uids(doing, text string) ([]types.UID, error) {
 	return uids, err
 }
 
-// BeginDeletingResults notes that the results of a run are being deleted: from now on nobody reads them.
+// BeginDeletingResults records that the results of a run are being deleted. From then on they cannot be read.
 func (tx *Tx) BeginDeletingResults(run *Run, nowMicros int64) error {
-	_, err := tx.exec("noting that results are deleted", `UPDATE runs SET results_deleted_us = $1 WHERE id = $2`, nowMicros, run.ID)
+	_, err := tx.exec("recording that results are deleted", `UPDATE runs SET results_deleted_us = $1 WHERE id = $2`, nowMicros, run.ID)
 	run.ResultsDeletedMicros = nowMicros
 	return err
 }
 
-// DeleteResultsSome deletes what some inputs of a run, from the index first on, returned, raised and printed: at most limit
-// of them, and fewer where there is much of it. Their rows stay, with all else. It returns the index to go on from; -1 when
-// there is none.
+// DeleteResultsSome deletes results, errors and output of at most limit inputs of a run from the index first, fewer if they
+// are large. Their rows and all other columns are kept. It returns the index to continue from, or -1 after the last.
 func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error) {
-	const doing = "deleting results"
+	const action = "deleting results"
 	from, last := key(run.ID, first), key(run.ID, indexset.MaxIndex)
 	fit, err := tx.fitting(selectSizes+ascending, from, last, limit)
 	if err != nil {
@@ -159,22 +158,22 @@ func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error
 		return -1, tx.release(run, live)
 	}
 	until := key(run.ID, first+fit-1)
-	payload, err := tx.number(doing, `SELECT CAST(COALESCE(SUM(`+outcomePayload+`), 0) AS BIGINT) FROM outcomes WHERE id BETWEEN $1 AND $2`, from, until)
+	payload, err := tx.number(action, `SELECT CAST(COALESCE(SUM(`+outcomePayload+`), 0) AS BIGINT) FROM outcomes WHERE id BETWEEN $1 AND $2`, from, until)
 	if err != nil {
 		return first, err
 	}
 	if err := tx.release(run, payload); err != nil {
 		return first, err
 	}
-	_, err = tx.exec(doing, `UPDATE outcomes SET result = NULL, result_text = NULL,
+	_, err = tx.exec(action, `UPDATE outcomes SET result = NULL, result_text = NULL,
 		error_type = NULL, error_message = NULL, error_traceback = NULL, stdout = NULL, stdout_dropped = 0, stderr = NULL, stderr_dropped = 0
 		WHERE id BETWEEN $1 AND $2 AND COALESCE(result, result_text, error_type, error_message, error_traceback, stdout, stderr) IS NOT NULL`,
 		from, until)
 	return first + fit, err
 }
 
-// DeleteSome deletes at most about limit rows of what belongs to a run, and the run at last, and fewer where there is much in
-// them. It says whether that is done: a run of a million outcomes must not be one transaction.
+// DeleteSome deletes at most about limit rows of a run, fewer if they are large, and finally the run's own row, and reports
+// whether that is done: the deletion of a run with a million outcomes must not be one transaction.
 func (tx *Tx) DeleteSome(run *Run, limit int) (done bool, err error) {
 	first, last := key(run.ID, 0), key(run.ID, indexset.MaxIndex)
 	fit, err := tx.fitting(selectSizes+ascending, first, last, limit)
@@ -192,7 +191,7 @@ func (tx *Tx) DeleteSome(run *Run, limit int) (done bool, err error) {
 		{`DELETE FROM live_output WHERE worker_id IN (SELECT worker_id FROM live_output WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
 		{`DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
 	} {
-		deleted, err := tx.exec("deleting what belongs to a run", step.text, step.args...)
+		deleted, err := tx.exec("deleting rows of a run", step.text, step.args...)
 		if err != nil {
 			return false, err
 		}

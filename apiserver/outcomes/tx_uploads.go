@@ -6,20 +6,20 @@ import "k8s.io/apimachinery/pkg/types"
 type Upload struct {
 	ID        int64
 	Namespace string
-	// NamespaceUID is that of the namespace; "" in rows from before it was noted.
+	// NamespaceUID is the UID of the namespace; "" in rows that are older than the column.
 	NamespaceUID types.UID
-	// Digest is "" while the inputs arrive.
+	// Digest is "" until the upload is complete.
 	Digest string
-	// Inputs is how many are there; -1 when the upload is being deleted.
+	// Inputs is the number of stored inputs; -1 while the upload is being deleted.
 	Inputs        int
 	Bytes         int64
 	Complete      bool
 	CreatedMicros int64
-	// UsedMicros is when a run was last seen to name it, or when something last arrived.
+	// UsedMicros is when a run was last seen to reference it, or when inputs last arrived.
 	UsedMicros int64
 }
 
-// Chunk is a piece of an upload.
+// Chunk is a part of an upload.
 type Chunk struct {
 	// First is the index of its first input.
 	First, Inputs int
@@ -28,26 +28,26 @@ type Chunk struct {
 
 const uploadColumns = `id, namespace, namespace_uid, digest, inputs, bytes, complete, created_us, used_us FROM uploads`
 
-// columns is where the columns of uploadColumns go.
+// columns returns the destinations of uploadColumns.
 func (u *Upload) columns() []any {
 	return []any{&u.ID, &u.Namespace, &u.NamespaceUID, &u.Digest, &u.Inputs, &u.Bytes, &u.Complete, &u.CreatedMicros, &u.UsedMicros}
 }
 
-// InsertUpload adds the row of an upload that arrives.
+// InsertUpload adds the row of an incomplete upload.
 func (tx *Tx) InsertUpload(namespace string, uid types.UID, nowMicros int64) (id int64, err error) {
 	return tx.insert("adding an upload", `INSERT INTO uploads (namespace, namespace_uid, digest, inputs, bytes, stored_bytes, complete, created_us, used_us)
 		VALUES ($1, $2, '', 0, 0, $3, 0, $4, $4) RETURNING id`, namespace, string(uid), int64(UploadBytes), nowMicros)
 }
 
-// Arriving is an upload that comes in several calls.
+// Arriving is an upload that is sent in several calls.
 type Arriving struct {
 	Upload
-	// State is that of the digest after the inputs that are there.
+	// State is the state of the digest after the stored inputs.
 	State []byte
 }
 
-// Arriving returns the upload that comes in several calls under that name; nil when there is none. It may be complete. That
-// of another namespace which had the name before is none.
+// Arriving returns the upload that is sent in several calls under the name, or nil. It may be complete. An upload of an
+// earlier namespace with the same name is not returned.
 func (tx *Tx) Arriving(namespace string, uid types.UID, name string) (found *Arriving, err error) {
 	err = tx.query("reading an upload", func(row func(...any) error) error {
 		found = &Arriving{}
@@ -58,22 +58,22 @@ func (tx *Tx) Arriving(namespace string, uid types.UID, name string) (found *Arr
 	return found, err
 }
 
-// PutArriving says which upload comes under that name, and what its digest's state is.
+// PutArriving stores which upload the name refers to, and the state of its digest.
 func (tx *Tx) PutArriving(namespace, name string, upload int64, state []byte) error {
 	_, err := tx.exec("adding an upload", `INSERT INTO arriving_uploads (namespace, name, upload_id, state) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (namespace, name) DO UPDATE SET upload_id = excluded.upload_id, state = excluded.state`, namespace, name, upload, state)
 	return err
 }
 
-// ForgetArriving lets a name stand for nothing any more. The upload stays.
+// ForgetArriving deletes the name of an upload. The upload is kept.
 func (tx *Tx) ForgetArriving(namespace, name string) error {
-	_, err := tx.exec("forgetting the name of an upload", `DELETE FROM arriving_uploads WHERE namespace = $1 AND name = $2`, namespace, name)
+	_, err := tx.exec("deleting the name of an upload", `DELETE FROM arriving_uploads WHERE namespace = $1 AND name = $2`, namespace, name)
 	return err
 }
 
-// AddChunk adds a piece to an upload that arrives. It says whether that is still there, with the inputs before the piece:
-// one of which nothing came for long is swept, and somebody else may have added to it.
-func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (there bool, err error) {
+// AddChunk adds a chunk to an incomplete upload. It returns false if the upload no longer exists or does not have exactly the
+// inputs before the chunk: it may have been swept, or another call may have added to it.
+func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (ok bool, err error) {
 	changed, err := tx.exec("adding to an upload", `UPDATE uploads SET inputs = inputs + $1, bytes = bytes + $2, stored_bytes = stored_bytes + $2 + $3,
 		used_us = $4 WHERE id = $5 AND complete = 0 AND inputs = $6`, chunk.Inputs, int64(len(chunk.Data)), int64(ChunkBytes), nowMicros, upload, chunk.First)
 	if err != nil || changed == 0 {
@@ -84,14 +84,15 @@ func (tx *Tx) AddChunk(upload int64, chunk Chunk, nowMicros int64) (there bool, 
 	return err == nil, err
 }
 
-// CompleteUpload gives an upload its digest. It says whether that is still there, with so many inputs.
-func (tx *Tx) CompleteUpload(upload int64, digest string, inputs int, nowMicros int64) (there bool, err error) {
+// CompleteUpload sets the digest of an upload. It returns false if the upload no longer exists or has another number of
+// inputs.
+func (tx *Tx) CompleteUpload(upload int64, digest string, inputs int, nowMicros int64) (ok bool, err error) {
 	changed, err := tx.exec("completing an upload", `UPDATE uploads SET digest = $1, complete = 1, used_us = $2
 		WHERE id = $3 AND complete = 0 AND inputs = $4`, digest, nowMicros, upload, inputs)
 	return changed > 0, err
 }
 
-// Upload returns the complete upload of a namespace with that digest; nil when there is none.
+// Upload returns the complete upload of a namespace with the digest, or nil.
 func (tx *Tx) Upload(namespace string, uid types.UID, digest string) (*Upload, error) {
 	found, err := tx.uploads(`SELECT `+uploadColumns+` WHERE namespace = $1 AND digest = $2 AND complete = 1 AND namespace_uid IN ($3, '')
 		ORDER BY namespace_uid DESC LIMIT 1`, namespace, digest, string(uid))
@@ -101,7 +102,7 @@ func (tx *Tx) Upload(namespace string, uid types.UID, digest string) (*Upload, e
 	return &found[0], nil
 }
 
-// UploadsUsedBefore lists the uploads, complete or not, that nobody has used since, the longest unused first.
+// UploadsUsedBefore lists the uploads, complete or not, that were last used before micros, the least recently used first.
 func (tx *Tx) UploadsUsedBefore(micros int64, limit int) ([]Upload, error) {
 	return tx.uploads(`SELECT `+uploadColumns+` WHERE used_us < $1 ORDER BY used_us LIMIT $2`, micros, limit)
 }
@@ -118,13 +119,13 @@ func (tx *Tx) uploads(text string, args ...any) (all []Upload, err error) {
 	return all, err
 }
 
-// UseUpload notes that an upload is used now.
+// UseUpload sets the time of the last use of an upload.
 func (tx *Tx) UseUpload(upload, nowMicros int64) error {
-	_, err := tx.exec("noting the use of an upload", `UPDATE uploads SET used_us = $1 WHERE id = $2`, nowMicros, upload)
+	_, err := tx.exec("recording the use of an upload", `UPDATE uploads SET used_us = $1 WHERE id = $2`, nowMicros, upload)
 	return err
 }
 
-// Chunk returns the piece of an upload that begins with the input of that index; nil when there is none.
+// Chunk returns the chunk of an upload that starts at the index first, or nil.
 func (tx *Tx) Chunk(upload int64, first int) (*Chunk, error) {
 	var found *Chunk
 	err := tx.query("reading an upload", func(row func(...any) error) error {
@@ -134,15 +135,16 @@ func (tx *Tx) Chunk(upload int64, first int) (*Chunk, error) {
 	return found, err
 }
 
-// ReleaseUpload begins to delete an upload, unless it has been used since. Nobody finds it any more then, nor adds to it.
+// ReleaseUpload starts the deletion of an upload, unless it was used after usedMicros. From then on it cannot be found or
+// added to.
 func (tx *Tx) ReleaseUpload(upload, usedMicros int64) (released bool, err error) {
 	changed, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', inputs = -1
 		WHERE id = $1 AND used_us = $2`, upload, usedMicros)
 	return changed > 0, err
 }
 
-// DeleteUploadSome deletes at most limit pieces of an upload, and its row at last. It says whether that is done. Nobody
-// finds the upload from the first step on.
+// DeleteUploadSome deletes at most limit chunks of an upload, and finally its row, and reports whether that is done. After
+// the first call the upload cannot be found.
 func (tx *Tx) DeleteUploadSome(upload int64, limit int) (done bool, err error) {
 	if _, err := tx.exec("deleting an upload", `UPDATE uploads SET complete = 0, digest = '', inputs = -1 WHERE id = $1`, upload); err != nil {
 		return false, err
@@ -159,7 +161,7 @@ func (tx *Tx) DeleteUploadSome(upload int64, limit int) (done bool, err error) {
 	return err == nil, err
 }
 
-// Chunks lists the pieces of an upload in order, without what is in them.
+// Chunks lists the chunks of an upload in order, without their data.
 func (tx *Tx) Chunks(upload int64) (all []Chunk, err error) {
 	err = tx.query("reading an upload", func(row func(...any) error) error {
 		c, id := Chunk{}, int64(0)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt(t *testing.T) {
+func TestAStartupIsRecordedOnceAndNotOverwrittenByTheExchange(t *testing.T) {
 	store := newStore(t)
 	run, other := addRun(t, store, "uid"), addRun(t, store, "other")
 	worker := Worker{RunID: run.ID, PodUID: "pod", PodName: "name", Node: "node", State: WorkerLive, Executing: -1}
@@ -22,10 +22,10 @@ func TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt(t *testing.T) {
 	for _, w := range []*Worker{&worker, &twin, &gone} {
 		write(t, store, func(tx *Tx) error { return tx.PutWorker(w) })
 	}
-	unborn := func() (leases []Lease) {
+	pending := func() (leases []Lease) {
 		t.Helper()
 		if err := store.View(ctx, func(tx *Tx) (err error) {
-			leases, err = tx.Unborn()
+			leases, err = tx.LeasesWithoutStartup()
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -35,23 +35,23 @@ func TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt(t *testing.T) {
 	lease := func(run types.UID) Lease {
 		return Lease{Run: run, Pod: "pod", Namespace: "ns", RunName: "run-" + string(run), PodName: "name", Node: "node"}
 	}
-	if diff := cmp.Diff([]Lease{lease("uid"), lease("other")}, unborn()); diff != "" {
-		t.Errorf("who is to be looked up (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]Lease{lease("uid"), lease("other")}, pending()); diff != "" {
+		t.Errorf("leases without a startup (-want +got):\n%s", diff)
 	}
-	for pod, want := range map[types.UID]bool{"pod": true, "nobody": false} {
+	for pod, want := range map[types.UID]bool{"pod": true, "unknown": false} {
 		write(t, store, func(tx *Tx) error {
-			if found, err := tx.SetBirth("uid", pod, "A100", "Scheduled\nStarted"); err != nil || found != want {
-				t.Errorf("the birth of %s was recorded: %v, %v; want %v", pod, found, err, want)
+			if found, err := tx.SetStartup("uid", pod, "A100", "Scheduled\nStarted"); err != nil || found != want {
+				t.Errorf("the startup of %s was recorded: %v, %v; want %v", pod, found, err, want)
 			}
 			return nil
 		})
 	}
-	if diff := cmp.Diff([]Lease{lease("other")}, unborn()); diff != "" {
-		t.Errorf("who is to be looked up then (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]Lease{lease("other")}, pending()); diff != "" {
+		t.Errorf("leases without a startup afterwards (-want +got):\n%s", diff)
 	}
 	worker.Sequence = 2
 	write(t, store, func(tx *Tx) error { return tx.PutWorker(&worker) })
-	worker.Born, worker.GPUProduct, worker.BuildLog = true, "A100", "Scheduled\nStarted"
+	worker.StartupRecorded, worker.GPUProduct, worker.StartupLog = true, "A100", "Scheduled\nStarted"
 	var got []Worker
 	if err := store.View(ctx, func(tx *Tx) (err error) {
 		got, err = tx.Workers(run.ID)
@@ -64,16 +64,16 @@ func TestABirthIsRecordedOnceAndNoWriteOfTheExchangeUndoesIt(t *testing.T) {
 	}
 }
 
-func TestAFencedOrEmptiedWorkerExecutesNothing(t *testing.T) {
+func TestAWorkerWithoutItsIndexExecutesNothing(t *testing.T) {
 	store := newStore(t)
 	run := addRun(t, store, "uid")
 	worker := Worker{RunID: run.ID, PodUID: "pod", State: WorkerLive, Batches: []Batch{{5, set("1-3")}}, Executing: 2, ExecutingMicros: 7}
 	kept := worker
 	if kept.Keep(set("2")); kept.Executing != 2 || kept.ExecutingMicros != 7 {
-		t.Errorf("one that keeps its index executes %d since %d", kept.Executing, kept.ExecutingMicros)
+		t.Errorf("a worker that keeps its index executes %d since %d", kept.Executing, kept.ExecutingMicros)
 	}
 	if kept.Keep(set("3")); kept.Executing != -1 || kept.ExecutingMicros != 0 {
-		t.Errorf("one that lost its index executes %d since %d", kept.Executing, kept.ExecutingMicros)
+		t.Errorf("a worker that lost its index executes %d since %d", kept.Executing, kept.ExecutingMicros)
 	}
 	write(t, store, func(tx *Tx) error { return errors.Join(tx.PutWorker(&worker), tx.FenceWorkers(run.ID)) })
 	worker.State, worker.Batches, worker.Executing, worker.ExecutingMicros = WorkerLeft, nil, -1, 0
@@ -89,7 +89,7 @@ func TestAFencedOrEmptiedWorkerExecutesNothing(t *testing.T) {
 	}
 }
 
-// TestAStoreOfTheFirstVersionKeepsItsRows upgrades a file with workers and outcomes in it.
+// TestAStoreOfTheFirstVersionKeepsItsRows migrates a file with workers and outcomes.
 func TestAStoreOfTheFirstVersionKeepsItsRows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outcomes.db")
 	store := NewSQLite(path)

@@ -9,10 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// nsUID is the uid of the namespace of all uploads here but where another is named.
+// nsUID is the UID of the namespace of all uploads here, unless stated otherwise.
 const nsUID = "ns-uid"
 
-// upload adds one of two pieces, and completes it.
+// upload adds an upload of two chunks and completes it.
 func upload(t testing.TB, store Store, namespace, digest string) int64 {
 	t.Helper()
 	var id int64
@@ -30,14 +30,14 @@ func upload(t testing.TB, store Store, namespace, digest string) int64 {
 		}
 		there, err := tx.CompleteUpload(id, digest, 3, 3)
 		if !there {
-			t.Error("it is not there")
+			t.Error("it does not exist")
 		}
 		return err
 	})
 	return id
 }
 
-// uploaded is an upload with its pieces; nil where there is none.
+// uploaded returns an upload with its chunks, or nil.
 func uploaded(t testing.TB, store Store, namespace, digest string) (*Upload, []Chunk) {
 	t.Helper()
 	var found *Upload
@@ -62,7 +62,7 @@ func uploaded(t testing.TB, store Store, namespace, digest string) (*Upload, []C
 	return found, chunks
 }
 
-func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
+func TestAnUploadIsReadAsWrittenAndDeletedChunkByChunk(t *testing.T) {
 	store := newStore(t)
 	other := upload(t, store, "ns", "sha256:other")
 	id := upload(t, store, "ns", "sha256:x")
@@ -71,17 +71,17 @@ func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
 		t.Errorf("the upload (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]Chunk{{0, 2, []byte("a\x00b")}, {2, 1, []byte("sha256:x")}}, chunks); diff != "" {
-		t.Errorf("its pieces (-want +got):\n%s", diff)
+		t.Errorf("its chunks (-want +got):\n%s", diff)
 	}
 	if elsewhere, _ := uploaded(t, store, "another", "sha256:x"); elsewhere != nil {
-		t.Error("another namespace has it")
+		t.Error("another namespace finds it")
 	}
 	write(t, store, func(tx *Tx) error {
 		if there, err := tx.AddChunk(id, Chunk{First: 3, Inputs: 1, Data: []byte("late")}, 4); there || err != nil {
-			t.Errorf("something was added to what is complete: %v, %v", there, err)
+			t.Errorf("a chunk was added to a complete upload: %v, %v", there, err)
 		}
 		if missing, err := tx.Chunk(id, 1); missing != nil || err != nil {
-			t.Errorf("a piece begins in the middle of one: %v, %v", missing, err)
+			t.Errorf("a chunk starts in the middle of another: %v, %v", missing, err)
 		}
 		return tx.UseUpload(other, 100)
 	})
@@ -90,7 +90,7 @@ func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
 		old, err = tx.UploadsUsedBefore(100, 10)
 		return err
 	}); err != nil || len(old) != 1 || old[0].ID != id {
-		t.Errorf("unused are %+v, %v", old, err)
+		t.Errorf("unused uploads: %+v, %v", old, err)
 	}
 	for step, want := range []bool{false, false, true} {
 		write(t, store, func(tx *Tx) error {
@@ -109,7 +109,7 @@ func TestAnUploadComesBackAsItWasWrittenAndGoesPieceByPiece(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
+func TestAnUploadInSeveralCallsIsFoundByItsName(t *testing.T) {
 	store := newStore(t)
 	find := func(namespace, name string) (found *Arriving) {
 		t.Helper()
@@ -133,13 +133,13 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 		write(t, store, func(tx *Tx) error {
 			there, err := tx.AddChunk(id, Chunk{First: first, Inputs: 2, Data: []byte("x")}, int64(first)+2)
 			if there != want {
-				t.Errorf("a piece at %d was added: %v", first, there)
+				t.Errorf("a chunk at %d was added: %v", first, there)
 			}
 			return errors.Join(err, tx.PutArriving("ns", "name", id, []byte("after\x00")))
 		})
 	}
 	add(0, true)
-	add(0, false) // somebody else was before
+	add(0, false) // another call was first
 	add(3, false)
 	add(2, true)
 	want := &Arriving{Upload{ID: id, Namespace: "ns", NamespaceUID: nsUID, Inputs: 4, Bytes: 2, CreatedMicros: 1, UsedMicros: 4}, []byte("after\x00")}
@@ -147,7 +147,7 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 		t.Errorf("the upload (-want +got):\n%s", diff)
 	}
 	if find("ns", "other") != nil || find("other", "name") != nil {
-		t.Error("it is found by another name")
+		t.Error("it is found under another name")
 	}
 	release := func(used int64, want bool) {
 		t.Helper()
@@ -159,16 +159,16 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 			return err
 		})
 	}
-	release(3, false) // it was used since
+	release(3, false) // it has been used since
 	release(4, true)
 	if find("ns", "name") != nil {
-		t.Error("what is being deleted is found")
+		t.Error("an upload that is being deleted is found")
 	}
 	add(4, false)
 	write(t, store, func(tx *Tx) error {
 		there, err := tx.CompleteUpload(id, "sha256:x", 4, 9)
 		if there {
-			t.Error("what is being deleted is completed")
+			t.Error("an upload that is being deleted was completed")
 		}
 		return err
 	})
@@ -181,18 +181,18 @@ func TestAnUploadThatComesInSeveralCallsIsFoundByItsName(t *testing.T) {
 		})
 	}
 	if found := find("ns", "name"); found == nil || found.Digest != "sha256:same" || !found.Complete {
-		t.Errorf("the name stands for %+v", found)
+		t.Errorf("the name refers to %+v", found)
 	}
 	write(t, store, func(tx *Tx) error { return tx.ForgetArriving("ns", "name") })
 	if find("ns", "name") != nil {
-		t.Error("the name is not forgotten")
+		t.Error("the name was not deleted")
 	}
 	if found, _ := uploaded(t, store, "ns", "sha256:same"); found == nil {
-		t.Error("the upload went with its name")
+		t.Error("the upload was deleted with its name")
 	}
 }
 
-func TestWhatIsBeingPrintedComesBackForWhatIsExecuted(t *testing.T) {
+func TestLiveOutputIsReadWhileItsInputExecutes(t *testing.T) {
 	store := newStore(t)
 	run := &Run{UID: "uid", Namespace: "ns", Name: "run", Total: 10, UnsuccessfulCut: -1}
 	worker := &Worker{PodUID: "pod", State: WorkerLive, Executing: 3}
@@ -228,7 +228,7 @@ func TestWhatIsBeingPrintedComesBackForWhatIsExecuted(t *testing.T) {
 		return tx.PutWorker(worker)
 	})
 	if got := all(); len(got) != 0 {
-		t.Errorf("of what is over there is %+v", got)
+		t.Errorf("the live output of an input that has ended is %+v", got)
 	}
 	deleteRun(t, store, "uid")
 }
@@ -263,12 +263,12 @@ func TestSelectionsOfOutcomes(t *testing.T) {
 		limit    int
 		want     []int
 	}{
-		"all from one on":         {All(7), 0, []int{7, 8, 9}},
-		"a range":                 {Selection{First: 2, Last: 4}, 0, []int{2, 3, 4}},
-		"what failed":             {Selection{First: 0, Last: 100, Unsuccessful: true}, 0, []int{2, 5, 8}},
-		"what failed in a range":  {Selection{First: 3, Last: 7, Unsuccessful: true}, 0, []int{5}},
-		"the first of what fails": {Selection{First: 0, Last: 100, Unsuccessful: true}, 2, []int{2, 5}},
-		"a range that is none":    {Selection{First: 4, Last: 3}, 0, nil},
+		"all from an index":            {All(7), 0, []int{7, 8, 9}},
+		"a range":                      {Selection{First: 2, Last: 4}, 0, []int{2, 3, 4}},
+		"only unsuccessful":            {Selection{First: 0, Last: 100, Unsuccessful: true}, 0, []int{2, 5, 8}},
+		"only unsuccessful in a range": {Selection{First: 3, Last: 7, Unsuccessful: true}, 0, []int{5}},
+		"the first unsuccessful":       {Selection{First: 0, Last: 100, Unsuccessful: true}, 2, []int{2, 5}},
+		"an empty range":               {Selection{First: 4, Last: 3}, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int
@@ -295,13 +295,13 @@ func TestSelectionsOfOutcomes(t *testing.T) {
 		}
 	}
 	if string(whole[0].Stdout) != "out" || whole[0].StderrDropped != 5 || brief[0].Stdout != nil || brief[0].StderrDropped != 0 || string(brief[0].Result) != "1" {
-		t.Errorf("briefly %+v, wholly %+v", brief[0], whole[0])
+		t.Errorf("brief %+v, full %+v", brief[0], whole[0])
 	}
 	var failed []int
 	if err := store.View(ctx, func(tx *Tx) (err error) {
 		failed, err = tx.Unsuccessful(run.ID, 3, 1)
 		return err
 	}); err != nil || len(failed) != 1 || failed[0] != 5 {
-		t.Errorf("the first that failed from 3 on is %v, %v", failed, err)
+		t.Errorf("the first unsuccessful index from 3 is %v, %v", failed, err)
 	}
 }

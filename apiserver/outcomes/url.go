@@ -10,23 +10,24 @@ import (
 	"strings"
 )
 
-// Database is a store with its life: it is opened, which may take as long as another server has it, and closed.
+// Database is a store that is opened and closed.
 type Database interface {
 	Store
-	// Open makes the store ready, and may be called again after an error.
+	// Open waits until no other server uses the store, if the engine requires that, and makes it ready. It may be called
+	// again after an error.
 	Open(ctx context.Context) error
-	// Close ends what runs and refuses what comes.
+	// Close waits for running transactions and rejects new ones.
 	Close() error
 }
 
-// Source says at which URL a store is. It is asked again for each connection, since a password may change.
+// Source returns the URL of a store. It is called for each connection, because a password may change.
 type Source func() (string, error)
 
-// Where is a source that always says the same.
-func Where(where string) Source { return func() (string, error) { return where, nil } }
+// FixedURL is a source with a constant URL.
+func FixedURL(rawURL string) Source { return func() (string, error) { return rawURL, nil } }
 
-// InFile is a source that reads the URL from a file, as a Secret is mounted.
-func InFile(path string) Source {
+// URLFromFile is a source that reads the URL from a file, such as a mounted Secret.
+func URLFromFile(path string) Source {
 	return func() (string, error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -36,39 +37,39 @@ func InFile(path string) Source {
 	}
 }
 
-// At names the store at a URL: sqlite:///PATH for a file, postgres://… for a database. It opens nothing.
-func At(source Source) (Database, error) {
-	where, err := source()
+// New returns the store at a URL, sqlite:///PATH for a file or postgres://… for a database, without opening it.
+func New(source Source) (Database, error) {
+	rawURL, err := source()
 	if err != nil {
 		return nil, err
 	}
-	switch scheme, _, _ := strings.Cut(where, ":"); scheme {
+	switch scheme, _, _ := strings.Cut(rawURL, ":"); scheme {
 	case "sqlite":
-		path, err := sqlitePath(where)
+		path, err := sqlitePath(rawURL)
 		if err != nil {
 			return nil, err
 		}
 		return NewSQLite(path), nil
 	case "postgres", "postgresql":
-		if _, err := parsePostgres(where); err != nil {
+		if _, err := parsePostgres(rawURL); err != nil {
 			return nil, err
 		}
 		return NewPostgres(source), nil
 	}
-	// The URL is not repeated: there may be a password in it.
+	// The URL is not repeated: it may contain a password.
 	return nil, errors.New("the URL of the outcome store must begin with sqlite:/// (a file) or postgres:// (a database)")
 }
 
-// sqlitePath is the file of a URL like sqlite:///var/lib/outcomes.db.
-func sqlitePath(where string) (string, error) {
-	u, err := url.Parse(where)
+// sqlitePath returns the file of a URL such as sqlite:///var/lib/outcomes.db.
+func sqlitePath(rawURL string) (string, error) {
+	u, err := url.Parse(rawURL)
 	if err != nil || u.Host != "" || u.RawQuery != "" || u.Fragment != "" || !filepath.IsAbs(u.Path) || strings.HasSuffix(u.Path, "/") {
-		return "", errors.New("the URL of an outcome store in a file is sqlite:///PATH: three slashes, a whole path, nothing after it")
+		return "", errors.New("the URL of an outcome store in a file is sqlite:///PATH: three slashes, an absolute path, nothing after it")
 	}
 	return u.Path, nil
 }
 
-// SQLiteURL is the URL of a file.
+// SQLiteURL returns the URL of a file.
 func SQLiteURL(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
@@ -77,12 +78,12 @@ func SQLiteURL(path string) string {
 	return u.String()
 }
 
-// HasPassword says whether a URL has one, which then must not be where everybody can read it.
-func HasPassword(where string) bool {
-	u, err := url.Parse(where)
+// HasPassword reports whether a URL contains a password, so that it must not be stored in a readable place.
+func HasPassword(rawURL string) bool {
+	u, err := url.Parse(rawURL)
 	if err != nil {
-		// What cannot be read may have one.
-		return strings.Contains(where, "@") || strings.Contains(where, "password")
+		// An invalid URL may contain one.
+		return strings.Contains(rawURL, "@") || strings.Contains(rawURL, "password")
 	}
 	_, has := u.User.Password()
 	return has || u.Query().Has("password")

@@ -16,12 +16,12 @@ func TestTheEngineIsChosenByTheURL(t *testing.T) {
 		"sqlite:relative.db":                        {words: "three slashes"},
 		"postgres://user@host/db":                   {},
 		"postgresql://user@host,other:5433/db":      {},
-		"postgres://user:s3cret@host/db?sslmode=no": {words: "none of PostgreSQL"},
+		"postgres://user:s3cret@host/db?sslmode=no": {words: "not a valid PostgreSQL URL"},
 		"mysql://user:s3cret@host/db":               {words: "must begin with"},
 		"/var/lib/outcomes.db":                      {words: "must begin with"},
 		"":                                          {words: "must begin with"},
 	} {
-		store, err := At(Where(where))
+		store, err := New(FixedURL(where))
 		switch {
 		case tc.words != "":
 			if err == nil || !strings.Contains(err.Error(), tc.words) || strings.Contains(err.Error(), "s3cret") {
@@ -43,18 +43,18 @@ func TestTheEngineIsChosenByTheURL(t *testing.T) {
 
 func TestTheURLIsReadFromAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "url")
-	if _, err := At(InFile(file)); err == nil || !strings.Contains(err.Error(), "reading the URL of the outcome store") {
-		t.Errorf("a file that is not there got %v", err)
+	if _, err := New(URLFromFile(file)); err == nil || !strings.Contains(err.Error(), "reading the URL of the outcome store") {
+		t.Errorf("a missing file got %v", err)
 	}
 	if err := os.WriteFile(file, []byte("sqlite:///x/y.db\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if store, err := At(InFile(file)); err != nil || store.(*SQLite).path != "/x/y.db" { //nolint:forcetypeassert // a test
+	if store, err := New(URLFromFile(file)); err != nil || store.(*SQLite).path != "/x/y.db" { //nolint:forcetypeassert // a test
 		t.Errorf("got %v, %v", store, err)
 	}
 }
 
-func TestAPasswordInAURLIsSeen(t *testing.T) {
+func TestAPasswordInAURLIsDetected(t *testing.T) {
 	for where, want := range map[string]bool{
 		"postgres://user:p@host/db": true, "postgres://user@host/db": false, "postgres://host/db?user=u&password=p": true,
 		"sqlite:///x": false, "postgres://user:%zz@host/db": true, "postgres:///db?passfile=/x": false,

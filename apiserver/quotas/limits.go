@@ -10,25 +10,25 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Limits are quotas in bytes; 0 is none.
+// Limits are quotas in bytes; 0 means no quota.
 type Limits struct{ Uploads, Results int64 }
 
-// Defaults are the quotas of a namespace that has no annotation. Both together are less than the volume of config/default,
-// so that no namespace fills it alone.
+// Defaults are the quotas of a namespace without an annotation. Their sum is less than the volume of config/default, so that
+// one namespace cannot fill it.
 var Defaults = Limits{Uploads: 4608 << 20, Results: 4096 << 20}
 
-// Namespaces knows the cluster's namespaces.
+// Namespaces looks up the cluster's namespaces.
 type Namespaces interface {
-	// Lookup returns the uid and the annotations of a namespace.
+	// Lookup returns the UID and the annotations of a namespace.
 	Lookup(name string) (uid types.UID, annotations map[string]string, found bool)
 }
 
-// Unlimited is the value of an annotation that sets no quota.
+// Unlimited is the value of an annotation for no quota.
 const Unlimited = "unlimited"
 
 var sizePattern = regexp.MustCompile(`^([1-9][0-9]{0,5})(Mi|Gi|Ti)$`)
 
-// parseLimit reads the value of an annotation: 500Mi, 20Gi, 2Ti, or unlimited.
+// parseLimit parses the value of an annotation: 500Mi, 20Gi, 2Ti, or unlimited.
 func parseLimit(text string) (limit int64, ok bool) {
 	if text == Unlimited {
 		return 0, true
@@ -41,7 +41,7 @@ func parseLimit(text string) (limit int64, ok bool) {
 	return number << map[string]int{"Mi": 20, "Gi": 30, "Ti": 40}[parts[2]], err == nil
 }
 
-// AnnotationOf is the annotation of a Namespace that says its quota of a kind.
+// AnnotationOf returns the annotation of a Namespace that sets its quota of a kind.
 func AnnotationOf(kind Kind) string {
 	if kind == Uploads {
 		return v1alpha1.AnnotationUploadsQuota
@@ -49,8 +49,8 @@ func AnnotationOf(kind Kind) string {
 	return v1alpha1.AnnotationResultsQuota
 }
 
-// UID is the uid of a namespace. found is false where this server does not know the namespace (yet). Without quotas
-// namespaces are told apart by their names only.
+// UID returns the UID of a namespace. found is false if this server has not seen the namespace yet. Without quotas,
+// namespaces are identified by name only.
 func (q *Quotas) UID(namespace string) (uid types.UID, found bool) {
 	if q == nil {
 		return "", true
@@ -59,8 +59,7 @@ func (q *Quotas) UID(namespace string) (uid types.UID, found bool) {
 	return uid, found
 }
 
-// Of is a namespace's quota of a kind, 0 for none, and the uid of the namespace. An annotation that cannot be read counts as
-// none.
+// Of returns a namespace's UID and its quota of a kind, 0 for none. An annotation with an invalid value is ignored.
 func (q *Quotas) Of(kind Kind, namespace string) (types.UID, int64) {
 	limit := q.defaults.Results
 	if kind == Uploads {
@@ -73,23 +72,23 @@ func (q *Quotas) Of(kind Kind, namespace string) (types.UID, int64) {
 	}
 	own, ok := parseLimit(text)
 	if !ok {
-		q.logOdd(kind, namespace, text)
+		q.logInvalid(kind, namespace, text)
 		return uid, limit
 	}
 	return uid, own
 }
 
-func (q *Quotas) logOdd(kind Kind, namespace, text string) {
+func (q *Quotas) logInvalid(kind Kind, namespace, text string) {
 	q.mu.Lock()
 	id := string(kind) + "/" + namespace + "/" + text
-	logged := q.odd[id]
-	if len(q.odd) >= maxKnown {
-		clear(q.odd)
+	logged := q.invalid[id]
+	if len(q.invalid) >= maxKnown {
+		clear(q.invalid)
 	}
-	q.odd[id] = true
+	q.invalid[id] = true
 	q.mu.Unlock()
 	if !logged {
-		klog.Background().Info("A storage quota cannot be read and does not count: write a number of Mi, Gi or Ti, such as 20Gi, or unlimited",
+		klog.Background().Info("Ignored an invalid storage quota: use a number of Mi, Gi or Ti, such as 20Gi, or unlimited",
 			"namespace", namespace, "annotation", AnnotationOf(kind))
 	}
 }

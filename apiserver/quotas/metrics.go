@@ -13,20 +13,20 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// No metric has the name of a namespace: a tenant who may make namespaces would make as many time series. Which namespace is
-// over a quota is in the log.
+// No metric is labelled with a namespace: a tenant who can create namespaces could create any number of time series. The log
+// names the namespace that exceeds a quota.
 var (
 	storedBytes = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Subsystem: "sharedcloud", Name: "storage_bytes", StabilityLevel: metrics.ALPHA,
-		Help: "Bytes in the outcome store that count against quotas, of all namespaces together, by kind: uploads, results.",
+		Help: "Bytes in the outcome store that count against quotas, summed over all namespaces, by kind: uploads, results.",
 	}, []string{"kind"})
 	refusedTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: "sharedcloud", Name: "storage_quota_refusals_total", StabilityLevel: metrics.ALPHA,
-		Help: "What was not stored because a namespace was over its quota, by what: upload, outcome, live_output.",
+		Help: "Objects that were not stored because a namespace exceeded its quota, by what: upload, outcome, live_output.",
 	}, []string{"what"})
 	refusedBytes = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: "sharedcloud", Name: "storage_quota_refused_bytes_total", StabilityLevel: metrics.ALPHA,
-		Help: "Bytes that were not stored because a namespace was over its quota, by what: upload, outcome, live_output.",
+		Help: "Bytes that were not stored because a namespace exceeded its quota, by what: upload, outcome, live_output.",
 	}, []string{"what"})
 )
 
@@ -34,29 +34,29 @@ var registerMetrics = sync.OnceFunc(func() {
 	legacyregistry.MustRegister(storedBytes, refusedTotal, refusedBytes)
 })
 
-// What a refusal was of.
+// Values of the label what.
 const (
 	Upload     = "upload"
 	Outcome    = "outcome"
 	LiveOutput = "live_output"
 )
 
-// logInterval is how often the log says that something of a namespace is not stored.
+// logInterval limits log lines to one per namespace and kind in this time.
 const logInterval = time.Minute
 
-// Refused counts what was not stored of a namespace.
+// Refused counts n objects of a namespace that were not stored.
 func (q *Quotas) Refused(what, namespace string, n int, bytes int64) {
 	if q == nil || n == 0 {
 		return
 	}
 	if q.logs(what + "/" + namespace) {
-		klog.Background().Info("A namespace has used up a storage quota", "namespace", namespace, "notStored", what, "bytes", bytes)
+		klog.Background().Info("A namespace has exceeded a storage quota", "namespace", namespace, "notStored", what, "bytes", bytes)
 	}
 	refusedTotal.WithLabelValues(what).Add(float64(n))
 	refusedBytes.WithLabelValues(what).Add(float64(bytes))
 }
 
-// logs says whether something is to be logged that was not within the interval.
+// logs reports whether to log: false if the same was logged within the interval.
 func (q *Quotas) logs(what string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,10 +71,10 @@ func (q *Quotas) logs(what string) bool {
 	return true
 }
 
-// MeasureInterval is how often Measure measures.
+// MeasureInterval is how often Measure updates the metric.
 const MeasureInterval = time.Minute
 
-// Measure keeps the metric of what is stored, until ctx ends.
+// Measure updates the metric of stored bytes until ctx ends.
 func Measure(ctx context.Context, store outcomes.Store, clk clock.WithTicker) {
 	ticker := clk.NewTicker(MeasureInterval)
 	defer ticker.Stop()
@@ -85,7 +85,7 @@ func Measure(ctx context.Context, store outcomes.Store, clk clock.WithTicker) {
 			return err
 		})
 		if err != nil {
-			klog.FromContext(ctx).V(1).Info("What is stored cannot be measured", "err", err)
+			klog.FromContext(ctx).V(1).Info("Failed to measure the stored bytes", "err", err)
 		} else {
 			storedBytes.WithLabelValues(string(Uploads)).Set(float64(uploads))
 			storedBytes.WithLabelValues(string(Results)).Set(float64(results))

@@ -1,15 +1,15 @@
-// Package quotas bounds what each namespace has in the outcome store: uploads, and results with output.
+// Package quotas limits what each namespace stores in the outcome store: uploads, and results with output.
 //
-//	quotas.go    how much a namespace has, and how much more it may have
-//	limits.go    the quota of a namespace: the flag's, or what an annotation of the Namespace says
-//	sentences.go the messages for a namespace that exceeds a quota
+//	quotas.go    what a namespace uses, and how much more it may store
+//	limits.go    the quota of a namespace: the default, or an annotation of the Namespace
+//	messages.go  the messages for a namespace that exceeds a quota
 //	metrics.go   metrics
 //
-// The truth is in the rows of the store: each run and each upload has the sum of what belongs to it, kept in the same
-// transaction. What is kept here is the sum of a namespace's rows, with what this server has added since, so that not each call
-// sums up. It can be lost at any time.
+// The rows of the store are authoritative: each run and each upload has the sum of its rows, updated in the same transaction.
+// This package caches the sum of a namespace, plus what this server has added since, so that not every call has to sum. The
+// cache may be dropped at any time.
 //
-// What must not be here: what follows from a quota that is used up (packages work and uploads decide that), SQL.
+// What must not be here: the consequences of a quota that is used up (packages work and uploads decide them), SQL.
 package quotas
 
 import (
@@ -23,7 +23,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// Kind is what a quota is of.
+// Kind is what a quota limits.
 type Kind string
 
 // The kinds.
@@ -33,16 +33,16 @@ const (
 )
 
 const (
-	// validFor is how long a sum is taken for what the other servers have stored, too. A namespace exceeds its quota by what they
-	// store in that time, at most.
+	// validFor is how long a sum is used although other servers may have stored more since. A namespace can exceed its quota
+	// by what they store in that time.
 	validFor = time.Second
-	// costShare: a sum that takes long is made less often, so that summing takes no more than one part in so many of the time.
+	// costShare: a slow sum is computed less often, so that summing takes at most 1/costShare of the time.
 	costShare = 20
-	// maxKnown bounds the namespaces that are kept; with more, all sums are made again.
+	// maxKnown limits the number of cached namespaces; above it, the cache is cleared.
 	maxKnown = 1 << 14
 )
 
-// Quotas knows how much each namespace may store. A nil one sets no bounds. Its methods may be called from any goroutine.
+// Quotas limits what namespaces may store. A nil *Quotas sets no limits. Its methods are safe for concurrent use.
 type Quotas struct {
 	defaults   Limits
 	namespaces Namespaces
@@ -50,9 +50,9 @@ type Quotas struct {
 
 	mu    sync.Mutex
 	known map[key]*use
-	// odd are annotations that were found unreadable, so that each is logged once; logged is when what was not stored was last logged.
-	odd    map[string]bool
-	logged map[string]time.Time
+	// invalid are annotations with an invalid value, so that each is logged once; logged is when a rejection was last logged.
+	invalid map[string]bool
+	logged  map[string]time.Time
 }
 
 type key struct {
@@ -61,30 +61,30 @@ type key struct {
 	uid       types.UID
 }
 
-// use is how much a namespace has.
+// use is what a namespace stores.
 type use struct {
 	counted bool
-	// sum is what the rows said at a time, and cost how long summing took; added is what this server has added since.
+	// sum is what the rows counted at the time at, and cost how long summing took; added is what this server has added since.
 	sum, added int64
 	at         time.Time
 	cost       time.Duration
 }
 
-// New makes quotas with these limits for namespaces that have no annotation.
+// New returns quotas with defaults for namespaces without an annotation.
 func New(defaults Limits, namespaces Namespaces, clk clock.PassiveClock) *Quotas {
 	registerMetrics()
-	return &Quotas{defaults: defaults, namespaces: namespaces, clock: clk, known: map[key]*use{}, odd: map[string]bool{}, logged: map[string]time.Time{}}
+	return &Quotas{defaults: defaults, namespaces: namespaces, clock: clk, known: map[key]*use{}, invalid: map[string]bool{}, logged: map[string]time.Time{}}
 }
 
-// Room is how much a namespace has and may have.
+// Room is what a namespace stores and its quota.
 type Room struct {
 	Kind      Kind
 	Namespace string
-	// Used is what it has; Limit its quota, 0 for none.
+	// Used is what it stores; Limit is its quota, 0 for none.
 	Used, Limit int64
 }
 
-// Left is how many bytes more it may have; it is negative where the namespace has more than its quota.
+// Left returns how many bytes more it may store; negative if it exceeds its quota.
 func (r *Room) Left() int64 {
 	if r.Limit == 0 {
 		return math.MaxInt64
@@ -92,11 +92,11 @@ func (r *Room) Left() int64 {
 	return r.Limit - r.Used
 }
 
-// Room returns how much more the namespace may have, to somebody who has so many bytes more for it. It is called in the
-// transaction that stores them: what is summed up is then what that transaction sees.
+// Room returns what the namespace stores and may store, for a caller that wants to store want bytes more. It must be called
+// in the transaction that stores them, so that the sum includes its writes.
 //
-// A server that is alone sees all that there is, so the answer is exact. Where several servers, or several transactions of one
-// server on PostgreSQL, store at the same moment, they don't see each other: the namespace may exceed its quota by that much.
+// With one server, which sees all writes, the result is exact. Concurrent transactions of several servers, or of one server
+// on PostgreSQL, do not see each other: the namespace can exceed its quota by what they store.
 func (q *Quotas) Room(tx *outcomes.Tx, kind Kind, namespace string, want int64) (Room, error) {
 	if q == nil {
 		return Room{}, nil
@@ -112,18 +112,18 @@ func (q *Quotas) Room(tx *outcomes.Tx, kind Kind, namespace string, want int64) 
 	if enough {
 		return room, nil
 	}
-	begun := q.clock.Now()
+	started := q.clock.Now()
 	sum, err := q.sum(tx, k)
 	if err != nil {
 		return Room{}, err
 	}
-	room.Used = q.counted(k, sum, added, begun)
+	room.Used = q.counted(k, sum, added, started)
 	return room, nil
 }
 
-// estimate is what is known of a namespace's use. It is enough where what is wanted fits in any case or nothing more does, and where
-// another sum would cost too much. What this server has added counts when it is about to be committed: what then is not
-// counts until the next sum, so the estimate is too high rather than too low.
+// estimate returns the cached use of a namespace. It is enough if want certainly fits or nothing more fits, or if another sum
+// would be too expensive. Bytes of this server are added before their commit and stay until the next sum if it fails, so the
+// estimate is rather too high than too low.
 func (q *Quotas) estimate(k key, limit, want int64) (used, added int64, enough bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -145,19 +145,19 @@ func (q *Quotas) estimate(k key, limit, want int64) (used, added int64, enough b
 	return used, u.added, enough
 }
 
-// counted notes a sum in which is all that was added up to then, and returns the namespace's use.
-func (q *Quotas) counted(k key, sum, added int64, begun time.Time) int64 {
+// counted records a sum that includes everything added before it started, and returns the namespace's use.
+func (q *Quotas) counted(k key, sum, added int64, started time.Time) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.use(k)
-	u.counted, u.sum, u.at = true, sum, begun
-	u.cost = q.clock.Since(begun)
-	// What was added while it was summed up may be missing in it.
+	u.counted, u.sum, u.at = true, sum, started
+	u.cost = q.clock.Since(started)
+	// Bytes that were added during the summing may be missing from the sum.
 	u.added = max(0, u.added-added)
 	return u.sum + u.added
 }
 
-// use is the entry of a namespace. mu is held.
+// use returns the entry of a namespace. mu must be held.
 func (q *Quotas) use(k key) *use {
 	u := q.known[k]
 	if u == nil {
@@ -177,7 +177,7 @@ func (q *Quotas) sum(tx *outcomes.Tx, k key) (int64, error) {
 	return tx.RunsBytes(k.namespace, k.uid)
 }
 
-// Added notes that a transaction which is about to be committed adds so many bytes to what a namespace has.
+// Added records that a transaction that is about to commit adds bytes to what a namespace stores.
 func (q *Quotas) Added(kind Kind, namespace string, bytes int64) {
 	if q == nil || bytes == 0 {
 		return
@@ -191,7 +191,7 @@ func (q *Quotas) Added(kind Kind, namespace string, bytes int64) {
 	q.use(key{kind, namespace, uid}).added += bytes
 }
 
-// Freed notes that something of a namespace was deleted: the next one to ask sums up.
+// Freed records that rows of a namespace were deleted: the next call of Room computes the sum.
 func (q *Quotas) Freed(kind Kind, namespace string) {
 	if q == nil {
 		return

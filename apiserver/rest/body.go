@@ -35,11 +35,11 @@ func (c *call) readBody() (wire.Body, []byte, error) {
 func (c *call) openBody() (bodies.Limits, *bodies.Charge, error) {
 	if c.caller == nil {
 		charge, err := c.api.limits.unknown.Open(bodies.Key{Kind: bodies.Address, Name: connections.Source(c.r)})
-		return bodies.Limits{Bytes: guestBody, Patience: readPatience}, charge, err
+		return bodies.Limits{Bytes: guestBody, Timeout: readPatience}, charge, err
 	}
 	charge, err := c.api.limits.bodies.Open(bodies.Key{Kind: bodies.Caller, Name: c.caller.GetName() + "\x00" + c.caller.GetUID()},
 		bodies.Key{Kind: bodies.Namespace, Name: c.namespace})
-	return bodies.Limits{Bytes: maxBody, Patience: readPatience}, charge, err
+	return bodies.Limits{Bytes: maxBody, Timeout: readPatience}, charge, err
 }
 
 // discardBody reads the body of a request that needs none, so that one that is too long is refused on every route.
@@ -47,7 +47,7 @@ func (c *call) discardBody() error {
 	if c.r.ContentLength == 0 {
 		return nil
 	}
-	limits := bodies.Limits{Bytes: guestBody, Patience: readPatience}
+	limits := bodies.Limits{Bytes: guestBody, Timeout: readPatience}
 	if c.r.ContentLength > limits.Bytes {
 		err := &http.MaxBytesError{Limit: limits.Bytes}
 		c.passBody(err)
@@ -62,12 +62,12 @@ func (c *call) discardBody() error {
 
 // passBody lets the caller finish a body that is too long, so that it reads the refusal.
 func (c *call) passBody(err error) {
-	most := int64(bodies.OfKnown)
+	most := int64(bodies.DrainAuthenticated)
 	if c.caller == nil {
-		most = bodies.OfGuest
+		most = bodies.DrainUnauthenticated
 	}
 	if errors.As(err, new(*http.MaxBytesError)) {
-		bodies.Pass(c.w, c.r, most)
+		bodies.Drain(c.w, c.r, most)
 	}
 }
 

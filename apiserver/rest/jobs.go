@@ -156,7 +156,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 	}
 	buildLogs := ""
 	if it.worker != nil {
-		buildLogs = it.worker.BuildLog
+		buildLogs = it.worker.StartupLog
 	}
 	arguments := ""
 	if it.input != nil {

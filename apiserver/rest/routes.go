@@ -87,7 +87,7 @@ func (a *API) resources() map[string]*resource {
 func (c *call) route(prefix string) (*resource, error) {
 	path, ok := wire.ParsePath(c.r.URL.Path, prefix)
 	found := c.api.routes[path.Resource]
-	if !ok || found == nil || path.HasID && found.item == nil || bodies.Odd(c.r) {
+	if !ok || found == nil || path.HasID && found.item == nil || bodies.AmbiguousPath(c.r) {
 		return nil, notFound()
 	}
 	c.slash = path.Slash

@@ -199,7 +199,7 @@ func (c *call) refuse(recorder *recorder, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	// Who is still sending when the connection is closed may not get to see the answer.
-	limits := bodies.Limits{Bytes: maxBody, Patience: drainPatience}
+	limits := bodies.Limits{Bytes: maxBody, Timeout: drainPatience}
 	if c.caller == nil {
 		limits.Bytes = guestBody
 	}
@@ -238,7 +238,7 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 	if !ok {
 		return notAllowed(c.r.Method, allowed(methods))
 	}
-	if coding := bodies.Encoded(c.r.Header); coding != "" {
+	if coding := bodies.ContentCoding(c.r.Header); coding != "" {
 		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body as it is.", wire.Cut(coding, 100))
 	}
 	switch method {

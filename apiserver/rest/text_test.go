@@ -117,8 +117,8 @@ func TestWhatAJobShowsOnStderr(t *testing.T) {
 func TestAJobWhoseResultsWereDeletedSaysSo(t *testing.T) {
 	row := &outcomes.Run{ResultsDeletedMicros: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro()}
 	it := job{of: &jobsOf{row: row}, outcome: &outcomes.Outcome{Status: outcomes.Succeeded}}
-	want := "the results of the run were deleted at 2026-11-24T12:00:00Z, as resultsTTLSecondsAfterFinished says: " +
-		"what its inputs returned, raised and printed is gone"
+	want := "the results, errors and output of the run were deleted at 2026-11-24T12:00:00Z" +
+		" because resultsTTLSecondsAfterFinished has passed"
 	if got := it.stderr(); got != want || it.status() != jobSucceeded {
 		t.Errorf("its stderr is %q, its status %d", got, it.status())
 	}
@@ -141,7 +141,7 @@ func TestAJobIsInProgressWhileItsWorkerExecutesIt(t *testing.T) {
 		{ID: 1, State: outcomes.WorkerLive, Executing: 5, ExecutingMicros: 50, Batches: []outcomes.Batch{{AssignedMicros: 10, Indexes: set("4-6")}}},
 		{ID: 2, State: outcomes.WorkerLive, Executing: -1, Batches: []outcomes.Batch{{AssignedMicros: 20, Indexes: set("8-9")}}},
 		{ID: 3, State: outcomes.WorkerLive, Executing: -1},
-		{ID: 4, State: outcomes.WorkerOver, Executing: 1, Batches: []outcomes.Batch{{AssignedMicros: 30, Indexes: set("1")}}},
+		{ID: 4, State: outcomes.WorkerEnded, Executing: 1, Batches: []outcomes.Batch{{AssignedMicros: 30, Indexes: set("1")}}},
 	}})
 	for index, want := range map[int]struct {
 		status   int

@@ -1,15 +1,16 @@
-// Package subresources is the frontend subresources.sharedcloud.io/v1alpha1 behind the aggregator: what users of kubectl need and
-// custom resources cannot provide, as connect subresources of Functions and FunctionRuns.
+// Package subresources is the frontend subresources.sharedcloud.io/v1alpha1 behind the aggregator: operations for users of
+// kubectl that custom resources cannot provide, as connect subresources of Functions and FunctionRuns.
 //
-//	api.go            the API group with its discovery
-//	results.go        functionruns/results: outcomes in order (query.go: what is asked for, stream.go, outcome.go, csv.go: the answer)
-//	log.go            functionruns/log: what inputs printed
-//	run.go            functions/run: inputs come in, a run comes out
-//	rerun.go          functionruns/rerun: a new run of what did not succeed
-//	cancel.go         functionruns/cancel
+//	api.go      the API group with its discovery
+//	results.go  functionruns/results: outcomes in order (query.go: the request; stream.go, outcome.go, csv.go: the response)
+//	log.go      functionruns/log: the output of inputs
+//	run.go      functions/run: creates a run with the inputs in the body (charged.go: their memory)
+//	rerun.go    functionruns/rerun: creates a run of the inputs that did not succeed
+//	cancel.go   functionruns/cancel
+//	slots.go    limits on concurrent requests
 //
-// What lives here: the subresources, and how their answers are written. What must not be here: who may call (package identity), how objects are
-// found (package core) or written (package writes), and the store (package outcomes).
+// What must not be here: authorization (package identity), how objects are read (package core) or written (package writes),
+// and the store (package outcomes).
 package subresources
 
 import (
@@ -25,13 +26,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
-// GroupName is the API group of this face. An APIService owns a whole group and version, so it is not the CRDs' own.
+// GroupName is the API group of this frontend. An APIService owns a whole group and version, so it differs from that of the
+// CRDs.
 const GroupName = "subresources.sharedcloud.io"
 
-// GroupVersion is the group and version of this face.
+// GroupVersion is the group and version of this frontend.
 var GroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 
-// Rules says which rights on the custom resources each subresource takes.
+// Rules are the rights on the custom resources that each subresource requires.
 var Rules = map[string][]identity.Rule{
 	"functionruns/results": {getRun},
 	"functionruns/log":     {getRun},
@@ -50,8 +52,8 @@ const (
 	kindFunction = "Function"
 )
 
-// NewScheme returns the types that this face speaks: those of discovery and of errors. What its subresources answer is
-// no API object, and what they belong to is the custom resource, of which this face knows no more than metadata.
+// NewScheme returns the types of this frontend: those of discovery and of errors. The responses of the subresources are not
+// API objects, and of the custom resources that they belong to only the metadata is known.
 func NewScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
@@ -73,7 +75,7 @@ type Storages struct {
 	Run     *Run
 }
 
-// Group is what the generic API server installs.
+// Group is installed in the generic API server.
 func Group(storages Storages) *genericapiserver.APIGroupInfo {
 	scheme := NewScheme()
 	group := genericapiserver.NewDefaultAPIGroupInfo(GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
@@ -89,7 +91,7 @@ func Group(storages Storages) *genericapiserver.APIGroupInfo {
 	return &group
 }
 
-// storage is what all have in common that belong to objects of a kind.
+// storage is common to the subresources of a kind.
 type storage struct{ kind string }
 
 var _ rest.GroupVersionKindProvider = storage{}
@@ -100,16 +102,16 @@ func (storage) New() runtime.Object { return &metav1.PartialObjectMetadata{} }
 // Destroy implements rest.Storage.
 func (storage) Destroy() {}
 
-// GroupVersionKind implements rest.GroupVersionKindProvider: the type alone does not tell.
+// GroupVersionKind implements rest.GroupVersionKindProvider: the Go type is the same for all kinds.
 func (s storage) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
 	return GroupVersion.WithKind(s.kind)
 }
 
-// NewConnectOptions implements rest.Connecter. The parameters are read by the handlers, which know the headers too.
+// NewConnectOptions implements rest.Connecter. The handlers parse the parameters, because some depend on headers.
 func (storage) NewConnectOptions() (runtime.Object, bool, string) { return nil, false, "" }
 
-// parent is what the subresources belong to. It has no verbs, above all not list and delete: an aggregated kind that
-// advertises these and then does not answer stops the deletion of every namespace in the cluster.
+// parent is the resource that the subresources belong to. It has no verbs, in particular not list and delete: if an
+// aggregated API advertises these and then does not answer, no namespace in the cluster can be deleted.
 type parent struct{ storage }
 
 var (

@@ -27,7 +27,7 @@ var (
 	_ rest.Connecter = (*Cancel)(nil)
 )
 
-// NewCancel makes the subresource.
+// NewCancel returns the subresource.
 func NewCancel(canceller RunCanceller) *Cancel {
 	return &Cancel{storage: storage{kindRun}, canceller: canceller}
 }
@@ -44,6 +44,6 @@ func (c *Cancel) Connect(ctx context.Context, name string, _ runtime.Object, res
 			responder.Error(apiError("the run cannot be cancelled", err))
 			return
 		}
-		answer(w, responder, http.StatusOK, run)
+		writeJSON(w, responder, http.StatusOK, run)
 	}), nil
 }

@@ -13,8 +13,8 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// table writes outcomes as CSV (RFC 4180 with line feeds), under a row with the names of the columns. Unless raw, cells that a
-// spreadsheet would execute begin with an apostrophe.
+// table writes outcomes as CSV (RFC 4180 with line feeds) with a header row. Unless raw, cells that a spreadsheet would
+// execute begin with an apostrophe.
 type table struct {
 	buffer bytes.Buffer
 	csv    *csv.Writer
@@ -38,7 +38,7 @@ func (t *table) beginning() []byte {
 
 func (t *table) one(o *outcomes.Outcome, _ bool) []byte {
 	cells := []string{strconv.Itoa(o.Index), o.Status.String(), cellOf(o), "", "", strconv.Itoa(o.Attempts),
-		momentText(o.StartMicros), momentText(o.CompletionMicros), o.PodName, o.Node}
+		timeText(o.StartMicros), timeText(o.CompletionMicros), o.PodName, o.Node}
 	if o.Error != nil {
 		cells[3], cells[4] = o.Error.Type, o.Error.Message
 	}
@@ -62,8 +62,8 @@ func (t *table) row(cells []string) []byte {
 	return t.buffer.Bytes()
 }
 
-// cellOf is a result as the text of a cell: of a string what it says, of anything else its JSON; where JSON cannot say it,
-// the text that the language has for it.
+// cellOf returns a result as the text of a cell: the content of a string, else its JSON; for a value that JSON cannot
+// represent, the text that the language has for it.
 func cellOf(o *outcomes.Outcome) string {
 	if o.Result == nil {
 		return string(o.ResultText)
@@ -75,7 +75,7 @@ func cellOf(o *outcomes.Outcome) string {
 	return string(o.Result)
 }
 
-func momentText(micros int64) string {
+func timeText(micros int64) string {
 	if micros <= 0 {
 		return ""
 	}

@@ -8,7 +8,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-//security:attack worker | a result, an error or output is a formula, and somebody opens functionruns/results as CSV in a spreadsheet | the cell begins with an apostrophe; numbers stay; raw=true leaves all as it is
+//security:attack worker | A result, an error or output is a formula, and a user opens functionruns/results as CSV in a spreadsheet. | The cell begins with an apostrophe; numbers are unchanged; raw=true leaves all cells unchanged.
 func TestCellsAreNotExecuted(t *testing.T) {
 	hostile := []*outcomes.Outcome{
 		{Index: 0, Status: outcomes.Succeeded, Result: []byte(`"=cmd|' /C calc'!A0"`), Stdout: []byte("@SUM(1)"), PodName: "-pod", Node: "+node"},

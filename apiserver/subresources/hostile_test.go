@@ -16,14 +16,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/uploads"
 )
 
-// bodiesOf says what is known of the body of each subresource that has POST. One that is added needs a row.
+// bodiesOf says how the body of each subresource with POST is read. A new subresource needs a row.
 var bodiesOf = map[string]string{
-	"functions/run":       "it is read as inputs: see the test below",
-	"functionruns/rerun":  "it is not read: the server bounds and discards it",
-	"functionruns/cancel": "it is not read: the server bounds and discards it",
+	"functions/run":       "read as inputs: see the test below",
+	"functionruns/rerun":  "not read: the server limits and discards it",
+	"functionruns/cancel": "not read: the server limits and discards it",
 }
 
-func TestEachBodyHasARow(t *testing.T) {
+func TestEveryPOSTSubresourceHasARow(t *testing.T) {
 	group := Group(Storages{Results: &Results{}, Log: &Log{}, Rerun: &Rerun{}, Cancel: &Cancel{}, Run: &Run{}})
 	for name, storage := range group.VersionedResourcesStorageMap[GroupVersion.Version] {
 		connecter, ok := storage.(rest.Connecter)
@@ -31,12 +31,12 @@ func TestEachBodyHasARow(t *testing.T) {
 			continue
 		}
 		if bodiesOf[name] == "" {
-			t.Errorf("%s takes a body and has no row in this test", name)
+			t.Errorf("%s accepts a body and has no row in this test", name)
 		}
 	}
 }
 
-// sink takes inputs and keeps none.
+// sink drops all inputs.
 type sink struct{ PartUploader }
 
 func (sink) Write(_ context.Context, _ string, inputs uploads.Inputs) (uploads.Upload, error) {
@@ -49,7 +49,7 @@ func (sink) Write(_ context.Context, _ string, inputs uploads.Inputs) (uploads.U
 	}
 }
 
-// sampled is a body that looks at the heap while it is read.
+// sampled is a body that measures the heap while it is read.
 type sampled struct {
 	io.Reader
 	reads int
@@ -66,8 +66,8 @@ func (s *sampled) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-//security:attack tenant | An upload of megabytes of commas, brackets, tiny inputs or one line, in each format. | Memory stays within a small multiple of one input, whatever comes.
-func TestUploadsTakeLittleMemoryInEachFormat(t *testing.T) {
+//security:attack tenant | An upload of megabytes of commas, brackets, tiny inputs or one line, in each format. | Memory stays within a small multiple of the largest input.
+func TestUploadsUseLittleMemoryInEveryFormat(t *testing.T) {
 	const size = 8 << 20
 	for format, parts := range map[string][3]string{
 		"json/small inputs": {"[", "[1],", "[1]]"}, "json/one input": {"[[", "1,", "1]]"}, "json/brackets": {"", "[", ""}, "json/a text": {`["`, "x", `"]`},
@@ -82,7 +82,8 @@ func TestUploadsTakeLittleMemoryInEachFormat(t *testing.T) {
 			var before runtime.MemStats
 			runtime.ReadMemStats(&before)
 			post(t, NewRun(sink{}, &starter{}, 1<<30, clock.RealClock{}), "hello", "format="+name, "", body)
-			// An input of 8 MiB is in memory as it came, as it grew, and as it is stored; of a Python text also where its inputs lie.
+			// An input of 8 MiB is in memory as received, in a growing buffer, and as stored; for a Python literal also as
+			// the list of its elements.
 			if grown := int64(body.most) - int64(before.HeapAlloc); grown > 5*size {
 				t.Errorf("the heap grew by %d MiB", grown>>20)
 			}
@@ -104,8 +105,8 @@ func FuzzRunQuery(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if asked, err := askedRun(values, http.Header{}); err == nil && (asked.run == nil || asked.offset < 0 || asked.run.Spec.Parameters != nil) {
-			t.Errorf("%+v", asked)
+		if runRequest, err := parseRunRequest(values, http.Header{}); err == nil && (runRequest.run == nil || runRequest.offset < 0 || runRequest.run.Spec.Parameters != nil) {
+			t.Errorf("%+v", runRequest)
 		}
 		if q, err := parseQuery(values, nil); err == nil && (q.from < 0 || q.limit < 0) {
 			t.Errorf("%+v", q)

@@ -28,30 +28,30 @@ import (
 
 const (
 	contentText = "text/plain; charset=utf-8"
-	// logPatience is how long a caller may take nothing of what was written.
-	logPatience = time.Minute
-	// logWindow is how many indexes are looked through at once for outcomes that came in.
+	// logWriteTimeout is how long a caller may take to read what was written.
+	logWriteTimeout = time.Minute
+	// logWindow is the number of indexes that are searched for new outcomes in one step.
 	logWindow = 1 << 16
 )
 
-// LogReader reads what inputs print.
+// LogReader reads the output of inputs.
 type LogReader interface {
 	OutcomeReader
-	// Finished returns which of the indexes have an outcome.
+	// Finished returns the indexes that have an outcome.
 	Finished(ctx context.Context, run types.UID, indexes indexset.Set) (indexset.Set, error)
-	// Live returns what the inputs have printed that are executed at this moment, in the order of their indexes.
+	// Live returns the output of the inputs that are executed now, in the order of their indexes.
 	Live(ctx context.Context, run types.UID) ([]outcomes.LiveOutput, error)
 }
 
-// Log is the subresource functionruns/log, see docs/results.md. Its name lets kube-apiserver proxy it for as long as it
-// takes.
+// Log is the subresource functionruns/log, see docs/results.md. Because it is named log, kube-apiserver proxies it without a
+// timeout.
 type Log struct {
 	storage
-	runs    RunGetter
-	reader  LogReader
-	clock   clock.WithTicker
-	answers answers
-	ending  context.Context
+	runs   RunGetter
+	reader LogReader
+	clock  clock.WithTicker
+	slots  slots
+	ending context.Context
 }
 
 var (
@@ -59,10 +59,10 @@ var (
 	_ rest.Connecter = (*Log)(nil)
 )
 
-// NewLog makes the subresource. When ending is done, answers that are under way end.
+// NewLog returns the subresource. Its responses end when ending is done.
 func NewLog(ending context.Context, runs RunGetter, reader LogReader, clk clock.WithTicker) *Log {
 	return &Log{
-		storage: storage{kindRun}, runs: runs, reader: reader, clock: clk, answers: newAnswers("logs"), ending: ending,
+		storage: storage{kindRun}, runs: runs, reader: reader, clock: clk, slots: newSlots("logs"), ending: ending,
 	}
 }
 
@@ -87,10 +87,10 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 			return
 		}
 		if pin := run.Status.Revision; pin != nil && q.index >= int(pin.InputCount) {
-			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("the run has the inputs 0 to %d, and none with the index %d", pin.InputCount-1, q.index)))
+			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("the run has the inputs 0 to %d and no input %d", pin.InputCount-1, q.index)))
 			return
 		}
-		leave, err := l.answers.enter(ctx, run.Namespace, q.follow)
+		leave, err := l.slots.enter(ctx, run.Namespace, q.follow)
 		if err != nil {
 			responder.Error(err)
 			return
@@ -104,24 +104,24 @@ func (l *Log) Connect(ctx context.Context, name string, _ runtime.Object, respon
 		switch {
 		case err == nil || ctx.Err() != nil:
 			out.finish()
-		case !out.begun:
+		case !out.started:
 			responder.Error(readError(err))
 		case out.broken == nil:
-			klog.FromContext(ctx).Error(err, "Reading output failed in the middle of an answer", "run", klog.KObj(run))
+			klog.FromContext(ctx).Error(err, "Failed to read output after the response had started", "run", klog.KObj(run))
 			panic(http.ErrAbortHandler)
 		}
 	}), nil
 }
 
-// logQuery is what a caller of functionruns/log asked for.
+// logQuery is a parsed request to functionruns/log.
 type logQuery struct {
-	// index is the input of interest; -1 for all.
+	// index is the requested input; -1 for all.
 	index int
-	// follow: until the input, or the last of them, has its outcome.
+	// follow: until the requested inputs have an outcome.
 	follow bool
-	// stdout and stderr say which streams.
+	// stdout and stderr select the streams.
 	stdout, stderr bool
-	// prefix: each line says which input printed it.
+	// prefix: each line begins with the index of its input.
 	prefix bool
 	failed bool
 }
@@ -131,9 +131,9 @@ func parseLogQuery(values url.Values) (logQuery, error) {
 	prefix, prefixGiven := false, values.Has("prefix")
 	err := parseAll(values, map[string]func(string) error{
 		"index":  number(&q.index, 0),
-		"follow": truth(&q.follow),
-		"failed": truth(&q.failed),
-		"prefix": truth(&prefix),
+		"follow": boolean(&q.follow),
+		"failed": boolean(&q.failed),
+		"prefix": boolean(&prefix),
 		"stream": func(text string) error {
 			q.stdout, q.stderr = text != "stderr", text != "stdout"
 			if text != "stdout" && text != "stderr" && text != "both" {
@@ -143,13 +143,13 @@ func parseLogQuery(values url.Values) (logQuery, error) {
 		},
 	})
 	if err == nil && q.failed && (q.follow || q.index >= 0) {
-		err = errors.New("the parameter failed goes with all inputs of what has happened so far: leave out follow and index")
+		err = errors.New("the parameter failed cannot be combined with follow or index")
 	}
 	q.prefix = prefix || !prefixGiven && q.index < 0
 	return q, err
 }
 
-// serve writes what is there, and what comes while the caller follows.
+// serve writes the present output, and new output while the caller follows.
 func (l *Log) serve(ctx context.Context, out *logWriter, run *v1alpha1.FunctionRun, q logQuery) error {
 	if !q.follow {
 		selected := outcomes.All(0)
@@ -166,8 +166,8 @@ func (l *Log) serve(ctx context.Context, out *logWriter, run *v1alpha1.FunctionR
 	defer ticker.Stop()
 	f := follower{l: l, out: out, run: run, q: q}
 	for {
-		over, err := f.step(ctx)
-		if over || err != nil || out.broken != nil {
+		done, err := f.step(ctx)
+		if done || err != nil || out.broken != nil {
 			return err
 		}
 		out.flush()
@@ -179,7 +179,7 @@ func (l *Log) serve(ctx context.Context, out *logWriter, run *v1alpha1.FunctionR
 	}
 }
 
-// live writes what is being printed.
+// live writes the output of executing inputs.
 func (l *Log) live(ctx context.Context, out *logWriter, run *v1alpha1.FunctionRun, q logQuery) error {
 	all, err := l.reader.Live(ctx, run.UID)
 	if err != nil {
@@ -193,19 +193,19 @@ func (l *Log) live(ctx context.Context, out *logWriter, run *v1alpha1.FunctionRu
 	return nil
 }
 
-// follower writes what inputs print, each one's end when its outcome is there.
+// follower writes output while it arrives, and completes that of an input when its outcome is stored.
 type follower struct {
 	l   *Log
 	out *logWriter
 	run *v1alpha1.FunctionRun
 	q   logQuery
-	// written has the inputs of which all was written.
+	// written contains the inputs whose output was written completely.
 	written indexset.Set
 }
 
-// step writes what is new. It says whether nothing can come any more.
-func (f *follower) step(ctx context.Context) (over bool, err error) {
-	// Before the outcomes, so that the last of them are not missed.
+// step writes new output, and reports whether no more can follow.
+func (f *follower) step(ctx context.Context) (done bool, err error) {
+	// Read before the outcomes, so that the last of them are not missed.
 	run, err := f.l.runs.Get(ctx, f.run.Namespace, f.run.Name)
 	gone := apierrors.IsNotFound(err) || err == nil && run.UID != f.run.UID
 	total := 0
@@ -225,7 +225,7 @@ func (f *follower) step(ctx context.Context) (over bool, err error) {
 	return false, f.l.live(ctx, f.out, f.run, f.q)
 }
 
-// finished writes the inputs that have got their outcome since the last step.
+// finished writes the inputs that got an outcome since the last step.
 func (f *follower) finished(ctx context.Context, wanted indexset.Set) error {
 	for left := wanted.Minus(f.written); !left.Empty(); {
 		var some indexset.Set
@@ -242,21 +242,21 @@ func (f *follower) finished(ctx context.Context, wanted indexset.Set) error {
 		}
 		f.written = f.written.Union(found)
 		if found.Empty() {
-			return nil // inputs are handed out in order: behind a window without any there is hardly one
+			return nil // inputs are handed out in order: after an empty window there are rarely any
 		}
 	}
 	return nil
 }
 
-// logWriter writes output line by line, each with the input that printed it where that is asked for.
+// logWriter writes output line by line, with the prefix if requested.
 type logWriter struct {
 	response http.ResponseWriter
 	clock    clock.PassiveClock
 	buffered *bufio.Writer
 	q        logQuery
-	begun    bool
+	started  bool
 	broken   error
-	// open are the inputs that are being executed: how much of each stream was written, and what is no whole line yet.
+	// open are the executing inputs: how much of each stream was written, and its incomplete last line.
 	open map[int]*openInput
 }
 
@@ -268,7 +268,8 @@ type openInput struct {
 	}
 }
 
-// of says whether it is the attempt that the outcome speaks of. When it began was noted by two processes, one after the other.
+// of reports whether the output is of the attempt that led to the outcome. Two processes recorded the start time, one shortly
+// after the other.
 func (t *openInput) of(o *outcomes.Outcome) bool {
 	const slack = int64(time.Second / time.Microsecond)
 	return t.start >= o.StartMicros-slack && t.start <= o.CompletionMicros+slack
@@ -278,7 +279,7 @@ func newLogWriter(w http.ResponseWriter, clk clock.PassiveClock, q logQuery) *lo
 	return &logWriter{response: w, clock: clk, buffered: bufio.NewWriterSize(w, streamBuffer), q: q, open: map[int]*openInput{}}
 }
 
-// outcome writes what is left to say of an input that is over.
+// outcome writes the rest of the output of an input that has finished.
 func (w *logWriter) outcome(o *outcomes.Outcome) bool {
 	seen := w.open[o.Index]
 	delete(w.open, o.Index)
@@ -295,7 +296,7 @@ func (w *logWriter) outcome(o *outcomes.Outcome) bool {
 	return w.broken == nil
 }
 
-// live writes what an input has printed since it was last written.
+// live writes the output of an input since it was last written.
 func (w *logWriter) live(l *outcomes.LiveOutput) {
 	seen := w.open[l.Index]
 	if seen == nil || seen.start != l.StartMicros {
@@ -309,7 +310,7 @@ func (w *logWriter) live(l *outcomes.LiveOutput) {
 	w.add(l.Index, seen, 1, l.Stderr)
 }
 
-// add writes what is new of a stream.
+// add writes new output of a stream.
 func (w *logWriter) add(index int, seen *openInput, number int, text outcomes.LiveText) {
 	if number == 0 && !w.q.stdout || number == 1 && !w.q.stderr {
 		return
@@ -333,7 +334,7 @@ func (w *logWriter) add(index int, seen *openInput, number int, text outcomes.Li
 	stream.rest = w.lines(index, number, append(stream.rest, bytes...))
 }
 
-// lines writes whole lines and returns the rest. A carriage return ends one too: bars of progress use it.
+// lines writes complete lines and returns the rest. A carriage return ends a line too, because progress bars use it.
 func (w *logWriter) lines(index, number int, text []byte) (rest []byte) {
 	for {
 		end := bytes.IndexAny(text, "\r\n")
@@ -362,7 +363,7 @@ func (w *logWriter) line(index, number int, text []byte) {
 	w.put([]byte{'\n'})
 }
 
-// close ends the lines of an input that nothing follows.
+// close ends the last lines of an input.
 func (w *logWriter) close(index int, seen *openInput) {
 	for number := range seen.streams {
 		w.closeStream(index, seen, number)
@@ -377,8 +378,8 @@ func (w *logWriter) closeStream(index int, seen *openInput, number int) {
 }
 
 func (w *logWriter) begin() {
-	if !w.begun {
-		w.begun = true
+	if !w.started {
+		w.started = true
 		w.response.Header().Set("Content-Type", contentText)
 		w.response.WriteHeader(http.StatusOK)
 	}
@@ -390,14 +391,14 @@ func (w *logWriter) put(text []byte) {
 		return
 	}
 	if w.buffered.Available() < len(text) {
-		w.patience()
+		w.extendWriteDeadline()
 	}
 	_, w.broken = w.buffered.Write(text)
 }
 
-// patience lets the caller take what comes next for a while.
-func (w *logWriter) patience() {
-	_ = http.NewResponseController(w.response).SetWriteDeadline(w.clock.Now().Add(logPatience))
+// extendWriteDeadline gives the caller time to read what is written next.
+func (w *logWriter) extendWriteDeadline() {
+	_ = http.NewResponseController(w.response).SetWriteDeadline(w.clock.Now().Add(logWriteTimeout))
 }
 
 func (w *logWriter) flush() {
@@ -405,13 +406,13 @@ func (w *logWriter) flush() {
 	if w.broken != nil {
 		return
 	}
-	w.patience()
+	w.extendWriteDeadline()
 	if w.broken = w.buffered.Flush(); w.broken == nil {
 		w.broken = http.NewResponseController(w.response).Flush()
 	}
 }
 
-// finish writes what is no whole line yet, too.
+// finish also writes incomplete lines.
 func (w *logWriter) finish() {
 	for _, index := range slices.Sorted(maps.Keys(w.open)) {
 		w.close(index, w.open[index])

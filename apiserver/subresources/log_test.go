@@ -21,13 +21,13 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// scene is what a LogReader finds at one look.
+// scene is what a LogReader reads at one time.
 type scene struct {
 	done []outcomes.Outcome
 	live []outcomes.LiveOutput
 }
 
-// play shows one scene after the other, the last for ever.
+// play shows one scene after the other, the last one forever.
 type play struct {
 	mu     sync.Mutex
 	scenes []scene
@@ -61,7 +61,7 @@ func (p *play) Finished(_ context.Context, _ types.UID, indexes indexset.Set) (i
 	return indexset.Of(found...), p.err
 }
 
-// Live is the last that is looked at.
+// Live is the last call of each read, so it advances the scene.
 func (p *play) Live(context.Context, types.UID) ([]outcomes.LiveOutput, error) {
 	live := p.now().live
 	p.mu.Lock()
@@ -97,7 +97,7 @@ func askLog(t *testing.T, log *Log, query string) (answer said) {
 	return answer
 }
 
-func TestLogShowsWhatInputsPrinted(t *testing.T) {
+func TestLogReturnsTheOutputOfInputs(t *testing.T) {
 	cut := printed(2, "end\n", "")
 	cut.StdoutDropped = 100
 	failed := printed(3, "", "Traceback\n  boom")
@@ -129,11 +129,11 @@ func TestLogShowsWhatInputsPrinted(t *testing.T) {
 	}
 }
 
-func TestAFollowedLogHasEverythingOnce(t *testing.T) {
+func TestAFollowedLogHasEachLineOnce(t *testing.T) {
 	scenes := []scene{
 		{live: []outcomes.LiveOutput{printing(0, 0, "step 1\nst"), printing(1, 0, "x\n")}},
 		{live: []outcomes.LiveOutput{printing(0, 0, "step 1\nstep 2\n"), printing(1, 0, "x\n")}},
-		// Only the end of what 0 has printed is known, and it goes on where the caller has been.
+		// Only the end of the output of 0 is available, and it continues where the client is.
 		{live: []outcomes.LiveOutput{printing(0, 7, "step 2\nstep 3\n")}, done: []outcomes.Outcome{printed(1, "x\ny\n", "")}},
 		{done: []outcomes.Outcome{printed(0, "step 1\nstep 2\nstep 3\nend", "e\n"), printed(1, "x\ny\n", "")}},
 		{done: []outcomes.Outcome{printed(0, "step 1\nstep 2\nstep 3\nend", "e\n"), printed(1, "x\ny\n", ""), printed(2, "z", "")}},
@@ -152,7 +152,7 @@ func TestAFollowedLogHasEverythingOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherAttemptOfAFollowedInputBeginsAnew(t *testing.T) {
+func TestAFollowedLogStartsAgainWithANewAttempt(t *testing.T) {
 	again := printing(0, 0, "second ")
 	again.StartMicros = 50_000_000
 	over := printed(0, "second try\n", "")
@@ -167,7 +167,7 @@ func TestAnotherAttemptOfAFollowedInputBeginsAnew(t *testing.T) {
 	}
 }
 
-func TestAFollowedLogEndsWithTheServer(t *testing.T) {
+func TestAFollowedLogEndsWhenTheServerStops(t *testing.T) {
 	ending, end := context.WithCancel(t.Context())
 	end()
 	got := askLog(t, NewLog(ending, theRun(3), &play{scenes: []scene{{live: []outcomes.LiveOutput{printing(0, 0, "half")}}}}, clock.RealClock{}), "follow=true")
@@ -176,13 +176,13 @@ func TestAFollowedLogEndsWithTheServer(t *testing.T) {
 	}
 }
 
-func TestLogSaysWhyItCannotBeRead(t *testing.T) {
+func TestLogErrors(t *testing.T) {
 	for query, want := range map[string]string{
-		"index=3":             "the run has the inputs 0 to 2, and none with the index 3",
+		"index=3":             "the run has the inputs 0 to 2 and no input 3",
 		"index=-1":            "the parameter index",
 		"stream=all":          `the parameter stream is "all": it must be stdout, stderr or both`,
-		"failed&follow":       "the parameter failed goes with all inputs",
-		"failed=true&index=1": "the parameter failed goes with all inputs",
+		"failed&follow":       "the parameter failed cannot be combined",
+		"failed=true&index=1": "the parameter failed cannot be combined",
 		"prefix=maybe":        "the parameter prefix",
 	} {
 		t.Run(query, func(t *testing.T) {
@@ -198,23 +198,23 @@ func TestLogSaysWhyItCannotBeRead(t *testing.T) {
 			t.Errorf("error %v", got.refused)
 		}
 	})
-	t.Run("what was printed is deleted", func(t *testing.T) {
+	t.Run("deleted output", func(t *testing.T) {
 		got := askLog(t, NewLog(t.Context(), theRun(3), &play{scenes: []scene{{}}, err: &outcomes.ResultsDeletedError{At: time.Unix(7, 0)}}, clock.RealClock{}), "")
 		if !apierrors.IsResourceExpired(got.refused) {
 			t.Errorf("error %v", got.refused)
 		}
 	})
-	t.Run("in the middle the connection breaks", func(t *testing.T) {
-		// More than the buffer holds, so that the answer has begun.
+	t.Run("an error after the start of the response aborts the connection", func(t *testing.T) {
+		// More than the buffer holds, so that the response has started.
 		large := scene{done: []outcomes.Outcome{printed(0, strings.Repeat("x", 2*streamBuffer), "")}}
 		got := askLog(t, NewLog(t.Context(), theRun(3), &play{scenes: []scene{large}, err: errors.New("broken")}, clock.RealClock{}), "")
 		if !got.aborted {
 			t.Errorf("answer %+v", got)
 		}
 	})
-	t.Run("so many at a time and no more", func(t *testing.T) {
+	t.Run("the number of concurrent requests is limited", func(t *testing.T) {
 		log := NewLog(t.Context(), theRun(3), &play{scenes: []scene{{}}}, clock.RealClock{})
-		taken(t, log.answers.reads)
+		taken(t, log.slots.reads)
 		if got := askLog(t, log, ""); !apierrors.IsTooManyRequests(got.refused) {
 			t.Errorf("error %v", got.refused)
 		}

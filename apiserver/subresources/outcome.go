@@ -11,8 +11,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// encoder writes outcomes as JSON, each as an object on one line and without white space between its parts. Its buffer
-// is kept from one outcome to the next.
+// encoder writes outcomes as JSON, each as one object on one line without white space. Its buffer is reused.
 type encoder struct {
 	buffer bytes.Buffer
 	json   *json.Encoder
@@ -22,12 +21,12 @@ type encoder struct {
 func newEncoder(output bool) *encoder {
 	e := &encoder{output: output}
 	e.json = json.NewEncoder(&e.buffer)
-	// The answer is no HTML, and what the handler returned should be recognisable in it.
+	// The response is not HTML, and results should stay readable.
 	e.json.SetEscapeHTML(false)
 	return e
 }
 
-// encode returns the outcome's JSON. It is valid until the next call.
+// encode returns the JSON of an outcome. It is valid until the next call.
 func (e *encoder) encode(o *outcomes.Outcome) []byte {
 	b := &e.buffer
 	b.Reset()
@@ -49,8 +48,8 @@ func (e *encoder) encode(o *outcomes.Outcome) []byte {
 	}
 	b.WriteString(`,"attempts":`)
 	e.number(int64(o.Attempts))
-	e.moment("startTime", o.StartMicros)
-	e.moment("completionTime", o.CompletionMicros)
+	e.time("startTime", o.StartMicros)
+	e.time("completionTime", o.CompletionMicros)
 	e.optional("worker", o.PodName)
 	e.optional("node", o.Node)
 	if e.output {
@@ -61,12 +60,12 @@ func (e *encoder) encode(o *outcomes.Outcome) []byte {
 	return b.Bytes()
 }
 
-// result is what the handler returned, or its text where JSON cannot say it.
+// result writes the result of the handler, or its text if JSON cannot represent it.
 func (e *encoder) result(o *outcomes.Outcome) {
 	switch {
 	case o.Result != nil:
 		e.buffer.WriteString(`,"result":`)
-		// Compact refuses what is no JSON, or nested so deep that few could read it, and then writes nothing.
+		// Compact rejects invalid or too deeply nested JSON, and then writes nothing.
 		if err := json.Compact(&e.buffer, o.Result); err != nil {
 			e.text(string(o.Result))
 		}
@@ -92,7 +91,7 @@ func (e *encoder) optional(name, value string) {
 	}
 }
 
-func (e *encoder) moment(name string, micros int64) {
+func (e *encoder) time(name string, micros int64) {
 	if micros > 0 {
 		e.buffer.WriteString(`,"` + name + `":"`)
 		e.buffer.Write(time.UnixMicro(micros).UTC().AppendFormat(e.buffer.AvailableBuffer(), metav1.RFC3339Micro))

@@ -13,34 +13,34 @@ import (
 
 var began = time.Date(2026, 11, 24, 12, 0, 0, 120_000_000, time.UTC).UnixMicro()
 
-func TestOutcomesAreWrittenByteForByte(t *testing.T) {
+func TestTheJSONOfOutcomes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		outcome outcomes.Outcome
 		output  bool
 		want    string
 	}{
-		"an answer": {
+		"a result": {
 			outcome: outcomes.Outcome{
 				Index: 7, Status: outcomes.Succeeded, Result: []byte(`{"a": [1, 2.50, "<&>"]}`), Attempts: 1,
 				StartMicros: began, CompletionMicros: began + 1_500_001, PodName: "run-1-0-abcde", Node: "node",
-				Stdout: []byte("not asked for"),
+				Stdout: []byte("not requested"),
 			},
 			want: `{"index":7,"status":"Succeeded","result":{"a":[1,2.50,"<&>"]},"attempts":1,` +
 				`"startTime":"2026-11-24T12:00:00.120000Z","completionTime":"2026-11-24T12:00:01.620001Z","worker":"run-1-0-abcde","node":"node"}`,
 		},
-		"null is an answer": {
+		"null is a result": {
 			outcome: outcomes.Outcome{Status: outcomes.Succeeded, Result: []byte(`null`), Attempts: 2},
 			want:    `{"index":0,"status":"Succeeded","result":null,"attempts":2}`,
 		},
-		"what JSON cannot say is its text": {
+		"a value that JSON cannot represent is its text": {
 			outcome: outcomes.Outcome{Status: outcomes.Succeeded, ResultText: []byte("nan"), Attempts: 1},
 			want:    `{"index":0,"status":"Succeeded","result":"nan","attempts":1}`,
 		},
-		"the empty text is a text": {
+		"an empty text is written": {
 			outcome: outcomes.Outcome{Status: outcomes.Succeeded, ResultText: []byte{}, Attempts: 1},
 			want:    `{"index":0,"status":"Succeeded","result":"","attempts":1}`,
 		},
-		"JSON beats its text": {
+		"JSON takes precedence over the text": {
 			outcome: outcomes.Outcome{Status: outcomes.Succeeded, Result: []byte(`true`), ResultText: []byte("True"), Attempts: 1},
 			want:    `{"index":0,"status":"Succeeded","result":true,"attempts":1}`,
 		},
@@ -48,7 +48,7 @@ func TestOutcomesAreWrittenByteForByte(t *testing.T) {
 			outcome: outcomes.Outcome{Status: outcomes.Succeeded, Result: []byte(`1234567890123456789012345678901234567890`), Attempts: 1},
 			want:    `{"index":0,"status":"Succeeded","result":1234567890123456789012345678901234567890,"attempts":1}`,
 		},
-		"what is stored and no JSON cannot break the answer": {
+		"a stored result that is not JSON does not break the response": {
 			outcome: outcomes.Outcome{Status: outcomes.Succeeded, Result: []byte("{\"a\":1}\n{"), Attempts: 1},
 			want:    `{"index":0,"status":"Succeeded","result":"{\"a\":1}\n{","attempts":1}`,
 		},
@@ -60,11 +60,11 @@ func TestOutcomesAreWrittenByteForByte(t *testing.T) {
 			outcome: outcomes.Outcome{Status: outcomes.TimedOut, Error: &outcomes.ErrorText{Type: "Timeout", Message: "m"}, Attempts: 1},
 			want:    `{"index":0,"status":"TimedOut","error":{"type":"Timeout","message":"m"},"attempts":1}`,
 		},
-		"what was never executed": {
+		"an input that was never executed": {
 			outcome: outcomes.Outcome{Status: outcomes.Cancelled, ByClosing: true, CompletionMicros: began, Error: &outcomes.ErrorText{Type: "Cancelled"}},
 			want:    `{"index":0,"status":"Cancelled","error":{"type":"Cancelled","message":""},"attempts":0,"completionTime":"2026-11-24T12:00:00.120000Z"}`,
 		},
-		"output, where it is asked for": {
+		"output, if requested": {
 			outcome: outcomes.Outcome{Status: outcomes.Succeeded, Result: []byte(`1`), Attempts: 1, Stdout: []byte("a\xff\n"), StdoutDropped: 12},
 			output:  true,
 			want:    `{"index":0,"status":"Succeeded","result":1,"attempts":1,"stdout":"a\ufffd\n","stdoutDropped":12,"stderr":""}`,

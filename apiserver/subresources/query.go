@@ -21,7 +21,7 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// maxIndexesText is how long a list of indexes may be.
+// maxIndexesText is the maximum length of a list of indexes.
 const maxIndexesText = 16 << 10
 
 // Content types of results.
@@ -31,27 +31,27 @@ const (
 	contentCSV    = "text/csv"
 )
 
-// query is what a caller of functionruns/results asked for.
+// query is a parsed request to functionruns/results.
 type query struct {
-	// from is the first index of interest; limit the most outcomes wanted, 0 for all.
+	// from is the first requested index; limit the maximum number of outcomes, 0 for all.
 	from, limit int
-	// indexes are those of interest; empty for all.
+	// indexes are the requested indexes; empty for all.
 	indexes indexset.Set
-	// failed: only those that did not succeed.
+	// failed: only outcomes other than Succeeded.
 	failed bool
-	// format is the content type of the answer.
+	// format is the content type of the response.
 	format string
-	// output: stdout and stderr too.
+	// output: include stdout and stderr.
 	output bool
-	// raw: cells of CSV as they are, also those that a spreadsheet would execute.
+	// raw: do not escape cells of CSV that a spreadsheet would execute.
 	raw bool
-	// follow: strictly one index after the other, waiting for those that have no outcome yet.
+	// follow: all indexes in order, waiting for those without an outcome.
 	follow bool
 }
 
 var resultFormats = map[string]string{"json": contentJSON, "ndjson": contentNDJSON, "csv": contentCSV}
 
-// parseQuery reads the parameters, and says in a sentence which one cannot be. Unknown ones are other programs' business.
+// parseQuery parses the parameters. Its error names the invalid one. Unknown parameters are ignored.
 func parseQuery(values url.Values, accepted []string) (query, error) {
 	q := query{format: contentJSON}
 	for _, format := range []string{contentNDJSON, contentCSV} {
@@ -63,10 +63,10 @@ func parseQuery(values url.Values, accepted []string) (query, error) {
 		"from":    number(&q.from, 0),
 		"limit":   number(&q.limit, 1),
 		"indexes": setOf(&q.indexes),
-		"failed":  truth(&q.failed),
-		"output":  truth(&q.output),
-		"raw":     truth(&q.raw),
-		"follow":  truth(&q.follow),
+		"failed":  boolean(&q.failed),
+		"output":  boolean(&q.output),
+		"raw":     boolean(&q.raw),
+		"follow":  boolean(&q.follow),
 		"format": func(text string) error {
 			format, ok := resultFormats[text]
 			if !ok {
@@ -80,12 +80,12 @@ func parseQuery(values url.Values, accepted []string) (query, error) {
 	case err != nil:
 		return query{}, err
 	case q.follow && !q.indexes.Empty():
-		return query{}, errors.New("the parameters follow and indexes exclude each other: follow waits for every index from the parameter from on")
+		return query{}, errors.New("the parameters follow and indexes exclude each other: follow waits for every index, starting with the parameter from")
 	}
 	return q, nil
 }
 
-// selected are the outcomes that a query is about, range by range.
+// selected returns the requested ranges.
 func (q query) selected() []outcomes.Selection {
 	if q.indexes.Empty() {
 		all := outcomes.All(q.from)
@@ -99,11 +99,11 @@ func (q query) selected() []outcomes.Selection {
 	return all
 }
 
-// queryOf are the parameters of a request. net/url alone would leave out those that it cannot read.
+// queryOf returns the parameters of a request. Request.URL.Query would ignore invalid ones.
 func queryOf(r *http.Request) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("the query is not urlencoded: %v", err))
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the query is not URL-encoded: %v", err))
 	}
 	for name, all := range values {
 		for _, text := range append(all, name) {
@@ -115,17 +115,17 @@ func queryOf(r *http.Request) (url.Values, error) {
 	return values, nil
 }
 
-// plainBody refuses a body that is compressed, which is never inflated.
+// plainBody rejects a compressed body: bodies are never decompressed.
 func plainBody(header http.Header) error {
-	coding := bodies.Encoded(header)
+	coding := bodies.ContentCoding(header)
 	if coding == "" {
 		return nil
 	}
 	return apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, http.MethodPost, schema.GroupResource{}, "",
-		fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding), 0, false)
+		fmt.Sprintf("the body is compressed (%.40q): send it uncompressed", coding), 0, false)
 }
 
-// parseAll reads parameters, each of which may be given once.
+// parseAll parses parameters, each of which may be given once.
 func parseAll(values url.Values, parsers map[string]func(string) error) error {
 	for _, name := range slices.Sorted(maps.Keys(parsers)) {
 		if err := once(values, name, parsers[name]); err != nil {
@@ -138,7 +138,7 @@ func parseAll(values url.Values, parsers map[string]func(string) error) error {
 func setOf(into *indexset.Set) func(string) error {
 	return func(text string) (err error) {
 		if len(text) > maxIndexesText {
-			return fmt.Errorf("has more than %d characters: ask in several steps", maxIndexesText)
+			return fmt.Errorf("has more than %d characters: use several requests", maxIndexesText)
 		}
 		if *into, err = indexset.Parse(text); err != nil || into.Empty() {
 			return errors.New(`must be indexes such as "0-3,17"`)
@@ -161,19 +161,19 @@ func once(values url.Values, name string, set func(string) error) error {
 	return nil
 }
 
-func number(into *int, least int) func(string) error {
+func number(into *int, minimum int) func(string) error {
 	return func(text string) error {
 		// ParseUint takes no sign, and base 10 no underscore.
 		n, err := strconv.ParseUint(text, 10, 31)
-		if err != nil || int(n) < least {
-			return fmt.Errorf("must be a number from %d to %d", least, math.MaxInt32)
+		if err != nil || int(n) < minimum {
+			return fmt.Errorf("must be a number from %d to %d", minimum, math.MaxInt32)
 		}
 		*into = int(n)
 		return nil
 	}
 }
 
-func truth(into *bool) func(string) error {
+func boolean(into *bool) func(string) error {
 	return func(text string) error {
 		switch text {
 		case "true", "1", "":

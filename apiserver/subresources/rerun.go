@@ -20,22 +20,22 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// rerunIndexesBytes is how long the list may be of the indexes that a run takes again.
-const rerunIndexesBytes = 4096
+// maxRerunIndexesBytes limits the annotation with the indexes that the run repeats.
+const maxRerunIndexesBytes = 4096
 
-// FailureReader finds what did not succeed.
+// FailureReader lists inputs that did not succeed.
 type FailureReader interface {
-	// Unsuccessful are the indexes of a run that did not succeed.
+	// Unsuccessful returns the indexes of a run that did not succeed.
 	Unsuccessful(ctx context.Context, run types.UID) (indexset.Set, error)
 }
 
-// InputReader reads what a run was given.
+// InputReader reads the inputs of a run.
 type InputReader interface {
 	Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error)
 }
 
-// Rerun is the subresource functionruns/rerun: a new run of the inputs that did not succeed. The new run's indexes count
-// them from 0; annotations say of which run and which indexes they were.
+// Rerun is the subresource functionruns/rerun: it creates a run of the inputs that did not succeed. The indexes of the new
+// run start at 0; annotations contain the original run and indexes.
 type Rerun struct {
 	storage
 	runs     RunGetter
@@ -51,10 +51,10 @@ var (
 	_ rest.Connecter = (*Rerun)(nil)
 )
 
-// NewRerun makes the subresource.
+// NewRerun returns the subresource.
 func NewRerun(runs RunGetter, reader FailureReader, inputs InputReader, uploader Uploader, starter RunStarter) *Rerun {
 	return &Rerun{storage: storage{kindRun}, runs: runs, outcomes: reader, inputs: inputs, uploader: uploader, starter: starter,
-		uploads: shares.NewPlaces("reruns", uploadPlaces)}
+		uploads: shares.NewPlaces("reruns", uploadLimits)}
 }
 
 // ConnectMethods implements rest.Connecter.
@@ -66,18 +66,18 @@ func (r *Rerun) Connect(ctx context.Context, name string, _ runtime.Object, resp
 	if err != nil {
 		return nil, err
 	}
-	who := callerOf(ctx)
+	user := callerOf(ctx)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		run, err := r.serve(request, old, who)
+		run, err := r.serve(request, old, user)
 		if err != nil {
-			responder.Error(apiError("the run cannot be made", err))
+			responder.Error(apiError("the run cannot be created", err))
 			return
 		}
-		answer(w, responder, http.StatusCreated, run)
+		writeJSON(w, responder, http.StatusCreated, run)
 	}), nil
 }
 
-func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, who string) (*v1alpha1.FunctionRun, error) {
+func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, user string) (*v1alpha1.FunctionRun, error) {
 	ctx := request.Context()
 	leave, err := enter(ctx, r.uploads, old.Namespace)
 	if err != nil {
@@ -96,7 +96,7 @@ func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, who stri
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	if !meta.IsStatusConditionTrue(old.Status.Conditions, v1alpha1.ConditionFinished) {
-		return nil, conflict(old.Name, errors.New("the run is not over: wait for its end, or cancel it"))
+		return nil, conflict(old.Name, errors.New("the run has not finished: wait until it has, or cancel it"))
 	}
 	run.Namespace = old.Namespace
 	run.Spec.FunctionRef = old.Spec.FunctionRef
@@ -108,9 +108,9 @@ func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, who stri
 		return nil, readError(err)
 	}
 	if failed.Empty() {
-		return nil, conflict(old.Name, errors.New("every input of the run succeeded: there is nothing to run again"))
+		return nil, conflict(old.Name, errors.New("every input of the run succeeded: there is nothing to rerun"))
 	}
-	indexes, rest := failed.Cut(rerunIndexesBytes)
+	indexes, rest := failed.Cut(maxRerunIndexesBytes)
 	text := indexes.String()
 	if !rest.Empty() {
 		text += ",…"
@@ -124,19 +124,19 @@ func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, who stri
 	if err != nil {
 		return nil, inputsError(old.Name, err)
 	}
-	upload, err := r.uploader.Write(ctx, old.Namespace, &picked{ctx: ctx, given: given, left: failed})
+	upload, err := r.uploader.Write(ctx, old.Namespace, &selectedInputs{ctx: ctx, given: given, left: failed})
 	if err != nil {
 		return nil, inputsError(old.Name, err)
 	}
 	run.Spec.ParametersFrom = uploadedAs(upload)
-	return r.starter.StartRun(ctx, run, who, false)
+	return r.starter.StartRun(ctx, run, user, false)
 }
 
 func inputsError(name string, err error) error {
 	if errors.Is(err, core.ErrInputsGone) {
 		return conflict(name, err)
 	}
-	return uploadError(err, nothingKept)
+	return uploadError(err, noInputStored)
 }
 
 func conflict(name string, err error) error {
@@ -144,18 +144,18 @@ func conflict(name string, err error) error {
 }
 
 // picked yields some of the inputs that a run was given.
-type picked struct {
+type selectedInputs struct {
 	ctx    context.Context //nolint:containedctx // it lives as long as one upload
 	given  *core.Given
 	left   indexset.Set
 	loaded []parameters.Input
 }
 
-// pickedAtOnce is how many neighbours are read at once.
-const pickedAtOnce = 1024
+// rerunBatch is how many neighbours are read at once.
+const rerunBatch = 1024
 
 // Next returns the next input, or io.EOF after the last.
-func (p *picked) Next() (parameters.Input, error) {
+func (p *selectedInputs) Next() (parameters.Input, error) {
 	if len(p.loaded) == 0 {
 		if p.left.Empty() {
 			return parameters.Input{}, io.EOF
@@ -164,7 +164,7 @@ func (p *picked) Next() (parameters.Input, error) {
 		for first = range p.left.Ranges() {
 			break
 		}
-		first.Last = min(first.Last, first.First+pickedAtOnce-1)
+		first.Last = min(first.Last, first.First+rerunBatch-1)
 		inputs, err := p.given.Slice(p.ctx, first.First, first.Last)
 		if err != nil {
 			return parameters.Input{}, err

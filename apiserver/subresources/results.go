@@ -23,19 +23,19 @@ import (
 )
 
 const (
-	// aggregatedBudget is how long an answer through the aggregator may take. kube-apiserver cuts off what takes 60 s,
-	// in the middle of a line: the answer ends by itself before, at the end of one, and the caller goes on from there.
-	aggregatedBudget = 50 * time.Second
-	// writeSlack is what a caller gets beyond that to take what was written.
+	// aggregatedTimeout is how long a response through the aggregator may take. kube-apiserver aborts it after 60 s, in the
+	// middle of a line: the response ends before that with a complete line, and the client continues from there.
+	aggregatedTimeout = 50 * time.Second
+	// writeSlack is the additional time for the client to read what was written.
 	writeSlack = 5 * time.Second
-	// followInterval is how soon a new outcome is seen by a caller who waits for it.
+	// followInterval is how often new outcomes are read for a client that follows.
 	followInterval = 250 * time.Millisecond
 )
 
-// errTimeUp is why an answer ends before all is said.
-var errTimeUp = errors.New("the time of this answer is up")
+// errTimeLimit ends a response before it is complete.
+var errTimeLimit = errors.New("the time limit of the response is reached")
 
-// RunGetter finds the run that results are asked of: in the cache, else live.
+// RunGetter reads a run from the cache, else from the Kubernetes API.
 type RunGetter interface {
 	Get(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error)
 }
@@ -51,9 +51,9 @@ type Results struct {
 	runs     RunGetter
 	outcomes OutcomeReader
 	clock    clock.WithTicker
-	budget   time.Duration
-	answers  answers
-	// ending is done when the server ends: answers that are under way end too, as when their time is up.
+	timeout  time.Duration
+	slots    slots
+	// ending is done when the server stops: then responses end as at their time limit.
 	ending context.Context
 }
 
@@ -63,11 +63,11 @@ var (
 	_ rest.StorageMetadata = (*Results)(nil)
 )
 
-// NewResults makes the subresource. When ending is done, answers that are under way end as when their time is up.
+// NewResults returns the subresource. When ending is done, its responses end as at their time limit.
 func NewResults(ending context.Context, runs RunGetter, reader OutcomeReader, clock clock.WithTicker) *Results {
 	return &Results{
 		storage: storage{kindRun},
-		runs:    runs, outcomes: reader, clock: clock, budget: aggregatedBudget, answers: newAnswers("readings of results"), ending: ending,
+		runs:    runs, outcomes: reader, clock: clock, timeout: aggregatedTimeout, slots: newSlots("readings of results"), ending: ending,
 	}
 }
 
@@ -100,7 +100,7 @@ func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, re
 			responder.Error(apierrors.NewBadRequest(err.Error()))
 			return
 		}
-		leave, err := r.answers.enter(ctx, namespace, q.follow)
+		leave, err := r.slots.enter(ctx, namespace, q.follow)
 		if err != nil {
 			responder.Error(err)
 			return
@@ -112,7 +112,7 @@ func (r *Results) Connect(ctx context.Context, name string, _ runtime.Object, re
 	}), nil
 }
 
-// findRun finds a run, with the errors of the API.
+// findRun returns a run, or an API error.
 func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*v1alpha1.FunctionRun, error) {
 	run, err := runs.Get(ctx, namespace, name)
 	switch {
@@ -121,7 +121,7 @@ func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*v1al
 	case errors.Is(err, core.ErrBusy):
 		return nil, apierrors.NewTooManyRequests(err.Error(), 1)
 	case err != nil:
-		return nil, unavailable("the Kubernetes API cannot be asked for the FunctionRun", err)
+		return nil, unavailable("reading the FunctionRun from the Kubernetes API failed", err)
 	}
 	if err := core.Decodable(run); err != nil {
 		return nil, conflict(name, err)
@@ -129,16 +129,16 @@ func findRun(ctx context.Context, runs RunGetter, namespace, name string) (*v1al
 	return run, nil
 }
 
-// serve writes the answer. It returns an error only while nothing was written yet; after that all it can do is to break
-// the connection, so that nobody takes the part for the whole.
+// serve writes the response. It returns an error only before anything was written. After that, it can only abort the
+// connection, so that the client does not take a part for the whole.
 func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *v1alpha1.FunctionRun, q query) error {
-	ctx, cancel := context.WithTimeoutCause(request.Context(), r.budget, errTimeUp)
+	ctx, cancel := context.WithTimeoutCause(request.Context(), r.timeout, errTimeLimit)
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
-	defer context.AfterFunc(r.ending, func() { end(errTimeUp) })()
+	defer context.AfterFunc(r.ending, func() { end(errTimeLimit) })()
 	defer end(nil)
-	// A caller who takes nothing more does not hold his place for ever.
-	_ = http.NewResponseController(w).SetWriteDeadline(r.clock.Now().Add(r.budget + writeSlack))
+	// A client that stops reading must not occupy its slot forever.
+	_ = http.NewResponseController(w).SetWriteDeadline(r.clock.Now().Add(r.timeout + writeSlack))
 	out := newStream(w, q)
 	var err error
 	if q.follow {
@@ -146,27 +146,27 @@ func (r *Results) serve(w http.ResponseWriter, request *http.Request, run *v1alp
 	} else {
 		err = r.read(ctx, out, run, q)
 	}
-	if err != nil && (errors.Is(context.Cause(ctx), errTimeUp) || out.begun && errors.Is(context.Cause(ctx), identity.ErrRevoked)) {
-		err = nil // the answer ends here, and the caller continues from its last index, if it still may
+	if err != nil && (errors.Is(context.Cause(ctx), errTimeLimit) || out.started && errors.Is(context.Cause(ctx), identity.ErrRevoked)) {
+		err = nil // the response ends here, and the client continues after its last index, if it is still authorized
 	}
 	switch {
 	case out.broken != nil:
-		klog.FromContext(request.Context()).V(2).Info("A caller of results went away", "run", klog.KObj(run), "reason", out.broken.Error())
+		klog.FromContext(request.Context()).V(2).Info("A client of results has disconnected", "run", klog.KObj(run), "reason", out.broken.Error())
 		return nil
 	case err == nil:
 		out.end()
 		return nil
-	case !out.begun:
+	case !out.started:
 		return readError(err)
 	case request.Context().Err() != nil:
 		return nil
 	default:
-		klog.FromContext(request.Context()).Error(err, "Reading outcomes failed in the middle of an answer", "run", klog.KObj(run))
+		klog.FromContext(request.Context()).Error(err, "Failed to read outcomes after the response had started", "run", klog.KObj(run))
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// read writes what is there now.
+// read writes the present outcomes.
 func (r *Results) read(ctx context.Context, out *stream, run *v1alpha1.FunctionRun, q query) error {
 	left := q.limit
 	for _, selected := range q.selected() {
@@ -183,20 +183,20 @@ func (r *Results) read(ctx context.Context, out *stream, run *v1alpha1.FunctionR
 	return nil
 }
 
-// follow writes one index after the other and waits for those that have no outcome yet, until all are written.
+// follow writes one index after the other and waits for those without an outcome, until all are written.
 func (r *Results) follow(ctx context.Context, out *stream, run *v1alpha1.FunctionRun, q query) error {
 	ticker := r.clock.NewTicker(followInterval)
 	defer ticker.Stop()
 	next, left := q.from, q.limit
 	for waiting := false; ; {
-		most := left
+		limit := left
 		if waiting {
-			most = 1 // whether it is there; what lies behind it is not read in vain
+			limit = 1 // only check for the next one, because later ones could not be written yet
 		}
 		before := next
 		selected := outcomes.All(next)
 		selected.Brief = !q.output
-		err := r.outcomes.Read(ctx, run.UID, selected, most, func(o *outcomes.Outcome) bool {
+		err := r.outcomes.Read(ctx, run.UID, selected, limit, func(o *outcomes.Outcome) bool {
 			if o.Index != next {
 				return false
 			}
@@ -243,10 +243,10 @@ func readError(err error) error {
 	if errors.Is(err, outcomes.ErrNotReady) {
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
-	return unavailable("the outcomes cannot be read", err)
+	return unavailable("reading the outcomes failed", err)
 }
 
-// apiError leaves the API's own errors as they are, and says of any other that it is for the moment.
+// apiError returns API errors unchanged, and any other as ServiceUnavailable.
 func apiError(what string, err error) error {
 	if apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
 		return err
@@ -255,5 +255,5 @@ func apiError(what string, err error) error {
 }
 
 func unavailable(what string, err error) error {
-	return apierrors.NewServiceUnavailable(fmt.Sprintf("%s at the moment: %v", what, err))
+	return apierrors.NewServiceUnavailable(fmt.Sprintf("%s: %v", what, err))
 }

@@ -80,7 +80,7 @@ func these(indexes ...int) readerFunc {
 	}
 }
 
-// said is what a caller was answered.
+// said is a response.
 type said struct {
 	status  int
 	kind    string
@@ -137,18 +137,18 @@ func TestResultsAreAnArrayOrLines(t *testing.T) {
 		query  string
 		want   said
 	}{
-		"no outcome yet":            {these(), "", said{status: 200, kind: "application/json", body: "[]\n"}},
-		"no outcome yet, in lines":  {these(), "format=ndjson", said{status: 200, kind: "application/x-ndjson"}},
-		"two, and one between them": {these(0, 2), "", said{status: 200, kind: "application/json", body: "[\n" + zero + ",\n" + two + "\n]\n"}},
-		"two in lines":              {these(0, 2), "format=ndjson", said{status: 200, kind: "application/x-ndjson", body: zero + "\n" + two + "\n"}},
-		"from a cursor":             {these(0, 2), "from=1", said{status: 200, kind: "application/json", body: "[\n" + two + "\n]\n"}},
-		"some indexes":              {these(0, 1, 2), "indexes=0,2", said{status: 200, kind: "application/json", body: "[\n" + zero + ",\n" + two + "\n]\n"}},
-		"some indexes, from a cursor and no more than asked for": {these(0, 1, 2, 3), "indexes=0,2-3&from=1&limit=1", said{status: 200, kind: "application/json", body: "[\n" + two + "\n]\n"}},
-		"only what failed":       {these(0, 2, 3, 4, 13), "failed=true&format=ndjson", said{status: 200, kind: "application/x-ndjson", body: `{"index":3,"status":"Failed","attempts":1}` + "\n" + `{"index":13,"status":"Failed","attempts":1}` + "\n"}},
-		"what failed, followed":  {these(0, 1, 2, 3, 4), "failed=true&format=ndjson&follow=true", said{status: 200, kind: "application/x-ndjson", body: `{"index":3,"status":"Failed","attempts":1}` + "\n"}},
-		"a table":                {these(0, 3), "format=csv", said{status: 200, kind: "text/csv", body: "index,status,result,error_type,error_message,attempts,start_time,completion_time,worker,node\n0,Succeeded,0,,,1,,,,\n3,Failed,,,,1,,,,\n"}},
-		"an empty table":         {these(), "format=csv", said{status: 200, kind: "text/csv", body: "index,status,result,error_type,error_message,attempts,start_time,completion_time,worker,node\n"}},
-		"no more than asked for": {these(0, 2), "limit=1", said{status: 200, kind: "application/json", body: "[\n" + zero + "\n]\n"}},
+		"no outcome yet":                                {these(), "", said{status: 200, kind: "application/json", body: "[]\n"}},
+		"no outcome yet, in lines":                      {these(), "format=ndjson", said{status: 200, kind: "application/x-ndjson"}},
+		"two, and one between them that has no outcome": {these(0, 2), "", said{status: 200, kind: "application/json", body: "[\n" + zero + ",\n" + two + "\n]\n"}},
+		"two in lines":                                  {these(0, 2), "format=ndjson", said{status: 200, kind: "application/x-ndjson", body: zero + "\n" + two + "\n"}},
+		"from an index":                                 {these(0, 2), "from=1", said{status: 200, kind: "application/json", body: "[\n" + two + "\n]\n"}},
+		"some indexes":                                  {these(0, 1, 2), "indexes=0,2", said{status: 200, kind: "application/json", body: "[\n" + zero + ",\n" + two + "\n]\n"}},
+		"some indexes, from an index and with a limit":  {these(0, 1, 2, 3), "indexes=0,2-3&from=1&limit=1", said{status: 200, kind: "application/json", body: "[\n" + two + "\n]\n"}},
+		"only what failed":                              {these(0, 2, 3, 4, 13), "failed=true&format=ndjson", said{status: 200, kind: "application/x-ndjson", body: `{"index":3,"status":"Failed","attempts":1}` + "\n" + `{"index":13,"status":"Failed","attempts":1}` + "\n"}},
+		"only what failed, followed":                    {these(0, 1, 2, 3, 4), "failed=true&format=ndjson&follow=true", said{status: 200, kind: "application/x-ndjson", body: `{"index":3,"status":"Failed","attempts":1}` + "\n"}},
+		"CSV":                                           {these(0, 3), "format=csv", said{status: 200, kind: "text/csv", body: "index,status,result,error_type,error_message,attempts,start_time,completion_time,worker,node\n0,Succeeded,0,,,1,,,,\n3,Failed,,,,1,,,,\n"}},
+		"CSV without outcomes":                          {these(), "format=csv", said{status: 200, kind: "text/csv", body: "index,status,result,error_type,error_message,attempts,start_time,completion_time,worker,node\n"}},
+		"with a limit":                                  {these(0, 2), "limit=1", said{status: 200, kind: "application/json", body: "[\n" + zero + "\n]\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ask(t, NewResults(t.Context(), theRun(5), tc.reader, clock.RealClock{}), tc.query)
@@ -159,8 +159,8 @@ func TestResultsAreAnArrayOrLines(t *testing.T) {
 	}
 }
 
-func TestResultsFollowOneIndexAfterTheOther(t *testing.T) {
-	// One more outcome with each look, in an order that is not theirs.
+func TestFollowReturnsIndexesInOrder(t *testing.T) {
+	// One more outcome with each read, not in the order of the indexes.
 	order := []int{2, 0, 3, 1, 4}
 	looks := 0
 	reader := readerFunc(func(ctx context.Context, from, limit int, yield func(*outcomes.Outcome) bool) error {
@@ -193,7 +193,7 @@ func TestResultsFollowOneIndexAfterTheOther(t *testing.T) {
 	}
 }
 
-func TestResultsEndCleanlyWhenTheirTimeIsUp(t *testing.T) {
+func TestResultsEndCleanlyAtTheirTimeLimit(t *testing.T) {
 	endless := readerFunc(func(ctx context.Context, from, limit int, yield func(*outcomes.Outcome) bool) error {
 		for index := from; ; index++ {
 			if err := ctx.Err(); err != nil {
@@ -211,13 +211,13 @@ func TestResultsEndCleanlyWhenTheirTimeIsUp(t *testing.T) {
 		reader readerFunc
 		query  string
 	}{
-		"an answer that takes too long":            {t.Context(), endless, ""},
-		"a wait for an outcome that does not come": {t.Context(), these(0), "follow=true"},
-		"a wait when the server ends":              {ended, these(0), "follow=true"},
+		"a response that takes too long":              {t.Context(), endless, ""},
+		"waiting for an outcome until the time limit": {t.Context(), these(0), "follow=true"},
+		"waiting when the server stops":               {ended, these(0), "follow=true"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			results := NewResults(tc.ending, theRun(1<<30), tc.reader, clock.RealClock{})
-			results.budget = 500 * time.Millisecond
+			results.timeout = 500 * time.Millisecond
 			got := ask(t, results, tc.query)
 			if got.refused != nil || got.aborted || len(indexes(t, got.body)) == 0 && tc.ending.Err() == nil {
 				t.Errorf("answer %+v", got)
@@ -226,7 +226,7 @@ func TestResultsEndCleanlyWhenTheirTimeIsUp(t *testing.T) {
 	}
 }
 
-func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
+func TestResultsErrors(t *testing.T) {
 	notFound := apierrors.NewNotFound(v1alpha1.Resource("functionruns"), "run")
 	failing := func(err error, after ...int) readerFunc {
 		return func(ctx context.Context, from, limit int, yield func(*outcomes.Outcome) bool) error {
@@ -242,13 +242,13 @@ func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
 		says   string
 	}{
 		"an unknown run":                     {func(string) (*v1alpha1.FunctionRun, error) { return nil, notFound }, these(), "", apierrors.IsNotFound, `functionruns.sharedcloud.io "run" not found`},
-		"too many guesses":                   {func(string) (*v1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "try again"},
-		"the Kubernetes API is away":         {func(string) (*v1alpha1.FunctionRun, error) { return nil, errors.New("refused") }, these(), "", apierrors.IsServiceUnavailable, "at the moment"},
-		"a parameter that cannot be":         {theRun(1), these(), "from=x", apierrors.IsBadRequest, "the parameter from"},
+		"too many live reads":                {func(string) (*v1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "try again"},
+		"the Kubernetes API does not answer": {func(string) (*v1alpha1.FunctionRun, error) { return nil, errors.New("refused") }, these(), "", apierrors.IsServiceUnavailable, "reading the FunctionRun from the Kubernetes API failed: refused"},
+		"an invalid parameter":               {theRun(1), these(), "from=x", apierrors.IsBadRequest, "the parameter from"},
 		"a store that is not open":           {theRun(1), failing(fmt.Errorf("%w: another server has it", outcomes.ErrNotReady)), "", apierrors.IsServiceUnavailable, "another server has it"},
 		"a disk that cannot be read":         {theRun(1), failing(outcomes.ErrDisk), "", apierrors.IsServiceUnavailable, "the disk of the outcome store"},
-		"results that are deleted":           {theRun(1), failing(&outcomes.ResultsDeletedError{At: time.Unix(7, 0)}), "", apierrors.IsResourceExpired, "were deleted at 1970-01-01T00:00:07Z, as resultsTTLSecondsAfterFinished says"},
-		"a store that fails while one waits": {theRun(1), failing(outcomes.ErrDisk), "follow=true", apierrors.IsServiceUnavailable, "the disk of the outcome store"},
+		"deleted results":                    {theRun(1), failing(&outcomes.ResultsDeletedError{At: time.Unix(7, 0)}), "", apierrors.IsResourceExpired, "were deleted at 1970-01-01T00:00:07Z because resultsTTLSecondsAfterFinished has passed"},
+		"a store that fails during follow":   {theRun(1), failing(outcomes.ErrDisk), "follow=true", apierrors.IsServiceUnavailable, "the disk of the outcome store"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ask(t, NewResults(t.Context(), tc.runs, tc.reader, clock.RealClock{}), tc.query)
@@ -257,26 +257,26 @@ func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
 			}
 		})
 	}
-	t.Run("in the middle the connection breaks, so that nobody takes a part for the whole", func(t *testing.T) {
+	t.Run("an error after the start of the response aborts the connection", func(t *testing.T) {
 		got := ask(t, NewResults(t.Context(), theRun(3), failing(outcomes.ErrDisk, 0, 1), clock.RealClock{}), "")
 		if !got.aborted {
 			t.Errorf("answer %+v", got)
 		}
 	})
-	t.Run("so many at a time and no more", func(t *testing.T) {
+	t.Run("the number of concurrent requests is limited", func(t *testing.T) {
 		results := NewResults(t.Context(), theRun(3), these(), clock.RealClock{})
-		leave := taken(t, results.answers.reads)
+		leave := taken(t, results.slots.reads)
 		if got := ask(t, results, ""); !apierrors.IsTooManyRequests(got.refused) {
 			t.Errorf("error %v", got.refused)
 		}
 		leave()
 		if got := ask(t, results, ""); got.refused != nil {
-			t.Errorf("error %v when there is room again", got.refused)
+			t.Errorf("error %v after a request has finished", got.refused)
 		}
 	})
 }
 
-// broken is a caller who goes away after so many bytes.
+// broken is a client that disconnects after a number of bytes.
 type broken struct {
 	header http.Header
 	left   int
@@ -291,7 +291,7 @@ func (b *broken) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-func TestResultsStopReadingForACallerWhoIsGone(t *testing.T) {
+func TestResultsStopReadingForADisconnectedClient(t *testing.T) {
 	read := 0
 	reader := readerFunc(func(_ context.Context, from, _ int, yield func(*outcomes.Outcome) bool) error {
 		large := []byte(`"` + strings.Repeat("x", streamBuffer) + `"`)
@@ -310,6 +310,6 @@ func TestResultsStopReadingForACallerWhoIsGone(t *testing.T) {
 	}
 	handler.ServeHTTP(&broken{header: http.Header{}, left: 3 * streamBuffer}, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 	if read > 5 {
-		t.Errorf("%d outcomes were read for a caller who took three", read)
+		t.Errorf("%d outcomes were read for a caller that took three", read)
 	}
 }

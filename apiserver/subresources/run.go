@@ -34,8 +34,8 @@ import (
 )
 
 const (
-	// uploadPatience is how long an upload may take: the largest that the default allows, at 100 kB/s.
-	uploadPatience = 12 * time.Hour
+	// uploadTimeout is how long an upload may take: enough for the default maximum at 100 kB/s.
+	uploadTimeout = 12 * time.Hour
 )
 
 // Uploader stores inputs, see package uploads.
@@ -43,7 +43,7 @@ type Uploader interface {
 	Write(ctx context.Context, namespace string, inputs uploads.Inputs) (uploads.Upload, error)
 }
 
-// PartUploader also stores inputs that come in several calls.
+// PartUploader also stores inputs that are sent in several calls.
 type PartUploader interface {
 	Uploader
 	Append(ctx context.Context, namespace, name string, offset int, inputs uploads.Inputs) (have int, err error)
@@ -51,21 +51,21 @@ type PartUploader interface {
 	Forget(ctx context.Context, namespace, name string) error
 }
 
-// RunStarter makes FunctionRuns.
+// RunStarter creates FunctionRuns.
 type RunStarter interface {
-	// StartRun makes the run, whose function must exist; dry only looks whether it could. The errors are the API's own.
+	// StartRun creates the run, whose function must exist; dry only checks whether it could. Its errors are those of the API.
 	StartRun(ctx context.Context, run *v1alpha1.FunctionRun, user string, dry bool) (*v1alpha1.FunctionRun, error)
 }
 
-// Run is the subresource functions/run, see docs/inputs.md: inputs come in, a run of the function comes out.
+// Run is the subresource functions/run, see docs/inputs.md: it creates a run of the function with the inputs in the body.
 type Run struct {
 	storage
-	uploader  PartUploader
-	starter   RunStarter
-	clock     clock.PassiveClock
-	mostBytes int64
-	uploads   *shares.Places
-	budget    *bodies.Budget
+	uploader PartUploader
+	starter  RunStarter
+	clock    clock.PassiveClock
+	maxBytes int64
+	uploads  *shares.Places
+	budget   *bodies.Budget
 }
 
 var (
@@ -73,10 +73,10 @@ var (
 	_ rest.Connecter = (*Run)(nil)
 )
 
-// NewRun makes the subresource. mostBytes is how much an upload may have.
-func NewRun(uploader PartUploader, starter RunStarter, mostBytes int64, clk clock.PassiveClock) *Run {
-	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, mostBytes: mostBytes,
-		uploads: shares.NewPlaces("uploads", uploadPlaces), budget: newUploadBudget()}
+// NewRun returns the subresource. maxBytes is the maximum size of an upload.
+func NewRun(uploader PartUploader, starter RunStarter, maxBytes int64, clk clock.PassiveClock) *Run {
+	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, maxBytes: maxBytes,
+		uploads: shares.NewPlaces("uploads", uploadLimits), budget: newUploadBudget()}
 }
 
 // ConnectMethods implements rest.Connecter.
@@ -85,26 +85,26 @@ func (*Run) ConnectMethods() []string { return []string{http.MethodPost} }
 // Connect implements rest.Connecter.
 func (r *Run) Connect(ctx context.Context, name string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
 	namespace := apirequest.NamespaceValue(ctx)
-	who := callerOf(ctx)
+	user := callerOf(ctx)
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		status, object, err := r.serve(w, request, namespace, name, who)
+		status, object, err := r.serve(w, request, namespace, name, user)
 		if err != nil {
-			responder.Error(apiError("the run cannot be made", err))
+			responder.Error(apiError("the run cannot be created", err))
 			return
 		}
-		answer(w, responder, status, object)
+		writeJSON(w, responder, status, object)
 	}), nil
 }
 
-// Received is the answer to a call that brings inputs of which more will come.
+// Received is the response to a call after which more inputs will follow.
 type Received struct {
 	Upload string `json:"upload"`
-	// Inputs is how many of the upload are stored: the offset of the next call.
+	// Inputs is the number of stored inputs of the upload: the offset of the next call.
 	Inputs int `json:"inputs"`
 }
 
-// answer writes an object.
-func answer(w http.ResponseWriter, responder rest.Responder, status int, object any) {
+// writeJSON writes an object.
+func writeJSON(w http.ResponseWriter, responder rest.Responder, status int, object any) {
 	body, err := json.Marshal(object)
 	if err != nil {
 		responder.Error(apierrors.NewInternalError(err))
@@ -115,14 +115,14 @@ func answer(w http.ResponseWriter, responder rest.Responder, status int, object 
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// serve answers with the run that was made, or with what there is of inputs of which more will come.
-func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, who string) (status int, object any, err error) {
+// serve returns the created run, or the progress of an upload of which more inputs will follow.
+func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, function, user string) (status int, object any, err error) {
 	ctx := request.Context()
 	values, err := queryOf(request)
 	if err != nil {
 		return 0, nil, err
 	}
-	asked, err := askedRun(values, request.Header)
+	runRequest, err := parseRunRequest(values, request.Header)
 	if apierrors.IsUnsupportedMediaType(err) {
 		return 0, nil, err
 	}
@@ -134,60 +134,60 @@ func (r *Run) serve(w http.ResponseWriter, request *http.Request, namespace, fun
 		return 0, nil, err
 	}
 	defer leave()
-	run := asked.run
+	run := runRequest.run
 	run.Namespace = namespace
 	run.Spec.FunctionRef.Name = function
 	if run.Name == "" {
 		run.GenerateName = function + "-"
 	}
-	// Before the inputs are read: who forgot something need not wait until they have all come.
+	// Checked before the inputs are read, so that the caller learns of a mistake before the upload.
 	run.Spec.ParametersFrom = uploadedAs(uploads.Upload{Digest: "sha256:" + strings.Repeat("0", 64), Inputs: 1})
-	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), who, true); err != nil {
+	if _, err := r.starter.StartRun(ctx, run.DeepCopy(), user, true); err != nil {
 		return 0, nil, err
 	}
 	charge, err := openUpload(ctx, r.budget, namespace)
 	if err != nil {
-		return 0, nil, uploadError(err, nothingKept)
+		return 0, nil, uploadError(err, noInputStored)
 	}
 	defer charge.Close()
-	body := bodies.New(w, request, bodies.Limits{Bytes: 2 * r.mostBytes, Patience: uploadPatience}, nil, r.clock)
+	body := bodies.New(w, request, bodies.Limits{Bytes: 2 * r.maxBytes, Timeout: uploadTimeout}, nil, r.clock)
 	defer body.Done()
-	upload, have, err := r.receive(ctx, namespace, &asked, newHeld(body, asked.stream, charge))
+	upload, have, err := r.receive(ctx, namespace, &runRequest, newChargedInputs(body, runRequest.stream, charge))
 	if errors.Is(err, bodies.ErrFull) {
-		bodies.Pass(w, request, bodies.OfKnown) // the caller reads the refusal instead of a reset connection
+		bodies.Drain(w, request, bodies.DrainAuthenticated) // the caller reads the error instead of a connection reset
 	}
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), identity.ErrRevoked):
 		return 0, nil, apierrors.NewForbidden(v1alpha1.Resource("functions"), function, identity.ErrRevoked)
-	case err != nil && asked.upload == "":
-		return 0, nil, uploadError(err, nothingKept)
+	case err != nil && runRequest.upload == "":
+		return 0, nil, uploadError(err, noInputStored)
 	case err != nil:
 		return 0, nil, partError(function, have, err)
-	case asked.more:
-		return http.StatusOK, &Received{Upload: asked.upload, Inputs: have}, nil
+	case runRequest.more:
+		return http.StatusOK, &Received{Upload: runRequest.upload, Inputs: have}, nil
 	}
 	run.Spec.ParametersFrom = uploadedAs(upload)
-	if run, err = r.starter.StartRun(ctx, run, who, false); err != nil {
+	if run, err = r.starter.StartRun(ctx, run, user, false); err != nil {
 		return 0, nil, err
 	}
-	if asked.upload != "" {
-		if err := r.uploader.Forget(ctx, namespace, asked.upload); err != nil {
-			klog.FromContext(ctx).V(1).Info("The name of an upload is not forgotten yet; it goes with the upload", "err", err)
+	if runRequest.upload != "" {
+		if err := r.uploader.Forget(ctx, namespace, runRequest.upload); err != nil {
+			klog.FromContext(ctx).V(1).Info("Failed to delete the name of an upload; it is deleted with the upload", "err", err)
 		}
 	}
 	return http.StatusCreated, run, nil
 }
 
-// receive stores the inputs of a call. Of those that come in several, the upload has so many then, also beside an error; it
-// is only named when all are there.
-func (r *Run) receive(ctx context.Context, namespace string, asked *asked, inputs *held) (upload uploads.Upload, have int, err error) {
-	if asked.upload == "" {
+// receive stores the inputs of a call. have is the number of inputs that the upload has afterwards, also with an error;
+// upload is set only when it is complete.
+func (r *Run) receive(ctx context.Context, namespace string, runRequest *runRequest, inputs *chargedInputs) (upload uploads.Upload, have int, err error) {
+	if runRequest.upload == "" {
 		upload, err = r.uploader.Write(ctx, namespace, inputs)
 		return upload, upload.Inputs, err
 	}
-	have, err = r.uploader.Append(ctx, namespace, asked.upload, asked.offset, inputs)
-	if err == nil && !asked.more {
-		upload, err = r.uploader.Finish(ctx, namespace, asked.upload, asked.offset+inputs.Count())
+	have, err = r.uploader.Append(ctx, namespace, runRequest.upload, runRequest.offset, inputs)
+	if err == nil && !runRequest.more {
+		upload, err = r.uploader.Finish(ctx, namespace, runRequest.upload, runRequest.offset+inputs.Count())
 	}
 	return upload, have, err
 }
@@ -198,26 +198,26 @@ func uploadedAs(upload uploads.Upload) *v1alpha1.ParametersSource {
 	}
 }
 
-// partError is uploadError of inputs that come in several calls, of which so many are stored.
+// partError is uploadError for an upload in several calls, which has stored this number of inputs.
 func partError(function string, have int, err error) error {
 	var offset *uploads.OffsetError
-	if errors.As(err, &offset) || errors.Is(err, uploads.ErrElsewhere) {
+	if errors.As(err, &offset) || errors.Is(err, uploads.ErrConflict) {
 		return apierrors.NewConflict(v1alpha1.Resource("functions"), function, err)
 	}
 	switch have {
 	case 0:
-		return uploadError(err, nothingKept)
+		return uploadError(err, noInputStored)
 	case 1:
-		return uploadError(err, "The input before is kept for an hour.")
+		return uploadError(err, "The input before it is kept for an hour.")
 	default:
-		return uploadError(err, fmt.Sprintf("The %d inputs before are kept for an hour.", have))
+		return uploadError(err, fmt.Sprintf("The %d inputs before it are kept for an hour.", have))
 	}
 }
 
-// nothingKept is said of inputs that come in one call, and of those of which none has come.
-const nothingKept = "Nothing was kept."
+// noInputStored is the hint if no input was stored.
+const noInputStored = "No input was stored."
 
-// uploadError says what went wrong, and what is kept.
+// uploadError returns the API error, with a hint which inputs are kept.
 func uploadError(err error, kept string) error {
 	var format *parameters.FormatError
 	var long *http.MaxBytesError
@@ -234,18 +234,18 @@ func uploadError(err error, kept string) error {
 	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrFull), errors.Is(err, uploads.ErrNamespaceUnknown):
 		return apierrors.NewServiceUnavailable(err.Error())
 	case errors.Is(err, bodies.ErrFull):
-		return apierrors.NewTooManyRequests("too many bytes of uploads are in memory: try again in a second. "+kept, 1)
+		return apierrors.NewTooManyRequests("the memory for uploads is used up: try again in a second. "+kept, 1)
 	case errors.Is(err, bodies.ErrSlow):
 		slow := apierrors.NewTimeoutError(err.Error()+". "+kept, 0)
 		slow.ErrStatus.Code = http.StatusRequestTimeout
 		return slow
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return apierrors.NewBadRequest("the body ended before all of it had come. " + kept)
+		return apierrors.NewBadRequest("the body is incomplete. " + kept)
 	}
 	return unavailable("the inputs cannot be stored", err)
 }
 
-// storageExceeded says that the namespace has no room: 507. A repeated call gets the same until something is deleted.
+// storageExceeded reports an exceeded quota: 507. A repeated call fails too, until something is deleted.
 func storageExceeded(exceeded *quotas.ExceededError, kept string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status:  metav1.StatusFailure,
@@ -255,27 +255,27 @@ func storageExceeded(exceeded *quotas.ExceededError, kept string) error {
 	}}
 }
 
-// upper begins a text with a capital letter.
+// upper capitalizes the first letter.
 func upper(text string) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// asked is what a caller of functions/run asks for, beside the inputs.
-type asked struct {
+// runRequest is a parsed request to functions/run, without its body.
+type runRequest struct {
 	run    *v1alpha1.FunctionRun
 	stream parameters.Stream
-	// upload is the name of one that comes in several calls; "" for one that comes in this. offset is how many inputs came
-	// before those of this call; more: others follow, and there is no run yet.
+	// upload is the name of an upload in several calls; "" for an upload in one call. offset is the number of inputs before
+	// this call; more: other calls follow, and no run is created yet.
 	upload string
 	offset int
 	more   bool
 }
 
-// uploadName is what an upload that comes in several calls may be called: something that nobody else thinks of.
+// uploadName is the format of the name of an upload: long enough that clients do not choose the same one.
 var uploadName = regexp.MustCompile(`^[A-Za-z0-9-]{16,64}$`)
 
-func askedRun(values url.Values, header http.Header) (asked, error) {
-	a := asked{run: &v1alpha1.FunctionRun{}}
+func parseRunRequest(values url.Values, header http.Header) (runRequest, error) {
+	a := runRequest{run: &v1alpha1.FunctionRun{}}
 	err := parseAll(values, map[string]func(string) error{
 		"name": func(text string) error { a.run.Name = text; return nil },
 		"spec": func(text string) error { return specFrom(text, &a.run.Spec) },
@@ -283,7 +283,7 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 			a.stream.Format, err = formatNamed(text)
 			return err
 		},
-		"header": truth(&a.stream.Header),
+		"header": boolean(&a.stream.Header),
 		"cells": func(text string) error {
 			if a.stream.TypedCells = text == "json"; !a.stream.TypedCells && text != "text" {
 				return errors.New("must be text or json")
@@ -292,39 +292,39 @@ func askedRun(values url.Values, header http.Header) (asked, error) {
 		},
 		"upload": func(text string) error {
 			if a.upload = text; !uploadName.MatchString(text) {
-				return errors.New("must be 16 to 64 letters, digits and '-' that nobody else thinks of, such as a UUID")
+				return errors.New("must be a unique name of 16 to 64 letters, digits and '-', such as a UUID")
 			}
 			return nil
 		},
 		"offset": func(text string) (err error) {
 			if a.offset, err = strconv.Atoi(text); err != nil || a.offset < 0 || a.offset > parameters.MaxInputs {
-				return errors.New("must be how many inputs of the upload came before")
+				return errors.New("must be the number of inputs of the upload that were sent before")
 			}
 			return nil
 		},
-		"more": truth(&a.more),
+		"more": boolean(&a.more),
 	})
 	switch {
 	case err != nil:
-		return asked{}, err
+		return runRequest{}, err
 	case a.upload == "" && (a.more || values.Has("offset")):
-		return asked{}, errors.New("offset and more are for inputs that come in several calls: name them by the parameter upload")
+		return runRequest{}, errors.New("offset and more are for inputs that are sent in several calls: name the upload with the parameter upload")
 	case a.upload != "" && !values.Has("offset"):
-		return asked{}, errors.New("an upload needs the parameter offset: how many of its inputs came before, 0 for the first call")
+		return runRequest{}, errors.New("an upload needs the parameter offset: the number of its inputs that were sent before, 0 for the first call")
 	}
 	a.stream.MayBeEmpty = a.upload != ""
 	if err := plainBody(header); err != nil {
-		return asked{}, err
+		return runRequest{}, err
 	}
 	if a.stream.Format == "" {
 		if err := contentFormat(header.Get("Content-Type"), &a.stream); err != nil {
-			return asked{}, err
+			return runRequest{}, err
 		}
 	}
 	return a, nil
 }
 
-// specFrom reads how the run is to run: fields of a FunctionRun's spec, but what the address and the body say.
+// specFrom parses the parameter spec: fields of a FunctionRun's spec, except those that the path and the body contain.
 func specFrom(text string, spec *v1alpha1.FunctionRunSpec) error {
 	const wanted = "must be a JSON object with fields of a FunctionRun's spec, such as {\"workers\": 4}: %w"
 	var wrong *strictjson.Error
@@ -337,10 +337,10 @@ func specFrom(text string, spec *v1alpha1.FunctionRunSpec) error {
 		return fmt.Errorf(wanted, err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("must be one JSON object, and there is more behind it")
+		return errors.New("must be one JSON object without text after it")
 	}
 	if spec.Parameters != nil || spec.ParametersLiteral != nil || spec.ParametersFrom != nil || spec.FunctionRef.Name != "" {
-		return errors.New("must have neither inputs, which are the body, nor functionRef, which is in the address")
+		return errors.New("must not contain inputs, which are in the body, or functionRef, which is in the path")
 	}
 	return nil
 }
@@ -359,7 +359,7 @@ func formatNamed(text string) (v1alpha1.ParametersFormat, error) {
 	return "", errors.New("must be json, ndjson, csv or python")
 }
 
-// contentFormat reads the format off a Content-Type. Without one it is JSON.
+// contentFormat returns the format of a Content-Type. The default is JSON.
 func contentFormat(contentType string, stream *parameters.Stream) error {
 	if contentType == "" {
 		stream.Format = v1alpha1.FormatJSON
@@ -367,7 +367,7 @@ func contentFormat(contentType string, stream *parameters.Stream) error {
 	}
 	media, details, err := mime.ParseMediaType(contentType)
 	if err != nil {
-		return fmt.Errorf("the Content-Type %.100q cannot be read", contentType)
+		return fmt.Errorf("the Content-Type %.100q is invalid", contentType)
 	}
 	switch media {
 	case contentJSON:
@@ -380,7 +380,7 @@ func contentFormat(contentType string, stream *parameters.Stream) error {
 	case "text/x-python":
 		stream.Format = v1alpha1.FormatPython
 	default:
-		return fmt.Errorf("the Content-Type is %.100q: send application/json, application/x-ndjson, text/csv or text/x-python, or say the format by the parameter format", media)
+		return fmt.Errorf("the Content-Type %.100q is not supported: send application/json, application/x-ndjson, text/csv or text/x-python, or set the parameter format", media)
 	}
 	return nil
 }

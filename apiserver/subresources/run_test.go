@@ -33,7 +33,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// shelf keeps what was uploaded in one call, and starter what was started.
+// shelf stores uploads in one call, starter the created run.
 type shelf struct {
 	PartUploader
 	inputs []string
@@ -56,16 +56,16 @@ func (s *shelf) Write(_ context.Context, namespace string, inputs uploads.Inputs
 
 type starter struct {
 	dry, made *v1alpha1.FunctionRun
-	who       string
+	user      string
 	err       error
 }
 
-func (s *starter) StartRun(_ context.Context, run *v1alpha1.FunctionRun, who string, dry bool) (*v1alpha1.FunctionRun, error) {
+func (s *starter) StartRun(_ context.Context, run *v1alpha1.FunctionRun, user string, dry bool) (*v1alpha1.FunctionRun, error) {
 	if dry {
 		s.dry = run.DeepCopy()
 		return run, s.err
 	}
-	s.made, s.who = run.DeepCopy(), who
+	s.made, s.user = run.DeepCopy(), user
 	return run, nil
 }
 
@@ -86,7 +86,7 @@ func post(t *testing.T, storage rest.Connecter, name, query, contentType string,
 	return answer
 }
 
-func TestInputsInARunOut(t *testing.T) {
+func TestRunCreatesARunOfTheInputs(t *testing.T) {
 	for name, tc := range map[string]struct {
 		query, contentType, body string
 		want                     []string
@@ -94,11 +94,11 @@ func TestInputsInARunOut(t *testing.T) {
 		runName, generateName    string
 	}{
 		"JSON, by default":                   {body: `[[1],[2]]`, want: []string{"[1]", "[2]"}, generateName: "hello-"},
-		"lines by their type":                {contentType: "application/x-ndjson; charset=utf-8", body: "[1]\n2\n", want: []string{"[1]", "[2]"}, generateName: "hello-"},
-		"a table by its type, with a header": {contentType: "text/csv; header=present", body: "a\n1\n", want: []string{`[{"a":"1"}]`}, generateName: "hello-"},
-		"a table by parameters":              {query: "format=csv&header=true&cells=json", contentType: "application/octet-stream", body: "a\n1\n", want: []string{`[{"a":1}]`}, generateName: "hello-"},
+		"NDJSON by Content-Type":             {contentType: "application/x-ndjson; charset=utf-8", body: "[1]\n2\n", want: []string{"[1]", "[2]"}, generateName: "hello-"},
+		"CSV by Content-Type, with a header": {contentType: "text/csv; header=present", body: "a\n1\n", want: []string{`[{"a":"1"}]`}, generateName: "hello-"},
+		"CSV by parameters":                  {query: "format=csv&header=true&cells=json", contentType: "application/octet-stream", body: "a\n1\n", want: []string{`[{"a":1}]`}, generateName: "hello-"},
 		"a Python tuple":                     {query: "format=python", body: "((1,),)", want: []string{"(1,)"}, generateName: "hello-"},
-		"a name, and how to run": {
+		"a name and a spec": {
 			query: "name=mine&spec=" + url.QueryEscape(`{"workers": 3, "retries": 1}`), body: `[[]]`, want: []string{"[]"}, runName: "mine",
 			spec: func(s *v1alpha1.FunctionRunSpec) {
 				s.Workers, s.Retries = ptr.To[int32](3), ptr.To[int32](1)
@@ -124,8 +124,8 @@ func TestInputsInARunOut(t *testing.T) {
 			if tc.spec != nil {
 				tc.spec(&want.Spec)
 			}
-			if diff := cmp.Diff(want, runs.made); diff != "" || runs.who != "alice" {
-				t.Errorf("the run, by %q (-want +got):\n%s", runs.who, diff)
+			if diff := cmp.Diff(want, runs.made); diff != "" || runs.user != "alice" {
+				t.Errorf("the run, by %q (-want +got):\n%s", runs.user, diff)
 			}
 			answered := &v1alpha1.FunctionRun{}
 			if err := json.Unmarshal([]byte(got.body), answered); err != nil || cmp.Diff(want, answered) != "" {
@@ -135,7 +135,7 @@ func TestInputsInARunOut(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
+func TestRunErrors(t *testing.T) {
 	taken := apierrors.NewAlreadyExists(v1alpha1.Resource("functionruns"), "mine")
 	for name, tc := range map[string]struct {
 		query, contentType string
@@ -144,39 +144,39 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 		shelf              shelf
 		want               func(error) bool
 		says               string
-		unread             bool // before anything of the body was read
+		unread             bool // the body was not read
 	}{
-		"a line that is no JSON":       {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is not JSON"},
-		"nothing":                      {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "it contains no inputs"},
-		"a format that there is not":   {query: "format=xml", want: apierrors.IsBadRequest, says: `the parameter format is "xml": it must be json, ndjson, csv or python`, unread: true},
-		"a type that there is not":     {contentType: "text/html", want: apierrors.IsBadRequest, says: `the Content-Type is "text/html": send`, unread: true},
-		"a type that is none":          {contentType: "a/b/c", want: apierrors.IsBadRequest, says: `the Content-Type "a/b/c" cannot be read`, unread: true},
-		"cells that there are not":     {query: "cells=numbers", want: apierrors.IsBadRequest, says: "it must be text or json", unread: true},
-		"a spec that is no JSON":       {query: "spec=workers", want: apierrors.IsBadRequest, says: "it must be a JSON object", unread: true},
-		"a field given twice":          {query: "spec=" + url.QueryEscape(`{"workers": 1, "workers": 2}`), want: apierrors.IsBadRequest, says: `the key "workers" is given twice`, unread: true},
-		"a field of two cases":         {query: "spec=" + url.QueryEscape(`{"workers": 1, "Workers": 2}`), want: apierrors.IsBadRequest, says: `the key "Workers" is given twice`, unread: true},
-		"a spec of many levels":        {query: "spec=" + strings.Repeat("[", 65), want: apierrors.IsBadRequest, says: "deeper than 64 levels", unread: true},
-		"a query that is none":         {query: "spec=%zz", want: apierrors.IsBadRequest, says: "the query is not urlencoded", unread: true},
-		"a name with a NUL":            {query: "name=a%00b", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
-		"a name of bytes":              {query: "name=%ff", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
-		"a key twice in an input":      {body: strings.NewReader(`[[{"a":1,"a":2}]]`), want: apierrors.IsBadRequest, says: `input 0: the key "a" is given twice`},
-		"a field that there is not":    {query: "spec=" + url.QueryEscape(`{"worker": 1}`), want: apierrors.IsBadRequest, says: `unknown field "worker"`, unread: true},
-		"a spec and more":              {query: "spec=" + url.QueryEscape(`{} {}`), want: apierrors.IsBadRequest, says: "one JSON object", unread: true},
-		"inputs in the spec":           {query: "spec=" + url.QueryEscape(`{"parameters": [[1]]}`), want: apierrors.IsBadRequest, says: "neither inputs", unread: true},
-		"another function in the spec": {query: "spec=" + url.QueryEscape(`{"functionRef": {"name": "x"}}`), want: apierrors.IsBadRequest, says: "nor functionRef", unread: true},
-		"an upload that all think of":  {query: "upload=mine&offset=0", want: apierrors.IsBadRequest, says: "it must be 16 to 64 letters, digits and '-' that nobody else thinks of", unread: true},
-		"an upload from anywhere":      {query: "upload=" + partName, want: apierrors.IsBadRequest, says: "needs the parameter offset", unread: true},
-		"an offset that is none":       {query: "offset=-1&upload=" + partName, want: apierrors.IsBadRequest, says: "it must be how many inputs of the upload came before", unread: true},
-		"an offset of nothing":         {query: "offset=1", want: apierrors.IsBadRequest, says: "name them by the parameter upload", unread: true},
-		"more of nothing":              {query: "more=true", want: apierrors.IsBadRequest, says: "name them by the parameter upload", unread: true},
-		"a name that is taken":         {query: "name=mine", starter: starter{err: taken}, want: apierrors.IsAlreadyExists, says: "already exists", unread: true},
-		"a cluster that is away":       {starter: starter{err: errors.New("connection refused")}, want: apierrors.IsServiceUnavailable, says: "the run cannot be made at the moment", unread: true},
-		"more than may come":           {query: "format=ndjson", body: strings.NewReader(strings.Repeat("[1]\n", 1<<20)), want: apierrors.IsRequestEntityTooLargeError, says: "the body has more than 2097152 bytes"},
-		"more than may be kept":        {body: strings.NewReader("[1]"), shelf: shelf{err: fmt.Errorf("%w: so many", uploads.ErrTooLarge)}, want: apierrors.IsRequestEntityTooLargeError, says: "so many"},
-		"a full disk":                  {body: strings.NewReader("[1]"), shelf: shelf{err: outcomes.ErrFull}, want: apierrors.IsServiceUnavailable, says: "make its volume larger"},
+		"a line that is not JSON":        {query: "format=ndjson", body: strings.NewReader("[1]\n{\n"), want: apierrors.IsBadRequest, says: "the inputs cannot be read: line 2: it is not JSON"},
+		"nothing":                        {body: strings.NewReader(""), want: apierrors.IsBadRequest, says: "it contains no inputs"},
+		"an unknown format":              {query: "format=xml", want: apierrors.IsBadRequest, says: `the parameter format is "xml": it must be json, ndjson, csv or python`, unread: true},
+		"an unknown Content-Type":        {contentType: "text/html", want: apierrors.IsBadRequest, says: `the Content-Type "text/html" is not supported: send`, unread: true},
+		"an invalid Content-Type":        {contentType: "a/b/c", want: apierrors.IsBadRequest, says: `the Content-Type "a/b/c" is invalid`, unread: true},
+		"an invalid value of cells":      {query: "cells=numbers", want: apierrors.IsBadRequest, says: "it must be text or json", unread: true},
+		"a spec that is not JSON":        {query: "spec=workers", want: apierrors.IsBadRequest, says: "it must be a JSON object", unread: true},
+		"a field given twice":            {query: "spec=" + url.QueryEscape(`{"workers": 1, "workers": 2}`), want: apierrors.IsBadRequest, says: `the key "workers" is given twice`, unread: true},
+		"a field given in two cases":     {query: "spec=" + url.QueryEscape(`{"workers": 1, "Workers": 2}`), want: apierrors.IsBadRequest, says: `the key "Workers" is given twice`, unread: true},
+		"a spec of many levels":          {query: "spec=" + strings.Repeat("[", 65), want: apierrors.IsBadRequest, says: "deeper than 64 levels", unread: true},
+		"an invalid query":               {query: "spec=%zz", want: apierrors.IsBadRequest, says: "the query is not URL-encoded", unread: true},
+		"a name with a NUL":              {query: "name=a%00b", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
+		"a name that is not UTF-8":       {query: "name=%ff", want: apierrors.IsBadRequest, says: "not text in UTF-8 without NUL", unread: true},
+		"a key twice in an input":        {body: strings.NewReader(`[[{"a":1,"a":2}]]`), want: apierrors.IsBadRequest, says: `input 0: the key "a" is given twice`},
+		"an unknown field":               {query: "spec=" + url.QueryEscape(`{"worker": 1}`), want: apierrors.IsBadRequest, says: `unknown field "worker"`, unread: true},
+		"a spec with text after it":      {query: "spec=" + url.QueryEscape(`{} {}`), want: apierrors.IsBadRequest, says: "one JSON object", unread: true},
+		"inputs in the spec":             {query: "spec=" + url.QueryEscape(`{"parameters": [[1]]}`), want: apierrors.IsBadRequest, says: "must not contain inputs", unread: true},
+		"another function in the spec":   {query: "spec=" + url.QueryEscape(`{"functionRef": {"name": "x"}}`), want: apierrors.IsBadRequest, says: "or functionRef", unread: true},
+		"a short name of an upload":      {query: "upload=mine&offset=0", want: apierrors.IsBadRequest, says: "it must be a unique name of 16 to 64 letters, digits and '-'", unread: true},
+		"an upload without an offset":    {query: "upload=" + partName, want: apierrors.IsBadRequest, says: "needs the parameter offset", unread: true},
+		"a negative offset":              {query: "offset=-1&upload=" + partName, want: apierrors.IsBadRequest, says: "it must be the number of inputs of the upload that were sent before", unread: true},
+		"an offset without an upload":    {query: "offset=1", want: apierrors.IsBadRequest, says: "name the upload with the parameter upload", unread: true},
+		"more without an upload":         {query: "more=true", want: apierrors.IsBadRequest, says: "name the upload with the parameter upload", unread: true},
+		"a name that is taken":           {query: "name=mine", starter: starter{err: taken}, want: apierrors.IsAlreadyExists, says: "already exists", unread: true},
+		"a cluster that does not answer": {starter: starter{err: errors.New("connection refused")}, want: apierrors.IsServiceUnavailable, says: "the run cannot be created", unread: true},
+		"a body that is too large":       {query: "format=ndjson", body: strings.NewReader(strings.Repeat("[1]\n", 1<<20)), want: apierrors.IsRequestEntityTooLargeError, says: "the body has more than 2097152 bytes"},
+		"an upload that is too large":    {body: strings.NewReader("[1]"), shelf: shelf{err: fmt.Errorf("%w: so many", uploads.ErrTooLarge)}, want: apierrors.IsRequestEntityTooLargeError, says: "so many"},
+		"a full disk":                    {body: strings.NewReader("[1]"), shelf: shelf{err: outcomes.ErrFull}, want: apierrors.IsServiceUnavailable, says: "increase the size of its volume"},
 		"a quota that is used up": {body: strings.NewReader("[1]"), shelf: shelf{err: &quotas.ExceededError{Room: quotas.Room{Kind: quotas.Uploads, Namespace: "space", Used: 5 << 30, Limit: 5 << 30}, Wanted: 1 << 20}},
-			want: insufficientStorage, says: "The namespace space stores 5 GiB of uploaded inputs, and its quota is 5 GiB: 1 MiB more do not fit. Delete runs whose inputs were uploaded"},
-		"a body that breaks off": {body: iotest.ErrReader(io.ErrUnexpectedEOF), want: apierrors.IsBadRequest, says: "the body ended before all of it had come"},
+			want: insufficientStorage, says: "The namespace space stores 5 GiB of uploaded inputs, and its quota is 5 GiB: 1 MiB more would exceed it. Delete runs whose inputs were uploaded"},
+		"a truncated body": {body: iotest.ErrReader(io.ErrUnexpectedEOF), want: apierrors.IsBadRequest, says: "the body is incomplete"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := tc.body
@@ -188,7 +188,7 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 				t.Errorf("error %v, want one that says %q", got.refused, tc.says)
 			}
 			if tc.starter.made != nil {
-				t.Error("a run was made")
+				t.Error("a run was created")
 			}
 		})
 	}
@@ -196,7 +196,7 @@ func TestWhatCannotBecomeARunIsRefused(t *testing.T) {
 
 const partName = "0b9f1c5e-7d0a-4a43-9d06-0d6a4e3f0c11"
 
-func TestInputsMayComeInSeveralCalls(t *testing.T) {
+func TestRunAcceptsInputsInSeveralCalls(t *testing.T) {
 	db := outcomes.NewSQLite(filepath.Join(t.TempDir(), "outcomes.db"))
 	if err := db.Open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -222,16 +222,16 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 		}
 	}
 	part("offset=0", "", 0)
-	refused("offset=0&more=true", strings.NewReader("{"), apierrors.IsBadRequest, "line 1: it is not JSON: unexpected end of JSON input. Nothing was kept.")
-	refused("offset=0", strings.NewReader(""), apierrors.IsConflict, "begin again at offset 0")
+	refused("offset=0&more=true", strings.NewReader("{"), apierrors.IsBadRequest, "line 1: it is not JSON: unexpected end of JSON input. No input was stored.")
+	refused("offset=0", strings.NewReader(""), apierrors.IsConflict, "start again at offset 0")
 	part("offset=0", "[1]\n[2]\n", 2)
 	part("offset=1", "[2]\n[3]\n", 3)
-	refused("offset=4&more=true", strings.NewReader("[5]"), apierrors.IsConflict, "the upload has 3 inputs: go on at that offset")
-	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is not JSON: unexpected end of JSON input. The 4 inputs before are kept for an hour.")
-	refused("offset=4&more=true", io.MultiReader(strings.NewReader("[5]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), apierrors.IsBadRequest, "The 5 inputs before are kept")
+	refused("offset=4&more=true", strings.NewReader("[5]"), apierrors.IsConflict, "the upload has 3 inputs: continue at that offset")
+	refused("offset=3&more=true", strings.NewReader("[4]\n{"), apierrors.IsBadRequest, "line 2: it is not JSON: unexpected end of JSON input. The 4 inputs before it are kept for an hour.")
+	refused("offset=4&more=true", io.MultiReader(strings.NewReader("[5]\n"), iotest.ErrReader(io.ErrUnexpectedEOF)), apierrors.IsBadRequest, "The 5 inputs before it are kept")
 	refused("offset=3", strings.NewReader("[4]"), apierrors.IsConflict, "the upload has 5 inputs")
 	if runs.made != nil {
-		t.Fatalf("a run was made: %+v", runs.made)
+		t.Fatalf("a run was created: %+v", runs.made)
 	}
 	got := call("offset=5", strings.NewReader("[6]"))
 	whole, err := kept.Write(t.Context(), "space", parameters.NewReader(strings.NewReader("[1]\n2\n3\n4\n5\n6\n"), parameters.Stream{Format: v1alpha1.FormatNDJSON}))
@@ -244,10 +244,10 @@ func TestInputsMayComeInSeveralCalls(t *testing.T) {
 	if diff := cmp.Diff(uploadedAs(whole), runs.made.Spec.ParametersFrom); diff != "" {
 		t.Errorf("its inputs (-want +got):\n%s", diff)
 	}
-	refused("offset=6", strings.NewReader(""), apierrors.IsConflict, "there is no such upload")
+	refused("offset=6", strings.NewReader(""), apierrors.IsConflict, "the upload does not exist")
 }
 
-// insufficientStorage recognises a 507 of its reason.
+// insufficientStorage reports whether an error is a 507 with its reason.
 func insufficientStorage(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && status.Status().Code == http.StatusInsufficientStorage && status.Status().Reason == "StorageQuotaExceeded"
@@ -260,9 +260,9 @@ func (r readerFuncFails) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestACompressedBodyIsRefused(t *testing.T) {
-	_, err := askedRun(url.Values{}, http.Header{"Content-Encoding": {"gzip"}})
-	if !apierrors.IsUnsupportedMediaType(err) || !strings.Contains(err.Error(), "send it as it is") {
+func TestACompressedBodyIsRejected(t *testing.T) {
+	_, err := parseRunRequest(url.Values{}, http.Header{"Content-Encoding": {"gzip"}})
+	if !apierrors.IsUnsupportedMediaType(err) || !strings.Contains(err.Error(), "send it uncompressed") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -303,7 +303,7 @@ func finishedRun() runsFunc {
 	return func(string) (*v1alpha1.FunctionRun, error) { return run, nil }
 }
 
-func TestARerunTakesWhatDidNotSucceed(t *testing.T) {
+func TestARerunHasTheInputsThatDidNotSucceed(t *testing.T) {
 	failed := indexset.Of(3).Union(indexset.Span(10, 3000))
 	kept, runs := &shelf{}, &starter{}
 	got := post(t, NewRerun(finishedRun(), failures(failed), inputsOf{}, kept, runs), "run", "spec="+url.QueryEscape(`{"timeoutSeconds": 5}`), "", nil)
@@ -334,7 +334,7 @@ func TestARerunTakesWhatDidNotSucceed(t *testing.T) {
 	}
 }
 
-func TestARerunThatCannotBe(t *testing.T) {
+func TestRerunErrors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		runs   runsFunc
 		failed indexset.Set
@@ -342,10 +342,10 @@ func TestARerunThatCannotBe(t *testing.T) {
 		want   func(error) bool
 		says   string
 	}{
-		"a run that goes on":       {theRun(3), indexset.Of(1), nil, apierrors.IsConflict, "the run is not over"},
-		"nothing failed":           {finishedRun(), indexset.Set{}, nil, apierrors.IsConflict, "every input of the run succeeded"},
-		"inputs that are gone":     {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "are gone"},
-		"inputs that are far away": {finishedRun(), indexset.Of(1), inputsOf{"uid": errors.New("refused")}, apierrors.IsServiceUnavailable, "at the moment"},
+		"a run that is executing":    {theRun(3), indexset.Of(1), nil, apierrors.IsConflict, "the run has not finished"},
+		"nothing failed":             {finishedRun(), indexset.Set{}, nil, apierrors.IsConflict, "every input of the run succeeded"},
+		"deleted inputs":             {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "are gone"},
+		"inputs that cannot be read": {finishedRun(), indexset.Of(1), inputsOf{"uid": errors.New("refused")}, apierrors.IsServiceUnavailable, "the inputs cannot be stored: refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runs := &starter{}

@@ -8,21 +8,22 @@ import (
 	"sharedcloud.io/function-operator/apiserver/outcomes"
 )
 
-// streamBuffer is how much is written at once. yieldEvery is after how many outcomes other requests may run.
+// streamBuffer is the size of a write. yieldEvery is the number of outcomes after which other requests may run.
 const (
 	streamBuffer = 64 << 10
 	yieldEvery   = 64
 )
 
-// format is how an answer of many outcomes is written.
+// format is the format of a response with many outcomes.
 type format interface {
-	// beginning, one outcome (the first or not), and the end after so many. What is returned is valid until the next call.
+	// The beginning, one outcome (first or not), and the end after so many outcomes. The results are valid until the next
+	// call.
 	beginning() []byte
 	one(o *outcomes.Outcome, first bool) []byte
 	end(written int) []byte
 }
 
-// newFormat finds a format by its content type.
+// newFormat returns the format of a content type.
 func newFormat(q query) format {
 	switch q.format {
 	case contentCSV:
@@ -33,7 +34,7 @@ func newFormat(q query) format {
 	return array{newEncoder(q.output)}
 }
 
-// lines is one JSON object a line.
+// lines writes one JSON object per line.
 type lines struct{ *encoder }
 
 func (lines) beginning() []byte { return nil }
@@ -46,7 +47,7 @@ func (l lines) one(o *outcomes.Outcome, _ bool) []byte {
 
 func (lines) end(int) []byte { return nil }
 
-// array is one JSON array: an outcome a line there too, for people look at it.
+// array writes one JSON array, also with one outcome per line, so that it is readable.
 type array struct{ *encoder }
 
 func (array) beginning() []byte { return []byte("[") }
@@ -65,16 +66,16 @@ func (array) end(written int) []byte {
 	return []byte("]\n")
 }
 
-// stream writes outcomes to a caller. The header is sent with the first of them, so that until then an error can still be
-// answered as one.
+// stream writes outcomes to a client. The header is sent with the first of them: until then, an error can be returned as an
+// error response.
 type stream struct {
 	response http.ResponseWriter
 	buffered *bufio.Writer
 	format   format
 	kind     string
-	begun    bool
+	started  bool
 	written  int
-	// broken is why the caller gets nothing more.
+	// broken is why nothing more can be written.
 	broken error
 }
 
@@ -83,16 +84,16 @@ func newStream(w http.ResponseWriter, q query) *stream {
 }
 
 func (s *stream) begin() {
-	if s.begun {
+	if s.started {
 		return
 	}
-	s.begun = true
+	s.started = true
 	s.response.Header().Set("Content-Type", s.kind)
 	s.response.WriteHeader(http.StatusOK)
 	s.put(s.format.beginning())
 }
 
-// write writes one more outcome. It returns false when the caller takes no more.
+// write writes one outcome. It returns false if nothing more can be written.
 func (s *stream) write(o *outcomes.Outcome) bool {
 	s.begin()
 	s.put(s.format.one(o, s.written == 0))
@@ -103,7 +104,7 @@ func (s *stream) write(o *outcomes.Outcome) bool {
 	return s.broken == nil
 }
 
-// flush brings what was written to the caller.
+// flush sends what was written.
 func (s *stream) flush() {
 	s.begin()
 	if s.broken != nil {
@@ -117,7 +118,7 @@ func (s *stream) flush() {
 	}
 }
 
-// end makes a whole of it.
+// end completes the response.
 func (s *stream) end() {
 	s.begin()
 	s.put(s.format.end(s.written))

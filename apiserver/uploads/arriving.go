@@ -17,22 +17,22 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// ErrElsewhere: another call adds to the same upload, or has completed it.
-var ErrElsewhere = errors.New("another call adds to this upload: ask how many inputs it has, and go on from there")
+// ErrConflict: another call adds to the same upload, or has completed it.
+var ErrConflict = errors.New("another call adds to this upload: ask for its number of inputs, and continue at that offset")
 
-// OffsetError says that an upload that comes in several calls has another number of inputs than the caller said.
+// OffsetError reports that an upload in several calls has another number of inputs than the caller expected.
 type OffsetError struct{ Have int }
 
 func (e *OffsetError) Error() string {
 	if e.Have == 0 {
-		return "there is no such upload (any more; what nobody adds to goes after an hour): begin again at offset 0"
+		return "the upload does not exist, or was deleted because no input arrived for an hour: start again at offset 0"
 	}
-	return fmt.Sprintf("the upload has %d inputs: go on at that offset", e.Have)
+	return fmt.Sprintf("the upload has %d inputs: continue at that offset", e.Have)
 }
 
-// Append adds inputs to the upload that comes in several calls under a name, the first of them at offset, and says how many
-// inputs the upload has then, also beside an error. What it has already is passed over, not compared. Whatever happens, what
-// has come is kept: who was cut off asks, with no inputs, and goes on from there.
+// Append adds inputs, the first of them at offset, to the upload with the name, and returns the number of inputs of the
+// upload, also with an error. Inputs that it already has are skipped and not compared. Inputs that have arrived are kept
+// after any error: a client that was interrupted asks with a call without inputs, and continues from there.
 func (s *Store) Append(ctx context.Context, namespace, name string, offset int, inputs Inputs) (have int, err error) {
 	uid, err := s.uid(namespace)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Store) Append(ctx context.Context, namespace, name string, offset int, 
 	return w.stored(), err
 }
 
-// keep stores what came before an error, also for a caller who is gone.
+// keep stores what arrived before an error, even if the caller is gone.
 func (s *Store) keep(ctx context.Context, w *writer, have int, cause error) (int, error) {
 	if w == nil {
 		return have, cause
@@ -88,12 +88,12 @@ func (s *Store) keep(ctx context.Context, w *writer, have int, cause error) (int
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := w.flush(ctx); err != nil {
-		klog.FromContext(ctx).V(1).Info("The rest of a call that was cut off is not kept", "upload", w.name, "err", err)
+		klog.FromContext(ctx).V(1).Info("Failed to store the last inputs of an interrupted call", "upload", w.name, "err", err)
 	}
 	return w.stored(), cause
 }
 
-// Finish completes an upload that came in several calls and has so many inputs. It can be repeated until Forget.
+// Finish completes an upload that must have this number of inputs. It can be repeated until Forget.
 func (s *Store) Finish(ctx context.Context, namespace, name string, inputs int) (Upload, error) {
 	uid, err := s.uid(namespace)
 	if err != nil {
@@ -118,19 +118,19 @@ func (s *Store) Finish(ctx context.Context, namespace, name string, inputs int) 
 	kept, err := s.complete(ctx, arriving.ID, uid, namespace, upload, func(tx *outcomes.Tx, same int64) error {
 		return tx.PutArriving(namespace, name, same, arriving.State)
 	})
-	if errors.Is(err, ErrSwept) {
-		err = ErrElsewhere
+	if errors.Is(err, ErrExpired) {
+		err = ErrConflict
 	}
 	if err != nil || kept {
 		return upload, err
 	}
 	if err := s.remove(context.WithoutCancel(ctx), namespace, arriving.ID); err != nil {
-		klog.FromContext(ctx).Error(err, "Deleting an upload that was there already; it is swept", "namespace", namespace)
+		klog.FromContext(ctx).Error(err, "Failed to delete a duplicate upload; the sweeper deletes it", "namespace", namespace)
 	}
 	return upload, nil
 }
 
-// Forget lets the name of an upload stand for nothing any more: a run names the upload by its digest now.
+// Forget deletes the name of an upload: a run references it by its digest now.
 func (s *Store) Forget(ctx context.Context, namespace, name string) error {
 	return s.store.Update(ctx, nameLock(namespace, name), func(tx *outcomes.Tx) error {
 		return tx.ForgetArriving(namespace, name)
@@ -145,7 +145,7 @@ func (s *Store) arriving(ctx context.Context, namespace string, uid types.UID, n
 	return found, err
 }
 
-// resume goes on with an upload, or begins it.
+// resume continues an upload, or starts it.
 func (s *Store) resume(ctx context.Context, namespace string, uid types.UID, name string, arriving *outcomes.Arriving) (*writer, error) {
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	if arriving != nil {
@@ -159,7 +159,7 @@ func (s *Store) resume(ctx context.Context, namespace string, uid types.UID, nam
 			return err
 		}
 		if other != nil {
-			return ErrElsewhere
+			return ErrConflict
 		}
 		if err := s.room(tx, namespace, outcomes.UploadBytes); err != nil {
 			return err
@@ -172,29 +172,29 @@ func (s *Store) resume(ctx context.Context, namespace string, uid types.UID, nam
 	return w, s.refused(err)
 }
 
-// nameLock makes transactions on the same name follow one another.
+// nameLock serializes transactions on the same name.
 func nameLock(namespace, name string) types.UID {
 	return types.UID("upload-name/" + namespace + "/" + name)
 }
 
-// digestAfter is the digest that had that state.
+// digestAfter returns the digest with the state.
 func digestAfter(state []byte) (hash.Hash, error) {
 	digest := sha256.New()
 	if marshaled, ok := digest.(encoding.BinaryUnmarshaler); ok && marshaled.UnmarshalBinary(state) == nil {
 		return digest, nil
 	}
-	return nil, errors.New("this upload was begun with another version of the server: upload the inputs again, under another name")
+	return nil, errors.New("this upload was started with another version of the server: upload the inputs again, with another name")
 }
 
-// putState notes the digest's state with what is stored.
+// putState stores the state of the digest in the transaction that stores a chunk.
 func (w *writer) putState(tx *outcomes.Tx) error {
 	marshaler, ok := w.digest.(encoding.BinaryMarshaler)
 	if !ok {
-		return errors.New("the state of a digest cannot be kept")
+		return errors.New("the state of a digest cannot be encoded")
 	}
 	state, err := marshaler.MarshalBinary()
 	if err != nil {
-		return fmt.Errorf("keeping the state of a digest: %w", err)
+		return fmt.Errorf("encoding the state of a digest: %w", err)
 	}
 	return tx.PutArriving(w.name.Namespace, w.name.Name, w.id, state)
 }

@@ -16,7 +16,7 @@ import (
 
 const upload = "0b9f1c5e-7d0a-4a43-9d06-0d6a4e3f0c11"
 
-// some are the lines from first on, up to before last.
+// some returns the lines from first to last, exclusive.
 func some(text string, first, last int) string {
 	return strings.Join(strings.SplitAfter(text, "\n")[first:last], "")
 }
@@ -34,7 +34,7 @@ func mustHave(t *testing.T, store *Store, name string, offset int, text string, 
 	}
 }
 
-// offsetOf is how many inputs an OffsetError says there are; -1 for another error.
+// offsetOf returns the number of inputs in an OffsetError; -1 for another error.
 func offsetOf(err error) int {
 	if offset := (&OffsetError{}); errors.As(err, &offset) {
 		return offset.Have
@@ -42,17 +42,17 @@ func offsetOf(err error) int {
 	return -1
 }
 
-func TestWhatComesInSeveralCallsIsWhatComesInOne(t *testing.T) {
+func TestAnUploadInSeveralCallsEqualsOneInOneCall(t *testing.T) {
 	const n = 5000
 	text := numbered(n, 1000)
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	whole, err := store.Write(t.Context(), "other", parameters.NewReader(strings.NewReader(text), lines))
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustHave(t, store, upload, 0, "", 0)
 	if uploads, _ := rows(t, db); uploads != 1 {
-		t.Errorf("who asks has begun an upload: there are %d", uploads)
+		t.Errorf("a call without inputs has created an upload: %d exist", uploads)
 	}
 	broken := errors.New("the connection broke")
 	have, err := appended(t.Context(), store, upload, 0, io.MultiReader(strings.NewReader(some(text, 0, 2500)), readerFunc(func([]byte) (int, error) { return 0, broken })))
@@ -60,7 +60,7 @@ func TestWhatComesInSeveralCallsIsWhatComesInOne(t *testing.T) {
 		t.Errorf("%d inputs are kept of 2500, %v", have, err)
 	}
 	mustHave(t, store, upload, have, "", have)
-	mustHave(t, store, upload, 0, some(text, 0, 100), have) // a call that is repeated
+	mustHave(t, store, upload, 0, some(text, 0, 100), have) // a repeated call
 	mustHave(t, store, upload, 0, some(text, 0, 3000), 3000)
 	mustHave(t, store, upload, 3000, some(text, 3000, 3001), 3001)
 	mustHave(t, store, upload, 2990, some(text, 2990, n), n)
@@ -85,15 +85,15 @@ func TestWhatComesInSeveralCallsIsWhatComesInOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := store.Finish(t.Context(), "space", upload, n); offsetOf(err) != 0 {
-		t.Errorf("what is forgotten: %v", err)
+		t.Errorf("a deleted name: %v", err)
 	}
 	if _, err := store.Slice(t.Context(), "space", whole.Digest, 0, 0); err != nil {
-		t.Errorf("the upload was forgotten with its name: %v", err)
+		t.Errorf("the upload was deleted with its name: %v", err)
 	}
 }
 
-func TestWhatIsThereAlreadyIsKeptOnceHoweverItCame(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+func TestTheSameContentIsStoredOnceForAnyKindOfUpload(t *testing.T) {
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	text := numbered(3000, 1000)
 	whole := writeText(t, store, "space", text)
 	mustHave(t, store, upload, 0, text, 3000)
@@ -102,13 +102,13 @@ func TestWhatIsThereAlreadyIsKeptOnceHoweverItCame(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 		if uploads, _ := rows(t, db); uploads != 1 {
-			t.Errorf("%d uploads are there", uploads)
+			t.Errorf("%d uploads exist", uploads)
 		}
 	}
 }
 
-func TestOffsetsThatAreWrongAreRefused(t *testing.T) {
-	store, _, _ := newStore(t, DefaultMostBytes)
+func TestWrongOffsetsAreRejected(t *testing.T) {
+	store, _, _ := newStore(t, DefaultMaxBytes)
 	refused := func(name string, have int, err error) {
 		t.Helper()
 		if got := offsetOf(err); got != have {
@@ -116,14 +116,14 @@ func TestOffsetsThatAreWrongAreRefused(t *testing.T) {
 		}
 	}
 	_, err := appended(t.Context(), store, upload, 1, strings.NewReader("[1]"))
-	refused("an upload that there is not", 0, err)
+	refused("an upload that does not exist", 0, err)
 	_, err = store.Finish(t.Context(), "space", upload, 0)
-	refused("finishing that", 0, err)
+	refused("finishing it", 0, err)
 	mustHave(t, store, upload, 0, "[1]\n[2]\n", 2)
 	have, err := appended(t.Context(), store, upload, 3, strings.NewReader("[4]"))
 	refused("beyond the end", 2, err)
 	if have != 2 {
-		t.Errorf("beside the error, %d", have)
+		t.Errorf("with the error, %d", have)
 	}
 	for _, inputs := range []int{0, 1, 3} {
 		_, err = store.Finish(t.Context(), "space", upload, inputs)
@@ -136,17 +136,17 @@ func TestOffsetsThatAreWrongAreRefused(t *testing.T) {
 	}
 	mustHave(t, store, upload, 1, "[2]", 2)
 	_, err = appended(t.Context(), store, upload, 1, strings.NewReader("[2]\n[3]\n"))
-	refused("adding to what is complete", 2, err)
+	refused("adding to a complete upload", 2, err)
 }
 
-func TestOfTwoCallsThatAddToOneUploadOneIsRefused(t *testing.T) {
-	for name, before := range map[string]int{"at its beginning": 0, "in the middle": 10} {
+func TestOneOfTwoCallsThatAddToTheSameUploadIsRejected(t *testing.T) {
+	for name, before := range map[string]int{"at its start": 0, "in the middle": 10} {
 		t.Run(name, func(t *testing.T) {
-			store, _, _ := newStore(t, DefaultMostBytes)
+			store, _, _ := newStore(t, DefaultMaxBytes)
 			text := numbered(30, 1)
 			mustHave(t, store, upload, 0, some(text, 0, before), before)
 			for _, when := range []int{0, 5} {
-				// While the one reads, the other comes by.
+				// The second call is made while the first one reads.
 				reader, read := parameters.NewReader(strings.NewReader(some(text, before, 30)), lines), 0
 				have, err := store.Append(t.Context(), "space", upload, before, inputsFunc(func() (parameters.Input, error) {
 					if read++; read == when+1 {
@@ -155,7 +155,7 @@ func TestOfTwoCallsThatAddToOneUploadOneIsRefused(t *testing.T) {
 					}
 					return reader.Next()
 				}))
-				if !errors.Is(err, ErrElsewhere) {
+				if !errors.Is(err, ErrConflict) {
 					t.Errorf("after %d inputs: %d, %v", when, have, err)
 				}
 			}
@@ -172,7 +172,7 @@ type inputsFunc func() (parameters.Input, error)
 
 func (f inputsFunc) Next() (parameters.Input, error) { return f() }
 
-func TestAnUploadHasItsLimitOverAllCalls(t *testing.T) {
+func TestTheLimitOfAnUploadAppliesToAllCalls(t *testing.T) {
 	store, _, _ := newStore(t, 10<<20)
 	text := numbered(4000, 1000)
 	mustHave(t, store, upload, 0, text, 4000)
@@ -183,8 +183,8 @@ func TestAnUploadHasItsLimitOverAllCalls(t *testing.T) {
 	}
 }
 
-func TestOfACallThatFailsWhatCameBeforeIsKept(t *testing.T) {
-	store, _, _ := newStore(t, DefaultMostBytes)
+func TestInputsBeforeAFailureOfACallAreKept(t *testing.T) {
+	store, _, _ := newStore(t, DefaultMaxBytes)
 	have, err := appended(t.Context(), store, upload, 0, strings.NewReader("[1]\n[2]\n[oops\n"))
 	var format *parameters.FormatError
 	if !errors.As(err, &format) || have != 2 {
@@ -197,13 +197,13 @@ func TestOfACallThatFailsWhatCameBeforeIsKept(t *testing.T) {
 		return 0, ctx.Err()
 	})))
 	if !errors.Is(err, context.Canceled) || have != 5 {
-		t.Errorf("of a caller who went: %d, %v", have, err)
+		t.Errorf("of a caller that disconnected: %d, %v", have, err)
 	}
 	mustHave(t, store, upload, 5, "", 5)
 }
 
-func TestAnUploadThatNobodyAddsToIsSweptWithItsName(t *testing.T) {
-	store, db, clk := newStore(t, DefaultMostBytes)
+func TestAnIdleUploadIsSweptWithItsName(t *testing.T) {
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	sweeper := NewSweeper(store, func() (map[[2]string]bool, error) { return nil, nil }, time.Hour, clk)
 	sweep := func(after time.Duration) {
 		t.Helper()
@@ -221,8 +221,8 @@ func TestAnUploadThatNobodyAddsToIsSweptWithItsName(t *testing.T) {
 	if _, err := appended(t.Context(), store, upload, 2, strings.NewReader("[3]")); offsetOf(err) != 0 {
 		t.Errorf("an upload that was swept: %v", err)
 	}
-	if uploads, pieces := rows(t, db); uploads != 0 || pieces != 0 {
-		t.Errorf("%d uploads with %d pieces are left", uploads, pieces)
+	if uploads, chunks := rows(t, db); uploads != 0 || chunks != 0 {
+		t.Errorf("%d uploads with %d chunks are left", uploads, chunks)
 	}
 	mustHave(t, store, upload, 0, "[1]\n", 1)
 }

@@ -16,8 +16,8 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// A frame is one input: the length of its text times two, plus one for a Python literal, as a varint; then the text.
-// The digest of an upload is that of all frames behind one another, however they are cut into pieces.
+// A frame is one input: twice the length of its text, plus one for a Python literal, as a varint; then the text. The digest
+// of an upload is that of all its frames in order, independent of how they are divided into chunks.
 
 func frame(b []byte, input parameters.Input) []byte {
 	if input.JSON != nil {
@@ -28,15 +28,15 @@ func frame(b []byte, input parameters.Input) []byte {
 	return append(b, input.Literal...)
 }
 
-var errFrames = errors.New("they are damaged")
+var errFrames = errors.New("the chunk is damaged")
 
-// piece is a piece of an upload as it is stored, and where each frame begins: a piece of a megabyte has up to half a million.
-type piece struct {
+// chunk is a stored chunk, and the offset of each of its frames: a chunk of a megabyte has up to half a million.
+type chunk struct {
 	data   []byte
 	starts []uint32
 }
 
-// unframe finds the inputs of a piece.
+// unframe returns the offsets of the frames of a chunk.
 func unframe(data []byte, count int) (starts []uint32, err error) {
 	if count < 0 || count > len(data) {
 		return nil, errFrames
@@ -57,8 +57,8 @@ func unframe(data []byte, count int) (starts []uint32, err error) {
 	return starts, nil
 }
 
-// inputs are the inputs from first up to and without end. They share the piece's memory.
-func (p piece) inputs(first, end int) []parameters.Input {
+// inputs returns the inputs from first to end, exclusive. They share the memory of the chunk.
+func (p chunk) inputs(first, end int) []parameters.Input {
 	inputs := make([]parameters.Input, 0, end-first)
 	for _, start := range p.starts[first:end] {
 		head, n := binary.Uvarint(p.data[start:])
@@ -73,56 +73,56 @@ func (p piece) inputs(first, end int) []parameters.Input {
 	return inputs
 }
 
-// writer adds inputs to an upload that arrives, piece by piece.
+// writer adds inputs to an incomplete upload, chunk by chunk.
 type writer struct {
 	s  *Store
 	id int64
-	// uid is the namespace's.
+	// uid is that of the namespace.
 	uid types.UID
-	// name is the namespace, and the name of an upload that comes in several calls.
+	// name is the namespace, and the name of an upload in several calls.
 	name   types.NamespacedName
 	digest hash.Hash
 	inputs int
 	bytes  int64
-	// piece is not stored yet; held is how many inputs it has.
-	piece []byte
-	held  int
+	// pending is the chunk that is not stored yet, and pendingInputs its number of inputs.
+	pending       []byte
+	pendingInputs int
 }
 
 func (w *writer) add(ctx context.Context, input parameters.Input) error {
-	before := len(w.piece)
-	w.piece = frame(w.piece, input)
-	w.digest.Write(w.piece[before:])
-	w.bytes += int64(len(w.piece) - before)
+	before := len(w.pending)
+	w.pending = frame(w.pending, input)
+	w.digest.Write(w.pending[before:])
+	w.bytes += int64(len(w.pending) - before)
 	w.inputs++
-	w.held++
-	if w.bytes > w.s.most {
-		return fmt.Errorf("%w: they have more than %d bytes: split the run, or put what is large where the handler can fetch it", ErrTooLarge, w.s.most)
+	w.pendingInputs++
+	if w.bytes > w.s.maxBytes {
+		return fmt.Errorf("%w: they have more than %d bytes: split the run, or store large data where the handler can fetch it", ErrTooLarge, w.s.maxBytes)
 	}
-	if len(w.piece) < PieceBytes {
+	if len(w.pending) < TargetChunkBytes {
 		return nil
 	}
 	return w.flush(ctx)
 }
 
 func (w *writer) flush(ctx context.Context) error {
-	if w.held == 0 {
+	if w.pendingInputs == 0 {
 		return nil
 	}
-	chunk := outcomes.Chunk{First: w.inputs - w.held, Inputs: w.held, Data: w.piece}
+	row := outcomes.Chunk{First: w.inputs - w.pendingInputs, Inputs: w.pendingInputs, Data: w.pending}
 	err := w.s.store.Update(ctx, types.UID("upload/"+strconv.FormatInt(w.id, 10)), func(tx *outcomes.Tx) error {
-		if err := w.s.room(tx, w.name.Namespace, int64(len(chunk.Data))+outcomes.ChunkBytes); err != nil {
+		if err := w.s.room(tx, w.name.Namespace, int64(len(row.Data))+outcomes.ChunkBytes); err != nil {
 			return err
 		}
-		there, err := tx.AddChunk(w.id, chunk, w.s.now())
+		ok, err := tx.AddChunk(w.id, row, w.s.now())
 		named := w.name.Name != ""
 		switch {
 		case err != nil:
 			return err
-		case !there && named:
-			return ErrElsewhere
-		case !there:
-			return ErrSwept
+		case !ok && named:
+			return ErrConflict
+		case !ok:
+			return ErrExpired
 		case named:
 			return w.putState(tx)
 		}
@@ -131,14 +131,14 @@ func (w *writer) flush(ctx context.Context) error {
 	if err != nil {
 		return w.s.refused(err)
 	}
-	w.piece, w.held = w.piece[:0], 0
+	w.pending, w.pendingInputs = w.pending[:0], 0
 	return nil
 }
 
-// uploadOf names the inputs that the digest is of.
+// uploadOf returns the upload of the digest.
 func uploadOf(digest hash.Hash, inputs int) Upload {
 	return Upload{Digest: "sha256:" + hex.EncodeToString(digest.Sum(nil)), Inputs: inputs}
 }
 
-// stored is how many inputs of the upload are in the store.
-func (w *writer) stored() int { return w.inputs - w.held }
+// stored returns the number of inputs of the upload that are stored.
+func (w *writer) stored() int { return w.inputs - w.pendingInputs }

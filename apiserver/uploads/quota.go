@@ -9,10 +9,11 @@ import (
 	"sharedcloud.io/function-operator/apiserver/quotas"
 )
 
-// ErrNamespaceUnknown: this server has not seen the namespace yet, so it cannot tell it from one that had the name before.
-var ErrNamespaceUnknown = errors.New("the API server does not know this namespace yet: try again in a moment")
+// ErrNamespaceUnknown: this server has not seen the namespace yet, so it cannot distinguish it from an earlier one with the
+// same name.
+var ErrNamespaceUnknown = errors.New("the API server has not seen this namespace yet: try again in a few seconds")
 
-// uid is the uid of a namespace, to which uploads belong.
+// uid returns the UID of a namespace, to which its uploads belong.
 func (s *Store) uid(namespace string) (types.UID, error) {
 	uid, found := s.quota.UID(namespace)
 	if !found {
@@ -21,8 +22,8 @@ func (s *Store) uid(namespace string) (types.UID, error) {
 	return uid, nil
 }
 
-// room says whether the namespace may store so many bytes more, and counts them: the transaction is about to store them. What is
-// not stored after all is counted until the next sum.
+// room checks that the namespace may store bytes more, and counts them, in the transaction that stores them. If it fails,
+// they count until the next sum.
 func (s *Store) room(tx *outcomes.Tx, namespace string, bytes int64) error {
 	room, err := s.quota.Room(tx, quotas.Uploads, namespace, bytes)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// spaces are namespaces, with their uids and annotations.
+// spaces are namespaces with their UIDs and annotations.
 type spaces map[string]space
 
 type space struct {
@@ -29,17 +29,17 @@ func (s spaces) Lookup(name string) (types.UID, map[string]string, bool) {
 	return one.uid, one.annotations, ok
 }
 
-// limited makes a store in which each namespace may have so many bytes.
+// limited returns a store with a quota for each namespace.
 func limited(t *testing.T, bytes int64, known spaces) (*Store, *outcomes.SQLite) {
 	t.Helper()
-	store, db, clk := newStore(t, DefaultMostBytes)
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	store.quota = quotas.New(quotas.Limits{Uploads: bytes}, known, clk)
 	return store, db
 }
 
 func ndjson(text string) Inputs { return parameters.NewReader(strings.NewReader(text), lines) }
 
-// refusedForSpace says whether an error is that of a quota, which says how much there may be.
+// refusedForSpace checks that an error is that of a quota and states the quota.
 func refusedForSpace(t *testing.T, err error, limit string) bool {
 	t.Helper()
 	var exceeded *quotas.ExceededError
@@ -55,23 +55,23 @@ func refusedForSpace(t *testing.T, err error, limit string) bool {
 func TestANamespaceStoresNoMoreUploadsThanItsQuota(t *testing.T) {
 	const limit = 4 << 20
 	for name, attack := range map[string]func(t *testing.T, store *Store, n int) error{
-		//security:attack tenant | A namespace fills the store with large uploads. | The upload that does not fit is refused with 507, and nothing of it is kept.
+		//security:attack tenant | A namespace fills the store with large uploads. | An upload above the quota is rejected with 507, and none of it is stored.
 		"large": func(t *testing.T, store *Store, n int) error {
 			_, err := store.Write(t.Context(), "space", ndjson(numbered(1500, 1000)+fmt.Sprintf("[%d]", n)))
 			return err
 		},
-		//security:attack tenant | A namespace fills the store with thousands of tiny uploads. | Each counts for what its rows take, not for its bytes alone.
+		//security:attack tenant | A namespace fills the store with thousands of tiny uploads. | Each counts the size of its rows, not only its bytes.
 		"tiny": func(t *testing.T, store *Store, n int) error {
 			_, err := store.Write(t.Context(), "space", ndjson(fmt.Sprintf("[%d]", n)))
 			return err
 		},
-		//security:attack tenant | A namespace fills the store with uploads that are never finished. | What arrives counts from its first byte.
+		//security:attack tenant | A namespace fills the store with uploads that are never finished. | An upload counts from its first byte.
 		"unfinished": func(t *testing.T, store *Store, n int) error {
 			_, err := store.Append(t.Context(), "space", fmt.Sprintf("name-%d", n), 0, ndjson(numbered(400, 1000)))
 			return err
 		},
-		//security:attack tenant | One upload comes in very many calls of one input each. | Each piece counts for what its row takes.
-		"in tiny pieces": func(t *testing.T, store *Store, n int) error {
+		//security:attack tenant | One upload in very many calls of one input each. | Each chunk counts the size of its row.
+		"in tiny chunks": func(t *testing.T, store *Store, n int) error {
 			_, err := store.Append(t.Context(), "space", "name", n, ndjson(fmt.Sprintf("[%d]", n)))
 			return err
 		},
@@ -99,8 +99,8 @@ func TestANamespaceStoresNoMoreUploadsThanItsQuota(t *testing.T) {
 	}
 }
 
-//security:attack tenant | Many uploads of a namespace come at the same moment. | Together they store no more than the quota.
-func TestManyUploadsAtOnceStoreNoMoreThanTheQuota(t *testing.T) {
+//security:attack tenant | Many concurrent uploads of a namespace. | Their total does not exceed the quota.
+func TestConcurrentUploadsStoreNoMoreThanTheQuota(t *testing.T) {
 	const limit = 4 << 20
 	store, db := limited(t, limit, spaces{"space": {uid: "uid"}})
 	var group sync.WaitGroup
@@ -157,10 +157,10 @@ func TestAnAnnotationOfTheNamespaceIsItsQuota(t *testing.T) {
 	}
 }
 
-//security:attack tenant | A namespace is deleted and made again under its name by somebody else. | The new one neither sees nor uses nor pays for the old uploads, and they are swept.
-func TestANamespaceThatIsMadeAgainHasNoUploadsOfTheOld(t *testing.T) {
+//security:attack tenant | A namespace is deleted, and another tenant creates one with its name. | The new namespace cannot see or use the old uploads, they do not count against its quota, and they are swept.
+func TestARecreatedNamespaceHasNoUploadsOfTheEarlierOne(t *testing.T) {
 	known := spaces{"space": {uid: "old"}}
-	store, db, clk := newStore(t, DefaultMostBytes)
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	store.quota = quotas.New(quotas.Limits{Uploads: 2 << 20}, known, clk)
 	text := numbered(1500, 1000)
 	upload := writeText(t, store, "space", text)
@@ -178,7 +178,7 @@ func TestANamespaceThatIsMadeAgainHasNoUploadsOfTheOld(t *testing.T) {
 		t.Errorf("the new namespace reads the upload: %v", err)
 	}
 	if have, err := store.Append(t.Context(), "space", "name", 0, parameters.NewReader(strings.NewReader(""), parameters.Stream{Format: v1alpha1.FormatNDJSON, MayBeEmpty: true})); have != 0 || err != nil {
-		t.Errorf("the new namespace goes on with what the old began: %d, %v", have, err)
+		t.Errorf("the new namespace continues an upload of the old one: %d, %v", have, err)
 	}
 	writeText(t, store, "space", text) // there is room for it, and it is stored
 	sweeper := NewSweeper(store, func() (map[[2]string]bool, error) { return map[[2]string]bool{{"space", upload.Digest}: true}, nil }, time.Hour, clk)

@@ -13,23 +13,23 @@ import (
 )
 
 const (
-	// unusedFor is how long an upload stays that no run names: a run that names it may follow. It is also long enough for
-	// a cluster whose runs are being restored from a backup.
-	unusedFor = 24 * time.Hour
-	// silentFor is how long an upload may be under way without anything coming.
-	silentFor = time.Hour
-	// sweptAtOnce bounds one sweep.
-	sweptAtOnce = 1000
+	// unusedTTL is how long an upload is kept that no run references: such a run may be created later. It is also long enough
+	// to restore the runs of a cluster from a backup.
+	unusedTTL = 24 * time.Hour
+	// idleTimeout is how long an incomplete upload is kept without new inputs.
+	idleTimeout = time.Hour
+	// maxSwept limits one sweep.
+	maxSwept = 1000
 )
 
-// AnyUpload, in place of a digest, says that a run of the namespace may name any upload: none is deleted there.
+// AnyUpload, in place of a digest, means that a run of the namespace may reference any upload: none is deleted there.
 const AnyUpload = ""
 
-// Named says which uploads runs name, as (namespace, digest).
+// Named returns the uploads that runs reference, as (namespace, digest).
 type Named func() (map[[2]string]bool, error)
 
-// Sweeper deletes uploads that no run has named for a day. That a run names one is noted in each sweep: what counts is
-// when it was last seen, not whether it is seen at this moment, so that an empty cache empties nothing.
+// Sweeper deletes uploads that no run has referenced for a day. Each sweep records the references: what counts is when an
+// upload was last referenced, not whether it is referenced now, so that an empty cache deletes nothing.
 type Sweeper struct {
 	uploads  *Store
 	named    Named
@@ -37,18 +37,18 @@ type Sweeper struct {
 	interval time.Duration
 }
 
-// NewSweeper sweeps every interval.
+// NewSweeper returns a sweeper that runs at every interval.
 func NewSweeper(uploads *Store, named Named, interval time.Duration, clk clock.WithTicker) *Sweeper {
 	return &Sweeper{uploads: uploads, named: named, clock: clk, interval: interval}
 }
 
-// Run sweeps until ctx ends, once at the start.
+// Run sweeps until ctx ends, first at the start.
 func (s *Sweeper) Run(ctx context.Context) {
 	ticker := s.clock.NewTicker(s.interval)
 	defer ticker.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Sweeping unused uploads failed; it is tried again", "after", s.interval)
+			klog.FromContext(ctx).Error(err, "Failed to sweep unused uploads; will retry", "after", s.interval)
 		}
 		select {
 		case <-ctx.Done():
@@ -71,15 +71,15 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 		}
 		errs = append(errs, s.use(ctx, key[0], key[1], now))
 	}
-	var silent []outcomes.Upload
+	var idle []outcomes.Upload
 	err = s.uploads.store.View(ctx, func(tx *outcomes.Tx) (err error) {
-		silent, err = tx.UploadsUsedBefore(now.Add(-silentFor).UnixMicro(), sweptAtOnce)
+		idle, err = tx.UploadsUsedBefore(now.Add(-idleTimeout).UnixMicro(), maxSwept)
 		return err
 	})
 	errs = append(errs, err)
-	for i := range silent {
-		u := &silent[i]
-		if u.Complete && !s.foreign(u) && now.UnixMicro()-u.UsedMicros < unusedFor.Microseconds() {
+	for i := range idle {
+		u := &idle[i]
+		if u.Complete && !s.foreign(u) && now.UnixMicro()-u.UsedMicros < unusedTTL.Microseconds() {
 			continue
 		}
 		if u.Complete && named[[2]string{u.Namespace, AnyUpload}] {
@@ -89,19 +89,19 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		klog.FromContext(ctx).Info("Deleted inputs that no run names", "namespace", u.Namespace, "digest", u.Digest, "inputs", u.Inputs)
+		klog.FromContext(ctx).Info("Deleted an upload that no run references", "namespace", u.Namespace, "digest", u.Digest, "inputs", u.Inputs)
 	}
 	return errors.Join(errs...)
 }
 
-// foreign says whether an upload belongs to a namespace that is gone, and whose name another has. That this server may not have
-// seen the present namespace yet does no harm: what was used within the hour is not looked at.
+// foreign reports whether an upload belongs to a deleted namespace whose name another one has now. If this server has not
+// seen the new namespace yet, no harm is done: uploads that were used within the last hour are not considered.
 func (s *Sweeper) foreign(u *outcomes.Upload) bool {
 	uid, found := s.uploads.quota.UID(u.Namespace)
 	return found && u.NamespaceUID != "" && uid != "" && uid != u.NamespaceUID
 }
 
-// claim gives uploads from before namespaces were told apart to those that have their names.
+// claim assigns uploads without a namespace UID, which are older than that column, to the namespaces with their names.
 func (s *Sweeper) claim(ctx context.Context) error {
 	var names []string
 	err := s.uploads.store.View(ctx, func(tx *outcomes.Tx) (err error) {
@@ -119,7 +119,7 @@ func (s *Sweeper) claim(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// release deletes an upload, unless somebody has used it since it was looked at.
+// release deletes an upload, unless it was used since it was read.
 func (s *Sweeper) release(ctx context.Context, u *outcomes.Upload) (gone bool, err error) {
 	err = s.uploads.store.Update(ctx, lockOf(u.Namespace, u.Digest), func(tx *outcomes.Tx) (err error) {
 		gone, err = tx.ReleaseUpload(u.ID, u.UsedMicros)
@@ -131,7 +131,7 @@ func (s *Sweeper) release(ctx context.Context, u *outcomes.Upload) (gone bool, e
 	return true, s.uploads.remove(ctx, u.Namespace, u.ID)
 }
 
-// use notes that an upload is named, unless that was noted a short while ago.
+// use records that an upload is referenced, unless that was recorded recently.
 func (s *Sweeper) use(ctx context.Context, namespace, digest string, now time.Time) error {
 	uid, found := s.uploads.quota.UID(namespace)
 	if !found {
@@ -145,7 +145,7 @@ func (s *Sweeper) use(ctx context.Context, namespace, digest string, now time.Ti
 	if err := s.uploads.store.View(ctx, find); err != nil || upload == nil {
 		return err
 	}
-	if now.UnixMicro()-upload.UsedMicros < silentFor.Microseconds()/2 {
+	if now.UnixMicro()-upload.UsedMicros < idleTimeout.Microseconds()/2 {
 		return nil
 	}
 	return s.uploads.store.Update(ctx, lockOf(namespace, digest), func(tx *outcomes.Tx) error {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-//security:attack tenant | makes the run that names an upload undecodable, so that what it names is not known | no upload of its namespace is swept, those of others are
-func TestWhereARunCannotBeDecodedNoUploadIsSwept(t *testing.T) {
-	store, _, clk := newStore(t, DefaultMostBytes)
+//security:attack tenant | Makes the run that references an upload undecodable, so that its reference is unknown. | No upload of its namespace is swept; those of other namespaces are.
+func TestNoUploadIsSweptInANamespaceWithAnUndecodableRun(t *testing.T) {
+	store, _, clk := newStore(t, DefaultMaxBytes)
 	mine, others := writeText(t, store, "space", "[1]\n"), writeText(t, store, "other", "[1]\n")
 	sweeper := NewSweeper(store, func() (map[[2]string]bool, error) {
 		return map[[2]string]bool{{"space", AnyUpload}: true}, nil
@@ -22,6 +22,6 @@ func TestWhereARunCannotBeDecodedNoUploadIsSwept(t *testing.T) {
 		t.Errorf("the upload is gone: %v", err)
 	}
 	if _, err := store.Inputs(t.Context(), "other", others.Digest); !store.Gone(err) {
-		t.Errorf("the upload of another namespace that no run names is still there: %v", err)
+		t.Errorf("the unreferenced upload of another namespace still exists: %v", err)
 	}
 }

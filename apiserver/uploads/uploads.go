@@ -1,14 +1,14 @@
-// Package uploads keeps inputs that are too many for an object of the API in the outcome store: once for each namespace
-// and content, in pieces, so that neither memory nor a transaction grows with their number.
+// Package uploads stores inputs that are too large for an API object in the outcome store: once for each namespace and
+// content, in chunks, so that neither memory nor a transaction grows with their number.
 //
 //	uploads.go   Write, and Slice, which reads any range of an upload
-//	arriving.go  uploads that come in several calls
-//	frames.go    how inputs lie in a piece
-//	quota.go     whose they are, and how much a namespace may have
-//	sweeper.go   deletes what no run names any more
+//	arriving.go  uploads that are sent in several calls
+//	frames.go    the format of a chunk
+//	quota.go     the namespace of an upload, and its quota
+//	sweeper.go   deletes uploads that no run references
 //
-// What must not be here: who may upload (package subresources asks), which run takes what (package core), SQL (package
-// outcomes has it).
+// What must not be here: authorization (package subresources), which run uses which inputs (package core), SQL (package
+// outcomes).
 package uploads
 
 import (
@@ -33,79 +33,79 @@ import (
 
 var (
 	// ErrNotFound: the namespace has no such upload.
-	ErrNotFound = errors.New("these inputs are not stored in the run's namespace (any more): upload them again, with functions/run")
-	// ErrTooLarge: the inputs are more than one upload may have.
+	ErrNotFound = errors.New("the inputs are not stored in the run's namespace, or were deleted: upload them again with functions/run")
+	// ErrTooLarge: the inputs exceed the limit of one upload.
 	ErrTooLarge = errors.New("the inputs are too large")
-	// ErrSwept: nothing came for so long that what was there was deleted.
-	ErrSwept = errors.New("nothing came for too long: upload the inputs again")
+	// ErrExpired: nothing arrived for so long that the upload was deleted.
+	ErrExpired = errors.New("the upload was deleted because no input arrived for an hour: upload the inputs again")
 )
 
 const (
-	// PieceBytes is how much a piece has, unless its last input is longer than what is left of that.
-	PieceBytes = 1 << 20
-	// DefaultMostBytes is how many bytes an upload may have, unless a flag says otherwise.
-	DefaultMostBytes = 4 << 30
-	// perPiece is what a piece costs in memory beside its text and the four bytes of each input.
-	perPiece = 128
+	// TargetChunkBytes is the size at which a chunk is stored. It is larger only by the rest of its last input.
+	TargetChunkBytes = 1 << 20
+	// DefaultMaxBytes is the default limit of an upload.
+	DefaultMaxBytes = 4 << 30
+	// chunkOverhead is the memory of a cached chunk beside its text and four bytes for each input.
+	chunkOverhead = 128
 )
 
-// Upload names inputs that are stored.
+// Upload identifies stored inputs.
 type Upload struct {
 	// Digest is "sha256:" and 64 hexadecimal digits.
 	Digest string
 	Inputs int
 }
 
-// Inputs yields inputs one after the other, and io.EOF after the last: a parameters.Reader does.
+// Inputs yields one input after the other, and io.EOF after the last. A parameters.Reader implements it.
 type Inputs interface {
 	Next() (parameters.Input, error)
 }
 
-// Store keeps uploads.
+// Store stores uploads.
 type Store struct {
-	store outcomes.Store
-	clock clock.PassiveClock
-	quota *quotas.Quotas
-	most  int64
-	// tables and pieces are what was read last.
+	store    outcomes.Store
+	clock    clock.PassiveClock
+	quota    *quotas.Quotas
+	maxBytes int64
+	// tables and chunks cache what was read last.
 	tables *sized.Cache[tableKey, *table]
-	pieces *sized.Cache[pieceKey, piece]
+	chunks *sized.Cache[chunkKey, chunk]
 }
 
-// tableKey has the uid of the namespace: what one had that is gone is not seen by the next of its name.
+// tableKey contains the UID of the namespace: a namespace must not see the uploads of an earlier one with the same name.
 type tableKey struct {
 	namespace types.UID
 	types.NamespacedName
 }
 
-type pieceKey struct {
+type chunkKey struct {
 	upload int64
 	first  int
 }
 
-// table is where the inputs of an upload lie.
+// table is the list of an upload's chunks.
 type table struct {
 	id     int64
 	inputs int
-	// firsts are the indexes of the first inputs of its pieces.
+	// firsts are the indexes of the first inputs of the chunks.
 	firsts []int
 }
 
-// New keeps uploads of at most that many bytes in the store, within the quotas of namespaces (nil for none), and in memory what
-// was read last, up to cacheBytes.
-func New(store outcomes.Store, quota *quotas.Quotas, most, cacheBytes int64, clk clock.PassiveClock) *Store {
+// New returns a Store for uploads of at most maxBytes, within the quotas of namespaces (nil for none). It caches up to
+// cacheBytes.
+func New(store outcomes.Store, quota *quotas.Quotas, maxBytes, cacheBytes int64, clk clock.PassiveClock) *Store {
 	return &Store{
-		store:  store,
-		clock:  clk,
-		quota:  quota,
-		most:   most,
-		tables: sized.New[tableKey, *table](cacheBytes / 4),
-		pieces: sized.New[pieceKey, piece](cacheBytes),
+		store:    store,
+		clock:    clk,
+		quota:    quota,
+		maxBytes: maxBytes,
+		tables:   sized.New[tableKey, *table](cacheBytes / 4),
+		chunks:   sized.New[chunkKey, chunk](cacheBytes),
 	}
 }
 
-// Write stores all that comes. What the namespace has already is not stored twice. An error of what yields them is
-// returned as it is, and nothing is kept then.
+// Write stores all inputs. Content that the namespace already has is not stored twice. An error of inputs is returned
+// unchanged, and nothing is stored then.
 func (s *Store) Write(ctx context.Context, namespace string, inputs Inputs) (upload Upload, err error) {
 	w := &writer{s: s, digest: sha256.New()}
 	w.name.Namespace = namespace
@@ -125,9 +125,9 @@ func (s *Store) Write(ctx context.Context, namespace string, inputs Inputs) (upl
 	kept := false
 	defer func() {
 		if !kept {
-			// Whoever asked may be gone; what he left goes all the same. The sweeper takes what this cannot.
+			// The caller may be gone; its incomplete upload is deleted in any case. The sweeper deletes it if this fails.
 			if err := s.remove(context.WithoutCancel(ctx), namespace, w.id); err != nil {
-				klog.FromContext(ctx).Error(err, "Deleting the rest of an upload", "namespace", namespace)
+				klog.FromContext(ctx).Error(err, "Failed to delete an incomplete upload", "namespace", namespace)
 			}
 		}
 	}()
@@ -151,8 +151,8 @@ func (s *Store) Write(ctx context.Context, namespace string, inputs Inputs) (upl
 	return upload, err
 }
 
-// complete makes an upload findable, unless there is one of the same content, which instead is told of. It says which of
-// the two is kept.
+// complete makes an upload available, unless the namespace already has one with the same content: then it calls instead with
+// that one. It reports whether the new upload is kept.
 func (s *Store) complete(ctx context.Context, id int64, uid types.UID, namespace string, upload Upload, instead func(tx *outcomes.Tx, same int64) error) (kept bool, err error) {
 	err = s.store.Update(ctx, lockOf(namespace, upload.Digest), func(tx *outcomes.Tx) error {
 		kept = false
@@ -163,9 +163,9 @@ func (s *Store) complete(ctx context.Context, id int64, uid types.UID, namespace
 		if same != nil {
 			return errors.Join(tx.UseUpload(same.ID, s.now()), instead(tx, same.ID))
 		}
-		there, err := tx.CompleteUpload(id, upload.Digest, upload.Inputs, s.now())
-		if err == nil && !there {
-			return ErrSwept
+		ok, err := tx.CompleteUpload(id, upload.Digest, upload.Inputs, s.now())
+		if err == nil && !ok {
+			return ErrExpired
 		}
 		kept = err == nil
 		return err
@@ -173,12 +173,12 @@ func (s *Store) complete(ctx context.Context, id int64, uid types.UID, namespace
 	return kept, err
 }
 
-// lockOf makes transactions on the same content follow one another.
+// lockOf serializes transactions on the same content.
 func lockOf(namespace, digest string) types.UID {
 	return types.UID("upload/" + namespace + "/" + digest)
 }
 
-// Inputs is how many inputs an upload has.
+// Inputs returns the number of inputs of an upload.
 func (s *Store) Inputs(ctx context.Context, namespace, digest string) (int, error) {
 	t, err := s.table(ctx, namespace, digest)
 	if err != nil {
@@ -187,18 +187,18 @@ func (s *Store) Inputs(ctx context.Context, namespace, digest string) (int, erro
 	return t.inputs, nil
 }
 
-// Slice returns the inputs from first to last, both included. They are shared: nobody changes them.
+// Slice returns the inputs from first to last, both inclusive. They are shared and must not be changed.
 func (s *Store) Slice(ctx context.Context, namespace, digest string, first, last int) ([]parameters.Input, error) {
 	t, err := s.table(ctx, namespace, digest)
 	if err != nil {
 		return nil, err
 	}
 	if first < 0 || last >= t.inputs || first > last {
-		return nil, fmt.Errorf("inputs %d to %d of %d were asked for", first, last, t.inputs)
+		return nil, fmt.Errorf("inputs %d to %d of %d were requested", first, last, t.inputs)
 	}
 	found := make([]parameters.Input, 0, last-first+1)
-	for number, after := t.pieceOf(first), first; after <= last; number++ {
-		piece, err := s.piece(ctx, t, number)
+	for number, after := t.chunkOf(first), first; after <= last; number++ {
+		chunk, err := s.chunk(ctx, t, number)
 		if errors.Is(err, ErrNotFound) {
 			if uid, found := s.quota.UID(namespace); found {
 				s.tables.Forget(tableKey{uid, types.NamespacedName{Namespace: namespace, Name: digest}})
@@ -208,14 +208,14 @@ func (s *Store) Slice(ctx context.Context, namespace, digest string, first, last
 			return nil, err
 		}
 		from := after - t.firsts[number]
-		taken := piece.inputs(from, min(len(piece.starts), last-t.firsts[number]+1))
+		taken := chunk.inputs(from, min(len(chunk.starts), last-t.firsts[number]+1))
 		found = append(found, taken...)
 		after += len(taken)
 	}
 	return found, nil
 }
 
-func (t *table) pieceOf(index int) int {
+func (t *table) chunkOf(index int) int {
 	number, exact := slices.BinarySearch(t.firsts, index)
 	if !exact {
 		number--
@@ -257,32 +257,32 @@ func (s *Store) table(ctx context.Context, namespace, digest string) (*table, er
 	return t, nil
 }
 
-func (s *Store) piece(ctx context.Context, t *table, number int) (piece, error) {
-	key := pieceKey{t.id, t.firsts[number]}
-	if known, ok := s.pieces.Get(key); ok {
+func (s *Store) chunk(ctx context.Context, t *table, number int) (chunk, error) {
+	key := chunkKey{t.id, t.firsts[number]}
+	if known, ok := s.chunks.Get(key); ok {
 		return known, nil
 	}
-	var chunk *outcomes.Chunk
+	var row *outcomes.Chunk
 	err := s.store.View(ctx, func(tx *outcomes.Tx) (err error) {
-		chunk, err = tx.Chunk(t.id, key.first)
+		row, err = tx.Chunk(t.id, key.first)
 		return err
 	})
 	if err != nil {
-		return piece{}, err
+		return chunk{}, err
 	}
-	if chunk == nil {
-		return piece{}, ErrNotFound
+	if row == nil {
+		return chunk{}, ErrNotFound
 	}
-	starts, err := unframe(chunk.Data, chunk.Inputs)
+	starts, err := unframe(row.Data, row.Inputs)
 	if err != nil {
-		return piece{}, fmt.Errorf("the stored inputs from %d on: %w", key.first, err)
+		return chunk{}, fmt.Errorf("the stored inputs from %d: %w", key.first, err)
 	}
-	found := piece{chunk.Data, starts}
-	s.pieces.Put(key, found, int64(len(chunk.Data)+4*len(starts)+perPiece))
+	found := chunk{row.Data, starts}
+	s.chunks.Put(key, found, int64(len(row.Data)+4*len(starts)+chunkOverhead))
 	return found, nil
 }
 
-// remove deletes an upload in steps that hold nobody up.
+// remove deletes an upload in small steps, so that it delays no other transaction.
 func (s *Store) remove(ctx context.Context, namespace string, id int64) error {
 	defer s.quota.Freed(quotas.Uploads, namespace)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -301,5 +301,5 @@ func (s *Store) remove(ctx context.Context, namespace string, id int64) error {
 
 func (s *Store) now() int64 { return s.clock.Now().UnixMicro() }
 
-// Gone says whether an error means that there is no such upload.
+// Gone reports whether an error means that the upload does not exist.
 func (s *Store) Gone(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -23,7 +23,7 @@ import (
 
 var lines = parameters.Stream{Format: v1alpha1.FormatNDJSON}
 
-func newStore(t *testing.T, most int64) (*Store, *outcomes.SQLite, *testingclock.FakeClock) {
+func newStore(t *testing.T, maxBytes int64) (*Store, *outcomes.SQLite, *testingclock.FakeClock) {
 	t.Helper()
 	db := outcomes.NewSQLite(filepath.Join(t.TempDir(), "outcomes.db"))
 	if err := db.Open(t.Context()); err != nil {
@@ -35,10 +35,10 @@ func newStore(t *testing.T, most int64) (*Store, *outcomes.SQLite, *testingclock
 		}
 	})
 	clk := testingclock.NewFakeClock(time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
-	return New(db, nil, most, 8<<20, clk), db, clk
+	return New(db, nil, maxBytes, 8<<20, clk), db, clk
 }
 
-// numbered are n inputs of about so many bytes, one a line.
+// numbered returns n inputs of about this size, one on each line.
 func numbered(n, size int) string {
 	var text strings.Builder
 	for i := range n {
@@ -56,33 +56,33 @@ func writeText(t *testing.T, store *Store, namespace, text string) Upload {
 	return upload
 }
 
-// rows counts the rows of uploads and of their pieces.
-func rows(t *testing.T, db *outcomes.SQLite) (uploads, pieces int) {
+// rows counts the rows of uploads and of their chunks.
+func rows(t *testing.T, db *outcomes.SQLite) (uploads, chunks int) {
 	t.Helper()
 	err := db.View(t.Context(), func(tx *outcomes.Tx) error {
 		all, err := tx.UploadsUsedBefore(1<<62, 1000)
-		uploads, pieces = len(all), 0
+		uploads, chunks = len(all), 0
 		for _, u := range all {
-			chunks, err := tx.Chunks(u.ID)
+			found, err := tx.Chunks(u.ID)
 			if err != nil {
 				return err
 			}
-			pieces += len(chunks)
+			chunks += len(found)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return uploads, pieces
+	return uploads, chunks
 }
 
-func TestEveryInputComesBackFromItsPlace(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+func TestEveryInputIsReadAtItsIndex(t *testing.T) {
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	const n = 5000
-	upload := writeText(t, store, "space", numbered(n, 1000)) // some pieces
-	if _, pieces := rows(t, db); upload.Inputs != n || pieces < 4 {
-		t.Fatalf("%d inputs in %d pieces", upload.Inputs, pieces)
+	upload := writeText(t, store, "space", numbered(n, 1000)) // some chunks
+	if _, chunks := rows(t, db); upload.Inputs != n || chunks < 4 {
+		t.Fatalf("%d inputs in %d chunks", upload.Inputs, chunks)
 	}
 	for _, span := range [][2]int{{0, 0}, {n - 1, n - 1}, {0, n - 1}, {1000, 1100}, {900, 3100}} {
 		got, err := store.Slice(t.Context(), "space", upload.Digest, span[0], span[1])
@@ -97,13 +97,13 @@ func TestEveryInputComesBackFromItsPlace(t *testing.T) {
 	}
 	for _, span := range [][2]int{{-1, 0}, {0, n}, {2, 1}} {
 		if _, err := store.Slice(t.Context(), "space", upload.Digest, span[0], span[1]); err == nil {
-			t.Errorf("%v is no error", span)
+			t.Errorf("%v returned no error", span)
 		}
 	}
 }
 
 func TestLiteralsStayLiterals(t *testing.T) {
-	store, _, _ := newStore(t, DefaultMostBytes)
+	store, _, _ := newStore(t, DefaultMaxBytes)
 	upload, err := store.Write(t.Context(), "space", parameters.NewReader(strings.NewReader("((1, b'x'),\n ('''a\nb''',))"), parameters.Stream{Format: v1alpha1.FormatPython}))
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestLiteralsStayLiterals(t *testing.T) {
 }
 
 func TestTheSameContentIsStoredOnceForANamespace(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	first := writeText(t, store, "space", "[1]\n[2]\n")
 	same := writeText(t, store, "space", "  [ 1 ]\n\n[2]") // other white space, the same inputs
 	other := writeText(t, store, "space", "[1]\n[3]\n")
@@ -123,16 +123,16 @@ func TestTheSameContentIsStoredOnceForANamespace(t *testing.T) {
 	if first != same || first == other || first != elsewhere {
 		t.Errorf("digests: %s %s %s %s", first.Digest, same.Digest, other.Digest, elsewhere.Digest)
 	}
-	if uploads, pieces := rows(t, db); uploads != 3 || pieces != 3 {
-		t.Errorf("%d uploads with %d pieces", uploads, pieces)
+	if uploads, chunks := rows(t, db); uploads != 3 || chunks != 3 {
+		t.Errorf("%d uploads with %d chunks", uploads, chunks)
 	}
 	if _, err := store.Slice(t.Context(), "third", first.Digest, 0, 0); !store.Gone(err) {
 		t.Errorf("a digest opens another namespace: %v", err)
 	}
 }
 
-func TestTheSameContentFromManyAtOnce(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+func TestConcurrentUploadsOfTheSameContentAreStoredOnce(t *testing.T) {
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -142,25 +142,25 @@ func TestTheSameContentFromManyAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if uploads, pieces := rows(t, db); uploads != 1 || pieces > 3 {
-		t.Errorf("%d uploads with %d pieces are kept", uploads, pieces)
+	if uploads, chunks := rows(t, db); uploads != 1 || chunks > 3 {
+		t.Errorf("%d uploads with %d chunks are kept", uploads, chunks)
 	}
 }
 
-func TestOfWhatFailsNothingIsKept(t *testing.T) {
+func TestAFailedUploadStoresNothing(t *testing.T) {
 	broken := errors.New("the connection broke")
 	for name, tc := range map[string]struct {
 		read *parameters.Reader
 		want func(error) bool
 	}{
-		"a line that is no JSON, far behind": {
+		"a line that is not JSON after many valid ones": {
 			parameters.NewReader(strings.NewReader(numbered(3000, 1000)+"[oops\n"), lines),
 			func(err error) bool {
 				var format *parameters.FormatError
 				return errors.As(err, &format) && strings.HasPrefix(format.Sentence, "line 3001: ")
 			},
 		},
-		"a connection that breaks": {
+		"a broken connection": {
 			parameters.NewReader(iotest.TimeoutReader(strings.NewReader(numbered(3000, 1000))), lines),
 			func(err error) bool { return errors.Is(err, iotest.ErrTimeout) },
 		},
@@ -168,7 +168,7 @@ func TestOfWhatFailsNothingIsKept(t *testing.T) {
 			parameters.NewReader(iotest.ErrReader(broken), lines),
 			func(err error) bool { return errors.Is(err, broken) },
 		},
-		"more than an upload may have": {
+		"an upload that is too large": {
 			parameters.NewReader(strings.NewReader(numbered(20_000, 1000)), lines),
 			func(err error) bool { return errors.Is(err, ErrTooLarge) },
 		},
@@ -178,15 +178,15 @@ func TestOfWhatFailsNothingIsKept(t *testing.T) {
 			if _, err := store.Write(t.Context(), "space", tc.read); !tc.want(err) {
 				t.Errorf("the error is %v", err)
 			}
-			if uploads, pieces := rows(t, db); uploads != 0 || pieces != 0 {
-				t.Errorf("%d uploads with %d pieces are left", uploads, pieces)
+			if uploads, chunks := rows(t, db); uploads != 0 || chunks != 0 {
+				t.Errorf("%d uploads with %d chunks are left", uploads, chunks)
 			}
 		})
 	}
 }
 
-func TestWhoeverGoesAwayLeavesNothing(t *testing.T) {
-	store, db, _ := newStore(t, DefaultMostBytes)
+func TestACancelledUploadStoresNothing(t *testing.T) {
+	store, db, _ := newStore(t, DefaultMaxBytes)
 	ctx, cancel := context.WithCancel(t.Context())
 	text := iotest.OneByteReader(strings.NewReader(numbered(1500, 1000)))
 	read := 0
@@ -199,8 +199,8 @@ func TestWhoeverGoesAwayLeavesNothing(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
-	if uploads, pieces := rows(t, db); uploads != 0 || pieces != 0 {
-		t.Errorf("%d uploads with %d pieces are left", uploads, pieces)
+	if uploads, chunks := rows(t, db); uploads != 0 || chunks != 0 {
+		t.Errorf("%d uploads with %d chunks are left", uploads, chunks)
 	}
 }
 
@@ -208,8 +208,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestTheSweeperDeletesWhatNoRunHasNamedForADay(t *testing.T) {
-	store, db, clk := newStore(t, DefaultMostBytes)
+func TestTheSweeperDeletesUploadsThatNoRunHasReferencedForADay(t *testing.T) {
+	store, db, clk := newStore(t, DefaultMaxBytes)
 	used, unused := writeText(t, store, "space", "[1]\n"), writeText(t, store, "space", "[2]\n")
 	var halfway int64
 	if err := db.Update(t.Context(), "", func(tx *outcomes.Tx) (err error) {
@@ -244,14 +244,14 @@ func TestTheSweeperDeletesWhatNoRunHasNamedForADay(t *testing.T) {
 	}
 	step(2, used.Digest, unused.Digest)
 	if uploads, _ := rows(t, db); uploads != 2 {
-		t.Errorf("%d uploads are there: what never came to its end (%d) is not gone", uploads, halfway)
+		t.Errorf("%d uploads exist: the incomplete one (%d) was not deleted", uploads, halfway)
 	}
 	step(21, used.Digest, unused.Digest)
-	// It is uploaded again, and stays for another day.
+	// It is uploaded again, and is kept for another day.
 	writeText(t, store, "space", "[2]\n")
 	step(20, used.Digest, unused.Digest)
 	step(6, used.Digest)
-	// Nothing is known of runs: nothing is deleted, however long that lasts.
+	// While the runs are unknown, nothing is deleted.
 	refused = errors.New("the caches are being filled")
 	clk.Step(100 * time.Hour)
 	if err := sweeper.sweep(t.Context()); !errors.Is(err, refused) {
@@ -261,12 +261,12 @@ func TestTheSweeperDeletesWhatNoRunHasNamedForADay(t *testing.T) {
 	step(1, used.Digest)
 	delete(named, [2]string{"space", used.Digest})
 	step(26)
-	if uploads, pieces := rows(t, db); uploads != 0 || pieces != 0 {
-		t.Errorf("%d uploads with %d pieces are left", uploads, pieces)
+	if uploads, chunks := rows(t, db); uploads != 0 || chunks != 0 {
+		t.Errorf("%d uploads with %d chunks are left", uploads, chunks)
 	}
 }
 
-func TestDamagedPiecesAreRefused(t *testing.T) {
+func TestDamagedChunksAreRejected(t *testing.T) {
 	good := frame(frame(nil, parameters.Input{JSON: []byte("[1]")}), parameters.Input{Literal: "(2,)"})
 	if inputs, err := unframe(good, 2); err != nil || len(inputs) != 2 {
 		t.Fatalf("%v, %v", inputs, err)
@@ -276,11 +276,11 @@ func TestDamagedPiecesAreRefused(t *testing.T) {
 		count int
 	}{
 		"cut":                         {good[:len(good)-1], 2},
-		"another number":              {good, 3},
+		"another number of inputs":    {good, 3},
 		"a length beyond the end":     {[]byte{0xfe, 0x01, 'x'}, 1},
-		"a length that never ends":    {[]byte{0xff, 0xff, 0xff}, 1},
+		"an endless length":           {[]byte{0xff, 0xff, 0xff}, 1},
 		"a length of nearly 2^64":     {[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, 1},
-		"a number that nobody counts": {nil, 1 << 40},
+		"a negative number of inputs": {nil, 1 << 40},
 	} {
 		if inputs, err := unframe(tc.data, tc.count); !errors.Is(err, errFrames) {
 			t.Errorf("%s: %v, %v", name, inputs, err)
@@ -288,11 +288,11 @@ func TestDamagedPiecesAreRefused(t *testing.T) {
 	}
 }
 
-//security:attack tenant | An upload of hundreds of thousands of empty inputs in each megabyte, read by many workers. | A piece takes a small multiple of its bytes in memory, and an answer only what it holds.
-func TestAPieceOfManyInputsTakesASmallMultipleOfItsBytes(t *testing.T) {
+//security:attack tenant | An upload of hundreds of thousands of empty inputs in each megabyte, read by many workers. | A chunk uses a small multiple of its bytes in memory, and an answer only the memory of its inputs.
+func TestAChunkOfManyInputsUsesASmallMultipleOfItsBytes(t *testing.T) {
 	var data []byte
 	count := 0
-	for ; len(data) < PieceBytes; count++ {
+	for ; len(data) < TargetChunkBytes; count++ {
 		data = frame(data, parameters.Input{JSON: []byte("[]")})
 	}
 	var before, after runtime.MemStats
@@ -301,10 +301,10 @@ func TestAPieceOfManyInputsTakesASmallMultipleOfItsBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inputs := piece{data, starts}.inputs(count-10, count)
+	inputs := chunk{data, starts}.inputs(count-10, count)
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; used > 3*uint64(len(data)) {
-		t.Errorf("%d bytes were allocated for a piece of %d", used, len(data))
+		t.Errorf("%d bytes were allocated for a chunk of %d", used, len(data))
 	}
 	if len(inputs) != 10 || string(inputs[9].JSON) != "[]" {
 		t.Errorf("%d inputs, the last is %s", len(inputs), inputs[9].JSON)

@@ -162,7 +162,7 @@ func bareInserts(b *testing.B, inputs, batch int) time.Duration {
 // barePostgres is bareInserts on PostgreSQL, with as many rows per statement as the store uses there.
 func barePostgres(b *testing.B, where string, inputs, batch int) time.Duration {
 	b.Helper()
-	store := outcomes.NewPostgres(outcomes.Where(where))
+	store := outcomes.NewPostgres(outcomes.FixedURL(where))
 	if err := errors.Join(store.Open(context.Background()), store.Close()); err != nil {
 		b.Fatal(err)
 	}

@@ -28,15 +28,15 @@ func newBudget() *bodies.Budget {
 // read reads the call of a worker, one at a time for each worker. The charge must stay open during the call.
 func (h *handler) read(w http.ResponseWriter, r *http.Request, worker Worker) (*exchange.Request, *bodies.Charge, error) {
 	if r.ContentLength > exchange.MaxBody {
-		bodies.Pass(w, r, bodies.OfKnown)
+		bodies.Drain(w, r, bodies.DrainAuthenticated)
 		return nil, nil, exchange.ErrTooLarge
 	}
 	pod := bodies.Key{Kind: bodies.Pod, Name: string(worker.PodUID)}
-	charge, err := h.budget.OpenAlone(pod, pod, bodies.Key{Kind: bodies.Namespace, Name: worker.Namespace})
+	charge, err := h.budget.OpenExclusive(pod, pod, bodies.Key{Kind: bodies.Namespace, Name: worker.Namespace})
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := bodies.New(w, r, bodies.Limits{Bytes: exchange.MaxBody, Patience: bodyTimeout}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
+	text, err := bodies.New(w, r, bodies.Limits{Bytes: exchange.MaxBody, Timeout: bodyTimeout}, charge, h.exchange.options.Clock).ReadAll(r.ContentLength)
 	var request *exchange.Request
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):

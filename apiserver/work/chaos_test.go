@@ -92,7 +92,7 @@ func serveChaos(address, url string) {
 		fmt.Fprintln(os.Stderr, "a server of the chaos test:", err)
 		os.Exit(1)
 	}
-	store := outcomes.NewPostgres(outcomes.Where(url))
+	store := outcomes.NewPostgres(outcomes.FixedURL(url))
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		fatal(err)

@@ -101,7 +101,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestSlowBodiesDoNotBlockOtherWorkers":                         TestSlowBodiesDoNotBlockOtherWorkers,
 }
 
-func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOn(t, onEveryEngine) }
+func TestOnPostgreSQL(t *testing.T) { postgrestest.RunOnPostgreSQL(t, onEveryEngine) }
 
 // A test that creates a cluster must be in the table.
 func TestAllStoreTestsRunOnEveryEngine(t *testing.T) {
@@ -121,7 +121,7 @@ func (c *cluster) makeStore() {
 	switch {
 	case c.url != "":
 		return // of a benchmark, on a server that syncs
-	case postgrestest.Wanted(c.t):
+	case postgrestest.OnPostgreSQL(c.t):
 		c.url = postgrestest.URL(c.t)
 		return
 	}

@@ -89,7 +89,7 @@ func (e *Exchange) endLease(ctx context.Context, run Run, worker Worker, podExit
 		return e.storeError(err)
 	}
 	logger(ctx, run).V(1).Info("Worker ended", "pod", klog.KRef(worker.Namespace, worker.PodName), "exitCode", podExit.ExitCode,
-		"reason", podExit.Reason, "deathsWithoutProgress", s.row.Barren, "deaths", s.row.Deaths)
+		"reason", podExit.Reason, "deathsWithoutProgress", s.row.DeathsWithoutProgress, "deaths", s.row.Deaths)
 	e.deadlines.forget(lease)
 	e.announce(s, &before)
 	return nil
@@ -116,7 +116,7 @@ func (e *Exchange) endLeaseIn(tx *outcomes.Tx, s *runState, worker Worker, podEx
 		fresh := newWorker(worker, s.row.ID, s.now)
 		fresh.LastMicros, fresh.State = s.now, outcomes.WorkerLapsed
 		row = &fresh
-	case row.State == outcomes.WorkerOver:
+	case row.State == outcomes.WorkerEnded:
 		return nil
 	case why == leaseExpired && (row.State != outcomes.WorkerLive || !e.deadlines.stillExpired(leaseKey{s.run.UID, worker.PodUID}, heartbeatOf(row))):
 		// It has called since, possibly another server, or has left.

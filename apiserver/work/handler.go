@@ -27,7 +27,7 @@ func Handler(e *Exchange, authenticator Authenticator) http.Handler {
 		refuse(w, http.StatusNotFound, "this path does not exist; the exchange is at "+exchange.Path)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if bodies.Odd(r) { // the mux would redirect
+		if bodies.AmbiguousPath(r) { // the mux would redirect
 			refuse(w, http.StatusNotFound, "this path does not exist; the exchange is at "+exchange.Path)
 			return
 		}
@@ -57,7 +57,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "the body must be application/json")
 		return
 	}
-	if bodies.Encoded(r.Header) != "" {
+	if bodies.ContentCoding(r.Header) != "" {
 		refuse(w, http.StatusUnsupportedMediaType, "the body must not be compressed")
 		return
 	}

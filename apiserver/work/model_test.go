@@ -435,7 +435,7 @@ func (m *model) deliver(worker Worker, request *exchange.Request) *exchange.Answ
 		}
 		return nil
 	}
-	if errors.Is(err, ErrPodEnded) && before != nil && before.State == outcomes.WorkerOver {
+	if errors.Is(err, ErrPodEnded) && before != nil && before.State == outcomes.WorkerEnded {
 		if request.Sequence > before.Sequence {
 			m.count(request)
 		}

@@ -79,7 +79,7 @@ func (c *call) decide() error {
 		return err
 	}
 	c.returnDue()
-	repeated, ended, hadNothing := c.repeated(), c.self.State == outcomes.WorkerOver, c.nothingToHandOut()
+	repeated, ended, hadNothing := c.repeated(), c.self.State == outcomes.WorkerEnded, c.nothingToHandOut()
 	if !ended {
 		// The worker is alive, even if its lease had expired.
 		c.self.State = outcomes.WorkerLive
@@ -243,7 +243,7 @@ func (c *call) applyReport(o *exchange.Outcome) bool {
 	stored.WorkerID = c.self.ID
 	c.add(stored)
 	// The module loads and a worker works: earlier deaths are no pattern.
-	c.row.Barren, c.row.Deaths = 0, 0
+	c.row.DeathsWithoutProgress, c.row.Deaths = 0, 0
 	return true
 }
 

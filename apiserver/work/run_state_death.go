@@ -42,7 +42,7 @@ func (s *runState) endLease(worker outcomes.Worker, podExit PodExit, why leaseEn
 	before := worker
 	held := worker.Held()
 	alone := worker.Alone
-	worker.State = outcomes.WorkerOver
+	worker.State = outcomes.WorkerEnded
 	if why == leaseExpired && podExit.State != PodExitEnded {
 		// It may call again after a network partition; a pod that has ended cannot.
 		worker.State = outcomes.WorkerLapsed
@@ -52,7 +52,7 @@ func (s *runState) endLease(worker outcomes.Worker, podExit PodExit, why leaseEn
 	defer s.closeWhenDone()
 
 	switch {
-	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerOver:
+	case before.State == outcomes.WorkerLeft, before.State == outcomes.WorkerEnded:
 		// It had no leased inputs, or its end was counted before.
 	case podExit.Terminating, podExit.State == PodExitDisrupted, podExit.State == PodExitRunning,
 		podExit.State == PodExitEnded && podExit.ExitCode == 0:
@@ -72,7 +72,7 @@ func (s *runState) died(worker *outcomes.Worker, held indexset.Set, podExit PodE
 	s.trouble(outcomes.ErrorText{Type: ErrorWorkerDied, Message: cause}, false)
 	if held.Len() != 1 {
 		// A death that charges an input counts in Deaths only: such deaths stop when the inputs have used up their attempts.
-		s.row.Barren++
+		s.row.DeathsWithoutProgress++
 		s.giveBack(held, true)
 		s.endWithoutProgress()
 		return
@@ -96,7 +96,7 @@ func (s *runState) died(worker *outcomes.Worker, held indexset.Set, podExit PodE
 	})
 	s.endAfterFailures()
 	// Deaths is not reset: if every input kills its container, the run must end before each has had its two attempts.
-	s.row.Barren = 0
+	s.row.DeathsWithoutProgress = 0
 	s.endWithoutProgress()
 }
 
@@ -126,7 +126,7 @@ func (s *runState) trouble(text outcomes.ErrorText, load bool) {
 // loadFailed handles the report of a worker that cannot load the module. Its inputs stay leased: none was executed.
 func (s *runState) loadFailed(text *exchange.ErrorText) {
 	s.row.Deaths++
-	s.row.Barren++
+	s.row.DeathsWithoutProgress++
 	s.trouble(storedError(text), true)
 	s.endWithoutProgress()
 }
@@ -134,7 +134,7 @@ func (s *runState) loadFailed(text *exchange.ErrorText) {
 // endWithoutProgress ends a run whose workers die repeatedly without an outcome.
 func (s *runState) endWithoutProgress() {
 	limit := max(s.run.Workers, 1) + 2
-	if s.row.Barren < limit && s.row.Deaths < 3*limit {
+	if s.row.DeathsWithoutProgress < limit && s.row.Deaths < 3*limit {
 		return
 	}
 	reason := v1alpha1.ReasonWorkersDied

@@ -77,7 +77,7 @@ func withoutPayload(o outcomes.Outcome, room *quotas.Room) outcomes.Outcome {
 	o.Error = &outcomes.ErrorText{
 		Type: ErrorStorageQuotaExceeded,
 		Message: fmt.Sprintf("%s; the %s that it returned, raised and printed are not stored: %s. %s",
-			happened, quotas.Size(o.PayloadBytes()), room.Sentence(), room.Remedy()),
+			happened, quotas.Size(o.PayloadBytes()), room.Usage(), room.Remedy()),
 	}
 	o.Status = outcomes.Failed
 	o.StdoutDropped += int64(len(o.Stdout))
@@ -91,5 +91,5 @@ func (s *runState) countRow(before *outcomes.Run) {
 	if s.row.ID == 0 {
 		s.row.StoredBytes += outcomes.RunBytes
 	}
-	s.row.StoredBytes += s.row.SentenceBytes() - before.SentenceBytes()
+	s.row.StoredBytes += s.row.TextBytes() - before.TextBytes()
 }

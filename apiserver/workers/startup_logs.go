@@ -151,7 +151,7 @@ func (s *StartupLogs) sweep(ctx context.Context) error {
 	}
 	var leases []outcomes.Lease
 	err := s.store.View(ctx, func(tx *outcomes.Tx) (err error) {
-		leases, err = tx.Unborn()
+		leases, err = tx.LeasesWithoutStartup()
 		return err
 	})
 	if err != nil {
@@ -224,7 +224,7 @@ func (s *StartupLogs) lookUp(ctx context.Context, key workerKey, look *lookup) (
 		return false, err
 	}
 	err = s.store.Update(ctx, key.run, func(tx *outcomes.Tx) error {
-		_, err := tx.SetBirth(key.run, key.pod, product, text)
+		_, err := tx.SetStartup(key.run, key.pod, product, text)
 		return err
 	})
 	return err == nil, err

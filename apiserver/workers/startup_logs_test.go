@@ -115,7 +115,7 @@ func (m *startupWorld) recordedOf(pod types.UID) recorded {
 	if worker == nil {
 		return recorded{}
 	}
-	return recorded{worker.Born, worker.GPUProduct, worker.BuildLog}
+	return recorded{worker.StartupRecorded, worker.GPUProduct, worker.StartupLog}
 }
 
 func (m *startupWorld) pending() int {
@@ -257,7 +257,7 @@ func TestSweepFindsWorkersWithoutAStartupLog(t *testing.T) {
 	m.work()
 	m.before = func(int) error { return nil }
 	m.update(func(tx *outcomes.Tx) error {
-		done := &outcomes.Worker{RunID: m.run.ID, PodUID: "done", State: outcomes.WorkerLive, Born: true}
+		done := &outcomes.Worker{RunID: m.run.ID, PodUID: "done", State: outcomes.WorkerLive, StartupRecorded: true}
 		left := &outcomes.Worker{RunID: m.run.ID, PodUID: "left", State: outcomes.WorkerLeft}
 		return errors.Join(tx.PutWorker(done), tx.PutWorker(left))
 	})

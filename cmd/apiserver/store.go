@@ -40,11 +40,11 @@ func (f *storeFlag) source() (outcomes.Source, error) {
 	case (f.url == "") == (f.file == ""):
 		return nil, fmt.Errorf("give one of --%s and --%s-url-file", f.name, f.name)
 	case f.file != "":
-		return outcomes.InFile(f.file), nil
+		return outcomes.URLFromFile(f.file), nil
 	case outcomes.HasPassword(f.url):
 		return nil, fmt.Errorf("--%s contains a password: put the URL into a file and pass it with --%s-url-file", f.name, f.name)
 	}
-	return outcomes.Where(f.url), nil
+	return outcomes.FixedURL(f.url), nil
 }
 
 func newCopyCommand(ctx context.Context) *cobra.Command {

@@ -106,7 +106,7 @@ var _ = Describe("The results of a run", func() {
 		}
 		got := plugin(ctx, namespace, "", "results", "short")
 		Expect(got.code).To(Equal(3))
-		Expect(got.stderr).To(ContainSubstring("as resultsTTLSecondsAfterFinished says"))
+		Expect(got.stderr).To(ContainSubstring("because resultsTTLSecondsAfterFinished has passed"))
 		jobs := kubectl(ctx, "get", "--raw", "/apis/rest.sharedcloud.io/v1/jobs?namespace="+namespace+"&run="+string(run.UID))
 		Expect(strings.Count(jobs, `"result":"",`)).To(Equal(4), jobs)
 		Expect(strings.Count(jobs, `"stderr":"the results of the run were deleted at `)).To(Equal(4), jobs)

@@ -10,24 +10,24 @@ import (
 	"testing"
 )
 
-// A package's tests of a store run on SQLite by their own names, and on PostgreSQL as subtests of a test with this name.
+// A package's tests of a store run on SQLite under their own names, and on PostgreSQL as subtests of a test with this name.
 const onPostgres = "TestOnPostgreSQL"
 
-// RunOn runs a table of tests on PostgreSQL. The calling test must have the name TestOnPostgreSQL.
-func RunOn(t *testing.T, table map[string]func(*testing.T)) {
+// RunOnPostgreSQL runs a table of tests on PostgreSQL. The calling test must be named TestOnPostgreSQL.
+func RunOnPostgreSQL(t *testing.T, table map[string]func(*testing.T)) {
 	t.Helper()
 	if t.Name() != onPostgres {
-		t.Fatalf("the table runs on PostgreSQL in a test %s, not in %s", onPostgres, t.Name())
+		t.Fatalf("the table must be run by a test named %s, not by %s", onPostgres, t.Name())
 	}
 	for name, test := range table {
 		t.Run(name, test)
 	}
 }
 
-// Wanted reports whether a test runs on PostgreSQL, because RunOn has started it.
-func Wanted(t testing.TB) bool { return strings.HasPrefix(t.Name(), onPostgres+"/") }
+// OnPostgreSQL reports whether a test runs on PostgreSQL, because RunOnPostgreSQL has started it.
+func OnPostgreSQL(t testing.TB) bool { return strings.HasPrefix(t.Name(), onPostgres+"/") }
 
-// CheckTable fails the test for each test of the package in the current folder that calls one of the openers and is not in the table.
+// CheckTable fails for each test of the package in the current folder that calls one of the openers and is not in the table.
 func CheckTable(t *testing.T, table map[string]func(*testing.T), openers ...string) {
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
@@ -52,7 +52,7 @@ func CheckTable(t *testing.T, table map[string]func(*testing.T), openers ...stri
 				}
 				checked++
 				if table[function.Name.Name] == nil {
-					t.Errorf("%s calls %s and is not in the table onEveryEngine: add it, or open the engine that it is about", function.Name.Name, call.Name)
+					t.Errorf("%s calls %s and is not in the table onEveryEngine: add it, or open a specific engine", function.Name.Name, call.Name)
 				}
 				return true
 			})

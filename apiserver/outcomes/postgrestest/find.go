@@ -13,13 +13,13 @@ import (
 
 // Installation is a PostgreSQL that is installed, or unpacked from its packages.
 type Installation struct {
-	// Bin is the folder of the programs.
+	// Bin is the folder of its programs.
 	Bin string
-	// Root is the folder that the packages are unpacked into; empty for the machine's own installation.
+	// Root is the folder that its packages are unpacked into; empty for an installation of the machine.
 	Root string
 }
 
-// Find returns the newest PostgreSQL of the machine or, where it has none, the one that hack/postgresql.sh has fetched.
+// Find returns the latest PostgreSQL of the machine, else the one that hack/postgresql.sh has fetched.
 func Find() (Installation, error) {
 	folder, err := os.Getwd()
 	if err != nil {
@@ -28,7 +28,7 @@ func Find() (Installation, error) {
 	return find("/", checkout(folder))
 }
 
-// find looks below the machine's root, on PATH, and in the checkout.
+// find searches below the machine's root, on PATH, and in the checkout.
 func find(machine, checkout string) (Installation, error) {
 	if bin := newest(machine); bin != "" {
 		return Installation{Bin: bin}, nil
@@ -43,7 +43,7 @@ func find(machine, checkout string) (Installation, error) {
 	return Installation{}, errors.New("these tests need PostgreSQL 13 or later: `make postgresql` fetches it into bin/")
 }
 
-// newest is the folder of the programs of the newest version below a root, where Debian's packages put it.
+// newest returns the folder of the programs of the latest version below a root, at the path of Debian's packages.
 func newest(root string) string {
 	folders, _ := filepath.Glob(filepath.Join(root, "usr/lib/postgresql/*/bin"))
 	found, best := "", 0
@@ -56,7 +56,7 @@ func newest(root string) string {
 	return found
 }
 
-// checkout is the root of the repository that holds the folder, "" without one. Tests run in the folder of their package.
+// checkout returns the root of the repository that contains the folder, or "". Tests run in the folder of their package.
 func checkout(folder string) string {
 	for ; ; folder = filepath.Dir(folder) {
 		if _, err := os.Stat(filepath.Join(folder, "hack", "postgresql.sh")); err == nil {
@@ -68,7 +68,7 @@ func checkout(folder string) string {
 	}
 }
 
-// Env is the environment that the programs need: where the libraries of unpacked packages are.
+// Env returns the environment that the programs need: the path of the libraries of unpacked packages.
 func (i Installation) Env() []string {
 	if i.Root == "" {
 		return nil
@@ -78,7 +78,7 @@ func (i Installation) Env() []string {
 	return []string{"LD_LIBRARY_PATH=" + strings.Join(append(folders, more...), ":")}
 }
 
-// reachable is the installation as another account can execute it. A checkout may be in the home of root, which others cannot
+// reachable returns an installation that other accounts can execute. A checkout may be in the home of root, which they cannot
 // enter; then the installation is copied.
 func (i Installation) reachable(to string) (Installation, error) {
 	if i.Root == "" || entered(i.Root) {
@@ -87,11 +87,11 @@ func (i Installation) reachable(to string) (Installation, error) {
 	if err := os.CopyFS(to, os.DirFS(i.Root)); err != nil {
 		return i, fmt.Errorf("copying %s for the account of the server: %w", i.Root, err)
 	}
-	// The folder above is the server's.
+	// The server's account owns the parent folder.
 	return Installation{Bin: strings.Replace(i.Bin, i.Root, to, 1), Root: to}, nil
 }
 
-// entered says whether every account may enter a folder.
+// entered reports whether every account can enter a folder.
 func entered(folder string) bool {
 	for ; ; folder = filepath.Dir(folder) {
 		info, err := os.Stat(folder)
@@ -104,7 +104,7 @@ func entered(folder string) bool {
 	}
 }
 
-// Account is the account that the server runs as where the tests run as root: PostgreSQL refuses to be root.
+// Account returns the account that runs the server if the tests run as root: PostgreSQL refuses to run as root.
 func Account() (*user.User, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		if account, err := user.Lookup(name); err == nil {

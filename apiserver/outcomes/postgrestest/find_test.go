@@ -73,7 +73,7 @@ func TestAnInstallationThatOthersCannotEnterIsCopied(t *testing.T) {
 		t.Errorf("got %+v, want the programs in %s", got, want)
 	}
 	if info, err := os.Stat(filepath.Join(got.Bin, "initdb")); err != nil || info.Mode().Perm()&0o111 == 0 {
-		t.Errorf("the copy is no program: %v, %v", info, err)
+		t.Errorf("the copy is not executable: %v, %v", info, err)
 	}
 }
 
@@ -90,6 +90,6 @@ func TestTheCheckoutIsFoundFromAPackage(t *testing.T) {
 		t.Errorf("got %q, want %q", got, root)
 	}
 	if got := checkout("/"); got != "" {
-		t.Errorf("the root of the machine is a checkout: %q", got)
+		t.Errorf("the root folder is a checkout: %q", got)
 	}
 }

@@ -1,6 +1,6 @@
-// Package postgrestest starts a real PostgreSQL for tests, once for each test binary, in a folder of its own: the machine's, or
-// the one that hack/postgresql.sh has fetched into bin/. Without either the tests fail and say what to do. It also
-// runs a package's table of tests on PostgreSQL (engines.go).
+// Package postgrestest starts a real PostgreSQL for tests, one for each test binary, in a temporary folder. It uses the
+// installation of the machine, or the one that hack/postgresql.sh has fetched into bin/. Without either, tests fail and name
+// what to install. It also runs a package's table of tests on PostgreSQL (engines.go).
 //
 // What must not be here: the outcome store. Its tests and those of the exchange import this package.
 package postgrestest
@@ -33,13 +33,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Server is a PostgreSQL that runs.
+// Server is a running PostgreSQL.
 type Server struct {
-	// Folder has its socket, its log and its data.
+	// Folder contains its socket, log and data.
 	Folder string
-	// Port is where it listens on 127.0.0.1, too.
+	// Port is the port on 127.0.0.1 on which it listens too.
 	Port int
-	// CAFile is the certificate authority of its certificate, which is for the name localhost.
+	// CAFile is the certificate authority of its certificate, which is valid for localhost.
 	CAFile string
 
 	installation Installation
@@ -50,7 +50,7 @@ type Server struct {
 	schemas      atomic.Int64
 }
 
-// The superuser of the server, who needs no password, and a user who needs TLS and one.
+// The superuser of the server, without a password, and a user who needs TLS and a password.
 const (
 	User     = "sharedcloud"
 	TLSUser  = "remote"
@@ -61,7 +61,7 @@ var shared = sync.OnceValues(func() (*Server, error) { return Start() })
 
 var started atomic.Pointer[Server]
 
-// Main runs the tests of a package and ends the server that they share. Call it from TestMain.
+// Main runs the tests of a package and stops the shared server. Call it from TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
 	if server := started.Load(); server != nil {
@@ -70,7 +70,7 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Shared is the server that all tests of a binary share.
+// Shared returns the server that all tests of a binary share.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	server, err := shared()
@@ -81,13 +81,13 @@ func Shared(t testing.TB) *Server {
 	return server
 }
 
-// URL makes a place of its own in the shared server and says where it is.
+// URL creates an empty schema in the shared server and returns its URL.
 func URL(t testing.TB) string {
 	t.Helper()
 	return Shared(t).Schema(t)
 }
 
-// Schema makes an empty schema, which is dropped at the end of the test, and says where it is.
+// Schema creates an empty schema, which is dropped at the end of the test, and returns its URL.
 func (s *Server) Schema(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), s.schemas.Add(1))
@@ -96,7 +96,7 @@ func (s *Server) Schema(t testing.TB) string {
 	return s.SocketURL() + "&search_path=" + name
 }
 
-// SocketURL reaches the server over its socket, as the superuser.
+// SocketURL returns the URL of the server's socket, for the superuser.
 func (s *Server) SocketURL() string {
 	return fmt.Sprintf("postgres:///postgres?host=%s&port=%d&user=%s&sslmode=disable", url.QueryEscape(s.Folder), s.Port, User)
 }
@@ -118,8 +118,8 @@ func (s *Server) Exec(t testing.TB, statements ...string) {
 	}
 }
 
-// Start starts a server, with settings that count more than those for tests. Stop ends it; it ends with this process at the
-// latest.
+// Start starts a server; the settings take precedence over those for tests. Stop stops it; it also stops when this process
+// ends.
 func Start(settings ...string) (*Server, error) {
 	installation, err := Find()
 	if err != nil {
@@ -146,7 +146,7 @@ func Start(settings ...string) (*Server, error) {
 	return s, nil
 }
 
-var errEnded = errors.New("PostgreSQL ended at once")
+var errEnded = errors.New("PostgreSQL ended immediately")
 
 func (s *Server) prepare() error {
 	if os.Geteuid() == 0 {
@@ -180,11 +180,11 @@ func (s *Server) choosePort() error {
 	if err != nil {
 		return err
 	}
-	s.Port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is one
+	s.Port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener
 	return listener.Close()
 }
 
-// own gives a file to the user who runs the server.
+// own makes the account of the server the owner of a file.
 func (s *Server) own(path string) error {
 	if s.credential == nil {
 		return nil
@@ -210,7 +210,7 @@ func (s *Server) run(name string, arguments ...string) error {
 	return nil
 }
 
-// Launch starts the server's process; after Stop or Kill it does so again, with the data that is there.
+// Launch starts the server's process; after Halt it starts it again with the same data.
 func (s *Server) Launch() error {
 	log, err := os.OpenFile(filepath.Join(s.Folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // in a folder of a test
 	if err != nil {
@@ -220,7 +220,8 @@ func (s *Server) Launch() error {
 	arguments := []string{"-D", filepath.Join(s.Folder, "data")}
 	for _, setting := range append([]string{
 		"port=" + strconv.Itoa(s.Port), "listen_addresses=127.0.0.1", "unix_socket_directories=" + s.Folder,
-		// A test that ends takes its data along. What the store depends on stays as it is: synchronous_commit.
+		// The data is deleted after the tests, so it needs no fsync. synchronous_commit stays on, because the store checks
+		// it.
 		"fsync=off", "full_page_writes=off", "autovacuum=on",
 		"max_connections=200", "shared_buffers=64MB", "ssl=on", "ssl_cert_file=" + filepath.Join(s.Folder, "tls.crt"),
 		"ssl_key_file=" + filepath.Join(s.Folder, "tls.key"), "password_encryption=scram-sha-256",
@@ -229,7 +230,8 @@ func (s *Server) Launch() error {
 	}
 	command := s.command("postgres", arguments...)
 	command.Stdout, command.Stderr = log, log
-	// It ends with this process, however that ends. The signal comes when the thread that started it ends, so that one stays.
+	// The signal stops the server when this process ends, in any way. It is sent when the thread that started the server
+	// ends, so that thread is locked.
 	command.SysProcAttr.Pdeathsig = syscall.SIGQUIT
 	failed, ended := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -264,19 +266,19 @@ func (s *Server) Launch() error {
 	}
 }
 
-// Halt ends the server's process as an administrator would who cannot wait. Launch starts it again.
+// Halt stops the server's process immediately (SIGQUIT). Launch starts it again.
 func (s *Server) Halt() {
 	_ = s.process.Process.Signal(syscall.SIGQUIT)
 	<-s.ended
 }
 
-// Stop ends the server and deletes its data.
+// Stop stops the server and deletes its data.
 func (s *Server) Stop() {
 	s.Halt()
 	_ = os.RemoveAll(s.Folder)
 }
 
-// certificates makes an authority and the server's certificate.
+// certificates creates a certificate authority and the server's certificate.
 func (s *Server) certificates() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -302,7 +304,7 @@ func (s *Server) certificates() error {
 		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600), s.own(keyFile))
 }
 
-// TLSURL reaches a schema of the server as the user who needs TLS and a password.
+// TLSURL creates a schema and returns its URL for the user who needs TLS and a password.
 func (s *Server) TLSURL(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("remote_%d_%d", os.Getpid(), s.schemas.Add(1))

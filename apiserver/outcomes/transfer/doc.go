@@ -1,9 +1,9 @@
 // Package transfer exports, imports and copies whole outcome stores, for the command `apiserver store`.
 //
-//	export.go  which tables and columns a store has; Export and Copy
-//	import.go  Import: rows get new numbers in the store, and those of runs that are there already are left out
+//	export.go  the tables of a store; Export and Copy
+//	import.go  Import: rows get new ids, and runs that the store already has are skipped
 //
 // It reads an outcomes.Snapshot and writes an outcomes.Sink.
 //
-// What must not be here: engines and their SQL (package outcomes has them), what a row means, and anything that a server needs.
+// What must not be here: engines and SQL (package outcomes), the meaning of rows, and anything that a server needs.
 package transfer

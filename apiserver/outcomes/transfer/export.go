@@ -22,14 +22,14 @@ type table struct {
 	name string
 	// order are the columns of the primary key, by which rows are ordered.
 	order string
-	// id is the column that the engine numbers; "" for none. Each store gives its own numbers.
+	// id is the column whose value the engine assigns; "" for none. Each store assigns its own ids.
 	id string
 	// refers are the columns that hold the id of a row of another table, which precedes this one in tables. 0 and NULL are kept.
 	refers map[string]string
-	// packed is a column that holds the id of a row of another table and an index, see outcomes.Packed; "" for none. packedOf is
-	// that table.
+	// packed is a column that contains the id of a row of another table and an index, see outcomes.Packed; "" for none.
+	// packedOf is that table.
 	packed, packedOf string
-	// owner is one of refers, or packed: if the owner of a row is skipped, the row is skipped.
+	// owner is one of refers, or packed: if the row that it refers to is skipped, the row is skipped.
 	owner string
 	// unique are the columns that identify a row. A row that the store has already is skipped.
 	unique []string
@@ -43,13 +43,13 @@ var tables = []table{
 	{name: "workers", order: "id", id: "id", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "attempts", order: "run_id, idx", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "outcomes", order: "id", packed: "id", packedOf: "runs", refers: map[string]string{"worker_id": "workers"}, owner: "id"},
-	// Incomplete uploads have no identity but their number: they are not exported.
+	// Incomplete uploads cannot be identified in another store, so they are not exported.
 	{name: "uploads", order: "id", id: "id", unique: []string{"namespace", "namespace_uid", "digest"}, only: "complete = 1"},
 	{name: "upload_chunks", order: "id", packed: "id", packedOf: "uploads", owner: "id", only: "id / 4294967296 IN (SELECT id FROM uploads WHERE complete = 1)"},
 }
 
-// fleeting are tables of what a worker or an uploader repeats: they are not exported.
-var fleeting = []string{"live_output", "arriving_uploads"}
+// notExported are tables whose content workers and uploaders send again.
+var notExported = []string{"live_output", "arriving_uploads"}
 
 // Counts are numbers of rows by table.
 type Counts map[string]int64
@@ -98,7 +98,7 @@ type binary struct {
 	Bytes []byte `json:"b"`
 }
 
-// Export writes the content of a store at the beginning of the call into one file. Servers may use the store at the same time.
+// Export writes the state of a store at the start of the call into one file. Servers may use the store meanwhile.
 func Export(ctx context.Context, source outcomes.Source, to io.Writer) (Counts, error) {
 	snapshot, err := outcomes.OpenSnapshot(ctx, source, false)
 	if err != nil {
@@ -135,7 +135,7 @@ func export(ctx context.Context, from *outcomes.Snapshot, to io.Writer) (Counts,
 			return nil, err
 		}
 		if columns == nil {
-			continue // an older store has no such table
+			continue // the store is older than the table
 		}
 		if err := line(tableHeader{t.name, columns}); err != nil {
 			return nil, err
@@ -163,11 +163,11 @@ func export(ctx context.Context, from *outcomes.Snapshot, to io.Writer) (Counts,
 	return counts, buffered.Flush()
 }
 
-// ErrNotEmpty: the target of a copy has runs.
-var ErrNotEmpty = errors.New("the store to copy to is not empty: name an empty one; import adds to one that is not")
+// ErrNotEmpty: the target of a copy contains runs.
+var ErrNotEmpty = errors.New("the target store is not empty: use an empty one, or use import, which adds to a store")
 
-// Copy copies a store into another, which must be empty, in one transaction. No server may use the source: what it acknowledges during the
-// copy would be lost.
+// Copy copies a store into an empty one, in one transaction. No server may use the source: outcomes that it acknowledges
+// during the copy would be lost.
 func Copy(ctx context.Context, source, target outcomes.Source) (Counts, error) {
 	snapshot, err := outcomes.OpenSnapshot(ctx, source, true)
 	if err != nil {
@@ -182,14 +182,14 @@ func Copy(ctx context.Context, source, target outcomes.Source) (Counts, error) {
 		_ = writer.CloseWithError(err)
 	}()
 	imported, err := importInto(ctx, target, reader, true)
-	_ = reader.CloseWithError(errors.New("the other store takes no more"))
+	_ = reader.CloseWithError(errors.New("writing to the target store has failed"))
 	counts := <-exported
 	if err != nil {
 		return nil, err
 	}
 	if !maps.Equal(counts, imported.Added) {
-		// The transaction has counted, and the trailer was compared: this cannot be.
-		return nil, fmt.Errorf("%s were read and %s written", counts, imported.Added)
+		// The trailer was compared with the rows, so this cannot happen.
+		return nil, fmt.Errorf("read %s and wrote %s", counts, imported.Added)
 	}
 	return counts, nil
 }

@@ -19,16 +19,16 @@ import (
 
 // Imported is the result of an import.
 type Imported struct {
-	// Added are the rows that were added, Skipped those that were not, because the store has their run already.
+	// Added counts the rows that were added, Skipped those that were not because the store already has their run.
 	Added, Skipped Counts
 }
 
-// Import adds the content of a file to a store, in one transaction. Runs that the store has already, by their uid, are not
-// changed, and their rows in the file are skipped.
+// Import adds the content of a file to a store in one transaction. Runs that the store already has, by UID, are not changed,
+// and their rows in the file are skipped.
 func Import(ctx context.Context, target outcomes.Source, from io.Reader) (Imported, error) {
 	unzipped, err := gzip.NewReader(from)
 	if err != nil {
-		return Imported{}, fmt.Errorf("the file is no export of an outcome store: %w", err)
+		return Imported{}, fmt.Errorf("the file is not an export of an outcome store: %w", err)
 	}
 	return importInto(ctx, target, unzipped, false)
 }
@@ -48,11 +48,11 @@ func (l *lines) next() ([]byte, error) {
 		case err == nil:
 			return line, nil
 		case errors.Is(err, io.EOF):
-			return nil, errors.New("the file has been cut short: it has no end; nothing of it was taken")
+			return nil, errors.New("the file is truncated; nothing was imported")
 		case !errors.Is(err, bufio.ErrBufferFull):
-			return nil, fmt.Errorf("reading the file (nothing of it was taken): %w", err)
+			return nil, fmt.Errorf("reading the file (nothing was imported): %w", err)
 		case len(line) > maxLine:
-			return nil, errors.New("the file has a line that no export has; nothing of it was taken")
+			return nil, errors.New("the file has an invalid line; nothing was imported")
 		}
 	}
 }
@@ -65,10 +65,10 @@ func importInto(ctx context.Context, target outcomes.Source, from io.Reader, mus
 	}
 	var h header
 	if err := json.Unmarshal(first, &h); err != nil || h.Format != transferFormat {
-		return Imported{}, errors.New("the file is no export of an outcome store")
+		return Imported{}, errors.New("the file is not an export of an outcome store")
 	}
 	if h.Version > transferVersion {
-		return Imported{}, fmt.Errorf("the file has version %d and this program knows %d: use the program that wrote it, or a newer one", h.Version, transferVersion)
+		return Imported{}, fmt.Errorf("the file has version %d and this program supports %d: use the version that wrote it, or a later one", h.Version, transferVersion)
 	}
 	l.sum.Write(first)
 	sink, err := outcomes.OpenSink(ctx, target)
@@ -103,7 +103,7 @@ func importInto(ctx context.Context, target outcomes.Source, from io.Reader, mus
 			trailer
 		}
 		if err := json.Unmarshal(line, &next); err != nil {
-			return Imported{}, fmt.Errorf("the file has a line that no export has; nothing of it was taken: %w", err)
+			return Imported{}, fmt.Errorf("the file has an invalid line; nothing was imported: %w", err)
 		}
 		if err := im.flush(ctx); err != nil {
 			return Imported{}, err
@@ -116,15 +116,15 @@ func importInto(ctx context.Context, target outcomes.Source, from io.Reader, mus
 			continue
 		}
 		if next.SHA256 != hex.EncodeToString(l.sum.Sum(nil)) {
-			return Imported{}, errors.New("the file is damaged: its checksum is another; nothing of it was taken")
+			return Imported{}, errors.New("the file is damaged: its checksum does not match; nothing was imported")
 		}
-		// What was compressed has a checksum of its own, after the last line.
+		// Reading to the end verifies the checksum of gzip.
 		if _, err := l.reader.ReadByte(); !errors.Is(err, io.EOF) {
-			return Imported{}, fmt.Errorf("the file does not end where it should; nothing of it was taken (%w)", err)
+			return Imported{}, fmt.Errorf("the file has data after its end, or is truncated; nothing was imported (%w)", err)
 		}
 		for name, n := range next.Rows {
 			if got := im.Added[name] + im.Skipped[name]; got != n {
-				return Imported{}, fmt.Errorf("the file says that it has %d rows of %s and has %d; nothing of it was taken", n, name, got)
+				return Imported{}, fmt.Errorf("the file is damaged: it should have %d rows of %s and has %d; nothing was imported", n, name, got)
 			}
 		}
 		if err := im.measure(ctx); err != nil {
@@ -139,24 +139,24 @@ func importInto(ctx context.Context, target outcomes.Source, from io.Reader, mus
 	}
 }
 
-// importer adds the rows of one table after the other.
+// importer adds the rows of the tables in order.
 type importer struct {
 	Imported
 	sink *outcomes.Sink
-	// ids are the numbers of rows in this store, by table and by their number in the file.
+	// ids maps the ids of rows in the file to those in this store, by table.
 	ids map[string]map[int64]int64
 
 	table   *table
 	columns []string
 	types   []string
-	// position of a column, by its name.
+	// position is the index of each column.
 	position map[string]int
 	pending  [][]any
 	bytes    int
 }
 
 const (
-	// maxPendingRows and maxPendingBytes bound the rows that one statement adds.
+	// maxPendingRows and maxPendingBytes limit the rows that one statement adds.
 	maxPendingRows  = 64
 	maxPendingBytes = 8 << 20
 )
@@ -164,7 +164,7 @@ const (
 func (im *importer) begin(ctx context.Context, h tableHeader) error {
 	at := slices.IndexFunc(tables, func(t table) bool { return t.name == h.Table })
 	if at < 0 {
-		return fmt.Errorf("the file has a table %q, which this program does not know: use the one that wrote it, or a newer one", h.Table)
+		return fmt.Errorf("the file has a table %q, which this program does not know: use the version that wrote it, or a later one", h.Table)
 	}
 	im.table, im.columns = &tables[at], h.Columns
 	have, types, err := im.sink.Columns(ctx, h.Table)
@@ -175,7 +175,7 @@ func (im *importer) begin(ctx context.Context, h tableHeader) error {
 	for i, name := range h.Columns {
 		known := slices.Index(have, name)
 		if known < 0 {
-			return fmt.Errorf("the file has a column %q of %s, which this program does not know: use the one that wrote it, or a newer one", name, h.Table)
+			return fmt.Errorf("the file has a column %q of %s, which this program does not know: use the version that wrote it, or a later one", name, h.Table)
 		}
 		im.types, im.position[name] = append(im.types, types[known]), i
 	}
@@ -185,17 +185,17 @@ func (im *importer) begin(ctx context.Context, h tableHeader) error {
 	return nil
 }
 
-// row adds the row of a line.
+// row adds the row in a line.
 func (im *importer) row(ctx context.Context, line []byte) error {
 	if im.table == nil {
-		return errors.New("the file has a row before it names a table")
+		return errors.New("the file has a row before the first table")
 	}
 	row, err := decodeRow(line, im.types)
 	if err != nil {
 		return fmt.Errorf("a row of %s: %w", im.table.name, err)
 	}
 	if len(row) != len(im.columns) {
-		return fmt.Errorf("a row of %s has %d values for %d columns", im.table.name, len(row), len(im.columns))
+		return fmt.Errorf("a row of %s has %d values and the table %d columns", im.table.name, len(row), len(im.columns))
 	}
 	keep, err := im.rekey(row)
 	if err != nil {
@@ -215,7 +215,7 @@ func (im *importer) row(ctx context.Context, line []byte) error {
 	return nil
 }
 
-// rekey replaces the numbers of the file by those of the store. false: the row belongs to a run that is skipped.
+// rekey replaces ids of the file with those of the store. It returns false if the row belongs to a skipped run.
 func (im *importer) rekey(row []any) (bool, error) {
 	for column, of := range im.table.refers {
 		old, ok := row[im.position[column]].(int64)
@@ -229,7 +229,7 @@ func (im *importer) rekey(row []any) (bool, error) {
 		case column == im.table.owner:
 			return false, nil
 		default:
-			// A worker of a run that is skipped, or whose row was deleted before its outcomes.
+			// A worker of a skipped run, or one that was deleted before its outcomes.
 			row[im.position[column]] = nil
 		}
 	}
@@ -237,7 +237,7 @@ func (im *importer) rekey(row []any) (bool, error) {
 		at := im.position[im.table.packed]
 		old, ok := row[at].(int64)
 		if !ok {
-			return false, fmt.Errorf("a row of %s has no number", im.table.name)
+			return false, fmt.Errorf("a row of %s has no id", im.table.name)
 		}
 		number, index := outcomes.Unpack(old)
 		now, known := im.ids[im.table.packedOf][number]
@@ -249,16 +249,16 @@ func (im *importer) rekey(row []any) (bool, error) {
 	return true, nil
 }
 
-// numbered adds a row that gets a new number.
+// numbered adds a row that gets a new id.
 func (im *importer) numbered(ctx context.Context, row []any) error {
 	at := im.position[im.table.id]
 	old, ok := row[at].(int64)
 	if !ok {
-		return fmt.Errorf("a row of %s has no number", im.table.name)
+		return fmt.Errorf("a row of %s has no id", im.table.name)
 	}
 	columns, values := slices.Delete(slices.Clone(im.columns), at, at+1), slices.Delete(slices.Clone(row), at, at+1)
 	if len(im.table.unique) > 0 {
-		// A file that is older than a column does not have it.
+		// A file that is older than a column lacks it.
 		var by []string
 		var same []any
 		for _, column := range im.table.unique {
@@ -266,11 +266,11 @@ func (im *importer) numbered(ctx context.Context, row []any) error {
 				by, same = append(by, column), append(same, row[at])
 			}
 		}
-		there, err := im.sink.Exists(ctx, im.table.name, by, same)
+		exists, err := im.sink.Exists(ctx, im.table.name, by, same)
 		if err != nil {
 			return err
 		}
-		if there {
+		if exists {
 			im.Skipped[im.table.name]++
 			return nil
 		}
@@ -298,7 +298,8 @@ func (im *importer) flush(ctx context.Context) error {
 	return nil
 }
 
-// measure updates the sums of the runs and uploads that were added: a file may be older than the sums, and omits what is not exported.
+// measure recomputes the sums of the added runs and uploads: a file may be older than the sums, and some rows are not
+// exported.
 func (im *importer) measure(ctx context.Context) error {
 	for _, table := range []string{"runs", "uploads"} {
 		for _, id := range im.ids[table] {
@@ -310,7 +311,7 @@ func (im *importer) measure(ctx context.Context) error {
 	return nil
 }
 
-// verify compares the numbers of rows with those in the store.
+// verify compares the numbers of added rows with those in the store.
 func (im *importer) verify(ctx context.Context) error {
 	for _, t := range tables {
 		n, err := im.sink.Count(ctx, t.name)
@@ -318,13 +319,13 @@ func (im *importer) verify(ctx context.Context) error {
 			return err
 		}
 		if n != im.Added[t.name] {
-			return fmt.Errorf("%d rows of %s were written and %d are there; nothing was kept", im.Added[t.name], t.name, n)
+			return fmt.Errorf("%d rows of %s were written and the store has %d; nothing was stored", im.Added[t.name], t.name, n)
 		}
 	}
 	return nil
 }
 
-// decodeRow reads a line as the types of the store's columns.
+// decodeRow decodes a line with the types of the store's columns.
 func decodeRow(line []byte, types []string) ([]any, error) {
 	var raw []json.RawMessage
 	if err := json.Unmarshal(line, &raw); err != nil {

@@ -73,7 +73,7 @@ func upload(t testing.TB, store outcomes.Store, namespace, digest string) int64 
 		}
 		there, err := tx.CompleteUpload(id, digest, 3, 3)
 		if !there {
-			t.Error("it is not there")
+			t.Error("it does not exist")
 		}
 		return err
 	})

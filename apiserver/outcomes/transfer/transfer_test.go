@@ -23,7 +23,7 @@ import (
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
-// place makes a place for a store of an engine, and says at which URL.
+// place returns the URL of an empty store of an engine.
 func place(t *testing.T, engine string) string {
 	t.Helper()
 	if engine == "PostgreSQL" {
@@ -34,7 +34,7 @@ func place(t *testing.T, engine string) string {
 
 func openAt(t *testing.T, where string) outcomes.Database {
 	t.Helper()
-	store, err := outcomes.At(outcomes.Where(where))
+	store, err := outcomes.New(outcomes.FixedURL(where))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func openAt(t *testing.T, where string) outcomes.Database {
 	return store
 }
 
-// furnish fills a store with some of everything.
+// furnish adds rows of every kind to a store.
 func furnish(t *testing.T, store outcomes.Store, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -62,7 +62,7 @@ func furnish(t *testing.T, store outcomes.Store, names ...string) {
 			for i := range 3 {
 				w := &outcomes.Worker{
 					RunID: run.ID, PodUID: types.UID(fmt.Sprintf("%s-pod-%d", name, i)), PodName: "pod", Node: fmt.Sprintf("node of %s %d", name, i), State: outcomes.WorkerLive,
-					Sequence: 9, Batches: []outcomes.Batch{{AssignedMicros: 5, Indexes: set("1-3")}}, Executing: -1, Born: true, GPUProduct: "A100", BuildLog: "line\nline ü",
+					Sequence: 9, Batches: []outcomes.Batch{{AssignedMicros: 5, Indexes: set("1-3")}}, Executing: -1, StartupRecorded: true, GPUProduct: "A100", StartupLog: "line\nline ü",
 				}
 				if err := tx.PutWorker(w); err != nil {
 					return err
@@ -92,14 +92,14 @@ func furnish(t *testing.T, store outcomes.Store, names ...string) {
 	}
 }
 
-// contents is all that a store has, without the numbers that it gave.
+// contents is the content of a store without the ids that it assigned.
 type contents struct {
 	Run      outcomes.Run
 	Workers  []outcomes.Worker
 	Attempts map[int]outcomes.Attempts
 	Outcomes []outcomes.Outcome
 	Upload   *outcomes.Upload
-	Pieces   []outcomes.Chunk
+	Chunks   []outcomes.Chunk
 }
 
 var withoutNumbers = cmp.Options{
@@ -108,7 +108,7 @@ var withoutNumbers = cmp.Options{
 	bytesAtOnce,
 }
 
-// bytesAtOnce compares bytes as a whole: one by one, megabytes of them take minutes under the race detector.
+// bytesAtOnce compares byte slices as a whole: element by element, a megabyte takes minutes under the race detector.
 var bytesAtOnce = cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) })
 
 func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
@@ -123,7 +123,7 @@ func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
 	}
 	for _, uid := range uids {
 		c := contents{Outcomes: outcomesOf(t, store, uid, 0, 0)}
-		c.Upload, c.Pieces = uploaded(t, store, "ns", "sha256:"+string(uid))
+		c.Upload, c.Chunks = uploaded(t, store, "ns", "sha256:"+string(uid))
 		if err := store.View(ctx, func(tx *outcomes.Tx) error {
 			run, err := tx.Run(uid)
 			if err != nil {
@@ -142,22 +142,22 @@ func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
 	return all
 }
 
-// copyClosed copies a store that has been closed: its connections may take PostgreSQL a moment to end.
+// copyClosed copies a store that has been closed: PostgreSQL may take a moment to end its connections.
 func copyClosed(from, to string) (Counts, error) {
 	for begun := time.Now(); ; <-time.After(10 * time.Millisecond) {
-		counts, err := Copy(ctx, outcomes.Where(from), outcomes.Where(to))
+		counts, err := Copy(ctx, outcomes.FixedURL(from), outcomes.FixedURL(to))
 		if !errors.Is(err, outcomes.ErrInUse) || time.Since(begun) > 30*time.Second {
 			return counts, err
 		}
 	}
 }
 
-func TestACopyHasAllThatTheOtherHad(t *testing.T) {
+func TestACopyHasAllRows(t *testing.T) {
 	for _, way := range [][2]string{{"SQLite", "PostgreSQL"}, {"PostgreSQL", "SQLite"}, {"SQLite", "SQLite"}, {"PostgreSQL", "PostgreSQL"}} {
 		t.Run(way[0]+" to "+way[1], func(t *testing.T) {
 			from, to := place(t, way[0]), place(t, way[1])
 			store := openAt(t, from)
-			// The first is deleted, so that numbers differ in the copy.
+			// The first run is deleted, so that ids differ in the copy.
 			furnish(t, store, "gone", "one", "two")
 			for done := false; !done; {
 				write(t, store, func(tx *outcomes.Tx) error {
@@ -169,7 +169,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 					return err
 				})
 			}
-			// What still arrives stays where it is: nothing tells one of them from the other.
+			// Incomplete uploads are not copied, because they cannot be identified.
 			for _, name := range []string{"a", "b"} {
 				write(t, store, func(tx *outcomes.Tx) error {
 					id, err := tx.InsertUpload("ns", nsUID, 1)
@@ -178,7 +178,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 				})
 			}
 			want := contentsOf(t, store)
-			if _, err := Copy(ctx, outcomes.Where(from), outcomes.Where(to)); !errors.Is(err, outcomes.ErrInUse) {
+			if _, err := Copy(ctx, outcomes.FixedURL(from), outcomes.FixedURL(to)); !errors.Is(err, outcomes.ErrInUse) {
 				t.Fatalf("copying a store that a server uses got %v", err)
 			}
 			if err := store.Close(); err != nil {
@@ -195,7 +195,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 			if diff := cmp.Diff(want, contentsOf(t, copied), withoutNumbers); diff != "" {
 				t.Errorf("the copy (-want +got):\n%s", diff)
 			}
-			// It is a store like any other: new rows get numbers of their own.
+			// The copy is a normal store: new rows get new ids.
 			furnish(t, copied, "three")
 			if err := copied.Close(); err != nil {
 				t.Fatal(err)
@@ -207,7 +207,7 @@ func TestACopyHasAllThatTheOtherHad(t *testing.T) {
 	}
 }
 
-func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
+func TestAnExportIsOneStateWhileServersWriteAndCanBeImportedAnywhere(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(engine, func(t *testing.T) {
 			from := place(t, engine)
@@ -239,9 +239,9 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 				}
 			}()
 			<-begun
-			// Whoever takes the export takes his time.
+			// The reader of the export is slow.
 			var file bytes.Buffer
-			if _, err := Export(ctx, outcomes.Where(from), &slowWriter{to: &file, run: run, store: store}); err != nil {
+			if _, err := Export(ctx, outcomes.FixedURL(from), &slowWriter{to: &file, run: run, store: store}); err != nil {
 				t.Fatal(err)
 			}
 			close(stop)
@@ -249,17 +249,17 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 			want := contentsOf(t, store)
 			for _, other := range []string{"SQLite", "PostgreSQL"} {
 				to := place(t, other)
-				imported, err := Import(ctx, outcomes.Where(to), bytes.NewReader(file.Bytes()))
+				imported, err := Import(ctx, outcomes.FixedURL(to), bytes.NewReader(file.Bytes()))
 				if err != nil {
 					t.Fatal(err)
 				}
 				got := contentsOf(t, openAt(t, to))
 				if diff := cmp.Diff(want["quiet"], got["quiet"], withoutNumbers); diff != "" {
-					t.Errorf("what nobody wrote meanwhile (-want +got):\n%s", diff)
+					t.Errorf("the rows that were not written meanwhile (-want +got):\n%s", diff)
 				}
 				busy := got["busy"]
 				if n := len(busy.Outcomes); n < 21 || busy.Run.Succeeded != n || busy.Run.Next != n || imported.Added["outcomes"] != int64(300+n) {
-					t.Errorf("the run says %d outcomes, there are %d, and %s were added", busy.Run.Succeeded, n, imported.Added)
+					t.Errorf("the run counts %d outcomes, %d are stored, and %s were added", busy.Run.Succeeded, n, imported.Added)
 				}
 				if n, now := len(busy.Outcomes), len(want["busy"].Outcomes); n >= now {
 					t.Errorf("the export has %d outcomes of %d: nothing was written meanwhile", n, now)
@@ -269,7 +269,7 @@ func TestAnExportIsOneStateWhileServersWriteAndComesBackAnywhere(t *testing.T) {
 	}
 }
 
-// slowWriter waits at its first write until a few more outcomes are there.
+// slowWriter blocks its first write until a few more outcomes are stored.
 type slowWriter struct {
 	to     io.Writer
 	store  outcomes.Store
@@ -297,14 +297,14 @@ func (w *slowWriter) Write(p []byte) (int, error) {
 	return w.to.Write(p)
 }
 
-func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
+func TestImportSkipsRunsThatTheStoreHas(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(engine, func(t *testing.T) {
 			from, to := place(t, engine), place(t, engine)
 			first := openAt(t, from)
 			furnish(t, first, "one", "two")
 			var file bytes.Buffer
-			if _, err := Export(ctx, outcomes.Where(from), &file); err != nil {
+			if _, err := Export(ctx, outcomes.FixedURL(from), &file); err != nil {
 				t.Fatal(err)
 			}
 			second := openAt(t, to)
@@ -316,7 +316,7 @@ func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
 			if err := second.Close(); err != nil {
 				t.Fatal(err)
 			}
-			imported, err := Import(ctx, outcomes.Where(to), bytes.NewReader(file.Bytes()))
+			imported, err := Import(ctx, outcomes.FixedURL(to), bytes.NewReader(file.Bytes()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,11 +332,11 @@ func TestImportingLeavesRunsThatAreThereAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
+func TestADamagedFileImportsNothing(t *testing.T) {
 	from := place(t, "SQLite")
 	furnish(t, openAt(t, from), "one")
 	var file bytes.Buffer
-	if _, err := Export(ctx, outcomes.Where(from), &file); err != nil {
+	if _, err := Export(ctx, outcomes.FixedURL(from), &file); err != nil {
 		t.Fatal(err)
 	}
 	unzip, err := gzip.NewReader(bytes.NewReader(file.Bytes()))
@@ -360,26 +360,26 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 		file  []byte
 		words string
 	}{
-		"nothing":                           {nil, "no export"},
-		"something else":                    {[]byte("PK something else"), "no export"},
-		"other lines":                       {zip("{}\n"), "no export"},
-		"cut in the middle":                 {file.Bytes()[:file.Len()/2], "nothing of it was taken"},
-		"cut before its last bytes":         {file.Bytes()[:file.Len()-9], "nothing of it was taken"},
-		"lines are missing at the end":      {zip(strings.Join(lines[:len(lines)-2], "")), "cut short"},
-		"cut in a line":                     {zip(whole[:len(whole)/2]), "cut short"},
+		"nothing":                           {nil, "not an export"},
+		"something else":                    {[]byte("PK something else"), "not an export"},
+		"other lines":                       {zip("{}\n"), "not an export"},
+		"truncated in the middle":           {file.Bytes()[:file.Len()/2], "nothing was imported"},
+		"truncated before its last bytes":   {file.Bytes()[:file.Len()-9], "nothing was imported"},
+		"lines are missing at the end":      {zip(strings.Join(lines[:len(lines)-2], "")), "truncated"},
+		"truncated in a line":               {zip(whole[:len(whole)/2]), "truncated"},
 		"a line is missing":                 {zip(strings.Join(append(append([]string{}, lines[:20]...), lines[21:]...), "")), "checksum"},
-		"a digit is another":                {zip(strings.Replace(whole, `"ns"`, `"nz"`, 1)), "checksum"},
-		"of a newer version":                {zip(strings.Replace(whole, `"version":1`, `"version":2`, 1)), "has version 2 and this program knows 1"},
-		"with a table nobody knows":         {zip(strings.Replace(whole, `"table":"workers"`, `"table":"weather"`, 1)), `a table "weather"`},
-		"with a column nobody knows":        {zip(strings.Replace(whole, `"alone"`, `"together"`, 1)), `a column "together" of workers`},
-		"with a row of too few columns":     {zip(strings.Replace(whole, `,"build_log"`, ``, 1)), "values for"},
+		"a changed character":               {zip(strings.Replace(whole, `"ns"`, `"nz"`, 1)), "checksum"},
+		"of a newer version":                {zip(strings.Replace(whole, `"version":1`, `"version":2`, 1)), "has version 2 and this program supports 1"},
+		"with an unknown table":             {zip(strings.Replace(whole, `"table":"workers"`, `"table":"weather"`, 1)), `a table "weather"`},
+		"with an unknown column":            {zip(strings.Replace(whole, `"alone"`, `"together"`, 1)), `a column "together" of workers`},
+		"with a row of too few columns":     {zip(strings.Replace(whole, `,"startup_log"`, ``, 1)), "values and"},
 		"with a text for a number":          {zip(strings.Replace(whole, `12.5`, `"12.5"`, 1)), "a row of runs"},
-		"with a row before there's a table": {zip(lines[0] + "[1]\n"), "before it names a table"},
+		"with a row before the first table": {zip(lines[0] + "[1]\n"), "before the first table"},
 	} {
 		for _, engine := range []string{"SQLite", "PostgreSQL"} {
 			t.Run(name+" into "+engine, func(t *testing.T) {
 				to := place(t, engine)
-				if _, err := Import(ctx, outcomes.Where(to), bytes.NewReader(tc.file)); err == nil || !strings.Contains(err.Error(), tc.words) {
+				if _, err := Import(ctx, outcomes.FixedURL(to), bytes.NewReader(tc.file)); err == nil || !strings.Contains(err.Error(), tc.words) {
 					t.Errorf("importing got %v; want words like %q", err, tc.words)
 				}
 				if got := contentsOf(t, openAt(t, to)); len(got) != 0 {
@@ -388,24 +388,24 @@ func TestAFileThatIsNotWholeLeavesNothing(t *testing.T) {
 			})
 		}
 	}
-	if _, err := Import(ctx, outcomes.Where(place(t, "SQLite")), bytes.NewReader(zip(whole))); err != nil {
-		t.Errorf("the whole file got %v", err)
+	if _, err := Import(ctx, outcomes.FixedURL(place(t, "SQLite")), bytes.NewReader(zip(whole))); err != nil {
+		t.Errorf("the undamaged file got %v", err)
 	}
 }
 
-func TestAnExportThatCannotBeWrittenSaysSo(t *testing.T) {
+func TestAnExportThatCannotBeWrittenFails(t *testing.T) {
 	from := place(t, "PostgreSQL")
 	furnish(t, openAt(t, from), "one")
-	if _, err := Export(ctx, outcomes.Where(from), brokenWriter{}); err == nil || !strings.Contains(err.Error(), "no room") {
+	if _, err := Export(ctx, outcomes.FixedURL(from), brokenWriter{}); err == nil || !strings.Contains(err.Error(), "no room") {
 		t.Errorf("got %v", err)
 	}
 	within, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := Export(within, outcomes.Where(from), io.Discard); err == nil {
-		t.Error("an export went on without its caller")
+	if _, err := Export(within, outcomes.FixedURL(from), io.Discard); err == nil {
+		t.Error("an export continued after its context was cancelled")
 	}
-	if _, err := Export(ctx, outcomes.Where("sqlite:///no/such/file.db"), io.Discard); err == nil || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("a file that is not there got %v", err)
+	if _, err := Export(ctx, outcomes.FixedURL("sqlite:///no/such/file.db"), io.Discard); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("a missing file got %v", err)
 	}
 }
 
@@ -413,12 +413,12 @@ type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no room") }
 
-// TestEveryTableGoesAlong: whoever adds a table, or a column that holds the number of another row, adds it to the list.
-func TestEveryTableGoesAlong(t *testing.T) {
+// TestEveryTableIsExported: a new table, or a new column that contains the id of another row, must be added to tables.
+func TestEveryTableIsExported(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		where := place(t, engine)
 		openAt(t, where)
-		s, err := outcomes.OpenSnapshot(ctx, outcomes.Where(where), false)
+		s, err := outcomes.OpenSnapshot(ctx, outcomes.FixedURL(where), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -433,7 +433,7 @@ func TestEveryTableGoesAlong(t *testing.T) {
 		}
 		for _, name := range names {
 			entry, ok := listed[name]
-			if name == "goose_db_version" || slices.Contains(fleeting, name) {
+			if name == "goose_db_version" || slices.Contains(notExported, name) {
 				continue
 			}
 			if !ok {
@@ -445,21 +445,21 @@ func TestEveryTableGoesAlong(t *testing.T) {
 			}
 			for _, column := range columns {
 				if strings.HasSuffix(column, "_id") && entry.refers[column] == "" {
-					t.Errorf("%s: the column %s of %s holds a number that the copy gives anew: add it to refers", engine, column, name)
+					t.Errorf("%s: the column %s of %s contains an id that the copy assigns anew: add it to refers", engine, column, name)
 				}
 			}
 		}
 	}
 }
 
-// TestBothEnginesHaveTheSameColumns: a migration of one engine needs one of the other.
+// TestBothEnginesHaveTheSameColumns: a migration of one engine needs a migration of the other.
 func TestBothEnginesHaveTheSameColumns(t *testing.T) {
 	kinds := map[string]string{"INTEGER": "INT8", "REAL": "FLOAT8", "BLOB": "BYTEA", "TEXT": "TEXT"}
 	columns := map[string]map[string]string{}
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		where := place(t, engine)
 		openAt(t, where)
-		s, err := outcomes.OpenSnapshot(ctx, outcomes.Where(where), false)
+		s, err := outcomes.OpenSnapshot(ctx, outcomes.FixedURL(where), false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,7 +65,7 @@ func (e engine) measure(ctx context.Context, inputs, rows int) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	where := e.where(folder)
-	store, err := outcomes.At(outcomes.Where(where))
+	store, err := outcomes.New(outcomes.FixedURL(where))
 	if err != nil {
 		return err
 	}

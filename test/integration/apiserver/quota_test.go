@@ -104,7 +104,7 @@ var _ = Describe("A storage quota", func() {
 		large := strings.Repeat("[\""+strings.Repeat("x", 1000)+"\"]\n", 2000)
 		err := post(tenant, large)
 		Expect(err).To(MatchError(And(ContainSubstring("The namespace "+namespace+" stores"), ContainSubstring("its quota is 1 MiB"),
-			ContainSubstring("Delete runs whose inputs were uploaded"), ContainSubstring("Nothing was kept."))))
+			ContainSubstring("Delete runs whose inputs were uploaded"), ContainSubstring("No input was stored."))))
 		status := apierrors.APIStatus(nil)
 		Expect(errors.As(err, &status)).To(BeTrue())
 		Expect(status.Status().Code).To(BeEquivalentTo(http.StatusInsufficientStorage))

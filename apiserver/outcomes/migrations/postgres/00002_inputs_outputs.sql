@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Versions 3 and 4 of ../sqlite, which says what these mean.
+-- Versions 3 and 4 of ../sqlite, which describes them.
 ALTER TABLE runs ADD COLUMN delayed TEXT NOT NULL DEFAULT '';
 
 CREATE TABLE uploads (

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Version 5 of ../sqlite, which says what it means.
+-- Version 5 of ../sqlite, which describes it.
 ALTER TABLE runs ADD COLUMN results_deleted_us BIGINT NOT NULL DEFAULT 0;
 
 -- +goose Down

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Version 6 of ../sqlite, which says what it means.
+-- Version 6 of ../sqlite, which describes it.
 CREATE TABLE arriving_uploads (
   namespace TEXT   COLLATE "C" NOT NULL,
   name      TEXT   COLLATE "C" NOT NULL,

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Version 7 of ../sqlite, which says what it means.
+-- Version 7 of ../sqlite, which describes it.
 ALTER TABLE runs ADD COLUMN namespace_uid TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN stored_bytes BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX runs_namespace ON runs (namespace);

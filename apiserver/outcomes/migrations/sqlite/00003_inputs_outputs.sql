@@ -1,34 +1,35 @@
 -- +goose Up
 
--- Inputs that are too many for an object of the API, kept once for a namespace and a content. Complete is 0 while they
--- arrive: such a row has no digest, and goes when nothing more comes.
+-- Inputs that are too large for an API object, stored once for each namespace and content. complete is 0 until all have
+-- arrived: such a row has no digest, and is deleted if nothing arrives for an hour.
 CREATE TABLE uploads (
   id         INTEGER PRIMARY KEY,
   namespace  TEXT    NOT NULL,
-  digest     TEXT    NOT NULL,                  -- "sha256:…", of the frames of all chunks; "" while they arrive
+  digest     TEXT    NOT NULL,                  -- "sha256:…", of the frames of all chunks; "" while incomplete
   inputs     INTEGER NOT NULL,
   bytes      INTEGER NOT NULL,
   complete   INTEGER NOT NULL,
   created_us INTEGER NOT NULL,
-  used_us    INTEGER NOT NULL                   -- when a run was last seen to name it, or when something last arrived
+  used_us    INTEGER NOT NULL                   -- when a run was last seen to reference it, or inputs last arrived
 );
 
 CREATE UNIQUE INDEX uploads_digest ON uploads (namespace, digest) WHERE complete = 1;
 
--- id is upload_id * 4294967296 + the index of the chunk's first input, as with outcomes. The frames of package uploads.
+-- id is upload_id * 4294967296 + the index of the chunk's first input, as in outcomes. data contains frames, see package
+-- uploads.
 CREATE TABLE upload_chunks (
   id     INTEGER PRIMARY KEY,
   inputs INTEGER NOT NULL,
   data   BLOB    NOT NULL
 );
 
--- What the input that a worker executes has printed so far, the end of it: one row a worker, overwritten with the next
--- input. from: how many bytes came before what is kept.
+-- The end of what an executing input has printed: one row for each worker, overwritten by its next input. stdout_from and
+-- stderr_from are the numbers of bytes before it.
 CREATE TABLE live_output (
   worker_id   INTEGER PRIMARY KEY,
   run_id      INTEGER NOT NULL,
   idx         INTEGER NOT NULL,
-  start_us    INTEGER NOT NULL,                 -- by the worker's clock: tells one attempt from the next
+  start_us    INTEGER NOT NULL,                 -- by the worker's clock: distinguishes attempts
   stdout      BLOB    NOT NULL,
   stdout_from INTEGER NOT NULL,
   stderr      BLOB    NOT NULL,
@@ -37,7 +38,7 @@ CREATE TABLE live_output (
 
 CREATE INDEX live_output_run ON live_output (run_id);
 
--- People look for what failed.
+-- For listing inputs that did not succeed.
 CREATE INDEX outcomes_unsuccessful ON outcomes (id) WHERE status <> 1;
 
 -- +goose Down

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Indexes that raised and are to be handed out again, but not before a time: "time:indexes;time:indexes". It is one more of
--- the places that an index below total can be in.
+-- Indexes whose attempt has failed and that must not be handed out again before a time: "time:indexes;time:indexes". It is
+-- one more state of an index below total.
 ALTER TABLE runs ADD COLUMN delayed TEXT NOT NULL DEFAULT '';
 
 -- +goose Down

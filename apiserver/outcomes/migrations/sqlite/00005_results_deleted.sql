@@ -1,6 +1,6 @@
 -- +goose Up
 
--- When what the inputs of the run returned, raised and printed was deleted, or began to be; 0: it is there.
+-- When the deletion of the run's results, errors and output started; 0: not deleted.
 ALTER TABLE runs ADD COLUMN results_deleted_us INTEGER NOT NULL DEFAULT 0;
 
 -- +goose Down

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Uploads that come in several calls, by the name that the uploader gave them. state is that of the digest after the inputs
--- that are there. It goes when the run is made that names the upload, or with the upload.
+-- Uploads that are sent in several calls, by the name that the client chose. state is that of the digest after the stored
+-- inputs. A row is deleted when the run that uses the upload is created, or with the upload.
 CREATE TABLE arriving_uploads (
   namespace TEXT    NOT NULL,
   name      TEXT    NOT NULL,

@@ -1,8 +1,7 @@
 -- +goose Up
 
--- What a namespace stores, for its quotas. namespace_uid tells a namespace from one that had the name before; '' in rows that
--- are older than the column. stored_bytes is what the row and all that belongs to it count: see ../../tx_quota.go, which has
--- the same sums.
+-- For quotas. namespace_uid distinguishes namespaces that had the same name one after the other; '' in rows that are older
+-- than the column. stored_bytes is what the row and its dependent rows count: ../../tx_quota.go has the same sums.
 ALTER TABLE runs ADD COLUMN namespace_uid TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX runs_namespace ON runs (namespace);

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// ExceededError says that a namespace has no room for what was to be stored.
+// ExceededError reports that a namespace's quota has no room for what was to be stored.
 type ExceededError struct {
 	Room Room
 	// Wanted is how many bytes were to be stored.
@@ -14,11 +14,11 @@ type ExceededError struct {
 }
 
 func (e *ExceededError) Error() string {
-	return e.Room.Sentence() + ": " + Size(e.Wanted) + " more do not fit. " + e.Room.Remedy()
+	return e.Room.Usage() + ": " + Size(e.Wanted) + " more would exceed it. " + e.Room.Remedy()
 }
 
-// Sentence says which quota it is and how much of it is used.
-func (r *Room) Sentence() string {
+// Usage states the quota and how much of it is used.
+func (r *Room) Usage() string {
 	what := "results and output"
 	if r.Kind == Uploads {
 		what = "uploaded inputs"
@@ -26,16 +26,16 @@ func (r *Room) Sentence() string {
 	return fmt.Sprintf("the namespace %s stores %s of %s, and its quota is %s", r.Namespace, Size(r.Used), what, Size(r.Limit))
 }
 
-// Remedy says what to do.
+// Remedy says how to free space.
 func (r *Room) Remedy() string {
 	raise := "ask an administrator for a larger quota (the annotation " + AnnotationOf(r.Kind) + " of the Namespace)"
 	if r.Kind == Uploads {
-		return "Delete runs whose inputs were uploaded (an upload is deleted a day after the last run that names it), or " + raise
+		return "Delete runs whose inputs were uploaded (an upload is deleted a day after the last run that references it), or " + raise
 	}
 	return "Delete finished runs, let results expire (resultsTTLSecondsAfterFinished), or " + raise
 }
 
-// Size is a number of bytes for people.
+// Size formats a number of bytes.
 func Size(bytes int64) string {
 	for _, unit := range []struct {
 		shift int

@@ -14,72 +14,72 @@ import (
 // transferName is the application name of the connections of a transfer.
 const transferName = "sharedcloud-store"
 
-// lockTimeout is how long a transfer waits for a file that a server may use.
+// lockTimeout is how long a transfer waits for the lock of a file.
 const lockTimeout = time.Second
 
-// The seam for package transfer: a store as tables of rows. A Snapshot reads them and a Sink writes them, each in one transaction.
+// For package transfer: a store as tables of rows. A Snapshot reads them and a Sink writes them, each in one transaction.
 
-// rowsOf is the transaction of a Snapshot or of a Sink.
-type rowsOf struct {
+// tableAccess is the transaction of a Snapshot or of a Sink.
+type tableAccess struct {
 	tx       *sql.Tx
 	postgres bool
 	closing  []func() error
 }
 
-// close ends the transaction. What a Sink has not committed is undone.
-func (r *rowsOf) Close() {
+// Close ends the transaction. Writes of a Sink that are not committed are rolled back.
+func (r *tableAccess) Close() {
 	for i := len(r.closing) - 1; i >= 0; i-- {
 		_ = r.closing[i]()
 	}
 }
 
-func (r *rowsOf) sentence(err error) error {
+func (r *tableAccess) translate(err error) error {
 	if r.postgres {
-		return postgresSentence(err)
+		return postgresError(err)
 	}
-	return sentence(err)
+	return sqliteError(err)
 }
 
-// columns returns the columns of a table with their types; none if there is no such table.
-func (r *rowsOf) Columns(ctx context.Context, name string) (columns, types []string, err error) {
+// Columns returns the columns of a table with their types, or none if the table does not exist.
+func (r *tableAccess) Columns(ctx context.Context, name string) (columns, types []string, err error) {
 	query := `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`
 	if r.postgres {
 		query = `SELECT COUNT(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = $1`
 	}
-	var there int
-	if err := r.tx.QueryRowContext(ctx, query, name).Scan(&there); err != nil || there == 0 {
-		return nil, nil, r.sentence(err)
+	var tables int
+	if err := r.tx.QueryRowContext(ctx, query, name).Scan(&tables); err != nil || tables == 0 {
+		return nil, nil, r.translate(err)
 	}
 	rows, err := r.tx.QueryContext(ctx, `SELECT * FROM `+name+` WHERE 1 = 0`)
 	if err != nil {
-		return nil, nil, r.sentence(err)
+		return nil, nil, r.translate(err)
 	}
 	defer rows.Close()
 	all, err := rows.ColumnTypes()
 	if err != nil {
-		return nil, nil, r.sentence(err)
+		return nil, nil, r.translate(err)
 	}
 	for _, column := range all {
 		columns, types = append(columns, column.Name()), append(types, strings.ToUpper(column.DatabaseTypeName()))
 	}
-	return columns, types, r.sentence(rows.Err())
+	return columns, types, r.translate(rows.Err())
 }
 
-// count returns the number of rows of a table, 0 if there is no such table.
-func (r *rowsOf) Count(ctx context.Context, name string) (n int64, err error) {
+// Count returns the number of rows of a table, 0 if the table does not exist.
+func (r *tableAccess) Count(ctx context.Context, name string) (n int64, err error) {
 	columns, _, err := r.Columns(ctx, name)
 	if err != nil || columns == nil {
 		return 0, err
 	}
 	err = r.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+name).Scan(&n)
-	return n, r.sentence(err)
+	return n, r.translate(err)
 }
 
-// snapshot is one state of a store, for reading.
-type Snapshot struct{ rowsOf }
+// Snapshot is one state of a store, for reading.
+type Snapshot struct{ tableAccess }
 
-// rows passes the columns of the rows of a table to take, one row after the other, in the order of the columns in order. condition is a
-// condition in SQL that every engine understands; "" for all rows.
+// Rows calls take with the columns of each row of a table, ordered by the columns in order. condition is a condition in SQL
+// that both engines support; "" for all rows.
 func (s *Snapshot) Rows(ctx context.Context, table string, columns []string, condition, order string, take func([]any) error) error {
 	if condition != "" {
 		condition = " WHERE " + condition
@@ -87,7 +87,7 @@ func (s *Snapshot) Rows(ctx context.Context, table string, columns []string, con
 	return s.query(ctx, fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s", strings.Join(columns, ", "), table, condition, order), take)
 }
 
-// tables returns the names of all tables.
+// Tables returns the names of all tables.
 func (s *Snapshot) Tables(ctx context.Context) (names []string, err error) {
 	query := `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`
 	if s.postgres {
@@ -103,12 +103,12 @@ func (s *Snapshot) Tables(ctx context.Context) (names []string, err error) {
 func (s *Snapshot) query(ctx context.Context, query string, take func([]any) error) error {
 	rows, err := s.tx.QueryContext(ctx, query)
 	if err != nil {
-		return s.sentence(err)
+		return s.translate(err)
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()
 	if err != nil {
-		return s.sentence(err)
+		return s.translate(err)
 	}
 	for rows.Next() {
 		row, pointers := make([]any, len(columns)), make([]any, len(columns))
@@ -116,48 +116,49 @@ func (s *Snapshot) query(ctx context.Context, query string, take func([]any) err
 			pointers[i] = &row[i]
 		}
 		if err := rows.Scan(pointers...); err != nil {
-			return s.sentence(err)
+			return s.translate(err)
 		}
 		if err := take(row); err != nil {
 			return err
 		}
 	}
-	return s.sentence(rows.Err())
+	return s.translate(rows.Err())
 }
 
-// openSnapshot opens a store for reading. alone: it is an error if a server uses the store.
-func OpenSnapshot(ctx context.Context, source Source, alone bool) (*Snapshot, error) {
-	store, err := At(source)
+// OpenSnapshot opens a store for reading. exclusive: it returns ErrInUse if a server uses the store.
+func OpenSnapshot(ctx context.Context, source Source, exclusive bool) (*Snapshot, error) {
+	store, err := New(source)
 	if err != nil {
 		return nil, err
 	}
 	s := &Snapshot{}
 	switch store := store.(type) {
 	case *SQLite:
-		err = s.openSQLite(ctx, store, alone)
+		err = s.openSQLite(ctx, store, exclusive)
 	case *Postgres:
 		s.postgres = true
-		err = s.openPostgres(ctx, source, alone)
+		err = s.openPostgres(ctx, source, exclusive)
 	}
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("reading the store: %w", s.sentence(err))
+		return nil, fmt.Errorf("reading the store: %w", s.translate(err))
 	}
 	return s, nil
 }
 
-func (s *Snapshot) openSQLite(ctx context.Context, store *SQLite, alone bool) error {
+func (s *Snapshot) openSQLite(ctx context.Context, store *SQLite, exclusive bool) error {
 	if _, err := os.Stat(store.path); err != nil {
 		return err // opening would create a file
 	}
-	if alone {
-		lock, err := lockNow(ctx, store)
+	if exclusive {
+		lock, err := tryLock(ctx, store)
 		if err != nil {
 			return err
 		}
 		s.closing = append(s.closing, lock.Close)
 	}
-	// A reader beside the server: the write-ahead log keeps the state at the beginning, and grows by what is written until the end.
+	// A server may write meanwhile: the write-ahead log keeps the state at the start of this transaction, and grows until its
+	// end.
 	db, err := sql.Open("sqlite", store.dsn("_query_only=1"))
 	if err != nil {
 		return err
@@ -166,26 +167,26 @@ func (s *Snapshot) openSQLite(ctx context.Context, store *SQLite, alone bool) er
 	return s.begin(ctx, db, &sql.TxOptions{})
 }
 
-func lockNow(ctx context.Context, store *SQLite) (*os.File, error) {
+func tryLock(ctx context.Context, store *SQLite) (*os.File, error) {
 	within, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
-	lock, err := store.takeLock(within)
+	lock, err := store.acquireLock(within)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil, ErrInUse
 	}
 	return lock, err
 }
 
-// errInUse: a server uses the store.
-var ErrInUse = errors.New("a server uses the store: stop it first (scale its Deployment to 0), or what it acknowledges until the end of the copy would be lost")
+// ErrInUse: a server uses the store.
+var ErrInUse = errors.New("a server uses the store: stop it first (scale its Deployment to 0), or outcomes that it acknowledges during the copy are lost")
 
-func (s *Snapshot) openPostgres(ctx context.Context, source Source, alone bool) error {
+func (s *Snapshot) openPostgres(ctx context.Context, source Source, exclusive bool) error {
 	db := openForTransfer(source)
 	s.closing = append(s.closing, db.Close)
 	if err := s.begin(ctx, db, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}); err != nil {
 		return err
 	}
-	if !alone {
+	if !exclusive {
 		return nil
 	}
 	var others int
@@ -197,7 +198,7 @@ func (s *Snapshot) openPostgres(ctx context.Context, source Source, alone bool) 
 	return err
 }
 
-// openForTransfer opens a database for one long transaction, which is not bounded as the server's are.
+// openForTransfer opens a database for one long transaction, without the timeouts of a server's sessions.
 func openForTransfer(source Source) *sql.DB {
 	db := sql.OpenDB(&postgresConnector{source: func() (string, error) {
 		text, err := source()
@@ -206,7 +207,7 @@ func openForTransfer(source Source) *sql.DB {
 		}
 		u, err := url.Parse(text)
 		if err != nil {
-			return "", errors.New("the URL of the outcome store cannot be read")
+			return "", errors.New("the URL of the outcome store is invalid")
 		}
 		query := u.Query()
 		query.Set("application_name", transferName)
@@ -217,8 +218,8 @@ func openForTransfer(source Source) *sql.DB {
 	return db
 }
 
-// begin begins the transaction.
-func (r *rowsOf) begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) error {
+// begin starts the transaction.
+func (r *tableAccess) begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -240,9 +241,9 @@ func (r *rowsOf) begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) 
 	return r.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM runs WHERE 1 = 0`).Scan(&one)
 }
 
-// sink is a store, for writing.
+// Sink is a store, for writing.
 type Sink struct {
-	rowsOf
+	tableAccess
 	prepared map[string]*sql.Stmt
 }
 
@@ -252,15 +253,15 @@ func (s *Sink) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 	}
 	statement, err := s.tx.PrepareContext(ctx, text)
 	if err != nil {
-		return nil, s.sentence(err)
+		return nil, s.translate(err)
 	}
 	s.prepared[text] = statement
 	return statement, nil
 }
 
-// openSink opens a store for writing, and migrates it to the schema of this program.
+// OpenSink opens a store for writing, and migrates it to the schema of this program.
 func OpenSink(ctx context.Context, target Source) (*Sink, error) {
-	store, err := At(target)
+	store, err := New(target)
 	if err != nil {
 		return nil, err
 	}
@@ -274,15 +275,15 @@ func OpenSink(ctx context.Context, target Source) (*Sink, error) {
 	}
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("writing the store: %w", s.sentence(err))
+		return nil, fmt.Errorf("writing the store: %w", s.translate(err))
 	}
 	return s, nil
 }
 
 func (s *Sink) openSQLite(ctx context.Context, store *SQLite) error {
-	// Opening the store would wait for a server that uses it.
+	// Open would wait while a server uses the store.
 	if _, err := os.Stat(store.path); err == nil {
-		lock, err := lockNow(ctx, store)
+		lock, err := tryLock(ctx, store)
 		if err != nil {
 			return err
 		}
@@ -309,11 +310,11 @@ func (s *Sink) openPostgres(ctx context.Context, store *Postgres, target Source)
 	return s.begin(ctx, db, &sql.TxOptions{})
 }
 
-// commit commits the transaction.
-func (s *Sink) Commit() error { return s.sentence(s.tx.Commit()) }
+// Commit commits the transaction.
+func (s *Sink) Commit() error { return s.translate(s.tx.Commit()) }
 
-// exists reports whether a table has a row with these values in these columns.
-func (s *Sink) Exists(ctx context.Context, table string, columns []string, values []any) (there bool, err error) {
+// Exists reports whether a table has a row with these values in these columns.
+func (s *Sink) Exists(ctx context.Context, table string, columns []string, values []any) (found bool, err error) {
 	var conditions []string
 	for i, column := range columns {
 		conditions = append(conditions, fmt.Sprintf("%s = $%d", column, i+1))
@@ -324,22 +325,22 @@ func (s *Sink) Exists(ctx context.Context, table string, columns []string, value
 	}
 	var n int
 	err = statement.QueryRowContext(ctx, values...).Scan(&n)
-	return n > 0, s.sentence(err)
+	return n > 0, s.translate(err)
 }
 
-// insertNumbered adds a row to a table and returns the number that the engine gave it in the column id.
+// InsertNumbered adds a row to a table and returns the id that the engine assigned in the column id.
 func (s *Sink) InsertNumbered(ctx context.Context, table, id string, columns []string, values []any) (number int64, err error) {
 	statement, err := s.statement(ctx, insertText(table, columns, 1)+` RETURNING `+id) //nolint:sqlclosecheck // closed with the transaction
 	if err != nil {
 		return 0, err
 	}
 	if err := statement.QueryRowContext(ctx, values...).Scan(&number); err != nil {
-		return 0, fmt.Errorf("adding to %s: %w", table, s.sentence(err))
+		return 0, fmt.Errorf("adding to %s: %w", table, s.translate(err))
 	}
 	return number, nil
 }
 
-// insert adds rows to a table, in statements of the size that suits the engine.
+// Insert adds rows to a table, in statements of a size that suits the engine.
 func (s *Sink) Insert(ctx context.Context, table string, columns []string, rows [][]any) error {
 	maxRows := sqliteDialect.fullRows
 	if s.postgres {
@@ -359,7 +360,7 @@ func (s *Sink) Insert(ctx context.Context, table string, columns []string, rows 
 			values = append(values, row...)
 		}
 		if _, err := statement.ExecContext(ctx, values...); err != nil {
-			return fmt.Errorf("adding to %s: %w", table, s.sentence(err))
+			return fmt.Errorf("adding to %s: %w", table, s.translate(err))
 		}
 		rows = rows[size:]
 	}
@@ -383,7 +384,7 @@ func insertText(name string, columns []string, rows int) string {
 	return text.String()
 }
 
-// measure updates the sums that runs and uploads count against quotas, by their numbers in the store.
+// Measure recomputes the sum that a run or an upload counts against quotas.
 func (s *Sink) Measure(ctx context.Context, table string, number int64) error {
 	measured := map[string]string{"runs": measuredRun, "uploads": measuredUpload}[table]
 	statement, err := s.statement(ctx, `UPDATE `+table+` SET stored_bytes = `+measured+` WHERE id = $1`) //nolint:sqlclosecheck // closed with the transaction
@@ -391,13 +392,13 @@ func (s *Sink) Measure(ctx context.Context, table string, number int64) error {
 		return err
 	}
 	if _, err := statement.ExecContext(ctx, number); err != nil {
-		return fmt.Errorf("measuring the %s: %w", table, s.sentence(err))
+		return fmt.Errorf("measuring the %s: %w", table, s.translate(err))
 	}
 	return nil
 }
 
-// Packed is a column that holds the number of a row and an index: the primary keys of outcomes and of the pieces of uploads.
+// Packed returns the primary key of an outcome or of a chunk: the id of the run or upload, and an index.
 func Packed(number int64, index int) int64 { return key(number, index) }
 
-// Unpack splits what Packed has made.
+// Unpack splits the result of Packed.
 func Unpack(packed int64) (number int64, index int) { return packed >> 32, int(packed & (1<<32 - 1)) }

@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// arriving is an upload whose body arrives as the test sends it.
+// arriving is an upload whose body the test sends step by step.
 type arriving struct {
 	t      *testing.T
 	body   *io.PipeWriter
@@ -34,7 +34,7 @@ func arrive(t *testing.T, run *Run, caller, namespace, format string) *arriving 
 	go func() {
 		recorder := httptest.NewRecorder()
 		request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/?format="+format, reader)
-		request.Header.Set("Expect", "100-continue") // what is refused is not read to its end
+		request.Header.Set("Expect", "100-continue") // a rejected body is not read to its end
 		handler.ServeHTTP(recorder, request)
 		_ = reader.CloseWithError(io.ErrClosedPipe)
 		answer.status = recorder.Code
@@ -43,7 +43,7 @@ func arrive(t *testing.T, run *Run, caller, namespace, format string) *arriving 
 	return a
 }
 
-// send returns when the server has read the text, or has refused it.
+// send returns when the server has read the text, or has rejected the body.
 func (a *arriving) send(text string) *arriving {
 	_, _ = io.WriteString(a.body, text)
 	return a
@@ -69,8 +69,8 @@ func (a *arriving) end(text string) error {
 	return a.refused()
 }
 
-//security:attack tenant | Uploads that each send most of the largest input there may be, in any format, and then wait. | The bytes in memory are charged to the caller and the namespace. What finds no room gets 429 with Retry-After at once and gives its share back; others are served.
-func TestUploadsThatWaitLeaveMemoryForOthers(t *testing.T) {
+//security:attack tenant | Uploads that each send most of an input of maximum size, in any format, and then wait. | The bytes in memory are charged to the caller and the namespace. An upload above the limit immediately gets 429 with Retry-After and releases its share; others are served.
+func TestStalledUploadsLeaveMemoryForOthers(t *testing.T) {
 	for format, parts := range map[string][3]string{
 		"json": {`[["`, "x", `"]]`}, "ndjson": {`["`, "x", "\"]\n"}, "csv": {`"`, "x", "\"\n"}, "python": {"(('", "x", "',),)"},
 	} {
@@ -112,8 +112,8 @@ func TestUploadsThatWaitLeaveMemoryForOthers(t *testing.T) {
 	}
 }
 
-//security:attack tenant | An upload of many megabytes of small inputs. | It is charged for a piece of it, however much arrives.
-func TestALongUploadIsChargedForWhatIsInMemory(t *testing.T) {
+//security:attack tenant | An upload of many megabytes of small inputs. | It is charged for one chunk, regardless of its size.
+func TestALongUploadIsChargedForTheBytesInMemory(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	for format, parts := range map[string][3]string{"json": {"[", `["` + text + `"],`, "[1]]"}, "ndjson": {"", `["` + text + "\"]\n", ""}, "csv": {"", text + ",2\n", ""}} {
 		t.Run(format, func(t *testing.T) {

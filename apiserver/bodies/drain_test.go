@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-//security:attack tenant | sends a body of 7 MiB where 6 MiB are allowed | the answer is 413 each time, and never a connection that is reset while the body is sent
-func TestARefusedBodyIsPassedOver(t *testing.T) {
+//security:attack tenant | Sends a body of 7 MiB where 6 MiB are allowed. | The response is always 413, and never a connection reset while the body is sent.
+func TestARejectedBodyIsDrained(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		Pass(w, r, OfKnown)
+		Drain(w, r, DrainAuthenticated)
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 	}))
