@@ -59,9 +59,9 @@ type Cluster struct {
 	Inputs *Inputs
 	// Functions, Images and FunctionRuns are what REST asks. FunctionRuns are the same objects as in Runs, found by
 	// functionKey, and by the part of their uuids that jobs have.
-	Functions    *Table[*v1alpha1.Function]
-	Images       *Table[*v1alpha1.FunctionImage]
-	FunctionRuns *Table[*v1alpha1.FunctionRun]
+	Functions    *Cache[*v1alpha1.Function]
+	Images       *Cache[*v1alpha1.FunctionImage]
+	FunctionRuns *Cache[*v1alpha1.FunctionRun]
 	Nodes        *Nodes
 	Namespaces   *Namespaces
 
@@ -80,9 +80,9 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 	c := &Cluster{
 		Client:       live,
 		Inputs:       NewInputs(live, uploads, inputsBytes),
-		Functions:    NewTable[*v1alpha1.Function](clk, nil),
-		Images:       NewTable[*v1alpha1.FunctionImage](clk, nil),
-		FunctionRuns: NewTable(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix),
+		Functions:    NewCache[*v1alpha1.Function](clk, nil),
+		Images:       NewCache[*v1alpha1.FunctionImage](clk, nil),
+		FunctionRuns: NewCache(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix),
 	}
 	nodes := nodeSource
 	nodes.transform = slimNode(productLabel)
@@ -111,7 +111,7 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 }
 
 // feed fills a table from an informer; the cluster is not synced before it is full.
-func feed[T client.Object](c *Cluster, table *Table[T], informer toolscache.SharedIndexInformer) error {
+func feed[T client.Object](c *Cluster, table *Cache[T], informer toolscache.SharedIndexInformer) error {
 	registration, err := table.Feed(informer)
 	if err != nil {
 		return err

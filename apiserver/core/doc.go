@@ -6,5 +6,5 @@
 // package writes fills. What must not be here: HTTP, SQL, types of the exchange or of a frontend, and writes.
 //
 // Objects from the caches are shared and must not be changed. An object that cannot be decoded has its metadata only (see
-// Decodable); the lists of a Table omit it.
+// Decodable); the lists of a Cache omit it.
 package core

@@ -57,7 +57,7 @@ func FuzzStoredObjects(f *testing.F) {
 			}
 		}
 		clk := clocktesting.NewFakeClock(time.Unix(1_800_000_000, 0))
-		runs := NewTable(clk, runKeys)
+		runs := NewCache(clk, runKeys)
 		runs.seen(run)
 		listed := len(runs.List(run.Namespace)) + runs.CountBy(run.Namespace, functionKey(run.Spec.FunctionRef.Name))
 		if Decodable(run) != nil && listed != 0 {
@@ -66,7 +66,7 @@ func FuzzStoredObjects(f *testing.F) {
 		if _, found := runs.Get(run.Namespace, runs.UUID(run)); !found {
 			t.Fatal("it is not found by its identity")
 		}
-		images := NewTable[*v1alpha1.FunctionImage](clk, nil)
+		images := NewCache[*v1alpha1.FunctionImage](clk, nil)
 		images.seen(image)
 		_ = NewCatalogue(images, "").List(image.Namespace, true)
 		runs.Deleted(run.UID)

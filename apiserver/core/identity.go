@@ -24,17 +24,17 @@ type claim[T client.Object] struct {
 }
 
 // ClaimedBy makes only that part of uuids unique that claimOf returns; it is called before the table is filled.
-func (t *Table[T]) ClaimedBy(claimOf func(id string) string) *Table[T] {
+func (t *Cache[T]) ClaimedBy(claimOf func(id string) string) *Cache[T] {
 	t.claimOf = claimOf
 	return t
 }
 
-func (t *Table[T]) claimKey(namespace, id string) types.NamespacedName {
+func (t *Cache[T]) claimKey(namespace, id string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: t.claimOf(id)}
 }
 
 // enterClaims notes what a row claims. The lock is held.
-func (t *Table[T]) enterClaims(r *row[T]) {
+func (t *Cache[T]) enterClaims(r *row[T]) {
 	namespace := r.object.GetNamespace()
 	own := t.claimed(t.claimKey(namespace, string(r.object.GetUID())))
 	own.uids = append(own.uids, r)
@@ -45,7 +45,7 @@ func (t *Table[T]) enterClaims(r *row[T]) {
 	}
 }
 
-func (t *Table[T]) claimed(key types.NamespacedName) *claim[T] {
+func (t *Cache[T]) claimed(key types.NamespacedName) *claim[T] {
 	c := t.claims[key]
 	if c == nil {
 		c = &claim[T]{}
@@ -55,7 +55,7 @@ func (t *Table[T]) claimed(key types.NamespacedName) *claim[T] {
 }
 
 // leaveClaims is the opposite. The lock is held.
-func (t *Table[T]) leaveClaims(r *row[T]) {
+func (t *Cache[T]) leaveClaims(r *row[T]) {
 	namespace := r.object.GetNamespace()
 	leave := func(id string, from func(*claim[T])) {
 		key := t.claimKey(namespace, id)
@@ -89,7 +89,7 @@ func firstFirst[T client.Object](a, b *row[T]) int {
 }
 
 // identity is what a row is known by. The lock is held.
-func (t *Table[T]) identity(r *row[T]) string {
+func (t *Cache[T]) identity(r *row[T]) string {
 	uid := string(r.object.GetUID())
 	if r.label == "" {
 		return uid
@@ -107,7 +107,7 @@ func (t *Table[T]) identity(r *row[T]) string {
 }
 
 // UUID is the identity of an object for REST.
-func (t *Table[T]) UUID(object T) string {
+func (t *Cache[T]) UUID(object T) string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if r, ok := t.rows[object.GetUID()]; ok {
@@ -121,12 +121,12 @@ func (t *Table[T]) UUID(object T) string {
 }
 
 // Get returns the object of that identity in the namespace.
-func (t *Table[T]) Get(namespace, id string) (T, bool) {
+func (t *Cache[T]) Get(namespace, id string) (T, bool) {
 	return t.find(namespace, t.claimOf(id), func(identity string) bool { return identity == id })
 }
 
 // find returns the object whose identity has the unique part, and is what is looked for.
-func (t *Table[T]) find(namespace, unique string, is func(identity string) bool) (T, bool) {
+func (t *Cache[T]) find(namespace, unique string, is func(identity string) bool) (T, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if c := t.claims[types.NamespacedName{Namespace: namespace, Name: unique}]; c != nil {
@@ -141,7 +141,7 @@ func (t *Table[T]) find(namespace, unique string, is func(identity string) bool)
 }
 
 // ByUID returns the object of that metadata.uid, whatever it is known by.
-func (t *Table[T]) ByUID(uid types.UID) (T, bool) {
+func (t *Cache[T]) ByUID(uid types.UID) (T, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if r, ok := t.rows[uid]; ok && t.shown(r) {

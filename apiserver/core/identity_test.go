@@ -94,7 +94,7 @@ func TestClaimsFollowTheirObjects(t *testing.T) {
 //security:attack tenant | A run's label has the uuid of a neighbour's run with other digits at its end, so that their jobs have the same uuids | The first keeps the part that the jobs have; the other's jobs follow from its metadata.uid
 func TestTheJobsOfARunAreItsOwn(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
-	cluster := &Cluster{FunctionRuns: NewTable(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix)}
+	cluster := &Cluster{FunctionRuns: NewCache(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix)}
 	run := func(name, uid, label string, second int64) *v1alpha1.FunctionRun {
 		r := &v1alpha1.FunctionRun{}
 		r.Namespace, r.Name, r.UID, r.ResourceVersion = "space", name, types.UID(uid), fmt.Sprint(second)
@@ -138,7 +138,7 @@ func TestAnImagesUUIDIsUniqueBesideTheCatalogue(t *testing.T) {
 	}
 	for name, own := range map[string]int64{"the catalogue's is older": 20, "the namespace's is older": 5} {
 		t.Run(name, func(t *testing.T) {
-			table := NewTable[*v1alpha1.FunctionImage](clocktesting.NewFakeClock(time.Now()), nil)
+			table := NewCache[*v1alpha1.FunctionImage](clocktesting.NewFakeClock(time.Now()), nil)
 			theirs, mine := image("catalogue", "python", uidVictim, 10), image("space", "mine", uidAttacker, own)
 			table.seen(theirs)
 			table.seen(mine)

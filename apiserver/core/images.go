@@ -11,12 +11,12 @@ import (
 
 // Catalogue finds FunctionImages as functions do: in their own namespace, then in the catalogue's; the nearer one wins.
 type Catalogue struct {
-	images    *Table[*v1alpha1.FunctionImage]
+	images    *Cache[*v1alpha1.FunctionImage]
 	namespace string
 }
 
 // NewCatalogue looks in the table; namespace is the one whose images all others may use.
-func NewCatalogue(images *Table[*v1alpha1.FunctionImage], namespace string) *Catalogue {
+func NewCatalogue(images *Cache[*v1alpha1.FunctionImage], namespace string) *Catalogue {
 	return &Catalogue{images: images, namespace: namespace}
 }
 

@@ -56,11 +56,11 @@ type Inputs struct {
 	limiter *rate.Limiter
 	shares  *shares.Rates
 	flights singleflight.Group
-	kept    *sized.Cache[types.UID, *Given]
+	kept    *sized.Cache[types.UID, *RunInputs]
 }
 
-// Given is what a run was given. It is shared: nobody changes it.
-type Given struct {
+// RunInputs is what a run was given. It is shared: nobody changes it.
+type RunInputs struct {
 	// Literal is the text of all inputs, where they were given as one.
 	Literal *string
 	// Stored is the digest of inputs that the store keeps, "" for others: they may be too many to be read at once.
@@ -73,10 +73,10 @@ type Given struct {
 }
 
 // Len is how many inputs there are.
-func (g *Given) Len() int { return g.count }
+func (g *RunInputs) Len() int { return g.count }
 
 // Slice returns the inputs from first to last, both included.
-func (g *Given) Slice(ctx context.Context, first, last int) ([]parameters.Input, error) {
+func (g *RunInputs) Slice(ctx context.Context, first, last int) ([]parameters.Input, error) {
 	if first < 0 || last >= g.count || first > last {
 		return nil, fmt.Errorf("inputs %d to %d of %d were asked for", first, last, g.count)
 	}
@@ -97,13 +97,13 @@ func NewInputs(reader client.Reader, uploads Uploads, capacity int64) *Inputs {
 		uploads: uploads,
 		limiter: rate.NewLimiter(400, 800),
 		shares:  shares.NewRates("readings of inputs", 100),
-		kept:    sized.New[types.UID, *Given](capacity),
+		kept:    sized.New[types.UID, *RunInputs](capacity),
 	}
 }
 
 // Slice returns the inputs of a run from first to last, both included. count is the number that was pinned.
 func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UID, count, first, last int) ([]parameters.Input, error) {
-	given, err := i.Given(ctx, namespace, name, uid)
+	given, err := i.Read(ctx, namespace, name, uid)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UI
 	return given.Slice(ctx, first, last)
 }
 
-// Given returns what a run was given.
-func (i *Inputs) Given(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
+// RunInputs returns what a run was given.
+func (i *Inputs) Read(ctx context.Context, namespace, name string, uid types.UID) (*RunInputs, error) {
 	if given, ok := i.kept.Get(uid); ok {
 		return given, nil
 	}
@@ -128,7 +128,7 @@ func (i *Inputs) Given(ctx context.Context, namespace, name string, uid types.UI
 func (i *Inputs) Forget(uid types.UID) { i.kept.Forget(uid) }
 
 // fetch reads and parses a run's inputs once for all that wait for them.
-func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
+func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UID) (*RunInputs, error) {
 	flight := i.flights.DoChan(string(uid), func() (any, error) {
 		// Another flight may have ended between the look and this one.
 		if given, ok := i.kept.Get(uid); ok {
@@ -155,7 +155,7 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 		if result.Err != nil {
 			return nil, result.Err
 		}
-		given, ok := result.Val.(*Given)
+		given, ok := result.Val.(*RunInputs)
 		if !ok {
 			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s gave a %T", namespace, name, result.Val)
 		}
@@ -164,7 +164,7 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 }
 
 // read reads a run's inputs from where they are. size is what they take in memory; 0 for what must be looked at again.
-func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID) (given *Given, size int64, err error) {
+func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID) (given *RunInputs, size int64, err error) {
 	run := &v1alpha1.FunctionRun{}
 	if err := i.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, run); err != nil {
 		return nil, 0, err
@@ -178,7 +178,7 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 	inputs, err := parameters.FromSpec(&run.Spec)
 	switch {
 	case err == nil:
-		given = &Given{Literal: run.Spec.ParametersLiteral, inputs: inputs, count: inputs.Len()}
+		given = &RunInputs{Literal: run.Spec.ParametersLiteral, inputs: inputs, count: inputs.Len()}
 		return given, inputsSize(&run.Spec, inputs.Len()), nil
 	case !errors.Is(err, parameters.ErrElsewhere):
 		return nil, 0, err
@@ -189,7 +189,7 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 }
 
 // stored finds inputs that were uploaded. How many the run says they are is only its word.
-func (i *Inputs) stored(ctx context.Context, run *v1alpha1.FunctionRun, upload *v1alpha1.UploadReference) (*Given, int64, error) {
+func (i *Inputs) stored(ctx context.Context, run *v1alpha1.FunctionRun, upload *v1alpha1.UploadReference) (*RunInputs, int64, error) {
 	count, err := i.uploads.Inputs(ctx, run.Namespace, upload.Digest)
 	switch {
 	case err != nil && i.uploads.Gone(err):
@@ -197,13 +197,13 @@ func (i *Inputs) stored(ctx context.Context, run *v1alpha1.FunctionRun, upload *
 	case err != nil:
 		return nil, 0, err
 	}
-	return &Given{Stored: upload.Digest, count: count, namespace: run.Namespace, uploads: i.uploads}, 512, nil
+	return &RunInputs{Stored: upload.Digest, count: count, namespace: run.Namespace, uploads: i.uploads}, 512, nil
 }
 
 // copied reads the copy of a ConfigMap's inputs that the run was pinned with.
-func (i *Inputs) copied(ctx context.Context, run *v1alpha1.FunctionRun) (*Given, int64, error) {
+func (i *Inputs) copied(ctx context.Context, run *v1alpha1.FunctionRun) (*RunInputs, int64, error) {
 	if run.Status.Revision == nil || run.Status.Revision.InputsConfigMap == "" {
-		return &Given{inputs: none{}}, 0, nil // not pinned yet
+		return &RunInputs{inputs: none{}}, 0, nil // not pinned yet
 	}
 	name := run.Status.Revision.InputsConfigMap
 	if !nameable(name) {
@@ -232,7 +232,7 @@ func (i *Inputs) copied(ctx context.Context, run *v1alpha1.FunctionRun) (*Given,
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: the ConfigMap %s cannot be read: %w", ErrInputsGone, name, err)
 	}
-	given := &Given{inputs: inputs, count: inputs.Len()}
+	given := &RunInputs{inputs: inputs, count: inputs.Len()}
 	if literal := strings.TrimSpace(string(text)); format == v1alpha1.FormatPython {
 		given.Literal = &literal
 	}
@@ -259,7 +259,7 @@ func inputsSize(spec *v1alpha1.FunctionRunSpec, count int) int64 {
 	return size
 }
 
-// GivenInputs is what a run was given that has these in its spec.
-func GivenInputs(inputs parameters.Inputs) *Given {
-	return &Given{inputs: inputs, count: inputs.Len()}
+// NewRunInputs is what a run was given that has these in its spec.
+func NewRunInputs(inputs parameters.Inputs) *RunInputs {
+	return &RunInputs{inputs: inputs, count: inputs.Len()}
 }

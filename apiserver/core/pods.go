@@ -56,7 +56,7 @@ func (p *Pods) Remember(obj any) {
 		obj = tombstone.Obj
 	}
 	pod, ok := obj.(*corev1.Pod)
-	if !ok || pod == nil || (stale && !PodOver(pod)) {
+	if !ok || pod == nil || (stale && !PodEnded(pod)) {
 		return
 	}
 	p.deleted.Add(pod.UID, pod, deletedTTL)
@@ -100,8 +100,8 @@ func (p *Pods) Live(ctx context.Context, namespace, name string, uid types.UID) 
 	return pod, nil
 }
 
-// PodOver says whether a worker's pod has ended: its container has, or the pod as a whole has.
-func PodOver(pod *corev1.Pod) bool {
+// PodEnded says whether a worker's pod has ended: its container has, or the pod as a whole has.
+func PodEnded(pod *corev1.Pod) bool {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return true
 	}

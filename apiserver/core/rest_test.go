@@ -79,7 +79,7 @@ func TestTheCodeOfAFunction(t *testing.T) {
 
 func TestImagesOfTheCatalogue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
-	table := NewTable[*v1alpha1.FunctionImage](clk, nil)
+	table := NewCache[*v1alpha1.FunctionImage](clk, nil)
 	for i, where := range []string{"catalogue/python", "catalogue/node", "space/python", "other/secret"} {
 		namespace, name, _ := strings.Cut(where, "/")
 		image := &v1alpha1.FunctionImage{}
@@ -195,7 +195,7 @@ func TestOneSignOfLifeIsGoodForAll(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
 	reader := newGets(t)
 	away := &switched{gets: reader}
-	contact := NewContact(away, clk)
+	contact := NewReachability(away, clk)
 	for range 5 {
 		if err := contact.Check(t.Context()); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 //security:attack tenant | stores a function that cannot be decoded, under a chosen uuid | lists leave it out, a look-up finds it to say so and to delete it, and it comes back when it is corrected
 func TestATableListsOnlyWhatCanBeDecoded(t *testing.T) {
-	table := NewTable[*v1alpha1.Function](clocktesting.NewFakeClock(time.Unix(1, 0)), nil)
+	table := NewCache[*v1alpha1.Function](clocktesting.NewFakeClock(time.Unix(1, 0)), nil)
 	see := func(text string) {
 		t.Helper()
 		function := &v1alpha1.Function{}

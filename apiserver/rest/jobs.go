@@ -35,7 +35,7 @@ type jobsOf struct {
 	functionName string
 	created      int64
 	gpus         int
-	given        *core.Given
+	given        *core.RunInputs
 	// row is the run's in the store; nil before its first worker called.
 	row     *outcomes.Run
 	workers map[int64]*outcomes.Worker

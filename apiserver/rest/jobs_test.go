@@ -72,7 +72,7 @@ func TestJobsHaveTheirOutcomesWhateverTheSizeOfAPage(t *testing.T) {
 				want = append(want, index, map[bool]int{true: jobSucceeded, false: jobCreated}[tc.has(index)])
 			}
 			c := &call{api: &API{Config: Config{Outcomes: store}}, r: httptest.NewRequest("GET", "/jobs", nil)}
-			j := &jobsOf{run: &v1alpha1.FunctionRun{}, given: core.GivenInputs(emptyInputs(n)), row: &outcomes.Run{}}
+			j := &jobsOf{run: &v1alpha1.FunctionRun{}, given: core.NewRunInputs(emptyInputs(n)), row: &outcomes.Run{}}
 			if err := c.eachJob(j, func(it job) bool {
 				got = append(got, it.index, it.status())
 				return true

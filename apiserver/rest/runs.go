@@ -31,7 +31,7 @@ const (
 	busyPause = 50 * time.Millisecond
 )
 
-func (c *call) appendRun(b []byte, run *v1alpha1.FunctionRun, given *core.Given) []byte {
+func (c *call) appendRun(b []byte, run *v1alpha1.FunctionRun, given *core.RunInputs) []byte {
 	base, baseID := "n/a", ""
 	if label := run.Annotations[v1alpha1.AnnotationBaseGPU]; label != "" {
 		product := core.GPUProductOf(label)
@@ -70,7 +70,7 @@ func (c *call) functionNameOf(run *v1alpha1.FunctionRun) (name, id string) {
 
 // appendGiven writes inputs as the text of a Python tuple of tuples: that which was given, or one that means the same.
 // Of inputs that the store keeps it says how many there are: they may be millions.
-func appendGiven(b []byte, given *core.Given) []byte {
+func appendGiven(b []byte, given *core.RunInputs) []byte {
 	switch {
 	case given == nil:
 		return append(b, `""`...)
@@ -109,9 +109,9 @@ func bidOf(run *v1alpha1.FunctionRun) float64 {
 }
 
 // given reads the inputs of a run. A run that cannot be read as inputs, or is gone meanwhile, has none: nil.
-func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.Given, error) {
+func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.RunInputs, error) {
 	for {
-		given, err := c.api.Inputs.Given(ctx, run.Namespace, run.Name, run.UID)
+		given, err := c.api.Inputs.Read(ctx, run.Namespace, run.Name, run.UID)
 		switch {
 		case err == nil:
 			return given, nil
@@ -157,7 +157,7 @@ func listRuns(c *call) error {
 	defer leave()
 	runs = slice(page, runs)
 	out := c.newStream(http.StatusOK)
-	err = ahead(c.ctx(), runs, c.given, func(run *v1alpha1.FunctionRun, given *core.Given) bool {
+	err = ahead(c.ctx(), runs, c.given, func(run *v1alpha1.FunctionRun, given *core.RunInputs) bool {
 		return out.item(func(b []byte) []byte { return c.appendRun(b, run, given) })
 	})
 	if err != nil || out.broken != nil {

@@ -53,22 +53,22 @@ type Outcomes interface {
 
 // Inputs finds what runs were given.
 type Inputs interface {
-	Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error)
+	Read(ctx context.Context, namespace, name string, uid types.UID) (*core.RunInputs, error)
 }
 
 // Config is what the face is made of.
 type Config struct {
-	Cluster   *core.Cluster
-	Writer    *writes.Writer
-	Catalogue *core.Catalogue
-	Code      *core.Code
-	Inputs    Inputs
-	Outcomes  Outcomes
-	Contact   *core.Contact
-	Callers   *identity.Callers
-	Tenancy   *identity.Tenancy
-	Rules     *identity.Rules
-	Prices    core.Prices
+	Cluster      *core.Cluster
+	Writer       *writes.Writer
+	Catalogue    *core.Catalogue
+	Code         *core.Code
+	Inputs       Inputs
+	Outcomes     Outcomes
+	Reachability *core.Reachability
+	Callers      *identity.Callers
+	Tenancy      *identity.Tenancy
+	Rules        *identity.Rules
+	Prices       core.Prices
 	// Reads and Writes are what a caller and a namespace may ask for in a second, Requests how many are served at once: of all
 	// frontends. Where they are nil this one has its own, of ReadsPerSecond and WritesPerSecond.
 	Reads, Writes                   *shares.Rates
@@ -371,7 +371,7 @@ func (c *call) visible() error {
 
 // unknown is the answer for what the caches do not know: 404, or 503 while they may be behind.
 func (c *call) unknown() error {
-	if err := c.api.Contact.Check(c.ctx()); err != nil {
+	if err := c.api.Reachability.Check(c.ctx()); err != nil {
 		return err
 	}
 	return notFound()

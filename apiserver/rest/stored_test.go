@@ -117,7 +117,7 @@ func newStoredObjects(f *testing.F) *storedObjects {
 	})
 	s.api = New(Config{
 		Cluster: cluster, Catalogue: core.NewCatalogue(cluster.Images, "catalogue"), Outcomes: noOutcomes{},
-		Contact: core.NewContact(cluster.Client, clock.RealClock{}), Tenancy: identity.NewTenancy(oneNamespace{}, "ns"),
+		Reachability: core.NewReachability(cluster.Client, clock.RealClock{}), Tenancy: identity.NewTenancy(oneNamespace{}, "ns"),
 		Rules: identity.NewRules(yes, clock.RealClock{}), ReadsPerSecond: 1e9, WritesPerSecond: 1e9,
 		Synced: func() bool { return true }, Clock: clock.RealClock{},
 	})

@@ -23,7 +23,7 @@ func NewPodExits(pods *core.Pods) *PodExits { return &PodExits{pods: pods} }
 // news, so that is asked live: a worker that asks about its SIGTERM got it milliseconds ago.
 func (f *PodExits) PodExit(ctx context.Context, namespace, podName string, podUID types.UID) work.PodExit {
 	cached, ok := f.pods.Cached(namespace, podName, podUID)
-	if ok && core.PodOver(cached) {
+	if ok && core.PodEnded(cached) {
 		return PodExitOf(cached)
 	}
 	live, err := f.pods.Live(ctx, namespace, podName, podUID)
@@ -67,7 +67,7 @@ func (f *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
 // over is the exit of a pod that has ended, from the caches alone. false: it has not ended, or was never a worker.
 func (f *PodExits) over(namespace, podName string, podUID types.UID) (*corev1.Pod, work.PodExit, bool) {
 	if pod, ok := f.pods.Cached(namespace, podName, podUID); ok {
-		return pod, PodExitOf(pod), core.PodOver(pod)
+		return pod, PodExitOf(pod), core.PodEnded(pod)
 	}
 	pod, ok := f.pods.Deleted(podUID)
 	if !ok {

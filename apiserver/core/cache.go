@@ -27,12 +27,12 @@ const (
 	goneTTL  = 5 * time.Minute
 )
 
-// Table holds the objects of one kind by the identity that REST knows them by. It is filled by an informer, and by this
+// Cache holds the objects of one kind by the identity that REST knows them by. It is filled by an informer, and by this
 // server's own writes, which the informer sees a moment later: a caller reads what he wrote.
 //
 // Of two states of an object the later one stays, whoever brings it; and what was deleted does not come back with an event
 // that was under way. Objects in it are shared: nobody changes them.
-type Table[T client.Object] struct {
+type Cache[T client.Object] struct {
 	clock clock.PassiveClock
 	// by gives the keys of an object in the table's index; nil where there is none.
 	by func(T) []string
@@ -60,9 +60,9 @@ type row[T client.Object] struct {
 	unconfirmed time.Time
 }
 
-// NewTable makes an empty table. by gives the keys under which ListBy finds an object; it may be nil, and never panics.
-func NewTable[T client.Object](clk clock.WithTicker, by func(T) []string) *Table[T] {
-	return &Table[T]{
+// NewCache makes an empty table. by gives the keys under which ListBy finds an object; it may be nil, and never panics.
+func NewCache[T client.Object](clk clock.WithTicker, by func(T) []string) *Cache[T] {
+	return &Cache[T]{
 		clock: clk, by: by, claimOf: func(id string) string { return id },
 		rows: map[types.UID]*row[T]{}, names: map[types.NamespacedName]*row[T]{}, spaces: map[string]map[types.UID]*row[T]{},
 		claims: map[types.NamespacedName]*claim[T]{}, indexed: map[types.NamespacedName]map[types.UID]*row[T]{},
@@ -72,7 +72,7 @@ func NewTable[T client.Object](clk clock.WithTicker, by func(T) []string) *Table
 
 // Feed fills the table from an informer. The registration has synced when all that the informer found first is in the table,
 // which is a moment after the informer itself has.
-func (t *Table[T]) Feed(informer toolscache.SharedIndexInformer) (toolscache.ResourceEventHandlerRegistration, error) {
+func (t *Cache[T]) Feed(informer toolscache.SharedIndexInformer) (toolscache.ResourceEventHandlerRegistration, error) {
 	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { t.seen(obj) },
 		UpdateFunc: func(_, obj any) { t.seen(obj) },
@@ -87,17 +87,17 @@ func (t *Table[T]) Feed(informer toolscache.SharedIndexInformer) (toolscache.Res
 	})
 }
 
-func (t *Table[T]) seen(obj any) {
+func (t *Cache[T]) seen(obj any) {
 	if object, ok := obj.(T); ok {
 		t.put(object, time.Time{})
 	}
 }
 
 // Wrote brings an object as the API answered a write of this server.
-func (t *Table[T]) Wrote(object T) { t.put(object, t.clock.Now()) }
+func (t *Cache[T]) Wrote(object T) { t.put(object, t.clock.Now()) }
 
 // Deleted takes an object out, for good.
-func (t *Table[T]) Deleted(uid types.UID) {
+func (t *Cache[T]) Deleted(uid types.UID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.gone.Add(uid, true, goneTTL)
@@ -106,7 +106,7 @@ func (t *Table[T]) Deleted(uid types.UID) {
 	}
 }
 
-func (t *Table[T]) put(object T, unconfirmed time.Time) {
+func (t *Cache[T]) put(object T, unconfirmed time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	uid := object.GetUID()
@@ -148,7 +148,7 @@ func (t *Table[T]) put(object T, unconfirmed time.Time) {
 }
 
 // remove takes a row out of every map. The lock is held.
-func (t *Table[T]) remove(r *row[T]) {
+func (t *Cache[T]) remove(r *row[T]) {
 	uid, namespace := r.object.GetUID(), r.object.GetNamespace()
 	delete(t.rows, uid)
 	delete(t.names, types.NamespacedName{Namespace: namespace, Name: r.object.GetName()})
@@ -177,7 +177,7 @@ func leave[K comparable, T client.Object](in map[K]map[types.UID]*row[T], key K,
 }
 
 // Named returns the object of that name.
-func (t *Table[T]) Named(namespace, name string) (T, bool) {
+func (t *Cache[T]) Named(namespace, name string) (T, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if r, ok := t.names[types.NamespacedName{Namespace: namespace, Name: name}]; ok && t.shown(r) {
@@ -188,7 +188,7 @@ func (t *Table[T]) Named(namespace, name string) (T, bool) {
 }
 
 // List returns the objects of a namespace that can be decoded, newest first.
-func (t *Table[T]) List(namespace string) []T {
+func (t *Cache[T]) List(namespace string) []T {
 	t.mu.RLock()
 	rows := t.some(t.spaces[namespace])
 	t.mu.RUnlock()
@@ -196,7 +196,7 @@ func (t *Table[T]) List(namespace string) []T {
 }
 
 // ListBy returns the objects of a namespace that have the key in the table's index, newest first.
-func (t *Table[T]) ListBy(namespace, key string) []T {
+func (t *Cache[T]) ListBy(namespace, key string) []T {
 	t.mu.RLock()
 	rows := t.some(t.indexed[types.NamespacedName{Namespace: namespace, Name: key}])
 	t.mu.RUnlock()
@@ -204,7 +204,7 @@ func (t *Table[T]) ListBy(namespace, key string) []T {
 }
 
 // CountBy is how many objects ListBy would return.
-func (t *Table[T]) CountBy(namespace, key string) int {
+func (t *Cache[T]) CountBy(namespace, key string) int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	count := 0
@@ -216,7 +216,7 @@ func (t *Table[T]) CountBy(namespace, key string) int {
 	return count
 }
 
-func (t *Table[T]) some(from map[types.UID]*row[T]) []*row[T] {
+func (t *Cache[T]) some(from map[types.UID]*row[T]) []*row[T] {
 	rows := make([]*row[T], 0, len(from))
 	for _, r := range from {
 		if t.shown(r) && !r.undecodable {
@@ -226,7 +226,7 @@ func (t *Table[T]) some(from map[types.UID]*row[T]) []*row[T] {
 	return rows
 }
 
-func (t *Table[T]) shown(r *row[T]) bool {
+func (t *Cache[T]) shown(r *row[T]) bool {
 	return r.unconfirmed.IsZero() || t.clock.Since(r.unconfirmed) < unconfirmedFor
 }
 

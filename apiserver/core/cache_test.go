@@ -44,10 +44,10 @@ func madeAt(micros int64) func(*v1alpha1.Function) {
 	}
 }
 
-func newTestTable(t *testing.T) (*Table[*v1alpha1.Function], *clocktesting.FakeClock) {
+func newTestTable(t *testing.T) (*Cache[*v1alpha1.Function], *clocktesting.FakeClock) {
 	t.Helper()
 	clk := clocktesting.NewFakeClock(time.UnixMicro(1_700_000_000_000_000))
-	return NewTable(clk, func(f *v1alpha1.Function) []string { return []string{"image/" + f.Spec.Image} }), clk
+	return NewCache(clk, func(f *v1alpha1.Function) []string { return []string{"image/" + f.Spec.Image} }), clk
 }
 
 func names(functions []*v1alpha1.Function) []string {

@@ -20,9 +20,9 @@ const (
 	contactTimeout = 3 * time.Second
 )
 
-// Contact says whether the Kubernetes API can be reached, so that what the caches do not know may be called unknown. All
+// Reachability says whether the Kubernetes API can be reached, so that what the caches do not know may be called unknown. All
 // who ask share one question a second: whoever guesses costs no more.
-type Contact struct {
+type Reachability struct {
 	reader  client.Reader
 	clock   clock.PassiveClock
 	flights singleflight.Group
@@ -31,13 +31,13 @@ type Contact struct {
 	last time.Time
 }
 
-// NewContact makes it.
-func NewContact(reader client.Reader, clk clock.PassiveClock) *Contact {
-	return &Contact{reader: reader, clock: clk}
+// NewReachability makes it.
+func NewReachability(reader client.Reader, clk clock.PassiveClock) *Reachability {
+	return &Reachability{reader: reader, clock: clk}
 }
 
 // Check returns nil, ErrUnavailable, or ctx's error.
-func (c *Contact) Check(ctx context.Context) error {
+func (c *Reachability) Check(ctx context.Context) error {
 	c.mu.Lock()
 	fresh := !c.last.IsZero() && c.clock.Since(c.last) < contactFor
 	c.mu.Unlock()
