@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// contactFor is how long one sign of life is good for.
-	contactFor = time.Second
-	// contactTimeout bounds the waiting for one.
-	contactTimeout = 3 * time.Second
+	// reachableFor is how long the result of a successful request is used.
+	reachableFor = time.Second
+	// reachableTimeout bounds one request.
+	reachableTimeout = 3 * time.Second
 )
 
-// Reachability says whether the Kubernetes API can be reached, so that what the caches do not know may be called unknown. All
-// who ask share one question a second: whoever guesses costs no more.
+// Reachability reports whether the Kubernetes API can be reached, so that an object that the caches do not have may be reported as not
+// found. All callers share one request per second: guessing uuids causes no further load.
 type Reachability struct {
 	reader  client.Reader
 	clock   clock.PassiveClock
@@ -31,24 +31,24 @@ type Reachability struct {
 	last time.Time
 }
 
-// NewReachability makes it.
+// NewReachability returns a Reachability that makes its requests with reader.
 func NewReachability(reader client.Reader, clk clock.PassiveClock) *Reachability {
 	return &Reachability{reader: reader, clock: clk}
 }
 
-// Check returns nil, ErrUnavailable, or ctx's error.
+// Check returns nil, ErrUnavailable or ctx's error.
 func (c *Reachability) Check(ctx context.Context) error {
 	c.mu.Lock()
-	fresh := !c.last.IsZero() && c.clock.Since(c.last) < contactFor
+	fresh := !c.last.IsZero() && c.clock.Since(c.last) < reachableFor
 	c.mu.Unlock()
 	if fresh {
 		return nil
 	}
 	flight := c.flights.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), contactTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachableTimeout)
 		defer cancel()
 		if err := c.reader.List(ctx, &v1alpha1.FunctionList{}, client.Limit(1)); err != nil {
-			return nil, fmt.Errorf("%w (looking for a sign of life: %w)", ErrUnavailable, err)
+			return nil, fmt.Errorf("%w (checking whether it can be reached: %w)", ErrUnavailable, err)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -151,9 +151,9 @@ func (s *storedObjects) store(data []byte) (paths []string, stored bool) {
 	run, stored = kept.(*v1alpha1.FunctionRun)
 	s.answers.object = object
 	cluster := *s.api.Cluster
-	cluster.Functions = core.NewTable[*v1alpha1.Function](clock.RealClock{}, nil)
-	cluster.Images = core.NewTable[*v1alpha1.FunctionImage](clock.RealClock{}, nil)
-	cluster.FunctionRuns = core.NewTable[*v1alpha1.FunctionRun](clock.RealClock{}, nil).ClaimedBy(v1alpha1.JobUUIDPrefix)
+	cluster.Functions = core.NewCache[*v1alpha1.Function](clock.RealClock{}, nil)
+	cluster.Images = core.NewCache[*v1alpha1.FunctionImage](clock.RealClock{}, nil)
+	cluster.FunctionRuns = core.NewCache[*v1alpha1.FunctionRun](clock.RealClock{}, nil).ClaimedBy(v1alpha1.JobUUIDPrefix)
 	cluster.Functions.Wrote(function)
 	cluster.Images.Wrote(image)
 	cluster.FunctionRuns.Wrote(run)
