@@ -48,7 +48,7 @@ func (tokens) AuthenticateRequest(r *http.Request) (*authenticator.Response, boo
 func newTestChain(t *testing.T, conns *connections.Listener, slow chan struct{}) http.Handler {
 	t.Helper()
 	c := &chain{
-		conns: conns, probes: shares.NewPlaces("health requests", probeLimits), requests: rest.NewRequestPlaces(),
+		conns: conns, probes: shares.NewPlaces("health requests", probeLimits), requests: rest.NewRequestLimiter(),
 		reads: shares.NewRates("reads", 1000), writes: shares.NewRates("writes", 5),
 		reasons:      map[string]func(*http.Request) error{"outcome-store": func(*http.Request) error { return errors.New("the disk is full") }},
 		recheck:      func(next http.Handler) http.Handler { return next },
@@ -403,10 +403,10 @@ func TestHTTP2Attacks(t *testing.T) {
 			if f.streams == 0 || f.streams > 250 {
 				t.Errorf("the server allows %d streams on a connection", f.streams)
 			}
-			const most = 20000
+			const maxRequests = 20000
 			n := 0
 			_ = f.conn.SetWriteDeadline(time.Now().Add(30 * time.Second))
-			for ; n < most; n++ {
+			for ; n < maxRequests; n++ {
 				if err := attack(t, f, n); err != nil || ended(f.closed) {
 					break
 				}

@@ -59,12 +59,12 @@ func kubernetes(t *testing.T) *httptest.Server {
 			review := map[string]any{}
 			_ = json.NewDecoder(r.Body).Decode(&review)
 			spec, _ := review["spec"].(map[string]any)
-			who := map[string]any{"username": tenantName}
+			reviewed := map[string]any{"username": tenantName}
 			if spec["token"] == "worker" {
-				who = map[string]any{"username": "system:serviceaccount:space:default", "extra": map[string]any{
+				reviewed = map[string]any{"username": "system:serviceaccount:space:default", "extra": map[string]any{
 					"authentication.kubernetes.io/pod-name": []string{"w"}, "authentication.kubernetes.io/pod-uid": []string{"w"}}}
 			}
-			review["status"] = map[string]any{"authenticated": true, "user": who, "audiences": spec["audiences"]}
+			review["status"] = map[string]any{"authenticated": true, "user": reviewed, "audiences": spec["audiences"]}
 			w.WriteHeader(http.StatusCreated)
 			_ = json.NewEncoder(w).Encode(review)
 		case known && r.URL.Query().Get("sendInitialEvents") != "":

@@ -238,9 +238,9 @@ func (s *Server) newChain(config *Config) *chain {
 	return &chain{
 		conns:        config.Connections,
 		proxies:      config.Proxies,
-		probes:       shares.NewPlaces("requests for health", probeLimits),
+		probes:       shares.NewPlaces("health requests", probeLimits),
 		unusedBodies: newUnusedBodies(s.clock),
-		requests:     rest.NewRequestPlaces(),
+		requests:     rest.NewRequestLimiter(),
 		reads:        shares.NewRates("reads", config.ReadsPerSecond),
 		writes:       shares.NewRates("writes", config.WritesPerSecond),
 		reasons: map[string]func(*http.Request) error{

@@ -56,7 +56,7 @@ func (t *Cache[T]) claimed(key types.NamespacedName) *claim[T] {
 // removeClaims reverts addClaims. The caller holds the lock.
 func (t *Cache[T]) removeClaims(r *row[T]) {
 	namespace := r.object.GetNamespace()
-	leave := func(id string, from func(*claim[T])) {
+	remove := func(id string, from func(*claim[T])) {
 		key := t.claimKey(namespace, id)
 		if c := t.claims[key]; c != nil {
 			if from(c); len(c.uids)+len(c.labels) == 0 {
@@ -64,13 +64,13 @@ func (t *Cache[T]) removeClaims(r *row[T]) {
 			}
 		}
 	}
-	leave(string(r.object.GetUID()), func(c *claim[T]) {
+	remove(string(r.object.GetUID()), func(c *claim[T]) {
 		c.uids = slices.DeleteFunc(c.uids, func(other *row[T]) bool { return other == r })
 	})
 	if r.label == "" {
 		return
 	}
-	leave(r.label, func(c *claim[T]) {
+	remove(r.label, func(c *claim[T]) {
 		if at, found := slices.BinarySearchFunc(c.labels, r, compareClaims[T]); found {
 			c.labels = slices.Delete(c.labels, at, at+1)
 		}

@@ -124,8 +124,8 @@ func TestLiveReadsAreBounded(t *testing.T) {
 	if !errors.Is(last, ErrBusy) {
 		t.Errorf("2000 look-ups of guessed names caused live reads: %v", last)
 	}
-	if most := 101 + int(50*time.Since(begun).Seconds()); reader.count > most {
-		t.Errorf("%d live reads, want at most %d", reader.count, most)
+	if limit := 101 + int(50*time.Since(begun).Seconds()); reader.count > limit {
+		t.Errorf("%d live reads, want at most %d", reader.count, limit)
 	}
 }
 

@@ -37,7 +37,7 @@ func listedInputs(list []byte, runtime string) (inputs []v1alpha1.Input, literal
 	case null >= 0:
 		return nil, nil, fmt.Sprintf("Item %d is null: it must be an array.", null)
 	case count == 0:
-		return nil, nil, "There is no input: give [[]] for a single call without values."
+		return nil, nil, "There are no inputs: use [[]] for a single call without values."
 	case !kept:
 		prefix := ""
 		if strings.HasPrefix(runtime, "python2") {

@@ -53,7 +53,7 @@ func TestAnArrayOfInputsKeepsItsNumbers(t *testing.T) {
 		"an array of numbers":                   {`[1]`, "", "", arrays},
 		"an object":                             {`[{"a": 1}]`, "", "", arrays},
 		"null":                                  {`[[1], null]`, "", "", "Item 1 is null: it must be an array."},
-		"no inputs":                             {`[]`, "", "", "There is no input: give [[]] for a single call without values."},
+		"no inputs":                             {`[]`, "", "", "There are no inputs: use [[]] for a single call without values."},
 		"a number out of range":                 {`[[1e999]]`, "", "", "JSON parse error - the number 1e999 is out of the range of floating-point numbers at byte 16"},
 		"half a surrogate pair":                 {`[["\ud800"]]`, "", "", `JSON parse error - it contains half a surrogate pair (\ud800) at byte 17`},
 		"a duplicate key":                       {`[[{"a":1,"a":2}]]`, "", "", `JSON parse error - the key "a" is given twice at byte 24`},

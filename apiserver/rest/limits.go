@@ -24,9 +24,9 @@ const (
 
 // Limits of concurrent requests. A list holds a page of outcomes or some inputs in memory; other requests need little memory and time.
 var (
-	listPlaces      = shares.Limits{Total: 32, Caller: 8, Namespace: 16}
-	requestPlaces   = shares.Limits{Total: 512, Caller: 64, Namespace: 192}
-	anonymousPlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
+	listLimits      = shares.Limits{Total: 32, Caller: 8, Namespace: 16}
+	requestLimits   = shares.Limits{Total: 512, Caller: 64, Namespace: 192}
+	anonymousLimits = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
 )
 
 // limits bound the share of one caller.
@@ -42,21 +42,21 @@ func newLimits(config Config) *limits {
 		config.Reads, config.Writes = shares.NewRates("reads", config.ReadsPerSecond), shares.NewRates("writes", config.WritesPerSecond)
 	}
 	if config.Requests == nil {
-		config.Requests = NewRequestPlaces()
+		config.Requests = NewRequestLimiter()
 	}
 	return &limits{
 		reads: config.Reads, writes: config.Writes,
 		anonymousRates:  shares.NewRates("requests without a token", anonymousPerSecond),
-		lists:           shares.NewPlaces("lists", listPlaces),
+		lists:           shares.NewPlaces("lists", listLimits),
 		requests:        config.Requests,
-		anonymous:       shares.NewPlaces("requests without a token", anonymousPlaces),
+		anonymous:       shares.NewPlaces("requests without a token", anonymousLimits),
 		bodies:          bodies.NewBudget(bodies.REST, bodyBytes, map[bodies.Kind]int64{bodies.Caller: callerBytes, bodies.Namespace: namespaceBytes}),
 		anonymousBodies: bodies.NewBudget(bodies.Anonymous, anonymousBodyBytes, map[bodies.Kind]int64{bodies.Address: addressBodyBytes}),
 	}
 }
 
-// NewRequestPlaces returns the concurrency limit of short requests of all authenticated callers.
-func NewRequestPlaces() *shares.Places { return shares.NewPlaces("requests", requestPlaces) }
+// NewRequestLimiter returns the concurrency limit of short requests of all authenticated callers.
+func NewRequestLimiter() *shares.Places { return shares.NewPlaces("requests", requestLimits) }
 
 // caller counts a request of a caller.
 func (l *limits) caller(caller user.Info, method string) error {

@@ -14,15 +14,15 @@ func TestRequestsBeyondTheRateAreRefusedWithRetryAfter(t *testing.T) {
 	l := newLimits(Config{ReadsPerSecond: 2, WritesPerSecond: 1})
 	alice, bob := &user.DefaultInfo{Name: "alice"}, &user.DefaultInfo{Name: "bob"}
 	// The limit grows while the test runs: by a second's rate per second.
-	granted := func(who user.Info, method string, burst, perSecond int) {
+	granted := func(caller user.Info, method string, burst, perSecond int) {
 		t.Helper()
 		begun, n := time.Now(), 0
-		err := l.caller(who, method)
+		err := l.caller(caller, method)
 		for ; err == nil && n < 100; n++ {
-			err = l.caller(who, method)
+			err = l.caller(caller, method)
 		}
-		if most := burst + int(float64(perSecond)*time.Since(begun).Seconds()); n < burst || n > most {
-			t.Errorf("%s may %s %d times in a burst, want %d to %d", who.GetName(), method, n, burst, most)
+		if limit := burst + int(float64(perSecond)*time.Since(begun).Seconds()); n < burst || n > limit {
+			t.Errorf("%s may %s %d times in a burst, want %d to %d", caller.GetName(), method, n, burst, limit)
 		}
 		refused := refusalOf(err)
 		if refused.status != http.StatusTooManyRequests || refused.retryAfter <= 0 {
@@ -41,18 +41,18 @@ func TestAnonymousRequestsAreLimitedPerAddress(t *testing.T) {
 	begun, n := time.Now(), 0
 	// A new connection has the same address.
 	for ; n < 1000; n++ {
-		leave, err := l.anonymousCaller(from("192.0.2.1:" + strconv.Itoa(n)))
+		release, err := l.anonymousCaller(from("192.0.2.1:" + strconv.Itoa(n)))
 		if err != nil {
 			break
 		}
-		leave()
+		release()
 	}
-	if most := 2*anonymousPerSecond + int(anonymousPerSecond*time.Since(begun).Seconds()); n < 2*anonymousPerSecond || n > most {
-		t.Errorf("a burst of %d, want %d to %d", n, 2*anonymousPerSecond, most)
+	if limit := 2*anonymousPerSecond + int(anonymousPerSecond*time.Since(begun).Seconds()); n < 2*anonymousPerSecond || n > limit {
+		t.Errorf("a burst of %d, want %d to %d", n, 2*anonymousPerSecond, limit)
 	}
 	for i := range 100 {
 		if _, err := l.anonymousCaller(from("192.0.2.2:1")); err != nil {
-			if refused := refusalOf(err); i != anonymousPlaces.Caller || refused.status != http.StatusTooManyRequests {
+			if refused := refusalOf(err); i != anonymousLimits.Caller || refused.status != http.StatusTooManyRequests {
 				t.Errorf("%d concurrent requests of an address are served, then %v", i, err)
 			}
 			break

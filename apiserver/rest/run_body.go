@@ -76,7 +76,7 @@ func parametersField(b wire.Body, fields *writes.RunFields, wrong problems) {
 	case err != nil:
 		wrong.add("parameters", "This must be the text of a Python tuple of tuples: "+err.Error()+".")
 	case literal.Len() == 0:
-		wrong.add("parameters", "There is no input: write ((),) for a single call without values.")
+		wrong.add("parameters", "There are no inputs: use ((),) for a single call without values.")
 	case !utf8.ValidString(text):
 		wrong.add("parameters", wire.MessageNotText)
 	}
