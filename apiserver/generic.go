@@ -17,14 +17,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
-// workPrefix and restPrefix are the paths of the exchange and of the documented API. They are nothing to the library: no
-// API group, no RequestInfo that says so, and no rule of RBAC lets anybody in.
+// workPrefix and restPrefix are the paths of the exchange and of the documented API. The generic server does not know them: they are no API
+// groups, have no RequestInfo, and no RBAC rule allows them.
 const (
 	workPrefix = "/work/v1/"
 	restPrefix = "/api"
 )
 
-// NewGenericConfig is the configuration of the library's server, as far as no flags and no cluster are needed for it.
+// NewGenericConfig returns the part of the generic server's configuration that needs no flags and no cluster.
 func NewGenericConfig() *genericapiserver.Config {
 	scheme := subresources.NewScheme()
 	config := genericapiserver.NewConfig(serializer.NewCodecFactory(scheme))
@@ -35,16 +35,15 @@ func NewGenericConfig() *genericapiserver.Config {
 	config.OpenAPIConfig.Info.Title = "SharedCloud"
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openAPIDefinitions, namer)
 	config.OpenAPIV3Config.Info.Title = "SharedCloud"
-	// The plugin reads the server's version here: the aggregator serves this document, but no /version of an aggregated server.
+	// The plugin reads the server's version here: the aggregator serves this document, but not /version.
 	config.OpenAPIV3Config.Info.Version = baseversion.Get().GitVersion
 	config.EnableIndex = false
-	// Nothing is persisted, so nothing need be admitted, and nobody's request is retried against another storage version.
+	// Nothing is persisted, so the library's admission and conversion between storage versions do not apply.
 	config.LongRunningFunc = longRunning
 	return config
 }
 
-// effectiveVersion separates two versions: the library's features follow the version of Kubernetes that it was taken from, and
-// /version reports the operator's own.
+// effectiveVersion separates two versions: the library's feature gates follow its Kubernetes version, and /version reports the operator's.
 type effectiveVersion struct {
 	basecompatibility.EffectiveVersion
 }
@@ -55,15 +54,15 @@ func (effectiveVersion) Info() *apimachineryversion.Info {
 	return &info
 }
 
-// longRunning says which requests bound their own time: streams, of which those that the aggregator cuts off end cleanly
-// before it does, and uploads, which take as long as something comes.
+// longRunning selects the requests that bound their own time: streams, some of which must end cleanly before the aggregator's timeout, and
+// uploads, which last while data arrives.
 func longRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
 	return info != nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName &&
 		slices.Contains([]string{"results", "log", "run"}, info.Subresource)
 }
 
-// withOwnFaces gives the exchange and the documented API a chain of handlers of their own, in front of the library's.
-func withOwnFaces(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
+// withFrontends routes the exchange and the documented API past the generic server's handler chain.
+func withFrontends(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
 	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
 		others := quiet(genericapiserver.DefaultBuildHandlerChain(bounded(api), config))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -16,35 +16,35 @@ import (
 )
 
 const (
-	// maxHeader bounds the bytes of a request's header, its path included. A long request keeps them in memory.
+	// maxHeader bounds the bytes of a request's header, including its path. A long request keeps them in memory.
 	maxHeader = 128 << 10
-	// longestAddress is how many bytes a path and its query may have.
-	longestAddress = 32 << 10
-	// needlessBody is how many bytes a body may have that no handler reads, needlessPatience how long it may take.
-	needlessBody, needlessPatience = 64 << 10, 30 * time.Second
-	// restPatience is how long what no handler has read of a body may take to arrive, after the answer.
-	restPatience = 5 * time.Second
+	// maxURI bounds the bytes of a path and its query.
+	maxURI = 32 << 10
+	// maxUnusedBody and unusedBodyTimeout bound a body that no handler reads.
+	maxUnusedBody, unusedBodyTimeout = 64 << 10, 30 * time.Second
+	// unreadBodyTimeout bounds the time after the response in which the unread rest of a body may arrive.
+	unreadBodyTimeout = 5 * time.Second
 )
 
-// guard refuses what no frontend takes, before anybody asks who calls, and sees to it that no body is waited for without end
-// that no handler has read: net/http reads some of it to keep the connection.
+// guard refuses requests that no frontend accepts, before authentication, and sets a deadline for bodies that no handler has read: net/http
+// reads part of them to reuse the connection.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if status, sentence := unserved(r); status != 0 {
+		if status, message := refusedByAll(r); status != 0 {
 			w.Header().Set("Connection", "close")
-			refuse(w, r, status, sentence)
+			refuse(w, r, status, message)
 			return
 		}
 		if r.ContentLength != 0 {
 			control := http.NewResponseController(w)
-			defer func() { _ = control.SetReadDeadline(time.Now().Add(restPatience)) }()
+			defer func() { _ = control.SetReadDeadline(time.Now().Add(unreadBodyTimeout)) }()
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// unserved returns the refusal of a request that no frontend accepts; 0 for none.
-func unserved(r *http.Request) (status int, sentence string) {
+// refusedByAll returns the error for a request that no frontend accepts; 0 for none.
+func refusedByAll(r *http.Request) (status int, message string) {
 	size := len(r.RequestURI) + len(r.Host)
 	impersonates := false
 	for name, values := range r.Header {
@@ -55,28 +55,28 @@ func unserved(r *http.Request) (status int, sentence string) {
 	}
 	switch {
 	case bodies.Upgrades(r) || r.Method == http.MethodConnect:
-		return http.StatusBadRequest, "the server speaks HTTP and changes to no other protocol: leave out the header Upgrade"
-	case len(r.RequestURI) > longestAddress:
-		return http.StatusRequestURITooLong, fmt.Sprintf("the address has more than %d bytes", longestAddress)
+		return http.StatusBadRequest, "the server supports only HTTP: remove the header Upgrade"
+	case len(r.RequestURI) > maxURI:
+		return http.StatusRequestURITooLong, fmt.Sprintf("the URL has more than %d bytes", maxURI)
 	case size > maxHeader:
 		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header of the request is larger than %d bytes", maxHeader)
 	case impersonates:
-		return http.StatusForbidden, "impersonation is not possible at this address: leave out the headers Impersonate-*, or send the request through the Kubernetes API, as kubectl --as does"
+		return http.StatusForbidden, "this server does not support impersonation: remove the headers Impersonate-*, or send the request through kube-apiserver, as kubectl --as does"
 	}
 	return 0, ""
 }
 
-// bounded stands behind the library's authentication and authorization, and in front of its handlers: a path has one meaning,
-// and a body is not compressed.
+// bounded checks requests between the generic server's authorization and its handlers: a path must have one meaning, and a body must not be
+// compressed.
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, rest.AggregatedPrefix+"/") {
-			next.ServeHTTP(w, r) // which has rules of its own
+			next.ServeHTTP(w, r) // the documented API has its own checks
 			return
 		}
 		switch coding := bodies.ContentCoding(r.Header); {
 		case bodies.AmbiguousPath(r):
-			refuse(w, r, http.StatusBadRequest, "the path has an empty segment, dots for one, or an escaped character that could be taken for another")
+			refuse(w, r, http.StatusBadRequest, "the path has an empty segment, a segment of dots, or an ambiguous escaped character")
 		case coding != "":
 			refuse(w, r, http.StatusUnsupportedMediaType, fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding))
 		default:
@@ -85,19 +85,19 @@ func bounded(next http.Handler) http.Handler {
 	})
 }
 
-// needless discards bodies that no handler reads, in front of the library's handlers: a deadline that the connection meets cancels
-// the request, and a handler of the library would answer 504, or only close the connection, before the refusal is written.
-type needless struct {
+// unusedBodies discards bodies that no handler reads, before the generic server's handlers: a deadline on the connection would cancel the
+// request, and those handlers would answer 504 or close the connection before the error is written.
+type unusedBodies struct {
 	limits bodies.Limits
 	clock  clock.PassiveClock
 }
 
-func newNeedless(clk clock.PassiveClock) needless {
-	return needless{bodies.Limits{Bytes: needlessBody, Timeout: needlessPatience}, clk}
+func newUnusedBodies(clk clock.PassiveClock) unusedBodies {
+	return unusedBodies{bodies.Limits{Bytes: maxUnusedBody, Timeout: unusedBodyTimeout}, clk}
 }
 
-// discard returns the request without its body. It returns nil when it has refused the request.
-func (n needless) discard(w http.ResponseWriter, r *http.Request, info *apirequest.RequestInfo) *http.Request {
+// discard returns the request without its body, or nil if it has refused the request.
+func (n unusedBodies) discard(w http.ResponseWriter, r *http.Request, info *apirequest.RequestInfo) *http.Request {
 	if r.ContentLength == 0 || readsBody(r, info) || bodies.ContentCoding(r.Header) != "" {
 		return r
 	}
@@ -119,16 +119,16 @@ func refuseBody(w http.ResponseWriter, r *http.Request, err error) {
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes, and none is needed here", long.Limit))
+		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes; this path needs no body", long.Limit))
 	case errors.Is(err, bodies.ErrSlow):
 		refuse(w, r, http.StatusRequestTimeout, err.Error())
 	default:
-		refuse(w, r, http.StatusBadRequest, "the body cannot be read: it ends before it is complete, or is no body of HTTP")
+		refuse(w, r, http.StatusBadRequest, "the body cannot be read: it is incomplete or not valid HTTP")
 	}
 }
 
-// readsBody says whether the request's handler reads its body, and bounds it by itself: functions/run, and what writes to the
-// documented API through the aggregator. info is nil where the path is none of an API.
+// readsBody reports whether the request's handler reads its body and bounds it: functions/run, and writes to the documented API through the
+// aggregator. info is nil for paths outside of APIs.
 func readsBody(r *http.Request, info *apirequest.RequestInfo) bool {
 	if strings.HasPrefix(r.URL.Path, rest.AggregatedPrefix+"/") {
 		return r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch

@@ -34,7 +34,7 @@ const (
 	runUID      = "0b9f1c5e-7d0a-4a43-9d06-1f0f0f0f0f03"
 )
 
-// kubernetes answers what the server asks the Kubernetes API, from a few objects; what it would write is refused.
+// kubernetes is a fake Kubernetes API with a few objects. It refuses writes.
 func kubernetes(t *testing.T) *httptest.Server {
 	const group = `"apiVersion":"sharedcloud.io/v1alpha1"`
 	meta := func(name, uid, more string) string {
@@ -59,12 +59,12 @@ func kubernetes(t *testing.T) *httptest.Server {
 			review := map[string]any{}
 			_ = json.NewDecoder(r.Body).Decode(&review)
 			spec, _ := review["spec"].(map[string]any)
-			who := map[string]any{"username": tenantName}
+			reviewed := map[string]any{"username": tenantName}
 			if spec["token"] == "worker" {
-				who = map[string]any{"username": "system:serviceaccount:space:default", "extra": map[string]any{
+				reviewed = map[string]any{"username": "system:serviceaccount:space:default", "extra": map[string]any{
 					"authentication.kubernetes.io/pod-name": []string{"w"}, "authentication.kubernetes.io/pod-uid": []string{"w"}}}
 			}
-			review["status"] = map[string]any{"authenticated": true, "user": who, "audiences": spec["audiences"]}
+			review["status"] = map[string]any{"authenticated": true, "user": reviewed, "audiences": spec["audiences"]}
 			w.WriteHeader(http.StatusCreated)
 			_ = json.NewEncoder(w).Encode(review)
 		case known && r.URL.Query().Get("sendInitialEvents") != "":
@@ -107,14 +107,14 @@ func kubernetes(t *testing.T) *httptest.Server {
 	return server
 }
 
-// asAlice authenticates each request to the aggregated API.
+// asAlice authenticates every request to the aggregated API.
 type asAlice struct{}
 
 func (asAlice) AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error) {
 	return &authenticator.Response{User: &user.DefaultInfo{Name: tenantName}}, true, nil
 }
 
-// whole is the server with all its frontends, its store open and its caches filled.
+// whole is the complete server, with an open store and filled caches.
 func whole(t *testing.T) *Server {
 	t.Helper()
 	generic := NewGenericConfig()
@@ -152,7 +152,7 @@ func whole(t *testing.T) *Server {
 	return s
 }
 
-// registered are the routes of the server: a method, or "ANY", and a path as it was registered.
+// registered returns the routes of the server: a method or "ANY", and the registered path.
 func registered(t *testing.T, s *Server) map[string]bool {
 	t.Helper()
 	routes := map[string]bool{"ANY " + exchange.Path: true}
@@ -173,7 +173,7 @@ func registered(t *testing.T, s *Server) map[string]bool {
 	for path, methods := range document.Paths {
 		for method := range methods {
 			switch method = strings.ToUpper(method); method {
-			case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete: // others are references to them
+			case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete: // other keys are not methods
 				if path = strings.TrimSuffix(path, "/"); path != "" {
 					routes["REST "+method+" "+path] = true
 				}
@@ -183,28 +183,28 @@ func registered(t *testing.T, s *Server) map[string]bool {
 	return routes
 }
 
-// class says what a route does with a request.
+// class is how a route treats a request.
 type class int
 
 const (
-	// health answers ok or not ok, whatever is asked.
+	// health responds ok or not ok to any request.
 	health class = iota
-	// library is what the library serves. It reads no body, and no parameter of ours.
+	// library is served by the library. It reads no body, and no parameter of this API.
 	library
 	// connect is a subresource that reads no body.
 	connect
 	// upload is functions/run.
 	upload
-	// exchangeCall is a call of a worker.
+	// exchangeCall is a worker's call.
 	exchangeCall
-	// documented is REST; documentedBody is what reads a body of it.
+	// documented is REST; documentedBody are its routes that read a body.
 	documented
 	documentedBody
 )
 
 const subresourcesPrefix = "/apis/subresources.sharedcloud.io/v1alpha1/namespaces/{namespace}/"
 
-// hostileRoutes are all routes of the server. One that is added needs a row.
+// hostileRoutes has all routes of the server. Add a row for each new route.
 var hostileRoutes = map[string]class{
 	"GET /apis": library, "GET /apis/subresources.sharedcloud.io": library, "GET /apis/subresources.sharedcloud.io/v1alpha1": library, "GET /version": library,
 	"ANY /apis/rest.sharedcloud.io": library, "ANY /apis/rest.sharedcloud.io/v1": library, "ANY /apis/rest.sharedcloud.io/v1/": documented,
@@ -220,25 +220,24 @@ var hostileRoutes = map[string]class{
 	"REST GET /gpus": documented, "REST GET /gpus/{uuid}": documented,
 }
 
-// hostileTexts are what parameters and parts of paths say: metacharacters of SQL, forged cursors, control characters, and text that
-// is none.
+// hostileTexts are values of parameters and parts of paths: SQL metacharacters, forged cursors, control characters, and invalid UTF-8.
 var hostileTexts = []string{
 	"' OR '1'='1", `"; DROP TABLE runs; --`, "$1) UNION SELECT 1 --", "%", "_", "\\", "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MX0", "..", "-1", "1e9", "99999999999999999999",
 	"0x10", "\x00", "\r\nX: y", "\xff\xfe", "\u202e", "e\u0301", "\ufeff", "\U0001f600", "{}{}", `{"a":1,"a":2}`, strings.Repeat("[", 100), strings.Repeat("9", 5000), "a: &a [x]\nb: *a",
 }
 
-// strictOn are the parameters of routes that must be refused when they say one of the texts above.
+// strictOn are the parameters for which a route must refuse each of these texts.
 var strictOn = map[string][]string{
 	"GET " + subresourcesPrefix + "functionruns/{name}/results": {"from", "limit", "indexes", "format", "output"},
 	"POST " + subresourcesPrefix + "functions/{name}/run":       {"offset", "spec", "format", "upload"},
 	"REST GET /functions": {"limit", "offset"}, "REST GET /runs": {"limit", "offset"}, "REST GET /jobs": {"limit", "offset"},
 }
 
-// parametersOf are all that some route reads, and what an API server has beside.
+// parametersOf are all parameters that any route reads, and some of those of API servers.
 var parametersOf = []string{"continue", "cursor", "limit", "offset", "from", "indexes", "index", "name", "spec", "upload", "format", "namespace", "run", "function", "status", "failed", "output", "tail",
 	"fieldSelector", "labelSelector", "resourceVersion", "timeout", "dryRun", "pretty", "ordering"}
 
-// hostileBodies are bodies of a few bytes to some hundred thousand.
+// hostileBodies are bodies of a few bytes up to hundreds of kilobytes.
 func hostileBodies() map[string]string {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c <= 'i'; c++ {
@@ -249,9 +248,9 @@ func hostileBodies() map[string]string {
 	}
 	return map[string]string{
 		"a YAML bomb": bomb, "YAML": "name: x\nsequence: 1\n", "YAML with a type": "!!python/object/apply:os.system ['true']\n", "depth": deep("[", "]"), "depth of objects": deep(`{"a":`, "}"),
-		"an open text": `{"name":"` + strings.Repeat("x", 100_000), "numbers": `{"sequence":1e999,"protocol":99999999999999999999,"limit":-0.0}`, "a long number": `{"sequence":` + strings.Repeat("9", 100_000) + "}",
-		"a key twice": `{"name":"a","name":"b","sequence":1,"sequence":2}`, "half a pair": `{"name":"\ud800","function":"\udfff"}`, "NULs": "\x00\x00\x00", "no UTF-8": "{\"name\":\"\xff\xfe\"}",
-		"an order of letters": "{\"\u202e\":\"\u202e\"}", "SQL": `{"name":"'; DROP TABLE runs; --","function":"' OR 1=1 --","image":"' OR 1=1 --","sequence":"1) --"}`, "two values": "{}{}", "null": "null", "an array": "[null]",
+		"an unterminated string": `{"name":"` + strings.Repeat("x", 100_000), "numbers": `{"sequence":1e999,"protocol":99999999999999999999,"limit":-0.0}`, "a long number": `{"sequence":` + strings.Repeat("9", 100_000) + "}",
+		"a duplicate key": `{"name":"a","name":"b","sequence":1,"sequence":2}`, "half a pair": `{"name":"\ud800","function":"\udfff"}`, "NULs": "\x00\x00\x00", "no UTF-8": "{\"name\":\"\xff\xfe\"}",
+		"text direction": "{\"\u202e\":\"\u202e\"}", "SQL": `{"name":"'; DROP TABLE runs; --","function":"' OR 1=1 --","image":"' OR 1=1 --","sequence":"1) --"}`, "two values": "{}{}", "null": "null", "an array": "[null]",
 		"XML": `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>`, "parts": "--X\r\n\r\n", "ampersands": strings.Repeat("&", 100_000), "escapes": "name=%zz&name=%00",
 	}
 }
@@ -259,7 +258,7 @@ func hostileBodies() map[string]string {
 var hostileTypes = []string{"", "application/json", "application/yaml", "text/yaml", "application/json; charset=utf-7", "application/vnd.kubernetes.protobuf", "application/x-www-form-urlencoded",
 	"multipart/form-data; boundary=X", "multipart/form-data", "application/x-ndjson", "text/csv", "text/x-python", "application/strategic-merge-patch+json", "image/png", "///;;;"}
 
-// restTypes are those that REST reads. No field of the bodies above is one of a function's, so PATCH changes nothing and answers 200.
+// restTypes are the types that REST reads. The bodies above have no field of a function, so PATCH changes nothing and answers 200.
 var restTypes = []string{"", "application/json", "application/json; charset=utf-7", "application/x-www-form-urlencoded", "multipart/form-data; boundary=X"}
 
 // attack is one request.
@@ -267,11 +266,11 @@ type attack struct {
 	method, path, name string
 	header             map[string]string
 	body               string
-	// refused: it must be 4xx. Otherwise only 5xx is a failure.
+	// refused requires 4xx. Otherwise only 5xx is a failure.
 	refused bool
 }
 
-// attacksOn are the requests for a route.
+// attacksOn returns the requests for a route.
 func attacksOn(route string, of class) (attacks []attack) {
 	method, path, _ := strings.Cut(route, " ")
 	rest := method == "REST"
@@ -314,7 +313,7 @@ func attacksOn(route string, of class) (attacks []attack) {
 	}
 	for _, parameter := range parametersOf {
 		if of == health || of == library {
-			break // they read none of them
+			break // these routes read no parameters
 		}
 		for _, text := range hostileTexts {
 			attacks = append(attacks, attack{method: method, path: fill("", "") + "?" + parameter + "=" + url.QueryEscape(text), name: fmt.Sprintf("%s is %.20q", parameter, text)})
@@ -341,7 +340,7 @@ func attacksOn(route string, of class) (attacks []attack) {
 	return attacks
 }
 
-//security:attack tenant | On every route: metacharacters of SQL, forged cursors, control characters and odd Unicode in each part of the path and each parameter; YAML, also as a bomb, XML, depth, long numbers, keys twice, half surrogate pairs and compressed bodies under every content type. | Each is answered at once with 4xx in words or ignored, never with 5xx, and takes little memory.
+//security:attack tenant | On every route: SQL metacharacters, forged cursors, control characters and unusual Unicode in each part of the path and each parameter; YAML, also as a bomb, XML, deep nesting, long numbers, duplicate keys, half surrogate pairs and compressed bodies under every content type. | Each is answered at once with 4xx and an error message or ignored, never with 5xx, and takes little memory.
 func TestHostileRequestsOnEveryRoute(t *testing.T) {
 	s := whole(t)
 	routes := registered(t, s)
@@ -355,13 +354,13 @@ func TestHostileRequestsOnEveryRoute(t *testing.T) {
 	}
 	for route := range hostileRoutes {
 		if !routes[route] {
-			t.Errorf("%q is in this test, and the server does not have it", route)
+			t.Errorf("%q is in this test, but not a route of the server", route)
 		}
 	}
 	for route := range routes {
 		of := hostileRoutes[route]
 		if _, path, _ := strings.Cut(route, " "); of == health && path != "/readyz" && path != "/livez" && path != "/metrics" && path != "/openapi/v3" {
-			continue // the others of the library's are as these
+			continue // the library's other paths behave like these
 		}
 		t.Run(strings.NewReplacer("/", "_").Replace(route), func(t *testing.T) {
 			attacks := attacksOn(route, of)
@@ -376,7 +375,7 @@ func TestHostileRequestsOnEveryRoute(t *testing.T) {
 	}
 }
 
-// libraryOwn are paths of the library beside discovery: health, metrics and OpenAPI.
+// libraryOwn are paths of the library besides discovery: health, metrics and OpenAPI.
 func libraryOwn(path string) bool {
 	for _, prefix := range []string{"/healthz", "/livez", "/readyz", "/metrics", "/openapi", "/statusz", "/flagz", "/debug"} {
 		if path == prefix || strings.HasPrefix(path, prefix+"/") {
@@ -409,13 +408,13 @@ func (s *Server) answers(t *testing.T, a attack, of class) {
 	answer := recorder.Body.String()
 	switch {
 	case ctx.Err() != nil:
-		t.Errorf("%s: it takes more than 20 seconds", a.name)
+		t.Errorf("%s: no response within 20 seconds", a.name)
 	case recorder.Code >= 500, a.refused && (recorder.Code < 400 || recorder.Code >= 500):
 		t.Errorf("%s: %d %.200s", a.name, recorder.Code, answer)
 	case recorder.Code >= 400 && r.Method != http.MethodHead && strings.TrimSpace(answer) == "":
-		t.Errorf("%s: %d without a word", a.name, recorder.Code)
+		t.Errorf("%s: %d without a message", a.name, recorder.Code)
 	case recorder.Code >= 400 && (strings.Contains(answer, "goroutine ") || strings.Contains(strings.ToLower(answer), "sqlite") || strings.Contains(answer, "<html")):
-		t.Errorf("%s: %d shows the inside: %.200s", a.name, recorder.Code, answer)
+		t.Errorf("%s: %d exposes internals: %.200s", a.name, recorder.Code, answer)
 	}
 	if used := after.TotalAlloc - before.TotalAlloc; used > 32<<20 {
 		t.Errorf("%s: %d MiB were allocated", a.name, used>>20)

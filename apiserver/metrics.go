@@ -18,25 +18,25 @@ const metricsPrefix = "sharedcloud"
 var (
 	exchangeCalls = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: metricsPrefix, Name: "exchange_requests_total", StabilityLevel: metrics.ALPHA,
-		Help: "Calls of workers, by the status of the answer.",
+		Help: "Calls of workers, by HTTP status.",
 	}, []string{"code"})
 	exchangeSeconds = metrics.NewHistogram(&metrics.HistogramOpts{
 		Subsystem: metricsPrefix, Name: "exchange_request_duration_seconds", StabilityLevel: metrics.ALPHA,
-		Help:    "Time to answer a call of a worker, also while it was kept open because there was nothing to hand out.",
+		Help:    "Duration of a worker's call, including the time for which it was held open because there were no inputs.",
 		Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30},
 	})
 	exchangeOpen = metrics.NewGauge(&metrics.GaugeOpts{
 		Subsystem: metricsPrefix, Name: "exchange_requests_in_flight", StabilityLevel: metrics.ALPHA,
-		Help: "Calls of workers that are being answered or kept open.",
+		Help: "Calls of workers that are being answered or held open.",
 	})
 	storeSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Subsystem: metricsPrefix, Name: "outcome_store_transaction_duration_seconds", StabilityLevel: metrics.ALPHA,
-		Help:    "Time of a transaction on the outcome store, waiting for its turn and its sync included.",
+		Help:    "Duration of a transaction on the outcome store, including lock wait and sync.",
 		Buckets: []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5},
 	}, []string{"kind"})
 	storeErrors = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: metricsPrefix, Name: "outcome_store_errors_total", StabilityLevel: metrics.ALPHA,
-		Help: "Transactions on the outcome store that failed, by what failed: full, damaged, disk, away.",
+		Help: "Failed transactions on the outcome store, by reason: full, damaged, disk, away.",
 	}, []string{"reason"})
 )
 

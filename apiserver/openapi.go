@@ -4,5 +4,5 @@ package apiserver
 
 import aggregatoropenapi "k8s.io/kube-aggregator/pkg/generated/openapi"
 
-// openAPIDefinitions are those of discovery and errors, which the aggregator's own package has.
+// openAPIDefinitions are the definitions of discovery and errors, from the aggregator's package.
 var openAPIDefinitions = aggregatoropenapi.GetOpenAPIDefinitions

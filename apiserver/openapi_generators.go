@@ -4,6 +4,6 @@ package apiserver
 
 import "k8s.io/kube-openapi/pkg/common"
 
-// openAPIDefinitions is what code generators see. They look at the source with the tag that hides all generated files,
-// and a package that has nothing else cannot be imported then.
+// openAPIDefinitions is for code generators, which load the source with the tag that excludes generated files. Without this file the package
+// would be empty then and could not be imported.
 var openAPIDefinitions common.GetOpenAPIDefinitions

@@ -15,10 +15,10 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
-// The health paths. A request without credentials reads ok or not ok, and nothing else.
+// The health paths. Without credentials the response is only ok or not ok.
 var probePaths = []string{"/healthz", "/livez", "/readyz"}
 
-// probePath says whether the path is a health path, or below one.
+// probePath reports whether the path is a health path, or below one.
 func probePath(path string) bool {
 	for _, probe := range probePaths {
 		if path == probe || strings.HasPrefix(path, probe+"/") {
@@ -28,26 +28,26 @@ func probePath(path string) bool {
 	return false
 }
 
-// probe answers a health request with ok or not ok. Callers who may get the paths below it, as the ClusterRole system:monitoring
-// allows, read the state of each check and why it failed.
-func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
-	// Before it has a place: a body that does not arrive takes none from the probes of the kubelet.
-	if r = f.needless.discard(w, r, nil); r == nil {
+// probe answers a health request with ok or not ok. Callers with the right to get the paths below it, which the ClusterRole
+// system:monitoring includes, read the state of each check and its error.
+func (c *chain) probe(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
+	// Before the concurrency limit: a body that does not arrive must not delay the probes of the kubelet.
+	if r = c.unusedBodies.discard(w, r, nil); r == nil {
 		return
 	}
-	leave, err := f.probes.Enter(connections.Source(r), "")
+	release, err := c.probes.Enter(connections.Source(r), "")
 	if err != nil {
 		refuse(w, r, http.StatusTooManyRequests, err.Error())
 		return
 	}
-	defer leave()
-	if strings.Count(r.URL.Path, "/") > 1 { // one check: the chain asks for the right to get its path
-		f.identify(w, r, next, authenticate, config)
+	defer release()
+	if strings.Count(r.URL.Path, "/") > 1 { // one check: the generic server authorizes its path
+		c.identify(w, r, next, authenticate, config)
 		return
 	}
-	verbose := f.mayKnow(r, authenticate, config)
+	verbose := c.mayReadChecks(r, authenticate, config)
 	answer := &captured{header: http.Header{}}
-	f.identify(answer, r, next, authenticate, config)
+	c.identify(answer, r, next, authenticate, config)
 	body := answer.body.String()
 	switch {
 	case answer.status == http.StatusUnauthorized || answer.status == http.StatusForbidden || answer.status == http.StatusTooManyRequests:
@@ -55,7 +55,7 @@ func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler,
 			w.Header()[name] = values
 		}
 	case verbose && (answer.status != http.StatusOK || r.URL.Query().Has("verbose")):
-		body = f.withReasons(r, body)
+		body = c.withReasons(r, body)
 	case answer.status == http.StatusOK:
 		body = "ok"
 	default:
@@ -70,8 +70,8 @@ func (f *front) probe(w http.ResponseWriter, r *http.Request, next http.Handler,
 	_, _ = w.Write([]byte(body))
 }
 
-// mayKnow says whether the caller may see the checks.
-func (f *front) mayKnow(r *http.Request, authenticate authenticator.Request, config *genericapiserver.Config) bool {
+// mayReadChecks reports whether the caller may read the state of the checks.
+func (c *chain) mayReadChecks(r *http.Request, authenticate authenticator.Request, config *genericapiserver.Config) bool {
 	if r.Header.Get("Authorization") == "" && (r.TLS == nil || len(r.TLS.PeerCertificates) == 0) {
 		return false
 	}
@@ -86,9 +86,9 @@ func (f *front) mayKnow(r *http.Request, authenticate authenticator.Request, con
 	return err == nil && decision == authorizer.DecisionAllow
 }
 
-// withReasons adds the reasons that the library withholds.
-func (f *front) withReasons(r *http.Request, body string) string {
-	for name, check := range f.reasons {
+// withReasons adds the errors of failed checks, which the library withholds.
+func (c *chain) withReasons(r *http.Request, body string) string {
+	for name, check := range c.reasons {
 		withheld := fmt.Sprintf("[-]%s failed: reason withheld\n", name)
 		if err := check(r); err != nil {
 			body = strings.ReplaceAll(body, withheld, fmt.Sprintf("[-]%s failed: %v\n", name, err))
@@ -97,7 +97,7 @@ func (f *front) withReasons(r *http.Request, body string) string {
 	return body
 }
 
-// captured keeps an answer instead of sending it.
+// captured records a response instead of sending it.
 type captured struct {
 	header http.Header
 	status int

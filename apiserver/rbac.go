@@ -1,10 +1,9 @@
 package apiserver
 
-// What the API server may do by itself. That it may ask who calls and what he may do comes from the ClusterRole
-// system:auth-delegator, and how to know the aggregator from the Role extension-apiserver-authentication-reader of
-// kube-system: both are bound in config/rbac.
+// The rights of the API server itself. TokenReviews and SubjectAccessReviews come from the ClusterRole system:auth-delegator, and the
+// configuration of the aggregator from the Role extension-apiserver-authentication-reader of kube-system; config/rbac binds both.
 
-// What REST writes it writes for a caller, who was asked whether he may. Of ConfigMaps it reads revisions, one at a time.
+// REST writes on behalf of a caller whose rights it has checked. Of ConfigMaps it reads only revisions, one at a time.
 //
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functions,verbs=get;list;watch;create;patch;delete;skip-reference-check
 // +kubebuilder:rbac:groups=sharedcloud.io,resources=functionimages,verbs=get;list;watch
@@ -16,7 +15,7 @@ package apiserver
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 
-// A stream through the aggregator ends when the caller's service account is deleted. The server does not see that caller's token, so
-// it reads the account's metadata.
+// A stream through the aggregator ends when the caller's service account is deleted. The server does not see the caller's token, so it reads
+// the account's metadata.
 //
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get

@@ -23,14 +23,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
-// rechecker authorizes streams and uploads again while they last. They end within a minute after the right, the token, the account or
-// the namespace is gone.
+// rechecker authorizes streams and uploads again while they last: they end within a minute after the right, the token, the service account
+// or the namespace was removed.
 type rechecker struct {
 	interval   time.Duration
 	authorizer authorizer.Authorizer
 	callers    *identity.Callers
 	reader     client.Reader
-	// alive says whether a namespace exists and is not being deleted.
+	// alive reports whether a namespace exists and is not being deleted.
 	alive func(namespace string) bool
 }
 
@@ -43,12 +43,12 @@ func (c *rechecker) wrap(next http.Handler) http.Handler {
 		}
 		attributes, err := filters.GetAuthorizerAttributes(r.Context())
 		if err != nil {
-			next.ServeHTTP(w, r) // it is authorized already
+			next.ServeHTTP(w, r) // the first authorization is still valid
 			return
 		}
-		again := &again{rechecker: c, attributes: attributes, token: identity.AttemptOf(r.Context()).Token}
-		again.source = connections.Source(r)
-		ctx, stop := identity.Recheck(r.Context(), c.interval, again.check)
+		check := &authorization{rechecker: c, attributes: attributes, token: identity.AttemptOf(r.Context()).Token}
+		check.source = connections.Source(r)
+		ctx, stop := identity.Recheck(r.Context(), c.interval, check.run)
 		defer stop()
 		waiting := &interrupter{control: http.NewResponseController(w)}
 		defer waiting.finish()
@@ -59,14 +59,14 @@ func (c *rechecker) wrap(next http.Handler) http.Handler {
 		})()
 		r = r.WithContext(ctx)
 		if r.Body != nil {
-			r.Body = &revocable{r.Body, ctx}
+			r.Body = &revocableBody{r.Body, ctx}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// interrupter interrupts a handler that waits for its body. The response belongs to the handler: once that has returned, setting a
-// deadline crashes the process, and the end of a request and its revocation may come at the same time.
+// interrupter interrupts a handler that waits for its body. Only the handler may use the response: setting a deadline after it has returned
+// crashes the process, and the end of a request races with its revocation.
 type interrupter struct {
 	mu      sync.Mutex
 	control *http.ResponseController
@@ -80,39 +80,39 @@ func (i *interrupter) interrupt() {
 	}
 }
 
-// finish returns when no interruption is in progress, and there is none after it.
+// finish waits for a running interruption, and prevents further ones.
 func (i *interrupter) finish() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.control = nil
 }
 
-// revocable is a body that ends when its request is revoked.
-type revocable struct {
+// revocableBody is a body that fails once its request is revoked.
+type revocableBody struct {
 	io.ReadCloser
-	ctx context.Context //nolint:containedctx // it lives as long as the request
+	ctx context.Context //nolint:containedctx // the lifetime of the body is that of the request
 }
 
 // Read implements io.Reader.
-func (b *revocable) Read(p []byte) (int, error) {
+func (b *revocableBody) Read(p []byte) (int, error) {
 	if errors.Is(context.Cause(b.ctx), identity.ErrRevoked) {
 		return 0, identity.ErrRevoked
 	}
 	return b.ReadCloser.Read(p)
 }
 
-// again authorizes one request again.
-type again struct {
+// authorization authorizes one request again.
+type authorization struct {
 	*rechecker
 	attributes    authorizer.Attributes
 	token, source string
 	mu            sync.Mutex
-	// account is the first uid seen of the caller's service account.
+	// account is the first known uid of the caller's service account.
 	account types.UID
 }
 
-// check returns nil, identity.ErrRevoked, or why it cannot tell.
-func (a *again) check(ctx context.Context) error {
+// run returns nil, identity.ErrRevoked, or the error of a check that could not be made.
+func (a *authorization) run(ctx context.Context) error {
 	caller := a.attributes.GetUser()
 	if namespace := a.attributes.GetNamespace(); namespace != "" && !a.alive(namespace) {
 		return identity.ErrRevoked
@@ -125,7 +125,7 @@ func (a *again) check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-	} else if err := a.accountLives(ctx, caller); err != nil {
+	} else if err := a.checkAccount(ctx, caller); err != nil {
 		return err
 	}
 	decision, _, err := a.authorizer.Authorize(ctx, a.attributes)
@@ -135,15 +135,15 @@ func (a *again) check(ctx context.Context) error {
 	return err
 }
 
-// accountLives reads the service account of a caller that the front proxy has authenticated, and the pod that its token is bound
-// to: the server does not see that token.
-func (a *again) accountLives(ctx context.Context, caller user.Info) error {
+// checkAccount reads the service account of a caller that the front proxy has authenticated, and the pod to which its token is bound: the
+// server does not see the token.
+func (a *authorization) checkAccount(ctx context.Context, caller user.Info) error {
 	namespace, name, err := serviceaccount.SplitUsername(caller.GetName())
 	if err != nil {
-		return nil // a user, who has no object in the cluster
+		return nil // users have no object in the cluster
 	}
 	account := metadataOf("ServiceAccount")
-	if err := a.lives(ctx, account, namespace, name); err != nil {
+	if err := a.checkExists(ctx, account, namespace, name); err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -163,7 +163,7 @@ func (a *again) accountLives(ctx context.Context, caller user.Info) error {
 		return nil
 	}
 	pod := metadataOf("Pod")
-	if err := a.lives(ctx, pod, namespace, pods[0]); err != nil {
+	if err := a.checkExists(ctx, pod, namespace, pods[0]); err != nil {
 		return err
 	}
 	if pod.UID != "" && string(pod.UID) != uids[0] {
@@ -178,8 +178,8 @@ func metadataOf(kind string) *metav1.PartialObjectMetadata {
 	return object
 }
 
-// lives reads the object, and returns ErrRevoked if it is gone. Without the right to read it the check is skipped.
-func (a *again) lives(ctx context.Context, object *metav1.PartialObjectMetadata, namespace, name string) error {
+// checkExists reads the object and returns ErrRevoked if it was deleted. Without the right to read it the check is skipped.
+func (a *authorization) checkExists(ctx context.Context, object *metav1.PartialObjectMetadata, namespace, name string) error {
 	err := a.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && object.DeletionTimestamp != nil && object.Kind == "ServiceAccount":

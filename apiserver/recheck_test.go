@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// deadlined is a response that fails the test when its deadline is set after its handler has returned.
+// deadlined is a response that fails the test if its deadline is set after its handler has returned.
 type deadlined struct {
 	*httptest.ResponseRecorder
 	t    *testing.T
@@ -27,15 +27,15 @@ func (d *deadlined) SetReadDeadline(time.Time) error {
 	return nil
 }
 
-//security:attack tenant | ends streams at the moment at which they are revoked, so that the server touches a response that is gone and crashes | the response is not touched after its handler has returned
+//security:attack tenant | ends streams at the moment of their revocation, so that the server uses a finished response and crashes | the response is not used after its handler has returned
 func TestAResponseIsNotInterruptedAfterItsHandler(t *testing.T) {
 	response := &deadlined{ResponseRecorder: httptest.NewRecorder(), t: t}
 	waiting := &interrupter{control: http.NewResponseController(response)}
 	waiting.interrupt()
 	if response.set != 1 {
-		t.Errorf("while the handler runs the deadline was set %d times, want once", response.set)
+		t.Errorf("the deadline was set %d times while the handler ran, want once", response.set)
 	}
-	for range 1000 { // both at once
+	for range 1000 { // concurrently
 		response := &deadlined{ResponseRecorder: httptest.NewRecorder(), t: t}
 		waiting := &interrupter{control: http.NewResponseController(response)}
 		var group sync.WaitGroup

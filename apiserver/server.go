@@ -1,17 +1,18 @@
-// Package apiserver is the extension API server: the exchange for workers, and the aggregated API for people.
+// Package apiserver is the extension API server: the exchange of the workers, the documented API and the subresources of runs.
 //
-//	server.go, generic.go   construction, from the port that opens to the store that is closed
-//	front.go, places.go     the handlers that all frontends have in common, and how many requests they serve at once
-//	guard.go                the checks of requests before any frontend has them
-//	recheck.go              long requests are authorized again while they last
-//	store.go                the store with metrics, and adapters between packages
-//	probes.go, metrics.go   health, readiness and metrics
-//	quiet.go                log lines that are omitted
-//	openapi*.go, rbac.go    markers of generators and the OpenAPI document of the aggregated API
+//	server.go, generic.go        construction, start and shutdown of the server
+//	chain.go, worker_limits.go   what every request passes before its frontend: authentication and limits
+//	guard.go                     the checks before authentication, and bodies that no handler reads
+//	recheck.go                   repeated authorization of long requests
+//	store.go                     the store with metrics, and adapters between packages
+//	probes.go, metrics.go        health, readiness and metrics
+//	quiet.go                     what the request log omits
+//	openapi*.go, rbac.go         the OpenAPI definitions of the aggregated API, and markers for generators
 //
-// What must not be here: the behaviour of one of the packages that it connects: options (flags), identity, connections and shares
-// (who calls, and what a caller may do and take), core and writes (the cluster), the frontends rest, subresources and work, workers,
-// uploads, quotas, report and outcomes (the store).
+// This package connects the other packages, and applies to requests only what no single frontend can apply: authentication for the
+// aggregated API, the limits of all frontends, and the checks of headers, paths and bodies. It must not contain the behaviour of the packages
+// that it connects: options (flags), identity, connections and shares (callers, their rights and limits), core and writes (the cluster), the
+// frontends rest, subresources and work, workers, uploads, quotas, report and outcomes (the store).
 package apiserver
 
 import (
@@ -49,60 +50,60 @@ import (
 )
 
 const (
-	// reporters is how many runs' progress is written at a time.
+	// reporters is the number of runs whose progress is written concurrently.
 	reporters = 4
-	// openRetry is how soon the store is tried again after an error.
+	// openRetry is the interval between attempts to open the store.
 	openRetry = 5 * time.Second
 )
 
-// Config is what a server is made of.
+// Config configures a server.
 type Config struct {
-	// Generic is the library's configuration, from NewGenericConfig, with its port and its delegated authentication and
+	// Generic is the configuration of the generic API server, from NewGenericConfig, with its listener and its delegated authentication and
 	// authorization.
 	Generic *genericapiserver.Config
-	// ClientConfig is how the Kubernetes API is reached.
+	// ClientConfig configures the clients of the Kubernetes API.
 	ClientConfig *clientrest.Config
-	// Store says at which URL the outcome store is.
+	// Store has the URL of the outcome store.
 	Store outcomes.Source
-	// LeaseDuration is for how long an input is a worker's that does not call.
+	// LeaseDuration is how long a worker keeps an input without a call.
 	LeaseDuration time.Duration
-	// SweepInterval is how far apart a run must be seen gone twice before its outcomes are deleted.
+	// SweepInterval is the time between the two checks that must both find a run missing before its outcomes are deleted.
 	SweepInterval time.Duration
-	// InputsBytes bounds the inputs that are kept in memory.
+	// InputsBytes bounds the inputs in memory.
 	InputsBytes int64
-	// UploadBytes is how much inputs that are uploaded at once may have.
+	// UploadBytes bounds one upload of inputs.
 	UploadBytes int64
-	// Quotas are what each namespace may have in the outcome store, unless an annotation says otherwise.
+	// Quotas are the quotas of each namespace in the outcome store, which an annotation of the namespace can change.
 	Quotas quotas.Limits
-	// ResultBytes and OutputBytes bound what an outcome may hold.
+	// ResultBytes and OutputBytes bound the result and the output of an outcome.
 	ResultBytes, OutputBytes int
-	// GPUProductLabel is the label of a node that says what GPUs it has.
+	// GPUProductLabel is the node label with the GPU product.
 	GPUProductLabel string
-	// CatalogueNamespace is the namespace of the FunctionImages that all functions may use; DefaultNamespace is where
-	// callers of REST work to whom no namespace belongs, "" for nowhere.
+	// CatalogueNamespace is the namespace of the FunctionImages that all functions may use. DefaultNamespace is the namespace of REST callers
+	// that belong to no other; if "", they are refused.
 	CatalogueNamespace, DefaultNamespace string
-	// IgnoreTenants says that the annotation sharedcloud.io/tenants of a namespace counts for nothing.
+	// IgnoreTenants disables the annotation sharedcloud.io/tenants of namespaces.
 	IgnoreTenants bool
-	// GPUResource is the resource by which pods ask for GPUs; Prices are what a minute of one costs.
+	// GPUResource is the resource with which pods request GPUs; Prices are the prices of a GPU minute.
 	GPUResource corev1.ResourceName
 	Prices      core.Prices
-	// ReadsPerSecond and WritesPerSecond are what one caller of REST may ask for.
+	// ReadsPerSecond and WritesPerSecond are the rate limits of one caller of REST.
 	ReadsPerSecond, WritesPerSecond float64
-	// Drain is for how long the server goes on serving after it was told to end.
+	// Drain is how long the server continues to serve before it ends long requests at shutdown.
 	Drain time.Duration
-	// Connections is the listener of the generic configuration, nil if connections are not counted. Proxies are the networks whose
+	// Connections is the listener of the generic configuration; nil if connections are not counted. Proxies are the networks whose
 	// X-Forwarded-For is trusted.
 	Connections *connections.Listener
 	Proxies     connections.Proxies
-	// MaxConnections bounds the calls of workers.
+	// MaxConnections bounds the concurrent calls of workers.
 	MaxConnections int
-	// Recheck is how often a stream or an upload is authorized again.
+	// Recheck is the interval in which streams and uploads are authorized again.
 	Recheck time.Duration
-	// Clock is the time; nil for the real one.
+	// Clock is nil for the real time.
 	Clock clock.WithTicker
 }
 
-// Defaults are the values of what flags may change.
+// Defaults returns the default values of the flags.
 func Defaults() Config {
 	return Config{
 		LeaseDuration:      work.DefaultLease,
@@ -125,24 +126,24 @@ func Defaults() Config {
 
 // Server is the API server.
 type Server struct {
-	generic  *genericapiserver.GenericAPIServer
-	cluster  *core.Cluster
-	store    outcomes.Database
-	exchange *work.Exchange
-	watcher  *workers.Watcher
-	startup  *workers.StartupLogs
-	reporter *report.Reporter
-	sweeper  *report.Sweeper
-	uploads  *uploads.Store
-	unused   *uploads.Sweeper
-	drain    time.Duration
-	clock    clock.WithTicker
-	// ending is cancelled when requests that take their time shall come to their end.
+	generic       *genericapiserver.GenericAPIServer
+	cluster       *core.Cluster
+	store         outcomes.Database
+	exchange      *work.Exchange
+	watcher       *workers.Watcher
+	startupLogs   *workers.StartupLogs
+	reporter      *report.Reporter
+	sweeper       *report.Sweeper
+	uploads       *uploads.Store
+	uploadSweeper *uploads.Sweeper
+	drain         time.Duration
+	clock         clock.WithTicker
+	// ending is cancelled when long requests must end.
 	ending context.Context
 	end    context.CancelFunc
 }
 
-// New makes a server. It starts nothing but the port that the configuration has opened.
+// New returns a server. It does not start anything; the configuration has already opened the port.
 func New(config *Config) (*Server, error) {
 	s := &Server{drain: config.Drain, clock: config.Clock}
 	if s.clock == nil {
@@ -160,15 +161,15 @@ func New(config *Config) (*Server, error) {
 		return nil, err
 	}
 	podExits := workers.NewPodExits(s.cluster.Pods)
-	s.startup = workers.NewStartupLogs(s.cluster.Client, store, config.GPUProductLabel, s.clock)
-	// The reporter needs the exchange, and the exchange tells the reporter: it does so only when it runs.
+	s.startupLogs = workers.NewStartupLogs(s.cluster.Client, store, config.GPUProductLabel, s.clock)
+	// The reporter and the exchange reference each other: the exchange calls Changed only after both exist.
 	s.exchange = work.NewExchange(store, workers.NewRuns(s.cluster.Runs), workers.NewInputs(s.cluster.Inputs), podExits, work.Options{
 		Lease:   config.LeaseDuration,
 		Limits:  exchange.Limits{ResultBytes: config.ResultBytes, OutputBytes: config.OutputBytes},
 		Clock:   s.clock,
 		Quotas:  quota,
 		Changed: func(run types.UID) { s.reporter.Enqueue(run) },
-		Joined:  s.startup.Joined,
+		Joined:  s.startupLogs.Joined,
 	})
 	s.reporter = report.NewReporter(s.cluster.Runs, s.exchange, s.cluster.Client, workers.RunOf, s.clock)
 	if _, err := s.reporter.Watch(s.cluster.Runs.Informer()); err != nil {
@@ -178,44 +179,44 @@ func New(config *Config) (*Server, error) {
 		return nil, err
 	}
 	s.sweeper = report.NewSweeper(stored{s.exchange, store}, s.cluster.Client, s.known, s.cluster.Inputs.Forget, config.SweepInterval, s.clock)
-	s.unused = uploads.NewSweeper(s.uploads, s.namedUploads, config.SweepInterval, s.clock)
+	s.uploadSweeper = uploads.NewSweeper(s.uploads, s.referencedUploads, config.SweepInterval, s.clock)
 	return s, s.serveWith(config, store)
 }
 
-// serveWith puts the faces in front of it all.
+// serveWith installs the frontends.
 func (s *Server) serveWith(config *Config, store measured) error {
-	// The budgets of package identity bound the reviews. A rate limit of the client would make known tokens wait for unknown ones.
+	// Package identity limits TokenReviews. A rate limit of the client would delay known tokens behind unknown ones.
 	unthrottled := clientrest.CopyConfig(config.ClientConfig)
 	unthrottled.QPS = -1
 	reviews, err := authenticationv1client.NewForConfig(unthrottled)
 	if err != nil {
-		return fmt.Errorf("making a client for TokenReviews: %w", err)
+		return fmt.Errorf("creating a client for TokenReviews: %w", err)
 	}
 	tokens, err := identity.NewPodTokens(reviews)
 	if err != nil {
 		return err
 	}
-	callers := workers.NewCallers(tokens, s.cluster.Pods, s.cluster.Runs, s.clock)
-	exchange := instrument(work.Handler(s.exchange, newPlaced(callers, config.Connections, config.MaxConnections)))
+	workerCallers := workers.NewCallers(tokens, s.cluster.Pods, s.cluster.Runs, s.clock)
+	exchange := instrument(work.Handler(s.exchange, newLimitedWorkers(workerCallers, config.Connections, config.MaxConnections)))
 
 	generic := config.Generic
 	code := core.NewCode(s.cluster.Client)
 	rules := identity.NewRules(config.Generic.Authorization.Authorizer, s.clock)
 	writer := writes.New(s.cluster, code, rules, s.clock)
-	people := identity.NewCallers(reviews, s.clock)
-	front := s.newFront(config)
-	face := s.newREST(config, store, people, front, code, writer, rules)
-	generic.Authentication.Authenticator = identity.RefuseAnonymous(identity.ReviewedTokens(generic.Authentication.Authenticator, people), probePaths...)
+	callers := identity.NewCallers(reviews, s.clock)
+	chain := s.newChain(config)
+	restAPI := s.newREST(config, store, callers, chain, code, writer, rules)
+	generic.Authentication.Authenticator = identity.RefuseAnonymous(identity.ReviewedTokens(generic.Authentication.Authenticator, callers), probePaths...)
 	generic.Authorization.Authorizer = identity.OwnRules(
 		identity.ResourceRules(generic.Authorization.Authorizer, subresources.GroupName, subresources.Rules), rest.GroupVersion.Group)
-	recheck := &rechecker{interval: config.Recheck, authorizer: generic.Authorization.Authorizer, callers: people, reader: s.cluster.Client, alive: s.cluster.Namespaces.Alive}
-	front.recheck = recheck.wrap
-	generic.BuildHandlerChainFunc = front.build(exchange, face.Handler())
-	for name, check := range front.reasons {
+	recheck := &rechecker{interval: config.Recheck, authorizer: generic.Authorization.Authorizer, callers: callers, reader: s.cluster.Client, alive: s.cluster.Namespaces.Alive}
+	chain.recheck = recheck.wrap
+	generic.BuildHandlerChainFunc = chain.build(exchange, restAPI.Handler())
+	for name, check := range chain.reasons {
 		generic.AddReadyzChecks(healthz.NamedCheck(name, check))
 	}
 	if s.generic, err = generic.Complete(nil).New("sharedcloud-apiserver", genericapiserver.NewEmptyDelegate()); err != nil {
-		return fmt.Errorf("making the server: %w", err)
+		return fmt.Errorf("creating the server: %w", err)
 	}
 	reader := outcomes.NewReader(store)
 	storages := subresources.Storages{
@@ -228,20 +229,20 @@ func (s *Server) serveWith(config *Config, store measured) error {
 	if err := s.generic.InstallAPIGroup(subresources.Group(storages)); err != nil {
 		return fmt.Errorf("installing %s: %w", subresources.GroupVersion, err)
 	}
-	rest.Install(s.generic, face)
+	rest.Install(s.generic, restAPI)
 	return nil
 }
 
-// newFront makes the front, which handles every request before its frontend.
-func (s *Server) newFront(config *Config) *front {
-	return &front{
-		conns:    config.Connections,
-		proxies:  config.Proxies,
-		probes:   shares.NewPlaces("requests for health", probePlaces),
-		needless: newNeedless(s.clock),
-		requests: rest.NewRequestPlaces(),
-		reads:    shares.NewRates("reads", config.ReadsPerSecond),
-		writes:   shares.NewRates("writes", config.WritesPerSecond),
+// newChain returns the handlers that precede every frontend.
+func (s *Server) newChain(config *Config) *chain {
+	return &chain{
+		conns:        config.Connections,
+		proxies:      config.Proxies,
+		probes:       shares.NewPlaces("health requests", probeLimits),
+		unusedBodies: newUnusedBodies(s.clock),
+		requests:     rest.NewRequestLimiter(),
+		reads:        shares.NewRates("reads", config.ReadsPerSecond),
+		writes:       shares.NewRates("writes", config.WritesPerSecond),
 		reasons: map[string]func(*http.Request) error{
 			"caches": func(*http.Request) error {
 				if !s.cluster.Synced() {
@@ -254,29 +255,29 @@ func (s *Server) newFront(config *Config) *front {
 	}
 }
 
-// newREST makes the face of the documented API.
-func (s *Server) newREST(config *Config, store measured, people *identity.Callers, front *front, code *core.Code, writer *writes.Writer, rules *identity.Rules) *rest.API {
+// newREST returns the documented API.
+func (s *Server) newREST(config *Config, store measured, callers *identity.Callers, chain *chain, code *core.Code, writer *writes.Writer, rules *identity.Rules) *rest.API {
 	var namespaces identity.Namespaces = s.cluster.Namespaces
 	if config.IgnoreTenants {
 		namespaces = identity.WithoutTenants(namespaces)
 	}
 	return rest.New(rest.Config{
-		Cluster:   s.cluster,
-		Writer:    writer,
-		Catalogue: core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
-		Code:      code,
-		Inputs:    s.cluster.Inputs,
-		Outcomes:  outcomes.NewReader(store),
-		Contact:   core.NewContact(s.cluster.Client, s.clock),
-		Callers:   people,
-		Tenancy:   identity.NewTenancy(namespaces, config.DefaultNamespace),
-		Rules:     rules,
-		Prices:    config.Prices,
-		Reads:     front.reads,
-		Writes:    front.writes,
-		Requests:  front.requests,
+		Cluster:      s.cluster,
+		Writer:       writer,
+		Catalogue:    core.NewCatalogue(s.cluster.Images, config.CatalogueNamespace),
+		Code:         code,
+		Inputs:       s.cluster.Inputs,
+		Outcomes:     outcomes.NewReader(store),
+		Reachability: core.NewReachability(s.cluster.Client, s.clock),
+		Callers:      callers,
+		Tenancy:      identity.NewTenancy(namespaces, config.DefaultNamespace),
+		Rules:        rules,
+		Prices:       config.Prices,
+		Reads:        chain.reads,
+		Writes:       chain.writes,
+		Requests:     chain.requests,
 		Connected: func(r *http.Request, caller, namespace string) error {
-			return front.connected(r, caller, namespace, true)
+			return chain.connected(r, caller, namespace, true)
 		},
 		Alive:   s.cluster.Namespaces.Alive,
 		Recheck: config.Recheck,
@@ -285,22 +286,22 @@ func (s *Server) newREST(config *Config, store measured, people *identity.Caller
 	})
 }
 
-// Run serves until ctx ends and then until everybody has noticed. It answers discovery at once; all else when the caches
-// are filled and the store is open, which may be another server's still.
+// Run serves until ctx ends and the server has drained. Discovery is served at once; all other requests once the caches are filled and the
+// store is open. Another server can still hold the store's lock until then.
 func (s *Server) Run(ctx context.Context) error {
-	// What is done beside requests goes on until the last of them is answered.
-	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	// Background work continues until the last request has been answered.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var group sync.WaitGroup
-	group.Go(func() { s.cluster.Run(beside) })
-	group.Go(func() { s.work(beside) })
-	group.Go(func() { s.drainWhenDone(ctx, beside) })
+	group.Go(func() { s.cluster.Run(background) })
+	group.Go(func() { s.work(background) })
+	group.Go(func() { s.drainWhenDone(ctx, background) })
 	err := s.generic.PrepareRun().RunWithContext(ctx)
 	stop()
 	group.Wait()
 	return errors.Join(err, s.store.Close())
 }
 
-// work does what is done beside requests, as soon as there is something to do it with.
+// work runs the background work once the store is open and the caches are filled.
 func (s *Server) work(ctx context.Context) {
 	if !s.openStore(ctx) || !s.waitForCaches(ctx) {
 		return
@@ -309,15 +310,15 @@ func (s *Server) work(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { s.exchange.Run(ctx) })
 	group.Go(func() { s.watcher.Run(ctx) })
-	group.Go(func() { s.startup.Run(ctx) })
+	group.Go(func() { s.startupLogs.Run(ctx) })
 	group.Go(func() { s.reporter.Run(ctx, reporters) })
 	group.Go(func() { s.sweeper.Run(ctx) })
-	group.Go(func() { s.unused.Run(ctx) })
+	group.Go(func() { s.uploadSweeper.Run(ctx) })
 	group.Go(func() { quotas.Measure(ctx, s.store, s.clock) })
 	group.Wait()
 }
 
-// openStore waits until the store can be used: until no other server has the file, or the database answers. What keeps it from opening may be mended meanwhile.
+// openStore opens the store, and retries until no other server has locked the file or the database is reachable.
 func (s *Server) openStore(ctx context.Context) bool {
 	for {
 		err := s.store.Open(ctx)
@@ -327,7 +328,7 @@ func (s *Server) openStore(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		klog.FromContext(ctx).Error(err, "The outcome store cannot be opened; it is tried again", "after", openRetry)
+		klog.FromContext(ctx).Error(err, "Opening the outcome store failed and will be retried", "interval", openRetry)
 		if !s.sleep(ctx, openRetry) {
 			return false
 		}
@@ -343,15 +344,14 @@ func (s *Server) waitForCaches(ctx context.Context) bool {
 	return true
 }
 
-// drainWhenDone lets calls that are kept open and answers that follow a run come to their end, when whoever chooses
-// between servers has had the time to choose another.
-func (s *Server) drainWhenDone(ctx, beside context.Context) {
+// drainWhenDone ends open calls of workers and streams after the drain time, in which load balancers stop selecting this server.
+func (s *Server) drainWhenDone(ctx, background context.Context) {
 	select {
 	case <-ctx.Done():
-	case <-beside.Done():
+	case <-background.Done():
 		return
 	}
-	s.sleep(beside, s.drain)
+	s.sleep(background, s.drain)
 	s.exchange.Drain()
 	s.end()
 }
@@ -372,20 +372,20 @@ func (s *Server) known(uid types.UID) bool {
 	return ok
 }
 
-// namedUploads are the uploads that runs name, by what the cache knows.
-func (s *Server) namedUploads() (map[[2]string]bool, error) {
+// referencedUploads returns the uploads that the cached runs reference.
+func (s *Server) referencedUploads() (map[[2]string]bool, error) {
 	if !s.cluster.Synced() {
 		return nil, errors.New("the caches of runs are being filled")
 	}
-	named := map[[2]string]bool{}
+	referenced := map[[2]string]bool{}
 	for _, run := range s.cluster.Runs.List() {
 		if v1alpha1.DecodeError(run) != "" {
-			named[[2]string{run.Namespace, uploads.AnyUpload}] = true // which one it names is not known
+			referenced[[2]string{run.Namespace, uploads.AnyUpload}] = true // any upload: its reference cannot be decoded
 			continue
 		}
 		if from := run.Spec.ParametersFrom; from != nil && from.Upload != nil {
-			named[[2]string{run.Namespace, from.Upload.Digest}] = true
+			referenced[[2]string{run.Namespace, from.Upload.Digest}] = true
 		}
 	}
-	return named, nil
+	return referenced, nil
 }

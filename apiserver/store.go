@@ -13,7 +13,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/work"
 )
 
-// measured is a store whose transactions are measured.
+// measured is a store with metrics of its transactions.
 type measured struct{ outcomes.Store }
 
 // Update implements outcomes.Store.
@@ -32,7 +32,7 @@ func (m measured) View(ctx context.Context, fn func(*outcomes.Tx) error) error {
 	return err
 }
 
-// namespacesOf are a server's namespaces, which it has after its store.
+// namespacesOf looks up namespaces in a server's cluster, which is created after the store.
 type namespacesOf struct{ server *Server }
 
 var _ quotas.Namespaces = namespacesOf{}
@@ -48,7 +48,7 @@ var (
 	_ subresources.FailureReader = &outcomes.Reader{}
 )
 
-// stored gives the sweeper the names of what the store has.
+// stored lists the runs in the store for the sweeper.
 type stored struct {
 	exchange *work.Exchange
 	store    outcomes.Store
@@ -64,7 +64,7 @@ func (s stored) Names(ctx context.Context) (map[types.UID]types.NamespacedName, 
 	}
 	names := make(map[types.UID]types.NamespacedName, len(uids))
 	for _, uid := range uids {
-		// One transaction each: a view must be short.
+		// One transaction per run keeps each view short.
 		err := s.store.View(ctx, func(tx *outcomes.Tx) error {
 			row, err := tx.Run(uid)
 			if err == nil && row != nil {

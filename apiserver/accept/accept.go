@@ -1,6 +1,6 @@
-// Package accept reads what the headers Accept and Accept-Encoding of a request say about one content type, or about gzip.
+// Package accept evaluates the headers Accept and Accept-Encoding of a request for one content type, or for gzip.
 //
-// What must not be here: the answer to a request that accepts nothing that is served.
+// It must not contain the response to a request that accepts nothing that is served.
 package accept
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/munnerz/goautoneg"
 )
 
-// Any reports whether the Accept headers accept the content type, by its name or by a wildcard. A request without the header, or with
-// an empty one, accepts all types.
+// Any reports whether the Accept headers accept the content type, by its name or by a wildcard. Without the header, or with an
+// empty one, a request accepts all types.
 func Any(headers []string, contentType string) bool {
 	if strings.Trim(strings.Join(headers, ""), " ,") == "" {
 		return true

@@ -38,7 +38,7 @@ func TestAccept(t *testing.T) {
 		t.Error("a request without the header accepts the default only")
 	}
 	if !Any([]string{"text/html", "application/json"}, "application/json") || !Named([]string{"text/html", "text/csv"}, "text/csv") {
-		t.Error("of several headers each counts")
+		t.Error("each of several headers counts")
 	}
 }
 
@@ -69,6 +69,6 @@ func TestAcceptEncoding(t *testing.T) {
 		}
 	}
 	if Gzip(nil) || !Gzip([]string{"br", "gzip"}) {
-		t.Error("without the header gzip is not accepted; of several headers each counts")
+		t.Error("without the header gzip is not accepted; each of several headers counts")
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// NewScheme returns a scheme with what the API server reads and writes.
+// NewScheme returns a scheme with the types that the API server reads and writes.
 func NewScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
@@ -30,8 +30,8 @@ func NewScheme() *runtime.Scheme {
 	return scheme
 }
 
-// NewClient makes a client that reads and writes live. It knows where its few kinds are by itself: asking the API for
-// them would make the start depend on the discovery of every other API server of the cluster.
+// NewClient returns a client without a cache. Its REST mapping is static: with discovery, the server could not start while another
+// aggregated API server of the cluster is unavailable.
 func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, error) {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []string{"Function", "FunctionImage", "FunctionRun"} {
@@ -45,23 +45,23 @@ func NewClient(config *rest.Config, scheme *runtime.Scheme) (client.Client, erro
 	config.Wrap(shallow.RoundTripper)
 	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
-		return nil, fmt.Errorf("making a client of the Kubernetes API: %w", err)
+		return nil, fmt.Errorf("creating a client of the Kubernetes API: %w", err)
 	}
 	return c, nil
 }
 
-// Cluster is what the API server knows of the cluster.
+// Cluster is the API server's view of the cluster: a client and caches.
 type Cluster struct {
 	Client client.Client
-	// Runs and Inputs are what the exchange asks; Pods say what became of workers.
+	// The exchange uses Runs and Inputs, and reads from Pods how workers ended.
 	Runs   *Runs
 	Pods   *Pods
 	Inputs *Inputs
-	// Functions, Images and FunctionRuns are what REST asks. FunctionRuns are the same objects as in Runs, found by
-	// functionKey, and by the part of their uuids that jobs have.
-	Functions    *Table[*v1alpha1.Function]
-	Images       *Table[*v1alpha1.FunctionImage]
-	FunctionRuns *Table[*v1alpha1.FunctionRun]
+	// REST uses Functions, Images and FunctionRuns. FunctionRuns contains the same objects as Runs, indexed by functionKey and by the
+	// part of their uuids that the uuids of their jobs share.
+	Functions    *Cache[*v1alpha1.Function]
+	Images       *Cache[*v1alpha1.FunctionImage]
+	FunctionRuns *Cache[*v1alpha1.FunctionRun]
 	Nodes        *Nodes
 	Namespaces   *Namespaces
 
@@ -69,8 +69,8 @@ type Cluster struct {
 	synced    []toolscache.InformerSynced
 }
 
-// NewCluster makes the caches. Run fills them. uploads are inputs that are kept elsewhere, gpus is the resource by which pods ask for GPUs, and productLabel the label
-// of a node that says which product they are.
+// NewCluster returns empty caches, which Run fills. uploads are the inputs in the outcome store, gpus is the resource with which pods
+// request GPUs, and productLabel the node label that contains the GPU product.
 func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus corev1.ResourceName, productLabel string, clk clock.WithTicker) (*Cluster, error) {
 	scheme := NewScheme()
 	live, err := NewClient(config, scheme)
@@ -80,39 +80,39 @@ func NewCluster(config *rest.Config, uploads Uploads, inputsBytes int64, gpus co
 	c := &Cluster{
 		Client:       live,
 		Inputs:       NewInputs(live, uploads, inputsBytes),
-		Functions:    NewTable[*v1alpha1.Function](clk, nil),
-		Images:       NewTable[*v1alpha1.FunctionImage](clk, nil),
-		FunctionRuns: NewTable(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix),
+		Functions:    NewCache[*v1alpha1.Function](clk, nil),
+		Images:       NewCache[*v1alpha1.FunctionImage](clk, nil),
+		FunctionRuns: NewCache(clk, runKeys).ClaimedBy(v1alpha1.JobUUIDPrefix),
 	}
 	nodes := nodeSource
 	nodes.transform = slimNode(productLabel)
-	made := map[string]toolscache.SharedIndexInformer{}
+	informers := map[string]toolscache.SharedIndexInformer{}
 	for _, s := range []source{runSource, podSource, functionSource, imageSource, nodes, namespaceSource} {
 		informer, err := s.informer(config, scheme)
 		if err != nil {
 			return nil, err
 		}
-		made[s.resource] = informer
+		informers[s.resource] = informer
 		c.informers = append(c.informers, informer)
 		c.synced = append(c.synced, informer.HasSynced)
 	}
-	c.Nodes = &Nodes{informer: made[nodeSource.resource], resource: gpus, label: productLabel}
-	c.Namespaces = &Namespaces{informer: made[namespaceSource.resource]}
-	if c.Runs, err = NewRuns(made[runSource.resource], live, clk); err != nil {
+	c.Nodes = &Nodes{informer: informers[nodeSource.resource], resource: gpus, label: productLabel}
+	c.Namespaces = &Namespaces{informer: informers[namespaceSource.resource]}
+	if c.Runs, err = NewRuns(informers[runSource.resource], live, clk); err != nil {
 		return nil, err
 	}
-	if c.Pods, err = NewPods(made[podSource.resource], live, clk); err != nil {
+	if c.Pods, err = NewPods(informers[podSource.resource], live, clk); err != nil {
 		return nil, err
 	}
 	return c, errors.Join(
-		feed(c, c.Functions, made[functionSource.resource]),
-		feed(c, c.Images, made[imageSource.resource]),
-		feed(c, c.FunctionRuns, made[runSource.resource]))
+		fillFrom(c, c.Functions, informers[functionSource.resource]),
+		fillFrom(c, c.Images, informers[imageSource.resource]),
+		fillFrom(c, c.FunctionRuns, informers[runSource.resource]))
 }
 
-// feed fills a table from an informer; the cluster is not synced before it is full.
-func feed[T client.Object](c *Cluster, table *Table[T], informer toolscache.SharedIndexInformer) error {
-	registration, err := table.Feed(informer)
+// fillFrom fills a cache from an informer. The cluster is not synced before the cache has all objects of the first list.
+func fillFrom[T client.Object](c *Cluster, cache *Cache[T], informer toolscache.SharedIndexInformer) error {
+	registration, err := cache.FillFrom(informer)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func feed[T client.Object](c *Cluster, table *Table[T], informer toolscache.Shar
 	return nil
 }
 
-// Run keeps the caches filled until ctx ends. While the Kubernetes API does not answer they keep what they have.
+// Run keeps the caches up to date until ctx ends. While the Kubernetes API is unreachable, they keep their content.
 func (c *Cluster) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, informer := range c.informers {
@@ -129,7 +129,7 @@ func (c *Cluster) Run(ctx context.Context) {
 	group.Wait()
 }
 
-// Synced says whether the caches and the tables have seen everything once.
+// Synced reports whether all caches have received their first list.
 func (c *Cluster) Synced() bool {
 	return !slices.ContainsFunc(c.synced, func(synced toolscache.InformerSynced) bool { return !synced() })
 }

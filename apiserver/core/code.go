@@ -15,24 +15,23 @@ import (
 	"sharedcloud.io/function-operator/runtimes"
 )
 
-// codeBytes bounds the code that is kept of functions whose code lies in a ConfigMap.
+// codeBytes bounds the cache of code that is stored in ConfigMaps.
 const codeBytes = 32 << 20
 
-// Code finds the code of functions: in the Function itself, else in the revision that was made of its ConfigMap, which has
-// a digest in the Function's status and so is never stale, nor another's.
+// Code reads the code of functions: from the Function, or from the revision that was created from its ConfigMap. The Function's status
+// has the revision's digest, so cached code is never stale and never another function's.
 type Code struct {
 	reader  client.Reader
 	flights singleflight.Group
-	kept    *sized.Cache[string, string]
+	cached  *sized.Cache[string, string]
 }
 
-// NewCode makes the look-up.
+// NewCode returns a Code that reads revisions with reader.
 func NewCode(reader client.Reader) *Code {
-	return &Code{reader: reader, kept: sized.New[string, string](codeBytes)}
+	return &Code{reader: reader, cached: sized.New[string, string](codeBytes)}
 }
 
-// Of returns a function's code; "" while there is none, because its ConfigMap is missing. The error is ErrUnavailable, a *NotDecodableError, or
-// ctx's.
+// Of returns a function's code; "" if its ConfigMap does not exist yet. The error is ErrUnavailable, a *NotDecodableError, or ctx's.
 func (c *Code) Of(ctx context.Context, f *v1alpha1.Function) (string, error) {
 	if f.Spec.Code != nil {
 		return *f.Spec.Code, nil
@@ -46,7 +45,7 @@ func (c *Code) Of(ctx context.Context, f *v1alpha1.Function) (string, error) {
 		return "", nil
 	}
 	key := f.Namespace + "/" + revision.Name + "/" + revision.Digest
-	if code, ok := c.kept.Get(key); ok {
+	if code, ok := c.cached.Get(key); ok {
 		return code, nil
 	}
 	flight := c.flights.DoChan(key, func() (any, error) {
@@ -60,14 +59,14 @@ func (c *Code) Of(ctx context.Context, f *v1alpha1.Function) (string, error) {
 		if err != nil {
 			return "", APIError("reading the code of a function", err)
 		}
-		// The name could be another's by now: what is not this revision is not shown.
+		// Another ConfigMap can have the name by now: return only this revision's content.
 		if found.Labels[v1alpha1.LabelFunctionUID] != string(f.UID) ||
 			revision.Digest != "" && v1alpha1.ContentDigest(f.UID, found) != revision.Digest {
 			return "", nil
 		}
 		text, _ := v1alpha1.ConfigMapValue(found, runtime.HandlerFile)
 		code := string(text)
-		c.kept.Put(key, code, int64(len(code)+len(key)))
+		c.cached.Put(key, code, int64(len(code)+len(key)))
 		return code, nil
 	})
 	select {
@@ -85,5 +84,5 @@ func (c *Code) Of(ctx context.Context, f *v1alpha1.Function) (string, error) {
 	}
 }
 
-// nameable says whether an object can have the name: a client refuses to ask for another, as if the API did not answer.
+// nameable reports whether an object can have the name. The client refuses other names with an error that looks like an unreachable API.
 func nameable(name string) bool { return name != "" && len(content.IsPathSegmentName(name)) == 0 }

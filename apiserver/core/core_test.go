@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// idle is an informer that nobody fills but the test.
+// idle returns an informer without events, which a test fills.
 func idle(object runtime.Object) toolscache.SharedIndexInformer {
 	return toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
 		ListWithContextFunc:  func(context.Context, metav1.ListOptions) (runtime.Object, error) { return &metav1.List{}, nil },
@@ -32,7 +32,7 @@ func makeRun(name string, uid types.UID, version string) *v1alpha1.FunctionRun {
 	return run
 }
 
-// gets counts the reads of a fake API.
+// gets is a fake API that counts reads.
 type gets struct {
 	client.Client
 	count int

@@ -5,7 +5,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
-// RunOfJob finds the run and the index that a job's uuid means.
+// RunOfJob returns the run and the index that a job's uuid identifies.
 func (c *Cluster) RunOfJob(namespace, job string) (*v1alpha1.FunctionRun, int, bool) {
 	prefix, index, ok := uuids.OfJob(job)
 	if !ok {
@@ -15,18 +15,18 @@ func (c *Cluster) RunOfJob(namespace, job string) (*v1alpha1.FunctionRun, int, b
 	return run, index, ok
 }
 
-// FunctionOf is the function that a run calls, if it is still there.
+// FunctionOf returns the function of a run, if it still exists.
 func (c *Cluster) FunctionOf(run *v1alpha1.FunctionRun) (*v1alpha1.Function, bool) {
 	return c.Functions.Named(run.Namespace, run.Spec.FunctionRef.Name)
 }
 
-// Keys of FunctionRuns in their table.
+// Index keys of FunctionRuns.
 
 func functionKey(name string) string { return "function/" + name }
 
 func runKeys(run *v1alpha1.FunctionRun) []string {
 	if run.Spec.FunctionRef.Name == "" {
-		return nil // it cannot be decoded
+		return nil // an object that cannot be decoded
 	}
 	return []string{functionKey(run.Spec.FunctionRef.Name)}
 }

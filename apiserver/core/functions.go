@@ -4,7 +4,7 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// FunctionName is the display name of a function.
+// FunctionName returns the display name of a function.
 func FunctionName(f *v1alpha1.Function) string {
 	if f.Spec.Name != "" {
 		return f.Spec.Name
@@ -12,12 +12,12 @@ func FunctionName(f *v1alpha1.Function) string {
 	return f.Name
 }
 
-// RunsOf are the runs that exist of a function, newest first.
+// RunsOf returns the existing runs of a function, newest first.
 func (c *Cluster) RunsOf(f *v1alpha1.Function) []*v1alpha1.FunctionRun {
 	return c.FunctionRuns.ListBy(f.Namespace, functionKey(f.Name))
 }
 
-// CountRunsOf is how many runs exist of a function.
+// CountRunsOf returns the number of existing runs of a function.
 func (c *Cluster) CountRunsOf(f *v1alpha1.Function) int {
 	return c.FunctionRuns.CountBy(f.Namespace, functionKey(f.Name))
 }

@@ -11,10 +11,10 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// FuzzStoredObjects takes any JSON through what the API server does with a stored object before a frontend sees it:
-// decoding, transforms, tables and look-ups. A panic or a hang is a failure.
+// FuzzStoredObjects passes arbitrary JSON through everything that the API server does with a stored object before a frontend uses it:
+// decoding, transforms, caches and look-ups. A panic or a hang is a failure.
 //
-//security:attack tenant | stores any object at all, past validation | decoding, transforms, tables and look-ups of the API server neither panic nor hang
+//security:attack tenant | stores arbitrary objects without validation | decoding, transforms, caches and look-ups of the API server neither panic nor hang
 func FuzzStoredObjects(f *testing.F) {
 	for _, text := range []string{
 		`{"metadata":{"name":"r","uid":"3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3","resourceVersion":"x","labels":{"sharedcloud.io/uuid":"3F6C1A52-7D0B-4E8E-9A57-B1C20D94E6F3"},"annotations":{"sharedcloud.io/created":"9223372036854775807","cache.sharedcloud.io/updated":"-9223372036854775808","cache.sharedcloud.io/input-count":"9999999999"},"managedFields":[{"time":"9999-12-31T23:59:59-23:00"}]},"spec":{"functionRef":{"name":""}}}`,
@@ -42,10 +42,10 @@ func FuzzStoredObjects(f *testing.F) {
 				t.Fatalf("a transform failed: %v", err)
 			}
 			if updated := UpdatedMicros(step.object); updated >= 1<<53 && CreatedMicros(step.object) < 1<<53 {
-				t.Fatalf("it was updated at %d", updated)
+				t.Fatalf("UpdatedMicros returned %d", updated)
 			}
 			if err := Decodable(step.object); (err != nil) != (v1alpha1.DecodeError(step.object) != "") {
-				t.Fatalf("decodable: %v", err)
+				t.Fatalf("Decodable returned %v", err)
 			}
 		}
 		for _, object := range []client.Object{function, image, run} {
@@ -57,21 +57,21 @@ func FuzzStoredObjects(f *testing.F) {
 			}
 		}
 		clk := clocktesting.NewFakeClock(time.Unix(1_800_000_000, 0))
-		runs := NewTable(clk, runKeys)
-		runs.seen(run)
+		runs := NewCache(clk, runKeys)
+		runs.observe(run)
 		listed := len(runs.List(run.Namespace)) + runs.CountBy(run.Namespace, functionKey(run.Spec.FunctionRef.Name))
 		if Decodable(run) != nil && listed != 0 {
-			t.Fatal("a list has what cannot be decoded")
+			t.Fatal("a list contains an object that cannot be decoded")
 		}
 		if _, found := runs.Get(run.Namespace, runs.UUID(run)); !found {
-			t.Fatal("it is not found by its identity")
+			t.Fatal("the object is not found by its identity")
 		}
-		images := NewTable[*v1alpha1.FunctionImage](clk, nil)
-		images.seen(image)
+		images := NewCache[*v1alpha1.FunctionImage](clk, nil)
+		images.observe(image)
 		_ = NewCatalogue(images, "").List(image.Namespace, true)
-		runs.Deleted(run.UID)
-		if len(runs.rows)+len(runs.names)+len(runs.indexed)+len(runs.claims)+len(runs.spaces) != 0 {
-			t.Fatal("a deleted object left something behind")
+		runs.Remove(run.UID)
+		if len(runs.rows)+len(runs.names)+len(runs.indexed)+len(runs.claims)+len(runs.namespaces) != 0 {
+			t.Fatal("a deleted object left data in the cache")
 		}
 	})
 }

@@ -1,18 +1,18 @@
 package core
 
-// gpuModel is a line of the catalogue.
+// gpuModel is an entry of the catalogue.
 type gpuModel struct {
-	label string // as its driver writes it
+	label string // value of the node label
 	name  string
 	chip  string
 	cores int // CUDA cores of one chip
-	// gigaflops is the most that NVIDIA's data sheets promise for dense matrices of half precision, without sparsity; single
-	// precision where the chip is not faster at half. It orders products and is shown to nobody.
+	// gigaflops is the peak of dense half-precision matrix multiplication in NVIDIA's data sheets, without sparsity; of single precision if
+	// half precision is not faster. It only orders products and is not displayed.
 	gigaflops int
-	gigabytes int // of memory of one chip
+	gigabytes int // memory of one chip
 }
 
-// gpuModels from Kepler to Blackwell. K10, K80, M10, M60 and A16 are cards with several chips, each of them a GPU of its own.
+// gpuModels is the catalogue, from Kepler to Blackwell. K10, K80, M10, M60 and A16 are cards with several chips; each chip is one GPU.
 var gpuModels = []gpuModel{
 	// Kepler
 	{"Tesla-K10", "Tesla K10", "GK104", 1536, 2_300, 4},
@@ -88,8 +88,8 @@ var gpuModels = []gpuModel{
 	{"NVIDIA-GB200", "NVIDIA GB200", "GB100", 19456, 2_500_000, 186},
 }
 
-// gpuFamilies: which product stands for those that begin so and are not listed. It is the weakest one of its kind, so that
-// nobody gets less than he asked for. Only data-centre products: a laptop's has little in common with its namesake.
+// gpuFamilies maps the common prefix of unlisted products to the weakest listed product of the family, so that a run never gets a weaker
+// GPU than it requested. It has only data-centre products: laptop GPUs differ too much from the products of the same name.
 var gpuFamilies = map[string]string{
 	"k20": "Tesla-K20m", "k40": "Tesla-K40m", "k80": "Tesla-K80",
 	"m40": "Tesla-M40", "m60": "Tesla-M60",

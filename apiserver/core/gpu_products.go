@@ -8,30 +8,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// GPUProduct is a model of GPU that nodes report by the label nvidia.com/gpu.product, which GPU feature discovery sets.
+// GPUProduct is a GPU model that nodes report in the label nvidia.com/gpu.product, which GPU feature discovery sets.
 type GPUProduct struct {
-	// Product is the label's value as it stands, "Tesla-V100-SXM2-16GB": what a node affinity has to ask for.
+	// Product is the unchanged value of the label, "Tesla-V100-SXM2-16GB", for node affinities.
 	Product string
-	// Name is what people call it; the label's value where the product is not known.
+	// Name is the display name; the label's value for unknown products.
 	Name string
-	// Codename is that of its chip, "GV100"; empty where it is not known.
+	// Codename is the name of its chip, "GV100"; empty if unknown.
 	Codename string
-	// CUDACores of what a container gets as one nvidia.com/gpu: of a card with several chips, those of one of them. 0 where the
-	// number is not known, as of a part of a GPU (MIG).
+	// CUDACores is the number of cores of one nvidia.com/gpu: of one chip, if a card has several. 0 if unknown, as of a part of a GPU
+	// (MIG).
 	CUDACores int
-	// Strength orders products: a higher one is stronger, equal ones are as good as each other, 0 is not known.
+	// Strength orders products: higher is stronger, equal is equivalent, 0 is unknown.
 	Strength int
 }
 
-// gpuProductNamespace never changes: clients write the UUIDs of GPU products down.
+// gpuProductNamespace must never change: clients store the UUIDs of GPU products.
 var gpuProductNamespace = uuid.MustParse("3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3")
 
-// UUID of the product: version 5 (RFC 4122) of the label's value, and so the same in every cluster.
+// UUID returns the version 5 UUID (RFC 4122) of the label's value, which is the same in every cluster.
 func (p GPUProduct) UUID() string {
 	return uuid.NewSHA1(gpuProductNamespace, []byte(p.Product)).String()
 }
 
-// AtLeastAsStrong returns those of the available products that will do where base is asked for, in their order.
+// AtLeastAsStrong returns the available products that are at least as strong as base, in their order.
 func AtLeastAsStrong(base GPUProduct, available []GPUProduct) []GPUProduct {
 	var strong []GPUProduct
 	for _, product := range available {
@@ -42,8 +42,8 @@ func AtLeastAsStrong(base GPUProduct, available []GPUProduct) []GPUProduct {
 	return strong
 }
 
-// GPUProductOf says what the label's value stands for. Nodes write it differently, by the age of their driver ("Tesla-T4",
-// "NVIDIA-Tesla-T4") and by how a GPU is shared ("…-SHARED", "…-MIG-1g.5gb"): one chip, several products.
+// GPUProductOf returns the product of a label's value. One chip has several values: they depend on the version of the driver
+// ("Tesla-T4", "NVIDIA-Tesla-T4") and on how the GPU is shared ("…-SHARED", "…-MIG-1g.5gb").
 func GPUProductOf(label string) GPUProduct {
 	whole, share := splitShare(label)
 	known, found := gpuByKey[gpuKey(whole)]
@@ -68,22 +68,22 @@ func GPUProductOf(label string) GPUProduct {
 	return product
 }
 
-// strength is the speed of matrix products first, and memory where that is the same. The factor leaves memory its digits.
+// strength orders by the speed of matrix multiplication, then by memory. The factor reserves the last three digits for memory.
 func strength(gigaflops, gigabytes int) int {
 	const memoryDigits = 1000
 	return gigaflops/100*memoryDigits + gigabytes
 }
 
-// gpuShare is how much of a GPU a label speaks of.
+// gpuShare is the part of a GPU that a label describes.
 type gpuShare struct {
-	timeSliced bool   // the whole GPU, with others on it
-	profile    string // of MIG, "1g.5gb"
-	slices     int    // of MIG; 0 is the whole GPU
-	gigabytes  int    // of MIG
+	timeSliced bool   // the whole GPU, shared by several containers
+	profile    string // MIG profile, "1g.5gb"
+	slices     int    // MIG slices; 0 for the whole GPU
+	gigabytes  int    // memory of the MIG profile
 }
 
-// wholeSlices is the most parts that MIG cuts a GPU into. A30 has four: one of them is then a little stronger than is said here,
-// and nobody gets less than he asked for.
+// wholeSlices is the maximum number of MIG slices. An A30 has four, so its slices are slightly stronger than calculated, and a run never
+// gets a weaker GPU than it requested.
 const wholeSlices = 7
 
 var (
@@ -104,15 +104,15 @@ func splitShare(label string) (string, gpuShare) {
 	return whole, share
 }
 
-// gpuKey is the same for all ways in which drivers have written a product's name.
+// gpuKey normalizes the spellings of a product's name in different drivers.
 func gpuKey(label string) string {
 	key := strings.NewReplacer(" ", "-", "_", "-").Replace(strings.ToLower(label))
 	key = strings.TrimPrefix(key, "nvidia-")
 	return strings.TrimPrefix(key, "tesla-")
 }
 
-// gpuByFamily finds what stands for a product that is not listed but is one of a listed kind. What a hypervisor cuts off a GPU
-// ("A100-10C") is none.
+// gpuByFamily returns the representative of an unlisted product of a listed family. Virtual GPUs of a hypervisor ("A100-10C") belong to no
+// family.
 func gpuByFamily(key string) (gpuModel, bool) {
 	if vgpuSuffix.MatchString(key) {
 		return gpuModel{}, false

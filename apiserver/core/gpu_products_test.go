@@ -15,25 +15,25 @@ func TestGPUProductOf(t *testing.T) {
 		wantChip  string
 		wantCores int
 	}{
-		"a product as it is listed":             {"Tesla-V100-SXM2-16GB", "Tesla V100 SXM2 16GB", "GV100", 5120},
-		"one chip of a card that has two":       {"Tesla-K80", "Tesla K80", "GK210", 2496},
-		"a product of today":                    {"NVIDIA-H100-80GB-HBM3", "NVIDIA H100 SXM5 80GB", "GH100", 16896},
+		"a listed product":                      {"Tesla-V100-SXM2-16GB", "Tesla V100 SXM2 16GB", "GV100", 5120},
+		"one chip of a card with two":           {"Tesla-K80", "Tesla K80", "GK210", 2496},
+		"a recent product":                      {"NVIDIA-H100-80GB-HBM3", "NVIDIA H100 SXM5 80GB", "GH100", 16896},
 		"a graphics card":                       {"NVIDIA-GeForce-RTX-3090", "GeForce RTX 3090", "GA102", 10496},
-		"as a newer driver writes it":           {"NVIDIA-Tesla-T4", "Tesla T4", "TU104", 2560},
-		"as an older driver writes it":          {"GeForce-RTX-3090", "GeForce RTX 3090", "GA102", 10496},
-		"with spaces, in small letters":         {"tesla t4", "Tesla T4", "TU104", 2560},
-		"shared with others":                    {"Tesla-T4-SHARED", "Tesla T4 (shared)", "TU104", 2560},
+		"the spelling of newer drivers":         {"NVIDIA-Tesla-T4", "Tesla T4", "TU104", 2560},
+		"the spelling of older drivers":         {"GeForce-RTX-3090", "GeForce RTX 3090", "GA102", 10496},
+		"spaces and lower case":                 {"tesla t4", "Tesla T4", "TU104", 2560},
+		"a shared GPU":                          {"Tesla-T4-SHARED", "Tesla T4 (shared)", "TU104", 2560},
 		"a part of a GPU":                       {"NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", "NVIDIA A100 SXM4 40GB MIG 1g.5gb", "GA100", 0},
 		"a part with media engines, shared":     {"NVIDIA-A100-SXM4-40GB-MIG-1g.5gb.me-SHARED", "NVIDIA A100 SXM4 40GB MIG 1g.5gb.me (shared)", "GA100", 0},
-		"a kind of a listed family":             {"NVIDIA-A100-PG509-200", "NVIDIA A100 PG509 200", "GA100", 6912},
+		"a member of a listed family":           {"NVIDIA-A100-PG509-200", "NVIDIA A100 PG509 200", "GA100", 6912},
 		"a family by its name alone":            {"NVIDIA-H100", "NVIDIA H100", "GH100", 14592},
 		"A10G is not an A10":                    {"NVIDIA-A10G", "NVIDIA A10G", "GA102", 10240},
 		"RTX 6000 of Turing is not that of Ada": {"Quadro-RTX-6000", "Quadro RTX 6000", "TU102", 4608},
 		"RTX 6000 of Ada is not that of Turing": {"NVIDIA-RTX-6000-Ada-Generation", "NVIDIA RTX 6000 Ada", "AD102", 18176},
-		"a laptop's chip is not its namesake":   {"NVIDIA-GeForce-RTX-3090-Laptop-GPU", "NVIDIA-GeForce-RTX-3090-Laptop-GPU", "", 0},
-		"what a hypervisor cut off":             {"NVIDIA-A100-10C", "NVIDIA-A100-10C", "", 0},
-		"parts that cannot be":                  {"Strange-GPU-MIG-1g.5gb", "Strange-GPU-MIG-1g.5gb", "", 0},
-		"a GPU of somebody else":                {"Instinct-MI300X", "Instinct-MI300X", "", 0},
+		"a laptop GPU of the same name":         {"NVIDIA-GeForce-RTX-3090-Laptop-GPU", "NVIDIA-GeForce-RTX-3090-Laptop-GPU", "", 0},
+		"a virtual GPU of a hypervisor":         {"NVIDIA-A100-10C", "NVIDIA-A100-10C", "", 0},
+		"a part of an unknown GPU":              {"Strange-GPU-MIG-1g.5gb", "Strange-GPU-MIG-1g.5gb", "", 0},
+		"a GPU of another vendor":               {"Instinct-MI300X", "Instinct-MI300X", "", 0},
 		"no label":                              {"", "", "", 0},
 		"a label of dashes":                     {"--", "--", "", 0},
 	} {
@@ -65,14 +65,14 @@ func TestGPUProductsAreOrdered(t *testing.T) {
 	equal := map[string][2]string{
 		"form factors of one chip":     {"NVIDIA-A100-PCIE-40GB", "NVIDIA-A100-SXM4-40GB"},
 		"a GPU and the same, shared":   {"Tesla-T4", "Tesla-T4-SHARED"},
-		"all of a GPU and one part":    {"NVIDIA-A100-SXM4-40GB", "NVIDIA-A100-SXM4-40GB-MIG-7g.40gb"},
-		"two that nobody knows":        {"One", "Another"},
-		"as two drivers call the same": {"Tesla-V100-SXM2-16GB", "NVIDIA-Tesla-V100-SXM2-16GB"},
+		"a GPU and its only part":      {"NVIDIA-A100-SXM4-40GB", "NVIDIA-A100-SXM4-40GB-MIG-7g.40gb"},
+		"two unknown products":         {"One", "Another"},
+		"the spellings of two drivers": {"Tesla-V100-SXM2-16GB", "NVIDIA-Tesla-V100-SXM2-16GB"},
 	}
 	for name, pair := range equal {
 		t.Run(name, func(t *testing.T) {
 			if one, other := GPUProductOf(pair[0]), GPUProductOf(pair[1]); one.Strength != other.Strength {
-				t.Errorf("%s has %d, %s has %d", pair[0], one.Strength, pair[1], other.Strength)
+				t.Errorf("the strength of %s is %d, of %s %d", pair[0], one.Strength, pair[1], other.Strength)
 			}
 		})
 	}
@@ -87,15 +87,15 @@ func TestAtLeastAsStrong(t *testing.T) {
 		available []string
 		want      []string
 	}{
-		"itself and what is stronger": {"Tesla-V100-SXM2-16GB", []string{"Tesla-K80", "NVIDIA-A100-SXM4-40GB", "Tesla-V100-SXM2-16GB"},
+		"the same and stronger products": {"Tesla-V100-SXM2-16GB", []string{"Tesla-K80", "NVIDIA-A100-SXM4-40GB", "Tesla-V100-SXM2-16GB"},
 			[]string{"NVIDIA-A100-SXM4-40GB", "Tesla-V100-SXM2-16GB"}},
-		"what is as strong":                {"NVIDIA-A100-PCIE-40GB", []string{"NVIDIA-A100-SXM4-40GB"}, []string{"NVIDIA-A100-SXM4-40GB"}},
-		"more memory will do":              {"Tesla-V100-SXM2-16GB", []string{"Tesla-V100-SXM2-32GB"}, []string{"Tesla-V100-SXM2-32GB"}},
-		"less memory will not":             {"Tesla-V100-SXM2-32GB", []string{"Tesla-V100-SXM2-16GB"}, nil},
-		"nothing that is strong enough":    {"NVIDIA-H200", []string{"Tesla-K80", "Unknown"}, nil},
-		"an unknown one is never promised": {"Tesla-K10", []string{"Unknown"}, nil},
-		"anything does for an unknown one": {"Unknown", []string{"Tesla-K10", "Unknown"}, []string{"Tesla-K10", "Unknown"}},
-		"a cluster without GPUs":           {"Tesla-K10", nil, nil},
+		"equivalent products":                   {"NVIDIA-A100-PCIE-40GB", []string{"NVIDIA-A100-SXM4-40GB"}, []string{"NVIDIA-A100-SXM4-40GB"}},
+		"more memory is acceptable":             {"Tesla-V100-SXM2-16GB", []string{"Tesla-V100-SXM2-32GB"}, []string{"Tesla-V100-SXM2-32GB"}},
+		"less memory is not":                    {"Tesla-V100-SXM2-32GB", []string{"Tesla-V100-SXM2-16GB"}, nil},
+		"no product is strong enough":           {"NVIDIA-H200", []string{"Tesla-K80", "Unknown"}, nil},
+		"an unknown product is never selected":  {"Tesla-K10", []string{"Unknown"}, nil},
+		"an unknown base accepts every product": {"Unknown", []string{"Tesla-K10", "Unknown"}, []string{"Tesla-K10", "Unknown"}},
+		"a cluster without GPUs":                {"Tesla-K10", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var available []GPUProduct
@@ -113,7 +113,7 @@ func TestAtLeastAsStrong(t *testing.T) {
 	}
 }
 
-// These stand in clients' files: whoever changes one breaks them.
+// Clients store these UUIDs: changing one breaks them.
 func TestGPUProductUUIDsNeverChange(t *testing.T) {
 	for label, want := range map[string]string{
 		"Tesla-V100-SXM2-16GB":  "59f7f8ba-54ce-5669-8a17-ad76fb406b86",
@@ -129,7 +129,7 @@ func TestGPUProductUUIDsNeverChange(t *testing.T) {
 	}
 }
 
-func TestGPUModelsAreWhole(t *testing.T) {
+func TestGPUModelsAreComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, model := range gpuModels {
 		key := gpuKey(model.label)
@@ -138,7 +138,7 @@ func TestGPUModelsAreWhole(t *testing.T) {
 		}
 		seen[key] = true
 		if model.name == "" || model.chip == "" || model.cores <= 0 || model.gigaflops < 100 || model.gigabytes <= 0 || model.gigabytes >= 1000 {
-			t.Errorf("%s lacks something: %+v", model.label, model)
+			t.Errorf("%s is incomplete: %+v", model.label, model)
 		}
 		if model.cores%64 != 0 {
 			t.Errorf("%s has %d CUDA cores: they come in multiprocessors of 64, 128 or 192", model.label, model.cores)
@@ -149,7 +149,7 @@ func TestGPUModelsAreWhole(t *testing.T) {
 	}
 	for family, member := range gpuFamilies {
 		if !seen[gpuKey(member)] {
-			t.Errorf("%s stands for the family %s and is not listed", member, family)
+			t.Errorf("%s represents the family %s and is not listed", member, family)
 			continue
 		}
 		weakest := slices.MinFunc(slices.DeleteFunc(slices.Clone(gpuModels), func(m gpuModel) bool {
@@ -159,7 +159,7 @@ func TestGPUModelsAreWhole(t *testing.T) {
 		})
 		standing := gpuByKey[gpuKey(member)]
 		if strength(standing.gigaflops, standing.gigabytes) > strength(weakest.gigaflops, weakest.gigabytes) {
-			t.Errorf("%s stands for the family %s, of which %s is weaker", member, family, weakest.label)
+			t.Errorf("%s represents the family %s, of which %s is weaker", member, family, weakest.label)
 		}
 	}
 }

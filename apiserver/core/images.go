@@ -9,18 +9,18 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Catalogue finds FunctionImages as functions do: in their own namespace, then in the catalogue's; the nearer one wins.
+// Catalogue finds FunctionImages as functions reference them: in their own namespace first, then in the catalogue's.
 type Catalogue struct {
-	images    *Table[*v1alpha1.FunctionImage]
+	images    *Cache[*v1alpha1.FunctionImage]
 	namespace string
 }
 
-// NewCatalogue looks in the table; namespace is the one whose images all others may use.
-func NewCatalogue(images *Table[*v1alpha1.FunctionImage], namespace string) *Catalogue {
+// NewCatalogue returns a catalogue of the images; functions of every namespace may use those of namespace.
+func NewCatalogue(images *Cache[*v1alpha1.FunctionImage], namespace string) *Catalogue {
 	return &Catalogue{images: images, namespace: namespace}
 }
 
-// Named is the image that a function in the namespace means by the name.
+// Named returns the image that a function of the namespace references by the name.
 func (c *Catalogue) Named(namespace, name string) (*v1alpha1.FunctionImage, bool) {
 	if image, ok := c.images.Named(namespace, name); ok {
 		return image, true
@@ -28,8 +28,7 @@ func (c *Catalogue) Named(namespace, name string) (*v1alpha1.FunctionImage, bool
 	return c.images.Named(c.namespace, name)
 }
 
-// UUID is the identity of an image for callers that work in the namespace. There the images of both namespaces are seen, so they are
-// unique among both.
+// UUID returns the identity of an image for callers in the namespace. They see the images of both namespaces, so it is unique in both.
 func (c *Catalogue) UUID(namespace string, image *v1alpha1.FunctionImage) string {
 	id := c.images.UUID(image)
 	other := c.namespace
@@ -39,24 +38,24 @@ func (c *Catalogue) UUID(namespace string, image *v1alpha1.FunctionImage) string
 	if other == image.Namespace || id == string(image.UID) {
 		return id
 	}
-	if twin, ok := c.images.Get(other, id); ok && (string(twin.UID) == id || v1alpha1.ClaimsBefore(twin, image)) {
+	if duplicate, ok := c.images.Get(other, id); ok && (string(duplicate.UID) == id || v1alpha1.ClaimsBefore(duplicate, image)) {
 		return string(image.UID)
 	}
 	return id
 }
 
-// Get is the image of that uuid. shadowed is the nearer one of its name, if there is one: then no function can mean it.
-// own says whether images of the caller's namespace count.
+// Get returns the image with the uuid. shadowed is the image of the same name in the caller's namespace, if it hides this one: then no
+// function can reference it. own includes the images of the caller's namespace.
 func (c *Catalogue) Get(namespace, id string, own bool) (image, shadowed *v1alpha1.FunctionImage, found bool) {
-	spaces := []string{c.namespace}
+	namespaces := []string{c.namespace}
 	if own && namespace != c.namespace {
-		spaces = []string{namespace, c.namespace}
+		namespaces = []string{namespace, c.namespace}
 	}
-	for _, space := range spaces {
-		image, ok := c.images.Get(space, id)
+	for _, ns := range namespaces {
+		image, ok := c.images.Get(ns, id)
 		if !ok {
-			// One that has lost its label to an image of the other namespace is known by its uid.
-			if image, ok = c.images.ByUID(types.UID(id)); !ok || image.Namespace != space {
+			// An image whose label's uuid belongs to an image of the other namespace is identified by its uid.
+			if image, ok = c.images.ByUID(types.UID(id)); !ok || image.Namespace != ns {
 				continue
 			}
 		}
@@ -71,19 +70,18 @@ func (c *Catalogue) Get(namespace, id string, own bool) (image, shadowed *v1alph
 	return nil, nil, false
 }
 
-// List are the images that a function in the namespace may use, newest first. own says whether images of the caller's
-// namespace count.
+// List returns the images that a function of the namespace may use, newest first. own includes the images of the namespace itself.
 func (c *Catalogue) List(namespace string, own bool) []*v1alpha1.FunctionImage {
 	var list []*v1alpha1.FunctionImage
 	if own && namespace != c.namespace {
 		list = c.images.List(namespace)
 	}
-	nearer := map[string]bool{}
+	hidden := map[string]bool{}
 	for _, image := range list {
-		nearer[image.Name] = true
+		hidden[image.Name] = true
 	}
 	for _, image := range c.images.List(c.namespace) {
-		if !nearer[image.Name] {
+		if !hidden[image.Name] {
 			list = append(list, image)
 		}
 	}

@@ -18,33 +18,33 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// resync is 0: what happened is in the events, and what was missed is found by the reconcilers' own rounds.
+// resync is 0: events report all changes, and the reconcilers' periodic passes find what was missed.
 const resync time.Duration = 0
 
-// source says what an informer watches, and what it keeps of it.
+// source describes what an informer watches and what its cache keeps.
 type source struct {
-	path      string // of the API: /api or /apis
+	path      string // of the API, /api or /apis
 	version   schema.GroupVersion
 	resource  string
 	object    runtime.Object
 	transform toolscache.TransformFunc
-	selector  string // of labels; "" for all
+	selector  string // by labels; "" for all
 	indexers  toolscache.Indexers
 }
 
 var (
-	// runSource: the inputs are dropped before anything is kept.
+	// runSource drops the inputs before the cache stores a run.
 	runSource      = source{path: "/apis", version: v1alpha1.GroupVersion, resource: "functionruns", object: &v1alpha1.FunctionRun{}, transform: slimRun}
 	functionSource = source{path: "/apis", version: v1alpha1.GroupVersion, resource: "functions", object: &v1alpha1.Function{}, transform: slimFunction}
 	imageSource    = source{path: "/apis", version: v1alpha1.GroupVersion, resource: "functionimages", object: &v1alpha1.FunctionImage{}, transform: slimImage}
-	// podSource: the pods of runs.
+	// podSource selects the pods of runs.
 	podSource       = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "pods", object: &corev1.Pod{}, transform: slimPod, selector: v1alpha1.LabelRunUID}
 	nodeSource      = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "nodes", object: &corev1.Node{}}
 	namespaceSource = source{path: "/api", version: corev1.SchemeGroupVersion, resource: "namespaces", object: &corev1.Namespace{}, transform: slimNamespace,
 		indexers: toolscache.Indexers{indexTenant: indexByTenant}}
 )
 
-// informer makes an informer of all objects that the source means, in all namespaces.
+// informer returns an informer of the source's objects in all namespaces.
 func (s source) informer(config *rest.Config, scheme *runtime.Scheme) (toolscache.SharedIndexInformer, error) {
 	restClient, err := restClientFor(config, scheme, s.path, s.version)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s source) informer(config *rest.Config, scheme *runtime.Scheme) (toolscach
 	return informer, informer.SetTransform(s.transform)
 }
 
-// indexUID finds an object by metadata.uid.
+// indexUID is the index by metadata.uid.
 const indexUID = "uid"
 
 func indexByUID(obj any) ([]string, error) {
@@ -78,12 +78,12 @@ func restClientFor(config *rest.Config, scheme *runtime.Scheme, apiPath string, 
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	client, err := rest.RESTClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for %s: %w", gv, err)
+		return nil, fmt.Errorf("creating a client for %s: %w", gv, err)
 	}
 	return client, nil
 }
 
-// lookup returns the object of a key from an informer's store.
+// lookup returns the object with the name from an informer's cache.
 func lookup[T any](informer toolscache.SharedIndexInformer, namespace, name string) (T, bool) {
 	var none T
 	obj, exists, err := informer.GetStore().GetByKey(namespace + "/" + name)
@@ -94,7 +94,7 @@ func lookup[T any](informer toolscache.SharedIndexInformer, namespace, name stri
 	return typed, ok
 }
 
-// lookupUID returns the object of a uid from an informer's store.
+// lookupUID returns the object with the uid from an informer's cache.
 func lookupUID[T any](informer toolscache.SharedIndexInformer, uid types.UID) (T, bool) {
 	var none T
 	objs, err := informer.GetIndexer().ByIndex(indexUID, string(uid))

@@ -24,61 +24,61 @@ import (
 
 // Errors of inputs.
 var (
-	// ErrInputsChanged: the run's inputs are not those that it was pinned with.
-	ErrInputsChanged = errors.New("the inputs of the run are not those that it was pinned with")
-	// ErrInputsGone: what the run names as its inputs is not there, and nothing brings it back by itself.
-	ErrInputsGone = errors.New("the inputs of the run are gone")
-	// ErrRunReplaced: another run has taken the name.
-	ErrRunReplaced = errors.New("another run has taken the name")
+	// ErrInputsChanged: the run's inputs differ from the pinned ones.
+	ErrInputsChanged = errors.New("the inputs of the run have changed since they were pinned")
+	// ErrInputsGone: the source of the run's inputs does not exist, and no controller restores it.
+	ErrInputsGone = errors.New("the inputs of the run do not exist any more")
+	// ErrRunReplaced: the run was deleted, and another run has its name.
+	ErrRunReplaced = errors.New("the run was deleted and another run has its name")
 )
 
 const (
-	// inputsTimeout bounds reading and parsing one run, which all that wait for it share.
+	// inputsTimeout bounds reading and parsing the inputs of one run, which concurrent callers share.
 	inputsTimeout = 30 * time.Second
-	// perInput is the estimate of what one parsed input costs beside its text: a slice element and what it points to.
+	// perInput estimates the memory of one parsed input besides its text: a slice element and its value.
 	perInput = 64
 )
 
-// Uploads are inputs that the outcome store keeps, see package uploads.
+// Uploads reads inputs from the outcome store, see package uploads.
 type Uploads interface {
-	// Inputs is how many an upload of the namespace has. There being no such upload is an error that Gone recognises.
+	// Inputs returns the number of inputs of an upload of the namespace. If it does not exist, Gone recognizes the error.
 	Inputs(ctx context.Context, namespace, digest string) (int, error)
 	// Slice returns the inputs from first to last, both included.
 	Slice(ctx context.Context, namespace, digest string, first, last int) ([]parameters.Input, error)
-	// Gone says whether an error means that there is no such upload.
+	// Gone reports whether an error means that the upload does not exist.
 	Gone(err error) bool
 }
 
-// Inputs keeps the parsed inputs of the runs that were asked for last, so many bytes of them.
+// Inputs caches the parsed inputs of the most recently used runs, up to a number of bytes.
 type Inputs struct {
 	reader  client.Reader
 	uploads Uploads
 	limiter *rate.Limiter
 	shares  *shares.Rates
 	flights singleflight.Group
-	kept    *sized.Cache[types.UID, *Given]
+	cached  *sized.Cache[types.UID, *RunInputs]
 }
 
-// Given is what a run was given. It is shared: nobody changes it.
-type Given struct {
-	// Literal is the text of all inputs, where they were given as one.
+// RunInputs are the inputs of a run. They are shared and must not be modified.
+type RunInputs struct {
+	// Literal is the text of all inputs, if the run has them as one literal.
 	Literal *string
-	// Stored is the digest of inputs that the store keeps, "" for others: they may be too many to be read at once.
+	// Stored is the digest of inputs in the outcome store, "" for others: they may be too many to read at once.
 	Stored string
 
 	count     int
-	inputs    parameters.Inputs // nil where they are stored
+	inputs    parameters.Inputs // nil if they are in the outcome store
 	namespace string
 	uploads   Uploads
 }
 
-// Len is how many inputs there are.
-func (g *Given) Len() int { return g.count }
+// Len returns the number of inputs.
+func (g *RunInputs) Len() int { return g.count }
 
 // Slice returns the inputs from first to last, both included.
-func (g *Given) Slice(ctx context.Context, first, last int) ([]parameters.Input, error) {
+func (g *RunInputs) Slice(ctx context.Context, first, last int) ([]parameters.Input, error) {
 	if first < 0 || last >= g.count || first > last {
-		return nil, fmt.Errorf("inputs %d to %d of %d were asked for", first, last, g.count)
+		return nil, fmt.Errorf("inputs %d to %d of %d do not exist", first, last, g.count)
 	}
 	if g.inputs != nil {
 		return g.inputs.Slice(first, last), nil
@@ -90,48 +90,48 @@ func (g *Given) Slice(ctx context.Context, first, last int) ([]parameters.Input,
 	return inputs, err
 }
 
-// NewInputs makes a cache of at most capacity bytes. Inputs that are larger than that are read each time.
+// NewInputs returns a cache of at most capacity bytes. Larger inputs are read each time.
 func NewInputs(reader client.Reader, uploads Uploads, capacity int64) *Inputs {
 	return &Inputs{
 		reader:  reader,
 		uploads: uploads,
 		limiter: rate.NewLimiter(400, 800),
-		shares:  shares.NewRates("readings of inputs", 100),
-		kept:    sized.New[types.UID, *Given](capacity),
+		shares:  shares.NewRates("reads of inputs", 100),
+		cached:  sized.New[types.UID, *RunInputs](capacity),
 	}
 }
 
-// Slice returns the inputs of a run from first to last, both included. count is the number that was pinned.
+// Slice returns the inputs of a run from first to last, both included. count is the pinned number of inputs.
 func (i *Inputs) Slice(ctx context.Context, namespace, name string, uid types.UID, count, first, last int) ([]parameters.Input, error) {
-	given, err := i.Given(ctx, namespace, name, uid)
+	given, err := i.Read(ctx, namespace, name, uid)
 	if err != nil {
 		return nil, err
 	}
 	if given.Len() == 0 {
-		return nil, errors.New("the run's inputs are not pinned yet, by what the API says: it lags behind")
+		return nil, errors.New("the run's inputs are not pinned in the state that the Kubernetes API returned, which is stale")
 	}
 	if given.Len() != count {
-		return nil, fmt.Errorf("%w: %d inputs, pinned with %d", ErrInputsChanged, given.Len(), count)
+		return nil, fmt.Errorf("%w: %d inputs instead of %d", ErrInputsChanged, given.Len(), count)
 	}
 	return given.Slice(ctx, first, last)
 }
 
-// Given returns what a run was given.
-func (i *Inputs) Given(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
-	if given, ok := i.kept.Get(uid); ok {
+// Read returns the inputs of a run.
+func (i *Inputs) Read(ctx context.Context, namespace, name string, uid types.UID) (*RunInputs, error) {
+	if given, ok := i.cached.Get(uid); ok {
 		return given, nil
 	}
 	return i.fetch(ctx, namespace, name, uid)
 }
 
-// Forget drops the inputs of a run that needs them no more.
-func (i *Inputs) Forget(uid types.UID) { i.kept.Forget(uid) }
+// Forget drops the inputs of a run that no longer needs them.
+func (i *Inputs) Forget(uid types.UID) { i.cached.Forget(uid) }
 
-// fetch reads and parses a run's inputs once for all that wait for them.
-func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UID) (*Given, error) {
+// fetch reads and parses a run's inputs once for all concurrent callers.
+func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UID) (*RunInputs, error) {
 	flight := i.flights.DoChan(string(uid), func() (any, error) {
-		// Another flight may have ended between the look and this one.
-		if given, ok := i.kept.Get(uid); ok {
+		// Another call may have filled the cache after the caller's look-up.
+		if given, ok := i.cached.Get(uid); ok {
 			return given, nil
 		}
 		if i.shares.TakeOfCaller(namespace) != nil || !i.limiter.Allow() {
@@ -144,7 +144,7 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s: %w", namespace, name, err)
 		}
 		if size > 0 {
-			i.kept.Put(uid, given, size)
+			i.cached.Put(uid, given, size)
 		}
 		return given, nil
 	})
@@ -155,16 +155,16 @@ func (i *Inputs) fetch(ctx context.Context, namespace, name string, uid types.UI
 		if result.Err != nil {
 			return nil, result.Err
 		}
-		given, ok := result.Val.(*Given)
+		given, ok := result.Val.(*RunInputs)
 		if !ok {
-			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s gave a %T", namespace, name, result.Val)
+			return nil, fmt.Errorf("reading the inputs of FunctionRun %s/%s returned a %T", namespace, name, result.Val)
 		}
 		return given, nil
 	}
 }
 
-// read reads a run's inputs from where they are. size is what they take in memory; 0 for what must be looked at again.
-func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID) (given *Given, size int64, err error) {
+// read reads a run's inputs from their source. size is their estimated memory; 0 if they must not be cached.
+func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID) (given *RunInputs, size int64, err error) {
 	run := &v1alpha1.FunctionRun{}
 	if err := i.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, run); err != nil {
 		return nil, 0, err
@@ -178,7 +178,7 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 	inputs, err := parameters.FromSpec(&run.Spec)
 	switch {
 	case err == nil:
-		given = &Given{Literal: run.Spec.ParametersLiteral, inputs: inputs, count: inputs.Len()}
+		given = &RunInputs{Literal: run.Spec.ParametersLiteral, inputs: inputs, count: inputs.Len()}
 		return given, inputsSize(&run.Spec, inputs.Len()), nil
 	case !errors.Is(err, parameters.ErrElsewhere):
 		return nil, 0, err
@@ -188,8 +188,8 @@ func (i *Inputs) read(ctx context.Context, namespace, name string, uid types.UID
 	return i.copied(ctx, run)
 }
 
-// stored finds inputs that were uploaded. How many the run says they are is only its word.
-func (i *Inputs) stored(ctx context.Context, run *v1alpha1.FunctionRun, upload *v1alpha1.UploadReference) (*Given, int64, error) {
+// stored returns uploaded inputs. The store's count is used: the one in the run's spec is not verified.
+func (i *Inputs) stored(ctx context.Context, run *v1alpha1.FunctionRun, upload *v1alpha1.UploadReference) (*RunInputs, int64, error) {
 	count, err := i.uploads.Inputs(ctx, run.Namespace, upload.Digest)
 	switch {
 	case err != nil && i.uploads.Gone(err):
@@ -197,42 +197,42 @@ func (i *Inputs) stored(ctx context.Context, run *v1alpha1.FunctionRun, upload *
 	case err != nil:
 		return nil, 0, err
 	}
-	return &Given{Stored: upload.Digest, count: count, namespace: run.Namespace, uploads: i.uploads}, 512, nil
+	return &RunInputs{Stored: upload.Digest, count: count, namespace: run.Namespace, uploads: i.uploads}, 512, nil
 }
 
-// copied reads the copy of a ConfigMap's inputs that the run was pinned with.
-func (i *Inputs) copied(ctx context.Context, run *v1alpha1.FunctionRun) (*Given, int64, error) {
+// copied reads the ConfigMap to which the controller has copied and pinned the run's inputs.
+func (i *Inputs) copied(ctx context.Context, run *v1alpha1.FunctionRun) (*RunInputs, int64, error) {
 	if run.Status.Revision == nil || run.Status.Revision.InputsConfigMap == "" {
-		return &Given{inputs: none{}}, 0, nil // not pinned yet
+		return &RunInputs{inputs: none{}}, 0, nil // not pinned yet
 	}
 	name := run.Status.Revision.InputsConfigMap
 	if !nameable(name) {
-		return nil, 0, fmt.Errorf("%w: no ConfigMap can have the name of the copy of them", ErrInputsGone)
+		return nil, 0, fmt.Errorf("%w: their copy has an invalid ConfigMap name", ErrInputsGone)
 	}
 	configMap := &corev1.ConfigMap{}
 	err := i.reader.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: name}, configMap)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, 0, fmt.Errorf("%w: the ConfigMap %s, which held the copy of them, was deleted", ErrInputsGone, name)
+		return nil, 0, fmt.Errorf("%w: ConfigMap %s with their copy was deleted", ErrInputsGone, name)
 	case err != nil:
 		// Not the API's own error: a NotFound would be taken for the run's.
 		return nil, 0, err
 	case !metav1.IsControlledBy(configMap, run):
-		return nil, 0, fmt.Errorf("%w: the ConfigMap %s does not belong to the run", ErrInputsGone, name)
+		return nil, 0, fmt.Errorf("%w: ConfigMap %s does not belong to the run", ErrInputsGone, name)
 	}
-	// A run that was pinned before there were digests has none.
+	// Runs that were pinned by versions without digests have none.
 	if want := run.Status.Revision.InputsDigest; want != "" {
 		if got := v1alpha1.ContentDigest(run.UID, configMap); got != want {
-			return nil, 0, fmt.Errorf("%w: the content of the ConfigMap %s has the digest %s instead of %s", ErrInputsChanged, name, got, want)
+			return nil, 0, fmt.Errorf("%w: the content of ConfigMap %s has the digest %s instead of %s", ErrInputsChanged, name, got, want)
 		}
 	}
 	text, _ := v1alpha1.ConfigMapValue(configMap, v1alpha1.InputsKey)
 	format := v1alpha1.ParametersFormat(configMap.Data[v1alpha1.InputsFormatKey])
 	inputs, err := parameters.Collect(bytes.NewReader(text), parameters.Stream{Format: format})
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: the ConfigMap %s cannot be read: %w", ErrInputsGone, name, err)
+		return nil, 0, fmt.Errorf("%w: ConfigMap %s cannot be parsed: %w", ErrInputsGone, name, err)
 	}
-	given := &Given{inputs: inputs, count: inputs.Len()}
+	given := &RunInputs{inputs: inputs, count: inputs.Len()}
 	if literal := strings.TrimSpace(string(text)); format == v1alpha1.FormatPython {
 		given.Literal = &literal
 	}
@@ -245,7 +245,7 @@ func (none) Len() int { return 0 }
 
 func (none) Slice(int, int) []parameters.Input { return nil }
 
-// inputsSize estimates what parsed inputs hold in memory: their text, and something for each input and each value.
+// inputsSize estimates the memory of parsed inputs: their text, and a constant for each input and each value.
 func inputsSize(spec *v1alpha1.FunctionRunSpec, count int) int64 {
 	size := int64(count) * perInput
 	if spec.ParametersLiteral != nil {
@@ -259,7 +259,7 @@ func inputsSize(spec *v1alpha1.FunctionRunSpec, count int) int64 {
 	return size
 }
 
-// GivenInputs is what a run was given that has these in its spec.
-func GivenInputs(inputs parameters.Inputs) *Given {
-	return &Given{inputs: inputs, count: inputs.Len()}
+// NewRunInputs returns the inputs of a run that has them in its spec.
+func NewRunInputs(inputs parameters.Inputs) *RunInputs {
+	return &RunInputs{inputs: inputs, count: inputs.Len()}
 }

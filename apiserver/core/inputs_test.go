@@ -20,7 +20,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// runOfSize is a run with n inputs of one string of so many bytes.
+// runOfSize returns a run with n inputs of one string each, of the given number of bytes.
 func runOfSize(name string, n, bytes int) *v1alpha1.FunctionRun {
 	run := makeRun(name, types.UID("uid-"+name), "")
 	run.Spec.Parameters = nil
@@ -30,7 +30,7 @@ func runOfSize(name string, n, bytes int) *v1alpha1.FunctionRun {
 	return run
 }
 
-func TestInputsAreReadOnceForAllThatWait(t *testing.T) {
+func TestConcurrentCallersShareOneReadOfInputs(t *testing.T) {
 	reader := newGets(t, makeRun("run", "uid", ""))
 	gate := make(chan struct{})
 	reader.before = func() { <-gate }
@@ -54,7 +54,7 @@ func TestInputsAreReadOnceForAllThatWait(t *testing.T) {
 	}
 }
 
-func TestInputsThatCannotBeHandedOut(t *testing.T) {
+func TestInputsThatCannotBeRead(t *testing.T) {
 	unreadable := makeRun("unreadable", "uid-unreadable", "")
 	unreadable.Spec.Parameters, unreadable.Spec.ParametersLiteral = nil, nil
 	reader := newGets(t, makeRun("run", "uid-run", ""), unreadable)
@@ -65,13 +65,13 @@ func TestInputsThatCannotBeHandedOut(t *testing.T) {
 		first, last int
 		want        func(error) bool
 	}{
-		"the count is not the one pinned": {"run", "uid-run", 3, 0, 0, func(err error) bool { return errors.Is(err, ErrInputsChanged) }},
-		"another run has taken the name":  {"run", "uid-old", 2, 0, 0, func(err error) bool { return errors.Is(err, ErrRunReplaced) }},
-		"the run is gone":                 {"gone", "uid-gone", 2, 0, 0, apierrors.IsNotFound},
-		"the inputs cannot be read":       {"unreadable", "uid-unreadable", 2, 0, 0, func(err error) bool { return err != nil }},
-		"more is asked for than there is": {"run", "uid-run", 2, 1, 2, func(err error) bool { return err != nil }},
-		"less than nothing is asked for":  {"run", "uid-run", 2, -1, 0, func(err error) bool { return err != nil }},
-		"the last comes before the first": {"run", "uid-run", 2, 1, 0, func(err error) bool { return err != nil }},
+		"the count differs from the pinned one":   {"run", "uid-run", 3, 0, 0, func(err error) bool { return errors.Is(err, ErrInputsChanged) }},
+		"another run has the name":                {"run", "uid-old", 2, 0, 0, func(err error) bool { return errors.Is(err, ErrRunReplaced) }},
+		"the run was deleted":                     {"gone", "uid-gone", 2, 0, 0, apierrors.IsNotFound},
+		"the inputs cannot be parsed":             {"unreadable", "uid-unreadable", 2, 0, 0, func(err error) bool { return err != nil }},
+		"the range ends after the last input":     {"run", "uid-run", 2, 1, 2, func(err error) bool { return err != nil }},
+		"the range begins before the first input": {"run", "uid-run", 2, -1, 0, func(err error) bool { return err != nil }},
+		"the range ends before it begins":         {"run", "uid-run", 2, 1, 0, func(err error) bool { return err != nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := NewInputs(reader, noUploads{}, 1<<20).Slice(t.Context(), "space", tc.run, tc.uid, tc.count, tc.first, tc.last)
@@ -82,7 +82,7 @@ func TestInputsThatCannotBeHandedOut(t *testing.T) {
 	}
 }
 
-func TestInputsStayWithinTheirBytes(t *testing.T) {
+func TestTheInputsCacheIsBounded(t *testing.T) {
 	var objects []client.Object
 	for i := range 4 {
 		objects = append(objects, runOfSize(fmt.Sprint("run-", i), 1, 1000))
@@ -102,17 +102,17 @@ func TestInputsStayWithinTheirBytes(t *testing.T) {
 		ask(name)
 		reads = append(reads, reader.count)
 	}
-	// run-1 was used longest ago when run-2 came; what is larger than all the room is read each time, and drops nothing.
+	// run-1 was the least recently used when run-2 was added. Inputs that exceed the capacity are read each time and evict nothing.
 	if diff := cmp.Diff([]int{1, 2, 2, 3, 3, 4, 5, 6, 6}, reads); diff != "" {
 		t.Errorf("reads (-want +got):\n%s", diff)
 	}
 	inputs.Forget("uid-run-1")
 	if ask("run-1"); reader.count != 7 {
-		t.Errorf("what was forgotten was not read again: %d reads", reader.count)
+		t.Errorf("forgotten inputs were not read again: %d reads", reader.count)
 	}
 }
 
-// noUploads are none.
+// noUploads is a store without uploads.
 type noUploads struct{}
 
 var errNoUpload = errors.New("no such upload")
@@ -125,7 +125,7 @@ func (noUploads) Slice(context.Context, string, string, int, int) ([]parameters.
 
 func (noUploads) Gone(err error) bool { return errors.Is(err, errNoUpload) }
 
-// uploadOf3 is one upload, of the namespace "space".
+// uploadOf3 is one upload of three inputs in the namespace "space".
 type uploadOf3 struct{ noUploads }
 
 func (uploadOf3) Inputs(_ context.Context, namespace, digest string) (int, error) {
@@ -142,7 +142,7 @@ func (uploadOf3) Slice(_ context.Context, _, _ string, first, last int) (inputs 
 	return inputs, nil
 }
 
-func TestInputsThatAreElsewhere(t *testing.T) {
+func TestInputsOutsideTheRun(t *testing.T) {
 	run := func(name string, from *v1alpha1.ParametersSource, kept string) *v1alpha1.FunctionRun {
 		run := makeRun(name, types.UID("uid-"+name), "")
 		run.Spec.Parameters, run.Spec.ParametersFrom = nil, from
@@ -193,7 +193,7 @@ func TestInputsThatAreElsewhere(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an upload of which the run says that it has more", func(t *testing.T) {
+	t.Run("an upload with fewer inputs than the run declares", func(t *testing.T) {
 		if _, err := NewInputs(reader, uploadOf3{}, 1<<20).Slice(t.Context(), "space", "upload", "uid-upload", 4, 3, 3); !errors.Is(err, ErrInputsChanged) {
 			t.Errorf("the error is %v", err)
 		}

@@ -12,14 +12,14 @@ import (
 	"sharedcloud.io/function-operator/apiserver/shares"
 )
 
-// ErrBusy: the bounded live reads of the Kubernetes API are used up for the moment. The caller may ask again in a second.
-var ErrBusy = errors.New("too many live reads of the Kubernetes API at the moment: try again in a second")
+// ErrBusy: the rate limit of live reads of the Kubernetes API is reached. Callers may retry after a second.
+var ErrBusy = errors.New("too many live reads of the Kubernetes API: retry in a second")
 
-// liveTimeout bounds one live read, which all that wait for it share.
+// liveTimeout bounds one live read, which concurrent callers share.
 const liveTimeout = 10 * time.Second
 
-// live reads single objects from the API where a cache may lag behind: so many a second, of which one namespace has a quarter,
-// and one at a time for each key, its answer shared by all who wait for it.
+// live reads single objects from the API where a cache may be stale. Reads are limited per second, of which one namespace gets a quarter;
+// concurrent reads of the same key are one request.
 type live[T any] struct {
 	limiter *rate.Limiter
 	shares  *shares.Rates
@@ -35,15 +35,15 @@ func newLive[T any](perSecond float64, burst int, read func(ctx context.Context,
 	}
 }
 
-// get reads the object of that name. The answer is shared: nobody changes it.
+// get reads the object with the name. The result is shared and must not be modified.
 func (l *live[T]) get(ctx context.Context, namespace, name string) (T, error) {
 	var none T
 	flight := l.flights.DoChan(namespace+"/"+name, func() (any, error) {
-		// The namespace's share comes first, so that a refused read does not count for the others.
+		// The namespace's limit is checked first: its refused reads do not reduce the limit of the others.
 		if l.shares.TakeOfCaller(namespace) != nil || !l.limiter.Allow() {
 			return none, ErrBusy
 		}
-		// Detached from the caller, who may go away: others wait for the same answer.
+		// Detached from the caller's cancellation: other callers wait for the same result.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), liveTimeout)
 		defer cancel()
 		return l.read(ctx, namespace, name)
@@ -57,7 +57,7 @@ func (l *live[T]) get(ctx context.Context, namespace, name string) (T, error) {
 		}
 		value, ok := result.Val.(T)
 		if !ok {
-			return none, fmt.Errorf("reading %s/%s gave a %T", namespace, name, result.Val)
+			return none, fmt.Errorf("reading %s/%s returned a %T", namespace, name, result.Val)
 		}
 		return value, nil
 	}

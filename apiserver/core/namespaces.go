@@ -11,14 +11,14 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// Namespaces are the cluster's namespaces, and whose they are.
+// Namespaces are the cluster's namespaces with their tenants and quotas.
 type Namespaces struct {
 	informer toolscache.SharedIndexInformer
 }
 
 const indexTenant = "tenant"
 
-// slimNamespace keeps of a namespace its name, its tenants and its quotas.
+// slimNamespace keeps the name, the tenants and the quotas of a namespace.
 func slimNamespace(obj any) (any, error) {
 	namespace, ok := obj.(*corev1.Namespace)
 	if !ok {
@@ -32,7 +32,7 @@ func slimNamespace(obj any) (any, error) {
 	return kept, nil
 }
 
-// indexByTenant finds a namespace by each entry of its annotation.
+// indexByTenant indexes a namespace by each entry of its annotation.
 func indexByTenant(obj any) ([]string, error) {
 	namespace, ok := obj.(*corev1.Namespace)
 	if !ok {
@@ -47,13 +47,13 @@ func indexByTenant(obj any) ([]string, error) {
 	return tenants, nil
 }
 
-// Exists says whether there is a namespace of that name.
+// Exists reports whether the namespace exists.
 func (n *Namespaces) Exists(name string) bool {
 	_, exists, err := n.informer.GetStore().GetByKey(name)
 	return err == nil && exists
 }
 
-// Lookup returns the uid of a namespace and what of its annotations is kept.
+// Lookup returns the uid and the cached annotations of a namespace.
 func (n *Namespaces) Lookup(name string) (uid types.UID, annotations map[string]string, found bool) {
 	obj, exists, err := n.informer.GetStore().GetByKey(name)
 	namespace, ok := obj.(*corev1.Namespace)
@@ -63,14 +63,14 @@ func (n *Namespaces) Lookup(name string) (uid types.UID, annotations map[string]
 	return namespace.UID, namespace.Annotations, true
 }
 
-// Alive says whether there is a namespace of that name that is not being deleted.
+// Alive reports whether the namespace exists and is not being deleted.
 func (n *Namespaces) Alive(name string) bool {
 	obj, exists, err := n.informer.GetStore().GetByKey(name)
 	namespace, ok := obj.(*corev1.Namespace)
 	return err == nil && exists && ok && namespace.DeletionTimestamp == nil
 }
 
-// OfTenant returns the namespaces whose annotation has that entry, "user:NAME" or "group:NAME", in order of their names.
+// OfTenant returns the namespaces whose annotation has the entry, "user:NAME" or "group:NAME", sorted by name.
 func (n *Namespaces) OfTenant(entry string) []string {
 	names, err := n.informer.GetIndexer().IndexKeys(indexTenant, entry)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// Nodes are the cluster's nodes, slimmed: what GPUs they have, and which images.
+// Nodes are the cluster's nodes, reduced to their GPUs and images.
 type Nodes struct {
 	informer toolscache.SharedIndexInformer
 	resource corev1.ResourceName
 	label    string
 }
 
-// slimNode keeps of a node what is asked for often; label is that of its GPU product.
+// slimNode keeps what the server uses of a node; label is the label of its GPU product.
 func slimNode(label string) toolscache.TransformFunc {
 	return func(obj any) (any, error) {
 		if node, ok := obj.(*corev1.Node); ok {
@@ -55,7 +55,7 @@ func (n *Nodes) all() []*corev1.Node {
 	return nodes
 }
 
-// UID is the uid of a node; "" where there is none of that name.
+// UID returns the uid of a node; "" if it does not exist.
 func (n *Nodes) UID(name string) types.UID {
 	obj, exists, err := n.informer.GetStore().GetByKey(name)
 	if err != nil || !exists {
@@ -67,7 +67,7 @@ func (n *Nodes) UID(name string) types.UID {
 	return ""
 }
 
-// WithImage is how many nodes have the image of that reference.
+// WithImage returns the number of nodes that have the image.
 func (n *Nodes) WithImage(registryPath string) int {
 	wanted := normalImage(registryPath)
 	count := 0
@@ -81,7 +81,7 @@ func (n *Nodes) WithImage(registryPath string) int {
 	return count
 }
 
-// normalImage writes a reference out as nodes do: with its registry and its tag.
+// normalImage adds the default registry and tag to a reference, as nodes do.
 func normalImage(text string) string {
 	named, err := reference.ParseDockerRef(text)
 	if err != nil {
@@ -90,16 +90,16 @@ func normalImage(text string) string {
 	return named.String()
 }
 
-// GPU is a product that nodes of the cluster report.
+// GPU is a GPU product of the cluster's nodes.
 type GPU struct {
 	GPUProduct
-	// Available: a node of it is ready, takes pods and has at least one GPU for them.
+	// Available: a node with it is ready, schedulable and has at least one allocatable GPU.
 	Available bool
-	// Created is when the first node of it joined.
+	// Created is the creation time of the first node with it.
 	Created time.Time
 }
 
-// GPUs are the products that the cluster's nodes report, newest first, and of one age the strongest.
+// GPUs returns the products of the cluster's nodes, newest first, then the strongest first.
 func (n *Nodes) GPUs() []GPU {
 	products := map[string]*GPU{}
 	for _, node := range n.all() {

@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	// deletedSize and deletedTTL bound what is remembered of deleted pods: long enough for a lease to run out after.
+	// deletedSize and deletedTTL bound the cache of deleted pods. The TTL exceeds the duration of a lease.
 	deletedSize = 16384
 	deletedTTL  = 15 * time.Minute
 )
 
-// Pods finds the pods of runs, slimmed: in the cache, and live where the cache may lag behind.
+// Pods finds the pods of runs, reduced by slimPod: in the cache, or live where the cache may be stale.
 type Pods struct {
 	informer toolscache.SharedIndexInformer
 	live     *live[*corev1.Pod]
-	// deleted holds the last state of pods that are gone, by uid.
+	// deleted has the last state of deleted pods, by uid.
 	deleted *utilcache.LRUExpireCache
 }
 
-// NewPods makes the look-up over an informer. It does not start it.
+// NewPods returns the pods of an informer. It does not start the informer.
 func NewPods(informer toolscache.SharedIndexInformer, reader client.Reader, clock clock.Clock) (*Pods, error) {
 	p := &Pods{
 		informer: informer,
@@ -48,27 +48,27 @@ func NewPods(informer toolscache.SharedIndexInformer, reader client.Reader, cloc
 	return p, nil
 }
 
-// Remember keeps the last state of a pod that is gone. A tombstone's state is what the cache happened to have before it
-// missed the deletion: it says how the pod ended only where it had already ended.
+// Remember stores the last state of a deleted pod. A tombstone has the cached state from before a missed deletion: it is used only if the
+// pod had ended by then.
 func (p *Pods) Remember(obj any) {
 	tombstone, stale := obj.(toolscache.DeletedFinalStateUnknown)
 	if stale {
 		obj = tombstone.Obj
 	}
 	pod, ok := obj.(*corev1.Pod)
-	if !ok || pod == nil || (stale && !PodOver(pod)) {
+	if !ok || pod == nil || (stale && !PodEnded(pod)) {
 		return
 	}
 	p.deleted.Add(pod.UID, pod, deletedTTL)
 }
 
-// Informer is where changes of pods can be watched.
+// Informer returns the informer, to watch changes of pods.
 func (p *Pods) Informer() toolscache.SharedIndexInformer { return p.informer }
 
-// Synced says whether the cache has seen all pods once.
+// Synced reports whether the cache has received its first list.
 func (p *Pods) Synced() bool { return p.informer.HasSynced() }
 
-// Cached returns the pod of that name and uid as it was last seen.
+// Cached returns the pod with the name and uid from the cache.
 func (p *Pods) Cached(namespace, name string, uid types.UID) (*corev1.Pod, bool) {
 	pod, ok := lookup[*corev1.Pod](p.informer, namespace, name)
 	if !ok || pod.UID != uid {
@@ -77,7 +77,7 @@ func (p *Pods) Cached(namespace, name string, uid types.UID) (*corev1.Pod, bool)
 	return pod, true
 }
 
-// Deleted returns the last state of a pod whose deletion was seen.
+// Deleted returns the last state of a pod whose deletion was observed.
 func (p *Pods) Deleted(uid types.UID) (*corev1.Pod, bool) {
 	value, ok := p.deleted.Get(uid)
 	if !ok {
@@ -87,8 +87,7 @@ func (p *Pods) Deleted(uid types.UID) (*corev1.Pod, bool) {
 	return pod, ok
 }
 
-// Live reads the pod from the API. A pod of that name with another uid is reported as NotFound. The other errors are the
-// API's own, or ErrBusy.
+// Live reads the pod from the API. A pod of the same name with another uid is NotFound. Other errors are the API's own, or ErrBusy.
 func (p *Pods) Live(ctx context.Context, namespace, name string, uid types.UID) (*corev1.Pod, error) {
 	pod, err := p.live.get(ctx, namespace, name)
 	if err != nil {
@@ -100,15 +99,15 @@ func (p *Pods) Live(ctx context.Context, namespace, name string, uid types.UID) 
 	return pod, nil
 }
 
-// PodOver says whether a worker's pod has ended: its container has, or the pod as a whole has.
-func PodOver(pod *corev1.Pod) bool {
+// PodEnded reports whether a worker's pod has ended: its worker container, or the pod as a whole.
+func PodEnded(pod *corev1.Pod) bool {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return true
 	}
 	return Terminated(pod) != nil
 }
 
-// Terminated returns how the worker's container ended, or nil while it has not.
+// Terminated returns the terminated state of the worker's container, or nil if it has not terminated.
 func Terminated(pod *corev1.Pod) *corev1.ContainerStateTerminated {
 	for i := range pod.Status.ContainerStatuses {
 		if status := &pod.Status.ContainerStatuses[i]; status.Name == WorkerContainer {

@@ -22,18 +22,18 @@ func makePod(phase corev1.PodPhase) *corev1.Pod {
 	return pod
 }
 
-func TestPodsRememberHowDeletedOnesEnded(t *testing.T) {
+func TestPodsRememberHowDeletedPodsEnded(t *testing.T) {
 	for name, tc := range map[string]struct {
 		event any
 		after time.Duration
 		want  bool
 	}{
-		"a deletion that was seen":                        {makePod(corev1.PodRunning), 0, true},
-		"a deletion that was missed, of a pod that ended": {toolscache.DeletedFinalStateUnknown{Obj: makePod(corev1.PodFailed)}, 0, true},
-		"a deletion that was missed, of a pod that ran":   {toolscache.DeletedFinalStateUnknown{Obj: makePod(corev1.PodRunning)}, 0, false},
-		"a long time ago":                                 {makePod(corev1.PodFailed), deletedTTL + time.Second, false},
-		"nothing at all":                                  {toolscache.DeletedFinalStateUnknown{}, 0, false},
-		"something else":                                  {(*corev1.Pod)(nil), 0, false},
+		"an observed deletion":                      {makePod(corev1.PodRunning), 0, true},
+		"a missed deletion of a pod that had ended": {toolscache.DeletedFinalStateUnknown{Obj: makePod(corev1.PodFailed)}, 0, true},
+		"a missed deletion of a running pod":        {toolscache.DeletedFinalStateUnknown{Obj: makePod(corev1.PodRunning)}, 0, false},
+		"an expired deletion":                       {makePod(corev1.PodFailed), deletedTTL + time.Second, false},
+		"a tombstone without an object":             {toolscache.DeletedFinalStateUnknown{}, 0, false},
+		"something else":                            {(*corev1.Pod)(nil), 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := testclock.NewFakeClock(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
@@ -50,7 +50,7 @@ func TestPodsRememberHowDeletedOnesEnded(t *testing.T) {
 	}
 }
 
-func TestPodsOfAnotherUIDAreOthers(t *testing.T) {
+func TestPodsWithAnotherUIDAreNotFound(t *testing.T) {
 	pods, err := NewPods(idle(&corev1.Pod{}), newGets(t, makePod(corev1.PodRunning)), testclock.NewFakeClock(time.Now()))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestPodsOfAnotherUIDAreOthers(t *testing.T) {
 	}
 }
 
-func TestSlimPodsKeepWhatIsAskedFor(t *testing.T) {
+func TestSlimPodKeepsIdentityAndEnd(t *testing.T) {
 	full := makePod(corev1.PodRunning)
 	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
 	full.Labels = map[string]string{

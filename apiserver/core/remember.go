@@ -8,16 +8,16 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// What this server has written is remembered in the caches before the informers see it: a caller reads its own writes.
+// Objects that this server has written are added to the caches before the informers see them, so that a caller reads its own writes.
 
-// RememberFunction adds a function that the API returned to a write, which must not be changed afterwards.
+// RememberFunction adds a function that the API returned for a write. It must not be modified afterwards.
 func (c *Cluster) RememberFunction(f *v1alpha1.Function) {
 	slimMetadata(f)
-	c.Functions.Wrote(f)
+	c.Functions.AddWritten(f)
 }
 
-// RememberRun adds a run that the API returned to a write, which must not be changed afterwards. It returns the run as the
-// cache keeps it, without its inputs.
+// RememberRun adds a run that the API returned for a write, which must not be modified afterwards. It returns the cached run, without its
+// inputs.
 func (c *Cluster) RememberRun(run *v1alpha1.FunctionRun) (*v1alpha1.FunctionRun, error) {
 	kept, err := slimRun(run)
 	if err != nil {
@@ -27,12 +27,12 @@ func (c *Cluster) RememberRun(run *v1alpha1.FunctionRun) (*v1alpha1.FunctionRun,
 	if !ok {
 		return nil, fmt.Errorf("a FunctionRun became a %T", kept)
 	}
-	c.FunctionRuns.Wrote(slim)
+	c.FunctionRuns.AddWritten(slim)
 	return slim, nil
 }
 
 // ForgetFunction removes a function that this server has deleted.
-func (c *Cluster) ForgetFunction(uid types.UID) { c.Functions.Deleted(uid) }
+func (c *Cluster) ForgetFunction(uid types.UID) { c.Functions.Remove(uid) }
 
 // ForgetRun removes a run that this server has deleted.
-func (c *Cluster) ForgetRun(uid types.UID) { c.FunctionRuns.Deleted(uid) }
+func (c *Cluster) ForgetRun(uid types.UID) { c.FunctionRuns.Remove(uid) }

@@ -20,27 +20,27 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-func TestWhatTheAPIAnsweredIsSorted(t *testing.T) {
+func TestAPIErrorsAreClassified(t *testing.T) {
 	gr := v1alpha1.Resource("functions")
 	for name, tc := range map[string]struct{ err, want error }{
-		"gone":          {apierrors.NewNotFound(gr, "x"), ErrNotFound},
-		"no connection": {errors.New("dial tcp: connection refused"), ErrUnavailable},
-		"no answer":     {context.DeadlineExceeded, ErrUnavailable},
-		"overloaded":    {apierrors.NewTooManyRequests("later", 1), ErrUnavailable},
-		"its own fault": {apierrors.NewInternalError(errors.New("x")), ErrUnavailable},
-		"starting":      {apierrors.NewServiceUnavailable("x"), ErrUnavailable},
-		"a caller left": {context.Canceled, context.Canceled},
+		"not found":      {apierrors.NewNotFound(gr, "x"), ErrNotFound},
+		"no connection":  {errors.New("dial tcp: connection refused"), ErrUnavailable},
+		"no answer":      {context.DeadlineExceeded, ErrUnavailable},
+		"overloaded":     {apierrors.NewTooManyRequests("later", 1), ErrUnavailable},
+		"internal error": {apierrors.NewInternalError(errors.New("x")), ErrUnavailable},
+		"starting":       {apierrors.NewServiceUnavailable("x"), ErrUnavailable},
+		"cancelled":      {context.Canceled, context.Canceled},
 	} {
-		if got := APIError("doing", fmt.Errorf("wrapped: %w", tc.err)); !errors.Is(got, tc.want) {
+		if got := APIError("reading", fmt.Errorf("wrapped: %w", tc.err)); !errors.Is(got, tc.want) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if got := APIError("doing", apierrors.NewForbidden(gr, "x", errors.New("quota"))); !apierrors.IsForbidden(got) {
-		t.Errorf("a refusal is kept: %v", got)
+	if got := APIError("reading", apierrors.NewForbidden(gr, "x", errors.New("quota"))); !apierrors.IsForbidden(got) {
+		t.Errorf("a 403 must be returned unchanged: %v", got)
 	}
 }
 
-func TestTheCodeOfAFunction(t *testing.T) {
+func TestCodeOfAFunction(t *testing.T) {
 	revision := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "space", Name: "f-1", Labels: map[string]string{v1alpha1.LabelFunctionUID: idA}},
 		Data: map[string]string{"handler.py": "from a ConfigMap"}}
 	other := revision.DeepCopy()
@@ -61,11 +61,11 @@ func TestTheCodeOfAFunction(t *testing.T) {
 		function *v1alpha1.Function
 		want     string
 	}{
-		"in itself":           {makeFunction("f", idA, "1", func(f *v1alpha1.Function) { f.Spec.Code = &own }), own},
-		"in its revision":     {from("f-1"), "from a ConfigMap"},
-		"in no revision yet":  {from(""), ""},
-		"in one that is gone": {from("gone"), ""},
-		"in a ConfigMap that is no revision of it": {from("secret"), ""},
+		"in the Function":                         {makeFunction("f", idA, "1", func(f *v1alpha1.Function) { f.Spec.Code = &own }), own},
+		"in its revision":                         {from("f-1"), "from a ConfigMap"},
+		"without a revision":                      {from(""), ""},
+		"in a deleted revision":                   {from("gone"), ""},
+		"in a ConfigMap that is not its revision": {from("secret"), ""},
 	} {
 		if got, err := code.Of(t.Context(), tc.function); got != tc.want || err != nil {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -73,22 +73,22 @@ func TestTheCodeOfAFunction(t *testing.T) {
 	}
 	reads := reader.count
 	if _, err := code.Of(t.Context(), from("f-1")); err != nil || reader.count != reads {
-		t.Errorf("it is read again: %d reads, %v", reader.count-reads, err)
+		t.Errorf("cached code is read again: %d reads, %v", reader.count-reads, err)
 	}
 }
 
 func TestImagesOfTheCatalogue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
-	table := NewTable[*v1alpha1.FunctionImage](clk, nil)
+	cache := NewCache[*v1alpha1.FunctionImage](clk, nil)
 	for i, where := range []string{"catalogue/python", "catalogue/node", "space/python", "other/secret"} {
 		namespace, name, _ := strings.Cut(where, "/")
 		image := &v1alpha1.FunctionImage{}
 		image.Namespace, image.Name, image.UID = namespace, name, types.UID(where)
 		image.ResourceVersion = fmt.Sprint(i + 1)
 		image.CreationTimestamp = metav1.NewTime(time.Unix(int64(1000+i), 0))
-		table.Wrote(image)
+		cache.AddWritten(image)
 	}
-	catalogue := NewCatalogue(table, "catalogue")
+	catalogue := NewCatalogue(cache, "catalogue")
 	uids := func(own bool) []string {
 		list := []string{}
 		for _, image := range catalogue.List("space", own) {
@@ -97,10 +97,10 @@ func TestImagesOfTheCatalogue(t *testing.T) {
 		return list
 	}
 	if diff := cmp.Diff([]string{"space/python", "catalogue/node"}, uids(true)); diff != "" {
-		t.Errorf("the nearer one wins (-want +got):\n%s", diff)
+		t.Errorf("the namespace's image is preferred (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"catalogue/node", "catalogue/python"}, uids(false)); diff != "" {
-		t.Errorf("for who may not see his namespace's (-want +got):\n%s", diff)
+		t.Errorf("without the right to list the namespace's images (-want +got):\n%s", diff)
 	}
 	if image, ok := catalogue.Named("space", "python"); !ok || image.UID != "space/python" {
 		t.Errorf("%v", image)
@@ -179,43 +179,43 @@ func TestPrices(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := prices.Cost("Tesla-T4", 2, 30*time.Second); got != 0.6 {
-		t.Errorf("half a minute on two: %v", got)
+		t.Errorf("the cost of half a minute on two GPUs is %v", got)
 	}
 	if got := prices.Cost("other", 8, time.Hour); got != 0 {
-		t.Errorf("a product without a price: %v", got)
+		t.Errorf("the cost of a product without a price is %v", got)
 	}
 	for _, bad := range []string{"", "x", "=1", "x=", "x=y", "x=-1", "x=Inf", "x=NaN"} {
 		if _, err := ParsePrices([]string{bad}); err == nil {
-			t.Errorf("%q is taken for a price", bad)
+			t.Errorf("%q is accepted as a price", bad)
 		}
 	}
 }
 
-func TestOneSignOfLifeIsGoodForAll(t *testing.T) {
+func TestReachabilitySharesOneRequestPerSecond(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Now())
 	reader := newGets(t)
 	away := &switched{gets: reader}
-	contact := NewContact(away, clk)
+	reachability := NewReachability(away, clk)
 	for range 5 {
-		if err := contact.Check(t.Context()); err != nil {
+		if err := reachability.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if away.lists != 1 {
-		t.Errorf("asked %d times within a second", away.lists)
+		t.Errorf("%d requests within a second", away.lists)
 	}
 	away.err = errors.New("connection refused")
-	clk.Step(contactFor)
-	if err := contact.Check(t.Context()); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("while the API is away: %v", err)
+	clk.Step(reachableFor)
+	if err := reachability.Check(t.Context()); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("while the API is unreachable: %v", err)
 	}
 	away.err = nil
-	if err := contact.Check(t.Context()); err != nil {
-		t.Errorf("after it returned: %v", err)
+	if err := reachability.Check(t.Context()); err != nil {
+		t.Errorf("after the API became reachable: %v", err)
 	}
 }
 
-// switched is an API that can be away.
+// switched is an API that can be made unreachable.
 type switched struct {
 	*gets
 	err   error

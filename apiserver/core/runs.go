@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// newerSize and newerTTL bound what is remembered of live reads. A cache that lags longer costs another read; and a
-	// run that was deleted between its read and its remembering is forgotten as well.
+	// newerSize and newerTTL bound the cache of live reads. A longer lag of the informer costs another read. The TTL also removes a run that
+	// was deleted while it was being read.
 	newerSize = 4096
 	newerTTL  = 15 * time.Second
 )
 
-// Runs finds FunctionRuns, their inputs dropped: in the cache, and live where the cache may lag behind.
+// Runs finds FunctionRuns without their inputs: in the cache, or live where the cache may be stale.
 type Runs struct {
 	informer toolscache.SharedIndexInformer
 	live     *live[*v1alpha1.FunctionRun]
 
-	// newer holds what live reads brought that the cache has not seen yet, so that who asks next does not fall back to
-	// the older state. mu makes looking and changing one act.
+	// newer has the results of live reads that the informer has not seen yet, so that later look-ups do not return the older state. mu makes
+	// comparing and replacing atomic.
 	mu    sync.Mutex
 	newer *utilcache.LRUExpireCache
 }
 
-// NewRuns makes the look-up over an informer. It does not start it.
+// NewRuns returns the runs of an informer. It does not start the informer.
 func NewRuns(informer toolscache.SharedIndexInformer, reader client.Reader, clock clock.Clock) (*Runs, error) {
 	r := &Runs{informer: informer, newer: utilcache.NewLRUExpireCacheWithClock(newerSize, clock)}
 	r.live = newLive(50, 100, func(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error) {
@@ -50,13 +50,13 @@ func NewRuns(informer toolscache.SharedIndexInformer, reader client.Reader, cloc
 	return r, nil
 }
 
-// Informer is where changes of runs can be watched.
+// Informer returns the informer, to watch changes of runs.
 func (r *Runs) Informer() toolscache.SharedIndexInformer { return r.informer }
 
-// Synced says whether the cache has seen all runs once.
+// Synced reports whether the cache has received its first list.
 func (r *Runs) Synced() bool { return r.informer.HasSynced() }
 
-// Cached returns the run as it was last seen.
+// Cached returns the latest known state of the run.
 func (r *Runs) Cached(namespace, name string) (*v1alpha1.FunctionRun, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +73,7 @@ func (r *Runs) latest(key types.NamespacedName) (*v1alpha1.FunctionRun, bool) {
 	return cached, found
 }
 
-// CachedUID returns the run of that uid as it was last seen.
+// CachedUID returns the latest known state of the run with the uid.
 func (r *Runs) CachedUID(uid types.UID) (*v1alpha1.FunctionRun, bool) {
 	cached, found := lookupUID[*v1alpha1.FunctionRun](r.informer, uid)
 	if !found {
@@ -85,7 +85,7 @@ func (r *Runs) CachedUID(uid types.UID) (*v1alpha1.FunctionRun, bool) {
 	return cached, true
 }
 
-// List returns all runs that the cache knows.
+// List returns all runs of the cache.
 func (r *Runs) List() []*v1alpha1.FunctionRun {
 	objs := r.informer.GetStore().List()
 	runs := make([]*v1alpha1.FunctionRun, 0, len(objs))
@@ -97,8 +97,8 @@ func (r *Runs) List() []*v1alpha1.FunctionRun {
 	return runs
 }
 
-// Get returns the run from the cache, and where that does not know it from the API: it may just have been made.
-// The errors are the API's own (IsNotFound), or ErrBusy.
+// Get returns the run from the cache, or reads it from the API, because it may have just been created. Errors are the API's own
+// (IsNotFound), or ErrBusy.
 func (r *Runs) Get(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error) {
 	if run, ok := r.Cached(namespace, name); ok {
 		return run, nil
@@ -106,7 +106,7 @@ func (r *Runs) Get(ctx context.Context, namespace, name string) (*v1alpha1.Funct
 	return r.Refresh(ctx, namespace, name)
 }
 
-// Refresh reads the run from the API. What it finds is seen by all look-ups from then on.
+// Refresh reads the run from the API. All later look-ups return its result.
 func (r *Runs) Refresh(ctx context.Context, namespace, name string) (*v1alpha1.FunctionRun, error) {
 	return r.live.get(ctx, namespace, name)
 }
@@ -122,7 +122,7 @@ func (r *Runs) read(ctx context.Context, reader client.Reader, namespace, name s
 	}
 	run, ok := slim.(*v1alpha1.FunctionRun)
 	if !ok {
-		return nil, fmt.Errorf("dropping the inputs of FunctionRun %s/%s gave a %T", namespace, name, slim)
+		return nil, fmt.Errorf("dropping the inputs of FunctionRun %s/%s returned a %T", namespace, name, slim)
 	}
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	r.mu.Lock()
@@ -133,7 +133,7 @@ func (r *Runs) read(ctx context.Context, reader client.Reader, namespace, name s
 	return run, nil
 }
 
-// caughtUp drops what a live read had brought once the cache has seen the same or more.
+// caughtUp drops the result of a live read once the informer has seen the same state or a later one.
 func (r *Runs) caughtUp(obj any, deleted bool) {
 	if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -155,8 +155,8 @@ func (r *Runs) caughtUp(obj any, deleted bool) {
 	}
 }
 
-// older says whether a was stored before b. Versions that cannot be compared count as older: what was read live wins,
-// for as long as it is remembered.
+// older reports whether a was stored before b. Versions that cannot be compared count as older, so that a live read is preferred until it
+// expires.
 func older(a, b *v1alpha1.FunctionRun) bool {
 	return laterThan(b.ResourceVersion, a.ResourceVersion)
 }

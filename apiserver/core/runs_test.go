@@ -23,7 +23,7 @@ func newRuns(t *testing.T, reader *gets) (*Runs, *testclock.FakeClock) {
 	return runs, clock
 }
 
-func TestRunsAreFoundInTheCacheAndElseLive(t *testing.T) {
+func TestRunsAreReadFromTheCacheOrLive(t *testing.T) {
 	reader := newGets(t, makeRun("live", "uid-live", ""))
 	runs, _ := newRuns(t, reader)
 	add(t, runs.informer, makeRun("cached", "uid-cached", "5"))
@@ -33,45 +33,45 @@ func TestRunsAreFoundInTheCacheAndElseLive(t *testing.T) {
 		t.Errorf("the cached run: %v, %v", run, err)
 	}
 	if reader.count != 0 {
-		t.Errorf("the API was asked %d times for a run that the cache knows", reader.count)
+		t.Errorf("%d live reads of a cached run", reader.count)
 	}
 	run, err := runs.Get(ctx, "space", "live")
 	if err != nil || run.UID != "uid-live" {
-		t.Fatalf("the run that only the API knows: %v, %v", run, err)
+		t.Fatalf("a run that is not cached yet: %v, %v", run, err)
 	}
 	if run.Spec.Parameters != nil || run.Annotations[v1alpha1.AnnotationInputCount] != "2" {
-		t.Errorf("its inputs were not dropped: %+v %v", run.Spec, run.Annotations)
+		t.Errorf("the run's inputs were not dropped: %+v %v", run.Spec, run.Annotations)
 	}
 	if _, err := runs.Get(ctx, "space", "live"); err != nil || reader.count != 1 {
-		t.Errorf("what was read live is not remembered: %d reads, %v", reader.count, err)
+		t.Errorf("the result of a live read is not cached: %d reads, %v", reader.count, err)
 	}
 	if _, err := runs.Get(ctx, "space", "nowhere"); !apierrors.IsNotFound(err) {
-		t.Errorf("the run that nobody knows: %v", err)
+		t.Errorf("a run that does not exist: %v", err)
 	}
 }
 
-func TestRunsRememberWhatWasReadLive(t *testing.T) {
+func TestRunsCacheLiveReads(t *testing.T) {
 	read := func(version string) *v1alpha1.FunctionRun { return makeRun("run", "uid", version) }
 	for name, tc := range map[string]struct {
 		act         func(t *testing.T, runs *Runs, clock *testclock.FakeClock)
 		wantVersion string
 	}{
-		"an older cache does not hide it": {
+		"an older informer state does not replace it": {
 			act:         func(*testing.T, *Runs, *testclock.FakeClock) {},
 			wantVersion: "999",
 		},
-		"a cache that has caught up takes over": {
+		"the informer's state replaces it once it is as new": {
 			act: func(t *testing.T, runs *Runs, _ *testclock.FakeClock) {
 				add(t, runs.informer, read("1001"))
 				runs.caughtUp(read("1001"), false)
 			},
 			wantVersion: "1001",
 		},
-		"an event that is older still changes nothing": {
+		"a delayed event does not replace it": {
 			act:         func(_ *testing.T, runs *Runs, _ *testclock.FakeClock) { runs.caughtUp(read("500"), false) },
 			wantVersion: "999",
 		},
-		"a deletion forgets it": {
+		"a deletion removes it": {
 			act: func(t *testing.T, runs *Runs, _ *testclock.FakeClock) {
 				if err := runs.informer.GetIndexer().Delete(read("1")); err != nil {
 					t.Fatal(err)
@@ -79,11 +79,11 @@ func TestRunsRememberWhatWasReadLive(t *testing.T) {
 				runs.caughtUp(toolscache.DeletedFinalStateUnknown{Obj: read("998")}, true)
 			},
 		},
-		"time forgets it": {
+		"it expires": {
 			act:         func(_ *testing.T, _ *Runs, clock *testclock.FakeClock) { clock.Step(newerTTL + time.Second) },
 			wantVersion: "1",
 		},
-		"an event about nothing does no harm": {
+		"an event without an object is ignored": {
 			act: func(_ *testing.T, runs *Runs, _ *testclock.FakeClock) {
 				runs.caughtUp(nil, false)
 				runs.caughtUp((*v1alpha1.FunctionRun)(nil), true)
@@ -93,7 +93,7 @@ func TestRunsRememberWhatWasReadLive(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// The fake API's objects begin with version 999.
+			// The fake API assigns resource versions from 999.
 			runs, clock := newRuns(t, newGets(t, read("")))
 			add(t, runs.informer, read("1"))
 			if _, err := runs.Refresh(t.Context(), "space", "run"); err != nil {
@@ -122,21 +122,21 @@ func TestLiveReadsAreBounded(t *testing.T) {
 		}
 	}
 	if !errors.Is(last, ErrBusy) {
-		t.Errorf("2000 guesses of names are answered by live reads: %v", last)
+		t.Errorf("2000 look-ups of guessed names caused live reads: %v", last)
 	}
-	if most := 101 + int(50*time.Since(begun).Seconds()); reader.count > most {
-		t.Errorf("%d live reads, want at most %d", reader.count, most)
+	if limit := 101 + int(50*time.Since(begun).Seconds()); reader.count > limit {
+		t.Errorf("%d live reads, want at most %d", reader.count, limit)
 	}
 }
 
-func TestTransformsNeverPanicOnAnything(t *testing.T) {
+func TestTransformsNeverPanic(t *testing.T) {
 	broken := makeRun("run", "uid", "1")
 	broken.Spec.ParametersLiteral = new(string)
 	for name, obj := range map[string]any{
-		"nothing":                     nil,
-		"a tombstone":                 toolscache.DeletedFinalStateUnknown{Key: "a/b"},
-		"a run of two kinds of input": broken,
-		"a run without anything":      &v1alpha1.FunctionRun{},
+		"nothing":                          nil,
+		"a tombstone":                      toolscache.DeletedFinalStateUnknown{Key: "a/b"},
+		"a run with two sources of inputs": broken,
+		"an empty run":                     &v1alpha1.FunctionRun{},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := slimRun(obj); err != nil {

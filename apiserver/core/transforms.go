@@ -12,18 +12,17 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// WorkerContainer is the name of the container of a worker's pod that runs the supervisor.
+// WorkerContainer is the name of the container that runs the supervisor in a worker's pod.
 const WorkerContainer = "worker"
 
-// slimRun keeps of a FunctionRun what the API server asks for often: neither its inputs nor who wrote which field.
-// Nothing recovers a panic in an informer's transform, and an error would stop the cache: whatever goes wrong, the
-// object is kept without its inputs.
+// slimRun drops the inputs and the managed fields of a FunctionRun. Informers do not recover panics of a transform, and an error would stop
+// the cache: after any failure the object is kept without its inputs.
 func slimRun(obj any) (kept any, err error) {
 	run, ok := obj.(*v1alpha1.FunctionRun)
 	if !ok {
 		return obj, nil
 	}
-	noteUpdated(run)
+	recordUpdated(run)
 	defer func() {
 		problem := err
 		if p := recover(); p != nil {
@@ -38,7 +37,7 @@ func slimRun(obj any) (kept any, err error) {
 	return parameters.DropInputs(run)
 }
 
-// slimFunction keeps a Function with its code, which REST shows in lists too, and without the files beside it.
+// slimFunction keeps a Function with its code, which REST returns in lists too, and drops its files.
 func slimFunction(obj any) (any, error) {
 	if function, ok := obj.(*v1alpha1.Function); ok {
 		slimMetadata(function)
@@ -47,9 +46,9 @@ func slimFunction(obj any) (any, error) {
 	return obj, nil
 }
 
-// slimMetadata drops what is large and never asked for, and keeps the time of the last write.
+// slimMetadata drops large unused metadata, and keeps the time of the last write.
 func slimMetadata(object metav1.Object) {
-	noteUpdated(object)
+	recordUpdated(object)
 	delete(object.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 }
 
@@ -60,7 +59,7 @@ func slimImage(obj any) (any, error) {
 	return obj, nil
 }
 
-// slimPod keeps of a pod what identifies a worker and what says how it ended.
+// slimPod keeps the identity of a worker's pod and how it ended.
 func slimPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {

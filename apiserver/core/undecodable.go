@@ -8,14 +8,14 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// NotDecodableError says that a stored object does not fit its type: of such an object the caches have the metadata alone.
+// NotDecodableError means that a stored object does not fit its type: the caches have only its metadata.
 type NotDecodableError struct{ Kind, Name, Problem string }
 
 func (e *NotDecodableError) Error() string {
 	return fmt.Sprintf("the stored %s %s cannot be decoded (%s): correct it with kubectl, or delete it", e.Kind, e.Name, e.Problem)
 }
 
-// Decodable returns nil for an object that has its content, else a *NotDecodableError.
+// Decodable returns nil if the object was decoded, else a *NotDecodableError.
 func Decodable(object client.Object) error {
 	problem := v1alpha1.DecodeError(object)
 	if problem == "" {

@@ -8,11 +8,11 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-// GroupVersion is the group under which the aggregator forwards to the face. It has no resources: kubectl get functions
-// always means the custom resource, and nobody waits for this group to list or to delete.
+// GroupVersion is the API group whose requests the aggregator forwards to REST. It has no resources, so that kubectl get functions always
+// means the custom resource, and clients that list or delete every resource ignore the group.
 var GroupVersion = schema.GroupVersion{Group: "rest.sharedcloud.io", Version: "v1"}
 
-// Install puts the face, and the discovery of a group without resources, behind the library's chain of handlers.
+// Install installs REST and the discovery of its empty group behind the generic server's handler chain.
 func Install(server *genericapiserver.GenericAPIServer, api *API) {
 	version := metav1.GroupVersionForDiscovery{GroupVersion: GroupVersion.String(), Version: GroupVersion.Version}
 	group := metav1.APIGroup{Name: GroupVersion.Group, Versions: []metav1.GroupVersionForDiscovery{version}, PreferredVersion: version}
@@ -20,7 +20,7 @@ func Install(server *genericapiserver.GenericAPIServer, api *API) {
 	server.AggregatedDiscoveryGroupManager.AddGroupVersion(GroupVersion.Group, apidiscoveryv2.APIVersionDiscovery{
 		Version: GroupVersion.Version, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent, Resources: []apidiscoveryv2.APIResourceDiscovery{},
 	})
-	// The library's own container would take all that is below the group's path for itself.
+	// The generic server's own installer would handle every path below the group.
 	mux := server.Handler.NonGoRestfulMux
 	mux.Handle("/apis/"+GroupVersion.Group, discovery.NewAPIGroupHandler(server.Serializer, group))
 	mux.Handle(AggregatedPrefix, discovery.NewAPIVersionHandler(server.Serializer, GroupVersion,

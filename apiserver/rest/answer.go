@@ -14,19 +14,19 @@ import (
 
 const (
 	contentJSON = "application/json"
-	// timeLayout is the format of every date, in UTC.
+	// timeLayout is the format of dates, in UTC.
 	timeLayout = "02-01-2006 15:04:05"
-	// streamBuffer is the number of bytes of a list that are written at once.
+	// streamBuffer is the number of bytes of a list that one write sends.
 	streamBuffer = 32 << 10
-	// minZipped is the smallest answer that is compressed.
+	// minZipped is the smallest response that is compressed.
 	minZipped = 1 << 10
-	// writeTimeout is the time that a caller has to read what is written at once.
+	// writeTimeout bounds one write: the time in which the client must receive it.
 	writeTimeout = 30 * time.Second
 )
 
-// Appending to a buffer is most of what a list of thousands costs, so objects are written field by field.
+// Encoding dominates the cost of a list of thousands, so objects are appended field by field.
 
-// appendText appends a string of JSON: what is not ASCII as it is, what is not UTF-8 as U+FFFD.
+// appendText appends a JSON string. It keeps non-ASCII characters and replaces invalid UTF-8 by U+FFFD.
 func appendText(b []byte, text string) []byte {
 	const hexadecimal = "0123456789abcdef"
 	b = append(b, '"')
@@ -61,7 +61,7 @@ func appendText(b []byte, text string) []byte {
 			b = append(b, text[start:i]...)
 			b = append(b, '\xef', '\xbf', '\xbd')
 			start = i + 1
-		case r == '\u2028' || r == '\u2029': // a script would take them for the end of a line
+		case r == '\u2028' || r == '\u2029': // JavaScript treats them as line terminators
 			b = append(b, text[start:i]...)
 			b = append(b, `\u202`...)
 			b = append(b, hexadecimal[r&0xf])
@@ -73,7 +73,7 @@ func appendText(b []byte, text string) []byte {
 	return append(b, '"')
 }
 
-// object appends the fields of an object in their order.
+// object appends an object's fields in their order.
 type object struct {
 	b     []byte
 	first bool
@@ -87,7 +87,7 @@ func (o *object) name(name string) {
 	}
 	o.first = false
 	o.b = append(o.b, '"')
-	o.b = append(o.b, name...) // a constant of ours
+	o.b = append(o.b, name...) // names are constants that need no escaping
 	o.b = append(o.b, '"', ':')
 }
 
@@ -119,18 +119,18 @@ func (o *object) money(name string, value float64) {
 	}
 }
 
-func (o *object) truth(name string, value bool) {
+func (o *object) boolean(name string, value bool) {
 	o.name(name)
 	o.b = strconv.AppendBool(o.b, value)
 }
 
-// raw writes what is JSON already.
+// raw writes a value that is already JSON.
 func (o *object) raw(name, value string) {
 	o.name(name)
 	o.b = append(o.b, value...)
 }
 
-// date writes a moment in µs since 1970, or null for 0.
+// date writes a time in µs since 1970, or null for 0.
 func (o *object) date(name string, micros int64) {
 	o.name(name)
 	if micros == 0 {
@@ -144,7 +144,7 @@ func (o *object) date(name string, micros int64) {
 
 func (o *object) end() []byte { return append(o.b, '}') }
 
-// stream writes an answer of any length. What fails, fails for good: broken says why.
+// stream writes a list of any length. broken is the first error; nothing is written after it.
 type stream struct {
 	call     *call
 	status   int
@@ -158,7 +158,7 @@ type stream struct {
 
 func (c *call) newStream(status int) *stream { return &stream{call: c, status: status} }
 
-// begin sends the header.
+// begin sends the response header.
 func (s *stream) begin() {
 	if s.begun {
 		return
@@ -167,10 +167,10 @@ func (s *stream) begin() {
 	header := s.call.w.Header()
 	header.Set("Content-Type", contentJSON)
 	header.Add("Vary", "Accept-Encoding")
-	var sink interface{ Write(p []byte) (int, error) } = patient{s.call}
+	var sink interface{ Write(p []byte) (int, error) } = timedWriter{s.call}
 	if accept.Gzip(s.call.r.Header.Values("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
-		s.zip, _ = gzip.NewWriterLevel(sink, gzip.BestSpeed) // the level is one
+		s.zip, _ = gzip.NewWriterLevel(sink, gzip.BestSpeed) // the level is valid
 		sink = s.zip
 	}
 	s.buffered = bufio.NewWriterSize(sink, streamBuffer)
@@ -178,8 +178,7 @@ func (s *stream) begin() {
 	s.put([]byte{'['})
 }
 
-// item adds one more object, written by its function at the end of a buffer. It returns false when the caller takes no
-// more.
+// item appends an object, which write appends to the buffer. It returns false if the client receives no more.
 func (s *stream) item(write func(b []byte) []byte) bool {
 	s.begin()
 	s.scratch = s.scratch[:0]
@@ -192,7 +191,7 @@ func (s *stream) item(write func(b []byte) []byte) bool {
 	return s.broken == nil
 }
 
-// end makes a whole of it.
+// end completes the list.
 func (s *stream) end() {
 	s.begin()
 	s.put([]byte{']'})
@@ -210,17 +209,17 @@ func (s *stream) put(data []byte) {
 	}
 }
 
-// patient gives the caller some time for each piece.
-type patient struct{ call *call }
+// timedWriter bounds the time of each write.
+type timedWriter struct{ call *call }
 
-func (p patient) Write(data []byte) (int, error) {
+func (p timedWriter) Write(data []byte) (int, error) {
 	_ = p.call.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	// Lets other requests run between two pieces of a long answer.
+	// Let other requests run between two writes of a long response.
 	runtime.Gosched()
 	return p.call.w.Write(data)
 }
 
-// answer writes one object.
+// answer sends one object.
 func (c *call) answer(status int, body []byte) {
 	header := c.w.Header()
 	header.Set("Content-Type", contentJSON)
@@ -228,12 +227,12 @@ func (c *call) answer(status int, body []byte) {
 	if len(body) >= minZipped && accept.Gzip(c.r.Header.Values("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
 		c.w.WriteHeader(status)
-		zip, _ := gzip.NewWriterLevel(patient{c}, gzip.BestSpeed)
+		zip, _ := gzip.NewWriterLevel(timedWriter{c}, gzip.BestSpeed)
 		_, _ = zip.Write(body)
 		_ = zip.Close()
 		return
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)
-	_, _ = patient{c}.Write(body)
+	_, _ = timedWriter{c}.Write(body)
 }

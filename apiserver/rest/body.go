@@ -9,8 +9,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 )
 
-// readBody reads a body of any of the three kinds. No body is one without fields. What it had of the budget is given back with
-// the answer.
+// readBody reads a body of any supported type. An empty body has no fields. The body's share of the budget is released after the response.
 func (c *call) readBody() (wire.Body, []byte, error) {
 	limits, charge, err := c.openBody()
 	if err != nil {
@@ -20,7 +19,7 @@ func (c *call) readBody() (wire.Body, []byte, error) {
 	data, err := bodies.New(c.w, c.r, limits, charge, c.api.Clock).ReadAll(c.r.ContentLength)
 	switch {
 	case errors.Is(err, bodies.ErrFull):
-		c.charge = nil // it was given back, and the rest of the body is passed over
+		c.charge = nil // the reader has released it and discarded the rest of the body
 		return wire.Body{}, nil, bodyRefusal(err)
 	case err != nil:
 		c.passBody(err)
@@ -31,23 +30,23 @@ func (c *call) readBody() (wire.Body, []byte, error) {
 	return read, data, err
 }
 
-// openBody says what a body may take, and charges it to those who send it.
+// openBody returns the limits of the body, and charges it to the budgets of its sender.
 func (c *call) openBody() (bodies.Limits, *bodies.Charge, error) {
 	if c.caller == nil {
-		charge, err := c.api.limits.unknown.Open(bodies.Key{Kind: bodies.Address, Name: connections.Source(c.r)})
-		return bodies.Limits{Bytes: guestBody, Timeout: readPatience}, charge, err
+		charge, err := c.api.limits.anonymousBodies.Open(bodies.Key{Kind: bodies.Address, Name: connections.Source(c.r)})
+		return bodies.Limits{Bytes: maxAnonymousBody, Timeout: bodyTimeout}, charge, err
 	}
 	charge, err := c.api.limits.bodies.Open(bodies.Key{Kind: bodies.Caller, Name: c.caller.GetName() + "\x00" + c.caller.GetUID()},
 		bodies.Key{Kind: bodies.Namespace, Name: c.namespace})
-	return bodies.Limits{Bytes: maxBody, Timeout: readPatience}, charge, err
+	return bodies.Limits{Bytes: maxBody, Timeout: bodyTimeout}, charge, err
 }
 
-// discardBody reads the body of a request that needs none, so that one that is too long is refused on every route.
+// discardBody reads the body of a request that needs none, so that every route refuses one that is too long.
 func (c *call) discardBody() error {
 	if c.r.ContentLength == 0 {
 		return nil
 	}
-	limits := bodies.Limits{Bytes: guestBody, Timeout: readPatience}
+	limits := bodies.Limits{Bytes: maxAnonymousBody, Timeout: bodyTimeout}
 	if c.r.ContentLength > limits.Bytes {
 		err := &http.MaxBytesError{Limit: limits.Bytes}
 		c.passBody(err)
@@ -60,14 +59,14 @@ func (c *call) discardBody() error {
 	return nil
 }
 
-// passBody lets the caller finish a body that is too long, so that it reads the refusal.
+// passBody discards the rest of a body that is too long, so that the client reads the error.
 func (c *call) passBody(err error) {
-	most := int64(bodies.DrainAuthenticated)
+	limit := int64(bodies.DrainAuthenticated)
 	if c.caller == nil {
-		most = bodies.DrainUnauthenticated
+		limit = bodies.DrainUnauthenticated
 	}
 	if errors.As(err, new(*http.MaxBytesError)) {
-		bodies.Drain(c.w, c.r, most)
+		bodies.Drain(c.w, c.r, limit)
 	}
 }
 
@@ -76,9 +75,9 @@ func bodyRefusal(err error) error {
 	case errors.As(err, new(*http.MaxBytesError)):
 		return err
 	case errors.Is(err, bodies.ErrFull), errors.Is(err, bodies.ErrBusy):
-		return later(http.StatusTooManyRequests, retrySoon, "Too many bodies are being read: try again.")
+		return later(http.StatusTooManyRequests, retrySoon, "Too many request bodies are being received: retry in a second.")
 	case errors.Is(err, bodies.ErrSlow):
-		return refuse(http.StatusRequestTimeout, "The body did not arrive within %d seconds.", int(readPatience.Seconds()))
+		return refuse(http.StatusRequestTimeout, "The body did not arrive within %d seconds.", int(bodyTimeout.Seconds()))
 	}
-	return refuse(http.StatusBadRequest, "The body cannot be read: it ends before it is complete, or is no body of HTTP.")
+	return refuse(http.StatusBadRequest, "The body cannot be read: it is incomplete or not valid HTTP.")
 }

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/klog/v2"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
@@ -20,19 +21,22 @@ import (
 	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
-// maxMessage is how many bytes of a message of the Kubernetes API are passed on, and are logged.
+// maxMessage bounds the bytes of a message of the Kubernetes API in responses and in the log.
 const maxMessage = 2000
 
-// errPrecondition: the object is not the one that If-Match names.
+// internalError is the detail of a 500.
+const internalError = "Internal server error: find the request by its X-Request-Id in the log of the API server."
+
+// errPrecondition: If-Match does not contain the object's ETag.
 var errPrecondition = errors.New("the object has changed since it was read")
 
-// refusal is an answer other than success.
+// refusal is an error response.
 type refusal struct {
 	status int
 	body   any
-	// retryAfter is when to come again; 0 where that helps nothing.
+	// retryAfter is the value of Retry-After; 0 if a retry does not help.
 	retryAfter time.Duration
-	// headers beside that, name and value in turn.
+	// headers are further headers, name and value in turn.
 	headers []string
 }
 
@@ -51,7 +55,7 @@ func forbidden() *refusal {
 	return refuse(http.StatusForbidden, "You do not have permission to perform this action.")
 }
 func notAllowed(method string, allowed []string) *refusal {
-	r := refuse(http.StatusMethodNotAllowed, "Method %q not allowed.", wire.Cut(method, 32))
+	r := refuse(http.StatusMethodNotAllowed, "Method %q not allowed.", printable.Cut(method, 32))
 	r.headers = []string{"Allow", strings.Join(allowed, ", ")}
 	return r
 }
@@ -61,14 +65,14 @@ func later(status int, after time.Duration, format string, args ...any) *refusal
 	return r
 }
 
-// problems are what is wrong with the fields of a body: field to sentences. 400.
+// problems are the errors of fields: field to messages. 400.
 type problems map[string][]string
 
 func (p problems) Error() string { return fmt.Sprintf("fields: %v", map[string][]string(p)) }
 
-func (p problems) add(field, sentence string) { p[field] = append(p[field], sentence) }
+func (p problems) add(field, message string) { p[field] = append(p[field], message) }
 
-// orNil is the error, if there is a problem.
+// orNil returns nil if there are no problems.
 func (p problems) orNil() error {
 	if len(p) == 0 {
 		return nil
@@ -76,7 +80,7 @@ func (p problems) orNil() error {
 	return p
 }
 
-// refusalOf is the one place that turns errors into answers.
+// refusalOf maps all errors to responses.
 func refusalOf(err error) *refusal {
 	var refused *refusal
 	var fields problems
@@ -93,18 +97,18 @@ func refusalOf(err error) *refusal {
 		return refused
 	case errors.As(err, &fields):
 		return &refusal{status: http.StatusBadRequest, body: map[string][]string(fields)}
-	case errors.As(err, &body) && body.OfNoField:
-		return &refusal{status: http.StatusBadRequest, body: map[string][]string{"non_field_errors": {body.Sentence}}}
+	case errors.As(err, &body) && body.NonField:
+		return &refusal{status: http.StatusBadRequest, body: map[string][]string{"non_field_errors": {body.Message}}}
 	case errors.As(err, &body):
-		return refuse(http.StatusBadRequest, "%s", body.Sentence)
+		return refuse(http.StatusBadRequest, "%s", body.Message)
 	case errors.As(err, &media):
-		return refuse(http.StatusUnsupportedMediaType, "Unsupported media type %q in request.", wire.Cut(media.Given, 100))
+		return refuse(http.StatusUnsupportedMediaType, "Unsupported media type %q in request.", printable.Cut(media.Given, 100))
 	case errors.As(err, &token):
 		return &refusal{status: http.StatusUnauthorized, body: detail{token.Sentence}, headers: []string{"WWW-Authenticate", "Token"}}
 	case errors.As(err, &owned):
-		return refuse(http.StatusConflict, "%s.", upper(owned.Error()))
+		return refuse(http.StatusConflict, "%s.", capitalize(owned.Error()))
 	case errors.As(err, &broken):
-		return refuse(http.StatusConflict, "%s.", upper(broken.Error()))
+		return refuse(http.StatusConflict, "%s.", capitalize(broken.Error()))
 	case errors.As(err, &reference):
 		return refuse(http.StatusForbidden, "You do not have permission to perform this action. %s.", reference.Error())
 	case errors.As(err, &tooLarge):
@@ -112,50 +116,50 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, core.ErrNotFound):
 		return notFound()
 	case errors.Is(err, writes.ErrChanged), errors.Is(err, writes.ErrKeyReused):
-		return refuse(http.StatusConflict, "%s.", upper(err.Error()))
+		return refuse(http.StatusConflict, "%s.", capitalize(err.Error()))
 	case errors.Is(err, errPrecondition):
-		return refuse(http.StatusPreconditionFailed, "%s.", upper(err.Error()))
+		return refuse(http.StatusPreconditionFailed, "%s.", capitalize(err.Error()))
 	case errors.As(err, &share):
-		return later(http.StatusTooManyRequests, share.RetryAfter, "%s", sentence(share.Sentence))
+		return later(http.StatusTooManyRequests, share.RetryAfter, "%s", asSentence(share.Sentence))
 	case errors.Is(err, core.ErrBusy):
 		return later(http.StatusTooManyRequests, time.Second, "Request was throttled. Expected available in 1 second.")
 	case errors.Is(err, core.ErrUnavailable), errors.Is(err, identity.ErrUnavailable):
-		return later(http.StatusServiceUnavailable, 5*time.Second, "The Kubernetes API does not answer at the moment: try again in some seconds.")
+		return later(http.StatusServiceUnavailable, 5*time.Second, "The Kubernetes API is temporarily unavailable: retry in a few seconds.")
 	case errors.Is(err, outcomes.ErrNotReady), errors.Is(err, outcomes.ErrDisk), errors.Is(err, outcomes.ErrFull), errors.Is(err, outcomes.ErrDamaged):
-		return later(http.StatusServiceUnavailable, 5*time.Second, "The outcome store cannot be read at the moment: try again in some seconds.")
+		return later(http.StatusServiceUnavailable, 5*time.Second, "The outcome store is temporarily unavailable: retry in a few seconds.")
 	}
 	return refusalOfAPI(err)
 }
 
-// refusalOfAPI turns what the Kubernetes API refused into an answer.
+// refusalOfAPI maps an error of the Kubernetes API to a response.
 func refusalOfAPI(err error) *refusal {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
-		klog.Background().Error(logged(err), "A request of REST failed")
-		return refuse(http.StatusInternalServerError, "Something went wrong here, and it is not your request: its id is in the log of the API server.")
+		klog.Background().Error(logged(err), "REST request failed")
+		return refuse(http.StatusInternalServerError, "%s", internalError)
 	}
-	message := wire.Cut(status.Status().Message, maxMessage)
+	message := printable.Cut(status.Status().Message, maxMessage)
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return refuse(http.StatusBadRequest, "%s", message)
-	case apierrors.IsForbidden(err): // a quota, or a policy of admission
+	case apierrors.IsForbidden(err): // a quota or an admission policy
 		return refuse(http.StatusForbidden, "%s", message)
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return refuse(http.StatusConflict, "%s", message)
 	}
-	klog.Background().Error(logged(err), "The Kubernetes API refused a request of REST")
-	return later(http.StatusServiceUnavailable, 5*time.Second, "The Kubernetes API refused the request for now: try again in some seconds.")
+	klog.Background().Error(logged(err), "The Kubernetes API refused a REST request")
+	return later(http.StatusServiceUnavailable, 5*time.Second, "The Kubernetes API temporarily refused the request: retry in a few seconds.")
 }
 
-// logged is an error as it is logged: what the Kubernetes API says may repeat all that a caller sent.
+// logged bounds the text of an error for the log: messages of the Kubernetes API can repeat the caller's whole request.
 func logged(err error) error {
 	if text := err.Error(); len(text) > maxMessage {
-		return errors.New(wire.Cut(text, maxMessage))
+		return errors.New(printable.Cut(text, maxMessage))
 	}
 	return err
 }
 
-// write writes the refusal.
+// write sends the response.
 func (r *refusal) write(w http.ResponseWriter) {
 	header := w.Header()
 	for i := 0; i+1 < len(r.headers); i += 2 {
@@ -166,7 +170,7 @@ func (r *refusal) write(w http.ResponseWriter) {
 	}
 	body, err := encodeJSON(r.body)
 	if err != nil {
-		body = []byte(`{"detail":"Something went wrong here."}`)
+		body = []byte(`{"detail":"Internal server error."}`)
 	}
 	header.Del("Content-Encoding")
 	header.Set("Content-Type", contentJSON)
@@ -175,7 +179,7 @@ func (r *refusal) write(w http.ResponseWriter) {
 	_, _ = w.Write(body)
 }
 
-// encodeJSON writes a small value as the documentation does: compact, and what is not ASCII as it is.
+// encodeJSON encodes a small value as in the documentation: compact, with unescaped non-ASCII characters.
 func encodeJSON(value any) ([]byte, error) {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
@@ -186,15 +190,15 @@ func encodeJSON(value any) ([]byte, error) {
 	return []byte(strings.TrimSuffix(b.String(), "\n")), nil
 }
 
-// sentence makes one of a message that begins with a small letter.
-func sentence(text string) string {
-	if text = upper(text); !strings.HasSuffix(text, ".") {
+// asSentence begins a message with a capital letter and ends it with a full stop.
+func asSentence(text string) string {
+	if text = capitalize(text); !strings.HasSuffix(text, ".") {
 		text += "."
 	}
 	return text
 }
 
-func upper(text string) string {
+func capitalize(text string) string {
 	if text == "" {
 		return text
 	}

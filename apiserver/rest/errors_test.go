@@ -12,7 +12,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-//security:attack tenant | A request whose content the Kubernetes API repeats in an error of a megabyte. | The answer and the log have at most 2,000 bytes of it.
+//security:attack tenant | A request whose content the Kubernetes API repeats in an error of a megabyte. | The response and the log contain at most 2,000 bytes of it.
 func TestErrorsOfTheKubernetesAPIAreCut(t *testing.T) {
 	long := strings.Repeat("é", 1<<20)
 	flags := flag.NewFlagSet("klog", flag.PanicOnError)
@@ -29,9 +29,9 @@ func TestErrorsOfTheKubernetesAPIAreCut(t *testing.T) {
 		status int
 		logs   string
 	}{
-		"an error of the server": {apierrors.NewInternalError(errors.New(long)), http.StatusServiceUnavailable, "The Kubernetes API refused a request"},
-		"no error of the API":    {errors.New(long), http.StatusInternalServerError, "A request of REST failed"},
-		"what is refused":        {apierrors.NewBadRequest(long), http.StatusBadRequest, ""},
+		"an internal error":         {apierrors.NewInternalError(errors.New(long)), http.StatusServiceUnavailable, "The Kubernetes API refused a REST request"},
+		"an error without a status": {errors.New(long), http.StatusInternalServerError, "REST request failed"},
+		"a refused request":         {apierrors.NewBadRequest(long), http.StatusBadRequest, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
@@ -42,7 +42,7 @@ func TestErrorsOfTheKubernetesAPIAreCut(t *testing.T) {
 			if err != nil || got.status != tc.status || len(body) > maxMessage+200 {
 				t.Errorf("%d with %d bytes, %v", got.status, len(body), err)
 			}
-			// A log line has the text quoted, and each severity is written to the log of those below it, too.
+			// A log line quotes the text, and klog writes each severity to the logs of the lower ones too.
 			if log.Len() > 4*(maxMessage+200) || !strings.Contains(log.String(), tc.logs) {
 				t.Errorf("%d bytes are logged: %.200s", log.Len(), log.String())
 			}

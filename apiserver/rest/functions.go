@@ -22,7 +22,7 @@ const (
 	maxCode           = 921600
 )
 
-// appendFunction writes a function.
+// appendFunction appends a function.
 func (c *call) appendFunction(b []byte, f *v1alpha1.Function, code string) []byte {
 	imageID, registryPath := "", ""
 	if image, ok := c.api.Catalogue.Named(f.Namespace, f.Spec.Image); ok {
@@ -44,7 +44,7 @@ func (c *call) appendFunction(b []byte, f *v1alpha1.Function, code string) []byt
 	return o.end()
 }
 
-// etag changes with everything that a caller can change of a function, and with code in a ConfigMap.
+// etag changes with every field that a caller can change, and with code in a ConfigMap.
 func etag(f *v1alpha1.Function) string {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(f.UID))
@@ -87,7 +87,7 @@ func listFunctions(c *call) error {
 	return nil
 }
 
-// function finds the function of the path, if the caller may see it.
+// function returns the function of the path, if the caller may get it.
 func (c *call) function() (*v1alpha1.Function, error) {
 	f, ok := c.api.Cluster.Functions.Get(c.namespace, c.id)
 	if !ok {
@@ -111,16 +111,16 @@ func getFunction(c *call) error {
 	return c.answerFunction(http.StatusOK, f)
 }
 
-// functionBody reads the fields of a body into what a function has. present is nil for a new one; all says that each field
-// is required.
+// functionBody reads a body into the fields of a function. present are its current fields, nil for a new function; all requires every
+// field.
 func (c *call) functionBody(b wire.Body, present *writes.FunctionFields, all bool) (writes.FunctionFields, error) {
 	wrong := problems{}
 	var fields writes.FunctionFields
 	if present != nil {
 		fields = *present
 	}
-	text := func(name string, most int, required bool, into *string) (given bool) {
-		value, given, problem := b.Text(name, most)
+	text := func(name string, maxLength int, required bool, into *string) (given bool) {
+		value, given, problem := b.Text(name, maxLength)
 		switch {
 		case !given && !required:
 		case problem != "":
@@ -137,7 +137,7 @@ func (c *call) functionBody(b wire.Body, present *writes.FunctionFields, all boo
 	if err != nil {
 		return fields, err
 	}
-	// The client of 2018 never says the runtime: its image's is meant, also where another image is chosen.
+	// The client of 2018 never sends the runtime: it defaults to the image's, also when the image changes.
 	follows := all && c.slash || !all && fields.Image != before
 	if !text("runtime", 32, all && !c.slash, &fields.Runtime) && follows && image != nil {
 		fields.Runtime = image.Spec.Runtime
@@ -154,8 +154,8 @@ func (c *call) functionBody(b wire.Body, present *writes.FunctionFields, all boo
 	return fields, wrong.orNil()
 }
 
-// imageOf reads the field image, and returns the image that is in force after the change; nil where there is none. The error
-// is that it cannot be found out which images the caller may see.
+// imageOf reads the field image, and returns the image after the change, or nil if there is none. The error is a failed check of the caller's
+// rights on images.
 func (c *call) imageOf(b wire.Body, required bool, fields *writes.FunctionFields, wrong problems) (*v1alpha1.FunctionImage, error) {
 	id, given, problem := b.UUID("image")
 	if !given && !required {
@@ -176,31 +176,31 @@ func (c *call) imageOf(b wire.Body, required bool, fields *writes.FunctionFields
 	image, shadowed, found := c.api.Catalogue.Get(c.namespace, id, own)
 	switch {
 	case !found:
-		wrong.add("image", wire.SentenceNoObject(id))
+		wrong.add("image", wire.MessageNoObject(id))
 		return nil, nil
 	case v1alpha1.DecodeError(image) != "":
-		wrong.add("image", upper(core.Decodable(image).Error())+".")
+		wrong.add("image", capitalize(core.Decodable(image).Error())+".")
 		return nil, nil
 	case shadowed != nil:
-		wrong.add("image", fmt.Sprintf("This image is hidden by the one of the same name in your namespace, %s.", c.api.Catalogue.UUID(c.namespace, shadowed)))
+		wrong.add("image", fmt.Sprintf("This image is hidden by the image of the same name in your namespace, %s.", c.api.Catalogue.UUID(c.namespace, shadowed)))
 		return nil, nil
 	}
 	fields.Image = image.Name
 	return image, nil
 }
 
-// checkRuntime: the runtime is known, and of the language that the image has.
+// checkRuntime checks that the runtime is known and of the image's language.
 func checkRuntime(fields writes.FunctionFields, image *v1alpha1.FunctionImage, wrong problems) {
 	language, known := runtimes.Language(fields.Runtime)
 	if !known {
-		wrong.add("runtime", wire.SentenceNoChoice(fields.Runtime))
+		wrong.add("runtime", wire.MessageNoChoice(fields.Runtime))
 		return
 	}
 	if image == nil {
 		return
 	}
 	if provided, known := runtimes.Language(image.Spec.Runtime); known && provided != language {
-		wrong.add("runtime", wire.SentenceNoChoice(fields.Runtime)+fmt.Sprintf(" The image runs %s.", image.Spec.Runtime))
+		wrong.add("runtime", wire.MessageNoChoice(fields.Runtime)+fmt.Sprintf(" The image runs %s.", image.Spec.Runtime))
 	}
 }
 
@@ -220,11 +220,11 @@ func createFunction(c *call) error {
 	if err != nil {
 		return err
 	}
-	f, again, err := c.api.Writer.CreateFunction(c.ctx(), c.namespace, fields, by)
+	f, repeated, err := c.api.Writer.CreateFunction(c.ctx(), c.namespace, fields, by)
 	if err != nil {
 		return err
 	}
-	klog.FromContext(c.ctx()).Info("Made a Function for a caller", "function", klog.KObj(f), "caller", by.User, "again", again)
+	klog.FromContext(c.ctx()).Info("Created a Function for a caller", "function", klog.KObj(f), "caller", by.User, "repeated", repeated)
 	return c.answerFunction(c.created(), f)
 }
 
@@ -257,7 +257,7 @@ func (c *call) changeFunction(verb string, all bool) error {
 	return c.answerFunction(http.StatusOK, changed)
 }
 
-// matches says whether the function is one of those that If-Match names.
+// matches returns errPrecondition unless If-Match is missing or contains the function's ETag.
 func (c *call) matches(f *v1alpha1.Function) error {
 	headers := c.r.Header.Values("If-Match")
 	if len(headers) == 0 {
@@ -302,7 +302,7 @@ func deleteFunction(c *call) error {
 	return c.deleted()
 }
 
-// created is the status of a success on POST in the dialect of the call.
+// created returns the status of a successful POST in the dialect of the call.
 func (c *call) created() int {
 	if c.slash {
 		return http.StatusCreated

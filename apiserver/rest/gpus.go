@@ -11,7 +11,7 @@ func (c *call) appendGPU(b []byte, gpu core.GPU) []byte {
 	o := newObject(b)
 	o.text("uuid", gpu.UUID())
 	o.date("current_server_time", c.now.UnixMicro())
-	o.truth("is_available", gpu.Available)
+	o.boolean("is_available", gpu.Available)
 	o.date("created_at", gpu.Created.UnixMicro())
 	o.text("name", gpu.Name)
 	o.text("codename", gpu.Codename)
@@ -50,7 +50,8 @@ func getGPU(c *call) error {
 	return c.unknown()
 }
 
-// gpusFor are the products on which a run may land whose weakest is base. The problem is what is wrong with base.
+// gpusFor returns the label of the weakest acceptable product, and all available products that are acceptable. problem is the error of the
+// field base_gpu.
 func (c *call) gpusFor(id string) (base string, products []string, problem string) {
 	gpus := c.api.Cluster.Nodes.GPUs()
 	var available []core.GPUProduct
@@ -64,7 +65,7 @@ func (c *call) gpusFor(id string) (base string, products []string, problem strin
 		}
 	}
 	if found == nil {
-		return "", nil, wire.SentenceNoObject(id)
+		return "", nil, wire.MessageNoObject(id)
 	}
 	for _, product := range core.AtLeastAsStrong(found.GPUProduct, available) {
 		products = append(products, product.Product)

@@ -17,7 +17,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
-// readers are what each route that takes a body makes of it, as far as no cluster is needed. A route that is added needs one.
+// readers decode the body of each route, as far as possible without a cluster. Add one for each new route with a body.
 var readers = map[string]func(wire.Body){
 	"POST functions":      textFields("name", "code", "runtime", "image"),
 	"PUT functions":       textFields("name", "code", "runtime", "image"),
@@ -40,7 +40,7 @@ func textFields(names ...string) func(wire.Body) {
 	}
 }
 
-// hostileBodies are bodies of about so many bytes, by content type.
+// hostileBodies returns bodies of about the given size, by content type.
 func hostileBodies(size int) map[string]map[string]string {
 	filled := func(begin, part, end string) string {
 		return begin + strings.Repeat(part, max(0, size-len(begin)-len(end))/len(part)) + end
@@ -70,8 +70,8 @@ func hostileBodies(size int) map[string]map[string]string {
 	}
 }
 
-//security:attack tenant | A body of the largest size, in JSON, as a form or in parts, that is made of as many small pieces as it can be, on each route. | Memory stays within a small multiple of the bytes that were read.
-func TestBodiesTakeASmallMultipleOfTheirBytesOnEachRoute(t *testing.T) {
+//security:attack tenant | A body of the maximum size, as JSON, a form or multipart, that consists of as many small parts as possible, on each route. | Memory stays within a small multiple of the bytes that were read.
+func TestTheMemoryOfBodiesIsBoundedOnEachRoute(t *testing.T) {
 	api := New(Config{Clock: clock.RealClock{}})
 	for name, route := range api.routes {
 		for _, methods := range []map[string]handler{route.collection, route.item} {
@@ -87,7 +87,7 @@ func TestBodiesTakeASmallMultipleOfTheirBytesOnEachRoute(t *testing.T) {
 					continue
 				}
 				if method == http.MethodPut || method == http.MethodPatch {
-					continue // as POST
+					continue // like POST
 				}
 				t.Run(method+" "+name, func(t *testing.T) { takesLittle(t, api, route.open, read) })
 			}
@@ -98,7 +98,7 @@ func TestBodiesTakeASmallMultipleOfTheirBytesOnEachRoute(t *testing.T) {
 func takesLittle(t *testing.T, api *API, open bool, read func(wire.Body)) {
 	size := 2 << 20
 	if open {
-		size = guestBody
+		size = maxAnonymousBody
 	}
 	for contentType, texts := range hostileBodies(size - 100) {
 		for name, text := range texts {
@@ -125,15 +125,15 @@ func takesLittle(t *testing.T, api *API, open bool, read func(wire.Body)) {
 			}
 		}
 	}
-	for _, budget := range []*bodies.Budget{api.limits.bodies, api.limits.unknown} {
+	for _, budget := range []*bodies.Budget{api.limits.bodies, api.limits.anonymousBodies} {
 		if used := budget.Used(); used != 0 {
-			t.Errorf("%d bytes are charged after the last", used)
+			t.Errorf("%d bytes are still charged after the last body", used)
 		}
 	}
 }
 
-//security:attack anonymous | A body of more than 64 KiB without credentials, or many at once from one address. | It is refused with 413 or 429, and those who have credentials do not notice.
-func TestCallersWithoutCredentialsHaveASmallBudgetOfTheirOwn(t *testing.T) {
+//security:attack anonymous | A body of more than 64 KiB without credentials, or many at once from one address. | It is refused with 413 or 429, and callers with credentials are not affected.
+func TestAnonymousBodiesHaveASeparateBudget(t *testing.T) {
 	api := New(Config{Clock: clock.RealClock{}})
 	read := func(size int, caller user.Info) (*call, error) {
 		c := &call{api: api, w: httptest.NewRecorder(), r: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("username="+strings.Repeat("x", size-9)))}
@@ -142,22 +142,22 @@ func TestCallersWithoutCredentialsHaveASmallBudgetOfTheirOwn(t *testing.T) {
 		_, _, err := c.readBody()
 		return c, err
 	}
-	if _, err := read(guestBody, nil); err != nil {
-		t.Errorf("as many bytes as are allowed: %v", err)
+	if _, err := read(maxAnonymousBody, nil); err != nil {
+		t.Errorf("a body of the maximum size: %v", err)
 	}
-	if _, err := read(guestBody+1, nil); !errors.As(err, new(*http.MaxBytesError)) {
-		t.Errorf("one more: %v", err)
+	if _, err := read(maxAnonymousBody+1, nil); !errors.As(err, new(*http.MaxBytesError)) {
+		t.Errorf("one byte more: %v", err)
 	}
 	var open []*call
 	var err error
 	for err == nil && len(open) < 100 {
 		var c *call
-		if c, err = read(guestBody, nil); err == nil {
+		if c, err = read(maxAnonymousBody, nil); err == nil {
 			open = append(open, c)
 		}
 	}
 	if refused := (*refusal)(nil); !errors.As(err, &refused) || refused.status != http.StatusTooManyRequests || refused.retryAfter == 0 {
-		t.Errorf("after %d of one address: %v", len(open), err)
+		t.Errorf("after %d bodies of one address: %v", len(open), err)
 	}
 	if _, err := read(maxBody, &user.DefaultInfo{Name: "alice"}); err != nil {
 		t.Errorf("a caller with credentials: %v", err)

@@ -19,13 +19,13 @@ func (c *call) appendImage(b []byte, image *v1alpha1.FunctionImage) []byte {
 	o.date("created_at", core.CreatedMicros(image))
 	o.text("name", image.Name)
 	o.text("description", image.Spec.Description)
-	o.truth("requires_gpu", image.Spec.RequiresGPU)
+	o.boolean("requires_gpu", image.Spec.RequiresGPU)
 	o.text("runtime", image.Spec.Runtime)
 	o.text("tag", image.Spec.Tag)
 	return o.end()
 }
 
-// ownImages says whether images of the caller's namespace are his to see. The catalogue is everybody's.
+// ownImages reports whether the caller may list the images of its namespace. Every caller may list the catalogue.
 func (c *call) ownImages() (bool, error) { return c.may("list", resourceImages, "") }
 
 func listImages(c *call) error {

@@ -15,11 +15,10 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// A FunctionRun holds inputs of JSON as the Kubernetes API stores them, and that reads a number as a 64-bit integer or as a
-// float: 12345678901234567890 and 1.0 would reach the handler as another number. Inputs with such a number are stored as the
-// text of a Python tuple of tuples, in which every number stays as it was written. Both kinds of handlers read both.
-
-// listedInputs reads an array of arrays, which was checked: as JSON, or as a literal where only that keeps its numbers.
+// The Kubernetes API stores a JSON number as a 64-bit integer or a float: 12345678901234567890 and 1.0 would reach the handler as other
+// numbers. Inputs with such numbers are stored as the text of a Python tuple of tuples, which keeps every number as written. The runners of
+// both languages read both forms.
+// listedInputs reads a validated array of arrays: as JSON, or as a literal if only that keeps its numbers.
 func listedInputs(list []byte, runtime string) (inputs []v1alpha1.Input, literal *string, problem string) {
 	const wanted = "This must be an array of arrays, or the text of a Python tuple of tuples."
 	count, values, kept, null := 0, 0, true, -1
@@ -38,19 +37,19 @@ func listedInputs(list []byte, runtime string) (inputs []v1alpha1.Input, literal
 	case null >= 0:
 		return nil, nil, fmt.Sprintf("Item %d is null: it must be an array.", null)
 	case count == 0:
-		return nil, nil, "There is no input: give [[]] for a single call without values."
+		return nil, nil, "There are no inputs: use [[]] for a single call without values."
 	case !kept:
 		prefix := ""
 		if strings.HasPrefix(runtime, "python2") {
-			prefix = "u" // what JSON calls a string is unicode there
+			prefix = "u" // a JSON string is a unicode object in Python 2
 		}
 		text := inputsText(list, count, prefix)
 		if len(text) > maxParameters {
-			return nil, nil, wire.SentenceTooLong(maxParameters)
+			return nil, nil, wire.MessageTooLong(maxParameters)
 		}
 		return nil, &text, ""
 	}
-	// One piece of memory for all values, and their texts stay where they are: there may be a hundred thousand.
+	// One allocation for the values of all inputs, which share the memory of the body: there may be a hundred thousand.
 	all := make([]apiextensionsv1.JSON, 0, values)
 	inputs = make([]v1alpha1.Input, 0, count)
 	start := 0
@@ -61,9 +60,9 @@ func listedInputs(list []byte, runtime string) (inputs []v1alpha1.Input, literal
 	return inputs, nil, ""
 }
 
-var errNoInput = errors.New("an item is no array")
+var errNoInput = errors.New("an item is not an array")
 
-// eachInput calls value for each value of each input, and input behind them, with the index of one that is null instead, or -1.
+// eachInput calls value for each value of each input, and input after them, with the index of an input that is null, or -1.
 func eachInput(list []byte, input func(null int), value func([]byte)) error {
 	decoder := strictjson.NewDecoder(list, strictjson.Options{})
 	return decoder.Array(func(index int) error {
@@ -84,7 +83,7 @@ func eachInput(list []byte, input func(null int), value func([]byte)) error {
 	})
 }
 
-// numbersKept says whether the Kubernetes API keeps all numbers in a value.
+// numbersKept reports whether the Kubernetes API keeps all numbers of a value.
 func numbersKept(value []byte) bool {
 	inText := false
 	for i := 0; i < len(value); i++ {
@@ -107,8 +106,8 @@ func numbersKept(value []byte) bool {
 	return true
 }
 
-// numberKept says whether a number is the same once it was read as an integer of 64 bits, or else as a float, and written
-// again: an integer as one, and a float with a fraction or an exponent, so that it is read as a float.
+// numberKept reports whether the Kubernetes API keeps a number. It stores 64-bit integers as integers and all other numbers as floats, and
+// writes a float with a fraction or an exponent only if its value needs one.
 func numberKept(text string) bool {
 	if !strings.ContainsAny(text, ".eE") {
 		_, err := strconv.ParseInt(text, 10, 64)
@@ -119,10 +118,10 @@ func numberKept(text string) bool {
 		return false
 	}
 	size := math.Abs(value)
-	return value != math.Trunc(value) || size >= 1e21 // from there on it is written with an exponent
+	return value != math.Trunc(value) || size >= 1e21 // larger values are written with an exponent
 }
 
-// inputsText is the text of a Python tuple of tuples that means the same.
+// inputsText returns the text of the equivalent Python tuple of tuples.
 func inputsText(list []byte, count int, prefix string) string {
 	var b strings.Builder
 	b.Grow(len(list) + len(list)/2)

@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// The statuses of a job.
+// Statuses of a job.
 const (
 	jobCreated    = 1
 	jobInProgress = 2
@@ -25,27 +25,27 @@ const (
 	jobTimeout    = 5
 )
 
-// jobsPage is how many outcomes are in memory at a time.
+// jobsPage is the number of outcomes in memory.
 const jobsPage = 64
 
-// jobsOf is what is known of a run, to write its jobs from.
+// jobsOf is the state of a run from which its jobs are derived.
 type jobsOf struct {
 	run          *v1alpha1.FunctionRun
 	runID        string
 	functionName string
 	created      int64
 	gpus         int
-	given        *core.Given
-	// row is the run's in the store; nil before its first worker called.
+	given        *core.RunInputs
+	// row is the run in the outcome store; nil before the first call of a worker.
 	row     *outcomes.Run
 	workers map[int64]*outcomes.Worker
-	// holders are the workers that hold inputs.
+	// holders are the workers with leases.
 	holders []*outcomes.Worker
-	// busy are the workers by the index that they execute.
-	busy map[int]*outcomes.Worker
+	// executing has the workers by the index of the input that they execute.
+	executing map[int]*outcomes.Worker
 }
 
-// jobsOf reads what the jobs of a run have in common, but for the workers.
+// jobsOf reads the common state of a run's jobs, without its workers.
 func (c *call) jobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsOf, error) {
 	j := &jobsOf{run: run, runID: c.api.Cluster.FunctionRuns.UUID(run), created: core.CreatedMicros(run)}
 	j.functionName, _ = c.functionNameOf(run)
@@ -57,7 +57,7 @@ func (c *call) jobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsOf, 
 	return j, err
 }
 
-// allJobsOf is jobsOf with all workers that the run has ever had.
+// allJobsOf is jobsOf with all past and present workers of the run.
 func (c *call) allJobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsOf, error) {
 	j, err := c.jobsOf(ctx, run)
 	if err != nil {
@@ -68,21 +68,21 @@ func (c *call) allJobsOf(ctx context.Context, run *v1alpha1.FunctionRun) (*jobsO
 	return j, err
 }
 
-// take adds the run's row and its workers.
+// take adds the row and the workers of the run.
 func (j *jobsOf) take(state outcomes.RunState) {
 	j.row = state.Run
-	j.workers, j.busy = map[int64]*outcomes.Worker{}, map[int]*outcomes.Worker{}
+	j.workers, j.executing = map[int64]*outcomes.Worker{}, map[int]*outcomes.Worker{}
 	for i := range state.Workers {
 		w := &state.Workers[i]
 		j.workers[w.ID] = w
 		if index, _ := w.Current(); index >= 0 {
 			j.holders = append(j.holders, w)
-			j.busy[index] = w
+			j.executing[index] = w
 		}
 	}
 }
 
-// count is how many jobs the run has.
+// count returns the number of jobs of the run.
 func (j *jobsOf) count() int {
 	if j.given == nil {
 		return 0
@@ -90,14 +90,14 @@ func (j *jobsOf) count() int {
 	return j.given.Len()
 }
 
-// job is one input of a run.
+// job is one input of a run, with its outcome.
 type job struct {
 	of       *jobsOf
 	index    int
-	outcome  *outcomes.Outcome // nil while there is none
-	worker   *outcomes.Worker  // that has it, or had it; nil for none
+	outcome  *outcomes.Outcome // nil if there is none yet
+	worker   *outcomes.Worker  // the worker of the outcome or of the lease; nil for none
 	assigned int64
-	// input is the input; nil where it is gone.
+	// input is nil if the inputs do not exist any more.
 	input *parameters.Input
 }
 
@@ -118,7 +118,7 @@ func (j *jobsOf) at(index int, outcome *outcomes.Outcome, input *parameters.Inpu
 
 func (it job) status() int {
 	if it.outcome == nil {
-		if it.of.busy[it.index] != nil {
+		if it.of.executing[it.index] != nil {
 			return jobInProgress
 		}
 		return jobCreated
@@ -148,7 +148,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 		if done.Status == outcomes.Succeeded {
 			result = resultText(done.Result, done.ResultText)
 		}
-	} else if w := it.of.busy[it.index]; w != nil {
+	} else if w := it.of.executing[it.index]; w != nil {
 		_, started = w.Current()
 		node = w.Node
 	} else if it.worker != nil {
@@ -184,7 +184,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 	return o.end()
 }
 
-// inputs reads the inputs from first to last; nil where the run has none any more.
+// inputs reads the inputs from first to last, both included; nil if they do not exist any more.
 func (j *jobsOf) inputs(ctx context.Context, first, last int) ([]parameters.Input, error) {
 	if j.given == nil {
 		return nil, nil
@@ -196,7 +196,7 @@ func (j *jobsOf) inputs(ctx context.Context, first, last int) ([]parameters.Inpu
 	return inputs, err
 }
 
-// stderr says that the results were deleted where they were: an empty result must not be taken for what the handler returned.
+// stderr explains deleted results: an empty result could be mistaken for the handler's.
 func (it job) stderr() string {
 	if it.of.row != nil {
 		if deleted := it.of.row.ResultsDeleted(); deleted != nil {
@@ -206,7 +206,7 @@ func (it job) stderr() string {
 	return stderrOf(it.outcome)
 }
 
-// stderrOf is what the input wrote there, and then what went wrong: its traceback, or a sentence.
+// stderrOf returns the standard error of the input, followed by its traceback or the message of its error.
 func stderrOf(o *outcomes.Outcome) string {
 	text := string(o.Stderr)
 	if o.Error == nil {
@@ -220,7 +220,7 @@ func stderrOf(o *outcomes.Outcome) string {
 		}
 	}
 	if strings.Contains(text, strings.TrimSpace(why)) {
-		return text // the runner of the language has written it already
+		return text // the runner has written the error already
 	}
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		text += "\n"
@@ -228,10 +228,10 @@ func stderrOf(o *outcomes.Outcome) string {
 	return text + why
 }
 
-// jobFilter is what a list of jobs is asked for.
+// jobFilter selects the jobs of a list.
 type jobFilter struct {
 	run    string
-	status int // 0: any
+	status int // 0 for all
 }
 
 func (c *call) jobFilter() (jobFilter, error) {
@@ -241,7 +241,7 @@ func (c *call) jobFilter() (jobFilter, error) {
 	if text, given := c.query("status", wrong); given {
 		number, err := strconv.Atoi(text)
 		if err != nil || number < jobCreated || number > jobTimeout {
-			wrong.add("status", wire.SentenceNoChoice(strings.ToValidUTF8(text, "?")))
+			wrong.add("status", wire.MessageNoChoice(strings.ToValidUTF8(text, "?")))
 		}
 		filter.status = number
 	}
@@ -260,22 +260,22 @@ func listJobs(c *call) error {
 	if err != nil {
 		return err
 	}
-	runs, err := c.runsAskedFor()
+	runs, err := c.requestedRuns()
 	if err != nil {
 		return err
 	}
 	if filter.run != "" {
 		runs = c.onlyRun(runs, filter.run)
 	}
-	leave, err := c.enter()
+	release, err := c.enterList()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	out := c.newStream(http.StatusOK)
 	skip, left := page.offset, page.limit
 	var failed error
-	err = ahead(c.ctx(), runs, c.allJobsOf, func(_ *v1alpha1.FunctionRun, j *jobsOf) bool {
+	err = prefetch(c.ctx(), runs, c.allJobsOf, func(_ *v1alpha1.FunctionRun, j *jobsOf) bool {
 		if filter.status == 0 && skip >= j.count() {
 			skip -= j.count()
 			return true
@@ -317,13 +317,13 @@ func (c *call) onlyRun(runs []*v1alpha1.FunctionRun, id string) []*v1alpha1.Func
 	return nil
 }
 
-// eachJob yields the jobs of a run, the highest index first, with a page of outcomes in memory.
+// eachJob yields the jobs of a run in descending order of their index. It reads outcomes in pages of jobsPage.
 func (c *call) eachJob(j *jobsOf, yield func(job) bool) error {
 	for before := j.count(); before > 0; {
 		first := max(0, before-jobsPage)
 		var page []outcomes.Outcome
 		if j.row != nil {
-			// The run's row is read with each page: its results may have been deleted since the page before.
+			// Each page reads the run's row too: its results may have been deleted since the previous page.
 			state, err := c.api.Outcomes.Before(c.ctx(), j.run.UID, before, before-first)
 			if err != nil {
 				return err
@@ -332,7 +332,7 @@ func (c *call) eachJob(j *jobsOf, yield func(job) bool) error {
 				j.row, page = state.Run, state.Outcomes
 			}
 			if n := len(page); n > 0 {
-				first = max(first, page[n-1].Index) // large outcomes: the others are on the next page
+				first = max(first, page[n-1].Index) // the store returned fewer, large outcomes: read the others with the next page
 			}
 		}
 		inputs, err := j.inputs(c.ctx(), first, before-1)

@@ -15,7 +15,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// storedRun is a run whose outcomes come in pages of limited size, as those of large results do.
+// storedRun is a run whose outcomes are read in pages of limited size, like large outcomes.
 type storedRun struct {
 	outcomes map[int]outcomes.Status
 	maxPage  int
@@ -49,19 +49,19 @@ func (emptyInputs) Slice(first, last int) []parameters.Input {
 	return make([]parameters.Input, last-first+1)
 }
 
-func TestJobsHaveTheirOutcomesWhateverTheSizeOfAPage(t *testing.T) {
+func TestJobsHaveTheirOutcomesForEveryPageSize(t *testing.T) {
 	const n = 3*jobsPage + 5
 	for name, tc := range map[string]struct {
 		maxPage int
 		has     func(index int) bool
 	}{
-		"all, small":           {n, func(int) bool { return true }},
-		"all, large":           {7, func(int) bool { return true }},
-		"all, one on a page":   {1, func(int) bool { return true }},
-		"every third, large":   {5, func(index int) bool { return index%3 == 0 }},
-		"the first only":       {n, func(index int) bool { return index == 0 }},
-		"the last only, large": {1, func(index int) bool { return index == n-1 }},
-		"none":                 {n, func(int) bool { return false }},
+		"all, small":                  {n, func(int) bool { return true }},
+		"all, large":                  {7, func(int) bool { return true }},
+		"all outcomes, one per page":  {1, func(int) bool { return true }},
+		"every third, large outcomes": {5, func(index int) bool { return index%3 == 0 }},
+		"only the first":              {n, func(index int) bool { return index == 0 }},
+		"only the last, large":        {1, func(index int) bool { return index == n-1 }},
+		"none":                        {n, func(int) bool { return false }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := storedRun{outcomes: map[int]outcomes.Status{}, maxPage: tc.maxPage}
@@ -73,7 +73,7 @@ func TestJobsHaveTheirOutcomesWhateverTheSizeOfAPage(t *testing.T) {
 				want = append(want, index, map[bool]int{true: jobSucceeded, false: jobCreated}[tc.has(index)])
 			}
 			c := &call{api: &API{Config: Config{Outcomes: store}}, r: httptest.NewRequest(http.MethodGet, "/jobs", nil)}
-			j := &jobsOf{run: &v1alpha1.FunctionRun{}, given: core.GivenInputs(emptyInputs(n)), row: &outcomes.Run{}}
+			j := &jobsOf{run: &v1alpha1.FunctionRun{}, given: core.NewRunInputs(emptyInputs(n)), row: &outcomes.Run{}}
 			if err := c.eachJob(j, func(it job) bool {
 				got = append(got, it.index, it.status())
 				return true
@@ -81,7 +81,7 @@ func TestJobsHaveTheirOutcomesWhateverTheSizeOfAPage(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("index and status, in turn (-want +got):\n%s", diff)
+				t.Errorf("index and status alternately (-want +got):\n%s", diff)
 			}
 		})
 	}

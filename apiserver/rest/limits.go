@@ -12,30 +12,29 @@ import (
 )
 
 const (
-	// retrySoon is when to come again where a moment is enough.
+	// retrySoon is the Retry-After of short conditions.
 	retrySoon = time.Second
-	// guestsPerSecond is what one address may ask for without credentials.
-	guestsPerSecond = 50
-	// bodyBytes bounds the bodies that are in memory at the same time, callerBytes and namespaceBytes those of one caller and
-	// of one namespace.
+	// anonymousPerSecond bounds the requests of one address without credentials.
+	anonymousPerSecond = 50
+	// bodyBytes, namespaceBytes and callerBytes bound the bodies in memory: of all callers, of one namespace and of one caller.
 	bodyBytes, namespaceBytes, callerBytes = 128 << 20, 64 << 20, 32 << 20
-	// guestBody is how many bytes a body may have without credentials; guestBytes and addressBytes are as above.
-	guestBody, guestBytes, addressBytes = 64 << 10, 4 << 20, 512 << 10
+	// maxAnonymousBody bounds a body without credentials; anonymousBodyBytes and addressBodyBytes bound all of them, and those of one address.
+	maxAnonymousBody, anonymousBodyBytes, addressBodyBytes = 64 << 10, 4 << 20, 512 << 10
 )
 
-// The places of REST. A list holds a page of outcomes, or some inputs; any other request little, for a short time.
+// Limits of concurrent requests. A list holds a page of outcomes or some inputs in memory; other requests need little memory and time.
 var (
-	listPlaces      = shares.Limits{Total: 32, Caller: 8, Namespace: 16}
-	requestPlaces   = shares.Limits{Total: 512, Caller: 64, Namespace: 192}
-	anonymousPlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
+	listLimits      = shares.Limits{Total: 32, Caller: 8, Namespace: 16}
+	requestLimits   = shares.Limits{Total: 512, Caller: 64, Namespace: 192}
+	anonymousLimits = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
 )
 
-// limits bound what one caller takes from the others.
+// limits bound the share of one caller.
 type limits struct {
 	reads, writes              *shares.Rates
-	guests                     *shares.Rates // by address
+	anonymousRates             *shares.Rates // by address
 	lists, requests, anonymous *shares.Places
-	bodies, unknown            *bodies.Budget // unknown: of callers without credentials
+	bodies, anonymousBodies    *bodies.Budget // anonymousBodies: of callers without credentials
 }
 
 func newLimits(config Config) *limits {
@@ -43,28 +42,28 @@ func newLimits(config Config) *limits {
 		config.Reads, config.Writes = shares.NewRates("reads", config.ReadsPerSecond), shares.NewRates("writes", config.WritesPerSecond)
 	}
 	if config.Requests == nil {
-		config.Requests = NewRequestPlaces()
+		config.Requests = NewRequestLimiter()
 	}
 	return &limits{
 		reads: config.Reads, writes: config.Writes,
-		guests:    shares.NewRates("requests without a token", guestsPerSecond),
-		lists:     shares.NewPlaces("lists", listPlaces),
-		requests:  config.Requests,
-		anonymous: shares.NewPlaces("requests without a token", anonymousPlaces),
-		bodies:    bodies.NewBudget(bodies.REST, bodyBytes, map[bodies.Kind]int64{bodies.Caller: callerBytes, bodies.Namespace: namespaceBytes}),
-		unknown:   bodies.NewBudget(bodies.Anonymous, guestBytes, map[bodies.Kind]int64{bodies.Address: addressBytes}),
+		anonymousRates:  shares.NewRates("requests without a token", anonymousPerSecond),
+		lists:           shares.NewPlaces("lists", listLimits),
+		requests:        config.Requests,
+		anonymous:       shares.NewPlaces("requests without a token", anonymousLimits),
+		bodies:          bodies.NewBudget(bodies.REST, bodyBytes, map[bodies.Kind]int64{bodies.Caller: callerBytes, bodies.Namespace: namespaceBytes}),
+		anonymousBodies: bodies.NewBudget(bodies.Anonymous, anonymousBodyBytes, map[bodies.Kind]int64{bodies.Address: addressBodyBytes}),
 	}
 }
 
-// NewRequestPlaces are places for requests that are answered at once, of all callers with credentials.
-func NewRequestPlaces() *shares.Places { return shares.NewPlaces("requests", requestPlaces) }
+// NewRequestLimiter returns the concurrency limit of short requests of all authenticated callers.
+func NewRequestLimiter() *shares.Places { return shares.NewPlaces("requests", requestLimits) }
 
-// caller counts one more request of a caller.
+// caller counts a request of a caller.
 func (l *limits) caller(caller user.Info, method string) error {
 	return l.rates(method).TakeOfCaller(caller.GetName())
 }
 
-// namespace counts one more request about a namespace.
+// namespace counts a request for a namespace.
 func (l *limits) namespace(namespace, method string) error {
 	return l.rates(method).TakeOfNamespace(namespace)
 }
@@ -77,10 +76,10 @@ func (l *limits) rates(method string) *shares.Rates {
 	return l.writes
 }
 
-// guest counts one more request without credentials, and takes a place for it.
-func (l *limits) guest(r *http.Request) (leave func(), err error) {
+// anonymousCaller counts a request without credentials, and bounds the concurrent ones.
+func (l *limits) anonymousCaller(r *http.Request) (release func(), err error) {
 	source := connections.Source(r)
-	if err := l.guests.TakeOfCaller(source); err != nil {
+	if err := l.anonymousRates.TakeOfCaller(source); err != nil {
 		return nil, err
 	}
 	return l.anonymous.Enter(source, "")

@@ -9,20 +9,20 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-//security:attack tenant | sends more requests a second than one caller may | the answer is 429 with Retry-After
-func TestWhoAsksTooMuchIsToldWhenToComeAgain(t *testing.T) {
+//security:attack tenant | sends more requests per second than a caller may | the response is 429 with Retry-After
+func TestRequestsBeyondTheRateAreRefusedWithRetryAfter(t *testing.T) {
 	l := newLimits(Config{ReadsPerSecond: 2, WritesPerSecond: 1})
 	alice, bob := &user.DefaultInfo{Name: "alice"}, &user.DefaultInfo{Name: "bob"}
-	// What is granted meanwhile, a second's worth after a second, is counted as well.
-	granted := func(who user.Info, method string, burst, perSecond int) {
+	// The limit grows while the test runs: by a second's rate per second.
+	granted := func(caller user.Info, method string, burst, perSecond int) {
 		t.Helper()
 		begun, n := time.Now(), 0
-		err := l.caller(who, method)
+		err := l.caller(caller, method)
 		for ; err == nil && n < 100; n++ {
-			err = l.caller(who, method)
+			err = l.caller(caller, method)
 		}
-		if most := burst + int(float64(perSecond)*time.Since(begun).Seconds()); n < burst || n > most {
-			t.Errorf("%s may %s %d times at once, want %d to %d", who.GetName(), method, n, burst, most)
+		if limit := burst + int(float64(perSecond)*time.Since(begun).Seconds()); n < burst || n > limit {
+			t.Errorf("%s may %s %d times in a burst, want %d to %d", caller.GetName(), method, n, burst, limit)
 		}
 		refused := refusalOf(err)
 		if refused.status != http.StatusTooManyRequests || refused.retryAfter <= 0 {
@@ -34,31 +34,31 @@ func TestWhoAsksTooMuchIsToldWhenToComeAgain(t *testing.T) {
 	granted(bob, http.MethodPatch, 2, 1)
 }
 
-//security:attack anonymous | One address makes requests without a token, as fast as it can. | It is refused with 429; other addresses and callers are served.
-func TestAnAddressMayAskForSoMuchWithoutAToken(t *testing.T) {
+//security:attack anonymous | One address sends requests without a token as fast as possible. | It is refused with 429; other addresses and callers are served.
+func TestAnonymousRequestsAreLimitedPerAddress(t *testing.T) {
 	l := newLimits(Config{})
 	from := func(address string) *http.Request { return &http.Request{RemoteAddr: address} }
 	begun, n := time.Now(), 0
-	// A new connection is no new address.
+	// A new connection has the same address.
 	for ; n < 1000; n++ {
-		leave, err := l.guest(from("192.0.2.1:" + strconv.Itoa(n)))
+		release, err := l.anonymousCaller(from("192.0.2.1:" + strconv.Itoa(n)))
 		if err != nil {
 			break
 		}
-		leave()
+		release()
 	}
-	if most := 2*guestsPerSecond + int(guestsPerSecond*time.Since(begun).Seconds()); n < 2*guestsPerSecond || n > most {
-		t.Errorf("%d at once, want %d to %d", n, 2*guestsPerSecond, most)
+	if limit := 2*anonymousPerSecond + int(anonymousPerSecond*time.Since(begun).Seconds()); n < 2*anonymousPerSecond || n > limit {
+		t.Errorf("a burst of %d, want %d to %d", n, 2*anonymousPerSecond, limit)
 	}
 	for i := range 100 {
-		if _, err := l.guest(from("192.0.2.2:1")); err != nil {
-			if refused := refusalOf(err); i != anonymousPlaces.Caller || refused.status != http.StatusTooManyRequests {
-				t.Errorf("%d requests of an address are served at a time, then %v", i, err)
+		if _, err := l.anonymousCaller(from("192.0.2.2:1")); err != nil {
+			if refused := refusalOf(err); i != anonymousLimits.Caller || refused.status != http.StatusTooManyRequests {
+				t.Errorf("%d concurrent requests of an address are served, then %v", i, err)
 			}
 			break
 		}
 	}
-	if _, err := l.guest(from("192.0.2.3:1")); err != nil {
-		t.Errorf("another address is kept out as well: %v", err)
+	if _, err := l.anonymousCaller(from("192.0.2.3:1")); err != nil {
+		t.Errorf("another address is refused too: %v", err)
 	}
 }

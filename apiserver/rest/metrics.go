@@ -13,17 +13,17 @@ import (
 var (
 	requests = metrics.NewCounterVec(&metrics.CounterOpts{
 		Subsystem: "sharedcloud", Name: "rest_requests_total", StabilityLevel: metrics.ALPHA,
-		Help: "Requests of REST, by resource, method and the status of the answer.",
+		Help: "REST requests, by resource, method and HTTP status.",
 	}, []string{"resource", "method", "code"})
 	requestSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Subsystem: "sharedcloud", Name: "rest_request_duration_seconds", StabilityLevel: metrics.ALPHA,
-		Help:    "Time to answer a request of REST, to the last byte.",
+		Help:    "Duration of a REST request, to the last byte of the response.",
 		Buckets: []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
 	}, []string{"resource", "method"})
 	register = sync.OnceFunc(func() { legacyregistry.MustRegister(requests, requestSeconds) })
 )
 
-// observe counts and measures a request. Status 0 is that of a caller who went away before he was answered.
+// observe counts and measures a request. Status 0 means that the client disconnected before the response.
 func observe(resource, method string, status int, took time.Duration) {
 	register()
 	if !slices.Contains(methodOrder, method) {

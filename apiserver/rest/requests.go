@@ -14,36 +14,36 @@ import (
 	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
-// What requests say beyond the contract: which part of a list, and that they are a repetition.
+// Request parameters beyond the contract: pagination and idempotency keys.
 
-// span is a part of a list.
-type span struct{ offset, limit int } // limit 0: all
+// span is a page of a list.
+type span struct{ offset, limit int } // limit 0 for all
 
 // page reads limit and offset.
 func (c *call) page() (span, error) {
 	wrong := problems{}
-	s := span{offset: c.whole("offset", 0, wrong), limit: c.whole("limit", 1, wrong)}
+	s := span{offset: c.integer("offset", 0, wrong), limit: c.integer("limit", 1, wrong)}
 	return s, wrong.orNil()
 }
 
-func (c *call) whole(name string, least int, wrong problems) int {
+func (c *call) integer(name string, minimum int, wrong problems) int {
 	text, given := c.query(name, wrong)
 	if !given {
 		return 0
 	}
 	number, err := strconv.ParseUint(text, 10, 31)
-	if err != nil || int(number) < least {
+	if err != nil || int(number) < minimum {
 		wrong.add(name, "A valid integer is required.")
 		return 0
 	}
 	return int(number)
 }
 
-// query is a parameter of the query, given once.
+// query returns a query parameter, which must not be repeated.
 func (c *call) query(name string, wrong problems) (string, bool) {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
-		wrong.add("non_field_errors", "The query is not urlencoded.")
+		wrong.add("non_field_errors", "The query is not URL-encoded.")
 		return "", false
 	}
 	given, ok := values[name]
@@ -51,13 +51,13 @@ func (c *call) query(name string, wrong problems) (string, bool) {
 		return "", false
 	}
 	if len(given) > 1 {
-		wrong.add(name, "This parameter is given more than once.")
+		wrong.add(name, "This parameter occurs more than once.")
 		return "", false
 	}
 	return given[0], true
 }
 
-// queryUUID is a parameter that names an object; "" where it is not given.
+// queryUUID returns a query parameter with a uuid; "" if it is missing.
 func (c *call) queryUUID(name string, wrong problems) (id string, given bool) {
 	text, given := c.query(name, wrong)
 	if !given {
@@ -65,7 +65,7 @@ func (c *call) queryUUID(name string, wrong problems) (id string, given bool) {
 	}
 	id, ok := uuids.Canonical(text)
 	if !ok {
-		wrong.add(name, wire.SentenceNotUUID(strings.ToValidUTF8(text, "?")))
+		wrong.add(name, wire.MessageNotUUID(strings.ToValidUTF8(text, "?")))
 	}
 	return id, ok
 }
@@ -82,8 +82,8 @@ const headerIdempotencyKey = "Idempotency-Key"
 
 var idempotencyKey = regexp.MustCompile(`^[\x21-\x7e]{1,255}$`)
 
-// requester is on whose behalf a POST writes, and whether it may come again. The dialect belongs to the request as well as
-// its body, and where it goes.
+// requester returns the caller and the idempotency key of a POST. The content type is part of the hashed request, because it determines the
+// meaning of the body.
 func (c *call) requester(body []byte) (writes.Requester, error) {
 	by := writes.Requester{User: c.caller.GetName()}
 	keys := c.r.Header.Values(headerIdempotencyKey)
@@ -91,7 +91,7 @@ func (c *call) requester(body []byte) (writes.Requester, error) {
 		return by, nil
 	}
 	if len(keys) > 1 || !idempotencyKey.MatchString(keys[0]) {
-		return by, refuse(http.StatusBadRequest, "The header %s must be given once, with 1 to 255 characters of ASCII without spaces.", headerIdempotencyKey)
+		return by, refuse(http.StatusBadRequest, "The header %s must occur once, with 1 to 255 ASCII characters without spaces.", headerIdempotencyKey)
 	}
 	by.Key = keys[0]
 	hash := sha256.New()

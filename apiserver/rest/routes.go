@@ -10,22 +10,22 @@ import (
 	"sharedcloud.io/function-operator/apiserver/rest/wire"
 )
 
-// handler answers a call, or says why not. It returns nil once it has begun to answer.
+// handler answers a call or returns an error. After it has begun to answer, it returns nil.
 type handler func(*call) error
 
-// resource is what a path names.
+// resource is the resource of a path.
 type resource struct {
 	name        string
 	description string
-	// collection and item are the handlers by method; HEAD is GET's, OPTIONS everybody's.
+	// collection and item are the handlers by method. HEAD uses GET's; OPTIONS is handled for all.
 	collection, item map[string]handler
-	// open: no credentials are needed.
+	// open: credentials are not required.
 	open bool
-	// page: the answer is no JSON.
+	// page: the response is not JSON.
 	page bool
 }
 
-// resources are all that there is.
+// resources returns all resources.
 func (a *API) resources() map[string]*resource {
 	list := []*resource{
 		{
@@ -40,12 +40,12 @@ func (a *API) resources() map[string]*resource {
 			item:       map[string]handler{http.MethodGet: getImage},
 		},
 		{
-			name: "runs", description: "Runs: a function called over a tuple of tuples.",
+			name: "runs", description: "Runs: calls of a function for each tuple of a tuple of tuples.",
 			collection: map[string]handler{http.MethodGet: listRuns, http.MethodPost: createRun},
 			item:       map[string]handler{http.MethodGet: getRun, http.MethodDelete: deleteRun},
 		},
 		{
-			name: "jobs", description: "Jobs: what became of each input of a run.",
+			name: "jobs", description: "Jobs: the outcome of each input of a run.",
 			collection: map[string]handler{http.MethodGet: listJobs},
 			item:       map[string]handler{http.MethodGet: getJob},
 		},
@@ -55,7 +55,7 @@ func (a *API) resources() map[string]*resource {
 			item:       map[string]handler{http.MethodGet: getGPU},
 		},
 		{
-			name: "api-token-auth", description: "Login: a token of the cluster for itself.", open: true,
+			name: "api-token-auth", description: "Login: validates a token of the cluster.", open: true,
 			collection: map[string]handler{http.MethodPost: login},
 		},
 		{
@@ -71,7 +71,7 @@ func (a *API) resources() map[string]*resource {
 				header := c.w.Header()
 				header.Set("Content-Type", "text/html; charset=utf-8")
 				header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-				_, err := patient{c}.Write(contract.Page())
+				_, err := timedWriter{c}.Write(contract.Page())
 				return err
 			}},
 		},
@@ -83,7 +83,7 @@ func (a *API) resources() map[string]*resource {
 	return routes
 }
 
-// route finds what the path names. Both dialects are told apart here: a path that ends with a slash, and one that does not.
+// route finds the resource of the path, and selects the dialect: paths with and without a trailing slash.
 func (c *call) route(prefix string) (*resource, error) {
 	path, ok := wire.ParsePath(c.r.URL.Path, prefix)
 	found := c.api.routes[path.Resource]
@@ -93,14 +93,14 @@ func (c *call) route(prefix string) (*resource, error) {
 	c.slash = path.Slash
 	if path.HasID {
 		c.id = path.ID
-		if c.id == "" { // it names nothing: to find out more takes credentials
+		if c.id == "" { // an invalid uuid is answered after authentication
 			c.id = noUUID
 		}
 	}
 	return found, nil
 }
 
-// noUUID stands for what is none in a path. It is nobody's.
+// noUUID replaces an invalid uuid in a path. No object has it.
 const noUUID = "none"
 
 func allowed(methods map[string]handler) []string {
@@ -117,7 +117,7 @@ func allowed(methods map[string]handler) []string {
 
 var methodOrder = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions}
 
-// options answers what can be done with the path.
+// options answers OPTIONS.
 func (c *call) options(found *resource, methods map[string]handler) error {
 	c.w.Header().Set("Allow", strings.Join(allowed(methods), ", "))
 	body, err := encodeJSON(struct {

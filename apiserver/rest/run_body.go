@@ -12,7 +12,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// runBody reads what a new run is to be, and says all that is wrong with it.
+// runBody reads the body of a new run, and reports all wrong fields.
 func (c *call) runBody(b wire.Body) (writes.RunFields, error) {
 	wrong := problems{}
 	function, err := c.functionField(b, wrong)
@@ -25,7 +25,7 @@ func (c *call) runBody(b wire.Body) (writes.RunFields, error) {
 	switch {
 	case problem != "":
 		wrong.add("bid_price", problem)
-	case given && price < leastBid:
+	case given && price < minBid:
 		wrong.add("bid_price", "The bid price cannot be smaller than $0.001")
 	case given:
 		fields.BidPrice = strconv.FormatFloat(price, 'f', -1, 64)
@@ -34,7 +34,7 @@ func (c *call) runBody(b wire.Body) (writes.RunFields, error) {
 	return fields, wrong.orNil()
 }
 
-// functionField finds the function that is called. The error is that it cannot be found out whether the caller may see it.
+// functionField reads the field function. The error is a failed check of the caller's rights.
 func (c *call) functionField(b wire.Body, wrong problems) (*v1alpha1.Function, error) {
 	id, _, problem := b.UUID("function")
 	if problem != "" {
@@ -46,7 +46,7 @@ func (c *call) functionField(b wire.Body, wrong problems) (*v1alpha1.Function, e
 			return f, errors.Join(err, core.Decodable(f))
 		}
 	}
-	wrong.add("function", wire.SentenceNoObject(id))
+	wrong.add("function", wire.MessageNoObject(id))
 	return nil, nil
 }
 
@@ -54,7 +54,7 @@ func (c *call) functionField(b wire.Body, wrong problems) (*v1alpha1.Function, e
 func parametersField(b wire.Body, fields *writes.RunFields, wrong problems) {
 	if list, ok := b.List("parameters"); ok {
 		if len(list) > maxParameters {
-			wrong.add("parameters", wire.SentenceTooLong(maxParameters))
+			wrong.add("parameters", wire.MessageTooLong(maxParameters))
 			return
 		}
 		var runtime, problem string
@@ -76,18 +76,18 @@ func parametersField(b wire.Body, fields *writes.RunFields, wrong problems) {
 	case err != nil:
 		wrong.add("parameters", "This must be the text of a Python tuple of tuples: "+err.Error()+".")
 	case literal.Len() == 0:
-		wrong.add("parameters", "There is no input: write ((),) for a single call without values.")
+		wrong.add("parameters", "There are no inputs: use ((),) for a single call without values.")
 	case !utf8.ValidString(text):
-		wrong.add("parameters", wire.SentenceNotText)
+		wrong.add("parameters", wire.MessageNotText)
 	}
 	fields.Literal = &text
 }
 
-// baseField reads the weakest GPU that will do.
+// baseField reads the weakest acceptable GPU.
 func (c *call) baseField(b wire.Body, fields *writes.RunFields, wrong problems) {
 	id, given, problem := b.UUID("base_gpu")
 	switch {
-	case !given, problem == wire.SentenceNull: // any will do
+	case !given, problem == wire.MessageNull: // every GPU is acceptable
 		return
 	case problem != "":
 		wrong.add("base_gpu", problem)

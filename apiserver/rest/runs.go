@@ -21,17 +21,17 @@ import (
 
 const (
 	resourceRuns = "functionruns"
-	// maxParameters is how many characters inputs may have: as many as a FunctionRun holds.
+	// maxParameters is the maximum number of characters of inputs that a FunctionRun can store.
 	maxParameters = 1_400_000
-	// leastBid is the least price that may be bidden, in dollars.
-	leastBid = 0.001
-	// inputsAhead is how many runs' inputs are read ahead while a list is written.
-	inputsAhead = 8
-	// busyPause is how soon inputs are asked for again where too many are being read.
-	busyPause = 50 * time.Millisecond
+	// minBid is the minimum bid price, in dollars.
+	minBid = 0.001
+	// maxPrefetched is the number of runs whose inputs are read ahead while a list is written.
+	maxPrefetched = 8
+	// busyInterval is the time between attempts to read inputs while the rate limit is reached.
+	busyInterval = 50 * time.Millisecond
 )
 
-func (c *call) appendRun(b []byte, run *v1alpha1.FunctionRun, given *core.Given) []byte {
+func (c *call) appendRun(b []byte, run *v1alpha1.FunctionRun, given *core.RunInputs) []byte {
 	base, baseID := "n/a", ""
 	if label := run.Annotations[v1alpha1.AnnotationBaseGPU]; label != "" {
 		product := core.GPUProductOf(label)
@@ -57,7 +57,7 @@ func (c *call) appendRun(b []byte, run *v1alpha1.FunctionRun, given *core.Given)
 	return o.end()
 }
 
-// functionNameOf is what is known of the function that a run calls, which may be gone.
+// functionNameOf returns the name and the uuid of a run's function, which may have been deleted.
 func (c *call) functionNameOf(run *v1alpha1.FunctionRun) (name, id string) {
 	if f, ok := c.api.Cluster.FunctionOf(run); ok {
 		return core.FunctionName(f), c.api.Cluster.Functions.UUID(f)
@@ -68,9 +68,9 @@ func (c *call) functionNameOf(run *v1alpha1.FunctionRun) (name, id string) {
 	return run.Spec.FunctionRef.Name, ""
 }
 
-// appendGiven writes inputs as the text of a Python tuple of tuples: that which was given, or one that means the same.
-// Of inputs that the store keeps it says how many there are: they may be millions.
-func appendGiven(b []byte, given *core.Given) []byte {
+// appendGiven appends inputs as the text of a Python tuple of tuples: the original or an equivalent one. For inputs in the outcome store, of
+// which there may be millions, it appends only their number.
+func appendGiven(b []byte, given *core.RunInputs) []byte {
 	switch {
 	case given == nil:
 		return append(b, `""`...)
@@ -86,7 +86,7 @@ func appendGiven(b []byte, given *core.Given) []byte {
 		if i > 0 {
 			text.WriteString(", ")
 		}
-		// These are in memory: nothing is asked for.
+		// These inputs are in memory: no request is made.
 		inputs, err := given.Slice(context.Background(), i, i)
 		if err != nil {
 			return append(b, `""`...)
@@ -108,10 +108,10 @@ func bidOf(run *v1alpha1.FunctionRun) float64 {
 	return price
 }
 
-// given reads the inputs of a run. A run that cannot be read as inputs, or is gone meanwhile, has none: nil.
-func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.Given, error) {
+// given reads the inputs of a run; nil if they cannot be parsed or do not exist any more.
+func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.RunInputs, error) {
 	for {
-		given, err := c.api.Inputs.Given(ctx, run.Namespace, run.Name, run.UID)
+		given, err := c.api.Inputs.Read(ctx, run.Namespace, run.Name, run.UID)
 		switch {
 		case err == nil:
 			return given, nil
@@ -119,7 +119,7 @@ func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.Give
 			select {
 			case <-ctx.Done():
 				return nil, ctx.Err()
-			case <-c.api.Clock.After(busyPause):
+			case <-c.api.Clock.After(busyInterval):
 			}
 		case apierrors.IsNotFound(err), errors.Is(err, core.ErrRunReplaced), errors.Is(err, core.ErrInputsGone),
 			errors.Is(err, core.ErrInputsChanged), unreadable(run):
@@ -132,7 +132,7 @@ func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.Give
 	}
 }
 
-// unreadable says that asking for the inputs again gives no others. A restored object can be without a name.
+// unreadable reports whether a retry cannot succeed. Restored objects can have no name.
 func unreadable(run *v1alpha1.FunctionRun) bool {
 	_, err := parameters.CachedCount(run)
 	return err != nil || run.Name == "" || run.Namespace == ""
@@ -146,18 +146,18 @@ func listRuns(c *call) error {
 	if err != nil {
 		return err
 	}
-	runs, err := c.runsAskedFor()
+	runs, err := c.requestedRuns()
 	if err != nil {
 		return err
 	}
-	leave, err := c.enter()
+	release, err := c.enterList()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	runs = slice(page, runs)
 	out := c.newStream(http.StatusOK)
-	err = ahead(c.ctx(), runs, c.given, func(run *v1alpha1.FunctionRun, given *core.Given) bool {
+	err = prefetch(c.ctx(), runs, c.given, func(run *v1alpha1.FunctionRun, given *core.RunInputs) bool {
 		return out.item(func(b []byte) []byte { return c.appendRun(b, run, given) })
 	})
 	if err != nil || out.broken != nil {
@@ -167,20 +167,20 @@ func listRuns(c *call) error {
 	return nil
 }
 
-// enter takes a place among the lists that are under way.
-func (c *call) enter() (leave func(), err error) {
+// enterList counts a list that is being written.
+func (c *call) enterList() (release func(), err error) {
 	return c.api.limits.lists.Enter(c.caller.GetName(), c.namespace)
 }
 
-// ahead gives each item with what is loaded for it to use, in order, and loads some ahead. It ends when use says so.
-func ahead[T, V any](ctx context.Context, items []T, load func(context.Context, T) (V, error), use func(T, V) bool) error {
+// prefetch calls use for each item and its loaded value in order, and loads some values ahead, until use returns false.
+func prefetch[T, V any](ctx context.Context, items []T, load func(context.Context, T) (V, error), use func(T, V) bool) error {
 	type loaded struct {
 		value V
 		err   error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	waiting := make(chan chan loaded, inputsAhead)
+	waiting := make(chan chan loaded, maxPrefetched)
 	go func() {
 		defer close(waiting)
 		for _, item := range items {
@@ -212,8 +212,8 @@ func ahead[T, V any](ctx context.Context, items []T, load func(context.Context, 
 	return nil
 }
 
-// runsAskedFor are the caller's runs, or those of one function.
-func (c *call) runsAskedFor() ([]*v1alpha1.FunctionRun, error) {
+// requestedRuns returns the caller's runs, or those of the function in the query.
+func (c *call) requestedRuns() ([]*v1alpha1.FunctionRun, error) {
 	wrong := problems{}
 	id, given := c.queryUUID("function", wrong)
 	if len(wrong) > 0 {
@@ -229,7 +229,7 @@ func (c *call) runsAskedFor() ([]*v1alpha1.FunctionRun, error) {
 	return c.api.Cluster.RunsOf(f), nil
 }
 
-// run finds the run of the path, if the caller may see it.
+// run returns the run of the path, if the caller may get it.
 func (c *call) run() (*v1alpha1.FunctionRun, error) {
 	run, ok := c.api.Cluster.FunctionRuns.Get(c.namespace, c.id)
 	if !ok {
@@ -282,11 +282,11 @@ func createRun(c *call) error {
 	if err != nil {
 		return err
 	}
-	run, again, err := c.api.Writer.CreateRun(c.ctx(), fields, by)
+	run, repeated, err := c.api.Writer.CreateRun(c.ctx(), fields, by)
 	if err != nil {
 		return err
 	}
-	klog.FromContext(c.ctx()).Info("Made a FunctionRun for a caller", "run", klog.KObj(run), "caller", by.User, "again", again)
+	klog.FromContext(c.ctx()).Info("Created a FunctionRun for a caller", "run", klog.KObj(run), "caller", by.User, "repeated", repeated)
 	return c.answerRun(c.created(), run)
 }
 
@@ -308,7 +308,7 @@ func deleteRun(c *call) error {
 	return c.deleted()
 }
 
-// notInProgress refuses to delete what has a job that is being executed.
+// notInProgress returns an error if a job of the run is being executed.
 func (c *call) notInProgress(run *v1alpha1.FunctionRun, what string) error {
 	if meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionFinished) {
 		return nil

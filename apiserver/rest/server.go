@@ -17,33 +17,33 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/accept"
 	"sharedcloud.io/function-operator/apiserver/bodies"
 	"sharedcloud.io/function-operator/apiserver/core"
 	"sharedcloud.io/function-operator/apiserver/identity"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/apiserver/rest/wire"
 	"sharedcloud.io/function-operator/apiserver/shares"
 	"sharedcloud.io/function-operator/apiserver/writes"
 )
 
 const (
-	// Prefix is where the face is on its own port, AggregatedPrefix where it is through the aggregator.
+	// Prefix is the base path on the server's own port, AggregatedPrefix the one through the aggregator.
 	Prefix           = "/api/v1"
 	AggregatedPrefix = "/apis/rest.sharedcloud.io/v1"
 
 	headerRequestID = "X-Request-Id"
 
-	// maxBody is how many bytes a body may have: the longest inputs, escaped.
+	// maxBody bounds a body: the longest inputs, escaped.
 	maxBody = 6 << 20
-	// readPatience is how long a body may take.
-	readPatience = 30 * time.Second
-	// drainPatience is how long one may take that is refused already.
-	drainPatience = 5 * time.Second
+	// bodyTimeout bounds the time in which a body must arrive.
+	bodyTimeout = 30 * time.Second
+	// refusedBodyTimeout bounds the time for the body of a refused request.
+	refusedBodyTimeout = 5 * time.Second
 )
 
-// Outcomes reads runs from the outcome store, see outcomes.Reader.
+// Outcomes reads the outcome store, see outcomes.Reader.
 type Outcomes interface {
 	Executes(ctx context.Context, run types.UID) (bool, error)
 	Workers(ctx context.Context, run types.UID) (outcomes.RunState, error)
@@ -51,48 +51,48 @@ type Outcomes interface {
 	At(ctx context.Context, run types.UID, index int) (outcomes.RunState, error)
 }
 
-// Inputs finds what runs were given.
+// Inputs reads the inputs of runs.
 type Inputs interface {
-	Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error)
+	Read(ctx context.Context, namespace, name string, uid types.UID) (*core.RunInputs, error)
 }
 
-// Config is what the face is made of.
+// Config configures the API.
 type Config struct {
-	Cluster   *core.Cluster
-	Writer    *writes.Writer
-	Catalogue *core.Catalogue
-	Code      *core.Code
-	Inputs    Inputs
-	Outcomes  Outcomes
-	Contact   *core.Contact
-	Callers   *identity.Callers
-	Tenancy   *identity.Tenancy
-	Rules     *identity.Rules
-	Prices    core.Prices
-	// Reads and Writes are what a caller and a namespace may ask for in a second, Requests how many are served at once: of all
-	// frontends. Where they are nil this one has its own, of ReadsPerSecond and WritesPerSecond.
+	Cluster      *core.Cluster
+	Writer       *writes.Writer
+	Catalogue    *core.Catalogue
+	Code         *core.Code
+	Inputs       Inputs
+	Outcomes     Outcomes
+	Reachability *core.Reachability
+	Callers      *identity.Callers
+	Tenancy      *identity.Tenancy
+	Rules        *identity.Rules
+	Prices       core.Prices
+	// Reads and Writes are the rate limits, and Requests is the concurrency limit, of a caller and a namespace on all frontends. If nil, this
+	// frontend has its own, with ReadsPerSecond and WritesPerSecond.
 	Reads, Writes                   *shares.Rates
 	Requests                        *shares.Places
 	ReadsPerSecond, WritesPerSecond float64
 	// Connected registers the caller of the request's connection; nil if connections are not counted. The error is a *shares.Error.
 	Connected func(r *http.Request, caller, namespace string) error
-	// Alive says whether a namespace exists and is not being deleted; nil for always.
+	// Alive reports whether a namespace exists and is not being deleted; nil for always.
 	Alive func(namespace string) bool
-	// Recheck is how often a long list is authorized again; 0 for the default.
+	// Recheck is the interval in which a long list is authorized again; 0 for the default.
 	Recheck time.Duration
-	// Synced says whether the caches have seen everything once; until then there is nothing to answer from.
+	// Synced reports whether the caches are filled; until then requests are refused.
 	Synced func() bool
 	Clock  clock.WithTicker
 }
 
-// API is the face.
+// API is the documented API.
 type API struct {
 	Config
 	limits *limits
 	routes map[string]*resource
 }
 
-// New makes the face.
+// New returns the API.
 func New(config Config) *API {
 	a := &API{Config: config, limits: newLimits(config)}
 	if a.Recheck == 0 {
@@ -102,33 +102,33 @@ func New(config Config) *API {
 	return a
 }
 
-// call is one request on its way to an answer.
+// call is the state of one request.
 type call struct {
 	api     *API
 	w       http.ResponseWriter
 	r       *http.Request
 	control *http.ResponseController
-	// slash: the path ends with one, which chooses the dialect.
+	// slash: the path ends with a slash, which selects the dialect.
 	slash bool
-	// id is what the path has after the resource, "" for the collection.
+	// id is the part of the path after the resource, "" for the collection.
 	id string
-	// caller and namespace are known once the call was let in; chosen says that the caller chose the namespace.
+	// caller and namespace are set by admit; chosen means that the caller selected the namespace.
 	caller    user.Info
 	namespace string
 	chosen    bool
-	// right is the last one that the call was granted.
+	// right is the last right that the call was granted, for the recheck.
 	right atomic.Pointer[right]
 	now   time.Time
-	// charge is what the body takes of the budget, nil where none was read.
+	// charge is the body's share of the budget; nil if no body was read.
 	charge *bodies.Charge
 }
 
-// right is a right on a resource.
+// right is a permission on a resource.
 type right struct{ verb, resource, name string }
 
 func (c *call) ctx() context.Context { return c.r.Context() }
 
-// Handler serves the face at Prefix, to callers who show a token.
+// Handler serves the API at Prefix, to callers with a token.
 func (a *API) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.serve(w, r, Prefix, func(r *http.Request) (user.Info, error) {
@@ -137,7 +137,7 @@ func (a *API) Handler() http.Handler {
 	})
 }
 
-// Aggregated serves the face at AggregatedPrefix, to callers whom the library's chain of handlers has found out.
+// Aggregated serves the API at AggregatedPrefix, to callers that the generic server's chain has authenticated.
 func (a *API) Aggregated() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.serve(w, r, AggregatedPrefix, func(r *http.Request) (user.Info, error) {
@@ -150,7 +150,7 @@ func (a *API) Aggregated() http.Handler {
 	})
 }
 
-func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who func(*http.Request) (user.Info, error)) {
+func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, authenticate func(*http.Request) (user.Info, error)) {
 	began := a.Clock.Now()
 	id := requestID(r)
 	w.Header().Set(headerRequestID, id)
@@ -166,11 +166,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who f
 			panic(problem)
 		}
 		if problem != nil {
-			logger.Error(nil, "A request of REST panicked", "panic", problem, "stack", string(debug.Stack()))
+			logger.Error(nil, "REST request panicked", "panic", problem, "stack", string(debug.Stack()))
 			if recorder.status != 0 {
-				panic(http.ErrAbortHandler) // nobody takes the part for the whole
+				panic(http.ErrAbortHandler) // closes the connection: the client must not accept a partial response
 			}
-			refuse(http.StatusInternalServerError, "Something went wrong here, and it is not your request: its id is in the log of the API server.").write(recorder)
+			refuse(http.StatusInternalServerError, "%s", internalError).write(recorder)
 		}
 		observe(route, r.Method, recorder.status, a.Clock.Since(began))
 	}()
@@ -182,26 +182,26 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string, who f
 	found, err := c.route(prefix)
 	if err == nil {
 		route = found.name
-		err = c.handle(found, who)
+		err = c.handle(found, authenticate)
 	}
 	if err != nil {
 		c.refuse(recorder, err)
 	}
 }
 
-// refuse answers with what is wrong, where nothing was answered yet. A part is not left for the whole.
+// refuse sends the response of the error. If a response has begun, it closes the connection, so that the client does not accept a partial one.
 func (c *call) refuse(recorder *recorder, err error) {
-	gone := c.r.Context().Err() != nil && errors.Is(err, c.r.Context().Err())
-	if recorder.status != 0 || gone {
-		if !gone {
-			klog.FromContext(c.ctx()).Error(logged(err), "A request of REST failed in the middle of its answer", "path", wire.Cut(c.r.URL.Path, 200))
+	disconnected := c.r.Context().Err() != nil && errors.Is(err, c.r.Context().Err())
+	if recorder.status != 0 || disconnected {
+		if !disconnected {
+			klog.FromContext(c.ctx()).Error(logged(err), "REST request failed after its response had begun", "path", printable.Cut(c.r.URL.Path, 200))
 		}
 		panic(http.ErrAbortHandler)
 	}
-	// Who is still sending when the connection is closed may not get to see the answer.
-	limits := bodies.Limits{Bytes: maxBody, Timeout: drainPatience}
+	// A client that is still sending when the connection is closed may not read the response.
+	limits := bodies.Limits{Bytes: maxBody, Timeout: refusedBodyTimeout}
 	if c.caller == nil {
-		limits.Bytes = guestBody
+		limits.Bytes = maxAnonymousBody
 	}
 	if c.charge == nil && c.r.Header.Get("Expect") == "" && c.r.ContentLength > 0 && c.r.ContentLength <= limits.Bytes {
 		_ = bodies.New(c.w, c.r, limits, nil, c.api.Clock).Discard()
@@ -209,24 +209,24 @@ func (c *call) refuse(recorder *recorder, err error) {
 	refusalOf(err).write(recorder)
 }
 
-// handle lets a call in and has it answered.
-func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error)) error {
+// handle admits a call and calls its handler.
+func (c *call) handle(found *resource, authenticate func(*http.Request) (user.Info, error)) error {
 	methods := found.collection
 	if c.id != "" {
 		methods = found.item
 	}
 	if !found.open && !c.api.Synced() {
-		return later(http.StatusServiceUnavailable, retrySoon, "The server is starting: try again in a second.")
+		return later(http.StatusServiceUnavailable, retrySoon, "The server is starting: retry in a second.")
 	}
-	enter := func() (func(), error) { return c.api.limits.guest(c.r) }
+	admit := func() (func(), error) { return c.api.limits.anonymousCaller(c.r) }
 	if !found.open {
-		enter = func() (func(), error) { return c.admit(who) }
+		admit = func() (func(), error) { return c.admit(authenticate) }
 	}
-	leave, err := enter()
+	release, err := admit()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer release()
 	method := c.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -239,7 +239,7 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 		return notAllowed(c.r.Method, allowed(methods))
 	}
 	if coding := bodies.ContentCoding(c.r.Header); coding != "" {
-		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body as it is.", wire.Cut(coding, 100))
+		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body as it is.", printable.Cut(coding, 100))
 	}
 	switch method {
 	case http.MethodGet, http.MethodDelete:
@@ -253,12 +253,12 @@ func (c *call) handle(found *resource, who func(*http.Request) (user.Info, error
 	return serve(c)
 }
 
-// admit authenticates the caller, finds its namespace, and takes a place.
-func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), err error) {
-	if c.caller, err = who(c.r); err != nil {
+// admit authenticates the caller, finds its namespace, and applies the limits of requests.
+func (c *call) admit(authenticate func(*http.Request) (user.Info, error)) (release func(), err error) {
+	if c.caller, err = authenticate(c.r); err != nil {
 		return nil, err
 	}
-	// Before the cluster is asked about the caller.
+	// Before the requests to the Kubernetes API that authorize the caller.
 	if err := c.api.limits.caller(c.caller, c.r.Method); err != nil {
 		return nil, err
 	}
@@ -278,8 +278,8 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), 
 		return nil, err
 	}
 	request := c.r
-	writing := apirequest.WithUser(c.ctx(), c.caller) // what writes for the caller asks what the caller may use
-	ctx, stop := identity.Recheck(writing, c.api.Recheck, func(ctx context.Context) error { return c.still(ctx, request, who) })
+	writing := apirequest.WithUser(c.ctx(), c.caller) // the writer checks which objects this caller may use
+	ctx, stop := identity.Recheck(writing, c.api.Recheck, func(ctx context.Context) error { return c.recheck(ctx, request, authenticate) })
 	c.r = c.r.WithContext(ctx)
 	return func() {
 		stop()
@@ -287,9 +287,9 @@ func (c *call) admit(who func(*http.Request) (user.Info, error)) (leave func(), 
 	}, nil
 }
 
-// still checks whether the call would still be admitted.
-func (c *call) still(ctx context.Context, request *http.Request, who func(*http.Request) (user.Info, error)) error {
-	caller, err := who(request)
+// recheck checks whether the call would still be admitted.
+func (c *call) recheck(ctx context.Context, request *http.Request, authenticate func(*http.Request) (user.Info, error)) error {
+	caller, err := authenticate(request)
 	right := c.right.Load()
 	switch {
 	case errors.As(err, new(*identity.TokenError)), err == nil && caller.GetName() != c.caller.GetName(),
@@ -305,7 +305,7 @@ func (c *call) still(ctx context.Context, request *http.Request, who func(*http.
 	return err
 }
 
-// locate finds the namespace that the caller works in.
+// locate determines the namespace of the call.
 func (c *call) locate() error {
 	caller := c.caller
 	choice, err := c.choice()
@@ -317,12 +317,12 @@ func (c *call) locate() error {
 	case err != nil && c.chosen:
 		return notFound()
 	case err != nil:
-		return refuse(http.StatusForbidden, "No namespace belongs to you: ask an administrator of the cluster to name you in the annotation %s of one.", v1alpha1.AnnotationTenants)
+		return refuse(http.StatusForbidden, "You have no namespace: ask a cluster administrator to add you to the annotation %s of one.", v1alpha1.AnnotationTenants)
 	}
 	return nil
 }
 
-// choice is the namespace that the caller chose, by a header, or where he can send none (kubectl get --raw) by a parameter.
+// choice returns the namespace that the caller selects by header or, if it cannot send one (kubectl get --raw), by query parameter.
 func (c *call) choice() (string, error) {
 	choices := c.r.Header.Values(identity.HeaderNamespace)
 	wrong := problems{}
@@ -330,17 +330,17 @@ func (c *call) choice() (string, error) {
 		choices = append(choices, text)
 	}
 	if len(choices) > 1 {
-		return "", refuse(http.StatusBadRequest, "The namespace is given %d times, by the header %s or the parameter namespace: give it once.", len(choices), identity.HeaderNamespace)
+		return "", refuse(http.StatusBadRequest, "The namespace is specified %d times, by the header %s or the parameter namespace: specify it once.", len(choices), identity.HeaderNamespace)
 	}
 	return strings.Join(choices, ""), wrong.orNil()
 }
 
-// may asks whether the caller may do that. name is "" for what concerns all of a namespace.
+// may reports whether the caller has the right. name is "" for all objects of the namespace.
 func (c *call) may(verb, resource, name string) (bool, error) {
 	return c.api.Rules.May(c.ctx(), c.caller, verb, resource, c.namespace, name)
 }
 
-// require refuses what the caller may not do: what he chose and may not use does not exist for him.
+// require returns an error if the caller does not have the right. In a namespace that the caller selected it is a 404.
 func (c *call) require(verb, resource, name string) error {
 	allowed, err := c.may(verb, resource, name)
 	switch {
@@ -356,7 +356,7 @@ func (c *call) require(verb, resource, name string) error {
 	}
 }
 
-// visible refuses a namespace that the caller chose and may not use, where what he asks for is the same for all.
+// visible returns 404 for a selected namespace in which the caller may list nothing. It is for resources that are the same for all callers.
 func (c *call) visible() error {
 	if !c.chosen {
 		return nil
@@ -369,30 +369,30 @@ func (c *call) visible() error {
 	return notFound()
 }
 
-// unknown is the answer for what the caches do not know: 404, or 503 while they may be behind.
+// unknown returns the error for an object that is not in the caches: 404, or 503 if they may be stale.
 func (c *call) unknown() error {
-	if err := c.api.Contact.Check(c.ctx()); err != nil {
+	if err := c.api.Reachability.Check(c.ctx()); err != nil {
 		return err
 	}
 	return notFound()
 }
 
-var sound = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
-// SetRequestID gives an answer the id of its request. Every answer has one, also those of handlers in front of this API.
+// SetRequestID sets the response header with the id of the request, for the handlers in front of this API.
 func SetRequestID(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(headerRequestID, requestID(r))
 }
 
-// requestID is the caller's own, where it is one, or a new one.
+// requestID returns the id that the caller sent, if it is valid, or a new one.
 func requestID(r *http.Request) string {
-	if ids := r.Header.Values(headerRequestID); len(ids) == 1 && sound.MatchString(ids[0]) {
+	if ids := r.Header.Values(headerRequestID); len(ids) == 1 && requestIDPattern.MatchString(ids[0]) {
 		return ids[0]
 	}
 	return uuid.NewString()
 }
 
-// recorder knows what was answered, and keeps bodies from those who want none.
+// recorder records the status, and omits the body of a HEAD response.
 type recorder struct {
 	http.ResponseWriter
 	status int

@@ -2,13 +2,13 @@ package rest
 
 import "regexp"
 
-// The function contract: a module that defines handler(event).
+// The function contract: code must define handler(event).
 var (
 	pythonHandler = regexp.MustCompile(`(?m)^[ \t]*(?:async[ \t]+)?def[ \t]+handler[ \t]*\([ \t\r\n]*event[ \t\r\n]*[,:=)]`)
 	nodeHandler   = regexp.MustCompile(`(?m)(?:^|[^\w$.])(?:async\s+)?function\s+handler\s*\(\s*event\s*[,=)]`)
 )
 
-// signatureProblem says what is wrong with code of that language, or "".
+// signatureProblem returns the error of code without the signature, or "".
 func signatureProblem(language, code string) string {
 	switch language {
 	case "python":

@@ -2,7 +2,7 @@ package rest
 
 import "testing"
 
-func TestTheSignatureOfAHandler(t *testing.T) {
+func TestSignaturesOfHandlers(t *testing.T) {
 	for code, want := range map[string]bool{
 		"def handler(event): return 42":                               true,
 		"import os\n\ndef  handler ( event ) :\n  pass":               true,

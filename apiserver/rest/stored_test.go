@@ -30,7 +30,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// storedAnswers is the Kubernetes API: it answers every request with the same object.
+// storedAnswers is a fake Kubernetes API that answers every request with the same object.
 type storedAnswers struct{ object map[string]json.RawMessage }
 
 // RoundTrip implements http.RoundTripper.
@@ -47,7 +47,7 @@ func (s *storedAnswers) RoundTrip(request *http.Request) (*http.Response, error)
 		Body: io.NopCloser(bytes.NewReader(text)), ContentLength: int64(len(text))}, nil
 }
 
-// with is an object with other members, which are texts.
+// with returns a copy of an object with other string members.
 func with(object map[string]json.RawMessage, members ...string) map[string]json.RawMessage {
 	changed := maps.Clone(object)
 	for i := 0; i < len(members); i += 2 {
@@ -56,7 +56,7 @@ func with(object map[string]json.RawMessage, members ...string) map[string]json.
 	return changed
 }
 
-// noOutcomes implements Outcomes for a store without runs.
+// noOutcomes is a store without runs.
 type noOutcomes struct{}
 
 func (noOutcomes) Executes(context.Context, types.UID) (bool, error) { return false, nil }
@@ -73,7 +73,7 @@ func (noOutcomes) At(context.Context, types.UID, int) (outcomes.RunState, error)
 	return outcomes.RunState{}, nil
 }
 
-// oneUpload is a store of uploads that has one, of three inputs.
+// oneUpload is a store with one upload of three inputs.
 type oneUpload struct{}
 
 var errNoUpload = errors.New("there is no such upload")
@@ -99,7 +99,7 @@ type oneNamespace struct{}
 func (oneNamespace) Exists(string) bool       { return true }
 func (oneNamespace) OfTenant(string) []string { return []string{"ns"} }
 
-// storedObjects serves a Function, a FunctionImage and a FunctionRun that are stored as the same JSON, all with the name x.
+// storedObjects is a cluster in which a Function, a FunctionImage and a FunctionRun named x are stored as the same JSON.
 type storedObjects struct {
 	api     *API
 	answers *storedAnswers
@@ -117,18 +117,18 @@ func newStoredObjects(f *testing.F) *storedObjects {
 	})
 	s.api = New(Config{
 		Cluster: cluster, Catalogue: core.NewCatalogue(cluster.Images, "catalogue"), Outcomes: noOutcomes{},
-		Contact: core.NewContact(cluster.Client, clock.RealClock{}), Tenancy: identity.NewTenancy(oneNamespace{}, "ns"),
+		Reachability: core.NewReachability(cluster.Client, clock.RealClock{}), Tenancy: identity.NewTenancy(oneNamespace{}, "ns"),
 		Rules: identity.NewRules(yes, clock.RealClock{}), ReadsPerSecond: 1e9, WritesPerSecond: 1e9,
 		Synced: func() bool { return true }, Clock: clock.RealClock{},
 	})
 	return s
 }
 
-// store puts the object in place of the one before. It returns the paths that show it; false for what is no object.
+// store replaces the object. It returns the paths that show it; false if it is not an object.
 func (s *storedObjects) store(data []byte) (paths []string, stored bool) {
 	object, metadata := map[string]json.RawMessage{}, map[string]json.RawMessage{}
 	if json.Unmarshal(data, &object) != nil || object == nil || object["metadata"] != nil && json.Unmarshal(object["metadata"], &metadata) != nil || metadata == nil {
-		return nil, false // the Kubernetes API serves no such object
+		return nil, false // the Kubernetes API never serves it
 	}
 	named, err := json.Marshal(with(metadata, "namespace", "ns", "name", "x"))
 	if err != nil {
@@ -144,22 +144,22 @@ func (s *storedObjects) store(data []byte) (paths []string, stored bool) {
 			return nil, false
 		}
 	}
-	kept, err := parameters.DropInputs(run) // as the caches do
+	kept, err := parameters.DropInputs(run) // like the caches
 	if err != nil {
 		return nil, false
 	}
 	run, stored = kept.(*v1alpha1.FunctionRun)
 	s.answers.object = object
 	cluster := *s.api.Cluster
-	cluster.Functions = core.NewTable[*v1alpha1.Function](clock.RealClock{}, nil)
-	cluster.Images = core.NewTable[*v1alpha1.FunctionImage](clock.RealClock{}, nil)
-	cluster.FunctionRuns = core.NewTable[*v1alpha1.FunctionRun](clock.RealClock{}, nil).ClaimedBy(v1alpha1.JobUUIDPrefix)
-	cluster.Functions.Wrote(function)
-	cluster.Images.Wrote(image)
-	cluster.FunctionRuns.Wrote(run)
+	cluster.Functions = core.NewCache[*v1alpha1.Function](clock.RealClock{}, nil)
+	cluster.Images = core.NewCache[*v1alpha1.FunctionImage](clock.RealClock{}, nil)
+	cluster.FunctionRuns = core.NewCache[*v1alpha1.FunctionRun](clock.RealClock{}, nil).ClaimedBy(v1alpha1.JobUUIDPrefix)
+	cluster.Functions.AddWritten(function)
+	cluster.Images.AddWritten(image)
+	cluster.FunctionRuns.AddWritten(run)
 	s.api.Cluster = &cluster
 	s.api.Catalogue = core.NewCatalogue(cluster.Images, "catalogue")
-	s.api.Inputs = core.NewInputs(cluster.Client, oneUpload{}, 1) // its limits are those of a server
+	s.api.Inputs = core.NewInputs(cluster.Client, oneUpload{}, 1) // with the limits of a server
 	s.api.Code = core.NewCode(cluster.Client)
 	return []string{
 		"/functions", "/functions/" + cluster.Functions.UUID(function), "/images", "/images/" + s.api.Catalogue.UUID("ns", image),
@@ -167,7 +167,7 @@ func (s *storedObjects) store(data []byte) (paths []string, stored bool) {
 	}, stored
 }
 
-// get asks for a path. A panic is a failure of the test.
+// get requests a path. A panic fails the test.
 func (s *storedObjects) get(t *testing.T, path string) *clocked {
 	w := &clocked{ResponseRecorder: httptest.NewRecorder()}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
@@ -176,10 +176,10 @@ func (s *storedObjects) get(t *testing.T, path string) *clocked {
 	return w
 }
 
-// FuzzStoredObjects shows any JSON by the REST API, as if it were stored: in lists and alone. A panic, a hang, an answer of
-// 500 or more, an answer that is no JSON, or memory beyond a multiple of the object is a failure.
+// FuzzStoredObjects requests arbitrary stored JSON through the REST API, in lists and alone. A panic, a hang, a 5xx, a response that is not
+// JSON, or memory beyond a multiple of the object is a failure.
 //
-//security:attack tenant | stores any object at all, past validation | REST lists and shows what there is of it: valid JSON in bounded time and memory, never a 5xx
+//security:attack tenant | stores arbitrary objects without validation | REST lists and shows them: valid JSON in bounded time and memory, never a 5xx
 func FuzzStoredObjects(f *testing.F) {
 	for _, text := range []string{
 		`{"metadata":{"uid":"3f6c1a52-7d0b-4e8e-9a57-b1c20d94e6f3","labels":{"sharedcloud.io/uuid":"3F6C1A52-7D0B-4E8E-9A57-B1C20D94E6F3"},"annotations":{"sharedcloud.io/created":"9007199254740991","sharedcloud.io/bid-price":"1e308","sharedcloud.io/base-gpu":"\u0000"}},"spec":{"functionRef":{"name":"x"},"runtime":"python311","image":"x","code":"\ud800\u2028","registryPath":"\u0007","name":"a\"b","parameters":[["\udfff\u0000",1e300,[[{}]]],[]]}}`,
@@ -214,7 +214,7 @@ func FuzzStoredObjects(f *testing.F) {
 				t.Errorf("%s: %d %.300s", path, w.Code, body)
 			}
 			if !json.Valid(body) || !utf8.Valid(body) {
-				t.Errorf("%s: this is no JSON: %.300q", path, body)
+				t.Errorf("%s: not JSON: %.300q", path, body)
 			}
 			if took > 10*time.Second {
 				t.Errorf("%s: %d bytes took %s", path, len(data), took)

@@ -11,12 +11,12 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// Values as Python writes them: what a client reads as the arguments and the result of a job.
+// Values in Python syntax, for the arguments and the result of a job.
 
-// argumentsText is an input as text.
+// argumentsText returns an input as text.
 func argumentsText(input parameters.Input) string { return pythonText(input, "") }
 
-// pythonText is an input as text, with what its strings begin with: a u where Python 2 reads them and they were JSON.
+// pythonText returns an input as text. prefix precedes its strings: u for JSON strings that Python 2 reads.
 func pythonText(input parameters.Input, prefix string) string {
 	if input.JSON == nil {
 		return strings.TrimSpace(input.Literal)
@@ -31,7 +31,7 @@ func pythonText(input parameters.Input, prefix string) string {
 	return b.String()
 }
 
-// writeItems writes the items of an array whose bracket was read.
+// writeItems writes the items of an array whose opening bracket was read.
 func writeItems(b *strings.Builder, decoder *json.Decoder, prefix, open, closed string, input bool) error {
 	b.WriteString(open)
 	count := 0
@@ -97,7 +97,7 @@ func writePairs(b *strings.Builder, decoder *json.Decoder, prefix string) error 
 	return err
 }
 
-// numberText is repr() of what Python's json reads: an integer of any size, or a float.
+// numberText returns repr() of a number that Python's json module has read: an integer of any size, or a float.
 func numberText(text string) string {
 	if !strings.ContainsAny(text, ".eE") {
 		if text == "-0" {
@@ -115,7 +115,7 @@ func numberText(text string) string {
 	return floatText(value)
 }
 
-// floatText is repr() of a float: the shortest digits that mean it, with an exponent below 1e-4 and from 1e16.
+// floatText returns repr() of a float: the shortest digits, with an exponent below 1e-4 and from 1e16.
 func floatText(value float64) string {
 	if size := math.Abs(value); size != 0 && (size < 1e-4 || size >= 1e16) {
 		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(value, 'e', -1, 64), "e")
@@ -129,7 +129,7 @@ func floatText(value float64) string {
 	return string(text)
 }
 
-// quoteText is repr() of a string.
+// quoteText returns repr() of a string.
 func quoteText(text string) string {
 	quote := '\''
 	if strings.Contains(text, "'") && !strings.Contains(text, `"`) {
@@ -167,8 +167,8 @@ func pad(c rune, width int) string {
 	return strings.Repeat("0", width-len(digits)) + digits
 }
 
-// resultText is what a handler returned, as its language's str() writes it. The runner sends that text along wherever it
-// does not follow from the JSON.
+// resultText returns the handler's result as its language's str() writes it. The runner sends that text if it cannot be derived from the
+// JSON.
 func resultText(result, text []byte) string {
 	if text != nil {
 		return string(text)

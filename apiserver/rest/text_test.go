@@ -16,7 +16,7 @@ import (
 	"sharedcloud.io/function-operator/parameters"
 )
 
-// inputs are JSON whose text is what Python makes of it.
+// inputs are JSON inputs and their text in Python syntax.
 var inputs = map[string]string{
 	`[]`:                      `()`,
 	`[1]`:                     `(1,)`,
@@ -32,22 +32,22 @@ var inputs = map[string]string{
 	`[-0,0]`: `(0, 0)`,
 }
 
-func TestArgumentsAreWrittenAsPythonWritesThem(t *testing.T) {
+func TestArgumentsHavePythonSyntax(t *testing.T) {
 	for data, want := range inputs {
 		if diff := cmp.Diff(want, argumentsText(parameters.Input{JSON: json.RawMessage(data)})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", data, diff)
 		}
 	}
 	if got := argumentsText(parameters.Input{Literal: " (1, b'x') "}); got != "(1, b'x')" {
-		t.Errorf("a literal is kept: %q", got)
+		t.Errorf("a literal must be returned unchanged: %q", got)
 	}
 }
 
-// The table above is what a real Python says.
-func TestPythonWritesThemSo(t *testing.T) {
+// Compares the table above with a real Python.
+func TestArgumentsMatchPython(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Fatal("this test compares with the real Python: install python3 (3.9 or newer)")
+		t.Fatal("this test needs python3 (3.9 or newer)")
 	}
 	questions := slices.Sorted(maps.Keys(inputs))
 	command := exec.CommandContext(t.Context(), python, "-c", "import json,sys\nprint(json.dumps([repr(tuple(json.loads(q))) for q in json.load(sys.stdin)]))")
@@ -73,11 +73,11 @@ func TestPythonWritesThemSo(t *testing.T) {
 
 func TestResultText(t *testing.T) {
 	for name, tc := range map[string]struct{ result, text, want string }{
-		"an integer":                {`42`, "", "42"},
-		"a string":                  {`"Hello \u00e4"`, "", "Hello ä"},
-		"a string of a digit":       {`"42"`, "", "42"},
-		"what the runner spelt out": {`[1,2]`, "(1, 2)", "(1, 2)"},
-		"nothing":                   {"", "", ""},
+		"an integer":             {`42`, "", "42"},
+		"a string":               {`"Hello \u00e4"`, "", "Hello ä"},
+		"a string of digits":     {`"42"`, "", "42"},
+		"a text from the runner": {`[1,2]`, "(1, 2)", "(1, 2)"},
+		"no result":              {"", "", ""},
 	} {
 		var text []byte
 		if tc.text != "" {
@@ -88,22 +88,22 @@ func TestResultText(t *testing.T) {
 		}
 	}
 	if got := resultText([]byte(`"x"`), []byte{}); got != "" {
-		t.Errorf("an empty text is a text: %q", got)
+		t.Errorf("an empty text from the runner: %q", got)
 	}
 }
 
-func TestWhatAJobShowsOnStderr(t *testing.T) {
+func TestStderrOfJobs(t *testing.T) {
 	for name, tc := range map[string]struct {
 		outcome outcomes.Outcome
 		want    string
 		status  int
 	}{
-		"a success that warned":   {outcomes.Outcome{Status: outcomes.Succeeded, Stderr: []byte("careful\n")}, "careful\n", jobSucceeded},
-		"an exception":            {outcomes.Outcome{Status: outcomes.Failed, Stderr: []byte("careful"), Error: &outcomes.ErrorText{Type: "E", Message: "m", Traceback: "Traceback\nE: m\n"}}, "careful\nTraceback\nE: m\n", jobFailed},
-		"one that the code wrote": {outcomes.Outcome{Status: outcomes.Failed, Stderr: []byte("x\nE: m\n"), Error: &outcomes.ErrorText{Traceback: "E: m\n"}}, "x\nE: m\n", jobFailed},
-		"what was cancelled":      {outcomes.Outcome{Status: outcomes.Cancelled, ByClosing: true, Error: &outcomes.ErrorText{Type: "Cancelled", Message: "spec.cancel is set."}}, "spec.cancel is set.", jobFailed},
-		"what took too long":      {outcomes.Outcome{Status: outcomes.TimedOut, Error: &outcomes.ErrorText{Type: "TimeLimit"}}, "TimeLimit", jobTimeout},
-		"bytes that are no UTF-8": {outcomes.Outcome{Status: outcomes.Succeeded, Stderr: []byte("\xff")}, "\xff", jobSucceeded},
+		"a success with a warning":          {outcomes.Outcome{Status: outcomes.Succeeded, Stderr: []byte("careful\n")}, "careful\n", jobSucceeded},
+		"an exception":                      {outcomes.Outcome{Status: outcomes.Failed, Stderr: []byte("careful"), Error: &outcomes.ErrorText{Type: "E", Message: "m", Traceback: "Traceback\nE: m\n"}}, "careful\nTraceback\nE: m\n", jobFailed},
+		"an exception that stderr contains": {outcomes.Outcome{Status: outcomes.Failed, Stderr: []byte("x\nE: m\n"), Error: &outcomes.ErrorText{Traceback: "E: m\n"}}, "x\nE: m\n", jobFailed},
+		"a cancelled input":                 {outcomes.Outcome{Status: outcomes.Cancelled, ByClosing: true, Error: &outcomes.ErrorText{Type: "Cancelled", Message: "spec.cancel is set."}}, "spec.cancel is set.", jobFailed},
+		"a timeout":                         {outcomes.Outcome{Status: outcomes.TimedOut, Error: &outcomes.ErrorText{Type: "TimeLimit"}}, "TimeLimit", jobTimeout},
+		"invalid UTF-8":                     {outcomes.Outcome{Status: outcomes.Succeeded, Stderr: []byte("\xff")}, "\xff", jobSucceeded},
 	} {
 		if got := stderrOf(&tc.outcome); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
@@ -114,17 +114,17 @@ func TestWhatAJobShowsOnStderr(t *testing.T) {
 	}
 }
 
-func TestAJobWhoseResultsWereDeletedSaysSo(t *testing.T) {
+func TestStderrExplainsDeletedResults(t *testing.T) {
 	row := &outcomes.Run{ResultsDeletedMicros: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC).UnixMicro()}
 	it := job{of: &jobsOf{row: row}, outcome: &outcomes.Outcome{Status: outcomes.Succeeded}}
 	want := "the results, errors and output of the run were deleted at 2026-11-24T12:00:00Z" +
 		" because resultsTTLSecondsAfterFinished has passed"
 	if got := it.stderr(); got != want || it.status() != jobSucceeded {
-		t.Errorf("its stderr is %q, its status %d", got, it.status())
+		t.Errorf("stderr is %q, the status %d", got, it.status())
 	}
 	row.ResultsDeletedMicros = 0
 	if got := it.stderr(); got != "" {
-		t.Errorf("the stderr of a job whose results are there: %q", got)
+		t.Errorf("stderr of a job with results: %q", got)
 	}
 }
 

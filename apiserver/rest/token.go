@@ -8,7 +8,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/identity"
 )
 
-// login gives a caller back the token that he showed as a password, if the cluster knows it.
+// login returns the password if it is a valid token of the cluster.
 func login(c *call) error {
 	read, _, err := c.readBody()
 	if err != nil {
@@ -41,5 +41,5 @@ func login(c *call) error {
 	return nil
 }
 
-// maxPassword is how long a token may be.
+// maxPassword bounds the length of a token.
 const maxPassword = 32 << 10

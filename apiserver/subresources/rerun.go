@@ -31,7 +31,7 @@ type FailureReader interface {
 
 // InputReader reads the inputs of a run.
 type InputReader interface {
-	Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error)
+	Read(ctx context.Context, namespace, name string, uid types.UID) (*core.RunInputs, error)
 }
 
 // Rerun is the subresource functionruns/rerun: it creates a run of the inputs that did not succeed. The indexes of the new
@@ -120,7 +120,7 @@ func (r *Rerun) serve(request *http.Request, old *v1alpha1.FunctionRun, user str
 		v1alpha1.AnnotationRerunOf:      string(old.UID),
 		v1alpha1.AnnotationRerunIndexes: text,
 	}
-	given, err := r.inputs.Given(ctx, old.Namespace, old.Name, old.UID)
+	given, err := r.inputs.Read(ctx, old.Namespace, old.Name, old.UID)
 	if err != nil {
 		return nil, inputsError(old.Name, err)
 	}
@@ -146,7 +146,7 @@ func conflict(name string, err error) error {
 // picked yields some of the inputs that a run was given.
 type selectedInputs struct {
 	ctx    context.Context //nolint:containedctx // it lives as long as one upload
-	given  *core.Given
+	given  *core.RunInputs
 	left   indexset.Set
 	loaded []parameters.Input
 }

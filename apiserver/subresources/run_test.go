@@ -276,11 +276,11 @@ func (f failures) Unsuccessful(context.Context, types.UID) (indexset.Set, error)
 
 type inputsOf map[types.UID]error
 
-func (i inputsOf) Given(ctx context.Context, namespace, name string, uid types.UID) (*core.Given, error) {
+func (i inputsOf) Read(ctx context.Context, namespace, name string, uid types.UID) (*core.RunInputs, error) {
 	if err := i[uid]; err != nil {
 		return nil, err
 	}
-	return core.GivenInputs(numbers(5000)), nil
+	return core.NewRunInputs(numbers(5000)), nil
 }
 
 // numbers are the inputs [0], [1], …

@@ -23,7 +23,7 @@ func NewPodExits(pods *core.Pods) *PodExits { return &PodExits{pods: pods} }
 // read from the Kubernetes API: a worker asks within milliseconds of its SIGTERM.
 func (p *PodExits) PodExit(ctx context.Context, namespace, podName string, podUID types.UID) work.PodExit {
 	cached, ok := p.pods.Cached(namespace, podName, podUID)
-	if ok && core.PodOver(cached) {
+	if ok && core.PodEnded(cached) {
 		return PodExitOf(cached)
 	}
 	live, err := p.pods.Live(ctx, namespace, podName, podUID)
@@ -67,7 +67,7 @@ func (p *PodExits) gone(podUID types.UID, cached *corev1.Pod) work.PodExit {
 // ended returns the exit of a pod that has ended, from the caches alone; false if it has not ended or was never a worker.
 func (p *PodExits) ended(namespace, podName string, podUID types.UID) (*corev1.Pod, work.PodExit, bool) {
 	if pod, ok := p.pods.Cached(namespace, podName, podUID); ok {
-		return pod, PodExitOf(pod), core.PodOver(pod)
+		return pod, PodExitOf(pod), core.PodEnded(pod)
 	}
 	pod, ok := p.pods.Deleted(podUID)
 	if !ok {

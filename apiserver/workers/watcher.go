@@ -84,7 +84,7 @@ func last[T any](obj any) (T, bool) {
 }
 
 func (w *Watcher) podChanged(obj any, deleted bool) {
-	if pod, ok := last[*corev1.Pod](obj); ok && pod != nil && (deleted || core.PodOver(pod)) {
+	if pod, ok := last[*corev1.Pod](obj); ok && pod != nil && (deleted || core.PodEnded(pod)) {
 		w.queue.Add(podKey{namespace: pod.Namespace, name: pod.Name, uid: pod.UID})
 	}
 }

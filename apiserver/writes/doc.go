@@ -5,6 +5,6 @@
 //	runs.go       FunctionRuns: create, start, cancel, delete
 //	owned.go      which fields of an object other field managers own
 //
-// What lives here: writes to the cluster, and the check that the caller may use the objects that a spec names. What must not be
-// here: HTTP, the check that the caller may write the object itself (the frontends do that), and look-ups (package core).
+// It contains writes to the cluster, and the check that the caller may use the objects that a spec references. It must not contain HTTP, the
+// check that the caller may write the object itself, which the frontends make, or look-ups (package core).
 package writes

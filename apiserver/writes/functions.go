@@ -20,37 +20,37 @@ type FunctionFields struct {
 	Image string
 }
 
-// CreateFunction creates a Function. again is true if an earlier request with the same key created it.
-func (w *Writer) CreateFunction(ctx context.Context, namespace string, fields FunctionFields, by Requester) (f *v1alpha1.Function, again bool, err error) {
+// CreateFunction creates a Function. repeated is true if an earlier request with the same key has created it.
+func (w *Writer) CreateFunction(ctx context.Context, namespace string, fields FunctionFields, by Requester) (f *v1alpha1.Function, repeated bool, err error) {
 	f = &v1alpha1.Function{
 		ObjectMeta: w.metadata(namespace, by),
 		Spec:       v1alpha1.FunctionSpec{Name: fields.Name, Runtime: fields.Runtime, Image: fields.Image, Code: &fields.Code},
 	}
-	again, err = w.create(ctx, f, by, func() { f.Name = newName(fields.Name, "function") })
+	repeated, err = w.create(ctx, f, by, func() { f.Name = newName(fields.Name, "function") })
 	if err != nil {
 		return nil, false, err
 	}
 	w.cluster.RememberFunction(f)
-	return f, again, nil
+	return f, repeated, nil
 }
 
 // The paths of FunctionFields, and of the other fields that REST writes.
 var (
-	pathName    = []string{"spec", "name"}
-	pathRuntime = []string{"spec", "runtime"}
-	pathImage   = []string{"spec", "image"}
-	pathCode    = []string{"spec", "code"}
-	pathAsked   = []string{"metadata", "annotations", v1alpha1.AnnotationRequestedBy}
-	restPaths   = [][]string{pathName, pathRuntime, pathImage, pathCode,
+	pathName        = []string{"spec", "name"}
+	pathRuntime     = []string{"spec", "runtime"}
+	pathImage       = []string{"spec", "image"}
+	pathCode        = []string{"spec", "code"}
+	pathRequestedBy = []string{"metadata", "annotations", v1alpha1.AnnotationRequestedBy}
+	restPaths       = [][]string{pathName, pathRuntime, pathImage, pathCode,
 		{"metadata", "labels", v1alpha1.LabelUUID},
 		{"metadata", "annotations", v1alpha1.AnnotationCreated},
 		{"metadata", "annotations", v1alpha1.AnnotationRequestHash},
-		pathAsked}
+		pathRequestedBy}
 )
 
 // ChangeFunction changes a function to the fields that decide returns for its present state. decide may be called several times, each
-// time with the function as the API has it; its error is returned unchanged. If nothing changes, nothing is written, whoever
-// owns the fields. If another field manager owns a field that would change, the error is an *OwnedError.
+// time with the current function; its error is returned unchanged. If nothing changes, nothing is written. If another field manager owns a
+// field that would change, the error is an *OwnedError.
 func (w *Writer) ChangeFunction(ctx context.Context, cached *v1alpha1.Function, by Requester,
 	decide func(current *v1alpha1.Function, present FunctionFields) (FunctionFields, error),
 ) (*v1alpha1.Function, error) {
@@ -76,7 +76,7 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *v1alpha1.Function, 
 		if err != nil {
 			return nil, err
 		}
-		// All references: new code can read everything that the function can read. REST changes none of the references.
+		// Check all references: new code can read everything that the function can read. REST changes none of the references itself.
 		if wanted != present {
 			if err := w.access.MayUse(ctx, current.Namespace, current.References()); err != nil {
 				return nil, err
@@ -95,7 +95,7 @@ func (w *Writer) ChangeFunction(ctx context.Context, cached *v1alpha1.Function, 
 	return nil, ErrChanged
 }
 
-// applyFunction writes the fields that differ by server-side apply, together with those that REST owns already: an apply removes
+// applyFunction writes the fields that differ by server-side apply, and repeats those that REST owns already, because an apply removes
 // owned fields that it omits. The apply is forced: no other manager owns these fields at this resource version.
 func (w *Writer) applyFunction(ctx context.Context, current *v1alpha1.Function, present, wanted FunctionFields, by Requester) (*v1alpha1.Function, error) {
 	if wanted == present {
@@ -118,7 +118,7 @@ func (w *Writer) applyFunction(ctx context.Context, current *v1alpha1.Function, 
 		return nil, &OwnedError{Field: "spec.code", Owner: "ConfigMap " + source.ConfigMapName()}
 	}
 	content := map[string]any{}
-	for _, path := range append(append(ownFields(current.ManagedFields, restPaths), changed...), pathAsked) {
+	for _, path := range append(append(ownFields(current.ManagedFields, restPaths), changed...), pathRequestedBy) {
 		var value string
 		switch {
 		case path[len(path)-1] == v1alpha1.AnnotationRequestedBy:
@@ -153,7 +153,7 @@ func (w *Writer) applyFunction(ctx context.Context, current *v1alpha1.Function, 
 	}
 	function := &v1alpha1.Function{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, function); err != nil {
-		return nil, fmt.Errorf("reading the answer of the API: %w", err)
+		return nil, fmt.Errorf("decoding the response of the Kubernetes API: %w", err)
 	}
 	return function, nil
 }

@@ -11,11 +11,11 @@ import (
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
 
-// OwnedError says that another field manager owns a field that REST would change.
+// OwnedError means that another field manager owns a field that REST would change.
 type OwnedError struct{ Field, Owner string }
 
 func (e *OwnedError) Error() string {
-	return fmt.Sprintf("%s is owned by %q, which would set it back or fight for it: change it there", e.Field, e.Owner)
+	return fmt.Sprintf("%s is owned by %q, which would revert the change: change it there", e.Field, e.Owner)
 }
 
 // ownedBy returns the first of the fields that a manager other than REST owns, with that manager, or nil. Fields are paths from

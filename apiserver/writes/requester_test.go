@@ -8,7 +8,7 @@ import (
 	"sharedcloud.io/function-operator/api/printable"
 )
 
-//security:attack tenant | an identity provider lets a user's name hold control sequences or megabytes, and people read requested-by | the annotation has a short line without them
+//security:attack tenant | an identity provider allows control sequences or megabytes in a user name, which clients display from requested-by | the annotation is a short line without control characters
 func TestTheRequesterIsAShortLine(t *testing.T) {
 	if got := requester("system:serviceaccount:team:program"); got != "system:serviceaccount:team:program" {
 		t.Errorf("%q", got)

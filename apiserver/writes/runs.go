@@ -13,22 +13,22 @@ import (
 	"sharedcloud.io/function-operator/apiserver/core"
 )
 
-// RunFields are the fields of a run that REST sets.
+// RunFields are the fields of a run that REST writes.
 type RunFields struct {
 	// Function is the function that is called.
 	Function *v1alpha1.Function
 	// Literal is the text of a Python tuple of tuples, JSON the inputs if they were given as JSON. One of them is set.
 	Literal *string
 	JSON    []v1alpha1.Input
-	// BidPrice is the number as the caller wrote it; "" for none.
+	// BidPrice is the number as the caller sent it; "" for none.
 	BidPrice string
 	// BaseGPU is the label of the weakest acceptable GPU product, Products the acceptable products; empty if all are acceptable.
 	BaseGPU  string
 	Products []string
 }
 
-// CreateRun creates a FunctionRun. again is true if an earlier request with the same key created it.
-func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) (run *v1alpha1.FunctionRun, again bool, err error) {
+// CreateRun creates a FunctionRun. repeated is true if an earlier request with the same key has created it.
+func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) (run *v1alpha1.FunctionRun, repeated bool, err error) {
 	function := fields.Function
 	run = &v1alpha1.FunctionRun{
 		ObjectMeta: w.metadata(function.Namespace, by),
@@ -45,16 +45,15 @@ func (w *Writer) CreateRun(ctx context.Context, fields RunFields, by Requester) 
 	if fields.BaseGPU != "" {
 		run.Annotations[v1alpha1.AnnotationBaseGPU] = fields.BaseGPU
 	}
-	again, err = w.create(ctx, run, by, func() { run.Name = newName(core.FunctionName(function), "run") })
+	repeated, err = w.create(ctx, run, by, func() { run.Name = newName(core.FunctionName(function), "run") })
 	if err != nil {
 		return nil, false, err
 	}
 	run, err = w.cluster.RememberRun(run)
-	return run, again, err
+	return run, repeated, err
 }
 
-// StartRun creates a run for a user of the subresources. Its function must exist; dry requests a dry run. Errors are the API's
-// own.
+// StartRun creates a run for a user of the subresources. Its function must exist. dry makes it a dry run. Errors are the API's own.
 func (w *Writer) StartRun(ctx context.Context, run *v1alpha1.FunctionRun, user string, dry bool) (*v1alpha1.FunctionRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -87,9 +86,9 @@ func (w *Writer) StartRun(ctx context.Context, run *v1alpha1.FunctionRun, user s
 	if dry {
 		return run, nil
 	}
-	// The run exists: if this fails, the informer will bring it.
+	// The run exists: if this fails, the informer adds it.
 	_, _ = w.cluster.RememberRun(run.DeepCopy())
-	run.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FunctionRun")) // the answer has it
+	run.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FunctionRun")) // the response must include it
 	return run, nil
 }
 

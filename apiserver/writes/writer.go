@@ -25,8 +25,8 @@ import (
 
 // Errors of writes, beside those of package core and the API's own.
 var (
-	// ErrChanged: other clients changed the object at each of several attempts.
-	ErrChanged = errors.New("the object was changed by somebody else at the same time: read it again and repeat the request")
+	// ErrChanged: each of several attempts conflicted with writes of other clients.
+	ErrChanged = errors.New("other clients changed the object concurrently: read it again and repeat the request")
 	// ErrKeyReused: the Idempotency-Key was used before with another body.
 	ErrKeyReused = errors.New("this Idempotency-Key was used before with another body: use a new key for a new request")
 )
@@ -40,20 +40,20 @@ const (
 	maxSlug = 40
 )
 
-// Access checks whether the caller in the context may get each object that a spec names: nil if so.
+// Access checks whether the caller in the context may get each object that a spec references. It returns nil if so.
 type Access interface {
 	MayUse(ctx context.Context, namespace string, references []v1alpha1.Reference) error
 }
 
-// referrer is an object that may name others.
+// referrer is an object that can reference others.
 type referrer interface {
 	client.Object
 	References() []v1alpha1.Reference
 }
 
-// Writer creates, changes and deletes objects for the caller in the context. The frontends have checked that the caller may do
-// it. The writer checks that the caller may use what an object names: it writes as the server, which the admission policies
-// exempt.
+// Writer creates, changes and deletes objects for the caller in the context. The frontends check that the caller may write the object. The
+// writer checks that the caller may use the objects that it references: the admission policies that check this exempt the server's own
+// account.
 type Writer struct {
 	cluster *core.Cluster
 	code    *core.Code
@@ -74,7 +74,7 @@ type Requester struct {
 	Key, Body string
 }
 
-// maxRequester bounds the annotation requested-by in bytes: an identity provider may use names of any length.
+// maxRequester bounds the annotation requested-by in bytes: user names of identity providers have no maximum length.
 const maxRequester = 1024
 
 // requester returns a user's name as the value of the annotation requested-by, safe to print.
@@ -104,9 +104,9 @@ func (w *Writer) metadata(namespace string, by Requester) metav1.ObjectMeta {
 	}
 }
 
-// create creates the object with a new name. If the requester has a key, the name follows from both: the API then decides which of
-// several equal requests is the first, and the others find its object.
-func (w *Writer) create(ctx context.Context, object referrer, by Requester, name func()) (again bool, err error) {
+// create creates the object with a new name. With a key, the name is derived from the user and the key: of concurrent requests with the same
+// key the API accepts one, and the others find its object.
+func (w *Writer) create(ctx context.Context, object referrer, by Requester, name func()) (repeated bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := w.access.MayUse(ctx, object.GetNamespace(), object.References()); err != nil {
@@ -126,7 +126,7 @@ func (w *Writer) create(ctx context.Context, object referrer, by Requester, name
 	return false, core.APIError("creating", err)
 }
 
-func (w *Writer) createOnce(ctx context.Context, object client.Object, by Requester) (again bool, err error) {
+func (w *Writer) createOnce(ctx context.Context, object client.Object, by Requester) (repeated bool, err error) {
 	key := client.ObjectKeyFromObject(object)
 	err = w.cluster.Client.Create(ctx, object, client.FieldOwner(v1alpha1.FieldManagerREST))
 	if !apierrors.IsAlreadyExists(err) {
@@ -141,13 +141,13 @@ func (w *Writer) createOnce(ctx context.Context, object client.Object, by Reques
 	return true, nil
 }
 
-// keyedName is the name of the object that a requester creates with a key. No key of another requester has the same name.
+// keyedName returns the name for an object that is created with a key. Different users never get the same name.
 func keyedName(by Requester) string {
 	hash := sha256.Sum256([]byte(strconv.Itoa(len(by.User)) + ":" + by.User + by.Key))
 	return "rest-" + hex.EncodeToString(hash[:16])
 }
 
-// slug turns text into the beginning of an object's name: lower case letters, digits and dashes, starting with a letter.
+// slug returns text as the beginning of an object's name: lower case letters, digits and dashes, starting with a letter.
 func slug(text, otherwise string) string {
 	var b strings.Builder
 	dash := false
@@ -172,10 +172,10 @@ func slug(text, otherwise string) string {
 	return b.String()
 }
 
-// newName returns a readable name that is probably unused; the API decides.
+// newName returns a readable name with a random suffix; the API detects collisions.
 func newName(text, otherwise string) string { return slug(text, otherwise) + "-" + utilrand.String(6) }
 
-// remove deletes the object, unless another object has its name. It is not an error if the object no longer exists.
+// remove deletes the object, unless another object has its name now. It succeeds if the object no longer exists.
 func (w *Writer) remove(ctx context.Context, object client.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

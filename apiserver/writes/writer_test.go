@@ -28,7 +28,7 @@ func TestSlugs(t *testing.T) {
 	}
 }
 
-func TestWhoOwnsAField(t *testing.T) {
+func TestOwnersOfFields(t *testing.T) {
 	entries := []metav1.ManagedFieldsEntry{
 		entry(v1alpha1.FieldManagerREST, "", `{"f:spec":{"f:name":{},"f:code":{}},"f:metadata":{"f:annotations":{"f:sharedcloud.io/created":{}}}}`),
 		entry("kustomize-controller", "", `{"f:spec":{"f:runtime":{},"f:code":{}}}`),
@@ -39,11 +39,11 @@ func TestWhoOwnsAField(t *testing.T) {
 		fields [][]string
 		want   *OwnedError
 	}{
-		"REST itself is nobody else":    {[][]string{pathName}, nil},
-		"another":                       {[][]string{pathName, pathRuntime}, &OwnedError{"spec.runtime", "kustomize-controller"}},
-		"one with whom REST shares it":  {[][]string{pathCode}, &OwnedError{"spec.code", "kustomize-controller"}},
-		"who owns it in the status":     {[][]string{pathImage}, nil},
-		"what is below an owned struct": {[][]string{{"spec"}}, &OwnedError{"spec", "kustomize-controller"}},
+		"only REST":                    {[][]string{pathName}, nil},
+		"another manager":              {[][]string{pathName, pathRuntime}, &OwnedError{"spec.runtime", "kustomize-controller"}},
+		"REST and another manager":     {[][]string{pathCode}, &OwnedError{"spec.code", "kustomize-controller"}},
+		"a manager of the status":      {[][]string{pathImage}, nil},
+		"a struct with an owned field": {[][]string{{"spec"}}, &OwnedError{"spec", "kustomize-controller"}},
 	} {
 		if diff := cmp.Diff(tc.want, ownedBy(entries, tc.fields)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -51,24 +51,24 @@ func TestWhoOwnsAField(t *testing.T) {
 	}
 	want := [][]string{pathName, pathCode, {"metadata", "annotations", v1alpha1.AnnotationCreated}}
 	if diff := cmp.Diff(want, ownFields(entries, restPaths)); diff != "" {
-		t.Errorf("REST's own (-want +got):\n%s", diff)
+		t.Errorf("fields of REST (-want +got):\n%s", diff)
 	}
 }
 
-func TestAKeyLeadsItsOwnerToItsOwnName(t *testing.T) {
+func TestKeyedNamesDependOnUserAndKey(t *testing.T) {
 	name := keyedName(Requester{User: "alice", Key: "k"})
 	if name != keyedName(Requester{User: "alice", Key: "k", Body: "other"}) {
-		t.Error("the name depends on the body: two bodies under one key would not meet")
+		t.Error("the name depends on the body: a reused key would not be detected")
 	}
 	if name == keyedName(Requester{User: "alic", Key: "ek"}) || name == keyedName(Requester{User: "bob", Key: "k"}) {
-		t.Error("two owners meet")
+		t.Error("two users have the same name")
 	}
 	if len(name) > 63 {
 		t.Errorf("%q is too long", name)
 	}
 }
 
-// entry is a manager's share of the fields.
+// entry returns a manager's fields.
 func entry(manager, subresource, fields string) metav1.ManagedFieldsEntry {
 	return metav1.ManagedFieldsEntry{Manager: manager, Subresource: subresource, Operation: metav1.ManagedFieldsOperationApply,
 		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields)}

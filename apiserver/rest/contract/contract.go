@@ -1,12 +1,11 @@
-// Package contract is the contract of the REST API as data: the OpenAPI document that is served, and a page for people that is
-// made from it.
+// Package contract is the contract of the REST API as data: the OpenAPI document that is served, and an HTML page that is generated from it.
 //
-//	openapi.json   the document, written by hand: the one place where paths, fields and errors are described
-//	document.go    as much of OpenAPI as the page needs
-//	page.go        what the page says, in the order in which people read
-//	page.html      how it looks
+//	openapi.json     the document, written by hand: the only description of paths, fields and errors
+//	document.go      the part of OpenAPI that the page needs
+//	page*.go         the content of the page
+//	page.html        its layout
 //
-// What must not live here: requests, answers, anything that decides. The API does not read the document; tests hold it to it.
+// It must not contain handlers or decisions. The API does not read the document; tests check the API against it.
 package contract
 
 import (
@@ -19,18 +18,17 @@ import (
 //go:embed openapi.json
 var openAPI []byte
 
-// JSON is the OpenAPI 3.1 document. The caller may change what he gets.
+// JSON returns a copy of the OpenAPI 3.1 document.
 func JSON() []byte {
 	return slices.Clone(openAPI)
 }
 
-// Page is the document as an HTML page that needs nothing else: no scripts, and nothing that a browser would load.
-// The caller may change what he gets.
+// Page returns a copy of the document as an HTML page without scripts and external resources.
 func Page() []byte {
 	return slices.Clone(page())
 }
 
-// The document is part of the program: where it can't be shown, no test of this package passes.
+// The document is embedded: if it cannot be rendered, all tests of this package fail.
 var page = sync.OnceValue(func() []byte {
 	content, err := render(openAPI)
 	if err != nil {

@@ -30,7 +30,7 @@ func TestDocumentIsOpenAPI31(t *testing.T) {
 	}
 }
 
-// Every call of the contract, and what it succeeds with in either dialect.
+// All calls of the contract, with the status of a success in both dialects.
 func TestEveryCallHasItsStatusInBothDialects(t *testing.T) {
 	type statuses struct{ without, with string }
 	same := statuses{"200", "200"}
@@ -93,7 +93,7 @@ func TestObjectsHaveExactlyTheFieldsOfTheContract(t *testing.T) {
 			}
 			for field, schema := range object.Properties {
 				if schema.Value.Description == "" || len(schema.Value.Examples) == 0 {
-					t.Errorf("%s lacks its meaning or an example", field)
+					t.Errorf("%s has no description or no example", field)
 				}
 			}
 		})
@@ -134,7 +134,7 @@ func TestHeadersAndParameters(t *testing.T) {
 				got = append(got, parameter.Value.Name)
 			}
 			if want := parametersOf(method, strings.TrimSuffix(path, "/")); !cmp.Equal(want, got) {
-				t.Errorf("%s %s takes %q, want %q", method, path, got, want)
+				t.Errorf("%s %s has the parameters %q, want %q", method, path, got, want)
 			}
 		}
 	}
@@ -143,12 +143,12 @@ func TestHeadersAndParameters(t *testing.T) {
 		"ServiceUnavailable": "Retry-After",
 	} {
 		if doc.Components.Responses[name].Value.Headers[want] == nil {
-			t.Errorf("the answer %s lacks the header %s", name, want)
+			t.Errorf("the response %s has no header %s", name, want)
 		}
 	}
 	for name, response := range doc.Components.Responses {
 		if response.Value.Headers["X-Request-Id"] == nil {
-			t.Errorf("the answer %s lacks the header X-Request-Id", name)
+			t.Errorf("the response %s has no header X-Request-Id", name)
 		}
 	}
 }
@@ -179,8 +179,8 @@ func parametersOf(method, path string) []string {
 	return names
 }
 
-// An example that is wrong misleads more than none.
-func TestExamplesAreWhatTheyAreExamplesOf(t *testing.T) {
+// Wrong examples are worse than none.
+func TestExamplesFitTheirSchemas(t *testing.T) {
 	loaded := loadDocument(t)
 	var doc document
 	if err := json.Unmarshal(JSON(), &doc); err != nil {
@@ -214,39 +214,39 @@ func TestExamplesAreWhatTheyAreExamplesOf(t *testing.T) {
 	}
 }
 
-func TestValuesThatTheContractRulesOutAreRefused(t *testing.T) {
+func TestSchemasRefuseInvalidValues(t *testing.T) {
 	for name, tc := range map[string]struct {
 		schema string
-		change map[string]any // of the example; nil takes the field away
-		want   string         // what is allowed after all
+		change map[string]any // of the example; nil removes the field
+		want   string         // "allowed" if the value is valid
 	}{
-		"a field more":                          {schema: "Function", change: map[string]any{"owner": "me"}},
-		"a field less":                          {schema: "Function", change: map[string]any{"code": nil}},
-		"a uuid in capitals":                    {schema: "Function", change: map[string]any{"uuid": "8B9420DA-A848-4523-A138-DDBF33007631"}},
-		"a date as machines write it":           {schema: "Function", change: map[string]any{"created_at": "2018-10-05T14:51:12Z"}},
-		"a month after the year's end":          {schema: "Function", change: map[string]any{"created_at": "05-13-2018 14:51:12"}},
-		"a count that is no integer":            {schema: "Function", change: map[string]any{"num_runs": 1.5}},
-		"a run's parameters as arrays":          {schema: "Run", change: map[string]any{"parameters": []any{[]any{1.0}}}},
-		"a run's parameters as an object":       {schema: "Run", change: map[string]any{"parameters": map[string]any{}}},
-		"money as a string":                     {schema: "Run", change: map[string]any{"bid_price": "0.001"}},
-		"a cost as a string":                    {schema: "Job", change: map[string]any{"cost": "0.000"}},
-		"a result that is no string":            {schema: "Job", change: map[string]any{"result": 42}},
-		"a status that there is not":            {schema: "Job", change: map[string]any{"status": 6}},
-		"half a second":                         {schema: "Job", change: map[string]any{"duration": 0.5}},
-		"a sentence where lists belong":         {schema: "FieldErrors", change: map[string]any{"code": "This field is required."}},
-		"a body without code":                   {schema: "FunctionBody", change: map[string]any{"code": nil}},
-		"a body without a runtime":              {schema: "FunctionBody", change: map[string]any{"runtime": nil}},
-		"with the slash it may lack":            {schema: "FunctionBodySlash", change: map[string]any{"runtime": nil}, want: "allowed"},
-		"a change of no field":                  {schema: "FunctionFields", change: map[string]any{"code": nil, "runtime": nil, "image": nil, "name": nil, "uuid": "x"}, want: "allowed"},
-		"unknown fields of a body":              {schema: "RunBody", change: map[string]any{"colour": "blue"}, want: "allowed"},
-		"parameters as arrays":                  {schema: "RunBody", change: map[string]any{"parameters": []any{[]any{1.0, "a"}, []any{}}}, want: "allowed"},
-		"parameters as an array of no arrays":   {schema: "RunBody", change: map[string]any{"parameters": []any{1.0}}},
-		"parameters as an object":               {schema: "RunBody", change: map[string]any{"parameters": map[string]any{"a": 1.0}}},
-		"parameters of a form as arrays":        {schema: "RunForm", change: map[string]any{"parameters": []any{[]any{1.0}}}},
-		"a price below the least":               {schema: "RunBody", change: map[string]any{"bid_price": 0.0001}},
-		"no price and no GPU":                   {schema: "RunBody", change: map[string]any{"bid_price": nil, "base_gpu": nil}, want: "allowed"},
-		"a name of 257 characters":              {schema: "FunctionBody", change: map[string]any{"name": strings.Repeat("n", 257)}},
-		"a name of 256 characters of two bytes": {schema: "FunctionBody", change: map[string]any{"name": strings.Repeat("ä", 256)}, want: "allowed"},
+		"an additional field":                     {schema: "Function", change: map[string]any{"owner": "me"}},
+		"a missing field":                         {schema: "Function", change: map[string]any{"code": nil}},
+		"a uuid in upper case":                    {schema: "Function", change: map[string]any{"uuid": "8B9420DA-A848-4523-A138-DDBF33007631"}},
+		"a date in RFC 3339":                      {schema: "Function", change: map[string]any{"created_at": "2018-10-05T14:51:12Z"}},
+		"month 13":                                {schema: "Function", change: map[string]any{"created_at": "05-13-2018 14:51:12"}},
+		"a fractional count":                      {schema: "Function", change: map[string]any{"num_runs": 1.5}},
+		"a run's parameters as arrays":            {schema: "Run", change: map[string]any{"parameters": []any{[]any{1.0}}}},
+		"a run's parameters as an object":         {schema: "Run", change: map[string]any{"parameters": map[string]any{}}},
+		"money as a string":                       {schema: "Run", change: map[string]any{"bid_price": "0.001"}},
+		"a cost as a string":                      {schema: "Job", change: map[string]any{"cost": "0.000"}},
+		"a number as the result":                  {schema: "Job", change: map[string]any{"result": 42}},
+		"an unknown status":                       {schema: "Job", change: map[string]any{"status": 6}},
+		"a fractional duration":                   {schema: "Job", change: map[string]any{"duration": 0.5}},
+		"a string instead of a list of errors":    {schema: "FieldErrors", change: map[string]any{"code": "This field is required."}},
+		"a body without code":                     {schema: "FunctionBody", change: map[string]any{"code": nil}},
+		"a body without a runtime":                {schema: "FunctionBody", change: map[string]any{"runtime": nil}},
+		"a body with the slash without a runtime": {schema: "FunctionBodySlash", change: map[string]any{"runtime": nil}, want: "allowed"},
+		"a change of no field":                    {schema: "FunctionFields", change: map[string]any{"code": nil, "runtime": nil, "image": nil, "name": nil, "uuid": "x"}, want: "allowed"},
+		"unknown fields of a body":                {schema: "RunBody", change: map[string]any{"colour": "blue"}, want: "allowed"},
+		"parameters as arrays":                    {schema: "RunBody", change: map[string]any{"parameters": []any{[]any{1.0, "a"}, []any{}}}, want: "allowed"},
+		"parameters as an array of numbers":       {schema: "RunBody", change: map[string]any{"parameters": []any{1.0}}},
+		"parameters as an object":                 {schema: "RunBody", change: map[string]any{"parameters": map[string]any{"a": 1.0}}},
+		"parameters of a form as arrays":          {schema: "RunForm", change: map[string]any{"parameters": []any{[]any{1.0}}}},
+		"a price below the minimum":               {schema: "RunBody", change: map[string]any{"bid_price": 0.0001}},
+		"no price and no GPU":                     {schema: "RunBody", change: map[string]any{"bid_price": nil, "base_gpu": nil}, want: "allowed"},
+		"a name of 257 characters":                {schema: "FunctionBody", change: map[string]any{"name": strings.Repeat("n", 257)}},
+		"a name of 256 characters of two bytes":   {schema: "FunctionBody", change: map[string]any{"name": strings.Repeat("ä", 256)}, want: "allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			loaded := loadDocument(t)
@@ -273,9 +273,9 @@ func TestValuesThatTheContractRulesOutAreRefused(t *testing.T) {
 	}
 }
 
-// The sentences that clients know.
-func TestTheSentencesOfTheContractAreAmongTheExamples(t *testing.T) {
-	for _, sentence := range []string{
+// Messages of the contract, on which clients rely.
+func TestTheMessagesOfTheContractAreAmongTheExamples(t *testing.T) {
+	for _, message := range []string{
 		"This field is required.", "This field may not be blank.", "This field may not be null.", "Not a valid string.",
 		`"python99" is not a valid choice.`, `"mnist" is not a valid UUID.`, `Invalid pk "`, `" - object does not exist.`,
 		"Ensure this field has no more than 256 characters.", "Null characters are not allowed.", "A valid number is required.",
@@ -287,23 +287,23 @@ func TestTheSentencesOfTheContractAreAmongTheExamples(t *testing.T) {
 		"Invalid token header. Token string should not contain spaces.", "You do not have permission to perform this action.",
 		"Not found.", `Method "PUT" not allowed.`, `Unsupported media type "text/plain" in request.`,
 	} {
-		quoted, err := json.Marshal(sentence)
+		quoted, err := json.Marshal(message)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(JSON()), string(quoted[1:len(quoted)-1])) {
-			t.Errorf("no example says %s", sentence)
+			t.Errorf("no example has %s", message)
 		}
 	}
 }
 
-// Who may change an answer must not change the next one.
-func TestAnswersAreCopies(t *testing.T) {
+// A caller that modifies a result must not change the next one.
+func TestResultsAreCopies(t *testing.T) {
 	for name, get := range map[string]func() []byte{"JSON": JSON, "Page": Page} {
 		want := string(get())
 		clear(get())
 		if string(get()) != want {
-			t.Errorf("%s gives away the only copy", name)
+			t.Errorf("%s returns the original", name)
 		}
 	}
 }

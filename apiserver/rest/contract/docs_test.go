@@ -25,7 +25,7 @@ func section(t *testing.T, title string) []string {
 	return strings.Split(part, "\n")
 }
 
-// rows are the first cells of a table, in backticks, whose head begins so.
+// rows returns the first cells, in backticks, of the tables with the given header.
 func rows(lines []string, head string) []string {
 	var names []string
 	within := false
@@ -45,7 +45,7 @@ func rows(lines []string, head string) []string {
 	return names
 }
 
-// The page in docs and the document say the same.
+// docs/rest.md and the document must agree.
 func TestDocsHaveTheFieldsOfTheDocument(t *testing.T) {
 	doc := loadDocument(t)
 	for title, schema := range map[string]string{"Functions": "Function", "Images": "Image", "Runs": "Run", "Jobs": "Job", "GPUs": "GPU", "Token": "Token"} {
@@ -88,7 +88,7 @@ func TestDocsHaveTheErrorsOfTheDocument(t *testing.T) {
 		for method, operation := range item.Operations() {
 			for status := range operation.Responses.Map() {
 				if status[0] >= '4' && !listed[status] {
-					t.Errorf("%s %s answers %s, which docs/rest.md does not have", method, path, status)
+					t.Errorf("%s %s responds %s, which is not in docs/rest.md", method, path, status)
 				}
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// document is as much of an OpenAPI 3.1 document as the page shows.
+// document is the part of an OpenAPI 3.1 document that the page shows.
 type document struct {
 	Info struct {
 		Title       string `json:"title"`
@@ -51,7 +51,7 @@ type operation struct {
 	Tags        []string          `json:"tags"`
 	Summary     string            `json:"summary"`
 	Description string            `json:"description"`
-	Security    *[]any            `json:"security"` // an empty list: no token needed
+	Security    *[]any            `json:"security"` // an empty list: no token required
 	Parameters  []parameter       `json:"parameters"`
 	RequestBody *requestBody      `json:"requestBody"`
 	Responses   ordered[response] `json:"responses"`
@@ -112,7 +112,7 @@ type schema struct {
 	Examples    []json.RawMessage `json:"examples"`
 }
 
-// words is a string or a list of strings, as JSON Schema gives types.
+// words is a string or a list of strings, as in the types of JSON Schema.
 type words []string
 
 func (w *words) UnmarshalJSON(data []byte) error {
@@ -123,7 +123,7 @@ func (w *words) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(w))
 }
 
-// ordered is a JSON object whose members keep the order in which they are written: people read it.
+// ordered is a JSON object that keeps the order of its members for the page.
 type ordered[T any] []member[T]
 
 type member[T any] struct {
@@ -141,7 +141,7 @@ func (o *ordered[T]) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return err
 		}
-		next := member[T]{Key: key.(string)} // the decoder lets nothing else be a key
+		next := member[T]{Key: key.(string)} // keys of JSON objects are strings
 		if err := decoder.Decode(&next.Value); err != nil {
 			return fmt.Errorf("%s: %w", next.Key, err)
 		}
@@ -160,7 +160,7 @@ func (o ordered[T]) get(key string) (T, bool) {
 	return none, false
 }
 
-// name is the last part of a reference.
+// name returns the last segment of a reference.
 func name(ref string) string {
 	return ref[strings.LastIndexByte(ref, '/')+1:]
 }
@@ -203,7 +203,7 @@ func (d *document) response(r response) response {
 	return target
 }
 
-// schema resolves a reference, with what is written beside it, and takes in what allOf names.
+// schema resolves a reference, keeps the members beside it, and merges the properties of allOf.
 func (d *document) schema(s schema) schema {
 	if target := d.Components.Schemas[name(s.Ref)]; s.Ref != "" && target != nil {
 		whole := d.schema(*target)

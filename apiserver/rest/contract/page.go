@@ -16,17 +16,17 @@ var pageHTML string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"prose": prose}).Parse(pageHTML))
 
-// What the template shows.
+// The data of the template.
 type (
 	pageView struct {
 		*document
 		Base     string
 		Dialects []dialectView
-		Common   []fieldView // headers that nearly every call takes
+		Common   []fieldView // headers of nearly all calls
 		Sections []sectionView
 		Errors   []errorView
 	}
-	// dialectView is something that a trailing slash makes a difference to.
+	// dialectView is a difference between the dialects.
 	dialectView struct{ What, Without, With string }
 	sectionView struct {
 		Name, Description string
@@ -50,7 +50,7 @@ type (
 		Example               string
 	}
 	fieldView struct{ Name, Kind, Needed, Meaning, Example string }
-	// answerView is a status. Which says in which dialect, where it is not both.
+	// answerView is a status. Which is its dialect, if it is only in one.
 	answerView struct {
 		Status, Which, Meaning string
 		Error                  bool
@@ -63,14 +63,14 @@ type (
 	}
 	errorView struct {
 		ID, Status, Title, Meaning string
-		Body                       string // where there is one and no more to say about it
+		Body                       string // the only example, if there are no named ones
 		Headers                    []fieldView
 		Examples                   []exampleView
 	}
 	exampleView struct{ Summary, Value string }
 )
 
-// What is said once instead of at every call: parameters by the names of their components, and a header of all answers.
+// Shown once instead of with every call: parameters by the names of their components, and a header of all responses.
 var sharedHeaders = []string{"Namespace", "RequestId"}
 
 const requestIDHeader = "X-Request-Id"
@@ -106,11 +106,11 @@ func viewOf(doc *document) (*pageView, error) {
 		section := sectionView{Name: tag.Name, Description: tag.Description}
 		for _, path := range doc.Paths {
 			if strings.HasSuffix(path.Key, "/") {
-				continue // shown beside the same path without it
+				continue // shown with the same path without the slash
 			}
 			slashed, found := doc.Paths.get(path.Key + "/")
 			if !found {
-				return nil, fmt.Errorf("the path %s lacks its sibling with a slash", path.Key)
+				return nil, fmt.Errorf("the path %s has no variant with a slash", path.Key)
 			}
 			item, other := doc.pathItem(path.Value), doc.pathItem(slashed)
 			theirs := other.operations()
@@ -135,7 +135,7 @@ func viewOf(doc *document) (*pageView, error) {
 		}
 		status := statuses[r.Key]
 		if status == "" {
-			status = statusNamed(r.Key) // no operation has it: the path has no such method
+			status = statusNamed(r.Key) // an error of the path, not of an operation
 		}
 		view.Errors = append(view.Errors, doc.errorOf(status, r.Value))
 	}
@@ -203,7 +203,7 @@ func needed(without, with bool) string {
 	return "optional"
 }
 
-// bodies are the schemas of the request bodies as JSON.
+// bodies returns the JSON schemas of both request bodies.
 func (p pairOf) bodies() (without, with schema) {
 	bodyOf := func(o *operation) schema {
 		if body := p.doc.requestBody(o.RequestBody); body != nil && len(body.Content) > 0 {
@@ -245,7 +245,7 @@ func (p pairOf) answers(statuses map[string]string) []answerView {
 	return answers
 }
 
-// dialects are the rows of the table of differences: the status of a success, and what a body must have.
+// dialects returns the rows of the table of differences: statuses of a success, and required fields.
 func (p pairOf) dialects() []dialectView {
 	var rows []dialectView
 	call := p.method + " " + p.path
@@ -276,7 +276,7 @@ func (p pairOf) dialects() []dialectView {
 	return rows
 }
 
-// objects are those that the answers carry and that are not shown yet.
+// objects returns the objects in the responses that are not shown yet.
 func (p pairOf) objects(shown []objectView) []objectView {
 	var objects []objectView
 	for _, r := range p.without.Responses {
@@ -294,7 +294,7 @@ func (p pairOf) objects(shown []objectView) []objectView {
 	return objects
 }
 
-// objectIn finds the object of a successful answer, alone or in a list.
+// objectIn returns the object of a successful response, single or in a list.
 func (d *document) objectIn(r response) *objectLink {
 	if isError(r) || len(r.Content) == 0 {
 		return nil

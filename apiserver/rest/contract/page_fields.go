@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// isError: the answer carries what was wrong.
+// isError reports whether the response describes an error.
 func isError(r response) bool {
 	if len(r.Content) == 0 {
 		return false
@@ -23,7 +23,7 @@ func isError(r response) bool {
 	return slices.Contains(refs, "Detail")
 }
 
-// statusNamed finds the status that a component is named for: "MethodNotAllowed" is 405.
+// statusNamed returns the status for which a component is named: "MethodNotAllowed" is 405.
 func statusNamed(component string) string {
 	for code := http.StatusBadRequest; code < 600; code++ {
 		if strings.ReplaceAll(http.StatusText(code), " ", "") == component {
@@ -53,7 +53,7 @@ func (d *document) errorOf(status string, r response) errorView {
 	return view
 }
 
-// parameterField says where the parameter stands in place of whether it is needed.
+// parameterField returns a field with the parameter's location instead of whether it is required.
 func (d *document) parameterField(p parameter) fieldView {
 	field := d.field(p.Name, p.Schema)
 	field.Meaning, field.Example, field.Needed = p.Description, text(p.Example), p.In
@@ -69,7 +69,7 @@ func (d *document) field(key string, given schema) fieldView {
 	return field
 }
 
-// kind says in words what values there are: "string, at most 256 characters".
+// kind describes the type of a value: "string, at most 256 characters".
 func (d *document) kind(s schema) string {
 	var kind string
 	switch {
@@ -99,7 +99,7 @@ func (d *document) kind(s schema) string {
 	return kind
 }
 
-// example is an object made of its fields' examples, in their order.
+// example returns an object with the examples of its fields, in their order.
 func (d *document) example(s schema) string {
 	var out bytes.Buffer
 	out.WriteString("{")
@@ -118,7 +118,7 @@ func (d *document) example(s schema) string {
 	return out.String()
 }
 
-// text is a JSON value as a table shows it: a string without its quotes, unless nothing would be left.
+// text returns a JSON value for a table: a string without its quotes, unless it is empty.
 func text(value json.RawMessage) string {
 	var s string
 	if err := json.Unmarshal(value, &s); err != nil || s == "" {
@@ -127,22 +127,22 @@ func text(value json.RawMessage) string {
 	return s
 }
 
-// compact is the value as the server writes it.
+// compact returns the value as the server encodes it.
 func compact(value json.RawMessage) string {
 	var out bytes.Buffer
-	_ = json.Compact(&out, value) // it was decoded, so it is JSON; what is not there stays empty
+	_ = json.Compact(&out, value) // it was decoded, so it is valid JSON or empty
 	return out.String()
 }
 
-// prose sets what stands in backticks as code.
-func prose(sentence string) template.HTML {
+// prose formats text in backticks as code.
+func prose(markdown string) template.HTML {
 	var out strings.Builder
-	for i, part := range strings.Split(sentence, "`") {
+	for i, part := range strings.Split(markdown, "`") {
 		if i%2 == 1 {
 			out.WriteString("<code>" + template.HTMLEscapeString(part) + "</code>")
 		} else {
 			out.WriteString(template.HTMLEscapeString(part))
 		}
 	}
-	return template.HTML(out.String()) // every part of it is escaped
+	return template.HTML(out.String()) // all parts are escaped
 }

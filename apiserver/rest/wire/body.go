@@ -12,10 +12,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/strictjson"
 )
 
-// The content types of bodies.
+// Content types of bodies.
 const (
 	ContentJSON      = "application/json"
 	ContentForm      = "application/x-www-form-urlencoded"
@@ -23,42 +24,42 @@ const (
 )
 
 const (
-	// maxFields is how many fields a body may have.
+	// maxFields is the maximum number of fields of a body.
 	maxFields = 1000
-	// maxDepth is how deep JSON may be nested.
+	// maxDepth is the maximum nesting of JSON.
 	maxDepth = strictjson.MaxDepth
 )
 
-// Error says what is wrong with a body as a whole. 400.
+// Error is an error of a body as a whole. 400.
 type Error struct {
-	Sentence string
-	// OfNoField: it is told among the fields, as that of none.
-	OfNoField bool
+	Message string
+	// NonField: the response has it under non_field_errors.
+	NonField bool
 }
 
-func (e *Error) Error() string { return e.Sentence }
+func (e *Error) Error() string { return e.Message }
 
-// MediaTypeError says that the body is of none of the three kinds. 415.
+// MediaTypeError means that the content type is not supported. 415.
 type MediaTypeError struct{ Given string }
 
 func (e *MediaTypeError) Error() string { return fmt.Sprintf("unsupported media type %q", e.Given) }
 
-func problem(format string, args ...any) error { return &Error{Sentence: fmt.Sprintf(format, args...)} }
+func problem(format string, args ...any) error { return &Error{Message: fmt.Sprintf(format, args...)} }
 
-// Body is a request's body: fields, whatever it was written in.
+// Body has the fields of a request's body, independent of its content type.
 type Body struct {
 	fields map[string]Value
-	// form: every value is text.
+	// form: all values are text.
 	form bool
 }
 
-// Value is the value of one field: JSON, or the text of a form's field.
+// Value is the value of a field: JSON, or the text of a form field.
 type Value struct {
 	JSON json.RawMessage
 	text string
 }
 
-// Parse reads a body. One of no bytes has no fields, whatever its type.
+// Parse reads a body. An empty body has no fields, whatever its content type.
 func Parse(contentType string, data []byte) (Body, error) {
 	if len(data) == 0 {
 		return Body{}, nil
@@ -100,7 +101,7 @@ func jsonBody(data []byte) (Body, error) {
 		if len(read.fields) == maxFields {
 			return problem("The body has more than %d fields.", maxFields)
 		}
-		// A text or a number is looked at as that of its field.
+		// Strings and numbers are validated by the accessor of the field.
 		value := decoder.Opaque
 		if kind := decoder.Peek(); kind == '{' || kind == '[' {
 			value = decoder.Raw
@@ -113,21 +114,21 @@ func jsonBody(data []byte) (Body, error) {
 		err = decoder.End()
 	}
 	if err == nil {
-		err = read.sameButForCase()
+		err = read.rejectCaseVariants()
 	}
 	return read, jsonProblem(err)
 }
 
-// noObject is what is wrong with a text that is no object of JSON.
+// noObject returns the error of a body that is not a JSON object.
 func noObject(data []byte) error {
 	if err := strictjson.Check(data); err != nil {
 		return jsonProblem(err)
 	}
 	kind := kindOf(bytes.TrimLeft(data, " \t\r\n"))
-	return &Error{OfNoField: true, Sentence: fmt.Sprintf("Invalid data. Expected a dictionary, but got %s.", kind)}
+	return &Error{NonField: true, Message: fmt.Sprintf("Invalid data. Expected a dictionary, but got %s.", kind)}
 }
 
-// jsonProblem words what is wrong with a body of JSON.
+// jsonProblem converts an error of the decoder.
 func jsonProblem(err error) error {
 	var wrong *strictjson.Error
 	switch {
@@ -144,23 +145,22 @@ func jsonProblem(err error) error {
 // contractFields are the fields that this API reads.
 var contractFields = []string{"name", "code", "runtime", "image", "function", "parameters", "bid_price", "base_gpu", "username", "password"}
 
-// sameButForCase refuses a field of the API beside another that differs by case only: other programs on the way may take one
-// for the other.
-func (b Body) sameButForCase() error {
+// rejectCaseVariants refuses a field of the API beside another that differs only in case: a proxy or a client library could confuse them.
+func (b Body) rejectCaseVariants() error {
 	for name := range b.fields {
 		for _, known := range contractFields {
 			if name == known || len(name) > 2*len(known) || !strings.EqualFold(name, known) {
 				continue
 			}
 			if _, ok := b.fields[known]; ok {
-				return problem("The fields %q and %q differ by case only: send one of them.", known, name)
+				return problem("The fields %q and %q differ only in case: send one of them.", known, name)
 			}
 		}
 	}
 	return nil
 }
 
-// kindOf is what the framework of 2018 calls a value of JSON.
+// kindOf returns the name of a JSON value's type in the framework of 2018.
 func kindOf(data []byte) string {
 	switch data[0] {
 	case '{':
@@ -186,21 +186,21 @@ func formBody(data []byte) (Body, error) {
 	}
 	values, err := url.ParseQuery(string(data))
 	if err != nil {
-		return Body{}, problem("Form parse error - the body is not urlencoded.")
+		return Body{}, problem("Form parse error - the body is not URL-encoded.")
 	}
 	read := Body{fields: make(map[string]Value, len(values)), form: true}
 	for name, all := range values {
-		shown := Cut(strings.ToValidUTF8(name, "?"), 60)
+		shown := printable.Cut(strings.ToValidUTF8(name, "?"), 60)
 		switch text := all[0]; {
 		case len(all) > 1:
-			return Body{}, problem("Form parse error - the field %q is given %d times.", shown, len(all))
+			return Body{}, problem("Form parse error - the field %q occurs %d times.", shown, len(all))
 		case !utf8.ValidString(text):
 			return Body{}, problem("Form parse error - the field %q is not UTF-8.", shown)
 		default:
 			read.fields[name] = Value{text: text}
 		}
 	}
-	return read, read.sameButForCase()
+	return read, read.rejectCaseVariants()
 }
 
 func multipartBody(data []byte, boundary string) (Body, error) {
@@ -212,23 +212,23 @@ func multipartBody(data []byte, boundary string) (Body, error) {
 	for count := 0; ; count++ {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
-			return read, read.sameButForCase()
+			return read, read.rejectCaseVariants()
 		}
 		if err != nil || count >= maxFields {
 			return Body{}, problem("Multipart form parse error - the body is not a form of at most %d fields.", maxFields)
 		}
 		text, err := io.ReadAll(part)
 		if err != nil {
-			return Body{}, problem("Multipart form parse error - the body ends before it is complete.")
+			return Body{}, problem("Multipart form parse error - the body is incomplete.")
 		}
 		name := part.FormName()
 		if !utf8.Valid(text) || !utf8.ValidString(name) {
-			return Body{}, problem("Multipart form parse error - the field %q is not UTF-8.", Cut(strings.ToValidUTF8(name, "?"), 60))
+			return Body{}, problem("Multipart form parse error - the field %q is not UTF-8.", printable.Cut(strings.ToValidUTF8(name, "?"), 60))
 		}
 		if _, twice := read.fields[name]; twice {
-			return Body{}, problem("Multipart form parse error - the field %q is given more than once.", Cut(name, 60))
+			return Body{}, problem("Multipart form parse error - the field %q occurs more than once.", printable.Cut(name, 60))
 		}
-		// A file is text all the same: code is sent as one.
+		// A file is accepted as text: clients send code as a file.
 		if name != "" {
 			read.fields[name] = Value{text: string(text)}
 		}

@@ -1,6 +1,5 @@
-// Package wire is what comes over the wire as values: paths, bodies of three kinds, and the fields in them, with the
-// sentences that say what is wrong with each. It is the whole of what strangers' bytes meet first.
+// Package wire decodes requests: paths, bodies of three content types and their fields, with the error messages of each. It is the first code
+// that processes untrusted bytes; its tests run it on random input.
 //
-// What must not live here: HTTP beyond its content types, and anything that knows of Kubernetes. Its tests run it on
-// random input.
+// It must not contain HTTP beyond content types, or anything about Kubernetes.
 package wire

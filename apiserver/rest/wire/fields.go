@@ -9,49 +9,50 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
-// The sentences that clients know.
+// Messages of the contract, on which clients rely.
 const (
-	SentenceRequired = "This field is required."
-	SentenceBlank    = "This field may not be blank."
-	SentenceNull     = "This field may not be null."
-	SentenceNotText  = "Not a valid string."
-	SentenceNUL      = "Null characters are not allowed."
-	SentenceNumber   = "A valid number is required."
+	MessageRequired = "This field is required."
+	MessageBlank    = "This field may not be blank."
+	MessageNull     = "This field may not be null."
+	MessageNotText  = "Not a valid string."
+	MessageNUL      = "Null characters are not allowed."
+	MessageNumber   = "A valid number is required."
 )
 
-func SentenceTooLong(most int) string {
-	return fmt.Sprintf("Ensure this field has no more than %d characters.", most)
+func MessageTooLong(maxLength int) string {
+	return fmt.Sprintf("Ensure this field has no more than %d characters.", maxLength)
 }
-func SentenceNotUUID(text string) string {
-	return fmt.Sprintf("\"%s\" is not a valid UUID.", Cut(text, 100))
+func MessageNotUUID(text string) string {
+	return fmt.Sprintf("\"%s\" is not a valid UUID.", printable.Cut(text, 100))
 }
-func SentenceNoObject(id string) string {
-	return fmt.Sprintf("Invalid pk \"%s\" - object does not exist.", Cut(id, 100))
+func MessageNoObject(id string) string {
+	return fmt.Sprintf("Invalid pk \"%s\" - object does not exist.", printable.Cut(id, 100))
 }
-func SentenceNoChoice(text string) string {
-	return fmt.Sprintf("\"%s\" is not a valid choice.", Cut(text, 100))
+func MessageNoChoice(text string) string {
+	return fmt.Sprintf("\"%s\" is not a valid choice.", printable.Cut(text, 100))
 }
 
-// Text is a field of text of at most so many characters. problem is what is wrong with it, "" where nothing is; given says
-// whether the body has the field.
-func (b Body) Text(name string, most int) (text string, given bool, problem string) {
+// Text returns a text field of at most maxLength characters. given reports whether the body has the field; problem is the error message, ""
+// for none.
+func (b Body) Text(name string, maxLength int) (text string, given bool, problem string) {
 	v, ok := b.fields[name]
 	if !ok {
-		return "", false, SentenceRequired
+		return "", false, MessageRequired
 	}
 	if text, problem = v.string(b.form); problem != "" {
 		return "", true, problem
 	}
 	switch {
 	case strings.ContainsRune(text, 0):
-		problem = SentenceNUL
+		problem = MessageNUL
 	case strings.TrimSpace(text) == "":
-		problem = SentenceBlank
-	case utf8.RuneCountInString(text) > most:
-		problem = SentenceTooLong(most)
+		problem = MessageBlank
+	case utf8.RuneCountInString(text) > maxLength:
+		problem = MessageTooLong(maxLength)
 	}
 	return text, true, problem
 }
@@ -62,17 +63,17 @@ func (v Value) string(form bool) (text, problem string) {
 	}
 	switch kindOf(v.JSON) {
 	case "NoneType":
-		return "", SentenceNull
+		return "", MessageNull
 	case "str":
 		if err := json.Unmarshal(v.JSON, &text); err != nil || loneSurrogate(v.JSON) {
-			return "", SentenceNotText
+			return "", MessageNotText
 		}
 		return text, ""
 	}
-	return "", SentenceNotText
+	return "", MessageNotText
 }
 
-// loneSurrogate says whether JSON escapes half a character.
+// loneSurrogate reports whether JSON escapes half of a surrogate pair.
 func loneSurrogate(raw []byte) bool {
 	for i := 0; i+5 < len(raw); i++ {
 		if raw[i] != '\\' {
@@ -108,37 +109,37 @@ func hex4(raw []byte) uint64 {
 	return unit
 }
 
-// UUID is a field that names an object.
+// UUID returns a field with the uuid of an object.
 func (b Body) UUID(name string) (id string, given bool, problem string) {
 	v, ok := b.fields[name]
 	if !ok {
-		return "", false, SentenceRequired
+		return "", false, MessageRequired
 	}
 	if !b.form && kindOf(v.JSON) == "NoneType" {
-		return "", true, SentenceNull
+		return "", true, MessageNull
 	}
 	text := v.text
 	if !b.form {
 		if kindOf(v.JSON) != "str" {
-			return "", true, SentenceNotUUID(string(v.JSON))
+			return "", true, MessageNotUUID(string(v.JSON))
 		}
 		if err := json.Unmarshal(v.JSON, &text); err != nil {
-			return "", true, SentenceNotText
+			return "", true, MessageNotText
 		}
 	}
 	if text == "" {
-		return "", true, SentenceNull // as the framework of 2018 reads an empty key
+		return "", true, MessageNull // the framework of 2018 treats an empty key as null
 	}
 	id, ok = uuids.Canonical(text)
 	if !ok {
-		return "", true, SentenceNotUUID(text)
+		return "", true, MessageNotUUID(text)
 	}
 	return id, true, ""
 }
 
 var numeral = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$`)
 
-// Number is a field with a number, in JSON also as text.
+// Number returns a numeric field. In JSON it may also be a string.
 func (b Body) Number(name string) (number float64, given bool, problem string) {
 	v, ok := b.fields[name]
 	if !ok {
@@ -151,32 +152,21 @@ func (b Body) Number(name string) (number float64, given bool, problem string) {
 			text = string(v.JSON)
 		case "str":
 			if err := json.Unmarshal(v.JSON, &text); err != nil {
-				return 0, true, SentenceNumber
+				return 0, true, MessageNumber
 			}
 		case "NoneType":
-			return 0, true, SentenceNull
+			return 0, true, MessageNull
 		default:
-			return 0, true, SentenceNumber
+			return 0, true, MessageNumber
 		}
 	}
 	text = strings.TrimSpace(text)
 	if len(text) > 100 || !numeral.MatchString(text) {
-		return 0, true, SentenceNumber
+		return 0, true, MessageNumber
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(number, 0) {
-		return 0, true, SentenceNumber
+		return 0, true, MessageNumber
 	}
 	return number, true, ""
-}
-
-// Cut shortens foreign text, between characters.
-func Cut(text string, length int) string {
-	if len(text) <= length {
-		return text
-	}
-	for length > 0 && text[length]&0xc0 == 0x80 {
-		length--
-	}
-	return text[:length] + "…"
 }

@@ -6,18 +6,18 @@ import (
 	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
-// Path is what a path below the API's prefix names.
+// Path is a parsed path below the API's prefix.
 type Path struct {
-	// Resource is its first part.
+	// Resource is the first segment.
 	Resource string
-	// HasID: it has a second part. ID is that, in lower case, or "" where it is no uuid: then it names nothing.
+	// HasID: there is a second segment. ID is that segment in lower case, or "" if it is not a uuid.
 	HasID bool
 	ID    string
-	// Slash: it ends with one, which chooses the dialect.
+	// Slash: the path ends with a slash, which selects the dialect.
 	Slash bool
 }
 
-// ParsePath takes a path apart; false where it is not below the prefix.
+// ParsePath parses a path; false if it is not below the prefix.
 func ParsePath(path, prefix string) (Path, bool) {
 	path, ok := strings.CutPrefix(path, prefix+"/")
 	if !ok {

@@ -12,7 +12,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/uuids"
 )
 
-func TestBodiesOfAllKindsHaveFields(t *testing.T) {
+func TestFieldsOfBodies(t *testing.T) {
 	multipart := strings.ReplaceAll(`--X
 Content-Disposition: form-data; name="a"
 
@@ -28,10 +28,10 @@ def handler(event): pass
 		read func() (Body, error)
 		want map[string]string
 	}{
-		"JSON":                        {func() (Body, error) { return jsonBody([]byte(`{"a":"1","b":"x","A":"other"}`)) }, map[string]string{"a": "1", "b": "x", "A": "other"}},
-		"a form":                      {func() (Body, error) { return formBody([]byte(`a=1&b=x+y%C3%A4`)) }, map[string]string{"a": "1", "b": "x yä"}},
-		"a form with a file":          {func() (Body, error) { return multipartBody([]byte(multipart), "X") }, map[string]string{"a": "1", "b": "def handler(event): pass"}},
-		"an object without any field": {func() (Body, error) { return jsonBody([]byte(` {} `)) }, map[string]string{}},
+		"JSON":               {func() (Body, error) { return jsonBody([]byte(`{"a":"1","b":"x","A":"other"}`)) }, map[string]string{"a": "1", "b": "x", "A": "other"}},
+		"a form":             {func() (Body, error) { return formBody([]byte(`a=1&b=x+y%C3%A4`)) }, map[string]string{"a": "1", "b": "x yä"}},
+		"a form with a file": {func() (Body, error) { return multipartBody([]byte(multipart), "X") }, map[string]string{"a": "1", "b": "def handler(event): pass"}},
+		"an empty object":    {func() (Body, error) { return jsonBody([]byte(` {} `)) }, map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			read, err := tc.read()
@@ -53,7 +53,7 @@ def handler(event): pass
 	}
 }
 
-func TestBodiesThatAreNone(t *testing.T) {
+func TestInvalidBodies(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, maxDepth+1)
 	var fields strings.Builder
 	for i := range maxFields + 1 {
@@ -64,67 +64,67 @@ func TestBodiesThatAreNone(t *testing.T) {
 		read func() (Body, error)
 		want string
 	}{
-		"a number":                  {func() (Body, error) { return jsonBody([]byte("5")) }, "Invalid data. Expected a dictionary, but got int."},
-		"a float":                   {func() (Body, error) { return jsonBody([]byte("5.0")) }, "Invalid data. Expected a dictionary, but got float."},
-		"null":                      {func() (Body, error) { return jsonBody([]byte("null")) }, "Invalid data. Expected a dictionary, but got NoneType."},
-		"text behind the object":    {func() (Body, error) { return jsonBody([]byte("{} x")) }, "JSON parse error - invalid character 'x' after top-level value at byte 4"},
-		"only white space":          {func() (Body, error) { return jsonBody([]byte("  ")) }, "JSON parse error - unexpected end of JSON input at byte 2"},
-		"what is too deep":          {func() (Body, error) { return jsonBody([]byte(deep)) }, "JSON parse error - the body is nested deeper than 64 levels"},
-		"a key twice":               {func() (Body, error) { return jsonBody([]byte(`{"a":"1","a":"2"}`)) }, `JSON parse error - the key "a" is given twice at byte 10`},
-		"a key twice inside":        {func() (Body, error) { return jsonBody([]byte(`{"a":[{"b":1,"b":1}]}`)) }, `JSON parse error - the key "b" is given twice at byte 14`},
-		"keys but for case":         {func() (Body, error) { return jsonBody([]byte(`{"name":"1","NAME":"2"}`)) }, `The fields "name" and "NAME" differ by case only: send one of them.`},
-		"a number too large":        {func() (Body, error) { return jsonBody([]byte(`{"a":[1e999]}`)) }, "JSON parse error - the number 1e999 is out of the range of floating-point numbers at byte 6"},
-		"half a pair":               {func() (Body, error) { return jsonBody([]byte(`{"a":["\ud800"]}`)) }, `JSON parse error - it contains half a surrogate pair (\ud800) at byte 7`},
-		"too many JSON fields":      {func() (Body, error) { return jsonBody([]byte(manyFields)) }, "The body has more than 1000 fields."},
-		"a form's key twice":        {func() (Body, error) { return formBody([]byte(`a=1&b=&a=2`)) }, `Form parse error - the field "a" is given 2 times.`},
-		"a form's key but for case": {func() (Body, error) { return formBody([]byte(`code=1&Code=2`)) }, `The fields "code" and "Code" differ by case only: send one of them.`},
-		"a part twice": {func() (Body, error) {
+		"a number":                             {func() (Body, error) { return jsonBody([]byte("5")) }, "Invalid data. Expected a dictionary, but got int."},
+		"a float":                              {func() (Body, error) { return jsonBody([]byte("5.0")) }, "Invalid data. Expected a dictionary, but got float."},
+		"null":                                 {func() (Body, error) { return jsonBody([]byte("null")) }, "Invalid data. Expected a dictionary, but got NoneType."},
+		"text after the object":                {func() (Body, error) { return jsonBody([]byte("{} x")) }, "JSON parse error - invalid character 'x' after top-level value at byte 4"},
+		"only white space":                     {func() (Body, error) { return jsonBody([]byte("  ")) }, "JSON parse error - unexpected end of JSON input at byte 2"},
+		"deep nesting":                         {func() (Body, error) { return jsonBody([]byte(deep)) }, "JSON parse error - the body is nested deeper than 64 levels"},
+		"a duplicate key":                      {func() (Body, error) { return jsonBody([]byte(`{"a":"1","a":"2"}`)) }, `JSON parse error - the key "a" is given twice at byte 10`},
+		"a nested duplicate key":               {func() (Body, error) { return jsonBody([]byte(`{"a":[{"b":1,"b":1}]}`)) }, `JSON parse error - the key "b" is given twice at byte 14`},
+		"keys that differ in case":             {func() (Body, error) { return jsonBody([]byte(`{"name":"1","NAME":"2"}`)) }, `The fields "name" and "NAME" differ only in case: send one of them.`},
+		"a number out of range":                {func() (Body, error) { return jsonBody([]byte(`{"a":[1e999]}`)) }, "JSON parse error - the number 1e999 is out of the range of floating-point numbers at byte 6"},
+		"half a surrogate pair":                {func() (Body, error) { return jsonBody([]byte(`{"a":["\ud800"]}`)) }, `JSON parse error - it contains half a surrogate pair (\ud800) at byte 7`},
+		"too many JSON fields":                 {func() (Body, error) { return jsonBody([]byte(manyFields)) }, "The body has more than 1000 fields."},
+		"a duplicate field of a form":          {func() (Body, error) { return formBody([]byte(`a=1&b=&a=2`)) }, `Form parse error - the field "a" occurs 2 times.`},
+		"fields of a form that differ in case": {func() (Body, error) { return formBody([]byte(`code=1&Code=2`)) }, `The fields "code" and "Code" differ only in case: send one of them.`},
+		"a duplicate part": {func() (Body, error) {
 			part := "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n"
 			return multipartBody([]byte(part+part+"--X--\r\n"), "X")
-		}, `Multipart form parse error - the field "a" is given more than once.`},
-		"a form with an escape":  {func() (Body, error) { return formBody([]byte("a=%zz")) }, "Form parse error - the body is not urlencoded."},
-		"a form of bytes":        {func() (Body, error) { return formBody([]byte("a=%ff")) }, "Form parse error - the field \"a\" is not UTF-8."},
-		"too many fields":        {func() (Body, error) { return formBody([]byte(strings.Repeat("a=1&", maxFields))) }, "The form has more than 1000 fields."},
-		"parts without boundary": {func() (Body, error) { return multipartBody([]byte("x"), "") }, "Multipart form parse error - Invalid boundary in multipart: None"},
-		"parts that do not end": {func() (Body, error) {
+		}, `Multipart form parse error - the field "a" occurs more than once.`},
+		"an invalid escape":            {func() (Body, error) { return formBody([]byte("a=%zz")) }, "Form parse error - the body is not URL-encoded."},
+		"a form that is not UTF-8":     {func() (Body, error) { return formBody([]byte("a=%ff")) }, "Form parse error - the field \"a\" is not UTF-8."},
+		"too many fields":              {func() (Body, error) { return formBody([]byte(strings.Repeat("a=1&", maxFields))) }, "The form has more than 1000 fields."},
+		"multipart without a boundary": {func() (Body, error) { return multipartBody([]byte("x"), "") }, "Multipart form parse error - Invalid boundary in multipart: None"},
+		"multipart that is incomplete": {func() (Body, error) {
 			return multipartBody([]byte("--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx"), "X")
-		}, "Multipart form parse error - the body ends before it is complete."},
+		}, "Multipart form parse error - the body is incomplete."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tc.read()
 			if err == nil {
-				t.Fatal("it was taken for one")
+				t.Fatal("the body was accepted")
 			}
 			wrong := new(Error)
 			if !errors.As(err, &wrong) {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, wrong.Sentence); diff != "" || wrong.OfNoField != strings.HasPrefix(tc.want, "Invalid data.") {
-				t.Errorf("of no field: %v (-want +got):\n%s", wrong.OfNoField, diff)
+			if diff := cmp.Diff(tc.want, wrong.Message); diff != "" || wrong.NonField != strings.HasPrefix(tc.want, "Invalid data.") {
+				t.Errorf("non-field error %v (-want +got):\n%s", wrong.NonField, diff)
 			}
 		})
 	}
 }
 
-func TestTexts(t *testing.T) {
+func TestTextFields(t *testing.T) {
 	for data, want := range map[string]string{
 		`{"f":"ok"}`:                "",
 		`{"f":"12345678901"}`:       "Ensure this field has no more than 10 characters.",
 		`{"f":"ääääääääää"}`:        "",
-		`{"f":" \n\t "}`:            SentenceBlank,
-		`{"f":""}`:                  SentenceBlank,
-		`{"f":null}`:                SentenceNull,
-		`{"f":1}`:                   SentenceNotText,
-		`{"f":true}`:                SentenceNotText,
-		`{"f":["x"]}`:               SentenceNotText,
-		`{"f":{"x":1}}`:             SentenceNotText,
-		`{"f":"a\u0000"}`:           SentenceNUL,
+		`{"f":" \n\t "}`:            MessageBlank,
+		`{"f":""}`:                  MessageBlank,
+		`{"f":null}`:                MessageNull,
+		`{"f":1}`:                   MessageNotText,
+		`{"f":true}`:                MessageNotText,
+		`{"f":["x"]}`:               MessageNotText,
+		`{"f":{"x":1}}`:             MessageNotText,
+		`{"f":"a\u0000"}`:           MessageNUL,
 		`{"f":"\ud83d\ude00"}`:      "",
-		`{"f":"\ud83d"}`:            SentenceNotText,
-		`{"f":"\ude00"}`:            SentenceNotText,
+		`{"f":"\ud83d"}`:            MessageNotText,
+		`{"f":"\ude00"}`:            MessageNotText,
 		`{"f":"\\ud83d"}`:           "",
-		`{"f":"\ud83d\ud83d"}`:      SentenceNotText,
-		`{"g":"another, not this"}`: SentenceRequired,
+		`{"f":"\ud83d\ud83d"}`:      MessageNotText,
+		`{"g":"another, not this"}`: MessageRequired,
 	} {
 		read, err := jsonBody([]byte(data))
 		if err != nil {
@@ -136,16 +136,16 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-func TestUUIDs(t *testing.T) {
+func TestUUIDFields(t *testing.T) {
 	const id = "8b9420da-a848-4523-a138-ddbf33007631"
 	for data, want := range map[string]string{
 		`{"f":"` + id + `"}`:                  "",
 		`{"f":"` + strings.ToUpper(id) + `"}`: "",
 		`{"f":"x"}`:                           `"x" is not a valid UUID.`,
 		`{"f":5}`:                             `"5" is not a valid UUID.`,
-		`{"f":null}`:                          SentenceNull,
-		`{"f":""}`:                            SentenceNull,
-		`{}`:                                  SentenceRequired,
+		`{"f":null}`:                          MessageNull,
+		`{"f":""}`:                            MessageNull,
+		`{}`:                                  MessageRequired,
 	} {
 		read, err := jsonBody([]byte(data))
 		if err != nil {
@@ -158,7 +158,7 @@ func TestUUIDs(t *testing.T) {
 	}
 }
 
-func TestNumbers(t *testing.T) {
+func TestNumericFields(t *testing.T) {
 	for data, want := range map[string]float64{`1`: 1, `0.001`: 0.001, `"2.50"`: 2.5, `1e3`: 1000, `" 7 "`: 7, `-1`: -1} {
 		read, err := jsonBody([]byte(`{"f":` + data + `}`))
 		if err != nil {
@@ -173,13 +173,13 @@ func TestNumbers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, problem := read.Number("f"); problem != SentenceNumber {
+		if _, _, problem := read.Number("f"); problem != MessageNumber {
 			t.Errorf("%s: %q", data, problem)
 		}
 	}
 }
 
-// What is sent may be anything, and is never more than refused.
+// Arbitrary bodies are decoded or refused.
 func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{`{"name":"x","code":null}`, `[1,2`, `a=1&b=%zz`, "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--X--", `{"a":"\ud800"}`, ""} {
 		f.Add([]byte(seed), byte(0))
@@ -198,7 +198,7 @@ func FuzzBodies(f *testing.F) {
 			read, err = multipartBody(data, "X")
 		}
 		if err != nil {
-			if wrong := new(Error); !errors.As(err, &wrong) || !utf8.ValidString(wrong.Sentence) {
+			if wrong := new(Error); !errors.As(err, &wrong) || !utf8.ValidString(wrong.Message) {
 				t.Errorf("%v", err)
 			}
 			return
@@ -213,7 +213,7 @@ func FuzzBodies(f *testing.F) {
 	})
 }
 
-// A path may be anything too.
+// Arbitrary paths are parsed or refused.
 func FuzzPaths(f *testing.F) {
 	for _, seed := range []string{"/api/v1/functions/8b9420da-a848-4523-a138-ddbf33007631/", "/api/v1//", "/api/v1/functions/{x}", "/api"} {
 		f.Add(seed)
@@ -224,10 +224,10 @@ func FuzzPaths(f *testing.F) {
 			return
 		}
 		if canonical, ok := uuids.Canonical(p.ID); p.ID != "" && (!ok || canonical != p.ID) {
-			t.Errorf("%q leads to %q", path, p.ID)
+			t.Errorf("%q has the id %q", path, p.ID)
 		}
 		if strings.Contains(p.Resource, "/") || !p.HasID && p.ID != "" {
-			t.Errorf("%q is %+v", path, p)
+			t.Errorf("%q is parsed as %+v", path, p)
 		}
 	})
 }
@@ -276,6 +276,6 @@ func TestParse(t *testing.T) {
 		}
 	}
 	if _, err := Parse("text/plain", nil); err != nil {
-		t.Errorf("no body is one without fields: %v", err)
+		t.Errorf("an empty body: %v", err)
 	}
 }

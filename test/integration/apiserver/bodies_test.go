@@ -25,7 +25,7 @@ import (
 )
 
 var _ = Describe("Inputs of the documented API", func() {
-	//security:attack tenant | An array of inputs with integers beyond 53 and 64 bits, floats of an integer's value, NULs, half surrogate pairs or equal keys. | The worker receives exactly these values, or the request is refused.
+	//security:attack tenant | An array of inputs with integers beyond 53 and 64 bits, floats with integer values, NULs, half surrogate pairs or duplicate keys. | The worker receives exactly these values, or the request is refused.
 	It("reach the worker unchanged or are refused", func(ctx SpecContext) {
 		c := newCaller(ctx, newNamespace(ctx), editor)
 		function := c.made(ctx, newImage(ctx, c.namespace, "python", "python36"))
@@ -49,20 +49,20 @@ var _ = Describe("Inputs of the documented API", func() {
 				Expect(got[index]).To(Equal(text))
 			}
 		}
-		for list, words := range map[string]string{
+		for list, message := range map[string]string{
 			`[["\ud800"]]`: "half a surrogate pair", `[[1e999]]`: "out of the range", `[[{"a":1,"a":2}]]`: `the key \"a\" is given twice`,
 			`[` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `]`: "nested deeper than 64 levels", "[[\"\xff\"]]": "not UTF-8",
 		} {
 			got := c.do(ctx, http.MethodPost, "/runs", fmt.Sprintf(`{"function":%q,"parameters":%s}`, function["uuid"], list))
 			Expect(got.Status).To(Equal(http.StatusBadRequest), got.Body)
-			Expect(got.Body).To(ContainSubstring(words))
+			Expect(got.Body).To(ContainSubstring(message))
 		}
-		for body, words := range map[string]string{
-			`{"name":"a","name":"b"}`: `the key \"name\" is given twice`, `{"name":"a","NAME":"b"}`: "differ by case only",
+		for body, message := range map[string]string{
+			`{"name":"a","name":"b"}`: `the key \"name\" is given twice`, `{"name":"a","NAME":"b"}`: "differ only in case",
 		} {
 			got := c.do(ctx, http.MethodPost, "/functions", body)
 			Expect(got.Status).To(Equal(http.StatusBadRequest), got.Body)
-			Expect(got.Body).To(ContainSubstring(words))
+			Expect(got.Body).To(ContainSubstring(message))
 		}
 	}, SpecTimeout(timeout))
 })
@@ -70,7 +70,7 @@ var _ = Describe("Inputs of the documented API", func() {
 // subresourceUser may use each subresource.
 var subresourceUser = rbacv1.PolicyRule{APIGroups: []string{"subresources.sharedcloud.io"}, Resources: []string{"*"}, Verbs: []string{"*"}}
 
-// reported are outcomes of what was received.
+// reported returns outcomes of the received inputs.
 func reported(got map[int]string) []map[string]any {
 	var outcomes []map[string]any
 	for index := range got {
@@ -79,7 +79,7 @@ func reported(got map[int]string) []map[string]any {
 	return outcomes
 }
 
-// trickle sends a request, then one byte a second, and returns the status and how long the server listened.
+// trickle sends a request, then one byte per second, and returns the status and the time until the response.
 func trickle(ctx context.Context, head, first string) (status int, took time.Duration) {
 	GinkgoHelper()
 	roots := x509.NewCertPool()
@@ -117,8 +117,8 @@ func trickle(ctx context.Context, head, first string) (status int, took time.Dur
 }
 
 var _ = Describe("Bodies that do not arrive", func() {
-	//security:attack worker | A body without end at one byte a second, to the exchange, to functions/run, to cancel and to the documented API. | Each connection is answered and closed within 30 seconds.
-	It("are waited for 30 seconds at most, on each route", func(ctx SpecContext) {
+	//security:attack worker | An endless body at one byte per second, to the exchange, to functions/run, to cancel and to the documented API. | Each connection is answered and closed within 30 seconds.
+	It("time out within 30 seconds on each route", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor, subresourceUser)
 		Expect(k8s.Create(ctx, functionIn(namespace))).To(Succeed())
@@ -139,7 +139,7 @@ var _ = Describe("Bodies that do not arrive", func() {
 			"cancel":             {head(group+namespace+"/functionruns/"+run.Name+"/cancel", "Bearer", c.token), http.StatusRequestTimeout},
 			"the documented API": {head("/api/v1/functions", "Token", c.token), http.StatusRequestTimeout},
 			"the login":          {head("/api/v1/api-token-auth", "X", "x"), http.StatusRequestTimeout},
-			"anonymous":          {head(group+namespace+"/functionruns/"+run.Name+"/cancel", "X", "x"), http.StatusUnauthorized},
+			"no credentials":     {head(group+namespace+"/functionruns/"+run.Name+"/cancel", "X", "x"), http.StatusUnauthorized},
 		} {
 			all.Go(func() {
 				defer GinkgoRecover()
@@ -151,15 +151,15 @@ var _ = Describe("Bodies that do not arrive", func() {
 		all.Wait()
 	}, SpecTimeout(timeout))
 
-	//security:attack tenant | One byte more than a body may have, or a compressed one, on each group of routes. | 413 and 415; nothing is inflated.
-	It("are refused where they are too long or compressed, on each route", func(ctx SpecContext) {
+	//security:attack tenant | A body one byte over the limit, or a compressed one, on each group of routes. | 413 and 415; nothing is decompressed.
+	It("are refused on each route if they are too long or compressed", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor, subresourceUser)
 		run := newRun(ctx, namespace, 1)
 		w := newWorker(ctx, run, start(ctx, run, 1), 0)
 		w.call(ctx, "", false)
 		const group = "/apis/subresources.sharedcloud.io/v1alpha1/namespaces/"
-		// What is announced is enough to be refused: the body itself is not sent.
+		// The Content-Length is enough for the refusal: the body is not sent.
 		send := func(path, authorization string, length int, more, body string) int {
 			got, err := raw(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: %s\r\n%sContent-Length: %d\r\n\r\n%s",
 				path, authorization, more, length, body))

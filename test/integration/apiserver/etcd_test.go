@@ -17,7 +17,7 @@ import (
 
 var residentBytes = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// peak is how much memory the process has had at most since it started.
+// peak returns the peak of the process's resident memory, in bytes.
 func (s *server) peak() int {
 	GinkgoHelper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Process.Pid))
@@ -29,7 +29,7 @@ func (s *server) peak() int {
 	return kilobytes << 10
 }
 
-// lists shows that REST makes a function, and lists it and a new run beside whatever else there is.
+// lists checks that REST creates a function, and lists it and a new run among the other objects.
 func lists(ctx context.Context, c *caller, image string) {
 	GinkgoHelper()
 	function := fmt.Sprint(c.made(ctx, image)["uuid"])
@@ -44,8 +44,8 @@ func lists(ctx context.Context, c *caller, image string) {
 	}).WithContext(ctx).Should(Succeed())
 }
 
-var _ = Describe("Objects stored in etcd, past the Kubernetes API", func() {
-	//security:attack administrator | restores into etcd objects of every kind that validation never lets through (wrong types in spec, status and metadata, 9,999 levels, giant numbers and quantities, lone surrogates, bytes that are not UTF-8, more than 1 MiB): before the API server's first start, before a restart and while it runs | REST lists the others in answers that its OpenAPI describes, and makes new ones
+var _ = Describe("Objects that were stored in etcd without the Kubernetes API", func() {
+	//security:attack administrator | restores into etcd objects of every kind that validation always refuses (wrong types in spec, status and metadata, 9,999 levels, giant numbers and quantities, lone surrogates, bytes that are not UTF-8, more than 1 MiB): before the API server's first start, before a restart and while it runs | REST lists the others in responses that fit its OpenAPI document, and creates new ones
 	It("never stop the API server", func(ctx SpecContext) {
 		etcd := poison.OpenEtcd(environment)
 		store := func() (*caller, string) {
@@ -90,8 +90,8 @@ var _ = Describe("Objects stored in etcd, past the Kubernetes API", func() {
 		}
 	}, SpecTimeout(poisonTime))
 
-	//security:attack administrator | restores into etcd dozens of objects of more than 1 MiB that no type holds, and starts the API server | its memory at most grows by less than they have bytes
-	It("take little of the API server's memory", func(ctx SpecContext) {
+	//security:attack administrator | restores into etcd dozens of objects of more than 1 MiB that fit no type, and starts the API server | its peak memory grows by less than the size of the objects
+	It("increase the memory of the API server by less than their size", func(ctx SpecContext) {
 		etcd, c := poison.OpenEtcd(environment), newCaller(ctx, newNamespace(ctx), editor)
 		image := newImage(ctx, c.namespace, "python", "python36")
 		api.restart()

@@ -15,18 +15,18 @@ import (
 	"sharedcloud.io/function-operator/test/integration/poison"
 )
 
-// poisonTime is for specs that exchange the definitions of the custom resources, which takes the API server some seconds.
+// poisonTime is the timeout of specs that replace the definitions of the custom resources, which takes several seconds.
 const poisonTime = 5 * time.Minute
 
-// relaxed runs act while the definitions of the custom resources accept anything and no policy is bound.
+// relaxed runs act while the definitions of the custom resources accept any object and no policy is bound.
 func relaxed(ctx context.Context, act func()) {
 	GinkgoHelper()
 	poison.Relaxed(ctx, restConfig, k8s, act)
 }
 
 var _ = Describe("Objects that cannot be decoded", func() {
-	//security:attack tenant | stores functions, images and runs that their types cannot hold, while the API server runs and before it starts | REST lists the others, answers 409 for these, and deletes them
-	It("keep REST from nothing else", func(ctx SpecContext) {
+	//security:attack tenant | stores functions, images and runs that do not fit their types, while the API server runs and before it starts | REST lists the others, answers 409 for these, and deletes them
+	It("do not affect the other objects of REST", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		c := newCaller(ctx, namespace, editor)
 		image := newImage(ctx, namespace, "python", "python36")
@@ -67,7 +67,7 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		}
 		By("a running server")
 		looks()
-		By("one that starts")
+		By("a server that starts")
 		api.restart()
 		looks()
 		By("deleting them through REST")
@@ -82,7 +82,7 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		}
 	}, SpecTimeout(poisonTime))
 
-	//security:attack tenant | makes a run undecodable while a worker executes it | the worker keeps what it has and asks again, no row is swept, and the run continues when it is corrected
+	//security:attack tenant | makes a run undecodable while a worker executes it | the worker keeps its inputs and retries, no row is deleted, and the run continues when it is corrected
 	It("keep their outcomes while they run", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		run := newRun(ctx, namespace, 3)
@@ -102,9 +102,9 @@ var _ = Describe("Objects that cannot be decoded", func() {
 		stored := poison.Object{Kind: "FunctionRun", Name: run.Name}.Untyped(namespace)
 		Expect(k8s.Get(ctx, client.ObjectKeyFromObject(stored), stored)).To(Succeed())
 		pin, found, _ := unstructured.NestedMap(stored.Object, "status", "revision")
-		Expect(found && len(pin) > 5).To(BeTrue(), "the pin was emptied")
+		Expect(found && len(pin) > 5).To(BeTrue(), "the pinned revision was deleted")
 
-		By("the sweeper having looked more than once")
+		By("several passes of the sweeper")
 		api.restart()
 		Consistently(func(g Gomega) {
 			status, _ := w.post(ctx, run.Name, body)

@@ -160,7 +160,7 @@ var _ = Describe("Runs and jobs of the documented API", func() {
 			{map[string]any{"function": function["uuid"], "parameters": "((1,),)", "bid_price": "much"}, `{"bid_price":["A valid number is required."]}`},
 			{map[string]any{"function": function["uuid"], "parameters": "((1,),)", "base_gpu": "8b9420da-a848-4523-a138-ddbf33007631"},
 				`{"base_gpu":["A base GPU is unnecessary because the function is not using an image that requires GPU"]}`},
-			{map[string]any{"function": function["uuid"], "parameters": []any{}}, `{"parameters":["There is no input: give [[]] for a single call without values."]}`},
+			{map[string]any{"function": function["uuid"], "parameters": []any{}}, `{"parameters":["There are no inputs: use [[]] for a single call without values."]}`},
 			{map[string]any{"function": function["uuid"], "parameters": []any{1}}, `{"parameters":["This must be an array of arrays, or the text of a Python tuple of tuples."]}`},
 			{map[string]any{"function": "8b9420da-a848-4523-a138-ddbf33007631", "parameters": "((1,),)"}, `{"function":["Invalid pk \"8b9420da-a848-4523-a138-ddbf33007631\" - object does not exist."]}`},
 		} {

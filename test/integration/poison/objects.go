@@ -1,10 +1,10 @@
-// Package poison stores custom resources that their types cannot hold, for the integration specs of both components.
+// Package poison stores custom resources that do not fit their types, for the integration specs of both components.
 //
 //	objects.go   the objects
-//	relaxed.go   stores them through the Kubernetes API, while the definitions accept anything
-//	etcd.go      stores them in etcd, past the Kubernetes API
+//	relaxed.go   stores them through the Kubernetes API, while the definitions accept any object
+//	etcd.go      stores them in etcd, without the Kubernetes API
 //
-// What lives here: what both suites share. What must not: what a component has to do about such an object.
+// It contains what both suites share. It must not contain what a component has to do about such an object.
 package poison
 
 import (
@@ -19,21 +19,21 @@ import (
 // Kinds are the kinds of the custom resources.
 var Kinds = []string{"Function", "FunctionImage", "FunctionRun"}
 
-// Object is a custom resource as it is stored.
+// Object is a stored custom resource.
 type Object struct {
 	Kind, Name string
-	// Members are its members beside apiVersion, kind and metadata, as JSON text.
+	// Members are its members besides apiVersion, kind and metadata, as JSON text.
 	Members string
-	// Metadata are members of its metadata beside the usual ones, as JSON text. Put alone stores them.
+	// Metadata are additional members of its metadata, as JSON text. Only Put stores them.
 	Metadata string
-	// Decodes says that kube-apiserver corrects what is wrong when it reads the object from etcd, or that the types can hold it.
+	// Decodes: kube-apiserver corrects the object when it reads it from etcd, or the types can represent it.
 	Decodes bool
 }
 
-// Resource is the plural of the kind.
+// Resource returns the plural of the kind.
 func (o Object) Resource() string { return strings.ToLower(o.Kind) + "s" }
 
-// Untyped has the kind and the name of the object and nothing else.
+// Untyped returns an object with only the kind and the name.
 func (o Object) Untyped(namespace string) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(o.Kind))
@@ -42,22 +42,22 @@ func (o Object) Untyped(namespace string) *unstructured.Unstructured {
 	return object
 }
 
-// Deep is a JSON array that nests so many levels.
+// Deep returns a JSON array with the given nesting.
 func Deep(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
 
-// validSpec is a spec that the definitions accept, without its last bracket.
+// validSpec has valid specs without their last bracket.
 var validSpec = map[string]string{
 	"Function":      `"spec":{"runtime":"python311","image":"python","code":"def handler(event): pass"`,
 	"FunctionImage": `"spec":{"registryPath":"example/python:1","runtime":"python311"`,
 	"FunctionRun":   `"spec":{"functionRef":{"name":"healthy"},"parametersLiteral":"((1,),)"`,
 }
 
-// deepest is how deeply the JSON of an object nests at most: decoders refuse 10,001 levels. The object and its spec are two.
+// deepest is the maximum nesting of an object's JSON: decoders refuse 10,001 levels. The object and its spec are two of them.
 const deepest = 9_999
 
-// InEtcd are objects of every kind that validation never lets through. kube-apiserver serves each: what it does not serve is
-// its own limit, and fails every list of the kind there ("StorageError: corrupt object"). These are bytes that are no JSON, metadata
-// that is no object, numbers that no float of 64 bits holds (1e400), and more than 10,000 levels.
+// InEtcd returns objects of every kind that validation always refuses, and that kube-apiserver serves. Objects that it cannot serve make every
+// list of the kind fail ("StorageError: corrupt object") and are not included: bytes that are not JSON, metadata that is not an object,
+// numbers that exceed a 64-bit float (1e400), and more than 10,000 levels.
 func InEtcd() []Object {
 	var all []Object
 	for _, kind := range Kinds {
@@ -113,8 +113,8 @@ func InEtcd() []Object {
 	return all
 }
 
-// Large are objects of every kind that no type holds, so many of each that are nearly as large as etcd accepts, and one that has many
-// values. kept is how many bytes of them are in metadata, which the caches of the components keep.
+// Large returns objects of every kind that do not fit their types: per kind, some that are nearly as large as etcd accepts, and one with many
+// values. kept is the size of their metadata, which the components cache.
 func Large(each int) (all []Object, kept int) {
 	text, annotation := strings.Repeat("x", 1_200_000), strings.Repeat("y", 50_000)
 	for _, kind := range Kinds {
@@ -127,7 +127,7 @@ func Large(each int) (all []Object, kept int) {
 	return all, kept
 }
 
-// stored is the object as it lies in etcd.
+// stored returns the object as it is stored in etcd.
 func (o Object) stored(namespace, uid string) string {
 	metadata := o.Metadata
 	if metadata != "" {

@@ -21,8 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// Relaxed runs act while the definitions of the custom resources accept anything and no policy is bound, and restores the
-// real ones. Policies take effect a moment after it returns.
+// Relaxed runs act while the definitions of the custom resources accept any object and no policy is bound, and restores both. Policies become
+// effective shortly after it returns.
 func Relaxed(ctx context.Context, config *rest.Config, k8s client.Client, act func()) {
 	GinkgoHelper()
 	definitions, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{
@@ -44,7 +44,7 @@ func Relaxed(ctx context.Context, config *rest.Config, k8s client.Client, act fu
 	act()
 }
 
-// define writes the definitions, relaxed or as they are, and waits until they are in force.
+// define writes the relaxed or the original definitions, and waits until they are effective.
 func define(ctx context.Context, k8s client.Client, definitions []*apiextensionsv1.CustomResourceDefinition, relaxed bool) {
 	GinkgoHelper()
 	for _, definition := range definitions {
@@ -57,7 +57,7 @@ func define(ctx context.Context, k8s client.Client, definitions []*apiextensions
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(spec)
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(func(g Gomega) {
-			live := &unstructured.Unstructured{} // the scheme of a suite need not have the type
+			live := &unstructured.Unstructured{} // schemes of the suites do not have the type
 			live.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"))
 			g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(definition), live)).To(Succeed())
 			live.Object["spec"] = content
@@ -78,7 +78,7 @@ func define(ctx context.Context, k8s client.Client, definitions []*apiextensions
 	}
 }
 
-// Create stores an object as it stands through the Kubernetes API.
+// Create stores an object unchanged through the Kubernetes API.
 func (o Object) Create(ctx context.Context, config *rest.Config, namespace string) {
 	GinkgoHelper()
 	c, err := rest.HTTPClientFor(config)
@@ -87,7 +87,7 @@ func (o Object) Create(ctx context.Context, config *rest.Config, namespace strin
 	Expect(err).NotTo(HaveOccurred())
 	address := url.JoinPath("apis/sharedcloud.io/v1alpha1/namespaces", namespace, o.Resource()).String()
 	body := fmt.Sprintf(`{"apiVersion":"sharedcloud.io/v1alpha1","kind":%q,"metadata":{"name":%q,"namespace":%q},%s}`, o.Kind, o.Name, namespace, o.Members)
-	Eventually(func(g Gomega) { // a definition that was just changed is temporarily not served
+	Eventually(func(g Gomega) { // a changed definition is temporarily not served
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader([]byte(body)))
 		g.Expect(err).NotTo(HaveOccurred())
 		request.Header.Set("Content-Type", "application/json")

@@ -33,7 +33,7 @@ import (
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
-// tokens authenticates "Bearer NAME" as NAME, and accepts nothing else.
+// tokens authenticates "Bearer NAME" as NAME, and no other credentials.
 type tokens struct{}
 
 func (tokens) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
@@ -44,15 +44,15 @@ func (tokens) AuthenticateRequest(r *http.Request) (*authenticator.Response, boo
 	return &authenticator.Response{User: &user.DefaultInfo{Name: name}}, true, nil
 }
 
-// newFronted is all that is in front of the frontends, which answer that they were reached. slow holds requests for /apis/slow.
-func newFronted(t *testing.T, conns *connections.Listener, slow chan struct{}) http.Handler {
+// newTestChain returns the chain in front of frontends that respond "reached". slow blocks requests for /apis/slow.
+func newTestChain(t *testing.T, conns *connections.Listener, slow chan struct{}) http.Handler {
 	t.Helper()
-	f := &front{
-		conns: conns, probes: shares.NewPlaces("requests for health", probePlaces), requests: rest.NewRequestPlaces(),
+	c := &chain{
+		conns: conns, probes: shares.NewPlaces("health requests", probeLimits), requests: rest.NewRequestLimiter(),
 		reads: shares.NewRates("reads", 1000), writes: shares.NewRates("writes", 5),
-		reasons:  map[string]func(*http.Request) error{"outcome-store": func(*http.Request) error { return errors.New("the disk is full") }},
-		recheck:  func(next http.Handler) http.Handler { return next },
-		needless: needless{bodies.Limits{Bytes: needlessBody, Timeout: 200 * time.Millisecond}, clock.RealClock{}},
+		reasons:      map[string]func(*http.Request) error{"outcome-store": func(*http.Request) error { return errors.New("the disk is full") }},
+		recheck:      func(next http.Handler) http.Handler { return next },
+		unusedBodies: unusedBodies{bodies.Limits{Bytes: maxUnusedBody, Timeout: 200 * time.Millisecond}, clock.RealClock{}},
 	}
 	config := NewGenericConfig()
 	config.Authentication.Authenticator = identity.RefuseAnonymous(tokens{}, probePaths...)
@@ -84,10 +84,10 @@ func newFronted(t *testing.T, conns *connections.Listener, slow chan struct{}) h
 		}
 		reached(w, r)
 	})
-	return f.build(own, own)(http.HandlerFunc(reached), config)
+	return c.build(own, own)(http.HandlerFunc(reached), config)
 }
 
-func askFront(t *testing.T, handler http.Handler, method, path string, headers ...string) *httptest.ResponseRecorder {
+func sendTo(t *testing.T, handler http.Handler, method, path string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -103,31 +103,31 @@ var everyFrontend = []string{
 	"/apis/subresources.sharedcloud.io/v1alpha1/namespaces/a/functionruns/b/log", "/apis", "/metrics", "/readyz", "/livez", "/openapi/v3", "/nothing",
 }
 
-func TestWhatNoFrontendTakes(t *testing.T) {
+func TestRequestsThatNoFrontendAccepts(t *testing.T) {
 	for name, tc := range map[string]struct {
 		method  string
 		headers []string
 		status  int
 		says    string
 	}{
-		//security:attack tenant | Upgrade: websocket on any route. | 400 in words, and the connection is closed.
+		//security:attack tenant | Upgrade: websocket on any route. | 400 with an error message, and the connection is closed.
 		"a websocket": {http.MethodGet, []string{"Connection", "Upgrade", "Upgrade", "websocket"}, http.StatusBadRequest, "header Upgrade"},
-		//security:attack tenant | Upgrade to SPDY or h2c on any route. | 400 in words, and the connection is closed.
+		//security:attack tenant | Upgrade to SPDY or h2c on any route. | 400 with an error message, and the connection is closed.
 		"SPDY": {http.MethodPost, []string{"Connection", "Upgrade", "Upgrade", "SPDY/3.1"}, http.StatusBadRequest, "header Upgrade"},
-		//security:attack anonymous | CONNECT on any route. | 400 in words, and the connection is closed.
-		"CONNECT": {http.MethodConnect, nil, http.StatusBadRequest, "no other protocol"},
-		//security:attack tenant | Impersonate-User on any route. | 403 in words.
+		//security:attack anonymous | CONNECT on any route. | 400 with an error message, and the connection is closed.
+		"CONNECT": {http.MethodConnect, nil, http.StatusBadRequest, "supports only HTTP"},
+		//security:attack tenant | Impersonate-User on any route. | 403 with an error message.
 		"impersonating a user": {http.MethodGet, []string{"Impersonate-User", "admin"}, http.StatusForbidden, "kubectl --as"},
-		//security:attack tenant | Impersonate-Group, -Uid or -Extra on any route. | 403 in words.
+		//security:attack tenant | Impersonate-Group, -Uid or -Extra on any route. | 403 with an error message.
 		"impersonating a group": {http.MethodDelete, []string{"impersonate-group", "system:masters"}, http.StatusForbidden, "Impersonate-*"},
 		"impersonating extra":   {http.MethodPost, []string{"Impersonate-Extra-Scopes", "all"}, http.StatusForbidden, "Impersonate-*"},
 		//security:attack anonymous | A header of more than 128 KiB. | 431, and the connection is closed.
 		"a header that is too large": {http.MethodGet, []string{"X-Large", strings.Repeat("x", maxHeader)}, http.StatusRequestHeaderFieldsTooLarge, "larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			handler := newFronted(t, nil, nil)
+			handler := newTestChain(t, nil, nil)
 			for _, path := range everyFrontend {
-				got := askFront(t, handler, tc.method, path, append(tc.headers, "Authorization", "Bearer operator")...)
+				got := sendTo(t, handler, tc.method, path, append(tc.headers, "Authorization", "Bearer operator")...)
 				if got.Code != tc.status || !strings.Contains(got.Body.String(), tc.says) || got.Header().Get("Connection") != "close" {
 					t.Errorf("%s: %d %v %s", path, got.Code, got.Header(), got.Body)
 				}
@@ -143,9 +143,9 @@ func TestWhatNoFrontendTakes(t *testing.T) {
 	}
 }
 
-//security:attack anonymous | Requests without a token to everything but health. | 401; health says ok or not ok, without names and reasons.
-func TestWhatAnonymousRequestsSee(t *testing.T) {
-	handler := newFronted(t, nil, nil)
+//security:attack anonymous | Requests without a token to every path except health. | 401; health responds only ok or not ok, without names and reasons.
+func TestAnonymousRequestsReadOnlyHealth(t *testing.T) {
+	handler := newTestChain(t, nil, nil)
 	for path, want := range map[string]int{
 		"/livez": http.StatusOK, "/healthz": http.StatusOK, "/readyz": http.StatusInternalServerError, "/readyz?verbose": http.StatusInternalServerError,
 		"/readyz/outcome-store": http.StatusUnauthorized, "/livez/ping": http.StatusUnauthorized, "/livezz": http.StatusUnauthorized,
@@ -153,34 +153,34 @@ func TestWhatAnonymousRequestsSee(t *testing.T) {
 		"/openapi/v2": http.StatusUnauthorized, "/openapi/v3": http.StatusUnauthorized, "/version": http.StatusUnauthorized,
 		"/": http.StatusUnauthorized, "/apis": http.StatusUnauthorized, "/apis/rest.sharedcloud.io/v1/functions": http.StatusUnauthorized,
 	} {
-		got := askFront(t, handler, http.MethodGet, path)
+		got := sendTo(t, handler, http.MethodGet, path)
 		if got.Code != want {
 			t.Errorf("%s: %d, want %d", path, got.Code, want)
 		}
 		if body := got.Body.String(); (strings.HasPrefix(path, "/readyz") || want == http.StatusOK) && want != http.StatusUnauthorized && body != "ok" && body != "not ok" {
-			t.Errorf("%s says %q", path, body)
+			t.Errorf("%s responds %q", path, body)
 		}
 	}
 }
 
-func TestWhoMaySeeThemIsToldTheReasonsOfReadiness(t *testing.T) {
-	handler := newFronted(t, nil, nil)
-	got := askFront(t, handler, http.MethodGet, "/readyz", "Authorization", "Bearer operator")
+func TestAuthorizedCallersReadTheReasonsOfReadiness(t *testing.T) {
+	handler := newTestChain(t, nil, nil)
+	got := sendTo(t, handler, http.MethodGet, "/readyz", "Authorization", "Bearer operator")
 	if want := "[-]outcome-store failed: the disk is full\n"; got.Code != http.StatusInternalServerError || !strings.Contains(got.Body.String(), want) {
 		t.Errorf("%d %s", got.Code, got.Body)
 	}
-	if got := askFront(t, handler, http.MethodGet, "/readyz", "Authorization", "Bearer tenant"); got.Body.String() != "not ok" {
-		t.Errorf("who may not: %d %s", got.Code, got.Body)
+	if got := sendTo(t, handler, http.MethodGet, "/readyz", "Authorization", "Bearer tenant"); got.Body.String() != "not ok" {
+		t.Errorf("without the right: %d %s", got.Code, got.Body)
 	}
 }
 
-//security:attack tenant | More writes to the subresources than a caller may make in a second. | 429 with Retry-After that names the limit; another tenant's are served.
-func TestTheAggregatedAPIHasRatesPerCaller(t *testing.T) {
-	handler := newFronted(t, nil, nil)
+//security:attack tenant | More writes to the subresources than a caller may make in a second. | 429 with Retry-After that names the limit; requests of other tenants are served.
+func TestTheAggregatedAPILimitsTheRateOfACaller(t *testing.T) {
+	handler := newTestChain(t, nil, nil)
 	const path = "/apis/subresources.sharedcloud.io/v1alpha1/namespaces/a/functionruns/b/cancel"
 	var refused *httptest.ResponseRecorder
 	for range 100 {
-		if refused = askFront(t, handler, http.MethodPost, path, "Authorization", "Bearer alice"); refused.Code != http.StatusOK {
+		if refused = sendTo(t, handler, http.MethodPost, path, "Authorization", "Bearer alice"); refused.Code != http.StatusOK {
 			break
 		}
 	}
@@ -188,22 +188,22 @@ func TestTheAggregatedAPIHasRatesPerCaller(t *testing.T) {
 		!strings.Contains(refused.Body.String(), `"retryAfterSeconds":1`) {
 		t.Errorf("%d %v %s", refused.Code, refused.Header(), refused.Body)
 	}
-	if got := askFront(t, handler, http.MethodPost, path, "Authorization", "Bearer bob"); got.Code != http.StatusOK {
+	if got := sendTo(t, handler, http.MethodPost, path, "Authorization", "Bearer bob"); got.Code != http.StatusOK {
 		t.Errorf("another tenant: %d %s", got.Code, got.Body)
 	}
-	if got := askFront(t, handler, http.MethodGet, "/apis", "Authorization", "Bearer alice"); got.Code != http.StatusOK {
+	if got := sendTo(t, handler, http.MethodGet, "/apis", "Authorization", "Bearer alice"); got.Code != http.StatusOK {
 		t.Errorf("a read: %d %s", got.Code, got.Body)
 	}
 }
 
-// served is a real server on loopback, as the program has it.
+// served is a server on loopback, configured like the real one.
 type served struct {
 	address string
 	conns   *connections.Listener
 	slow    chan struct{}
 }
 
-func serveFront(t *testing.T, limits connections.Limits) *served {
+func serveChain(t *testing.T, limits connections.Limits) *served {
 	t.Helper()
 	certificate, key, err := certutil.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.ParseIP("127.0.0.1")}, nil)
 	if err != nil {
@@ -221,7 +221,7 @@ func serveFront(t *testing.T, limits connections.Limits) *served {
 	s.conns = connections.Limit(listener, limits, nil)
 	info := &genericapiserver.SecureServingInfo{Listener: s.conns, Cert: content}
 	stop := make(chan struct{})
-	stopped, _, err := info.Serve(newFronted(t, s.conns, s.slow), time.Second, stop)
+	stopped, _, err := info.Serve(newTestChain(t, s.conns, s.slow), time.Second, stop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,8 +243,8 @@ func (s *served) dial(t *testing.T, protocol string) *tls.Conn {
 	return conn
 }
 
-// good is the slowest of some requests of a client with a token, each over a connection of its own.
-func (s *served) good(t *testing.T, requests int) time.Duration {
+// slowestRequest returns the duration of the slowest of several requests with a token, each over a new connection.
+func (s *served) slowestRequest(t *testing.T, requests int) time.Duration {
 	t.Helper()
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}}
@@ -270,10 +270,10 @@ func (s *served) good(t *testing.T, requests int) time.Duration {
 	return slices.Max(took)
 }
 
-// gone waits until the server has closed a connection.
-func gone(t *testing.T, conn net.Conn, patience time.Duration) {
+// awaitClosed waits until the server has closed a connection.
+func awaitClosed(t *testing.T, conn net.Conn, timeout time.Duration) {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, conn); errors.As(err, new(net.Error)) && strings.Contains(err.Error(), "timeout") {
@@ -281,14 +281,14 @@ func gone(t *testing.T, conn net.Conn, patience time.Duration) {
 	}
 }
 
-//security:attack anonymous | 1,000 connections from one address that send a header byte by byte, or nothing. | Each is closed; another client's requests take less than a second meanwhile.
-func TestSlowHeadersHoldNobodyUp(t *testing.T) {
+//security:attack anonymous | 1,000 connections from one address that send a header byte by byte, or nothing. | All are closed; requests of other clients take less than a second meanwhile.
+func TestSlowHeadersDoNotDelayOtherClients(t *testing.T) {
 	limits := connections.Defaults(16384)
 	limits.Grace = 3 * time.Second
-	s := serveFront(t, limits)
+	s := serveChain(t, limits)
 	var conns []net.Conn
 	for i := range 1000 {
-		if i%4 == 0 { // some have come as far as the header
+		if i%4 == 0 { // some send part of a header
 			conn := s.dial(t, "http/1.1")
 			_, _ = io.WriteString(conn, "GET /apis HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 			conns = append(conns, conn)
@@ -301,22 +301,22 @@ func TestSlowHeadersHoldNobodyUp(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 		conns = append(conns, conn)
 	}
-	if slowest := s.good(t, 20); slowest > time.Second {
-		t.Errorf("another client waits for %v", slowest)
+	if slowest := s.slowestRequest(t, 20); slowest > time.Second {
+		t.Errorf("a request of another client takes %v", slowest)
 	}
 	if unknown := s.conns.Unknown(); unknown > limits.PerAddress {
 		t.Errorf("%d connections are open without an authenticated request", unknown)
 	}
 	for _, conn := range conns {
-		gone(t, conn, 30*time.Second)
+		awaitClosed(t, conn, 30*time.Second)
 	}
 }
 
-// frames speaks HTTP/2 by hand.
+// frames is an HTTP/2 client that writes single frames.
 type frames struct {
 	*http2.Framer
 	conn *tls.Conn
-	// streams is the limit that the server has announced.
+	// streams is the limit in the server's settings.
 	streams uint32
 	// closed is closed when the server has closed the connection.
 	closed chan struct{}
@@ -338,10 +338,10 @@ func (s *served) frames(t *testing.T) *frames {
 	}
 	settings, ok := frame.(*http2.SettingsFrame)
 	if !ok {
-		t.Fatalf("the server begins with %v", frame)
+		t.Fatalf("the first frame of the server is %v", frame)
 	}
 	f.streams, _ = settings.Value(http2.SettingMaxConcurrentStreams)
-	go func() { // what is not read would hold up the server's writes
+	go func() { // unread frames would block the server's writes
 		defer close(f.closed)
 		for {
 			if _, err := f.ReadFrame(); err != nil {
@@ -372,19 +372,19 @@ func header(path, token string) []byte {
 
 func TestHTTP2Attacks(t *testing.T) {
 	for name, attack := range map[string]func(t *testing.T, f *frames, i int) error{
-		//security:attack anonymous | HTTP/2 rapid reset: streams without a token that are reset at once. | The connection is closed, and others are served within 5 seconds.
+		//security:attack anonymous | HTTP/2 rapid reset: streams without a token that are reset at once. | The connection is closed, and other clients are served within 5 seconds.
 		"rapid reset without a token": func(_ *testing.T, f *frames, i int) error {
 			id := uint32(2*i + 1)
 			return errors.Join(f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: header("/apis", ""), EndStream: true, EndHeaders: true}),
 				f.WriteRSTStream(id, http2.ErrCodeCancel))
 		},
-		//security:attack tenant | HTTP/2 rapid reset: streams with a token to what takes long, reset at once. | The connection is closed, and others are served within 5 seconds.
+		//security:attack tenant | HTTP/2 rapid reset: streams with a token to slow paths, reset at once. | The connection is closed, and other clients are served within 5 seconds.
 		"rapid reset with a token": func(_ *testing.T, f *frames, i int) error {
 			id := uint32(2*i + 1)
 			return errors.Join(f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: header("/apis/slow", "Bearer mallory"), EndStream: true, EndHeaders: true}),
 				f.WriteRSTStream(id, http2.ErrCodeCancel))
 		},
-		//security:attack anonymous | HTTP/2 CONTINUATION flood: a header that never ends. | The connection is closed before 16 MiB, and others are served within 5 seconds.
+		//security:attack anonymous | HTTP/2 CONTINUATION flood: a header that never ends. | The connection is closed before 16 MiB, and other clients are served within 5 seconds.
 		"CONTINUATION flood": func(_ *testing.T, f *frames, i int) error {
 			if i == 0 {
 				return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: header("/apis", ""), EndStream: true})
@@ -398,15 +398,15 @@ func TestHTTP2Attacks(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveFront(t, connections.Defaults(16384))
+			s := serveChain(t, connections.Defaults(16384))
 			f := s.frames(t)
 			if f.streams == 0 || f.streams > 250 {
 				t.Errorf("the server allows %d streams on a connection", f.streams)
 			}
-			const most = 20000
+			const maxRequests = 20000
 			n := 0
 			_ = f.conn.SetWriteDeadline(time.Now().Add(30 * time.Second))
-			for ; n < most; n++ {
+			for ; n < maxRequests; n++ {
 				if err := attack(t, f, n); err != nil || ended(f.closed) {
 					break
 				}
@@ -414,18 +414,18 @@ func TestHTTP2Attacks(t *testing.T) {
 			select {
 			case <-f.closed:
 			case <-time.After(10 * time.Second):
-				t.Errorf("the connection is open after %d", n)
+				t.Errorf("the connection is still open after %d", n)
 			}
-			if slowest := s.good(t, 3); slowest > 5*time.Second {
-				t.Errorf("another client waits for %v", slowest)
+			if slowest := s.slowestRequest(t, 3); slowest > 5*time.Second {
+				t.Errorf("a request of another client takes %v", slowest)
 			}
 		})
 	}
 }
 
-//security:attack anonymous | A header of 2 MiB over HTTP/1.1. | It is refused before it has all come, and the connection is closed.
-func TestAHeaderOfMegabytesIsNotRead(t *testing.T) {
-	s := serveFront(t, connections.Defaults(16384))
+//security:attack anonymous | A header of 2 MiB over HTTP/1.1. | It is refused before it has arrived completely, and the connection is closed.
+func TestAHugeHeaderIsNotRead(t *testing.T) {
+	s := serveChain(t, connections.Defaults(16384))
 	conn := s.dial(t, "http/1.1")
 	go func() {
 		_, _ = io.WriteString(conn, "GET /apis HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("x", 2<<20)+"\r\n\r\n")
@@ -433,7 +433,7 @@ func TestAHeaderOfMegabytesIsNotRead(t *testing.T) {
 	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return // closed without an answer is as good
+		return // closing without a response is acceptable
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge || !response.Close {
@@ -441,8 +441,8 @@ func TestAHeaderOfMegabytesIsNotRead(t *testing.T) {
 	}
 }
 
-// unread are a method and a path of each route that reads no body: the connect subresources by their table, and what the library,
-// the documented API and the front itself serve.
+// unread returns a method and a path of each route that reads no body: the connect subresources from their table, and the routes of the
+// library, the documented API and the chain itself.
 func unread(t *testing.T) (routes [][2]string) {
 	t.Helper()
 	const group = "/apis/subresources.sharedcloud.io/v1alpha1"
@@ -469,9 +469,9 @@ func unread(t *testing.T) (routes [][2]string) {
 	return routes
 }
 
-//security:attack tenant | A body that is announced, or begins, and never arrives, on each route that reads none. | 408 in words within the time that a body has, and never a connection that is only closed.
-func TestABodyThatNeverArrivesIsRefusedOnEachRouteThatReadsNone(t *testing.T) {
-	s := serveFront(t, connections.Defaults(16384))
+//security:attack tenant | A body that is announced or begins, and never arrives, on each route that reads none. | 408 with an error message within the body timeout, and never a connection that is closed without a response.
+func TestUnusedBodiesTimeOutOnEveryRoute(t *testing.T) {
+	s := serveChain(t, connections.Defaults(16384))
 	for _, route := range unread(t) {
 		for name, rest := range map[string]string{"announced": "Content-Length: 10\r\n\r\n1", "in chunks": "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"} {
 			t.Run(strings.Join(route[:], " ")+" "+name, func(t *testing.T) {
@@ -480,14 +480,14 @@ func TestABodyThatNeverArrivesIsRefusedOnEachRouteThatReadsNone(t *testing.T) {
 				if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 					t.Fatal(err)
 				}
-				// Callers of their own: one has so many writes in a second.
+				// One caller per route: writes are limited per caller.
 				caller := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
 				if _, err := io.WriteString(conn, route[0]+" "+route[1]+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+caller+"\r\n"+rest); err != nil {
 					t.Fatal(err)
 				}
 				response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
-					t.Fatalf("the connection is only closed: %v", err)
+					t.Fatalf("the connection is closed without a response: %v", err)
 				}
 				body, err := io.ReadAll(response.Body)
 				_ = response.Body.Close()

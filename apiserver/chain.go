@@ -21,45 +21,45 @@ import (
 	"sharedcloud.io/function-operator/apiserver/subresources"
 )
 
-// probePlaces are the places of health requests, by address. One takes a millisecond.
-var probePlaces = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
+// probeLimits bounds concurrent health requests, by address. One takes about a millisecond.
+var probeLimits = shares.Limits{Total: 64, Caller: 8, Namespace: 64}
 
-// front handles every request before its frontend.
-type front struct {
-	// conns are the connections; nil if they are not counted.
+// chain handles every request before its frontend.
+type chain struct {
+	// conns is nil if connections are not counted.
 	conns         *connections.Listener
 	proxies       connections.Proxies
 	probes        *shares.Places
 	requests      *shares.Places
 	reads, writes *shares.Rates
-	// reasons are the readiness checks whose errors are shown to authorized callers, by name.
+	// reasons are the readiness checks resultse errors authorized callers may read, by name.
 	reasons map[string]func(*http.Request) error
-	// recheck authorizes long requests again.
+	// recheck repeats the authorization of long requests.
 	recheck func(next http.Handler) http.Handler
-	// needless discards bodies that no handler reads.
-	needless needless
+	// unusedBodies discards the bodies that no handler reads.
+	unusedBodies unusedBodies
 }
 
-// build puts the frontends behind the front.
-func (f *front) build(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
+// build returns the handler chain of the server, which ends with the frontends.
+func (c *chain) build(exchange, documented http.Handler) func(http.Handler, *genericapiserver.Config) http.Handler {
 	return func(api http.Handler, config *genericapiserver.Config) http.Handler {
 		authenticate := config.Authentication.Authenticator
 		config.Authentication.Authenticator = remembered{authenticate}
-		faces := withOwnFaces(exchange, documented)(f.recheck(api), config)
+		frontends := withFrontends(exchange, documented)(c.recheck(api), config)
 		dispatch := guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r = r.WithContext(connections.WithSource(r.Context(), connections.Key(f.proxies.Client(r))))
+			r = r.WithContext(connections.WithSource(r.Context(), connections.Key(c.proxies.Client(r))))
 			switch {
-			case ownPath(r.URL.Path): // its frontend authenticates
-				faces.ServeHTTP(w, r)
+			case frontendPath(r.URL.Path): // this frontend authenticates by itself
+				frontends.ServeHTTP(w, r)
 			case probePath(r.URL.Path):
-				f.probe(w, r, faces, authenticate, config)
+				c.probe(w, r, frontends, authenticate, config)
 			default:
-				f.identify(w, r, faces, authenticate, config)
+				c.identify(w, r, frontends, authenticate, config)
 			}
 		}))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if f.conns != nil {
-				done := f.conns.Serving(r.RemoteAddr)
+			if c.conns != nil {
+				done := c.conns.Serving(r.RemoteAddr)
 				defer func(ctx context.Context) { done(ctx.Err() != nil) }(r.Context())
 			}
 			dispatch.ServeHTTP(w, r)
@@ -67,73 +67,72 @@ func (f *front) build(exchange, documented http.Handler) func(http.Handler, *gen
 	}
 }
 
-func ownPath(path string) bool {
+func frontendPath(path string) bool {
 	return strings.HasPrefix(path, workPrefix) || path == restPrefix || strings.HasPrefix(path, restPrefix+"/")
 }
 
-// identify authenticates a request to the aggregated API, once for the front and the library's chain, and counts it.
-func (f *front) identify(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
+// identify authenticates a request to the aggregated API once, for this chain and the generic server's, and counts it.
+func (c *chain) identify(w http.ResponseWriter, r *http.Request, next http.Handler, authenticate authenticator.Request, config *genericapiserver.Config) {
 	ctx, attempt := identity.WithAttempt(r.Context())
-	who := &identified{}
-	r = r.WithContext(context.WithValue(ctx, identifiedKey{}, who))
-	who.response, who.ok, who.err = authenticate.AuthenticateRequest(r)
+	result := &identified{}
+	r = r.WithContext(context.WithValue(ctx, identifiedKey{}, result))
+	result.response, result.ok, result.err = authenticate.AuthenticateRequest(r)
 	if refusal := (*shares.Error)(nil); errors.As(attempt.Err, &refusal) {
 		throttle(w, r, refusal)
 		return
 	}
-	if who.err != nil || !who.ok || who.response.User.GetName() == user.Anonymous {
-		next.ServeHTTP(w, r) // the chain refuses it
+	if result.err != nil || !result.ok || result.response.User.GetName() == user.Anonymous {
+		next.ServeHTTP(w, r) // the generic server's chain refuses it
 		return
 	}
 	info, err := config.RequestInfoResolver.NewRequestInfo(r)
 	if err != nil {
 		info = nil
 	}
-	leave, err := f.admit(r, info, who.response.User.GetName(), attempt.Token != "")
+	release, err := c.admit(r, info, result.response.User.GetName(), attempt.Token != "")
 	if refusal := (*shares.Error)(nil); errors.As(err, &refusal) {
 		throttle(w, r, refusal)
 		return
 	}
-	defer leave()
-	if r = f.needless.discard(w, r, info); r != nil {
+	defer release()
+	if r = c.unusedBodies.discard(w, r, info); r != nil {
 		next.ServeHTTP(w, r)
 	}
 }
 
-// admit counts a request of the aggregated API. The documented API counts its own requests.
-func (f *front) admit(r *http.Request, info *apirequest.RequestInfo, caller string, byToken bool) (leave func(), err error) {
+// admit applies the limits of requests to the aggregated API. The documented API applies them itself.
+func (c *chain) admit(r *http.Request, info *apirequest.RequestInfo, caller string, byToken bool) (release func(), err error) {
 	namespace, long := "", false
 	if info != nil && info.IsResourceRequest && info.APIGroup == subresources.GroupName {
 		namespace, long = info.Namespace, longRunning(r, info)
 	}
-	if err := f.connected(r, caller, namespace, byToken); err != nil {
+	if err := c.connected(r, caller, namespace, byToken); err != nil {
 		return nil, err
 	}
 	if strings.HasPrefix(r.URL.Path, rest.AggregatedPrefix+"/") {
 		return func() {}, nil
 	}
-	rates := f.writes
+	rates := c.writes
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		rates = f.reads
+		rates = c.reads
 	}
-	if err := rates.Take(caller, namespace); err != nil || long { // long requests have places of their own
+	if err := rates.Take(caller, namespace); err != nil || long { // long requests have their own concurrency limit
 		return func() {}, err
 	}
-	return f.requests.Enter(caller, namespace)
+	return c.requests.Enter(caller, namespace)
 }
 
-// connected registers the caller of the request's connection. A connection on which the front proxy has authenticated is not
-// counted.
-func (f *front) connected(r *http.Request, caller, namespace string, byToken bool) error {
+// connected registers the caller of the request's connection. Connections on which the front proxy has authenticated are not counted.
+func (c *chain) connected(r *http.Request, caller, namespace string, byToken bool) error {
 	switch {
-	case f.conns == nil:
+	case c.conns == nil:
 		return nil
 	case !byToken && r.Header.Get("X-Remote-User") == caller:
-		f.conns.FrontProxy(r.RemoteAddr)
+		c.conns.FrontProxy(r.RemoteAddr)
 		return nil
 	}
-	return f.conns.Authenticated(r.RemoteAddr, caller, namespace)
+	return c.conns.Authenticated(r.RemoteAddr, caller, namespace)
 }
 
 // identified is the result of an authentication.
@@ -145,13 +144,13 @@ type identified struct {
 
 type identifiedKey struct{}
 
-// remembered returns the result that identify has stored.
+// remembered is an authenticator that returns the result that identify has stored.
 type remembered struct{ delegate authenticator.Request }
 
 // AuthenticateRequest implements authenticator.Request.
 func (m remembered) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
-	if who, ok := r.Context().Value(identifiedKey{}).(*identified); ok {
-		return who.response, who.ok, who.err
+	if result, ok := r.Context().Value(identifiedKey{}).(*identified); ok {
+		return result.response, result.ok, result.err
 	}
 	return m.delegate.AuthenticateRequest(r)
 }
@@ -161,15 +160,15 @@ func throttle(w http.ResponseWriter, r *http.Request, refusal *shares.Error) {
 	refuse(w, r, http.StatusTooManyRequests, refusal.Sentence)
 }
 
-// refuse answers in the format of the path's frontend.
-func refuse(w http.ResponseWriter, r *http.Request, status int, sentence string) {
+// refuse sends an error in the format of the path's frontend.
+func refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
 	var body any
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, workPrefix):
-		body = map[string]string{"error": sentence}
-	case ownPath(path) || strings.HasPrefix(path, rest.AggregatedPrefix+"/"):
+		body = map[string]string{"error": message}
+	case frontendPath(path) || strings.HasPrefix(path, rest.AggregatedPrefix+"/"):
 		rest.SetRequestID(w, r)
-		body = map[string]string{"detail": strings.ToUpper(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".") + "."}
+		body = map[string]string{"detail": strings.ToUpper(message[:1]) + strings.TrimSuffix(message[1:], ".") + "."}
 	default:
 		reasons := map[int]metav1.StatusReason{
 			http.StatusForbidden: metav1.StatusReasonForbidden, http.StatusBadRequest: metav1.StatusReasonBadRequest,
@@ -178,7 +177,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, sentence string)
 		}
 		answer := &metav1.Status{
 			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
-			Message: sentence, Reason: reasons[status], Code: int32(status),
+			Message: message, Reason: reasons[status], Code: int32(status),
 		}
 		if seconds, err := strconv.Atoi(w.Header().Get("Retry-After")); err == nil {
 			answer.Details = &metav1.StatusDetails{RetryAfterSeconds: int32(seconds)}

@@ -11,14 +11,14 @@ import (
 	"k8s.io/component-base/metrics/testutil"
 )
 
-func TestOnlyTheOwnFacesPathsLeaveTheLibrarysChain(t *testing.T) {
+func TestOnlyFrontendPathsBypassTheGenericChain(t *testing.T) {
 	config := NewGenericConfig()
 	exchange := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	documented := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusLoopDetected) })
-	// What is not the exchange's ends at authentication, of which there is none here.
-	config.Authentication.Authenticator = nobody{}
+	// Other paths end at authentication, which this configuration does not have.
+	config.Authentication.Authenticator = denyAll{}
 	config.RequestInfoResolver = genericapiserver.NewRequestInfoResolver(config)
-	handler := withOwnFaces(exchange, documented)(http.NotFoundHandler(), config)
+	handler := withFrontends(exchange, documented)(http.NotFoundHandler(), config)
 	for path, want := range map[string]int{
 		"/work/v1/namespaces/a/runs/b/exchange":  http.StatusTeapot,
 		"/work/v1/":                              http.StatusTeapot,
@@ -47,16 +47,16 @@ func TestOnlyTheOwnFacesPathsLeaveTheLibrarysChain(t *testing.T) {
 	}
 }
 
-func TestStreamsBoundTheirOwnTime(t *testing.T) {
+func TestStreamsAreLongRunning(t *testing.T) {
 	for name, tc := range map[string]struct {
 		info *apirequest.RequestInfo
 		want bool
 	}{
-		"results":                   {&apirequest.RequestInfo{IsResourceRequest: true, APIGroup: "subresources.sharedcloud.io", Resource: "functionruns", Subresource: "results"}, true},
-		"the run itself":            {&apirequest.RequestInfo{IsResourceRequest: true, APIGroup: "subresources.sharedcloud.io", Resource: "functionruns"}, false},
-		"results of somebody else":  {&apirequest.RequestInfo{IsResourceRequest: true, APIGroup: "other", Subresource: "results"}, false},
-		"a path":                    {&apirequest.RequestInfo{Path: "/results"}, false},
-		"what nobody has looked at": {nil, false},
+		"results":                       {&apirequest.RequestInfo{IsResourceRequest: true, APIGroup: "subresources.sharedcloud.io", Resource: "functionruns", Subresource: "results"}, true},
+		"the run itself":                {&apirequest.RequestInfo{IsResourceRequest: true, APIGroup: "subresources.sharedcloud.io", Resource: "functionruns"}, false},
+		"results of another group":      {&apirequest.RequestInfo{IsResourceRequest: true, APIGroup: "other", Subresource: "results"}, false},
+		"a path":                        {&apirequest.RequestInfo{Path: "/results"}, false},
+		"a request without RequestInfo": {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := longRunning(nil, tc.info); got != tc.want {
@@ -78,13 +78,13 @@ func TestCallsAreCounted(t *testing.T) {
 		t.Errorf("%v calls counted, %v", after-before, err)
 	}
 	if open, err := testutil.GetGaugeMetricValue(exchangeOpen); err != nil || open != 0 {
-		t.Errorf("%v calls are open, %v", open, err)
+		t.Errorf("%v calls in flight, %v", open, err)
 	}
 }
 
-// nobody authenticates nobody.
-type nobody struct{}
+// denyAll authenticates no worker.
+type denyAll struct{}
 
-func (nobody) AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error) {
+func (denyAll) AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error) {
 	return nil, false, nil
 }
