@@ -41,14 +41,14 @@ func WatchClientCAs(ctx context.Context, watched dynamiccertificates.CAContentPr
 	if controller, ok := watched.(dynamiccertificates.ControllerRunner); ok {
 		go controller.Run(ctx, 1)
 	}
-	patience, tick := time.NewTimer(clientCAsTimeout), time.NewTicker(clientCAsPoll)
-	defer patience.Stop()
+	timeout, tick := time.NewTimer(clientCAsTimeout), time.NewTicker(clientCAsPoll)
+	defer timeout.Stop()
 	defer tick.Stop()
 	for !loaded() {
 		select {
 		case <-ctx.Done():
 			return c
-		case <-patience.C:
+		case <-timeout.C:
 			klog.FromContext(ctx).Info("The cluster has no certificate authority for its front proxy: requests through the aggregator are not authenticated")
 			return c
 		case <-tick.C:

@@ -79,8 +79,8 @@ func TestSweepsOnlyRunsThatAreGoneTwice(t *testing.T) {
 			store := &shelf{names: map[types.UID]types.NamespacedName{"uid": {Namespace: "space", Name: "run"}}}
 			look := 0
 			cached := func(types.UID) bool { return look < len(tc.cached) && tc.cached[look] }
-			var told []types.UID
-			sweeper := NewSweeper(store, &answers{uids: tc.looks}, cached, func(uid types.UID) { told = append(told, uid) }, time.Hour, clock)
+			var forgotten []types.UID
+			sweeper := NewSweeper(store, &answers{uids: tc.looks}, cached, func(uid types.UID) { forgotten = append(forgotten, uid) }, time.Hour, clock)
 			for ; look < max(len(tc.looks), len(tc.cached)); look++ {
 				_ = sweeper.sweep(t.Context())
 				if look < len(tc.steps) {
@@ -92,7 +92,7 @@ func TestSweepsOnlyRunsThatAreGoneTwice(t *testing.T) {
 			if diff := cmp.Diff(tc.want, store.forgotten); diff != "" {
 				t.Errorf("swept (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tc.want, told); diff != "" {
+			if diff := cmp.Diff(tc.want, forgotten); diff != "" {
 				t.Errorf("forgotten (-want +got):\n%s", diff)
 			}
 			if len(tc.want) > 0 && len(sweeper.gone) > 0 {

@@ -45,7 +45,7 @@ var _ = Describe("A run", func() {
 		said = w.call(ctx, "", true, failed(1))
 		Expect(said.indexes()).To(Equal([]int{2}))
 		Eventually(func(g Gomega) {
-			g.Expect(w.call(ctx, "2", false).Revoked).To(BeEmpty(), "the lease goes on")
+			g.Expect(w.call(ctx, "2", false).Revoked).To(BeEmpty(), "the lease continues")
 			progress := read(ctx, g, run).Status.Progress
 			g.Expect(progress).NotTo(BeNil())
 			g.Expect(*progress).To(Equal(v1alpha1.RunProgress{
@@ -190,7 +190,7 @@ var _ = Describe("A run", func() {
 		api.gate.open()
 		By("reporting when the API is reachable again")
 		Eventually(func(g Gomega) {
-			g.Expect(w.call(ctx, "1", false).Revoked).To(BeEmpty(), "the lease goes on")
+			g.Expect(w.call(ctx, "1", false).Revoked).To(BeEmpty(), "the lease continues")
 			g.Expect(read(ctx, g, run).Status.Progress.Succeeded).To(BeEquivalentTo(1))
 		}).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
 		Expect(late.call(ctx, "", true).indexes()).To(Equal([]int{2}))
