@@ -32,7 +32,7 @@ type chain struct {
 	probes        *shares.Places
 	requests      *shares.Places
 	reads, writes *shares.Rates
-	// reasons are the readiness checks resultse errors authorized callers may read, by name.
+	// reasons are the readiness checks by name. Authorized callers may read their errors.
 	reasons map[string]func(*http.Request) error
 	// recheck repeats the authorization of long requests.
 	recheck func(next http.Handler) http.Handler

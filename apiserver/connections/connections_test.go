@@ -58,7 +58,7 @@ func (d *dialer) dial(t *testing.T, address string) (net.Conn, string) {
 	return client, remote.String()
 }
 
-// open says whether the server has left a connection open.
+// open reports whether the server has left a connection open.
 func open(t *testing.T, client net.Conn) bool {
 	t.Helper()
 	if err := client.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); errors.Is(err, io.ErrClosedPipe) {
@@ -104,7 +104,7 @@ func TestAnIPv6NetworkIsOneClient(t *testing.T) {
 	}
 }
 
-//security:attack anonymous | Many addresses open connections until all places are taken. | The address with most loses its oldest; who has one keeps it.
+//security:attack anonymous | Many addresses open connections until all places are taken. | The address with the most connections loses its oldest; an address with one keeps it.
 func TestTheAddressWithMostConnectionsLosesThem(t *testing.T) {
 	d := newDialer(small)
 	lone, _ := d.dial(t, "192.0.2.9")
@@ -124,7 +124,7 @@ func TestTheAddressWithMostConnectionsLosesThem(t *testing.T) {
 	}
 }
 
-//security:attack anonymous | Connections flood the address that the front proxy or an authenticated client uses. | Theirs stay open.
+//security:attack anonymous | Connections flood the address that the front proxy or an authenticated client uses. | The connections of the proxy and of authenticated clients stay open.
 func TestAuthenticatedConnectionsAndProxiesAreNotCounted(t *testing.T) {
 	d := newDialer(small, "198.51.100.0/24")
 	known, remote := d.dial(t, "192.0.2.1")
@@ -146,7 +146,7 @@ func TestAuthenticatedConnectionsAndProxiesAreNotCounted(t *testing.T) {
 	}
 }
 
-//security:attack anonymous | A connection is opened and nothing is asked on it. | It is closed when its time is up, also if a client has been served on it.
+//security:attack anonymous | A connection is opened and sends no request. | It is closed after its grace period, also if it has served a client.
 func TestAConnectionWithoutAnAuthenticatedRequestIsClosed(t *testing.T) {
 	limits := small
 	limits.Grace = 20 * time.Millisecond
@@ -175,7 +175,7 @@ func TestAConnectionWithoutAnAuthenticatedRequestIsClosed(t *testing.T) {
 }
 
 //security:attack anonymous | One connection carries requests without end, none of them authenticated. | The connection is closed.
-func TestAConnectionHasSoManyRequestsWithoutAnAuthenticatedOne(t *testing.T) {
+func TestRequestsOfAnUnauthenticatedConnectionAreBounded(t *testing.T) {
 	d := newDialer(small)
 	conn, remote := d.dial(t, "192.0.2.1")
 	for range maxRequests + 1 {
@@ -186,8 +186,8 @@ func TestAConnectionHasSoManyRequestsWithoutAnAuthenticatedOne(t *testing.T) {
 	}
 }
 
-//security:attack tenant | A client gives up request after request on a connection. | The connection is closed; one of the front proxy stays open.
-func TestAClientThatGivesUpRequestsIsDisconnected(t *testing.T) {
+//security:attack tenant | A client cancels request after request on a connection. | The connection is closed; one of the front proxy stays open.
+func TestAClientThatCancelsRequestsIsDisconnected(t *testing.T) {
 	d := newDialer(small)
 	conn, remote := d.dial(t, "192.0.2.1")
 	if err := d.listener.Authenticated(remote, "alice", "a"); err != nil {

@@ -1,15 +1,15 @@
-// Package sandbox runs a cluster in namespaces of its own (network, mounts,
-// processes, host name, IPC), so that nothing of it lands in the machine's
-// tables and two clusters don't meet:
+// Package sandbox runs a cluster in its own namespaces (network, mounts,
+// processes, host name, IPC), so that it does not change the machine's network
+// or mounts, and clusters are isolated from each other:
 //
-//	outside  Run: holds the namespaces, listens on loopback, forwards inside
-//	inside   Init: the first process; furnishes the namespaces and keeps the
+//	outside  Run: keeps the namespaces, listens on loopback, forwards inside
+//	inside   Init: the first process; sets up the namespaces and keeps the
 //	         components running
 //
-// The kernel does the cleaning up: when Run ends, however it ends, Init is
-// killed; when Init ends, all other processes inside are killed, and with the
-// last of them go mounts, network and rules. Only the cgroups are left to
-// remove, and they're removed by name.
+// The kernel cleans up: when Run ends for any reason, Init is killed; when Init
+// ends, all other processes inside are killed, and mounts, network and rules
+// disappear with the last of them. Only the cgroups remain, and Run removes them
+// by name.
 //
 //	sandbox.go     Run
 //	forward.go     connections from outside to inside
@@ -66,7 +66,7 @@ func Run(dir string) error {
 	if err != nil {
 		return err
 	}
-	// Whatever an earlier run left when it was killed.
+	// Remove what an earlier run left when it was killed.
 	if err := RemoveCgroups(spec.Cgroup()); err != nil {
 		return err
 	}
@@ -90,8 +90,8 @@ func Run(dir string) error {
 	return cleanUp(dir, spec, state)
 }
 
-// listen takes the port of the last start if it's still free, so that
-// kubeconfigs stay good, else any.
+// listen uses the port of the last start if it is still free, so that
+// kubeconfigs stay valid, or any free port.
 func listen(last int) (net.Listener, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(last)))
 	if err != nil && last != 0 {
@@ -113,8 +113,8 @@ func startInit(spec node.Spec) (*exec.Cmd, error) {
 	return child, nil
 }
 
-// waitForEnd returns when the child has ended, by itself or for a reason
-// outside: a signal, or the cluster's folder removed by hand.
+// waitForEnd returns when the child has ended, by itself or because of a
+// signal or because the cluster's folder was removed.
 func waitForEnd(dir string, child *exec.Cmd) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -135,7 +135,7 @@ func waitForEnd(dir string, child *exec.Cmd) {
 				continue
 			}
 		}
-		// etcd has handed all it acknowledged to the kernel: nothing is lost.
+		// etcd has passed all acknowledged writes to the kernel: nothing is lost.
 		_ = child.Process.Kill()
 		<-ended
 		return
