@@ -239,7 +239,7 @@ func (c *call) handle(found *resource, authenticate func(*http.Request) (user.In
 		return notAllowed(c.r.Method, allowed(methods))
 	}
 	if coding := bodies.Encoded(c.r.Header); coding != "" {
-		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body as it is.", printable.Cut(coding, 100))
+		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body uncompressed.", printable.Cut(coding, 100))
 	}
 	switch method {
 	case http.MethodGet, http.MethodDelete:

@@ -242,7 +242,7 @@ func TestResultsSayWhyTheyCannotBeRead(t *testing.T) {
 		says   string
 	}{
 		"an unknown run":                     {func(string) (*v1alpha1.FunctionRun, error) { return nil, notFound }, these(), "", apierrors.IsNotFound, `functionruns.sharedcloud.io "run" not found`},
-		"too many guesses":                   {func(string) (*v1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "try again"},
+		"too many guesses":                   {func(string) (*v1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "retry in a second"},
 		"the Kubernetes API is away":         {func(string) (*v1alpha1.FunctionRun, error) { return nil, errors.New("refused") }, these(), "", apierrors.IsServiceUnavailable, "at the moment"},
 		"a parameter that cannot be":         {theRun(1), these(), "from=x", apierrors.IsBadRequest, "the parameter from"},
 		"a store that is not open":           {theRun(1), failing(fmt.Errorf("%w: another server has it", outcomes.ErrNotReady)), "", apierrors.IsServiceUnavailable, "another server has it"},

@@ -344,7 +344,7 @@ func TestARerunThatCannotBe(t *testing.T) {
 	}{
 		"a run that goes on":       {theRun(3), indexset.Of(1), nil, apierrors.IsConflict, "the run is not over"},
 		"nothing failed":           {finishedRun(), indexset.Set{}, nil, apierrors.IsConflict, "every input of the run succeeded"},
-		"inputs that are gone":     {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "are gone"},
+		"inputs that are gone":     {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "do not exist any more"},
 		"inputs that are far away": {finishedRun(), indexset.Of(1), inputsOf{"uid": errors.New("refused")}, apierrors.IsServiceUnavailable, "at the moment"},
 	} {
 		t.Run(name, func(t *testing.T) {
