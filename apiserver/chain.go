@@ -29,8 +29,8 @@ type chain struct {
 	// conns is nil if connections are not counted.
 	conns         *connections.Listener
 	proxies       connections.Proxies
-	probes        *shares.Places
-	requests      *shares.Places
+	probes        *shares.Limiter
+	requests      *shares.Limiter
 	reads, writes *shares.Rates
 	// reasons are the readiness checks by name. Authorized callers may read their errors.
 	reasons map[string]func(*http.Request) error
@@ -157,7 +157,7 @@ func (m remembered) AuthenticateRequest(r *http.Request) (*authenticator.Respons
 
 func throttle(w http.ResponseWriter, r *http.Request, refusal *shares.Error) {
 	w.Header().Set("Retry-After", strconv.Itoa(refusal.Seconds()))
-	refuse(w, r, http.StatusTooManyRequests, refusal.Sentence)
+	refuse(w, r, http.StatusTooManyRequests, refusal.Message)
 }
 
 // refuse sends an error in the format of the path's frontend.

@@ -48,7 +48,7 @@ func (tokens) AuthenticateRequest(r *http.Request) (*authenticator.Response, boo
 func newTestChain(t *testing.T, conns *connections.Listener, slow chan struct{}) http.Handler {
 	t.Helper()
 	c := &chain{
-		conns: conns, probes: shares.NewPlaces("health requests", probeLimits), requests: rest.NewRequestLimiter(),
+		conns: conns, probes: shares.NewLimiter("health requests", probeLimits), requests: rest.NewRequestLimiter(),
 		reads: shares.NewRates("reads", 1000), writes: shares.NewRates("writes", 5),
 		reasons:      map[string]func(*http.Request) error{"outcome-store": func(*http.Request) error { return errors.New("the disk is full") }},
 		recheck:      func(next http.Handler) http.Handler { return next },

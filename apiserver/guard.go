@@ -78,7 +78,7 @@ func bounded(next http.Handler) http.Handler {
 		case bodies.AmbiguousPath(r):
 			refuse(w, r, http.StatusBadRequest, "the path has an empty segment, a segment of dots, or an ambiguous escaped character")
 		case coding != "":
-			refuse(w, r, http.StatusUnsupportedMediaType, fmt.Sprintf("the body is compressed (%.40q): send it as it is", coding))
+			refuse(w, r, http.StatusUnsupportedMediaType, fmt.Sprintf("the body is compressed (%.40q): send it uncompressed", coding))
 		default:
 			next.ServeHTTP(w, r)
 		}

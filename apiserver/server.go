@@ -238,7 +238,7 @@ func (s *Server) newChain(config *Config) *chain {
 	return &chain{
 		conns:        config.Connections,
 		proxies:      config.Proxies,
-		probes:       shares.NewPlaces("health requests", probeLimits),
+		probes:       shares.NewLimiter("health requests", probeLimits),
 		unusedBodies: newUnusedBodies(s.clock),
 		requests:     rest.NewRequestLimiter(),
 		reads:        shares.NewRates("reads", config.ReadsPerSecond),

@@ -17,11 +17,11 @@ const maxCallsPerPod = 16
 type limitedWorkers struct {
 	work.Authenticator
 	conns *connections.Listener // nil if connections are not counted
-	calls *shares.Places
+	calls *shares.Limiter
 }
 
 func newLimitedWorkers(callers work.Authenticator, conns *connections.Listener, total int) limitedWorkers {
-	return limitedWorkers{callers, conns, shares.NewPlaces("calls of workers", shares.Limits{
+	return limitedWorkers{callers, conns, shares.NewLimiter("calls of workers", shares.Limits{
 		Total: total, Caller: min(total, maxCallsPerPod), Namespace: max(1, total/4*3),
 	})}
 }

@@ -140,13 +140,13 @@ func (i *Indexes) UnmarshalJSON(data []byte) error {
 func (i Indexes) IsZero() bool { return i.Empty() }
 
 // RequestError describes why a request is not a valid call of this protocol. HTTP status 400.
-type RequestError struct{ Sentence string }
+type RequestError struct{ Message string }
 
-func (e *RequestError) Error() string { return e.Sentence }
+func (e *RequestError) Error() string { return e.Message }
 
 // BadRequest returns a *RequestError.
 func BadRequest(format string, args ...any) error {
-	return &RequestError{Sentence: fmt.Sprintf(format, args...)}
+	return &RequestError{Message: fmt.Sprintf(format, args...)}
 }
 
 // ErrTooLarge: the body has more than MaxBody bytes. HTTP status 413; the worker splits its outcomes into several calls.

@@ -48,7 +48,7 @@ func TestJSONThatCannotReachTheHandlerUnchangedIsRejected(t *testing.T) {
 					return
 				}
 				var wrong *FormatError
-				if !errors.As(err, &wrong) || !strings.HasSuffix(wrong.Sentence, tc.want) || !strings.Contains(wrong.Sentence, map[bool]string{true: "input 1", false: "line 2"}[format == v1alpha1.FormatJSON]) {
+				if !errors.As(err, &wrong) || !strings.HasSuffix(wrong.Message, tc.want) || !strings.Contains(wrong.Message, map[bool]string{true: "input 1", false: "line 2"}[format == v1alpha1.FormatJSON]) {
 					t.Errorf("%v, want %q", err, tc.want)
 				}
 			})

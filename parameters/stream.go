@@ -66,9 +66,9 @@ type Reader struct {
 }
 
 // FormatError describes an error in a text of inputs and its position. Its text is a sentence without a full stop.
-type FormatError struct{ Sentence string }
+type FormatError struct{ Message string }
 
-func (e *FormatError) Error() string { return e.Sentence }
+func (e *FormatError) Error() string { return e.Message }
 
 // NewReader reads inputs from a UTF-8 text.
 func NewReader(text io.Reader, stream Stream) *Reader {

@@ -102,7 +102,7 @@ func TestCollectReportsErrorsWithTheirPosition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := Collect(strings.NewReader(tc.text), tc.stream)
 			var problem *FormatError
-			if !errors.As(err, &problem) || !strings.Contains(problem.Sentence, tc.want) {
+			if !errors.As(err, &problem) || !strings.Contains(problem.Message, tc.want) {
 				t.Errorf("the error is %.300v, without %q", err, tc.want)
 			}
 		})

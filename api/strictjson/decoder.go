@@ -15,13 +15,13 @@ const MaxDepth = 64
 
 // Error describes why a text is rejected, as a sentence without a full stop, and the offset of the error in bytes.
 type Error struct {
-	Sentence string
-	Offset   int
+	Message string
+	Offset  int
 	// Syntax indicates that the text is not JSON. Deep indicates that it is nested too deeply.
 	Syntax, Deep bool
 }
 
-func (e *Error) Error() string { return e.Sentence }
+func (e *Error) Error() string { return e.Message }
 
 // TypeError reports that the type of a value does not match its field. Field is the path of names to the value.
 type TypeError struct{ Field, Value string }
@@ -86,18 +86,18 @@ func (d *Decoder) space() {
 
 // syntax returns the error of a text that is not JSON, with the message of encoding/json.
 func (d *Decoder) syntax() error {
-	e := &Error{Sentence: "it is not JSON", Offset: d.at, Syntax: true}
+	e := &Error{Message: "it is not JSON", Offset: d.at, Syntax: true}
 	// Unmarshal validates the whole text before it decodes anything.
 	var nothing struct{}
 	var found *json.SyntaxError
 	if errors.As(json.Unmarshal(d.data, &nothing), &found) {
-		e.Sentence, e.Offset = found.Error(), int(found.Offset)
+		e.Message, e.Offset = found.Error(), int(found.Offset)
 	}
 	return e
 }
 
 func (d *Decoder) refuse(offset int, format string, args ...any) error {
-	return &Error{Sentence: fmt.Sprintf(format, args...), Offset: offset}
+	return &Error{Message: fmt.Sprintf(format, args...), Offset: offset}
 }
 
 func (d *Decoder) enter() error {
@@ -108,7 +108,7 @@ func (d *Decoder) enter() error {
 }
 
 func tooDeep(offset, limit int) error {
-	return &Error{Sentence: fmt.Sprintf("it exceeds the maximum depth: it is nested deeper than %d levels", limit), Offset: offset, Deep: true}
+	return &Error{Message: fmt.Sprintf("it exceeds the maximum depth: it is nested deeper than %d levels", limit), Offset: offset, Deep: true}
 }
 
 // Object calls member for each name of an object; member must read the value. The name is valid until member returns.

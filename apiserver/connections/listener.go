@@ -45,7 +45,7 @@ type Listener struct {
 	net.Listener
 	limits  Limits
 	proxies Proxies
-	callers *shares.Places
+	callers *shares.Limiter
 
 	mu   sync.Mutex
 	open map[string]*conn // by remote address
@@ -58,7 +58,7 @@ type Listener struct {
 func Limit(listener net.Listener, limits Limits, proxies Proxies) *Listener {
 	return &Listener{
 		Listener: netutil.LimitListener(listener, limits.Total), limits: limits, proxies: proxies,
-		callers: shares.NewPlaces("connections", shares.Limits{Total: limits.Total, Caller: limits.PerCaller, Namespace: limits.PerNamespace}),
+		callers: shares.NewLimiter("connections", shares.Limits{Total: limits.Total, Caller: limits.PerCaller, Namespace: limits.PerNamespace}),
 		open:    map[string]*conn{}, unknown: list.New(), byAddress: map[string]*list.List{},
 	}
 }

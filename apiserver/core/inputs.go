@@ -27,7 +27,7 @@ var (
 	// ErrInputsChanged: the run's inputs differ from the pinned ones.
 	ErrInputsChanged = errors.New("the inputs of the run have changed since they were pinned")
 	// ErrInputsGone: the source of the run's inputs does not exist, and no controller restores it.
-	ErrInputsGone = errors.New("the inputs of the run do not exist any more")
+	ErrInputsGone = errors.New("the inputs of the run no longer exist")
 	// ErrRunReplaced: the run was deleted, and another run has its name.
 	ErrRunReplaced = errors.New("the run was deleted and another run has its name")
 )

@@ -34,7 +34,7 @@ const (
 // not use it.
 type budget struct {
 	newcomers, suspects *rate.Limiter
-	places              *shares.Places
+	places              *shares.Limiter
 	clock               clock.PassiveClock
 
 	mu       sync.Mutex
@@ -45,7 +45,7 @@ func newBudget(clk clock.PassiveClock) *budget {
 	return &budget{
 		newcomers: rate.NewLimiter(newTokensPerSecond, newTokensBurst),
 		suspects:  rate.NewLimiter(suspectsPerSecond, suspectsBurst),
-		places:    shares.NewPlaces("checks of unknown tokens", shares.Limits{Total: reviewsAtOnce, Caller: reviewsOfAddress, Namespace: reviewsAtOnce}),
+		places:    shares.NewLimiter("checks of unknown tokens", shares.Limits{Total: reviewsAtOnce, Caller: reviewsOfAddress, Namespace: reviewsAtOnce}),
 		clock:     clk,
 		failures:  lru.New(sourcesKept),
 	}
@@ -58,7 +58,7 @@ func (b *budget) enter(source string) (done func(bad bool), err error) {
 	left := of.failures.TokensAt(now)
 	if left < 1 || !of.asks.AllowN(now, 1) {
 		return nil, &shares.Error{Limit: shares.OfCaller, RetryAfter: time.Second,
-			Sentence: "too many unknown tokens came from your address: use a token that the cluster accepts, or try again in a second"}
+			Message: "too many unknown tokens came from your address: use a token that the cluster accepts, or try again in a second"}
 	}
 	limiter := b.newcomers
 	if left < failuresBurst {
@@ -71,7 +71,7 @@ func (b *budget) enter(source string) (done func(bad bool), err error) {
 	if !limiter.AllowN(now, 1) {
 		leave()
 		return nil, &shares.Error{Limit: shares.OfServer, RetryAfter: time.Second,
-			Sentence: "the server already checks the maximum number of unknown tokens: try again in a second"}
+			Message: "the server already checks the maximum number of unknown tokens: try again in a second"}
 	}
 	return func(bad bool) {
 		leave()

@@ -21,9 +21,9 @@ import (
 const HeaderNamespace = "X-Sharedcloud-Namespace"
 
 // TokenError describes invalid credentials, in the words of the contract. It is answered with 401.
-type TokenError struct{ Sentence string }
+type TokenError struct{ Message string }
 
-func (e *TokenError) Error() string { return e.Sentence }
+func (e *TokenError) Error() string { return e.Message }
 
 // The errors of invalid credentials.
 var (

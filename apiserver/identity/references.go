@@ -14,13 +14,13 @@ import (
 )
 
 // ReferenceError names the objects in a spec that the caller may not get. As an API status it is Forbidden.
-type ReferenceError struct{ Sentence string }
+type ReferenceError struct{ Message string }
 
-func (e *ReferenceError) Error() string { return e.Sentence }
+func (e *ReferenceError) Error() string { return e.Message }
 
 // Status implements apierrors.APIStatus.
 func (e *ReferenceError) Status() metav1.Status {
-	return metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: e.Sentence}
+	return metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: e.Message}
 }
 
 var errNoCaller = errors.New("the references of an object cannot be checked: the request has no caller")

@@ -104,7 +104,7 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &media):
 		return refuse(http.StatusUnsupportedMediaType, "Unsupported media type %q in request.", printable.Cut(media.Given, 100))
 	case errors.As(err, &token):
-		return &refusal{status: http.StatusUnauthorized, body: detail{token.Sentence}, headers: []string{"WWW-Authenticate", "Token"}}
+		return &refusal{status: http.StatusUnauthorized, body: detail{token.Message}, headers: []string{"WWW-Authenticate", "Token"}}
 	case errors.As(err, &owned):
 		return refuse(http.StatusConflict, "%s.", capitalize(owned.Error()))
 	case errors.As(err, &broken):
@@ -120,7 +120,7 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, errPrecondition):
 		return refuse(http.StatusPreconditionFailed, "%s.", capitalize(err.Error()))
 	case errors.As(err, &share):
-		return later(http.StatusTooManyRequests, share.RetryAfter, "%s", asSentence(share.Sentence))
+		return later(http.StatusTooManyRequests, share.RetryAfter, "%s", asSentence(share.Message))
 	case errors.Is(err, core.ErrBusy):
 		return later(http.StatusTooManyRequests, time.Second, "Request was throttled. Expected available in 1 second.")
 	case errors.Is(err, core.ErrUnavailable), errors.Is(err, identity.ErrUnavailable):

@@ -97,7 +97,7 @@ type job struct {
 	outcome  *outcomes.Outcome // nil if there is none yet
 	worker   *outcomes.Worker  // the worker of the outcome or of the lease; nil for none
 	assigned int64
-	// input is nil if the inputs do not exist any more.
+	// input is nil if the inputs no longer exist.
 	input *parameters.Input
 }
 
@@ -184,7 +184,7 @@ func (c *call) appendJob(b []byte, it job) []byte {
 	return o.end()
 }
 
-// inputs reads the inputs from first to last, both included; nil if they do not exist any more.
+// inputs reads the inputs from first to last, both included; nil if they no longer exist.
 func (j *jobsOf) inputs(ctx context.Context, first, last int) ([]parameters.Input, error) {
 	if j.given == nil {
 		return nil, nil

@@ -33,7 +33,7 @@ var (
 type limits struct {
 	reads, writes              *shares.Rates
 	anonymousRates             *shares.Rates // by address
-	lists, requests, anonymous *shares.Places
+	lists, requests, anonymous *shares.Limiter
 	bodies, anonymousBodies    *bodies.Budget // anonymousBodies: of callers without credentials
 }
 
@@ -47,16 +47,16 @@ func newLimits(config Config) *limits {
 	return &limits{
 		reads: config.Reads, writes: config.Writes,
 		anonymousRates:  shares.NewRates("requests without a token", anonymousPerSecond),
-		lists:           shares.NewPlaces("lists", listLimits),
+		lists:           shares.NewLimiter("lists", listLimits),
 		requests:        config.Requests,
-		anonymous:       shares.NewPlaces("requests without a token", anonymousLimits),
+		anonymous:       shares.NewLimiter("requests without a token", anonymousLimits),
 		bodies:          bodies.NewBudget(bodies.REST, bodyBytes, map[bodies.Kind]int64{bodies.Caller: callerBytes, bodies.Namespace: namespaceBytes}),
 		anonymousBodies: bodies.NewBudget(bodies.Anonymous, anonymousBodyBytes, map[bodies.Kind]int64{bodies.Address: addressBodyBytes}),
 	}
 }
 
 // NewRequestLimiter returns the concurrency limit of short requests of all authenticated callers.
-func NewRequestLimiter() *shares.Places { return shares.NewPlaces("requests", requestLimits) }
+func NewRequestLimiter() *shares.Limiter { return shares.NewLimiter("requests", requestLimits) }
 
 // caller counts a request of a caller.
 func (l *limits) caller(caller user.Info, method string) error {

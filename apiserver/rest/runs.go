@@ -108,7 +108,7 @@ func bidOf(run *v1alpha1.FunctionRun) float64 {
 	return price
 }
 
-// given reads the inputs of a run; nil if they cannot be parsed or do not exist any more.
+// given reads the inputs of a run; nil if they cannot be parsed or no longer exist.
 func (c *call) given(ctx context.Context, run *v1alpha1.FunctionRun) (*core.RunInputs, error) {
 	for {
 		given, err := c.api.Inputs.Read(ctx, run.Namespace, run.Name, run.UID)

@@ -72,7 +72,7 @@ type Config struct {
 	// Reads and Writes are the rate limits, and Requests is the concurrency limit, of a caller and a namespace on all frontends. If nil, this
 	// frontend has its own, with ReadsPerSecond and WritesPerSecond.
 	Reads, Writes                   *shares.Rates
-	Requests                        *shares.Places
+	Requests                        *shares.Limiter
 	ReadsPerSecond, WritesPerSecond float64
 	// Connected registers the caller of the request's connection; nil if connections are not counted. The error is a *shares.Error.
 	Connected func(r *http.Request, caller, namespace string) error
@@ -239,7 +239,7 @@ func (c *call) handle(found *resource, authenticate func(*http.Request) (user.In
 		return notAllowed(c.r.Method, allowed(methods))
 	}
 	if coding := bodies.ContentCoding(c.r.Header); coding != "" {
-		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body as it is.", printable.Cut(coding, 100))
+		return refuse(http.StatusUnsupportedMediaType, "Unsupported content encoding %q in request: send the body uncompressed.", printable.Cut(coding, 100))
 	}
 	switch method {
 	case http.MethodGet, http.MethodDelete:

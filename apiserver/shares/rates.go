@@ -58,7 +58,7 @@ func (r *Rates) refuse(limit Limit, delay time.Duration, who string, perSecond f
 		plural = ""
 	}
 	// Clients of the documented API match the first two sentences.
-	refusal.Sentence = fmt.Sprintf("Request was throttled. Expected available in %d second%s. The limit is what %s: %g %s a second.",
+	refusal.Message = fmt.Sprintf("Request was throttled. Expected available in %d second%s. The limit is what %s: %g %s a second.",
 		refusal.Seconds(), plural, who, perSecond, r.what)
 	return refusal
 }

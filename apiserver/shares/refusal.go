@@ -22,19 +22,19 @@ const (
 type Error struct {
 	// Limit says which limit.
 	Limit Limit
-	// Sentence names the limit and says what to do. It is shown to the caller.
-	Sentence string
+	// Message names the limit and says what to do. It is shown to the caller.
+	Message string
 	// RetryAfter is when to try again.
 	RetryAfter time.Duration
 }
 
 // Error implements error.
-func (r *Error) Error() string { return r.Sentence }
+func (r *Error) Error() string { return r.Message }
 
 // Seconds is the value of the header Retry-After: whole seconds, at least one.
 func (r *Error) Seconds() int { return max(1, int((r.RetryAfter+time.Second-1)/time.Second)) }
 
 func refuse(limit Limit, after time.Duration, format string, args ...any) *Error {
 	observeRefusal(limit)
-	return &Error{Limit: limit, Sentence: fmt.Sprintf(format, args...), RetryAfter: after}
+	return &Error{Limit: limit, Message: fmt.Sprintf(format, args...), RetryAfter: after}
 }

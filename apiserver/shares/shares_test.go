@@ -10,7 +10,7 @@ import (
 )
 
 // fill enters until it is refused, and returns the number of places and the refusal.
-func fill(t *testing.T, p *Places, caller, namespace string) (int, *Error) {
+func fill(t *testing.T, p *Limiter, caller, namespace string) (int, *Error) {
 	t.Helper()
 	for n := 0; n < 10000; n++ {
 		if _, err := p.Enter(caller, namespace); err != nil {
@@ -29,11 +29,11 @@ func fill(t *testing.T, p *Places, caller, namespace string) (int, *Error) {
 func TestACallerTakesItsShareAndNoMore(t *testing.T) {
 	for _, limits := range []Limits{{16, 4, 8}, {64, 8, 24}, {32, 8, 16}, {512, 64, 128}, {1, 1, 1}, {2, 1, 2}} {
 		t.Run(fmt.Sprint(limits), func(t *testing.T) {
-			p := NewPlaces("log streams", limits)
+			p := NewLimiter("log streams", limits)
 			n, refusal := fill(t, p, "alice", "a")
 			if n != limits.Caller || refusal.Limit != OfCaller || refusal.Seconds() < 1 ||
-				!strings.Contains(refusal.Sentence, fmt.Sprintf("at most %d", limits.Caller)) {
-				t.Errorf("%d places, then %s: %s", n, refusal.Limit, refusal.Sentence)
+				!strings.Contains(refusal.Message, fmt.Sprintf("at most %d", limits.Caller)) {
+				t.Errorf("%d places, then %s: %s", n, refusal.Limit, refusal.Message)
 			}
 			if limits.Total == limits.Caller {
 				return
@@ -47,14 +47,14 @@ func TestACallerTakesItsShareAndNoMore(t *testing.T) {
 
 //security:attack tenant | Many accounts of one namespace take all places. | The namespace gets its share, and others get in.
 func TestANamespaceTakesItsShareAndNoMore(t *testing.T) {
-	p := NewPlaces("log streams", Limits{Total: 64, Caller: 8, Namespace: 24})
+	p := NewLimiter("log streams", Limits{Total: 64, Caller: 8, Namespace: 24})
 	total, last := 0, (*Error)(nil)
 	for i := range 100 {
 		n, refusal := fill(t, p, fmt.Sprint("account-", i), "a")
 		total, last = total+n, refusal
 	}
-	if total != 24 || last.Limit != OfNamespace || !strings.Contains(last.Sentence, "the namespace a") {
-		t.Errorf("%d places, then %s: %s", total, last.Limit, last.Sentence)
+	if total != 24 || last.Limit != OfNamespace || !strings.Contains(last.Message, "the namespace a") {
+		t.Errorf("%d places, then %s: %s", total, last.Limit, last.Message)
 	}
 	if n, _ := fill(t, p, "bob", "b"); n == 0 {
 		t.Error("another namespace gets nothing")
@@ -63,7 +63,7 @@ func TestANamespaceTakesItsShareAndNoMore(t *testing.T) {
 
 //security:attack tenant | Several tenants take as many places as they can, one after the other. | A place is left for the next.
 func TestRoomIsLeftForNewCallers(t *testing.T) {
-	p := NewPlaces("uploads", Limits{Total: 64, Caller: 8, Namespace: 24})
+	p := NewLimiter("uploads", Limits{Total: 64, Caller: 8, Namespace: 24})
 	for i := range 7 {
 		got := 0
 		for account := range 10 {
@@ -77,7 +77,7 @@ func TestRoomIsLeftForNewCallers(t *testing.T) {
 }
 
 func TestReleasedPlacesAreFreeAndLeaveNoState(t *testing.T) {
-	p := NewPlaces("uploads", Limits{Total: 16, Caller: 16, Namespace: 16})
+	p := NewLimiter("uploads", Limits{Total: 16, Caller: 16, Namespace: 16})
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
@@ -114,12 +114,12 @@ func TestRates(t *testing.T) {
 		return n - int(4*5*time.Since(begun).Seconds()+1), last
 	}
 	n, last := granted(func(int) error { return r.Take("alice", "a") })
-	if n > 10 || last.Limit != OfCaller || !strings.Contains(last.Sentence, "5 writes a second") {
-		t.Errorf("%d at once, then %s: %s", n, last.Limit, last.Sentence)
+	if n > 10 || last.Limit != OfCaller || !strings.Contains(last.Message, "5 writes a second") {
+		t.Errorf("%d at once, then %s: %s", n, last.Limit, last.Message)
 	}
 	n, last = granted(func(i int) error { return r.Take(fmt.Sprint("account-", i), "a") })
-	if n > 40 || last.Limit != OfNamespace || !strings.Contains(last.Sentence, "in a namespace: 20 writes") {
-		t.Errorf("%d at once, then %s: %s", n, last.Limit, last.Sentence)
+	if n > 40 || last.Limit != OfNamespace || !strings.Contains(last.Message, "in a namespace: 20 writes") {
+		t.Errorf("%d at once, then %s: %s", n, last.Limit, last.Message)
 	}
 	if err := r.Take("bob", "b"); err != nil {
 		t.Errorf("another tenant: %v", err)

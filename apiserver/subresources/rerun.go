@@ -43,7 +43,7 @@ type Rerun struct {
 	inputs   InputReader
 	uploader Uploader
 	starter  RunStarter
-	uploads  *shares.Places
+	uploads  *shares.Limiter
 }
 
 var (
@@ -54,7 +54,7 @@ var (
 // NewRerun returns the subresource.
 func NewRerun(runs RunGetter, reader FailureReader, inputs InputReader, uploader Uploader, starter RunStarter) *Rerun {
 	return &Rerun{storage: storage{kindRun}, runs: runs, outcomes: reader, inputs: inputs, uploader: uploader, starter: starter,
-		uploads: shares.NewPlaces("reruns", uploadLimits)}
+		uploads: shares.NewLimiter("reruns", uploadLimits)}
 }
 
 // ConnectMethods implements rest.Connecter.

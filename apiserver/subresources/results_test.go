@@ -242,7 +242,7 @@ func TestResultsErrors(t *testing.T) {
 		says   string
 	}{
 		"an unknown run":                     {func(string) (*v1alpha1.FunctionRun, error) { return nil, notFound }, these(), "", apierrors.IsNotFound, `functionruns.sharedcloud.io "run" not found`},
-		"too many live reads":                {func(string) (*v1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "try again"},
+		"too many live reads":                {func(string) (*v1alpha1.FunctionRun, error) { return nil, core.ErrBusy }, these(), "", apierrors.IsTooManyRequests, "retry in a second"},
 		"the Kubernetes API does not answer": {func(string) (*v1alpha1.FunctionRun, error) { return nil, errors.New("refused") }, these(), "", apierrors.IsServiceUnavailable, "reading the FunctionRun from the Kubernetes API failed: refused"},
 		"an invalid parameter":               {theRun(1), these(), "from=x", apierrors.IsBadRequest, "the parameter from"},
 		"a store that is not open":           {theRun(1), failing(fmt.Errorf("%w: another server has it", outcomes.ErrNotReady)), "", apierrors.IsServiceUnavailable, "another server has it"},

@@ -64,7 +64,7 @@ type Run struct {
 	starter  RunStarter
 	clock    clock.PassiveClock
 	maxBytes int64
-	uploads  *shares.Places
+	uploads  *shares.Limiter
 	budget   *bodies.Budget
 }
 
@@ -76,7 +76,7 @@ var (
 // NewRun returns the subresource. maxBytes is the maximum size of an upload.
 func NewRun(uploader PartUploader, starter RunStarter, maxBytes int64, clk clock.PassiveClock) *Run {
 	return &Run{storage: storage{kindFunction}, uploader: uploader, starter: starter, clock: clk, maxBytes: maxBytes,
-		uploads: shares.NewPlaces("uploads", uploadLimits), budget: newUploadBudget()}
+		uploads: shares.NewLimiter("uploads", uploadLimits), budget: newUploadBudget()}
 }
 
 // ConnectMethods implements rest.Connecter.
@@ -224,7 +224,7 @@ func uploadError(err error, kept string) error {
 	var exceeded *quotas.ExceededError
 	switch {
 	case errors.As(err, &format):
-		return apierrors.NewBadRequest("the inputs cannot be read: " + format.Sentence + ". " + kept)
+		return apierrors.NewBadRequest("the inputs cannot be read: " + format.Message + ". " + kept)
 	case errors.Is(err, uploads.ErrTooLarge):
 		return apierrors.NewRequestEntityTooLargeError(err.Error())
 	case errors.As(err, &long):

@@ -344,7 +344,7 @@ func TestRerunErrors(t *testing.T) {
 	}{
 		"a run that is executing":    {theRun(3), indexset.Of(1), nil, apierrors.IsConflict, "the run has not finished"},
 		"nothing failed":             {finishedRun(), indexset.Set{}, nil, apierrors.IsConflict, "every input of the run succeeded"},
-		"deleted inputs":             {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "are gone"},
+		"deleted inputs":             {finishedRun(), indexset.Of(1), inputsOf{"uid": core.ErrInputsGone}, apierrors.IsConflict, "no longer exist"},
 		"inputs that cannot be read": {finishedRun(), indexset.Of(1), inputsOf{"uid": errors.New("refused")}, apierrors.IsServiceUnavailable, "the inputs cannot be stored: refused"},
 	} {
 		t.Run(name, func(t *testing.T) {

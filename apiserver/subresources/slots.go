@@ -19,11 +19,11 @@ var (
 )
 
 // slots limits the concurrent requests of a subresource that streams.
-type slots struct{ reads, follows *shares.Places }
+type slots struct{ reads, follows *shares.Limiter }
 
 // newSlots returns the slots; errors contain plural.
 func newSlots(plural string) slots {
-	return slots{shares.NewPlaces(plural, readLimits), shares.NewPlaces("followed "+plural, followLimits)}
+	return slots{shares.NewLimiter(plural, readLimits), shares.NewLimiter("followed "+plural, followLimits)}
 }
 
 func (a slots) enter(ctx context.Context, namespace string, follow bool) (leave func(), err error) {
@@ -34,10 +34,10 @@ func (a slots) enter(ctx context.Context, namespace string, follow bool) (leave 
 }
 
 // enter takes a slot for the caller. The error is 429 with Retry-After.
-func enter(ctx context.Context, slots *shares.Places, namespace string) (leave func(), err error) {
+func enter(ctx context.Context, slots *shares.Limiter, namespace string) (leave func(), err error) {
 	leave, err = slots.Enter(callerOf(ctx), namespace)
 	if refusal := (*shares.Error)(nil); errors.As(err, &refusal) {
-		return nil, apierrors.NewTooManyRequests(refusal.Sentence, refusal.Seconds())
+		return nil, apierrors.NewTooManyRequests(refusal.Message, refusal.Seconds())
 	}
 	return leave, err
 }

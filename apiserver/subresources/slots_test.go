@@ -16,7 +16,7 @@ import (
 )
 
 // taken takes all slots with different callers; leave releases one.
-func taken(t *testing.T, slots *shares.Places) (leave func()) {
+func taken(t *testing.T, slots *shares.Limiter) (leave func()) {
 	t.Helper()
 	for i := 0; ; i++ {
 		left, err := slots.Enter(fmt.Sprint("caller-", i), fmt.Sprint("namespace-", i))

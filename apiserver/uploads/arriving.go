@@ -63,7 +63,7 @@ func (s *Store) Append(ctx context.Context, namespace, name string, offset int, 
 		case arriving != nil && arriving.Complete:
 			return have, &OffsetError{have}
 		case at >= parameters.MaxInputs:
-			return s.keep(ctx, w, have, &parameters.FormatError{Sentence: fmt.Sprintf("there are more than %d inputs: split the run", parameters.MaxInputs)})
+			return s.keep(ctx, w, have, &parameters.FormatError{Message: fmt.Sprintf("there are more than %d inputs: split the run", parameters.MaxInputs)})
 		case w == nil:
 			if w, err = s.resume(ctx, namespace, uid, name, arriving); err != nil {
 				return have, err

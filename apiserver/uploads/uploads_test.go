@@ -157,7 +157,7 @@ func TestAFailedUploadStoresNothing(t *testing.T) {
 			parameters.NewReader(strings.NewReader(numbered(3000, 1000)+"[oops\n"), lines),
 			func(err error) bool {
 				var format *parameters.FormatError
-				return errors.As(err, &format) && strings.HasPrefix(format.Sentence, "line 3001: ")
+				return errors.As(err, &format) && strings.HasPrefix(format.Message, "line 3001: ")
 			},
 		},
 		"a broken connection": {

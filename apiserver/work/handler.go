@@ -82,9 +82,9 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &share):
 		w.Header().Set("Retry-After", strconv.Itoa(share.Seconds()))
-		refuse(w, http.StatusTooManyRequests, share.Sentence)
+		refuse(w, http.StatusTooManyRequests, share.Message)
 	case errors.As(err, &request):
-		refuse(w, http.StatusBadRequest, request.Sentence)
+		refuse(w, http.StatusBadRequest, request.Message)
 	case errors.Is(err, ErrUnauthenticated):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, http.StatusUnauthorized, ErrUnauthenticated.Error())

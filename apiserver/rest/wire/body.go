@@ -137,7 +137,7 @@ func jsonProblem(err error) error {
 	case errors.As(err, &wrong) && wrong.Deep:
 		return problem("JSON parse error - the body is nested deeper than %d levels", maxDepth)
 	case errors.As(err, &wrong):
-		return problem("JSON parse error - %s at byte %d", wrong.Sentence, wrong.Offset)
+		return problem("JSON parse error - %s at byte %d", wrong.Message, wrong.Offset)
 	}
 	return err
 }

@@ -20,7 +20,7 @@ import (
 // prepareSelf serves the listener and the shares of the API server in this process.
 func prepareSelf(context.Context) (*bench, func(), error) {
 	const good, greedy = "good", "greedy"
-	places := shares.NewPlaces("requests", shares.Limits{Total: 128, Caller: 16, Namespace: 32})
+	places := shares.NewLimiter("requests", shares.Limits{Total: 128, Caller: 16, Namespace: 32})
 	known := authenticator.TokenFunc(func(_ context.Context, token string) (*authenticator.Response, bool, error) {
 		return &authenticator.Response{User: &user.DefaultInfo{Name: "system:serviceaccount:a:" + token}}, token == good || token == greedy, nil
 	})

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// retrySoon is when a place may be free again.
+// retrySoon is the Retry-After of a refusal: a place may be free by then.
 const retrySoon = time.Second
 
-// Limits are the numbers of places of one kind.
+// Limits are the maximum numbers of concurrent requests of one kind. Each request takes a place.
 type Limits struct {
 	// Total is the number of places. Caller and Namespace are the most that one caller and one namespace may use while
 	// all others are free. Both shares shrink as places are taken, so that a caller without a place finds one.
 	Total, Caller, Namespace int
 }
 
-// Places bounds how many requests of a kind are served at once.
-type Places struct {
+// Limiter bounds how many requests of a kind are served at once.
+type Limiter struct {
 	what   string
 	limits Limits
 
@@ -26,14 +26,14 @@ type Places struct {
 	namespaces map[string]int
 }
 
-// NewPlaces makes places. what names them in the plural, as in "log streams".
-func NewPlaces(what string, limits Limits) *Places {
-	return &Places{what: what, limits: limits, callers: map[string]int{}, namespaces: map[string]int{}}
+// NewLimiter returns a limiter. what names the limited requests in the plural, as in "log streams".
+func NewLimiter(what string, limits Limits) *Limiter {
+	return &Limiter{what: what, limits: limits, callers: map[string]int{}, namespaces: map[string]int{}}
 }
 
 // Enter takes a place until leave is called. It never waits: waiting requests would fill the memory. An empty namespace is not
 // counted. The error is a *Error.
-func (p *Places) Enter(caller, namespace string) (leave func(), err error) {
+func (p *Limiter) Enter(caller, namespace string) (leave func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if refusal := p.check(p.callers[caller], p.namespaces[namespace], namespace); refusal != nil {
@@ -47,7 +47,7 @@ func (p *Places) Enter(caller, namespace string) (leave func(), err error) {
 	return sync.OnceFunc(func() { p.leave(caller, namespace) }), nil
 }
 
-func (p *Places) check(ofCaller, ofNamespace int, namespace string) error {
+func (p *Limiter) check(ofCaller, ofNamespace int, namespace string) error {
 	l := p.limits
 	free := l.Total - p.used
 	switch {
@@ -61,11 +61,11 @@ func (p *Places) check(ofCaller, ofNamespace int, namespace string) error {
 	return nil
 }
 
-// fits says whether a caller or namespace that holds places may take one more of the free ones. The share is a fixed multiple of
+// fits reports whether a caller or namespace that holds places may take one more of the free ones. The share is a fixed multiple of
 // the free places: without other callers it equals the limit, and it shrinks as others take places.
 func fits(held, limit, total, free int) bool { return held*(total-limit) < limit*free || held == 0 }
 
-func (p *Places) leave(caller, namespace string) {
+func (p *Limiter) leave(caller, namespace string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used--
@@ -82,8 +82,8 @@ func release(counts map[string]int, key string) {
 	}
 }
 
-// Used is how many places are taken.
-func (p *Places) Used() int {
+// Used is the number of places that are taken.
+func (p *Limiter) Used() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.used
