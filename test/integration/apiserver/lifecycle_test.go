@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -123,12 +122,16 @@ func (a asMaster) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // inFlight is the number of open worker calls in the server's metrics.
 func inFlight(ctx context.Context, g Gomega) float64 {
+	return metric(ctx, g, "sharedcloud_exchange_requests_in_flight")
+}
+
+// metric reads a metric without labels of the server; 0 if it is not reported.
+func metric(ctx context.Context, g Gomega, name string) float64 {
 	status, body := asAggregator(ctx, api, "/metrics")
 	g.Expect(status).To(Equal(http.StatusOK))
 	for line := range strings.Lines(body) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "sharedcloud_exchange_requests_in_flight "); ok {
-			var n float64
-			_, err := fmt.Sscan(value, &n)
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			n, err := strconv.ParseFloat(value, 64)
 			g.Expect(err).NotTo(HaveOccurred())
 			return n
 		}

@@ -158,7 +158,7 @@ func (s *server) waitReady() {
 	Eventually(func(g Gomega) {
 		status, body := get(s.client(), s.url()+"/readyz?verbose")
 		g.Expect(status).To(Equal(http.StatusOK), body)
-	}).Should(Succeed())
+	}).WithTimeout(3 * time.Minute).Should(Succeed())
 }
 
 // client verifies the server by its name.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"runtime"
 	"slices"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -35,7 +36,7 @@ func reported(ctx SpecContext, namespace string, objects []poison.Object) {
 			g.Expect(err).NotTo(HaveOccurred(), "%s %s", o.Kind, o.Name)
 			g.Expect(conditions).To(ContainElement(HaveKeyWithValue("type", "Ready")), "%s %s", o.Kind, o.Name)
 		}
-	}).WithContext(ctx).Should(Succeed())
+	}).WithContext(ctx).WithTimeout(3*time.Minute).WithPolling(2*time.Second).Should(Succeed()) // each look reads megabytes
 }
 
 // heapInUse is what lives on the heap of this process, of which the manager is a part.
