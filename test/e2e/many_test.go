@@ -109,7 +109,7 @@ var _ = Describe("The results of a run", func() {
 		Expect(got.stderr).To(ContainSubstring("because resultsTTLSecondsAfterFinished has passed"))
 		jobs := kubectl(ctx, "get", "--raw", "/apis/rest.sharedcloud.io/v1/jobs?namespace="+namespace+"&run="+string(run.UID))
 		Expect(strings.Count(jobs, `"result":"",`)).To(Equal(4), jobs)
-		Expect(strings.Count(jobs, `"stderr":"the results of the run were deleted at `)).To(Equal(4), jobs)
+		Expect(strings.Count(jobs, `"stderr":"the results, errors and output of the run were deleted at `)).To(Equal(4), jobs)
 		Expect(strings.Count(jobs, `"status":3`)).To(Equal(3), jobs)
 
 		By("rerunning the failed inputs, which are still known")
