@@ -105,7 +105,6 @@ var _ = Describe("objects stored in etcd, past the Kubernetes API", func() {
 		before := heapInUse()
 		objects, kept := poison.Large(10)
 		stored := etcd.PutAll(ctx, namespace, objects)
-		reported(ctx, namespace, objects)
 		manager.stop()
 		manager = startManager(nil)
 		works(ctx, namespace, "restarted")
