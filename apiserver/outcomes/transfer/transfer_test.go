@@ -413,16 +413,23 @@ type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no room") }
 
+// snapshotOfEmptyStore opens a snapshot of a new store of an engine. It is closed when the test ends.
+func snapshotOfEmptyStore(t *testing.T, engine string) *outcomes.Snapshot {
+	t.Helper()
+	where := place(t, engine)
+	openAt(t, where)
+	s, err := outcomes.OpenSnapshot(ctx, outcomes.FixedURL(where), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
 // TestEveryTableIsExported: a new table, or a new column that contains the id of another row, must be added to tables.
 func TestEveryTableIsExported(t *testing.T) {
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
-		where := place(t, engine)
-		openAt(t, where)
-		s, err := outcomes.OpenSnapshot(ctx, outcomes.FixedURL(where), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
+		s := snapshotOfEmptyStore(t, engine)
 		names, err := s.Tables(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -457,13 +464,7 @@ func TestBothEnginesHaveTheSameColumns(t *testing.T) {
 	kinds := map[string]string{"INTEGER": "INT8", "REAL": "FLOAT8", "BLOB": "BYTEA", "TEXT": "TEXT"}
 	columns := map[string]map[string]string{}
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
-		where := place(t, engine)
-		openAt(t, where)
-		s, err := outcomes.OpenSnapshot(ctx, outcomes.FixedURL(where), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
+		s := snapshotOfEmptyStore(t, engine)
 		columns[engine] = map[string]string{}
 		for _, entry := range tables {
 			names, types, err := s.Columns(ctx, entry.name)
