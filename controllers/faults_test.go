@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,8 @@ var errInjected = errors.New("injected: the API did not answer")
 // fakeCluster is a cluster without a Job controller, a kubelet and the aggregated API server, in which one call of the controllers fails.
 type fakeCluster struct {
 	client client.WithWatch
+	// mu guards the counters: a run's pin is written while its revision is confirmed.
+	mu sync.Mutex
 	// calls counts the calls of the controllers; the failAt-th fails, before or after it was executed.
 	calls, failAt int
 	afterwards    bool
@@ -77,8 +80,11 @@ func newCluster(objects ...client.Object) *fakeCluster {
 
 // call counts a call, and makes it fail if it is the one.
 func (w *fakeCluster) call(act func() error) error {
+	w.mu.Lock()
 	w.calls++
-	if w.calls != w.failAt {
+	fails := w.calls == w.failAt
+	w.mu.Unlock()
+	if !fails {
 		return act()
 	}
 	if w.afterwards {

@@ -298,7 +298,7 @@ func TestHostileSettingsOfARevisionAreRefused(t *testing.T) {
 			digest := v1alpha1.ContentDigest("uid-of-f", revision)
 			revision.Name = "f-" + workload.HashOfDigest(digest)[:10]
 			w := newCluster(revision)
-			_, err := newRevisionReader(w.client, w.client, testOptions).readNow(context.Background(), revisionRef{"team", revision.Name, digest, "uid-of-f"})
+			_, err := newRevisionReader(w.client, w.client, testOptions, clocktesting.NewFakePassiveClock(builders.Now)).readNow(context.Background(), revisionRef{"team", revision.Name, digest, "uid-of-f"})
 			if tc.want == "" && err != nil || tc.want != "" && (!isNotTheRevision(err) || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("read: %v; want %q", err, tc.want)
 			}

@@ -42,7 +42,7 @@ type FunctionReconciler struct {
 func NewFunctionReconciler(c client.Client, live client.Reader, lookup workload.RuntimeLookup, recorder EventRecorder, metrics *Metrics, clk clock.PassiveClock, options workload.Options) *FunctionReconciler {
 	events := eventWriter{recorder}
 	return &FunctionReconciler{
-		Client: c, live: live, revisions: newRevisionReader(c, live, options), lookup: lookup, events: events,
+		Client: c, live: live, revisions: newRevisionReader(c, live, options, clk), lookup: lookup, events: events,
 		metrics: metrics, clock: clk, options: options,
 		undecodable: newUndecodableReporter(c, live, events, clk), policies: policies.NewInstalled(live, clk),
 	}

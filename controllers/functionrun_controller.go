@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -46,7 +47,7 @@ func NewRunReconciler(c client.Client, live client.Reader, recorder EventRecorde
 	return &RunReconciler{
 		Client:      c,
 		live:        live,
-		revisions:   newRevisionReader(c, live, options),
+		revisions:   newRevisionReader(c, live, options, clk),
 		events:      events,
 		metrics:     metrics,
 		clock:       clk,
@@ -61,8 +62,12 @@ func NewRunReconciler(c client.Client, live client.Reader, recorder EventRecorde
 type runUpdate struct {
 	run     *v1alpha1.FunctionRun
 	now     time.Time
+	during  []func()
 	actions []func()
 }
+
+// duringWrite keeps an action to run while the status is being written, whatever becomes of the write.
+func (u *runUpdate) duringWrite(action func()) { u.during = append(u.during, action) }
 
 // afterWrite keeps an action for when the status was written.
 func (u *runUpdate) afterWrite(action func()) { u.actions = append(u.actions, action) }
@@ -146,7 +151,12 @@ func (r *RunReconciler) writeStatus(ctx context.Context, stored *v1alpha1.Functi
 	if equality.Semantic.DeepEqual(stored.Status, u.run.Status) {
 		return nil
 	}
+	var during sync.WaitGroup
+	for _, action := range u.during {
+		during.Go(action)
+	}
 	err := r.Status().Apply(ctx, status.RunConfiguration(u.run), client.FieldOwner(v1alpha1.FieldManagerController), client.ForceOwnership)
+	during.Wait()
 	if err != nil {
 		return fmt.Errorf("writing the status of the run: %w", err)
 	}

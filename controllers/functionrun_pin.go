@@ -61,6 +61,8 @@ func (r *RunReconciler) pin(ctx context.Context, u *runUpdate, inputs workload.I
 	// waits for, sets all of them.
 	status.RunWriter(run, u.now).Write(status.Progressing(v1alpha1.ReasonPinned,
 		fmt.Sprintf("The revision %s is pinned; the Job is created next.", run.Status.Revision.Name)))
+	ref := refOfRun(run)
+	u.duringWrite(func() { r.revisions.confirm(ctx, ref) })
 	return ctrl.Result{}, nil // the write triggers the next reconciliation
 }
 

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,6 +26,9 @@ const (
 	revisionInterval = time.Second
 	// maxKeptRevisions bounds the cache of settings, which take a kilobyte or two each.
 	maxKeptRevisions = 2048
+	// confirmationAge is how long the API server's answer about which ConfigMap has a name counts as its answer now, while the cache
+	// agrees with it.
+	confirmationAge = time.Second
 )
 
 // revisionRef is a revision as a status names it.
@@ -77,6 +81,15 @@ type revisionReader struct {
 	// validate returns why no pod may be built from the settings.
 	validate func(namespace string, revision *corev1.ConfigMap, settings workload.Settings) error
 	kept     *lru.Cache
+	// confirmed has the last confirmation of a ConfigMap's key.
+	confirmed *lru.Cache
+	clock     clock.PassiveClock
+}
+
+// confirmation is the API server's answer about which ConfigMap has a name.
+type confirmation struct {
+	uid types.UID
+	at  time.Time
 }
 
 // readKey includes the Function because the digest of a ConfigMap's content depends on it.
@@ -90,8 +103,11 @@ type readRevision struct {
 	invalid string
 }
 
-func newRevisionReader(cached, live client.Reader, options workload.Options) *revisionReader {
-	return &revisionReader{cached: cached, live: live, validate: options.ValidateSettings, kept: lru.New(maxKeptRevisions)}
+func newRevisionReader(cached, live client.Reader, options workload.Options, clock clock.PassiveClock) *revisionReader {
+	return &revisionReader{
+		cached: cached, live: live, validate: options.ValidateSettings, kept: lru.New(maxKeptRevisions),
+		confirmed: lru.New(maxKeptRevisions), clock: clock,
+	}
 }
 
 // read returns the settings of a revision. The error is NotFound, always as the API server's answer, because the cache may not have a
@@ -100,8 +116,31 @@ func (r *revisionReader) read(ctx context.Context, ref revisionRef) (workload.Se
 	return r.readBy(ctx, r.cached, false, ref)
 }
 
-// readNow is read with the API server's answer about which ConfigMap has the name now. It must be used for settings that are executed.
+// confirm asks the API server which ConfigMap has the name now. It runs while the run's pin is written, so that readNow, which follows
+// that write, need not wait for the answer. Without an answer readNow asks itself.
+func (r *revisionReader) confirm(ctx context.Context, ref revisionRef) {
+	asked, known := r.clock.Now(), configMapMetadata()
+	if err := r.live.Get(ctx, ref.key(), known); err == nil {
+		r.confirmed.Add(ref.key(), confirmation{known.UID, asked})
+	}
+}
+
+// isConfirmed reports that the API server has said within the confirmationAge that the cached ConfigMap has the name.
+func (r *revisionReader) isConfirmed(ctx context.Context, ref revisionRef) bool {
+	found, ok := r.confirmed.Get(ref.key())
+	if !ok || r.clock.Since(found.(confirmation).at) > confirmationAge {
+		return false
+	}
+	known := configMapMetadata()
+	return r.cached.Get(ctx, ref.key(), known) == nil && known.UID == found.(confirmation).uid
+}
+
+// readNow is read with the API server's answer about which ConfigMap has the name now, or a confirmation. It must be used for settings
+// that are executed.
 func (r *revisionReader) readNow(ctx context.Context, ref revisionRef) (workload.Settings, error) {
+	if r.isConfirmed(ctx, ref) {
+		return r.readBy(ctx, r.cached, false, ref)
+	}
 	return r.readBy(ctx, r.live, true, ref)
 }
 

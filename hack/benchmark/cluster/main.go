@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -42,16 +43,17 @@ type bench struct {
 
 func main() {
 	rounds := flag.Int("rounds", 3, "repetitions of the short measurements; medians are printed")
+	only := flag.String("only", "", "one measurement by its number, 1 to 5; all by default")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds); err != nil {
+	if err := run(ctx, *rounds, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int) error {
+func run(ctx context.Context, rounds int, only string) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig (run `make bench`): %w", err)
@@ -73,7 +75,11 @@ func run(ctx context.Context, rounds int) error {
 	}
 	defer func() { _ = c.Delete(context.WithoutCancel(ctx), namespace) }()
 	b := &bench{c: c, namespace: namespace.Name, rounds: rounds}
-	for _, measure := range []func(context.Context) (figures.Figure, error){b.jobLatency, b.loopingJob, b.podPerInput, b.longestInput, b.fewerGPUs} {
+	measurements := []func(context.Context) (figures.Figure, error){b.jobLatency, b.loopingJob, b.podPerInput, b.longestInput, b.fewerGPUs}
+	for i, measure := range measurements {
+		if only != "" && only != strconv.Itoa(i+1) {
+			continue
+		}
 		figure, err := measure(ctx)
 		if err != nil {
 			return err
