@@ -48,8 +48,8 @@ stage_integration() {
 	bin/cluster-driver build
 	hack/postgresql.sh
 	export KUBEBUILDER_ASSETS=$root/bin/cluster/assets
-	# One package after the other, because each starts a control plane.
-	report integration pkgname-and-test-fails -race -count=1 -timeout 25m -p 1 ./test/integration/... -ginkgo.seed="${SEED:-1}"
+	# The packages run side by side, each with a control plane of its own: most of their time is waiting.
+	report integration pkgname-and-test-fails -race -count=1 -timeout 25m -p 2 ./test/integration/... -ginkgo.seed="${SEED:-1}"
 }
 
 # fuzz STAGE PACKAGE:TARGET…
