@@ -150,15 +150,16 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestAReaderHoldsOneInputAtATime(t *testing.T) {
+	const lines = 32_000 // of a kilobyte: four times the memory that is allowed
 	line := `["` + strings.Repeat("x", 1000) + `"]`
 	for _, tc := range []struct {
 		format v1alpha1.ParametersFormat
 		text   *endless
 		ends   bool
 	}{
-		{asNDJSON, &endless{line: line + "\n", left: 100_000}, true},
-		{asJSON, &endless{beginning: "[" + line, line: "," + line, left: 100_000}, false},
-		{asCSV, &endless{line: strings.Repeat("x", 1000) + "\n", left: 100_000}, true},
+		{asNDJSON, &endless{line: line + "\n", left: lines}, true},
+		{asJSON, &endless{beginning: "[" + line, line: "," + line, left: lines}, false},
+		{asCSV, &endless{line: strings.Repeat("x", 1000) + "\n", left: lines}, true},
 	} {
 		t.Run(string(tc.format), func(t *testing.T) {
 			reader := NewReader(tc.text, Stream{Format: tc.format})
@@ -171,19 +172,19 @@ func TestAReaderHoldsOneInputAtATime(t *testing.T) {
 					break
 				}
 				if err != nil {
-					if tc.ends || reader.Count() < 100_000 {
+					if tc.ends || reader.Count() < lines {
 						t.Fatal(err)
 					}
 					break
 				}
-				if reader.Count()%10_000 == 0 {
+				if reader.Count()%2_000 == 0 {
 					runtime.GC()
 					runtime.ReadMemStats(&after)
 					highest = max(highest, after.HeapAlloc)
 				}
 			}
 			if grown := int64(highest) - int64(before.HeapAlloc); grown > 8<<20 {
-				t.Errorf("100 MB of inputs took %d bytes of memory", grown)
+				t.Errorf("%d kB of inputs took %d bytes of memory", lines, grown)
 			}
 		})
 	}

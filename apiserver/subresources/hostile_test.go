@@ -68,7 +68,7 @@ func (s *sampled) Read(p []byte) (int, error) {
 
 //security:attack tenant | An upload of megabytes of commas, brackets, tiny inputs or one line, in each format. | Memory stays within a small multiple of the largest input.
 func TestUploadsUseLittleMemoryInEveryFormat(t *testing.T) {
-	const size = 8 << 20
+	const size = 4 << 20
 	for format, parts := range map[string][3]string{
 		"json/small inputs": {"[", "[1],", "[1]]"}, "json/one input": {"[[", "1,", "1]]"}, "json/brackets": {"", "[", ""}, "json/a text": {`["`, "x", `"]`},
 		"ndjson/small inputs": {"", "[1]\n", ""}, "ndjson/one line": {"[", "{},", "{}]"}, "ndjson/names": {"[{", `"a":1,`, `"b":1}]`},
@@ -82,7 +82,7 @@ func TestUploadsUseLittleMemoryInEveryFormat(t *testing.T) {
 			var before runtime.MemStats
 			runtime.ReadMemStats(&before)
 			post(t, NewRun(sink{}, &starter{}, 1<<30, clock.RealClock{}), "hello", "format="+name, "", body)
-			// An input of 8 MiB is in memory as received, in a growing buffer, and as stored; for a Python literal also as
+			// An input of 4 MiB is in memory as received, in a growing buffer, and as stored; for a Python literal also as
 			// the list of its elements.
 			if grown := int64(body.most) - int64(before.HeapAlloc); grown > 5*size {
 				t.Errorf("the heap grew by %d MiB", grown>>20)
