@@ -289,7 +289,7 @@ type PodSettings struct {
 	// --default-memory-volume-size (1 GiB); workers without GPUs get the /dev/shm of the container runtime. It cannot be
 	// combined with a volume of your own at /dev/shm.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) == 0 || quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && quantity(string(self)).compareTo(quantity('1Pi')) <= 0",message="spec.pod.sharedMemory must be 0, which leaves the /dev/shm of the container runtime, or between 1Mi and 1Pi, such as 2Gi"
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[+]?[0-9.]{1,28}([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$') && (quantity(string(self)).compareTo(quantity('0')) == 0 || quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && quantity(string(self)).compareTo(quantity('1Pi')) <= 0)",message="spec.pod.sharedMemory must be 0, which leaves the /dev/shm of the container runtime, or between 1Mi and 1Pi, such as 2Gi"
 	SharedMemory *Quantity `json:"sharedMemory,omitempty"`
 
 	// runtimeClassName is the RuntimeClass of the pods. The administrator must allow it with the manager's flag
