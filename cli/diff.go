@@ -99,7 +99,7 @@ func difference(a, b *revision) (string, error) {
 // settingsText is the settings that users can set, as YAML, without those that follow from them.
 func settingsText(r *revision) (string, error) {
 	settings := maps.Clone(r.settings)
-	for _, derived := range []string{"command", "handlerFile", "runnerFile", "files"} {
+	for _, derived := range []string{"command", "handlerFile", "runnerFile", "files", "podVersion"} {
 		delete(settings, derived)
 	}
 	text, err := yaml.Marshal(settings)

@@ -234,7 +234,7 @@ func changes(a, b *revision) []string {
 	}
 	for _, name := range sortedKeys(a.settings, b.settings) {
 		switch {
-		case name == "files" || name == "command" || reflect.DeepEqual(a.settings[name], b.settings[name]):
+		case name == "files" || name == "command" || name == "podVersion" || reflect.DeepEqual(a.settings[name], b.settings[name]):
 		default:
 			names = append(names, name)
 		}

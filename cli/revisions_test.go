@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,6 +161,15 @@ func TestDifferenceOfTwoRevisions(t *testing.T) {
 	}
 	if same, err := difference(a, a); err != nil || same != "" {
 		t.Errorf("%v: %s", err, same)
+	}
+	// What the operator adds to the pod belongs to its runner and is no setting of the user's.
+	newer := mustRevision(t, revisionMap("f-3", "one\ntwo\n", `{"podVersion":1}`, map[string]string{"gone.py": "x\n"}))
+	newer.runner = "another runner"
+	if text, err := difference(a, newer); err != nil || strings.Contains(text, "podVersion") {
+		t.Errorf("%v: %s", err, text)
+	}
+	if names := changes(a, newer); !slices.Equal(names, []string{"the operator's runner"}) {
+		t.Errorf("changes: %q", names)
 	}
 }
 

@@ -288,6 +288,8 @@ func TestHostileSettingsOfARevisionAreRefused(t *testing.T) {
 		"a mount over the operator's files": {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumes":[{"name":"v","emptyDir":{}}],"volumeMounts":[{"name":"v","mountPath":"/a/../sharedcloud/code"}]}}`, want: "nothing may be mounted"},
 		"a mount without a volume":          {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"volumeMounts":[{"name":"v","mountPath":"/a"}]}}`, want: "no volume"},
 		"the operator's variable":           {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"env":[{"name":"SHAREDCLOUD_TOKEN_FILE"}]}}`, want: "reserved for the operator"},
+		"negative shared memory":            {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"sharedMemory":"-1Gi"}}`, want: "spec.pod.sharedMemory is -1Gi"},
+		"a pod of an older operator":        {text: `{` + rest + `,` + image + `,` + files + `,"podVersion":0}`},
 		"a negative user":                   {text: `{` + rest + `,` + image + `,` + files + `,"pod":{"runAsUser":-1}}`, want: "valid user id"},
 	} {
 		t.Run(name, func(t *testing.T) {

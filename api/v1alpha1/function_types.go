@@ -239,6 +239,8 @@ type RunPolicy struct {
 
 // PodSettings are the settings of the workers' pods that users may change. It is an explicit list of allowed settings
 // and not a PodSpec.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.sharedMemory) || !has(self.volumeMounts) || !self.volumeMounts.exists(m, m.mountPath.matches('^/([.]?/)*dev/([.]?/)*shm(/[.]?)*$'))",message="spec.pod.sharedMemory cannot be combined with a volume that spec.pod.volumeMounts mounts at /dev/shm: remove one of the two"
 type PodSettings struct {
 	// env lists additional environment variables of the handler. Names that begin with SHAREDCLOUD_ are reserved.
 	// +optional
@@ -279,6 +281,16 @@ type PodSettings struct {
 	// set, workers request the values of the manager's flags --default-cpu-request and --default-memory-request.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
+
+	// sharedMemory is the size of /dev/shm, such as 2Gi, in which processes exchange data: the workers of a DataLoader of
+	// PyTorch, for example. It is a volume in memory, and what is stored in it counts towards the memory limit, which it
+	// must not exceed. 0 leaves the /dev/shm of the container runtime, which usually has 64 MiB. If not set, workers with
+	// GPUs get half of their memory limit or, without a limit, the value of the manager's flag
+	// --default-memory-volume-size (1 GiB); workers without GPUs get the /dev/shm of the container runtime. It cannot be
+	// combined with a volume of your own at /dev/shm.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[+]?[0-9.]{1,28}([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$') && (quantity(string(self)).compareTo(quantity('0')) == 0 || quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && quantity(string(self)).compareTo(quantity('1Pi')) <= 0)",message="spec.pod.sharedMemory must be 0, which leaves the /dev/shm of the container runtime, or between 1Mi and 1Pi, such as 2Gi"
+	SharedMemory *Quantity `json:"sharedMemory,omitempty"`
 
 	// runtimeClassName is the RuntimeClass of the pods. The administrator must allow it with the manager's flag
 	// --allowed-runtime-classes.

@@ -12,7 +12,8 @@ import (
 //
 // resource.Quantity accepts exponents of ten digits and computes the power of ten when it parses, compares, rounds or prints.
 // Quantity therefore checks the text before it parses it: at most 18 digits before the decimal point, 9 after it, and 2 in the
-// exponent.
+// exponent. The API server evaluates rules in CEL even if the text does not match the pattern, so a rule that calls quantity() checks
+// the text first, too.
 //
 // +kubebuilder:ac:generate=false
 // +kubebuilder:validation:XIntOrString

@@ -785,6 +785,10 @@ func (in *PodSettings) DeepCopyInto(out *PodSettings) {
 		*out = new(Resources)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.SharedMemory != nil {
+		in, out := &in.SharedMemory, &out.SharedMemory
+		*out = (*in).DeepCopy()
+	}
 	if in.RuntimeClassName != nil {
 		in, out := &in.RuntimeClassName, &out.RuntimeClassName
 		*out = new(string)

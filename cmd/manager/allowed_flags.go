@@ -52,6 +52,6 @@ func workerFlags(set *flag.FlagSet, defaults *workload.WorkerDefaults) {
 	quantity("default-cpu-request", &defaults.CPURequest, "100m", "CPU request of a worker whose Function sets neither a request nor a limit; 0 for none")
 	quantity("default-memory-request", &defaults.MemoryRequest, "128Mi", "memory request of a worker whose Function sets neither a request nor a limit; 0 for none")
 	quantity("default-memory-limit", &defaults.MemoryLimit, "0", "memory limit of a worker whose Function sets none; 0, the default, for none")
-	quantity("default-memory-volume-size", &defaults.MemoryVolume, "1Gi", "size of an emptyDir volume in memory that sets none; 0 for none")
-	quantity("default-disk-volume-size", &defaults.DiskVolume, "0", "size of an emptyDir volume on the node's disk that sets none; 0, the default, for none")
+	quantity("default-memory-volume-size", &defaults.MemoryVolume, "1Gi", "size of an emptyDir volume in memory that sets none, and of the shared memory of workers with GPUs and without a memory limit; 0 for none")
+	quantity("default-disk-volume-size", &defaults.DiskVolume, "0", "size of an emptyDir volume on the node's disk that sets none, and of the home directory of workers; 0, the default, for none")
 }

@@ -31,6 +31,7 @@ func TestJobFor(t *testing.T) {
 		run             func() *v1alpha1.FunctionRun
 		files           []string
 		withoutProgress int32
+		podVersion      *int32
 	}{
 		{
 			name:   "a run of a plain function becomes an Indexed Job of its workers",
@@ -43,6 +44,36 @@ func TestJobFor(t *testing.T) {
 			name:   "GPUs are requested in the limits, and their taint is tolerated",
 			golden: "job_gpu.yaml",
 			image:  func(image *v1alpha1.FunctionImage) { image.Spec.RequiresGPU = true },
+			run: func() *v1alpha1.FunctionRun {
+				return builders.MakeRun("train").Pinned("f-0123456789", 3, 3, 2).Job(1, "").Obj()
+			},
+		},
+		{
+			name:   "shared memory of workers with GPUs is bounded by the memory limit",
+			golden: "job_gpu_limited.yaml",
+			function: func(f *v1alpha1.Function) {
+				f.Spec.Pod = &v1alpha1.PodSettings{Resources: &v1alpha1.Resources{Limits: v1alpha1.ResourceList{"memory": quantity("24Gi")}}}
+			},
+			image: func(image *v1alpha1.FunctionImage) { image.Spec.RequiresGPU = true },
+			run: func() *v1alpha1.FunctionRun {
+				return builders.MakeRun("train").Pinned("f-0123456789", 3, 3, 1).Job(1, "").Obj()
+			},
+		},
+		{
+			name:   "workers without GPUs get the shared memory that the function sets",
+			golden: "job_shared_memory.yaml",
+			function: func(f *v1alpha1.Function) {
+				f.Spec.Pod = &v1alpha1.PodSettings{SharedMemory: ptr.To(quantity("2Gi"))}
+			},
+			run: func() *v1alpha1.FunctionRun {
+				return builders.MakeRun("digits").Pinned("f-0123456789", 3, 3, 0).Job(1, "").Obj()
+			},
+		},
+		{
+			name:       "a revision of an older operator keeps the pod that its runner expects",
+			golden:     "job_old_revision.yaml",
+			podVersion: ptr.To[int32](0),
+			image:      func(image *v1alpha1.FunctionImage) { image.Spec.RequiresGPU = true },
 			run: func() *v1alpha1.FunctionRun {
 				return builders.MakeRun("train").Pinned("f-0123456789", 3, 3, 2).Job(1, "").Obj()
 			},
@@ -166,6 +197,7 @@ func TestJobFor(t *testing.T) {
 			runtime, _ := builders.Lookup(function.Spec.Runtime)
 			settings := SettingsFor(function, image, runtime, testOptions.GPUResource)
 			settings.Files = tc.files
+			settings.PodVersion = ptr.Deref(tc.podVersion, settings.PodVersion)
 			got, err := yaml.Marshal(JobFor(tc.run(), settings, testOptions, tc.withoutProgress, builders.Now))
 			if err != nil {
 				t.Fatal(err)

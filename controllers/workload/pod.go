@@ -22,7 +22,7 @@ const (
 	// tokenSeconds is the lifetime of a worker's token. The kubelet renews it after 80 % of this.
 	tokenSeconds = int64(3600)
 
-	// A worker gets everything from the operator in one volume: each further one delays the start of every pod.
+	// A worker gets the files of the operator in one volume: each further one delays the start of every pod.
 	mountDir     = "/sharedcloud"
 	volumeWorker = "sharedcloud-worker"
 	codeDir      = "code"
@@ -36,6 +36,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 	if run.Status.Revision.GPUResource != "" {
 		gpuResource = run.Status.Revision.GPUResource
 	}
+	around := surroundingsFor(settings, gpus, options.Workers)
 	spec := coreac.PodSpec().
 		WithRestartPolicy(corev1.RestartPolicyNever).
 		WithTerminationGracePeriodSeconds(workerGraceSeconds).
@@ -45,6 +46,7 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 		WithNodeSelector(labelTexts(pod.NodeSelector)).
 		WithTolerations(tolerations(pod, gpus, gpuResource, options.GPUResource)...).
 		WithVolumes(ownVolume(run.Status.Revision.Name, settings)).
+		WithVolumes(around.volumes...).
 		WithVolumes(userVolumes(pod, options.Workers)...).
 		WithContainers(coreac.Container().
 			WithName(v1alpha1.WorkerContainer).
@@ -53,8 +55,10 @@ func podFor(run *v1alpha1.FunctionRun, settings Settings, options Options) *core
 			WithCommand(settings.Command...).
 			WithCommand(path.Join(mountDir, runnerDir, settings.RunnerFile)).
 			WithEnv(ownEnv(run, settings, options.ExchangeURL)...).
+			WithEnv(around.env...).
 			WithEnv(userEnv(pod)...).
 			WithVolumeMounts(coreac.VolumeMount().WithName(volumeWorker).WithMountPath(mountDir).WithReadOnly(true)).
+			WithVolumeMounts(around.mounts...).
 			WithVolumeMounts(userMounts(pod)...).
 			WithResources(resources(pod, gpuResource, gpus, options.Workers)).
 			WithSecurityContext(coreac.SecurityContext().

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 )
@@ -52,7 +54,10 @@ func CheckPod(pod *v1alpha1.PodSettings, gpuResources ...string) *Problem {
 	if problem := checkMounts(pod); problem != nil {
 		return problem
 	}
-	return checkResources(pod.Resources, gpuResources)
+	if problem := checkResources(pod.Resources, gpuResources); problem != nil {
+		return problem
+	}
+	return checkSharedMemory(pod)
 }
 
 func checkNames(pod *v1alpha1.PodSettings) *Problem {
@@ -117,6 +122,31 @@ func checkResources(resources *v1alpha1.Resources, gpuResources []string) *Probl
 		if limit, limited := resources.Limits[name]; limited && request.Cmp(limit) > 0 {
 			return invalid("spec.pod.resources.requests.%s is %s, more than the limit %s: lower it or raise the limit.", name, request.String(), limit.String())
 		}
+	}
+	return nil
+}
+
+func checkSharedMemory(pod *v1alpha1.PodSettings) *Problem {
+	size := pod.SharedMemory
+	if size == nil {
+		return nil
+	}
+	if !size.IsZero() && (size.Cmp(minSharedMemory) < 0 || size.Cmp(maxSharedMemory) > 0) {
+		return invalid("spec.pod.sharedMemory is %s: it must be 0, which leaves the %s of the container runtime, or between %s and %s, such as 2Gi.",
+			size.String(), sharedMemoryDir, minSharedMemory.String(), maxSharedMemory.String())
+	}
+	for i := range pod.VolumeMounts {
+		if path.Clean(pod.VolumeMounts[i].MountPath) == sharedMemoryDir {
+			return invalid("spec.pod.sharedMemory is set, and spec.pod.volumeMounts[%d] mounts the volume %s at %s: remove one of the two.",
+				i, printable.Cut(pod.VolumeMounts[i].Name, 64), sharedMemoryDir)
+		}
+	}
+	if pod.Resources == nil {
+		return nil
+	}
+	if limit, limited := pod.Resources.Limits[corev1.ResourceMemory]; limited && !limit.IsZero() && size.Cmp(limit) > 0 {
+		return invalid("spec.pod.sharedMemory is %s, more than the memory limit %s, towards which it counts: lower it or raise spec.pod.resources.limits.memory.",
+			size.String(), limit.String())
 	}
 	return nil
 }

@@ -75,6 +75,10 @@ func TestRevisionNameFollowsFromItsContent(t *testing.T) {
 		"an env variable": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
 			f.Spec.Pod = &v1alpha1.PodSettings{Env: []v1alpha1.EnvVar{{Name: "A"}}}
 		},
+		"shared memory": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) {
+			size := v1alpha1.MustParseQuantity("1Gi")
+			f.Spec.Pod = &v1alpha1.PodSettings{SharedMemory: &size}
+		},
 		"a new function of the same name": func(f *v1alpha1.Function, _ *v1alpha1.FunctionImage) { f.UID = "another" },
 	}
 	seen := map[string]string{base.Name: "the first"}
@@ -151,6 +155,8 @@ func TestSettingsOfRefusesNumbersOutOfBounds(t *testing.T) {
 		"an integer of 33 bits":    `{"workers":4294967296,"timeoutSeconds":1}`,
 		"many GPUs":                `{` + valid + `,"gpus":1000000}`,
 		"endless retries":          `{` + valid + `,"retries":2147483647}`,
+		"giant shared memory":      `{` + valid + `,"pod":{"sharedMemory":"1e2147483646"}}`,
+		"a pod of the future":      `{` + valid + `,"podVersion":2147483647}`,
 		"a text instead of a list": `{` + valid + `,"command":"sh"}`,
 	} {
 		if _, err := SettingsOf(&corev1.ConfigMap{Data: map[string]string{RevisionKey: text}}); err == nil {

@@ -37,6 +37,9 @@ type Settings struct {
 	PriorityClassName     *string  `json:"priorityClassName,omitempty"`
 
 	Pod *v1alpha1.PodSettings `json:"pod,omitempty"`
+	// PodVersion states what the operator adds to the pod: see podVersion. A revision of an older operator has an older runner,
+	// and keeps the pod that this runner expects.
+	PodVersion int32 `json:"podVersion,omitempty"`
 }
 
 // ImageSettings are what a revision takes from a FunctionImage.
@@ -94,7 +97,8 @@ func SettingsFor(function *v1alpha1.Function, image *v1alpha1.FunctionImage, run
 		ActiveDeadlineSeconds: function.Spec.ActiveDeadlineSeconds,
 		PriorityClassName:     function.Spec.PriorityClassName,
 
-		Pod: function.Spec.Pod,
+		Pod:        function.Spec.Pod,
+		PodVersion: podVersion,
 	}
 }
 

@@ -61,6 +61,7 @@ func (s *Settings) checkBounds() error {
 		{"activeDeadlineSeconds", int64(ptr.Deref(s.ActiveDeadlineSeconds, 1)), 1, math.MaxInt32},
 		{"files", int64(len(s.Files)), 0, maxFiles},
 		{"command", int64(len(s.Command)), 0, maxFiles},
+		{"podVersion", int64(s.PodVersion), 0, int64(podVersion)},
 	} {
 		if field.value < field.min || field.value > field.max {
 			return fmt.Errorf("%s is %d and must be between %d and %d", field.name, field.value, field.min, field.max)

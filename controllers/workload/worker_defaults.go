@@ -15,7 +15,8 @@ type WorkerDefaults struct {
 	CPURequest, MemoryRequest resource.Quantity
 	// MemoryLimit applies when no memory limit is set.
 	MemoryLimit resource.Quantity
-	// MemoryVolume and DiskVolume are the sizes of emptyDir volumes, in memory and on the node's disk.
+	// MemoryVolume and DiskVolume are the sizes of emptyDir volumes, in memory and on the node's disk, those of the operator
+	// included.
 	MemoryVolume, DiskVolume resource.Quantity
 }
 

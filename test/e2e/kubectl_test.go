@@ -18,7 +18,8 @@ var _ = Describe("kubectl", func() {
 		Expect(kubectl(ctx, "explain", "functionrun.spec")).To(And(
 			ContainSubstring("functionRef\t<Object> -required-"), ContainSubstring("parametersLiteral\t<string>"), ContainSubstring("retries\t<integer>"),
 			ContainSubstring("retries is the number of additional attempts of an input after an exception")))
-		Expect(kubectl(ctx, "explain", "function.spec.pod")).To(ContainSubstring("runAsUser\t<integer>"))
+		Expect(kubectl(ctx, "explain", "function.spec.pod")).To(SatisfyAll(
+			ContainSubstring("runAsUser\t<integer>"), ContainSubstring("sharedMemory is the size of /dev/shm")))
 		Expect(kubectl(ctx, "explain", "functionrun.status.progress")).To(ContainSubstring("failedIndexes\t<string>"))
 	}, SpecTimeout(time.Minute))
 

@@ -776,6 +776,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: runtimeClassName
       type:
         scalar: string
+    - name: sharedMemory
+      type:
+        namedType: io.sharedcloud.function-operator.api.v1alpha1.Quantity
     - name: tolerations
       type:
         list:

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// User is who the images' processes are.
+// User is who the images' processes are. No image has a name for it.
 const User = 65532
 
 const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,15 +54,7 @@ func PackFolder(archive, root string, tags []string, config Config) error {
 func PackPrograms(archive string, programs []string, tags []string, config Config) error {
 	config.Env = append([]string{searchPath + ":/"}, config.Env...)
 	return pack(archive, tags, config, func(tw *tar.Writer) error {
-		for _, dir := range []tar.Header{
-			{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir},
-			{Name: "etc/", Mode: 0o755, Typeflag: tar.TypeDir},
-		} {
-			if err := tw.WriteHeader(&dir); err != nil {
-				return err
-			}
-		}
-		if err := addText(tw, "etc/passwd", fmt.Sprintf("root:x:0:0:root:/:/\nnonroot:x:%d:%d:nonroot:/tmp:/\n", User, User)); err != nil {
+		if err := tw.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}); err != nil {
 			return err
 		}
 		for _, path := range programs {

@@ -10,6 +10,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,6 +95,11 @@ func TestPackPrograms(t *testing.T) {
 	if headers["tmp/"] == nil || headers["tmp/"].Mode != 0o1777 {
 		t.Errorf("/tmp is not for all: %+v", headers["tmp/"])
 	}
+	for name := range headers {
+		if strings.HasPrefix(name, "etc/") {
+			t.Errorf("it has %s, which the image that is shipped has not", name)
+		}
+	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".layer-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -122,6 +130,30 @@ func TestPackFolderKeepsLinksAndModes(t *testing.T) {
 	}
 	if h := headers["tmp/"]; h == nil || h.Mode&0o7777 != 0o1777 {
 		t.Errorf("/tmp: %+v", h)
+	}
+}
+
+// The images that people bring do not know the user that workers run as.
+func TestTheUserHasNoNameInTheImages(t *testing.T) {
+	root := t.TempDir()
+	if err := addAccounts(root); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"passwd", "group"} {
+		text, err := os.ReadFile(filepath.Join(root, "etc", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(text, []byte("root:x:0:")) || bytes.Contains(text, []byte(strconv.Itoa(User))) {
+			t.Errorf("/etc/%s is\n%s", name, text)
+		}
+	}
+	for _, image := range All() {
+		for _, variable := range image.Env {
+			if name, _, _ := strings.Cut(variable, "="); slices.Contains([]string{"HOME", "USER", "LOGNAME", "XDG_CACHE_HOME", "TMPDIR"}, name) {
+				t.Errorf("the image %s sets %s", image.Name, variable)
+			}
+		}
 	}
 }
 

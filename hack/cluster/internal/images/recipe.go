@@ -7,7 +7,7 @@
 //	archive.go  a root folder or a few programs to an archive
 //
 // All images run as user 65532 unless a pod says otherwise, with a writable
-// /tmp.
+// /tmp. That user has no name and no home in them.
 package images
 
 import (
@@ -39,7 +39,7 @@ type Data struct{ Package, From, To string }
 
 // formVersion is raised when the packing itself changes, so that archives made
 // before are made again.
-const formVersion = "1"
+const formVersion = "2"
 
 // Key names the image's archive by its recipe. The packages' versions are not
 // part of it: asking apt takes seconds at each start. Deleting the archive

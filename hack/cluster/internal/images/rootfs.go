@@ -124,11 +124,13 @@ func (d Debian) addLinks(root string) error {
 	return nil
 }
 
-// addAccounts names the users, since programs ask for the name of their own.
+// addAccounts names the users that every distribution has. Like the images that
+// people bring, these know nothing of the user that the workers run as: programs
+// that ask for its name or home get none.
 func addAccounts(root string) error {
 	for name, text := range map[string]string{
-		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\nnonroot:x:65532:65532:nonroot:/tmp:/bin/sh\n",
-		"etc/group":         "root:x:0:\nnogroup:x:65534:\nnonroot:x:65532:\n",
+		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+		"etc/group":         "root:x:0:\nnogroup:x:65534:\n",
 		"etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 	} {
 		to := filepath.Join(root, name)

@@ -27,6 +27,13 @@ type PodSettingsApplyConfiguration struct {
 	// resources are the compute resources of the container, except GPUs, which spec.gpus sets. If CPU or memory is not
 	// set, workers request the values of the manager's flags --default-cpu-request and --default-memory-request.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
+	// sharedMemory is the size of /dev/shm, such as 2Gi, in which processes exchange data: the workers of a DataLoader of
+	// PyTorch, for example. It is a volume in memory, and what is stored in it counts towards the memory limit, which it
+	// must not exceed. 0 leaves the /dev/shm of the container runtime, which usually has 64 MiB. If not set, workers with
+	// GPUs get half of their memory limit or, without a limit, the value of the manager's flag
+	// --default-memory-volume-size (1 GiB); workers without GPUs get the /dev/shm of the container runtime. It cannot be
+	// combined with a volume of your own at /dev/shm.
+	SharedMemory *apiv1alpha1.Quantity `json:"sharedMemory,omitempty"`
 	// runtimeClassName is the RuntimeClass of the pods. The administrator must allow it with the manager's flag
 	// --allowed-runtime-classes.
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
@@ -112,6 +119,14 @@ func (b *PodSettingsApplyConfiguration) WithTolerations(values ...*TolerationApp
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *PodSettingsApplyConfiguration) WithResources(value *ResourcesApplyConfiguration) *PodSettingsApplyConfiguration {
 	b.Resources = value
+	return b
+}
+
+// WithSharedMemory sets the SharedMemory field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SharedMemory field is set to the value of the last call.
+func (b *PodSettingsApplyConfiguration) WithSharedMemory(value apiv1alpha1.Quantity) *PodSettingsApplyConfiguration {
+	b.SharedMemory = &value
 	return b
 }
 
