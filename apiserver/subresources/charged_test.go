@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 )
 
 // arriving is an upload whose body the test sends step by step.
@@ -76,7 +77,7 @@ func TestStalledUploadsLeaveMemoryForOthers(t *testing.T) {
 	} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			run := NewRun(sink{}, &starter{}, 1<<30, clock.RealClock{})
+			run := NewRun(sink{}, &starter{}, 1<<30, clocktesting.NewFakePassiveClock(time.Now()))
 			large := parts[0] + strings.Repeat(parts[1], 7<<20)
 			first, second := arrive(t, run, "alice", "space", format).send(large), arrive(t, run, "alice", "space", format).send(large)
 			third := arrive(t, run, "alice", "space", format).send(large)
