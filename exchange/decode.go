@@ -2,6 +2,8 @@ package exchange
 
 import (
 	"errors"
+	"strings"
+	"unicode/utf8"
 
 	"sharedcloud.io/function-operator/api/strictjson"
 	"sharedcloud.io/function-operator/exchange/indexset"
@@ -61,6 +63,8 @@ func (d decoder) request(r *Request) error {
 			r.Leaving, err = d.Bool()
 		case "loadError":
 			r.LoadError, err = d.errorText()
+		case "loadOutput":
+			r.LoadOutput, err = d.loadOutput()
 		case "device":
 			r.Device, err = d.Lossy()
 		case "live":
@@ -182,6 +186,38 @@ func (d decoder) live() (*Live, error) {
 		return err
 	})
 	return l, err
+}
+
+func (d decoder) loadOutput() (*LoadOutput, error) {
+	l := &LoadOutput{}
+	err := d.Object(func(name []byte) (err error) {
+		if d.Null() {
+			return nil
+		}
+		switch string(name) {
+		case "stdout":
+			l.Stdout, err = d.Lossy()
+		case "stderr":
+			l.Stderr, err = d.Lossy()
+		default:
+			err = d.Skip()
+		}
+		return err
+	})
+	l.Stdout, l.Stderr = end(l.Stdout), end(l.Stderr)
+	return l, err
+}
+
+// end returns the last MaxLoadOutput bytes of a text, from the start of a character.
+func end(text string) string {
+	if len(text) <= MaxLoadOutput {
+		return text
+	}
+	text = text[len(text)-MaxLoadOutput:]
+	for len(text) > 0 && !utf8.RuneStart(text[0]) {
+		text = text[1:]
+	}
+	return strings.Clone(text)
 }
 
 func (d decoder) errorText() (*ErrorText, error) {

@@ -20,6 +20,8 @@ const (
 	MaxWaitSeconds = 20
 	// MaxOutcomes is the maximum number of outcomes in one request. No worker has that many leased inputs.
 	MaxOutcomes = 1 << 16
+	// MaxLoadOutput is the maximum size of each stream of a LoadOutput in bytes. Of a longer one, the end is kept.
+	MaxLoadOutput = 8 << 10
 )
 
 // PathOf returns the path of a run's exchange.
@@ -38,7 +40,10 @@ type Request struct {
 	Outcomes    []Outcome  `json:"outcomes,omitempty"`
 	Leaving     bool       `json:"leaving,omitempty"`
 	LoadError   *ErrorText `json:"loadError,omitempty"`
-	Device      string     `json:"device,omitempty"`
+	// LoadOutput is what the module printed while it was loaded. A worker sends it once after each load, in the call that has LoadError if
+	// the load has failed.
+	LoadOutput *LoadOutput `json:"loadOutput,omitempty"`
+	Device     string      `json:"device,omitempty"`
 	Live        *Live      `json:"live,omitempty"`
 	// Suspects are inputs that were in one call of the handler whose process ended. They are no longer leased to the worker.
 	Suspects Indexes `json:"suspects,omitzero"`
@@ -54,6 +59,12 @@ type Live struct {
 	StdoutFrom int64  `json:"stdoutFrom,omitempty"`
 	Stderr     []byte `json:"stderr,omitempty"`
 	StderrFrom int64  `json:"stderrFrom,omitempty"`
+}
+
+// LoadOutput is the end of what a module printed while it was loaded, at most MaxLoadOutput bytes of each stream.
+type LoadOutput struct {
+	Stdout string `json:"stdout,omitempty"`
+	Stderr string `json:"stderr,omitempty"`
 }
 
 // Outcome is the outcome of one input.

@@ -58,6 +58,27 @@ func (r *Reader) Live(ctx context.Context, run types.UID) ([]LiveOutput, error) 
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) ([]LiveOutput, error) { return tx.LiveOutputs(row.ID) })
 }
 
+// loadsPage is the number of load outputs in memory.
+const loadsPage = 64
+
+// Loads yields what the modules of the run's workers printed while they were loaded, in the order of the workers' first calls.
+func (r *Reader) Loads(ctx context.Context, run types.UID, yield func(*LoadOutput) bool) error {
+	for after := int64(0); ; {
+		page, err := view(ctx, r.store, run, func(tx *Tx, row *Run) ([]LoadOutput, error) {
+			return tx.LoadOutputs(row.ID, after, loadsPage)
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for i := range page {
+			if !yield(&page[i]) {
+				return nil
+			}
+		}
+		after = page[len(page)-1].WorkerID
+	}
+}
+
 // Executes reports whether a worker of the run executes an input.
 func (r *Reader) Executes(ctx context.Context, run types.UID) (bool, error) {
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) (bool, error) {

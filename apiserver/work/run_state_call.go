@@ -33,9 +33,10 @@ type call struct {
 	elapsed time.Duration
 	known   bool
 
-	// The changes that were decided, except those of self and the run state. live is the output of the executing input, nil if none of
-	// it is to be written.
+	// The changes that were decided, except those of self and the run state. live is the output of the executing input, and load that
+	// of loading the module; nil if there is none to write.
 	live               *outcomes.LiveOutput
+	load               *outcomes.LoadOutput
 	liveDiscarded      int
 	liveDiscardedBytes int64
 	changedOthers      []outcomes.Worker
@@ -88,7 +89,7 @@ func (c *call) decide() error {
 		c.applyReports()
 		c.endAfterFailures()
 		if c.request.LoadError != nil && c.row.Closing == "" && !c.row.Closed && !ended {
-			c.loadFailed(c.request.LoadError)
+			c.loadFailed(c.request.LoadError, c.request.LoadOutput)
 		}
 		c.self.Sequence = c.request.Sequence
 		c.self.Device = printable.Cut(c.request.Device, 256)
