@@ -44,7 +44,7 @@ type Request struct {
 	// the load has failed.
 	LoadOutput *LoadOutput `json:"loadOutput,omitempty"`
 	Device     string      `json:"device,omitempty"`
-	Live        *Live      `json:"live,omitempty"`
+	Live       *Live       `json:"live,omitempty"`
 	// Suspects are inputs that were in one call of the handler whose process ended. They are no longer leased to the worker.
 	Suspects Indexes `json:"suspects,omitzero"`
 }

@@ -58,25 +58,25 @@ func (r *Reader) Live(ctx context.Context, run types.UID) ([]LiveOutput, error) 
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) ([]LiveOutput, error) { return tx.LiveOutputs(row.ID) })
 }
 
-// loadsPage is the number of load outputs in memory.
-const loadsPage = 64
+// LoadWorkers returns the ids of the run's workers whose modules printed something while they were loaded, in the order of the
+// workers' first calls.
+func (r *Reader) LoadWorkers(ctx context.Context, run types.UID) ([]int64, error) {
+	return view(ctx, r.store, run, func(tx *Tx, row *Run) ([]int64, error) {
+		if row.ResultsDeleted() != nil {
+			return nil, nil
+		}
+		return tx.LoadWorkers(row.ID)
+	})
+}
 
-// Loads yields what the modules of the run's workers printed while they were loaded, in the order of the workers' first calls.
-func (r *Reader) Loads(ctx context.Context, run types.UID, yield func(*LoadOutput) bool) error {
-	for after := int64(0); ; {
-		page, err := view(ctx, r.store, run, func(tx *Tx, row *Run) ([]LoadOutput, error) {
-			return tx.LoadOutputs(row.ID, after, loadsPage)
-		})
-		if err != nil || len(page) == 0 {
-			return err
+// LoadOutput returns what the module of a worker printed while it was loaded, or nil.
+func (r *Reader) LoadOutput(ctx context.Context, run types.UID, worker int64) (*LoadOutput, error) {
+	return view(ctx, r.store, run, func(tx *Tx, row *Run) (*LoadOutput, error) {
+		if row.ResultsDeleted() != nil {
+			return nil, nil
 		}
-		for i := range page {
-			if !yield(&page[i]) {
-				return nil
-			}
-		}
-		after = page[len(page)-1].WorkerID
-	}
+		return tx.LoadOutput(row.ID, worker)
+	})
 }
 
 // Executes reports whether a worker of the run executes an input.

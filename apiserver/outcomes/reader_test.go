@@ -80,13 +80,19 @@ func TestAReaderReadsOneRun(t *testing.T) {
 		return errors.Join(tx.PutLoadOutput(run.ID, &LoadOutput{WorkerID: busy.ID, Stderr: []byte("b")}), tx.PutLoadOutput(run.ID, &LoadOutput{WorkerID: done.ID, Stdout: []byte("a")}))
 	})
 	var loads []string
-	err = r.Loads(ctx, "uid", func(l *LoadOutput) bool {
+	ids, err := r.LoadWorkers(ctx, "uid")
+	for _, id := range ids {
+		l, err := r.LoadOutput(ctx, "uid", id)
+		if err != nil || l == nil {
+			t.Fatal(l, err)
+		}
 		loads = append(loads, fmt.Sprintf("%s %q %q", l.PodName, l.Stdout, l.Stderr))
-		return true
-	})
+	}
 	check("the output of loads", err, []string{`pod-done "a" ""`, `pod-busy "" "b"`}, loads)
-	err = r.Loads(ctx, "another", func(l *LoadOutput) bool { t.Error("another run has a load"); return true })
-	check("no output of loads", err, true, true)
+	ids, err = r.LoadWorkers(ctx, "another")
+	check("another run has none", err, []int64(nil), ids)
+	other, err := r.LoadOutput(ctx, "another", done.ID)
+	check("the load of another run's worker", err, (*LoadOutput)(nil), other)
 	state, err = r.Workers(ctx, "unknown")
 	check("a run that the store does not have", err, true, state.Run == nil && state.Workers == nil)
 }

@@ -527,7 +527,7 @@ func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 	var got []Outcome
 	var row *Run
 	var live int
-	var loads []LoadOutput
+	var loads []int64
 	var measured int64
 	if err := store.View(ctx, func(tx *Tx) (err error) {
 		if got, err = tx.Outcomes(run, 0, 100); err == nil {
@@ -536,7 +536,7 @@ func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 				texts, err = tx.LiveOutputs(run.ID)
 				live = len(texts)
 				var err1, err2 error
-				loads, err1 = tx.LoadOutputs(run.ID, 0, 10)
+				loads, err1 = tx.LoadWorkers(run.ID)
 				measured, err2 = tx.MeasureRun(run.ID)
 				err = errors.Join(err, err1, err2)
 			}

@@ -15,19 +15,27 @@ func (tx *Tx) LoadOutputBytes(worker int64) (int64, error) {
 	return tx.number("measuring the output of a load", `SELECT LENGTH(stdout) + LENGTH(stderr) FROM load_output WHERE worker_id = $1`, worker)
 }
 
-// LoadOutputs returns the load outputs of a run's workers with an id greater than after, in the order of the workers' first
-// calls: at most limit.
-func (tx *Tx) LoadOutputs(run, after int64, limit int) (all []LoadOutput, err error) {
-	err = tx.query("reading the output of loads", func(row func(...any) error) error {
-		l := LoadOutput{}
-		if err := row(&l.WorkerID, &l.PodName, &l.Stdout, &l.Stderr); err != nil {
+// LoadWorkers returns the ids of a run's workers with a load output, in the order of their first calls.
+func (tx *Tx) LoadWorkers(run int64) (ids []int64, err error) {
+	err = tx.query("listing the output of loads", func(row func(...any) error) error {
+		var id int64
+		if err := row(&id); err != nil {
 			return err
 		}
-		all = append(all, l)
+		ids = append(ids, id)
 		return nil
+	}, `SELECT worker_id FROM load_output WHERE run_id = $1 ORDER BY worker_id`, run)
+	return ids, err
+}
+
+// LoadOutput returns the load output of a run's worker, or nil.
+func (tx *Tx) LoadOutput(run, worker int64) (found *LoadOutput, err error) {
+	err = tx.query("reading the output of a load", func(row func(...any) error) error {
+		found = &LoadOutput{}
+		return row(&found.WorkerID, &found.PodName, &found.Stdout, &found.Stderr)
 	}, `SELECT worker_id, pod_name, stdout, stderr FROM load_output JOIN workers ON workers.id = worker_id
-		WHERE load_output.run_id = $1 AND worker_id > $2 ORDER BY worker_id LIMIT $3`, run, after, limit)
-	return all, err
+		WHERE worker_id = $2 AND load_output.run_id = $1`, run, worker)
+	return found, err
 }
 
 // PutLoadOutput writes the load output of a worker, in place of that of an earlier load.

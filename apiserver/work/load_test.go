@@ -25,8 +25,12 @@ func (c *cluster) expectLoads(want ...string) {
 		if err != nil {
 			return err
 		}
-		all, err := tx.LoadOutputs(row.ID, 0, 100)
-		for _, l := range all {
+		ids, err := tx.LoadWorkers(row.ID)
+		for _, id := range ids {
+			l, err := tx.LoadOutput(row.ID, id)
+			if err != nil {
+				return err
+			}
 			got = append(got, fmt.Sprintf("%q %q", l.Stdout, l.Stderr))
 		}
 		return err
@@ -111,8 +115,8 @@ func TestLoadOutputOverTheQuotaIsNotStored(t *testing.T) {
 	}
 	kept := 0
 	c.view(func(tx *outcomes.Tx) error {
-		all, err := tx.LoadOutputs(c.row().ID, 0, 100)
-		kept = len(all)
+		ids, err := tx.LoadWorkers(c.row().ID)
+		kept = len(ids)
 		return err
 	})
 	if kept == 0 || kept > 3 {

@@ -137,8 +137,15 @@ func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
 			c.Run = *run
 			workers, err1 := tx.Workers(run.ID)
 			attempts, err2 := tx.Attempts(run.ID, indexset.Span(0, 1000))
-			loads, err3 := tx.LoadOutputs(run.ID, 0, 10)
-			c.Workers, c.Attempts, c.Loads = workers, attempts, loads
+			ids, err3 := tx.LoadWorkers(run.ID)
+			for _, id := range ids {
+				load, err := tx.LoadOutput(run.ID, id)
+				if err != nil {
+					return err
+				}
+				c.Loads = append(c.Loads, *load)
+			}
+			c.Workers, c.Attempts = workers, attempts
 			return errors.Join(err1, err2, err3)
 		}); err != nil {
 			t.Fatal(err)
@@ -326,7 +333,7 @@ func TestImportSkipsRunsThatTheStoreHas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := imported.Added.String()+"; "+imported.Skipped.String(), "1 runs, 3 workers, 1 load_output, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks; 1 runs, 3 workers, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks"; got != want {
+			if got, want := imported.Added.String()+"; "+imported.Skipped.String(), "1 runs, 3 workers, 1 load_output, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks; 1 runs, 3 workers, 1 load_output, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks"; got != want {
 				t.Errorf("added and skipped: %s; want %s", got, want)
 			}
 			want := contentsOf(t, first)
