@@ -12,12 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"sharedcloud.io/function-operator/api/printable"
+	"sharedcloud.io/function-operator/cli/guard"
 	"sharedcloud.io/function-operator/cli/localexchange"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/parameters"
@@ -128,18 +128,20 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 	if err := source.write(folder, runtime, server.Token()); err != nil {
 		return usageError("cannot write the code to %s: %w", folder, err)
 	}
-	command := exec.CommandContext(ctx, interpreter, append(slices.Clone(runtime.Command[1:]), filepath.Join(folder, "runner", runtime.RunnerFile))...)
-	command.Dir = filepath.Join(folder, "work")
-	command.Env = append(os.Environ(), source.env...)
-	command.Env = append(command.Env,
-		"SHAREDCLOUD_EXCHANGE_URL="+server.URL(),
-		"SHAREDCLOUD_TOKEN_FILE="+filepath.Join(folder, "identity", "token"),
-		"SHAREDCLOUD_CODE="+filepath.Join(folder, "code", runtime.HandlerFile))
 	stderr := &tailBuffer{}
-	command.Stderr = stderr // the output of handlers is in the outcomes
-	command.Cancel = func() error { server.End(); return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 10 * time.Second // the runner needs up to 5 s to end processes of the handler
-	err = command.Run()
+	command := guard.Command{
+		Path: interpreter,
+		Args: append(slices.Clone(runtime.Command[1:]), filepath.Join(folder, "runner", runtime.RunnerFile)),
+		Dir:  filepath.Join(folder, "work"),
+		Env: slices.Concat(os.Environ(), source.env, []string{
+			"SHAREDCLOUD_EXCHANGE_URL=" + server.URL(),
+			"SHAREDCLOUD_TOKEN_FILE=" + filepath.Join(folder, "identity", "token"),
+			"SHAREDCLOUD_CODE=" + filepath.Join(folder, "code", runtime.HandlerFile),
+		}),
+		Stderr: stderr, // the output of handlers is in the outcomes
+		Remove: folder,
+	}
+	err = command.Run(ctx, server.End)
 	switch {
 	case ctx.Err() != nil:
 		return &codedError{ExitInterrupted, errors.New("interrupted")}
