@@ -114,12 +114,18 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 	}
 	succeeded := 0
 	var showError error
+	loads := &testLoads{out: o.streams.Out}
+	if format != "" {
+		loads.out = o.streams.ErrOut
+	}
 	server, err := localexchange.New(inputsOf(inputs), source.timeoutSeconds, source.batchSize, func(got exchange.Outcome) {
 		found := outcomeOf(got)
 		if found.Status == "Succeeded" {
 			succeeded++
 		}
 		showError = errors.Join(showError, show.one(found))
+	}, func(got exchange.LoadOutput) {
+		showError = errors.Join(showError, loads.one(got))
 	})
 	if err != nil {
 		return err
@@ -222,11 +228,8 @@ func (s *testReport) one(o *outcome) error {
 	}
 	input := s.inputs[o.Index]
 	fmt.Fprintf(&text, "%s %d  %s  %s  (%s)\n", mark, o.Index, cutTo(oneLine(firstOf(input.Literal, string(input.JSON))), 60), cutTo(what, 500), durationText(o.CompletionTime.Sub(o.StartTime)))
-	for _, stream := range []struct{ name, text string }{{"stdout", o.Stdout}, {"stderr", o.Stderr}} {
-		for line := range strings.Lines(stream.text) {
-			fmt.Fprintf(&text, "     %s | %s\n", stream.name, printable.Text(strings.TrimRight(line, "\r\n")))
-		}
-	}
+	writeStream(&text, "stdout", o.Stdout)
+	writeStream(&text, "stderr", o.Stderr)
 	if o.Error != nil && o.Error.Traceback != "" && !strings.Contains(o.Stderr, strings.TrimSpace(o.Error.Traceback)) {
 		for line := range strings.Lines(o.Error.Traceback) {
 			fmt.Fprintf(&text, "     %s\n", printable.Text(strings.TrimRight(line, "\r\n")))
@@ -237,6 +240,30 @@ func (s *testReport) one(o *outcome) error {
 }
 
 func (*testReport) end() error { return nil }
+
+// testLoads prints what the module printed while it was loaded, once for each load that printed something else.
+type testLoads struct {
+	out  io.Writer
+	last exchange.LoadOutput
+}
+
+func (l *testLoads) one(got exchange.LoadOutput) error {
+	if got == l.last {
+		return nil
+	}
+	l.last = got
+	var text strings.Builder
+	writeStream(&text, "load stdout", got.Stdout)
+	writeStream(&text, "load stderr", got.Stderr)
+	_, err := io.WriteString(l.out, text.String())
+	return err
+}
+
+func writeStream(text *strings.Builder, name, printed string) {
+	for line := range strings.Lines(printed) {
+		fmt.Fprintf(text, "     %s | %s\n", name, printable.Text(strings.TrimRight(line, "\r\n")))
+	}
+}
 
 // tailBuffer keeps the end of the text that is written to it.
 type tailBuffer struct{ bytes.Buffer }

@@ -151,7 +151,20 @@ func (i *Indexes) UnmarshalJSON(data []byte) error {
 func (i Indexes) IsZero() bool { return i.Empty() }
 
 // RequestError describes why a request is not a valid call of this protocol. HTTP status 400.
-type RequestError struct{ Message string }
+type RequestError struct {
+	Message string
+	// Index is the index of the outcome that is not valid; nil if it is not known, or if the error is about something else.
+	Index *int
+}
+
+// ErrorResultNotSerializable is the type of the error of an input whose result JSON cannot represent.
+const ErrorResultNotSerializable = "ResultNotSerializable"
+
+// Refusal is the body of a response to a request that is refused.
+type Refusal struct {
+	Error string `json:"error"`
+	Index *int   `json:"index,omitempty"`
+}
 
 func (e *RequestError) Error() string { return e.Message }
 
@@ -192,8 +205,16 @@ func (r *Request) Validate() error {
 	case r.Live != nil && (r.Live.StdoutFrom < 0 || r.Live.StderrFrom < 0):
 		return BadRequest("stdoutFrom and stderrFrom of live must not be negative")
 	}
-	if r.Reported().Len() != len(r.Outcomes) {
-		return BadRequest("an index is reported twice in outcomes")
+	if r.Reported().Len() == len(r.Outcomes) {
+		return nil
+	}
+	seen := make(map[int]bool, len(r.Outcomes))
+	for i := range r.Outcomes {
+		index := r.Outcomes[i].Index
+		if seen[index] {
+			return &RequestError{Message: fmt.Sprintf("the index %d is reported twice in outcomes", index), Index: &index}
+		}
+		seen[index] = true
 	}
 	return nil
 }

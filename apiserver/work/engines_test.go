@@ -29,6 +29,7 @@ var onEveryEngine = map[string]func(*testing.T){
 	"TestConcurrentRunsStoreNoMoreThanTheQuota":                    TestConcurrentRunsStoreNoMoreThanTheQuota,
 	"TestQuotaAppliesAcrossRestartsAndServers":                     TestQuotaAppliesAcrossRestartsAndServers,
 	"TestCallOverHTTP":                                             TestCallOverHTTP,
+	"TestARejectedOutcomeIsNamed":                                  TestARejectedOutcomeIsNamed,
 	"TestRejectedCalls":                                            TestRejectedCalls,
 	"TestRequestOfMaximumSizeIsAccepted":                           TestRequestOfMaximumSizeIsAccepted,
 	"TestAttempts":                                                 TestAttempts,

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"fmt"
 	"time"
 
 	"sharedcloud.io/function-operator/api/printable"
@@ -127,7 +128,7 @@ func (c *call) check() error {
 		return ErrSequence
 	}
 	if last := c.reported.Max(); last >= c.row.Total {
-		return exchange.BadRequest("an outcome has index %d; the run has %d inputs", last, c.row.Total)
+		return &exchange.RequestError{Message: fmt.Sprintf("an outcome has index %d; the run has %d inputs", last, c.row.Total), Index: &last}
 	}
 	if last := c.request.Held.Max(); last >= c.row.Total {
 		return exchange.BadRequest("held has index %d; the run has %d inputs", last, c.row.Total)
