@@ -194,7 +194,7 @@ func outcomeOf(got exchange.Outcome) *outcome {
 		CompletionTime: time.UnixMicro(got.StartTime + got.DurationMicros), Stdout: string(got.Stdout), Stderr: string(got.Stderr),
 		StdoutDropped: got.StdoutDropped, StderrDropped: got.StderrDropped}
 	if o.Result == nil && got.ResultText != nil {
-		o.Result, _ = json.Marshal(*got.ResultText)
+		o.Result = readableJSON(*got.ResultText)
 	}
 	if got.Error != nil {
 		o.Error = &outcomeError{got.Error.Type, got.Error.Message, got.Error.Traceback}
@@ -207,8 +207,19 @@ func outcomeOf(got exchange.Outcome) *outcome {
 	if got.Error != nil {
 		fields["error"] = got.Error
 	}
-	o.raw, _ = json.Marshal(fields)
+	o.raw = readableJSON(fields)
 	return o
+}
+
+// readableJSON encodes a value as functionruns/results does, without the escapes of HTML.
+func readableJSON(value any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // testReport prints outcomes with their input and output.
@@ -219,7 +230,7 @@ type testReport struct {
 
 func (s *testReport) one(o *outcome) error {
 	var text strings.Builder
-	mark, what := "✓", "→ "+oneLine(firstOf(string(o.Result), "nothing"))
+	mark, what := "✓", "→ "+oneLine(firstOf(string(printable.Readable(o.Result)), "nothing"))
 	if o.Status != "Succeeded" {
 		mark, what = "✗", "→ "+o.Status
 		if o.Error != nil {
@@ -227,7 +238,7 @@ func (s *testReport) one(o *outcome) error {
 		}
 	}
 	input := s.inputs[o.Index]
-	fmt.Fprintf(&text, "%s %d  %s  %s  (%s)\n", mark, o.Index, cutTo(oneLine(firstOf(input.Literal, string(input.JSON))), 60), cutTo(what, 500), durationText(o.CompletionTime.Sub(o.StartTime)))
+	fmt.Fprintf(&text, "%s %d  %s  %s  (%s)\n", mark, o.Index, cutTo(oneLine(firstOf(input.Literal, string(printable.Readable(input.JSON)))), 60), cutTo(what, 500), durationText(o.CompletionTime.Sub(o.StartTime)))
 	writeStream(&text, "stdout", o.Stdout)
 	writeStream(&text, "stderr", o.Stderr)
 	if o.Error != nil && o.Error.Traceback != "" && !strings.Contains(o.Stderr, strings.TrimSpace(o.Error.Traceback)) {
