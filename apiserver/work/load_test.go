@@ -101,7 +101,15 @@ func TestLoadOutputIsInTheErrorOfARunWhoseModuleWasNotLoaded(t *testing.T) {
 			t.Errorf("the error of index %d (-want +got):\n%s", index, diff)
 		}
 	}
-	c.expectLoads(`"reading weights\n" "no such file\n"`, `"reading weights\n" "no such file\n"`, `"reading weights\n" "no such file\n"`, `"reading weights\n" "no such file\n"`)
+	const each = `"reading weights\n" "no such file\n"`
+	c.expectLoads(each, each, each, each)
+	if err := c.exchange.DeleteResults(context.Background(), c.run.UID); err != nil {
+		t.Fatal(err)
+	}
+	c.expectLoads()
+	if row := c.row(); row.Trouble.Traceback != "" || row.ClosingError.Traceback != "" || row.ClosingError.Message != want.Message {
+		t.Errorf("after the results were deleted, the run has %+v and %+v", row.Trouble, row.ClosingError)
+	}
 }
 
 //security:attack worker | Modules print while they are loaded until the namespace is over its quota. | What does not fit is not stored, and the workers continue.
