@@ -79,7 +79,7 @@ func TestAProgramIsStopped(t *testing.T) {
 			if text, _ := os.ReadFile(file); len(text) > 0 {
 				break
 			}
-			time.Sleep(5 * time.Millisecond)
+			<-time.After(5 * time.Millisecond)
 		}
 		cancel()
 	}()

@@ -168,7 +168,7 @@ func reap(program int) (status int, ended bool) {
 // killAll kills every process below the guard, until there is none.
 func killAll(program int) {
 	known := map[int]bool{program: true} // process groups
-	for deadline := time.Now().Add(killTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(killTimeout); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
 		reap(program)
 		left := below(os.Getpid(), known)
 		if len(left) == 0 {

@@ -148,7 +148,7 @@ func having(t *testing.T, entry string) (pids []int) {
 // eventually waits until check returns "".
 func eventually(t *testing.T, what string, check func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
 		wrong := check()
 		if wrong == "" {
 			return
