@@ -15,7 +15,7 @@
 //	revisions.go     revisions; diff.go: diff; rollback.go: rollback
 //	scaffold.go      init
 //	localtest.go     test; source.go: finding the code; kustomization.go: building kustomizations (package localexchange: the
-//	                 exchange for one worker on this machine)
+//	                 exchange for one worker on this machine; package guard: ends what a test has started)
 //	token.go         token
 //	doctor.go        doctor; doctor_policies.go: its checks of the admission policies; doctor_smoke.go: --smoke
 //	completion.go    shell completion of names

@@ -12,12 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"sharedcloud.io/function-operator/api/printable"
+	"sharedcloud.io/function-operator/cli/guard"
 	"sharedcloud.io/function-operator/cli/localexchange"
 	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/parameters"
@@ -114,12 +114,18 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 	}
 	succeeded := 0
 	var showError error
+	loads := &testLoads{out: o.streams.Out}
+	if format != "" {
+		loads.out = o.streams.ErrOut
+	}
 	server, err := localexchange.New(inputsOf(inputs), source.timeoutSeconds, source.batchSize, func(got exchange.Outcome) {
 		found := outcomeOf(got)
 		if found.Status == "Succeeded" {
 			succeeded++
 		}
 		showError = errors.Join(showError, show.one(found))
+	}, func(got exchange.LoadOutput) {
+		showError = errors.Join(showError, loads.one(got))
 	})
 	if err != nil {
 		return err
@@ -128,18 +134,20 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 	if err := source.write(folder, runtime, server.Token()); err != nil {
 		return usageError("cannot write the code to %s: %w", folder, err)
 	}
-	command := exec.CommandContext(ctx, interpreter, append(slices.Clone(runtime.Command[1:]), filepath.Join(folder, "runner", runtime.RunnerFile))...)
-	command.Dir = filepath.Join(folder, "work")
-	command.Env = append(os.Environ(), source.env...)
-	command.Env = append(command.Env,
-		"SHAREDCLOUD_EXCHANGE_URL="+server.URL(),
-		"SHAREDCLOUD_TOKEN_FILE="+filepath.Join(folder, "identity", "token"),
-		"SHAREDCLOUD_CODE="+filepath.Join(folder, "code", runtime.HandlerFile))
 	stderr := &tailBuffer{}
-	command.Stderr = stderr // the output of handlers is in the outcomes
-	command.Cancel = func() error { server.End(); return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 10 * time.Second // the runner needs up to 5 s to end processes of the handler
-	err = command.Run()
+	command := guard.Command{
+		Path: interpreter,
+		Args: append(slices.Clone(runtime.Command[1:]), filepath.Join(folder, "runner", runtime.RunnerFile)),
+		Dir:  filepath.Join(folder, "work"),
+		Env: slices.Concat(os.Environ(), source.env, []string{
+			"SHAREDCLOUD_EXCHANGE_URL=" + server.URL(),
+			"SHAREDCLOUD_TOKEN_FILE=" + filepath.Join(folder, "identity", "token"),
+			"SHAREDCLOUD_CODE=" + filepath.Join(folder, "code", runtime.HandlerFile),
+		}),
+		Stderr: stderr, // the output of handlers is in the outcomes
+		Remove: folder,
+	}
+	err = command.Run(ctx, server.End)
 	switch {
 	case ctx.Err() != nil:
 		return &codedError{ExitInterrupted, errors.New("interrupted")}
@@ -186,7 +194,7 @@ func outcomeOf(got exchange.Outcome) *outcome {
 		CompletionTime: time.UnixMicro(got.StartTime + got.DurationMicros), Stdout: string(got.Stdout), Stderr: string(got.Stderr),
 		StdoutDropped: got.StdoutDropped, StderrDropped: got.StderrDropped}
 	if o.Result == nil && got.ResultText != nil {
-		o.Result, _ = json.Marshal(*got.ResultText)
+		o.Result = readableJSON(*got.ResultText)
 	}
 	if got.Error != nil {
 		o.Error = &outcomeError{got.Error.Type, got.Error.Message, got.Error.Traceback}
@@ -199,8 +207,19 @@ func outcomeOf(got exchange.Outcome) *outcome {
 	if got.Error != nil {
 		fields["error"] = got.Error
 	}
-	o.raw, _ = json.Marshal(fields)
+	o.raw = readableJSON(fields)
 	return o
+}
+
+// readableJSON encodes a value as functionruns/results does, without the escapes of HTML.
+func readableJSON(value any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // testReport prints outcomes with their input and output.
@@ -211,7 +230,7 @@ type testReport struct {
 
 func (s *testReport) one(o *outcome) error {
 	var text strings.Builder
-	mark, what := "✓", "→ "+oneLine(firstOf(string(o.Result), "nothing"))
+	mark, what := "✓", "→ "+oneLine(firstOf(string(printable.Readable(o.Result)), "nothing"))
 	if o.Status != "Succeeded" {
 		mark, what = "✗", "→ "+o.Status
 		if o.Error != nil {
@@ -219,12 +238,9 @@ func (s *testReport) one(o *outcome) error {
 		}
 	}
 	input := s.inputs[o.Index]
-	fmt.Fprintf(&text, "%s %d  %s  %s  (%s)\n", mark, o.Index, cutTo(oneLine(firstOf(input.Literal, string(input.JSON))), 60), cutTo(what, 500), durationText(o.CompletionTime.Sub(o.StartTime)))
-	for _, stream := range []struct{ name, text string }{{"stdout", o.Stdout}, {"stderr", o.Stderr}} {
-		for line := range strings.Lines(stream.text) {
-			fmt.Fprintf(&text, "     %s | %s\n", stream.name, printable.Text(strings.TrimRight(line, "\r\n")))
-		}
-	}
+	fmt.Fprintf(&text, "%s %d  %s  %s  (%s)\n", mark, o.Index, cutTo(oneLine(firstOf(input.Literal, string(printable.Readable(input.JSON)))), 60), cutTo(what, 500), durationText(o.CompletionTime.Sub(o.StartTime)))
+	writeStream(&text, "stdout", o.Stdout)
+	writeStream(&text, "stderr", o.Stderr)
 	if o.Error != nil && o.Error.Traceback != "" && !strings.Contains(o.Stderr, strings.TrimSpace(o.Error.Traceback)) {
 		for line := range strings.Lines(o.Error.Traceback) {
 			fmt.Fprintf(&text, "     %s\n", printable.Text(strings.TrimRight(line, "\r\n")))
@@ -235,6 +251,30 @@ func (s *testReport) one(o *outcome) error {
 }
 
 func (*testReport) end() error { return nil }
+
+// testLoads prints what the module printed while it was loaded, once for each load that printed something else.
+type testLoads struct {
+	out  io.Writer
+	last exchange.LoadOutput
+}
+
+func (l *testLoads) one(got exchange.LoadOutput) error {
+	if got == l.last {
+		return nil
+	}
+	l.last = got
+	var text strings.Builder
+	writeStream(&text, "load stdout", got.Stdout)
+	writeStream(&text, "load stderr", got.Stderr)
+	_, err := io.WriteString(l.out, text.String())
+	return err
+}
+
+func writeStream(text *strings.Builder, name, printed string) {
+	for line := range strings.Lines(printed) {
+		fmt.Fprintf(text, "     %s | %s\n", name, printable.Text(strings.TrimRight(line, "\r\n")))
+	}
+}
 
 // tailBuffer keeps the end of the text that is written to it.
 type tailBuffer struct{ bytes.Buffer }

@@ -30,7 +30,8 @@ func newLog(o *options) *cobra.Command {
 		Aliases: []string{"logs"},
 		Short:   "Print the output of a run's inputs",
 		Long: `Print the output of a run's inputs, both of inputs that are running and of inputs whose pods no longer exist. Each line begins with
-the index of its input, unless you request the output of one input.
+the index of its input, unless you request the output of one input. What the code of a worker printed while it was loaded precedes the
+worker's first input: [load POD].
 
 On a terminal, control sequences other than colours are shown as escapes (\x1b[2J). A file or a pipe gets the output unchanged.`,
 		Example: `  kubectl function log train-x7k2p --follow
@@ -114,7 +115,7 @@ func (f *logFlags) prefixed(index string) bool {
 }
 
 // logReader reads the output of a run. With follow it continues after the connection or the server failed: the server then sends
-// the output from its beginning, and the reader skips, for each input, as many lines as it has written before.
+// the output from its beginning, and the reader skips, for each prefix, as many lines as it has written before.
 type logReader struct {
 	*cluster
 	subs       *subresources
@@ -123,7 +124,7 @@ type logReader struct {
 	follow     bool
 	prefixed   bool
 	clock      clock.WithTicker
-	// written is the number of lines written, by their prefix: [17], [17 err].
+	// written is the number of lines written, by their prefix: [17], [17 err], [load POD].
 	written map[string]int
 }
 
@@ -173,6 +174,9 @@ func (l *logReader) copy(ctx context.Context, out io.Writer) (written int, err e
 	}
 }
 
+// maxLogPrefix is more than the length of the longest prefix, which has the name of a pod.
+const maxLogPrefix = 280
+
 // errLogEnded: the response is complete, and the run has not finished.
 var errLogEnded = &url.Error{Op: "Get", URL: "log", Err: io.ErrUnexpectedEOF}
 
@@ -219,7 +223,7 @@ func (l *logReader) once(ctx context.Context, out io.Writer) (int, error) {
 			return written, err
 		}
 		prefix, _, _ := bytes.Cut(line, []byte("] "))
-		key := string(prefix[:min(len(prefix), 24)])
+		key := string(prefix[:min(len(prefix), maxLogPrefix)])
 		if received[key]++; received[key] <= l.written[key] {
 			continue
 		}

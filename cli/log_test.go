@@ -39,6 +39,32 @@ func TestLogFollowContinuesAfterARestartOfTheServer(t *testing.T) {
 	}
 }
 
+func TestLogFollowContinuesAfterTheOutputOfLoads(t *testing.T) {
+	f := newFakeCluster(t)
+	f.runs["r"] = runningRun("r", 2, 0)
+	const first, second = "[load a-run-with-a-long-name-0-x7k2p] weights\n", "[load a-run-with-a-long-name-1-p4c8z] weights\n"
+	calls := 0
+	f.handle = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/log") {
+			return false
+		}
+		if calls++; calls == 1 {
+			_, _ = io.WriteString(w, first+"[0] a\n")
+			return true
+		}
+		f.mu.Lock()
+		f.runs["r"] = finishedRun("r", 2, 0)
+		f.mu.Unlock()
+		_, _ = io.WriteString(w, second+"[1] b\n"+first+"[0] a\n")
+		return true
+	}
+	got := f.plugin(t, t.Context(), nil, "log", "r", "--follow")
+	got.mustExit(t, ExitOK, "", "")
+	if want := first + "[0] a\n" + second + "[1] b\n"; got.stdout != want {
+		t.Errorf("got\n%s\nwant\n%s", got.stdout, want)
+	}
+}
+
 func TestLogOfOneInputIsUnchanged(t *testing.T) {
 	f := newFakeCluster(t)
 	f.runs["r"] = finishedRun("r", 3, 0)

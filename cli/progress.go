@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -145,7 +144,7 @@ func barLine(s snapshot, m *rateMeter, width int) string {
 	const minBar, maxBar = 10, 30
 	for {
 		rest := "  " + percent + "  " + strings.Join(texts, "  ")
-		if room := width - utf8.RuneCountInString(s.name+" "+rest); room >= minBar || len(texts) == 1 {
+		if room := width - lineWidth(s.name+" "+rest); room >= minBar || len(texts) == 1 {
 			if room < minBar {
 				return cutTo(s.name+rest, width)
 			}

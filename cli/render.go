@@ -2,15 +2,15 @@ package cli
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+	"unicode"
 
+	"golang.org/x/text/width"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sharedcloud.io/function-operator/api/printable"
@@ -105,7 +105,7 @@ func (c *csvRows) one(o *outcome) error {
 	if err := c.begin(); err != nil {
 		return err
 	}
-	cells := []string{strconv.Itoa(o.Index), o.Status, resultText(o.Result), "", "", strconv.Itoa(o.Attempts),
+	cells := []string{strconv.Itoa(o.Index), o.Status, printable.Value(o.Result), "", "", strconv.Itoa(o.Attempts),
 		timestamp(o.StartTime), timestamp(o.CompletionTime), o.Worker, o.Node}
 	if o.Error != nil {
 		cells[3], cells[4] = o.Error.Type, o.Error.Message
@@ -141,15 +141,6 @@ func (c *csvRows) end() error {
 	return c.csv.Error()
 }
 
-// resultText is a result as text: the value of a string, or else the JSON.
-func resultText(result json.RawMessage) string {
-	var text string
-	if len(result) > 0 && result[0] == '"' && json.Unmarshal(result, &text) == nil {
-		return text
-	}
-	return string(result)
-}
-
 func timestamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -179,7 +170,7 @@ func (t *table) one(o *outcome) error {
 	if !o.StartTime.IsZero() && !o.CompletionTime.IsZero() {
 		duration = durationText(o.CompletionTime.Sub(o.StartTime))
 	}
-	what := string(o.Result)
+	what := string(printable.Readable(o.Result))
 	if o.Error != nil {
 		what = errorText(o.Error)
 	}
@@ -234,11 +225,42 @@ func errorText(e *outcomeError) string {
 // oneLine is a text without line breaks and control sequences.
 func oneLine(text string) string { return printable.Line(text) }
 
-func cutTo(text string, width int) string {
-	if width <= 0 || utf8.RuneCountInString(text) <= width {
+// cutTo cuts a line at a width in columns of a terminal; 0 means no limit.
+func cutTo(text string, limit int) string {
+	if limit <= 0 || lineWidth(text) <= limit {
 		return text
 	}
-	return string([]rune(text)[:max(width-1, 0)]) + "…"
+	used := 1 // the mark
+	for at, r := range text {
+		if used += runeWidth(r); used > limit {
+			return text[:at] + "…"
+		}
+	}
+	return text
+}
+
+// lineWidth is the width of a line on a terminal.
+func lineWidth(text string) (sum int) {
+	for _, r := range text {
+		sum += runeWidth(r)
+	}
+	return sum
+}
+
+// runeWidth is the width of a character: two columns for those of East Asian scripts and for emoji, none for marks that combine with the
+// character before.
+func runeWidth(r rune) int {
+	switch {
+	case r < 0x300:
+		return 1
+	case unicode.In(r, unicode.Mn, unicode.Me):
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
 }
 
 // durationText is a duration with two or three significant digits.

@@ -129,7 +129,7 @@ func TestOutputForProgramsKeepsItsValue(t *testing.T) {
 	}
 	got := f.plugin(t, t.Context(), nil, "results", "r", "-o", "ndjson")
 	var o outcome
-	if err := json.Unmarshal([]byte(strings.SplitN(got.stdout, "\n", 2)[0]), &o); err != nil || resultText(o.Result) != evil {
+	if err := json.Unmarshal([]byte(strings.SplitN(got.stdout, "\n", 2)[0]), &o); err != nil || printable.Value(o.Result) != evil {
 		t.Errorf("%v: the result is %q", err, o.Result)
 	}
 	got = f.plugin(t, t.Context(), nil, "results", "r", "-o", "csv")

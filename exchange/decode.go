@@ -1,9 +1,14 @@
 package exchange
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"sharedcloud.io/function-operator/api/strictjson"
+	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
@@ -61,6 +66,8 @@ func (d decoder) request(r *Request) error {
 			r.Leaving, err = d.Bool()
 		case "loadError":
 			r.LoadError, err = d.errorText()
+		case "loadOutput":
+			r.LoadOutput, err = d.loadOutput()
 		case "device":
 			r.Device, err = d.Lossy()
 		case "live":
@@ -97,13 +104,17 @@ func (d decoder) outcomes() (all []Outcome, err error) {
 		}
 		var o Outcome
 		before := d.Offset()
+		o.Index = noIndex
 		if !d.Null() {
 			if err := d.outcome(&o); err != nil {
-				return err
+				return ofOutcome(err, o.Index, index)
 			}
 		}
+		if o.Index == noIndex {
+			o.Index = 0
+		}
 		if err := o.validate(); err != nil {
-			return err
+			return ofOutcome(err, o.Index, index)
 		}
 		if all == nil {
 			// Outcomes are usually of similar length: allocate all of them at once.
@@ -116,10 +127,38 @@ func (d decoder) outcomes() (all []Outcome, err error) {
 	return all, err
 }
 
+// deepResult is a result that is nested too deeply, until the outcome is decoded. No other result is empty.
+var deepResult = json.RawMessage{}
+
+// noIndex is the index of an outcome until it is decoded.
+const noIndex = -1 << 31
+
+// ofOutcome adds to an error which outcome it is about: its index, if that was decoded before, and its position in the call.
+func ofOutcome(err error, index, position int) error {
+	request := &RequestError{}
+	if !errors.As(err, &request) {
+		request = &RequestError{Message: "the outcome is not valid: " + err.Error()}
+	}
+	named := *request
+	switch {
+	case index < 0:
+		named.Message = fmt.Sprintf("outcomes[%d]: %s", position, request.Message)
+	case !strings.Contains(request.Message, fmt.Sprintf("index %d", index)):
+		named.Message = fmt.Sprintf("outcomes[%d], index %d: %s", position, index, request.Message)
+	}
+	if index >= 0 {
+		named.Index = &index
+	}
+	return &named
+}
+
 func (d decoder) outcome(o *Outcome) error {
-	return d.Object(func(name []byte) (err error) {
+	err := d.Object(func(name []byte) (err error) {
 		if string(name) == "result" { // null is a result
-			o.Result, err = d.Opaque()
+			var deep bool
+			if o.Result, deep, err = d.OpaqueOfAnyDepth(); deep {
+				o.Result = deepResult
+			}
 			return err
 		}
 		if d.Null() {
@@ -155,6 +194,22 @@ func (d decoder) outcome(o *Outcome) error {
 		}
 		return err
 	})
+	if err == nil && o.Result != nil && len(o.Result) == 0 {
+		o.withoutDeepResult()
+	}
+	return err
+}
+
+// withoutDeepResult makes an outcome whose result cannot be stored a failed one: the other outcomes of the call are accepted.
+func (o *Outcome) withoutDeepResult() {
+	o.Result, o.ResultText = nil, nil
+	if o.Status == v1alpha1.OutcomeSucceeded {
+		o.Status = v1alpha1.OutcomeFailed
+		o.Error = &ErrorText{
+			Type:    ErrorResultNotSerializable,
+			Message: "the result cannot be stored as JSON: it is nested too deeply, in more than 10,000 levels: return a list of its parts, or store it elsewhere and return where it is",
+		}
+	}
 }
 
 func (d decoder) live() (*Live, error) {
@@ -182,6 +237,38 @@ func (d decoder) live() (*Live, error) {
 		return err
 	})
 	return l, err
+}
+
+func (d decoder) loadOutput() (*LoadOutput, error) {
+	l := &LoadOutput{}
+	err := d.Object(func(name []byte) (err error) {
+		if d.Null() {
+			return nil
+		}
+		switch string(name) {
+		case "stdout":
+			l.Stdout, err = d.Lossy()
+		case "stderr":
+			l.Stderr, err = d.Lossy()
+		default:
+			err = d.Skip()
+		}
+		return err
+	})
+	l.Stdout, l.Stderr = end(l.Stdout), end(l.Stderr)
+	return l, err
+}
+
+// end returns the last MaxLoadOutput bytes of a text, from the start of a character.
+func end(text string) string {
+	if len(text) <= MaxLoadOutput {
+		return text
+	}
+	text = text[len(text)-MaxLoadOutput:]
+	for len(text) > 0 && !utf8.RuneStart(text[0]) {
+		text = text[1:]
+	}
+	return strings.Clone(text)
 }
 
 func (d decoder) errorText() (*ErrorText, error) {

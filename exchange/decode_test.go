@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -31,6 +32,77 @@ func TestHandlerDataIsKeptUnchanged(t *testing.T) {
 	}
 }
 
+func TestAResultThatIsNestedTooDeeplyFailsAlone(t *testing.T) {
+	nested := func(levels int, begin, inner, end string) string {
+		return strings.Repeat(begin, levels) + inner + strings.Repeat(end, levels)
+	}
+	call := func(outcome string) string {
+		return `{"protocol":1,"sequence":1,"held":"","outcomes":[{"index":0,"status":"Succeeded","result":1},` + outcome + `,{"index":9,"status":"Succeeded","result":[2]}]}`
+	}
+	for name, tc := range map[string]struct{ outcome, kind string }{
+		"a list":                          {`{"index":4,"status":"Succeeded","result":` + nested(10_001, "[", "1", "]") + `,"resultText":"x"}`, ErrorResultNotSerializable},
+		"an object":                       {`{"index":4,"status":"Succeeded","result":` + nested(10_001, `{"a":`, "1", "}") + `}`, ErrorResultNotSerializable},
+		"brackets in a string":            {`{"index":4,"status":"Succeeded","result":` + nested(10_001, "[", `"]]}\\\"["`, "]") + `}`, ErrorResultNotSerializable},
+		"before the index and the status": {`{"result":` + nested(20_000, "[", "", "]") + `,"status":"Succeeded","index":4}`, ErrorResultNotSerializable},
+		"of an input that failed":         {`{"index":4,"status":"Failed","error":{"type":"E"},"result":` + nested(10_001, "[", "", "]") + `}`, "E"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request, err := ParseRequest([]byte(call(tc.outcome)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := request.Outcomes[1]
+			if o.Index != 4 || o.Status != "Failed" || o.Result != nil || o.ResultText != nil || o.Error == nil || o.Error.Type != tc.kind {
+				t.Errorf("the outcome is %d %s %v", o.Index, o.Status, o.Error)
+			}
+			if string(request.Outcomes[0].Result) != "1" || string(request.Outcomes[2].Result) != "[2]" {
+				t.Errorf("the others are %s and %s", request.Outcomes[0].Result, request.Outcomes[2].Result)
+			}
+		})
+	}
+	for _, wrong := range []string{nested(10_001, "[", "", "}"), nested(10_001, "[", `"`, "]"), strings.Repeat("[", 10_001)} {
+		if _, err := ParseRequest([]byte(call(`{"index":4,"status":"Succeeded","result":` + wrong + `}`))); err == nil {
+			t.Errorf("%.5s… is accepted", wrong)
+		}
+	}
+}
+
+func TestARefusedOutcomeIsNamed(t *testing.T) {
+	const fine = `{"index":7,"status":"Succeeded","result":1},`
+	for name, tc := range map[string]struct {
+		outcomes string
+		index    int
+		words    string
+	}{
+		"a field of another type":       {fine + `{"index":4,"status":"Succeeded","result":1,"startTime":"x"}`, 4, `outcomes[1], index 4: the outcome is not valid: the field "startTime"`},
+		"a key given twice":             {fine + `{"index":4,"status":"Succeeded","status":"Failed"}`, 4, `the key "status" is given twice`},
+		"output that is not base64":     {fine + `{"index":4,"status":"Succeeded","stdout":"!"}`, 4, "outcomes[1], index 4"},
+		"a result that is not JSON":     {fine + `{"index":4,"status":"Succeeded","result":NaN}`, 4, "outcomes[1], index 4"},
+		"an unknown status":             {fine + `{"index":4,"status":"Done"}`, 4, "the outcome of index 4 has status"},
+		"an unknown status, index last": {fine + `{"status":"Done","index":4}`, 4, "the outcome of index 4 has status"},
+		"a negative duration":           {fine + `{"index":4,"status":"Failed","durationMicros":-1}`, 4, "negative"},
+		"an index given twice":          {fine + `{"index":7,"status":"Failed"}`, 7, "the index 7 is reported twice"},
+		"an index that is not known":    {fine + `{"startTime":"x","index":4}`, -1, "outcomes[1]: the outcome is not valid"},
+		"a negative index":              {fine + `{"index":-1,"status":"Failed"}`, -1, "outcomes[1]: an outcome has index -1"},
+		"an error outside the outcomes": {fine + `{"index":4,"status":"Failed"}],"want":["x"`, -1, `the field "want"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ParseRequest([]byte(`{"protocol":1,"sequence":1,"held":"","outcomes":[` + tc.outcomes + `]}`))
+			var refused *RequestError
+			if !errors.As(err, &refused) || !strings.Contains(refused.Message, tc.words) {
+				t.Fatalf("the error is %v", err)
+			}
+			index := -1
+			if refused.Index != nil {
+				index = *refused.Index
+			}
+			if index != tc.index {
+				t.Errorf("the index is %d, want %d: %v", index, tc.index, err)
+			}
+		})
+	}
+}
+
 //security:attack worker | A call of 31 MiB of empty outcomes, of small outcomes, of indexes, of unknown fields, or of brackets. | Memory stays within a small multiple of the bytes that were read, also if the call is rejected.
 func TestDecodingMemoryIsProportionalToTheCall(t *testing.T) {
 	const size = 4 << 20
@@ -49,6 +121,7 @@ func TestDecodingMemoryIsProportionalToTheCall(t *testing.T) {
 		"empty errors":             filled(call+`"outcomes":[`, `{"index":0,"status":"Failed","error":{}},`, `{"index":0,"status":"Failed"}]}`),
 		"a result of tiny objects": filled(call+`"outcomes":[{"index":0,"status":"Succeeded","result":[`, "{},", `{}]}]}`),
 		"unknown tiny objects":     filled(call+`"x":[`, "{},", `{}]}`),
+		"a result of brackets":     filled(call+`"outcomes":[{"index":0,"status":"Succeeded","result":`, "[", ""),
 		"brackets":                 filled(call+`"x":`, "[", ""),
 		"suspects":                 filled(`{"protocol":1,"sequence":1,"held":"","suspects":"`, "1,", `1"}`),
 		"held indexes":             filled(`{"protocol":1,"sequence":1,"held":"`, "1,", `1"}`),

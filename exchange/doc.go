@@ -4,6 +4,7 @@
 // What lives where:
 //
 //   - protocol.go: the types of a call and of its answer, their limits, the checks that need no knowledge of the run;
+//   - loadoutput.go: what a module printed while it was loaded, as a part of an error;
 //   - decode.go: decoding of a call within bounded memory;
 //   - indexset/: sets of indexes, "0-3,17".
 //

@@ -20,6 +20,8 @@ const (
 	MaxWaitSeconds = 20
 	// MaxOutcomes is the maximum number of outcomes in one request. No worker has that many leased inputs.
 	MaxOutcomes = 1 << 16
+	// MaxLoadOutput is the maximum size of each stream of a LoadOutput in bytes. Of a longer one, the end is kept.
+	MaxLoadOutput = 8 << 10
 )
 
 // PathOf returns the path of a run's exchange.
@@ -38,8 +40,11 @@ type Request struct {
 	Outcomes    []Outcome  `json:"outcomes,omitempty"`
 	Leaving     bool       `json:"leaving,omitempty"`
 	LoadError   *ErrorText `json:"loadError,omitempty"`
-	Device      string     `json:"device,omitempty"`
-	Live        *Live      `json:"live,omitempty"`
+	// LoadOutput is what the module printed while it was loaded. A worker sends it once after each load, in the call that has LoadError if
+	// the load has failed.
+	LoadOutput *LoadOutput `json:"loadOutput,omitempty"`
+	Device     string      `json:"device,omitempty"`
+	Live       *Live       `json:"live,omitempty"`
 	// Suspects are inputs that were in one call of the handler whose process ended. They are no longer leased to the worker.
 	Suspects Indexes `json:"suspects,omitzero"`
 }
@@ -54,6 +59,12 @@ type Live struct {
 	StdoutFrom int64  `json:"stdoutFrom,omitempty"`
 	Stderr     []byte `json:"stderr,omitempty"`
 	StderrFrom int64  `json:"stderrFrom,omitempty"`
+}
+
+// LoadOutput is the end of what a module printed while it was loaded, at most MaxLoadOutput bytes of each stream.
+type LoadOutput struct {
+	Stdout string `json:"stdout,omitempty"`
+	Stderr string `json:"stderr,omitempty"`
 }
 
 // Outcome is the outcome of one input.
@@ -140,7 +151,20 @@ func (i *Indexes) UnmarshalJSON(data []byte) error {
 func (i Indexes) IsZero() bool { return i.Empty() }
 
 // RequestError describes why a request is not a valid call of this protocol. HTTP status 400.
-type RequestError struct{ Message string }
+type RequestError struct {
+	Message string
+	// Index is the index of the outcome that is not valid; nil if it is not known, or if the error is about something else.
+	Index *int
+}
+
+// ErrorResultNotSerializable is the type of the error of an input whose result JSON cannot represent.
+const ErrorResultNotSerializable = "ResultNotSerializable"
+
+// Refusal is the body of a response to a request that is refused.
+type Refusal struct {
+	Error string `json:"error"`
+	Index *int   `json:"index,omitempty"`
+}
 
 func (e *RequestError) Error() string { return e.Message }
 
@@ -181,8 +205,16 @@ func (r *Request) Validate() error {
 	case r.Live != nil && (r.Live.StdoutFrom < 0 || r.Live.StderrFrom < 0):
 		return BadRequest("stdoutFrom and stderrFrom of live must not be negative")
 	}
-	if r.Reported().Len() != len(r.Outcomes) {
-		return BadRequest("an index is reported twice in outcomes")
+	if r.Reported().Len() == len(r.Outcomes) {
+		return nil
+	}
+	seen := make(map[int]bool, len(r.Outcomes))
+	for i := range r.Outcomes {
+		index := r.Outcomes[i].Index
+		if seen[index] {
+			return &RequestError{Message: fmt.Sprintf("the index %d is reported twice in outcomes", index), Index: &index}
+		}
+		seen[index] = true
 	}
 	return nil
 }

@@ -2,6 +2,7 @@
 //
 //	printable.go   which characters are unsafe; Line, Text, JSON; Cut
 //	cleaner.go     the single pass that all forms share, and Writer for streams
+//	jsontext.go    Readable, Value: JSON in which text is not escaped, for tables and cells
 //	spreadsheet.go Cell: text for a cell of a CSV file
 //
 // Text from a tenant, an image or a worker can contain characters that control a terminal: control sequences that move the cursor,

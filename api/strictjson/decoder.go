@@ -397,5 +397,45 @@ func (d *Decoder) Opaque() ([]byte, error) {
 	return d.data[start:d.at:d.at], nil
 }
 
+// OpaqueOfAnyDepth is like Opaque, and skips a value that is nested too deeply: it returns no text and deep. Of such a value only
+// strings and brackets are checked.
+func (d *Decoder) OpaqueOfAnyDepth() (text []byte, deep bool, err error) {
+	d.space()
+	start := d.at
+	text, err = d.Opaque()
+	var wrong *Error
+	if !errors.As(err, &wrong) || !wrong.Deep {
+		return text, false, err
+	}
+	d.at = start
+	return nil, true, d.skipBrackets()
+}
+
+// skipBrackets skips an array or an object with one byte of memory for each level.
+func (d *Decoder) skipBrackets() error {
+	var open []byte
+	for d.at < len(d.data) {
+		switch c := d.data[d.at]; c {
+		case '"':
+			if _, err := d.skipString(false); err != nil {
+				return err
+			}
+			continue
+		case '[', '{':
+			open = append(open, c+2) // ] follows [ by two, and } follows {
+		case ']', '}':
+			if open[len(open)-1] != c {
+				return d.syntax()
+			}
+			open = open[:len(open)-1]
+		}
+		d.at++
+		if len(open) == 0 {
+			return nil
+		}
+	}
+	return d.syntax()
+}
+
 // opaqueDepth is the maximum depth that encoding/json reads and writes.
 const opaqueDepth = 10_000

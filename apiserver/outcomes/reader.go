@@ -58,6 +58,27 @@ func (r *Reader) Live(ctx context.Context, run types.UID) ([]LiveOutput, error) 
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) ([]LiveOutput, error) { return tx.LiveOutputs(row.ID) })
 }
 
+// LoadWorkers returns the ids of the run's workers whose modules printed something while they were loaded, in the order of the
+// workers' first calls.
+func (r *Reader) LoadWorkers(ctx context.Context, run types.UID) ([]int64, error) {
+	return view(ctx, r.store, run, func(tx *Tx, row *Run) ([]int64, error) {
+		if row.ResultsDeleted() != nil {
+			return nil, nil
+		}
+		return tx.LoadWorkers(row.ID)
+	})
+}
+
+// LoadOutput returns what the module of a worker printed while it was loaded, or nil.
+func (r *Reader) LoadOutput(ctx context.Context, run types.UID, worker int64) (*LoadOutput, error) {
+	return view(ctx, r.store, run, func(tx *Tx, row *Run) (*LoadOutput, error) {
+		if row.ResultsDeleted() != nil {
+			return nil, nil
+		}
+		return tx.LoadOutput(row.ID, worker)
+	})
+}
+
 // Executes reports whether a worker of the run executes an input.
 func (r *Reader) Executes(ctx context.Context, run types.UID) (bool, error) {
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) (bool, error) {

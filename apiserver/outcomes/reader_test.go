@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,8 +31,8 @@ func TestAWorkerExecutesTheReportedIndexElseTheSmallestItHolds(t *testing.T) {
 func TestAReaderReadsOneRun(t *testing.T) {
 	store := newStore(t)
 	run, _ := addRun(t, store, "uid"), addRun(t, store, "another")
-	done := Worker{RunID: run.ID, PodUID: "done", State: WorkerEnded, Executing: -1}
-	busy := Worker{RunID: run.ID, PodUID: "busy", State: WorkerLive, Executing: 7, ExecutingMicros: 5, Batches: []Batch{{5, set("7")}}}
+	done := Worker{RunID: run.ID, PodUID: "done", PodName: "pod-done", State: WorkerEnded, Executing: -1}
+	busy := Worker{RunID: run.ID, PodUID: "busy", PodName: "pod-busy", State: WorkerLive, Executing: 7, ExecutingMicros: 5, Batches: []Batch{{5, set("7")}}}
 	write(t, store, func(tx *Tx) error {
 		if err := errors.Join(tx.PutWorker(&done), tx.PutWorker(&busy)); err != nil {
 			return err
@@ -75,6 +76,23 @@ func TestAReaderReadsOneRun(t *testing.T) {
 	state, err = r.At(ctx, "uid", 7)
 	check("7 has no outcome", err, []int(nil), indexes(state))
 	check("the live workers", err, []string{"busy"}, pods(state))
+	write(t, store, func(tx *Tx) error {
+		return errors.Join(tx.PutLoadOutput(run.ID, &LoadOutput{WorkerID: busy.ID, Stderr: []byte("b")}), tx.PutLoadOutput(run.ID, &LoadOutput{WorkerID: done.ID, Stdout: []byte("a")}))
+	})
+	var loads []string
+	ids, err := r.LoadWorkers(ctx, "uid")
+	for _, id := range ids {
+		l, err := r.LoadOutput(ctx, "uid", id)
+		if err != nil || l == nil {
+			t.Fatal(l, err)
+		}
+		loads = append(loads, fmt.Sprintf("%s %q %q", l.PodName, l.Stdout, l.Stderr))
+	}
+	check("the output of loads", err, []string{`pod-done "a" ""`, `pod-busy "" "b"`}, loads)
+	ids, err = r.LoadWorkers(ctx, "another")
+	check("another run has none", err, []int64(nil), ids)
+	other, err := r.LoadOutput(ctx, "another", done.ID)
+	check("the load of another run's worker", err, (*LoadOutput)(nil), other)
 	state, err = r.Workers(ctx, "unknown")
 	check("a run that the store does not have", err, true, state.Run == nil && state.Workers == nil)
 }

@@ -443,7 +443,7 @@ func TestDeleteSomeDeletesOneRunInSteps(t *testing.T) {
 	for _, r := range []*Run{run, other} {
 		write(t, store, func(tx *Tx) error {
 			return errors.Join(tx.FillOutcomes(r.ID, 0, 24, Failed, 1), tx.PutWorker(&Worker{RunID: r.ID, PodUID: "pod"}),
-				tx.PutAttempts(r.ID, []Attempts{{Index: 1, Crashes: 1}}))
+				tx.PutLoadOutput(r.ID, &LoadOutput{WorkerID: r.ID, Stdout: []byte("loading")}), tx.PutAttempts(r.ID, []Attempts{{Index: 1, Crashes: 1}}))
 		})
 	}
 	steps := 0
@@ -491,6 +491,18 @@ func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 	write(t, store, func(tx *Tx) error {
 		return tx.PutLiveOutput(run.ID, &LiveOutput{WorkerID: worker.ID, Index: 5, Stdout: LiveText{Bytes: []byte("secret")}})
 	})
+	write(t, store, func(tx *Tx) error {
+		if err := tx.PutLoadOutput(run.ID, &LoadOutput{WorkerID: worker.ID, Stdout: []byte("an earlier load")}); err != nil {
+			return err
+		}
+		before := *run
+		if err := tx.PutLoadOutput(run.ID, &LoadOutput{WorkerID: worker.ID, Stdout: []byte("secret"), Stderr: []byte("too")}); err != nil {
+			return err
+		}
+		var err error
+		run.StoredBytes, err = tx.MeasureRun(run.ID)
+		return errors.Join(err, tx.UpdateRun(&before, run))
+	})
 	steps := 0
 	for first := 0; first >= 0; steps++ {
 		write(t, store, func(tx *Tx) (err error) {
@@ -515,12 +527,18 @@ func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 	var got []Outcome
 	var row *Run
 	var live int
+	var loads []int64
+	var measured int64
 	if err := store.View(ctx, func(tx *Tx) (err error) {
 		if got, err = tx.Outcomes(run, 0, 100); err == nil {
 			if row, err = tx.Run("uid"); err == nil {
 				var texts []LiveOutput
 				texts, err = tx.LiveOutputs(run.ID)
 				live = len(texts)
+				var err1, err2 error
+				loads, err1 = tx.LoadWorkers(run.ID)
+				measured, err2 = tx.MeasureRun(run.ID)
+				err = errors.Join(err, err1, err2)
 			}
 		}
 		return err
@@ -532,6 +550,9 @@ func TestResultsAreDeletedInStepsAndOtherColumnsAreKept(t *testing.T) {
 	}
 	if row.ResultsDeletedMicros != 7e6 || live != 0 {
 		t.Errorf("deleted at %d, %d live outputs", row.ResultsDeletedMicros, live)
+	}
+	if len(loads) != 0 || row.StoredBytes != measured {
+		t.Errorf("%d outputs of loads are left; the run counts %d bytes, and has %d", len(loads), row.StoredBytes, measured)
 	}
 	if diff := cmp.Diff(given, outcomesOf(t, store, "other", 0, 0), wholeBytes); diff != "" {
 		t.Errorf("the other run (-want +got):\n%s", diff)

@@ -7,6 +7,7 @@
 //   - rows.go: the rows as values;
 //   - read.go: reading all outcomes of a run, page by page; reader.go: the queries of the frontends about a run;
 //   - tx.go, tx_*.go: the operations of a transaction, in SQL that both engines support;
+//   - tx_live.go, tx_load.go: what executing inputs print, and what modules print while they are loaded;
 //   - tx_quota.go: what rows count against the quotas of namespaces, and their sums;
 //   - group.go: group commit: concurrent updates share a transaction and its sync;
 //   - sqlite*.go: the default engine: one file, one server, one writer;

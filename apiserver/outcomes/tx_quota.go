@@ -51,7 +51,8 @@ const (
 		+ LENGTH(closing_type) + LENGTH(closing_message) + LENGTH(closing_traceback)
 		+ (SELECT COALESCE(SUM(192 + ` + outcomePayload + `), 0)
 			FROM outcomes WHERE outcomes.id BETWEEN runs.id * 4294967296 AND runs.id * 4294967296 + 4294967295)
-		+ (SELECT COALESCE(SUM(LENGTH(stdout) + LENGTH(stderr)), 0) FROM live_output WHERE live_output.run_id = runs.id) AS BIGINT)`
+		+ (SELECT COALESCE(SUM(LENGTH(stdout) + LENGTH(stderr)), 0) FROM live_output WHERE live_output.run_id = runs.id)
+		+ (SELECT COALESCE(SUM(LENGTH(stdout) + LENGTH(stderr)), 0) FROM load_output WHERE load_output.run_id = runs.id) AS BIGINT)`
 
 	measuredUpload = `CAST(16384 + (SELECT COALESCE(SUM(1024 + LENGTH(data)), 0) FROM upload_chunks
 		WHERE upload_chunks.id BETWEEN uploads.id * 4294967296 AND uploads.id * 4294967296 + 4294967295) AS BIGINT)`

@@ -142,7 +142,7 @@ func (tx *Tx) BeginDeletingResults(run *Run, nowMicros int64) error {
 }
 
 // DeleteResultsSome deletes results, errors and output of at most limit inputs of a run from the index first, fewer if they
-// are large. Their rows and all other columns are kept. It returns the index to continue from, or -1 after the last.
+// are large, and finally the output of the workers and the tracebacks of the run. Their rows and all other columns are kept. It returns the index to continue from, or -1 after the last.
 func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error) {
 	const action = "deleting results"
 	from, last := key(run.ID, first), key(run.ID, indexset.MaxIndex)
@@ -155,7 +155,15 @@ func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error
 		if err != nil {
 			return first, err
 		}
-		return -1, tx.release(run, live)
+		load, err := tx.DeleteLoadOutputs(run.ID)
+		if err != nil {
+			return first, err
+		}
+		texts, err := tx.deleteTracebacks(run)
+		if err != nil {
+			return first, err
+		}
+		return -1, tx.release(run, live+load+texts)
 	}
 	until := key(run.ID, first+fit-1)
 	payload, err := tx.number(action, `SELECT CAST(COALESCE(SUM(`+outcomePayload+`), 0) AS BIGINT) FROM outcomes WHERE id BETWEEN $1 AND $2`, from, until)
@@ -170,6 +178,18 @@ func (tx *Tx) DeleteResultsSome(run *Run, first, limit int) (next int, err error
 		WHERE id BETWEEN $1 AND $2 AND COALESCE(result, result_text, error_type, error_message, error_traceback, stdout, stderr) IS NOT NULL`,
 		from, until)
 	return first + fit, err
+}
+
+// deleteTracebacks deletes the tracebacks of the run's own errors, which contain what a module printed while it was loaded, and returns their
+// size.
+func (tx *Tx) deleteTracebacks(run *Run) (bytes int64, err error) {
+	bytes = int64(len(run.Trouble.Traceback) + len(run.ClosingError.Traceback))
+	if bytes == 0 {
+		return 0, nil
+	}
+	_, err = tx.exec("deleting tracebacks", `UPDATE runs SET trouble_traceback = $1, closing_traceback = $2 WHERE id = $3`, []byte{}, []byte{}, run.ID)
+	run.Trouble.Traceback, run.ClosingError.Traceback = "", ""
+	return bytes, err
 }
 
 // DeleteSome deletes at most about limit rows of a run, fewer if they are large, and finally the run's own row, and reports
@@ -189,6 +209,7 @@ func (tx *Tx) DeleteSome(run *Run, limit int) (done bool, err error) {
 		{`DELETE FROM attempts WHERE run_id = $1 AND idx IN (SELECT idx FROM attempts WHERE run_id = $1 LIMIT $2)`,
 			[]any{run.ID, limit}},
 		{`DELETE FROM live_output WHERE worker_id IN (SELECT worker_id FROM live_output WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
+		{`DELETE FROM load_output WHERE worker_id IN (SELECT worker_id FROM load_output WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
 		{`DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE run_id = $1 LIMIT $2)`, []any{run.ID, limit}},
 	} {
 		deleted, err := tx.exec("deleting rows of a run", step.text, step.args...)

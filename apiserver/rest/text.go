@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/parameters"
 )
 
@@ -182,5 +183,5 @@ func resultText(result, text []byte) string {
 			return value
 		}
 	}
-	return string(result)
+	return string(printable.Readable(result))
 }

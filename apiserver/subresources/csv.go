@@ -3,7 +3,6 @@ package subresources
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -62,17 +61,13 @@ func (t *table) row(cells []string) []byte {
 	return t.buffer.Bytes()
 }
 
-// cellOf returns a result as the text of a cell: the content of a string, else its JSON; for a value that JSON cannot
+// cellOf returns a result as the text of a cell: the content of a string, else its readable JSON; for a value that JSON cannot
 // represent, the text that the language has for it.
 func cellOf(o *outcomes.Outcome) string {
 	if o.Result == nil {
 		return string(o.ResultText)
 	}
-	var text string
-	if o.Result[0] == '"' && json.Unmarshal(o.Result, &text) == nil {
-		return text
-	}
-	return string(o.Result)
+	return printable.Value(o.Result)
 }
 
 func timeText(micros int64) string {

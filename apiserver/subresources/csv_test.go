@@ -15,6 +15,9 @@ func TestCellsAreNotExecuted(t *testing.T) {
 		{Index: 1, Status: outcomes.Succeeded, Result: []byte(`-1.5`), Stdout: []byte("-2")},
 		{Index: 2, Status: outcomes.Succeeded, ResultText: []byte("-inf"), Stderr: []byte("\t=1")},
 		{Index: 3, Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "＝E", Message: " +1+1"}},
+		{Index: 4, Status: outcomes.Succeeded, Result: []byte(`["\u4e2d\u6587","\u003cb\u003e","\ud800","\u001b[2J"]`)},
+		{Index: 5, Status: outcomes.Succeeded, Result: []byte(`"\ud800\u4e2d"`)},
+		{Index: 6, Status: outcomes.Succeeded, Result: []byte(`"\u003d1"`)},
 	}
 	rows := func(q query) [][]string {
 		t.Helper()
@@ -34,7 +37,8 @@ func TestCellsAreNotExecuted(t *testing.T) {
 	want := map[cell][2]string{
 		{0, 2}: {"'=cmd|' /C calc'!A0", "=cmd|' /C calc'!A0"}, {0, 8}: {"'-pod", "-pod"}, {0, 9}: {"'+node", "+node"}, {0, 10}: {"'@SUM(1)", "@SUM(1)"},
 		{1, 2}: {"-1.5", "-1.5"}, {1, 10}: {"-2", "-2"}, {2, 2}: {"-inf", "-inf"}, {2, 11}: {"'\t=1", "\t=1"},
-		{3, 3}: {"'＝E", "＝E"}, {3, 4}: {"' +1+1", " +1+1"}, {0, 0}: {"0", "0"}, {0, 1}: {"Succeeded", "Succeeded"},
+		{3, 3}: {"'＝E", "＝E"}, {3, 4}: {"' +1+1", " +1+1"}, {4, 2}: {`["中文","<b>","\ud800","\u001b[2J"]`, `["中文","<b>","\ud800","\u001b[2J"]`}, {5, 2}: {`\ud800中`, `\ud800中`},
+		{6, 2}: {"'=1", "=1"}, {0, 0}: {"0", "0"}, {0, 1}: {"Succeeded", "Succeeded"},
 	}
 	for at, text := range want {
 		if got := safe[at.row][at.column]; got != text[0] {

@@ -41,6 +41,9 @@ type LogReader interface {
 	Finished(ctx context.Context, run types.UID, indexes indexset.Set) (indexset.Set, error)
 	// Live returns the output of the inputs that are executed now, in the order of their indexes.
 	Live(ctx context.Context, run types.UID) ([]outcomes.LiveOutput, error)
+	// LoadWorkers returns the workers whose modules printed something while they were loaded, and LoadOutput what it was, or nil.
+	LoadWorkers(ctx context.Context, run types.UID) ([]int64, error)
+	LoadOutput(ctx context.Context, run types.UID, worker int64) (*outcomes.LoadOutput, error)
 }
 
 // Log is the subresource functionruns/log, see docs/results.md. Because it is named log, kube-apiserver proxies it without a
@@ -157,14 +160,20 @@ func (l *Log) serve(ctx context.Context, out *logWriter, run *v1alpha1.FunctionR
 		if q.index >= 0 {
 			selected.First, selected.Last = q.index, q.index
 		}
-		if err := l.reader.Read(ctx, run.UID, selected, 0, out.outcome); err != nil || q.failed {
-			return err
+		loads := l.loads(out, run.UID, q)
+		err := l.reader.Read(ctx, run.UID, selected, 0, loads.outcome(ctx))
+		// The load of a worker that executed no input explains inputs that failed without a worker.
+		if err == nil && (!q.failed || loads.unknown) {
+			err = loads.others(ctx)
 		}
-		return l.live(ctx, out, run, q)
+		if err != nil || loads.err != nil || q.failed {
+			return errors.Join(err, loads.err)
+		}
+		return l.live(ctx, out, run, q, loads)
 	}
 	ticker := l.clock.NewTicker(followInterval)
 	defer ticker.Stop()
-	f := follower{l: l, out: out, run: run, q: q}
+	f := follower{l: l, out: out, run: run, q: q, loads: l.loads(out, run.UID, q)}
 	for {
 		done, err := f.step(ctx)
 		if done || err != nil || out.broken != nil {
@@ -180,17 +189,18 @@ func (l *Log) serve(ctx context.Context, out *logWriter, run *v1alpha1.FunctionR
 }
 
 // live writes the output of executing inputs.
-func (l *Log) live(ctx context.Context, out *logWriter, run *v1alpha1.FunctionRun, q logQuery) error {
+func (l *Log) live(ctx context.Context, out *logWriter, run *v1alpha1.FunctionRun, q logQuery, loads *loads) error {
 	all, err := l.reader.Live(ctx, run.UID)
 	if err != nil {
 		return err
 	}
 	for i := range all {
 		if q.index < 0 || all[i].Index == q.index {
+			loads.before(ctx, all[i].WorkerID)
 			out.live(&all[i])
 		}
 	}
-	return nil
+	return loads.err
 }
 
 // follower writes output while it arrives, and completes that of an input when its outcome is stored.
@@ -201,6 +211,8 @@ type follower struct {
 	q   logQuery
 	// written contains the inputs whose output was written completely.
 	written indexset.Set
+	loads   *loads
+	steps   int
 }
 
 // step writes new output, and reports whether no more can follow.
@@ -219,10 +231,13 @@ func (f *follower) step(ctx context.Context) (done bool, err error) {
 	if err := f.finished(ctx, wanted); err != nil || f.out.broken != nil {
 		return false, err
 	}
-	if total > 0 && wanted.Minus(f.written).Empty() || gone {
-		return true, nil
+	done = total > 0 && wanted.Minus(f.written).Empty() || gone
+	if f.steps++; done || f.steps%loadSteps == 0 {
+		if err := f.loads.others(ctx); err != nil || done {
+			return done, err
+		}
 	}
-	return false, f.l.live(ctx, f.out, f.run, f.q)
+	return false, f.l.live(ctx, f.out, f.run, f.q, f.loads)
 }
 
 // finished writes the inputs that got an outcome since the last step.
@@ -236,8 +251,8 @@ func (f *follower) finished(ctx context.Context, wanted indexset.Set) error {
 		}
 		for r := range found.Ranges() {
 			selected := outcomes.Selection{First: r.First, Last: r.Last}
-			if err := f.l.reader.Read(ctx, f.run.UID, selected, 0, f.out.outcome); err != nil || f.out.broken != nil {
-				return err
+			if err := f.l.reader.Read(ctx, f.run.UID, selected, 0, f.loads.outcome(ctx)); err != nil || f.loads.err != nil || f.out.broken != nil {
+				return errors.Join(err, f.loads.err)
 			}
 		}
 		f.written = f.written.Union(found)
@@ -334,8 +349,13 @@ func (w *logWriter) add(index int, seen *openInput, number int, text outcomes.Li
 	stream.rest = w.lines(index, number, append(stream.rest, bytes...))
 }
 
-// lines writes complete lines and returns the rest. A carriage return ends a line too, because progress bars use it.
+// lines writes complete lines and returns the rest.
 func (w *logWriter) lines(index, number int, text []byte) (rest []byte) {
+	return eachLine(text, func(line []byte) { w.line(index, number, line) })
+}
+
+// eachLine calls write with each complete line and returns the rest. A carriage return ends a line too, because progress bars use it.
+func eachLine(text []byte, write func(line []byte)) (rest []byte) {
 	for {
 		end := bytes.IndexAny(text, "\r\n")
 		if end < 0 {
@@ -345,7 +365,7 @@ func (w *logWriter) lines(index, number int, text []byte) (rest []byte) {
 		if text[end] == '\r' && next < len(text) && text[next] == '\n' {
 			next++
 		}
-		w.line(index, number, text[:end])
+		write(text[:end])
 		text = text[next:]
 	}
 }

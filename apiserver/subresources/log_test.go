@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +27,8 @@ import (
 type scene struct {
 	done []outcomes.Outcome
 	live []outcomes.LiveOutput
+	// loads has the outputs of loads by worker.
+	loads map[int64]outcomes.LoadOutput
 }
 
 // play shows one scene after the other, the last one forever.
@@ -68,6 +72,17 @@ func (p *play) Live(context.Context, types.UID) ([]outcomes.LiveOutput, error) {
 	defer p.mu.Unlock()
 	p.looks++
 	return live, p.err
+}
+
+func (p *play) LoadWorkers(context.Context, types.UID) ([]int64, error) {
+	return slices.Sorted(maps.Keys(p.now().loads)), p.err
+}
+
+func (p *play) LoadOutput(_ context.Context, _ types.UID, worker int64) (*outcomes.LoadOutput, error) {
+	if l, ok := p.now().loads[worker]; ok {
+		return &l, p.err
+	}
+	return nil, p.err
 }
 
 func printed(index int, stdout, stderr string) outcomes.Outcome {
@@ -127,6 +142,53 @@ func TestLogReturnsTheOutputOfInputs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func by(worker int64, o outcomes.Outcome) outcomes.Outcome {
+	o.WorkerID = worker
+	return o
+}
+
+func TestLogBeginsTheOutputOfAWorkerWithThatOfItsLoad(t *testing.T) {
+	loads := map[int64]outcomes.LoadOutput{
+		1: {PodName: "pod-1", Stdout: []byte("weights\r\n50%\rdone"), Stderr: []byte("warning\n")},
+		3: {PodName: "pod-3", Stdout: []byte("only printed\n")},
+		4: {PodName: "pod-4", Stderr: []byte("no such file\n")},
+	}
+	failed, unknown := by(2, printed(1, "", "boom")), by(0, printed(4, "", ""))
+	failed.Status, unknown.Status = outcomes.Failed, outcomes.Failed
+	live := printing(3, 0, "now\n")
+	live.WorkerID = 3
+	there := scene{done: []outcomes.Outcome{by(1, printed(0, "a\n", "")), failed, by(1, printed(2, "b\n", ""))}, live: []outcomes.LiveOutput{live}, loads: loads}
+	notLoaded := scene{done: []outcomes.Outcome{unknown}, loads: loads}
+	const one, three, four = "[load pod-1] weights\n[load pod-1] 50%\n[load pod-1] done\n[load pod-1 err] warning\n", "[load pod-3] only printed\n", "[load pod-4 err] no such file\n"
+	for name, tc := range map[string]struct {
+		scene       scene
+		query, want string
+	}{
+		"before its first input, else at the end": {there, "", one + "[0] a\n[1 err] boom\n[2] b\n" + three + four + "[3] now\n"},
+		"one stream":                           {there, "stream=stderr", "[load pod-1 err] warning\n[1 err] boom\n" + four},
+		"without a prefix":                     {there, "prefix=false&stream=stderr", "warning\nboomno such file\n"},
+		"not with the output of one input":     {there, "index=0", "a\n"},
+		"only of the workers of failed inputs": {there, "failed=true", "[1 err] boom\n"},
+		"all, if an input failed without one":  {notLoaded, "failed=true", one + three + four},
+		"an input that no worker executed":     {notLoaded, "", one + three + four},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := askLog(t, NewLog(t.Context(), theRun(5), &play{scenes: []scene{tc.scene}}, clock.RealClock{}), tc.query)
+			if diff := cmp.Diff(tc.want, got.body); diff != "" || got.status != 200 {
+				t.Errorf("answer %d %v (-want +got):\n%s", got.status, got.refused, diff)
+			}
+		})
+	}
+	t.Run("while it is followed", func(t *testing.T) {
+		got := askLog(t, NewLog(t.Context(), theRun(4), &play{scenes: []scene{there, {done: []outcomes.Outcome{
+			by(1, printed(0, "a\n", "")), failed, by(1, printed(2, "b\n", "")), by(3, printed(3, "now\nend\n", "")),
+		}, loads: loads}}}, clock.RealClock{}), "follow=true")
+		if diff := cmp.Diff(one+"[0] a\n[1 err] boom\n[2] b\n"+three+"[3] now\n[3] end\n"+four, got.body); diff != "" {
+			t.Errorf("answer (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestAFollowedLogHasEachLineOnce(t *testing.T) {

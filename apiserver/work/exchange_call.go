@@ -121,6 +121,9 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 	if err := c.takeLive(tx); err != nil {
 		return err
 	}
+	if err := c.takeLoad(tx); err != nil {
+		return err
+	}
 	if c.self.ID == 0 {
 		c.row.StoredBytes += outcomes.WorkerBytes
 	}
@@ -141,6 +144,9 @@ func (c *call) write(tx *outcomes.Tx, before *outcomes.Run) error {
 		}
 	}
 	if err := c.writeLive(tx); err != nil {
+		return err
+	}
+	if err := c.writeLoad(tx); err != nil {
 		return err
 	}
 	for i := range c.added {

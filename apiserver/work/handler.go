@@ -84,7 +84,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(share.Seconds()))
 		refuse(w, http.StatusTooManyRequests, share.Message)
 	case errors.As(err, &request):
-		refuse(w, http.StatusBadRequest, request.Message)
+		write(w, http.StatusBadRequest, exchange.Refusal{Error: request.Message, Index: request.Index})
 	case errors.Is(err, ErrUnauthenticated):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, http.StatusUnauthorized, ErrUnauthenticated.Error())
@@ -130,7 +130,7 @@ func unavailable(err error) string {
 }
 
 func refuse(w http.ResponseWriter, status int, sentence string) {
-	write(w, status, map[string]string{"error": sentence})
+	write(w, status, exchange.Refusal{Error: sentence})
 }
 
 func write(w http.ResponseWriter, status int, value any) {

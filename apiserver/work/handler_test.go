@@ -180,6 +180,20 @@ func TestRejectedCalls(t *testing.T) {
 	}
 }
 
+func TestARejectedOutcomeIsNamed(t *testing.T) {
+	s := newServer(t)
+	for outcome, want := range map[string]string{
+		`{"index": 3, "status": "Done"}`:                     `"index":3`,
+		`{"index": 12, "status": "Succeeded", "result": 1}`:  `"index":12`,
+		`{"index": 3, "status": "Failed", "startTime": "x"}`: `"index":3`,
+	} {
+		w := s.post(`{"protocol": 1, "sequence": 1, "held": "", "outcomes": [` + outcome + `]}`)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s; want 400 with %s", outcome, w.Code, w.Body, want)
+		}
+	}
+}
+
 func (c *cluster) restartIfClosed() {
 	if c.store.Ready() != nil {
 		c.start()

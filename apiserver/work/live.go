@@ -42,7 +42,7 @@ func (c *call) takeLive(tx *outcomes.Tx) error {
 	stored.Stderr.Append(outcomes.LiveText{From: reported.StderrFrom, Bytes: reported.Stderr}, maxLiveBytes)
 	more := stored.Bytes() - before
 	if more > 0 && more > c.room.Left() {
-		c.liveDiscarded, c.liveDiscardedBytes = 1, more
+		c.liveDiscarded, c.liveDiscardedBytes = c.liveDiscarded+1, c.liveDiscardedBytes+more
 		return nil
 	}
 	c.live = stored

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"fmt"
 	"time"
 
 	"sharedcloud.io/function-operator/api/printable"
@@ -33,9 +34,10 @@ type call struct {
 	elapsed time.Duration
 	known   bool
 
-	// The changes that were decided, except those of self and the run state. live is the output of the executing input, nil if none of
-	// it is to be written.
+	// The changes that were decided, except those of self and the run state. live is the output of the executing input, and load that
+	// of loading the module; nil if there is none to write.
 	live               *outcomes.LiveOutput
+	load               *outcomes.LoadOutput
 	liveDiscarded      int
 	liveDiscardedBytes int64
 	changedOthers      []outcomes.Worker
@@ -88,7 +90,7 @@ func (c *call) decide() error {
 		c.applyReports()
 		c.endAfterFailures()
 		if c.request.LoadError != nil && c.row.Closing == "" && !c.row.Closed && !ended {
-			c.loadFailed(c.request.LoadError)
+			c.loadFailed(c.request.LoadError, c.request.LoadOutput)
 		}
 		c.self.Sequence = c.request.Sequence
 		c.self.Device = printable.Cut(c.request.Device, 256)
@@ -126,7 +128,7 @@ func (c *call) check() error {
 		return ErrSequence
 	}
 	if last := c.reported.Max(); last >= c.row.Total {
-		return exchange.BadRequest("an outcome has index %d; the run has %d inputs", last, c.row.Total)
+		return &exchange.RequestError{Message: fmt.Sprintf("an outcome has index %d; the run has %d inputs", last, c.row.Total), Index: &last}
 	}
 	if last := c.request.Held.Max(); last >= c.row.Total {
 		return exchange.BadRequest("held has index %d; the run has %d inputs", last, c.row.Total)

@@ -7,7 +7,6 @@ import (
 	"sharedcloud.io/function-operator/api/printable"
 	"sharedcloud.io/function-operator/api/v1alpha1"
 	"sharedcloud.io/function-operator/apiserver/outcomes"
-	"sharedcloud.io/function-operator/exchange"
 	"sharedcloud.io/function-operator/exchange/indexset"
 )
 
@@ -121,14 +120,6 @@ func exitMessage(podExit PodExit) string {
 // trouble records the run's current problem.
 func (s *runState) trouble(text outcomes.ErrorText, load bool) {
 	s.row.Trouble, s.row.TroubleLoad = text, load
-}
-
-// loadFailed handles the report of a worker that cannot load the module. Its inputs stay leased: none was executed.
-func (s *runState) loadFailed(text *exchange.ErrorText) {
-	s.row.Deaths++
-	s.row.DeathsWithoutProgress++
-	s.trouble(storedError(text), true)
-	s.endWithoutProgress()
 }
 
 // endWithoutProgress ends a run whose workers die repeatedly without an outcome.

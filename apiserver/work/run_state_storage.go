@@ -35,6 +35,7 @@ func (c *call) measureRoom(tx *outcomes.Tx, q *quotas.Quotas) (err error) {
 	if live := c.request.Live; live != nil {
 		want += int64(len(live.Stdout) + len(live.Stderr))
 	}
+	want += int64(c.request.LoadOutput.Bytes())
 	if want > 0 {
 		c.room, err = q.Room(tx, quotas.Results, c.run.Namespace, want)
 	}

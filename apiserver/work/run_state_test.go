@@ -161,6 +161,15 @@ func TestOutcomeBeyondTheLimitsIsCut(t *testing.T) {
 			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
 				Message: "the result has 12 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
 		},
+		"escapes count as the characters that they stand for": {
+			reported: exchange.Outcome{Status: "Succeeded", Result: []byte(`"\u4e2d\u003c\u00fc"`)},
+			want:     outcomes.Outcome{Status: outcomes.Succeeded, Result: []byte(`"\u4e2d\u003c\u00fc"`)},
+		},
+		"escapes of a result that is too large": {
+			reported: exchange.Outcome{Status: "Succeeded", Result: []byte(`"\u4e2d\u6587\u4e2d"`)},
+			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",
+				Message: "the result has 11 bytes; at most 10 are kept: store it elsewhere and return where it is"}},
+		},
 		"a result text that is too large is a failure": {
 			reported: exchange.Outcome{Status: "Succeeded", ResultText: &text},
 			want: outcomes.Outcome{Status: outcomes.Failed, Error: &outcomes.ErrorText{Type: "ResultTooLarge",

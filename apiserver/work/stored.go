@@ -38,7 +38,7 @@ func storedOutcome(o *exchange.Outcome, limits exchange.Limits) outcomes.Outcome
 		if o.ResultText != nil {
 			stored.ResultText = []byte(*o.ResultText)
 		}
-		if size := max(len(stored.Result), len(stored.ResultText)); size > limits.ResultBytes {
+		if size := resultSize(&stored, limits.ResultBytes); size > limits.ResultBytes {
 			stored.Status, stored.Result, stored.ResultText = outcomes.Failed, nil, nil
 			stored.Error = &outcomes.ErrorText{
 				Type:    ErrorResultTooLarge,
@@ -56,6 +56,15 @@ func storedOutcome(o *exchange.Outcome, limits exchange.Limits) outcomes.Outcome
 		stored.Error = &text
 	}
 	return stored
+}
+
+// resultSize returns the size of a result in bytes of UTF-8: an escape counts as much as the character that it stands for.
+func resultSize(o *outcomes.Outcome, limit int) int {
+	size := len(o.Result)
+	if size > limit {
+		size = printable.ReadableSize(o.Result)
+	}
+	return max(size, len(o.ResultText))
 }
 
 func storedError(e *exchange.ErrorText) outcomes.ErrorText {

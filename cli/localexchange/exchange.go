@@ -34,6 +34,7 @@ type Exchange struct {
 	timeout   int
 	batchSize int
 	report    func(exchange.Outcome)
+	loaded    func(exchange.LoadOutput)
 	listener  net.Listener
 	server    *http.Server
 
@@ -51,14 +52,15 @@ type Exchange struct {
 }
 
 // New serves the inputs on a port of this machine to the worker that presents Token. It calls report with each outcome, one
-// after the other. batchSize is the maximum number of inputs in one call of the handler.
-func New(inputs []exchange.Input, timeoutSeconds, batchSize int, report func(exchange.Outcome)) (*Exchange, error) {
+// after the other, and loaded with what the module printed while it was loaded, if the load succeeded. batchSize is the maximum number of
+// inputs in one call of the handler.
+func New(inputs []exchange.Input, timeoutSeconds, batchSize int, report func(exchange.Outcome), loaded func(exchange.LoadOutput)) (*Exchange, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("opening a port on this machine: %w", err)
 	}
 	e := &Exchange{
-		token: rand.Text(), timeout: timeoutSeconds, batchSize: max(batchSize, 1), report: report, listener: listener,
+		token: rand.Text(), timeout: timeoutSeconds, batchSize: max(batchSize, 1), report: report, loaded: loaded, listener: listener,
 		inputs: inputs, pending: indexset.Span(0, len(inputs)-1),
 	}
 	e.server = &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second}
@@ -91,7 +93,7 @@ func (e *Exchange) Left() int {
 	return len(e.inputs) - e.done.Len()
 }
 
-// LoadError is why the module could not be loaded, nil if it could.
+// LoadError is why the module could not be loaded, with what it printed before, nil if it could.
 func (e *Exchange) LoadError() *exchange.ErrorText {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -127,7 +129,12 @@ func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func refuse(w http.ResponseWriter, status int, err error) {
-	text, _ := json.Marshal(map[string]string{"error": err.Error()})
+	refusal := exchange.Refusal{Error: err.Error()}
+	var request *exchange.RequestError
+	if errors.As(err, &request) {
+		refusal.Index = request.Index
+	}
+	text, _ := json.Marshal(refusal)
 	write(w, status, text)
 }
 
@@ -150,6 +157,9 @@ func (e *Exchange) process(r *exchange.Request) ([]byte, error) {
 	case r.Sequence <= e.sequence:
 		return nil, errSequence
 	}
+	if r.LoadOutput.Bytes() > 0 && r.LoadError == nil {
+		e.loaded(*r.LoadOutput)
+	}
 	for _, o := range r.Outcomes {
 		if !e.leased.Contains(o.Index) {
 			continue
@@ -165,7 +175,8 @@ func (e *Exchange) process(r *exchange.Request) ([]byte, error) {
 	e.suspects = e.suspects.Union(suspects)
 	e.pending = e.pending.Union(returned.Minus(suspects))
 	if r.LoadError != nil {
-		e.loadError = r.LoadError
+		failed := r.LoadOutput.AddTo(*r.LoadError)
+		e.loadError = &failed
 	}
 	text, err := json.Marshal(e.answer(r))
 	if err != nil {

@@ -24,7 +24,7 @@ func start(t *testing.T, n int, report func(exchange.Outcome)) worker {
 	for i := range n {
 		inputs = append(inputs, exchange.Input{Index: i, Literal: "(1,)"})
 	}
-	e, err := New(inputs, 60, 1, report)
+	e, err := New(inputs, 60, 1, report, func(exchange.LoadOutput) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,28 @@ func TestAModuleThatCannotBeLoadedEndsTheRun(t *testing.T) {
 	if action, _ := w.call(`{"protocol":1,"sequence":1,"loadError":{"type":"SyntaxError","message":"m"}}`); action != "stop" {
 		t.Errorf("the answer is %s", action)
 	}
-	if got := w.e.LoadError(); got == nil || got.Type != "SyntaxError" {
+	if got := w.e.LoadError(); got == nil || got.Type != "SyntaxError" || got.Traceback != "" {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestTheOutputOfALoadIsReportedOnceOrInItsError(t *testing.T) {
+	var got []exchange.LoadOutput
+	e, err := New([]exchange.Input{{Index: 0, Literal: "(1,)"}}, 60, 1, func(exchange.Outcome) {}, func(l exchange.LoadOutput) { got = append(got, l) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	w := worker{t, e}
+	for range 2 {
+		w.call(`{"protocol":1,"sequence":1,"want":true,"loadOutput":{"stdout":"weights\n"}}`)
+	}
+	w.call(`{"protocol":1,"sequence":2,"held":"0"}`)
+	w.call(`{"protocol":1,"sequence":3,"held":"0","loadOutput":{"stderr":"boom\n"},"loadError":{"type":"ProcessExited","message":"m"}}`)
+	if diff := cmp.Diff([]exchange.LoadOutput{{Stdout: "weights\n"}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if want := "ProcessExited: m\n\nThe module printed this to stderr while it was loaded:\nboom\n"; e.LoadError() == nil || e.LoadError().Traceback != want {
+		t.Errorf("%+v", e.LoadError())
 	}
 }

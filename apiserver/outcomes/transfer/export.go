@@ -41,6 +41,7 @@ type table struct {
 var tables = []table{
 	{name: "runs", order: "id", id: "id", unique: []string{"uid"}},
 	{name: "workers", order: "id", id: "id", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
+	{name: "load_output", order: "worker_id", refers: map[string]string{"worker_id": "workers", "run_id": "runs"}, owner: "run_id"},
 	{name: "attempts", order: "run_id, idx", refers: map[string]string{"run_id": "runs"}, owner: "run_id"},
 	{name: "outcomes", order: "id", packed: "id", packedOf: "runs", refers: map[string]string{"worker_id": "workers"}, owner: "id"},
 	// Incomplete uploads cannot be identified in another store, so they are not exported.

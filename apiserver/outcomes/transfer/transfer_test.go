@@ -69,6 +69,9 @@ func furnish(t *testing.T, store outcomes.Store, names ...string) {
 				}
 				workers = append(workers, w)
 			}
+			if err := tx.PutLoadOutput(run.ID, &outcomes.LoadOutput{WorkerID: workers[1].ID, Stdout: []byte("loaded\x00 ü"), Stderr: []byte{}}); err != nil {
+				return err
+			}
 			all := []outcomes.Outcome{
 				{Index: 0, Status: outcomes.Succeeded, WorkerID: workers[2].ID},
 				{Index: 1, Status: outcomes.TimedOut, ResultText: []byte{}, Error: &outcomes.ErrorText{}, WorkerID: workers[0].ID},
@@ -98,12 +101,14 @@ type contents struct {
 	Workers  []outcomes.Worker
 	Attempts map[int]outcomes.Attempts
 	Outcomes []outcomes.Outcome
+	Loads    []outcomes.LoadOutput
 	Upload   *outcomes.Upload
 	Chunks   []outcomes.Chunk
 }
 
 var withoutNumbers = cmp.Options{
 	cmpopts.IgnoreFields(outcomes.Run{}, "ID"), cmpopts.IgnoreFields(outcomes.Upload{}, "ID"), cmpopts.IgnoreFields(outcomes.Worker{}, "ID", "RunID"), cmpopts.IgnoreFields(outcomes.Outcome{}, "WorkerID"),
+	cmp.Transformer("text", func(l outcomes.LoadOutput) [3]string { return [3]string{l.PodName, string(l.Stdout), string(l.Stderr)} }),
 	cmp.Comparer(func(a, b indexset.Set) bool { return a.Equal(b) }),
 	bytesAtOnce,
 }
@@ -132,8 +137,16 @@ func contentsOf(t *testing.T, store outcomes.Store) map[types.UID]contents {
 			c.Run = *run
 			workers, err1 := tx.Workers(run.ID)
 			attempts, err2 := tx.Attempts(run.ID, indexset.Span(0, 1000))
+			ids, err3 := tx.LoadWorkers(run.ID)
+			for _, id := range ids {
+				load, err := tx.LoadOutput(run.ID, id)
+				if err != nil {
+					return err
+				}
+				c.Loads = append(c.Loads, *load)
+			}
 			c.Workers, c.Attempts = workers, attempts
-			return errors.Join(err1, err2)
+			return errors.Join(err1, err2, err3)
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +201,7 @@ func TestACopyHasAllRows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := "2 runs, 6 workers, 2 attempts, 600 outcomes, 3 uploads, 6 upload_chunks"; counts.String() != want {
+			if want := "2 runs, 6 workers, 2 load_output, 2 attempts, 600 outcomes, 3 uploads, 6 upload_chunks"; counts.String() != want {
 				t.Errorf("copied: %s; want %s", counts, want)
 			}
 			copied := openAt(t, to)
@@ -320,7 +333,7 @@ func TestImportSkipsRunsThatTheStoreHas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := imported.Added.String()+"; "+imported.Skipped.String(), "1 runs, 3 workers, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks; 1 runs, 3 workers, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks"; got != want {
+			if got, want := imported.Added.String()+"; "+imported.Skipped.String(), "1 runs, 3 workers, 1 load_output, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks; 1 runs, 3 workers, 1 load_output, 1 attempts, 300 outcomes, 1 uploads, 2 upload_chunks"; got != want {
 				t.Errorf("added and skipped: %s; want %s", got, want)
 			}
 			want := contentsOf(t, first)
