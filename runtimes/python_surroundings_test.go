@@ -99,11 +99,12 @@ func TestAHomeThatCanBeWrittenAndNamesThatAreSetAreKept(t *testing.T) {
 		set  []string
 		want string
 	}{
-		"all are set":                    {[]string{"HOME=FOLDER/a", "USER=me", "LOGNAME=I", "XDG_CACHE_HOME=FOLDER"}, `["FOLDER/a","me","I","FOLDER"]`},
-		"a home that does not exist yet": {[]string{"HOME=FOLDER/new", "USER=", "LOGNAME=I", "XDG_CACHE_HOME="}, `["FOLDER/new","I","I","FOLDER/new/.cache"]`},
-		"a home that cannot be made":     {[]string{"HOME=/proc/none", "USER=me", "LOGNAME=", "XDG_CACHE_HOME=/dev/null"}, `["OWN","me","me","OWN/.cache"]`},
-		"the home of an unknown user":    {[]string{"HOME=/", "USER=me", "LOGNAME=me", "XDG_CACHE_HOME="}, `["OWN","me","me","OWN/.cache"]`},
-		"a cache that cannot be written": {[]string{"HOME=FOLDER/a", "USER=me", "LOGNAME=me", "XDG_CACHE_HOME=/dev/null"}, `["FOLDER/a","me","me","FOLDER/a/.cache"]`},
+		"all are set":                     {[]string{"HOME=FOLDER/a", "USER=me", "LOGNAME=I", "XDG_CACHE_HOME=FOLDER"}, `["FOLDER/a","me","I","FOLDER"]`},
+		"a home that does not exist yet":  {[]string{"HOME=FOLDER/new", "USER=", "LOGNAME=I", "XDG_CACHE_HOME="}, `["FOLDER/new","I","I","FOLDER/new/.cache"]`},
+		"a home that cannot be made":      {[]string{"HOME=/proc/none", "USER=me", "LOGNAME=", "XDG_CACHE_HOME=/dev/null"}, `["OWN","me","me","OWN/.cache"]`},
+		"the home of an unknown user":     {[]string{"HOME=/", "USER=me", "LOGNAME=me", "XDG_CACHE_HOME="}, `["OWN","me","me","OWN/.cache"]`},
+		"a cache that does not exist yet": {[]string{"HOME=FOLDER/a", "USER=me", "LOGNAME=me", "XDG_CACHE_HOME=FOLDER/b/c"}, `["FOLDER/a","me","me","FOLDER/b/c"]`},
+		"a cache that cannot be written":  {[]string{"HOME=FOLDER/a", "USER=me", "LOGNAME=me", "XDG_CACHE_HOME=/dev/null"}, `["FOLDER/a","me","me","FOLDER/a/.cache"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,7 +237,7 @@ def handler(event):
     os.unlink('/dev/shm/segment')
     return size >> 20
 `, inImage(t, home), withEnv("SHAREDCLOUD_HOME="+home, "SHAREDCLOUD_SHARED_MEMORY_OWNER=worker"))
-		const advice = "shared memory is full, /dev/shm (64 MiB): to get more, set spec.pod.sharedMemory of the Function"
+		const advice = "/dev/shm is full (64 MiB): to get more shared memory, set spec.pod.sharedMemory of the Function"
 		expected{status: "Failed", crash: true, kind: "ProcessKilled", message: advice}.compare(t, e.outcome(t, 1))
 		if o := e.outcome(t, 2); o.Error == nil || !strings.Contains(o.Error.Traceback, advice) {
 			t.Errorf("the exception of a full file system is %+v", o.Error)

@@ -266,10 +266,11 @@ RUNNER = without_runner.__code__.co_filename
 
 def members_of(error):
     """Returns the exceptions of an exception group of any class."""
-    members = getattr(error, 'exceptions', None)
-    if not isinstance(members, (list, tuple)):
+    try:
+        members = error.exceptions
+    except Exception:
         return []
-    return [member for member in members[:15] if isinstance(member, BaseException)]
+    return [member for member in members[:15] if isinstance(member, BaseException)] if type(members) in (list, tuple) else []
 
 
 def trace_of(error, trace, depth=0):
@@ -315,7 +316,7 @@ def describe(error, trace, source):
     except Exception:
         shown = u'%s: %s\n' % (type(error).__name__, message)
     if u'No space left on device' in message or u'Bus error' in message:
-        shown += shared_memory_advice(u'shm' in message)
+        shown += shared_memory_advice(u'shm' in message, u'%s\n')
     return error_object(type(error).__name__, message, shown)
 
 
@@ -945,12 +946,9 @@ class Tail(object):
             self.kept += len(data)
             if self.kept <= limit:
                 return
-            self.recent, self.parts = self.parts, collections.deque()
-            self.kept, self.line, data = 0, b'', b''.join(self.recent)
-        else:
-            self.recent.append(data)
-        while sum(map(len, self.recent)) - len(self.recent[0]) >= MAX_LIVE:
-            self.recent.popleft()
+            data, self.line, self.recent = b''.join(self.parts), b'', b''
+            self.parts, self.kept = collections.deque(), 0
+        self.recent = (self.recent + data)[-MAX_LIVE:]
         lines, end, self.line = (self.line + data).rpartition(b'\n')
         if b'\r' in lines:
             lines = b'\n'.join([collapsed(line) for line in lines.split(b'\n')])
@@ -963,14 +961,15 @@ class Tail(object):
             self.line = b''
 
     def keep(self, data, limit):
-        self.parts.append(data)
-        self.kept += len(data)
+        if data:
+            self.parts.append(data)
+            self.kept += len(data)
         while self.parts and self.kept - len(self.parts[0]) >= limit:
             self.kept -= len(self.parts.popleft())
 
     def raw(self):
         """Returns chunks that end with the last bytes as they were printed."""
-        return list(self.parts if self.recent is None else self.recent)
+        return list(self.parts) if self.recent is None else [self.recent]
 
     def take(self, limit):
         """Returns the bytes that are kept and the number of those that are not; empties the tail."""
@@ -1479,20 +1478,20 @@ THREADS_LIKE_OMP = ('OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'BLIS_NUM_THREADS
 THREADS = ('NUMBA_NUM_THREADS', 'RAYON_NUM_THREADS', 'POLARS_MAX_THREADS')
 
 
-def shared_memory_advice(always):
+def shared_memory_advice(always, form):
     """Returns what to add to an error that may be due to /dev/shm; '' if it is not full, unless `always`."""
     try:
         stat = os.statvfs(SHARED_MEMORY)
     except OSError:
         return ''
-    full = stat.f_bavail * 50 < stat.f_blocks
+    full, size = stat.f_bavail * 50 < stat.f_blocks, '%d MiB' % (stat.f_blocks * stat.f_frsize >> 20)
     if not stat.f_blocks or not full and not always:
         return ''
-    return '%s %s (%d MiB): to get more, %s' % (
-        ': shared memory is full,' if full else ': if it needs more shared memory than there is in', SHARED_MEMORY,
-        stat.f_blocks * stat.f_frsize >> 20,
-        'enlarge the volume that the Function mounts there' if os.environ.get(SHARED_MEMORY_OWNER) == 'user' else
-        'set spec.pod.sharedMemory of the Function, such as 1Gi')
+    return form % (
+        ('%s is full (%s): to get more shared memory, ' if full else '%s has %s: if the process needs more shared memory, ')
+        % (SHARED_MEMORY, size) +
+        ('enlarge the volume that the Function mounts there' if os.environ.get(SHARED_MEMORY_OWNER) == 'user' else
+         'set spec.pod.sharedMemory of the Function, such as 1Gi'))
 
 
 def usable(folder):
@@ -1502,7 +1501,7 @@ def usable(folder):
 def made(folder):
     """Makes a folder unless it exists, and returns whether it can be used."""
     try:
-        os.mkdir(folder, 0o700)
+        os.makedirs(folder, 0o700)
     except OSError:
         pass
     return usable(folder)
@@ -1600,7 +1599,7 @@ class Surroundings(object):
             home = values['HOME'] = self.home or self.make_home()
             values.pop('XDG_CACHE_HOME', None)
         cache = values.get('XDG_CACHE_HOME')
-        if not usable(cache) and home:
+        if home and not (cache and made(cache)):
             cache = os.path.join(home, '.cache')
             if not made(cache):
                 cache = os.path.join(self.home or self.make_home(), '.cache')
@@ -2417,7 +2416,7 @@ class Supervisor(object):
                                self.memory.message() + ': the kernel ended the process ' + activity, True)
         reason = death_of(child.status, activity)
         if child.status is not None and child.status & 0x7f == signal.SIGBUS:
-            reason.message += shared_memory_advice(True)
+            reason.message += shared_memory_advice(True, ': %s')
         return reason
 
     def conclude(self, child, reason):
