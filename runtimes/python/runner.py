@@ -205,7 +205,7 @@ class Source(object):
         """Compiles the module under its real path."""
         code = self.data if self.text is None else self.text
         if PYTHON2 and code is self.text:
-            import re            # which takes no Unicode with a cookie, but bytes with a BOM and without one
+            import re            # compile() accepts no Unicode with a cookie, but bytes with a BOM and no cookie
             first = re.sub(br'(?m)^([ \t\f]*#.*?coding)[:=]', br'\1 ', b'\n'.join(code.encode('utf-8').split(b'\n', 2)[:2]))
             code = b'\xef\xbb\xbf' + b'\n'.join([first] + code.encode('utf-8').split(b'\n', 2)[2:])
         # dont_inherit: imports from __future__ in this file must not affect the user's module.
@@ -1471,7 +1471,7 @@ class Memory(object):
 
 
 SHARED_MEMORY = '/dev/shm'
-SHARED_MEMORY_OWNER = 'SHAREDCLOUD_SHARED_MEMORY_OWNER'   # `worker`: /dev/shm is its alone; `user`: a volume of the Function
+SHARED_MEMORY_OWNER = 'SHAREDCLOUD_SHARED_MEMORY_OWNER'   # `worker`: only the worker uses /dev/shm; `user`: it is a volume of the Function
 OMP_THREADS = 'OMP_NUM_THREADS'
 # Libraries that use as many threads as OMP_NUM_THREADS if their own variable is not set, and those that do not.
 THREADS_LIKE_OMP = ('OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'BLIS_NUM_THREADS', 'NUMEXPR_NUM_THREADS')
@@ -1538,7 +1538,7 @@ def nodes_below(folder, device):
 
 
 def remove_below(folder, kept=()):
-    """Removes what is in a folder, except the (inode, device) in `kept`, as far as it takes 5 s."""
+    """Removes what is in a folder, except the (inode, device) in `kept`. Stops after 5 s."""
     deadline = monotonic() + 5
     try:
         device = os.lstat(folder).st_dev
