@@ -1471,7 +1471,8 @@ class Memory(object):
 
 
 SHARED_MEMORY = '/dev/shm'
-SHARED_MEMORY_OWNER = 'SHAREDCLOUD_SHARED_MEMORY_OWNER'   # `worker`: only the worker uses /dev/shm; `user`: it is a volume of the Function
+# `worker`: only the worker uses /dev/shm; `user`: it is a volume of the Function.
+SHARED_MEMORY_OWNER = 'SHAREDCLOUD_SHARED_MEMORY_OWNER'
 OMP_THREADS = 'OMP_NUM_THREADS'
 # Libraries that use as many threads as OMP_NUM_THREADS if their own variable is not set, and those that do not.
 THREADS_LIKE_OMP = ('OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'BLIS_NUM_THREADS', 'NUMEXPR_NUM_THREADS')
