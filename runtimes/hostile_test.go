@@ -54,11 +54,11 @@ var hostileHandlers = map[string]struct {
 	},
 	"one that calls sys.exit": {
 		body: `sys.stdout.write('before'); sys.exit(3)`,
-		want: expected{status: "Failed", crash: true, kind: "ProcessExited", message: "exited with status 3", stdout: "before"},
+		want: expected{status: "Failed", kind: "SystemExit", message: "3", stdout: "before", stderr: "in hostile"},
 	},
 	"one that calls sys.exit with a text": {
 		body: `sys.exit('enough')`,
-		want: expected{status: "Failed", crash: true, kind: "ProcessExited", message: "exited with status 1", stderr: "enough\n"},
+		want: expected{status: "Failed", kind: "SystemExit", message: "enough", stderr: "enough\n"},
 	},
 	"one that dies of a segmentation fault": {
 		body: `ctypes.string_at(0)`,

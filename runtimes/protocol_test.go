@@ -414,15 +414,16 @@ var unloadable = map[string]struct {
 	code string
 	want fault
 }{
-	"a syntax error":                {"def handler(event):\n    return (\n", fault{Type: "SyntaxError", Traceback: `File "handler.py", line`}},
-	"Python 2's print statement":    {"def handler(event):\n    exec 'print 1' in {}, {}, {}, {}\n", fault{Type: "SyntaxError", Traceback: "exec 'print 1'"}},
-	"no handler":                    {"def handle(event):\n    pass\n", fault{Type: "HandlerMissing", Message: "needs to have the following signature: def handler(event)"}},
-	"a handler that is no function": {"handler = 5\n", fault{Type: "HandlerNotCallable", Message: "needs to have the following signature: def handler(event)"}},
-	"an import that fails":          {"import nothing_of_this_name\n", fault{Message: "nothing_of_this_name", Traceback: "line 1, in <module>\n    import nothing_of_this_name\n"}},
-	"a module that exits":           {"import sys\nsys.exit(4)\n", fault{Type: "ProcessExited", Message: "exited with status 4 while it loaded the module"}},
-	"a module that dies":            {"import os\nos.kill(os.getpid(), 11)\n", fault{Type: "ProcessKilled", Message: "signal 11 (SIGSEGV) while it loaded the module"}},
-	"a module with a null byte":     {"\x00", fault{}},
-	"a module that does not end":    {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
+	"a syntax error":                 {"def handler(event):\n    return (\n", fault{Type: "SyntaxError", Traceback: `File "handler.py", line`}},
+	"Python 2's print statement":     {"def handler(event):\n    exec 'print 1' in {}, {}, {}, {}\n", fault{Type: "SyntaxError", Traceback: "exec 'print 1'"}},
+	"no handler":                     {"def handle(event):\n    pass\n", fault{Type: "HandlerMissing", Message: "needs to have the following signature: def handler(event)"}},
+	"a handler that is no function":  {"handler = 5\n", fault{Type: "HandlerNotCallable", Message: "needs to have the following signature: def handler(event)"}},
+	"an import that fails":           {"import nothing_of_this_name\n", fault{Message: "nothing_of_this_name", Traceback: "line 1, in <module>\n    import nothing_of_this_name\n"}},
+	"a module that exits":            {"import sys\nsys.exit(4)\n", fault{Type: "SystemExit", Message: "4", Traceback: "sys.exit(4)"}},
+	"a module that ends its process": {"import os\nos._exit(4)\n", fault{Type: "ProcessExited", Message: "exited with status 4 while it loaded the module"}},
+	"a module that dies":             {"import os\nos.kill(os.getpid(), 11)\n", fault{Type: "ProcessKilled", Message: "signal 11 (SIGSEGV) while it loaded the module"}},
+	"a module with a null byte":      {"\x00", fault{}},
+	"a module that does not end":     {"import time\ntime.sleep(600)\n", fault{Type: "LoadTimedOut", Message: "not loaded within 1 s"}},
 }
 
 func TestAModuleThatCannotBeLoadedIsReported(t *testing.T) {

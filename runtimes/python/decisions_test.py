@@ -207,6 +207,20 @@ class Ends(unittest.TestCase):
         self.assertIsNone(state.ended(child.given, set([2]), reason, 4, 9000))
         self.assertEqual((state.suspects, state.urgent), ([1, 3], True))
 
+    def test_what_the_module_printed_is_reported_once_and_again_after_a_413(self):
+        state, child, output = working(), child_with([]), {'stdout': 'loading'}
+        state.loaded(output)
+        fields = {}
+        state.add_reports(fields, None)
+        self.assertEqual(fields, {'loadOutput': output})
+        state.begin_call(runner.Call(False, 0), child, 1)
+        state.calling = fields, 1
+        state.too_large()
+        again, then = {}, {}
+        state.add_reports(again, None)
+        state.add_reports(then, None)
+        self.assertEqual((again, then), ({'loadOutput': output}, {}))
+
     def test_a_module_that_cannot_be_loaded_is_tried_again_after_growing_delays(self):
         state, delays = working(), []
         for _ in range(6):

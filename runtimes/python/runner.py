@@ -11,7 +11,7 @@ Contents:
   2  The child          loading, calling, encoding, and the end of each input
   3  Output             what inputs print: kept for each input, and passed on to the container's streams
   4  The child's handle starting, feeding, recalling, collecting, killing the whole process tree
-  5  Memory             limits and kills, from the cgroup
+  5  Surroundings       memory and CPUs, from the cgroup; what the image lacks; what a child leaves behind
   6  The exchange       one persistent connection on a thread; each call is repeated until it is answered
   7  Decisions          when to call, what to report, time limits, the end: from values and the time
   8  The supervisor     acts on the decisions
@@ -48,7 +48,7 @@ import types
 PYTHON2 = sys.version_info[0] == 2
 PROTOCOL = 1
 MODULE = 'handler'               # the name under which the user's module is known to itself and to pickle
-FILENAME = 'handler.py'          # what its tracebacks call it
+FILENAME = 'handler.py'          # what tracebacks that are shown call it
 SIGNATURE = 'the code needs to have the following signature: def handler(event)'
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -61,11 +61,12 @@ OUTCOME = b'{'                   # a complete outcome
 OUTCOME_PRINTED = b'='           # stdout and stderr in base64, and an outcome without its closing brace
 OUTCOME_COLLECT = b'+'           # the same; the supervisor collects the rest of the output and acknowledges
 LOADED = b'>'                    # the module is loaded; the supervisor collects its output and acknowledges
-NOT_LOADED = b'<'                # followed by the error
+NOT_LOADED = b'<'                # followed by the error; the same
 
 POD_ENDED = 143                  # exit status; with 0 the Job counts the index as completed and starts no other pod
 DESCRIPTORS_LOST = 197           # exit status: the handler closed the child's own descriptors
 LIMITS = {'resultBytes': 16 << 20, 'outputBytes': 256 << 10}
+LOAD_OUTPUT = 8 << 10            # bytes of each stream that are reported of what the module prints while it is loaded
 MAX_ERROR_TEXT = 64 << 10        # characters of an error's message, and of its traceback
 
 if hasattr(time, 'monotonic'):
@@ -190,32 +191,112 @@ class ResultTooLarge(Exception):
 
 
 class Source(object):
-    """The loader from which inspect, linecache and traceback get the text of the user's module."""
+    """The user's module: its text, and the loader of which inspect, linecache and pkgutil ask for it."""
 
-    def __init__(self, data):
-        self.data = data
+    def __init__(self, path='', data=b''):
+        self.path, self.data = path, data
+        try:
+            # Valid UTF-8 is text that arrived as Unicode: a BOM is dropped, and a coding cookie ignored.
+            self.text = data.decode('utf-8-sig')
+        except UnicodeDecodeError:
+            self.text = None     # compile() follows the cookie
+
+    def compiled(self):
+        """Compiles the module under its real path."""
+        code = self.data if self.text is None else self.text
+        if PYTHON2 and code is self.text:
+            import re            # compile() accepts no Unicode with a cookie, but bytes with a BOM and no cookie
+            first = re.sub(br'(?m)^([ \t\f]*#.*?coding)[:=]', br'\1 ', b'\n'.join(code.encode('utf-8').split(b'\n', 2)[:2]))
+            code = b'\xef\xbb\xbf' + b'\n'.join([first] + code.encode('utf-8').split(b'\n', 2)[2:])
+        # dont_inherit: imports from __future__ in this file must not affect the user's module.
+        return compile(code, self.path, 'exec', 0, True)
+
+    def attach(self, module):
+        """Makes the module look like one that was imported from its file."""
+        module.__file__, module.__loader__, module.__package__ = self.path, self, ''
+        if not PYTHON2:
+            from importlib.machinery import ModuleSpec
+            module.__spec__ = ModuleSpec(MODULE, self, origin=self.path)
+            module.__spec__.has_location = True
+        if b'coding' in b''.join(self.data.split(b'\n', 2)[:2]):
+            self.remember()      # linecache would follow the cookie
 
     def get_source(self, _name=None):
         if PYTHON2:
             return self.data
+        if self.text is not None:
+            return self.text
         import importlib.util
         return importlib.util.decode_source(self.data)
 
+    def get_filename(self, _name=None):
+        return self.path
+
+    def get_data(self, path):
+        with open(path, 'rb') as data:
+            return data.read()
+
+    def is_package(self, _name=None):
+        return False
+
     def remember(self):
-        """Puts the lines into linecache, so that no other handler.py, in the working directory, is read for them."""
+        """Puts the lines into linecache."""
         import linecache
         try:
-            lines = self.get_source().splitlines(True)
+            text = self.get_source()
         except (SyntaxError, UnicodeError):
             return
-        linecache.cache[FILENAME] = (len(self.data), None, lines, FILENAME)
+        lines = [line + '\n' for line in text.replace('\r\n', '\n').replace('\r', '\n').split('\n')]
+        linecache.cache[self.path] = (len(self.data), None, lines, self.path)
+
+
+ASYNCIO = os.path.join(os.path.dirname(os.__file__), 'asyncio', '')
 
 
 def without_runner(trace):
-    """Returns the part of a traceback that is the user's, without the frames of this file, which come first."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == without_runner.__code__.co_filename:
+    """Returns the part of a traceback that is the user's, without the frames of this file and of its event loop before it."""
+    while trace is not None and (trace.tb_frame.f_code.co_filename == RUNNER or
+                                 trace.tb_frame.f_code.co_filename.startswith(ASYNCIO)):
         trace = trace.tb_next
     return trace
+
+
+RUNNER = without_runner.__code__.co_filename
+
+
+def members_of(error):
+    """Returns the exceptions of an exception group of any class."""
+    try:
+        members = error.exceptions
+    except Exception:
+        return []
+    return [member for member in members[:15] if isinstance(member, BaseException)] if type(members) in (list, tuple) else []
+
+
+def trace_of(error, trace, depth=0):
+    """Returns the traceback of an exception as text, with its causes, its notes, and the members of a group."""
+    import traceback
+    if PYTHON2:
+        lines, shown = traceback.format_exception(type(error), error, without_runner(trace)), None
+    else:
+        shown = traceback.TracebackException(type(error), error, without_runner(trace))
+        found, seen = [shown], set()
+        while found:
+            part = found.pop()
+            if part is None or id(part) in seen:
+                continue
+            seen.add(id(part))
+            part.stack[:] = [frame for frame in part.stack if frame.filename != RUNNER]
+            found += [part.__cause__, part.__context__] + list(getattr(part, 'exceptions', None) or ())
+        lines = list(shown.format())
+    if sys.version_info < (3, 11):
+        notes = getattr(error, '__notes__', None)
+        lines += [u'%s\n' % (note,) for note in notes] if isinstance(notes, (list, tuple)) else []
+    if depth < 10 and not getattr(shown, 'exceptions', None):
+        for member in members_of(error):
+            lines.append(u'\nOne of its exceptions:\n\n')
+            lines.append(trace_of(member, getattr(member, '__traceback__', None), depth + 1))
+    return u''.join(as_text(line) for line in lines)
 
 
 def describe(error, trace, source):
@@ -227,13 +308,15 @@ def describe(error, trace, source):
             message = as_text(str(error))
         except BaseException:
             message = u'<the message of the exception cannot be shown>'
+    if isinstance(error, SystemExit) and not message:
+        message = u'sys.exit() was called'
     try:
-        import traceback
         source.remember()
-        lines = traceback.format_exception(type(error), error, without_runner(trace))
-        shown = u''.join(as_text(line) for line in lines)
+        shown = trace_of(error, trace).replace(u'File "%s"' % as_text(source.path), u'File "%s"' % FILENAME)
     except Exception:
         shown = u'%s: %s\n' % (type(error).__name__, message)
+    if u'No space left on device' in message or u'Bus error' in message:
+        shown += shared_memory_advice(u'shm' in message, u'%s\n')
     return error_object(type(error).__name__, message, shown)
 
 
@@ -309,7 +392,7 @@ class Child(object):
         self.pid = os.getpid()
         self.announce_at = fcntl.fcntl(self.result, F_GETPIPE_SZ) // 4
         self.modules = list(sys.modules.values())    # Python 2 clears a module without references
-        self.source = Source(b'')
+        self.source = Source()
         self.poller = select.poll()
         for fd in (self.claim, self.reading, self.out, self.err):
             self.poller.register(fd, select.POLLIN)
@@ -401,18 +484,15 @@ class Child(object):
         sys.argv[:] = [self.path]
         sys.modules['__main__'] = types.ModuleType('__main__')   # hides the runner's, also from multiprocessing
         module = types.ModuleType(MODULE)
-        module.__file__ = self.path
         sys.modules[MODULE] = module
         self.running = True
         try:
             with open(self.path, 'rb') as code:
-                self.source = Source(code.read())
-            module.__loader__ = self.source
-            # dont_inherit: imports from __future__ in this file must not affect the user's module.
-            exec(compile(self.source.data, FILENAME, 'exec', 0, True), module.__dict__)
-        except SystemExit as error:
-            self.exit_as_asked(error)
+                self.source = Source(self.path, code.read())
+            self.source.attach(module)
+            exec(self.source.compiled(), module.__dict__)
         except BaseException as error:
+            self.exit_as_asked(error)
             self.report_load_error(describe(error, sys.exc_info()[2], self.source))
         self.running = False
         self.exit_if_forked()
@@ -432,9 +512,9 @@ class Child(object):
         self.running = False
         self.exit_if_forked(error)
         self.flush(True)
-        self.show(error)
         self.report(NOT_LOADED + dumps(error).encode('ascii') + b'\n')
-        self.notify()
+        self.wait_for_collection()   # the error that follows is not what the module printed
+        self.show(error)
         os._exit(1)
 
     def show(self, error):
@@ -444,16 +524,22 @@ class Child(object):
         except OSError:
             pass
 
+    def is_copy(self):
+        """Whether the user's code has forked this process."""
+        return self.forked or self.by_pid and os.getpid() != self.pid
+
     def exit_if_forked(self, error=None):
-        """Ends the process if the user's code forked it: a copy must not report."""
-        if self.forked or self.by_pid and os.getpid() != self.pid:
+        """Ends the process if it is a copy, which must not report."""
+        if self.is_copy():
             self.flush()
             if error:
                 self.show(error)
             os._exit(1 if error else 0)
 
     def exit_as_asked(self, exit_):
-        """Ends the process with the status of a SystemExit, which the supervisor then reports."""
+        """Ends a copy of the process with the status of a SystemExit. In the process itself, that is an exception."""
+        if not isinstance(exit_, SystemExit) or not self.is_copy():
+            return
         status = exit_.code
         if status is None:
             status = 0
@@ -510,9 +596,6 @@ class Child(object):
                 fields = encoded(value, self.limit)
                 self.running = False
                 failure = None
-            except SystemExit as error:
-                self.running = False
-                self.exit_as_asked(error)
             except BaseException as error:
                 self.running = False
                 spent = clock() - before
@@ -562,9 +645,6 @@ class Child(object):
                                 'and not %s' % (len(items), kind))
             values = [self.outcome_of(value) for value in values]
             self.running = False
-        except SystemExit as error:
-            self.running = False
-            self.exit_as_asked(error)
         except BaseException as error:
             self.running = False
             failure = error, sys.exc_info()[2]
@@ -592,7 +672,7 @@ class Child(object):
         else:
             try:
                 return 'Succeeded', encoded(value, self.limit)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 failure = error, sys.exc_info()[2]
         return 'Failed', self.failed(failure)
 
@@ -623,6 +703,7 @@ class Child(object):
 
     def failed(self, failure):
         """Returns the field for the error of a handler that raised. Its traceback goes to the input's stderr, too."""
+        self.exit_as_asked(failure[0])
         try:
             error = describe(failure[0], failure[1], self.source)
         except BaseException:
@@ -807,7 +888,7 @@ def read_literals(items):
 
 
 def child_main(path, descriptors):
-    child = Child(path, descriptors)
+    child = Child(os.path.abspath(path), descriptors)
     child.settle()
     runner = os.path.dirname(os.path.abspath(sys.argv[0]))
     if sys.path and os.path.abspath(sys.path[0]) == runner:
@@ -825,26 +906,91 @@ def child_main(path, descriptors):
 # ---------------------------------------------------------------------------------------------------------------------
 # 3  Output
 
+def over(shown, text):
+    """Returns what a line shows after a carriage return and a text; before, it shows `shown`."""
+    text = text.rstrip(b'\b')
+    if text.endswith(b'\x1b[2K'):
+        return b''
+    if not text or not shown or b'\x1b[K' in text or b'\x1b[2K' in text:
+        return text or shown
+    old, new = shown.decode('utf-8', 'replace'), text.decode('utf-8', 'replace')
+    return text + old[len(new):].encode('utf-8') if len(new) < len(old) else text
+
+
+def collapsed(line):
+    """Returns a line as a terminal shows it when it has executed the carriage returns; one at its end is kept."""
+    if b'\r' not in line:
+        return line
+    shown = b''
+    for text in line.split(b'\r'):
+        shown = over(shown, text)
+    return shown + b'\r' if line.endswith(b'\r') else shown
+
+
 class Tail(object):
-    """The last bytes that one input printed to one stream. Holds at most the limit and one chunk."""
+    """The last bytes that one input printed to one stream. Holds about twice the limit and one chunk, at most.
+
+    Up to the limit, they are kept as they are. If there are more, what carriage returns overwrite is dropped before
+    anything is cut, so that a progress bar does not push out the lines before it.
+    """
 
     def __init__(self):
         self.parts, self.kept, self.total = collections.deque(), 0, 0
+        # From the limit on: the incomplete line, and the last bytes as they were printed.
+        self.line = self.recent = None
 
     def add(self, data, limit):
-        self.parts.append(data)
-        self.kept += len(data)
         self.total += len(data)
+        if self.line is None:
+            self.parts.append(data)
+            self.kept += len(data)
+            if self.kept <= limit:
+                return
+            data, self.line, self.recent = b''.join(self.parts), b'', b''
+            self.parts, self.kept = collections.deque(), 0
+        self.recent = (self.recent + data)[-MAX_LIVE:]
+        lines, end, self.line = (self.line + data).rpartition(b'\n')
+        if b'\r' in lines:
+            lines = b'\n'.join([collapsed(line) for line in lines.split(b'\n')])
+        if b'\r' in self.line:
+            before, _, last = self.line.rpartition(b'\r')
+            self.line = collapsed(before).rstrip(b'\r') + b'\r' + last
+        self.keep(lines + end, limit)
+        if len(self.line) > limit:
+            self.keep(self.line, limit)
+            self.line = b''
+
+    def keep(self, data, limit):
+        if data:
+            self.parts.append(data)
+            self.kept += len(data)
         while self.parts and self.kept - len(self.parts[0]) >= limit:
             self.kept -= len(self.parts.popleft())
 
+    def raw(self):
+        """Returns chunks that end with the last bytes as they were printed."""
+        return list(self.parts) if self.recent is None else [self.recent]
+
     def take(self, limit):
-        """Returns the bytes that are kept and the number of those dropped before them; empties the tail."""
+        """Returns the bytes that are kept and the number of those that are not; empties the tail."""
+        if self.kept > limit and self.line is None:
+            self.add(b'', limit)
         data = b''.join(self.parts)
+        if self.line:
+            data += collapsed(self.line)
         data = data[max(0, len(data) - limit):]
         dropped = self.total - len(data)
         self.__init__()
         return data, dropped
+
+    def text(self):
+        """Returns the end of the output as text of at most LOAD_OUTPUT bytes; empties the tail."""
+        data, dropped = self.take(LOAD_OUTPUT)
+        data = data.decode('utf-8', 'replace').encode('utf-8')
+        if not dropped and len(data) <= LOAD_OUTPUT:
+            return data.decode('utf-8')
+        kept = data[-(LOAD_OUTPUT - 40):].decode('utf-8', 'ignore')      # with room for the first line
+        return u'[... %d bytes cut ...]\n%s' % (dropped + len(data) - len(kept.encode('utf-8')), kept)
 
 
 class ContainerStream(object):
@@ -915,7 +1061,7 @@ class OutputStream(object):
 
     def since(self, start, limit):
         """Returns the end of what the executing input has printed from byte `start` on: (offset of the first one, bytes)."""
-        data = b''.join(list(self.tail.parts) + self.fresh)
+        data = b''.join(self.tail.raw() + self.fresh)
         end = self.printed()
         data = data[-min(len(data), end - start, limit):] if end > start else b''
         return end - len(data), data
@@ -986,7 +1132,7 @@ def packed(first, limit, batch_size, batch):
 class ChildHandle(object):
     """One child: its process, its pipes, and the inputs that it was given and that have no outcome yet."""
 
-    def __init__(self, code, limits, container_streams):
+    def __init__(self, code, limits, container_streams, environment):
         self.limits = limits
         self.number = 0
         self.given = collections.deque()    # in the order of their claims
@@ -994,6 +1140,7 @@ class ChildHandle(object):
         self.unsent = b''                   # for the control socket
         self.lines = b''                    # of the result pipe: an incomplete line
         self.loading, self.load_error, self.status = True, None, None
+        self.load_output = {}
         self.reading = False                # the byte is in the pipe of this name
         self.started = monotonic()
         claim, self.claim_end = os.pipe()
@@ -1018,7 +1165,7 @@ class ChildHandle(object):
         for fd in inherited:
             set_inherited(fd, True)
         try:
-            self.pid = self.spawn(code, inherited, out_end, err_end)
+            self.pid = self.spawn(code, inherited, out_end, err_end, environment)
         finally:
             for fd in (result_end, out_end, err_end):
                 os.close(fd)
@@ -1027,14 +1174,14 @@ class ChildHandle(object):
                 set_inherited(fd, False)
 
     @staticmethod
-    def spawn(code, inherited, out, err):
+    def spawn(code, inherited, out, err, environment):
         import subprocess
-        command, environment = [sys.executable], None
+        command = [sys.executable]
         if PYTHON2:
             command.append('-u')
-            if 'PYTHONIOENCODING' not in os.environ:
+            if 'PYTHONIOENCODING' not in environment:
                 # The interpreter reads it when it starts; the child removes it again.
-                environment = dict(os.environ, PYTHONIOENCODING='utf-8', SHAREDCLOUD_ENCODING_SET='1')
+                environment = dict(environment, PYTHONIOENCODING='utf-8', SHAREDCLOUD_ENCODING_SET='1')
         command += [os.path.abspath(__file__), '--child', code] + [str(fd) for fd in inherited]
         with open(os.devnull, 'rb') as null:
             process = subprocess.Popen(command, stdin=null, stdout=out, stderr=err, close_fds=False, env=environment)
@@ -1118,14 +1265,20 @@ class ChildHandle(object):
             elif kind == LOADED:
                 self.loading = False
                 self.collect_output()
-                for stream in self.streams:
-                    stream.tail = Tail()     # what the module printed while loading belongs to no input
+                self.load_output = self.take_load_output()   # it belongs to no input
             elif kind == NOT_LOADED:
                 self.load_error = json.loads(line[1:].decode('ascii'))
+                self.collect_output()
+                self.load_output = self.take_load_output()
         # Only after these outcomes: what is left was not printed by their inputs.
         for stream in self.streams:
             stream.settle(self.limits['outputBytes'])
         return done
+
+    def take_load_output(self):
+        """Returns the field loadOutput of a call."""
+        texts = [(stream.name, stream.tail.text()) for stream in self.streams]
+        return dict((name, text) for name, text in texts if text)
 
     def add_output(self, words):
         """Adds the output that the child has read itself, in base64."""
@@ -1232,7 +1385,42 @@ class ChildHandle(object):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# 5  Memory
+# 5  Memory and surroundings
+
+def content(path):
+    """Returns the text of a file of the kernel, '' if there is none."""
+    try:
+        with open(path) as data:
+            return data.read()
+    except (OSError, IOError):
+        return ''
+
+
+def cgroup(root, controller, probe2, probe1):
+    """Returns whether the cgroups have version 2, and the folder of this process's own one."""
+    unified = os.path.exists(os.path.join(root, 'cgroup.controllers'))
+    own = {}
+    for line in content('/proc/self/cgroup').splitlines():
+        _, controllers, path = line.split(':', 2)
+        own.update((name, path.lstrip('/')) for name in controllers.split(','))
+    base = root if unified else os.path.join(root, controller)
+    path = os.path.join(base, own.get('' if unified else controller, ''))
+    # Inside a container, the container's own cgroup is often mounted as the root.
+    return unified, path if os.path.exists(os.path.join(path, probe2 if unified else probe1)) else base
+
+
+def cpu_limit(root='/sys/fs/cgroup'):
+    """Returns how many CPUs the cgroup allows, rounded up; None if it has no limit."""
+    unified, folder = cgroup(root, 'cpu', 'cpu.max', 'cpu.cfs_quota_us')
+    found = []
+    while len(folder) >= len(root):
+        files = ['cpu.max'] if unified else ['cpu.cfs_quota_us', 'cpu.cfs_period_us']
+        words = ' '.join([content(os.path.join(folder, name)) for name in files]).split()
+        if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):
+            found.append(-(-int(words[0]) // int(words[1])))
+        folder = os.path.dirname(folder)
+    return max(1, min(found)) if found else None
+
 
 class Memory(object):
     """Memory as the container's cgroup reports it: the limit, the bytes left, and the number of kills by the kernel.
@@ -1242,35 +1430,18 @@ class Memory(object):
     """
 
     def __init__(self, root='/sys/fs/cgroup'):
-        self.unified = os.path.exists(os.path.join(root, 'cgroup.controllers'))
-        own = {}
-        for line in self.read('/proc/self/cgroup').splitlines():
-            _, controllers, path = line.split(':', 2)
-            own.update((name, path.lstrip('/')) for name in controllers.split(','))
-        base = root if self.unified else os.path.join(root, 'memory')
-        path = os.path.join(base, own.get('' if self.unified else 'memory', ''))
-        # Inside a container, the container's own cgroup is often mounted as the root.
-        probe = 'memory.events' if self.unified else 'memory.oom_control'
-        self.folder = path if os.path.exists(os.path.join(path, probe)) else base
+        self.unified, self.folder = cgroup(root, 'memory', 'memory.events', 'memory.oom_control')
         self.limit = self.number('memory.max' if self.unified else 'memory.limit_in_bytes')
         if self.limit is not None and self.limit > 1 << 60:
             self.limit = None    # v1 shows "no limit" like this
         self.kills = self.killed()
 
-    @staticmethod
-    def read(path):
-        try:
-            with open(path) as data:
-                return data.read()
-        except (OSError, IOError):
-            return ''
-
     def number(self, name):
-        text = self.read(os.path.join(self.folder, name)).strip()
+        text = content(os.path.join(self.folder, name)).strip()
         return int(text) if text.isdigit() else None
 
     def table(self, name):
-        words = [line.split() for line in self.read(os.path.join(self.folder, name)).splitlines()]
+        words = [line.split() for line in content(os.path.join(self.folder, name)).splitlines()]
         return dict((pair[0], int(pair[1])) for pair in words if len(pair) == 2 and pair[1].isdigit())
 
     def killed(self):
@@ -1297,6 +1468,222 @@ class Memory(object):
     def message(self):
         limit = self.limit
         return 'the container ran out of memory' + (' (its limit is %d MiB)' % (limit >> 20) if limit else '')
+
+
+SHARED_MEMORY = '/dev/shm'
+# `worker`: only the worker uses /dev/shm; `user`: it is a volume of the Function.
+SHARED_MEMORY_OWNER = 'SHAREDCLOUD_SHARED_MEMORY_OWNER'
+OMP_THREADS = 'OMP_NUM_THREADS'
+# Libraries that use as many threads as OMP_NUM_THREADS if their own variable is not set, and those that do not.
+THREADS_LIKE_OMP = ('OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'BLIS_NUM_THREADS', 'NUMEXPR_NUM_THREADS')
+THREADS = ('NUMBA_NUM_THREADS', 'RAYON_NUM_THREADS', 'POLARS_MAX_THREADS')
+
+
+def shared_memory_advice(always, form):
+    """Returns what to add to an error that may be due to /dev/shm; '' if it is not full, unless `always`."""
+    try:
+        stat = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return ''
+    full, size = stat.f_bavail * 50 < stat.f_blocks, '%d MiB' % (stat.f_blocks * stat.f_frsize >> 20)
+    if not stat.f_blocks or not full and not always:
+        return ''
+    return form % (
+        ('%s is full (%s): to get more shared memory, ' if full else '%s has %s: if the process needs more shared memory, ')
+        % (SHARED_MEMORY, size) +
+        ('enlarge the volume that the Function mounts there' if os.environ.get(SHARED_MEMORY_OWNER) == 'user' else
+         'set spec.pod.sharedMemory of the Function, such as 1Gi'))
+
+
+def usable(folder):
+    return bool(folder) and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+
+
+def made(folder):
+    """Makes a folder unless it exists, and returns whether it can be used."""
+    try:
+        os.makedirs(folder, 0o700)
+    except OSError:
+        pass
+    return usable(folder)
+
+
+def passwd_entry():
+    try:
+        import pwd
+        return pwd.getpwuid(os.getuid())
+    except (ImportError, KeyError):
+        return None
+
+
+def nodes_below(folder, device):
+    """Returns the path and the status of everything in a folder, contents first, without other file systems in it."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        names = []
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            found = os.lstat(path)
+            if found.st_dev != device:
+                continue
+            if found.st_mode & 0o170000 == 0o040000:
+                if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                    os.chmod(path, 0o700)
+                for node in nodes_below(path, device):
+                    yield node
+        except OSError:
+            continue
+        yield path, found
+
+
+def remove_below(folder, kept=()):
+    """Removes what is in a folder, except the (inode, device) in `kept`. Stops after 5 s."""
+    deadline = monotonic() + 5
+    try:
+        device = os.lstat(folder).st_dev
+    except OSError:
+        return
+    for path, found in nodes_below(folder, device):
+        if (found.st_ino, found.st_dev) in kept or found.st_uid != os.geteuid():
+            continue
+        try:
+            (os.rmdir if found.st_mode & 0o170000 == 0o040000 else os.unlink)(path)
+        except OSError:
+            pass                 # not empty: something in it is kept
+        if monotonic() > deadline:
+            return
+
+
+def system_v():
+    """Returns the shared memory segments, semaphores and message queues that this user has created, as (kind, id)."""
+    found = set()
+    for kind in ('shm', 'sem', 'msg'):
+        lines = [line.split() for line in content('/proc/sysvipc/' + kind).splitlines()]
+        for words in lines[1:]:
+            if int(words[lines[0].index('cuid')]) == os.geteuid():
+                found.add((kind, int(words[1])))
+    return found
+
+
+class Surroundings(object):
+    """What a child finds around it that many images lack, and what it must not leave to the next one.
+
+    A home directory, a name, a number of threads that suits the CPU limit; a temporary directory of its own; an unused
+    /dev/shm.
+    """
+
+    def __init__(self, environment):
+        self.environment = dict(environment)
+        self.temporary = self.own_home = None
+        self.left = []           # temporary folders to remove
+        home = environment.get('SHAREDCLOUD_HOME')
+        self.home = home if usable(home) else None
+        for base in (environment.get('TMPDIR'), '/tmp', '/var/tmp', '/usr/tmp'):
+            if usable(base):
+                self.base = base
+                break
+        else:
+            self.base = os.path.join(self.home or SHARED_MEMORY, '.tmp')
+            made(self.base)
+        self.add_home()
+        self.add_user()
+        self.add_threads()
+        self.cleans = self.owns_shared_memory(environment.get(SHARED_MEMORY_OWNER))
+
+    def add_home(self):
+        """Sets HOME and XDG_CACHE_HOME, if the image has none or they cannot be written."""
+        values, entry = self.environment, passwd_entry()
+        home = values.get('HOME') or entry and entry.pw_dir
+        if not home or home == '/' or not made(home):
+            home = values['HOME'] = self.home or self.make_home()
+            values.pop('XDG_CACHE_HOME', None)
+        cache = values.get('XDG_CACHE_HOME')
+        if home and not (cache and made(cache)):
+            cache = os.path.join(home, '.cache')
+            if not made(cache):
+                cache = os.path.join(self.home or self.make_home(), '.cache')
+                made(cache)
+            values['XDG_CACHE_HOME'] = cache
+
+    def make_home(self):
+        self.own_home = self.own_home or self.make_folder()
+        return self.own_home or self.base
+
+    def add_user(self):
+        values, entry = self.environment, passwd_entry()
+        name = values.get('LOGNAME') or values.get('USER') or (entry.pw_name if entry else 'worker')
+        for variable in ('USER', 'LOGNAME'):
+            values[variable] = values.get(variable) or name
+
+    def add_threads(self):
+        limit, values = cpu_limit(), self.environment
+        if limit is None:
+            return
+        for variable in THREADS + (() if values.get(OMP_THREADS) else (OMP_THREADS,) + THREADS_LIKE_OMP):
+            values[variable] = values.get(variable) or str(limit)
+
+    @staticmethod
+    def owns_shared_memory(owner):
+        """Whether nothing but the child uses /dev/shm. That of a developer's machine is not cleaned, nor a user's volume."""
+        mounts = [line.split() for line in content('/proc/self/mountinfo').splitlines()]
+        found = [words for words in mounts if words[4] == SHARED_MEMORY]
+        if not found or owner == 'user':
+            return False
+        kind, source, options = found[-1][found[-1].index('-') + 1:][:3]
+        # Container runtimes mount it with this name or size.
+        return kind == 'tmpfs' and (owner == 'worker' or os.getpid() == 1 and (
+            source == 'shm' or 'size=65536k' in options.split(',')))
+
+    def make_folder(self):
+        folder = os.path.join(self.base, 'sharedcloud-' + binascii.b2a_hex(os.urandom(6)).decode('ascii'))
+        return folder if made(folder) else None
+
+    def prepare(self):
+        """Notes what exists before a child starts, and returns its environment."""
+        if self.cleans:
+            device = os.lstat(SHARED_MEMORY).st_dev
+            self.before = set((found.st_ino, found.st_dev) for _, found in nodes_below(SHARED_MEMORY, device)), system_v()
+        self.temporary = self.make_folder()
+        return dict(self.environment, TMPDIR=self.temporary) if self.temporary else self.environment
+
+    def clean(self):
+        """Removes what a child, which has ended, has left: memory, and its temporary files."""
+        if self.cleans:
+            remove_below(SHARED_MEMORY, self.before[0])
+            self.remove_system_v(system_v() - self.before[1])
+        if self.temporary:
+            self.left.append(self.temporary)
+        for folder in self.left:
+            remove_below(folder)
+            try:
+                os.rmdir(folder)
+            except OSError:
+                pass
+        self.left = [folder for folder in self.left if os.path.isdir(folder)]
+        self.temporary = None
+
+    @staticmethod
+    def remove_system_v(found):
+        if not found:
+            return
+        try:
+            import ctypes
+            library = ctypes.CDLL(None)
+        except Exception:
+            return               # a minimal interpreter
+        for kind, number in found:
+            if kind == 'sem':
+                library.semctl(number, 0, 0)         # IPC_RMID
+            else:
+                getattr(library, kind + 'ctl')(number, 0, None)
+
+    def close(self):
+        """Removes everything at the end of the worker."""
+        if self.own_home:
+            self.left.append(self.own_home)
+        self.clean()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1519,6 +1906,7 @@ class WorkerState(object):
         self.busy_since = now               # when the child got work, or when outcomes were last read
 
         self.load_error, self.load_delay, self.spawn_at = None, 0, now
+        self.load_output = ()               # what the module printed while it was loaded, not reported
 
         # Output that was reported while its input executes: the input, bytes of stdout and stderr, and when.
         self.live_item, self.live_sent, self.live_sent_at = None, (0, 0), now
@@ -1622,12 +2010,12 @@ class WorkerState(object):
     def spawn_due(self, schedule):
         return bool(self.queue or not self.finished) and schedule.reached(self.spawn_at)
 
-    def loaded(self):
-        self.load_error, self.load_delay = None, 0
+    def loaded(self, output=()):
+        self.load_error, self.load_delay, self.load_output = None, 0, output
 
-    def not_loaded(self, error, now):
+    def not_loaded(self, error, now, output=()):
         """Notes that the module could not be loaded, and when to try again."""
-        self.load_error = error
+        self.load_error, self.load_output = error, output
         self.load_delay = min(max(1, self.load_delay * 2), 10)
         self.spawn_at = now + self.load_delay
         self.urgent = True
@@ -1730,6 +2118,8 @@ class WorkerState(object):
         """Adds what is reported once, and the device."""
         if self.load_error is not None:
             fields['loadError'], self.load_error = self.load_error, None
+        if self.load_output:
+            fields['loadOutput'], self.load_output = self.load_output, ()
         if device is not None:
             fields['device'] = device
         if self.suspects:
@@ -1802,6 +2192,7 @@ class WorkerState(object):
         self.body_limit = max(1 << 16, sum(len(data) for _, data in self.reporting) // 2)
         self.done.extendleft(reversed(self.reporting))
         self.load_error = self.load_error or fields.get('loadError')
+        self.load_output = self.load_output or fields.get('loadOutput')
         self.suspects = sorted(expand(fields.get('suspects'))) + self.suspects
         self.reporting, self.calling, self.urgent = [], None, True
 
@@ -1843,6 +2234,7 @@ class Supervisor(object):
         self.child = None
         self.terminated = False             # SIGTERM arrived and is not dealt with yet
         self.memory, self.memory_at = Memory(), now
+        self.surroundings = Surroundings(environment)
         self.wake, wake_end = os.pipe()
         for fd in (self.wake, wake_end):
             set_blocking(fd, False)
@@ -1935,10 +2327,12 @@ class Supervisor(object):
 
     def spawn(self):
         self.memory.killed_since()
+        environment = self.surroundings.prepare()
         try:
-            self.child = ChildHandle(self.code, self.state.limits, self.container_streams)
+            self.child = ChildHandle(self.code, self.state.limits, self.container_streams, environment)
         except (OSError, IOError) as error:
             # Processes or descriptors are exhausted, which may be temporary.
+            self.surroundings.clean()
             self.not_loaded(error_object('ProcessNotStarted', 'no process could be started for the module: %s' % error),
                             monotonic())
 
@@ -1950,7 +2344,7 @@ class Supervisor(object):
         loading = child.loading
         done = [pair for pair in child.collect() if pair[0] not in child.ignored]
         if loading and not child.loading:
-            self.state.loaded()
+            self.state.loaded(child.load_output)
         self.state.add_outcomes(done, now)
 
     def feed(self, now):
@@ -2004,7 +2398,9 @@ class Supervisor(object):
         for stream in child.streams:
             stream.drain(state.limits['outputBytes'])
         if child.loading:
-            self.not_loaded(child.load_error or error_object(reason.kind, reason.message), now)
+            if child.load_error is None:
+                child.load_output = child.take_load_output()
+            self.not_loaded(child.load_error or error_object(reason.kind, reason.message), now, child.load_output)
         elif child.given:
             if reason is not WITHOUT_OUTCOME:
                 self.conclude(child, reason)
@@ -2012,13 +2408,17 @@ class Supervisor(object):
             self.log('the process ended between two inputs (%s); a new one is started' % reason.message)
         child.close()
         self.child = state.executing = None
+        self.surroundings.clean()
 
     def death_of(self, child):
         activity = activity_of(child.loading)
         if child.status == signal.SIGKILL and self.memory.killed_since():
             return Termination('Failed', 'OutOfMemory',
                                self.memory.message() + ': the kernel ended the process ' + activity, True)
-        return death_of(child.status, activity)
+        reason = death_of(child.status, activity)
+        if child.status is not None and child.status & 0x7f == signal.SIGBUS:
+            reason.message += shared_memory_advice(True, ': %s')
+        return reason
 
     def conclude(self, child, reason):
         outcome = self.state.ended(child.given, child.ignored, reason, monotonic(), time.time())
@@ -2032,8 +2432,8 @@ class Supervisor(object):
         data = json.dumps(outcome)[:-1].encode('ascii') + child.output() + b'}'
         self.state.done.append((outcome['index'], data))
 
-    def not_loaded(self, error, now):
-        self.state.not_loaded(error, now)
+    def not_loaded(self, error, now, output=()):
+        self.state.not_loaded(error, now, output)
         self.log('the module could not be loaded (%s: %s); the next attempt is in %d s'
                  % (error['type'], error['message'], self.state.load_delay))
         self.hand_back()         # another worker may be able to
@@ -2121,6 +2521,7 @@ class Supervisor(object):
             else:
                 self.child.kill()
             self.child.close()
+        self.surroundings.close()
         deadline = monotonic() + 1
         while any(stream.pending for stream in self.container_streams) and monotonic() < deadline:
             time.sleep(0.005)
