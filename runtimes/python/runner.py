@@ -662,6 +662,7 @@ class Conversion(object):
         if fields is not None:
             return self.members(((name, self.field(value, name)) for name in fields), value)
         if is_awaitable(value) or EventLoop.running and is_async_iterator(value):
+            close(value)         # Python would print that it was never awaited
             raise self.refused(value, 'and was not awaited',
                                'await it before you return it, several at once with asyncio.gather')
         if has(kind, 'isoformat'):
@@ -786,7 +787,9 @@ class Conversion(object):
 
     def array(self, value, kind):
         try:
-            shape = value.shape if has(kind, 'shape') else (len(value),) if has(kind, '__len__') else ()
+            shape = getattr(value, 'shape', None)
+            if shape is None:
+                shape = (len(value),) if has(kind, '__len__') else ()
             size = 2
             for length in shape:
                 size *= max(int(length), 1)
