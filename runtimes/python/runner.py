@@ -2380,18 +2380,20 @@ class WorkerState(object):
         if len(self.reporting) == 1:
             self.report_limit, self.replaced = None, self.reporting[0][0]
             self.replace('ResultRefused', 'the exchange refuses the outcome of this input (%s): return a simpler structure, '
-                         'or a string' % reason)
+                         'or a string' % reason, True)
         self.report_again()
         return True
 
-    def replace(self, kind, message):
+    def replace(self, kind, message, with_output=False):
         """Replaces the only outcome of the call by an error."""
-        index, data = self.reporting[0]
         import re
-        times = re.findall(b'"(?:startTime|durationMicros)": ?([0-9]+)', data)[-2:]
-        self.reporting[0] = index, json.dumps({
-            'index': index, 'status': 'Failed', 'error': error_object(kind, message), 'startTime': int(times[0]),
-            'durationMicros': int(times[1])}).encode('ascii')
+        index, data = self.reporting[0]
+        # The times and the output are behind the result, which may have members of the same names.
+        start, duration = list(re.finditer(b'"(?:startTime|durationMicros)": ?([0-9]+)', data))[-2:]
+        outcome = json.dumps({'index': index, 'status': 'Failed', 'error': error_object(kind, message),
+                              'startTime': int(start.group(1)), 'durationMicros': int(duration.group(1))})
+        output = data[duration.end():-1] if with_output else b''
+        self.reporting[0] = index, outcome[:-1].encode('ascii') + output + b'}'
 
     def report_again(self):
         """Puts back what the last call reported."""
