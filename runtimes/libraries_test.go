@@ -43,6 +43,7 @@ var libraryValues = map[string]returnedCase{
 	"a float of 32 bits":         {expression: `np.float32(0.9755)`, json: `0.9754999876022339`, text: "0.9755"},
 	"a float of 16 bits":         {expression: `{'loss': np.float16(0.25)}`, json: `{"loss":0.25}`, text: "{'loss': 0.25}"},
 	"a float of 128 bits":        {expression: `np.longdouble(0.5)`, json: `0.5`, text: "0.5"},
+	"a float beyond 64 bits":     {expression: `[np.longdouble('1e4000'), np.longdouble('inf')]`, json: `["1e+4000","Infinity"]`, text: "['1e+4000', 'Infinity']"},
 	"not a number":               {expression: `np.float32('nan')`, text: "nan"},
 	"not a number, in a list":    {expression: `[np.float64(1.5), np.float64('nan')]`, json: `[1.5,"NaN"]`, text: "[1.5, 'NaN']"},
 	"an integer":                 {expression: `np.int64(7)`, json: `7`, text: "7"},

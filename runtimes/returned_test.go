@@ -126,6 +126,14 @@ class Scalar:                            # as numpy's longdouble
         return 0.5
     def __str__(self):
         return '0.50'
+    def __sub__(self, other):
+        return 0.0
+class Sparse:                            # as scipy's
+    nnz, shape, dtype = 1, (1, 1), 'float32'
+    def toarray(self):
+        return Array([[1]], (1, 1))
+    def __repr__(self):
+        return '<1x1 sparse matrix>'
 circle = []
 circle.append(circle)
 loop = {'name': {}}
@@ -163,7 +171,7 @@ async def several():
 `
 
 var returnedTypes = map[string]returnedCase{
-	"a number of a subclass":             {expression: `Level.LOW`, json: `1`, text: "1"},
+	"a number of a subclass":             {expression: `[Level.LOW]`, json: `[1]`, text: "[1]"},
 	"a member of an enumeration":         {expression: `Colour.RED`, json: `["r",0.5]`, text: "['r', 0.5]"},
 	"a member that is a text":            {expression: `[Mode.FAST]`, json: `["fast"]`, text: "['fast']"},
 	"a named tuple":                      {expression: `Point(1, 2)`, json: `{"x":1,"y":2}`, text: "{'x': 1, 'y': 2}"},
@@ -185,7 +193,7 @@ var returnedTypes = map[string]returnedCase{
 	"a view of a dictionary":             {expression: `types.MappingProxyType({'a': {1: 2}.items()})`, json: `{"a":[[1,2]]}`, text: "{'a': [[1, 2]]}"},
 	"a deque":                            {expression: `collections.deque([1, (2,)])`, json: `[1,[2]]`, text: "[1, [2]]"},
 	"a range":                            {expression: `range(3)`, json: `[0,1,2]`, text: "[0, 1, 2]"},
-	"an ordered dictionary":              {expression: `collections.OrderedDict([('b', 1), ('a', 2)])`, json: `{"b":1,"a":2}`, text: "OrderedDict([('b', 1), ('a', 2)])"},
+	"a default dictionary":               {expression: `collections.defaultdict(int, b=1, a=2)`, json: `{"b":1,"a":2}`, text: "defaultdict(<class 'int'>, {'b': 1, 'a': 2})"},
 	"texts that look like other values":  {expression: `[{'a': 'f(x): y', '1': "it's: (1)"}, (1, ((2,),))]`, json: `[{"a":"f(x): y","1":"it's: (1)"},[1,[[2]]]]`, text: `[{'a': 'f(x): y', '1': "it's: (1)"}, (1, ((2,),))]`},
 	"an array":                           {expression: `{'pred': Array([[1, 2.5], [float('nan'), 4]], (2, 2))}`, json: `{"pred":[[1,2.5],["NaN",4]]}`, text: "{'pred': [[1, 2.5], ['NaN', 4]]}"},
 	"an array without dimensions":        {expression: `Array(0.5, ())`, json: `0.5`, text: "0.5"},
@@ -214,6 +222,7 @@ var returnedTypes = map[string]returnedCase{
 
 	"an array that is too large":        {expression: `Array([], (3000, 3000))`, refused: "ResultTooLarge: more than the limit of"},
 	"an array whose device is lost":     {expression: `{'pred': [0, Array([1], (1,), 'the device was lost')]}`, refused: "$.pred[1] is of the type Array and cannot be converted (RuntimeError: the device was lost)"},
+	"a sparse matrix":                   {expression: `[Sparse()]`, refused: "$[0] is of the type Sparse and is sparse: return its coordinates and values"},
 	"an object without a text":          {expression: `{'a b': [Plain()]}`, refused: `$["a b"][0] is of the type Plain and its text shows only where it is in memory: return its data as numbers, strings, lists and dictionaries`},
 	"a mock":                            {expression: `unittest.mock.MagicMock()`, refused: "its text shows only where it is in memory"},
 	"a mock of an array":                {expression: `[unittest.mock.Mock(spec=Array)]`, refused: "$[0] is of the type unittest.mock.Mock"},

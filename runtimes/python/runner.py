@@ -814,7 +814,10 @@ class Conversion(object):
             item = value.item()
             if type(item) is not kind:
                 return item
-            return complex(value) if code == 'c' else float(value)   # longdouble: its item is itself
+            if code == 'c':
+                return complex(value)        # of numpy's longdouble, whose item is itself
+            number = float(value)
+            return number if number - number == 0 or value - value != 0 else str(value)
         if names or code in ('m', 'M'):
             if value.shape or not names:
                 return list(value) if value.shape else value[()]
