@@ -29,6 +29,7 @@ report() {
 stage_unit() {
 	local packages
 	hack/postgresql.sh
+	hack/python-libraries.sh
 	packages=$(go list ./... | grep -v '^[^/]*/[^/]*/test/')
 	# The longest packages come first: the go command starts tests in this order, and the last package would otherwise run alone.
 	# shellcheck disable=SC2086 # one word per package

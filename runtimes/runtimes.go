@@ -4,10 +4,28 @@ import (
 	_ "embed"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 //go:embed python/runner.py
-var pythonRunner string
+var pythonSource string
+
+var pythonRunner = withoutComments(pythonSource)
+
+var (
+	pythonComment   = regexp.MustCompile(`(?m)^ *#.*$`)
+	pythonDocstring = regexp.MustCompile(`(?m)^( *)"""(?:[^"]|"[^"])*"""$`)
+)
+
+// withoutComments makes the Python runner smaller, because it shares a ConfigMap with the user's code: it leaves out docstrings and
+// the comments that have lines of their own. Lines keep their numbers.
+func withoutComments(source string) string {
+	source = pythonComment.ReplaceAllString(source, "")
+	return pythonDocstring.ReplaceAllStringFunc(source, func(text string) string {
+		indent := text[:strings.IndexByte(text, '"')]
+		return indent + `""` + strings.Repeat("\n", strings.Count(text, "\n"))
+	})
+}
 
 //go:embed node/runner.js
 var nodeRunner string

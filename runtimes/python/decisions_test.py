@@ -134,7 +134,7 @@ class Calls(unittest.TestCase):
 
     def test_a_call_that_is_too_large_is_split_and_repeats_its_error_and_its_suspects(self):
         state = working()
-        head = b'{"index":0,"startTime":5,"durationMicros":6,"result":"' + b'x' * 100000 + b'"}'
+        head = b'{"index":0,"result":"' + b'x' * 100000 + b'","startTime":5,"durationMicros":6,"stdout":"eA=="}'
         state.add_outcomes([(0, head), outcome(1, 100000)], 1)
         state.suspects, state.load_error = [3, 4], {'type': 'E'}
         fields = state.begin_call(runner.Call(False, 0), None, 1)
@@ -149,6 +149,38 @@ class Calls(unittest.TestCase):
         replaced = json.loads(state.done[0][1].decode('ascii'))
         self.assertEqual([replaced['error']['type'], replaced['startTime'], replaced['durationMicros']],
                          ['ResultTooLarge', 5, 6])
+        self.assertNotIn('stdout', replaced)
+
+    def test_an_outcome_that_the_exchange_refuses_is_found_and_replaced(self):
+        state, refused = working(), []
+        poison = (b'{"index":5,"result":{"startTime":1,"durationMicros":2,"stdout":[]},"startTime":7,"durationMicros":8,'
+                  b'"stdout":"eA=="}')
+        state.add_outcomes([(index, poison if index == 5 else b'{}') for index in range(8)], 1)
+        while state.done:
+            state.begin_call(runner.Call(False, 0), None, 1)
+            reported = [data for _, data in state.reporting]
+            refused.append(poison in reported)
+            if poison in reported:
+                self.assertTrue(state.refused('no reason'))
+                continue
+            for index, data in state.reporting:
+                if index == 5:
+                    replaced = json.loads(data.decode('ascii'))
+            answer(state, 2, action='work')
+        self.assertEqual([replaced['error']['type'], replaced['startTime'], replaced['durationMicros'], replaced['stdout']],
+                         ['ResultRefused', 7, 8, 'eA=='])
+        self.assertLess(len(refused), 10)
+        self.assertIsNone(state.report_limit)
+
+    def test_a_call_that_is_refused_for_another_reason_ends_the_worker(self):
+        state = working()
+        state.begin_call(runner.Call(True, 0), None, 1)
+        self.assertFalse(state.refused('no reason'))
+        state = working()
+        state.add_outcomes([(0, b'{"index":0,"startTime":7,"durationMicros":8}')], 1)
+        for wanted in (True, False):
+            state.begin_call(runner.Call(True, 0), None, 1)
+            self.assertEqual(state.refused('no reason'), wanted)
 
 
 class Inputs(unittest.TestCase):

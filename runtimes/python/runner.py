@@ -33,6 +33,7 @@ import binascii
 import collections
 import errno
 import fcntl
+import itertools
 import json
 import marshal
 import os
@@ -183,11 +184,39 @@ class UnlimitedDigits(object):
 # loaded, and descriptors are moved to high numbers, because code that closes "all" descriptors closes low ones.
 
 quote = json.encoder.encode_basestring_ascii
-dumps = json.JSONEncoder(allow_nan=False, separators=(',', ':')).encode
+
+
+def json_encoder():
+    """Returns what json.JSONEncoder.encode does, in half the time for small values: it prepares for them only once."""
+    markers = {}
+
+    def refuse(value):
+        raise TypeError('%s is not serializable' % type(value).__name__)
+
+    def encode_json(value):
+        try:
+            return ''.join(prepared(value, 0))
+        except BaseException:
+            markers.clear()
+            raise
+    try:
+        prepared = json.encoder.c_make_encoder(markers, refuse, quote, None, ':', ',', False, False, False)
+        if encode_json([1.5, {u'a': None}]) == '[1.5,{"a":null}]':
+            return encode_json
+    except Exception:
+        pass                     # another implementation of Python
+    return json.JSONEncoder(allow_nan=False, separators=(',', ':')).encode
+
+
+dumps = json_encoder()
 
 
 class ResultTooLarge(Exception):
     """The value is larger than limits.resultBytes."""
+
+
+class ResultNotSerializable(Exception):
+    """A part of the value cannot be represented in JSON without a loss."""
 
 
 class Source(object):
@@ -320,13 +349,118 @@ def describe(error, trace, source):
     return error_object(type(error).__name__, message, shown)
 
 
+try:
+    RecursionError
+except NameError:
+    RecursionError = RuntimeError
+
 DIGITS = 'set_int_max_str_digits'   # named by the error that refuses a long integer
+MAX_DEPTH = 9990                 # lists and dictionaries inside each other in a result: the exchange reads 10,000 in a call
+MAX_CONVERTED_DEPTH = 200        # the same where a value has to be converted, which is a recursion in Python
+NOT_BRACKETS = bytes(bytearray(set(range(256)) - set(bytearray(b'[]{}'))))
+EXACT = frozenset([type(None), bool, int, text_type] + ([long, bytes] if PYTHON2 else []))  # noqa: F821
+FLOAT = frozenset([float])
+SCALARS = EXACT | FLOAT
+TEXT = frozenset([text_type] + ([bytes] if PYTHON2 else []))
+DICT = frozenset([dict])
+CONTAINERS = DICT | {list, tuple}
+# A value that has only these types has the text by which Python shows it.
+OWN = SCALARS | CONTAINERS | {bytes, bytearray, complex, set, frozenset, collections.OrderedDict, collections.defaultdict}
+SHOWN_AS_TEXT = ('datetime', 'decimal', '_decimal', 'fractions', 'ipaddress', 'pathlib', 'uuid')   # modules
+abstract = sys.modules.get('_collections_abc') or collections
+DATA = 'return its data as numbers, strings, lists and dictionaries'
+
+
+class Text(text_type):
+    """The text of a value that JSON has no form for. Inside a structure it is a string."""
+
+
+class DeepRecursion(object):
+    """Allows the encoder as many levels as a result may have, and no more: its recursion uses the stack of C."""
+
+    def __enter__(self):
+        self.limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(MAX_DEPTH + 100)
+
+    def __exit__(self, *_):
+        sys.setrecursionlimit(self.limit)
+
+
+def alone(error):
+    """Returns an error whose traceback does not show another one, which was handled before it."""
+    error.__suppress_context__ = True
+    return error
+
+
+def too_large(size, limit):
+    return ResultTooLarge('the result has %s bytes, more than the limit of %d: return less, or store the data elsewhere and '
+                          'return a reference to it' % (size, limit))
+
+
+def too_deep():
+    return alone(ResultNotSerializable('the result is nested too deeply, at most %d levels of lists and dictionaries can be '
+                                       'stored: return a flatter structure' % MAX_DEPTH))
+
+
+def is_too_deep(result):
+    """Whether JSON has more levels than a result may have."""
+    if result.count('[') + result.count('{') <= MAX_DEPTH:
+        return False
+    brackets = result.encode('ascii').translate(None, NOT_BRACKETS)
+    for _ in range(32):
+        brackets = brackets.replace(b'[]', b'').replace(b'{}', b'')
+        if not brackets:
+            return False         # of many values side by side
+    import re
+    depth = deepest = 0
+    for bracket in re.sub(r'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', '', result):
+        depth += 1 if bracket in '[{' else -1
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH
+
+
+def key_text(key):
+    """Returns a key as json.dumps writes it."""
+    kind = type(key)
+    if kind is text_type:
+        return key
+    if key is None or kind is bool:
+        return {None: u'null', True: u'true', False: u'false'}[key]
+    return as_text(repr(key) if kind is float else str(key))
+
+
+def is_exact(value):
+    """Whether a value that json.dumps accepts has only JSON's own types, and no keys that are the same in JSON.
+
+    It takes one level after the other, so that the interpreter's own code loops over the values.
+    """
+    kind = type(value)
+    if kind is dict:
+        if TEXT.issuperset(map(type, value)) and SCALARS.issuperset(map(type, value.values())):
+            return True          # the usual small result
+    elif SCALARS.issuperset(map(type, value) if kind is list or kind is tuple else [kind]):
+        return True
+    level, flatten = [value], itertools.chain.from_iterable
+    while True:
+        kinds = set(map(type, level))
+        if kinds <= SCALARS:
+            return True
+        if not kinds <= SCALARS | CONTAINERS:
+            return False
+        dicts = level if kinds <= DICT else [one for one in level if type(one) is dict] if dict in kinds else []
+        lists = level if kinds <= CONTAINERS - DICT else [one for one in level if type(one) is list or type(one) is tuple]
+        if not TEXT.issuperset(map(type, flatten(dicts))):
+            for one in dicts:
+                if not SCALARS.issuperset(map(type, one)) or len(set(map(key_text, one))) < len(one):
+                    return False
+        level = list(flatten(map(dict.values, dicts)))
+        level.extend(flatten(lists))
 
 
 def encode(value):
-    """Returns a value as (JSON, text), for result and resultText. Either may be None.
+    """Returns a value of JSON's own types as (JSON, text), for result and resultText. Returns None for another value.
 
-    The text is None if it follows from the JSON; the JSON is None if JSON cannot represent the value.
+    The text is None if it follows from the JSON.
     """
     kind = type(value)
     if kind is int or (PYTHON2 and kind is long):  # noqa: F821
@@ -340,37 +474,474 @@ def encode(value):
         try:
             return quote(value.decode('utf-8')), None
         except UnicodeDecodeError:
-            return None, quote(as_text(value))
+            return None
     try:
         result = dumps(value)
-        if PYTHON2:
-            json.loads(result)   # it writes the str() of an integer's subclass, which may not be JSON
+    except RecursionError:
+        raise
     except Exception as error:
         if DIGITS in str(error):
             raise
-        result = None            # nested too deeply, circular, NaN, or an object of the user's class
-    return result, quote(as_text(str(value)))
+        return None
+    return (result, quote(as_text(str(value)))) if is_exact(value) else None
 
 
-def encoded(value, limit):
-    """Returns the fields result and resultText of a value. Raises ResultTooLarge if one exceeds the limit."""
-    kind = type(value)
-    if kind is int and -1 << 63 < value < 1 << 63:
-        return '"result":%d,' % value
+def encode_own(value):
+    """Returns the same for any number of digits and levels. Raises ResultNotSerializable if there are too many levels."""
     try:
-        result, shown = encode(value)
+        if sys.getrecursionlimit() <= MAX_DEPTH + 100:
+            return encode(value)
     except ValueError as error:
         if DIGITS not in str(error):
             raise
-        with UnlimitedDigits():
-            result, shown = encode(value)
+    except RecursionError:
+        pass
+    try:
+        with UnlimitedDigits(), DeepRecursion():
+            return encode(value)
+    except RecursionError:
+        raise too_deep()
+
+
+def encoded(value, limit):
+    """Returns the fields result and resultText of a value, and whether code of the user ran for it.
+
+    Raises ResultTooLarge if a field exceeds the limit, and ResultNotSerializable.
+    """
+    kind = type(value)
+    if kind is int and -1 << 63 < value < 1 << 63:
+        return '"result":%d,' % value, False
+    if value is None:
+        return '"result":null,"resultText":"None",', False
+    ran = False
+    while kind not in OWN and is_awaitable(value):
+        value, ran = EventLoop.complete(value), True
+        kind = type(value)
+    pair = encode_own(value)
+    if pair is None:
+        conversion = Conversion(limit)
+        pair = conversion.result(value)
+        ran = ran or conversion.ran
+    result, shown = pair
     size = max(len(result or ''), len(shown or ''))
     # Both together must fit into one call with the output.
     if size > limit or len(result or '') + len(shown or '') > limit * 7 // 4:
-        raise ResultTooLarge('the result has %d bytes, more than the limit of %d: return less, or store the data elsewhere '
-                             'and return a reference to it' % (size, limit))
+        raise too_large(size, limit)
+    if size > 2 * MAX_DEPTH and is_too_deep(result or ''):
+        raise too_deep()
     return (('"result":%s,' % result if result is not None else '') +
-            ('"resultText":%s,' % shown if shown is not None else ''))
+            ('"resultText":%s,' % shown if shown is not None else '')), ran
+
+
+def batch_results(values, count, limit):
+    """Returns the results of a call with several inputs, one for each, from what it returned."""
+    while type(values) not in OWN and is_awaitable(values):
+        values = EventLoop.complete(values)
+    kind = type(values)
+    if has(kind, 'iloc') and has(kind, 'columns'):
+        values = Conversion(limit * count).table(values, kind)
+    elif is_iterator(values):
+        taken, values = values, []
+        for value in taken:
+            values.append(value)
+            if len(values) > count:
+                break
+        close(taken)
+    elif is_async_iterator(values):
+        taken, values = values, []
+
+        def add(value):
+            values.append(value)
+            if len(values) > count:
+                raise wrong_results(values, count)
+        EventLoop.collect(taken, add)
+    if isinstance(values, (dict, set, frozenset, text_type, bytes)) or not hasattr(values, '__len__') or len(values) != count:
+        raise wrong_results(values, count)
+    return values
+
+
+def wrong_results(values, count):
+    shown = 'a list of %d' % len(values) if isinstance(values, (list, tuple)) else type(values).__name__
+    return TypeError('with batchSize, handler(events) returns a list with one result for each of its %d events, and not %s'
+                     % (count, shown))
+
+
+def has(kind, *names):
+    """Whether a type has one of the names. Objects such as mocks and proxies answer to every name themselves."""
+    return any(base.__dict__.get(name) is not None for base in kind.__mro__ for name in names)
+
+
+def is_awaitable(value):
+    kind = type(value)
+    of_types_coroutine = isinstance(value, types.GeneratorType) and value.gi_code.co_flags & 0x100
+    return not PYTHON2 and bool(has(kind, '__await__') or of_types_coroutine)
+
+
+def is_iterator(value):
+    kind = type(value)
+    return (kind not in OWN and has(kind, '__iter__') and has(kind, '__next__', 'next') and
+            not has(kind, 'fileno', 'readline') and iter(value) is value)
+
+
+def is_async_iterator(value):
+    kind = type(value)
+    return kind not in OWN and has(kind, '__aiter__') and has(kind, '__anext__') and value.__aiter__() is value
+
+
+def close(iterator):
+    if has(type(iterator), 'close'):
+        try:
+            iterator.close()
+        except Exception:
+            pass                 # the outcome does not depend on it
+
+
+class EventLoop(object):
+    """The event loop on which awaitables of the handler run: the one that the module has set, or one for the process."""
+
+    own = None
+    running = False
+    # Python 2 cannot parse it.
+    COLLECT = '''
+async def collect(source, add):
+    try:
+        async for one in source:
+            add(one)
+    finally:
+        if hasattr(type(source), 'aclose'):
+            await source.aclose()
+'''
+
+    @classmethod
+    def get(cls, awaited):
+        import asyncio
+        import warnings
+        if has(type(awaited), 'get_loop'):
+            return awaited.get_loop()        # a future belongs to a loop
+        loop = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                loop = asyncio.get_event_loop()
+        except RuntimeError:
+            pass                 # none is set
+        if loop is None or loop.is_closed():
+            if cls.own is None or cls.own.is_closed():
+                cls.own = asyncio.new_event_loop()
+            loop = cls.own
+            asyncio.set_event_loop(loop)
+        return loop
+
+    @classmethod
+    def complete(cls, awaited):
+        """Returns the result of an awaitable."""
+        loop = cls.get(awaited)
+        cls.running = True
+        try:
+            return loop.run_until_complete(awaited)
+        except BaseException as error:
+            raise error.with_traceback(cls.without_loop(sys.exc_info()[2]))
+        finally:
+            cls.running = False
+
+    @staticmethod
+    def without_loop(trace):
+        """Returns the part of a traceback that begins in the user's code."""
+        import asyncio
+        folder, own = os.path.dirname(asyncio.__file__) + os.sep, without_runner.__code__.co_filename
+        shown = trace
+        while shown is not None and shown.tb_frame.f_code.co_filename.startswith((folder, own)):
+            shown = shown.tb_next
+        return shown or trace
+
+    @classmethod
+    def collect(cls, source, add):
+        """Calls add for each value of an asynchronous iterator."""
+        names = {}
+        exec(compile(cls.COLLECT, without_runner.__code__.co_filename, 'exec', 0, True), names)
+        cls.complete(names['collect'](source, add))
+
+
+class Conversion(object):
+    """Converts a value to JSON's types, by what the types of its parts can do: it imports no library."""
+
+    def __init__(self, limit):
+        self.limit, self.size = limit, 0     # the JSON has at least this size
+        self.path, self.open = [], {}
+        self.ran = False         # code of the user ran
+        self.foreign = False     # there are types other than Python's own
+
+    def result(self, value):
+        """Returns (JSON, text), as encode does."""
+        with UnlimitedDigits():
+            self.shown = value   # whose text is that of a result without parts
+            converted = self.convert(value)
+            if isinstance(converted, (list, dict)):
+                self.shown = converted if self.foreign else value
+            return None if isinstance(converted, Text) else dumps(converted), quote(as_text(str(self.shown)))
+
+    def refused(self, value, reason, advice=DATA):
+        path, kind = u'$', type(value)
+        for step in self.path[:12]:
+            name = isinstance(step, text_type)
+            simple = name and step.replace(u'_', u'a').isalnum() and not step[:1].isdigit() and len(step) < 80
+            path += u'.' + step if simple else u'[%s]' % (quote(step[:80]) if name else step)
+        module = '' if kind.__module__ in ('builtins', '__builtin__', MODULE) else kind.__module__ + '.'
+        return alone(ResultNotSerializable(u'the result cannot be stored as JSON: %s is of the type %s%s %s: %s' % (
+            path + u'...' * (len(self.path) > 12), as_text(module), as_text(kind.__name__), as_text(reason), advice)))
+
+    def count(self, size):
+        self.size += size
+        if self.size > self.limit:
+            raise too_large('at least %d' % self.size, self.limit)
+
+    def convert(self, value):
+        kind = type(value)
+        if kind in EXACT:
+            return self.scalar(value, kind)
+        if kind is float:
+            self.count(2)
+            return value if value - value == 0 else Text('NaN' if value != value else 'Infinity' if value > 0 else '-Infinity')
+        if id(value) in self.open:
+            raise self.refused(value, 'and contains itself', 'return a structure without cycles')
+        if len(self.path) > MAX_CONVERTED_DEPTH:
+            raise self.refused(value, 'and is nested more than %d levels deep' % MAX_CONVERTED_DEPTH,
+                               'return a flatter structure')
+        self.open[id(value)] = value
+        self.foreign = self.foreign or kind not in OWN
+        converted = self.structure(value, kind)
+        del self.open[id(value)]
+        return converted
+
+    def scalar(self, value, kind):
+        if PYTHON2 and kind is bytes:
+            try:
+                value = value.decode('utf-8')
+            except UnicodeDecodeError:
+                value = Text(as_text(value))
+        self.count(len(value) + 3 if isinstance(value, text_type) else 2)
+        return value
+
+    def structure(self, value, kind):
+        """Converts a value that has parts, or a type of its own. docs/functions.md has the order of these checks."""
+        if kind is list or kind is tuple:
+            return self.elements(value)
+        if issubclass(kind, dict):
+            return self.members(value.items(), value)
+        enum = sys.modules.get('enum')
+        if enum is not None and issubclass(kind, enum.Enum):
+            if not issubclass(kind, (int, float, text_type)):
+                self.shown = value.value
+            return self.convert(value.value)
+        if issubclass(kind, text_type):
+            return self.convert(text_type.__getitem__(value, slice(None)))
+        if issubclass(kind, int):
+            return self.convert(int.__add__(value, 0))
+        if issubclass(kind, float):
+            return self.convert(float.__add__(value, 0.0))
+        if issubclass(kind, (bytes, bytearray, complex)):
+            return self.text(value)
+        fields = self.fields(kind)
+        if fields is not None:
+            return self.members(((name, self.field(value, name)) for name in fields), value)
+        if is_awaitable(value) or EventLoop.running and is_async_iterator(value):
+            close(value)         # Python would print that it was never awaited
+            raise self.refused(value, 'and was not awaited',
+                               'await it before you return it, several at once with asyncio.gather')
+        if has(kind, 'isoformat'):
+            return self.string(None if value != value else as_text(value.isoformat()))
+        if kind.__name__ == 'NAType':
+            return self.string(None)
+        if (has(kind, 'iloc', 'tolist', 'to_pylist', 'to_dicts', 'toarray', '__array__') or
+                has(kind, 'dtype') and has(kind, 'item', 'numpy')):
+            return self.array(value, kind)
+        if issubclass(kind, abstract.Mapping):
+            return self.members(value.items(), value)
+        if has(kind, 'fileno', 'readline'):
+            raise self.refused(value, 'and is open', 'return what you read from it')
+        return self.iterable(value, kind)
+
+    @staticmethod
+    def fields(kind):
+        """Returns the names of the fields of a dataclass, a named tuple, or a class of attrs or pydantic; None for others."""
+        if has(kind, '__dataclass_fields__'):
+            return [field.name for field in sys.modules['dataclasses'].fields(kind)]
+        if has(kind, '__attrs_attrs__'):
+            return [field.name for field in kind.__attrs_attrs__]
+        if issubclass(kind, tuple) and has(kind, '_fields'):
+            return kind._fields
+        for name in ('__pydantic_fields__', 'model_fields', '__fields__'):
+            if has(kind, name) and isinstance(getattr(kind, name), dict):
+                return list(getattr(kind, name))
+        return None
+
+    def field(self, value, name):
+        try:
+            return getattr(value, name)
+        except AttributeError:
+            raise self.refused(value, 'and its field %s has no value' % name)
+
+    def string(self, value):
+        self.count(2 if value is None else len(value) + 3)
+        return value
+
+    def text(self, value):
+        """Returns the text of a value that has no other form."""
+        kind = type(value)
+        if issubclass(kind, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType)):
+            raise self.refused(value, 'and is not data')
+        shown = as_text(str(value))
+        if kind not in OWN:
+            lowered, address = shown.lower(), '%x' % id(value)
+            if (kind.__str__ is object.__str__ and (kind.__repr__ is object.__repr__ or ' at 0x' in lowered) or
+                    address in lowered or str(id(value)) in shown):
+                raise self.refused(value, 'and its text shows only where it is in memory')
+        self.string(shown)
+        return shown if any(base.__module__.partition('.')[0] in SHOWN_AS_TEXT for base in kind.__mro__) else Text(shown)
+
+    # -- lists and dictionaries
+
+    def elements(self, values):
+        """Returns the converted values. They may be an iterator that does not end."""
+        if type(values) is list or type(values) is tuple:
+            kinds = set(map(type, values))
+            plain = kinds <= EXACT and bytes not in kinds
+            if plain or kinds <= FLOAT and sum(values) - sum(values) == 0:
+                self.count(2 * len(values))
+                if text_type in kinds:
+                    self.count(sum([len(one) for one in values if type(one) is text_type]))
+                return list(values)
+        converted, path = [], self.path
+        path.append(0)
+        for value in values:
+            converted.append(self.convert(value))
+            path[-1] += 1
+        path.pop()
+        return converted
+
+    def members(self, items, value):
+        converted, keys = collections.OrderedDict() if sys.version_info < (3, 6) else {}, {}
+        for key, member in items:
+            name = self.key(key)
+            if name in keys:
+                raise self.refused(value, 'and its keys %r and %r are the same in JSON' % (keys[name], key),
+                                   'return keys that differ as text')
+            keys[name] = key
+            self.count(len(name) + 3)
+            self.path.append(name)
+            converted[name] = self.convert(member)
+            self.path.pop()
+        return converted
+
+    def key(self, key):
+        if type(key) is text_type:
+            return key
+        size, foreign, self.foreign = self.size, self.foreign, False
+        converted = self.convert(key)
+        if isinstance(converted, (list, dict)):
+            converted = as_text(str(converted if self.foreign else key))
+        self.size, self.foreign = size, foreign or self.foreign
+        if isinstance(converted, text_type):
+            return text_type.__getitem__(converted, slice(None))
+        return key_text(converted)
+
+    def iterable(self, value, kind):
+        if is_iterator(value):
+            self.ran = True
+            try:
+                return self.elements(value)
+            finally:
+                close(value)
+        if is_async_iterator(value):
+            self.ran = True
+            converted = []
+
+            def add(one):
+                self.path.append(len(converted))
+                converted.append(self.convert(one))
+                self.path.pop()
+            EventLoop.collect(value, add)
+            return converted
+        if issubclass(kind, (list, tuple, abstract.Sequence, abstract.Set, abstract.MappingView)):
+            return self.elements(value)
+        return self.text(value)
+
+    # -- arrays, tensors and tables
+
+    def array(self, value, kind):
+        try:
+            shape = getattr(value, 'shape', None)
+            if shape is None:
+                shape = (len(value),) if has(kind, '__len__') else ()
+            size = 2
+            for length in shape:
+                size *= max(int(length), 1)
+            if self.size + size > self.limit:
+                raise too_large('at least %d' % (self.size + size), self.limit)
+            listed = self.table(value, kind) if has(kind, 'iloc') else self.listed(value, kind)
+        except (ResultTooLarge, ResultNotSerializable):
+            raise
+        except Exception as error:
+            raise self.refused(value, 'and cannot be converted (%s: %s)' % (type(error).__name__, as_text(str(error))[:300]))
+        if not isinstance(listed, (list, dict)) and has(kind, '__len__'):
+            self.shown = listed  # of an array without dimensions
+        return self.convert(listed)
+
+    def listed(self, value, kind):
+        """Returns the content of an array: nested lists, one value, or an object of a structure's fields."""
+        dtype = getattr(value, 'dtype', None)
+        names, code = getattr(dtype, 'names', None), getattr(dtype, 'kind', None)
+        if has(kind, 'item') and not has(kind, '__len__'):
+            if code in ('m', 'M'):
+                return None if str(value) == 'NaT' else str(value)
+            item = value.item()
+            if type(item) is not kind:
+                return item
+            if code == 'c':
+                return complex(value)        # of numpy's longdouble, whose item is itself
+            number = float(value)
+            return number if number - number == 0 or value - value != 0 else str(value)
+        if names or code in ('m', 'M'):
+            if value.shape or not names:
+                return list(value) if value.shape else value[()]
+            return collections.OrderedDict((name, value[name]) for name in names)
+        if has(kind, 'toarray') and has(kind, 'nnz'):
+            raise self.refused(value, 'and is sparse', 'return its coordinates and values, or toarray() of a small one')
+        for step in ('detach', 'cpu'):
+            if has(type(value), step):
+                value = getattr(value, step)()
+        for name in ('tolist', 'to_pylist', 'to_dicts', 'to_list', 'numpy', 'to_numpy', '__array__', 'toarray'):
+            if has(type(value), name):
+                return getattr(value, name)()
+        raise TypeError('it has no method tolist')
+
+    def table(self, value, kind):
+        """Returns the records of a data frame, or the values of a series; with an index of its own, that too."""
+        if has(kind, 'to_pandas'):
+            value = value.to_pandas()
+        index, rows = value.index, len(value)
+        keys = index.tolist()
+        default = keys == list(range(rows)) and not any(name is not None for name in index.names)
+        if not has(type(value), 'columns'):
+            return value.tolist() if default else [list(pair) for pair in zip(keys, value.tolist())]
+        labels = list(value.columns)
+        columns = [value.iloc[:, position].tolist() for position in range(len(labels))]
+        if not default:
+            levels = [name if name is not None else 'index' if len(index.names) == 1 else 'level_%d' % level
+                      for level, name in enumerate(index.names)]
+            columns = list(zip(*keys) if len(levels) > 1 else [keys]) + columns
+            labels = levels + labels
+        for label in labels:
+            if not isinstance(label, (str, text_type)) or labels.count(label) > 1:
+                raise self.refused(value, 'and has the column label %r, which is %s' % (
+                    label, 'there twice' if isinstance(label, (str, text_type)) else 'not a string'),
+                    'give each column, and the index, a name that is a string of its own')
+        if self.size + rows * sum(len(label) + 5 for label in labels) > self.limit:
+            raise too_large('at least %d' % (self.size + rows * sum(len(label) + 5 for label in labels)), self.limit)
+        if not labels:
+            return [{} for _ in range(rows)]
+        return [collections.OrderedDict(zip(labels, row)) if sys.version_info < (3, 6) else dict(zip(labels, row))
+                for row in zip(*columns)]
 
 
 class Child(object):
@@ -593,7 +1164,9 @@ class Child(object):
                 before = clock()
                 value = handler(event)
                 spent = clock() - before
-                fields = encoded(value, self.limit)
+                fields, ran = encoded(value, self.limit)
+                if ran:
+                    spent = clock() - before
                 self.running = False
                 failure = None
             except BaseException as error:
@@ -639,11 +1212,7 @@ class Child(object):
         try:
             self.running = True
             values = handler([read_text(form, value) if form else tuple(value) for _, form, value in items])
-            if isinstance(values, dict) or not hasattr(values, '__len__') or len(values) != len(items):
-                kind = 'a list of %d' % len(values) if isinstance(values, (list, tuple)) else type(values).__name__
-                raise TypeError('with batchSize, handler(events) returns a list with one result for each of its %d events, '
-                                'and not %s' % (len(items), kind))
-            values = [self.outcome_of(value) for value in values]
+            values = [self.outcome_of(value) for value in batch_results(values, len(items), self.limit)]
             self.running = False
         except BaseException as error:
             self.running = False
@@ -671,7 +1240,9 @@ class Child(object):
             failure = value, getattr(value, '__traceback__', None)
         else:
             try:
-                return 'Succeeded', encoded(value, self.limit)
+                if type(value) not in OWN and is_awaitable(value):
+                    raise TypeError('an awaitable is in place of a result: await all of them with asyncio.gather')
+                return 'Succeeded', encoded(value, self.limit)[0]
             except (Exception, SystemExit) as error:
                 failure = error, sys.exc_info()[2]
         return 'Failed', self.failed(failure)
@@ -1915,6 +2486,8 @@ class WorkerState(object):
         self.reporting = []                 # its outcomes
         self.called_at = None
         self.body_limit = MAX_BODY
+        self.report_limit = None            # outcomes in one call, while one is sought that the exchange refuses
+        self.replaced = None                # index of the outcome that replaced a refused one
         self.round_trip = 0.005
         self.urgent = False                 # call at once
         self.last_call_empty = False        # the last call that wanted inputs brought none
@@ -2101,7 +2674,8 @@ class WorkerState(object):
     def begin_call(self, call, child, now):
         """Begins a call: returns its fields except the outcomes, which are in `reporting`."""
         size = 0
-        while self.done and (not self.reporting or size + len(self.done[0][1]) <= self.body_limit):
+        while self.done and len(self.reporting) != self.report_limit and (
+                not self.reporting or size + len(self.done[0][1]) <= self.body_limit):
             size += len(self.done[0][1])
             self.reporting.append(self.done.popleft())
         wait = 0 if self.done else call.wait     # with outcomes left, the next call follows at once
@@ -2152,6 +2726,8 @@ class WorkerState(object):
         asked, called = self.calling
         self.sequence += 1
         self.reporting, self.calling = [], None
+        if not self.done:
+            self.report_limit = None
         inputs = answer.get('inputs') or []
         self.queue.extend([(one['index'], 0, one['json']) if 'json' in one else (one['index'], LITERAL, one['literal'])
                            for one in inputs])
@@ -2180,16 +2756,41 @@ class WorkerState(object):
 
     def too_large(self):
         """Takes a 413: the outcomes go in several calls, and one that is too large alone is replaced."""
-        fields, _ = self.calling
         if len(self.reporting) == 1:
-            index, data = self.reporting[0]
-            error = error_object('ResultTooLarge', 'the exchange does not accept an outcome of %d bytes: return less, or '
-                                 'store the data elsewhere and return a reference to it' % len(data))
-            head = json.loads(data.decode('ascii'))
-            self.reporting[0] = index, json.dumps({
-                'index': index, 'status': 'Failed', 'error': error, 'startTime': head['startTime'],
-                'durationMicros': head['durationMicros']}).encode('ascii')
+            self.replace('ResultTooLarge', 'the exchange does not accept an outcome of %d bytes: return less, or store the '
+                         'data elsewhere and return a reference to it' % len(self.reporting[0][1]))
         self.body_limit = max(1 << 16, sum(len(data) for _, data in self.reporting) // 2)
+        self.report_again()
+
+    def refused(self, reason):
+        """Takes a 400: the outcomes go in smaller calls until one is alone, which is replaced. So no other one is lost.
+
+        Returns False if the cause is not an outcome.
+        """
+        if not self.reporting or len(self.reporting) == 1 and self.reporting[0][0] == self.replaced:
+            return False
+        self.report_limit = max(1, len(self.reporting) // 2)
+        if len(self.reporting) == 1:
+            self.report_limit, self.replaced = None, self.reporting[0][0]
+            self.replace('ResultRefused', 'the exchange refuses the outcome of this input (%s): return a simpler structure, '
+                         'or a string' % reason, True)
+        self.report_again()
+        return True
+
+    def replace(self, kind, message, with_output=False):
+        """Replaces the only outcome of the call by an error."""
+        import re
+        index, data = self.reporting[0]
+        # The times and the output are behind the result, which may have members of the same names.
+        start, duration = list(re.finditer(b'"(?:startTime|durationMicros)": ?([0-9]+)', data))[-2:]
+        outcome = json.dumps({'index': index, 'status': 'Failed', 'error': error_object(kind, message),
+                              'startTime': int(start.group(1)), 'durationMicros': int(duration.group(1))})
+        output = data[duration.end():-1] if with_output else b''
+        self.reporting[0] = index, outcome[:-1].encode('ascii') + output + b'}'
+
+    def report_again(self):
+        """Puts back what the last call reported."""
+        fields, _ = self.calling
         self.done.extendleft(reversed(self.reporting))
         self.load_error = self.load_error or fields.get('loadError')
         self.load_output = self.load_output or fields.get('loadOutput')
@@ -2482,6 +3083,8 @@ class Supervisor(object):
                 self.state.exit_status = 0
             elif status == 413:
                 self.state.too_large()
+            elif status == 400 and self.state.refused(answer):
+                pass
             else:
                 self.log('the exchange refuses this worker (%s): %s' % (status or 'no call', answer))
                 self.state.exit_status = 1
