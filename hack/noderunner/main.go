@@ -1,7 +1,7 @@
 // Command noderunner joins the CommonJS modules of the Node runner into the one file that workers mount.
 //
 // Usage: noderunner FOLDER: reads FOLDER/src/*.js and writes FOLDER/runner.js. A module requires others of the folder by
-// their name, as in require('./json'), and Node's own as usual. Lines that are only comments are left out: the file shares a
+// their name, as in require('./json'), and Node's own as usual. Comments and indentation are left out: the file shares a
 // ConfigMap with the user's code.
 package main
 
@@ -86,7 +86,10 @@ func join(modules map[string]string) (string, error) {
 	return b.String(), nil
 }
 
-// withoutComments leaves out the lines that are only comments, and the empty ones.
+// trailing is a comment behind code. One with a quote may be part of a string, and stays.
+var trailing = regexp.MustCompile("[ \t]+// [^'\"`]*$")
+
+// withoutComments leaves out comments, empty lines and indentation.
 func withoutComments(text string) string {
 	var lines []string
 	block := false
@@ -96,7 +99,7 @@ func withoutComments(text string) string {
 		case block || strings.HasPrefix(code, "/*"):
 			block = !strings.HasSuffix(code, "*/")
 		case code != "" && !strings.HasPrefix(code, "//"):
-			lines = append(lines, line)
+			lines = append(lines, trailing.ReplaceAllString(code, ""))
 		}
 	}
 	return strings.Join(lines, "\n")

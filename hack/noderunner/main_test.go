@@ -56,7 +56,7 @@ func TestTheJoinedFileNamesItsModules(t *testing.T) {
 	}
 }
 
-func TestLinesThatAreOnlyCommentsAreLeftOut(t *testing.T) {
+func TestCommentsAndIndentationAreLeftOut(t *testing.T) {
 	const text = `
 /* A block
    of lines. */
@@ -67,9 +67,10 @@ const pattern =
 function f() {
   // A comment.
   for (;;) { /* nothing */ }
+  f('http://a // b');
 }
 `
-	const want = "const pattern =\n  /(?:a|b)/y;   // behind code\nfunction f() {\n  for (;;) { /* nothing */ }\n}"
+	const want = "const pattern =\n/(?:a|b)/y;\nfunction f() {\nfor (;;) { /* nothing */ }\nf('http://a // b');\n}"
 	if got := withoutComments(text); got != want {
 		t.Errorf("left are\n%s\nand not\n%s", got, want)
 	}

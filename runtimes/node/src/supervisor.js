@@ -311,6 +311,8 @@ class Supervisor {
       state.exitStatus = 0;
     } else if (status === 413) {
       state.tooLarge(outcomeTooLarge);
+    } else if (status === 400 && state.refused((index, data) => outcomeRefused(index, data, answer))) {
+      this.log('the exchange refuses a report: ' + answer + '; its outcomes are reported in smaller calls');
     } else {
       this.log('the exchange refuses this worker (' + status + '): ' + answer);
       state.exitStatus = 1;
@@ -353,12 +355,25 @@ class Supervisor {
 }
 
 /** The outcome in place of one that the exchange does not accept. */
+function replacedOutcome(index, data, type, message) {
+  let head = {};
+  try {
+    head = parse(data.toString());
+  } catch (error) {
+    // It is nested too deeply for this Node.
+  }
+  return Buffer.from(stringify({ index, status: 'Failed', error: errorObject(type, message),
+    startTime: head.startTime || Date.now() * 1000, durationMicros: head.durationMicros || 0 }));
+}
+
 function outcomeTooLarge(index, data) {
-  const head = parse(data.toString());
-  return Buffer.from(stringify({ index, status: 'Failed',
-    error: errorObject('ResultTooLarge', 'the exchange does not accept an outcome of ' + data.length +
-      ' bytes: return less, or store the data elsewhere and return a reference to it'),
-    startTime: head.startTime, durationMicros: head.durationMicros }));
+  return replacedOutcome(index, data, 'ResultTooLarge', 'the exchange does not accept an outcome of ' + data.length +
+    ' bytes: return less, or store the data elsewhere and return a reference to it');
+}
+
+function outcomeRefused(index, data, answer) {
+  return replacedOutcome(index, data, 'OutcomeRefused', 'the exchange does not accept the outcome of this input (' +
+    String(answer).slice(0, 1000) + '): return a simpler value, such as a text that contains it');
 }
 
 module.exports = { Supervisor };
