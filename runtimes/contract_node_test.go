@@ -350,7 +350,7 @@ for (let cut = 0; cut <= whole.length; cut++) {
   const printed = new OutputStream('stdout', socket, { write: (data) => written.push(data) }, mark, { limits: { outputBytes: 100 }, onOutput() {} });
   printed.take(whole.slice(0, cut));
   printed.take(whole.slice(cut));
-  const text = (tail) => Buffer.concat(tail.parts).toString();
+  const text = (tail) => tail.data(100).toString();
   const got = [text(printed.next())];
   if (text(printed.current()) !== 'two') throw new Error(cut + ': the current output is ' + text(printed.current()));
   got.push(text(printed.next()));

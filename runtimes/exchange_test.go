@@ -27,9 +27,13 @@ type call struct {
 	Outcomes    []outcome `json:"outcomes"`
 	Leaving     bool      `json:"leaving"`
 	LoadError   *fault    `json:"loadError"`
-	Device      string    `json:"device"`
-	Live        *live     `json:"live"`
-	Suspects    string    `json:"suspects"`
+	LoadOutput  struct {
+		Stdout string `json:"stdout"`
+		Stderr string `json:"stderr"`
+	} `json:"loadOutput"`
+	Device   string `json:"device"`
+	Live     *live  `json:"live"`
+	Suspects string `json:"suspects"`
 }
 
 type live struct {

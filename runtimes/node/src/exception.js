@@ -4,6 +4,7 @@
 const path = require('path');
 const { RUNNER } = require('./constants');
 const { errorObject } = require('./errors');
+const { sharedMemoryAdvice } = require('./sharedmemory');
 const { ErrorOfNode, inspect, textOf } = require('./natives');
 
 const MAX_NODES = 2000;          // values inside an error beyond which only its first level is shown
@@ -39,6 +40,7 @@ function describe(thrown, folders) {
     }
   }
   if (trace === null) trace = type + ': ' + message;
+  if (/ENOSPC|No space left/.test(message) && /\bshm\b/.test(message)) message += sharedMemoryAdvice(process.env);
   return errorObject(textOf(type), message, trace ? trace + '\n' : '');
 }
 
