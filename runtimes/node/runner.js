@@ -922,12 +922,13 @@ module.exports ={errorObject,errorJSON};
 
 // ---- src/esmodule.js
 definitions['./esmodule'] = function esmodule(require, module) {
+const childProcess = require('child_process');
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
 const{errorObject}= require('./errors');
-const{describe}= require('./exception');
-const{parse,stringify}= require('./natives');
+const{describe,ownLines}= require('./exception');
+const{parse,stringify,textOf}= require('./natives');
 const STATEMENT = /^\s*(?:import\s*(?:[\w$*{]|["'])|export\s*(?:[{*]|(?:default|const|let|var|function|async|class)\b))/m;
 const COMMONJS = 'write it as a CommonJS module: function handler(event) { … }, or exports.handler = …, and '+
 'const fs = require(\'fs\') in place of import fs from \'fs\'';
@@ -980,10 +981,20 @@ const copy = path.join(folder,path.basename(file));
 fs.writeFileSync(copy,code);
 return copy;
 }
+function located(file,folders){
+const{stderr}= childProcess.spawnSync(process.execPath,['--check',file],{timeout:10000,stdio:['ignore','ignore','pipe']});
+return ownLines(textOf(stderr).split('\n\nNode.js v')[0],folders);
+}
 function importModule(code,searched,file,folders,refusal,done){
 let load,copy;
 const failed =(error)=>{
-done(null,describe(error instanceof SyntaxError&&!STATEMENT.test(code)?refusal:error,folders));
+if(!(error instanceof SyntaxError)){
+done(null,describe(error,folders));
+return;
+}
+const described = describe(STATEMENT.test(code)?error:refusal,folders);
+if(STATEMENT.test(code))described.traceback = located(copy,folders)||described.traceback;
+done(null,described);
 };
 try{
 load = new Function('url','return import(url)');
@@ -1091,7 +1102,7 @@ error.name = 'NeverSettled';
 error.stack = '';
 return error;
 }
-module.exports ={describe,neverSettled};
+module.exports ={ownLines,describe,neverSettled};
 };
 
 // ---- src/exchange.js
@@ -3209,13 +3220,8 @@ else child.kill(leave);
 }
 }
 function replacedOutcome(index,data,type,message){
-let head ={};
-try{
-head = parse(data.toString());
-}catch(error){
-}
-return Buffer.from(stringify({index,status:'Failed',error:errorObject(type,message),
-startTime:head.startTime||Date.now()* 1000,durationMicros:head.durationMicros||0}));
+const{startTime,durationMicros}= parse(data.toString());
+return Buffer.from(stringify({index,status:'Failed',error:errorObject(type,message),startTime,durationMicros}));
 }
 function outcomeTooLarge(index,data){
 return replacedOutcome(index,data,'ResultTooLarge','the exchange does not accept an outcome of '+data.length+
@@ -3533,6 +3539,7 @@ const vm = require('vm');
 const{errorObject}= require('./errors');
 const{describe}= require('./exception');
 const{importModule,needsImport}= require('./esmodule');
+const STRICT = /^(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)*(['"])use strict\1/;
 const SIGNATURE = 'the code needs to have the following signature: function handler(event) { ... }';
 function loadHandler(file,folders,done){
 process.argv =[process.execPath,file];
@@ -3552,32 +3559,30 @@ else done(handlerOf(found,exported));
 };
 try{
 code = fs.readFileSync(file,'utf8').replace(/^\ufeff/,'');
-compile(module,code,call,file);
-module.loaded = true;
-}catch(error){
-if(!(error instanceof SyntaxError)||code===undefined||!needsImport(code,error)){
-finish(null,describe(error,folders));
+const refusal = scriptError(code,file);
+if(refusal!==null&&needsImport(code,refusal)){
+importModule(code+'\n;'+call,module.paths,file,folders,refusal,finish);
 return;
 }
-importModule(code+'\n;'+call,module.paths,file,folders,error,finish);
-return;
-}
-finish(module.exports,null);
-}
-function compile(module,code,call,file){
-if(returnsAtTop(code)){
-const strict = /^(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)*(['"])use strict\1/.test(code.replace(/^#!/,'//'))?'"use strict";':'';
+if(refusal!==null&&/Illegal return/.test(refusal.message)){
+const strict = STRICT.test(code.replace(/^#!/,'//'))?'"use strict";':'';
 module._compile(strict+call+code.replace(/^#!/,'//'),file);
 }else{
 module._compile(code+'\n;'+call,file);
 }
-}
-function returnsAtTop(code){
-if(!/\breturn\b/.test(code))return false;
-try{
-return !new vm.Script(code);
+module.loaded = true;
 }catch(error){
-return /Illegal return/.test(error.message);
+finish(null,describe(error,folders));
+return;
+}
+finish(module.exports,null);
+}
+function scriptError(code,file){
+if(!/\b(?:return|import|export|await)\b/.test(code))return null;
+try{
+return new vm.Script(code,file)&&null;
+}catch(error){
+return error;
 }
 }
 function readHandler(found){
@@ -3589,13 +3594,11 @@ return undefined;
 }
 function handlerOf(read,exported){
 let found = readHandler(read);
-const candidates =[exported,exported&&exported.handler,exported&&exported.default,
-exported&&exported.default&&exported.default.handler,exported&&exported['module.exports']];
-if(typeof found!=='function'){
-const[whole,named,byDefault,inDefault]= candidates;
-const callable =[named,whole,byDefault,inDefault].find((one)=>typeof one==='function');
+if(typeof found!=='function'&&exported){
+const{handler,default:byDefault}= exported;
+const callable =[handler,exported,byDefault,byDefault&&byDefault.handler].find((one)=>typeof one==='function');
 if(callable!==undefined)found = callable;
-else if(named!==undefined&&named!==null)found = named;
+else if(handler!==undefined)found = handler;
 }
 if(typeof found==='function')return{handler:found,error:null};
 return{handler:null,error:found===undefined?

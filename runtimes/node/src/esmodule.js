@@ -1,12 +1,13 @@
 'use strict';
 // ES modules: where the interpreter has them, handler.js may be one.
 
+const childProcess = require('child_process');
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
 const { errorObject } = require('./errors');
-const { describe } = require('./exception');
-const { parse, stringify } = require('./natives');
+const { describe, ownLines } = require('./exception');
+const { parse, stringify, textOf } = require('./natives');
 
 const STATEMENT = /^\s*(?:import\s*(?:[\w$*{]|["'])|export\s*(?:[{*]|(?:default|const|let|var|function|async|class)\b))/m;
 const COMMONJS = 'write it as a CommonJS module: function handler(event) { … }, or exports.handler = …, and ' +
@@ -76,12 +77,24 @@ function moduleFolder(code, searched, file) {
   return copy;
 }
 
+/** Where the syntax error of an ES module is, which only Node itself shows. */
+function located(file, folders) {
+  const { stderr } = childProcess.spawnSync(process.execPath, ['--check', file], { timeout: 10000, stdio: ['ignore', 'ignore', 'pipe'] });
+  return ownLines(textOf(stderr).split('\n\nNode.js v')[0], folders);
+}
+
 /** Imports the code and calls done(exports, error). `refusal` is the error of loading it as CommonJS. */
 function importModule(code, searched, file, folders, refusal, done) {
   let load, copy;
   const failed = (error) => {
     // Code without import and export is an ES module only if it can be loaded as one.
-    done(null, describe(error instanceof SyntaxError && !STATEMENT.test(code) ? refusal : error, folders));
+    if (!(error instanceof SyntaxError)) {
+      done(null, describe(error, folders));
+      return;
+    }
+    const described = describe(STATEMENT.test(code) ? error : refusal, folders);
+    if (STATEMENT.test(code)) described.traceback = located(copy, folders) || described.traceback;
+    done(null, described);
   };
   try {
     load = new Function('url', 'return import(url)');          // Node 8 cannot parse it here

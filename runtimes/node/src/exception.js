@@ -95,4 +95,4 @@ function neverSettled(what) {
   return error;
 }
 
-module.exports = { describe, neverSettled };
+module.exports = { ownLines, describe, neverSettled };

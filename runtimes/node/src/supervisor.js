@@ -370,14 +370,8 @@ class Supervisor {
 
 /** The outcome in place of one that the exchange does not accept. */
 function replacedOutcome(index, data, type, message) {
-  let head = {};
-  try {
-    head = parse(data.toString());
-  } catch (error) {
-    // It is nested too deeply for this Node.
-  }
-  return Buffer.from(stringify({ index, status: 'Failed', error: errorObject(type, message),
-    startTime: head.startTime || Date.now() * 1000, durationMicros: head.durationMicros || 0 }));
+  const { startTime, durationMicros } = parse(data.toString());
+  return Buffer.from(stringify({ index, status: 'Failed', error: errorObject(type, message), startTime, durationMicros }));
 }
 
 function outcomeTooLarge(index, data) {

@@ -10,6 +10,7 @@ const { errorObject } = require('./errors');
 const { describe } = require('./exception');
 const { importModule, needsImport } = require('./esmodule');
 
+const STRICT = /^(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)*(['"])use strict\1/;
 const SIGNATURE = 'the code needs to have the following signature: function handler(event) { ... }';
 
 /** Calls done({handler, error}); one of them is null. It is called at once, unless the code is an ES module. */
@@ -33,37 +34,33 @@ function loadHandler(file, folders, done) {
   };
   try {
     code = fs.readFileSync(file, 'utf8').replace(/^\ufeff/, '');
-    compile(module, code, call, file);
-    module.loaded = true;
-  } catch (error) {
-    if (!(error instanceof SyntaxError) || code === undefined || !needsImport(code, error)) {
-      finish(null, describe(error, folders));
+    const refusal = scriptError(code, file);
+    if (refusal !== null && needsImport(code, refusal)) {
+      importModule(code + '\n;' + call, module.paths, file, folders, refusal, finish);
       return;
     }
-    importModule(code + '\n;' + call, module.paths, file, folders, error, finish);
+    if (refusal !== null && /Illegal return/.test(refusal.message)) {
+      // What is appended may never run.
+      const strict = STRICT.test(code.replace(/^#!/, '//')) ? '"use strict";' : '';
+      module._compile(strict + call + code.replace(/^#!/, '//'), file);
+    } else {
+      module._compile(code + '\n;' + call, file);   // appended, so that lines keep their numbers
+    }
+    module.loaded = true;
+  } catch (error) {
+    finish(null, describe(error, folders));
     return;
   }
   finish(module.exports, null);
 }
 
-/** Compiles the code and runs it. The call is appended, so that lines keep their numbers. */
-function compile(module, code, call, file) {
-  if (returnsAtTop(code)) {
-    // What is appended may never run.
-    const strict = /^(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)*(['"])use strict\1/.test(code.replace(/^#!/, '//')) ? '"use strict";' : '';
-    module._compile(strict + call + code.replace(/^#!/, '//'), file);
-  } else {
-    module._compile(code + '\n;' + call, file);
-  }
-}
-
-/** Whether a return statement is outside of all functions, which a module may have and a script must not. */
-function returnsAtTop(code) {
-  if (!/\breturn\b/.test(code)) return false;
+/** Why the code is no script, where it may be an ES module or have a return statement outside of functions; or null. */
+function scriptError(code, file) {
+  if (!/\b(?:return|import|export|await)\b/.test(code)) return null;
   try {
-    return !new vm.Script(code);
+    return new vm.Script(code, file) && null;
   } catch (error) {
-    return /Illegal return/.test(error.message);
+    return error;
   }
 }
 
@@ -78,13 +75,11 @@ function readHandler(found) {
 /** Returns {handler, error} of a module that was loaded. */
 function handlerOf(read, exported) {
   let found = readHandler(read);
-  const candidates = [exported, exported && exported.handler, exported && exported.default,
-    exported && exported.default && exported.default.handler, exported && exported['module.exports']];
-  if (typeof found !== 'function') {
-    const [whole, named, byDefault, inDefault] = candidates;
-    const callable = [named, whole, byDefault, inDefault].find((one) => typeof one === 'function');
+  if (typeof found !== 'function' && exported) {
+    const { handler, default: byDefault } = exported;
+    const callable = [handler, exported, byDefault, byDefault && byDefault.handler].find((one) => typeof one === 'function');
     if (callable !== undefined) found = callable;
-    else if (named !== undefined && named !== null) found = named;
+    else if (handler !== undefined) found = handler;
   }
   if (typeof found === 'function') return { handler: found, error: null };
   return { handler: null, error: found === undefined ?
