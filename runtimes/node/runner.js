@@ -2299,7 +2299,7 @@ this.later(value[ASYNC_ITERATOR]());
 const known = name==='Object'?className(value):name;
 throw this.refuse('an object of the class '+known+', which has no enumerable properties',
 apply(ObjectPrototype.hasOwnProperty,INSTEAD,[known])?INSTEAD[known]:
-'return its data as a plain object, or add a method toJSON() to the class');
+'return a plain object, or add toJSON() to the class');
 }else{
 this.count(keys.length);
 this.record(keys,(key)=>value[key],true);
@@ -3182,7 +3182,7 @@ state.exitStatus = 0;
 }else if(status===413){
 state.tooLarge(outcomeTooLarge);
 }else if(status===400&&state.refused((index,data)=>outcomeRefused(index,data,answer))){
-this.log('the exchange refuses a report: '+answer+'; its outcomes are reported in smaller calls');
+this.log('the exchange refuses a report, which is split: '+answer);
 }else{
 this.log('the exchange refuses this worker ('+status+'): '+answer);
 state.exitStatus = 1;

@@ -229,7 +229,7 @@ class ResultWriter {
       const known = name === 'Object' ? className(value) : name;
       throw this.refuse('an object of the class ' + known + ', which has no enumerable properties',
         apply(ObjectPrototype.hasOwnProperty, INSTEAD, [known]) ? INSTEAD[known] :
-          'return its data as a plain object, or add a method toJSON() to the class');
+          'return a plain object, or add toJSON() to the class');
     } else {
       this.count(keys.length);
       this.record(keys, (key) => value[key], true);

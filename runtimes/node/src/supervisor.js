@@ -325,7 +325,7 @@ class Supervisor {
     } else if (status === 413) {
       state.tooLarge(outcomeTooLarge);
     } else if (status === 400 && state.refused((index, data) => outcomeRefused(index, data, answer))) {
-      this.log('the exchange refuses a report: ' + answer + '; its outcomes are reported in smaller calls');
+      this.log('the exchange refuses a report, which is split: ' + answer);
     } else {
       this.log('the exchange refuses this worker (' + status + '): ' + answer);
       state.exitStatus = 1;
