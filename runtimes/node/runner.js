@@ -1011,7 +1011,7 @@ return;
 try{
 copy = moduleFolder(code,searched,file);
 }catch(error){
-done(null,errorObject('SyntaxError',refusal.message+': the code is an ES module, for which no temporary folder could be made ('+
+done(null,errorObject('SyntaxError',refusal.message+': no folder for the ES module could be made ('+
 error.message+'): '+COMMONJS));
 return;
 }
@@ -2297,7 +2297,7 @@ this.consume(value[ITERATOR]());
 this.later(value[ASYNC_ITERATOR]());
 }else if(!keys.length&&!plain){
 const known = name==='Object'?className(value):name;
-throw this.refuse('an object of the class '+known+', which has no enumerable properties',
+throw this.refuse('an object of the class '+known+' without enumerable properties',
 apply(ObjectPrototype.hasOwnProperty,INSTEAD,[known])?INSTEAD[known]:
 'return a plain object, or add toJSON() to the class');
 }else{

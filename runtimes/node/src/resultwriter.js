@@ -227,7 +227,7 @@ class ResultWriter {
       this.later(value[ASYNC_ITERATOR]());
     } else if (!keys.length && !plain) {
       const known = name === 'Object' ? className(value) : name;
-      throw this.refuse('an object of the class ' + known + ', which has no enumerable properties',
+      throw this.refuse('an object of the class ' + known + ' without enumerable properties',
         apply(ObjectPrototype.hasOwnProperty, INSTEAD, [known]) ? INSTEAD[known] :
           'return a plain object, or add toJSON() to the class');
     } else {
