@@ -218,6 +218,7 @@ process.on('uncaughtException',(error)=>this.uncaught('uncaughtException',error)
 process.on('unhandledRejection',(error)=>this.uncaught('unhandledRejection',error));
 process.on('beforeExit',()=>this.neverSettles());
 this.control = new net.Socket({fd:CONTROL,readable:true,writable:true,allowHalfOpen:true});
+this.control.unref();
 const exit = process.exit.bind(process),finish = reallyExit.bind(process);
 loadHandler(this.file,this.folders,({handler,error})=>{
 if(error!==null)this.reportLoadError(error);
@@ -227,6 +228,7 @@ immediately(()=>this.loaded(handler,exit,finish));
 loaded(handler,exit,finish){
 if(this.state!=='loading')return;
 this.handler = handler;
+this.control.ref();
 this.streams.remember();
 this.channel.markOutput();
 this.channel.report('>\n');
@@ -1011,7 +1013,7 @@ return;
 try{
 copy = moduleFolder(code,searched,file);
 }catch(error){
-done(null,errorObject('SyntaxError',refusal.message+': no folder for the ES module could be made ('+
+done(null,errorObject('SyntaxError',refusal.message+': no folder for an ES module ('+
 error.message+'): '+COMMONJS));
 return;
 }
@@ -2036,7 +2038,7 @@ function notSerializable(path,what,instead){
 return failure('ResultNotSerializable','the result cannot be stored as JSON: '+pathText(path)+' is '+what+': '+instead);
 }
 function tooDeep(path){
-return failure('ResultNotSerializable','the result cannot be stored as JSON: it is nested too deeply, in more than '+
+return failure('ResultNotSerializable','the result cannot be stored as JSON: nested too deeply, in more than '+
 path.length+' levels ('+pathText(path.slice(0,20))+'…): return a flat list of its parts, or a text that contains them');
 }
 function className(value){

@@ -48,6 +48,7 @@ class Child {
     process.on('unhandledRejection', (error) => this.uncaught('unhandledRejection', error));
     process.on('beforeExit', () => this.neverSettles());
     this.control = new net.Socket({ fd: CONTROL, readable: true, writable: true, allowHalfOpen: true });
+    this.control.unref();              // an ES module may await what never settles
     const exit = process.exit.bind(process), finish = reallyExit.bind(process);
     loadHandler(this.file, this.folders, ({ handler, error }) => {
       if (error !== null) this.reportLoadError(error);
@@ -58,6 +59,7 @@ class Child {
   loaded(handler, exit, finish) {
     if (this.state !== 'loading') return;
     this.handler = handler;
+    this.control.ref();
     this.streams.remember();
     this.channel.markOutput();
     this.channel.report('>\n');

@@ -111,7 +111,7 @@ function importModule(code, searched, file, folders, refusal, done) {
   try {
     copy = moduleFolder(code, searched, file);
   } catch (error) {
-    done(null, errorObject('SyntaxError', refusal.message + ': no folder for the ES module could be made (' +
+    done(null, errorObject('SyntaxError', refusal.message + ': no folder for an ES module (' +
       error.message + '): ' + COMMONJS));
     return;
   }

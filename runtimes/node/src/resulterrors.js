@@ -37,7 +37,7 @@ function notSerializable(path, what, instead) {
 }
 
 function tooDeep(path) {
-  return failure('ResultNotSerializable', 'the result cannot be stored as JSON: it is nested too deeply, in more than ' +
+  return failure('ResultNotSerializable', 'the result cannot be stored as JSON: nested too deeply, in more than ' +
     path.length + ' levels (' + pathText(path.slice(0, 20)) + '…): return a flat list of its parts, or a text that contains them');
 }
 
