@@ -123,7 +123,7 @@ class ResultWriter {
     if (value === null || kind !== 'object' && kind !== 'function' && kind !== 'bigint') return value;
     if (kind === 'object') {
       const time = apply(tagOf, value, []) === '[object Date]' ? branded(dateTime, value) : undefined;
-      if (time !== undefined && time !== time) throw this.refuse('an invalid Date', 'return null or a text in its place');
+      if (time !== undefined && time !== time) throw this.refuse('an invalid Date', 'return null or a text');
       if (isBuffer(value)) return value;
     }
     const { toJSON } = value;
@@ -148,7 +148,7 @@ class ResultWriter {
         break;
       case 'boolean': case 'bigint': this.add(textOf(value)); break;
       case 'undefined': this.add('null'); break;
-      case 'symbol': throw this.refuse('a symbol (' + textOf(value) + ')', 'return a text in its place');
+      case 'symbol': throw this.refuse('a symbol (' + textOf(value) + ')', 'return a text');
       case 'function':
         throw this.refuse('a function' + (value.name ? ' (' + textOf(value.name) + ')' : ''), 'return what it returns, or leave it out');
       default:
