@@ -97,6 +97,7 @@ const (
 	throttled                 // 429
 	unauthorized              // 401
 	tooLarge                  // 413
+	invalid                   // 400
 )
 
 // exchange is the server's side of the protocol for one run, in memory. It records every violation of the protocol by a
@@ -209,6 +210,9 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case unauthorized:
 		http.Error(w, "unauthorized", http.StatusUnauthorized)
+		return
+	case invalid:
+		http.Error(w, "not valid", http.StatusBadRequest)
 		return
 	case tooLarge:
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)

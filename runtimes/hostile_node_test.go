@@ -221,7 +221,7 @@ var hostileNodeHandlers = map[string]struct {
 	},
 	"one that returns what has no text": {
 		body: `return { toJSON() { throw new Error('no JSON') }, [require('util').inspect.custom]() { throw new Error('no text') } }`,
-		want: expected{status: "Failed", kind: "Error", message: "no text"},
+		want: expected{status: "Failed", kind: "Error", message: "no JSON"},
 	},
 	"one that throws in a callback and waits": {
 		async: `setTimeout(() => { throw new Error('in a callback') }, 5); await sleep(60000)`,

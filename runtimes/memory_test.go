@@ -111,7 +111,7 @@ func TestTheChildIsEndedNearTheLimitOfACgroupOfVersion2(t *testing.T) {
 					sleep = 600
 				}
 				// When the child is ended, its memory is free.
-				wait := in.code("time.sleep(0.002)", "setTimeout(killAll, 2)")
+				wait := in.code("time.sleep(0.002)", "setTimeout(killAll,2)")
 				freed := fmt.Sprintf(in.code("; open(%q, 'w').write('1048576')", "; fs.writeFileSync(%q, '1048576')"), folder+"/memory.current")
 				run(t, in, e, unifiedCgroup(in, folder, tc.current, sleep), asProcessOne,
 					edited("'/sys/fs/cgroup'", fmt.Sprintf("%q", folder)), edited(wait, wait+freed))

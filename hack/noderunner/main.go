@@ -1,8 +1,8 @@
 // Command noderunner joins the CommonJS modules of the Node runner into the one file that workers mount.
 //
 // Usage: noderunner FOLDER: reads FOLDER/src/*.js and writes FOLDER/runner.js. A module requires others of the folder by
-// their name, as in require('./json'), and Node's own as usual. Lines that are only comments are left out: the file shares a
-// ConfigMap with the user's code.
+// their name, as in require('./json'), and Node's own as usual. Comments, indentation and spaces that mean nothing are left out: the file
+// shares a ConfigMap with the user's code.
 package main
 
 import (
@@ -79,28 +79,67 @@ func join(modules map[string]string) (string, error) {
 	var b strings.Builder
 	b.WriteString(head)
 	for _, name := range append([]string{entry}, names...) {
-		text := withoutComments(strings.TrimPrefix(modules[name], "'use strict';\n"))
+		text := compact(strings.TrimPrefix(modules[name], "'use strict';\n"))
 		fmt.Fprintf(&b, "\n// ---- src/%s.js\ndefinitions['./%s'] = function %s(require, module) {\n%s\n};\n", name, name, name, text)
 	}
 	b.WriteString(tail)
 	return b.String(), nil
 }
 
-// withoutComments leaves out the lines that are only comments, and the empty ones.
-func withoutComments(text string) string {
-	var lines []string
-	block := false
-	for line := range strings.SplitSeq(text, "\n") {
-		code := strings.TrimSpace(line)
-		switch {
-		case block || strings.HasPrefix(code, "/*"):
-			block = !strings.HasSuffix(code, "*/")
-		case code != "" && !strings.HasPrefix(code, "//"):
-			lines = append(lines, line)
+// token is what stays as it is, or a comment or white space. A regular expression begins where no operand can end.
+var token = regexp.MustCompile("(?s)" + `/\*.*?\*/|//[^\n]*|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[ \t]+|\n\s*|[\w$]+|=>|[=!]==?|&&|\|\||.`)
+
+// expression is a regular expression as a whole.
+var expression = regexp.MustCompile(`^/(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[a-z]*`)
+
+// tight are the tokens that need no space beside them. A space between two others stays, also in an assignment, which tests edit.
+var tight = map[string]bool{",": true, ";": true, "(": true, ")": true, "{": true, "}": true, "[": true, "]": true, "?": true, ":": true,
+	"=>": true, "===": true, "!==": true, "&&": true, "||": true, "+": true}
+
+// compact leaves out comments, indentation and spaces that mean nothing. Lines stay lines.
+func compact(text string) string {
+	var b strings.Builder
+	last, space := "\n", false
+	for text != "" {
+		found := token.FindString(text)
+		if found == "/" && !endsOperand(last) {
+			found = expression.FindString(text)
 		}
+		text = text[len(found):]
+		switch {
+		case strings.HasPrefix(found, "//") || strings.HasPrefix(found, "/*"):
+			continue
+		case strings.Trim(found, " \t") == "":
+			space = true
+			continue
+		case found[0] == '\n':
+			if last != "\n" {
+				b.WriteByte('\n')
+			}
+			last, space = "\n", false
+			continue
+		}
+		if space && last != "\n" && (!tight[last] && !tight[found] || last == found) {
+			b.WriteByte(' ')
+		}
+		b.WriteString(found)
+		last, space = found, false
 	}
-	return strings.Join(lines, "\n")
+	return strings.TrimSuffix(b.String(), "\n")
 }
+
+// endsOperand reports whether a slash after this token divides.
+func endsOperand(last string) bool {
+	switch last {
+	case ")", "]", "}":
+		return true
+	case "return", "typeof", "case":
+		return false
+	}
+	return word.MatchString(last)
+}
+
+var word = regexp.MustCompile(`^[\w$]+$`)
 
 // check finds what would fail only when the file is run, or not at all.
 func check(modules map[string]string) error {
@@ -118,7 +157,7 @@ func check(modules map[string]string) error {
 			return nil
 		case !strings.HasPrefix(text, "'use strict';\n"):
 			return fmt.Errorf("%s does not begin with 'use strict'", name)
-		case strings.Contains(withoutComments(text), "`"):
+		case strings.Contains(compact(text), "`"):
 			return fmt.Errorf("%s contains a template literal, whose lines could look like comments", name)
 		}
 		state[name] = visiting

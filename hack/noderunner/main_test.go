@@ -56,21 +56,23 @@ func TestTheJoinedFileNamesItsModules(t *testing.T) {
 	}
 }
 
-func TestLinesThatAreOnlyCommentsAreLeftOut(t *testing.T) {
+func TestCommentsAndSpacesThatMeanNothingAreLeftOut(t *testing.T) {
 	const text = `
 /* A block
    of lines. */
 const pattern =
-  /(?:a|b)/y;   // behind code
+  /(?:a|b) \/ [/'] ,/y;   // behind code
 
 /** One line. */
-function f() {
-  // A comment.
+function f(a, b) {
+  // A comment that isn't code.
   for (;;) { /* nothing */ }
+  f('http://a // b , c', a / b / 2, a - -b, a + +b, typeof a === 'x' ? 1 : /"/);   // don't
 }
 `
-	const want = "const pattern =\n  /(?:a|b)/y;   // behind code\nfunction f() {\n  for (;;) { /* nothing */ }\n}"
-	if got := withoutComments(text); got != want {
+	const want = "const pattern =\n/(?:a|b) \\/ [/'] ,/y;\nfunction f(a,b){\nfor(;;){}\n" +
+		"f('http://a // b , c',a / b / 2,a - -b,a+ +b,typeof a==='x'?1:/\"/);\n}"
+	if got := compact(text); got != want {
 		t.Errorf("left are\n%s\nand not\n%s", got, want)
 	}
 }

@@ -13,165 +13,165 @@ function requireModule(name) {
 
 // ---- src/main.js
 definitions['./main'] = function main(require, module) {
-const { Child } = require('./child');
-const { Supervisor } = require('./supervisor');
-const REQUIRED = ['SHAREDCLOUD_EXCHANGE_URL', 'SHAREDCLOUD_TOKEN_FILE', 'SHAREDCLOUD_CODE'];
-function main() {
-  if (process.argv[2] === '--child') {
-    new Child(process.argv[3]).run();
-    return;
-  }
-  const missing = REQUIRED.filter((name) => !process.env[name]);
-  if (missing.length) {
-    process.stderr.write('sharedcloud: this program is started by the operator, with ' + missing.join(', ') + ' in its environment\n');
-    process.exitCode = 1;
-    return;
-  }
-  new Supervisor(process.env);
+const{Child}= require('./child');
+const{Supervisor}= require('./supervisor');
+const REQUIRED =['SHAREDCLOUD_EXCHANGE_URL','SHAREDCLOUD_TOKEN_FILE','SHAREDCLOUD_CODE'];
+function main(){
+if(process.argv[2]==='--child'){
+new Child(process.argv[3]).run();
+return;
 }
-module.exports = { main };
+const missing = REQUIRED.filter((name)=>!process.env[name]);
+if(missing.length){
+process.stderr.write('sharedcloud: this program is started by the operator, with '+missing.join(', ')+' in its environment\n');
+process.exitCode = 1;
+return;
+}
+new Supervisor(process.env);
+}
+module.exports ={main};
 };
 
 // ---- src/answer.js
 definitions['./answer'] = function answer(require, module) {
-const { afterValue, eachMember } = require('./json');
-const { parse } = require('./natives');
-function parseAnswer(text) {
-  const inputs = [];
-  let rest = text;
-  try {
-    parse(text);                 // throws if it is not JSON, and so not an answer of the exchange
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;   // Node 8, with an input that is nested deeply: that fails in the child
-  }
-  eachMember(text, text.search(/\S/), (key, start) => {
-    if (key !== 'inputs' || text[start] !== '[') return;
-    eachMember(text, start, (_, at) => {
-      const item = [0, false, ''];
-      eachMember(text, at, (name, from) => {
-        const raw = () => text.slice(from, afterValue(text, from));
-        if (name === 'index') item[0] = Number(raw());
-        if (name === 'json') item[2] = raw();
-        if (name === 'literal') {
-          item[1] = true;
-          item[2] = parse(raw());
-        }
-      });
-      inputs.push(item);
-    });
-    rest = text.slice(0, start) + '[]' + text.slice(afterValue(text, start));
-  });
-  const answer = parse(rest);
-  answer.inputs = inputs;
-  return answer;
+const{afterValue,eachMember}= require('./json');
+const{parse}= require('./natives');
+function parseAnswer(text){
+const inputs =[];
+let rest = text;
+try{
+parse(text);
+}catch(error){
+if(!(error instanceof RangeError))throw error;
 }
-module.exports = { parseAnswer };
+eachMember(text,text.search(/\S/),(key,start)=>{
+if(key!=='inputs'||text[start]!=='[')return;
+eachMember(text,start,(_,at)=>{
+const item =[0,false,''];
+eachMember(text,at,(name,from)=>{
+const raw =()=>text.slice(from,afterValue(text,from));
+if(name==='index')item[0]= Number(raw());
+if(name==='json')item[2]= raw();
+if(name==='literal'){
+item[1]= true;
+item[2]= parse(raw());
+}
+});
+inputs.push(item);
+});
+rest = text.slice(0,start)+'[]'+text.slice(afterValue(text,start));
+});
+const answer = parse(rest);
+answer.inputs = inputs;
+return answer;
+}
+module.exports ={parseAnswer};
 };
 
 // ---- src/channel.js
 definitions['./channel'] = function channel(require, module) {
-const { CLAIM, DESCRIPTORS_LOST, LIMITS, MAX_CLAIMS } = require('./constants');
-const { readSome, writeAll } = require('./descriptors');
-const { bufferFrom, parse, reallyExit, writeSync } = require('./natives');
-const CLAIMS = 3, RESULT = 4, CONTROL = 5, OUT = 6, ERR = 7;   // descriptors that the child inherits
-class Channel {
-  constructor() {
-    this.record = Buffer.alloc(CLAIM);
-    this.inputs = new Map();           // by number: received and not begun
-    this.limit = LIMITS.resultBytes;
-    this.batchSize = 1;                // inputs of one call of the handler
-    this.mark = Buffer.alloc(0);
-    this.parts = null;                 // an incomplete message
-    this.received = this.needed = 0;   // bytes of it
-    this.unannounced = 0;              // outcomes that the supervisor was not notified of
-  }
-  claim() {
-    const size = readSome(CLAIMS, this.record);
-    if (size < 0) return null;
-    if (size !== CLAIM) this.exit(null);
-    return { number: this.record.readUInt32LE(0), announced: this.record[4] !== 0 };
-  }
-  claimMore(count) {
-    const records = Buffer.alloc(CLAIM * count), size = readSome(CLAIMS, records), numbers = [];
-    for (let at = 0; at + CLAIM <= size; at += CLAIM) numbers.push(records.readUInt32LE(at));
-    return numbers;
-  }
-  receive() {
-    const buffer = Buffer.allocUnsafe(64 << 10);
-    for (;;) {
-      const size = readSome(CONTROL, buffer);
-      if (size === 0) reallyExit.call(process, 0);   // the supervisor has ended
-      if (size < 0) return;
-      this.push(bufferFrom(buffer.slice(0, size)));
-    }
-  }
-  push(data) {
-    if (this.parts !== null) {
-      this.parts.push(data);
-      this.received += data.length;
-      if (this.received < this.needed) return;
-      data = Buffer.concat(this.parts);
-      this.parts = null;
-    }
-    let at = 0;
-    while (data.length - at >= 4) {
-      const size = data.readUInt32LE(at);
-      if (data.length - at - 4 < size) break;
-      this.take(parse(data.toString('utf8', at + 4, at + 4 + size)));
-      at += 4 + size;
-    }
-    const rest = data.slice(at);
-    if (rest.length) {
-      this.parts = [rest];
-      this.received = rest.length;
-      this.needed = rest.length < 4 ? 4 : 4 + rest.readUInt32LE(0);
-    }
-  }
-  take(message) {
-    if (message.mark) this.mark = bufferFrom(message.mark, 'hex');
-    this.limit = message.limit;
-    this.batchSize = message.batchSize || 1;
-    if (!message.items) return;
-    for (const number of this.inputs.keys()) {
-      if (number >= message.first - MAX_CLAIMS) break;
-      this.inputs.delete(number);
-    }
-    message.items.forEach((item, i) => this.inputs.set(message.first + i, item));
-  }
-  report(line) {
-    const data = bufferFrom(line, 'utf8');
-    if (data.length <= 32 << 10) {
-      writeAll(RESULT, data);
-      return;
-    }
-    writeAll(RESULT, data.slice(0, 4096));
-    this.notify();
-    writeAll(RESULT, data.slice(4096));
-  }
-  notify() {
-    this.unannounced = 0;
-    try {
-      writeSync(CONTROL, '!');
-    } catch (error) {
-      if (error.code !== 'EAGAIN') this.exit(error);   // EAGAIN: it has not read earlier notifications, and so will look
-    }
-  }
-  markOutput() {
-    writeAll(OUT, this.mark);
-    writeAll(ERR, this.mark);
-  }
-  exit(error) {
-    const gone = error && (error.code === 'EPIPE' || error.code === 'ECONNRESET');
-    if (error && !gone && error.code !== 'EBADF') {
-      try {
-        writeAll(2, bufferFrom('sharedcloud: ' + (error.stack || error) + '\n'));
-      } catch (failure) {
-      }
-    }
-    reallyExit.call(process, gone ? 0 : DESCRIPTORS_LOST);
-  }
+const{CLAIM,DESCRIPTORS_LOST,LIMITS,MAX_CLAIMS}= require('./constants');
+const{readSome,writeAll}= require('./descriptors');
+const{bufferFrom,parse,reallyExit,writeSync}= require('./natives');
+const CLAIMS = 3,RESULT = 4,CONTROL = 5,OUT = 6,ERR = 7;
+class Channel{
+constructor(){
+this.record = Buffer.alloc(CLAIM);
+this.inputs = new Map();
+this.limit = LIMITS.resultBytes;
+this.batchSize = 1;
+this.mark = Buffer.alloc(0);
+this.parts = null;
+this.received = this.needed = 0;
+this.unannounced = 0;
 }
-module.exports = { Channel, CONTROL, OUT, ERR };
+claim(){
+const size = readSome(CLAIMS,this.record);
+if(size < 0)return null;
+if(size!==CLAIM)this.exit(null);
+return{number:this.record.readUInt32LE(0),announced:this.record[4]!==0};
+}
+claimMore(count){
+const records = Buffer.alloc(CLAIM * count),size = readSome(CLAIMS,records),numbers =[];
+for(let at = 0;at+CLAIM <= size;at+= CLAIM)numbers.push(records.readUInt32LE(at));
+return numbers;
+}
+receive(){
+const buffer = Buffer.allocUnsafe(64 << 10);
+for(;;){
+const size = readSome(CONTROL,buffer);
+if(size===0)reallyExit.call(process,0);
+if(size < 0)return;
+this.push(bufferFrom(buffer.slice(0,size)));
+}
+}
+push(data){
+if(this.parts!==null){
+this.parts.push(data);
+this.received+= data.length;
+if(this.received < this.needed)return;
+data = Buffer.concat(this.parts);
+this.parts = null;
+}
+let at = 0;
+while(data.length - at >= 4){
+const size = data.readUInt32LE(at);
+if(data.length - at - 4 < size)break;
+this.take(parse(data.toString('utf8',at+4,at+4+size)));
+at+= 4+size;
+}
+const rest = data.slice(at);
+if(rest.length){
+this.parts =[rest];
+this.received = rest.length;
+this.needed = rest.length < 4?4:4+rest.readUInt32LE(0);
+}
+}
+take(message){
+if(message.mark)this.mark = bufferFrom(message.mark,'hex');
+this.limit = message.limit;
+this.batchSize = message.batchSize||1;
+if(!message.items)return;
+for(const number of this.inputs.keys()){
+if(number >= message.first - MAX_CLAIMS)break;
+this.inputs.delete(number);
+}
+message.items.forEach((item,i)=>this.inputs.set(message.first+i,item));
+}
+report(line){
+const data = bufferFrom(line,'utf8');
+if(data.length <= 32 << 10){
+writeAll(RESULT,data);
+return;
+}
+writeAll(RESULT,data.slice(0,4096));
+this.notify();
+writeAll(RESULT,data.slice(4096));
+}
+notify(){
+this.unannounced = 0;
+try{
+writeSync(CONTROL,'!');
+}catch(error){
+if(error.code!=='EAGAIN')this.exit(error);
+}
+}
+markOutput(){
+writeAll(OUT,this.mark);
+writeAll(ERR,this.mark);
+}
+exit(error){
+const gone = error&&(error.code==='EPIPE'||error.code==='ECONNRESET');
+if(error&&!gone&&error.code!=='EBADF'){
+try{
+writeAll(2,bufferFrom('sharedcloud: '+(error.stack||error)+'\n'));
+}catch(failure){
+}
+}
+reallyExit.call(process,gone?0:DESCRIPTORS_LOST);
+}
+}
+module.exports ={Channel,CONTROL,OUT,ERR};
 };
 
 // ---- src/child.js
@@ -179,294 +179,329 @@ definitions['./child'] = function child(require, module) {
 const fs = require('fs');
 const net = require('net');
 const path = require('path');
-const { Channel, CONTROL, ERR, OUT } = require('./channel');
-const { ChildStreams } = require('./childstreams');
-const { errorJSON } = require('./errors');
-const { describe } = require('./exception');
-const { readInput } = require('./input');
-const { quote } = require('./json');
-const {
-  ErrorOfNode, PromiseOfNode, TypeErrorOfNode, apply, hrtime, immediately, isArray, isView, promiseThen, reallyExit, tagOf, textOf, wall,
-} = require('./natives');
-const { encoded } = require('./result');
-const { loadHandler } = require('./usermodule');
-function newCall(index, parts) {
-  return { index, started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false, parts };
+const{Channel,CONTROL,ERR,OUT}= require('./channel');
+const{ChildStreams}= require('./childstreams');
+const{errorJSON}= require('./errors');
+const{describe,neverSettled}= require('./exception');
+const{readInput}= require('./input');
+const{quote}= require('./json');
+const{
+PromiseOfNode,apply,hrtime,immediately,isPromise,promiseThen,reallyExit,wall,
+}= require('./natives');
+const{encode}= require('./result');
+const{eventResults,resultOf}= require('./results');
+const{callbackError,expectsCallback,withSignature}= require('./signature');
+const{loadHandler}= require('./usermodule');
+function newCall(index,parts){
+return{index,started:wall(),before:hrtime(),spent:null,outcome:null,error:null,waits:false,encoding:false,parts};
 }
-class Child {
-  constructor(file) {
-    this.file = file;
-    this.folder = path.dirname(file);
-    this.channel = new Channel();
-    this.call = null;                  // the call that executes
-    this.number = -1;                  // claimed, and its input has not arrived yet
-    this.numbers = null;               // the same for a call with several inputs
-    this.announced = false;            // the supervisor wants to know when the claimed input begins
-    this.state = 'loading';            // loading, idle, starting, busy, ended
-    this.count = 0;
-  }
-  run() {
-    this.channel.receive();
-    try {
-      fs.writeFileSync('/proc/self/oom_score_adj', '1000');
-    } catch (error) {
-    }
-    this.streams = new ChildStreams([OUT, ERR]);
-    process.on('uncaughtException', (error) => this.uncaught('uncaughtException', error));
-    process.on('unhandledRejection', (error) => this.uncaught('unhandledRejection', error));
-    process.on('beforeExit', () => this.neverSettles());
-    this.control = new net.Socket({ fd: CONTROL, readable: true, writable: true, allowHalfOpen: true });
-    const exit = process.exit.bind(process), finish = reallyExit.bind(process);
-    const { handler, error } = loadHandler(this.file);
-    if (error !== null) this.reportLoadError(error);
-    immediately(() => {                // what the module has scheduled for this turn comes first
-      if (this.state !== 'loading') return;
-      this.handler = handler;
-      this.streams.remember();
-      this.channel.markOutput();
-      this.channel.report('>\n');
-      this.channel.notify();
-      this.state = 'idle';
-      this.control.on('data', (data) => {
-        this.channel.push(data);
-        this.resume();
-      });
-      this.control.on('end', () => exit(0));    // the run is finished, or the supervisor has ended
-      this.control.on('error', () => finish(0));
-      this.resume();
-    });
-  }
-  reportLoadError(error) {
-    this.state = 'ended';
-    this.streams.showError(error);
-    this.channel.report('<' + errorJSON(error) + '\n');
-    this.channel.notify();
-    reallyExit.call(process, 1);
-  }
-  resume() {
-    try {
-      if (this.state === 'idle') this.next();
-      else if (this.state === 'starting') this.begin();
-    } catch (error) {
-      this.channel.exit(error);
-    }
-  }
-  claim() {
-    const claimed = this.channel.claim();
-    if (claimed === null) return false;
-    this.number = claimed.number;
-    this.announced = claimed.announced;
-    return true;
-  }
-  next() {
-    if (!this.claim()) return;
-    this.channel.report('*\n');
-    if (this.announced) this.channel.notify();
-    this.begin();
-  }
-  begin() {
-    const inputs = this.channel.inputs;
-    if (!inputs.has(this.number)) this.channel.receive();
-    const item = inputs.get(this.number);
-    this.state = item ? 'busy' : 'starting';
-    if (!item) return;
-    if (this.channel.batchSize > 1) {
-      this.beginBatch();
-      return;
-    }
-    inputs.delete(this.number);
-    const call = newCall(item[0], null);
-    this.call = call;
-    let event;
-    try {
-      event = readInput(item[1], item[2]);
-    } catch (error) {
-      this.fail(call, error);
-      return;
-    }
-    this.invoke(call, event);
-  }
-  beginBatch() {
-    const inputs = this.channel.inputs;
-    if (this.numbers === null) {
-      this.numbers = [this.number].concat(this.channel.claimMore(this.channel.batchSize - 1));
-      this.channel.report('*' + this.numbers.length + '\n');
-      this.channel.notify();
-    }
-    const arrived = () => this.numbers.every((number) => inputs.has(number));
-    if (!arrived()) this.channel.receive();
-    this.state = arrived() ? 'busy' : 'starting';
-    if (this.state === 'starting') return;
-    const call = newCall(-1, []);
-    this.call = call;
-    const events = [];
-    for (const number of this.numbers) {
-      const item = inputs.get(number), part = { index: item[0], unreadable: false, outcome: null, error: null };
-      inputs.delete(number);
-      call.parts.push(part);
-      try {
-        events.push(readInput(item[1], item[2]));
-      } catch (error) {
-        part.unreadable = true;        // it fails alone; the handler does not get it
-        part.error = describe(error, this.folder);
-      }
-    }
-    this.numbers = null;
-    if (events.length) this.invoke(call, events);
-    else this.succeed(call, events);
-  }
-  invoke(call, event) {
-    let value, settled = true;
-    try {
-      call.before = hrtime();
-      const handler = this.handler;    // called without the Child as its this
-      value = handler(event);
-      if (value !== null && (typeof value === 'object' || typeof value === 'function')) {
-        const then = value.then;
-        if (typeof then === 'function') {
-          settled = false;
-          call.waits = true;
-          this.control.unref();        // so that Node emits beforeExit when nothing can settle the promise any more
-          const promise = new PromiseOfNode((resolve, reject) => apply(then, value, [resolve, reject]));
-          apply(promiseThen, promise, [(result) => this.succeed(call, result), (error) => this.fail(call, error)]);
-        }
-      }
-    } catch (error) {
-      this.fail(call, error);
-      return;
-    }
-    if (settled) this.succeed(call, value);
-  }
-  succeed(call, value) {
-    if (call.outcome !== null) return;
-    call.spent = hrtime(call.before);
-    try {
-      if (call.parts === null) call.outcome = '"status":"Succeeded",' + encoded(value, this.channel.limit);
-      else this.succeedEach(call, value);
-    } catch (error) {
-      this.fail(call, error);
-      return;
-    }
-    this.settle(call);
-  }
-  succeedEach(call, values) {
-    const parts = call.parts.filter((part) => !part.unreadable);
-    const listed = isArray(values) || isView(values) && typeof values.length === 'number';
-    if (!listed || values.length !== parts.length) {
-      let kind = typeof values;
-      if (values === null || kind === 'undefined') kind = textOf(values);
-      else if (isArray(values)) kind = 'an array';
-      else if (kind === 'object') kind = values.constructor && values.constructor.name || 'Object';
-      throw new TypeErrorOfNode('with batchSize, handler(events) returns an array with one result for each of its ' + parts.length +
-        ' events, and not ' + kind + (listed ? ' of ' + values.length : ''));
-    }
-    parts.forEach((part, i) => {
-      try {
-        const value = values[i];
-        if (value instanceof ErrorOfNode || apply(tagOf, value, []) === '[object Error]') throw value;
-        if (value && typeof value.then === 'function') {
-          throw new TypeErrorOfNode('a promise is in place of a result: with batchSize, return Promise.all(...) of them');
-        }
-        part.outcome = '"status":"Succeeded",' + encoded(value, this.channel.limit);
-      } catch (error) {
-        part.error = describe(error, this.folder);
-      }
-    });
-    call.outcome = '';
-  }
-  fail(call, error) {
-    if (call.outcome !== null) return;
-    call.spent = call.spent || hrtime(call.before);
-    call.outcome = '"status":"Failed",';
-    call.error = describe(error, this.folder);
-    this.settle(call);
-  }
-  settle(call) {
-    if (call.waits) this.control.ref();
-    immediately(() => {
-      try {
-        this.conclude(call);
-      } catch (error) {
-        this.channel.exit(error);
-      }
-    });
-  }
-  conclude(call) {
-    if (this.call !== call) return;
-    this.call = null;
-    const spent = Math.floor(call.spent[0] * 1e6 + call.spent[1] / 1e3);
-    if (call.error !== null) {
-      this.streams.showError(call.error);
-      call.outcome = '"status":"Failed","error":' + errorJSON(call.error) + ',';
-    }
-    this.streams.restore();
-    const check = spent > 9 || this.streams.failed() || ++this.count % 16 === 0;
-    const ended = this.state === 'ended' || check && this.streams.damaged();
-    if (call.parts !== null) this.failEach(call);
-    this.channel.markOutput();
-    const line = call.parts === null ? this.line(call, call.index, call.outcome, spent) : this.reportBatch(call, spent);
-    if (ended) {
-      this.state = 'ended';            // the supervisor replaces this process
-      this.channel.report('!' + line);
-      this.channel.notify();
-      return;
-    }
-    const more = this.claim();
-    this.channel.report(more ? line + '*\n' : line);
-    this.channel.unannounced++;
-    if (!more || this.announced || this.channel.unannounced >= 64) this.channel.notify();
-    this.state = 'idle';
-    if (more) this.begin();
-  }
-  line(call, index, outcome, spent) {
-    return '{"index":' + index + ',' + outcome + '"startTime":' + call.started * 1000 + ',"durationMicros":' + spent + '}\n';
-  }
-  failEach(call) {
-    for (const part of call.parts) {
-      if (call.error !== null && !part.unreadable) {
-        part.outcome = call.outcome;
-      } else if (part.error !== null) {
-        this.streams.showError(part.error);
-        part.outcome = '"status":"Failed","error":' + errorJSON(part.error) + ',';
-      }
-    }
-  }
-  reportBatch(call, spent) {
-    const each = Math.floor(spent / call.parts.length);
-    let line = '';
-    call.parts.forEach((part, i) => {
-      if (i) this.channel.report(line);
-      line = (i ? ',' : '') + this.line(call, part.index, part.outcome, each);
-      part.outcome = null;             // it may be large
-    });
-    return line;
-  }
-  uncaught(name, error) {
-    if (process.listenerCount(name) > 1) return;     // the user's module handles it
-    if (this.state === 'loading') this.reportLoadError(describe(error, this.folder));
-    const call = this.call;
-    if (call !== null) {
-      this.state = 'ended';
-      call.error = describe(error, this.folder);
-      if (call.outcome === null) this.fail(call, error);   // otherwise it is about to be concluded, with this error
-    } else if (this.state !== 'ended') {
-      this.state = 'ended';
-      const described = describe(error, this.folder);
-      this.streams.showError(described);
-      this.channel.report('~' + quote(described.type + ': ' + described.message) + '\n');
-      this.channel.notify();
-    }
-  }
-  neverSettles() {
-    const call = this.call;
-    if (call === null || call.outcome !== null) return;
-    const error = new Error('the promise that the handler returned can never settle: nothing is left that could settle it');
-    error.name = 'NeverSettled';
-    error.stack = '';
-    this.fail(call, error);
-  }
+class Child{
+constructor(file){
+this.file = file;
+this.folders =[path.dirname(file)];
+this.channel = new Channel();
+this.call = null;
+this.number = -1;
+this.numbers = null;
+this.announced = false;
+this.state = 'loading';
+this.count = 0;
 }
-module.exports = { Child };
+run(){
+this.channel.receive();
+try{
+fs.writeFileSync('/proc/self/oom_score_adj','1000');
+}catch(error){
+}
+this.streams = new ChildStreams([OUT,ERR]);
+process.on('uncaughtException',(error)=>this.uncaught('uncaughtException',error));
+process.on('unhandledRejection',(error)=>this.uncaught('unhandledRejection',error));
+process.on('beforeExit',()=>this.neverSettles());
+this.control = new net.Socket({fd:CONTROL,readable:true,writable:true,allowHalfOpen:true});
+this.control.unref();
+const exit = process.exit.bind(process),finish = reallyExit.bind(process);
+loadHandler(this.file,this.folders,({handler,error})=>{
+if(error!==null)this.reportLoadError(error);
+immediately(()=>this.loaded(handler,exit,finish));
+});
+}
+loaded(handler,exit,finish){
+if(this.state!=='loading')return;
+this.handler = handler;
+this.control.ref();
+this.streams.remember();
+this.channel.markOutput();
+this.channel.report('>\n');
+this.channel.notify();
+this.state = 'idle';
+this.control.on('data',(data)=>{
+this.channel.push(data);
+this.resume();
+});
+this.control.on('end',()=>exit(0));
+this.control.on('error',()=>finish(0));
+this.resume();
+}
+reportLoadError(error){
+this.state = 'ended';
+this.streams.showError(error);
+this.channel.report('<'+errorJSON(error)+'\n');
+this.channel.notify();
+reallyExit.call(process,1);
+}
+resume(){
+try{
+if(this.state==='idle')this.next();
+else if(this.state==='starting')this.begin();
+}catch(error){
+this.channel.exit(error);
+}
+}
+claim(){
+const claimed = this.channel.claim();
+if(claimed===null)return false;
+this.number = claimed.number;
+this.announced = claimed.announced;
+return true;
+}
+next(){
+if(!this.claim())return;
+this.channel.report('*\n');
+if(this.announced)this.channel.notify();
+this.begin();
+}
+begin(){
+const inputs = this.channel.inputs;
+if(!inputs.has(this.number))this.channel.receive();
+const item = inputs.get(this.number);
+this.state = item?'busy':'starting';
+if(!item)return;
+if(this.channel.batchSize > 1){
+this.beginBatch();
+return;
+}
+inputs.delete(this.number);
+const call = newCall(item[0],null);
+this.call = call;
+let event;
+try{
+event = readInput(item[1],item[2]);
+}catch(error){
+this.fail(call,error);
+return;
+}
+this.invoke(call,event);
+}
+beginBatch(){
+const inputs = this.channel.inputs;
+if(this.numbers===null){
+this.numbers =[this.number].concat(this.channel.claimMore(this.channel.batchSize - 1));
+this.channel.report('*'+this.numbers.length+'\n');
+this.channel.notify();
+}
+const arrived =()=>this.numbers.every((number)=>inputs.has(number));
+if(!arrived())this.channel.receive();
+this.state = arrived()?'busy':'starting';
+if(this.state==='starting')return;
+const call = newCall(-1,[]);
+this.call = call;
+const events =[];
+for(const number of this.numbers){
+const item = inputs.get(number),part ={index:item[0],unreadable:false,outcome:null,error:null};
+inputs.delete(number);
+call.parts.push(part);
+try{
+events.push(readInput(item[1],item[2]));
+}catch(error){
+part.unreadable = true;
+part.error = describe(error,this.folders);
+}
+}
+this.numbers = null;
+if(events.length)this.invoke(call,events);
+else this.succeed(call,events);
+}
+invoke(call,event){
+let value,settled = true;
+try{
+call.before = hrtime();
+const handler = this.handler;
+value = handler(event);
+if(value!==null&&(typeof value==='object'||typeof value==='function')){
+const then = value.then;
+if(typeof then==='function'){
+settled = false;
+this.wait(call);
+const promise = new PromiseOfNode((resolve,reject)=>apply(then,value,[resolve,reject]));
+apply(promiseThen,promise,[(result)=>this.succeed(call,result),(error)=>this.fail(call,error)]);
+}
+}
+}catch(error){
+this.fail(call,error);
+return;
+}
+if(settled&&value===undefined&&expectsCallback(this.handler))this.fail(call,callbackError(this.handler));
+else if(settled)this.succeed(call,value);
+}
+succeed(call,value){
+if(call.outcome!==null||call.encoding)return;
+call.encoding = true;
+call.spent = hrtime(call.before);
+let waits;
+try{
+waits = call.parts===null?this.encodeOne(call,value):this.encodeEach(call,value);
+}catch(error){
+this.fail(call,error);
+return;
+}
+if(waits===null){
+this.settle(call);
+return;
+}
+this.wait(call);
+apply(promiseThen,waits,[()=>{
+if(this.call!==call)return;
+call.spent = hrtime(call.before);
+this.settle(call);
+},(error)=>this.fail(call,error)]);
+}
+wait(call){
+call.waits = true;
+this.control.unref();
+}
+encodeOne(call,value){
+const{fields,consumed,drain}= encode(value,this.channel.limit);
+const put =(text)=>{
+if(call.outcome===null)call.outcome = '"status":"Succeeded",'+text;
+};
+if(drain!==null)return apply(promiseThen,drain(),[put]);
+put(fields);
+if(consumed)call.spent = hrtime(call.before);
+return null;
+}
+encodeEach(call,values){
+const parts = call.parts.filter((part)=>!part.unreadable);
+const put =(results)=>{
+const drains =[];
+parts.forEach((part,i)=>{
+try{
+const{fields,drain}= encode(resultOf(results[i]),this.channel.limit);
+if(drain===null)part.outcome = '"status":"Succeeded",'+fields;
+else drains.push({part,drain});
+}catch(error){
+part.error = describe(error,this.folders);
+}
+});
+if(drains.length)return this.drainEach(call,drains);
+if(call.outcome===null)call.outcome = '';
+return null;
+};
+const results = eventResults(values,parts.length);
+const waits = isPromise(results)?apply(promiseThen,results,[put]):put(results);
+if(waits===null)call.spent = hrtime(call.before);
+return waits;
+}
+async drainEach(call,drains){
+for(const{part,drain}of drains){
+try{
+part.outcome = '"status":"Succeeded",'+await drain();
+}catch(error){
+part.error = describe(error,this.folders);
+}
+}
+if(call.outcome===null)call.outcome = '';
+}
+fail(call,error){
+if(call.outcome!==null)return;
+call.spent = hrtime(call.before);
+call.outcome = '"status":"Failed",';
+call.error = describe(withSignature(error,this.handler),this.folders);
+this.settle(call);
+}
+settle(call){
+if(call.waits)this.control.ref();
+immediately(()=>{
+try{
+this.conclude(call);
+}catch(error){
+this.channel.exit(error);
+}
+});
+}
+conclude(call){
+if(this.call!==call)return;
+this.call = null;
+const spent = Math.floor(call.spent[0]* 1e6+call.spent[1]/ 1e3);
+if(call.error!==null){
+this.streams.showError(call.error);
+call.outcome = '"status":"Failed","error":'+errorJSON(call.error)+',';
+}
+this.streams.restore();
+const check = spent > 9||this.streams.failed()||++this.count % 16===0;
+const ended = this.state==='ended'||check&&this.streams.damaged();
+if(call.parts!==null)this.failEach(call);
+this.channel.markOutput();
+const line = call.parts===null?this.line(call,call.index,call.outcome,spent):this.reportBatch(call,spent);
+if(ended){
+this.state = 'ended';
+this.channel.report('!'+line);
+this.channel.notify();
+return;
+}
+const more = this.claim();
+this.channel.report(more?line+'*\n':line);
+this.channel.unannounced++;
+if(!more||this.announced||this.channel.unannounced >= 64)this.channel.notify();
+this.state = 'idle';
+if(more)this.begin();
+}
+line(call,index,outcome,spent){
+return '{"index":'+index+','+outcome+'"startTime":'+call.started * 1000+',"durationMicros":'+spent+'}\n';
+}
+failEach(call){
+for(const part of call.parts){
+if(call.error!==null&&!part.unreadable){
+part.outcome = call.outcome;
+}else if(part.error!==null){
+this.streams.showError(part.error);
+part.outcome = '"status":"Failed","error":'+errorJSON(part.error)+',';
+}
+}
+}
+reportBatch(call,spent){
+const each = Math.floor(spent / call.parts.length);
+let line = '';
+call.parts.forEach((part,i)=>{
+if(i)this.channel.report(line);
+line =(i?',':'')+this.line(call,part.index,part.outcome,each);
+part.outcome = null;
+});
+return line;
+}
+uncaught(name,error){
+if(process.listenerCount(name)> 1)return;
+if(this.state==='loading')this.reportLoadError(describe(error,this.folders));
+const call = this.call;
+if(call!==null){
+this.state = 'ended';
+call.error = describe(withSignature(error,this.handler),this.folders);
+if(call.outcome===null)this.fail(call,error);
+}else if(this.state!=='ended'){
+this.state = 'ended';
+const described = describe(error,this.folders);
+this.streams.showError(described);
+this.channel.report('~'+quote(described.type+': '+described.message)+'\n');
+this.channel.notify();
+}
+}
+neverSettles(){
+const call = this.call;
+if(this.state==='loading')this.reportLoadError(describe(neverSettled('what the module awaits while it is loaded'),this.folders));
+if(call===null||call.outcome!==null)return;
+this.fail(call,neverSettled('the promise that the handler returned'+(call.encoding?' in its result':'')));
+}
+}
+module.exports ={Child};
 };
 
 // ---- src/childhandle.js
@@ -474,1326 +509,2015 @@ definitions['./childhandle'] = function childhandle(require, module) {
 const childProcess = require('child_process');
 const crypto = require('crypto');
 const fs = require('fs');
-const { CLAIM, MARK, MAX_CLAIMS, RUNNER } = require('./constants');
-const { monotonic, readSome } = require('./descriptors');
-const { wellFormed } = require('./json');
-const { parse, stringify, writeSync } = require('./natives');
-const { OutputStream, SocketReader } = require('./output');
-const { processes, send, tree, zombies } = require('./processes');
-const { socketPairs } = require('./sockets');
-const MAX_UNSENT = 1 << 20;      // bytes on their way to the child, beyond which it gets no more
-class ChildHandle {
-  constructor(code, limits, containerStreams, changed, onOutput) {
-    this.limits = limits;
-    this.changed = changed;
-    this.onOutput = onOutput;
-    this.number = 0;
-    this.given = [];                   // [index, isLiteral, text] in the order of their claims
-    this.begun = 0;                    // how many of them, from the first on, the current call of the handler has
-    this.lines = [];                   // of the result socket: parts of an incomplete line
-    this.done = [];                    // [index, JSON] in order
-    this.loading = true;
-    this.loadError = this.status = this.pid = null;
-    this.replaced = false;             // the child asks for another process in its place
-    this.uncaught = null;              // an exception that was thrown between two inputs
-    this.unsent = 0;                   // bytes on their way to the child
-    this.ignored = new Set();          // indexes that were revoked
-    this.failure = null;               // why no process could be started
-    this.started = monotonic();
-    this.zombies = 0;                  // at the last look
-    this.streams = [];
-    this.containerStreams = containerStreams;
-    this.mark = crypto.randomBytes(MARK);
-    this.record = Buffer.alloc(MAX_CLAIMS * CLAIM);
-    socketPairs(5, (error, pairs) => {
-      try {
-        if (error) throw error;
-        this.spawn(code, pairs);
-      } catch (failure) {
-        this.failure = failure;
-        pairs.forEach((pair) => pair.forEach((socket) => socket.destroy()));
-        changed();
-      }
-    });
-  }
-  spawn(code, pairs) {
-    const ours = pairs.map((pair) => pair[0]), fds = pairs.map((pair) => pair[1]._handle.fd);
-    [this.claims, this.resultSocket, this.control] = ours;
-    this.claimsKept = pairs[0][1];
-    this.claimsFd = this.claims._handle.fd;
-    this.claimsKeptFd = fds[0];
-    ours.forEach((socket) => socket.on('error', () => {}));
-    for (const blocking of [1, 3, 4]) pairs[blocking][1]._handle.setBlocking(true);   // result, stdout and stderr
-    this.result = new SocketReader(this.resultSocket, (data) => this.received(data));
-    this.streams = ['stdout', 'stderr'].map((name, i) =>
-      new OutputStream(name, ours[3 + i], this.containerStreams[i], this.mark, this));
-    this.control.on('data', this.changed);
-    this.control.resume();
-    this.send({ mark: this.mark.toString('hex'), limit: this.limits.resultBytes });
-    const child = childProcess.spawn(process.execPath, [RUNNER, '--child', code],
-      { stdio: ['ignore', fds[3], fds[4], fds[0], fds[1], fds[2], fds[3], fds[4]], detached: true });
-    child.on('error', (error) => {
-      this.failure = error;
-      this.changed();
-    });
-    child.on('exit', (status, signal) => {
-      this.status = { status, signal };
-      this.changed();
-    });
-    this.pid = child.pid || null;
-    pairs.slice(1).forEach((pair) => pair[1].destroy());
-  }
-  feed(queue, atOnce, announceBefore, batchSize) {
-    let room = MAX_CLAIMS - this.given.length;
-    while (queue.length && room > 0 && this.unsent < MAX_UNSENT) {
-      const batch = queue.splice(0, Math.min(room, atOnce)), first = this.number;
-      const records = this.record.slice(0, batch.length * CLAIM).fill(0);
-      const announced = announceBefore === null ? -1 : batch.length - 1 - announceBefore + queue.length;
-      batch.forEach((_, i) => {
-        records.writeUInt32LE(first + i, i * CLAIM);
-        records[i * CLAIM + 4] = announceBefore === null || i === announced ? 1 : 0;
-      });
-      try {
-        writeSync(this.claimsFd, records, 0, records.length);
-      } catch (error) {
-        queue.unshift.apply(queue, batch);
-        return false;            // the socket is full, or the child has ended
-      }
-      room -= batch.length;
-      this.number += batch.length;
-      this.given = this.given.concat(batch);
-      this.send({ first, limit: this.limits.resultBytes, batchSize, items: batch });
-    }
-    return true;
-  }
-  send(message) {
-    const text = Buffer.from(wellFormed(stringify(message)));
-    const head = Buffer.alloc(4);
-    head.writeUInt32LE(text.length, 0);
-    const size = text.length + 4;
-    this.unsent += size;
-    this.control.write(Buffer.concat([head, text]), () => {
-      this.unsent -= size;
-      if (this.unsent < MAX_UNSENT) this.changed();
-    });
-  }
-  recall() {
-    let records = 0;
-    for (;;) {
-      const size = this.pid === null ? -1 : readSome(this.claimsKeptFd, this.record);
-      if (size <= 0) break;
-      records += size / CLAIM;
-    }
-    return records ? this.given.splice(this.given.length - records) : [];
-  }
-  collect() {
-    if (this.pid === null) return [];
-    while (this.result.read(8 << 20)) { /* there may be more */ }
-    const done = this.done.filter((pair) => !this.ignored.has(pair[0]));
-    this.done = [];
-    return done;
-  }
-  received(data) {
-    if (data.indexOf(10) < 0) {
-      this.lines.push(data);
-      return;
-    }
-    if (this.lines.length) data = Buffer.concat(this.lines.concat(data));
-    let from = 0;
-    for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, from)) {
-      this.line(data.slice(from, end));
-      from = end + 1;
-    }
-    this.lines = from < data.length ? [data.slice(from)] : [];
-    this.changed();
-  }
-  line(line) {
-    switch (String.fromCharCode(line[0])) {
-      case '*': this.begun = line.length > 1 ? Number(line.slice(1).toString()) : 1; break;
-      case '!':
-        this.replaced = true;
-        this.line(line.slice(1));
-        break;
-      case '{':
-        this.outcome(line, this.streams.map((output) => output.next().fields(output.name, this.limits.outputBytes)).join(''));
-        break;
-      case ',': this.outcome(line.slice(1), ''); break;
-      case '>':
-        this.loading = false;
-        this.streams.forEach((output) => output.next());     // what the module printed while loading belongs to no input
-        break;
-      case '<': this.loadError = parse(line.slice(1).toString()); break;
-      case '~':
-        this.replaced = true;
-        this.uncaught = parse(line.slice(1).toString());
-    }
-  }
-  outcome(line, fields) {
-    const item = this.given.shift();
-    this.begun = Math.max(0, this.begun - 1);
-    if (!item) return;
-    this.done.push([item[0], fields ? Buffer.concat([line.slice(0, -1), Buffer.from(fields + '}')]) : line]);
-  }
-  continueIfStopped() {
-    let text;
-    try {
-      text = fs.readFileSync('/proc/' + this.pid + '/stat', 'latin1');
-    } catch (error) {
-      return;
-    }
-    if (text[text.lastIndexOf(')') + 2] !== 'T') return;
-    send(-this.pid, 'SIGCONT');
-    send(this.pid, 'SIGCONT');
-  }
-  kill(done) {
-    const started = monotonic();
-    const killAll = () => {
-      if (this.pid === null) {
-        done();
-        return;
-      }
-      const table = processes();
-      let pids = tree(table, this.pid);
-      this.zombies = zombies(table);
-      if (!pids.length && this.status !== null || monotonic() > started + 5) {
-        done();
-        return;
-      }
-      if (pids.length && process.pid === 1 && monotonic() > started + 1) {
-        pids = [-1];             // they fork faster than they are listed: kill everything but process 1 with one call
-      }
-      pids.forEach((pid) => send(pid, 'SIGKILL'));
-      setTimeout(killAll, 2);
-    };
-    killAll();
-  }
-  dismiss(timeout, done) {
-    const deadline = monotonic() + timeout;
-    if (this.pid !== null) this.control.end();
-    this.streams.forEach((output) => output.reader.watch(true));
-    const look = () => {
-      if (this.pid === null || this.status !== null || monotonic() > deadline) this.kill(done);
-      else setTimeout(look, 2);
-    };
-    look();
-  }
-  close() {
-    if (!this.streams.length) return;  // it has no sockets
-    this.streams.forEach((output) => output.drain());
-    this.streams.forEach((output) => output.reader.close());
-    this.result.close();
-    [this.claims, this.claimsKept, this.control].forEach((socket) => socket.destroy());
-  }
+const{CLAIM,MARK,MAX_CLAIMS,RUNNER}= require('./constants');
+const{monotonic,readSome}= require('./descriptors');
+const{wellFormed}= require('./json');
+const{parse,stringify,writeSync}= require('./natives');
+const{OutputStream,SocketReader}= require('./output');
+const{processes,send,tree,zombies}= require('./processes');
+const{socketPairs}= require('./sockets');
+const MAX_LOAD_OUTPUT = 8 << 10;
+const MAX_UNSENT = 1 << 20;
+function loadOutputOf(tails){
+const[stdout,stderr]= tails.map((tail)=>tail.text(MAX_LOAD_OUTPUT)),fields ={};
+if(stdout)fields.stdout = stdout;
+if(stderr)fields.stderr = stderr;
+return stdout||stderr?fields:null;
 }
-module.exports = { ChildHandle };
+class ChildHandle{
+constructor(code,environment,limits,containerStreams,changed,onOutput){
+this.limits = limits;
+this.changed = changed;
+this.onOutput = onOutput;
+this.number = 0;
+this.given =[];
+this.begun = 0;
+this.lines =[];
+this.done =[];
+this.loading = true;
+this.loadError = this.status = this.pid = null;
+this.loadOutput = null;
+this.replaced = false;
+this.uncaught = null;
+this.unsent = 0;
+this.ignored = new Set();
+this.failure = null;
+this.started = monotonic();
+this.zombies = 0;
+this.streams =[];
+this.containerStreams = containerStreams;
+this.mark = crypto.randomBytes(MARK);
+this.record = Buffer.alloc(MAX_CLAIMS * CLAIM);
+socketPairs(5,(error,pairs)=>{
+try{
+if(error)throw error;
+this.spawn(code,environment,pairs);
+}catch(failure){
+this.failure = failure;
+pairs.forEach((pair)=>pair.forEach((socket)=>socket.destroy()));
+changed();
+}
+});
+}
+spawn(code,environment,pairs){
+const ours = pairs.map((pair)=>pair[0]),fds = pairs.map((pair)=>pair[1]._handle.fd);
+[this.claims,this.resultSocket,this.control]= ours;
+this.claimsKept = pairs[0][1];
+this.claimsFd = this.claims._handle.fd;
+this.claimsKeptFd = fds[0];
+ours.forEach((socket)=>socket.on('error',()=>{}));
+for(const blocking of[1,3,4])pairs[blocking][1]._handle.setBlocking(true);
+this.result = new SocketReader(this.resultSocket,(data)=>this.received(data));
+this.streams =['stdout','stderr'].map((name,i)=>
+new OutputStream(name,ours[3+i],this.containerStreams[i],this.mark,this));
+this.control.on('data',this.changed);
+this.control.resume();
+this.send({mark:this.mark.toString('hex'),limit:this.limits.resultBytes});
+const child = childProcess.spawn(process.execPath,[RUNNER,'--child',code],
+{env:environment,stdio:['ignore',fds[3],fds[4],fds[0],fds[1],fds[2],fds[3],fds[4]],detached:true});
+child.on('error',(error)=>{
+this.failure = error;
+this.changed();
+});
+child.on('exit',(status,signal)=>{
+this.status ={status,signal};
+this.changed();
+});
+this.pid = child.pid||null;
+pairs.slice(1).forEach((pair)=>pair[1].destroy());
+}
+feed(queue,atOnce,announceBefore,batchSize){
+let room = MAX_CLAIMS - this.given.length;
+while(queue.length&&room > 0&&this.unsent < MAX_UNSENT){
+const batch = queue.splice(0,Math.min(room,atOnce)),first = this.number;
+const records = this.record.slice(0,batch.length * CLAIM).fill(0);
+const announced = announceBefore===null?-1:batch.length - 1 - announceBefore+queue.length;
+batch.forEach((_,i)=>{
+records.writeUInt32LE(first+i,i * CLAIM);
+records[i * CLAIM+4]= announceBefore===null||i===announced?1:0;
+});
+try{
+writeSync(this.claimsFd,records,0,records.length);
+}catch(error){
+queue.unshift.apply(queue,batch);
+return false;
+}
+room -= batch.length;
+this.number+= batch.length;
+this.given = this.given.concat(batch);
+this.send({first,limit:this.limits.resultBytes,batchSize,items:batch});
+}
+return true;
+}
+send(message){
+const text = Buffer.from(wellFormed(stringify(message)));
+const head = Buffer.alloc(4);
+head.writeUInt32LE(text.length,0);
+const size = text.length+4;
+this.unsent+= size;
+this.control.write(Buffer.concat([head,text]),()=>{
+this.unsent -= size;
+if(this.unsent < MAX_UNSENT)this.changed();
+});
+}
+recall(){
+let records = 0;
+for(;;){
+const size = this.pid===null?-1:readSome(this.claimsKeptFd,this.record);
+if(size <= 0)break;
+records+= size / CLAIM;
+}
+return records?this.given.splice(this.given.length - records):[];
+}
+collect(){
+if(this.pid===null)return[];
+while(this.result.read(8 << 20)){}
+const done = this.done.filter((pair)=>!this.ignored.has(pair[0]));
+this.done =[];
+return done;
+}
+received(data){
+if(data.indexOf(10)< 0){
+this.lines.push(data);
+return;
+}
+if(this.lines.length)data = Buffer.concat(this.lines.concat(data));
+let from = 0;
+for(let end = data.indexOf(10);end >= 0;end = data.indexOf(10,from)){
+this.line(data.slice(from,end));
+from = end+1;
+}
+this.lines = from < data.length?[data.slice(from)]:[];
+this.changed();
+}
+line(line){
+switch(String.fromCharCode(line[0])){
+case '*':this.begun = line.length > 1?Number(line.slice(1).toString()):1;break;
+case '!':
+this.replaced = true;
+this.line(line.slice(1));
+break;
+case '{':
+this.outcome(line,this.streams.map((output)=>output.next().fields(output.name,this.limits.outputBytes)).join(''));
+break;
+case ',':this.outcome(line.slice(1),'');break;
+case '>':
+this.loading = false;
+this.loadOutput = loadOutputOf(this.streams.map((output)=>output.next()));
+break;
+case '<':this.loadError = parse(line.slice(1).toString());break;
+case '~':
+this.replaced = true;
+this.uncaught = parse(line.slice(1).toString());
+}
+}
+outcome(line,fields){
+const item = this.given.shift();
+this.begun = Math.max(0,this.begun - 1);
+if(!item)return;
+this.done.push([item[0],fields?Buffer.concat([line.slice(0,-1),Buffer.from(fields+'}')]):line]);
+}
+printedWhileLoading(){
+return this.streams.length?loadOutputOf(this.streams.map((output)=>output.tail)):null;
+}
+continueIfStopped(){
+let text;
+try{
+text = fs.readFileSync('/proc/'+this.pid+'/stat','latin1');
+}catch(error){
+return;
+}
+if(text[text.lastIndexOf(')')+2]!=='T')return;
+send(-this.pid,'SIGCONT');
+send(this.pid,'SIGCONT');
+}
+kill(done){
+const started = monotonic();
+const killAll =()=>{
+if(this.pid===null){
+done();
+return;
+}
+const table = processes();
+let pids = tree(table,this.pid);
+this.zombies = zombies(table);
+if(!pids.length&&this.status!==null||monotonic()> started+5){
+done();
+return;
+}
+if(pids.length&&process.pid===1&&monotonic()> started+1){
+pids =[-1];
+}
+pids.forEach((pid)=>send(pid,'SIGKILL'));
+setTimeout(killAll,2);
+};
+killAll();
+}
+dismiss(timeout,done){
+const deadline = monotonic()+timeout;
+if(this.pid!==null)this.control.end();
+this.streams.forEach((output)=>output.reader.watch(true));
+const look =()=>{
+if(this.pid===null||this.status!==null||monotonic()> deadline)this.kill(done);
+else setTimeout(look,2);
+};
+look();
+}
+close(){
+if(!this.streams.length)return;
+this.streams.forEach((output)=>output.drain());
+this.streams.forEach((output)=>output.reader.close());
+this.result.close();
+[this.claims,this.claimsKept,this.control].forEach((socket)=>socket.destroy());
+}
+}
+module.exports ={ChildHandle};
 };
 
 // ---- src/childstreams.js
 definitions['./childstreams'] = function childstreams(require, module) {
 const stream = require('stream');
-const { writeAll } = require('./descriptors');
-const { bufferFrom, fstatSync } = require('./natives');
-class Printer extends stream.Writable {
-  constructor(fd) {
-    super({ decodeStrings: true });
-    this.fd = fd;
-    this._type = 'fs';
-  }
-  _write(chunk, encoding, done) {
-    try {
-      writeAll(this.fd, chunk);
-    } catch (error) {
-      Printer.failed = true;     // the handler has closed the descriptor
-    }
-    done();
-  }
+const{writeAll}= require('./descriptors');
+const{bufferFrom,fstatSync}= require('./natives');
+class Printer extends stream.Writable{
+constructor(fd){
+super({decodeStrings:true});
+this.fd = fd;
+this._type = 'fs';
+}
+_write(chunk,encoding,done){
+try{
+writeAll(this.fd,chunk);
+}catch(error){
+Printer.failed = true;
+}
+done();
+}
 }
 Printer.failed = false;
-function setStream(name, value) {
-  Object.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
+function setStream(name,value){
+Object.defineProperty(process,name,{value,configurable:true,enumerable:true,writable:true});
 }
-function setConsole(value) {
-  Object.defineProperty(global, 'console', { value, configurable: true, writable: true, enumerable: false });
+function setConsole(value){
+Object.defineProperty(global,'console',{value,configurable:true,writable:true,enumerable:false});
 }
-class ChildStreams {
-  constructor(descriptors) {
-    const old = parseInt(process.versions.node, 10) < 10;
-    for (const name of old ? ['stdout', 'stderr'] : []) {
-      if (process[name]._handle && process[name]._handle.setBlocking) process[name]._handle.setBlocking(true);
-    }
-    for (const [name, fd] of [['stdout', 1], ['stderr', 2]]) setStream(name, new Printer(fd));
-    if (old) setConsole(new console.Console(process.stdout, process.stderr));   // Node 8 has bound its console to its own
-    this.inodes = descriptors.map((fd) => fstatSync(fd).ino);
-    this.streams = this.console = this.methods = null;
-  }
-  remember() {
-    this.streams = ['stdout', 'stderr'].map((name) => ({ name, value: process[name], write: process[name].write }));
-    this.console = global.console;
-    this.methods = ['log', 'info', 'debug', 'warn', 'error'].map((name) => [name, this.console[name]]);
-  }
-  restore() {
-    for (const kept of this.streams) {
-      const state = kept.value._writableState;
-      if (state && (state.ending || state.destroyed) && kept.value instanceof Printer) {
-        kept.value = new Printer(kept.value.fd);
-        kept.write = kept.value.write;
-        setStream(kept.name, kept.value);
-      }
-      if (process[kept.name] !== kept.value) setStream(kept.name, kept.value);
-      if (kept.value.write !== kept.write) kept.value.write = kept.write;
-    }
-    if (global.console !== this.console) setConsole(this.console);
-    for (const method of this.methods) if (this.console[method[0]] !== method[1]) this.console[method[0]] = method[1];
-  }
-  failed() {
-    return Printer.failed;
-  }
-  damaged() {
-    try {
-      return fstatSync(1).ino !== this.inodes[0] || fstatSync(2).ino !== this.inodes[1];
-    } catch (error) {
-      return true;
-    }
-  }
-  showError(error) {
-    try {
-      writeAll(2, bufferFrom(error.traceback || error.type + ': ' + error.message + '\n'));
-    } catch (failure) {
-      Printer.failed = true;
-    }
-  }
+class ChildStreams{
+constructor(descriptors){
+const old = parseInt(process.versions.node,10)< 10;
+for(const name of old?['stdout','stderr']:[]){
+if(process[name]._handle&&process[name]._handle.setBlocking)process[name]._handle.setBlocking(true);
 }
-module.exports = { ChildStreams };
+for(const[name,fd]of[['stdout',1],['stderr',2]])setStream(name,new Printer(fd));
+if(old)setConsole(new console.Console(process.stdout,process.stderr));
+this.inodes = descriptors.map((fd)=>fstatSync(fd).ino);
+this.streams = this.console = this.methods = null;
+}
+remember(){
+this.streams =['stdout','stderr'].map((name)=>({name,value:process[name],write:process[name].write}));
+this.console = global.console;
+this.methods =['log','info','debug','warn','error'].map((name)=>[name,this.console[name]]);
+}
+restore(){
+for(const kept of this.streams){
+const state = kept.value._writableState;
+if(state&&(state.ending||state.destroyed)&&kept.value instanceof Printer){
+kept.value = new Printer(kept.value.fd);
+kept.write = kept.value.write;
+setStream(kept.name,kept.value);
+}
+if(process[kept.name]!==kept.value)setStream(kept.name,kept.value);
+if(kept.value.write!==kept.write)kept.value.write = kept.write;
+}
+if(global.console!==this.console)setConsole(this.console);
+for(const method of this.methods)if(this.console[method[0]]!==method[1])this.console[method[0]]= method[1];
+}
+failed(){
+return Printer.failed;
+}
+damaged(){
+try{
+return fstatSync(1).ino!==this.inodes[0]||fstatSync(2).ino!==this.inodes[1];
+}catch(error){
+return true;
+}
+}
+showError(error){
+try{
+writeAll(2,bufferFrom(error.traceback||error.type+': '+error.message+'\n'));
+}catch(failure){
+Printer.failed = true;
+}
+}
+}
+module.exports ={ChildStreams};
 };
 
 // ---- src/constants.js
 definitions['./constants'] = function constants(require, module) {
-const POD_ENDED = 143;           // exit status; with 0 the Job counts the index as completed and starts no other pod
-const DESCRIPTORS_LOST = 197;    // exit status: the handler closed the child's own descriptors
-const LIMITS = { resultBytes: 16 << 20, outputBytes: 256 << 10 };
-const MAX_CLAIMS = 4096;         // inputs that are given to the child at a time
-const CLAIM = 8;                 // bytes of a claim: the input's number, and whether the child announces its start
-const MARK = 24;                 // bytes that end the output of an input
-const RUNNER = __filename;      // in the joined file, the file itself
-module.exports = { POD_ENDED, DESCRIPTORS_LOST, LIMITS, MAX_CLAIMS, CLAIM, MARK, RUNNER };
+const POD_ENDED = 143;
+const DESCRIPTORS_LOST = 197;
+const LIMITS ={resultBytes:16 << 20,outputBytes:256 << 10};
+const MAX_CLAIMS = 4096;
+const CLAIM = 8;
+const MARK = 24;
+const RUNNER = __filename;
+module.exports ={POD_ENDED,DESCRIPTORS_LOST,LIMITS,MAX_CLAIMS,CLAIM,MARK,RUNNER};
 };
 
 // ---- src/containerstream.js
 definitions['./containerstream'] = function containerstream(require, module) {
-const MAX_PENDING = 1 << 20;     // bytes that wait to be written
-class ContainerStream {
-  constructor(target) {
-    this.target = target;
-    this.parts = [];
-    this.pending = this.lost = 0;
-    this.writing = false;
-    target.on('error', () => {
-      this.target = null;
-      this.parts = [];
-      this.pending = 0;
-    });
-  }
-  write(data) {
-    if (this.target === null) return;
-    if (this.pending > MAX_PENDING) {
-      this.lost += data.length;
-      return;
-    }
-    this.parts.push(data);
-    this.pending += data.length;
-    this.flush();
-  }
-  flush() {
-    if (this.writing || !this.parts.length) return;
-    const data = this.parts.length === 1 ? this.parts[0] : Buffer.concat(this.parts);
-    this.parts = [];
-    this.writing = true;
-    this.target.write(data, () => {
-      this.writing = false;
-      this.pending -= data.length;
-      if (this.lost && !this.parts.length && this.target) {
-        const mark = Buffer.from('\n[sharedcloud: ' + this.lost + ' bytes of output are missing here: they were not read in time]\n');
-        this.parts.push(mark);
-        this.pending += mark.length;
-        this.lost = 0;
-      }
-      this.flush();
-    });
-  }
+const MAX_PENDING = 1 << 20;
+class ContainerStream{
+constructor(target){
+this.target = target;
+this.parts =[];
+this.pending = this.lost = 0;
+this.writing = false;
+target.on('error',()=>{
+this.target = null;
+this.parts =[];
+this.pending = 0;
+});
 }
-module.exports = { ContainerStream };
+write(data){
+if(this.target===null)return;
+if(this.pending > MAX_PENDING){
+this.lost+= data.length;
+return;
+}
+this.parts.push(data);
+this.pending+= data.length;
+this.flush();
+}
+flush(){
+if(this.writing||!this.parts.length)return;
+const data = this.parts.length===1?this.parts[0]:Buffer.concat(this.parts);
+this.parts =[];
+this.writing = true;
+this.target.write(data,()=>{
+this.writing = false;
+this.pending -= data.length;
+if(this.lost&&!this.parts.length&&this.target){
+const mark = Buffer.from('\n[sharedcloud: '+this.lost+' bytes of output are missing here: they were not read in time]\n');
+this.parts.push(mark);
+this.pending+= mark.length;
+this.lost = 0;
+}
+this.flush();
+});
+}
+}
+module.exports ={ContainerStream};
 };
 
 // ---- src/descriptors.js
 definitions['./descriptors'] = function descriptors(require, module) {
-const { hrtime, readSync, writeSync } = require('./natives');
-function monotonic() {
-  const time = hrtime();
-  return time[0] + time[1] / 1e9;
+const{hrtime,readSync,writeSync}= require('./natives');
+function monotonic(){
+const time = hrtime();
+return time[0]+time[1]/ 1e9;
 }
 let sleeper = null;
-function pause(milliseconds) {
-  sleeper = sleeper || new Int32Array(new SharedArrayBuffer(4));
-  Atomics.wait(sleeper, 0, 0, milliseconds);
+function pause(milliseconds){
+sleeper = sleeper||new Int32Array(new SharedArrayBuffer(4));
+Atomics.wait(sleeper,0,0,milliseconds);
 }
-function writeAll(fd, data) {
-  let at = 0;
-  while (at < data.length) {
-    try {
-      at += writeSync(fd, data, at, data.length - at);
-    } catch (error) {
-      if (error.code !== 'EAGAIN') throw error;
-      pause(1);
-    }
-  }
+function writeAll(fd,data){
+let at = 0;
+while(at < data.length){
+try{
+at+= writeSync(fd,data,at,data.length - at);
+}catch(error){
+if(error.code!=='EAGAIN')throw error;
+pause(1);
 }
-function readSome(fd, buffer) {
-  try {
-    return readSync(fd, buffer, 0, buffer.length, null);
-  } catch (error) {
-    if (error.code === 'EAGAIN') return -1;
-    throw error;
-  }
 }
-module.exports = { monotonic, writeAll, readSome };
+}
+function readSome(fd,buffer){
+try{
+return readSync(fd,buffer,0,buffer.length,null);
+}catch(error){
+if(error.code==='EAGAIN')return -1;
+throw error;
+}
+}
+module.exports ={monotonic,writeAll,readSome};
 };
 
 // ---- src/errors.js
 definitions['./errors'] = function errors(require, module) {
-const { quote } = require('./json');
-const MAX_ERROR_TEXT = 64 << 10;   // characters of an error's message, and of its traceback
-function clipped(text) {
-  if (text.length <= MAX_ERROR_TEXT) return text;
-  const half = MAX_ERROR_TEXT >> 1;
-  return text.slice(0, half) + '\n[... ' + (text.length - 2 * half) + ' characters cut ...]\n' + text.slice(-half);
+const{quote}= require('./json');
+const MAX_ERROR_TEXT = 64 << 10;
+function clipped(text){
+if(text.length <= MAX_ERROR_TEXT)return text;
+const half = MAX_ERROR_TEXT >> 1;
+return text.slice(0,half)+'\n[... '+(text.length - 2 * half)+' characters cut ...]\n'+text.slice(-half);
 }
-function errorObject(type, message, traceback) {
-  return { type: clipped(type), message: clipped(message), traceback: clipped(traceback || '') };
+function errorObject(type,message,traceback){
+return{type:clipped(type),message:clipped(message),traceback:clipped(traceback||'')};
 }
-function errorJSON(error) {
-  return '{"type":' + quote(error.type) + ',"message":' + quote(error.message) + ',"traceback":' + quote(error.traceback) + '}';
+function errorJSON(error){
+return '{"type":'+quote(error.type)+',"message":'+quote(error.message)+',"traceback":'+quote(error.traceback)+'}';
 }
-module.exports = { errorObject, errorJSON };
+module.exports ={errorObject,errorJSON};
+};
+
+// ---- src/esmodule.js
+definitions['./esmodule'] = function esmodule(require, module) {
+const childProcess = require('child_process');
+const fs = require('fs');
+const os = require('os');
+const path = require('path');
+const{errorObject}= require('./errors');
+const{describe,ownLines}= require('./exception');
+const{parse,stringify,textOf}= require('./natives');
+const STATEMENT = /^\s*(?:import\s*(?:[\w$*{]|["'])|export\s*(?:[{*]|(?:default|const|let|var|function|async|class)\b))/m;
+const COMMONJS = 'write it as a CommonJS module: function handler(event) { … }, or exports.handler = …, and '+
+'const fs = require(\'fs\') in place of import fs from \'fs\'';
+function needsImport(code,error){
+if(STATEMENT.test(code)||/import\.meta/.test(code))return true;
+return /\bawait\b/.test(code)&&/await|reserved word|identifier|missing \)/.test(error.message);
+}
+function link(target,name){
+try{
+fs.symlinkSync(target,name);
+}catch(error){
+}
+}
+function namesIn(folder){
+try{
+return fs.readdirSync(folder);
+}catch(error){
+return[];
+}
+}
+function linkPackages(folders,modules){
+for(const folder of folders){
+for(const name of namesIn(folder)){
+if(!name.startsWith('@')){
+if(name[0]!=='.')link(path.join(folder,name),path.join(modules,name));
+continue;
+}
+const scope = path.join(modules,name);
+if(!fs.existsSync(scope))fs.mkdirSync(scope);
+for(const inner of namesIn(path.join(folder,name)))link(path.join(folder,name,inner),path.join(scope,inner));
+}
+}
+}
+function moduleFolder(code,searched,file){
+const source = path.dirname(file),folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(),'esm-')));
+let settings ={};
+for(const name of namesIn(source)){
+const from = path.join(source,name),to = path.join(folder,name);
+if(name===path.basename(file)||name.startsWith('..')||name==='node_modules')continue;
+const text = /\.(?:js|json)$/.test(name)?fs.readFileSync(from,'utf8'):'';
+if(name==='package.json')settings = parse(text);
+else if(name.endsWith('.js')&&STATEMENT.test(text))fs.writeFileSync(to,text);
+else link(from,to);
+}
+fs.writeFileSync(path.join(folder,'package.json'),stringify(Object.assign({},settings,{type:'module'})));
+const modules = path.join(folder,'node_modules');
+fs.mkdirSync(modules);
+linkPackages(searched.concat((process.env.NODE_PATH||'').split(path.delimiter).filter(Boolean)),modules);
+const copy = path.join(folder,path.basename(file));
+fs.writeFileSync(copy,code);
+return copy;
+}
+function located(file,folders){
+const{stderr}= childProcess.spawnSync(process.execPath,['--check',file],{timeout:10000,stdio:['ignore','ignore','pipe']});
+return ownLines(textOf(stderr).split('\n\nNode.js v')[0],folders);
+}
+function importModule(code,searched,file,folders,refusal,done){
+let load,copy;
+const failed =(error)=>{
+if(!(error instanceof SyntaxError)){
+done(null,describe(error,folders));
+return;
+}
+const described = describe(STATEMENT.test(code)?error:refusal,folders);
+if(STATEMENT.test(code))described.traceback = located(copy,folders)||described.traceback;
+done(null,described);
+};
+try{
+load = new Function('url','return import(url)');
+}catch(error){
+load = null;
+}
+const[major,minor]= process.versions.node.split('.').map(Number);
+if(load===null||major < 12||major===12&&minor < 17){
+const described = describe(refusal,folders);
+done(null,errorObject('SyntaxError',described.message+': the code is an ES module, which Node '+process.versions.node+
+' cannot load: '+COMMONJS,described.traceback));
+return;
+}
+try{
+copy = moduleFolder(code,searched,file);
+}catch(error){
+done(null,errorObject('SyntaxError',refusal.message+': no folder for an ES module ('+
+error.message+'): '+COMMONJS));
+return;
+}
+folders.push(path.dirname(copy));
+load('file://'+encodeURI(copy)).then((exported)=>done(exported,null),failed).catch(failed);
+}
+module.exports ={importModule,needsImport};
 };
 
 // ---- src/exception.js
 definitions['./exception'] = function exception(require, module) {
 const path = require('path');
-const { RUNNER } = require('./constants');
-const { errorObject } = require('./errors');
-const { inspect, textOf } = require('./natives');
-function describe(thrown, folder) {
-  let type = typeof thrown, message, trace = null;
-  try {
-    if (thrown !== null && type === 'object' || type === 'function') {
-      const maker = thrown.constructor;
-      type = typeof thrown.name === 'string' && thrown.name ? thrown.name : maker && maker.name || 'Object';
-      if (typeof thrown.stack === 'string') {
-        trace = ownFrames(thrown, folder);
-        message = textOf(thrown.message);
-      }
-    } else if (thrown === null) {
-      type = 'null';
-    }
-  } catch (error) {
-    message = '<the message of the exception cannot be shown>';
-  }
-  if (message === undefined) {
-    try {
-      message = typeof thrown === 'string' ? thrown : inspect(thrown);
-      trace = 'Uncaught ' + inspect(thrown);
-    } catch (error) {
-      message = '<the thrown value cannot be shown>';
-    }
-  }
-  if (trace === null) trace = type + ': ' + message;
-  return errorObject(textOf(type), message, trace ? trace + '\n' : '');
+const{RUNNER}= require('./constants');
+const{errorObject}= require('./errors');
+const{sharedMemoryAdvice}= require('./sharedmemory');
+const{ErrorOfNode,inspect,textOf}= require('./natives');
+const MAX_NODES = 2000;
+const MAX_ELEMENTS = 50;
+const SHOWN ={breakLength:120,maxArrayLength:MAX_ELEMENTS,maxStringLength:4096};
+const MAX_DEPTH = 4;
+function describe(thrown,folders){
+let type = typeof thrown,message,trace = null;
+try{
+if(thrown!==null&&type==='object'||type==='function'){
+const maker = thrown.constructor;
+type = typeof thrown.name==='string'&&thrown.name?thrown.name:maker&&maker.name||'Object';
+if(typeof thrown.stack==='string'){
+trace = traceOf(thrown,folders);
+message = textOf(thrown.message);
+}
+}else if(thrown===null){
+type = 'null';
+}
+}catch(error){
+message = '<the message of the exception cannot be shown>';
+}
+if(message===undefined){
+try{
+const shown = inspect(thrown,options(thrown));
+message = typeof thrown==='string'?thrown:inspect(thrown);
+if(thrown instanceof ErrorOfNode)message = textOf(thrown.message);
+trace = 'Uncaught '+ownLines(shown,folders);
+}catch(error){
+message = '<the thrown value cannot be shown>';
+}
+}
+if(trace===null)trace = type+': '+message;
+if(/ENOSPC|No space left/.test(message)&&/\bshm\b/.test(message))message+= sharedMemoryAdvice(process.env);
+return errorObject(textOf(type),message,trace?trace+'\n':'');
+}
+function traceOf(error,folders){
+const further = Object.getOwnPropertyNames(error).filter((name)=>
+name!=='stack'&&name!=='message'&&!(name==='name'&&typeof error.name==='string'));
+if(!error.stack||!further.length)return ownLines(error.stack,folders);
+try{
+const shown = ownLines(inspect(error,options(error)),folders);
+return further.some((name)=>shown.includes(name))?shown:ownLines(error.stack,folders);
+}catch(failure){
+return ownLines(error.stack,folders);
+}
+}
+function options(value){
+const counter ={left:MAX_NODES};
+countNodes(value,MAX_DEPTH+1,counter);
+return Object.assign({depth:counter.left > 0?MAX_DEPTH:1},SHOWN);
+}
+function countNodes(value,depth,counter){
+if(--counter.left <= 0||!depth||value===null||typeof value!=='object')return;
+const names = Array.isArray(value)?value.slice(0,MAX_ELEMENTS).map((_,i)=>String(i)):Object.getOwnPropertyNames(value);
+if(value instanceof Map||value instanceof Set)counter.left -= Math.min(value.size,200);
+for(let i = 0;i < names.length&&counter.left > 0;i++){
+const property = Object.getOwnPropertyDescriptor(value,names[i]);
+if(property&&'value' in property)countNodes(property.value,depth - 1,counter);
+}
 }
 const NODE_FRAME =
-  /[( ](?:node:)?(?:internal\/|(?:module|vm|timers|events|next_tick|bootstrap_node|domain|net|fs)\.js:|<anonymous>\)?$)/;
-function ownFrames(error, folder) {
-  const parts = [];
-  for (let seen = 0; error && typeof error.stack === 'string' && seen < 10; seen++) {
-    const lines = error.stack.split('\n').filter((line) => !/^ {4}at /.test(line) ||
-      !line.includes(RUNNER) && !NODE_FRAME.test(line));
-    parts.push((seen ? 'Caused by: ' : '') + lines.join('\n').split(folder + path.sep).join(''));
-    error = error.cause;
-  }
-  return parts.join('\n');
+/[( ](?:node:|internal\/|(?:module|vm|timers|events|next_tick|bootstrap_node|domain|net|fs)\.js:|<anonymous>\)?$)/;
+function ownLines(text,folders){
+let own = text.split('\n').filter((line)=>!/^ {4,}at /.test(line)||!line.includes(RUNNER)&&!NODE_FRAME.test(line)).join('\n');
+for(const folder of folders){
+for(const prefix of['file://'+encodeURI(folder+path.sep),folder+path.sep])own = own.split(prefix).join('');
 }
-module.exports = { describe };
+return own;
+}
+function neverSettled(what){
+const error = new ErrorOfNode(what+' can never settle: nothing is left that could settle it');
+error.name = 'NeverSettled';
+error.stack = '';
+return error;
+}
+module.exports ={ownLines,describe,neverSettled};
 };
 
 // ---- src/exchange.js
 definitions['./exchange'] = function exchange(require, module) {
 const fs = require('fs');
-const { parseAnswer } = require('./answer');
-const ANSWER_MARGIN = 15;                // seconds that an answer may take beyond waitSeconds
-class Exchange {
-  constructor(url, tokenFile, caFile, log) {
-    this.address = new (require('url').URL)(url);
-    this.client = require(this.address.protocol === 'https:' ? 'https' : 'http');
-    this.tokenFile = tokenFile;
-    this.caFile = caFile;
-    this.log = log;
-    this.agent = this.token = null;
-    this.used = false;
-    this.known = new WeakSet();
-  }
-  call(body, wait, done) {
-    let delay = 0.1, reported = false;
-    const again = (error) => {
-      if (delay > 1 && !reported) {
-        reported = true;
-        this.log('the exchange does not accept a call (' + error.message + '); the worker repeats it until it does');
-      }
-      setTimeout(attempt, delay * (0.5 + Math.random()) * 1000);
-      delay = Math.min(delay * 2, 5);
-    };
-    const attempt = () => {
-      const used = this.used;
-      this.attempt(body, wait, (error, status, text) => {
-        if (error) {
-          this.close();
-          if (used) attempt();         // the server has closed an idle connection: no need to wait
-          else again(error);
-          return;
-        }
-        if (status === 200) {
-          try {
-            text = parseAnswer(text);
-          } catch (unreadable) {
-            this.close();
-            again(unreadable);
-            return;
-          }
-          if (reported) this.log('the exchange answers again');
-        } else if (status !== 400 && status !== 404 && status !== 409 && status !== 413) {
-          if (status === 401 || status === 403) this.close();   // the next connection reads the token again
-          again(new Error('it answers with status ' + status));
-          return;
-        }
-        done(status, text);
-      });
-    };
-    attempt();
-  }
-  connect() {
-    this.token = fs.readFileSync(this.tokenFile, 'utf8').trim();
-    const options = { keepAlive: true, maxSockets: 1, rejectUnauthorized: true };
-    if (this.caFile) options.ca = fs.readFileSync(this.caFile);
-    this.agent = new this.client.Agent(options);
-  }
-  attempt(body, wait, done) {
-    let ended = false;
-    const end = (error, status, text) => {
-      if (ended) return;
-      ended = true;
-      done(error, status, text);
-    };
-    try {
-      if (this.agent === null) this.connect();
-    } catch (error) {
-      end(error);
-      return;
-    }
-    const agent = this.agent;
-    const request = this.client.request({
-      agent, method: 'POST', protocol: this.address.protocol, hostname: this.address.hostname.replace(/^\[|\]$/g, ''),
-      port: this.address.port || undefined, path: this.address.pathname + this.address.search, rejectUnauthorized: true,
-      headers: { Authorization: 'Bearer ' + this.token, 'Content-Type': 'application/json', 'Content-Length': body.length },
-    }, (response) => {
-      const parts = [];
-      response.on('data', (data) => parts.push(data));
-      response.on('aborted', () => end(new Error('the connection was closed within an answer')));
-      response.on('error', end);
-      response.on('end', () => {
-        this.used = this.agent === agent;
-        end(null, response.statusCode, Buffer.concat(parts).toString('utf8'));
-      });
-    });
-    request.on('socket', (socket) => {
-      if (this.known.has(socket)) return;
-      this.known.add(socket);
-      socket.setNoDelay(true);
-      socket.once('close', () => {
-        if (this.agent === agent) this.close();
-      });
-    });
-    request.setTimeout((wait + ANSWER_MARGIN) * 1000, () => {
-      end(new Error('no answer within ' + (wait + ANSWER_MARGIN) + ' s'));
-      request.abort();
-    });
-    request.on('error', end);
-    request.end(body);
-  }
-  close() {
-    if (this.agent !== null) this.agent.destroy();
-    this.agent = null;
-    this.used = false;
-  }
+const{parseAnswer}= require('./answer');
+const ANSWER_MARGIN = 15;
+class Exchange{
+constructor(url,tokenFile,caFile,log){
+this.address = new(require('url').URL)(url);
+this.client = require(this.address.protocol==='https:'?'https':'http');
+this.tokenFile = tokenFile;
+this.caFile = caFile;
+this.log = log;
+this.agent = this.token = null;
+this.used = false;
+this.known = new WeakSet();
 }
-module.exports = { Exchange };
+call(body,wait,done){
+let delay = 0.1,reported = false;
+const again =(error)=>{
+if(delay > 1&&!reported){
+reported = true;
+this.log('the exchange does not accept a call ('+error.message+'); the worker repeats it until it does');
+}
+setTimeout(attempt,delay *(0.5+Math.random())* 1000);
+delay = Math.min(delay * 2,5);
+};
+const attempt =()=>{
+const used = this.used;
+this.attempt(body,wait,(error,status,text)=>{
+if(error){
+this.close();
+if(used)attempt();
+else again(error);
+return;
+}
+if(status===200){
+try{
+text = parseAnswer(text);
+}catch(unreadable){
+this.close();
+again(unreadable);
+return;
+}
+if(reported)this.log('the exchange answers again');
+}else if(status!==400&&status!==404&&status!==409&&status!==413){
+if(status===401||status===403)this.close();
+again(new Error('it answers with status '+status));
+return;
+}
+done(status,text);
+});
+};
+attempt();
+}
+connect(){
+this.token = fs.readFileSync(this.tokenFile,'utf8').trim();
+const options ={keepAlive:true,maxSockets:1,rejectUnauthorized:true};
+if(this.caFile)options.ca = fs.readFileSync(this.caFile);
+this.agent = new this.client.Agent(options);
+}
+attempt(body,wait,done){
+let ended = false;
+const end =(error,status,text)=>{
+if(ended)return;
+ended = true;
+done(error,status,text);
+};
+try{
+if(this.agent===null)this.connect();
+}catch(error){
+end(error);
+return;
+}
+const agent = this.agent;
+const request = this.client.request({
+agent,method:'POST',protocol:this.address.protocol,hostname:this.address.hostname.replace(/^\[|\]$/g,''),
+port:this.address.port||undefined,path:this.address.pathname+this.address.search,rejectUnauthorized:true,
+headers:{Authorization:'Bearer '+this.token,'Content-Type':'application/json','Content-Length':body.length},
+},(response)=>{
+const parts =[];
+response.on('data',(data)=>parts.push(data));
+response.on('aborted',()=>end(new Error('the connection was closed within an answer')));
+response.on('error',end);
+response.on('end',()=>{
+this.used = this.agent===agent;
+end(null,response.statusCode,Buffer.concat(parts).toString('utf8'));
+});
+});
+request.on('socket',(socket)=>{
+if(this.known.has(socket))return;
+this.known.add(socket);
+socket.setNoDelay(true);
+socket.once('close',()=>{
+if(this.agent===agent)this.close();
+});
+});
+request.setTimeout((wait+ANSWER_MARGIN)* 1000,()=>{
+end(new Error('no answer within '+(wait+ANSWER_MARGIN)+' s'));
+request.abort();
+});
+request.on('error',end);
+request.end(body);
+}
+close(){
+if(this.agent!==null)this.agent.destroy();
+this.agent = null;
+this.used = false;
+}
+}
+module.exports ={Exchange};
 };
 
 // ---- src/indexes.js
 definitions['./indexes'] = function indexes(require, module) {
-function compress(indexes) {
-  const parts = [];
-  indexes.sort((a, b) => a - b);
-  for (let at = 0; at < indexes.length;) {
-    const first = at++;
-    while (at < indexes.length && indexes[at] === indexes[at - 1] + 1) at++;
-    parts.push(at - first === 1 ? String(indexes[first]) : indexes[first] + '-' + indexes[at - 1]);
-  }
-  return parts.join(',');
+function compress(indexes){
+const parts =[];
+indexes.sort((a,b)=>a - b);
+for(let at = 0;at < indexes.length;){
+const first = at++;
+while(at < indexes.length&&indexes[at]===indexes[at - 1]+1)at++;
+parts.push(at - first===1?String(indexes[first]):indexes[first]+'-'+indexes[at - 1]);
 }
-function expand(text) {
-  const indexes = new Set();
-  for (const part of (text || '').split(',').filter(Boolean)) {
-    const ends = part.split('-').map(Number);
-    for (let index = ends[0]; index <= ends[ends.length - 1]; index++) indexes.add(index);
-  }
-  return indexes;
+return parts.join(',');
 }
-module.exports = { compress, expand };
+function expand(text){
+const indexes = new Set();
+for(const part of(text||'').split(',').filter(Boolean)){
+const ends = part.split('-').map(Number);
+for(let index = ends[0];index <= ends[ends.length - 1];index++)indexes.add(index);
+}
+return indexes;
+}
+module.exports ={compress,expand};
 };
 
 // ---- src/input.js
 definitions['./input'] = function input(require, module) {
-const { Literal } = require('./literal');
-const { parseJSON } = require('./json');
-function readInput(isLiteral, text) {
-  const value = isLiteral ? Literal.read(text) : parseJSON(text);
-  return Array.isArray(value) ? value : [value];
+const{Literal}= require('./literal');
+const{parseJSON}= require('./json');
+function readInput(isLiteral,text){
+const value = isLiteral?Literal.read(text):parseJSON(text);
+return Array.isArray(value)?value:[value];
 }
-module.exports = { readInput };
+module.exports ={readInput};
 };
 
 // ---- src/json.js
 definitions['./json'] = function json(require, module) {
 const crypto = require('crypto');
-const { BigInteger, parse, stringify } = require('./natives');
-const ESCAPES_SURROGATES = stringify('\ud800').length === 8;   // Node 12 and later
-function wellFormed(json) {
-  if (ESCAPES_SURROGATES || !/[\ud800-\udfff]/.test(json)) return json;
-  return json.replace(/[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g,
-    (found) => (found.length === 2 ? found : '\\u' + found.charCodeAt(0).toString(16)));
+const{BigInteger,parse,stringify}= require('./natives');
+const ESCAPES_SURROGATES = stringify('\ud800').length===8;
+function wellFormed(json){
+if(ESCAPES_SURROGATES||!/[\ud800-\udfff]/.test(json))return json;
+return json.replace(/[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g,
+(found)=>(found.length===2?found:'\\u'+found.charCodeAt(0).toString(16)));
 }
-const quote = (text) => wellFormed(stringify(text));
-function afterString(text, at) {
-  let end = at;
-  for (;;) {
-    end = text.indexOf('"', end + 1);
-    let slashes = end;
-    while (text[slashes - 1] === '\\') slashes--;
-    if ((end - slashes) % 2 === 0) return end + 1;
-  }
+const quote =(text)=>wellFormed(stringify(text));
+function afterString(text,at){
+let end = at;
+for(;;){
+end = text.indexOf('"',end+1);
+let slashes = end;
+while(text[slashes - 1]==='\\')slashes--;
+if((end - slashes)% 2===0)return end+1;
 }
-function afterValue(text, at) {
-  let depth = 0;
-  do {
-    switch (text[at]) {
-      case '"': at = afterString(text, at); break;
-      case '{': case '[': depth++; at++; break;
-      case '}': case ']': depth--; at++; break;
-      case ',': case ':': case ' ': case '\n': case '\r': case '\t': at++; break;
-      default: while (at < text.length && !/[\s,\]}]/.test(text[at])) at++;
-    }
-  } while (depth > 0);
-  return at;
 }
-function eachMember(text, at, visit) {
-  const space = /\s*/y, named = text[at] === '{';
-  const skip = (from) => {
-    space.lastIndex = from;
-    space.test(text);
-    return space.lastIndex;
-  };
-  at = skip(at + 1);
-  for (let position = 0; text[at] !== '}' && text[at] !== ']'; position++) {
-    let key = position;
-    if (named) {
-      const end = afterString(text, at);
-      key = parse(text.slice(at, end));
-      at = skip(skip(end) + 1);
-    }
-    visit(key, at);
-    at = skip(afterValue(text, at));
-    if (text[at] === ',') at = skip(at + 1);
-  }
+function afterValue(text,at){
+let depth = 0;
+do{
+switch(text[at]){
+case '"':at = afterString(text,at);break;
+case '{':case '[':depth++;at++;break;
+case '}':case ']':depth--;at++;break;
+case ',':case ':':case ' ':case '\n':case '\r':case '\t':at++;break;
+default:while(at < text.length&&!/[\s,\]}]/.test(text[at]))at++;
 }
-const BIG = '\u0000' + crypto.randomBytes(12).toString('hex') + ':';   // prefix of a string that stands for an integer
-function parseJSON(text) {
-  if (!BigInteger || !/\d{16}/.test(text)) return parse(text);
-  const parts = [];
-  const number = /-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/y;
-  let done = 0;
-  for (let at = 0; at < text.length;) {
-    if (text[at] === '"') {
-      at = afterString(text, at);
-      continue;
-    }
-    number.lastIndex = at;
-    const found = number.exec(text);
-    if (!found) {
-      at++;
-      continue;
-    }
-    at += found[0].length;
-    if (/^-?\d+$/.test(found[0]) && !Number.isSafeInteger(Number(found[0]))) {
-      parts.push(text.slice(done, at - found[0].length), stringify(BIG + found[0]));
-      done = at;
-    }
-  }
-  parts.push(text.slice(done));
-  const restored = (_, value) => (typeof value === 'string' && value.startsWith(BIG) ? BigInteger(value.slice(BIG.length)) : value);
-  return parse(parts.join(''), restored);
+}while(depth > 0);
+return at;
 }
-module.exports = { wellFormed, quote, afterString, afterValue, eachMember, parseJSON, BIG };
+function eachMember(text,at,visit){
+const space = /\s*/y,named = text[at]==='{';
+const skip =(from)=>{
+space.lastIndex = from;
+space.test(text);
+return space.lastIndex;
+};
+at = skip(at+1);
+for(let position = 0;text[at]!=='}'&&text[at]!==']';position++){
+let key = position;
+if(named){
+const end = afterString(text,at);
+key = parse(text.slice(at,end));
+at = skip(skip(end)+1);
+}
+visit(key,at);
+at = skip(afterValue(text,at));
+if(text[at]===',')at = skip(at+1);
+}
+}
+const BIG = '\u0000'+crypto.randomBytes(12).toString('hex')+':';
+function parseJSON(text){
+if(!BigInteger||!/\d{16}/.test(text))return parse(text);
+const parts =[];
+const number = /-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/y;
+let done = 0;
+for(let at = 0;at < text.length;){
+if(text[at]==='"'){
+at = afterString(text,at);
+continue;
+}
+number.lastIndex = at;
+const found = number.exec(text);
+if(!found){
+at++;
+continue;
+}
+at+= found[0].length;
+if(/^-?\d+$/.test(found[0])&&!Number.isSafeInteger(Number(found[0]))){
+parts.push(text.slice(done,at - found[0].length),stringify(BIG+found[0]));
+done = at;
+}
+}
+parts.push(text.slice(done));
+const restored =(_,value)=>(typeof value==='string'&&value.startsWith(BIG)?BigInteger(value.slice(BIG.length)):value);
+return parse(parts.join(''),restored);
+}
+module.exports ={wellFormed,quote,afterString,afterValue,eachMember,parseJSON,BIG};
 };
 
 // ---- src/literal.js
 definitions['./literal'] = function literal(require, module) {
-const { BigInteger, bufferFrom, stringify } = require('./natives');
-const MAX_NESTING = 200;         // nested brackets of a literal; the server accepts 90
+const{BigInteger,bufferFrom,stringify}= require('./natives');
+const MAX_NESTING = 200;
 const COMPUTATION = 'a literal contains no computation';
-const NUMBER = new RegExp('0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+|' +
-  '(?:\\d+(?:_\\d+)*)?(\\.(?:\\d+(?:_\\d+)*)?)?([eE][-+]?\\d+(?:_\\d+)*)?([jJ])?', 'y');
-const ESCAPES = { '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
-class Literal {
-  constructor(text) {
-    this.text = text;
-    this.at = 0;
-    this.depth = 0;
-    this.kind = '';
-    this.whole = false;                // the number that was read last is an integer
-  }
-  static read(text) {
-    let end = text.length;
-    while (end > 0 && ' \t\f\r\n'.includes(text[end - 1])) end--;
-    const literal = new Literal(text.slice(0, end));
-    const elements = literal.list('');
-    if (!elements.comma && elements.length === 0) literal.fail('the text is empty');
-    return elements.comma ? literal.plain(elements) : literal.plain(elements)[0];
-  }
-  fail(message) {
-    const before = this.text.slice(0, this.at).split(/\r\n|\r|\n/);
-    throw new SyntaxError('line ' + before.length + ', column ' + (before[before.length - 1].length + 1) + ': ' + message);
-  }
-  skip() {
-    const space = this.depth ?
-      /(?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n)(?!$))*/y :
-      /(?:[ \t\f]|#[^\r\n\0]*|\\(?:\r\n|\r|\n)(?!$))*/y;
-    space.lastIndex = this.at;
-    space.exec(this.text);
-    this.at = space.lastIndex;
-  }
-  list(closer) {
-    const elements = [];
-    elements.comma = elements.mutable = elements.named = false;
-    if (!closer) {
-      const before = /(?:[ \t\f\r\n]|#[^\r\n\0]*)*/y;
-      before.exec(this.text);
-      this.at = before.lastIndex;
-    }
-    for (;;) {
-      this.skip();
-      if (this.ended(closer)) return elements;
-      elements.push(this.value());
-      elements.mutable = elements.mutable || this.kind === 'mutable';
-      elements.named = elements.named || this.kind === 'name';
-      this.skip();
-      if (this.text[this.at] !== ',') {
-        if (!this.ended(closer)) this.fail('a comma is missing');
-        return elements;
-      }
-      elements.comma = true;
-      this.at++;
-    }
-  }
-  plain(elements) {
-    if (elements.named) this.fail('set is a name; an empty set is written set()');
-    return elements.slice();
-  }
-  ended(closer) {
-    if (closer) {
-      if (this.text[this.at] !== closer) return false;
-      this.at++;
-      return true;
-    }
-    return /^(?:[ \t\f\r\n]|#[^\r\n\0]*)*$/.test(this.text.slice(this.at));
-  }
-  open() {
-    if (++this.depth > MAX_NESTING) this.fail('more than ' + MAX_NESTING + ' brackets are open');
-    this.at++;
-  }
-  value() {
-    let left = this.signed();
-    this.skip();
-    const sign = this.text[this.at];
-    if (sign !== '+' && sign !== '-') return left;
-    if (this.kind !== 'number' && this.kind !== 'signed') this.fail(COMPUTATION);
-    this.at++;
-    this.skip();
-    if (this.text[this.at] === '+' || this.text[this.at] === '-') this.fail('a number has at most one sign');
-    const right = this.atom();
-    if (this.kind !== 'imaginary') this.fail(COMPUTATION);
-    this.skip();
-    if (this.text[this.at] === '+' || this.text[this.at] === '-') this.fail(COMPUTATION);
-    this.kind = 'hashable';
-    left = Number(left);
-    return { real: left, imag: sign === '-' ? -right.imag : right.imag };
-  }
-  signed() {
-    const sign = this.text[this.at];
-    if (sign !== '+' && sign !== '-') return this.atom();
-    this.at++;
-    this.skip();
-    const value = this.atom();
-    if (this.kind !== 'number' && this.kind !== 'imaginary') this.fail('only a number can have a sign');
-    if (this.kind === 'imaginary') {
-      this.kind = 'hashable';
-      return sign === '-' ? { real: -0, imag: -value.imag } : value;
-    }
-    this.kind = 'signed';
-    if (sign === '-' && value === 0 && this.whole) return 0;   // only floats have a negative zero
-    return sign === '-' ? -value : value;
-  }
-  atom() {
-    const value = this.primary();
-    if (this.kind !== 'name') return value;
-    this.skip();
-    return this.text[this.at] === '(' ? this.emptySet() : value;
-  }
-  primary() {
-    const char = this.text[this.at];
-    switch (char) {
-      case '(': return this.parenthesis();
-      case '[': return this.bracket();
-      case '{': return this.brace();
-      case undefined: this.fail('a value is missing'); break;
-      case '"': case "'": return this.strings();
-    }
-    if (/[0-9]/.test(char) || char === '.' && /[0-9]/.test(this.text[this.at + 1] || '')) return this.number();
-    if (this.text.startsWith('...', this.at)) {
-      this.at += 3;
-      this.kind = 'hashable';
-      return undefined;
-    }
-    const name = /[A-Za-z_\u0080-\uffff][A-Za-z_0-9\u0080-\uffff]*/y;
-    name.lastIndex = this.at;
-    const found = name.exec(this.text);
-    if (!found) this.fail('unexpected ' + stringify(char));
-    if (/["']/.test(this.text[name.lastIndex] || '')) return this.strings();
-    this.at = name.lastIndex;
-    this.kind = 'hashable';
-    switch (found[0]) {
-      case 'None': return null;
-      case 'True': return true;
-      case 'False': return false;
-      case 'set': this.kind = 'name'; return null;     // only set() is a value
-    }
-    return this.fail(found[0] + ' is a name; a literal contains only values');
-  }
-  parenthesis() {
-    this.open();
-    const elements = this.list(')');
-    this.depth--;
-    if (elements.length === 1 && !elements.comma) return elements[0];   // this.kind is that of the element
-    this.kind = elements.mutable ? 'mutable' : 'hashable';
-    return this.plain(elements);
-  }
-  bracket() {
-    this.open();
-    const elements = this.list(']');
-    this.depth--;
-    this.kind = 'mutable';
-    return this.plain(elements);
-  }
-  emptySet() {
-    const called = /\((?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\)/y;
-    called.lastIndex = this.at;
-    if (!called.test(this.text)) this.fail('set() takes no elements');
-    this.at = called.lastIndex;
-    this.kind = 'mutable';
-    return new Set();
-  }
-  brace() {
-    this.open();
-    const keys = [], values = [], positions = new Map();
-    let pairs = null;
-    for (;;) {
-      this.skip();
-      if (this.text[this.at] === '}') break;
-      const key = this.value();
-      if (this.kind === 'mutable' || this.kind === 'name') this.fail('a list, set or dict cannot be a key or an element of a set');
-      this.skip();
-      const colon = this.text[this.at] === ':';
-      if (pairs !== null && pairs !== colon) this.fail('either every key of a dict has a colon and a value, or, in a set, none has');
-      pairs = colon;
-      const same = identity(key);
-      let position = positions.get(same);
-      if (position === undefined) {
-        position = keys.length;
-        positions.set(same, position);
-        keys.push(key);
-      }
-      if (colon) {
-        this.at++;
-        this.skip();
-        values[position] = this.value();
-        if (this.kind === 'name') this.fail('set is a name; an empty set is written set()');
-        this.skip();
-      }
-      if (this.text[this.at] === ',') this.at++;
-      else if (this.text[this.at] !== '}') this.fail('a comma is missing');
-    }
-    this.at++;
-    this.depth--;
-    this.kind = 'mutable';
-    if (pairs === false) return new Set(keys);
-    if (keys.some((key) => typeof key !== 'string')) return new Map(keys.map((key, i) => [key, values[i]]));
-    const result = {};
-    keys.forEach((key, i) => Object.defineProperty(result, key,
-      { value: values[i], configurable: true, enumerable: true, writable: true }));   // __proto__ is a key like any other
-    return result;
-  }
-  number() {
-    const start = this.at;
-    NUMBER.lastIndex = start;
-    const found = NUMBER.exec(this.text), plain = found[0].replace(/_/g, '');
-    this.at = NUMBER.lastIndex;
-    if (/[A-Za-z_0-9\u0080-\uffff]/.test(this.text[this.at] || '')) this.fail('invalid number');
-    if (found[3]) {
-      this.kind = 'imaginary';
-      return { real: 0, imag: Number(plain.slice(0, -1)) };
-    }
-    this.kind = 'number';
-    this.whole = found[1] === undefined && found[2] === undefined;
-    if (!this.whole) return Number(plain);
-    if (/^0+[1-9]/.test(plain)) this.fail('an integer cannot begin with 0');
-    const value = Number(plain);
-    return BigInteger && !Number.isSafeInteger(value) ? BigInteger(plain) : value;
-  }
-  strings() {
-    const texts = [];
-    let kind = null;
-    for (;;) {
-      const text = this.string();
-      if (kind !== null && kind !== this.kind) this.fail('bytes and text cannot be joined');
-      kind = this.kind;
-      texts.push(text);
-      this.skip();
-      if (!/^[A-Za-z]{0,2}["']/.test(this.text.slice(this.at, this.at + 3))) break;
-    }
-    this.kind = 'hashable';
-    return kind === 'bytes' ? bufferFrom(texts.join(''), 'latin1') : texts.join('');
-  }
-  string() {
-    const prefix = /[A-Za-z_0-9\u0080-\uffff]*/y;
-    prefix.lastIndex = this.at;
-    const letters = prefix.exec(this.text)[0].toLowerCase();
-    if (!/^(?:u?|r|b|br|rb)$/.test(letters)) this.fail(letters + ' is not a prefix of a string');
-    const raw = letters.includes('r'), bytes = letters.includes('b');
-    this.at = prefix.lastIndex;
-    let closer = this.text[this.at];
-    if (this.text.startsWith(closer.repeat(3), this.at)) closer = closer.repeat(3);
-    this.at += closer.length;
-    const parts = [], plain = bytes ? /[^\\'"\r\n\0\u0080-\uffff]+/y : /[^\\'"\r\n\0]+/y;
-    while (!this.text.startsWith(closer, this.at)) {
-      plain.lastIndex = this.at;
-      const run = plain.exec(this.text), char = this.text[this.at];
-      if (run) {
-        parts.push(run[0]);
-        this.at = plain.lastIndex;
-      } else if (char === '\\') {
-        parts.push(this.escape(raw, bytes));
-      } else if (char === '"' || char === "'") {
-        parts.push(char);
-        this.at++;
-      } else if ((char === '\r' || char === '\n') && closer.length === 3) {
-        parts.push('\n');
-        this.at += this.text.startsWith('\r\n', this.at) ? 2 : 1;
-      } else {
-        const ended = char === undefined || char === '\r' || char === '\n';
-        this.fail(ended ? 'unterminated string' : 'a string cannot contain this character');
-      }
-    }
-    this.at += closer.length;
-    this.kind = bytes ? 'bytes' : 'string';
-    return parts.join('');
-  }
-  escape(raw, bytes) {
-    const start = this.at, char = this.text[start + 1];
-    if (char === '\r' || char === '\n') {
-      this.at += this.text.startsWith('\r\n', start + 1) ? 3 : 2;
-      return raw ? '\\\n' : '';
-    }
-    if (char === undefined || char === '\0' || bytes && char > '\x7f') {
-      this.at++;
-      return '\\';               // the caller rejects what follows
-    }
-    this.at += 2;
-    if (raw) return '\\' + char;
-    if (ESCAPES[char] !== undefined) return ESCAPES[char];
-    if (/[0-7]/.test(char)) {
-      const octal = /[0-7]{1,3}/y;
-      octal.lastIndex = start + 1;
-      const code = parseInt(octal.exec(this.text)[0], 8);
-      this.at = octal.lastIndex;
-      return String.fromCharCode(bytes ? code & 0xff : code);
-    }
-    const digits = char === 'x' ? 2 : bytes ? 0 : char === 'u' ? 4 : char === 'U' ? 8 : 0;
-    if (digits) {
-      const text = this.text.slice(this.at, this.at + digits);
-      if (text.length < digits || /[^0-9a-fA-F]/.test(text) || parseInt(text, 16) > 0x10ffff) {
-        this.fail('\\' + char + ' needs ' + digits + ' hexadecimal digits of a character');
-      }
-      this.at += digits;
-      return String.fromCodePoint(parseInt(text, 16));
-    }
-    if (char === 'N' && !bytes) {
-      this.fail('\\N{...} needs a table of character names, which Node does not have: write \\u and the number of the character');
-    }
-    return '\\' + char;
-  }
+const NUMBER = new RegExp('0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+|'+
+'(?:\\d+(?:_\\d+)*)?(\\.(?:\\d+(?:_\\d+)*)?)?([eE][-+]?\\d+(?:_\\d+)*)?([jJ])?','y');
+const ESCAPES ={'\\':'\\',"'":"'",'"':'"',a:'\x07',b:'\b',f:'\f',n:'\n',r:'\r',t:'\t',v:'\v'};
+class Literal{
+constructor(text){
+this.text = text;
+this.at = 0;
+this.depth = 0;
+this.kind = '';
+this.whole = false;
 }
-function identity(value) {
-  switch (typeof value) {
-    case 'string': return 's' + value;
-    case 'boolean': return 'n' + Number(value);
-    case 'bigint': return 'n' + value;
-    case 'number': return 'n' + (BigInteger && Number.isInteger(value) ? BigInteger(value) : value + 0);
-    case 'undefined': return 'e';
-  }
-  if (value === null) return 'z';
-  if (Buffer.isBuffer(value)) return 'b' + value.toString('latin1');
-  if (Array.isArray(value)) return '(' + value.map(identity).map((text) => text.length + ':' + text).join('');
-  return value.imag === 0 ? identity(value.real) : 'c' + (value.real + 0) + ',' + value.imag;
+static read(text){
+let end = text.length;
+while(end > 0&&' \t\f\r\n'.includes(text[end - 1]))end--;
+const literal = new Literal(text.slice(0,end));
+const elements = literal.list('');
+if(!elements.comma&&elements.length===0)literal.fail('the text is empty');
+return elements.comma?literal.plain(elements):literal.plain(elements)[0];
 }
-module.exports = { Literal };
+fail(message){
+const before = this.text.slice(0,this.at).split(/\r\n|\r|\n/);
+throw new SyntaxError('line '+before.length+', column '+(before[before.length - 1].length+1)+': '+message);
+}
+skip(){
+const space = this.depth?
+/(?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n)(?!$))*/y:
+/(?:[ \t\f]|#[^\r\n\0]*|\\(?:\r\n|\r|\n)(?!$))*/y;
+space.lastIndex = this.at;
+space.exec(this.text);
+this.at = space.lastIndex;
+}
+list(closer){
+const elements =[];
+elements.comma = elements.mutable = elements.named = false;
+if(!closer){
+const before = /(?:[ \t\f\r\n]|#[^\r\n\0]*)*/y;
+before.exec(this.text);
+this.at = before.lastIndex;
+}
+for(;;){
+this.skip();
+if(this.ended(closer))return elements;
+elements.push(this.value());
+elements.mutable = elements.mutable||this.kind==='mutable';
+elements.named = elements.named||this.kind==='name';
+this.skip();
+if(this.text[this.at]!==','){
+if(!this.ended(closer))this.fail('a comma is missing');
+return elements;
+}
+elements.comma = true;
+this.at++;
+}
+}
+plain(elements){
+if(elements.named)this.fail('set is a name; an empty set is written set()');
+return elements.slice();
+}
+ended(closer){
+if(closer){
+if(this.text[this.at]!==closer)return false;
+this.at++;
+return true;
+}
+return /^(?:[ \t\f\r\n]|#[^\r\n\0]*)*$/.test(this.text.slice(this.at));
+}
+open(){
+if(++this.depth > MAX_NESTING)this.fail('more than '+MAX_NESTING+' brackets are open');
+this.at++;
+}
+value(){
+let left = this.signed();
+this.skip();
+const sign = this.text[this.at];
+if(sign!=='+'&&sign!=='-')return left;
+if(this.kind!=='number'&&this.kind!=='signed')this.fail(COMPUTATION);
+this.at++;
+this.skip();
+if(this.text[this.at]==='+'||this.text[this.at]==='-')this.fail('a number has at most one sign');
+const right = this.atom();
+if(this.kind!=='imaginary')this.fail(COMPUTATION);
+this.skip();
+if(this.text[this.at]==='+'||this.text[this.at]==='-')this.fail(COMPUTATION);
+this.kind = 'hashable';
+left = Number(left);
+return{real:left,imag:sign==='-'?-right.imag:right.imag};
+}
+signed(){
+const sign = this.text[this.at];
+if(sign!=='+'&&sign!=='-')return this.atom();
+this.at++;
+this.skip();
+const value = this.atom();
+if(this.kind!=='number'&&this.kind!=='imaginary')this.fail('only a number can have a sign');
+if(this.kind==='imaginary'){
+this.kind = 'hashable';
+return sign==='-'?{real:-0,imag:-value.imag}:value;
+}
+this.kind = 'signed';
+if(sign==='-'&&value===0&&this.whole)return 0;
+return sign==='-'?-value:value;
+}
+atom(){
+const value = this.primary();
+if(this.kind!=='name')return value;
+this.skip();
+return this.text[this.at]==='('?this.emptySet():value;
+}
+primary(){
+const char = this.text[this.at];
+switch(char){
+case '(':return this.parenthesis();
+case '[':return this.bracket();
+case '{':return this.brace();
+case undefined:this.fail('a value is missing');break;
+case '"':case "'":return this.strings();
+}
+if(/[0-9]/.test(char)||char==='.'&&/[0-9]/.test(this.text[this.at+1]||''))return this.number();
+if(this.text.startsWith('...',this.at)){
+this.at+= 3;
+this.kind = 'hashable';
+return undefined;
+}
+const name = /[A-Za-z_\u0080-\uffff][A-Za-z_0-9\u0080-\uffff]*/y;
+name.lastIndex = this.at;
+const found = name.exec(this.text);
+if(!found)this.fail('unexpected '+stringify(char));
+if(/["']/.test(this.text[name.lastIndex]||''))return this.strings();
+this.at = name.lastIndex;
+this.kind = 'hashable';
+switch(found[0]){
+case 'None':return null;
+case 'True':return true;
+case 'False':return false;
+case 'set':this.kind = 'name';return null;
+}
+return this.fail(found[0]+' is a name; a literal contains only values');
+}
+parenthesis(){
+this.open();
+const elements = this.list(')');
+this.depth--;
+if(elements.length===1&&!elements.comma)return elements[0];
+this.kind = elements.mutable?'mutable':'hashable';
+return this.plain(elements);
+}
+bracket(){
+this.open();
+const elements = this.list(']');
+this.depth--;
+this.kind = 'mutable';
+return this.plain(elements);
+}
+emptySet(){
+const called = /\((?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\)/y;
+called.lastIndex = this.at;
+if(!called.test(this.text))this.fail('set() takes no elements');
+this.at = called.lastIndex;
+this.kind = 'mutable';
+return new Set();
+}
+brace(){
+this.open();
+const keys =[],values =[],positions = new Map();
+let pairs = null;
+for(;;){
+this.skip();
+if(this.text[this.at]==='}')break;
+const key = this.value();
+if(this.kind==='mutable'||this.kind==='name')this.fail('a list, set or dict cannot be a key or an element of a set');
+this.skip();
+const colon = this.text[this.at]===':';
+if(pairs!==null&&pairs!==colon)this.fail('either every key of a dict has a colon and a value, or, in a set, none has');
+pairs = colon;
+const same = identity(key);
+let position = positions.get(same);
+if(position===undefined){
+position = keys.length;
+positions.set(same,position);
+keys.push(key);
+}
+if(colon){
+this.at++;
+this.skip();
+values[position]= this.value();
+if(this.kind==='name')this.fail('set is a name; an empty set is written set()');
+this.skip();
+}
+if(this.text[this.at]===',')this.at++;
+else if(this.text[this.at]!=='}')this.fail('a comma is missing');
+}
+this.at++;
+this.depth--;
+this.kind = 'mutable';
+if(pairs===false)return new Set(keys);
+if(keys.some((key)=>typeof key!=='string'))return new Map(keys.map((key,i)=>[key,values[i]]));
+const result ={};
+keys.forEach((key,i)=>Object.defineProperty(result,key,
+{value:values[i],configurable:true,enumerable:true,writable:true}));
+return result;
+}
+number(){
+const start = this.at;
+NUMBER.lastIndex = start;
+const found = NUMBER.exec(this.text),plain = found[0].replace(/_/g,'');
+this.at = NUMBER.lastIndex;
+if(/[A-Za-z_0-9\u0080-\uffff]/.test(this.text[this.at]||''))this.fail('invalid number');
+if(found[3]){
+this.kind = 'imaginary';
+return{real:0,imag:Number(plain.slice(0,-1))};
+}
+this.kind = 'number';
+this.whole = found[1]===undefined&&found[2]===undefined;
+if(!this.whole)return Number(plain);
+if(/^0+[1-9]/.test(plain))this.fail('an integer cannot begin with 0');
+const value = Number(plain);
+return BigInteger&&!Number.isSafeInteger(value)?BigInteger(plain):value;
+}
+strings(){
+const texts =[];
+let kind = null;
+for(;;){
+const text = this.string();
+if(kind!==null&&kind!==this.kind)this.fail('bytes and text cannot be joined');
+kind = this.kind;
+texts.push(text);
+this.skip();
+if(!/^[A-Za-z]{0,2}["']/.test(this.text.slice(this.at,this.at+3)))break;
+}
+this.kind = 'hashable';
+return kind==='bytes'?bufferFrom(texts.join(''),'latin1'):texts.join('');
+}
+string(){
+const prefix = /[A-Za-z_0-9\u0080-\uffff]*/y;
+prefix.lastIndex = this.at;
+const letters = prefix.exec(this.text)[0].toLowerCase();
+if(!/^(?:u?|r|b|br|rb)$/.test(letters))this.fail(letters+' is not a prefix of a string');
+const raw = letters.includes('r'),bytes = letters.includes('b');
+this.at = prefix.lastIndex;
+let closer = this.text[this.at];
+if(this.text.startsWith(closer.repeat(3),this.at))closer = closer.repeat(3);
+this.at+= closer.length;
+const parts =[],plain = bytes?/[^\\'"\r\n\0\u0080-\uffff]+/y:/[^\\'"\r\n\0]+/y;
+while(!this.text.startsWith(closer,this.at)){
+plain.lastIndex = this.at;
+const run = plain.exec(this.text),char = this.text[this.at];
+if(run){
+parts.push(run[0]);
+this.at = plain.lastIndex;
+}else if(char==='\\'){
+parts.push(this.escape(raw,bytes));
+}else if(char==='"'||char==="'"){
+parts.push(char);
+this.at++;
+}else if((char==='\r'||char==='\n')&&closer.length===3){
+parts.push('\n');
+this.at+= this.text.startsWith('\r\n',this.at)?2:1;
+}else{
+const ended = char===undefined||char==='\r'||char==='\n';
+this.fail(ended?'unterminated string':'a string cannot contain this character');
+}
+}
+this.at+= closer.length;
+this.kind = bytes?'bytes':'string';
+return parts.join('');
+}
+escape(raw,bytes){
+const start = this.at,char = this.text[start+1];
+if(char==='\r'||char==='\n'){
+this.at+= this.text.startsWith('\r\n',start+1)?3:2;
+return raw?'\\\n':'';
+}
+if(char===undefined||char==='\0'||bytes&&char > '\x7f'){
+this.at++;
+return '\\';
+}
+this.at+= 2;
+if(raw)return '\\'+char;
+if(ESCAPES[char]!==undefined)return ESCAPES[char];
+if(/[0-7]/.test(char)){
+const octal = /[0-7]{1,3}/y;
+octal.lastIndex = start+1;
+const code = parseInt(octal.exec(this.text)[0],8);
+this.at = octal.lastIndex;
+return String.fromCharCode(bytes?code & 0xff:code);
+}
+const digits = char==='x'?2:bytes?0:char==='u'?4:char==='U'?8:0;
+if(digits){
+const text = this.text.slice(this.at,this.at+digits);
+if(text.length < digits||/[^0-9a-fA-F]/.test(text)||parseInt(text,16)> 0x10ffff){
+this.fail('\\'+char+' needs '+digits+' hexadecimal digits of a character');
+}
+this.at+= digits;
+return String.fromCodePoint(parseInt(text,16));
+}
+if(char==='N'&&!bytes){
+this.fail('\\N{...} needs a table of character names, which Node does not have: write \\u and the number of the character');
+}
+return '\\'+char;
+}
+}
+function identity(value){
+switch(typeof value){
+case 'string':return 's'+value;
+case 'boolean':return 'n'+Number(value);
+case 'bigint':return 'n'+value;
+case 'number':return 'n'+(BigInteger&&Number.isInteger(value)?BigInteger(value):value+0);
+case 'undefined':return 'e';
+}
+if(value===null)return 'z';
+if(Buffer.isBuffer(value))return 'b'+value.toString('latin1');
+if(Array.isArray(value))return '('+value.map(identity).map((text)=>text.length+':'+text).join('');
+return value.imag===0?identity(value.real):'c'+(value.real+0)+','+value.imag;
+}
+module.exports ={Literal};
 };
 
 // ---- src/memory.js
 definitions['./memory'] = function memory(require, module) {
 const fs = require('fs');
 const path = require('path');
-class Memory {
-  constructor(root) {
-    this.unified = fs.existsSync(path.join(root, 'cgroup.controllers'));
-    const own = new Map();
-    for (const line of this.read('/proc/self/cgroup').split('\n').filter(Boolean)) {
-      const fields = line.split(':');
-      fields[1].split(',').forEach((name) => own.set(name, fields.slice(2).join(':')));
-    }
-    const base = this.unified ? root : path.join(root, 'memory');
-    const folder = path.join(base, own.get(this.unified ? '' : 'memory') || '');
-    this.folder = fs.existsSync(path.join(folder, this.unified ? 'memory.events' : 'memory.oom_control')) ? folder : base;
-    this.limit = this.number(this.unified ? 'memory.max' : 'memory.limit_in_bytes');
-    if (this.limit > 2 ** 60) this.limit = null;     // v1 shows "no limit" like this
-    this.kills = this.killed();
-  }
-  read(file) {
-    try {
-      return fs.readFileSync(file, 'latin1');
-    } catch (error) {
-      return '';
-    }
-  }
-  number(name) {
-    const text = this.read(path.join(this.folder, name)).trim();
-    return /^\d+$/.test(text) ? Number(text) : null;
-  }
-  table(name) {
-    const table = new Map();
-    for (const line of this.read(path.join(this.folder, name)).split('\n')) {
-      const pair = line.split(' ');
-      if (pair.length === 2) table.set(pair[0], Number(pair[1]));
-    }
-    return table;
-  }
-  killed() {
-    return this.table(this.unified ? 'memory.events' : 'memory.oom_control').get('oom_kill') || 0;
-  }
-  killedSince() {
-    const before = this.kills;
-    this.kills = this.killed();
-    return this.kills > before;
-  }
-  headroom() {
-    this.limit = this.number('memory.max') || this.limit;     // it can change while the container runs
-    const margin = Math.min(Math.max(this.limit / 32, 8 << 20), 256 << 20);
-    let used = this.number('memory.current') || 0;
-    if (used > this.limit / 2) {
-      const stat = this.table('memory.stat');
-      for (const name of ['active_file', 'inactive_file', 'slab_reclaimable']) used -= stat.get(name) || 0;
-    }
-    return this.limit - margin - used;
-  }
-  message() {
-    return 'the container ran out of memory' + (this.limit ? ' (its limit is ' + Math.floor(this.limit / (1 << 20)) + ' MiB)' : '');
-  }
+class Memory{
+constructor(root){
+this.unified = fs.existsSync(path.join(root,'cgroup.controllers'));
+const own = new Map();
+for(const line of this.read('/proc/self/cgroup').split('\n').filter(Boolean)){
+const fields = line.split(':');
+fields[1].split(',').forEach((name)=>own.set(name,fields.slice(2).join(':')));
 }
-module.exports = { Memory };
+const base = this.unified?root:path.join(root,'memory');
+const folder = path.join(base,own.get(this.unified?'':'memory')||'');
+this.folder = fs.existsSync(path.join(folder,this.unified?'memory.events':'memory.oom_control'))?folder:base;
+this.limit = this.number(this.unified?'memory.max':'memory.limit_in_bytes');
+if(this.limit > 2 ** 60)this.limit = null;
+this.kills = this.killed();
+}
+read(file){
+try{
+return fs.readFileSync(file,'latin1');
+}catch(error){
+return '';
+}
+}
+number(name){
+const text = this.read(path.join(this.folder,name)).trim();
+return /^\d+$/.test(text)?Number(text):null;
+}
+table(name){
+const table = new Map();
+for(const line of this.read(path.join(this.folder,name)).split('\n')){
+const pair = line.split(' ');
+if(pair.length===2)table.set(pair[0],Number(pair[1]));
+}
+return table;
+}
+killed(){
+return this.table(this.unified?'memory.events':'memory.oom_control').get('oom_kill')||0;
+}
+killedSince(){
+const before = this.kills;
+this.kills = this.killed();
+return this.kills > before;
+}
+headroom(){
+this.limit = this.number('memory.max')||this.limit;
+const margin = Math.min(Math.max(this.limit / 32,8 << 20),256 << 20);
+let used = this.number('memory.current')||0;
+if(used > this.limit / 2){
+const stat = this.table('memory.stat');
+for(const name of['active_file','inactive_file','slab_reclaimable'])used -= stat.get(name)||0;
+}
+return this.limit - margin - used;
+}
+message(){
+return 'the container ran out of memory'+(this.limit?' (its limit is '+Math.floor(this.limit /(1 << 20))+' MiB)':'');
+}
+}
+module.exports ={Memory};
 };
 
 // ---- src/natives.js
 definitions['./natives'] = function natives(require, module) {
 const fs = require('fs');
 const util = require('util');
-const { readSync, writeSync, fstatSync } = fs;
-const { hrtime, reallyExit } = process;
+const{readSync,writeSync,fstatSync}= fs;
+const{hrtime,reallyExit}= process;
 const wall = Date.now;
-const { stringify, parse } = JSON;
+const{stringify,parse}= JSON;
 const immediately = setImmediate;
 const bufferFrom = Buffer.from;
 const inspect = util.inspect;
 const PromiseOfNode = Promise;
-const { Error: ErrorOfNode, RangeError: RangeErrorOfNode, TypeError: TypeErrorOfNode } = global;
-const { isArray } = Array;
-const { isView } = ArrayBuffer;
+const{Error:ErrorOfNode,RangeError:RangeErrorOfNode,TypeError:TypeErrorOfNode}= global;
+const{isArray}= Array;
+const{isView}= ArrayBuffer;
 const promiseThen = Promise.prototype.then;
 const apply = Reflect.apply;
+const isPromise =(value)=>value instanceof PromiseOfNode;
 const textOf = String;
-const BigInteger = typeof BigInt === 'function' ? BigInt : null;
+const BigInteger = typeof BigInt==='function'?BigInt:null;
 const tagOf = Object.prototype.toString;
-module.exports = {
-  readSync, writeSync, fstatSync, hrtime, reallyExit, wall, stringify, parse, immediately, bufferFrom, inspect,
-  PromiseOfNode, ErrorOfNode, RangeErrorOfNode, TypeErrorOfNode, isArray, isView, promiseThen, apply, textOf,
-  BigInteger, tagOf,
+const{getPrototypeOf,keys:keysOf}= Object;
+const ObjectPrototype = Object.prototype;
+const BufferOfNode = Buffer,bufferToJSON = Buffer.prototype.toJSON;
+const dateTime = Date.prototype.getTime;
+const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype,'size').get;
+const sizeOfSet = Object.getOwnPropertyDescriptor(Set.prototype,'size').get;
+const{entries:entriesOfMap}= Map.prototype,{values:valuesOfSet}= Set.prototype;
+const{join:joinTyped,subarray}= getPrototypeOf(Uint8Array.prototype);
+const Bytes = Uint8Array;
+module.exports ={
+readSync,writeSync,fstatSync,hrtime,reallyExit,wall,stringify,parse,immediately,bufferFrom,inspect,
+PromiseOfNode,ErrorOfNode,RangeErrorOfNode,TypeErrorOfNode,isArray,isView,promiseThen,apply,textOf,
+isPromise,BigInteger,tagOf,getPrototypeOf,keysOf,ObjectPrototype,BufferOfNode,bufferToJSON,dateTime,sizeOfMap,sizeOfSet,
+entriesOfMap,valuesOfSet,joinTyped,subarray,Bytes,
 };
 };
 
 // ---- src/output.js
 definitions['./output'] = function output(require, module) {
-const { readSome } = require('./descriptors');
-const { MARK } = require('./constants');
-const { Tail } = require('./tail');
-class SocketReader {
-  constructor(socket, received) {
-    this.socket = socket;
-    this.handle = socket._handle;
-    this.fd = this.handle.fd;
-    this.received = received;    // called with what was read
-    this.watched = this.closed = false;
-    this.handle.reading = true;
-    socket.on('data', (data) => received(data));
-    socket.resume();
-    socket.on('end', () => { this.closed = true; });
-    socket.on('error', () => { this.closed = true; });
-  }
-  watch(on) {
-    if (on === this.watched || this.closed || this.socket.destroyed) return;
-    this.watched = on;
-    if (on) this.handle.readStart();
-    else this.handle.readStop();
-  }
-  read(max) {
-    let total = 0;
-    while (total < max && !this.closed && !this.socket.destroyed) {
-      let size;
-      try {
-        size = readSome(this.fd, SocketReader.buffer);
-      } catch (error) {
-        size = 0;
-      }
-      if (size < 0) break;
-      if (size === 0) {
-        this.closed = true;
-        break;
-      }
-      total += size;
-      this.received(Buffer.from(SocketReader.buffer.slice(0, size)));
-      if (size < SocketReader.buffer.length) break;    // the socket is empty
-    }
-    return total > 0;
-  }
-  close() {
-    this.closed = true;
-    this.socket.destroy();
-  }
+const{readSome}= require('./descriptors');
+const{MARK}= require('./constants');
+const{Tail}= require('./tail');
+class SocketReader{
+constructor(socket,received){
+this.socket = socket;
+this.handle = socket._handle;
+this.fd = this.handle.fd;
+this.received = received;
+this.watched = this.closed = false;
+this.handle.reading = true;
+socket.on('data',(data)=>received(data));
+socket.resume();
+socket.on('end',()=>{this.closed = true;});
+socket.on('error',()=>{this.closed = true;});
+}
+watch(on){
+if(on===this.watched||this.closed||this.socket.destroyed)return;
+this.watched = on;
+if(on)this.handle.readStart();
+else this.handle.readStop();
+}
+read(max){
+let total = 0;
+while(total < max&&!this.closed&&!this.socket.destroyed){
+let size;
+try{
+size = readSome(this.fd,SocketReader.buffer);
+}catch(error){
+size = 0;
+}
+if(size < 0)break;
+if(size===0){
+this.closed = true;
+break;
+}
+total+= size;
+this.received(Buffer.from(SocketReader.buffer.slice(0,size)));
+if(size < SocketReader.buffer.length)break;
+}
+return total > 0;
+}
+close(){
+this.closed = true;
+this.socket.destroy();
+}
 }
 SocketReader.buffer = Buffer.allocUnsafeSlow(256 << 10);
-class OutputStream {
-  constructor(name, socket, containerStream, mark, child) {
-    this.name = name;
-    this.containerStream = containerStream;
-    this.mark = mark;
-    this.child = child;
-    this.tail = new Tail();
-    this.ended = [];             // output of inputs that have ended, in order
-    this.part = null;            // bytes that may be the beginning of a mark
-    this.reader = new SocketReader(socket, (data) => this.take(data));
-  }
-  take(data) {
-    if (this.part !== null) data = Buffer.concat([this.part, data]);
-    this.part = null;
-    let from = 0;
-    for (;;) {
-      const at = data.indexOf(this.mark, from);
-      if (at < 0) break;
-      this.add(data.slice(from, at));
-      this.ended.push(this.tail);
-      this.tail = new Tail();
-      from = at + MARK;
-    }
-    let end = data.length;
-    for (let at = Math.max(from, end - MARK + 1); at < end; at++) {
-      at = data.indexOf(this.mark[0], at);
-      if (at < 0) break;
-      if (this.mark.compare(data, at, end, 0, end - at) === 0) {
-        this.part = Buffer.from(data.slice(at));
-        end = at;
-      }
-    }
-    this.add(data.slice(from, end));
-  }
-  add(data) {
-    if (!data.length) return;
-    this.tail.add(data, this.child.limits.outputBytes);
-    this.containerStream.write(data);
-    this.child.onOutput();
-  }
-  current() {
-    return this.ended[0] || this.tail;
-  }
-  next() {
-    while (!this.ended.length && this.reader.read(1)) { /* the child writes the mark before the outcome */ }
-    return this.ended.shift() || new Tail();
-  }
-  drain() {
-    this.reader.read(4 << 20);
-    if (this.part !== null) this.add(this.part);
-    this.part = null;
-  }
+class OutputStream{
+constructor(name,socket,containerStream,mark,child){
+this.name = name;
+this.containerStream = containerStream;
+this.mark = mark;
+this.child = child;
+this.tail = new Tail();
+this.ended =[];
+this.part = null;
+this.reader = new SocketReader(socket,(data)=>this.take(data));
 }
-module.exports = { SocketReader, OutputStream };
+take(data){
+if(this.part!==null)data = Buffer.concat([this.part,data]);
+this.part = null;
+let from = 0;
+for(;;){
+const at = data.indexOf(this.mark,from);
+if(at < 0)break;
+this.add(data.slice(from,at));
+this.ended.push(this.tail);
+this.tail = new Tail();
+from = at+MARK;
+}
+let end = data.length;
+for(let at = Math.max(from,end - MARK+1);at < end;at++){
+at = data.indexOf(this.mark[0],at);
+if(at < 0)break;
+if(this.mark.compare(data,at,end,0,end - at)===0){
+this.part = Buffer.from(data.slice(at));
+end = at;
+}
+}
+this.add(data.slice(from,end));
+}
+add(data){
+if(!data.length)return;
+this.tail.add(data,this.child.limits.outputBytes);
+this.containerStream.write(data);
+this.child.onOutput();
+}
+current(){
+return this.ended[0]||this.tail;
+}
+next(){
+while(!this.ended.length&&this.reader.read(1)){}
+return this.ended.shift()||new Tail();
+}
+drain(){
+this.reader.read(4 << 20);
+if(this.part!==null)this.add(this.part);
+this.part = null;
+}
+}
+module.exports ={SocketReader,OutputStream};
 };
 
 // ---- src/processes.js
 definitions['./processes'] = function processes(require, module) {
 const fs = require('fs');
-function processes() {
-  const found = new Map();
-  for (const name of fs.readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    let text;
-    try {
-      text = fs.readFileSync('/proc/' + name + '/stat', 'latin1');
-    } catch (error) {
-      continue;                  // it has ended
-    }
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    found.set(Number(name), { parent: Number(fields[1]), session: Number(fields[3]), state: fields[0] });
-  }
-  return found;
+function processes(){
+const found = new Map();
+for(const name of fs.readdirSync('/proc')){
+if(!/^\d+$/.test(name))continue;
+let text;
+try{
+text = fs.readFileSync('/proc/'+name+'/stat','latin1');
+}catch(error){
+continue;
 }
-function tree(table, root) {
-  const belongs = (pid) => {
-    while (table.has(pid) && pid !== process.pid) {
-      if (pid === root) return true;
-      pid = table.get(pid).parent;
-    }
-    return pid === process.pid && process.pid === 1;
-  };
-  return Array.from(table.keys()).filter((pid) => pid !== process.pid && table.get(pid).state !== 'Z' &&
-    (table.get(pid).session === root || belongs(pid)));
+const fields = text.slice(text.lastIndexOf(')')+2).split(' ');
+found.set(Number(name),{parent:Number(fields[1]),session:Number(fields[3]),state:fields[0]});
 }
-function zombies(table) {
-  let count = 0;
-  table.forEach((one) => { count += one.state === 'Z' && one.parent === process.pid ? 1 : 0; });
-  return process.pid === 1 ? count : 0;
+return found;
 }
-function send(pid, signal) {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-  }
+function tree(table,root){
+const belongs =(pid)=>{
+while(table.has(pid)&&pid!==process.pid){
+if(pid===root)return true;
+pid = table.get(pid).parent;
 }
-module.exports = { processes, tree, zombies, send };
+return pid===process.pid&&process.pid===1;
+};
+return Array.from(table.keys()).filter((pid)=>pid!==process.pid&&table.get(pid).state!=='Z'&&
+(table.get(pid).session===root||belongs(pid)));
+}
+function zombies(table){
+let count = 0;
+table.forEach((one)=>{count+= one.state==='Z'&&one.parent===process.pid?1:0;});
+return process.pid===1?count:0;
+}
+function send(pid,signal){
+try{
+process.kill(pid,signal);
+}catch(error){
+}
+}
+module.exports ={processes,tree,zombies,send};
 };
 
 // ---- src/result.js
 definitions['./result'] = function result(require, module) {
-const { BIG, afterString, quote, wellFormed } = require('./json');
-const { RangeErrorOfNode, apply, inspect, stringify, tagOf, textOf } = require('./natives');
-const MAX_RESULT_DEPTH = 9000;            // nested levels of a result; parsers of JSON stop at 10,000
-const LOSSY = new Set(['Map', 'Set', 'WeakMap', 'WeakSet', 'Promise', 'Error', 'RegExp', 'ArrayBuffer', 'SharedArrayBuffer',
-  'DataView', 'Function', 'Symbol'].map((name) => '[object ' + name + ']'));
-const NOT_JSON = new Error('JSON cannot represent the value');
-const COMPLETE = { depth: null, maxArrayLength: null, maxStringLength: null, breakLength: Infinity, compact: true };
-function tooLarge(message) {
-  const error = new RangeError(message);
-  error.name = 'ResultTooLarge';
-  error.stack = '';
-  return error;
+const{quote,wellFormed}= require('./json');
+const{
+ObjectPrototype,RangeErrorOfNode,getPrototypeOf,inspect,isArray,keysOf,stringify,textOf,
+}= require('./natives');
+const{MAX_RESULT_DEPTH,tooLarge}= require('./resulterrors');
+const{ResultWriter}= require('./resultwriter');
+const NOT_PLAIN = new Error('the value has more than plain JSON');
+const COMPLETE ={depth:null,maxArrayLength:null,maxStringLength:null,breakLength:Infinity,compact:true};
+const{iterator:ITERATOR,asyncIterator:ASYNC_ITERATOR}= Symbol;
+class PlainMeasure{
+constructor(limit){
+this.limit = limit;
+this.left = limit+1;
 }
-function asJSON(value) {
-  let big = false, json;
-  try {
-    json = stringify(value, (_, part) => {
-      switch (typeof part) {
-        case 'number':
-          if (part - part !== 0) throw NOT_JSON;   // NaN or infinite
-          break;
-        case 'bigint': big = true; return BIG + part;
-        case 'function': case 'symbol': throw NOT_JSON;
-        case 'object':
-          if (part !== null && LOSSY.has(apply(tagOf, part, []))) throw NOT_JSON;
-      }
-      return part;
-    });
-  } catch (error) {
-    return null;                 // circular, nested too deeply, or a toJSON that throws
-  }
-  if (json === undefined) return null;
-  if (big) json = json.replace(new RegExp(stringify(BIG).slice(0, -1).replace('\\', '\\\\') + '(-?\\d+)"', 'g'), '$1');
-  return json.length > 2 * MAX_RESULT_DEPTH && depthOf(json) > MAX_RESULT_DEPTH ? null : wellFormed(json);
+take(size){
+this.left -= size;
+if(this.left < 0)throw tooLarge(this.limit);
 }
-function depthOf(json) {
-  let depth = 0, deepest = 0;
-  for (let at = 0; at < json.length; at++) {
-    switch (json.charCodeAt(at)) {
-      case 0x22: at = afterString(json, at) - 1; break;
-      case 0x5b: case 0x7b: deepest = Math.max(deepest, ++depth); break;
-      case 0x5d: case 0x7d: depth--;
-    }
-  }
-  return deepest;
+value(value,depth){
+switch(typeof value){
+case 'string':this.take(value.length+3);break;
+case 'number':
+if(value - value!==0)throw NOT_PLAIN;
+this.take(2);
+break;
+case 'boolean':case 'undefined':this.take(5);break;
+case 'object':
+if(value===null)this.take(5);
+else this.object(value,depth);
+break;
+default:throw NOT_PLAIN;
 }
-function shown(value) {
-  try {
-    return inspect(value, COMPLETE);
-  } catch (error) {
-    if (!(error instanceof RangeErrorOfNode)) throw error;
-    return inspect(value, { breakLength: Infinity });
-  }
 }
-function encoded(value, limit) {
-  let json = null, text = null;
-  switch (typeof value) {
-    case 'string': json = quote(value); break;
-    case 'boolean': case 'bigint': json = textOf(value); break;
-    case 'number':
-      if (value - value === 0) json = stringify(value);
-      else text = textOf(value);
-      break;
-    case 'undefined': json = 'null'; text = 'undefined'; break;
-    default:
-      json = value === null ? 'null' : asJSON(value);
-      if (json === null) text = shown(value);
-  }
-  if (text !== null) text = quote(text);
-  for (const part of [json, text]) {
-    if (part !== null && part.length * 3 > limit && Buffer.byteLength(part) > limit) {
-      throw tooLarge('the result has ' + Buffer.byteLength(part) + ' bytes, more than the limit of ' + limit +
-        ': return less, or store the data elsewhere and return a reference to it');
-    }
-  }
-  return (json === null ? '' : '"result":' + json + ',') + (text === null ? '' : '"resultText":' + text + ',');
+object(value,depth){
+if(depth===MAX_RESULT_DEPTH||value.toJSON!==undefined)throw NOT_PLAIN;
+this.take(2);
+if(isArray(value)){
+if(2 * value.length > this.left)throw tooLarge(this.limit);
+for(let i = 0;i < value.length;i++)this.value(value[i],depth+1);
+return;
 }
-module.exports = { encoded };
+const prototype = getPrototypeOf(value);
+if(prototype!==ObjectPrototype&&prototype!==null)throw NOT_PLAIN;
+if(value[ITERATOR]!==undefined||ASYNC_ITERATOR&&value[ASYNC_ITERATOR]!==undefined)throw NOT_PLAIN;
+const keys = keysOf(value);
+for(let i = 0;i < keys.length;i++){
+const member = value[keys[i]];
+if(member===undefined)continue;
+this.take(keys[i].length+3);
+this.value(member,depth+1);
+}
+}
+}
+function plainJSON(value,limit){
+try{
+new PlainMeasure(limit).value(value,0);
+return wellFormed(stringify(value));
+}catch(error){
+if(error!==NOT_PLAIN&&!(error instanceof RangeErrorOfNode))throw error;
+if(error.name==='ResultTooLarge')throw error;
+return null;
+}
+}
+function shown(value){
+try{
+return inspect(value,COMPLETE);
+}catch(error){
+if(!(error instanceof RangeErrorOfNode))throw error;
+return inspect(value,{breakLength:Infinity});
+}
+}
+function fields(json,text,limit){
+if(text!==null)text = quote(text);
+for(const part of[json,text]){
+if(part!==null&&part.length * 3 > limit&&Buffer.byteLength(part)> limit)throw tooLarge(limit,Buffer.byteLength(part));
+}
+return(json===null?'':'"result":'+json+',')+(text===null?'':'"resultText":'+text+',');
+}
+function encode(value,limit){
+switch(typeof value){
+case 'string':
+if(value.length > limit)throw tooLarge(limit,Buffer.byteLength(quote(value)));
+return{fields:fields(quote(value),null,limit),consumed:false,drain:null};
+case 'number':
+return{fields:value - value===0?fields(stringify(value),null,limit):fields(null,textOf(value),limit),
+consumed:false,drain:null};
+case 'boolean':return{fields:fields(textOf(value),null,limit),consumed:false,drain:null};
+case 'undefined':return{fields:fields('null','undefined',limit),consumed:false,drain:null};
+}
+const json = value===null?'null':plainJSON(value,limit);
+if(json!==null)return{fields:fields(json,null,limit),consumed:false,drain:null};
+const writer = new ResultWriter(limit),finished =()=>fields(writer.text(),writer.textDiffers()?shown(value):null,limit);
+writer.root(value);
+if(writer.pending.length)return{fields:null,consumed:true,drain:()=>writer.drain().then(finished)};
+return{fields:finished(),consumed:writer.consumed,drain:null};
+}
+module.exports ={encode};
+};
+
+// ---- src/resulterrors.js
+definitions['./resulterrors'] = function resulterrors(require, module) {
+const{stringify,textOf}= require('./natives');
+const MAX_RESULT_DEPTH = 2500;
+const MAX_PATH = 200;
+function failure(name,message){
+const error = new RangeError(message);
+error.name = name;
+error.stack = '';
+return error;
+}
+function tooLarge(limit,size){
+return failure('ResultTooLarge',(size===undefined?'the result has more bytes than the limit of '+limit:
+'the result has '+size+' bytes, more than the limit of '+limit)+
+': return less, or store the data elsewhere and return a reference to it');
+}
+function pathText(path){
+let text = '$';
+for(const key of path){
+if(typeof key==='number')text+= '['+key+']';
+else text+= /^[A-Za-z_$][\w$]*$/.test(key)?'.'+key:'['+stringify(key)+']';
+if(text.length > 20 * MAX_PATH)break;
+}
+return text.length <= MAX_PATH?text:text.slice(0,MAX_PATH)+'…';
+}
+function notSerializable(path,what,instead){
+return failure('ResultNotSerializable','the result cannot be stored as JSON: '+pathText(path)+' is '+what+': '+instead);
+}
+function tooDeep(path){
+return failure('ResultNotSerializable','the result cannot be stored as JSON: nested too deeply, in more than '+
+path.length+' levels ('+pathText(path.slice(0,20))+'…): return a flat list of its parts, or a text that contains them');
+}
+function className(value){
+try{
+const maker = value.constructor;
+return typeof maker==='function'&&maker.name?textOf(maker.name):'Object';
+}catch(error){
+return 'Object';
+}
+}
+module.exports ={MAX_RESULT_DEPTH,tooLarge,notSerializable,tooDeep,pathText,className};
+};
+
+// ---- src/results.js
+definitions['./results'] = function results(require, module) {
+const{ErrorOfNode,TypeErrorOfNode,apply,isArray,isView,tagOf,textOf}= require('./natives');
+const{checkedStep,close,isAsyncIterator,isIterator}= require('./resultwriter');
+function taken(iterator,max){
+const values =[],{next}= iterator;
+while(values.length <= max){
+const step = checkedStep(apply(next,iterator,[]));
+if(step.done)return values;
+values.push(step.value);
+}
+close(iterator);
+return values;
+}
+async function takenLater(iterator,max){
+const values =[],{next}= iterator;
+while(values.length <= max){
+const step = checkedStep(await apply(next,iterator,[]));
+if(step.done)return values;
+values.push(step.value);
+}
+await close(iterator);
+return values;
+}
+function checked(values,count){
+const listed = isArray(values)||isView(values)&&typeof values.length==='number';
+if(listed&&values.length===count)return values;
+let kind = typeof values;
+if(values===null||kind==='undefined')kind = textOf(values);
+else if(isArray(values))kind = 'an array';
+else if(kind==='object')kind = values.constructor&&values.constructor.name||'Object';
+throw new TypeErrorOfNode('with batchSize, handler(events) returns an array with one result for each of its '+count+
+' events, and not '+kind+(listed?' of '+(values.length > count?'more':values.length):''));
+}
+function eventResults(values,count){
+if(values!==null&&typeof values==='object'&&!isArray(values)&&!isView(values)){
+if(isIterator(values))return checked(taken(values,count),count);
+if(isAsyncIterator(values))return takenLater(values,count).then((list)=>checked(list,count));
+}
+return checked(values,count);
+}
+function resultOf(value){
+if(value instanceof ErrorOfNode||apply(tagOf,value,[])==='[object Error]')throw value;
+if(value&&typeof value.then==='function'){
+throw new TypeErrorOfNode('a promise is in place of a result: with batchSize, return Promise.all(...) of them');
+}
+return value;
+}
+module.exports ={eventResults,resultOf};
+};
+
+// ---- src/resultwriter.js
+definitions['./resultwriter'] = function resultwriter(require, module) {
+const{quote}= require('./json');
+const{
+BufferOfNode,Bytes,ErrorOfNode,ObjectPrototype,RangeErrorOfNode,TypeErrorOfNode,apply,bufferToJSON,dateTime,
+entriesOfMap,getPrototypeOf,isArray,isView,joinTyped,keysOf,sizeOfMap,sizeOfSet,subarray,tagOf,textOf,valuesOfSet,
+}= require('./natives');
+const{MAX_RESULT_DEPTH,className,notSerializable,pathText,tooDeep,tooLarge}= require('./resulterrors');
+const{iterator:ITERATOR,asyncIterator:ASYNC_ITERATOR}= Symbol;
+const MAX_PIECES = 8192;
+const TYPED_PART = 16384;
+const INSTEAD ={
+Promise:'await it; for several ones, await Promise.all(…)',
+Response:'return await response.json() or await response.text()',
+Request:'return what you need of it, such as its url',
+Blob:'return await blob.text(), or Array.from(new Uint8Array(await blob.arrayBuffer()))',
+File:'return await file.text(), or Array.from(new Uint8Array(await file.arrayBuffer()))',
+WeakMap:'return an object or a Map',
+WeakSet:'return an array or a Set',
+WeakRef:'return what it refers to',
+};
+const STREAMS = /^(?:Readable|Writable|Transform)Stream$/;
+const STREAM = 'read it to its end and return what you need of its content';
+function branded(method,value){
+try{
+return apply(method,value,[]);
+}catch(error){
+return undefined;
+}
+}
+const isBuffer =(value)=>isView(value)&&value.toJSON===bufferToJSON&&value instanceof BufferOfNode;
+const isIterator =(value)=>typeof value.next==='function'&&typeof value[ITERATOR]==='function'&&value[ITERATOR]()===value;
+const isAsyncIterator =(value)=>Boolean(ASYNC_ITERATOR)&&typeof value.next==='function'&&
+typeof value[ASYNC_ITERATOR]==='function';
+function close(iterator){
+try{
+if(typeof iterator.return==='function')return iterator.return();
+}catch(error){
+}
+return undefined;
+}
+function checkedStep(step){
+if(step===null||typeof step!=='object'&&typeof step!=='function'){
+throw new TypeErrorOfNode('next() of the iterator returned '+textOf(step)+', which is not an object');
+}
+return step;
+}
+class ResultWriter{
+constructor(limit){
+this.limit = limit;
+this.left = limit;
+this.out = this.whole =[];
+this.pieces =[];
+this.path =[];
+this.open = new Map();
+this.pending =[];
+this.consumed = false;
+this.own = true;
+this.differs = false;
+}
+textDiffers(){
+return this.own&&this.differs;
+}
+text(){
+this.flush();
+const flat =(parts)=>parts.map((part)=>(typeof part==='string'?part:flat(part))).join('');
+return flat(this.whole);
+}
+add(text){
+this.left -= text.length;
+if(this.left < 0)throw tooLarge(this.limit);
+if(this.pieces.push(text)>= MAX_PIECES)this.flush();
+}
+flush(){
+if(this.pieces.length)this.out.push(this.pieces.join(''));
+this.pieces =[];
+}
+count(elements){
+if(2 * elements > this.left)throw tooLarge(this.limit);
+}
+refuse(what,instead){
+return notSerializable(this.path,what,instead);
+}
+root(value){
+this.guarded(()=>this.write(this.converted(value,'')));
+}
+guarded(write){
+try{
+write();
+}catch(error){
+if(error instanceof RangeErrorOfNode&&/call stack/.test(error.message)&&this.path.length > 300)throw tooDeep(this.path);
+throw error;
+}
+}
+converted(value,key){
+const kind = typeof value;
+if(value===null||kind!=='object'&&kind!=='function'&&kind!=='bigint')return value;
+if(kind==='object'){
+const time = apply(tagOf,value,[])==='[object Date]'?branded(dateTime,value):undefined;
+if(time!==undefined&&time!==time)throw this.refuse('an invalid Date','return null or a text');
+if(isBuffer(value))return value;
+}
+const{toJSON}= value;
+if(typeof toJSON!=='function')return value;
+this.own = false;
+return apply(toJSON,value,[textOf(key)]);
+}
+write(value){
+switch(typeof value){
+case 'string':
+this.count(value.length / 2);
+this.add(quote(value));
+break;
+case 'number':
+if(value - value===0){
+this.add(textOf(value));
+}else{
+this.differs = true;
+this.add('"'+textOf(value)+'"');
+}
+break;
+case 'boolean':case 'bigint':this.add(textOf(value));break;
+case 'undefined':this.add('null');break;
+case 'symbol':throw this.refuse('a symbol ('+textOf(value)+')','return a text');
+case 'function':
+throw this.refuse('a function'+(value.name?' ('+textOf(value.name)+')':''),'return what it returns, or leave it out');
+default:
+if(value===null)this.add('null');
+else this.object(value);
+}
+}
+object(value){
+if(this.path.length >= MAX_RESULT_DEPTH)throw this.open.has(value)?this.cycle(value):tooDeep(this.path);
+if(this.open.has(value))throw this.cycle(value);
+this.open.set(value,this.path.length);
+this.content(value,apply(tagOf,value,[]));
+this.open.delete(value);
+}
+cycle(value){
+return this.refuse('the same object as '+pathText(this.path.slice(0,this.open.get(value)))+', which contains it',
+'return a value without cycles, such as an id in its place');
+}
+content(value,tag){
+if(isArray(value)||tag==='[object Arguments]'){
+this.count(value.length);
+this.list(value.length,(i)=>value[i]);
+}else if(isView(value)){
+this.own = false;
+if(isBuffer(value))this.buffer(value);
+else this.typed(tag==='[object DataView]'?new Bytes(value.buffer,value.byteOffset,value.byteLength):value,tag);
+}else if(tag==='[object Map]'&&branded(sizeOfMap,value)!==undefined){
+this.map(value);
+}else if(tag==='[object Set]'&&branded(sizeOfSet,value)!==undefined){
+this.differs = true;
+this.count(apply(sizeOfSet,value,[]));
+this.iterate(apply(valuesOfSet,value,[]));
+}else{
+this.own = this.own&&(tag==='[object Object]'||tag==='[object Proxy]');
+this.special(value,tag);
+}
+}
+special(value,tag){
+const name = tag.slice(8,-1);
+if(name==='ArrayBuffer'||name==='SharedArrayBuffer'){
+this.typed(new Bytes(value),'');
+}else if(/^(?:Number|String|Boolean|BigInt|Symbol)$/.test(name)&&typeof value.valueOf()!=='object'){
+this.write(value.valueOf());
+}else if(name==='RegExp'){
+this.write(textOf(value));
+}else if(name==='Error'||value instanceof ErrorOfNode){
+this.error(value);
+}else if(name==='Promise'||typeof value.then==='function'){
+throw this.refuse(name==='Promise'?'a Promise':'a thenable of the class '+className(value),INSTEAD.Promise);
+}else if(STREAMS.test(name)||typeof value.pipe==='function'&&typeof value.on==='function'){
+throw this.refuse('a stream ('+className(value)+')',STREAM);
+}else if(/^(?:URLSearchParams|Headers|FormData)$/.test(name)&&typeof value.entries==='function'){
+this.consume(value.entries());
+}else if(isIterator(value)){
+this.consume(value);
+}else if(isAsyncIterator(value)){
+this.later(value);
+}else{
+this.members(value,name);
+}
+}
+members(value,name){
+const keys = keysOf(value),prototype = getPrototypeOf(value);
+const plain = prototype===null||prototype===ObjectPrototype||
+getPrototypeOf(prototype)===null&&className(value)==='Object';
+if(!plain)this.own = false;
+if(!keys.length&&typeof value[ITERATOR]==='function'){
+this.consume(value[ITERATOR]());
+}else if(!keys.length&&ASYNC_ITERATOR&&typeof value[ASYNC_ITERATOR]==='function'){
+this.later(value[ASYNC_ITERATOR]());
+}else if(!keys.length&&!plain){
+const known = name==='Object'?className(value):name;
+throw this.refuse('an object of the class '+known+' without enumerable properties',
+apply(ObjectPrototype.hasOwnProperty,INSTEAD,[known])?INSTEAD[known]:
+'return a plain object, or add toJSON() to the class');
+}else{
+this.count(keys.length);
+this.record(keys,(key)=>value[key],true);
+}
+}
+record(keys,read,omitsUndefined){
+let first = true;
+this.add('{');
+for(const key of keys){
+this.path.push(key);
+const member = this.converted(read(key),key);
+if(member!==undefined||!omitsUndefined){
+this.count(key.length / 2);
+this.add((first?'':',')+quote(key)+':');
+this.write(member);
+first = false;
+}
+this.path.pop();
+}
+this.add('}');
+}
+list(length,read){
+this.add('[');
+for(let i = 0;i < length;i++)this.element(read(i),i);
+this.add(']');
+}
+element(value,i){
+if(i)this.add(',');
+this.path.push(i);
+this.write(this.converted(value,i));
+this.path.pop();
+}
+map(value){
+const pairs = Array.from(apply(entriesOfMap,value,[]));
+this.count(pairs.length);
+this.differs = true;
+if(pairs.every((pair)=>typeof pair[0]==='string')){
+let at = 0;
+this.record(pairs.map((pair)=>pair[0]),()=>pairs[at++][1],false);
+}else{
+this.list(pairs.length,(i)=>pairs[i]);
+}
+}
+buffer(value){
+this.add('{"type":"Buffer","data":');
+this.typed(value,'');
+this.add('}');
+}
+typed(value,tag){
+const length = value.length,floats = tag.startsWith('[object Float');
+this.count(length);
+this.add('[');
+for(let at = 0;at < length;at+= TYPED_PART){
+const part = apply(subarray,value,[at,Math.min(at+TYPED_PART,length)]);
+let finite = true;
+for(let i = 0;floats&&finite&&i < part.length;i++)finite = part[i]- part[i]===0;
+if(at)this.add(',');
+if(finite)this.add(apply(joinTyped,part,[',']));
+else for(let i = 0;i < part.length;i++)this.element(part[i],i);
+}
+this.add(']');
+}
+error(value){
+const keys =['name','message'].concat(keysOf(value).filter((key)=>!/^(?:name|message|stack)$/.test(key)));
+for(const key of['cause','errors']){
+if(apply(ObjectPrototype.hasOwnProperty,value,[key])&&!keys.includes(key))keys.push(key);
+}
+this.record(keys,(key)=>value[key],true);
+}
+consume(iterator){
+this.consumed = true;
+this.own = false;
+this.iterate(iterator);
+}
+iterate(iterator){
+const{next}= iterator;
+this.add('[');
+for(let i = 0; ;i++){
+const step = checkedStep(apply(next,iterator,[]));
+if(step.done)break;
+try{
+this.element(step.value,i);
+}catch(error){
+close(iterator);
+throw error;
+}
+}
+this.add(']');
+}
+later(iterator){
+this.consumed = true;
+this.own = false;
+this.flush();
+const place =[];
+this.out.push(place);
+this.pending.push({iterator,place,path:this.path.slice(),open:new Map(this.open)});
+}
+async drain(){
+this.flush();
+for(const{iterator,place,path,open}of this.pending){
+[this.out,this.path,this.open]=[place,path,open];
+const{next}= iterator;
+this.add('[');
+for(let i = 0; ;i++){
+const step = checkedStep(await apply(next,iterator,[]));
+if(step.done)break;
+try{
+this.guarded(()=>this.element(step.value,i));
+}catch(error){
+await Promise.resolve(close(iterator)).catch(()=>{});
+throw error;
+}
+}
+this.add(']');
+this.flush();
+}
+}
+}
+module.exports ={ResultWriter,isIterator,isAsyncIterator,close,checkedStep};
+};
+
+// ---- src/sharedmemory.js
+definitions['./sharedmemory'] = function sharedmemory(require, module) {
+const childProcess = require('child_process');
+const fs = require('fs');
+const SHARED_MEMORY = '/dev/shm';
+const OWNER = 'SHAREDCLOUD_SHARED_MEMORY_OWNER';
+function ownsSharedMemory(environment){
+if(environment[OWNER]!=='worker')return false;
+const mounts = contentOf('/proc/self/mountinfo').split('\n').map((line)=>line.split(' ')).filter((words)=>words[4]===SHARED_MEMORY);
+const last = mounts[mounts.length - 1];
+return last!==undefined&&last[last.indexOf('-')+1]==='tmpfs';
+}
+function contentOf(file){
+try{
+return fs.readFileSync(file,'latin1');
+}catch(error){
+return '';
+}
+}
+function sizeOf(folder){
+try{
+if(fs.statfsSync){
+const stat = fs.statfsSync(folder);
+return{size:stat.blocks * stat.bsize,free:stat.bavail * stat.bsize};
+}
+const words = childProcess.execFileSync('df',['-kP',folder],{timeout:2000,stdio:['ignore','pipe','ignore']}).toString()
+.trim().split('\n').pop().split(/\s+/);
+return{size:words[1]* 1024,free:words[3]* 1024};
+}catch(error){
+return null;
+}
+}
+function sharedMemoryAdvice(environment){
+const space = sizeOf(SHARED_MEMORY);
+if(space===null||!space.size)return '';
+return(space.free * 50 < space.size?': shared memory is full, ':': if it needs more shared memory than there is in ')+
+SHARED_MEMORY+' ('+Math.floor(space.size /(1 << 20))+' MiB): to get more, '+(environment[OWNER]==='user'?
+'enlarge the volume that the Function mounts there':'set spec.pod.sharedMemory of the Function, such as 1Gi');
+}
+function systemV(){
+const found = new Set();
+for(const kind of['shm','sem','msg']){
+const lines = contentOf('/proc/sysvipc/'+kind).trim().split('\n').map((line)=>line.trim().split(/\s+/));
+const creator = lines[0].indexOf('cuid');
+for(const words of lines.slice(1))if(Number(words[creator])===process.geteuid())found.add(kind+' '+words[1]);
+}
+return found;
+}
+function removeSystemV(before){
+for(const one of systemV()){
+if(before.has(one))continue;
+const[kind,id]= one.split(' ');
+try{
+childProcess.execFileSync('ipcrm',[{shm:'-m',sem:'-s',msg:'-q'}[kind],id],{timeout:2000,stdio:'ignore'});
+}catch(error){
+return;
+}
+}
+}
+module.exports ={SHARED_MEMORY,contentOf,ownsSharedMemory,removeSystemV,sharedMemoryAdvice,systemV};
+};
+
+// ---- src/signature.js
+definitions['./signature'] = function signature(require, module) {
+const{TypeErrorOfNode,textOf}= require('./natives');
+const CALLED = 'this runtime calls handler(event) with one argument, the input, and without a context or a callback: '+
+'return the result, or a promise of it (async function handler(event) { … })';
+const CALLBACKS = /[,(]\s*(?:cb|callback|done|next)\s*\)/;
+function parameters(handler){
+const text = Function.prototype.toString.call(handler);
+return text.slice(0,text.indexOf(')')+1);
+}
+function expectsCallback(handler){
+return handler.length > 1&&(handler.length > 2||CALLBACKS.test(parameters(handler)));
+}
+function callbackError(handler){
+const error = new TypeErrorOfNode('the handler has '+handler.length+
+' parameters and returned nothing, as if it were to call a callback: '+CALLED);
+error.stack = '';
+return error;
+}
+function withSignature(error,handler){
+try{
+if(typeof handler!=='function'||handler.length < 2)return error;
+const missing = error instanceof TypeErrorOfNode&&/undefined|not a function/.test(error.message);
+if(!missing&&error.name!=='NeverSettled')return error;
+const before = textOf(error.message),message = before+' (the handler has '+handler.length+' parameters: '+CALLED+')';
+const stack = typeof error.stack==='string'?error.stack.replace(before,()=>message):'';
+error.message = message;
+error.stack = stack;
+}catch(failure){
+}
+return error;
+}
+module.exports ={expectsCallback,callbackError,withSignature};
 };
 
 // ---- src/sockets.js
@@ -1802,731 +2526,1009 @@ const fs = require('fs');
 const net = require('net');
 const os = require('os');
 const path = require('path');
-function socketPairs(count, done) {
-  const made = [];
-  let folder = null, failure = null;
-  for (const base of ['/dev/shm', os.tmpdir()]) {
-    try {
-      folder = fs.mkdtempSync(path.join(base, 'sharedcloud-'));   // accessible to this user only
-      break;
-    } catch (error) {
-      failure = error;
-    }
-  }
-  if (folder === null) {
-    done(failure, made);
-    return;
-  }
-  const address = path.join(folder, 's');
-  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
-  const remove = () => {
-    for (const step of [() => fs.unlinkSync(address), () => fs.rmdirSync(folder)]) {
-      try {
-        step();
-      } catch (error) {
-      }
-    }
-  };
-  process.once('exit', remove);        // the process may exit before the pairs are made
-  const end = (error) => {
-    if (folder === null) return;
-    server.close();
-    remove();
-    process.removeListener('exit', remove);
-    folder = null;
-    if (error) made.forEach((pair) => pair.forEach((socket) => socket.destroy()));
-    done(error, made);
-  };
-  const next = () => {
-    if (made.length === count) {
-      end(null);
-      return;
-    }
-    let theirs = null, connected = false;
-    const ours = new net.Socket({ allowHalfOpen: true });
-    const both = () => {
-      if (!theirs || !connected) return;
-      made.push([ours, theirs]);
-      next();
-    };
-    server.once('connection', (socket) => {
-      theirs = socket;
-      both();
-    });
-    ours.pause();
-    ours.once('error', end);
-    ours.connect({ path: address }, () => {
-      connected = true;
-      both();
-    });
-  };
-  server.on('error', end);
-  server.listen(address, next);
+function socketPairs(count,done){
+const made =[];
+let folder = null,failure = null;
+for(const base of['/dev/shm',os.tmpdir()]){
+try{
+folder = fs.mkdtempSync(path.join(base,'sharedcloud-'));
+break;
+}catch(error){
+failure = error;
 }
-module.exports = { socketPairs };
+}
+if(folder===null){
+done(failure,made);
+return;
+}
+const address = path.join(folder,'s');
+const server = net.createServer({allowHalfOpen:true,pauseOnConnect:true});
+const remove =()=>{
+for(const step of[()=>fs.unlinkSync(address),()=>fs.rmdirSync(folder)]){
+try{
+step();
+}catch(error){
+}
+}
+};
+process.once('exit',remove);
+const end =(error)=>{
+if(folder===null)return;
+server.close();
+remove();
+process.removeListener('exit',remove);
+folder = null;
+if(error)made.forEach((pair)=>pair.forEach((socket)=>socket.destroy()));
+done(error,made);
+};
+const next =()=>{
+if(made.length===count){
+end(null);
+return;
+}
+let theirs = null,connected = false;
+const ours = new net.Socket({allowHalfOpen:true});
+const both =()=>{
+if(!theirs||!connected)return;
+made.push([ours,theirs]);
+next();
+};
+server.once('connection',(socket)=>{
+theirs = socket;
+both();
+});
+ours.pause();
+ours.once('error',end);
+ours.connect({path:address},()=>{
+connected = true;
+both();
+});
+};
+server.on('error',end);
+server.listen(address,next);
+}
+module.exports ={socketPairs};
 };
 
 // ---- src/state.js
 definitions['./state'] = function state(require, module) {
-const { LIMITS, POD_ENDED } = require('./constants');
-const { errorObject } = require('./errors');
-const { compress, expand } = require('./indexes');
-const { termination } = require('./termination');
+const{LIMITS,POD_ENDED}= require('./constants');
+const{errorObject}= require('./errors');
+const{compress,expand}= require('./indexes');
+const{termination}= require('./termination');
 const PROTOCOL = 1;
-const MAX_MESSAGE_INPUTS = 128;  // inputs in one message to the child
-const SHORT_INPUT = 0.005;       // seconds; inputs that take less are not announced one by one
-const MAX_BODY = 8 << 20;        // bytes of a call before outcomes are left for the next one
-const REPORT_DELAY = 0.1;        // seconds that an outcome waits for others to be reported with
-const LOAD_TIMEOUT = 600;        // seconds that loading may take; or the time limit of an input, if that is longer
-const LEAVE_TIMEOUT = 20;        // seconds that the current input has after SIGTERM when the pod is ending
-class Schedule {
-  constructor(now) {
-    this.now = now;
-    this.next = now + 3600;
-  }
-  reached(moment) {
-    if (this.now >= moment) return true;
-    this.next = Math.min(this.next, moment);
-    return false;
-  }
+const MAX_MESSAGE_INPUTS = 128;
+const SHORT_INPUT = 0.005;
+const MAX_BODY = 8 << 20;
+const REPORT_DELAY = 0.1;
+const LOAD_TIMEOUT = 600;
+const LEAVE_TIMEOUT = 20;
+class Schedule{
+constructor(now){
+this.now = now;
+this.next = now+3600;
 }
-class WorkerState {
-  constructor(now) {
-    this.limits = Object.assign({}, LIMITS);
-    this.lease = 15;
-    this.timeout = this.handBackDelay = null;
-    this.liveDelay = null;             // seconds between reports of new output; null: none are wanted
-    this.batchSize = 1;                // inputs of one call of the handler
-    this.queue = [];                   // [index, isLiteral, text]: not given to the child
-    this.done = [];                    // [index, JSON]: not reported
-    this.doneSince = now;
-    this.suspects = [];                // indexes of one call of the handler whose process ended
-    this.executing = null;             // the input that executes, the first one of several
-    this.since = now;                  // when it was first seen, by the monotonic clock
-    this.began = 0;                    // the same in milliseconds of the wall clock
-    this.average = null;               // seconds that an input takes
-    this.busySince = now;              // when the child got work, or when outcomes were last read
-    this.loadError = null;
-    this.loadDelay = 0;
-    this.spawnAt = now;
-    this.live = { item: null, sent: [0, 0], at: now };   // output that was reported while its input executes
-    this.sequence = 0;
-    this.calling = null;               // {fields, at} of the call that is not answered yet
-    this.reporting = [];               // its outcomes
-    this.calledAt = null;
-    this.bodyLimit = MAX_BODY;
-    this.roundTrip = 0.005;
-    this.urgent = false;               // call at once
-    this.lastCallEmpty = false;        // the last call that wanted inputs brought none
-    this.idleUntil = now;
-    this.idleDelay = 0.01;
-    this.finished = false;             // nothing is left for this worker
-    this.leaving = false;              // SIGTERM arrived
-    this.podEnding = false;            // and the exchange has confirmed that Kubernetes ends the pod
-    this.leaveBy = now;
-    this.retiring = false;             // there are too many zombies: another pod takes over
-    this.exitStatus = null;
-  }
-  held(child) {
-    const given = child === null ? [] : child.given.filter((item) => !child.ignored.has(item[0]));
-    return this.queue.concat(this.done, given).map((item) => item[0]);
-  }
-  addOutcomes(done, now) {
-    if (!done.length) return;
-    if (!this.done.length) this.doneSince = now;
-    this.done = this.done.concat(done);
-    const each = (now - this.busySince) / done.length;
-    this.average = this.average === null ? each : (this.average + each) / 2;
-    this.busySince = now;
-  }
-  short() {
-    return this.average !== null && this.average < SHORT_INPUT;
-  }
-  observe(child, schedule, wall) {
-    const executing = child.begun && child.given.length ? child.given[0] : null;
-    if (executing !== this.executing) {
-      this.executing = executing;
-      this.since = schedule.now;
-      this.began = wall;
-    }
-    if (child.given.length && this.short()) schedule.reached(schedule.now + REPORT_DELAY / 2);
-  }
-  feeding(child, ending) {
-    if (!this.queue.length || child === null || child.pid === null || child.loading || child.replaced || ending) return null;
-    return {
-      atOnce: Math.max(Math.floor(MAX_MESSAGE_INPUTS / this.batchSize), 1) * this.batchSize,
-      announceBefore: this.short() ? Math.floor(this.callAhead() / Math.max(this.average, 1e-6)) : null,
-    };
-  }
-  watchesOutput(child, now) {
-    return !child.given.length || !this.short() || now - this.since > REPORT_DELAY / 2;
-  }
-  slow(child, schedule) {
-    if (this.handBackDelay === null) return false;
-    if (child === null || child.loading) {
-      return schedule.reached((child === null ? this.spawnAt : child.started) + this.handBackDelay);
-    }
-    return this.executing !== null && schedule.reached(this.since + this.handBackDelay);
-  }
-  handBackDue(child, schedule) {
-    const behind = this.queue.length || child !== null && child.given.length > 1;
-    return Boolean(behind && (this.leaving || this.retiring || this.slow(child, schedule)));
-  }
-  handBack(recalled) {
-    if (!this.queue.length && !recalled.length) return;
-    this.queue = [];
-    this.urgent = true;
-  }
-  requeue(recalled) {
-    this.queue = recalled.concat(this.queue);
-  }
-  revoke(revoked, child) {
-    const kept = (pair) => !revoked.has(pair[0]);
-    this.done = this.done.filter(kept);
-    this.queue = this.queue.filter(kept);
-    if (child === null) return false;
-    for (const item of child.given) if (revoked.has(item[0])) child.ignored.add(item[0]);
-    const called = child.given.slice(0, Math.max(child.begun, 1));
-    return called.length > 0 && called.every((item) => child.ignored.has(item[0]));
-  }
-  spawnDue(schedule) {
-    return Boolean(this.queue.length || !this.finished) && !this.retiring && schedule.reached(this.spawnAt);
-  }
-  loaded() {
-    this.loadError = null;
-    this.loadDelay = 0;
-  }
-  notLoaded(error, now) {
-    this.loadError = error;
-    this.loadDelay = Math.min(Math.max(1, this.loadDelay * 2), 10);
-    this.spawnAt = now + this.loadDelay;
-    this.urgent = true;
-  }
-  limitExceeded(child, schedule) {
-    if (child.loading) {
-      const timeout = Math.max(LOAD_TIMEOUT, this.timeout || 0);
-      if (!schedule.reached(child.started + timeout)) return null;
-      return termination('TimedOut', 'LoadTimedOut', 'the module was not loaded within ' + timeout + ' s');
-    }
-    if (this.executing === null || !this.timeout || !schedule.reached(this.since + this.timeout)) return null;
-    return termination('TimedOut', 'TimeLimitExceeded', 'the handler exceeded its time limit of ' + this.timeout + ' s');
-  }
-  ended(items, child, reason, now, wall) {
-    if (items.length > 1) {
-      this.suspects = this.suspects.concat(items.map((one) => one[0]).filter((index) => !child.ignored.has(index)));
-      this.urgent = true;
-      return null;
-    }
-    const item = items[0], seen = item === this.executing;
-    if (!this.done.length) this.doneSince = now;
-    return { index: item[0], status: reason.status, crash: reason.crash, error: errorObject(reason.type, reason.message),
-      startTime: (seen ? this.began : wall) * 1000, durationMicros: seen ? Math.floor((now - this.since) * 1e6) : 0 };
-  }
-  callAhead() {
-    return 2 * this.roundTrip + 0.001;
-  }
-  wantsInputs(child, ending, schedule) {
-    if (child === null || child.loading || child.replaced || ending || this.leaving || this.retiring || this.finished) return false;
-    const waiting = this.queue.length + child.given.length - child.begun;
-    if (waiting && (this.average === null || waiting * this.average > this.callAhead())) return false;
-    return !this.slow(child, schedule);
-  }
-  unreportedOutput(child, printed) {
-    if (this.liveDelay === null || this.executing === null || child === null || child.given[0] !== this.executing) return false;
-    const sent = this.live.item === this.executing ? this.live.sent : [0, 0];
-    return printed.some((total, i) => total > sent[i]);
-  }
-  liveAt() {
-    return Math.max(this.live.at, this.since) + this.liveDelay;
-  }
-  heartbeatAt(child, now) {
-    if (this.calledAt === null) return child !== null ? child.started + 1 : now;
-    return this.calledAt + this.lease * 0.3;
-  }
-  maxWait() {
-    return Math.max(1, Math.floor(Math.min(10, this.lease * 0.3)));
-  }
-  callDue(child, ending, schedule, printed) {
-    if (this.calling !== null) return null;
-    const busy = Boolean(this.queue.length || child !== null && child.given.length);
-    const want = this.wantsInputs(child, ending, schedule);
-    let due = this.urgent || schedule.reached(this.heartbeatAt(child, schedule.now));
-    if (this.unreportedOutput(child, printed)) due = due || schedule.reached(this.liveAt());
-    if (this.done.length) due = due || !busy || schedule.reached(this.doneSince + REPORT_DELAY);
-    if (want) due = due || (busy ? !this.lastCallEmpty : schedule.reached(this.idleUntil));
-    return due ? { want, wait: busy || !want ? 0 : this.maxWait() } : null;
-  }
-  beginCall(call, child, now) {
-    let size = 0, count = 0;
-    while (count < this.done.length && (!count || size + this.done[count][1].length <= this.bodyLimit)) {
-      size += this.done[count++][1].length;
-    }
-    this.reporting = this.done.splice(0, count);
-    const wait = this.done.length ? 0 : call.wait;       // with outcomes left, the next call follows at once
-    const fields = { protocol: PROTOCOL, sequence: this.sequence + 1, held: compress(this.held(child)), want: call.want,
-      waitSeconds: wait, leaving: this.leaving };
-    const item = this.executing;
-    if (item !== null && child.given[0] === item && !child.ignored.has(item[0])) fields.executing = item[0];
-    this.calling = { fields, at: now };
-    this.calledAt = now;
-    this.urgent = this.done.length > 0;
-    return fields;
-  }
-  addReports(fields, device) {
-    if (this.loadError !== null) {
-      fields.loadError = this.loadError;
-      this.loadError = null;
-    }
-    if (device !== undefined) fields.device = device;
-    if (this.suspects.length) {
-      fields.suspects = compress(this.suspects);
-      this.suspects = [];
-    }
-  }
-  liveSent() {
-    if (this.live.item !== this.executing) this.live = { item: this.executing, sent: [0, 0], at: this.live.at };
-    return this.live.sent;
-  }
-  applySettings(answer) {
-    this.lease = answer.leaseSeconds || this.lease;
-    this.timeout = answer.timeoutSeconds || this.timeout;
-    this.batchSize = answer.batchSize || 1;
-    if (answer.liveMillis) this.liveDelay = answer.liveMillis / 1000;
-    if (answer.handBackMillis) this.handBackDelay = answer.handBackMillis / 1000;
-    Object.assign(this.limits, answer.limits);
-  }
-  answered(answer, now) {
-    const { fields, at } = this.calling, took = now - at, inputs = answer.inputs;
-    this.sequence++;
-    this.reporting = [];
-    this.calling = null;
-    this.queue = this.queue.concat(inputs);
-    if (inputs.length || !fields.waitSeconds) this.roundTrip += (Math.min(took, 1) - this.roundTrip) / 4;
-    if (fields.want) this.lastCallEmpty = !inputs.length;
-    if (inputs.length || took > 0.05) {
-      this.idleDelay = 0.01;
-    } else {
-      this.idleDelay = Math.min(this.idleDelay * 2, 0.5);
-      this.idleUntil = now + this.idleDelay;
-    }
-    if (fields.leaving) {
-      if (answer.action === 'finished' && fields.held) this.podEnding = true;
-      else if (answer.action !== 'finished' && answer.action !== 'stop') this.leaving = this.podEnding = false;
-    }
-    this.finished = answer.action === 'finished';
-    if (answer.action === 'stop') this.exitStatus = fields.leaving ? POD_ENDED : 0;
-    return Boolean(answer.podEnding);
-  }
-  tooLarge(replace) {
-    const { fields } = this.calling;
-    if (this.reporting.length === 1) {
-      const [index, data] = this.reporting[0];
-      this.reporting[0] = [index, replace(index, data)];
-    }
-    this.bodyLimit = Math.max(1 << 16, this.reporting.reduce((sum, pair) => sum + pair[1].length, 0) >> 1);
-    this.done = this.reporting.concat(this.done);
-    this.loadError = this.loadError || fields.loadError || null;
-    this.suspects = Array.from(expand(fields.suspects)).concat(this.suspects);
-    this.reporting = [];
-    this.calling = null;
-    this.urgent = true;
-  }
-  leave(now) {
-    if (this.leaving) return false;
-    this.leaving = this.urgent = true;
-    this.podEnding = false;
-    this.leaveBy = now + LEAVE_TIMEOUT;
-    return true;
-  }
-  leaveTimeoutReached(child, ending, schedule) {
-    return this.podEnding && !ending && child !== null && child.given.length > 0 && schedule.reached(this.leaveBy);
-  }
-  decideExit(child) {
-    if (this.calling !== null || this.exitStatus !== null || this.urgent || this.held(child).length) return;
-    if (this.finished) this.exitStatus = this.podEnding ? POD_ENDED : 0;
-    else if (this.retiring) this.exitStatus = 1;
-  }
+reached(moment){
+if(this.now >= moment)return true;
+this.next = Math.min(this.next,moment);
+return false;
 }
-module.exports = { Schedule, WorkerState };
+}
+class WorkerState{
+constructor(now){
+this.limits = Object.assign({},LIMITS);
+this.lease = 15;
+this.timeout = this.handBackDelay = null;
+this.liveDelay = null;
+this.batchSize = 1;
+this.queue =[];
+this.done =[];
+this.doneSince = now;
+this.suspects =[];
+this.executing = null;
+this.since = now;
+this.began = 0;
+this.average = null;
+this.busySince = now;
+this.loadError = null;
+this.loadOutput = null;
+this.loadDelay = 0;
+this.spawnAt = now;
+this.live ={item:null,sent:[0,0],at:now};
+this.sequence = 0;
+this.calling = null;
+this.reporting =[];
+this.calledAt = null;
+this.bodyLimit = MAX_BODY;
+this.countLimit = Infinity;
+this.roundTrip = 0.005;
+this.urgent = false;
+this.lastCallEmpty = false;
+this.idleUntil = now;
+this.idleDelay = 0.01;
+this.finished = false;
+this.leaving = false;
+this.podEnding = false;
+this.leaveBy = now;
+this.retiring = false;
+this.exitStatus = null;
+}
+held(child){
+const given = child===null?[]:child.given.filter((item)=>!child.ignored.has(item[0]));
+return this.queue.concat(this.done,given).map((item)=>item[0]);
+}
+addOutcomes(done,now){
+if(!done.length)return;
+if(!this.done.length)this.doneSince = now;
+this.done = this.done.concat(done);
+const each =(now - this.busySince)/ done.length;
+this.average = this.average===null?each:(this.average+each)/ 2;
+this.busySince = now;
+}
+short(){
+return this.average!==null&&this.average < SHORT_INPUT;
+}
+observe(child,schedule,wall){
+const executing = child.begun&&child.given.length?child.given[0]:null;
+if(executing!==this.executing){
+this.executing = executing;
+this.since = schedule.now;
+this.began = wall;
+}
+if(child.given.length&&this.short())schedule.reached(schedule.now+REPORT_DELAY / 2);
+}
+feeding(child,ending){
+if(!this.queue.length||child===null||child.pid===null||child.loading||child.replaced||ending)return null;
+return{
+atOnce:Math.max(Math.floor(MAX_MESSAGE_INPUTS / this.batchSize),1)* this.batchSize,
+announceBefore:this.short()?Math.floor(this.callAhead()/ Math.max(this.average,1e-6)):null,
+};
+}
+watchesOutput(child,now){
+return !child.given.length||!this.short()||now - this.since > REPORT_DELAY / 2;
+}
+slow(child,schedule){
+if(this.handBackDelay===null)return false;
+if(child===null||child.loading){
+return schedule.reached((child===null?this.spawnAt:child.started)+this.handBackDelay);
+}
+return this.executing!==null&&schedule.reached(this.since+this.handBackDelay);
+}
+handBackDue(child,schedule){
+const behind = this.queue.length||child!==null&&child.given.length > 1;
+return Boolean(behind&&(this.leaving||this.retiring||this.slow(child,schedule)));
+}
+handBack(recalled){
+if(!this.queue.length&&!recalled.length)return;
+this.queue =[];
+this.urgent = true;
+}
+requeue(recalled){
+this.queue = recalled.concat(this.queue);
+}
+revoke(revoked,child){
+const kept =(pair)=>!revoked.has(pair[0]);
+this.done = this.done.filter(kept);
+this.queue = this.queue.filter(kept);
+if(child===null)return false;
+for(const item of child.given)if(revoked.has(item[0]))child.ignored.add(item[0]);
+const called = child.given.slice(0,Math.max(child.begun,1));
+return called.length > 0&&called.every((item)=>child.ignored.has(item[0]));
+}
+spawnDue(schedule){
+return Boolean(this.queue.length||!this.finished)&&!this.retiring&&schedule.reached(this.spawnAt);
+}
+loaded(){
+this.loadError = null;
+this.loadDelay = 0;
+}
+notLoaded(error,now){
+this.loadError = error;
+this.loadDelay = Math.min(Math.max(1,this.loadDelay * 2),10);
+this.spawnAt = now+this.loadDelay;
+this.urgent = true;
+}
+limitExceeded(child,schedule){
+if(child.loading){
+const timeout = Math.max(LOAD_TIMEOUT,this.timeout||0);
+if(!schedule.reached(child.started+timeout))return null;
+return termination('TimedOut','LoadTimedOut','the module was not loaded within '+timeout+' s');
+}
+if(this.executing===null||!this.timeout||!schedule.reached(this.since+this.timeout))return null;
+return termination('TimedOut','TimeLimitExceeded','the handler exceeded its time limit of '+this.timeout+' s');
+}
+ended(items,child,reason,now,wall){
+if(items.length > 1){
+this.suspects = this.suspects.concat(items.map((one)=>one[0]).filter((index)=>!child.ignored.has(index)));
+this.urgent = true;
+return null;
+}
+const item = items[0],seen = item===this.executing;
+if(!this.done.length)this.doneSince = now;
+return{index:item[0],status:reason.status,crash:reason.crash,error:errorObject(reason.type,reason.message),
+startTime:(seen?this.began:wall)* 1000,durationMicros:seen?Math.floor((now - this.since)* 1e6):0};
+}
+callAhead(){
+return 2 * this.roundTrip+0.001;
+}
+wantsInputs(child,ending,schedule){
+if(child===null||child.loading||child.replaced||ending||this.leaving||this.retiring||this.finished)return false;
+const waiting = this.queue.length+child.given.length - child.begun;
+if(waiting&&(this.average===null||waiting * this.average > this.callAhead()))return false;
+return !this.slow(child,schedule);
+}
+unreportedOutput(child,printed){
+if(this.liveDelay===null||this.executing===null||child===null||child.given[0]!==this.executing)return false;
+const sent = this.live.item===this.executing?this.live.sent:[0,0];
+return printed.some((total,i)=>total > sent[i]);
+}
+liveAt(){
+return Math.max(this.live.at,this.since)+this.liveDelay;
+}
+heartbeatAt(child,now){
+if(this.calledAt===null)return child!==null?child.started+1:now;
+return this.calledAt+this.lease * 0.3;
+}
+maxWait(){
+return Math.max(1,Math.floor(Math.min(10,this.lease * 0.3)));
+}
+callDue(child,ending,schedule,printed){
+if(this.calling!==null)return null;
+const busy = Boolean(this.queue.length||child!==null&&child.given.length);
+const want = this.wantsInputs(child,ending,schedule);
+let due = this.urgent||schedule.reached(this.heartbeatAt(child,schedule.now));
+if(this.unreportedOutput(child,printed))due = due||schedule.reached(this.liveAt());
+if(this.done.length)due = due||!busy||schedule.reached(this.doneSince+REPORT_DELAY);
+if(want)due = due||(busy?!this.lastCallEmpty:schedule.reached(this.idleUntil));
+return due?{want,wait:busy||!want?0:this.maxWait()}:null;
+}
+beginCall(call,child,now){
+let size = 0,count = 0;
+while(count < Math.min(this.done.length,this.countLimit)&&(!count||size+this.done[count][1].length <= this.bodyLimit)){
+size+= this.done[count++][1].length;
+}
+this.reporting = this.done.splice(0,count);
+const wait = this.done.length?0:call.wait;
+const fields ={protocol:PROTOCOL,sequence:this.sequence+1,held:compress(this.held(child)),want:call.want,
+waitSeconds:wait,leaving:this.leaving};
+const item = this.executing;
+if(item!==null&&child.given[0]===item&&!child.ignored.has(item[0]))fields.executing = item[0];
+this.calling ={fields,at:now};
+this.calledAt = now;
+this.urgent = this.done.length > 0;
+return fields;
+}
+addReports(fields,device){
+if(this.loadError!==null){
+fields.loadError = this.loadError;
+this.loadError = null;
+}
+if(this.loadOutput!==null){
+fields.loadOutput = this.loadOutput;
+this.loadOutput = null;
+}
+if(device!==undefined)fields.device = device;
+if(this.suspects.length){
+fields.suspects = compress(this.suspects);
+this.suspects =[];
+}
+}
+liveSent(){
+if(this.live.item!==this.executing)this.live ={item:this.executing,sent:[0,0],at:this.live.at};
+return this.live.sent;
+}
+applySettings(answer){
+this.lease = answer.leaseSeconds||this.lease;
+this.timeout = answer.timeoutSeconds||this.timeout;
+this.batchSize = answer.batchSize||1;
+if(answer.liveMillis)this.liveDelay = answer.liveMillis / 1000;
+if(answer.handBackMillis)this.handBackDelay = answer.handBackMillis / 1000;
+Object.assign(this.limits,answer.limits);
+}
+answered(answer,now){
+const{fields,at}= this.calling,took = now - at,inputs = answer.inputs;
+this.sequence++;
+this.countLimit *= 2;
+this.reporting =[];
+this.calling = null;
+this.queue = this.queue.concat(inputs);
+if(inputs.length||!fields.waitSeconds)this.roundTrip+=(Math.min(took,1)- this.roundTrip)/ 4;
+if(fields.want)this.lastCallEmpty = !inputs.length;
+if(inputs.length||took > 0.05){
+this.idleDelay = 0.01;
+}else{
+this.idleDelay = Math.min(this.idleDelay * 2,0.5);
+this.idleUntil = now+this.idleDelay;
+}
+if(fields.leaving){
+if(answer.action==='finished'&&fields.held)this.podEnding = true;
+else if(answer.action!=='finished'&&answer.action!=='stop')this.leaving = this.podEnding = false;
+}
+this.finished = answer.action==='finished';
+if(answer.action==='stop')this.exitStatus = fields.leaving?POD_ENDED:0;
+return Boolean(answer.podEnding);
+}
+tooLarge(replace){
+if(this.reporting.length===1)this.replaceOutcome(replace);
+this.bodyLimit = Math.max(1 << 16,this.reporting.reduce((sum,pair)=>sum+pair[1].length,0)>> 1);
+this.reportAgain();
+}
+refused(replace){
+if(!this.reporting.length)return false;
+if(this.reporting.length===1){
+if(this.reporting[0][2])return false;
+this.replaceOutcome(replace);
+}
+this.countLimit = Math.max(1,this.reporting.length >> 1);
+this.reportAgain();
+return true;
+}
+replaceOutcome(replace){
+const[index,data]= this.reporting[0];
+this.reporting[0]=[index,replace(index,data),true];
+}
+reportAgain(){
+const{fields}= this.calling;
+this.done = this.reporting.concat(this.done);
+this.loadError = this.loadError||fields.loadError||null;
+this.loadOutput = this.loadOutput||fields.loadOutput||null;
+this.suspects = Array.from(expand(fields.suspects)).concat(this.suspects);
+this.reporting =[];
+this.calling = null;
+this.urgent = true;
+}
+leave(now){
+if(this.leaving)return false;
+this.leaving = this.urgent = true;
+this.podEnding = false;
+this.leaveBy = now+LEAVE_TIMEOUT;
+return true;
+}
+leaveTimeoutReached(child,ending,schedule){
+return this.podEnding&&!ending&&child!==null&&child.given.length > 0&&schedule.reached(this.leaveBy);
+}
+decideExit(child){
+if(this.calling!==null||this.exitStatus!==null||this.urgent||this.held(child).length)return;
+if(this.finished)this.exitStatus = this.podEnding?POD_ENDED:0;
+else if(this.retiring)this.exitStatus = 1;
+}
+}
+module.exports ={Schedule,WorkerState};
 };
 
 // ---- src/supervisor.js
 definitions['./supervisor'] = function supervisor(require, module) {
-const { ChildHandle } = require('./childhandle');
-const { ContainerStream } = require('./containerstream');
-const { monotonic } = require('./descriptors');
-const { errorObject } = require('./errors');
-const { Exchange } = require('./exchange');
-const { expand } = require('./indexes');
-const { wellFormed } = require('./json');
-const { Memory } = require('./memory');
-const { parse, stringify } = require('./natives');
-const { processes, zombies } = require('./processes');
-const { Schedule, WorkerState } = require('./state');
-const { WITHOUT_OUTCOME, activityOf, deathOf, termination } = require('./termination');
-const MAX_LIVE = 64 << 10;       // bytes of each stream that one call reports of the input that executes
-const MEMORY_SPEED = 2 ** 32;    // bytes a second: the fastest that a child is expected to allocate
-const STOP_CHECK_INTERVAL = 0.25;   // seconds between two checks whether the child has stopped itself
-const MAX_ZOMBIES = 1000;        // see main.js
-const ZOMBIE_CHECK_INTERVAL = 30;   // seconds
-const EXIT_TIMEOUT = 7;          // seconds for the end of the child and the rest of its output
-const DISMISS_TIMEOUT = 1;       // seconds for the child's exit handlers
+const{ChildHandle}= require('./childhandle');
+const{ContainerStream}= require('./containerstream');
+const{monotonic}= require('./descriptors');
+const{errorObject}= require('./errors');
+const{Exchange}= require('./exchange');
+const{expand}= require('./indexes');
+const{wellFormed}= require('./json');
+const{Memory}= require('./memory');
+const{parse,stringify}= require('./natives');
+const{processes,zombies}= require('./processes');
+const{sharedMemoryAdvice}= require('./sharedmemory');
+const{Schedule,WorkerState}= require('./state');
+const{Surroundings}= require('./surroundings');
+const{WITHOUT_OUTCOME,activityOf,deathOf,termination}= require('./termination');
+const MAX_LIVE = 64 << 10;
+const MEMORY_SPEED = 2 ** 32;
+const STOP_CHECK_INTERVAL = 0.25;
+const MAX_ZOMBIES = 1000;
+const ZOMBIE_CHECK_INTERVAL = 30;
+const EXIT_TIMEOUT = 7;
+const DISMISS_TIMEOUT = 1;
 const CGROUPS = '/sys/fs/cgroup';
-const IGNORED_SIGNALS = ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGTSTP',
-  'SIGTTIN', 'SIGTTOU'];
-class Supervisor {
-  constructor(environment) {
-    const now = monotonic();
-    this.code = environment.SHAREDCLOUD_CODE;
-    this.device = environment.NVIDIA_VISIBLE_DEVICES;
-    this.containerStreams = [new ContainerStream(process.stdout), new ContainerStream(process.stderr)];
-    this.state = new WorkerState(now);
-    this.child = null;
-    this.ending = false;               // the child is being killed
-    this.terminated = false;           // SIGTERM arrived and is not dealt with yet
-    this.timer = null;
-    this.scheduled = this.over = false;
-    this.outputPending = false;        // there is new output, and the loop runs for it anyway
-    this.step = this.step.bind(this);
-    this.changed = this.changed.bind(this);
-    this.memory = new Memory(CGROUPS);
-    this.memoryAt = this.stopCheckAt = now;
-    this.zombieCheckAt = now + ZOMBIE_CHECK_INTERVAL;
-    for (const name of IGNORED_SIGNALS) {
-      if (name !== 'SIGPROF' || parseInt(process.versions.node, 10) > 8) process.on(name, () => {});   // Node 8 warns of it
-    }
-    process.on('SIGTERM', () => {
-      this.terminated = true;
-      this.changed();
-    });
-    this.spawn();
-    this.exchange = new Exchange(environment.SHAREDCLOUD_EXCHANGE_URL, environment.SHAREDCLOUD_TOKEN_FILE,
-      environment.SHAREDCLOUD_CA_FILE, (message) => this.log(message));
-    this.changed();
-  }
-  log(message) {
-    this.containerStreams[1].write(Buffer.from('sharedcloud: ' + message + '\n'));
-  }
-  changed() {
-    if (this.scheduled || this.over) return;
-    this.scheduled = true;
-    setImmediate(this.step);
-  }
-  step() {
-    this.scheduled = false;
-    if (this.over) return;
-    const state = this.state, schedule = new Schedule(monotonic());
-    this.outputPending = true;         // output that is read in this step schedules no other one
-    this.collect(schedule.now);
-    this.checkTermination(schedule);
-    this.watchChild(schedule);
-    if (state.handBackDue(this.child, schedule)) this.handBack();
-    this.feed(schedule);
-    this.callIfDue(schedule);
-    state.decideExit(this.child);
-    if (state.exitStatus !== null) {
-      this.exit();
-      return;
-    }
-    this.watchSockets(schedule.now);
-    clearTimeout(this.timer);
-    this.timer = setTimeout(this.changed, Math.max(1, Math.ceil((schedule.next - monotonic()) * 1000)));
-  }
-  watchSockets(now) {
-    const child = this.child;
-    if (child === null || child.pid === null) return;
-    child.result.watch(child.lines.length > 0);      // the rest of a long line
-    const watch = this.state.watchesOutput(child, now);
-    child.streams.forEach((output) => output.reader.watch(watch));
-  }
-  spawn() {
-    this.memory.killedSince();
-    this.child = new ChildHandle(this.code, this.state.limits, this.containerStreams, this.changed, () => {
-      if (this.state.liveDelay === null || this.outputPending) return;
-      this.outputPending = true;
-      this.changed();
-    });
-  }
-  collect(now) {
-    const child = this.child;
-    if (child === null) return;
-    const loading = child.loading, done = child.collect();
-    if (loading && !child.loading) this.state.loaded();
-    this.state.addOutcomes(done, now);
-  }
-  feed(schedule) {
-    const state = this.state, child = this.child, feeding = state.feeding(child, this.ending);
-    if (feeding === null) return;
-    if (!child.given.length) state.busySince = schedule.now;
-    if (!child.feed(state.queue, feeding.atOnce, feeding.announceBefore, state.batchSize)) schedule.reached(schedule.now + 0.01);
-  }
-  handBack() {
-    this.state.handBack(this.child === null ? [] : this.child.recall());
-  }
-  watchChild(schedule) {
-    const state = this.state, child = this.child;
-    if (this.ending) return;
-    if (child === null) {
-      if (state.spawnDue(schedule)) this.spawn();
-      return;
-    }
-    if (child.failure) {
-      this.child = null;
-      child.close();
-      this.notLoaded(errorObject('ProcessNotStarted', 'no process could be started for the module: ' + child.failure.message),
-        schedule.now);
-      return;
-    }
-    if (child.status !== null) {
-      this.endChild(null);
-      return;
-    }
-    if (child.replaced) {
-      if (child.uncaught) {
-        this.log('an exception between two inputs was not caught (' + child.uncaught + '); a new process is started');
-      }
-      this.endChild(WITHOUT_OUTCOME);
-      return;
-    }
-    if (!child.loading) state.observe(child, schedule, Date.now());
-    const exceeded = state.limitExceeded(child, schedule) || this.memoryExceeded(schedule);
-    if (exceeded !== null) this.endChild(exceeded);
-    else this.watchProcesses(child, schedule);
-  }
-  watchProcesses(child, schedule) {
-    if ((child.loading || this.state.executing !== null) && child.pid !== null && schedule.reached(this.stopCheckAt)) {
-      child.continueIfStopped();
-      this.stopCheckAt = schedule.now + STOP_CHECK_INTERVAL;
-      schedule.reached(this.stopCheckAt);
-    }
-    if (process.pid === 1 && schedule.reached(this.zombieCheckAt)) {
-      this.checkZombies(zombies(processes()));
-      this.zombieCheckAt = schedule.now + ZOMBIE_CHECK_INTERVAL;
-      schedule.reached(this.zombieCheckAt);
-    }
-  }
-  memoryExceeded(schedule) {
-    if (!this.memory.limit || !this.memory.unified || !schedule.reached(this.memoryAt)) return null;
-    const headroom = this.memory.headroom();
-    if (headroom <= 0) {
-      return termination('Failed', 'OutOfMemory', this.memory.message() +
-        ': the process was ended before the kernel ends the whole container', true);
-    }
-    this.memoryAt = schedule.now + Math.min(Math.max(headroom / MEMORY_SPEED, 0.01), 0.5);
-    schedule.reached(this.memoryAt);
-    return null;
-  }
-  checkZombies(count) {
-    if (count <= MAX_ZOMBIES || this.state.retiring) return;
-    this.state.retiring = this.state.urgent = true;
-    this.log('the code left ' + count + ' zombie processes, which stay until the container ends: ' +
-      'this worker ends, and a new pod takes its place');
-    this.handBack();
-  }
-  endChild(reason) {
-    this.ending = true;
-    this.child.kill(() => {
-      this.ending = false;
-      if (this.over) return;
-      this.childEnded(reason, monotonic());
-      this.changed();
-    });
-  }
-  childEnded(reason, now) {
-    const state = this.state, child = this.child;
-    this.collect(now);                 // it may have finished just before it was ended
-    state.requeue(child.recall());
-    child.streams.forEach((output) => output.drain());
-    if (reason === null) reason = this.deathOf(child);
-    const ended = child.begun ? child.given.splice(0, state.batchSize > 1 ? child.given.length : 1) : [];
-    if (child.loading) {
-      this.notLoaded(child.loadError || errorObject(reason.type, reason.message), now);
-    } else if (ended.length) {
-      if (reason === WITHOUT_OUTCOME) state.urgent = true;       // the input goes back
-      else this.conclude(child, ended, reason, now);
-    } else if (reason !== WITHOUT_OUTCOME) {
-      this.log('the process ended between two inputs (' + reason.message + '); a new one is started');
-    }
-    state.requeue(child.given.filter((item) => !child.ignored.has(item[0])));    // claimed and not begun
-    child.close();
-    this.child = state.executing = null;
-    this.checkZombies(child.zombies);
-  }
-  deathOf(child) {
-    const activity = activityOf(child.loading);
-    if (child.status && child.status.signal === 'SIGKILL' && this.memory.killedSince()) {
-      return termination('Failed', 'OutOfMemory', this.memory.message() + ': the kernel ended the process ' + activity, true);
-    }
-    return deathOf(child.status, Buffer.concat(child.streams[1].tail.parts).toString('latin1'), activity);
-  }
-  conclude(child, items, reason, now) {
-    const state = this.state, outcome = state.ended(items, child, reason, now, Date.now());
-    if (outcome === null) {
-      this.log(reason.message + '; the call had ' + items.length + ' inputs, which are now executed one at a time');
-      return;
-    }
-    child.streams[1].add(Buffer.from('sharedcloud: ' + reason.message + '\n'));
-    state.done.push([outcome.index, Buffer.from(stringify(outcome).slice(0, -1) +
-      child.streams.map((output) => output.tail.fields(output.name, state.limits.outputBytes)).join('') + '}')]);
-  }
-  notLoaded(error, now) {
-    this.state.notLoaded(error, now);
-    this.log('the module could not be loaded (' + error.type + ': ' + error.message + '); the next attempt is in ' +
-      this.state.loadDelay + ' s');
-    this.handBack();                   // another worker may be able to
-  }
-  callIfDue(schedule) {
-    const state = this.state, child = this.child;
-    if (state.calling !== null) return;
-    const printed = child === null ? [] : child.streams.map((output) => output.current().total);
-    const call = state.callDue(child, this.ending, schedule, printed);
-    this.outputPending = state.unreportedOutput(child, printed);
-    if (call !== null) this.call(call, schedule.now, printed);
-  }
-  call(call, now, printed) {
-    const state = this.state, fields = state.beginCall(call, this.child, now);
-    if (fields.executing !== undefined && state.unreportedOutput(this.child, printed) && now >= state.liveAt()) {
-      fields.live = this.liveOutput(now);
-    }
-    state.addReports(fields, this.device);
-    const parts = [Buffer.from(wellFormed(stringify(fields)).slice(0, -1) + ',"outcomes":[')];
-    state.reporting.forEach((pair, i) => {
-      if (i) parts.push(Buffer.from(','));
-      parts.push(pair[1]);
-    });
-    parts.push(Buffer.from(']}'));
-    this.exchange.call(Buffer.concat(parts), fields.waitSeconds, (status, answer) => {
-      if (this.over) return;
-      this.answered(status, answer, monotonic());
-      this.changed();
-    });
-  }
-  liveOutput(now) {
-    const state = this.state, fields = { index: state.executing[0], startTime: state.began * 1000 }, sent = state.liveSent();
-    this.child.streams.forEach((output, i) => {
-      const [from, data] = output.current().since(sent[i], MAX_LIVE);
-      if (!data.length) return;
-      fields[output.name] = data.toString('base64');
-      fields[output.name + 'From'] = from;
-      sent[i] = from + data.length;
-    });
-    state.live.at = now;
-    return fields;
-  }
-  answered(status, answer, now) {
-    const state = this.state;
-    if (status === 200) {
-      state.applySettings(answer);
-      this.collect(now);               // a revoked input may have finished
-      if (answer.revoked) this.revoke(expand(answer.revoked));
-      if (state.answered(answer, now)) this.terminated = true;
-    } else if (status === 404) {
-      state.exitStatus = 0;
-    } else if (status === 413) {
-      state.tooLarge(outcomeTooLarge);
-    } else {
-      this.log('the exchange refuses this worker (' + status + '): ' + answer);
-      state.exitStatus = 1;
-    }
-  }
-  revoke(revoked) {
-    if (this.child !== null) this.state.requeue(this.child.recall());
-    if (this.state.revoke(revoked, this.child) && !this.ending) this.endChild(WITHOUT_OUTCOME);
-  }
-  checkTermination(schedule) {
-    if (this.terminated) {
-      this.terminated = false;
-      if (this.state.leave(schedule.now)) this.handBack();
-    }
-    if (this.state.leaveTimeoutReached(this.child, this.ending, schedule)) this.endChild(WITHOUT_OUTCOME);
-  }
-  exit() {
-    this.over = true;
-    clearTimeout(this.timer);
-    const child = this.child, status = this.state.exitStatus;
-    const leave = () => {
-      if (child !== null) child.close();
-      const deadline = monotonic() + 1;
-      const look = () => {
-        if (this.containerStreams.every((output) => !output.pending) || monotonic() > deadline) process.exit(status);
-        setTimeout(look, 5);
-      };
-      look();
-    };
-    setTimeout(() => process.exit(status), EXIT_TIMEOUT * 1000);
-    if (child === null) leave();
-    else if (this.state.finished && status === 0 && !child.loading) child.dismiss(DISMISS_TIMEOUT, leave);
-    else child.kill(leave);
-  }
+const IGNORED_SIGNALS =['SIGINT','SIGHUP','SIGQUIT','SIGUSR1','SIGUSR2','SIGALRM','SIGVTALRM','SIGPROF','SIGTSTP',
+'SIGTTIN','SIGTTOU'];
+class Supervisor{
+constructor(environment){
+const now = monotonic();
+this.code = environment.SHAREDCLOUD_CODE;
+this.device = environment.NVIDIA_VISIBLE_DEVICES;
+this.containerStreams =[new ContainerStream(process.stdout),new ContainerStream(process.stderr)];
+this.state = new WorkerState(now);
+this.child = null;
+this.ending = false;
+this.terminated = false;
+this.timer = null;
+this.scheduled = this.over = false;
+this.outputPending = false;
+this.step = this.step.bind(this);
+this.changed = this.changed.bind(this);
+this.memory = new Memory(CGROUPS);
+this.surroundings = new Surroundings(environment,CGROUPS);
+this.memoryAt = this.stopCheckAt = now;
+this.zombieCheckAt = now+ZOMBIE_CHECK_INTERVAL;
+for(const name of IGNORED_SIGNALS){
+if(name!=='SIGPROF'||parseInt(process.versions.node,10)> 8)process.on(name,()=>{});
 }
-function outcomeTooLarge(index, data) {
-  const head = parse(data.toString());
-  return Buffer.from(stringify({ index, status: 'Failed',
-    error: errorObject('ResultTooLarge', 'the exchange does not accept an outcome of ' + data.length +
-      ' bytes: return less, or store the data elsewhere and return a reference to it'),
-    startTime: head.startTime, durationMicros: head.durationMicros }));
+process.on('SIGTERM',()=>{
+this.terminated = true;
+this.changed();
+});
+this.spawn();
+this.exchange = new Exchange(environment.SHAREDCLOUD_EXCHANGE_URL,environment.SHAREDCLOUD_TOKEN_FILE,
+environment.SHAREDCLOUD_CA_FILE,(message)=>this.log(message));
+this.changed();
 }
-module.exports = { Supervisor };
+log(message){
+this.containerStreams[1].write(Buffer.from('sharedcloud: '+message+'\n'));
+}
+changed(){
+if(this.scheduled||this.over)return;
+this.scheduled = true;
+setImmediate(this.step);
+}
+step(){
+this.scheduled = false;
+if(this.over)return;
+const state = this.state,schedule = new Schedule(monotonic());
+this.outputPending = true;
+this.collect(schedule.now);
+this.checkTermination(schedule);
+this.watchChild(schedule);
+if(state.handBackDue(this.child,schedule))this.handBack();
+this.feed(schedule);
+this.callIfDue(schedule);
+state.decideExit(this.child);
+if(state.exitStatus!==null){
+this.exit();
+return;
+}
+this.watchSockets(schedule.now);
+clearTimeout(this.timer);
+this.timer = setTimeout(this.changed,Math.max(1,Math.ceil((schedule.next - monotonic())* 1000)));
+}
+watchSockets(now){
+const child = this.child;
+if(child===null||child.pid===null)return;
+child.result.watch(child.lines.length > 0);
+const watch = this.state.watchesOutput(child,now);
+child.streams.forEach((output)=>output.reader.watch(watch));
+}
+spawn(){
+this.memory.killedSince();
+this.child = new ChildHandle(this.code,this.surroundings.prepare(),this.state.limits,this.containerStreams,this.changed,()=>{
+if(this.state.liveDelay===null||this.outputPending)return;
+this.outputPending = true;
+this.changed();
+});
+}
+collect(now){
+const child = this.child;
+if(child===null)return;
+const loading = child.loading,done = child.collect();
+if(loading&&!child.loading){
+this.state.loaded();
+this.state.loadOutput = child.loadOutput||this.state.loadOutput;
+}
+this.state.addOutcomes(done,now);
+}
+feed(schedule){
+const state = this.state,child = this.child,feeding = state.feeding(child,this.ending);
+if(feeding===null)return;
+if(!child.given.length)state.busySince = schedule.now;
+if(!child.feed(state.queue,feeding.atOnce,feeding.announceBefore,state.batchSize))schedule.reached(schedule.now+0.01);
+}
+handBack(){
+this.state.handBack(this.child===null?[]:this.child.recall());
+}
+watchChild(schedule){
+const state = this.state,child = this.child;
+if(this.ending)return;
+if(child===null){
+if(state.spawnDue(schedule))this.spawn();
+return;
+}
+if(child.failure){
+this.child = null;
+child.close();
+this.surroundings.clean();
+this.notLoaded(errorObject('ProcessNotStarted','no process could be started for the module: '+child.failure.message),
+schedule.now);
+return;
+}
+if(child.status!==null){
+this.endChild(null);
+return;
+}
+if(child.replaced){
+if(child.uncaught){
+this.log('an exception between two inputs was not caught ('+child.uncaught+'); a new process is started');
+}
+this.endChild(WITHOUT_OUTCOME);
+return;
+}
+if(!child.loading)state.observe(child,schedule,Date.now());
+const exceeded = state.limitExceeded(child,schedule)||this.memoryExceeded(schedule);
+if(exceeded!==null)this.endChild(exceeded);
+else this.watchProcesses(child,schedule);
+}
+watchProcesses(child,schedule){
+if((child.loading||this.state.executing!==null)&&child.pid!==null&&schedule.reached(this.stopCheckAt)){
+child.continueIfStopped();
+this.stopCheckAt = schedule.now+STOP_CHECK_INTERVAL;
+schedule.reached(this.stopCheckAt);
+}
+if(process.pid===1&&schedule.reached(this.zombieCheckAt)){
+this.checkZombies(zombies(processes()));
+this.zombieCheckAt = schedule.now+ZOMBIE_CHECK_INTERVAL;
+schedule.reached(this.zombieCheckAt);
+}
+}
+memoryExceeded(schedule){
+if(!this.memory.limit||!this.memory.unified||!schedule.reached(this.memoryAt))return null;
+const headroom = this.memory.headroom();
+if(headroom <= 0){
+return termination('Failed','OutOfMemory',this.memory.message()+
+': the process was ended before the kernel ends the whole container',true);
+}
+this.memoryAt = schedule.now+Math.min(Math.max(headroom / MEMORY_SPEED,0.01),0.5);
+schedule.reached(this.memoryAt);
+return null;
+}
+checkZombies(count){
+if(count <= MAX_ZOMBIES||this.state.retiring)return;
+this.state.retiring = this.state.urgent = true;
+this.log('the code left '+count+' zombie processes, which stay until the container ends: '+
+'this worker ends, and a new pod takes its place');
+this.handBack();
+}
+endChild(reason){
+this.ending = true;
+this.child.kill(()=>{
+this.ending = false;
+if(this.over)return;
+this.childEnded(reason,monotonic());
+this.changed();
+});
+}
+childEnded(reason,now){
+const state = this.state,child = this.child;
+this.collect(now);
+state.requeue(child.recall());
+child.streams.forEach((output)=>output.drain());
+if(reason===null)reason = this.deathOf(child);
+const ended = child.begun?child.given.splice(0,state.batchSize > 1?child.given.length:1):[];
+if(child.loading){
+state.loadOutput = child.printedWhileLoading()||state.loadOutput;
+this.notLoaded(child.loadError||errorObject(reason.type,reason.message),now);
+}else if(ended.length){
+if(reason===WITHOUT_OUTCOME)state.urgent = true;
+else this.conclude(child,ended,reason,now);
+}else if(reason!==WITHOUT_OUTCOME){
+this.log('the process ended between two inputs ('+reason.message+'); a new one is started');
+}
+state.requeue(child.given.filter((item)=>!child.ignored.has(item[0])));
+child.close();
+this.surroundings.clean();
+this.child = state.executing = null;
+this.checkZombies(child.zombies);
+}
+deathOf(child){
+const activity = activityOf(child.loading);
+if(child.status&&child.status.signal==='SIGKILL'&&this.memory.killedSince()){
+return termination('Failed','OutOfMemory',this.memory.message()+': the kernel ended the process '+activity,true);
+}
+if(child.status&&child.status.signal==='SIGBUS'){
+const death = deathOf(child.status,'',activity);
+return Object.assign(death,{message:death.message+sharedMemoryAdvice(process.env)});
+}
+return deathOf(child.status,child.streams[1].tail.data(64 << 10).toString('latin1'),activity);
+}
+conclude(child,items,reason,now){
+const state = this.state,outcome = state.ended(items,child,reason,now,Date.now());
+if(outcome===null){
+this.log(reason.message+'; the call had '+items.length+' inputs, which are now executed one at a time');
+return;
+}
+child.streams[1].add(Buffer.from('sharedcloud: '+reason.message+'\n'));
+state.done.push([outcome.index,Buffer.from(stringify(outcome).slice(0,-1)+
+child.streams.map((output)=>output.tail.fields(output.name,state.limits.outputBytes)).join('')+'}')]);
+}
+notLoaded(error,now){
+this.state.notLoaded(error,now);
+this.log('the module could not be loaded ('+error.type+': '+error.message+'); the next attempt is in '+
+this.state.loadDelay+' s');
+this.handBack();
+}
+callIfDue(schedule){
+const state = this.state,child = this.child;
+if(state.calling!==null)return;
+const printed = child===null?[]:child.streams.map((output)=>output.current().total);
+const call = state.callDue(child,this.ending,schedule,printed);
+this.outputPending = state.unreportedOutput(child,printed);
+if(call!==null)this.call(call,schedule.now,printed);
+}
+call(call,now,printed){
+const state = this.state,fields = state.beginCall(call,this.child,now);
+if(fields.executing!==undefined&&state.unreportedOutput(this.child,printed)&&now >= state.liveAt()){
+fields.live = this.liveOutput(now);
+}
+state.addReports(fields,this.device);
+const parts =[Buffer.from(wellFormed(stringify(fields)).slice(0,-1)+',"outcomes":[')];
+state.reporting.forEach((pair,i)=>{
+if(i)parts.push(Buffer.from(','));
+parts.push(pair[1]);
+});
+parts.push(Buffer.from(']}'));
+this.exchange.call(Buffer.concat(parts),fields.waitSeconds,(status,answer)=>{
+if(this.over)return;
+this.answered(status,answer,monotonic());
+this.changed();
+});
+}
+liveOutput(now){
+const state = this.state,fields ={index:state.executing[0],startTime:state.began * 1000},sent = state.liveSent();
+this.child.streams.forEach((output,i)=>{
+const[from,data]= output.current().since(sent[i],MAX_LIVE);
+if(!data.length)return;
+fields[output.name]= data.toString('base64');
+fields[output.name+'From']= from;
+sent[i]= from+data.length;
+});
+state.live.at = now;
+return fields;
+}
+answered(status,answer,now){
+const state = this.state;
+if(status===200){
+state.applySettings(answer);
+this.collect(now);
+if(answer.revoked)this.revoke(expand(answer.revoked));
+if(state.answered(answer,now))this.terminated = true;
+}else if(status===404){
+state.exitStatus = 0;
+}else if(status===413){
+state.tooLarge(outcomeTooLarge);
+}else if(status===400&&state.refused((index,data)=>outcomeRefused(index,data,answer))){
+this.log('the exchange refuses a report, which is split: '+answer);
+}else{
+this.log('the exchange refuses this worker ('+status+'): '+answer);
+state.exitStatus = 1;
+}
+}
+revoke(revoked){
+if(this.child!==null)this.state.requeue(this.child.recall());
+if(this.state.revoke(revoked,this.child)&&!this.ending)this.endChild(WITHOUT_OUTCOME);
+}
+checkTermination(schedule){
+if(this.terminated){
+this.terminated = false;
+if(this.state.leave(schedule.now))this.handBack();
+}
+if(this.state.leaveTimeoutReached(this.child,this.ending,schedule))this.endChild(WITHOUT_OUTCOME);
+}
+exit(){
+this.over = true;
+clearTimeout(this.timer);
+const child = this.child,status = this.state.exitStatus;
+const leave =()=>{
+if(child!==null)child.close();
+this.surroundings.close();
+const deadline = monotonic()+1;
+const look =()=>{
+if(this.containerStreams.every((output)=>!output.pending)||monotonic()> deadline)process.exit(status);
+setTimeout(look,5);
+};
+look();
+};
+setTimeout(()=>process.exit(status),EXIT_TIMEOUT * 1000);
+if(child===null)leave();
+else if(this.state.finished&&status===0&&!child.loading)child.dismiss(DISMISS_TIMEOUT,leave);
+else child.kill(leave);
+}
+}
+function replacedOutcome(index,data,type,message){
+const{startTime,durationMicros}= parse(data.toString());
+return Buffer.from(stringify({index,status:'Failed',error:errorObject(type,message),startTime,durationMicros}));
+}
+function outcomeTooLarge(index,data){
+return replacedOutcome(index,data,'ResultTooLarge','the exchange does not accept an outcome of '+data.length+
+' bytes: return less, or store the data elsewhere and return a reference to it');
+}
+function outcomeRefused(index,data,answer){
+return replacedOutcome(index,data,'ResultRefused','the exchange does not accept the outcome of this input ('+
+String(answer).slice(0,1000)+'): return a simpler value, such as a text that contains it');
+}
+module.exports ={Supervisor};
+};
+
+// ---- src/surroundings.js
+definitions['./surroundings'] = function surroundings(require, module) {
+const fs = require('fs');
+const os = require('os');
+const path = require('path');
+const{monotonic}= require('./descriptors');
+const{SHARED_MEMORY,contentOf,ownsSharedMemory,removeSystemV,systemV}= require('./sharedmemory');
+const CLEAN_TIMEOUT = 5;
+const OMP_THREADS = 'OMP_NUM_THREADS';
+const THREADS_LIKE_OMP =['OPENBLAS_NUM_THREADS','MKL_NUM_THREADS','BLIS_NUM_THREADS','NUMEXPR_NUM_THREADS'];
+const THREADS =['NUMBA_NUM_THREADS','RAYON_NUM_THREADS','POLARS_MAX_THREADS'];
+function usable(folder){
+try{
+fs.accessSync(folder,fs.constants.W_OK | fs.constants.X_OK);
+return fs.statSync(folder).isDirectory();
+}catch(error){
+return false;
+}
+}
+function made(folder){
+try{
+fs.mkdirSync(folder,0o700);
+}catch(error){
+}
+return usable(folder);
+}
+function eachBelow(folder,device,visit){
+let names =[];
+try{
+names = fs.readdirSync(folder);
+}catch(error){
+}
+for(const name of names){
+const file = path.join(folder,name);
+try{
+const status = fs.lstatSync(file);
+if(status.dev!==device)continue;
+if(status.isDirectory()){
+if(!usable(file))fs.chmodSync(file,0o700);
+eachBelow(file,device,visit);
+}
+visit(file,status);
+}catch(error){
+}
+}
+}
+const identity =(status)=>status.dev+':'+status.ino;
+function removeBelow(folder,kept){
+const deadline = monotonic()+CLEAN_TIMEOUT;
+eachBelow(folder,fs.lstatSync(folder).dev,(file,status)=>{
+if(kept.has(identity(status))||status.uid!==process.geteuid()||monotonic()> deadline)return;
+if(status.isDirectory())fs.rmdirSync(file);
+else fs.unlinkSync(file);
+});
+}
+function cpuLimit(root){
+const own = new Map();
+for(const line of contentOf('/proc/self/cgroup').split('\n').filter(Boolean)){
+const fields = line.split(':');
+fields[1].split(',').forEach((name)=>own.set(name,fields.slice(2).join(':')));
+}
+const places =[[path.join(root,own.get('')||''),['cpu.max']],[root,['cpu.max']]];
+for(const base of['cpu','cpu,cpuacct']){
+for(const folder of[path.join(root,base,own.get('cpu')||''),path.join(root,base)]){
+places.push([folder,['cpu.cfs_quota_us','cpu.cfs_period_us']]);
+}
+}
+for(const[folder,names]of places){
+const[quota,period]= names.map((name)=>contentOf(path.join(folder,name)).trim()).join(' ').split(' ').map(Number);
+if(quota > 0&&period > 0)return Math.max(1,Math.ceil(quota / period));
+}
+return null;
+}
+class Surroundings{
+constructor(environment,cgroups){
+this.environment = Object.assign({},environment);
+this.temporary = this.ownHome = null;
+this.left =[];
+this.home = usable(environment.SHAREDCLOUD_HOME)?environment.SHAREDCLOUD_HOME:null;
+this.base =[environment.TMPDIR,'/tmp','/var/tmp'].find(usable);
+if(this.base===undefined){
+this.base = path.join(this.home||SHARED_MEMORY,'.tmp');
+made(this.base);
+}
+this.addHome();
+this.addUser();
+this.addThreads(cpuLimit(cgroups));
+this.cleans = ownsSharedMemory(environment);
+}
+addHome(){
+const values = this.environment;
+if(!values.HOME||values.HOME==='/'||!made(values.HOME)){
+values.HOME = this.homeFolder();
+delete values.XDG_CACHE_HOME;
+}
+if(usable(values.XDG_CACHE_HOME))return;
+const cache = path.join(values.HOME,'.cache');
+values.XDG_CACHE_HOME = made(cache)?cache:path.join(this.homeFolder(),'.cache');
+made(values.XDG_CACHE_HOME);
+}
+homeFolder(){
+if(this.home!==null)return this.home;
+this.ownHome = this.ownHome||this.makeFolder();
+return this.ownHome||this.base;
+}
+addUser(){
+const values = this.environment;
+let name = values.LOGNAME||values.USER;
+try{
+name = name||os.userInfo().username;
+}catch(error){
+name = 'worker';
+}
+for(const variable of['USER','LOGNAME'])values[variable]= values[variable]||name;
+}
+addThreads(limit){
+if(limit===null)return;
+const values = this.environment,unset = values[OMP_THREADS]?[]:[OMP_THREADS].concat(THREADS_LIKE_OMP);
+for(const variable of THREADS.concat(unset))values[variable]= values[variable]||String(limit);
+}
+makeFolder(){
+try{
+return fs.mkdtempSync(path.join(this.base,'sharedcloud-'));
+}catch(error){
+return null;
+}
+}
+prepare(){
+if(this.cleans){
+this.before ={nodes:new Set(),systemV:systemV()};
+eachBelow(SHARED_MEMORY,fs.lstatSync(SHARED_MEMORY).dev,(_,status)=>this.before.nodes.add(identity(status)));
+}
+this.temporary = this.makeFolder();
+return this.temporary===null?this.environment:Object.assign({},this.environment,{TMPDIR:this.temporary});
+}
+clean(){
+if(this.cleans&&this.before){
+removeBelow(SHARED_MEMORY,this.before.nodes);
+removeSystemV(this.before.systemV);
+}
+if(this.temporary!==null)this.left.push(this.temporary);
+this.temporary = null;
+this.left = this.left.filter((folder)=>{
+try{
+removeBelow(folder,new Set());
+fs.rmdirSync(folder);
+}catch(error){
+return fs.existsSync(folder);
+}
+return false;
+});
+}
+close(){
+if(this.ownHome!==null)this.left.push(this.ownHome);
+this.ownHome = null;
+this.clean();
+}
+}
+module.exports ={Surroundings};
 };
 
 // ---- src/tail.js
 definitions['./tail'] = function tail(require, module) {
-class Tail {
-  constructor() {
-    this.parts = [];
-    this.kept = this.total = 0;
-  }
-  add(data, limit) {
-    this.parts.push(data);
-    this.kept += data.length;
-    this.total += data.length;
-    while (this.parts.length && this.kept - this.parts[0].length >= limit) this.kept -= this.parts.shift().length;
-    if (this.parts.length > 256) this.parts = [Buffer.concat(this.parts)];
-  }
-  since(known, max) {
-    const data = Buffer.concat(this.parts), size = Math.min(this.total - known, max, data.length);
-    return [this.total - size, data.slice(data.length - size)];
-  }
-  fields(name, limit) {
-    if (!this.total) return '';
-    let data = this.parts.length === 1 ? this.parts[0] : Buffer.concat(this.parts);
-    data = data.slice(Math.max(0, data.length - limit));
-    const dropped = this.total - data.length;
-    return (data.length ? ',"' + name + '":"' + data.toString('base64') + '"' : '') + (dropped ? ',"' + name + 'Dropped":' + dropped : '');
-  }
+const MAX_RECENT = 64 << 10;
+class Chunks{
+constructor(){
+this.parts =[];
+this.size = 0;
 }
-module.exports = { Tail };
+push(data){
+this.parts.push(data);
+this.size+= data.length;
+if(this.parts.length > 256)this.parts =[Buffer.concat(this.parts)];
+}
+trim(limit){
+while(this.parts.length&&this.size - this.parts[0].length >= limit)this.size -= this.parts.shift().length;
+}
+joined(){
+return this.parts.length===1?this.parts[0]:Buffer.concat(this.parts);
+}
+}
+function over(shown,text){
+text = text.replace(/\x08+$/,'');
+if(!text||/\x1b\[2?K/.test(text))return text||shown;
+let width = text.replace(/[\x80-\xbf]/g,'').length,at = 0;
+while(at < shown.length&&(width > 0||/[\x80-\xbf]/.test(shown[at]))){
+if(!/[\x80-\xbf]/.test(shown[at]))width--;
+at++;
+}
+return text+shown.slice(at);
+}
+function collapsed(line){
+if(!line.includes('\r'))return line;
+return line.split('\r').reduce(over)+(line.endsWith('\r')?'\r':'');
+}
+class Tail{
+constructor(){
+this.total = 0;
+this.lines = new Chunks();
+this.line = this.recent = null;
+}
+add(data,limit){
+this.total+= data.length;
+if(this.line===null){
+this.lines.push(data);
+if(this.lines.size <= limit)return;
+data = this.lines.joined();
+this.lines = new Chunks();
+this.line = new Chunks();
+this.recent = new Chunks();
+}
+this.recent.push(data);
+this.recent.trim(MAX_RECENT);
+this.collapse(data,limit);
+}
+collapse(data,limit){
+if(data.indexOf(10)>= 0||data.indexOf(13)>= 0){
+this.line.push(data);
+const text = this.line.joined().toString('latin1'),end = text.lastIndexOf('\n')+1;
+let rest = text.slice(end);
+const last = rest.lastIndexOf('\r');
+if(last > 0)rest = collapsed(rest.slice(0,last)).replace(/\r$/,'')+rest.slice(last);
+if(end)this.lines.push(Buffer.from(text.slice(0,end).split('\n').map(collapsed).join('\n'),'latin1'));
+this.line = new Chunks();
+if(rest)this.line.push(Buffer.from(rest,'latin1'));
+}else{
+this.line.push(data);
+}
+if(this.line.size > limit){
+this.lines.push(this.line.joined());
+this.line = new Chunks();
+}
+this.lines.trim(limit);
+}
+data(limit){
+let kept = this.lines.joined();
+if(this.line!==null){
+const line = Buffer.from(collapsed(this.line.joined().toString('latin1')),'latin1');
+kept = Buffer.concat([kept,line]);
+}
+return kept.slice(Math.max(0,kept.length - limit));
+}
+since(known,max){
+const data =(this.recent||this.lines).joined(),size = Math.min(this.total - known,max,data.length);
+return[this.total - size,data.slice(data.length - size)];
+}
+fields(name,limit){
+if(!this.total)return '';
+const data = this.data(limit),dropped = this.total - data.length;
+return(data.length?',"'+name+'":"'+data.toString('base64')+'"':'')+(dropped?',"'+name+'Dropped":'+dropped:'');
+}
+text(limit){
+const beyond = new Tail();
+beyond.add(this.data(this.total),limit);
+let data = beyond.data(limit),from = 0;
+while(data.length===limit&&from < 3&&(data[from]& 0xc0)===0x80)from++;
+let text = data.toString('utf8',from);
+while(Buffer.byteLength(text)> limit)text = text.slice(Math.ceil((Buffer.byteLength(text)- limit)/ 3));
+return text;
+}
+}
+module.exports ={Tail};
 };
 
 // ---- src/termination.js
 definitions['./termination'] = function termination(require, module) {
 const os = require('os');
-const { DESCRIPTORS_LOST } = require('./constants');
-function termination(status, type, message, crash) {
-  return { status, type, message, crash: Boolean(crash) };
+const{DESCRIPTORS_LOST}= require('./constants');
+function termination(status,type,message,crash){
+return{status,type,message,crash:Boolean(crash)};
 }
-const WITHOUT_OUTCOME = termination(null, null, null);
-function activityOf(loading) {
-  return loading ? 'while it loaded the module' : 'while it ran this input';
+const WITHOUT_OUTCOME = termination(null,null,null);
+function activityOf(loading){
+return loading?'while it loaded the module':'while it ran this input';
 }
-function deathOf(exit, printed, activity) {
-  const death = (type, message) => termination('Failed', type, message, true);
-  if (exit === null) return death('ProcessKilled', 'the process was killed ' + activity + ' and did not end');
-  const { status, signal } = exit;
-  if (signal) {
-    if (/JavaScript heap out of memory/.test(printed)) {
-      return death('OutOfMemory', 'the JavaScript heap was full ' + activity +
-        ': set NODE_OPTIONS=--max-old-space-size=<MiB> in the function\'s environment to make it larger');
-    }
-    return death('ProcessKilled', 'the process was ended by signal ' + os.constants.signals[signal] + ' (' + signal + ') ' + activity);
-  }
-  if (status === DESCRIPTORS_LOST) {
-    return death('ProcessExited', 'the process closed the descriptors by which it reports (status ' + status + ') ' + activity +
-      ': close only what the code has opened');
-  }
-  return death('ProcessExited', 'the process exited with status ' + status + ' ' + activity + ': handler(event) must return');
+function deathOf(exit,printed,activity){
+const death =(type,message)=>termination('Failed',type,message,true);
+if(exit===null)return death('ProcessKilled','the process was killed '+activity+' and did not end');
+const{status,signal}= exit;
+if(signal){
+if(/JavaScript heap out of memory/.test(printed)){
+return death('OutOfMemory','the JavaScript heap was full '+activity+
+': set NODE_OPTIONS=--max-old-space-size=<MiB> in the function\'s environment to make it larger');
 }
-module.exports = { termination, WITHOUT_OUTCOME, activityOf, deathOf };
+return death('ProcessKilled','the process was ended by signal '+os.constants.signals[signal]+' ('+signal+') '+activity);
+}
+if(status===DESCRIPTORS_LOST){
+return death('ProcessExited','the process closed the descriptors by which it reports (status '+status+') '+activity+
+': close only what the code has opened');
+}
+return death('ProcessExited','the process exited with status '+status+' '+activity+': handler(event) must return');
+}
+module.exports ={termination,WITHOUT_OUTCOME,activityOf,deathOf};
 };
 
 // ---- src/usermodule.js
@@ -2535,41 +3537,77 @@ const crypto = require('crypto');
 const fs = require('fs');
 const Module = require('module');
 const path = require('path');
-const { errorObject } = require('./errors');
-const { describe } = require('./exception');
+const vm = require('vm');
+const{errorObject}= require('./errors');
+const{describe}= require('./exception');
+const{importModule,needsImport}= require('./esmodule');
+const STRICT = /^(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)*(['"])use strict\1/;
 const SIGNATURE = 'the code needs to have the following signature: function handler(event) { ... }';
-function loadHandler(file) {
-  const folder = path.dirname(file);
-  process.argv = [process.execPath, file];
-  const module = new Module(file, null);
-  module.filename = file;
-  module.paths = Module._nodeModulePaths(folder).concat(Module._nodeModulePaths(process.cwd()),
-    path.join(path.dirname(process.execPath), '..', 'lib', 'node_modules'));
-  Module._cache[file] = Module._cache[fs.realpathSync(file)] = module;   // the files of a mounted ConfigMap are links
-  let found;
-  const hook = '__sharedcloud_' + crypto.randomBytes(8).toString('hex');
-  Object.defineProperty(global, hook, { value: (value) => { found = value; }, configurable: true });
-  try {
-    const code = fs.readFileSync(file, 'utf8').replace(/^\ufeff/, '');
-    module._compile(code + '\n;' + hook + '(typeof handler === "undefined" ? undefined : handler);', file);
-    module.loaded = true;
-  } catch (error) {
-    return { handler: null, error: describe(error, folder) };
-  } finally {
-    delete global[hook];
-  }
-  const exported = module.exports;
-  if (typeof found !== 'function' && exported) {
-    if (typeof exported.handler === 'function') found = exported.handler;
-    else if (typeof exported === 'function') found = exported;
-    else if (exported.handler !== undefined) found = exported.handler;
-  }
-  if (typeof found === 'function') return { handler: found, error: null };
-  return { handler: null, error: found === undefined ?
-    errorObject('HandlerMissing', SIGNATURE + ': it defines no handler') :
-    errorObject('HandlerNotCallable', SIGNATURE + ': its handler is of the type ' + typeof found + ', which cannot be called') };
+function loadHandler(file,folders,done){
+process.argv =[process.execPath,file];
+const module = new Module(file,null);
+module.filename = file;
+module.paths = Module._nodeModulePaths(path.dirname(file)).concat(Module._nodeModulePaths(process.cwd()),
+path.join(path.dirname(process.execPath),'..','lib','node_modules'));
+Module._cache[file]= Module._cache[fs.realpathSync(file)]= module;
+let found,code;
+const hook = '__sharedcloud_'+crypto.randomBytes(8).toString('hex');
+Object.defineProperty(global,hook,{value:(read)=>{found = read;},configurable:true});
+const call = hook+'(() => (typeof handler === "undefined" ? undefined : handler));';
+const finish =(exported,error)=>{
+delete global[hook];
+if(error)done({handler:null,error});
+else done(handlerOf(found,exported));
+};
+try{
+code = fs.readFileSync(file,'utf8').replace(/^\ufeff/,'');
+const refusal = scriptError(code,file);
+if(refusal!==null&&needsImport(code,refusal)){
+importModule(code+'\n;'+call,module.paths,file,folders,refusal,finish);
+return;
 }
-module.exports = { loadHandler };
+if(refusal!==null&&/Illegal return/.test(refusal.message)){
+const strict = STRICT.test(code.replace(/^#!/,'//'))?'"use strict";':'';
+module._compile(strict+call+code.replace(/^#!/,'//'),file);
+}else{
+module._compile(code+'\n;'+call,file);
+}
+module.loaded = true;
+}catch(error){
+finish(null,describe(error,folders));
+return;
+}
+finish(module.exports,null);
+}
+function scriptError(code,file){
+if(!/\b(?:return|import|export|await)\b/.test(code))return null;
+try{
+return new vm.Script(code,file)&&null;
+}catch(error){
+return error;
+}
+}
+function readHandler(found){
+try{
+return found===undefined?undefined:found();
+}catch(error){
+return undefined;
+}
+}
+function handlerOf(read,exported){
+let found = readHandler(read);
+if(typeof found!=='function'&&exported){
+const{handler,default:byDefault}= exported;
+const callable =[handler,exported,byDefault,byDefault&&byDefault.handler].find((one)=>typeof one==='function');
+if(callable!==undefined)found = callable;
+else if(handler!==undefined)found = handler;
+}
+if(typeof found==='function')return{handler:found,error:null};
+return{handler:null,error:found===undefined?
+errorObject('HandlerMissing',SIGNATURE+': it defines no handler'):
+errorObject('HandlerNotCallable',SIGNATURE+': its handler is of the type '+typeof found+', which cannot be called')};
+}
+module.exports ={loadHandler};
 };
 
 if (require.main === module) requireModule('./main').main();

@@ -7,24 +7,26 @@ const path = require('path');
 const { Channel, CONTROL, ERR, OUT } = require('./channel');
 const { ChildStreams } = require('./childstreams');
 const { errorJSON } = require('./errors');
-const { describe } = require('./exception');
+const { describe, neverSettled } = require('./exception');
 const { readInput } = require('./input');
 const { quote } = require('./json');
 const {
-  ErrorOfNode, PromiseOfNode, TypeErrorOfNode, apply, hrtime, immediately, isArray, isView, promiseThen, reallyExit, tagOf, textOf, wall,
+  PromiseOfNode, apply, hrtime, immediately, isPromise, promiseThen, reallyExit, wall,
 } = require('./natives');
-const { encoded } = require('./result');
+const { encode } = require('./result');
+const { eventResults, resultOf } = require('./results');
+const { callbackError, expectsCallback, withSignature } = require('./signature');
 const { loadHandler } = require('./usermodule');
 
 /** One call of the handler. `parts` are its inputs if it has several. */
 function newCall(index, parts) {
-  return { index, started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false, parts };
+  return { index, started: wall(), before: hrtime(), spent: null, outcome: null, error: null, waits: false, encoding: false, parts };
 }
 
 class Child {
   constructor(file) {
     this.file = file;
-    this.folder = path.dirname(file);
+    this.folders = [path.dirname(file)];   // left out where a traceback is shown
     this.channel = new Channel();
     this.call = null;                  // the call that executes
     this.number = -1;                  // claimed, and its input has not arrived yet
@@ -46,25 +48,30 @@ class Child {
     process.on('unhandledRejection', (error) => this.uncaught('unhandledRejection', error));
     process.on('beforeExit', () => this.neverSettles());
     this.control = new net.Socket({ fd: CONTROL, readable: true, writable: true, allowHalfOpen: true });
+    this.control.unref();              // an ES module may await what never settles
     const exit = process.exit.bind(process), finish = reallyExit.bind(process);
-    const { handler, error } = loadHandler(this.file);
-    if (error !== null) this.reportLoadError(error);
-    immediately(() => {                // what the module has scheduled for this turn comes first
-      if (this.state !== 'loading') return;
-      this.handler = handler;
-      this.streams.remember();
-      this.channel.markOutput();
-      this.channel.report('>\n');
-      this.channel.notify();
-      this.state = 'idle';
-      this.control.on('data', (data) => {
-        this.channel.push(data);
-        this.resume();
-      });
-      this.control.on('end', () => exit(0));    // the run is finished, or the supervisor has ended
-      this.control.on('error', () => finish(0));
+    loadHandler(this.file, this.folders, ({ handler, error }) => {
+      if (error !== null) this.reportLoadError(error);
+      immediately(() => this.loaded(handler, exit, finish));   // what the module has scheduled for this turn comes first
+    });
+  }
+
+  loaded(handler, exit, finish) {
+    if (this.state !== 'loading') return;
+    this.handler = handler;
+    this.control.ref();
+    this.streams.remember();
+    this.channel.markOutput();
+    this.channel.report('>\n');
+    this.channel.notify();
+    this.state = 'idle';
+    this.control.on('data', (data) => {
+      this.channel.push(data);
       this.resume();
     });
+    this.control.on('end', () => exit(0));    // the run is finished, or the supervisor has ended
+    this.control.on('error', () => finish(0));
+    this.resume();
   }
 
   reportLoadError(error) {
@@ -150,7 +157,7 @@ class Child {
         events.push(readInput(item[1], item[2]));
       } catch (error) {
         part.unreadable = true;        // it fails alone; the handler does not get it
-        part.error = describe(error, this.folder);
+        part.error = describe(error, this.folders);
       }
     }
     this.numbers = null;
@@ -169,8 +176,7 @@ class Child {
         const then = value.then;
         if (typeof then === 'function') {
           settled = false;
-          call.waits = true;
-          this.control.unref();        // so that Node emits beforeExit when nothing can settle the promise any more
+          this.wait(call);
           const promise = new PromiseOfNode((resolve, reject) => apply(then, value, [resolve, reject]));
           apply(promiseThen, promise, [(result) => this.succeed(call, result), (error) => this.fail(call, error)]);
         }
@@ -179,56 +185,94 @@ class Child {
       this.fail(call, error);
       return;
     }
-    if (settled) this.succeed(call, value);
+    if (settled && value === undefined && expectsCallback(this.handler)) this.fail(call, callbackError(this.handler));
+    else if (settled) this.succeed(call, value);
   }
 
   // -- from the result to the outcome
 
+  /** Encodes what the handler returned, and waits if that contains asynchronous iterators. */
   succeed(call, value) {
-    if (call.outcome !== null) return;
+    if (call.outcome !== null || call.encoding) return;
+    call.encoding = true;
     call.spent = hrtime(call.before);
+    let waits;
     try {
-      if (call.parts === null) call.outcome = '"status":"Succeeded",' + encoded(value, this.channel.limit);
-      else this.succeedEach(call, value);
+      waits = call.parts === null ? this.encodeOne(call, value) : this.encodeEach(call, value);
     } catch (error) {
       this.fail(call, error);
       return;
     }
-    this.settle(call);
+    if (waits === null) {
+      this.settle(call);
+      return;
+    }
+    this.wait(call);
+    apply(promiseThen, waits, [() => {
+      if (this.call !== call) return;
+      call.spent = hrtime(call.before);
+      this.settle(call);
+    }, (error) => this.fail(call, error)]);
+  }
+
+  /** Notes that a promise settles the call: Node emits beforeExit when nothing can settle it any more. */
+  wait(call) {
+    call.waits = true;
+    this.control.unref();
+  }
+
+  /** Returns null, or a promise if the outcome is not complete yet. */
+  encodeOne(call, value) {
+    const { fields, consumed, drain } = encode(value, this.channel.limit);
+    const put = (text) => {
+      if (call.outcome === null) call.outcome = '"status":"Succeeded",' + text;
+    };
+    if (drain !== null) return apply(promiseThen, drain(), [put]);
+    put(fields);
+    if (consumed) call.spent = hrtime(call.before);
+    return null;
   }
 
   /** Takes the results of a call with several inputs. An Error in place of a result fails that input alone. */
-  succeedEach(call, values) {
+  encodeEach(call, values) {
     const parts = call.parts.filter((part) => !part.unreadable);
-    const listed = isArray(values) || isView(values) && typeof values.length === 'number';
-    if (!listed || values.length !== parts.length) {
-      let kind = typeof values;
-      if (values === null || kind === 'undefined') kind = textOf(values);
-      else if (isArray(values)) kind = 'an array';
-      else if (kind === 'object') kind = values.constructor && values.constructor.name || 'Object';
-      throw new TypeErrorOfNode('with batchSize, handler(events) returns an array with one result for each of its ' + parts.length +
-        ' events, and not ' + kind + (listed ? ' of ' + values.length : ''));
-    }
-    parts.forEach((part, i) => {
-      try {
-        const value = values[i];
-        if (value instanceof ErrorOfNode || apply(tagOf, value, []) === '[object Error]') throw value;
-        if (value && typeof value.then === 'function') {
-          throw new TypeErrorOfNode('a promise is in place of a result: with batchSize, return Promise.all(...) of them');
+    const put = (results) => {
+      const drains = [];
+      parts.forEach((part, i) => {
+        try {
+          const { fields, drain } = encode(resultOf(results[i]), this.channel.limit);
+          if (drain === null) part.outcome = '"status":"Succeeded",' + fields;
+          else drains.push({ part, drain });
+        } catch (error) {
+          part.error = describe(error, this.folders);
         }
-        part.outcome = '"status":"Succeeded",' + encoded(value, this.channel.limit);
+      });
+      if (drains.length) return this.drainEach(call, drains);
+      if (call.outcome === null) call.outcome = '';
+      return null;
+    };
+    const results = eventResults(values, parts.length);
+    const waits = isPromise(results) ? apply(promiseThen, results, [put]) : put(results);
+    if (waits === null) call.spent = hrtime(call.before);
+    return waits;
+  }
+
+  async drainEach(call, drains) {
+    for (const { part, drain } of drains) {
+      try {
+        part.outcome = '"status":"Succeeded",' + await drain();
       } catch (error) {
-        part.error = describe(error, this.folder);
+        part.error = describe(error, this.folders);
       }
-    });
-    call.outcome = '';
+    }
+    if (call.outcome === null) call.outcome = '';
   }
 
   fail(call, error) {
     if (call.outcome !== null) return;
-    call.spent = call.spent || hrtime(call.before);
+    call.spent = hrtime(call.before);
     call.outcome = '"status":"Failed",';
-    call.error = describe(error, this.folder);
+    call.error = describe(withSignature(error, this.handler), this.folders);
     this.settle(call);
   }
 
@@ -306,15 +350,15 @@ class Child {
 
   uncaught(name, error) {
     if (process.listenerCount(name) > 1) return;     // the user's module handles it
-    if (this.state === 'loading') this.reportLoadError(describe(error, this.folder));
+    if (this.state === 'loading') this.reportLoadError(describe(error, this.folders));
     const call = this.call;
     if (call !== null) {
       this.state = 'ended';
-      call.error = describe(error, this.folder);
+      call.error = describe(withSignature(error, this.handler), this.folders);
       if (call.outcome === null) this.fail(call, error);   // otherwise it is about to be concluded, with this error
     } else if (this.state !== 'ended') {
       this.state = 'ended';
-      const described = describe(error, this.folder);
+      const described = describe(error, this.folders);
       this.streams.showError(described);
       this.channel.report('~' + quote(described.type + ': ' + described.message) + '\n');
       this.channel.notify();
@@ -323,11 +367,9 @@ class Child {
 
   neverSettles() {
     const call = this.call;
+    if (this.state === 'loading') this.reportLoadError(describe(neverSettled('what the module awaits while it is loaded'), this.folders));
     if (call === null || call.outcome !== null) return;
-    const error = new Error('the promise that the handler returned can never settle: nothing is left that could settle it');
-    error.name = 'NeverSettled';
-    error.stack = '';
-    this.fail(call, error);
+    this.fail(call, neverSettled('the promise that the handler returned' + (call.encoding ? ' in its result' : '')));
   }
 }
 

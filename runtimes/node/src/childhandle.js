@@ -12,12 +12,21 @@ const { OutputStream, SocketReader } = require('./output');
 const { processes, send, tree, zombies } = require('./processes');
 const { socketPairs } = require('./sockets');
 
+const MAX_LOAD_OUTPUT = 8 << 10;  // bytes of each stream
 const MAX_UNSENT = 1 << 20;      // bytes on their way to the child, beyond which it gets no more
+
+/** The field loadOutput of a call; null if nothing was printed. */
+function loadOutputOf(tails) {
+  const [stdout, stderr] = tails.map((tail) => tail.text(MAX_LOAD_OUTPUT)), fields = {};
+  if (stdout) fields.stdout = stdout;
+  if (stderr) fields.stderr = stderr;
+  return stdout || stderr ? fields : null;
+}
 
 /** One child: its process, its sockets, and the inputs that it was given and that have no outcome yet. */
 class ChildHandle {
   /** Calls changed() when there is something to look at, and onOutput() for everything that the child prints. */
-  constructor(code, limits, containerStreams, changed, onOutput) {
+  constructor(code, environment, limits, containerStreams, changed, onOutput) {
     this.limits = limits;
     this.changed = changed;
     this.onOutput = onOutput;
@@ -28,6 +37,7 @@ class ChildHandle {
     this.done = [];                    // [index, JSON] in order
     this.loading = true;
     this.loadError = this.status = this.pid = null;
+    this.loadOutput = null;            // what the module printed while it was loaded
     this.replaced = false;             // the child asks for another process in its place
     this.uncaught = null;              // an exception that was thrown between two inputs
     this.unsent = 0;                   // bytes on their way to the child
@@ -42,7 +52,7 @@ class ChildHandle {
     socketPairs(5, (error, pairs) => {
       try {
         if (error) throw error;
-        this.spawn(code, pairs);
+        this.spawn(code, environment, pairs);
       } catch (failure) {
         this.failure = failure;
         pairs.forEach((pair) => pair.forEach((socket) => socket.destroy()));
@@ -51,7 +61,7 @@ class ChildHandle {
     });
   }
 
-  spawn(code, pairs) {
+  spawn(code, environment, pairs) {
     const ours = pairs.map((pair) => pair[0]), fds = pairs.map((pair) => pair[1]._handle.fd);
     [this.claims, this.resultSocket, this.control] = ours;
     this.claimsKept = pairs[0][1];
@@ -66,7 +76,7 @@ class ChildHandle {
     this.control.resume();
     this.send({ mark: this.mark.toString('hex'), limit: this.limits.resultBytes });
     const child = childProcess.spawn(process.execPath, [RUNNER, '--child', code],
-      { stdio: ['ignore', fds[3], fds[4], fds[0], fds[1], fds[2], fds[3], fds[4]], detached: true });
+      { env: environment, stdio: ['ignore', fds[3], fds[4], fds[0], fds[1], fds[2], fds[3], fds[4]], detached: true });
     child.on('error', (error) => {
       this.failure = error;
       this.changed();
@@ -175,7 +185,7 @@ class ChildHandle {
       case ',': this.outcome(line.slice(1), ''); break;
       case '>':
         this.loading = false;
-        this.streams.forEach((output) => output.next());     // what the module printed while loading belongs to no input
+        this.loadOutput = loadOutputOf(this.streams.map((output) => output.next()));
         break;
       case '<': this.loadError = parse(line.slice(1).toString()); break;
       case '~':
@@ -189,6 +199,11 @@ class ChildHandle {
     this.begun = Math.max(0, this.begun - 1);
     if (!item) return;
     this.done.push([item[0], fields ? Buffer.concat([line.slice(0, -1), Buffer.from(fields + '}')]) : line]);
+  }
+
+  /** What the module has printed, of a child that has ended before it was loaded. */
+  printedWhileLoading() {
+    return this.streams.length ? loadOutputOf(this.streams.map((output) => output.tail)) : null;
   }
 
   // -- the process

@@ -18,12 +18,23 @@ const { isArray } = Array;
 const { isView } = ArrayBuffer;
 const promiseThen = Promise.prototype.then;
 const apply = Reflect.apply;
+const isPromise = (value) => value instanceof PromiseOfNode;
 const textOf = String;
 const BigInteger = typeof BigInt === 'function' ? BigInt : null;
 const tagOf = Object.prototype.toString;
+const { getPrototypeOf, keys: keysOf } = Object;
+const ObjectPrototype = Object.prototype;
+const BufferOfNode = Buffer, bufferToJSON = Buffer.prototype.toJSON;
+const dateTime = Date.prototype.getTime;
+const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype, 'size').get;
+const sizeOfSet = Object.getOwnPropertyDescriptor(Set.prototype, 'size').get;
+const { entries: entriesOfMap } = Map.prototype, { values: valuesOfSet } = Set.prototype;
+const { join: joinTyped, subarray } = getPrototypeOf(Uint8Array.prototype);
+const Bytes = Uint8Array;
 
 module.exports = {
   readSync, writeSync, fstatSync, hrtime, reallyExit, wall, stringify, parse, immediately, bufferFrom, inspect,
   PromiseOfNode, ErrorOfNode, RangeErrorOfNode, TypeErrorOfNode, isArray, isView, promiseThen, apply, textOf,
-  BigInteger, tagOf,
+  isPromise, BigInteger, tagOf, getPrototypeOf, keysOf, ObjectPrototype, BufferOfNode, bufferToJSON, dateTime, sizeOfMap, sizeOfSet,
+  entriesOfMap, valuesOfSet, joinTyped, subarray, Bytes,
 };

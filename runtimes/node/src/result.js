@@ -1,57 +1,79 @@
 'use strict';
-// Results: as JSON where that loses nothing, and as text otherwise.
+// Results: what the handler returned, as JSON and, where REST shows another text, as text.
 
-const { BIG, afterString, quote, wellFormed } = require('./json');
-const { RangeErrorOfNode, apply, inspect, stringify, tagOf, textOf } = require('./natives');
+const { quote, wellFormed } = require('./json');
+const {
+  ObjectPrototype, RangeErrorOfNode, getPrototypeOf, inspect, isArray, keysOf, stringify, textOf,
+} = require('./natives');
+const { MAX_RESULT_DEPTH, tooLarge } = require('./resulterrors');
+const { ResultWriter } = require('./resultwriter');
 
-const MAX_RESULT_DEPTH = 9000;            // nested levels of a result; parsers of JSON stop at 10,000
-// Objects of which JSON.stringify loses the content, by Object.prototype.toString.
-const LOSSY = new Set(['Map', 'Set', 'WeakMap', 'WeakSet', 'Promise', 'Error', 'RegExp', 'ArrayBuffer', 'SharedArrayBuffer',
-  'DataView', 'Function', 'Symbol'].map((name) => '[object ' + name + ']'));
-const NOT_JSON = new Error('JSON cannot represent the value');
+const NOT_PLAIN = new Error('the value has more than plain JSON');
 const COMPLETE = { depth: null, maxArrayLength: null, maxStringLength: null, breakLength: Infinity, compact: true };
+const { iterator: ITERATOR, asyncIterator: ASYNC_ITERATOR } = Symbol;
 
-function tooLarge(message) {
-  const error = new RangeError(message);
-  error.name = 'ResultTooLarge';
-  error.stack = '';
-  return error;
-}
-
-/** Returns the value as JSON, with integers of any size, or null if JSON would lose something. */
-function asJSON(value) {
-  let big = false, json;
-  try {
-    json = stringify(value, (_, part) => {
-      switch (typeof part) {
-        case 'number':
-          if (part - part !== 0) throw NOT_JSON;   // NaN or infinite
-          break;
-        case 'bigint': big = true; return BIG + part;
-        case 'function': case 'symbol': throw NOT_JSON;
-        case 'object':
-          if (part !== null && LOSSY.has(apply(tagOf, part, []))) throw NOT_JSON;
-      }
-      return part;
-    });
-  } catch (error) {
-    return null;                 // circular, nested too deeply, or a toJSON that throws
+/**
+ * Measures values that JSON.stringify represents completely: null, booleans, finite numbers, texts, arrays and plain objects.
+ * Throws NOT_PLAIN at any other one, and ResultTooLarge as soon as the JSON must be longer than the limit.
+ */
+class PlainMeasure {
+  constructor(limit) {
+    this.limit = limit;
+    this.left = limit + 1;             // each value is counted with a comma
   }
-  if (json === undefined) return null;
-  if (big) json = json.replace(new RegExp(stringify(BIG).slice(0, -1).replace('\\', '\\\\') + '(-?\\d+)"', 'g'), '$1');
-  return json.length > 2 * MAX_RESULT_DEPTH && depthOf(json) > MAX_RESULT_DEPTH ? null : wellFormed(json);
-}
 
-function depthOf(json) {
-  let depth = 0, deepest = 0;
-  for (let at = 0; at < json.length; at++) {
-    switch (json.charCodeAt(at)) {
-      case 0x22: at = afterString(json, at) - 1; break;
-      case 0x5b: case 0x7b: deepest = Math.max(deepest, ++depth); break;
-      case 0x5d: case 0x7d: depth--;
+  take(size) {
+    this.left -= size;
+    if (this.left < 0) throw tooLarge(this.limit);
+  }
+
+  value(value, depth) {
+    switch (typeof value) {
+      case 'string': this.take(value.length + 3); break;
+      case 'number':
+        if (value - value !== 0) throw NOT_PLAIN;    // NaN or infinite
+        this.take(2);
+        break;
+      case 'boolean': case 'undefined': this.take(5); break;
+      case 'object':
+        if (value === null) this.take(5);
+        else this.object(value, depth);
+        break;
+      default: throw NOT_PLAIN;
     }
   }
-  return deepest;
+
+  object(value, depth) {
+    if (depth === MAX_RESULT_DEPTH || value.toJSON !== undefined) throw NOT_PLAIN;
+    this.take(2);
+    if (isArray(value)) {
+      if (2 * value.length > this.left) throw tooLarge(this.limit);
+      for (let i = 0; i < value.length; i++) this.value(value[i], depth + 1);
+      return;
+    }
+    const prototype = getPrototypeOf(value);
+    if (prototype !== ObjectPrototype && prototype !== null) throw NOT_PLAIN;
+    if (value[ITERATOR] !== undefined || ASYNC_ITERATOR && value[ASYNC_ITERATOR] !== undefined) throw NOT_PLAIN;
+    const keys = keysOf(value);
+    for (let i = 0; i < keys.length; i++) {
+      const member = value[keys[i]];
+      if (member === undefined) continue;            // omitted
+      this.take(keys[i].length + 3);
+      this.value(member, depth + 1);
+    }
+  }
+}
+
+/** Returns the JSON of a value that has only plain JSON, otherwise null. */
+function plainJSON(value, limit) {
+  try {
+    new PlainMeasure(limit).value(value, 0);
+    return wellFormed(stringify(value));
+  } catch (error) {
+    if (error !== NOT_PLAIN && !(error instanceof RangeErrorOfNode)) throw error;
+    if (error.name === 'ResultTooLarge') throw error;
+    return null;                       // RangeError: it is nested deeply
+  }
 }
 
 /** Returns the whole value as text, or a shortened text if Node fails because it is nested too deeply. */
@@ -64,29 +86,38 @@ function shown(value) {
   }
 }
 
-/** Returns the fields result and resultText of a value. Throws ResultTooLarge if one exceeds the limit. */
-function encoded(value, limit) {
-  let json = null, text = null;
-  switch (typeof value) {
-    case 'string': json = quote(value); break;
-    case 'boolean': case 'bigint': json = textOf(value); break;
-    case 'number':
-      if (value - value === 0) json = stringify(value);
-      else text = textOf(value);
-      break;
-    case 'undefined': json = 'null'; text = 'undefined'; break;
-    default:
-      json = value === null ? 'null' : asJSON(value);
-      if (json === null) text = shown(value);
-  }
+/** The fields result and resultText of an outcome. Throws ResultTooLarge if one exceeds the limit. */
+function fields(json, text, limit) {
   if (text !== null) text = quote(text);
   for (const part of [json, text]) {
-    if (part !== null && part.length * 3 > limit && Buffer.byteLength(part) > limit) {
-      throw tooLarge('the result has ' + Buffer.byteLength(part) + ' bytes, more than the limit of ' + limit +
-        ': return less, or store the data elsewhere and return a reference to it');
-    }
+    if (part !== null && part.length * 3 > limit && Buffer.byteLength(part) > limit) throw tooLarge(limit, Buffer.byteLength(part));
   }
   return (json === null ? '' : '"result":' + json + ',') + (text === null ? '' : '"resultText":' + text + ',');
 }
 
-module.exports = { encoded };
+/**
+ * Encodes a value: {fields, consumed, drain}.
+ *
+ * `fields` are those of the outcome. They are null if the value contains asynchronous iterators: drain() consumes these and
+ * returns a promise of the fields. `consumed` says that code of the user ran: an iterator was consumed.
+ */
+function encode(value, limit) {
+  switch (typeof value) {
+    case 'string':
+      if (value.length > limit) throw tooLarge(limit, Buffer.byteLength(quote(value)));
+      return { fields: fields(quote(value), null, limit), consumed: false, drain: null };
+    case 'number':
+      return { fields: value - value === 0 ? fields(stringify(value), null, limit) : fields(null, textOf(value), limit),
+        consumed: false, drain: null };
+    case 'boolean': return { fields: fields(textOf(value), null, limit), consumed: false, drain: null };
+    case 'undefined': return { fields: fields('null', 'undefined', limit), consumed: false, drain: null };
+  }
+  const json = value === null ? 'null' : plainJSON(value, limit);
+  if (json !== null) return { fields: fields(json, null, limit), consumed: false, drain: null };
+  const writer = new ResultWriter(limit), finished = () => fields(writer.text(), writer.textDiffers() ? shown(value) : null, limit);
+  writer.root(value);
+  if (writer.pending.length) return { fields: null, consumed: true, drain: () => writer.drain().then(finished) };
+  return { fields: finished(), consumed: writer.consumed, drain: null };
+}
+
+module.exports = { encode };

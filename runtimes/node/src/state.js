@@ -55,6 +55,7 @@ class WorkerState {
     this.busySince = now;              // when the child got work, or when outcomes were last read
 
     this.loadError = null;
+    this.loadOutput = null;            // what the module printed while it was loaded, not reported yet
     this.loadDelay = 0;
     this.spawnAt = now;
 
@@ -64,6 +65,7 @@ class WorkerState {
     this.reporting = [];               // its outcomes
     this.calledAt = null;
     this.bodyLimit = MAX_BODY;
+    this.countLimit = Infinity;        // outcomes in one call, after the exchange has refused one
     this.roundTrip = 0.005;
     this.urgent = false;               // call at once
     this.lastCallEmpty = false;        // the last call that wanted inputs brought none
@@ -262,7 +264,7 @@ class WorkerState {
   /** Begins a call: returns its fields except the outcomes, which are in `reporting`. */
   beginCall(call, child, now) {
     let size = 0, count = 0;
-    while (count < this.done.length && (!count || size + this.done[count][1].length <= this.bodyLimit)) {
+    while (count < Math.min(this.done.length, this.countLimit) && (!count || size + this.done[count][1].length <= this.bodyLimit)) {
       size += this.done[count++][1].length;
     }
     this.reporting = this.done.splice(0, count);
@@ -282,6 +284,10 @@ class WorkerState {
     if (this.loadError !== null) {
       fields.loadError = this.loadError;
       this.loadError = null;
+    }
+    if (this.loadOutput !== null) {
+      fields.loadOutput = this.loadOutput;
+      this.loadOutput = null;
     }
     if (device !== undefined) fields.device = device;
     if (this.suspects.length) {
@@ -312,6 +318,7 @@ class WorkerState {
   answered(answer, now) {
     const { fields, at } = this.calling, took = now - at, inputs = answer.inputs;
     this.sequence++;
+    this.countLimit *= 2;
     this.reporting = [];
     this.calling = null;
     this.queue = this.queue.concat(inputs);
@@ -336,14 +343,37 @@ class WorkerState {
 
   /** Takes a 413: the outcomes go in several calls. One that is too large alone is replaced, by `replace(index, data)`. */
   tooLarge(replace) {
-    const { fields } = this.calling;
-    if (this.reporting.length === 1) {
-      const [index, data] = this.reporting[0];
-      this.reporting[0] = [index, replace(index, data)];
-    }
+    if (this.reporting.length === 1) this.replaceOutcome(replace);
     this.bodyLimit = Math.max(1 << 16, this.reporting.reduce((sum, pair) => sum + pair[1].length, 0) >> 1);
+    this.reportAgain();
+  }
+
+  /**
+   * Takes a 400: the outcomes go in several calls, until the one that the exchange refuses is alone. It is replaced, by
+   * `replace(index, data)`, once. Returns false if the reason is not an outcome.
+   */
+  refused(replace) {
+    if (!this.reporting.length) return false;
+    if (this.reporting.length === 1) {
+      if (this.reporting[0][2]) return false;
+      this.replaceOutcome(replace);
+    }
+    this.countLimit = Math.max(1, this.reporting.length >> 1);
+    this.reportAgain();
+    return true;
+  }
+
+  replaceOutcome(replace) {
+    const [index, data] = this.reporting[0];
+    this.reporting[0] = [index, replace(index, data), true];
+  }
+
+  /** Puts back what a refused call reported. */
+  reportAgain() {
+    const { fields } = this.calling;
     this.done = this.reporting.concat(this.done);
     this.loadError = this.loadError || fields.loadError || null;
+    this.loadOutput = this.loadOutput || fields.loadOutput || null;
     this.suspects = Array.from(expand(fields.suspects)).concat(this.suspects);
     this.reporting = [];
     this.calling = null;

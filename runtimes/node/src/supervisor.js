@@ -11,7 +11,9 @@ const { wellFormed } = require('./json');
 const { Memory } = require('./memory');
 const { parse, stringify } = require('./natives');
 const { processes, zombies } = require('./processes');
+const { sharedMemoryAdvice } = require('./sharedmemory');
 const { Schedule, WorkerState } = require('./state');
+const { Surroundings } = require('./surroundings');
 const { WITHOUT_OUTCOME, activityOf, deathOf, termination } = require('./termination');
 
 const MAX_LIVE = 64 << 10;       // bytes of each stream that one call reports of the input that executes
@@ -41,6 +43,7 @@ class Supervisor {
     this.step = this.step.bind(this);
     this.changed = this.changed.bind(this);
     this.memory = new Memory(CGROUPS);
+    this.surroundings = new Surroundings(environment, CGROUPS);
     this.memoryAt = this.stopCheckAt = now;
     this.zombieCheckAt = now + ZOMBIE_CHECK_INTERVAL;
     for (const name of IGNORED_SIGNALS) {
@@ -103,7 +106,7 @@ class Supervisor {
 
   spawn() {
     this.memory.killedSince();
-    this.child = new ChildHandle(this.code, this.state.limits, this.containerStreams, this.changed, () => {
+    this.child = new ChildHandle(this.code, this.surroundings.prepare(), this.state.limits, this.containerStreams, this.changed, () => {
       if (this.state.liveDelay === null || this.outputPending) return;
       this.outputPending = true;
       this.changed();
@@ -114,7 +117,10 @@ class Supervisor {
     const child = this.child;
     if (child === null) return;
     const loading = child.loading, done = child.collect();
-    if (loading && !child.loading) this.state.loaded();
+    if (loading && !child.loading) {
+      this.state.loaded();
+      this.state.loadOutput = child.loadOutput || this.state.loadOutput;
+    }
     this.state.addOutcomes(done, now);
   }
 
@@ -140,6 +146,7 @@ class Supervisor {
       // Processes or descriptors are exhausted, which may be temporary.
       this.child = null;
       child.close();
+      this.surroundings.clean();
       this.notLoaded(errorObject('ProcessNotStarted', 'no process could be started for the module: ' + child.failure.message),
         schedule.now);
       return;
@@ -216,6 +223,7 @@ class Supervisor {
     // In a call of several inputs all claimed ones have begun. A child with one input a call may have claimed the next.
     const ended = child.begun ? child.given.splice(0, state.batchSize > 1 ? child.given.length : 1) : [];
     if (child.loading) {
+      state.loadOutput = child.printedWhileLoading() || state.loadOutput;
       this.notLoaded(child.loadError || errorObject(reason.type, reason.message), now);
     } else if (ended.length) {
       if (reason === WITHOUT_OUTCOME) state.urgent = true;       // the input goes back
@@ -225,6 +233,7 @@ class Supervisor {
     }
     state.requeue(child.given.filter((item) => !child.ignored.has(item[0])));    // claimed and not begun
     child.close();
+    this.surroundings.clean();
     this.child = state.executing = null;
     this.checkZombies(child.zombies);
   }
@@ -234,7 +243,11 @@ class Supervisor {
     if (child.status && child.status.signal === 'SIGKILL' && this.memory.killedSince()) {
       return termination('Failed', 'OutOfMemory', this.memory.message() + ': the kernel ended the process ' + activity, true);
     }
-    return deathOf(child.status, Buffer.concat(child.streams[1].tail.parts).toString('latin1'), activity);
+    if (child.status && child.status.signal === 'SIGBUS') {
+      const death = deathOf(child.status, '', activity);
+      return Object.assign(death, { message: death.message + sharedMemoryAdvice(process.env) });
+    }
+    return deathOf(child.status, child.streams[1].tail.data(64 << 10).toString('latin1'), activity);
   }
 
   conclude(child, items, reason, now) {
@@ -311,6 +324,8 @@ class Supervisor {
       state.exitStatus = 0;
     } else if (status === 413) {
       state.tooLarge(outcomeTooLarge);
+    } else if (status === 400 && state.refused((index, data) => outcomeRefused(index, data, answer))) {
+      this.log('the exchange refuses a report, which is split: ' + answer);
     } else {
       this.log('the exchange refuses this worker (' + status + '): ' + answer);
       state.exitStatus = 1;
@@ -338,6 +353,7 @@ class Supervisor {
     const child = this.child, status = this.state.exitStatus;
     const leave = () => {
       if (child !== null) child.close();
+      this.surroundings.close();
       const deadline = monotonic() + 1;
       const look = () => {
         if (this.containerStreams.every((output) => !output.pending) || monotonic() > deadline) process.exit(status);
@@ -353,12 +369,19 @@ class Supervisor {
 }
 
 /** The outcome in place of one that the exchange does not accept. */
+function replacedOutcome(index, data, type, message) {
+  const { startTime, durationMicros } = parse(data.toString());
+  return Buffer.from(stringify({ index, status: 'Failed', error: errorObject(type, message), startTime, durationMicros }));
+}
+
 function outcomeTooLarge(index, data) {
-  const head = parse(data.toString());
-  return Buffer.from(stringify({ index, status: 'Failed',
-    error: errorObject('ResultTooLarge', 'the exchange does not accept an outcome of ' + data.length +
-      ' bytes: return less, or store the data elsewhere and return a reference to it'),
-    startTime: head.startTime, durationMicros: head.durationMicros }));
+  return replacedOutcome(index, data, 'ResultTooLarge', 'the exchange does not accept an outcome of ' + data.length +
+    ' bytes: return less, or store the data elsewhere and return a reference to it');
+}
+
+function outcomeRefused(index, data, answer) {
+  return replacedOutcome(index, data, 'ResultRefused', 'the exchange does not accept the outcome of this input (' +
+    String(answer).slice(0, 1000) + '): return a simpler value, such as a text that contains it');
 }
 
 module.exports = { Supervisor };

@@ -7,7 +7,7 @@ const { DESCRIPTORS_LOST } = require('../src/constants');
 const { errorJSON, errorObject } = require('../src/errors');
 const { compress, expand } = require('../src/indexes');
 const { readInput } = require('../src/input');
-const { encoded } = require('../src/result');
+const { encode } = require('../src/result');
 const { activityOf, deathOf } = require('../src/termination');
 
 test('indexes are compressed to ranges, in order', () => {
@@ -31,7 +31,7 @@ test('the inputs of an answer stay text, also when they look like other parts of
 test('integers of any size reach the handler, and come back', () => {
   const value = readInput(false, '[12345678901234567890, -9007199254740993, "12345678901234567890", 1.5e3]');
   assert.deepStrictEqual(value, [BigInt('12345678901234567890'), BigInt('-9007199254740993'), '12345678901234567890', 1500]);
-  assert.strictEqual(encoded(value, 1000), '"result":[12345678901234567890,-9007199254740993,"12345678901234567890",1500],');
+  assert.strictEqual(encode(value, 1000).fields, '"result":[12345678901234567890,-9007199254740993,"12345678901234567890",1500],');
 });
 
 test('an input that is not an array is the only element of the event', () => {
@@ -39,8 +39,8 @@ test('an input that is not an array is the only element of the event', () => {
 });
 
 test('a result that exceeds the limit is an error with its size', () => {
-  assert.strictEqual(encoded('x'.repeat(8), 10), '"result":"xxxxxxxx",');
-  assert.throws(() => encoded('x'.repeat(9), 10), { name: 'ResultTooLarge', message: /has 11 bytes, more than the limit of 10:/ });
+  assert.strictEqual(encode('x'.repeat(8), 10).fields, '"result":"xxxxxxxx",');
+  assert.throws(() => encode('x'.repeat(9), 10), { name: 'ResultTooLarge', message: /has 11 bytes, more than the limit of 10:/ });
 });
 
 test('a long error keeps its beginning and its end', () => {
