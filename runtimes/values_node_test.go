@@ -112,6 +112,7 @@ func TestNodeModulesOfEveryKindAreLoaded(t *testing.T) {
 		"export list":                         "const handle = (event) => 'x' + event[0];\nexport { handle as handler };\n",
 		"top-level await":                     "const x = await Promise.resolve('x');\nfunction handler(event) { return x + event[0] }\n",
 		"an import of a file beside it":       "import { x } from './helper.js';\nexport default { handler: (event) => x + event[0] };\n",
+		"an import of CommonJS beside it":     "import legacy from './legacy.js';\nexport default (event) => legacy.x + event[0];\n",
 		"an import of a package":              "import x from 'installed';\nexport default (event) => x + event[0];\n",
 		"exports.default of a compiler":       "'use strict';\nObject.defineProperty(exports, '__esModule', { value: true });\nexports.default = async (event) => 'x' + event[0];\n",
 		"before a return at the top":          "'use strict';\nfunction handler(event) { return this === undefined ? 'x' + event[0] : 'not strict' }\nif (typeof window === 'undefined') {\n  return;\n}\n",
@@ -124,6 +125,7 @@ func TestNodeModulesOfEveryKindAreLoaded(t *testing.T) {
 			writeFile(t, modules+"/installed.js", "module.exports = 'x';\n")
 			run(t, needNode(t), e, code, withEnv("NODE_PATH="+modules), func(w *worker) {
 				w.write("code/helper.js", "export const x = 'x';\n")
+				w.write("code/legacy.js", "module.exports = { x: 'x' };\n")
 				w.write("code/node_modules/installed/index.js", "module.exports = 'x';\n")
 			})
 			if got := string(e.outcome(t, 1).Result); got != `"x1"` {
@@ -151,7 +153,7 @@ func TestAnESModuleThatCannotBeLoadedIsReported(t *testing.T) {
 	}
 }
 
-func TestHandlersForAnotherRuntimeAreToldHowThisOneCallsThem(t *testing.T) {
+func TestHandlersForAnotherRuntimeFailWithHowThisOneCallsThem(t *testing.T) {
 	const called = "this runtime calls handler(event) with one argument"
 	for name, tc := range map[string]struct{ code, want string }{
 		"a callback at once":         {"exports.handler = (event, context, callback) => { callback(null, 1); };", called},

@@ -62,7 +62,7 @@ func (r *Reader) Live(ctx context.Context, run types.UID) ([]LiveOutput, error) 
 // workers' first calls.
 func (r *Reader) LoadWorkers(ctx context.Context, run types.UID) ([]int64, error) {
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) ([]int64, error) {
-		if row.ResultsDeleted() != nil {
+		if row.ResultsDeletedMicros != 0 {
 			return nil, nil
 		}
 		return tx.LoadWorkers(row.ID)
@@ -72,7 +72,7 @@ func (r *Reader) LoadWorkers(ctx context.Context, run types.UID) ([]int64, error
 // LoadOutput returns what the module of a worker printed while it was loaded, or nil.
 func (r *Reader) LoadOutput(ctx context.Context, run types.UID, worker int64) (*LoadOutput, error) {
 	return view(ctx, r.store, run, func(tx *Tx, row *Run) (*LoadOutput, error) {
-		if row.ResultsDeleted() != nil {
+		if row.ResultsDeletedMicros != 0 {
 			return nil, nil
 		}
 		return tx.LoadOutput(row.ID, worker)

@@ -932,7 +932,7 @@ const{errorObject}= require('./errors');
 const{describe,ownLines}= require('./exception');
 const{parse,stringify,textOf}= require('./natives');
 const STATEMENT = /^\s*(?:import\s*(?:[\w$*{]|["'])|export\s*(?:[{*]|(?:default|const|let|var|function|async|class)\b))/m;
-const COMMONJS = 'write it as a CommonJS module: function handler(event) { … }, or exports.handler = …, and '+
+const COMMONJS = 'write a CommonJS module: function handler(event) { … }, or exports.handler = …, and '+
 'const fs = require(\'fs\') in place of import fs from \'fs\'';
 function needsImport(code,error){
 if(STATEMENT.test(code)||/import\.meta/.test(code))return true;
@@ -1013,11 +1013,12 @@ return;
 try{
 copy = moduleFolder(code,searched,file);
 }catch(error){
-done(null,errorObject('SyntaxError',refusal.message+': no folder for an ES module ('+
+done(null,errorObject('SyntaxError',refusal.message+': no folder for it ('+
 error.message+'): '+COMMONJS));
 return;
 }
 folders.push(path.dirname(copy));
+fs.statSync(copy);
 load('file://'+encodeURI(copy)).then((exported)=>done(exported,null),failed).catch(failed);
 }
 module.exports ={importModule,needsImport};

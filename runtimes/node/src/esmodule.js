@@ -10,7 +10,7 @@ const { describe, ownLines } = require('./exception');
 const { parse, stringify, textOf } = require('./natives');
 
 const STATEMENT = /^\s*(?:import\s*(?:[\w$*{]|["'])|export\s*(?:[{*]|(?:default|const|let|var|function|async|class)\b))/m;
-const COMMONJS = 'write it as a CommonJS module: function handler(event) { … }, or exports.handler = …, and ' +
+const COMMONJS = 'write a CommonJS module: function handler(event) { … }, or exports.handler = …, and ' +
   'const fs = require(\'fs\') in place of import fs from \'fs\'';
 
 /** Whether code that is no CommonJS module may be an ES module. */
@@ -111,11 +111,13 @@ function importModule(code, searched, file, folders, refusal, done) {
   try {
     copy = moduleFolder(code, searched, file);
   } catch (error) {
-    done(null, errorObject('SyntaxError', refusal.message + ': no folder for an ES module (' +
+    done(null, errorObject('SyntaxError', refusal.message + ': no folder for it (' +
       error.message + '): ' + COMMONJS));
     return;
   }
   folders.push(path.dirname(copy));
+  // Node's realpath ends early, at a link, if the last file whose status was read is a pipe, as the streams here are.
+  fs.statSync(copy);
   load('file://' + encodeURI(copy)).then((exported) => done(exported, null), failed).catch(failed);
 }
 
