@@ -260,6 +260,39 @@ def handler(event):
 		Expect(one).NotTo(ContainSubstring("input-0"))
 	}, SpecTimeout(2*time.Minute))
 
+	It("of a module that is loaded are kept after the pods are gone, whether it loads or not", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		loaded := makeFunction(ctx, namespace, "loaded", "import sys\nprint('loading the model')\nprint('deprecated', file=sys.stderr)\n"+
+			"def handler(event):\n    print('input', event[0])\n    return event[0]\n")
+		run := startRun(ctx, loaded, builders.Inputs(2, builders.Index), withWorkers(1))
+		waitComplete(ctx, run, time.Minute)
+		Eventually(func() []corev1.Pod { return workersOf(ctx, run) }).WithContext(ctx).Should(BeEmpty())
+		log := kubectl(ctx, "get", "--raw", subresource(namespace, "functionruns/"+run.Name+"/log"))
+		Expect(log).To(MatchRegexp(`\[load \S+\] loading the model\n`))
+		Expect(log).To(MatchRegexp(`\[load \S+ err\] deprecated\n`))
+		Expect(strings.Index(log, "loading the model")).To(BeNumerically("<", strings.Index(log, "input 0")), log)
+
+		missing := makeFunction(ctx, namespace, "missing", "print('looking for weights')\nimport no_such_library\ndef handler(event): return 1\n")
+		failed := waitFinished(ctx, startRun(ctx, missing, builders.Inputs(1, builders.Index), withWorkers(1)), time.Minute)
+		Expect(failed.Status.Conditions).To(ContainElement(HaveField("Reason", v1alpha1.ReasonModuleNotLoaded)))
+		Expect(kubectl(ctx, "get", "--raw", subresource(namespace, "functionruns/"+failed.Name+"/log"))).To(ContainSubstring("looking for weights"))
+	}, SpecTimeout(2*time.Minute))
+
+	It("of an input that calls sys.exit are an exception, and its process continues", func(ctx SpecContext) {
+		function := makeFunction(ctx, newNamespace(ctx), "exits", "import os, sys\ndef handler(event):\n    if event[0] == 1:\n        sys.exit('no such image: 1')\n    return os.getpid()\n")
+		run := waitFinished(ctx, startRun(ctx, function, builders.Inputs(4, builders.Index), withWorkers(1)), time.Minute)
+		Expect(run.Status.Progress.Failed).To(BeEquivalentTo(1))
+		processes := map[string]bool{}
+		for _, o := range results(ctx, run) {
+			if o.Index == 1 {
+				Expect(o.Error).To(HaveValue(And(HaveField("Type", "SystemExit"), HaveField("Message", "no such image: 1"))))
+				continue
+			}
+			processes[string(o.Result)] = true
+		}
+		Expect(processes).To(HaveLen(1), "one process executes all other inputs")
+	}, SpecTimeout(2*time.Minute))
+
 	It("of 16 MiB are kept, and a larger one fails with a reason", func(ctx SpecContext) {
 		function := makeFunction(ctx, newNamespace(ctx), "large", "def handler(event): return 'x' * event[0]\n")
 		run := waitFinished(ctx, startRun(ctx, function, builders.Inputs(2, func(i int) any { return 16<<20 - 2 + i }), withWorkers(1)), 2*time.Minute)
