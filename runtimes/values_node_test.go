@@ -197,6 +197,9 @@ func TestNodeTracebacksShowWhatIsInAnError(t *testing.T) {
 			e := newExchange(t, 1)
 			run(t, needNode(t), e, "function handler(event) {\n  "+tc.body+"\n}\n")
 			trace := e.outcome(t, 0).Error.Traceback
+			if strings.Count(trace, "{") != strings.Count(trace, "}") || strings.Contains(trace, "matching cause stack trace") {
+				t.Errorf("the frames that are left out leave a half of something:\n%s", trace)
+			}
 			for _, want := range tc.want {
 				if !strings.Contains(trace, want) {
 					t.Errorf("the traceback lacks %q:\n%.3000s", want, trace)

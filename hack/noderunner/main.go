@@ -92,14 +92,15 @@ var token = regexp.MustCompile("(?s)" + `/\*.*?\*/|//[^\n]*|'(?:[^'\\\n]|\\.)*'|
 // expression is a regular expression as a whole.
 var expression = regexp.MustCompile(`^/(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[a-z]*`)
 
-// tight are the tokens that need no space beside them. A space between two others stays, also in an assignment, which tests edit.
+// tight are the tokens that need no space beside them. A space between two others stays. So do the spaces in the definition of a
+// constant in capitals, whose value tests replace.
 var tight = map[string]bool{",": true, ";": true, "(": true, ")": true, "{": true, "}": true, "[": true, "]": true, "?": true, ":": true,
-	"=>": true, "===": true, "!==": true, "&&": true, "||": true, "+": true}
+	"=>": true, "===": true, "!==": true, "&&": true, "||": true, "+": true, "=": true}
 
 // compact leaves out comments, indentation and spaces that mean nothing. Lines stay lines.
 func compact(text string) string {
 	var b strings.Builder
-	last, space := "\n", false
+	last, space, constant := "\n", false, false
 	for text != "" {
 		found := token.FindString(text)
 		if found == "/" && !endsOperand(last) {
@@ -119,7 +120,8 @@ func compact(text string) string {
 			last, space = "\n", false
 			continue
 		}
-		if space && last != "\n" && (!tight[last] && !tight[found] || last == found) {
+		constant = found == "=" && capitals.MatchString(last) || constant && last == "="
+		if space && last != "\n" && (!tight[last] && !tight[found] || last == found || constant) {
 			b.WriteByte(' ')
 		}
 		b.WriteString(found)
@@ -138,6 +140,9 @@ func endsOperand(last string) bool {
 	}
 	return word.MatchString(last)
 }
+
+// capitals is the name of a constant.
+var capitals = regexp.MustCompile(`^[A-Z][A-Z_0-9]+$`)
 
 var word = regexp.MustCompile(`^[\w$]+$`)
 

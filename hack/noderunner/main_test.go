@@ -60,6 +60,7 @@ func TestCommentsAndSpacesThatMeanNothingAreLeftOut(t *testing.T) {
 	const text = `
 /* A block
    of lines. */
+const LIMIT = 1 << 20;
 const pattern =
   /(?:a|b) \/ [/'] ,/y;   // behind code
 
@@ -70,7 +71,7 @@ function f(a, b) {
   f('http://a // b , c', a / b / 2, a - -b, a + +b, typeof a === 'x' ? 1 : /"/);   // don't
 }
 `
-	const want = "const pattern =\n/(?:a|b) \\/ [/'] ,/y;\nfunction f(a,b){\nfor(;;){}\n" +
+	const want = "const LIMIT = 1 << 20;\nconst pattern=\n/(?:a|b) \\/ [/'] ,/y;\nfunction f(a,b){\nfor(;;){}\n" +
 		"f('http://a // b , c',a / b / 2,a - -b,a+ +b,typeof a==='x'?1:/\"/);\n}"
 	if got := compact(text); got != want {
 		t.Errorf("left are\n%s\nand not\n%s", got, want)

@@ -13,32 +13,32 @@ function requireModule(name) {
 
 // ---- src/main.js
 definitions['./main'] = function main(require, module) {
-const{Child}= require('./child');
-const{Supervisor}= require('./supervisor');
-const REQUIRED =['SHAREDCLOUD_EXCHANGE_URL','SHAREDCLOUD_TOKEN_FILE','SHAREDCLOUD_CODE'];
+const{Child}=require('./child');
+const{Supervisor}=require('./supervisor');
+const REQUIRED = ['SHAREDCLOUD_EXCHANGE_URL','SHAREDCLOUD_TOKEN_FILE','SHAREDCLOUD_CODE'];
 function main(){
 if(process.argv[2]==='--child'){
 new Child(process.argv[3]).run();
 return;
 }
-const missing = REQUIRED.filter((name)=>!process.env[name]);
+const missing=REQUIRED.filter((name)=>!process.env[name]);
 if(missing.length){
 process.stderr.write('sharedcloud: this program is started by the operator, with '+missing.join(', ')+' in its environment\n');
-process.exitCode = 1;
+process.exitCode=1;
 return;
 }
 new Supervisor(process.env);
 }
-module.exports ={main};
+module.exports={main};
 };
 
 // ---- src/answer.js
 definitions['./answer'] = function answer(require, module) {
-const{afterValue,eachMember}= require('./json');
-const{parse}= require('./natives');
+const{afterValue,eachMember}=require('./json');
+const{parse}=require('./natives');
 function parseAnswer(text){
-const inputs =[];
-let rest = text;
+const inputs=[];
+let rest=text;
 try{
 parse(text);
 }catch(error){
@@ -47,59 +47,59 @@ if(!(error instanceof RangeError))throw error;
 eachMember(text,text.search(/\S/),(key,start)=>{
 if(key!=='inputs'||text[start]!=='[')return;
 eachMember(text,start,(_,at)=>{
-const item =[0,false,''];
+const item=[0,false,''];
 eachMember(text,at,(name,from)=>{
-const raw =()=>text.slice(from,afterValue(text,from));
-if(name==='index')item[0]= Number(raw());
-if(name==='json')item[2]= raw();
+const raw=()=>text.slice(from,afterValue(text,from));
+if(name==='index')item[0]=Number(raw());
+if(name==='json')item[2]=raw();
 if(name==='literal'){
-item[1]= true;
-item[2]= parse(raw());
+item[1]=true;
+item[2]=parse(raw());
 }
 });
 inputs.push(item);
 });
-rest = text.slice(0,start)+'[]'+text.slice(afterValue(text,start));
+rest=text.slice(0,start)+'[]'+text.slice(afterValue(text,start));
 });
-const answer = parse(rest);
-answer.inputs = inputs;
+const answer=parse(rest);
+answer.inputs=inputs;
 return answer;
 }
-module.exports ={parseAnswer};
+module.exports={parseAnswer};
 };
 
 // ---- src/channel.js
 definitions['./channel'] = function channel(require, module) {
-const{CLAIM,DESCRIPTORS_LOST,LIMITS,MAX_CLAIMS}= require('./constants');
-const{readSome,writeAll}= require('./descriptors');
-const{bufferFrom,parse,reallyExit,writeSync}= require('./natives');
+const{CLAIM,DESCRIPTORS_LOST,LIMITS,MAX_CLAIMS}=require('./constants');
+const{readSome,writeAll}=require('./descriptors');
+const{bufferFrom,parse,reallyExit,writeSync}=require('./natives');
 const CLAIMS = 3,RESULT = 4,CONTROL = 5,OUT = 6,ERR = 7;
 class Channel{
 constructor(){
-this.record = Buffer.alloc(CLAIM);
-this.inputs = new Map();
-this.limit = LIMITS.resultBytes;
-this.batchSize = 1;
-this.mark = Buffer.alloc(0);
-this.parts = null;
-this.received = this.needed = 0;
-this.unannounced = 0;
+this.record=Buffer.alloc(CLAIM);
+this.inputs=new Map();
+this.limit=LIMITS.resultBytes;
+this.batchSize=1;
+this.mark=Buffer.alloc(0);
+this.parts=null;
+this.received=this.needed=0;
+this.unannounced=0;
 }
 claim(){
-const size = readSome(CLAIMS,this.record);
+const size=readSome(CLAIMS,this.record);
 if(size < 0)return null;
 if(size!==CLAIM)this.exit(null);
 return{number:this.record.readUInt32LE(0),announced:this.record[4]!==0};
 }
 claimMore(count){
-const records = Buffer.alloc(CLAIM * count),size = readSome(CLAIMS,records),numbers =[];
-for(let at = 0;at+CLAIM <= size;at+= CLAIM)numbers.push(records.readUInt32LE(at));
+const records=Buffer.alloc(CLAIM * count),size=readSome(CLAIMS,records),numbers=[];
+for(let at=0;at+CLAIM <=size;at+=CLAIM)numbers.push(records.readUInt32LE(at));
 return numbers;
 }
 receive(){
-const buffer = Buffer.allocUnsafe(64 << 10);
+const buffer=Buffer.allocUnsafe(64 << 10);
 for(;;){
-const size = readSome(CONTROL,buffer);
+const size=readSome(CONTROL,buffer);
 if(size===0)reallyExit.call(process,0);
 if(size < 0)return;
 this.push(bufferFrom(buffer.slice(0,size)));
@@ -108,39 +108,39 @@ this.push(bufferFrom(buffer.slice(0,size)));
 push(data){
 if(this.parts!==null){
 this.parts.push(data);
-this.received+= data.length;
+this.received+=data.length;
 if(this.received < this.needed)return;
-data = Buffer.concat(this.parts);
-this.parts = null;
+data=Buffer.concat(this.parts);
+this.parts=null;
 }
-let at = 0;
-while(data.length - at >= 4){
-const size = data.readUInt32LE(at);
+let at=0;
+while(data.length - at >=4){
+const size=data.readUInt32LE(at);
 if(data.length - at - 4 < size)break;
 this.take(parse(data.toString('utf8',at+4,at+4+size)));
-at+= 4+size;
+at+=4+size;
 }
-const rest = data.slice(at);
+const rest=data.slice(at);
 if(rest.length){
-this.parts =[rest];
-this.received = rest.length;
-this.needed = rest.length < 4?4:4+rest.readUInt32LE(0);
+this.parts=[rest];
+this.received=rest.length;
+this.needed=rest.length < 4?4:4+rest.readUInt32LE(0);
 }
 }
 take(message){
-if(message.mark)this.mark = bufferFrom(message.mark,'hex');
-this.limit = message.limit;
-this.batchSize = message.batchSize||1;
+if(message.mark)this.mark=bufferFrom(message.mark,'hex');
+this.limit=message.limit;
+this.batchSize=message.batchSize||1;
 if(!message.items)return;
 for(const number of this.inputs.keys()){
-if(number >= message.first - MAX_CLAIMS)break;
+if(number >=message.first - MAX_CLAIMS)break;
 this.inputs.delete(number);
 }
 message.items.forEach((item,i)=>this.inputs.set(message.first+i,item));
 }
 report(line){
-const data = bufferFrom(line,'utf8');
-if(data.length <= 32 << 10){
+const data=bufferFrom(line,'utf8');
+if(data.length <=32 << 10){
 writeAll(RESULT,data);
 return;
 }
@@ -149,7 +149,7 @@ this.notify();
 writeAll(RESULT,data.slice(4096));
 }
 notify(){
-this.unannounced = 0;
+this.unannounced=0;
 try{
 writeSync(CONTROL,'!');
 }catch(error){
@@ -161,7 +161,7 @@ writeAll(OUT,this.mark);
 writeAll(ERR,this.mark);
 }
 exit(error){
-const gone = error&&(error.code==='EPIPE'||error.code==='ECONNRESET');
+const gone=error&&(error.code==='EPIPE'||error.code==='ECONNRESET');
 if(error&&!gone&&error.code!=='EBADF'){
 try{
 writeAll(2,bufferFrom('sharedcloud: '+(error.stack||error)+'\n'));
@@ -171,41 +171,41 @@ writeAll(2,bufferFrom('sharedcloud: '+(error.stack||error)+'\n'));
 reallyExit.call(process,gone?0:DESCRIPTORS_LOST);
 }
 }
-module.exports ={Channel,CONTROL,OUT,ERR};
+module.exports={Channel,CONTROL,OUT,ERR};
 };
 
 // ---- src/child.js
 definitions['./child'] = function child(require, module) {
-const fs = require('fs');
-const net = require('net');
-const path = require('path');
-const{Channel,CONTROL,ERR,OUT}= require('./channel');
-const{ChildStreams}= require('./childstreams');
-const{errorJSON}= require('./errors');
-const{describe,neverSettled}= require('./exception');
-const{readInput}= require('./input');
-const{quote}= require('./json');
+const fs=require('fs');
+const net=require('net');
+const path=require('path');
+const{Channel,CONTROL,ERR,OUT}=require('./channel');
+const{ChildStreams}=require('./childstreams');
+const{errorJSON}=require('./errors');
+const{describe,neverSettled}=require('./exception');
+const{readInput}=require('./input');
+const{quote}=require('./json');
 const{
 PromiseOfNode,apply,hrtime,immediately,isPromise,promiseThen,reallyExit,wall,
-}= require('./natives');
-const{encode}= require('./result');
-const{eventResults,resultOf}= require('./results');
-const{callbackError,expectsCallback,withSignature}= require('./signature');
-const{loadHandler}= require('./usermodule');
+}=require('./natives');
+const{encode}=require('./result');
+const{eventResults,resultOf}=require('./results');
+const{callbackError,expectsCallback,withSignature}=require('./signature');
+const{loadHandler}=require('./usermodule');
 function newCall(index,parts){
 return{index,started:wall(),before:hrtime(),spent:null,outcome:null,error:null,waits:false,encoding:false,parts};
 }
 class Child{
 constructor(file){
-this.file = file;
-this.folders =[path.dirname(file)];
-this.channel = new Channel();
-this.call = null;
-this.number = -1;
-this.numbers = null;
-this.announced = false;
-this.state = 'loading';
-this.count = 0;
+this.file=file;
+this.folders=[path.dirname(file)];
+this.channel=new Channel();
+this.call=null;
+this.number=-1;
+this.numbers=null;
+this.announced=false;
+this.state='loading';
+this.count=0;
 }
 run(){
 this.channel.receive();
@@ -213,13 +213,13 @@ try{
 fs.writeFileSync('/proc/self/oom_score_adj','1000');
 }catch(error){
 }
-this.streams = new ChildStreams([OUT,ERR]);
+this.streams=new ChildStreams([OUT,ERR]);
 process.on('uncaughtException',(error)=>this.uncaught('uncaughtException',error));
 process.on('unhandledRejection',(error)=>this.uncaught('unhandledRejection',error));
 process.on('beforeExit',()=>this.neverSettles());
-this.control = new net.Socket({fd:CONTROL,readable:true,writable:true,allowHalfOpen:true});
+this.control=new net.Socket({fd:CONTROL,readable:true,writable:true,allowHalfOpen:true});
 this.control.unref();
-const exit = process.exit.bind(process),finish = reallyExit.bind(process);
+const exit=process.exit.bind(process),finish=reallyExit.bind(process);
 loadHandler(this.file,this.folders,({handler,error})=>{
 if(error!==null)this.reportLoadError(error);
 immediately(()=>this.loaded(handler,exit,finish));
@@ -227,13 +227,13 @@ immediately(()=>this.loaded(handler,exit,finish));
 }
 loaded(handler,exit,finish){
 if(this.state!=='loading')return;
-this.handler = handler;
+this.handler=handler;
 this.control.ref();
 this.streams.remember();
 this.channel.markOutput();
 this.channel.report('>\n');
 this.channel.notify();
-this.state = 'idle';
+this.state='idle';
 this.control.on('data',(data)=>{
 this.channel.push(data);
 this.resume();
@@ -243,7 +243,7 @@ this.control.on('error',()=>finish(0));
 this.resume();
 }
 reportLoadError(error){
-this.state = 'ended';
+this.state='ended';
 this.streams.showError(error);
 this.channel.report('<'+errorJSON(error)+'\n');
 this.channel.notify();
@@ -258,10 +258,10 @@ this.channel.exit(error);
 }
 }
 claim(){
-const claimed = this.channel.claim();
+const claimed=this.channel.claim();
 if(claimed===null)return false;
-this.number = claimed.number;
-this.announced = claimed.announced;
+this.number=claimed.number;
+this.announced=claimed.announced;
 return true;
 }
 next(){
@@ -271,21 +271,21 @@ if(this.announced)this.channel.notify();
 this.begin();
 }
 begin(){
-const inputs = this.channel.inputs;
+const inputs=this.channel.inputs;
 if(!inputs.has(this.number))this.channel.receive();
-const item = inputs.get(this.number);
-this.state = item?'busy':'starting';
+const item=inputs.get(this.number);
+this.state=item?'busy':'starting';
 if(!item)return;
 if(this.channel.batchSize > 1){
 this.beginBatch();
 return;
 }
 inputs.delete(this.number);
-const call = newCall(item[0],null);
-this.call = call;
+const call=newCall(item[0],null);
+this.call=call;
 let event;
 try{
-event = readInput(item[1],item[2]);
+event=readInput(item[1],item[2]);
 }catch(error){
 this.fail(call,error);
 return;
@@ -293,46 +293,46 @@ return;
 this.invoke(call,event);
 }
 beginBatch(){
-const inputs = this.channel.inputs;
+const inputs=this.channel.inputs;
 if(this.numbers===null){
-this.numbers =[this.number].concat(this.channel.claimMore(this.channel.batchSize - 1));
+this.numbers=[this.number].concat(this.channel.claimMore(this.channel.batchSize - 1));
 this.channel.report('*'+this.numbers.length+'\n');
 this.channel.notify();
 }
-const arrived =()=>this.numbers.every((number)=>inputs.has(number));
+const arrived=()=>this.numbers.every((number)=>inputs.has(number));
 if(!arrived())this.channel.receive();
-this.state = arrived()?'busy':'starting';
+this.state=arrived()?'busy':'starting';
 if(this.state==='starting')return;
-const call = newCall(-1,[]);
-this.call = call;
-const events =[];
+const call=newCall(-1,[]);
+this.call=call;
+const events=[];
 for(const number of this.numbers){
-const item = inputs.get(number),part ={index:item[0],unreadable:false,outcome:null,error:null};
+const item=inputs.get(number),part={index:item[0],unreadable:false,outcome:null,error:null};
 inputs.delete(number);
 call.parts.push(part);
 try{
 events.push(readInput(item[1],item[2]));
 }catch(error){
-part.unreadable = true;
-part.error = describe(error,this.folders);
+part.unreadable=true;
+part.error=describe(error,this.folders);
 }
 }
-this.numbers = null;
+this.numbers=null;
 if(events.length)this.invoke(call,events);
 else this.succeed(call,events);
 }
 invoke(call,event){
-let value,settled = true;
+let value,settled=true;
 try{
-call.before = hrtime();
-const handler = this.handler;
-value = handler(event);
+call.before=hrtime();
+const handler=this.handler;
+value=handler(event);
 if(value!==null&&(typeof value==='object'||typeof value==='function')){
-const then = value.then;
+const then=value.then;
 if(typeof then==='function'){
-settled = false;
+settled=false;
 this.wait(call);
-const promise = new PromiseOfNode((resolve,reject)=>apply(then,value,[resolve,reject]));
+const promise=new PromiseOfNode((resolve,reject)=>apply(then,value,[resolve,reject]));
 apply(promiseThen,promise,[(result)=>this.succeed(call,result),(error)=>this.fail(call,error)]);
 }
 }
@@ -345,11 +345,11 @@ else if(settled)this.succeed(call,value);
 }
 succeed(call,value){
 if(call.outcome!==null||call.encoding)return;
-call.encoding = true;
-call.spent = hrtime(call.before);
+call.encoding=true;
+call.spent=hrtime(call.before);
 let waits;
 try{
-waits = call.parts===null?this.encodeOne(call,value):this.encodeEach(call,value);
+waits=call.parts===null?this.encodeOne(call,value):this.encodeEach(call,value);
 }catch(error){
 this.fail(call,error);
 return;
@@ -361,61 +361,61 @@ return;
 this.wait(call);
 apply(promiseThen,waits,[()=>{
 if(this.call!==call)return;
-call.spent = hrtime(call.before);
+call.spent=hrtime(call.before);
 this.settle(call);
 },(error)=>this.fail(call,error)]);
 }
 wait(call){
-call.waits = true;
+call.waits=true;
 this.control.unref();
 }
 encodeOne(call,value){
-const{fields,consumed,drain}= encode(value,this.channel.limit);
-const put =(text)=>{
-if(call.outcome===null)call.outcome = '"status":"Succeeded",'+text;
+const{fields,consumed,drain}=encode(value,this.channel.limit);
+const put=(text)=>{
+if(call.outcome===null)call.outcome='"status":"Succeeded",'+text;
 };
 if(drain!==null)return apply(promiseThen,drain(),[put]);
 put(fields);
-if(consumed)call.spent = hrtime(call.before);
+if(consumed)call.spent=hrtime(call.before);
 return null;
 }
 encodeEach(call,values){
-const parts = call.parts.filter((part)=>!part.unreadable);
-const put =(results)=>{
-const drains =[];
+const parts=call.parts.filter((part)=>!part.unreadable);
+const put=(results)=>{
+const drains=[];
 parts.forEach((part,i)=>{
 try{
-const{fields,drain}= encode(resultOf(results[i]),this.channel.limit);
-if(drain===null)part.outcome = '"status":"Succeeded",'+fields;
+const{fields,drain}=encode(resultOf(results[i]),this.channel.limit);
+if(drain===null)part.outcome='"status":"Succeeded",'+fields;
 else drains.push({part,drain});
 }catch(error){
-part.error = describe(error,this.folders);
+part.error=describe(error,this.folders);
 }
 });
 if(drains.length)return this.drainEach(call,drains);
-if(call.outcome===null)call.outcome = '';
+if(call.outcome===null)call.outcome='';
 return null;
 };
-const results = eventResults(values,parts.length);
-const waits = isPromise(results)?apply(promiseThen,results,[put]):put(results);
-if(waits===null)call.spent = hrtime(call.before);
+const results=eventResults(values,parts.length);
+const waits=isPromise(results)?apply(promiseThen,results,[put]):put(results);
+if(waits===null)call.spent=hrtime(call.before);
 return waits;
 }
 async drainEach(call,drains){
 for(const{part,drain}of drains){
 try{
-part.outcome = '"status":"Succeeded",'+await drain();
+part.outcome='"status":"Succeeded",'+await drain();
 }catch(error){
-part.error = describe(error,this.folders);
+part.error=describe(error,this.folders);
 }
 }
-if(call.outcome===null)call.outcome = '';
+if(call.outcome===null)call.outcome='';
 }
 fail(call,error){
 if(call.outcome!==null)return;
-call.spent = hrtime(call.before);
-call.outcome = '"status":"Failed",';
-call.error = describe(withSignature(error,this.handler),this.folders);
+call.spent=hrtime(call.before);
+call.outcome='"status":"Failed",';
+call.error=describe(withSignature(error,this.handler),this.folders);
 this.settle(call);
 }
 settle(call){
@@ -430,29 +430,29 @@ this.channel.exit(error);
 }
 conclude(call){
 if(this.call!==call)return;
-this.call = null;
-const spent = Math.floor(call.spent[0]* 1e6+call.spent[1]/ 1e3);
+this.call=null;
+const spent=Math.floor(call.spent[0]* 1e6+call.spent[1]/ 1e3);
 if(call.error!==null){
 this.streams.showError(call.error);
-call.outcome = '"status":"Failed","error":'+errorJSON(call.error)+',';
+call.outcome='"status":"Failed","error":'+errorJSON(call.error)+',';
 }
 this.streams.restore();
-const check = spent > 9||this.streams.failed()||++this.count % 16===0;
-const ended = this.state==='ended'||check&&this.streams.damaged();
+const check=spent > 9||this.streams.failed()||++this.count % 16===0;
+const ended=this.state==='ended'||check&&this.streams.damaged();
 if(call.parts!==null)this.failEach(call);
 this.channel.markOutput();
-const line = call.parts===null?this.line(call,call.index,call.outcome,spent):this.reportBatch(call,spent);
+const line=call.parts===null?this.line(call,call.index,call.outcome,spent):this.reportBatch(call,spent);
 if(ended){
-this.state = 'ended';
+this.state='ended';
 this.channel.report('!'+line);
 this.channel.notify();
 return;
 }
-const more = this.claim();
+const more=this.claim();
 this.channel.report(more?line+'*\n':line);
 this.channel.unannounced++;
-if(!more||this.announced||this.channel.unannounced >= 64)this.channel.notify();
-this.state = 'idle';
+if(!more||this.announced||this.channel.unannounced >=64)this.channel.notify();
+this.state='idle';
 if(more)this.begin();
 }
 line(call,index,outcome,spent){
@@ -461,140 +461,140 @@ return '{"index":'+index+','+outcome+'"startTime":'+call.started * 1000+',"durat
 failEach(call){
 for(const part of call.parts){
 if(call.error!==null&&!part.unreadable){
-part.outcome = call.outcome;
+part.outcome=call.outcome;
 }else if(part.error!==null){
 this.streams.showError(part.error);
-part.outcome = '"status":"Failed","error":'+errorJSON(part.error)+',';
+part.outcome='"status":"Failed","error":'+errorJSON(part.error)+',';
 }
 }
 }
 reportBatch(call,spent){
-const each = Math.floor(spent / call.parts.length);
-let line = '';
+const each=Math.floor(spent / call.parts.length);
+let line='';
 call.parts.forEach((part,i)=>{
 if(i)this.channel.report(line);
-line =(i?',':'')+this.line(call,part.index,part.outcome,each);
-part.outcome = null;
+line=(i?',':'')+this.line(call,part.index,part.outcome,each);
+part.outcome=null;
 });
 return line;
 }
 uncaught(name,error){
 if(process.listenerCount(name)> 1)return;
 if(this.state==='loading')this.reportLoadError(describe(error,this.folders));
-const call = this.call;
+const call=this.call;
 if(call!==null){
-this.state = 'ended';
-call.error = describe(withSignature(error,this.handler),this.folders);
+this.state='ended';
+call.error=describe(withSignature(error,this.handler),this.folders);
 if(call.outcome===null)this.fail(call,error);
 }else if(this.state!=='ended'){
-this.state = 'ended';
-const described = describe(error,this.folders);
+this.state='ended';
+const described=describe(error,this.folders);
 this.streams.showError(described);
 this.channel.report('~'+quote(described.type+': '+described.message)+'\n');
 this.channel.notify();
 }
 }
 neverSettles(){
-const call = this.call;
+const call=this.call;
 if(this.state==='loading')this.reportLoadError(describe(neverSettled('what the module awaits while it is loaded'),this.folders));
 if(call===null||call.outcome!==null)return;
 this.fail(call,neverSettled('the promise that the handler returned'+(call.encoding?' in its result':'')));
 }
 }
-module.exports ={Child};
+module.exports={Child};
 };
 
 // ---- src/childhandle.js
 definitions['./childhandle'] = function childhandle(require, module) {
-const childProcess = require('child_process');
-const crypto = require('crypto');
-const fs = require('fs');
-const{CLAIM,MARK,MAX_CLAIMS,RUNNER}= require('./constants');
-const{monotonic,readSome}= require('./descriptors');
-const{wellFormed}= require('./json');
-const{parse,stringify,writeSync}= require('./natives');
-const{OutputStream,SocketReader}= require('./output');
-const{processes,send,tree,zombies}= require('./processes');
-const{socketPairs}= require('./sockets');
+const childProcess=require('child_process');
+const crypto=require('crypto');
+const fs=require('fs');
+const{CLAIM,MARK,MAX_CLAIMS,RUNNER}=require('./constants');
+const{monotonic,readSome}=require('./descriptors');
+const{wellFormed}=require('./json');
+const{parse,stringify,writeSync}=require('./natives');
+const{OutputStream,SocketReader}=require('./output');
+const{processes,send,tree,zombies}=require('./processes');
+const{socketPairs}=require('./sockets');
 const MAX_LOAD_OUTPUT = 8 << 10;
 const MAX_UNSENT = 1 << 20;
 function loadOutputOf(tails){
-const[stdout,stderr]= tails.map((tail)=>tail.text(MAX_LOAD_OUTPUT)),fields ={};
-if(stdout)fields.stdout = stdout;
-if(stderr)fields.stderr = stderr;
+const[stdout,stderr]=tails.map((tail)=>tail.text(MAX_LOAD_OUTPUT)),fields={};
+if(stdout)fields.stdout=stdout;
+if(stderr)fields.stderr=stderr;
 return stdout||stderr?fields:null;
 }
 class ChildHandle{
 constructor(code,environment,limits,containerStreams,changed,onOutput){
-this.limits = limits;
-this.changed = changed;
-this.onOutput = onOutput;
-this.number = 0;
-this.given =[];
-this.begun = 0;
-this.lines =[];
-this.done =[];
-this.loading = true;
-this.loadError = this.status = this.pid = null;
-this.loadOutput = null;
-this.replaced = false;
-this.uncaught = null;
-this.unsent = 0;
-this.ignored = new Set();
-this.failure = null;
-this.started = monotonic();
-this.zombies = 0;
-this.streams =[];
-this.containerStreams = containerStreams;
-this.mark = crypto.randomBytes(MARK);
-this.record = Buffer.alloc(MAX_CLAIMS * CLAIM);
+this.limits=limits;
+this.changed=changed;
+this.onOutput=onOutput;
+this.number=0;
+this.given=[];
+this.begun=0;
+this.lines=[];
+this.done=[];
+this.loading=true;
+this.loadError=this.status=this.pid=null;
+this.loadOutput=null;
+this.replaced=false;
+this.uncaught=null;
+this.unsent=0;
+this.ignored=new Set();
+this.failure=null;
+this.started=monotonic();
+this.zombies=0;
+this.streams=[];
+this.containerStreams=containerStreams;
+this.mark=crypto.randomBytes(MARK);
+this.record=Buffer.alloc(MAX_CLAIMS * CLAIM);
 socketPairs(5,(error,pairs)=>{
 try{
 if(error)throw error;
 this.spawn(code,environment,pairs);
 }catch(failure){
-this.failure = failure;
+this.failure=failure;
 pairs.forEach((pair)=>pair.forEach((socket)=>socket.destroy()));
 changed();
 }
 });
 }
 spawn(code,environment,pairs){
-const ours = pairs.map((pair)=>pair[0]),fds = pairs.map((pair)=>pair[1]._handle.fd);
-[this.claims,this.resultSocket,this.control]= ours;
-this.claimsKept = pairs[0][1];
-this.claimsFd = this.claims._handle.fd;
-this.claimsKeptFd = fds[0];
+const ours=pairs.map((pair)=>pair[0]),fds=pairs.map((pair)=>pair[1]._handle.fd);
+[this.claims,this.resultSocket,this.control]=ours;
+this.claimsKept=pairs[0][1];
+this.claimsFd=this.claims._handle.fd;
+this.claimsKeptFd=fds[0];
 ours.forEach((socket)=>socket.on('error',()=>{}));
 for(const blocking of[1,3,4])pairs[blocking][1]._handle.setBlocking(true);
-this.result = new SocketReader(this.resultSocket,(data)=>this.received(data));
-this.streams =['stdout','stderr'].map((name,i)=>
+this.result=new SocketReader(this.resultSocket,(data)=>this.received(data));
+this.streams=['stdout','stderr'].map((name,i)=>
 new OutputStream(name,ours[3+i],this.containerStreams[i],this.mark,this));
 this.control.on('data',this.changed);
 this.control.resume();
 this.send({mark:this.mark.toString('hex'),limit:this.limits.resultBytes});
-const child = childProcess.spawn(process.execPath,[RUNNER,'--child',code],
+const child=childProcess.spawn(process.execPath,[RUNNER,'--child',code],
 {env:environment,stdio:['ignore',fds[3],fds[4],fds[0],fds[1],fds[2],fds[3],fds[4]],detached:true});
 child.on('error',(error)=>{
-this.failure = error;
+this.failure=error;
 this.changed();
 });
 child.on('exit',(status,signal)=>{
-this.status ={status,signal};
+this.status={status,signal};
 this.changed();
 });
-this.pid = child.pid||null;
+this.pid=child.pid||null;
 pairs.slice(1).forEach((pair)=>pair[1].destroy());
 }
 feed(queue,atOnce,announceBefore,batchSize){
-let room = MAX_CLAIMS - this.given.length;
+let room=MAX_CLAIMS - this.given.length;
 while(queue.length&&room > 0&&this.unsent < MAX_UNSENT){
-const batch = queue.splice(0,Math.min(room,atOnce)),first = this.number;
-const records = this.record.slice(0,batch.length * CLAIM).fill(0);
-const announced = announceBefore===null?-1:batch.length - 1 - announceBefore+queue.length;
+const batch=queue.splice(0,Math.min(room,atOnce)),first=this.number;
+const records=this.record.slice(0,batch.length * CLAIM).fill(0);
+const announced=announceBefore===null?-1:batch.length - 1 - announceBefore+queue.length;
 batch.forEach((_,i)=>{
 records.writeUInt32LE(first+i,i * CLAIM);
-records[i * CLAIM+4]= announceBefore===null||i===announced?1:0;
+records[i * CLAIM+4]=announceBefore===null||i===announced?1:0;
 });
 try{
 writeSync(this.claimsFd,records,0,records.length);
@@ -602,38 +602,38 @@ writeSync(this.claimsFd,records,0,records.length);
 queue.unshift.apply(queue,batch);
 return false;
 }
-room -= batch.length;
-this.number+= batch.length;
-this.given = this.given.concat(batch);
+room -=batch.length;
+this.number+=batch.length;
+this.given=this.given.concat(batch);
 this.send({first,limit:this.limits.resultBytes,batchSize,items:batch});
 }
 return true;
 }
 send(message){
-const text = Buffer.from(wellFormed(stringify(message)));
-const head = Buffer.alloc(4);
+const text=Buffer.from(wellFormed(stringify(message)));
+const head=Buffer.alloc(4);
 head.writeUInt32LE(text.length,0);
-const size = text.length+4;
-this.unsent+= size;
+const size=text.length+4;
+this.unsent+=size;
 this.control.write(Buffer.concat([head,text]),()=>{
-this.unsent -= size;
+this.unsent -=size;
 if(this.unsent < MAX_UNSENT)this.changed();
 });
 }
 recall(){
-let records = 0;
+let records=0;
 for(;;){
-const size = this.pid===null?-1:readSome(this.claimsKeptFd,this.record);
-if(size <= 0)break;
-records+= size / CLAIM;
+const size=this.pid===null?-1:readSome(this.claimsKeptFd,this.record);
+if(size <=0)break;
+records+=size / CLAIM;
 }
 return records?this.given.splice(this.given.length - records):[];
 }
 collect(){
 if(this.pid===null)return[];
 while(this.result.read(8 << 20)){}
-const done = this.done.filter((pair)=>!this.ignored.has(pair[0]));
-this.done =[];
+const done=this.done.filter((pair)=>!this.ignored.has(pair[0]));
+this.done=[];
 return done;
 }
 received(data){
@@ -641,20 +641,20 @@ if(data.indexOf(10)< 0){
 this.lines.push(data);
 return;
 }
-if(this.lines.length)data = Buffer.concat(this.lines.concat(data));
-let from = 0;
-for(let end = data.indexOf(10);end >= 0;end = data.indexOf(10,from)){
+if(this.lines.length)data=Buffer.concat(this.lines.concat(data));
+let from=0;
+for(let end=data.indexOf(10);end >=0;end=data.indexOf(10,from)){
 this.line(data.slice(from,end));
-from = end+1;
+from=end+1;
 }
-this.lines = from < data.length?[data.slice(from)]:[];
+this.lines=from < data.length?[data.slice(from)]:[];
 this.changed();
 }
 line(line){
 switch(String.fromCharCode(line[0])){
-case '*':this.begun = line.length > 1?Number(line.slice(1).toString()):1;break;
+case '*':this.begun=line.length > 1?Number(line.slice(1).toString()):1;break;
 case '!':
-this.replaced = true;
+this.replaced=true;
 this.line(line.slice(1));
 break;
 case '{':
@@ -662,18 +662,18 @@ this.outcome(line,this.streams.map((output)=>output.next().fields(output.name,th
 break;
 case ',':this.outcome(line.slice(1),'');break;
 case '>':
-this.loading = false;
-this.loadOutput = loadOutputOf(this.streams.map((output)=>output.next()));
+this.loading=false;
+this.loadOutput=loadOutputOf(this.streams.map((output)=>output.next()));
 break;
-case '<':this.loadError = parse(line.slice(1).toString());break;
+case '<':this.loadError=parse(line.slice(1).toString());break;
 case '~':
-this.replaced = true;
-this.uncaught = parse(line.slice(1).toString());
+this.replaced=true;
+this.uncaught=parse(line.slice(1).toString());
 }
 }
 outcome(line,fields){
-const item = this.given.shift();
-this.begun = Math.max(0,this.begun - 1);
+const item=this.given.shift();
+this.begun=Math.max(0,this.begun - 1);
 if(!item)return;
 this.done.push([item[0],fields?Buffer.concat([line.slice(0,-1),Buffer.from(fields+'}')]):line]);
 }
@@ -683,7 +683,7 @@ return this.streams.length?loadOutputOf(this.streams.map((output)=>output.tail))
 continueIfStopped(){
 let text;
 try{
-text = fs.readFileSync('/proc/'+this.pid+'/stat','latin1');
+text=fs.readFileSync('/proc/'+this.pid+'/stat','latin1');
 }catch(error){
 return;
 }
@@ -692,21 +692,21 @@ send(-this.pid,'SIGCONT');
 send(this.pid,'SIGCONT');
 }
 kill(done){
-const started = monotonic();
-const killAll =()=>{
+const started=monotonic();
+const killAll=()=>{
 if(this.pid===null){
 done();
 return;
 }
-const table = processes();
-let pids = tree(table,this.pid);
-this.zombies = zombies(table);
+const table=processes();
+let pids=tree(table,this.pid);
+this.zombies=zombies(table);
 if(!pids.length&&this.status!==null||monotonic()> started+5){
 done();
 return;
 }
 if(pids.length&&process.pid===1&&monotonic()> started+1){
-pids =[-1];
+pids=[-1];
 }
 pids.forEach((pid)=>send(pid,'SIGKILL'));
 setTimeout(killAll,2);
@@ -714,10 +714,10 @@ setTimeout(killAll,2);
 killAll();
 }
 dismiss(timeout,done){
-const deadline = monotonic()+timeout;
+const deadline=monotonic()+timeout;
 if(this.pid!==null)this.control.end();
 this.streams.forEach((output)=>output.reader.watch(true));
-const look =()=>{
+const look=()=>{
 if(this.pid===null||this.status!==null||monotonic()> deadline)this.kill(done);
 else setTimeout(look,2);
 };
@@ -731,30 +731,30 @@ this.result.close();
 [this.claims,this.claimsKept,this.control].forEach((socket)=>socket.destroy());
 }
 }
-module.exports ={ChildHandle};
+module.exports={ChildHandle};
 };
 
 // ---- src/childstreams.js
 definitions['./childstreams'] = function childstreams(require, module) {
-const stream = require('stream');
-const{writeAll}= require('./descriptors');
-const{bufferFrom,fstatSync}= require('./natives');
+const stream=require('stream');
+const{writeAll}=require('./descriptors');
+const{bufferFrom,fstatSync}=require('./natives');
 class Printer extends stream.Writable{
 constructor(fd){
 super({decodeStrings:true});
-this.fd = fd;
-this._type = 'fs';
+this.fd=fd;
+this._type='fs';
 }
 _write(chunk,encoding,done){
 try{
 writeAll(this.fd,chunk);
 }catch(error){
-Printer.failed = true;
+Printer.failed=true;
 }
 done();
 }
 }
-Printer.failed = false;
+Printer.failed=false;
 function setStream(name,value){
 Object.defineProperty(process,name,{value,configurable:true,enumerable:true,writable:true});
 }
@@ -763,33 +763,33 @@ Object.defineProperty(global,'console',{value,configurable:true,writable:true,en
 }
 class ChildStreams{
 constructor(descriptors){
-const old = parseInt(process.versions.node,10)< 10;
+const old=parseInt(process.versions.node,10)< 10;
 for(const name of old?['stdout','stderr']:[]){
 if(process[name]._handle&&process[name]._handle.setBlocking)process[name]._handle.setBlocking(true);
 }
 for(const[name,fd]of[['stdout',1],['stderr',2]])setStream(name,new Printer(fd));
 if(old)setConsole(new console.Console(process.stdout,process.stderr));
-this.inodes = descriptors.map((fd)=>fstatSync(fd).ino);
-this.streams = this.console = this.methods = null;
+this.inodes=descriptors.map((fd)=>fstatSync(fd).ino);
+this.streams=this.console=this.methods=null;
 }
 remember(){
-this.streams =['stdout','stderr'].map((name)=>({name,value:process[name],write:process[name].write}));
-this.console = global.console;
-this.methods =['log','info','debug','warn','error'].map((name)=>[name,this.console[name]]);
+this.streams=['stdout','stderr'].map((name)=>({name,value:process[name],write:process[name].write}));
+this.console=global.console;
+this.methods=['log','info','debug','warn','error'].map((name)=>[name,this.console[name]]);
 }
 restore(){
 for(const kept of this.streams){
-const state = kept.value._writableState;
+const state=kept.value._writableState;
 if(state&&(state.ending||state.destroyed)&&kept.value instanceof Printer){
-kept.value = new Printer(kept.value.fd);
-kept.write = kept.value.write;
+kept.value=new Printer(kept.value.fd);
+kept.write=kept.value.write;
 setStream(kept.name,kept.value);
 }
 if(process[kept.name]!==kept.value)setStream(kept.name,kept.value);
-if(kept.value.write!==kept.write)kept.value.write = kept.write;
+if(kept.value.write!==kept.write)kept.value.write=kept.write;
 }
 if(global.console!==this.console)setConsole(this.console);
-for(const method of this.methods)if(this.console[method[0]]!==method[1])this.console[method[0]]= method[1];
+for(const method of this.methods)if(this.console[method[0]]!==method[1])this.console[method[0]]=method[1];
 }
 failed(){
 return Printer.failed;
@@ -805,23 +805,23 @@ showError(error){
 try{
 writeAll(2,bufferFrom(error.traceback||error.type+': '+error.message+'\n'));
 }catch(failure){
-Printer.failed = true;
+Printer.failed=true;
 }
 }
 }
-module.exports ={ChildStreams};
+module.exports={ChildStreams};
 };
 
 // ---- src/constants.js
 definitions['./constants'] = function constants(require, module) {
 const POD_ENDED = 143;
 const DESCRIPTORS_LOST = 197;
-const LIMITS ={resultBytes:16 << 20,outputBytes:256 << 10};
+const LIMITS = {resultBytes:16 << 20,outputBytes:256 << 10};
 const MAX_CLAIMS = 4096;
 const CLAIM = 8;
 const MARK = 24;
 const RUNNER = __filename;
-module.exports ={POD_ENDED,DESCRIPTORS_LOST,LIMITS,MAX_CLAIMS,CLAIM,MARK,RUNNER};
+module.exports={POD_ENDED,DESCRIPTORS_LOST,LIMITS,MAX_CLAIMS,CLAIM,MARK,RUNNER};
 };
 
 // ---- src/containerstream.js
@@ -829,64 +829,64 @@ definitions['./containerstream'] = function containerstream(require, module) {
 const MAX_PENDING = 1 << 20;
 class ContainerStream{
 constructor(target){
-this.target = target;
-this.parts =[];
-this.pending = this.lost = 0;
-this.writing = false;
+this.target=target;
+this.parts=[];
+this.pending=this.lost=0;
+this.writing=false;
 target.on('error',()=>{
-this.target = null;
-this.parts =[];
-this.pending = 0;
+this.target=null;
+this.parts=[];
+this.pending=0;
 });
 }
 write(data){
 if(this.target===null)return;
 if(this.pending > MAX_PENDING){
-this.lost+= data.length;
+this.lost+=data.length;
 return;
 }
 this.parts.push(data);
-this.pending+= data.length;
+this.pending+=data.length;
 this.flush();
 }
 flush(){
 if(this.writing||!this.parts.length)return;
-const data = this.parts.length===1?this.parts[0]:Buffer.concat(this.parts);
-this.parts =[];
-this.writing = true;
+const data=this.parts.length===1?this.parts[0]:Buffer.concat(this.parts);
+this.parts=[];
+this.writing=true;
 this.target.write(data,()=>{
-this.writing = false;
-this.pending -= data.length;
+this.writing=false;
+this.pending -=data.length;
 if(this.lost&&!this.parts.length&&this.target){
-const mark = Buffer.from('\n[sharedcloud: '+this.lost+' bytes of output are missing here: they were not read in time]\n');
+const mark=Buffer.from('\n[sharedcloud: '+this.lost+' bytes of output are missing here: they were not read in time]\n');
 this.parts.push(mark);
-this.pending+= mark.length;
-this.lost = 0;
+this.pending+=mark.length;
+this.lost=0;
 }
 this.flush();
 });
 }
 }
-module.exports ={ContainerStream};
+module.exports={ContainerStream};
 };
 
 // ---- src/descriptors.js
 definitions['./descriptors'] = function descriptors(require, module) {
-const{hrtime,readSync,writeSync}= require('./natives');
+const{hrtime,readSync,writeSync}=require('./natives');
 function monotonic(){
-const time = hrtime();
+const time=hrtime();
 return time[0]+time[1]/ 1e9;
 }
-let sleeper = null;
+let sleeper=null;
 function pause(milliseconds){
-sleeper = sleeper||new Int32Array(new SharedArrayBuffer(4));
+sleeper=sleeper||new Int32Array(new SharedArrayBuffer(4));
 Atomics.wait(sleeper,0,0,milliseconds);
 }
 function writeAll(fd,data){
-let at = 0;
+let at=0;
 while(at < data.length){
 try{
-at+= writeSync(fd,data,at,data.length - at);
+at+=writeSync(fd,data,at,data.length - at);
 }catch(error){
 if(error.code!=='EAGAIN')throw error;
 pause(1);
@@ -901,16 +901,16 @@ if(error.code==='EAGAIN')return -1;
 throw error;
 }
 }
-module.exports ={monotonic,writeAll,readSome};
+module.exports={monotonic,writeAll,readSome};
 };
 
 // ---- src/errors.js
 definitions['./errors'] = function errors(require, module) {
-const{quote}= require('./json');
+const{quote}=require('./json');
 const MAX_ERROR_TEXT = 64 << 10;
 function clipped(text){
-if(text.length <= MAX_ERROR_TEXT)return text;
-const half = MAX_ERROR_TEXT >> 1;
+if(text.length <=MAX_ERROR_TEXT)return text;
+const half=MAX_ERROR_TEXT >> 1;
 return text.slice(0,half)+'\n[... '+(text.length - 2 * half)+' characters cut ...]\n'+text.slice(-half);
 }
 function errorObject(type,message,traceback){
@@ -919,18 +919,18 @@ return{type:clipped(type),message:clipped(message),traceback:clipped(traceback||
 function errorJSON(error){
 return '{"type":'+quote(error.type)+',"message":'+quote(error.message)+',"traceback":'+quote(error.traceback)+'}';
 }
-module.exports ={errorObject,errorJSON};
+module.exports={errorObject,errorJSON};
 };
 
 // ---- src/esmodule.js
 definitions['./esmodule'] = function esmodule(require, module) {
-const childProcess = require('child_process');
-const fs = require('fs');
-const os = require('os');
-const path = require('path');
-const{errorObject}= require('./errors');
-const{describe,ownLines}= require('./exception');
-const{parse,stringify,textOf}= require('./natives');
+const childProcess=require('child_process');
+const fs=require('fs');
+const os=require('os');
+const path=require('path');
+const{errorObject}=require('./errors');
+const{describe,ownLines}=require('./exception');
+const{parse,stringify,textOf}=require('./natives');
 const STATEMENT = /^\s*(?:import\s*(?:[\w$*{]|["'])|export\s*(?:[{*]|(?:default|const|let|var|function|async|class)\b))/m;
 const COMMONJS = 'write a CommonJS module: function handler(event) { … }, or exports.handler = …, and '+
 'const fs = require(\'fs\') in place of import fs from \'fs\'';
@@ -958,60 +958,60 @@ if(!name.startsWith('@')){
 if(name[0]!=='.')link(path.join(folder,name),path.join(modules,name));
 continue;
 }
-const scope = path.join(modules,name);
+const scope=path.join(modules,name);
 if(!fs.existsSync(scope))fs.mkdirSync(scope);
 for(const inner of namesIn(path.join(folder,name)))link(path.join(folder,name,inner),path.join(scope,inner));
 }
 }
 }
 function moduleFolder(code,searched,file){
-const source = path.dirname(file),folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(),'esm-')));
-let settings ={};
+const source=path.dirname(file),folder=fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(),'esm-')));
+let settings={};
 for(const name of namesIn(source)){
-const from = path.join(source,name),to = path.join(folder,name);
+const from=path.join(source,name),to=path.join(folder,name);
 if(name===path.basename(file)||name.startsWith('..')||name==='node_modules')continue;
-const text = /\.(?:js|json)$/.test(name)?fs.readFileSync(from,'utf8'):'';
-if(name==='package.json')settings = parse(text);
+const text=/\.(?:js|json)$/.test(name)?fs.readFileSync(from,'utf8'):'';
+if(name==='package.json')settings=parse(text);
 else if(name.endsWith('.js')&&STATEMENT.test(text))fs.writeFileSync(to,text);
 else link(from,to);
 }
 fs.writeFileSync(path.join(folder,'package.json'),stringify(Object.assign({},settings,{type:'module'})));
-const modules = path.join(folder,'node_modules');
+const modules=path.join(folder,'node_modules');
 fs.mkdirSync(modules);
 linkPackages(searched.concat((process.env.NODE_PATH||'').split(path.delimiter).filter(Boolean)),modules);
-const copy = path.join(folder,path.basename(file));
+const copy=path.join(folder,path.basename(file));
 fs.writeFileSync(copy,code);
 return copy;
 }
 function located(file,folders){
-const{stderr}= childProcess.spawnSync(process.execPath,['--check',file],{timeout:10000,stdio:['ignore','ignore','pipe']});
+const{stderr}=childProcess.spawnSync(process.execPath,['--check',file],{timeout:10000,stdio:['ignore','ignore','pipe']});
 return ownLines(textOf(stderr).split('\n\nNode.js v')[0],folders);
 }
 function importModule(code,searched,file,folders,refusal,done){
 let load,copy;
-const failed =(error)=>{
+const failed=(error)=>{
 if(!(error instanceof SyntaxError)){
 done(null,describe(error,folders));
 return;
 }
-const described = describe(STATEMENT.test(code)?error:refusal,folders);
-if(STATEMENT.test(code))described.traceback = located(copy,folders)||described.traceback;
+const described=describe(STATEMENT.test(code)?error:refusal,folders);
+if(STATEMENT.test(code))described.traceback=located(copy,folders)||described.traceback;
 done(null,described);
 };
 try{
-load = new Function('url','return import(url)');
+load=new Function('url','return import(url)');
 }catch(error){
-load = null;
+load=null;
 }
-const[major,minor]= process.versions.node.split('.').map(Number);
+const[major,minor]=process.versions.node.split('.').map(Number);
 if(load===null||major < 12||major===12&&minor < 17){
-const described = describe(refusal,folders);
+const described=describe(refusal,folders);
 done(null,errorObject('SyntaxError',described.message+': the code is an ES module, which Node '+process.versions.node+
 ' cannot load: '+COMMONJS,described.traceback));
 return;
 }
 try{
-copy = moduleFolder(code,searched,file);
+copy=moduleFolder(code,searched,file);
 }catch(error){
 done(null,errorObject('SyntaxError',refusal.message+': no folder for it ('+
 error.message+'): '+COMMONJS));
@@ -1021,121 +1021,127 @@ folders.push(path.dirname(copy));
 fs.statSync(copy);
 load('file://'+encodeURI(copy)).then((exported)=>done(exported,null),failed).catch(failed);
 }
-module.exports ={importModule,needsImport};
+module.exports={importModule,needsImport};
 };
 
 // ---- src/exception.js
 definitions['./exception'] = function exception(require, module) {
-const path = require('path');
-const{RUNNER}= require('./constants');
-const{errorObject}= require('./errors');
-const{sharedMemoryAdvice}= require('./sharedmemory');
-const{ErrorOfNode,inspect,textOf}= require('./natives');
+const path=require('path');
+const{RUNNER}=require('./constants');
+const{errorObject}=require('./errors');
+const{sharedMemoryAdvice}=require('./sharedmemory');
+const{ErrorOfNode,inspect,textOf}=require('./natives');
 const MAX_NODES = 2000;
 const MAX_ELEMENTS = 50;
-const SHOWN ={breakLength:120,maxArrayLength:MAX_ELEMENTS,maxStringLength:4096};
+const SHOWN = {breakLength:120,maxArrayLength:MAX_ELEMENTS,maxStringLength:4096};
 const MAX_DEPTH = 4;
 function describe(thrown,folders){
-let type = typeof thrown,message,trace = null;
+let type=typeof thrown,message,trace=null;
 try{
 if(thrown!==null&&type==='object'||type==='function'){
-const maker = thrown.constructor;
-type = typeof thrown.name==='string'&&thrown.name?thrown.name:maker&&maker.name||'Object';
+const maker=thrown.constructor;
+type=typeof thrown.name==='string'&&thrown.name?thrown.name:maker&&maker.name||'Object';
 if(typeof thrown.stack==='string'){
-trace = traceOf(thrown,folders);
-message = textOf(thrown.message);
+trace=traceOf(thrown,folders);
+message=textOf(thrown.message);
 }
 }else if(thrown===null){
-type = 'null';
+type='null';
 }
 }catch(error){
-message = '<the message of the exception cannot be shown>';
+message='<the message of the exception cannot be shown>';
 }
 if(message===undefined){
 try{
-const shown = inspect(thrown,options(thrown));
-message = typeof thrown==='string'?thrown:inspect(thrown);
-if(thrown instanceof ErrorOfNode)message = textOf(thrown.message);
-trace = 'Uncaught '+ownLines(shown,folders);
+const shown=inspect(thrown,options(thrown));
+message=typeof thrown==='string'?thrown:inspect(thrown);
+if(thrown instanceof ErrorOfNode)message=textOf(thrown.message);
+trace='Uncaught '+ownLines(shown,folders);
 }catch(error){
-message = '<the thrown value cannot be shown>';
+message='<the thrown value cannot be shown>';
 }
 }
-if(trace===null)trace = type+': '+message;
-if(/ENOSPC|No space left/.test(message)&&/\bshm\b/.test(message))message+= sharedMemoryAdvice(process.env);
+if(trace===null)trace=type+': '+message;
+if(/ENOSPC|No space left/.test(message)&&/\bshm\b/.test(message))message+=sharedMemoryAdvice(process.env);
 return errorObject(textOf(type),message,trace?trace+'\n':'');
 }
 function traceOf(error,folders){
-const further = Object.getOwnPropertyNames(error).filter((name)=>
+const further=Object.getOwnPropertyNames(error).filter((name)=>
 name!=='stack'&&name!=='message'&&!(name==='name'&&typeof error.name==='string'));
 if(!error.stack||!further.length)return ownLines(error.stack,folders);
 try{
-const shown = ownLines(inspect(error,options(error)),folders);
+const shown=ownLines(inspect(error,options(error)),folders);
 return further.some((name)=>shown.includes(name))?shown:ownLines(error.stack,folders);
 }catch(failure){
 return ownLines(error.stack,folders);
 }
 }
 function options(value){
-const counter ={left:MAX_NODES};
+const counter={left:MAX_NODES};
 countNodes(value,MAX_DEPTH+1,counter);
 return Object.assign({depth:counter.left > 0?MAX_DEPTH:1},SHOWN);
 }
 function countNodes(value,depth,counter){
-if(--counter.left <= 0||!depth||value===null||typeof value!=='object')return;
-const names = Array.isArray(value)?value.slice(0,MAX_ELEMENTS).map((_,i)=>String(i)):Object.getOwnPropertyNames(value);
-if(value instanceof Map||value instanceof Set)counter.left -= Math.min(value.size,200);
-for(let i = 0;i < names.length&&counter.left > 0;i++){
-const property = Object.getOwnPropertyDescriptor(value,names[i]);
+if(--counter.left <=0||!depth||value===null||typeof value!=='object')return;
+const names=Array.isArray(value)?value.slice(0,MAX_ELEMENTS).map((_,i)=>String(i)):Object.getOwnPropertyNames(value);
+if(value instanceof Map||value instanceof Set)counter.left -=Math.min(value.size,200);
+for(let i=0;i < names.length&&counter.left > 0;i++){
+const property=Object.getOwnPropertyDescriptor(value,names[i]);
 if(property&&'value' in property)countNodes(property.value,depth - 1,counter);
 }
 }
 const NODE_FRAME =
 /[( ](?:node:|internal\/|(?:module|vm|timers|events|next_tick|bootstrap_node|domain|net|fs)\.js:|<anonymous>\)?$)/;
 function ownLines(text,folders){
-let own = text.split('\n').filter((line)=>!/^ {4,}at /.test(line)||!line.includes(RUNNER)&&!NODE_FRAME.test(line)).join('\n');
+const lines=[];
+for(const line of text.split('\n')){
+if(/^ +\.\.\. \d+ lines matching cause stack trace \.\.\.$/.test(line))continue;
+if(!/^ {4,}at /.test(line)||!line.includes(RUNNER)&&!NODE_FRAME.test(line))lines.push(line);
+else if(line.endsWith(' {'))lines[lines.length - 1]+=' {';
+}
+let own=lines.join('\n');
 for(const folder of folders){
-for(const prefix of['file://'+encodeURI(folder+path.sep),folder+path.sep])own = own.split(prefix).join('');
+for(const prefix of['file://'+encodeURI(folder+path.sep),folder+path.sep])own=own.split(prefix).join('');
 }
 return own;
 }
 function neverSettled(what){
-const error = new ErrorOfNode(what+' can never settle: nothing is left that could settle it');
-error.name = 'NeverSettled';
-error.stack = '';
+const error=new ErrorOfNode(what+' can never settle: nothing is left that could settle it');
+error.name='NeverSettled';
+error.stack='';
 return error;
 }
-module.exports ={ownLines,describe,neverSettled};
+module.exports={ownLines,describe,neverSettled};
 };
 
 // ---- src/exchange.js
 definitions['./exchange'] = function exchange(require, module) {
-const fs = require('fs');
-const{parseAnswer}= require('./answer');
+const fs=require('fs');
+const{parseAnswer}=require('./answer');
 const ANSWER_MARGIN = 15;
 class Exchange{
 constructor(url,tokenFile,caFile,log){
-this.address = new(require('url').URL)(url);
-this.client = require(this.address.protocol==='https:'?'https':'http');
-this.tokenFile = tokenFile;
-this.caFile = caFile;
-this.log = log;
-this.agent = this.token = null;
-this.used = false;
-this.known = new WeakSet();
+this.address=new(require('url').URL)(url);
+this.client=require(this.address.protocol==='https:'?'https':'http');
+this.tokenFile=tokenFile;
+this.caFile=caFile;
+this.log=log;
+this.agent=this.token=null;
+this.used=false;
+this.known=new WeakSet();
 }
 call(body,wait,done){
-let delay = 0.1,reported = false;
-const again =(error)=>{
+let delay=0.1,reported=false;
+const again=(error)=>{
 if(delay > 1&&!reported){
-reported = true;
+reported=true;
 this.log('the exchange does not accept a call ('+error.message+'); the worker repeats it until it does');
 }
 setTimeout(attempt,delay *(0.5+Math.random())* 1000);
-delay = Math.min(delay * 2,5);
+delay=Math.min(delay * 2,5);
 };
-const attempt =()=>{
-const used = this.used;
+const attempt=()=>{
+const used=this.used;
 this.attempt(body,wait,(error,status,text)=>{
 if(error){
 this.close();
@@ -1145,7 +1151,7 @@ return;
 }
 if(status===200){
 try{
-text = parseAnswer(text);
+text=parseAnswer(text);
 }catch(unreadable){
 this.close();
 again(unreadable);
@@ -1163,16 +1169,16 @@ done(status,text);
 attempt();
 }
 connect(){
-this.token = fs.readFileSync(this.tokenFile,'utf8').trim();
-const options ={keepAlive:true,maxSockets:1,rejectUnauthorized:true};
-if(this.caFile)options.ca = fs.readFileSync(this.caFile);
-this.agent = new this.client.Agent(options);
+this.token=fs.readFileSync(this.tokenFile,'utf8').trim();
+const options={keepAlive:true,maxSockets:1,rejectUnauthorized:true};
+if(this.caFile)options.ca=fs.readFileSync(this.caFile);
+this.agent=new this.client.Agent(options);
 }
 attempt(body,wait,done){
-let ended = false;
-const end =(error,status,text)=>{
+let ended=false;
+const end=(error,status,text)=>{
 if(ended)return;
-ended = true;
+ended=true;
 done(error,status,text);
 };
 try{
@@ -1181,18 +1187,18 @@ if(this.agent===null)this.connect();
 end(error);
 return;
 }
-const agent = this.agent;
-const request = this.client.request({
+const agent=this.agent;
+const request=this.client.request({
 agent,method:'POST',protocol:this.address.protocol,hostname:this.address.hostname.replace(/^\[|\]$/g,''),
 port:this.address.port||undefined,path:this.address.pathname+this.address.search,rejectUnauthorized:true,
 headers:{Authorization:'Bearer '+this.token,'Content-Type':'application/json','Content-Length':body.length},
 },(response)=>{
-const parts =[];
+const parts=[];
 response.on('data',(data)=>parts.push(data));
 response.on('aborted',()=>end(new Error('the connection was closed within an answer')));
 response.on('error',end);
 response.on('end',()=>{
-this.used = this.agent===agent;
+this.used=this.agent===agent;
 end(null,response.statusCode,Buffer.concat(parts).toString('utf8'));
 });
 });
@@ -1213,72 +1219,72 @@ request.end(body);
 }
 close(){
 if(this.agent!==null)this.agent.destroy();
-this.agent = null;
-this.used = false;
+this.agent=null;
+this.used=false;
 }
 }
-module.exports ={Exchange};
+module.exports={Exchange};
 };
 
 // ---- src/indexes.js
 definitions['./indexes'] = function indexes(require, module) {
 function compress(indexes){
-const parts =[];
+const parts=[];
 indexes.sort((a,b)=>a - b);
-for(let at = 0;at < indexes.length;){
-const first = at++;
+for(let at=0;at < indexes.length;){
+const first=at++;
 while(at < indexes.length&&indexes[at]===indexes[at - 1]+1)at++;
 parts.push(at - first===1?String(indexes[first]):indexes[first]+'-'+indexes[at - 1]);
 }
 return parts.join(',');
 }
 function expand(text){
-const indexes = new Set();
+const indexes=new Set();
 for(const part of(text||'').split(',').filter(Boolean)){
-const ends = part.split('-').map(Number);
-for(let index = ends[0];index <= ends[ends.length - 1];index++)indexes.add(index);
+const ends=part.split('-').map(Number);
+for(let index=ends[0];index <=ends[ends.length - 1];index++)indexes.add(index);
 }
 return indexes;
 }
-module.exports ={compress,expand};
+module.exports={compress,expand};
 };
 
 // ---- src/input.js
 definitions['./input'] = function input(require, module) {
-const{Literal}= require('./literal');
-const{parseJSON}= require('./json');
+const{Literal}=require('./literal');
+const{parseJSON}=require('./json');
 function readInput(isLiteral,text){
-const value = isLiteral?Literal.read(text):parseJSON(text);
+const value=isLiteral?Literal.read(text):parseJSON(text);
 return Array.isArray(value)?value:[value];
 }
-module.exports ={readInput};
+module.exports={readInput};
 };
 
 // ---- src/json.js
 definitions['./json'] = function json(require, module) {
-const crypto = require('crypto');
-const{BigInteger,parse,stringify}= require('./natives');
+const crypto=require('crypto');
+const{BigInteger,parse,stringify}=require('./natives');
 const ESCAPES_SURROGATES = stringify('\ud800').length===8;
 function wellFormed(json){
 if(ESCAPES_SURROGATES||!/[\ud800-\udfff]/.test(json))return json;
 return json.replace(/[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g,
 (found)=>(found.length===2?found:'\\u'+found.charCodeAt(0).toString(16)));
 }
-const quote =(text)=>wellFormed(stringify(text));
+const quote=(text)=>wellFormed(stringify(text));
 function afterString(text,at){
-let end = at;
+let end=at;
 for(;;){
-end = text.indexOf('"',end+1);
-let slashes = end;
+end=text.indexOf('"',end+1);
+let slashes=end;
 while(text[slashes - 1]==='\\')slashes--;
 if((end - slashes)% 2===0)return end+1;
 }
 }
 function afterValue(text,at){
-let depth = 0;
+let depth=0;
 do{
 switch(text[at]){
-case '"':at = afterString(text,at);break;
+case '"':at=afterString(text,at);break;
 case '{':case '[':depth++;at++;break;
 case '}':case ']':depth--;at++;break;
 case ',':case ':':case ' ':case '\n':case '\r':case '\t':at++;break;
@@ -1288,111 +1294,111 @@ default:while(at < text.length&&!/[\s,\]}]/.test(text[at]))at++;
 return at;
 }
 function eachMember(text,at,visit){
-const space = /\s*/y,named = text[at]==='{';
-const skip =(from)=>{
-space.lastIndex = from;
+const space=/\s*/y,named=text[at]==='{';
+const skip=(from)=>{
+space.lastIndex=from;
 space.test(text);
 return space.lastIndex;
 };
-at = skip(at+1);
-for(let position = 0;text[at]!=='}'&&text[at]!==']';position++){
-let key = position;
+at=skip(at+1);
+for(let position=0;text[at]!=='}'&&text[at]!==']';position++){
+let key=position;
 if(named){
-const end = afterString(text,at);
-key = parse(text.slice(at,end));
-at = skip(skip(end)+1);
+const end=afterString(text,at);
+key=parse(text.slice(at,end));
+at=skip(skip(end)+1);
 }
 visit(key,at);
-at = skip(afterValue(text,at));
-if(text[at]===',')at = skip(at+1);
+at=skip(afterValue(text,at));
+if(text[at]===',')at=skip(at+1);
 }
 }
 const BIG = '\u0000'+crypto.randomBytes(12).toString('hex')+':';
 function parseJSON(text){
 if(!BigInteger||!/\d{16}/.test(text))return parse(text);
-const parts =[];
-const number = /-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/y;
-let done = 0;
-for(let at = 0;at < text.length;){
+const parts=[];
+const number=/-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/y;
+let done=0;
+for(let at=0;at < text.length;){
 if(text[at]==='"'){
-at = afterString(text,at);
+at=afterString(text,at);
 continue;
 }
-number.lastIndex = at;
-const found = number.exec(text);
+number.lastIndex=at;
+const found=number.exec(text);
 if(!found){
 at++;
 continue;
 }
-at+= found[0].length;
+at+=found[0].length;
 if(/^-?\d+$/.test(found[0])&&!Number.isSafeInteger(Number(found[0]))){
 parts.push(text.slice(done,at - found[0].length),stringify(BIG+found[0]));
-done = at;
+done=at;
 }
 }
 parts.push(text.slice(done));
-const restored =(_,value)=>(typeof value==='string'&&value.startsWith(BIG)?BigInteger(value.slice(BIG.length)):value);
+const restored=(_,value)=>(typeof value==='string'&&value.startsWith(BIG)?BigInteger(value.slice(BIG.length)):value);
 return parse(parts.join(''),restored);
 }
-module.exports ={wellFormed,quote,afterString,afterValue,eachMember,parseJSON,BIG};
+module.exports={wellFormed,quote,afterString,afterValue,eachMember,parseJSON,BIG};
 };
 
 // ---- src/literal.js
 definitions['./literal'] = function literal(require, module) {
-const{BigInteger,bufferFrom,stringify}= require('./natives');
+const{BigInteger,bufferFrom,stringify}=require('./natives');
 const MAX_NESTING = 200;
 const COMPUTATION = 'a literal contains no computation';
 const NUMBER = new RegExp('0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+|'+
 '(?:\\d+(?:_\\d+)*)?(\\.(?:\\d+(?:_\\d+)*)?)?([eE][-+]?\\d+(?:_\\d+)*)?([jJ])?','y');
-const ESCAPES ={'\\':'\\',"'":"'",'"':'"',a:'\x07',b:'\b',f:'\f',n:'\n',r:'\r',t:'\t',v:'\v'};
+const ESCAPES = {'\\':'\\',"'":"'",'"':'"',a:'\x07',b:'\b',f:'\f',n:'\n',r:'\r',t:'\t',v:'\v'};
 class Literal{
 constructor(text){
-this.text = text;
-this.at = 0;
-this.depth = 0;
-this.kind = '';
-this.whole = false;
+this.text=text;
+this.at=0;
+this.depth=0;
+this.kind='';
+this.whole=false;
 }
 static read(text){
-let end = text.length;
+let end=text.length;
 while(end > 0&&' \t\f\r\n'.includes(text[end - 1]))end--;
-const literal = new Literal(text.slice(0,end));
-const elements = literal.list('');
+const literal=new Literal(text.slice(0,end));
+const elements=literal.list('');
 if(!elements.comma&&elements.length===0)literal.fail('the text is empty');
 return elements.comma?literal.plain(elements):literal.plain(elements)[0];
 }
 fail(message){
-const before = this.text.slice(0,this.at).split(/\r\n|\r|\n/);
+const before=this.text.slice(0,this.at).split(/\r\n|\r|\n/);
 throw new SyntaxError('line '+before.length+', column '+(before[before.length - 1].length+1)+': '+message);
 }
 skip(){
-const space = this.depth?
+const space=this.depth?
 /(?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n)(?!$))*/y:
 /(?:[ \t\f]|#[^\r\n\0]*|\\(?:\r\n|\r|\n)(?!$))*/y;
-space.lastIndex = this.at;
+space.lastIndex=this.at;
 space.exec(this.text);
-this.at = space.lastIndex;
+this.at=space.lastIndex;
 }
 list(closer){
-const elements =[];
-elements.comma = elements.mutable = elements.named = false;
+const elements=[];
+elements.comma=elements.mutable=elements.named=false;
 if(!closer){
-const before = /(?:[ \t\f\r\n]|#[^\r\n\0]*)*/y;
+const before=/(?:[ \t\f\r\n]|#[^\r\n\0]*)*/y;
 before.exec(this.text);
-this.at = before.lastIndex;
+this.at=before.lastIndex;
 }
 for(;;){
 this.skip();
 if(this.ended(closer))return elements;
 elements.push(this.value());
-elements.mutable = elements.mutable||this.kind==='mutable';
-elements.named = elements.named||this.kind==='name';
+elements.mutable=elements.mutable||this.kind==='mutable';
+elements.named=elements.named||this.kind==='name';
 this.skip();
 if(this.text[this.at]!==','){
 if(!this.ended(closer))this.fail('a comma is missing');
 return elements;
 }
-elements.comma = true;
+elements.comma=true;
 this.at++;
 }
 }
@@ -1413,45 +1419,45 @@ if(++this.depth > MAX_NESTING)this.fail('more than '+MAX_NESTING+' brackets are 
 this.at++;
 }
 value(){
-let left = this.signed();
+let left=this.signed();
 this.skip();
-const sign = this.text[this.at];
+const sign=this.text[this.at];
 if(sign!=='+'&&sign!=='-')return left;
 if(this.kind!=='number'&&this.kind!=='signed')this.fail(COMPUTATION);
 this.at++;
 this.skip();
 if(this.text[this.at]==='+'||this.text[this.at]==='-')this.fail('a number has at most one sign');
-const right = this.atom();
+const right=this.atom();
 if(this.kind!=='imaginary')this.fail(COMPUTATION);
 this.skip();
 if(this.text[this.at]==='+'||this.text[this.at]==='-')this.fail(COMPUTATION);
-this.kind = 'hashable';
-left = Number(left);
+this.kind='hashable';
+left=Number(left);
 return{real:left,imag:sign==='-'?-right.imag:right.imag};
 }
 signed(){
-const sign = this.text[this.at];
+const sign=this.text[this.at];
 if(sign!=='+'&&sign!=='-')return this.atom();
 this.at++;
 this.skip();
-const value = this.atom();
+const value=this.atom();
 if(this.kind!=='number'&&this.kind!=='imaginary')this.fail('only a number can have a sign');
 if(this.kind==='imaginary'){
-this.kind = 'hashable';
+this.kind='hashable';
 return sign==='-'?{real:-0,imag:-value.imag}:value;
 }
-this.kind = 'signed';
+this.kind='signed';
 if(sign==='-'&&value===0&&this.whole)return 0;
 return sign==='-'?-value:value;
 }
 atom(){
-const value = this.primary();
+const value=this.primary();
 if(this.kind!=='name')return value;
 this.skip();
 return this.text[this.at]==='('?this.emptySet():value;
 }
 primary(){
-const char = this.text[this.at];
+const char=this.text[this.at];
 switch(char){
 case '(':return this.parenthesis();
 case '[':return this.bracket();
@@ -1461,72 +1467,72 @@ case '"':case "'":return this.strings();
 }
 if(/[0-9]/.test(char)||char==='.'&&/[0-9]/.test(this.text[this.at+1]||''))return this.number();
 if(this.text.startsWith('...',this.at)){
-this.at+= 3;
-this.kind = 'hashable';
+this.at+=3;
+this.kind='hashable';
 return undefined;
 }
-const name = /[A-Za-z_\u0080-\uffff][A-Za-z_0-9\u0080-\uffff]*/y;
-name.lastIndex = this.at;
-const found = name.exec(this.text);
+const name=/[A-Za-z_\u0080-\uffff][A-Za-z_0-9\u0080-\uffff]*/y;
+name.lastIndex=this.at;
+const found=name.exec(this.text);
 if(!found)this.fail('unexpected '+stringify(char));
 if(/["']/.test(this.text[name.lastIndex]||''))return this.strings();
-this.at = name.lastIndex;
-this.kind = 'hashable';
+this.at=name.lastIndex;
+this.kind='hashable';
 switch(found[0]){
 case 'None':return null;
 case 'True':return true;
 case 'False':return false;
-case 'set':this.kind = 'name';return null;
+case 'set':this.kind='name';return null;
 }
 return this.fail(found[0]+' is a name; a literal contains only values');
 }
 parenthesis(){
 this.open();
-const elements = this.list(')');
+const elements=this.list(')');
 this.depth--;
 if(elements.length===1&&!elements.comma)return elements[0];
-this.kind = elements.mutable?'mutable':'hashable';
+this.kind=elements.mutable?'mutable':'hashable';
 return this.plain(elements);
 }
 bracket(){
 this.open();
-const elements = this.list(']');
+const elements=this.list(']');
 this.depth--;
-this.kind = 'mutable';
+this.kind='mutable';
 return this.plain(elements);
 }
 emptySet(){
-const called = /\((?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\)/y;
-called.lastIndex = this.at;
+const called=/\((?:[ \t\f\r\n]|#[^\r\n\0]*|\\(?:\r\n|\r|\n))*\)/y;
+called.lastIndex=this.at;
 if(!called.test(this.text))this.fail('set() takes no elements');
-this.at = called.lastIndex;
-this.kind = 'mutable';
+this.at=called.lastIndex;
+this.kind='mutable';
 return new Set();
 }
 brace(){
 this.open();
-const keys =[],values =[],positions = new Map();
-let pairs = null;
+const keys=[],values=[],positions=new Map();
+let pairs=null;
 for(;;){
 this.skip();
 if(this.text[this.at]==='}')break;
-const key = this.value();
+const key=this.value();
 if(this.kind==='mutable'||this.kind==='name')this.fail('a list, set or dict cannot be a key or an element of a set');
 this.skip();
-const colon = this.text[this.at]===':';
+const colon=this.text[this.at]===':';
 if(pairs!==null&&pairs!==colon)this.fail('either every key of a dict has a colon and a value, or, in a set, none has');
-pairs = colon;
-const same = identity(key);
-let position = positions.get(same);
+pairs=colon;
+const same=identity(key);
+let position=positions.get(same);
 if(position===undefined){
-position = keys.length;
+position=keys.length;
 positions.set(same,position);
 keys.push(key);
 }
 if(colon){
 this.at++;
 this.skip();
-values[position]= this.value();
+values[position]=this.value();
 if(this.kind==='name')this.fail('set is a name; an empty set is written set()');
 this.skip();
 }
@@ -1535,62 +1541,62 @@ else if(this.text[this.at]!=='}')this.fail('a comma is missing');
 }
 this.at++;
 this.depth--;
-this.kind = 'mutable';
+this.kind='mutable';
 if(pairs===false)return new Set(keys);
 if(keys.some((key)=>typeof key!=='string'))return new Map(keys.map((key,i)=>[key,values[i]]));
-const result ={};
+const result={};
 keys.forEach((key,i)=>Object.defineProperty(result,key,
 {value:values[i],configurable:true,enumerable:true,writable:true}));
 return result;
 }
 number(){
-const start = this.at;
-NUMBER.lastIndex = start;
-const found = NUMBER.exec(this.text),plain = found[0].replace(/_/g,'');
-this.at = NUMBER.lastIndex;
+const start=this.at;
+NUMBER.lastIndex=start;
+const found=NUMBER.exec(this.text),plain=found[0].replace(/_/g,'');
+this.at=NUMBER.lastIndex;
 if(/[A-Za-z_0-9\u0080-\uffff]/.test(this.text[this.at]||''))this.fail('invalid number');
 if(found[3]){
-this.kind = 'imaginary';
+this.kind='imaginary';
 return{real:0,imag:Number(plain.slice(0,-1))};
 }
-this.kind = 'number';
-this.whole = found[1]===undefined&&found[2]===undefined;
+this.kind='number';
+this.whole=found[1]===undefined&&found[2]===undefined;
 if(!this.whole)return Number(plain);
 if(/^0+[1-9]/.test(plain))this.fail('an integer cannot begin with 0');
-const value = Number(plain);
+const value=Number(plain);
 return BigInteger&&!Number.isSafeInteger(value)?BigInteger(plain):value;
 }
 strings(){
-const texts =[];
-let kind = null;
+const texts=[];
+let kind=null;
 for(;;){
-const text = this.string();
+const text=this.string();
 if(kind!==null&&kind!==this.kind)this.fail('bytes and text cannot be joined');
-kind = this.kind;
+kind=this.kind;
 texts.push(text);
 this.skip();
 if(!/^[A-Za-z]{0,2}["']/.test(this.text.slice(this.at,this.at+3)))break;
 }
-this.kind = 'hashable';
+this.kind='hashable';
 return kind==='bytes'?bufferFrom(texts.join(''),'latin1'):texts.join('');
 }
 string(){
-const prefix = /[A-Za-z_0-9\u0080-\uffff]*/y;
-prefix.lastIndex = this.at;
-const letters = prefix.exec(this.text)[0].toLowerCase();
+const prefix=/[A-Za-z_0-9\u0080-\uffff]*/y;
+prefix.lastIndex=this.at;
+const letters=prefix.exec(this.text)[0].toLowerCase();
 if(!/^(?:u?|r|b|br|rb)$/.test(letters))this.fail(letters+' is not a prefix of a string');
-const raw = letters.includes('r'),bytes = letters.includes('b');
-this.at = prefix.lastIndex;
-let closer = this.text[this.at];
-if(this.text.startsWith(closer.repeat(3),this.at))closer = closer.repeat(3);
-this.at+= closer.length;
-const parts =[],plain = bytes?/[^\\'"\r\n\0\u0080-\uffff]+/y:/[^\\'"\r\n\0]+/y;
+const raw=letters.includes('r'),bytes=letters.includes('b');
+this.at=prefix.lastIndex;
+let closer=this.text[this.at];
+if(this.text.startsWith(closer.repeat(3),this.at))closer=closer.repeat(3);
+this.at+=closer.length;
+const parts=[],plain=bytes?/[^\\'"\r\n\0\u0080-\uffff]+/y:/[^\\'"\r\n\0]+/y;
 while(!this.text.startsWith(closer,this.at)){
-plain.lastIndex = this.at;
-const run = plain.exec(this.text),char = this.text[this.at];
+plain.lastIndex=this.at;
+const run=plain.exec(this.text),char=this.text[this.at];
 if(run){
 parts.push(run[0]);
-this.at = plain.lastIndex;
+this.at=plain.lastIndex;
 }else if(char==='\\'){
 parts.push(this.escape(raw,bytes));
 }else if(char==='"'||char==="'"){
@@ -1598,43 +1604,43 @@ parts.push(char);
 this.at++;
 }else if((char==='\r'||char==='\n')&&closer.length===3){
 parts.push('\n');
-this.at+= this.text.startsWith('\r\n',this.at)?2:1;
+this.at+=this.text.startsWith('\r\n',this.at)?2:1;
 }else{
-const ended = char===undefined||char==='\r'||char==='\n';
+const ended=char===undefined||char==='\r'||char==='\n';
 this.fail(ended?'unterminated string':'a string cannot contain this character');
 }
 }
-this.at+= closer.length;
-this.kind = bytes?'bytes':'string';
+this.at+=closer.length;
+this.kind=bytes?'bytes':'string';
 return parts.join('');
 }
 escape(raw,bytes){
-const start = this.at,char = this.text[start+1];
+const start=this.at,char=this.text[start+1];
 if(char==='\r'||char==='\n'){
-this.at+= this.text.startsWith('\r\n',start+1)?3:2;
+this.at+=this.text.startsWith('\r\n',start+1)?3:2;
 return raw?'\\\n':'';
 }
 if(char===undefined||char==='\0'||bytes&&char > '\x7f'){
 this.at++;
 return '\\';
 }
-this.at+= 2;
+this.at+=2;
 if(raw)return '\\'+char;
 if(ESCAPES[char]!==undefined)return ESCAPES[char];
 if(/[0-7]/.test(char)){
-const octal = /[0-7]{1,3}/y;
-octal.lastIndex = start+1;
-const code = parseInt(octal.exec(this.text)[0],8);
-this.at = octal.lastIndex;
+const octal=/[0-7]{1,3}/y;
+octal.lastIndex=start+1;
+const code=parseInt(octal.exec(this.text)[0],8);
+this.at=octal.lastIndex;
 return String.fromCharCode(bytes?code & 0xff:code);
 }
-const digits = char==='x'?2:bytes?0:char==='u'?4:char==='U'?8:0;
+const digits=char==='x'?2:bytes?0:char==='u'?4:char==='U'?8:0;
 if(digits){
-const text = this.text.slice(this.at,this.at+digits);
+const text=this.text.slice(this.at,this.at+digits);
 if(text.length < digits||/[^0-9a-fA-F]/.test(text)||parseInt(text,16)> 0x10ffff){
 this.fail('\\'+char+' needs '+digits+' hexadecimal digits of a character');
 }
-this.at+= digits;
+this.at+=digits;
 return String.fromCodePoint(parseInt(text,16));
 }
 if(char==='N'&&!bytes){
@@ -1656,27 +1662,27 @@ if(Buffer.isBuffer(value))return 'b'+value.toString('latin1');
 if(Array.isArray(value))return '('+value.map(identity).map((text)=>text.length+':'+text).join('');
 return value.imag===0?identity(value.real):'c'+(value.real+0)+','+value.imag;
 }
-module.exports ={Literal};
+module.exports={Literal};
 };
 
 // ---- src/memory.js
 definitions['./memory'] = function memory(require, module) {
-const fs = require('fs');
-const path = require('path');
+const fs=require('fs');
+const path=require('path');
 class Memory{
 constructor(root){
-this.unified = fs.existsSync(path.join(root,'cgroup.controllers'));
-const own = new Map();
+this.unified=fs.existsSync(path.join(root,'cgroup.controllers'));
+const own=new Map();
 for(const line of this.read('/proc/self/cgroup').split('\n').filter(Boolean)){
-const fields = line.split(':');
+const fields=line.split(':');
 fields[1].split(',').forEach((name)=>own.set(name,fields.slice(2).join(':')));
 }
-const base = this.unified?root:path.join(root,'memory');
-const folder = path.join(base,own.get(this.unified?'':'memory')||'');
-this.folder = fs.existsSync(path.join(folder,this.unified?'memory.events':'memory.oom_control'))?folder:base;
-this.limit = this.number(this.unified?'memory.max':'memory.limit_in_bytes');
-if(this.limit > 2 ** 60)this.limit = null;
-this.kills = this.killed();
+const base=this.unified?root:path.join(root,'memory');
+const folder=path.join(base,own.get(this.unified?'':'memory')||'');
+this.folder=fs.existsSync(path.join(folder,this.unified?'memory.events':'memory.oom_control'))?folder:base;
+this.limit=this.number(this.unified?'memory.max':'memory.limit_in_bytes');
+if(this.limit > 2 ** 60)this.limit=null;
+this.kills=this.killed();
 }
 read(file){
 try{
@@ -1686,13 +1692,13 @@ return '';
 }
 }
 number(name){
-const text = this.read(path.join(this.folder,name)).trim();
+const text=this.read(path.join(this.folder,name)).trim();
 return /^\d+$/.test(text)?Number(text):null;
 }
 table(name){
-const table = new Map();
+const table=new Map();
 for(const line of this.read(path.join(this.folder,name)).split('\n')){
-const pair = line.split(' ');
+const pair=line.split(' ');
 if(pair.length===2)table.set(pair[0],Number(pair[1]));
 }
 return table;
@@ -1701,17 +1707,17 @@ killed(){
 return this.table(this.unified?'memory.events':'memory.oom_control').get('oom_kill')||0;
 }
 killedSince(){
-const before = this.kills;
-this.kills = this.killed();
+const before=this.kills;
+this.kills=this.killed();
 return this.kills > before;
 }
 headroom(){
-this.limit = this.number('memory.max')||this.limit;
-const margin = Math.min(Math.max(this.limit / 32,8 << 20),256 << 20);
-let used = this.number('memory.current')||0;
+this.limit=this.number('memory.max')||this.limit;
+const margin=Math.min(Math.max(this.limit / 32,8 << 20),256 << 20);
+let used=this.number('memory.current')||0;
 if(used > this.limit / 2){
-const stat = this.table('memory.stat');
-for(const name of['active_file','inactive_file','slab_reclaimable'])used -= stat.get(name)||0;
+const stat=this.table('memory.stat');
+for(const name of['active_file','inactive_file','slab_reclaimable'])used -=stat.get(name)||0;
 }
 return this.limit - margin - used;
 }
@@ -1719,40 +1725,40 @@ message(){
 return 'the container ran out of memory'+(this.limit?' (its limit is '+Math.floor(this.limit /(1 << 20))+' MiB)':'');
 }
 }
-module.exports ={Memory};
+module.exports={Memory};
 };
 
 // ---- src/natives.js
 definitions['./natives'] = function natives(require, module) {
-const fs = require('fs');
-const util = require('util');
-const{readSync,writeSync,fstatSync}= fs;
-const{hrtime,reallyExit}= process;
-const wall = Date.now;
-const{stringify,parse}= JSON;
-const immediately = setImmediate;
-const bufferFrom = Buffer.from;
-const inspect = util.inspect;
-const PromiseOfNode = Promise;
-const{Error:ErrorOfNode,RangeError:RangeErrorOfNode,TypeError:TypeErrorOfNode}= global;
-const{isArray}= Array;
-const{isView}= ArrayBuffer;
-const promiseThen = Promise.prototype.then;
-const apply = Reflect.apply;
-const isPromise =(value)=>value instanceof PromiseOfNode;
-const textOf = String;
-const BigInteger = typeof BigInt==='function'?BigInt:null;
-const tagOf = Object.prototype.toString;
-const{getPrototypeOf,keys:keysOf}= Object;
-const ObjectPrototype = Object.prototype;
-const BufferOfNode = Buffer,bufferToJSON = Buffer.prototype.toJSON;
-const dateTime = Date.prototype.getTime;
-const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype,'size').get;
-const sizeOfSet = Object.getOwnPropertyDescriptor(Set.prototype,'size').get;
-const{entries:entriesOfMap}= Map.prototype,{values:valuesOfSet}= Set.prototype;
-const{join:joinTyped,subarray}= getPrototypeOf(Uint8Array.prototype);
-const Bytes = Uint8Array;
-module.exports ={
+const fs=require('fs');
+const util=require('util');
+const{readSync,writeSync,fstatSync}=fs;
+const{hrtime,reallyExit}=process;
+const wall=Date.now;
+const{stringify,parse}=JSON;
+const immediately=setImmediate;
+const bufferFrom=Buffer.from;
+const inspect=util.inspect;
+const PromiseOfNode=Promise;
+const{Error:ErrorOfNode,RangeError:RangeErrorOfNode,TypeError:TypeErrorOfNode}=global;
+const{isArray}=Array;
+const{isView}=ArrayBuffer;
+const promiseThen=Promise.prototype.then;
+const apply=Reflect.apply;
+const isPromise=(value)=>value instanceof PromiseOfNode;
+const textOf=String;
+const BigInteger=typeof BigInt==='function'?BigInt:null;
+const tagOf=Object.prototype.toString;
+const{getPrototypeOf,keys:keysOf}=Object;
+const ObjectPrototype=Object.prototype;
+const BufferOfNode=Buffer,bufferToJSON=Buffer.prototype.toJSON;
+const dateTime=Date.prototype.getTime;
+const sizeOfMap=Object.getOwnPropertyDescriptor(Map.prototype,'size').get;
+const sizeOfSet=Object.getOwnPropertyDescriptor(Set.prototype,'size').get;
+const{entries:entriesOfMap}=Map.prototype,{values:valuesOfSet}=Set.prototype;
+const{join:joinTyped,subarray}=getPrototypeOf(Uint8Array.prototype);
+const Bytes=Uint8Array;
+module.exports={
 readSync,writeSync,fstatSync,hrtime,reallyExit,wall,stringify,parse,immediately,bufferFrom,inspect,
 PromiseOfNode,ErrorOfNode,RangeErrorOfNode,TypeErrorOfNode,isArray,isView,promiseThen,apply,textOf,
 isPromise,BigInteger,tagOf,getPrototypeOf,keysOf,ObjectPrototype,BufferOfNode,bufferToJSON,dateTime,sizeOfMap,sizeOfSet,
@@ -1762,84 +1768,84 @@ entriesOfMap,valuesOfSet,joinTyped,subarray,Bytes,
 
 // ---- src/output.js
 definitions['./output'] = function output(require, module) {
-const{readSome}= require('./descriptors');
-const{MARK}= require('./constants');
-const{Tail}= require('./tail');
+const{readSome}=require('./descriptors');
+const{MARK}=require('./constants');
+const{Tail}=require('./tail');
 class SocketReader{
 constructor(socket,received){
-this.socket = socket;
-this.handle = socket._handle;
-this.fd = this.handle.fd;
-this.received = received;
-this.watched = this.closed = false;
-this.handle.reading = true;
+this.socket=socket;
+this.handle=socket._handle;
+this.fd=this.handle.fd;
+this.received=received;
+this.watched=this.closed=false;
+this.handle.reading=true;
 socket.on('data',(data)=>received(data));
 socket.resume();
-socket.on('end',()=>{this.closed = true;});
-socket.on('error',()=>{this.closed = true;});
+socket.on('end',()=>{this.closed=true;});
+socket.on('error',()=>{this.closed=true;});
 }
 watch(on){
 if(on===this.watched||this.closed||this.socket.destroyed)return;
-this.watched = on;
+this.watched=on;
 if(on)this.handle.readStart();
 else this.handle.readStop();
 }
 read(max){
-let total = 0;
+let total=0;
 while(total < max&&!this.closed&&!this.socket.destroyed){
 let size;
 try{
-size = readSome(this.fd,SocketReader.buffer);
+size=readSome(this.fd,SocketReader.buffer);
 }catch(error){
-size = 0;
+size=0;
 }
 if(size < 0)break;
 if(size===0){
-this.closed = true;
+this.closed=true;
 break;
 }
-total+= size;
+total+=size;
 this.received(Buffer.from(SocketReader.buffer.slice(0,size)));
 if(size < SocketReader.buffer.length)break;
 }
 return total > 0;
 }
 close(){
-this.closed = true;
+this.closed=true;
 this.socket.destroy();
 }
 }
-SocketReader.buffer = Buffer.allocUnsafeSlow(256 << 10);
+SocketReader.buffer=Buffer.allocUnsafeSlow(256 << 10);
 class OutputStream{
 constructor(name,socket,containerStream,mark,child){
-this.name = name;
-this.containerStream = containerStream;
-this.mark = mark;
-this.child = child;
-this.tail = new Tail();
-this.ended =[];
-this.part = null;
-this.reader = new SocketReader(socket,(data)=>this.take(data));
+this.name=name;
+this.containerStream=containerStream;
+this.mark=mark;
+this.child=child;
+this.tail=new Tail();
+this.ended=[];
+this.part=null;
+this.reader=new SocketReader(socket,(data)=>this.take(data));
 }
 take(data){
-if(this.part!==null)data = Buffer.concat([this.part,data]);
-this.part = null;
-let from = 0;
+if(this.part!==null)data=Buffer.concat([this.part,data]);
+this.part=null;
+let from=0;
 for(;;){
-const at = data.indexOf(this.mark,from);
+const at=data.indexOf(this.mark,from);
 if(at < 0)break;
 this.add(data.slice(from,at));
 this.ended.push(this.tail);
-this.tail = new Tail();
-from = at+MARK;
+this.tail=new Tail();
+from=at+MARK;
 }
-let end = data.length;
-for(let at = Math.max(from,end - MARK+1);at < end;at++){
-at = data.indexOf(this.mark[0],at);
+let end=data.length;
+for(let at=Math.max(from,end - MARK+1);at < end;at++){
+at=data.indexOf(this.mark[0],at);
 if(at < 0)break;
 if(this.mark.compare(data,at,end,0,end - at)===0){
-this.part = Buffer.from(data.slice(at));
-end = at;
+this.part=Buffer.from(data.slice(at));
+end=at;
 }
 }
 this.add(data.slice(from,end));
@@ -1860,35 +1866,35 @@ return this.ended.shift()||new Tail();
 drain(){
 this.reader.read(4 << 20);
 if(this.part!==null)this.add(this.part);
-this.part = null;
+this.part=null;
 }
 }
-module.exports ={SocketReader,OutputStream};
+module.exports={SocketReader,OutputStream};
 };
 
 // ---- src/processes.js
 definitions['./processes'] = function processes(require, module) {
-const fs = require('fs');
+const fs=require('fs');
 function processes(){
-const found = new Map();
+const found=new Map();
 for(const name of fs.readdirSync('/proc')){
 if(!/^\d+$/.test(name))continue;
 let text;
 try{
-text = fs.readFileSync('/proc/'+name+'/stat','latin1');
+text=fs.readFileSync('/proc/'+name+'/stat','latin1');
 }catch(error){
 continue;
 }
-const fields = text.slice(text.lastIndexOf(')')+2).split(' ');
+const fields=text.slice(text.lastIndexOf(')')+2).split(' ');
 found.set(Number(name),{parent:Number(fields[1]),session:Number(fields[3]),state:fields[0]});
 }
 return found;
 }
 function tree(table,root){
-const belongs =(pid)=>{
+const belongs=(pid)=>{
 while(table.has(pid)&&pid!==process.pid){
 if(pid===root)return true;
-pid = table.get(pid).parent;
+pid=table.get(pid).parent;
 }
 return pid===process.pid&&process.pid===1;
 };
@@ -1896,8 +1902,8 @@ return Array.from(table.keys()).filter((pid)=>pid!==process.pid&&table.get(pid).
 (table.get(pid).session===root||belongs(pid)));
 }
 function zombies(table){
-let count = 0;
-table.forEach((one)=>{count+= one.state==='Z'&&one.parent===process.pid?1:0;});
+let count=0;
+table.forEach((one)=>{count+=one.state==='Z'&&one.parent===process.pid?1:0;});
 return process.pid===1?count:0;
 }
 function send(pid,signal){
@@ -1906,27 +1912,27 @@ process.kill(pid,signal);
 }catch(error){
 }
 }
-module.exports ={processes,tree,zombies,send};
+module.exports={processes,tree,zombies,send};
 };
 
 // ---- src/result.js
 definitions['./result'] = function result(require, module) {
-const{quote,wellFormed}= require('./json');
+const{quote,wellFormed}=require('./json');
 const{
 ObjectPrototype,RangeErrorOfNode,getPrototypeOf,inspect,isArray,keysOf,stringify,textOf,
-}= require('./natives');
-const{MAX_RESULT_DEPTH,tooLarge}= require('./resulterrors');
-const{ResultWriter}= require('./resultwriter');
+}=require('./natives');
+const{MAX_RESULT_DEPTH,tooLarge}=require('./resulterrors');
+const{ResultWriter}=require('./resultwriter');
 const NOT_PLAIN = new Error('the value has more than plain JSON');
-const COMPLETE ={depth:null,maxArrayLength:null,maxStringLength:null,breakLength:Infinity,compact:true};
-const{iterator:ITERATOR,asyncIterator:ASYNC_ITERATOR}= Symbol;
+const COMPLETE = {depth:null,maxArrayLength:null,maxStringLength:null,breakLength:Infinity,compact:true};
+const{iterator:ITERATOR,asyncIterator:ASYNC_ITERATOR}=Symbol;
 class PlainMeasure{
 constructor(limit){
-this.limit = limit;
-this.left = limit+1;
+this.limit=limit;
+this.left=limit+1;
 }
 take(size){
-this.left -= size;
+this.left -=size;
 if(this.left < 0)throw tooLarge(this.limit);
 }
 value(value,depth){
@@ -1949,15 +1955,15 @@ if(depth===MAX_RESULT_DEPTH||value.toJSON!==undefined)throw NOT_PLAIN;
 this.take(2);
 if(isArray(value)){
 if(2 * value.length > this.left)throw tooLarge(this.limit);
-for(let i = 0;i < value.length;i++)this.value(value[i],depth+1);
+for(let i=0;i < value.length;i++)this.value(value[i],depth+1);
 return;
 }
-const prototype = getPrototypeOf(value);
+const prototype=getPrototypeOf(value);
 if(prototype!==ObjectPrototype&&prototype!==null)throw NOT_PLAIN;
 if(value[ITERATOR]!==undefined||ASYNC_ITERATOR&&value[ASYNC_ITERATOR]!==undefined)throw NOT_PLAIN;
-const keys = keysOf(value);
-for(let i = 0;i < keys.length;i++){
-const member = value[keys[i]];
+const keys=keysOf(value);
+for(let i=0;i < keys.length;i++){
+const member=value[keys[i]];
 if(member===undefined)continue;
 this.take(keys[i].length+3);
 this.value(member,depth+1);
@@ -1983,7 +1989,7 @@ return inspect(value,{breakLength:Infinity});
 }
 }
 function fields(json,text,limit){
-if(text!==null)text = quote(text);
+if(text!==null)text=quote(text);
 for(const part of[json,text]){
 if(part!==null&&part.length * 3 > limit&&Buffer.byteLength(part)> limit)throw tooLarge(limit,Buffer.byteLength(part));
 }
@@ -2000,25 +2006,25 @@ consumed:false,drain:null};
 case 'boolean':return{fields:fields(textOf(value),null,limit),consumed:false,drain:null};
 case 'undefined':return{fields:fields('null','undefined',limit),consumed:false,drain:null};
 }
-const json = value===null?'null':plainJSON(value,limit);
+const json=value===null?'null':plainJSON(value,limit);
 if(json!==null)return{fields:fields(json,null,limit),consumed:false,drain:null};
-const writer = new ResultWriter(limit),finished =()=>fields(writer.text(),writer.textDiffers()?shown(value):null,limit);
+const writer=new ResultWriter(limit),finished=()=>fields(writer.text(),writer.textDiffers()?shown(value):null,limit);
 writer.root(value);
 if(writer.pending.length)return{fields:null,consumed:true,drain:()=>writer.drain().then(finished)};
 return{fields:finished(),consumed:writer.consumed,drain:null};
 }
-module.exports ={encode};
+module.exports={encode};
 };
 
 // ---- src/resulterrors.js
 definitions['./resulterrors'] = function resulterrors(require, module) {
-const{stringify,textOf}= require('./natives');
+const{stringify,textOf}=require('./natives');
 const MAX_RESULT_DEPTH = 2500;
 const MAX_PATH = 200;
 function failure(name,message){
-const error = new RangeError(message);
-error.name = name;
-error.stack = '';
+const error=new RangeError(message);
+error.name=name;
+error.stack='';
 return error;
 }
 function tooLarge(limit,size){
@@ -2027,13 +2033,13 @@ return failure('ResultTooLarge',(size===undefined?'the result has more bytes tha
 ': return less, or store the data elsewhere and return a reference to it');
 }
 function pathText(path){
-let text = '$';
+let text='$';
 for(const key of path){
-if(typeof key==='number')text+= '['+key+']';
-else text+= /^[A-Za-z_$][\w$]*$/.test(key)?'.'+key:'['+stringify(key)+']';
+if(typeof key==='number')text+='['+key+']';
+else text+=/^[A-Za-z_$][\w$]*$/.test(key)?'.'+key:'['+stringify(key)+']';
 if(text.length > 20 * MAX_PATH)break;
 }
-return text.length <= MAX_PATH?text:text.slice(0,MAX_PATH)+'…';
+return text.length <=MAX_PATH?text:text.slice(0,MAX_PATH)+'…';
 }
 function notSerializable(path,what,instead){
 return failure('ResultNotSerializable','the result cannot be stored as JSON: '+pathText(path)+' is '+what+': '+instead);
@@ -2044,23 +2050,23 @@ path.length+' levels ('+pathText(path.slice(0,20))+'…): return a flat list of 
 }
 function className(value){
 try{
-const maker = value.constructor;
+const maker=value.constructor;
 return typeof maker==='function'&&maker.name?textOf(maker.name):'Object';
 }catch(error){
 return 'Object';
 }
 }
-module.exports ={MAX_RESULT_DEPTH,tooLarge,notSerializable,tooDeep,pathText,className};
+module.exports={MAX_RESULT_DEPTH,tooLarge,notSerializable,tooDeep,pathText,className};
 };
 
 // ---- src/results.js
 definitions['./results'] = function results(require, module) {
-const{ErrorOfNode,TypeErrorOfNode,apply,isArray,isView,tagOf,textOf}= require('./natives');
-const{checkedStep,close,isAsyncIterator,isIterator}= require('./resultwriter');
+const{ErrorOfNode,TypeErrorOfNode,apply,isArray,isView,tagOf,textOf}=require('./natives');
+const{checkedStep,close,isAsyncIterator,isIterator}=require('./resultwriter');
 function taken(iterator,max){
-const values =[],{next}= iterator;
-while(values.length <= max){
-const step = checkedStep(apply(next,iterator,[]));
+const values=[],{next}=iterator;
+while(values.length <=max){
+const step=checkedStep(apply(next,iterator,[]));
 if(step.done)return values;
 values.push(step.value);
 }
@@ -2068,9 +2074,9 @@ close(iterator);
 return values;
 }
 async function takenLater(iterator,max){
-const values =[],{next}= iterator;
-while(values.length <= max){
-const step = checkedStep(await apply(next,iterator,[]));
+const values=[],{next}=iterator;
+while(values.length <=max){
+const step=checkedStep(await apply(next,iterator,[]));
 if(step.done)return values;
 values.push(step.value);
 }
@@ -2078,12 +2084,12 @@ await close(iterator);
 return values;
 }
 function checked(values,count){
-const listed = isArray(values)||isView(values)&&typeof values.length==='number';
+const listed=isArray(values)||isView(values)&&typeof values.length==='number';
 if(listed&&values.length===count)return values;
-let kind = typeof values;
-if(values===null||kind==='undefined')kind = textOf(values);
-else if(isArray(values))kind = 'an array';
-else if(kind==='object')kind = values.constructor&&values.constructor.name||'Object';
+let kind=typeof values;
+if(values===null||kind==='undefined')kind=textOf(values);
+else if(isArray(values))kind='an array';
+else if(kind==='object')kind=values.constructor&&values.constructor.name||'Object';
 throw new TypeErrorOfNode('with batchSize, handler(events) returns an array with one result for each of its '+count+
 ' events, and not '+kind+(listed?' of '+(values.length > count?'more':values.length):''));
 }
@@ -2101,21 +2107,21 @@ throw new TypeErrorOfNode('a promise is in place of a result: with batchSize, re
 }
 return value;
 }
-module.exports ={eventResults,resultOf};
+module.exports={eventResults,resultOf};
 };
 
 // ---- src/resultwriter.js
 definitions['./resultwriter'] = function resultwriter(require, module) {
-const{quote}= require('./json');
+const{quote}=require('./json');
 const{
 BufferOfNode,Bytes,ErrorOfNode,ObjectPrototype,RangeErrorOfNode,TypeErrorOfNode,apply,bufferToJSON,dateTime,
 entriesOfMap,getPrototypeOf,isArray,isView,joinTyped,keysOf,sizeOfMap,sizeOfSet,subarray,tagOf,textOf,valuesOfSet,
-}= require('./natives');
-const{MAX_RESULT_DEPTH,className,notSerializable,pathText,tooDeep,tooLarge}= require('./resulterrors');
-const{iterator:ITERATOR,asyncIterator:ASYNC_ITERATOR}= Symbol;
+}=require('./natives');
+const{MAX_RESULT_DEPTH,className,notSerializable,pathText,tooDeep,tooLarge}=require('./resulterrors');
+const{iterator:ITERATOR,asyncIterator:ASYNC_ITERATOR}=Symbol;
 const MAX_PIECES = 8192;
 const TYPED_PART = 16384;
-const INSTEAD ={
+const INSTEAD = {
 Promise:'await it; for several ones, await Promise.all(…)',
 Response:'return await response.json() or await response.text()',
 Request:'return what you need of it, such as its url',
@@ -2134,9 +2140,9 @@ return apply(method,value,[]);
 return undefined;
 }
 }
-const isBuffer =(value)=>isView(value)&&value.toJSON===bufferToJSON&&value instanceof BufferOfNode;
-const isIterator =(value)=>typeof value.next==='function'&&typeof value[ITERATOR]==='function'&&value[ITERATOR]()===value;
-const isAsyncIterator =(value)=>Boolean(ASYNC_ITERATOR)&&typeof value.next==='function'&&
+const isBuffer=(value)=>isView(value)&&value.toJSON===bufferToJSON&&value instanceof BufferOfNode;
+const isIterator=(value)=>typeof value.next==='function'&&typeof value[ITERATOR]==='function'&&value[ITERATOR]()===value;
+const isAsyncIterator=(value)=>Boolean(ASYNC_ITERATOR)&&typeof value.next==='function'&&
 typeof value[ASYNC_ITERATOR]==='function';
 function close(iterator){
 try{
@@ -2153,33 +2159,33 @@ return step;
 }
 class ResultWriter{
 constructor(limit){
-this.limit = limit;
-this.left = limit;
-this.out = this.whole =[];
-this.pieces =[];
-this.path =[];
-this.open = new Map();
-this.pending =[];
-this.consumed = false;
-this.own = true;
-this.differs = false;
+this.limit=limit;
+this.left=limit;
+this.out=this.whole=[];
+this.pieces=[];
+this.path=[];
+this.open=new Map();
+this.pending=[];
+this.consumed=false;
+this.own=true;
+this.differs=false;
 }
 textDiffers(){
 return this.own&&this.differs;
 }
 text(){
 this.flush();
-const flat =(parts)=>parts.map((part)=>(typeof part==='string'?part:flat(part))).join('');
+const flat=(parts)=>parts.map((part)=>(typeof part==='string'?part:flat(part))).join('');
 return flat(this.whole);
 }
 add(text){
-this.left -= text.length;
+this.left -=text.length;
 if(this.left < 0)throw tooLarge(this.limit);
-if(this.pieces.push(text)>= MAX_PIECES)this.flush();
+if(this.pieces.push(text)>=MAX_PIECES)this.flush();
 }
 flush(){
 if(this.pieces.length)this.out.push(this.pieces.join(''));
-this.pieces =[];
+this.pieces=[];
 }
 count(elements){
 if(2 * elements > this.left)throw tooLarge(this.limit);
@@ -2199,16 +2205,16 @@ throw error;
 }
 }
 converted(value,key){
-const kind = typeof value;
+const kind=typeof value;
 if(value===null||kind!=='object'&&kind!=='function'&&kind!=='bigint')return value;
 if(kind==='object'){
-const time = apply(tagOf,value,[])==='[object Date]'?branded(dateTime,value):undefined;
+const time=apply(tagOf,value,[])==='[object Date]'?branded(dateTime,value):undefined;
 if(time!==undefined&&time!==time)throw this.refuse('an invalid Date','return null or a text');
 if(isBuffer(value))return value;
 }
-const{toJSON}= value;
+const{toJSON}=value;
 if(typeof toJSON!=='function')return value;
-this.own = false;
+this.own=false;
 return apply(toJSON,value,[textOf(key)]);
 }
 write(value){
@@ -2221,7 +2227,7 @@ case 'number':
 if(value - value===0){
 this.add(textOf(value));
 }else{
-this.differs = true;
+this.differs=true;
 this.add('"'+textOf(value)+'"');
 }
 break;
@@ -2236,7 +2242,7 @@ else this.object(value);
 }
 }
 object(value){
-if(this.path.length >= MAX_RESULT_DEPTH)throw this.open.has(value)?this.cycle(value):tooDeep(this.path);
+if(this.path.length >=MAX_RESULT_DEPTH)throw this.open.has(value)?this.cycle(value):tooDeep(this.path);
 if(this.open.has(value))throw this.cycle(value);
 this.open.set(value,this.path.length);
 this.content(value,apply(tagOf,value,[]));
@@ -2251,22 +2257,22 @@ if(isArray(value)||tag==='[object Arguments]'){
 this.count(value.length);
 this.list(value.length,(i)=>value[i]);
 }else if(isView(value)){
-this.own = false;
+this.own=false;
 if(isBuffer(value))this.buffer(value);
 else this.typed(tag==='[object DataView]'?new Bytes(value.buffer,value.byteOffset,value.byteLength):value,tag);
 }else if(tag==='[object Map]'&&branded(sizeOfMap,value)!==undefined){
 this.map(value);
 }else if(tag==='[object Set]'&&branded(sizeOfSet,value)!==undefined){
-this.differs = true;
+this.differs=true;
 this.count(apply(sizeOfSet,value,[]));
 this.iterate(apply(valuesOfSet,value,[]));
 }else{
-this.own = this.own&&(tag==='[object Object]'||tag==='[object Proxy]');
+this.own=this.own&&(tag==='[object Object]'||tag==='[object Proxy]');
 this.special(value,tag);
 }
 }
 special(value,tag){
-const name = tag.slice(8,-1);
+const name=tag.slice(8,-1);
 if(name==='ArrayBuffer'||name==='SharedArrayBuffer'){
 this.typed(new Bytes(value),'');
 }else if(/^(?:Number|String|Boolean|BigInt|Symbol)$/.test(name)&&typeof value.valueOf()!=='object'){
@@ -2290,16 +2296,16 @@ this.members(value,name);
 }
 }
 members(value,name){
-const keys = keysOf(value),prototype = getPrototypeOf(value);
-const plain = prototype===null||prototype===ObjectPrototype||
+const keys=keysOf(value),prototype=getPrototypeOf(value);
+const plain=prototype===null||prototype===ObjectPrototype||
 getPrototypeOf(prototype)===null&&className(value)==='Object';
-if(!plain)this.own = false;
+if(!plain)this.own=false;
 if(!keys.length&&typeof value[ITERATOR]==='function'){
 this.consume(value[ITERATOR]());
 }else if(!keys.length&&ASYNC_ITERATOR&&typeof value[ASYNC_ITERATOR]==='function'){
 this.later(value[ASYNC_ITERATOR]());
 }else if(!keys.length&&!plain){
-const known = name==='Object'?className(value):name;
+const known=name==='Object'?className(value):name;
 throw this.refuse('an object of the class '+known+' without enumerable properties',
 apply(ObjectPrototype.hasOwnProperty,INSTEAD,[known])?INSTEAD[known]:
 'return a plain object, or add toJSON() to the class');
@@ -2309,16 +2315,16 @@ this.record(keys,(key)=>value[key],true);
 }
 }
 record(keys,read,omitsUndefined){
-let first = true;
+let first=true;
 this.add('{');
 for(const key of keys){
 this.path.push(key);
-const member = this.converted(read(key),key);
+const member=this.converted(read(key),key);
 if(member!==undefined||!omitsUndefined){
 this.count(key.length / 2);
 this.add((first?'':',')+quote(key)+':');
 this.write(member);
-first = false;
+first=false;
 }
 this.path.pop();
 }
@@ -2326,7 +2332,7 @@ this.add('}');
 }
 list(length,read){
 this.add('[');
-for(let i = 0;i < length;i++)this.element(read(i),i);
+for(let i=0;i < length;i++)this.element(read(i),i);
 this.add(']');
 }
 element(value,i){
@@ -2336,11 +2342,11 @@ this.write(this.converted(value,i));
 this.path.pop();
 }
 map(value){
-const pairs = Array.from(apply(entriesOfMap,value,[]));
+const pairs=Array.from(apply(entriesOfMap,value,[]));
 this.count(pairs.length);
-this.differs = true;
+this.differs=true;
 if(pairs.every((pair)=>typeof pair[0]==='string')){
-let at = 0;
+let at=0;
 this.record(pairs.map((pair)=>pair[0]),()=>pairs[at++][1],false);
 }else{
 this.list(pairs.length,(i)=>pairs[i]);
@@ -2352,36 +2358,36 @@ this.typed(value,'');
 this.add('}');
 }
 typed(value,tag){
-const length = value.length,floats = tag.startsWith('[object Float');
+const length=value.length,floats=tag.startsWith('[object Float');
 this.count(length);
 this.add('[');
-for(let at = 0;at < length;at+= TYPED_PART){
-const part = apply(subarray,value,[at,Math.min(at+TYPED_PART,length)]);
-let finite = true;
-for(let i = 0;floats&&finite&&i < part.length;i++)finite = part[i]- part[i]===0;
+for(let at=0;at < length;at+=TYPED_PART){
+const part=apply(subarray,value,[at,Math.min(at+TYPED_PART,length)]);
+let finite=true;
+for(let i=0;floats&&finite&&i < part.length;i++)finite=part[i]- part[i]===0;
 if(at)this.add(',');
 if(finite)this.add(apply(joinTyped,part,[',']));
-else for(let i = 0;i < part.length;i++)this.element(part[i],i);
+else for(let i=0;i < part.length;i++)this.element(part[i],i);
 }
 this.add(']');
 }
 error(value){
-const keys =['name','message'].concat(keysOf(value).filter((key)=>!/^(?:name|message|stack)$/.test(key)));
+const keys=['name','message'].concat(keysOf(value).filter((key)=>!/^(?:name|message|stack)$/.test(key)));
 for(const key of['cause','errors']){
 if(apply(ObjectPrototype.hasOwnProperty,value,[key])&&!keys.includes(key))keys.push(key);
 }
 this.record(keys,(key)=>value[key],true);
 }
 consume(iterator){
-this.consumed = true;
-this.own = false;
+this.consumed=true;
+this.own=false;
 this.iterate(iterator);
 }
 iterate(iterator){
-const{next}= iterator;
+const{next}=iterator;
 this.add('[');
-for(let i = 0; ;i++){
-const step = checkedStep(apply(next,iterator,[]));
+for(let i=0; ;i++){
+const step=checkedStep(apply(next,iterator,[]));
 if(step.done)break;
 try{
 this.element(step.value,i);
@@ -2393,10 +2399,10 @@ throw error;
 this.add(']');
 }
 later(iterator){
-this.consumed = true;
-this.own = false;
+this.consumed=true;
+this.own=false;
 this.flush();
-const place =[];
+const place=[];
 this.out.push(place);
 this.pending.push({iterator,place,path:this.path.slice(),open:new Map(this.open)});
 }
@@ -2404,10 +2410,10 @@ async drain(){
 this.flush();
 for(const{iterator,place,path,open}of this.pending){
 [this.out,this.path,this.open]=[place,path,open];
-const{next}= iterator;
+const{next}=iterator;
 this.add('[');
-for(let i = 0; ;i++){
-const step = checkedStep(await apply(next,iterator,[]));
+for(let i=0; ;i++){
+const step=checkedStep(await apply(next,iterator,[]));
 if(step.done)break;
 try{
 this.guarded(()=>this.element(step.value,i));
@@ -2421,19 +2427,19 @@ this.flush();
 }
 }
 }
-module.exports ={ResultWriter,isIterator,isAsyncIterator,close,checkedStep};
+module.exports={ResultWriter,isIterator,isAsyncIterator,close,checkedStep};
 };
 
 // ---- src/sharedmemory.js
 definitions['./sharedmemory'] = function sharedmemory(require, module) {
-const childProcess = require('child_process');
-const fs = require('fs');
+const childProcess=require('child_process');
+const fs=require('fs');
 const SHARED_MEMORY = '/dev/shm';
 const OWNER = 'SHAREDCLOUD_SHARED_MEMORY_OWNER';
 function ownsSharedMemory(environment){
 if(environment[OWNER]!=='worker')return false;
-const mounts = contentOf('/proc/self/mountinfo').split('\n').map((line)=>line.split(' ')).filter((words)=>words[4]===SHARED_MEMORY);
-const last = mounts[mounts.length - 1];
+const mounts=contentOf('/proc/self/mountinfo').split('\n').map((line)=>line.split(' ')).filter((words)=>words[4]===SHARED_MEMORY);
+const last=mounts[mounts.length - 1];
 return last!==undefined&&last[last.indexOf('-')+1]==='tmpfs';
 }
 function contentOf(file){
@@ -2446,10 +2452,10 @@ return '';
 function sizeOf(folder){
 try{
 if(fs.statfsSync){
-const stat = fs.statfsSync(folder);
+const stat=fs.statfsSync(folder);
 return{size:stat.blocks * stat.bsize,free:stat.bavail * stat.bsize};
 }
-const words = childProcess.execFileSync('df',['-kP',folder],{timeout:2000,stdio:['ignore','pipe','ignore']}).toString()
+const words=childProcess.execFileSync('df',['-kP',folder],{timeout:2000,stdio:['ignore','pipe','ignore']}).toString()
 .trim().split('\n').pop().split(/\s+/);
 return{size:words[1]* 1024,free:words[3]* 1024};
 }catch(error){
@@ -2457,17 +2463,17 @@ return null;
 }
 }
 function sharedMemoryAdvice(environment){
-const space = sizeOf(SHARED_MEMORY);
+const space=sizeOf(SHARED_MEMORY);
 if(space===null||!space.size)return '';
 return(space.free * 50 < space.size?': shared memory is full, ':': if it needs more shared memory than there is in ')+
 SHARED_MEMORY+' ('+Math.floor(space.size /(1 << 20))+' MiB): to get more, '+(environment[OWNER]==='user'?
 'enlarge the volume that the Function mounts there':'set spec.pod.sharedMemory of the Function, such as 1Gi');
 }
 function systemV(){
-const found = new Set();
+const found=new Set();
 for(const kind of['shm','sem','msg']){
-const lines = contentOf('/proc/sysvipc/'+kind).trim().split('\n').map((line)=>line.trim().split(/\s+/));
-const creator = lines[0].indexOf('cuid');
+const lines=contentOf('/proc/sysvipc/'+kind).trim().split('\n').map((line)=>line.trim().split(/\s+/));
+const creator=lines[0].indexOf('cuid');
 for(const words of lines.slice(1))if(Number(words[creator])===process.geteuid())found.add(kind+' '+words[1]);
 }
 return found;
@@ -2475,7 +2481,7 @@ return found;
 function removeSystemV(before){
 for(const one of systemV()){
 if(before.has(one))continue;
-const[kind,id]= one.split(' ');
+const[kind,id]=one.split(' ');
 try{
 childProcess.execFileSync('ipcrm',[{shm:'-m',sem:'-s',msg:'-q'}[kind],id],{timeout:2000,stdio:'ignore'});
 }catch(error){
@@ -2483,68 +2489,68 @@ return;
 }
 }
 }
-module.exports ={SHARED_MEMORY,contentOf,ownsSharedMemory,removeSystemV,sharedMemoryAdvice,systemV};
+module.exports={SHARED_MEMORY,contentOf,ownsSharedMemory,removeSystemV,sharedMemoryAdvice,systemV};
 };
 
 // ---- src/signature.js
 definitions['./signature'] = function signature(require, module) {
-const{TypeErrorOfNode,textOf}= require('./natives');
+const{TypeErrorOfNode,textOf}=require('./natives');
 const CALLED = 'this runtime calls handler(event) with one argument, the input, and without a context or a callback: '+
 'return the result, or a promise of it (async function handler(event) { … })';
 const CALLBACKS = /[,(]\s*(?:cb|callback|done|next)\s*\)/;
 function parameters(handler){
-const text = Function.prototype.toString.call(handler);
+const text=Function.prototype.toString.call(handler);
 return text.slice(0,text.indexOf(')')+1);
 }
 function expectsCallback(handler){
 return handler.length > 1&&(handler.length > 2||CALLBACKS.test(parameters(handler)));
 }
 function callbackError(handler){
-const error = new TypeErrorOfNode('the handler has '+handler.length+
+const error=new TypeErrorOfNode('the handler has '+handler.length+
 ' parameters and returned nothing, as if it were to call a callback: '+CALLED);
-error.stack = '';
+error.stack='';
 return error;
 }
 function withSignature(error,handler){
 try{
 if(typeof handler!=='function'||handler.length < 2)return error;
-const missing = error instanceof TypeErrorOfNode&&/undefined|not a function/.test(error.message);
+const missing=error instanceof TypeErrorOfNode&&/undefined|not a function/.test(error.message);
 if(!missing&&error.name!=='NeverSettled')return error;
-const before = textOf(error.message),message = before+' (the handler has '+handler.length+' parameters: '+CALLED+')';
-const stack = typeof error.stack==='string'?error.stack.replace(before,()=>message):'';
-error.message = message;
-error.stack = stack;
+const before=textOf(error.message),message=before+' (the handler has '+handler.length+' parameters: '+CALLED+')';
+const stack=typeof error.stack==='string'?error.stack.replace(before,()=>message):'';
+error.message=message;
+error.stack=stack;
 }catch(failure){
 }
 return error;
 }
-module.exports ={expectsCallback,callbackError,withSignature};
+module.exports={expectsCallback,callbackError,withSignature};
 };
 
 // ---- src/sockets.js
 definitions['./sockets'] = function sockets(require, module) {
-const fs = require('fs');
-const net = require('net');
-const os = require('os');
-const path = require('path');
+const fs=require('fs');
+const net=require('net');
+const os=require('os');
+const path=require('path');
 function socketPairs(count,done){
-const made =[];
-let folder = null,failure = null;
+const made=[];
+let folder=null,failure=null;
 for(const base of['/dev/shm',os.tmpdir()]){
 try{
-folder = fs.mkdtempSync(path.join(base,'sharedcloud-'));
+folder=fs.mkdtempSync(path.join(base,'sharedcloud-'));
 break;
 }catch(error){
-failure = error;
+failure=error;
 }
 }
 if(folder===null){
 done(failure,made);
 return;
 }
-const address = path.join(folder,'s');
-const server = net.createServer({allowHalfOpen:true,pauseOnConnect:true});
-const remove =()=>{
+const address=path.join(folder,'s');
+const server=net.createServer({allowHalfOpen:true,pauseOnConnect:true});
+const remove=()=>{
 for(const step of[()=>fs.unlinkSync(address),()=>fs.rmdirSync(folder)]){
 try{
 step();
@@ -2553,50 +2559,50 @@ step();
 }
 };
 process.once('exit',remove);
-const end =(error)=>{
+const end=(error)=>{
 if(folder===null)return;
 server.close();
 remove();
 process.removeListener('exit',remove);
-folder = null;
+folder=null;
 if(error)made.forEach((pair)=>pair.forEach((socket)=>socket.destroy()));
 done(error,made);
 };
-const next =()=>{
+const next=()=>{
 if(made.length===count){
 end(null);
 return;
 }
-let theirs = null,connected = false;
-const ours = new net.Socket({allowHalfOpen:true});
-const both =()=>{
+let theirs=null,connected=false;
+const ours=new net.Socket({allowHalfOpen:true});
+const both=()=>{
 if(!theirs||!connected)return;
 made.push([ours,theirs]);
 next();
 };
 server.once('connection',(socket)=>{
-theirs = socket;
+theirs=socket;
 both();
 });
 ours.pause();
 ours.once('error',end);
 ours.connect({path:address},()=>{
-connected = true;
+connected=true;
 both();
 });
 };
 server.on('error',end);
 server.listen(address,next);
 }
-module.exports ={socketPairs};
+module.exports={socketPairs};
 };
 
 // ---- src/state.js
 definitions['./state'] = function state(require, module) {
-const{LIMITS,POD_ENDED}= require('./constants');
-const{errorObject}= require('./errors');
-const{compress,expand}= require('./indexes');
-const{termination}= require('./termination');
+const{LIMITS,POD_ENDED}=require('./constants');
+const{errorObject}=require('./errors');
+const{compress,expand}=require('./indexes');
+const{termination}=require('./termination');
 const PROTOCOL = 1;
 const MAX_MESSAGE_INPUTS = 128;
 const SHORT_INPUT = 0.005;
@@ -2606,75 +2612,75 @@ const LOAD_TIMEOUT = 600;
 const LEAVE_TIMEOUT = 20;
 class Schedule{
 constructor(now){
-this.now = now;
-this.next = now+3600;
+this.now=now;
+this.next=now+3600;
 }
 reached(moment){
-if(this.now >= moment)return true;
-this.next = Math.min(this.next,moment);
+if(this.now >=moment)return true;
+this.next=Math.min(this.next,moment);
 return false;
 }
 }
 class WorkerState{
 constructor(now){
-this.limits = Object.assign({},LIMITS);
-this.lease = 15;
-this.timeout = this.handBackDelay = null;
-this.liveDelay = null;
-this.batchSize = 1;
-this.queue =[];
-this.done =[];
-this.doneSince = now;
-this.suspects =[];
-this.executing = null;
-this.since = now;
-this.began = 0;
-this.average = null;
-this.busySince = now;
-this.loadError = null;
-this.loadOutput = null;
-this.loadDelay = 0;
-this.spawnAt = now;
-this.live ={item:null,sent:[0,0],at:now};
-this.sequence = 0;
-this.calling = null;
-this.reporting =[];
-this.calledAt = null;
-this.bodyLimit = MAX_BODY;
-this.countLimit = Infinity;
-this.roundTrip = 0.005;
-this.urgent = false;
-this.lastCallEmpty = false;
-this.idleUntil = now;
-this.idleDelay = 0.01;
-this.finished = false;
-this.leaving = false;
-this.podEnding = false;
-this.leaveBy = now;
-this.retiring = false;
-this.exitStatus = null;
+this.limits=Object.assign({},LIMITS);
+this.lease=15;
+this.timeout=this.handBackDelay=null;
+this.liveDelay=null;
+this.batchSize=1;
+this.queue=[];
+this.done=[];
+this.doneSince=now;
+this.suspects=[];
+this.executing=null;
+this.since=now;
+this.began=0;
+this.average=null;
+this.busySince=now;
+this.loadError=null;
+this.loadOutput=null;
+this.loadDelay=0;
+this.spawnAt=now;
+this.live={item:null,sent:[0,0],at:now};
+this.sequence=0;
+this.calling=null;
+this.reporting=[];
+this.calledAt=null;
+this.bodyLimit=MAX_BODY;
+this.countLimit=Infinity;
+this.roundTrip=0.005;
+this.urgent=false;
+this.lastCallEmpty=false;
+this.idleUntil=now;
+this.idleDelay=0.01;
+this.finished=false;
+this.leaving=false;
+this.podEnding=false;
+this.leaveBy=now;
+this.retiring=false;
+this.exitStatus=null;
 }
 held(child){
-const given = child===null?[]:child.given.filter((item)=>!child.ignored.has(item[0]));
+const given=child===null?[]:child.given.filter((item)=>!child.ignored.has(item[0]));
 return this.queue.concat(this.done,given).map((item)=>item[0]);
 }
 addOutcomes(done,now){
 if(!done.length)return;
-if(!this.done.length)this.doneSince = now;
-this.done = this.done.concat(done);
-const each =(now - this.busySince)/ done.length;
-this.average = this.average===null?each:(this.average+each)/ 2;
-this.busySince = now;
+if(!this.done.length)this.doneSince=now;
+this.done=this.done.concat(done);
+const each=(now - this.busySince)/ done.length;
+this.average=this.average===null?each:(this.average+each)/ 2;
+this.busySince=now;
 }
 short(){
 return this.average!==null&&this.average < SHORT_INPUT;
 }
 observe(child,schedule,wall){
-const executing = child.begun&&child.given.length?child.given[0]:null;
+const executing=child.begun&&child.given.length?child.given[0]:null;
 if(executing!==this.executing){
-this.executing = executing;
-this.since = schedule.now;
-this.began = wall;
+this.executing=executing;
+this.since=schedule.now;
+this.began=wall;
 }
 if(child.given.length&&this.short())schedule.reached(schedule.now+REPORT_DELAY / 2);
 }
@@ -2696,42 +2702,42 @@ return schedule.reached((child===null?this.spawnAt:child.started)+this.handBackD
 return this.executing!==null&&schedule.reached(this.since+this.handBackDelay);
 }
 handBackDue(child,schedule){
-const behind = this.queue.length||child!==null&&child.given.length > 1;
+const behind=this.queue.length||child!==null&&child.given.length > 1;
 return Boolean(behind&&(this.leaving||this.retiring||this.slow(child,schedule)));
 }
 handBack(recalled){
 if(!this.queue.length&&!recalled.length)return;
-this.queue =[];
-this.urgent = true;
+this.queue=[];
+this.urgent=true;
 }
 requeue(recalled){
-this.queue = recalled.concat(this.queue);
+this.queue=recalled.concat(this.queue);
 }
 revoke(revoked,child){
-const kept =(pair)=>!revoked.has(pair[0]);
-this.done = this.done.filter(kept);
-this.queue = this.queue.filter(kept);
+const kept=(pair)=>!revoked.has(pair[0]);
+this.done=this.done.filter(kept);
+this.queue=this.queue.filter(kept);
 if(child===null)return false;
 for(const item of child.given)if(revoked.has(item[0]))child.ignored.add(item[0]);
-const called = child.given.slice(0,Math.max(child.begun,1));
+const called=child.given.slice(0,Math.max(child.begun,1));
 return called.length > 0&&called.every((item)=>child.ignored.has(item[0]));
 }
 spawnDue(schedule){
 return Boolean(this.queue.length||!this.finished)&&!this.retiring&&schedule.reached(this.spawnAt);
 }
 loaded(){
-this.loadError = null;
-this.loadDelay = 0;
+this.loadError=null;
+this.loadDelay=0;
 }
 notLoaded(error,now){
-this.loadError = error;
-this.loadDelay = Math.min(Math.max(1,this.loadDelay * 2),10);
-this.spawnAt = now+this.loadDelay;
-this.urgent = true;
+this.loadError=error;
+this.loadDelay=Math.min(Math.max(1,this.loadDelay * 2),10);
+this.spawnAt=now+this.loadDelay;
+this.urgent=true;
 }
 limitExceeded(child,schedule){
 if(child.loading){
-const timeout = Math.max(LOAD_TIMEOUT,this.timeout||0);
+const timeout=Math.max(LOAD_TIMEOUT,this.timeout||0);
 if(!schedule.reached(child.started+timeout))return null;
 return termination('TimedOut','LoadTimedOut','the module was not loaded within '+timeout+' s');
 }
@@ -2740,12 +2746,12 @@ return termination('TimedOut','TimeLimitExceeded','the handler exceeded its time
 }
 ended(items,child,reason,now,wall){
 if(items.length > 1){
-this.suspects = this.suspects.concat(items.map((one)=>one[0]).filter((index)=>!child.ignored.has(index)));
-this.urgent = true;
+this.suspects=this.suspects.concat(items.map((one)=>one[0]).filter((index)=>!child.ignored.has(index)));
+this.urgent=true;
 return null;
 }
-const item = items[0],seen = item===this.executing;
-if(!this.done.length)this.doneSince = now;
+const item=items[0],seen=item===this.executing;
+if(!this.done.length)this.doneSince=now;
 return{index:item[0],status:reason.status,crash:reason.crash,error:errorObject(reason.type,reason.message),
 startTime:(seen?this.began:wall)* 1000,durationMicros:seen?Math.floor((now - this.since)* 1e6):0};
 }
@@ -2754,13 +2760,13 @@ return 2 * this.roundTrip+0.001;
 }
 wantsInputs(child,ending,schedule){
 if(child===null||child.loading||child.replaced||ending||this.leaving||this.retiring||this.finished)return false;
-const waiting = this.queue.length+child.given.length - child.begun;
+const waiting=this.queue.length+child.given.length - child.begun;
 if(waiting&&(this.average===null||waiting * this.average > this.callAhead()))return false;
 return !this.slow(child,schedule);
 }
 unreportedOutput(child,printed){
 if(this.liveDelay===null||this.executing===null||child===null||child.given[0]!==this.executing)return false;
-const sent = this.live.item===this.executing?this.live.sent:[0,0];
+const sent=this.live.item===this.executing?this.live.sent:[0,0];
 return printed.some((total,i)=>total > sent[i]);
 }
 liveAt(){
@@ -2775,83 +2781,83 @@ return Math.max(1,Math.floor(Math.min(10,this.lease * 0.3)));
 }
 callDue(child,ending,schedule,printed){
 if(this.calling!==null)return null;
-const busy = Boolean(this.queue.length||child!==null&&child.given.length);
-const want = this.wantsInputs(child,ending,schedule);
-let due = this.urgent||schedule.reached(this.heartbeatAt(child,schedule.now));
-if(this.unreportedOutput(child,printed))due = due||schedule.reached(this.liveAt());
-if(this.done.length)due = due||!busy||schedule.reached(this.doneSince+REPORT_DELAY);
-if(want)due = due||(busy?!this.lastCallEmpty:schedule.reached(this.idleUntil));
+const busy=Boolean(this.queue.length||child!==null&&child.given.length);
+const want=this.wantsInputs(child,ending,schedule);
+let due=this.urgent||schedule.reached(this.heartbeatAt(child,schedule.now));
+if(this.unreportedOutput(child,printed))due=due||schedule.reached(this.liveAt());
+if(this.done.length)due=due||!busy||schedule.reached(this.doneSince+REPORT_DELAY);
+if(want)due=due||(busy?!this.lastCallEmpty:schedule.reached(this.idleUntil));
 return due?{want,wait:busy||!want?0:this.maxWait()}:null;
 }
 beginCall(call,child,now){
-let size = 0,count = 0;
-while(count < Math.min(this.done.length,this.countLimit)&&(!count||size+this.done[count][1].length <= this.bodyLimit)){
-size+= this.done[count++][1].length;
+let size=0,count=0;
+while(count < Math.min(this.done.length,this.countLimit)&&(!count||size+this.done[count][1].length <=this.bodyLimit)){
+size+=this.done[count++][1].length;
 }
-this.reporting = this.done.splice(0,count);
-const wait = this.done.length?0:call.wait;
-const fields ={protocol:PROTOCOL,sequence:this.sequence+1,held:compress(this.held(child)),want:call.want,
+this.reporting=this.done.splice(0,count);
+const wait=this.done.length?0:call.wait;
+const fields={protocol:PROTOCOL,sequence:this.sequence+1,held:compress(this.held(child)),want:call.want,
 waitSeconds:wait,leaving:this.leaving};
-const item = this.executing;
-if(item!==null&&child.given[0]===item&&!child.ignored.has(item[0]))fields.executing = item[0];
-this.calling ={fields,at:now};
-this.calledAt = now;
-this.urgent = this.done.length > 0;
+const item=this.executing;
+if(item!==null&&child.given[0]===item&&!child.ignored.has(item[0]))fields.executing=item[0];
+this.calling={fields,at:now};
+this.calledAt=now;
+this.urgent=this.done.length > 0;
 return fields;
 }
 addReports(fields,device){
 if(this.loadError!==null){
-fields.loadError = this.loadError;
-this.loadError = null;
+fields.loadError=this.loadError;
+this.loadError=null;
 }
 if(this.loadOutput!==null){
-fields.loadOutput = this.loadOutput;
-this.loadOutput = null;
+fields.loadOutput=this.loadOutput;
+this.loadOutput=null;
 }
-if(device!==undefined)fields.device = device;
+if(device!==undefined)fields.device=device;
 if(this.suspects.length){
-fields.suspects = compress(this.suspects);
-this.suspects =[];
+fields.suspects=compress(this.suspects);
+this.suspects=[];
 }
 }
 liveSent(){
-if(this.live.item!==this.executing)this.live ={item:this.executing,sent:[0,0],at:this.live.at};
+if(this.live.item!==this.executing)this.live={item:this.executing,sent:[0,0],at:this.live.at};
 return this.live.sent;
 }
 applySettings(answer){
-this.lease = answer.leaseSeconds||this.lease;
-this.timeout = answer.timeoutSeconds||this.timeout;
-this.batchSize = answer.batchSize||1;
-if(answer.liveMillis)this.liveDelay = answer.liveMillis / 1000;
-if(answer.handBackMillis)this.handBackDelay = answer.handBackMillis / 1000;
+this.lease=answer.leaseSeconds||this.lease;
+this.timeout=answer.timeoutSeconds||this.timeout;
+this.batchSize=answer.batchSize||1;
+if(answer.liveMillis)this.liveDelay=answer.liveMillis / 1000;
+if(answer.handBackMillis)this.handBackDelay=answer.handBackMillis / 1000;
 Object.assign(this.limits,answer.limits);
 }
 answered(answer,now){
-const{fields,at}= this.calling,took = now - at,inputs = answer.inputs;
+const{fields,at}=this.calling,took=now - at,inputs=answer.inputs;
 this.sequence++;
-this.countLimit *= 2;
-this.reporting =[];
-this.calling = null;
-this.queue = this.queue.concat(inputs);
+this.countLimit *=2;
+this.reporting=[];
+this.calling=null;
+this.queue=this.queue.concat(inputs);
 if(inputs.length||!fields.waitSeconds)this.roundTrip+=(Math.min(took,1)- this.roundTrip)/ 4;
-if(fields.want)this.lastCallEmpty = !inputs.length;
+if(fields.want)this.lastCallEmpty=!inputs.length;
 if(inputs.length||took > 0.05){
-this.idleDelay = 0.01;
+this.idleDelay=0.01;
 }else{
-this.idleDelay = Math.min(this.idleDelay * 2,0.5);
-this.idleUntil = now+this.idleDelay;
+this.idleDelay=Math.min(this.idleDelay * 2,0.5);
+this.idleUntil=now+this.idleDelay;
 }
 if(fields.leaving){
-if(answer.action==='finished'&&fields.held)this.podEnding = true;
-else if(answer.action!=='finished'&&answer.action!=='stop')this.leaving = this.podEnding = false;
+if(answer.action==='finished'&&fields.held)this.podEnding=true;
+else if(answer.action!=='finished'&&answer.action!=='stop')this.leaving=this.podEnding=false;
 }
-this.finished = answer.action==='finished';
-if(answer.action==='stop')this.exitStatus = fields.leaving?POD_ENDED:0;
+this.finished=answer.action==='finished';
+if(answer.action==='stop')this.exitStatus=fields.leaving?POD_ENDED:0;
 return Boolean(answer.podEnding);
 }
 tooLarge(replace){
 if(this.reporting.length===1)this.replaceOutcome(replace);
-this.bodyLimit = Math.max(1 << 16,this.reporting.reduce((sum,pair)=>sum+pair[1].length,0)>> 1);
+this.bodyLimit=Math.max(1 << 16,this.reporting.reduce((sum,pair)=>sum+pair[1].length,0)>> 1);
 this.reportAgain();
 }
 refused(replace){
@@ -2860,29 +2866,29 @@ if(this.reporting.length===1){
 if(this.reporting[0][2])return false;
 this.replaceOutcome(replace);
 }
-this.countLimit = Math.max(1,this.reporting.length >> 1);
+this.countLimit=Math.max(1,this.reporting.length >> 1);
 this.reportAgain();
 return true;
 }
 replaceOutcome(replace){
-const[index,data]= this.reporting[0];
+const[index,data]=this.reporting[0];
 this.reporting[0]=[index,replace(index,data),true];
 }
 reportAgain(){
-const{fields}= this.calling;
-this.done = this.reporting.concat(this.done);
-this.loadError = this.loadError||fields.loadError||null;
-this.loadOutput = this.loadOutput||fields.loadOutput||null;
-this.suspects = Array.from(expand(fields.suspects)).concat(this.suspects);
-this.reporting =[];
-this.calling = null;
-this.urgent = true;
+const{fields}=this.calling;
+this.done=this.reporting.concat(this.done);
+this.loadError=this.loadError||fields.loadError||null;
+this.loadOutput=this.loadOutput||fields.loadOutput||null;
+this.suspects=Array.from(expand(fields.suspects)).concat(this.suspects);
+this.reporting=[];
+this.calling=null;
+this.urgent=true;
 }
 leave(now){
 if(this.leaving)return false;
-this.leaving = this.urgent = true;
-this.podEnding = false;
-this.leaveBy = now+LEAVE_TIMEOUT;
+this.leaving=this.urgent=true;
+this.podEnding=false;
+this.leaveBy=now+LEAVE_TIMEOUT;
 return true;
 }
 leaveTimeoutReached(child,ending,schedule){
@@ -2890,29 +2896,29 @@ return this.podEnding&&!ending&&child!==null&&child.given.length > 0&&schedule.r
 }
 decideExit(child){
 if(this.calling!==null||this.exitStatus!==null||this.urgent||this.held(child).length)return;
-if(this.finished)this.exitStatus = this.podEnding?POD_ENDED:0;
-else if(this.retiring)this.exitStatus = 1;
+if(this.finished)this.exitStatus=this.podEnding?POD_ENDED:0;
+else if(this.retiring)this.exitStatus=1;
 }
 }
-module.exports ={Schedule,WorkerState};
+module.exports={Schedule,WorkerState};
 };
 
 // ---- src/supervisor.js
 definitions['./supervisor'] = function supervisor(require, module) {
-const{ChildHandle}= require('./childhandle');
-const{ContainerStream}= require('./containerstream');
-const{monotonic}= require('./descriptors');
-const{errorObject}= require('./errors');
-const{Exchange}= require('./exchange');
-const{expand}= require('./indexes');
-const{wellFormed}= require('./json');
-const{Memory}= require('./memory');
-const{parse,stringify}= require('./natives');
-const{processes,zombies}= require('./processes');
-const{sharedMemoryAdvice}= require('./sharedmemory');
-const{Schedule,WorkerState}= require('./state');
-const{Surroundings}= require('./surroundings');
-const{WITHOUT_OUTCOME,activityOf,deathOf,termination}= require('./termination');
+const{ChildHandle}=require('./childhandle');
+const{ContainerStream}=require('./containerstream');
+const{monotonic}=require('./descriptors');
+const{errorObject}=require('./errors');
+const{Exchange}=require('./exchange');
+const{expand}=require('./indexes');
+const{wellFormed}=require('./json');
+const{Memory}=require('./memory');
+const{parse,stringify}=require('./natives');
+const{processes,zombies}=require('./processes');
+const{sharedMemoryAdvice}=require('./sharedmemory');
+const{Schedule,WorkerState}=require('./state');
+const{Surroundings}=require('./surroundings');
+const{WITHOUT_OUTCOME,activityOf,deathOf,termination}=require('./termination');
 const MAX_LIVE = 64 << 10;
 const MEMORY_SPEED = 2 ** 32;
 const STOP_CHECK_INTERVAL = 0.25;
@@ -2921,36 +2927,36 @@ const ZOMBIE_CHECK_INTERVAL = 30;
 const EXIT_TIMEOUT = 7;
 const DISMISS_TIMEOUT = 1;
 const CGROUPS = '/sys/fs/cgroup';
-const IGNORED_SIGNALS =['SIGINT','SIGHUP','SIGQUIT','SIGUSR1','SIGUSR2','SIGALRM','SIGVTALRM','SIGPROF','SIGTSTP',
+const IGNORED_SIGNALS = ['SIGINT','SIGHUP','SIGQUIT','SIGUSR1','SIGUSR2','SIGALRM','SIGVTALRM','SIGPROF','SIGTSTP',
 'SIGTTIN','SIGTTOU'];
 class Supervisor{
 constructor(environment){
-const now = monotonic();
-this.code = environment.SHAREDCLOUD_CODE;
-this.device = environment.NVIDIA_VISIBLE_DEVICES;
-this.containerStreams =[new ContainerStream(process.stdout),new ContainerStream(process.stderr)];
-this.state = new WorkerState(now);
-this.child = null;
-this.ending = false;
-this.terminated = false;
-this.timer = null;
-this.scheduled = this.over = false;
-this.outputPending = false;
-this.step = this.step.bind(this);
-this.changed = this.changed.bind(this);
-this.memory = new Memory(CGROUPS);
-this.surroundings = new Surroundings(environment,CGROUPS);
-this.memoryAt = this.stopCheckAt = now;
-this.zombieCheckAt = now+ZOMBIE_CHECK_INTERVAL;
+const now=monotonic();
+this.code=environment.SHAREDCLOUD_CODE;
+this.device=environment.NVIDIA_VISIBLE_DEVICES;
+this.containerStreams=[new ContainerStream(process.stdout),new ContainerStream(process.stderr)];
+this.state=new WorkerState(now);
+this.child=null;
+this.ending=false;
+this.terminated=false;
+this.timer=null;
+this.scheduled=this.over=false;
+this.outputPending=false;
+this.step=this.step.bind(this);
+this.changed=this.changed.bind(this);
+this.memory=new Memory(CGROUPS);
+this.surroundings=new Surroundings(environment,CGROUPS);
+this.memoryAt=this.stopCheckAt=now;
+this.zombieCheckAt=now+ZOMBIE_CHECK_INTERVAL;
 for(const name of IGNORED_SIGNALS){
 if(name!=='SIGPROF'||parseInt(process.versions.node,10)> 8)process.on(name,()=>{});
 }
 process.on('SIGTERM',()=>{
-this.terminated = true;
+this.terminated=true;
 this.changed();
 });
 this.spawn();
-this.exchange = new Exchange(environment.SHAREDCLOUD_EXCHANGE_URL,environment.SHAREDCLOUD_TOKEN_FILE,
+this.exchange=new Exchange(environment.SHAREDCLOUD_EXCHANGE_URL,environment.SHAREDCLOUD_TOKEN_FILE,
 environment.SHAREDCLOUD_CA_FILE,(message)=>this.log(message));
 this.changed();
 }
@@ -2959,14 +2965,14 @@ this.containerStreams[1].write(Buffer.from('sharedcloud: '+message+'\n'));
 }
 changed(){
 if(this.scheduled||this.over)return;
-this.scheduled = true;
+this.scheduled=true;
 setImmediate(this.step);
 }
 step(){
-this.scheduled = false;
+this.scheduled=false;
 if(this.over)return;
-const state = this.state,schedule = new Schedule(monotonic());
-this.outputPending = true;
+const state=this.state,schedule=new Schedule(monotonic());
+this.outputPending=true;
 this.collect(schedule.now);
 this.checkTermination(schedule);
 this.watchChild(schedule);
@@ -2980,51 +2986,51 @@ return;
 }
 this.watchSockets(schedule.now);
 clearTimeout(this.timer);
-this.timer = setTimeout(this.changed,Math.max(1,Math.ceil((schedule.next - monotonic())* 1000)));
+this.timer=setTimeout(this.changed,Math.max(1,Math.ceil((schedule.next - monotonic())* 1000)));
 }
 watchSockets(now){
-const child = this.child;
+const child=this.child;
 if(child===null||child.pid===null)return;
 child.result.watch(child.lines.length > 0);
-const watch = this.state.watchesOutput(child,now);
+const watch=this.state.watchesOutput(child,now);
 child.streams.forEach((output)=>output.reader.watch(watch));
 }
 spawn(){
 this.memory.killedSince();
-this.child = new ChildHandle(this.code,this.surroundings.prepare(),this.state.limits,this.containerStreams,this.changed,()=>{
+this.child=new ChildHandle(this.code,this.surroundings.prepare(),this.state.limits,this.containerStreams,this.changed,()=>{
 if(this.state.liveDelay===null||this.outputPending)return;
-this.outputPending = true;
+this.outputPending=true;
 this.changed();
 });
 }
 collect(now){
-const child = this.child;
+const child=this.child;
 if(child===null)return;
-const loading = child.loading,done = child.collect();
+const loading=child.loading,done=child.collect();
 if(loading&&!child.loading){
 this.state.loaded();
-this.state.loadOutput = child.loadOutput||this.state.loadOutput;
+this.state.loadOutput=child.loadOutput||this.state.loadOutput;
 }
 this.state.addOutcomes(done,now);
 }
 feed(schedule){
-const state = this.state,child = this.child,feeding = state.feeding(child,this.ending);
+const state=this.state,child=this.child,feeding=state.feeding(child,this.ending);
 if(feeding===null)return;
-if(!child.given.length)state.busySince = schedule.now;
+if(!child.given.length)state.busySince=schedule.now;
 if(!child.feed(state.queue,feeding.atOnce,feeding.announceBefore,state.batchSize))schedule.reached(schedule.now+0.01);
 }
 handBack(){
 this.state.handBack(this.child===null?[]:this.child.recall());
 }
 watchChild(schedule){
-const state = this.state,child = this.child;
+const state=this.state,child=this.child;
 if(this.ending)return;
 if(child===null){
 if(state.spawnDue(schedule))this.spawn();
 return;
 }
 if(child.failure){
-this.child = null;
+this.child=null;
 child.close();
 this.surroundings.clean();
 this.notLoaded(errorObject('ProcessNotStarted','no process could be started for the module: '+child.failure.message),
@@ -3043,61 +3049,61 @@ this.endChild(WITHOUT_OUTCOME);
 return;
 }
 if(!child.loading)state.observe(child,schedule,Date.now());
-const exceeded = state.limitExceeded(child,schedule)||this.memoryExceeded(schedule);
+const exceeded=state.limitExceeded(child,schedule)||this.memoryExceeded(schedule);
 if(exceeded!==null)this.endChild(exceeded);
 else this.watchProcesses(child,schedule);
 }
 watchProcesses(child,schedule){
 if((child.loading||this.state.executing!==null)&&child.pid!==null&&schedule.reached(this.stopCheckAt)){
 child.continueIfStopped();
-this.stopCheckAt = schedule.now+STOP_CHECK_INTERVAL;
+this.stopCheckAt=schedule.now+STOP_CHECK_INTERVAL;
 schedule.reached(this.stopCheckAt);
 }
 if(process.pid===1&&schedule.reached(this.zombieCheckAt)){
 this.checkZombies(zombies(processes()));
-this.zombieCheckAt = schedule.now+ZOMBIE_CHECK_INTERVAL;
+this.zombieCheckAt=schedule.now+ZOMBIE_CHECK_INTERVAL;
 schedule.reached(this.zombieCheckAt);
 }
 }
 memoryExceeded(schedule){
 if(!this.memory.limit||!this.memory.unified||!schedule.reached(this.memoryAt))return null;
-const headroom = this.memory.headroom();
-if(headroom <= 0){
+const headroom=this.memory.headroom();
+if(headroom <=0){
 return termination('Failed','OutOfMemory',this.memory.message()+
 ': the process was ended before the kernel ends the whole container',true);
 }
-this.memoryAt = schedule.now+Math.min(Math.max(headroom / MEMORY_SPEED,0.01),0.5);
+this.memoryAt=schedule.now+Math.min(Math.max(headroom / MEMORY_SPEED,0.01),0.5);
 schedule.reached(this.memoryAt);
 return null;
 }
 checkZombies(count){
-if(count <= MAX_ZOMBIES||this.state.retiring)return;
-this.state.retiring = this.state.urgent = true;
+if(count <=MAX_ZOMBIES||this.state.retiring)return;
+this.state.retiring=this.state.urgent=true;
 this.log('the code left '+count+' zombie processes, which stay until the container ends: '+
 'this worker ends, and a new pod takes its place');
 this.handBack();
 }
 endChild(reason){
-this.ending = true;
+this.ending=true;
 this.child.kill(()=>{
-this.ending = false;
+this.ending=false;
 if(this.over)return;
 this.childEnded(reason,monotonic());
 this.changed();
 });
 }
 childEnded(reason,now){
-const state = this.state,child = this.child;
+const state=this.state,child=this.child;
 this.collect(now);
 state.requeue(child.recall());
 child.streams.forEach((output)=>output.drain());
-if(reason===null)reason = this.deathOf(child);
-const ended = child.begun?child.given.splice(0,state.batchSize > 1?child.given.length:1):[];
+if(reason===null)reason=this.deathOf(child);
+const ended=child.begun?child.given.splice(0,state.batchSize > 1?child.given.length:1):[];
 if(child.loading){
-state.loadOutput = child.printedWhileLoading()||state.loadOutput;
+state.loadOutput=child.printedWhileLoading()||state.loadOutput;
 this.notLoaded(child.loadError||errorObject(reason.type,reason.message),now);
 }else if(ended.length){
-if(reason===WITHOUT_OUTCOME)state.urgent = true;
+if(reason===WITHOUT_OUTCOME)state.urgent=true;
 else this.conclude(child,ended,reason,now);
 }else if(reason!==WITHOUT_OUTCOME){
 this.log('the process ended between two inputs ('+reason.message+'); a new one is started');
@@ -3105,22 +3111,22 @@ this.log('the process ended between two inputs ('+reason.message+'); a new one i
 state.requeue(child.given.filter((item)=>!child.ignored.has(item[0])));
 child.close();
 this.surroundings.clean();
-this.child = state.executing = null;
+this.child=state.executing=null;
 this.checkZombies(child.zombies);
 }
 deathOf(child){
-const activity = activityOf(child.loading);
+const activity=activityOf(child.loading);
 if(child.status&&child.status.signal==='SIGKILL'&&this.memory.killedSince()){
 return termination('Failed','OutOfMemory',this.memory.message()+': the kernel ended the process '+activity,true);
 }
 if(child.status&&child.status.signal==='SIGBUS'){
-const death = deathOf(child.status,'',activity);
+const death=deathOf(child.status,'',activity);
 return Object.assign(death,{message:death.message+sharedMemoryAdvice(process.env)});
 }
 return deathOf(child.status,child.streams[1].tail.data(64 << 10).toString('latin1'),activity);
 }
 conclude(child,items,reason,now){
-const state = this.state,outcome = state.ended(items,child,reason,now,Date.now());
+const state=this.state,outcome=state.ended(items,child,reason,now,Date.now());
 if(outcome===null){
 this.log(reason.message+'; the call had '+items.length+' inputs, which are now executed one at a time');
 return;
@@ -3136,20 +3142,20 @@ this.state.loadDelay+' s');
 this.handBack();
 }
 callIfDue(schedule){
-const state = this.state,child = this.child;
+const state=this.state,child=this.child;
 if(state.calling!==null)return;
-const printed = child===null?[]:child.streams.map((output)=>output.current().total);
-const call = state.callDue(child,this.ending,schedule,printed);
-this.outputPending = state.unreportedOutput(child,printed);
+const printed=child===null?[]:child.streams.map((output)=>output.current().total);
+const call=state.callDue(child,this.ending,schedule,printed);
+this.outputPending=state.unreportedOutput(child,printed);
 if(call!==null)this.call(call,schedule.now,printed);
 }
 call(call,now,printed){
-const state = this.state,fields = state.beginCall(call,this.child,now);
-if(fields.executing!==undefined&&state.unreportedOutput(this.child,printed)&&now >= state.liveAt()){
-fields.live = this.liveOutput(now);
+const state=this.state,fields=state.beginCall(call,this.child,now);
+if(fields.executing!==undefined&&state.unreportedOutput(this.child,printed)&&now >=state.liveAt()){
+fields.live=this.liveOutput(now);
 }
 state.addReports(fields,this.device);
-const parts =[Buffer.from(wellFormed(stringify(fields)).slice(0,-1)+',"outcomes":[')];
+const parts=[Buffer.from(wellFormed(stringify(fields)).slice(0,-1)+',"outcomes":[')];
 state.reporting.forEach((pair,i)=>{
 if(i)parts.push(Buffer.from(','));
 parts.push(pair[1]);
@@ -3162,33 +3168,33 @@ this.changed();
 });
 }
 liveOutput(now){
-const state = this.state,fields ={index:state.executing[0],startTime:state.began * 1000},sent = state.liveSent();
+const state=this.state,fields={index:state.executing[0],startTime:state.began * 1000},sent=state.liveSent();
 this.child.streams.forEach((output,i)=>{
-const[from,data]= output.current().since(sent[i],MAX_LIVE);
+const[from,data]=output.current().since(sent[i],MAX_LIVE);
 if(!data.length)return;
-fields[output.name]= data.toString('base64');
-fields[output.name+'From']= from;
-sent[i]= from+data.length;
+fields[output.name]=data.toString('base64');
+fields[output.name+'From']=from;
+sent[i]=from+data.length;
 });
-state.live.at = now;
+state.live.at=now;
 return fields;
 }
 answered(status,answer,now){
-const state = this.state;
+const state=this.state;
 if(status===200){
 state.applySettings(answer);
 this.collect(now);
 if(answer.revoked)this.revoke(expand(answer.revoked));
-if(state.answered(answer,now))this.terminated = true;
+if(state.answered(answer,now))this.terminated=true;
 }else if(status===404){
-state.exitStatus = 0;
+state.exitStatus=0;
 }else if(status===413){
 state.tooLarge(outcomeTooLarge);
 }else if(status===400&&state.refused((index,data)=>outcomeRefused(index,data,answer))){
 this.log('the exchange refuses a report, which is split: '+answer);
 }else{
 this.log('the exchange refuses this worker ('+status+'): '+answer);
-state.exitStatus = 1;
+state.exitStatus=1;
 }
 }
 revoke(revoked){
@@ -3197,20 +3203,20 @@ if(this.state.revoke(revoked,this.child)&&!this.ending)this.endChild(WITHOUT_OUT
 }
 checkTermination(schedule){
 if(this.terminated){
-this.terminated = false;
+this.terminated=false;
 if(this.state.leave(schedule.now))this.handBack();
 }
 if(this.state.leaveTimeoutReached(this.child,this.ending,schedule))this.endChild(WITHOUT_OUTCOME);
 }
 exit(){
-this.over = true;
+this.over=true;
 clearTimeout(this.timer);
-const child = this.child,status = this.state.exitStatus;
-const leave =()=>{
+const child=this.child,status=this.state.exitStatus;
+const leave=()=>{
 if(child!==null)child.close();
 this.surroundings.close();
-const deadline = monotonic()+1;
-const look =()=>{
+const deadline=monotonic()+1;
+const look=()=>{
 if(this.containerStreams.every((output)=>!output.pending)||monotonic()> deadline)process.exit(status);
 setTimeout(look,5);
 };
@@ -3223,7 +3229,7 @@ else child.kill(leave);
 }
 }
 function replacedOutcome(index,data,type,message){
-const{startTime,durationMicros}= parse(data.toString());
+const{startTime,durationMicros}=parse(data.toString());
 return Buffer.from(stringify({index,status:'Failed',error:errorObject(type,message),startTime,durationMicros}));
 }
 function outcomeTooLarge(index,data){
@@ -3234,20 +3240,20 @@ function outcomeRefused(index,data,answer){
 return replacedOutcome(index,data,'ResultRefused','the exchange does not accept the outcome of this input ('+
 String(answer).slice(0,1000)+'): return a simpler value, such as a text that contains it');
 }
-module.exports ={Supervisor};
+module.exports={Supervisor};
 };
 
 // ---- src/surroundings.js
 definitions['./surroundings'] = function surroundings(require, module) {
-const fs = require('fs');
-const os = require('os');
-const path = require('path');
-const{monotonic}= require('./descriptors');
-const{SHARED_MEMORY,contentOf,ownsSharedMemory,removeSystemV,systemV}= require('./sharedmemory');
+const fs=require('fs');
+const os=require('os');
+const path=require('path');
+const{monotonic}=require('./descriptors');
+const{SHARED_MEMORY,contentOf,ownsSharedMemory,removeSystemV,systemV}=require('./sharedmemory');
 const CLEAN_TIMEOUT = 5;
 const OMP_THREADS = 'OMP_NUM_THREADS';
-const THREADS_LIKE_OMP =['OPENBLAS_NUM_THREADS','MKL_NUM_THREADS','BLIS_NUM_THREADS','NUMEXPR_NUM_THREADS'];
-const THREADS =['NUMBA_NUM_THREADS','RAYON_NUM_THREADS','POLARS_MAX_THREADS'];
+const THREADS_LIKE_OMP = ['OPENBLAS_NUM_THREADS','MKL_NUM_THREADS','BLIS_NUM_THREADS','NUMEXPR_NUM_THREADS'];
+const THREADS = ['NUMBA_NUM_THREADS','RAYON_NUM_THREADS','POLARS_MAX_THREADS'];
 function usable(folder){
 try{
 fs.accessSync(folder,fs.constants.W_OK | fs.constants.X_OK);
@@ -3264,15 +3270,15 @@ fs.mkdirSync(folder,0o700);
 return usable(folder);
 }
 function eachBelow(folder,device,visit){
-let names =[];
+let names=[];
 try{
-names = fs.readdirSync(folder);
+names=fs.readdirSync(folder);
 }catch(error){
 }
 for(const name of names){
-const file = path.join(folder,name);
+const file=path.join(folder,name);
 try{
-const status = fs.lstatSync(file);
+const status=fs.lstatSync(file);
 if(status.dev!==device)continue;
 if(status.isDirectory()){
 if(!usable(file))fs.chmodSync(file,0o700);
@@ -3283,9 +3289,9 @@ visit(file,status);
 }
 }
 }
-const identity =(status)=>status.dev+':'+status.ino;
+const identity=(status)=>status.dev+':'+status.ino;
 function removeBelow(folder,kept){
-const deadline = monotonic()+CLEAN_TIMEOUT;
+const deadline=monotonic()+CLEAN_TIMEOUT;
 eachBelow(folder,fs.lstatSync(folder).dev,(file,status)=>{
 if(kept.has(identity(status))||status.uid!==process.geteuid()||monotonic()> deadline)return;
 if(status.isDirectory())fs.rmdirSync(file);
@@ -3293,69 +3299,69 @@ else fs.unlinkSync(file);
 });
 }
 function cpuLimit(root){
-const own = new Map();
+const own=new Map();
 for(const line of contentOf('/proc/self/cgroup').split('\n').filter(Boolean)){
-const fields = line.split(':');
+const fields=line.split(':');
 fields[1].split(',').forEach((name)=>own.set(name,fields.slice(2).join(':')));
 }
-const places =[[path.join(root,own.get('')||''),['cpu.max']],[root,['cpu.max']]];
+const places=[[path.join(root,own.get('')||''),['cpu.max']],[root,['cpu.max']]];
 for(const base of['cpu','cpu,cpuacct']){
 for(const folder of[path.join(root,base,own.get('cpu')||''),path.join(root,base)]){
 places.push([folder,['cpu.cfs_quota_us','cpu.cfs_period_us']]);
 }
 }
 for(const[folder,names]of places){
-const[quota,period]= names.map((name)=>contentOf(path.join(folder,name)).trim()).join(' ').split(' ').map(Number);
+const[quota,period]=names.map((name)=>contentOf(path.join(folder,name)).trim()).join(' ').split(' ').map(Number);
 if(quota > 0&&period > 0)return Math.max(1,Math.ceil(quota / period));
 }
 return null;
 }
 class Surroundings{
 constructor(environment,cgroups){
-this.environment = Object.assign({},environment);
-this.temporary = this.ownHome = null;
-this.left =[];
-this.home = usable(environment.SHAREDCLOUD_HOME)?environment.SHAREDCLOUD_HOME:null;
-this.base =[environment.TMPDIR,'/tmp','/var/tmp'].find(usable);
+this.environment=Object.assign({},environment);
+this.temporary=this.ownHome=null;
+this.left=[];
+this.home=usable(environment.SHAREDCLOUD_HOME)?environment.SHAREDCLOUD_HOME:null;
+this.base=[environment.TMPDIR,'/tmp','/var/tmp'].find(usable);
 if(this.base===undefined){
-this.base = path.join(this.home||SHARED_MEMORY,'.tmp');
+this.base=path.join(this.home||SHARED_MEMORY,'.tmp');
 made(this.base);
 }
 this.addHome();
 this.addUser();
 this.addThreads(cpuLimit(cgroups));
-this.cleans = ownsSharedMemory(environment);
+this.cleans=ownsSharedMemory(environment);
 }
 addHome(){
-const values = this.environment;
+const values=this.environment;
 if(!values.HOME||values.HOME==='/'||!made(values.HOME)){
 values.HOME = this.homeFolder();
 delete values.XDG_CACHE_HOME;
 }
 if(usable(values.XDG_CACHE_HOME))return;
-const cache = path.join(values.HOME,'.cache');
+const cache=path.join(values.HOME,'.cache');
 values.XDG_CACHE_HOME = made(cache)?cache:path.join(this.homeFolder(),'.cache');
 made(values.XDG_CACHE_HOME);
 }
 homeFolder(){
 if(this.home!==null)return this.home;
-this.ownHome = this.ownHome||this.makeFolder();
+this.ownHome=this.ownHome||this.makeFolder();
 return this.ownHome||this.base;
 }
 addUser(){
-const values = this.environment;
-let name = values.LOGNAME||values.USER;
+const values=this.environment;
+let name=values.LOGNAME||values.USER;
 try{
-name = name||os.userInfo().username;
+name=name||os.userInfo().username;
 }catch(error){
-name = 'worker';
+name='worker';
 }
-for(const variable of['USER','LOGNAME'])values[variable]= values[variable]||name;
+for(const variable of['USER','LOGNAME'])values[variable]=values[variable]||name;
 }
 addThreads(limit){
 if(limit===null)return;
-const values = this.environment,unset = values[OMP_THREADS]?[]:[OMP_THREADS].concat(THREADS_LIKE_OMP);
-for(const variable of THREADS.concat(unset))values[variable]= values[variable]||String(limit);
+const values=this.environment,unset=values[OMP_THREADS]?[]:[OMP_THREADS].concat(THREADS_LIKE_OMP);
+for(const variable of THREADS.concat(unset))values[variable]=values[variable]||String(limit);
 }
 makeFolder(){
 try{
@@ -3366,10 +3372,10 @@ return null;
 }
 prepare(){
 if(this.cleans){
-this.before ={nodes:new Set(),systemV:systemV()};
+this.before={nodes:new Set(),systemV:systemV()};
 eachBelow(SHARED_MEMORY,fs.lstatSync(SHARED_MEMORY).dev,(_,status)=>this.before.nodes.add(identity(status)));
 }
-this.temporary = this.makeFolder();
+this.temporary=this.makeFolder();
 return this.temporary===null?this.environment:Object.assign({},this.environment,{TMPDIR:this.temporary});
 }
 clean(){
@@ -3378,8 +3384,8 @@ removeBelow(SHARED_MEMORY,this.before.nodes);
 removeSystemV(this.before.systemV);
 }
 if(this.temporary!==null)this.left.push(this.temporary);
-this.temporary = null;
-this.left = this.left.filter((folder)=>{
+this.temporary=null;
+this.left=this.left.filter((folder)=>{
 try{
 removeBelow(folder,new Set());
 fs.rmdirSync(folder);
@@ -3391,11 +3397,11 @@ return false;
 }
 close(){
 if(this.ownHome!==null)this.left.push(this.ownHome);
-this.ownHome = null;
+this.ownHome=null;
 this.clean();
 }
 }
-module.exports ={Surroundings};
+module.exports={Surroundings};
 };
 
 // ---- src/tail.js
@@ -3403,25 +3409,25 @@ definitions['./tail'] = function tail(require, module) {
 const MAX_RECENT = 64 << 10;
 class Chunks{
 constructor(){
-this.parts =[];
-this.size = 0;
+this.parts=[];
+this.size=0;
 }
 push(data){
 this.parts.push(data);
-this.size+= data.length;
-if(this.parts.length > 256)this.parts =[Buffer.concat(this.parts)];
+this.size+=data.length;
+if(this.parts.length > 256)this.parts=[Buffer.concat(this.parts)];
 }
 trim(limit){
-while(this.parts.length&&this.size - this.parts[0].length >= limit)this.size -= this.parts.shift().length;
+while(this.parts.length&&this.size - this.parts[0].length >=limit)this.size -=this.parts.shift().length;
 }
 joined(){
 return this.parts.length===1?this.parts[0]:Buffer.concat(this.parts);
 }
 }
 function over(shown,text){
-text = text.replace(/\x08+$/,'');
+text=text.replace(/\x08+$/,'');
 if(!text||/\x1b\[2?K/.test(text))return text||shown;
-let width = text.replace(/[\x80-\xbf]/g,'').length,at = 0;
+let width=text.replace(/[\x80-\xbf]/g,'').length,at=0;
 while(at < shown.length&&(width > 0||/[\x80-\xbf]/.test(shown[at]))){
 if(!/[\x80-\xbf]/.test(shown[at]))width--;
 at++;
@@ -3434,77 +3440,77 @@ return line.split('\r').reduce(over)+(line.endsWith('\r')?'\r':'');
 }
 class Tail{
 constructor(){
-this.total = 0;
-this.lines = new Chunks();
-this.line = this.recent = null;
+this.total=0;
+this.lines=new Chunks();
+this.line=this.recent=null;
 }
 add(data,limit){
-this.total+= data.length;
+this.total+=data.length;
 if(this.line===null){
 this.lines.push(data);
-if(this.lines.size <= limit)return;
-data = this.lines.joined();
-this.lines = new Chunks();
-this.line = new Chunks();
-this.recent = new Chunks();
+if(this.lines.size <=limit)return;
+data=this.lines.joined();
+this.lines=new Chunks();
+this.line=new Chunks();
+this.recent=new Chunks();
 }
 this.recent.push(data);
 this.recent.trim(MAX_RECENT);
 this.collapse(data,limit);
 }
 collapse(data,limit){
-if(data.indexOf(10)>= 0||data.indexOf(13)>= 0){
+if(data.indexOf(10)>=0||data.indexOf(13)>=0){
 this.line.push(data);
-const text = this.line.joined().toString('latin1'),end = text.lastIndexOf('\n')+1;
-let rest = text.slice(end);
-const last = rest.lastIndexOf('\r');
-if(last > 0)rest = collapsed(rest.slice(0,last)).replace(/\r$/,'')+rest.slice(last);
+const text=this.line.joined().toString('latin1'),end=text.lastIndexOf('\n')+1;
+let rest=text.slice(end);
+const last=rest.lastIndexOf('\r');
+if(last > 0)rest=collapsed(rest.slice(0,last)).replace(/\r$/,'')+rest.slice(last);
 if(end)this.lines.push(Buffer.from(text.slice(0,end).split('\n').map(collapsed).join('\n'),'latin1'));
-this.line = new Chunks();
+this.line=new Chunks();
 if(rest)this.line.push(Buffer.from(rest,'latin1'));
 }else{
 this.line.push(data);
 }
 if(this.line.size > limit){
 this.lines.push(this.line.joined());
-this.line = new Chunks();
+this.line=new Chunks();
 }
 this.lines.trim(limit);
 }
 data(limit){
-let kept = this.lines.joined();
+let kept=this.lines.joined();
 if(this.line!==null){
-const line = Buffer.from(collapsed(this.line.joined().toString('latin1')),'latin1');
-kept = Buffer.concat([kept,line]);
+const line=Buffer.from(collapsed(this.line.joined().toString('latin1')),'latin1');
+kept=Buffer.concat([kept,line]);
 }
 return kept.slice(Math.max(0,kept.length - limit));
 }
 since(known,max){
-const data =(this.recent||this.lines).joined(),size = Math.min(this.total - known,max,data.length);
+const data=(this.recent||this.lines).joined(),size=Math.min(this.total - known,max,data.length);
 return[this.total - size,data.slice(data.length - size)];
 }
 fields(name,limit){
 if(!this.total)return '';
-const data = this.data(limit),dropped = this.total - data.length;
+const data=this.data(limit),dropped=this.total - data.length;
 return(data.length?',"'+name+'":"'+data.toString('base64')+'"':'')+(dropped?',"'+name+'Dropped":'+dropped:'');
 }
 text(limit){
-const beyond = new Tail();
+const beyond=new Tail();
 beyond.add(this.data(this.total),limit);
-let data = beyond.data(limit),from = 0;
+let data=beyond.data(limit),from=0;
 while(data.length===limit&&from < 3&&(data[from]& 0xc0)===0x80)from++;
-let text = data.toString('utf8',from);
-while(Buffer.byteLength(text)> limit)text = text.slice(Math.ceil((Buffer.byteLength(text)- limit)/ 3));
+let text=data.toString('utf8',from);
+while(Buffer.byteLength(text)> limit)text=text.slice(Math.ceil((Buffer.byteLength(text)- limit)/ 3));
 return text;
 }
 }
-module.exports ={Tail};
+module.exports={Tail};
 };
 
 // ---- src/termination.js
 definitions['./termination'] = function termination(require, module) {
-const os = require('os');
-const{DESCRIPTORS_LOST}= require('./constants');
+const os=require('os');
+const{DESCRIPTORS_LOST}=require('./constants');
 function termination(status,type,message,crash){
 return{status,type,message,crash:Boolean(crash)};
 }
@@ -3513,9 +3519,9 @@ function activityOf(loading){
 return loading?'while it loaded the module':'while it ran this input';
 }
 function deathOf(exit,printed,activity){
-const death =(type,message)=>termination('Failed',type,message,true);
+const death=(type,message)=>termination('Failed',type,message,true);
 if(exit===null)return death('ProcessKilled','the process was killed '+activity+' and did not end');
-const{status,signal}= exit;
+const{status,signal}=exit;
 if(signal){
 if(/JavaScript heap out of memory/.test(printed)){
 return death('OutOfMemory','the JavaScript heap was full '+activity+
@@ -3529,51 +3535,51 @@ return death('ProcessExited','the process closed the descriptors by which it rep
 }
 return death('ProcessExited','the process exited with status '+status+' '+activity+': handler(event) must return');
 }
-module.exports ={termination,WITHOUT_OUTCOME,activityOf,deathOf};
+module.exports={termination,WITHOUT_OUTCOME,activityOf,deathOf};
 };
 
 // ---- src/usermodule.js
 definitions['./usermodule'] = function usermodule(require, module) {
-const crypto = require('crypto');
-const fs = require('fs');
-const Module = require('module');
-const path = require('path');
-const vm = require('vm');
-const{errorObject}= require('./errors');
-const{describe}= require('./exception');
-const{importModule,needsImport}= require('./esmodule');
+const crypto=require('crypto');
+const fs=require('fs');
+const Module=require('module');
+const path=require('path');
+const vm=require('vm');
+const{errorObject}=require('./errors');
+const{describe}=require('./exception');
+const{importModule,needsImport}=require('./esmodule');
 const STRICT = /^(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)*(['"])use strict\1/;
 const SIGNATURE = 'the code needs to have the following signature: function handler(event) { ... }';
 function loadHandler(file,folders,done){
-process.argv =[process.execPath,file];
-const module = new Module(file,null);
-module.filename = file;
-module.paths = Module._nodeModulePaths(path.dirname(file)).concat(Module._nodeModulePaths(process.cwd()),
+process.argv=[process.execPath,file];
+const module=new Module(file,null);
+module.filename=file;
+module.paths=Module._nodeModulePaths(path.dirname(file)).concat(Module._nodeModulePaths(process.cwd()),
 path.join(path.dirname(process.execPath),'..','lib','node_modules'));
-Module._cache[file]= Module._cache[fs.realpathSync(file)]= module;
+Module._cache[file]=Module._cache[fs.realpathSync(file)]=module;
 let found,code;
-const hook = '__sharedcloud_'+crypto.randomBytes(8).toString('hex');
-Object.defineProperty(global,hook,{value:(read)=>{found = read;},configurable:true});
-const call = hook+'(() => (typeof handler === "undefined" ? undefined : handler));';
-const finish =(exported,error)=>{
+const hook='__sharedcloud_'+crypto.randomBytes(8).toString('hex');
+Object.defineProperty(global,hook,{value:(read)=>{found=read;},configurable:true});
+const call=hook+'(() => (typeof handler === "undefined" ? undefined : handler));';
+const finish=(exported,error)=>{
 delete global[hook];
 if(error)done({handler:null,error});
 else done(handlerOf(found,exported));
 };
 try{
-code = fs.readFileSync(file,'utf8').replace(/^\ufeff/,'');
-const refusal = scriptError(code,file);
+code=fs.readFileSync(file,'utf8').replace(/^\ufeff/,'');
+const refusal=scriptError(code,file);
 if(refusal!==null&&needsImport(code,refusal)){
 importModule(code+'\n;'+call,module.paths,file,folders,refusal,finish);
 return;
 }
 if(refusal!==null&&/Illegal return/.test(refusal.message)){
-const strict = STRICT.test(code.replace(/^#!/,'//'))?'"use strict";':'';
+const strict=STRICT.test(code.replace(/^#!/,'//'))?'"use strict";':'';
 module._compile(strict+call+code.replace(/^#!/,'//'),file);
 }else{
 module._compile(code+'\n;'+call,file);
 }
-module.loaded = true;
+module.loaded=true;
 }catch(error){
 finish(null,describe(error,folders));
 return;
@@ -3596,19 +3602,19 @@ return undefined;
 }
 }
 function handlerOf(read,exported){
-let found = readHandler(read);
+let found=readHandler(read);
 if(typeof found!=='function'&&exported){
-const{handler,default:byDefault}= exported;
-const callable =[handler,exported,byDefault,byDefault&&byDefault.handler].find((one)=>typeof one==='function');
-if(callable!==undefined)found = callable;
-else if(handler!==undefined)found = handler;
+const{handler,default:byDefault}=exported;
+const callable=[handler,exported,byDefault,byDefault&&byDefault.handler].find((one)=>typeof one==='function');
+if(callable!==undefined)found=callable;
+else if(handler!==undefined)found=handler;
 }
 if(typeof found==='function')return{handler:found,error:null};
 return{handler:null,error:found===undefined?
 errorObject('HandlerMissing',SIGNATURE+': it defines no handler'):
 errorObject('HandlerNotCallable',SIGNATURE+': its handler is of the type '+typeof found+', which cannot be called')};
 }
-module.exports ={loadHandler};
+module.exports={loadHandler};
 };
 
 if (require.main === module) requireModule('./main').main();

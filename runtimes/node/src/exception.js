@@ -80,7 +80,13 @@ const NODE_FRAME =
 
 /** Returns the text without the frames of the runner and of Node's own modules, and with the names of the user's files. */
 function ownLines(text, folders) {
-  let own = text.split('\n').filter((line) => !/^ {4,}at /.test(line) || !line.includes(RUNNER) && !NODE_FRAME.test(line)).join('\n');
+  const lines = [];
+  for (const line of text.split('\n')) {
+    if (/^ +\.\.\. \d+ lines matching cause stack trace \.\.\.$/.test(line)) continue;      // they are the runner's
+    if (!/^ {4,}at /.test(line) || !line.includes(RUNNER) && !NODE_FRAME.test(line)) lines.push(line);
+    else if (line.endsWith(' {')) lines[lines.length - 1] += ' {';   // the properties of the error follow
+  }
+  let own = lines.join('\n');
   for (const folder of folders) {
     for (const prefix of ['file://' + encodeURI(folder + path.sep), folder + path.sep]) own = own.split(prefix).join('');
   }
