@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"time"
@@ -135,11 +136,17 @@ func (o *options) testLocally(ctx context.Context, source *source, inputs []para
 		return usageError("cannot write the code to %s: %w", folder, err)
 	}
 	stderr := &tailBuffer{}
+	var temporary []string
+	if goruntime.GOOS == "linux" {
+		// A runner that is killed leaves its temporary files: below folder they are removed with it. The paths of sockets are too short
+		// for that on other systems.
+		temporary = []string{"TMPDIR=" + folder}
+	}
 	command := guard.Command{
 		Path: interpreter,
 		Args: append(slices.Clone(runtime.Command[1:]), filepath.Join(folder, "runner", runtime.RunnerFile)),
 		Dir:  filepath.Join(folder, "work"),
-		Env: slices.Concat(os.Environ(), source.env, []string{
+		Env: slices.Concat(os.Environ(), temporary, source.env, []string{
 			"SHAREDCLOUD_EXCHANGE_URL=" + server.URL(),
 			"SHAREDCLOUD_TOKEN_FILE=" + filepath.Join(folder, "identity", "token"),
 			"SHAREDCLOUD_CODE=" + filepath.Join(folder, "code", runtime.HandlerFile),
