@@ -89,7 +89,7 @@ func TestSharedMemoryOfWorkers(t *testing.T) {
 	}
 }
 
-// The runner removes files from /dev/shm only if the operator states that nobody else uses them.
+// The runner removes files from /dev/shm only if the operator states that no other program uses them.
 //
 //security:attack tenant | a worker's runner deletes the files of a claim that is mounted in /dev/shm | the operator states whose /dev/shm it is, by cleaned paths
 func TestTheOwnerOfSharedMemoryIsStated(t *testing.T) {
