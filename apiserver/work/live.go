@@ -40,15 +40,22 @@ func (c *call) takeLive(tx *outcomes.Tx) error {
 	}
 	stored.Stdout.Append(outcomes.LiveText{From: reported.StdoutFrom, Bytes: reported.Stdout}, maxLiveBytes)
 	stored.Stderr.Append(outcomes.LiveText{From: reported.StderrFrom, Bytes: reported.Stderr}, maxLiveBytes)
-	more := stored.Bytes() - before
+	if c.takeRoom(stored.Bytes() - before) {
+		c.live = stored
+	}
+	return nil
+}
+
+// takeRoom counts more bytes of printed text, or fewer, in the namespace and the run. Without room for them it counts them as discarded,
+// and reports false.
+func (c *call) takeRoom(more int64) bool {
 	if more > 0 && more > c.room.Left() {
 		c.liveDiscarded, c.liveDiscardedBytes = c.liveDiscarded+1, c.liveDiscardedBytes+more
-		return nil
+		return false
 	}
-	c.live = stored
 	c.room.Used += more
 	c.row.StoredBytes += more
-	return nil
+	return true
 }
 
 // writeLive writes the live output, once the worker's row has an ID.

@@ -21,14 +21,9 @@ func (c *call) takeLoad(tx *outcomes.Tx) error {
 		}
 	}
 	stored := &outcomes.LoadOutput{Stdout: []byte(reported.Stdout), Stderr: []byte(reported.Stderr)}
-	more := stored.Bytes() - before
-	if more > 0 && more > c.room.Left() {
-		c.liveDiscarded, c.liveDiscardedBytes = c.liveDiscarded+1, c.liveDiscardedBytes+more
-		return nil
+	if c.takeRoom(stored.Bytes() - before) {
+		c.load = stored
 	}
-	c.load = stored
-	c.room.Used += more
-	c.row.StoredBytes += more
 	return nil
 }
 
